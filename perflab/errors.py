@@ -1,0 +1,86 @@
+"""What perflab raises.
+
+    PerflabError
+    ├── FormatError         a file that is not what it should be: name, line, expected, found
+    ├── SchemaError         a table that breaks its schema; lists every problem at once
+    ├── MissingTableError   these measurements hold no such table; says what is there instead
+    ├── ComparisonError     two sides that must not be compared, and why
+    ├── LoadTestError       Locust could not run; carries its exit code and the end of its log
+    ├── TargetError         the system under test did not start, or died; carries its last output
+    ├── StoreError          a store of runs that cannot be read or written
+    └── MissingExtraError   an optional dependency is not installed; names the pip extra
+
+Bad arguments are plain ``ValueError`` that name the parameter, the options and the value.
+Statistical doubt is never raised: it is in the ``warnings`` of a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+class PerflabError(Exception):
+    """Everything that perflab raises on purpose, so that one ``except`` catches it."""
+
+
+class FormatError(PerflabError):
+    """A file could not be read as any, or as the named, format.
+
+    The text begins with ``path:line:`` and says what was expected and what was found.
+    """
+
+
+class SchemaError(PerflabError):
+    """A table does not have the columns or values of its schema.
+
+    ``problems`` lists all of them, so that one round of mending is enough.
+    """
+
+    def __init__(self, table: str, problems: Sequence[str]) -> None:
+        self.table = table
+        self.problems = tuple(problems)
+        super().__init__(f"table {table!r}: " + "; ".join(self.problems))
+
+
+class MissingTableError(PerflabError):
+    """The measurements hold no table of that name; the text says what they hold instead."""
+
+
+class ComparisonError(PerflabError):
+    """The two sides must not be compared as they are; the text says why and what would allow it."""
+
+
+class StoreError(PerflabError):
+    """A store folder could not be read or written."""
+
+
+class MissingExtraError(PerflabError):
+    """An optional dependency is missing; the text names the extra to install."""
+
+
+class _ChildProcessError(PerflabError):
+    """A child process failed; keeps its exit code and the end of what it printed."""
+
+    def __init__(self, text: str, *, exit_code: int | None = None, output: str = "") -> None:
+        self.exit_code = exit_code
+        self.output = output
+        super().__init__(f"{text}\n{_indent_tail(output)}" if output.strip() else text)
+
+
+class LoadTestError(_ChildProcessError):
+    """Locust could not start or did no work; ``exit_code`` and ``output`` (the end of its log)."""
+
+
+class TargetError(_ChildProcessError):
+    """The target died, or did not become ready; ``exit_code`` and ``output`` (its last lines)."""
+
+
+def one_of(parameter: str, value: object, options: Iterable[object]) -> ValueError:
+    """The ValueError for a value outside its options, naming parameter, options and value."""
+    listed = ", ".join(repr(option) for option in options)
+    return ValueError(f"{parameter} must be one of {listed}; got {value!r}")
+
+
+def _indent_tail(output: str, lines: int = 25) -> str:
+    tail = output.rstrip().splitlines()[-lines:]
+    return "\n".join(f"    | {line[:500]}" for line in tail)

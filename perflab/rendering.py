@@ -1,0 +1,134 @@
+"""How results show themselves: a sentence, then a table, then notes; as HTML, text or Markdown.
+
+Static HTML with inline style and no script, so that it shows on GitHub and in exports. Everything is
+escaped: SQL, URLs and error texts come from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from perflab.units import format_value
+
+if TYPE_CHECKING:
+    import jinja2
+    import pandas as pd
+
+MAX_ROWS = 60
+MAX_CELL = 300
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table ready to be written: headings, rows of texts, which columns are right-aligned."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[bool, ...]
+    left_out: int = 0
+
+
+def grid(frame: pd.DataFrame, *, max_rows: int = MAX_ROWS) -> Grid:
+    """The first ``max_rows`` rows as texts, units taken from the column names, long cells cut."""
+    import pandas as pd
+
+    shown = frame.head(max_rows)
+    numeric = tuple(
+        bool(pd.api.types.is_numeric_dtype(shown[c].dtype)) and not pd.api.types.is_bool_dtype(shown[c].dtype)
+        for c in shown.columns
+    )
+    columns = [[_cell(str(name), value) for value in shown[name].array] for name in shown.columns]
+    rows = tuple(zip(*columns, strict=True)) if columns else ()
+    return Grid(tuple(map(str, shown.columns)), rows, numeric, len(frame) - len(shown))
+
+
+def html(sentence: str, frame: pd.DataFrame | None = None, notes: Sequence[str] = (), *, max_rows: int = MAX_ROWS) -> str:
+    """A fragment: the sentence in bold, the table, the notes as a list."""
+    table = None if frame is None else grid(frame, max_rows=max_rows)
+    return _template().render(sentence=sentence, grid=table, notes=tuple(notes))
+
+
+def text(sentence: str, frame: pd.DataFrame | None = None, notes: Sequence[str] = (), *, max_rows: int = MAX_ROWS) -> str:
+    """The same for a terminal: aligned columns."""
+    parts = [sentence] if sentence else []
+    if frame is not None and len(frame.columns):
+        parts.append(_aligned(grid(frame, max_rows=max_rows)))
+    parts += [f"! {note}" for note in notes]
+    return "\n".join(parts)
+
+
+def markdown_table(frame: pd.DataFrame, *, max_rows: int = MAX_ROWS) -> str:
+    """A GitHub table; pipes, line breaks and HTML in cells are made harmless."""
+    table = grid(frame, max_rows=max_rows)
+    lines = ["| " + " | ".join(map(markdown_text, table.headings)) + " |"]
+    lines.append("|" + "|".join(" ---: " if right else " --- " for right in table.numeric) + "|")
+    lines += ["| " + " | ".join(map(markdown_text, row)) + " |" for row in table.rows]
+    if table.left_out:
+        lines.append(f"\n… and {table.left_out:,} more rows.")
+    return "\n".join(lines)
+
+
+def markdown_text(value: str) -> str:
+    """Text from outside as inert Markdown: no HTML, no links, no table breaks."""
+    flat = " ".join(value.split()).replace("\\", "\\\\")
+    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        flat = flat.replace(character, entity)
+    for character in "|*_`[]!#~":
+        flat = flat.replace(character, "\\" + character)
+    return flat
+
+
+def _cell(name: str, value: object) -> str:
+    written = format_value(name, value).replace("\x00", "�")
+    return written if len(written) <= MAX_CELL else written[: MAX_CELL - 1] + "…"
+
+
+def _aligned(table: Grid) -> str:
+    lines = [table.headings, *(tuple(" ".join(cell.split()) for cell in row) for row in table.rows)]
+    widths = [min(60, max(len(line[i]) for line in lines)) for i in range(len(table.headings))]
+    written = [
+        "  ".join(
+            cell[:width].rjust(width) if right else cell[:width].ljust(width)
+            for cell, width, right in zip(line, widths, table.numeric, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+    if table.left_out:
+        written.append(f"… and {table.left_out:,} more rows")
+    return "\n".join(written)
+
+
+@lru_cache(maxsize=1)
+def _template() -> jinja2.Template:
+    import jinja2
+
+    return jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_HTML)
+
+
+_HTML = """\
+<div class="perflab">
+{% if sentence %}
+<p style="margin:0 0 .4em"><strong>{{ sentence }}</strong></p>
+{% endif %}
+{% if grid and grid.headings %}
+<table style="border-collapse:collapse;font-size:90%">
+<thead><tr>{% for h in grid.headings %}<th style="text-align:{{ 'right' if grid.numeric[loop.index0] else 'left' }};\
+padding:.2em .6em;border-bottom:1px solid #888">{{ h }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for row in grid.rows %}
+<tr>{% for cell in row %}<td style="text-align:{{ 'right' if grid.numeric[loop.index0] else 'left' }};\
+padding:.15em .6em;border-bottom:1px solid #ddd">{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody></table>
+{% if grid.left_out %}<p style="margin:.3em 0">… and {{ '{:,}'.format(grid.left_out) }} more rows</p>{% endif %}
+{% endif %}
+{% if notes %}
+<ul style="margin:.4em 0;padding-left:1.2em">
+{% for note in notes %}<li>{{ note }}</li>
+{% endfor %}
+</ul>
+{% endif %}
+</div>"""

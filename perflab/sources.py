@@ -1,0 +1,70 @@
+"""Foreign files as bytes and lines: decompressed by content, decoded by their byte-order mark, never by name."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+from perflab.errors import FormatError
+
+HEAD_BYTES = 64 * 1024
+
+_MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bz2"))
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[IO[bytes]]:
+    """The decompressed bytes of a file (gzip, zstd and bzip2 are known by their first bytes).
+
+    What goes wrong while reading (a cut-off archive, no such file) becomes a `FormatError` that names the file.
+    """
+    import pyarrow as pa
+
+    try:
+        with path.open("rb") as raw:
+            start = raw.read(4)
+            compression = next((name for magic, name in _MAGIC if start.startswith(magic)), None)
+            raw.seek(0)
+            if compression == "gzip":
+                import gzip
+
+                with gzip.open(raw) as unzipped:
+                    yield cast("IO[bytes]", unzipped)
+            elif compression:
+                with pa.CompressedInputStream(raw, compression) as stream:
+                    yield cast("IO[bytes]", stream)
+            else:
+                yield raw
+    except (OSError, EOFError, zlib.error) as problem:
+        reason = getattr(problem, "strerror", None) or str(problem)
+        raise FormatError(f"{path}: cannot be read: {reason}") from problem
+
+
+def head(path: Path, size: int = HEAD_BYTES) -> bytes:
+    """The first ``size`` decompressed bytes, as UTF-8 where a byte-order mark says they are not."""
+    with open_bytes(path) as stream:
+        return as_utf8(stream.read(size))
+
+
+def as_utf8(data: bytes) -> bytes:
+    """Bytes that begin with a byte-order mark as plain UTF-8 without one."""
+    if data.startswith(b"\xef\xbb\xbf"):
+        return data[3:]
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data[: len(data) & ~1].decode("utf-16", errors="replace").encode()
+    return data
+
+
+def lines(path: Path) -> Iterator[str]:
+    """The lines of a text file without their ends (LF or CRLF), invalid UTF-8 replaced, nothing held in memory."""
+    with open_bytes(path) as stream:
+        buffered = io.BufferedReader(cast("io.RawIOBase", stream)) if not hasattr(stream, "peek") else stream
+        mark = buffered.peek(3)[:3]
+        encoding = "utf-16" if mark[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        with io.TextIOWrapper(buffered, encoding=encoding, errors="replace", newline="\n") as decoded:
+            for line in decoded:
+                yield line.rstrip("\r\n")

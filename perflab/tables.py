@@ -1,0 +1,347 @@
+"""The data model: which tables there are, what their columns mean, and `Measurements`, which holds them.
+
+Durations are float milliseconds (``_ms``), sizes bytes (``_bytes``), shares fractions of one
+(``_fraction``), rates for each second (``_per_s``), instants timezone-aware UTC. Each table starts with
+``run``, the unit of replication.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from perflab import rendering
+from perflab.errors import MissingTableError, SchemaError
+
+AGGREGATED = "Aggregated"
+"""The endpoint that stands for all requests of a run together (Locust's word)."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a table: those it must have, and those it may have."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, text: str) -> Schema:
+        required, _, optional = text.partition("|")
+        return cls(tuple(required.split()), tuple(optional.split()))
+
+
+SCHEMAS: Mapping[str, Schema] = MappingProxyType(
+    {
+        "runs": Schema.of("run arm start duration_ms valid | experiment pair order reasons host plan environment"),
+        "requests": Schema.of("run endpoint start latency_ms ok | status error size_bytes user worker due pair arm"),
+        "summary": Schema.of("run endpoint statistic value unit"),
+        "queries": Schema.of(
+            "run start sql duration_ms"
+            " | unit session parameters rows trace route database user application source plan_rows"
+        ),
+        "profile": Schema.of("run thread node parent depth function file line self total unit | calls"),
+        "calls": Schema.of(
+            "run caller callee calls self_ms total_ms"
+            " | caller_file caller_line callee_file callee_line primitive_calls"
+        ),
+        "resources": Schema.of("run time process cpu_cores rss_bytes | threads read_bytes written_bytes"),
+        "load": Schema.of("run time users | rate"),
+        "checks": Schema.of("run start name ok | endpoint"),
+        "metrics": Schema.of("run time name labels value"),
+    }
+)
+
+_INSTANT, _NUMBER, _DURATION, _COUNT, _FLAG, _TEXT, _ANY = range(7)
+
+_KINDS: Mapping[str, int] = MappingProxyType(
+    {
+        **dict.fromkeys(("start", "time", "due"), _INSTANT),
+        **dict.fromkeys(("latency_ms", "duration_ms", "self_ms", "total_ms"), _DURATION),
+        **dict.fromkeys(("value", "cpu_cores", "rss_bytes", "read_bytes", "written_bytes", "rate", "self", "total"), _NUMBER),
+        **dict.fromkeys(("pair", "order", "status", "size_bytes", "rows", "plan_rows", "threads"), _COUNT),
+        **dict.fromkeys(("users", "depth", "line", "node", "parent", "calls", "primitive_calls"), _COUNT),
+        **dict.fromkeys(("caller_line", "callee_line"), _COUNT),
+        **dict.fromkeys(("ok", "valid"), _FLAG),
+        **dict.fromkeys(("parameters", "labels", "plan", "environment", "reasons"), _ANY),
+    }
+)
+"""Kinds by column name; a name that is not here is text."""
+
+_MAY_BE_MISSING: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "runs": frozenset({"arm", "start"}),
+        "profile": frozenset({"thread", "parent", "file", "line"}),
+        "metrics": frozenset({"labels"}),
+    }
+)
+"""Required columns whose values may be missing all the same: a top frame has no parent, and a tool that writes
+no absolute time leaves the start of its run unknown (its requests then count from 1970-01-01)."""
+
+
+def conform(table: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """A new frame with the schema's columns first, in its dtypes, and a fresh index.
+
+    Further columns are kept, last. Raises `SchemaError` with every problem: columns that are missing,
+    values of the wrong kind, missing or negative durations, instants without a time zone.
+    """
+    schema = SCHEMAS.get(table)
+    if schema is None:
+        raise ValueError(f"table must be one of {', '.join(SCHEMAS)}; got {table!r}")
+    problems = [f"column {c!r} is missing" for c in schema.required if c not in frame.columns]
+    if frame.columns.has_duplicates:
+        twice = frame.columns[frame.columns.duplicated()].unique()
+        raise SchemaError(table, [f"column {c!r} appears more than once" for c in twice])
+    known = [c for c in (*schema.required, *schema.optional) if c in frame.columns]
+    columns: dict[str, Any] = {}
+    for name in known:
+        must = name in schema.required and name not in _MAY_BE_MISSING.get(table, ())
+        try:
+            columns[name] = _converted(name, frame[name], must=must)
+        except ValueError as problem:
+            problems.append(f"column {name!r}: {problem}")
+    if problems:
+        raise SchemaError(table, problems)
+    rest = {str(c): frame[c].array for c in frame.columns if c not in columns}
+    return pd.DataFrame({**columns, **rest}, index=pd.RangeIndex(len(frame)), copy=False)
+
+
+def empty(table: str) -> pd.DataFrame:
+    """The table with its required columns and no rows."""
+    return conform(table, pd.DataFrame({c: [] for c in SCHEMAS[table].required}))
+
+
+def _converted(name: str, values: pd.Series[Any], *, must: bool) -> Any:
+    kind = _KINDS.get(name, _TEXT)
+    if kind == _ANY:
+        return values.array
+    converted = _CONVERT[kind](values.reset_index(drop=True))
+    if must and (missing := converted.isna()).any():
+        raise ValueError(f"{int(missing.sum())} of {len(values)} values missing, the first in row {int(missing.argmax())}")
+    if kind == _DURATION and (negative := converted < 0).any():
+        raise ValueError(
+            f"{int(negative.sum())} of {len(values)} values negative, the first in row {int(negative.argmax())}: "
+            f"{converted[int(negative.argmax())]!r}"
+        )
+    return converted.array
+
+
+def _instant(values: pd.Series[Any]) -> pd.Series[Any]:
+    if len(values) == 0:
+        return pd.Series([], dtype="datetime64[us, UTC]")
+    if not pd.api.types.is_datetime64_any_dtype(values.dtype):
+        if pd.api.types.is_numeric_dtype(values.dtype):
+            raise ValueError("expected instants with a time zone, found plain numbers")
+        try:
+            values = pd.to_datetime(values)
+        except (ValueError, TypeError) as problem:
+            raise ValueError(f"expected instants with a time zone ({problem})") from None
+    if getattr(values.dtype, "tz", None) is None:
+        raise ValueError("expected instants with a time zone, found naive ones; use .dt.tz_localize('UTC')")
+    return values.astype("datetime64[us, UTC]")
+
+
+def _number(values: pd.Series[Any]) -> pd.Series[Any]:
+    try:
+        numbers = values.astype("float64")
+    except (ValueError, TypeError):
+        found = next((v for v in values if not isinstance(v, (int, float, np.number))), None)
+        raise ValueError(f"expected numbers, found {found!r}") from None
+    if np.isinf(numbers.to_numpy()).any():
+        raise ValueError("expected finite numbers, found infinite ones")
+    return numbers
+
+
+def _count(values: pd.Series[Any]) -> pd.Series[Any]:
+    if pd.api.types.is_integer_dtype(values.dtype):
+        return values.astype("int64") if not values.isna().any() else values.astype("Int64")
+    numbers = _number(values)
+    whole = numbers.dropna()
+    if (whole != np.floor(whole)).any():
+        raise ValueError("expected whole numbers, found fractions")
+    return numbers.astype("Int64" if numbers.isna().any() else "int64")
+
+
+def _flag(values: pd.Series[Any]) -> pd.Series[Any]:
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return values
+    if not values.dropna().isin([0, 1, True, False]).all():
+        raise ValueError("expected true or false")
+    return values.astype("boolean") if values.isna().any() else values.astype("bool")
+
+
+def _text(values: pd.Series[Any]) -> pd.Series[Any]:
+    return values.astype("str") if not isinstance(values.dtype, pd.StringDtype) else values
+
+
+_CONVERT: Mapping[int, Callable[[Any], Any]] = MappingProxyType(
+    {_INSTANT: _instant, _NUMBER: _number, _DURATION: _number, _COUNT: _count, _FLAG: _flag, _TEXT: _text}
+)
+
+
+class _Table:
+    """An attribute of `Measurements` that is one of its tables."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, measurements: Measurements | None, owner: type) -> pd.DataFrame:
+        if measurements is None:
+            return self  # type: ignore[return-value]
+        if self.name not in measurements.tables:
+            raise MissingTableError(_what_instead(self.name, measurements))
+        return measurements.tables[self.name]
+
+
+def _what_instead(name: str, measurements: Measurements) -> str:
+    held = ", ".join(f"{t} ({len(f):,} rows)" for t, f in measurements.tables.items()) or "nothing"
+    text = f"these measurements have no table {name!r}; they hold: {held}"
+    if name == "requests" and "summary" in measurements.tables:
+        text += (
+            ". The tool that wrote them reports percentiles only: those can be shown, but neither averaged nor "
+            "compared by a test. Have it write every request (raw results) instead"
+        )
+    return text
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Measurements:
+    """The evidence of one or more runs: tables, where they came from, and what to be careful about.
+
+    Parameters
+    ----------
+    tables : mapping of table name to DataFrame
+        In their schemas already; `Measurements.of` takes raw frames and conforms them.
+    meta : mapping
+        Where the evidence came from (source, tool, versions, store).
+    warnings : tuple of str
+        What a reader must know; each says what to do next.
+
+    Each table is an attribute (``.requests``, ``.runs``, ``.queries``, ...); one that is not there raises
+    `MissingTableError`, which says what is. ``a + b`` holds the runs of both.
+
+    >>> frame = pd.DataFrame({"run": ["a"], "endpoint": ["GET /"], "latency_ms": [12.5], "ok": [True],
+    ...                       "start": pd.to_datetime(["2026-01-01T00:00:00Z"])})
+    >>> Measurements.of(requests=frame).requests.latency_ms.item()
+    12.5
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    runs = _Table()
+    requests = _Table()
+    summary = _Table()
+    queries = _Table()
+    profile = _Table()
+    calls = _Table()
+    resources = _Table()
+    load = _Table()
+    checks = _Table()
+    metrics = _Table()
+
+    @classmethod
+    def of(cls, *, meta: Mapping[str, Any] | None = None, warnings: Iterable[str] = (), **tables: pd.DataFrame) -> Measurements:
+        """Conform raw frames and add a ``runs`` table when there is none."""
+        held = {name: conform(name, frame) for name, frame in tables.items()}
+        if "runs" not in held:
+            held = {"runs": _runs_of(held), **held}
+        return cls(MappingProxyType(held), MappingProxyType(dict(meta or {})), tuple(warnings))
+
+    def where(self, **only: object) -> Measurements:
+        """The runs whose columns in ``runs`` have these values (one, or several in a list).
+
+        ``measurements.where(arm="eager")``, ``where(run=["r1", "r2"])``, ``where(valid=True)``.
+        """
+        chosen = pd.Series(True, index=self.runs.index)
+        for column, value in only.items():
+            if column not in self.runs.columns:
+                raise ValueError(f"where() takes a column of runs ({', '.join(self.runs.columns)}); got {column!r}")
+            values = value if isinstance(value, (list, tuple, set, frozenset)) else [value]
+            chosen &= self.runs[column].isin(list(values)).astype(bool)
+        names = self.runs.loc[chosen, "run"]
+        kept = {t: f[f["run"].isin(names)].reset_index(drop=True) for t, f in self.tables.items()}
+        return Measurements(MappingProxyType(kept), self.meta, self.warnings)
+
+    def __add__(self, other: object) -> Measurements:
+        if not isinstance(other, Measurements):
+            return NotImplemented
+        shared = set(self.runs["run"]) & set(other.runs["run"])
+        if shared:
+            raise ValueError(f"a + b needs different runs; both hold {', '.join(sorted(shared)[:5])}")
+        names = [*self.tables, *(t for t in other.tables if t not in self.tables)]
+        joined = {t: _stack(t, [m.tables[t] for m in (self, other) if t in m.tables]) for t in names}
+        meta = {k: v for k, v in self.meta.items() if other.meta.get(k) == v}
+        return Measurements(
+            MappingProxyType(joined), MappingProxyType(meta), tuple(dict.fromkeys(self.warnings + other.warnings))
+        )
+
+    def __radd__(self, other: object) -> Measurements:
+        return self if other == 0 else NotImplemented
+
+    def __iter__(self) -> Iterator[Any]:
+        raise TypeError("Measurements are not a sequence: use .runs for the list of runs, .requests for the raw rows")
+
+    @property
+    def sentence(self) -> str:
+        """One line that says what is here."""
+        runs = self.runs
+        arms = runs["arm"].dropna().value_counts(sort=False)
+        parts = [f"{len(runs):,} run{'s' if len(runs) != 1 else ''}"]
+        if len(arms):
+            parts[0] += " (" + ", ".join(f"{arm}: {count}" for arm, count in arms.items()) + ")"
+        parts += [f"{len(f):,} {t}" for t, f in self.tables.items() if t not in ("runs", "resources", "load")]
+        invalid = int((~runs["valid"].astype(bool)).sum())
+        if invalid:
+            parts.append(f"{invalid} of the runs NOT valid (see .runs.reasons)")
+        return ", ".join(parts)
+
+    def __repr__(self) -> str:
+        return rendering.text(self.sentence, self._overview(), self.warnings, max_rows=20)
+
+    def _repr_html_(self) -> str:
+        return rendering.html(self.sentence, self._overview(), self.warnings, max_rows=20)
+
+    def _overview(self) -> pd.DataFrame:
+        shown = [c for c in ("run", "arm", "pair", "start", "duration_ms", "valid", "reasons") if c in self.runs.columns]
+        overview = self.runs[shown].dropna(axis="columns", how="all")
+        if "requests" in self.tables:
+            counts = self.requests["run"].value_counts()
+            overview = overview.assign(requests=overview["run"].map(counts).fillna(0).astype("int64"))
+        if "reasons" in overview and not overview["reasons"].map(len).any():
+            overview = overview.drop(columns="reasons")
+        return overview
+
+
+def _stack(table: str, frames: list[pd.DataFrame]) -> pd.DataFrame:
+    return frames[0] if len(frames) == 1 else conform(table, pd.concat(frames, ignore_index=True))
+
+
+_UNKNOWN_BEFORE = pd.Timestamp("1971-01-01", tz="UTC")
+
+
+def _runs_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row for each run that any table names, its span from the requests (or queries) where there are any."""
+    names = pd.unique(pd.concat([f["run"] for f in tables.values()], ignore_index=True)) if tables else []
+    runs = pd.DataFrame(
+        {"arm": None, "start": pd.Series(dtype="datetime64[us, UTC]"), "duration_ms": 0.0, "valid": True},
+        index=pd.Index(pd.array(names, dtype="str"), name="run"),
+    ).assign(duration_ms=0.0, valid=True)
+    for table, took in (("queries", "duration_ms"), ("requests", "latency_ms")):
+        if table in tables and len(tables[table]):
+            frame = tables[table]
+            end = frame["start"] + pd.to_timedelta(frame[took], unit="ms")
+            start = frame.groupby("run")["start"].min()
+            runs.loc[start.index, "start"] = start
+            runs.loc[start.index, "duration_ms"] = (end.groupby(frame["run"]).max() - start).dt.total_seconds() * 1e3
+    if "requests" in tables:
+        for column in ("arm", "pair"):
+            if column in tables["requests"].columns:
+                runs[column] = tables["requests"].groupby("run")[column].first()
+    runs["start"] = runs["start"].where(runs["start"] >= _UNKNOWN_BEFORE)
+    return conform("runs", runs.reset_index())
