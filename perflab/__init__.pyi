@@ -11,6 +11,11 @@ from .errors import (
     StoreError,
     TargetError,
 )
+from .loadtest.plan import LoadPlan, Stage
+from .loadtest.run import run, run_pairs
+from .loadtest.target import Target
+from .reading import read
+from .store import load
 from .tables import Measurements
 
 __version__: str
@@ -18,12 +23,19 @@ __version__: str
 __all__ = [
     "ComparisonError",
     "FormatError",
+    "LoadPlan",
     "LoadTestError",
     "Measurements",
     "MissingExtraError",
     "MissingTableError",
     "PerflabError",
     "SchemaError",
+    "Stage",
     "StoreError",
+    "Target",
     "TargetError",
+    "load",
+    "read",
+    "run",
+    "run_pairs",
 ]
