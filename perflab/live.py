@@ -34,7 +34,7 @@ class Progress:
         if _in_notebook():
             from IPython.display import HTML, display
 
-            self._html = HTML
+            self._html: Any = HTML
             self._handle = display(HTML(self._line(0.0)), display_id=True)
         else:
             from tqdm import tqdm
@@ -92,5 +92,5 @@ def _in_notebook() -> bool:
         return False
     from IPython.core.getipython import get_ipython
 
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     return shell is not None and hasattr(shell, "kernel")

@@ -93,7 +93,7 @@ def _files(path: str | Path | Iterable[str | Path]) -> list[Path]:
     elif place.exists():
         return [place]
     else:
-        files = sorted(Path(name) for name in globbing.glob(str(path), recursive=True))
+        files = sorted(Path(name) for name in globbing.glob(str(path), recursive=True))  # noqa: PTH207 - any pattern, absolute ones too
     if not files:
         raise FormatError(f"{path}: expected a file, a folder or a pattern that matches files; found nothing")
     return files

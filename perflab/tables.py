@@ -194,7 +194,7 @@ class _Table:
 
     def __get__(self, measurements: Measurements | None, owner: type) -> pd.DataFrame:
         if measurements is None:
-            return self  # type: ignore[return-value]
+            return self
         if self.name not in measurements.tables:
             raise MissingTableError(_what_instead(self.name, measurements))
         return measurements.tables[self.name]

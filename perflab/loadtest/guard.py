@@ -7,6 +7,7 @@ process group gets SIGTERM, GRACE_SECONDS to end, and then SIGKILL. So nothing i
 kernel, and stopping a child and losing its parent are one and the same path.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -46,10 +47,8 @@ def _end(child: "subprocess.Popen[bytes]", grace: float) -> None:
 
 
 def _signal_group(group: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 if __name__ == "__main__":

@@ -22,12 +22,12 @@ from perflab.loadtest.records import SETTINGS
 _Parser = arguments.LocustArgumentParser
 
 
-class _WithoutConfigurationFiles(_Parser):  # type: ignore[misc, valid-type]
+class _WithoutConfigurationFiles(_Parser):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{**options, "default_config_files": []})
 
 
 if __name__ == "__main__":
-    arguments.LocustArgumentParser = _WithoutConfigurationFiles
+    arguments.LocustArgumentParser = _WithoutConfigurationFiles  # type: ignore[misc]
     recorder.install(json.loads(Path(os.environ[SETTINGS]).read_text(encoding="utf-8")))
     main()

@@ -115,7 +115,7 @@ def _write_all(file: Any, data: bytes | bytearray) -> None:
         view = view[file.write(view) :]
 
 
-class PlanShape(LoadTestShape):  # type: ignore[misc]
+class PlanShape(LoadTestShape):
     """The plan's stages as users over time; Locust asks once a second."""
 
     def __init__(self, stages: list[dict[str, Any]]) -> None:
