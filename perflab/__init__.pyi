@@ -11,6 +11,9 @@ from .errors import (
     StoreError,
     TargetError,
 )
+from .queries.fingerprint import fingerprint
+from .queries.n_plus_one import find_n_plus_one
+from .queries.summaries import summarize_queries
 from .tables import Measurements
 
 __version__: str
@@ -26,4 +29,7 @@ __all__ = [
     "SchemaError",
     "StoreError",
     "TargetError",
+    "find_n_plus_one",
+    "fingerprint",
+    "summarize_queries",
 ]
