@@ -14,6 +14,9 @@ from .errors import (
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.target import Target
+from .queries.fingerprint import fingerprint
+from .queries.n_plus_one import find_n_plus_one
+from .queries.summaries import summarize_queries
 from .reading import read
 from .store import load
 from .tables import Measurements
@@ -34,8 +37,11 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "find_n_plus_one",
+    "fingerprint",
     "load",
     "read",
     "run",
     "run_pairs",
+    "summarize_queries",
 ]
