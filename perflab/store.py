@@ -151,11 +151,11 @@ def _table(table: str, folders: list[Path]) -> pd.DataFrame | None:
     try:
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
-            relation = connection.execute(
+            relation = connection.sql(
                 "SELECT parse_path(parse_dirpath(filename))[-1] AS run, * EXCLUDE (filename) "
                 "FROM read_parquet($files, union_by_name = true, filename = true)",
-                {"files": files},
+                params={"files": files},
             )
-            return relation.df()
+            return relation.to_arrow_table().to_pandas()
     except duckdb.Error as problem:
         raise StoreError(f"{table}.parquet of {len(files)} runs cannot be read: {problem}") from problem

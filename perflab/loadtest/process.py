@@ -3,6 +3,7 @@ notebook's kernel would never finish another cell (ipython/ipykernel#934)."""
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -31,7 +32,7 @@ def start(plan: LoadPlan, host: str, folder: Path) -> Child:
                 "stages": plan.record()["stages"],
                 "seed": plan.seed,
                 "timeout_s": plan.timeout_s,
-                "stop_timeout_s": plan.stop_timeout_s,
+                "stop_timeout_s": _whole_stop_timeout_s(plan),
             }
         )
     )
@@ -41,14 +42,14 @@ def start(plan: LoadPlan, host: str, folder: Path) -> Child:
         [sys.executable, "-m", "perflab.loadtest.launcher", *_arguments(plan, host, folder)],
         log=folder / "logs" / "locust.log",
         # SIGTERM lets requests in flight end within stop_timeout; then Locust writes its statistics.
-        grace_s=plan.stop_timeout_s + 2.0,
+        grace_s=_whole_stop_timeout_s(plan) + 2.0,
         env={**kept, SETTINGS: str(settings), "PYTHONPATH": os.pathsep.join(search), "PYTHONUNBUFFERED": "1"},
     )
 
 
 def _arguments(plan: LoadPlan, host: str, folder: Path) -> list[str]:
     arguments = ["--headless", "--locustfile", str(plan.found_locustfile()), "--host", host]
-    arguments += ["--stop-timeout", f"{plan.stop_timeout_s:g}", "--exit-code-on-error", "0"]
+    arguments += ["--stop-timeout", str(_whole_stop_timeout_s(plan)), "--exit-code-on-error", "0"]
     if plan.tags:
         arguments += ["--tags", *plan.tags]
     if plan.exclude_tags:
@@ -59,6 +60,11 @@ def _arguments(plan: LoadPlan, host: str, folder: Path) -> list[str]:
     # Last an option that takes one value: names of classes right after --tags would be tags.
     arguments += ["--json-file", str((folder / STATISTICS).with_suffix("")), "--only-summary", "--loglevel", "INFO"]
     return [*arguments, *plan.user_classes]
+
+
+def _whole_stop_timeout_s(plan: LoadPlan) -> int:
+    """Locust takes whole seconds."""
+    return math.ceil(plan.stop_timeout_s)
 
 
 def statistics(folder: Path) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from locust import LoadTestShape, events
 from locust.contrib.fasthttp import FastHttpUser
 from locust.runners import MasterRunner, WorkerRunner
 
-from perflab.loadtest.records import FLUSH_S, MAX_NAMES, MAX_TEXT, RECORD
+from perflab.loadtest.records import CANNOT_WRITE, FLUSH_S, MAX_NAMES, MAX_TEXT, RECORD
 
 logger = logging.getLogger("perflab")
 _NAN = float("nan")
@@ -179,9 +179,9 @@ def _watch(environment: Any, runner: Any, journal: Journal, *, counts_users: boo
         try:
             journal.flush()
         except OSError as problem:
+            # Going on would only make more load that nobody measures.
             logger.error("perflab cannot write its records: %s", problem)
-            environment.process_exit_code = 74
-            runner.quit()
+            os._exit(CANNOT_WRITE)
 
     def beat() -> None:
         while True:

@@ -36,5 +36,7 @@ FIELDS = (
 FLUSH_S = 0.5
 MAX_NAMES = 10_000
 MAX_TEXT = 500
+CANNOT_WRITE = 74
+"""Exit code of a generator that could not write its records (EX_IOERR)."""
 SETTINGS = "PERFLAB_GENERATOR"
 """The environment variable with the path of the generator's settings (JSON)."""

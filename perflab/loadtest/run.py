@@ -18,6 +18,7 @@ from perflab.live import Progress
 from perflab.loadtest import capture, process, validity
 from perflab.loadtest.child import Child
 from perflab.loadtest.plan import LoadPlan
+from perflab.loadtest.records import CANNOT_WRITE
 from perflab.loadtest.target import Service, Target, serving
 from perflab.resources import Sampler
 from perflab.tables import Measurements
@@ -213,7 +214,9 @@ def _watch(plan: LoadPlan, locust: Child, service: Service, folder: Path, shown:
             p95=format_ms(facts["p95_ms"]) if facts["requests"] else "–",
             errors=format_fraction(facts["errors"] / facts["requests"]) if facts["requests"] else "–",
         )
-    return service.died()
+    if locust.exit_code() == CANNOT_WRITE:
+        return f"the generator could not write its records: {locust.tail(300).strip().splitlines()[-1]}"
+    return service.died() or (f"Locust ended with exit code {locust.exit_code()}" if locust.exit_code() else None)
 
 
 def _must_have_worked(locust: Child, folder: Path) -> None:
