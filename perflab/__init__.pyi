@@ -18,12 +18,15 @@ from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
 from .queries.summaries import summarize_queries
 from .reading import read
+from .stats.compare import Change, compare
+from .stats.estimates import summarize
 from .store import load
 from .tables import Measurements
 
 __version__: str
 
 __all__ = [
+    "Change",
     "ComparisonError",
     "FormatError",
     "LoadPlan",
@@ -37,11 +40,13 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "compare",
     "find_n_plus_one",
     "fingerprint",
     "load",
     "read",
     "run",
     "run_pairs",
+    "summarize",
     "summarize_queries",
 ]
