@@ -11,6 +11,14 @@ from .errors import (
     StoreError,
     TargetError,
 )
+from .loadtest.plan import LoadPlan, Stage
+from .loadtest.run import run, run_pairs
+from .loadtest.target import Target
+from .queries.fingerprint import fingerprint
+from .queries.n_plus_one import find_n_plus_one
+from .queries.summaries import summarize_queries
+from .reading import read
+from .store import load
 from .tables import Measurements
 
 __version__: str
@@ -18,12 +26,22 @@ __version__: str
 __all__ = [
     "ComparisonError",
     "FormatError",
+    "LoadPlan",
     "LoadTestError",
     "Measurements",
     "MissingExtraError",
     "MissingTableError",
     "PerflabError",
     "SchemaError",
+    "Stage",
     "StoreError",
+    "Target",
     "TargetError",
+    "find_n_plus_one",
+    "fingerprint",
+    "load",
+    "read",
+    "run",
+    "run_pairs",
+    "summarize_queries",
 ]

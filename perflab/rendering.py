@@ -46,13 +46,17 @@ def grid(frame: pd.DataFrame, *, max_rows: int = MAX_ROWS) -> Grid:
     return Grid(tuple(map(str, shown.columns)), rows, numeric, len(frame) - len(shown))
 
 
-def html(sentence: str, frame: pd.DataFrame | None = None, notes: Sequence[str] = (), *, max_rows: int = MAX_ROWS) -> str:
+def html(
+    sentence: str, frame: pd.DataFrame | None = None, notes: Sequence[str] = (), *, max_rows: int = MAX_ROWS
+) -> str:
     """A fragment: the sentence in bold, the table, the notes as a list."""
     table = None if frame is None else grid(frame, max_rows=max_rows)
     return _template().render(sentence=sentence, grid=table, notes=tuple(notes))
 
 
-def text(sentence: str, frame: pd.DataFrame | None = None, notes: Sequence[str] = (), *, max_rows: int = MAX_ROWS) -> str:
+def text(
+    sentence: str, frame: pd.DataFrame | None = None, notes: Sequence[str] = (), *, max_rows: int = MAX_ROWS
+) -> str:
     """The same for a terminal: aligned columns."""
     parts = [sentence] if sentence else []
     if frame is not None and len(frame.columns):

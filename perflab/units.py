@@ -99,7 +99,7 @@ def format_ms(value: float) -> str:
     """
     size = abs(value) if value == value else 0.0
     for below, scale, unit in ((1.0, 1e-3, "µs"), (1e3, 1.0, "ms"), (6e4, 1e3, "s"), (3.6e6, 6e4, "min")):
-        if size < below and size > 0 or (size == 0 and unit == "ms"):
+        if (size < below and size > 0) or (size == 0 and unit == "ms"):
             return f"{format_number(_round(value / scale))} {unit}"
     return f"{format_number(_round(value / 3.6e6))} h"
 
