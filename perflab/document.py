@@ -126,7 +126,7 @@ style="text-align:right"{% endif %} scope="col">{{ h }}</th>{% endfor %}</tr></t
 <tbody>
 {% for row in block.grid.rows %}
 <tr>{% for cell in row %}<td{% if block.grid.numeric[loop.index0] %} class="number" \
-style="text-align:right"{% endif %}>{{ cell }}</td>{% endfor %}</tr>
+style="text-align:right"{% elif cell|length > 32 %} class="long"{% endif %}>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody></table></div>
 {% if block.grid.left_out %}<p>… and {{ "{:,}".format(block.grid.left_out) }} more rows.</p>{% endif %}
@@ -163,7 +163,7 @@ th, td { padding: .3rem .7rem; text-align: left; vertical-align: top; border-bot
   max-width: 28rem; }
 th { color: var(--soft); font-weight: 600; white-space: nowrap; }
 tbody tr:nth-child(even) { background: var(--band); }
-.number { white-space: nowrap; }
+td { white-space: nowrap; } td.long { white-space: normal; min-width: 15rem; overflow-wrap: anywhere; }
 figure { margin: 1rem 0; padding: .5rem; background: #fff; border: 1px solid var(--line); border-radius: 6px; }
 figure img { display: block; margin: 0 auto; max-width: 100%; height: auto; }
 @media print {

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from perflab.queries.fingerprint import fingerprint
 from perflab.rendering import Grid
 from perflab.tables import AGGREGATED, Measurements
-from perflab.units import format_ms, format_p, format_value
+from perflab.units import format_ms, format_number, format_p, format_value
 
 _LONGEST_PLAN = 400
+_SHOWN_VALUES = 4
 
 
 def together(parts: Sequence[Measurements]) -> Measurements:
@@ -84,7 +86,7 @@ def resources(measured: Measurements) -> pd.DataFrame:
     }
     for column in ("read_bytes", "written_bytes"):
         if column in measured.resources.columns:
-            columns[column] = grouped[column].max() - grouped[column].min()
+            columns[column] = grouped[column].sum(min_count=1)  # samples hold what the interval added
     by_run = pd.DataFrame(columns).reset_index()
     by_run["arm"] = by_run["run"].map(arms(measured))
     table = by_run.groupby(["process", "arm"], sort=False)[list(columns)].median().reset_index()
@@ -194,27 +196,24 @@ def _plan(plan: Any) -> str:
         plan = asdict(plan)
     if not isinstance(plan, Mapping):
         return str(plan)[:_LONGEST_PLAN]
+    told = str(plan.get("sentence", ""))
     listed = plan.get("stages")
-    stages = [_stage(s) for s in listed] if isinstance(listed, (list, tuple)) else []
-    rest = [
-        f"{k.removesuffix('_ms')} {_setting(k, v)}"
-        for k, v in plan.items()
-        if k != "stages" and v not in (None, "", [], {})
-    ]
-    return "; ".join([", then ".join(stages), *rest] if stages else rest)[:_LONGEST_PLAN]
+    stages = [_stage(s) for s in listed] if isinstance(listed, (list, tuple)) and not told else []
+    known = {"sentence", "stages"} | ({"duration_s", "locustfile", "warmup"} if told else set())
+    rest = [f"{k} {_setting(v)}" for k, v in plan.items() if k not in known and v not in (None, "", [], {})]
+    return "; ".join([*([told] if told else []), *([", then ".join(stages)] if stages else []), *rest])[:_LONGEST_PLAN]
 
 
 def _stage(stage: Any) -> str:
     if not isinstance(stage, Mapping):
         return str(stage)
-    length = stage.get("duration_ms", stage.get("duration"))
+    seconds = stage.get("duration_s")
+    length = format_ms(seconds * 1e3) if isinstance(seconds, (int, float)) else str(stage.get("duration", "?"))
     amount = f"{stage['rate']} arrivals/s" if stage.get("rate") is not None else f"{stage.get('users', '?')} users"
-    return f"{'ramp to ' if stage.get('ramp') else ''}{amount} for {_setting('duration_ms', length)}"
+    return f"{'ramp to ' if stage.get('ramp') else ''}{amount} for {length}"
 
 
-def _setting(name: str, value: Any) -> str:
-    if name.endswith("_ms") and isinstance(value, (int, float)):
-        return format_ms(value)
+def _setting(value: Any) -> str:
     return json.dumps(value, default=str) if isinstance(value, (Mapping, list, tuple)) else str(value)
 
 
@@ -231,28 +230,38 @@ def run_list(measured: Measurements) -> pd.DataFrame:
 
 def provenance(measured: Measurements) -> pd.DataFrame:
     """Each fact of the environments and hosts with its value, or its values where runs differ."""
-    facts: dict[str, dict[str, None]] = {}
+    facts: dict[str, dict[Any, None]] = {}
     runs = measured.runs
     for column in ("host", "environment"):
         for value in runs.get(column, pd.Series(dtype="object")):
             for name, fact in _facts(column, value):
                 facts.setdefault(name, {})[fact] = None
     for name, fact in measured.meta.items():
-        facts.setdefault(str(name), {})[_setting("", fact)] = None
-    return pd.DataFrame(
-        [{"fact": n, "value": "; ".join(values)} for n, values in facts.items()], columns=["fact", "value"]
-    )
+        facts.setdefault(str(name), {})[_setting(fact)] = None
+    return pd.DataFrame([{"fact": n, "value": _values(list(v))} for n, v in facts.items()], columns=["fact", "value"])
 
 
-def _facts(name: str, value: Any) -> Iterator[tuple[str, str]]:
+_TOLD_ELSEWHERE = frozenset({"time", "target arm", "target host"})
+
+
+def _facts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, str) and value.startswith("{"):
         with contextlib.suppress(ValueError):
             value = json.loads(value)
-    if isinstance(value, Mapping):
+    if name == "packages" and isinstance(value, Mapping):
+        yield name, ", ".join(f"{package} {version}" for package, version in value.items())
+    elif isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _facts(str(key) if name == "environment" else f"{name} {key}", inner)
-    elif value is not None and value == value and value != "":
-        yield name, _setting("", value)
+    elif name not in _TOLD_ELSEWHERE and value not in (None, "", [], ()) and value == value:
+        yield name, value if isinstance(value, (int, float)) and not isinstance(value, bool) else _setting(value)
+
+
+def _values(found: list[Any]) -> str:
+    if len(found) > 1 and all(isinstance(f, (int, float)) for f in found):
+        return f"{format_number(min(found))} to {format_number(max(found))}"
+    more = f"; … {len(found)} values" if len(found) > _SHOWN_VALUES else ""
+    return "; ".join(map(str, found[:_SHOWN_VALUES])) + more
 
 
 # What must not be shown unless asked
@@ -260,7 +269,6 @@ def _facts(name: str, value: Any) -> Iterator[tuple[str, str]]:
 _SQL = re.compile(r"^(sql|query|statement|example|example_sql)$")
 _URL_VALUES = re.compile(r"([?&;][\w.\-\[\]%]+=)[^&#\s;\"']+")
 _PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
-_LITERALS = re.compile(r"'(?:[^']|'')*'|(?<![\w$.\"])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w.\"])", re.IGNORECASE)
 
 
 def without_literals(frame: pd.DataFrame) -> pd.DataFrame:
@@ -273,13 +281,9 @@ def without_literals(frame: pd.DataFrame) -> pd.DataFrame:
         if not (values.dtype == "object" or isinstance(values.dtype, pd.StringDtype)):
             columns[name] = values
         else:
-            clean = _fingerprint if _SQL.match(str(name)) else _without_secrets
+            clean = fingerprint if _SQL.match(str(name)) else _without_secrets
             columns[name] = values.map(lambda v, clean=clean: clean(v) if isinstance(v, str) else v)
     return pd.DataFrame(columns, index=frame.index)
-
-
-def _fingerprint(sql: str) -> str:
-    return _LITERALS.sub("?", sql)
 
 
 def _without_secrets(text: str) -> str:

@@ -17,6 +17,22 @@ import perflab as lab
 
 START = pd.Timestamp("2026-11-24T01:45:00Z")
 ENDPOINTS: Mapping[str, float] = {"GET /orders": 120.0, "GET /products": 25.0, "POST /cart": 40.0}
+_PLAN = {
+    "sentence": "locustfile.py: 20 users for 30 s; the first 10 % are warm-up",
+    "locustfile": "locustfile.py",
+    "stages": [{"duration_s": 30.0, "users": 20, "ramp": False, "spawn_rate": None}],
+    "duration_s": 30.0,
+    "warmup": 0.1,
+    "workers": 1,
+}
+_ENVIRONMENT = {
+    "time": "2026-11-24T01:45:00+00:00",
+    "python": "3.11.7",
+    "packages": {"perflab": "0.1.0", "locust": "2.47.0"},
+    "cpu_count": 2,
+    "load_average": 0.4,
+    "generator": "locust 2.47.0",
+}
 Builder = Callable[..., pd.DataFrame]
 
 
@@ -81,12 +97,8 @@ def _runs(
             "order": order + 1,
             "reasons": [[] if valid else ["the generator was the bottleneck"] for _ in names],
             "host": "http://127.0.0.1:8001",
-            "plan": [
-                {"stages": [{"duration_ms": seconds * 1e3, "users": 20}], "warmup": 0.1, "workers": 1} for _ in names
-            ],
-            "environment": [
-                {"cpu": "EPYC", "cores": 2, "python": "3.11.2", "git": "abc1234", "locust": "2.47"} for _ in names
-            ],
+            "plan": [_PLAN] * len(names),
+            "environment": [_ENVIRONMENT] * len(names),
         }
     )
     return frame if pairs is None else frame.assign(pair=list(pairs))
@@ -112,8 +124,8 @@ def _resources(
                 "cpu_cores": np.clip(cpu / (1 + i) * (1 + random.normal(0, 0.08, len(ticks))), 0, None),
                 "rss_bytes": 8e7 * (1 + i) + ticks * 1e5,
                 "threads": 8,
-                "read_bytes": ticks * 1e4,
-                "written_bytes": ticks * 2e4,
+                "read_bytes": 4096.0,
+                "written_bytes": 8192.0,
             }
         )
         for i, process in enumerate(processes)
