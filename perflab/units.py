@@ -141,7 +141,7 @@ def format_p(value: float) -> str:
     >>> format_p(0.00037), format_p(0.04512), format_p(1e-9)
     ('0.00037', '0.045', '< 0.0001')
     """
-    if value is None or value != value:
+    if value is None or type(value).__name__ == "NAType" or value != value:
         return "–"
     return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
 
@@ -166,7 +166,7 @@ def format_value(name: str, value: object) -> str:
     >>> format_value("p95_ms", 182.4), format_value("errors", 3)
     ('182 ms', '3')
     """
-    if value is None or value != value:
+    if value is None or type(value).__name__ == "NAType" or value != value:
         return "–"
     if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
         return "yes" if value else "no"

@@ -20,7 +20,11 @@ import pandas as pd
 from perflab import sources
 from perflab.errors import FormatError
 
-NAMES: tuple[str, ...] = ("query_recorder",)
+NAMES: tuple[str, ...] = (
+    # fmt: off
+    "query_recorder",
+    # fmt: on
+)
 """The modules of this package that are formats. Add yours here."""
 
 

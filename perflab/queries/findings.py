@@ -10,14 +10,14 @@ import pandas as pd
 from perflab import rendering
 
 
-class Findings(pd.DataFrame):
+class Findings(pd.DataFrame):  # type: ignore[misc]  # pandas comes without types
     """A plain DataFrame to every function; ``attrs`` holds ``sentence`` and ``warnings``, shown before the rows.
 
     What is derived from it (a selection, a sort) is a plain DataFrame, for which the sentence would not be true.
     """
 
     @property
-    def _constructor(self) -> type[pd.DataFrame]:
+    def _constructor(self) -> Any:
         return pd.DataFrame
 
     def __repr__(self) -> str:

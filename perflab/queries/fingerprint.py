@@ -26,7 +26,7 @@ _LIST = ("value", "...")
 _CONSTANTS = frozenset({"true", "false", "null"})
 _NOT_A_CONSTANT_AFTER = frozenset({"is", "not", "set", "default", "."})
 _SIGN_AFTER = frozenset(
-    "where and or select limit offset then else when in between return set by not like values on having case from as "
+    "where and or select limit offset then else when in between return set by not like values on having case from as "  # noqa: SIM905
     "distinct all interval returning using".split()
 )
 _NAMED_BY_CLIENT = frozenset({"savepoint", "deallocate"})
@@ -118,50 +118,68 @@ def _takes_sign(before: Token) -> bool:
 
 
 def _lists_folded(words: list[Token]) -> list[Token]:
+    ends = _list_ends(words)
     out: list[Token] = []
     position, end = 0, len(words)
     while position < end:
         kind, text = words[position]
         out.append((kind, text))
         position += 1
-        if kind != "word" or position == end:
+        if kind != "word" or position not in ends:
             continue
         following = words[position][1]
         if (text == "in" and following == "(") or (text == "array" and following == "["):
-            position = _list(words, position, out)
+            out += _list(words, position, ends[position])
+            position = ends[position]
         elif text in ("values", "value") and following == "(":
-            position = _tuples(words, position, out)
+            position = _tuples(words, position, ends, out)
     return out
 
 
-def _list(words: list[Token], start: int, out: list[Token]) -> int:
-    """Write the list that opens at ``start`` with each different item once; returns the position after it."""
-    items, after = _items(words, start)
-    if items is None:
-        return start
-    out.append(words[start])
-    if all(item == (_VALUE,) for item in items):
-        out.append(_LIST)
-    else:
-        for number, item in enumerate(items):
-            out += [("operator", ","), *item] if number else item
-    out.append(words[after - 1])
-    return after
+def _list_ends(words: list[Token]) -> dict[int, int]:
+    """Where the list that opens at a position ends (just behind it); not for subqueries, nor what is never closed."""
+    ends: dict[int, int] = {}
+    opened: list[tuple[int, int]] = []
+    queries = 0
+    for position, (kind, text) in enumerate(words):
+        if text in ("(", "["):
+            opened.append((position, queries))
+        elif text in (")", "]") and opened:
+            start, before = opened.pop()
+            if queries == before:
+                ends[start] = position + 1
+        elif text == "select" and kind == "word":
+            queries += 1
+    return ends
 
 
-def _tuples(words: list[Token], start: int, out: list[Token]) -> int:
+def _list(words: list[Token], start: int, end: int) -> list[Token]:
+    """The bracketed list with each different item once, or the mark of a list when all are values."""
+    items: dict[tuple[Token, ...], None] = {}
+    depth, item_start = 0, start + 1
+    for position in range(start + 1, end):
+        text = words[position][1]
+        if depth == 0 and (text == "," or position == end - 1):
+            if position > item_start:
+                items[tuple(words[item_start:position])] = None
+            item_start = position + 1
+        depth += (text in ("(", "[")) - (text in (")", "]"))
+    inner = [_LIST]
+    if any(item != (_VALUE,) for item in items):
+        inner = [token for item in items for token in (("operator", ","), *item)][1:]
+    return [words[start], *inner, words[end - 1]]
+
+
+def _tuples(words: list[Token], start: int, ends: dict[int, int], out: list[Token]) -> int:
     """Write VALUES tuples, each different one once; returns the position after the last."""
     seen: set[tuple[Token, ...]] = set()
     position = start
-    while position < len(words) and words[position][1] == "(":
-        folded: list[Token] = []
-        after = _list(words, position, folded)
-        if after == position:
-            break
+    while position in ends:
+        folded = _list(words, position, ends[position])
         if tuple(folded) not in seen:
             out += [("operator", ","), *folded] if seen else folded
             seen.add(tuple(folded))
-        position = after
+        position = ends[position]
         if position + 1 < len(words) and words[position][1] == "," and words[position + 1][1] == "(":
             position += 1
         else:
@@ -169,32 +187,10 @@ def _tuples(words: list[Token], start: int, out: list[Token]) -> int:
     return position
 
 
-def _items(words: list[Token], start: int) -> tuple[list[tuple[Token, ...]] | None, int]:
-    """The different items of a bracketed list in their order, and the position after it; None where it is a query."""
-    depth, position, item_start = 1, start + 1, start + 1
-    items: dict[tuple[Token, ...], None] = {}
-    while position < len(words):
-        text = words[position][1]
-        if text in ("(", "["):
-            depth += 1
-        elif text in (")", "]"):
-            depth -= 1
-        elif text == "select" and words[position][0] == "word":
-            return None, start
-        if depth == 0 or (depth == 1 and text == ","):
-            if position > item_start:
-                items[tuple(words[item_start:position])] = None
-            item_start = position + 1
-        position += 1
-        if depth == 0:
-            return list(items), position
-    return None, start
-
-
 _NO_SPACE_BEFORE = frozenset({",", ")", ".", "::", "]", ";", "[", "..."})
 _NO_SPACE_AFTER = frozenset({"(", ".", "::", "[", "..."})
 _SPACE_BEFORE_BRACKET = frozenset(
-    "in values and or not where from on as select exists any all some over using with into union except intersect by "
+    "in values and or not where from on as select exists any all some over using with into union except intersect by "  # noqa: SIM905
     "join then when else case between like limit key set having check".split()
 )
 

@@ -90,7 +90,7 @@ def _with_parents(prepared: Statements, found: Repeats) -> pd.DataFrame:
     best = np.full(len(children), -np.inf)
     order = found.selects  # positions of SELECT groups, by unit and first appearance
     place = np.searchsorted(found.select_keys, found.key_of(children))
-    unit = groups["unit"].to_numpy()
+    unit = groups.unit
     for back in range(1, _LOOK_BACK + 1):
         at = place - back
         candidate = order[np.clip(at, 0, None)] if len(order) else np.zeros(len(children), dtype="int64")
@@ -110,9 +110,11 @@ def _with_parents(prepared: Statements, found: Repeats) -> pd.DataFrame:
     return pd.DataFrame({"group": children, "parent": parent, "linked": linked})
 
 
-def _of_sibling(found: Repeats, children: npt.NDArray[np.int64], parent: npt.NDArray[np.int64], linked: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _of_sibling(
+    found: Repeats, children: npt.NDArray[np.int64], parent: npt.NDArray[np.int64], linked: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
     """Two lookups in one loop body: the second one's parent is the first one's, not the first (unless names say so)."""
-    calls = found.groups["calls"].to_numpy()
+    calls = found.groups.calls
     mine = np.full(len(found.groups), -1, dtype="int64")
     mine[children] = parent
     sibling = (parent >= 0) & (linked < 3) & (mine[parent] >= 0) & (calls[parent] == calls[children])
@@ -131,8 +133,8 @@ def _patterns(prepared: Statements, found: Repeats, occurrences: pd.DataFrame, d
     groups = found.groups
     table = pd.DataFrame(
         {
-            "parent": np.where(occurrences["parent"] >= 0, groups["fp"].to_numpy()[occurrences["parent"]], -1),
-            "child": groups["fp"].to_numpy()[occurrences["group"]],
+            "parent": np.where(occurrences["parent"] >= 0, groups.fp[occurrences["parent"]], -1),
+            "child": groups.fp[occurrences["group"]],
             "route": found.route_of(occurrences["group"].to_numpy()),
         }
     )
@@ -154,24 +156,28 @@ def _no_patterns() -> pd.DataFrame:
     texts = ("parent", "child", "route", "evidence", "suggestion", "example_unit", "source")
     counts = ("units", "calls", "calls_saved")
     kinds = {c: "str" if c in texts else "int64" if c in counts else "float64" for c in PATTERN_COLUMNS}
-    return pd.DataFrame({c: pd.Series([], dtype=kind) for c, kind in kinds.items()} | {"_rank": pd.Series([], dtype="int64")})
+    return pd.DataFrame(
+        {c: pd.Series([], dtype=kind) for c, kind in kinds.items()} | {"_rank": pd.Series([], dtype="int64")}
+    )
 
 
-def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern, dialect: str | None) -> dict[str, object]:
+def _row(
+    prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern, dialect: str | None
+) -> dict[str, object]:
     members = part["group"].to_numpy()
-    groups = found.groups.iloc[members]
-    grown = _scaling(found, key, members)
+    groups = found.groups
+    grown = _scaling(found, key, dialect)
     level = evidence.level(
         shape=prepared.shapes[key.child],
         parent=key.parent >= 0,
         linked=int(part["linked"].max()),
-        calls=groups["calls"].to_numpy(),
+        calls=groups.calls[members],
         parent_rows=found.rows_of(part["parent"].to_numpy()),
         variety=found.variety(members, dialect),
         grown=grown,
     )
-    calls = int(groups["calls"].sum())
-    time = float(groups["time_ms"].sum())
+    calls = int(groups.calls[members].sum())
+    time = float(groups.time_ms[members].sum())
     unit_time = found.unit_time(members)
     parent = prepared.fingerprints[key.parent] if key.parent >= 0 else None
     saved = calls - len(members) if level in evidence.MENDABLE else 0
@@ -199,25 +205,30 @@ def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern
     }
 
 
-def _scaling(found: Repeats, key: _Pattern, members: npt.NDArray[np.int64]) -> Scaling:
+def _scaling(found: Repeats, key: _Pattern, dialect: str | None) -> Scaling:
+    """Calls over the parent's rows; where those are not known, over its LIMIT, which can only speak for growth."""
     if key.parent < 0:
         return Scaling()
-    rows, calls = found.sizes(key.parent, key.child, key.route)
-    return scaling(rows, calls)
+    grown = scaling(*found.sizes(key.parent, key.child, key.route))
+    if grown.tested or grown.units:
+        return grown
+    bounded = scaling(*found.limits(key.parent, key.child, key.route, dialect))
+    return bounded if bounded.tested and bounded.low > 0 else grown
 
 
 def _by_unit(prepared: Statements, found: Repeats, occurrences: pd.DataFrame, patterns: pd.DataFrame) -> pd.DataFrame:
-    groups = found.groups.iloc[occurrences["group"].to_numpy()]
+    groups = found.groups
+    members = occurrences["group"].to_numpy()
     numbers = occurrences["pattern"].to_numpy()
     level = patterns["evidence"].to_numpy(dtype=object)[numbers]
     table = pd.DataFrame(
         {
-            "unit": prepared.units.array[groups["unit"].to_numpy()],
+            "unit": prepared.units.array[groups.unit[members]],
             "parent": patterns["parent"].array.take(numbers),
             "child": patterns["child"].array.take(numbers),
-            "calls": groups["calls"].to_numpy(),
-            "distinct_parameters": pd.array(groups["distinct"].to_numpy(), dtype="Float64").astype("Int64"),
-            "time_ms": groups["time_ms"].to_numpy(),
+            "calls": groups.calls[members],
+            "distinct_parameters": pd.array(groups.distinct[members], dtype="Float64").astype("Int64"),
+            "time_ms": groups.time_ms[members],
             "evidence": pd.array(level, dtype="str"),
         }
     )

@@ -11,7 +11,7 @@ import pandas as pd
 
 from perflab.queries.shape import Shape, link
 from perflab.queries.statements import Statements
-from perflab.queries.values import key_values
+from perflab.queries.values import key_values, limit_of
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -33,12 +33,29 @@ class Variety:
 
 
 @dataclass(frozen=True, eq=False)
+class Groups:
+    """The statements of one fingerprint in one unit, as columns: ``first`` is the place of the first one, ``rows`` what
+    all returned, ``distinct`` how many different values they had (both NaN where not known). By unit and fingerprint.
+    """
+
+    unit: Ints
+    fp: Ints
+    first: Ints
+    calls: Ints
+    time_ms: Floats
+    rows: Floats
+    distinct: Floats
+
+    def __len__(self) -> int:
+        return len(self.unit)
+
+
+@dataclass(frozen=True, eq=False)
 class Repeats:
-    """``groups``: unit, fp, first (place of its first statement), calls, time_ms, rows, distinct (NaN: not known);
-    sorted by unit and fp. ``repeated``: which of them are repeated often enough to be judged."""
+    """``groups``, the group that each statement is a ``member`` of, and the groups ``repeated`` often enough to be judged."""
 
     prepared: Statements
-    groups: pd.DataFrame
+    groups: Groups
     member: Ints
     repeated: Ints
 
@@ -46,43 +63,49 @@ class Repeats:
     def selects(self) -> Ints:
         """Positions of the groups that read tables, by unit and first appearance."""
         reads = np.array([s.kind in ("lookup", "batch", "scan") for s in self.prepared.shapes], dtype=bool)
-        chosen = np.flatnonzero(reads[self.groups["fp"].to_numpy()])
-        return chosen[np.argsort(self.groups["first"].to_numpy()[chosen], kind="stable")]
+        chosen = np.flatnonzero(reads[self.groups.fp])
+        return chosen[np.argsort(self.groups.first[chosen], kind="stable")]
 
     @cached_property
     def select_keys(self) -> Ints:
-        return self.groups["first"].to_numpy()[self.selects]
+        return self.groups.first[self.selects]
 
     def key_of(self, groups: Ints) -> Ints:
         """Where a group begins; statements are sorted by unit, so this orders by unit and time at once."""
-        return self.groups["first"].to_numpy()[groups]
+        return self.groups.first[groups]
 
     def links(self, parents: Ints, children: Ints, here: Flags) -> Ints:
         """How clearly the names tie each child to its candidate, worked out once for each pair of fingerprints."""
-        fp = self.groups["fp"].to_numpy()
+        fp = self.groups.fp
         prints = self.prepared.fingerprints
         pairs = np.where(here, fp[parents] * len(prints) + fp[children], -1)
         different, where = np.unique(pairs, return_inverse=True)
-        strengths = [link(prints[p // len(prints)], prints[p % len(prints)]) if p >= 0 else 0 for p in different.tolist()]
+        strengths = [
+            link(prints[p // len(prints)], prints[p % len(prints)]) if p >= 0 else 0 for p in different.tolist()
+        ]
         return np.array(strengths, dtype="int64")[where]
 
     def could_hand_out(self, parents: Ints, children: Ints, strength: Ints) -> Flags:
         """Whether the candidate returned enough rows to cause these calls, as far as is known."""
-        rows, calls = self.groups["rows"].to_numpy()[parents], self.groups["calls"].to_numpy()
-        single = np.array([s.single_row for s in self.prepared.shapes], dtype=bool)[self.groups["fp"].to_numpy()[parents]]
-        plausible = np.where(np.isnan(rows), ~single | (calls[parents] > 1), (rows >= 2) & (rows * 3 >= calls[children]))
-        writes = self._writes[self.groups["fp"].to_numpy()[children]]
-        return plausible & ((strength >= 0) | writes | self.rows_match(parents, children))
+        rows, calls = self.groups.rows[parents], self.groups.calls
+        single = np.array([s.single_row for s in self.prepared.shapes], dtype=bool)[self.groups.fp[parents]]
+        plausible = np.where(
+            np.isnan(rows), ~single | (calls[parents] > 1), (rows >= 2) & (rows * 3 >= calls[children])
+        )
+        writes = self._writes[self.groups.fp[children]]
+        possible: Flags = plausible & ((strength >= 0) | writes | self.rows_match(parents, children))
+        return possible
 
     @cached_property
     def _writes(self) -> Flags:
         return np.array([s.kind == "write" for s in self.prepared.shapes], dtype=bool)
 
     def rows_match(self, parents: Ints, children: Ints) -> Flags:
-        return self.groups["rows"].to_numpy()[parents] == self.groups["calls"].to_numpy()[children]
+        matched: Flags = self.groups.rows[parents] == self.groups.calls[children]
+        return matched
 
     def rows_of(self, parents: Ints) -> Floats:
-        rows = self.groups["rows"].to_numpy()[parents]
+        rows = self.groups.rows[parents]
         return np.where(parents >= 0, rows, np.nan)
 
     @cached_property
@@ -94,40 +117,60 @@ class Repeats:
         return routes
 
     def route_of(self, groups: Ints) -> npt.NDArray[np.object_]:
-        return self._unit_route[self.groups["unit"].to_numpy()[groups]]
+        return self._unit_route[self.groups.unit[groups]]
 
     @cached_property
     def _unit_time(self) -> Floats:
         frame = self.prepared.frame
-        return np.bincount(frame["unit"], weights=frame["duration_ms"], minlength=len(self.prepared.units))
+        weights = frame["duration_ms"].to_numpy(dtype="float64")
+        return np.bincount(frame["unit"], weights=weights, minlength=len(self.prepared.units)).astype("float64")
 
     def unit_time(self, groups: Ints) -> Floats:
         """Milliseconds in the database of each unit that these groups are in."""
-        return self._unit_time[np.unique(self.groups["unit"].to_numpy()[groups])]
+        return self._unit_time[np.unique(self.groups.unit[groups])]
 
     def example(self, groups: Ints) -> str:
         """The unit with the most calls."""
-        worst = groups[int(np.argmax(self.groups["calls"].to_numpy()[groups]))]
-        return str(self.prepared.units[self.groups["unit"].to_numpy()[worst]])
+        worst = groups[int(np.argmax(self.groups.calls[groups]))]
+        return str(self.prepared.units[self.groups.unit[worst]])
 
     def source(self, groups: Ints) -> str | None:
         """The call site of the first of these statements that has one."""
-        sites = self.prepared.frame["source"].to_numpy(dtype=object)[self.groups["first"].to_numpy()[groups]]
+        sites = self.prepared.frame["source"].to_numpy(dtype=object)[self.groups.first[groups]]
         return next((str(s) for s in sites if isinstance(s, str) and s), None)
 
     def sizes(self, parent: int, child: int, route: str) -> tuple[Floats, Floats]:
         """Rows of the parent and calls of the child, for every unit of the route that asked the parent."""
-        fp, unit = self.groups["fp"].to_numpy(), self.groups["unit"].to_numpy()
-        asked = np.flatnonzero((fp == parent) & (self._unit_route[unit] == route))
+        asked = self._asked(parent, route)
+        return self.groups.rows[asked], self._calls(child)[self.groups.unit[asked]]
+
+    def limits(self, parent: int, child: int, route: str, dialect: str | None) -> tuple[Floats, Floats]:
+        """The same with the LIMIT of the parent, or the length of its IN list, for its rows: what it may return at most."""
+        asked = self._asked(parent, route)
+        asked = asked[:: max(1, len(asked) // 200)]
+        first = self.groups.first[asked]
+        frame, slot = self.prepared.frame, self.prepared.shapes[parent].limit_slot
+        listed = self.prepared.shapes[parent].listed
+        sizes = [
+            limit_of(sql, parameters, slot, listed, dialect or "generic")
+            for sql, parameters in zip(frame["sql"].iloc[first], frame["parameters"].iloc[first], strict=True)
+        ]
+        return np.array(sizes, dtype="float64"), self._calls(child)[self.groups.unit[asked]]
+
+    def _asked(self, parent: int, route: str) -> Ints:
+        fp, unit = self.groups.fp, self.groups.unit
+        return np.flatnonzero((fp == parent) & (self._unit_route[unit] == route))
+
+    def _calls(self, child: int) -> Floats:
         calls = np.zeros(len(self.prepared.units))
-        mine = fp == child
-        calls[unit[mine]] = self.groups["calls"].to_numpy()[mine]
-        return self.groups["rows"].to_numpy()[asked], calls[unit[asked]]
+        mine = self.groups.fp == child
+        calls[self.groups.unit[mine]] = self.groups.calls[mine]
+        return calls
 
     def variety(self, groups: Ints, dialect: str | None) -> Variety:
         """How the values of a pattern differ within its units and between them (looked at in some of the units)."""
-        share = float(np.median(self.groups["distinct"].to_numpy()[groups] / self.groups["calls"].to_numpy()[groups]))
-        shape = self.prepared.shapes[int(self.groups["fp"].iat[int(groups[0])])]
+        share = float(np.median(self.groups.distinct[groups] / self.groups.calls[groups]))
+        shape = self.prepared.shapes[int(self.groups.fp[groups[0]])]
         step = max(1, len(groups) // _UNITS_LOOKED_AT)
         asked = [self._keys(int(g), shape, dialect) for g in groups[::step][:_UNITS_LOOKED_AT]]
         if not asked or any(len(a) == 0 for a in asked):
@@ -158,23 +201,22 @@ def repeats(prepared: Statements, threshold: int) -> Repeats:
     frame, width = prepared.frame, max(1, len(prepared.fingerprints))
     codes = frame["unit"].to_numpy() * width + frame["fp"].to_numpy()
     unique, first, member, calls = np.unique(codes, return_index=True, return_inverse=True, return_counts=True)
-    rows = frame["rows"].to_numpy()
+    rows, took = frame["rows"].to_numpy(), frame["duration_ms"].to_numpy(dtype="float64")
     known = ~np.isnan(rows)
     summed = np.bincount(member, weights=np.where(known, rows, 0.0), minlength=len(unique))
     any_known = np.bincount(member, weights=known, minlength=len(unique)) > 0
-    groups = pd.DataFrame(
-        {
-            "unit": unique // width,
-            "fp": unique % width,
-            "first": first,
-            "calls": calls,
-            "time_ms": np.bincount(member, weights=frame["duration_ms"], minlength=len(unique)),
-            "rows": np.where(any_known, summed, np.nan),
-        }
-    )
     judged = np.array([s.kind in ("lookup", "write") for s in prepared.shapes], dtype=bool)
-    repeated = np.flatnonzero((calls >= threshold) & judged[groups["fp"].to_numpy()]) if len(groups) else np.zeros(0, "int64")
-    groups["distinct"] = _distinct(prepared, member, repeated, len(unique))
+    fp = unique % width
+    repeated = np.flatnonzero((calls >= threshold) & judged[fp]) if len(unique) else np.zeros(0, dtype="int64")
+    groups = Groups(
+        unit=unique // width,
+        fp=fp,
+        first=first,
+        calls=calls,
+        time_ms=np.bincount(member, weights=took, minlength=len(unique)).astype("float64"),
+        rows=np.where(any_known, summed, np.nan),
+        distinct=_distinct(prepared, member, repeated, len(unique)),
+    )
     return Repeats(prepared, groups, member, repeated)
 
 
@@ -188,7 +230,9 @@ def _distinct(prepared: Statements, member: Ints, repeated: Ints, total: int) ->
     rows = np.flatnonzero(wanted[member])
     part = prepared.frame.iloc[rows]
     texts, kinds = pd.factorize(_without_comments(part["sql"]))
-    unbound = pd.Series(kinds, dtype="str").str.contains(r"[=(,]\s*(?:\?|\$\d|%s|%\(|:[a-z_])|(?:\?|\$\d+|%s|:\w+)\s*=", regex=True)
+    unbound = pd.Series(kinds, dtype="str").str.contains(
+        r"[=(,]\s*(?:\?|\$\d|%s|%\(|:[a-z_])|(?:\?|\$\d+|%s|:\w+)\s*=", regex=True
+    )
     values, _ = pd.factorize(_joined(part["parameters"]), use_na_sentinel=True)
     nothing = (values < 0) & unbound.to_numpy()[texts]
     keys = pd.DataFrame({"group": member[rows], "text": texts, "values": values, "nothing": nothing})
@@ -204,4 +248,8 @@ def _without_comments(sql: pd.Series[str]) -> pd.Series[str]:
 
 def _joined(parameters: pd.Series[str]) -> pd.Series[str]:
     """Parameters (lists, mappings or texts) as one text each, missing where there are none."""
-    return parameters.map(lambda v: None if v is None or v is pd.NA or v != v else str(v)) if parameters.dtype == object else parameters.astype("str")
+    return (
+        parameters.map(lambda v: None if v is None or v is pd.NA or v != v else str(v))
+        if parameters.dtype == object
+        else parameters.astype("str")
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from perflab.queries.tokens import Token, tokens
 
@@ -14,7 +15,7 @@ _WRITES = frozenset({"insert", "update", "delete", "merge", "replace", "upsert"}
 _READS = frozenset({"select", "with", "table", "values", "(", "explain"})
 _AGGREGATES = frozenset({"count", "sum", "avg", "min", "max", "exists"})
 _CLAUSES = frozenset(
-    "where group order having limit union except intersect returning on set using values select for window offset "
+    "where group order having limit union except intersect returning on set using values select for window offset "  # noqa: SIM905
     "fetch as left right inner outer full cross natural join lateral only".split()
 )
 _FILTERS = frozenset({"where", "on", "having"})
@@ -40,6 +41,7 @@ class Shape:
     single_row: bool
     limited: bool
     listed: bool
+    limit_slot: int | None
 
 
 @lru_cache(maxsize=16384)
@@ -48,7 +50,7 @@ def shape(fingerprint: str) -> Shape:
     words = list(tokens(fingerprint))
     verb = _verb(words)
     tables = _tables(words)
-    keys, slots, listed = _keys(words)
+    keys, slots, listed, limit_slot = _keys(words)
     columns = _columns(words) if verb == "select" else frozenset[str]()
     texts = {text for kind, text in words if kind == "word"}
     if verb in _WRITES:
@@ -69,6 +71,7 @@ def shape(fingerprint: str) -> Shape:
         single_row=_single_row(words, tables, keys, texts),
         limited="limit" in texts or "fetch" in texts,
         listed=listed,
+        limit_slot=limit_slot,
     )
 
 
@@ -77,7 +80,7 @@ def _verb(words: list[Token]) -> str:
     if first not in ("with", "explain"):
         return first if first in _WRITES or first not in _READS else "select"
     plain = [text for kind, text in words if kind == "word"]
-    pairs = set(zip(plain, plain[1:], strict=False))
+    pairs = set(pairwise(plain))
     if ("insert", "into") in pairs:
         return "insert"
     if ("delete", "from") in pairs:
@@ -128,11 +131,12 @@ def _table_list(words: list[Token], position: int, found: dict[str, None]) -> No
         position += 1
 
 
-def _keys(words: list[Token]) -> tuple[tuple[str, ...], tuple[int, ...], bool]:
-    """Columns and value slots of equality predicates, and whether a list is looked up (IN, ANY)."""
+def _keys(words: list[Token]) -> tuple[tuple[str, ...], tuple[int, ...], bool, int | None]:
+    """Columns and slots of equality predicates, whether a list is looked up (IN, ANY), and the slot of the LIMIT."""
     filtering, listed, slot = False, False, -1
     keys: list[str] = []
     slots: list[int] = []
+    limit: int | None = None
     lists: list[int] = []  # how many slots stood before each list of any length
     for position, (kind, text) in enumerate(words):
         if kind == "word" and text in _FILTERS:
@@ -144,6 +148,8 @@ def _keys(words: list[Token]) -> tuple[tuple[str, ...], tuple[int, ...], bool]:
             listed = listed or filtering
         elif text == "?":
             slot += 1
+            if _text(words, position - 1) == "limit" or (limit == slot - 1 and _text(words, position - 1) == ","):
+                limit = slot
             if not filtering:
                 continue
             column = _compared(words, position)
@@ -152,9 +158,15 @@ def _keys(words: list[Token]) -> tuple[tuple[str, ...], tuple[int, ...], bool]:
             elif column:
                 keys.append(column)
                 slots.append(slot)
-    total = slot + 1
-    placed = [s if not lists or s < lists[0] else s - total for s in slots if not lists or s < lists[0] or s >= lists[-1]]
-    return tuple(keys), tuple(placed), listed
+    placed = [p for s in slots if (p := _placed(s, lists, slot + 1)) is not None]
+    return tuple(keys), tuple(placed), listed, None if limit is None else _placed(limit, lists, slot + 1)
+
+
+def _placed(slot: int, lists: list[int], total: int) -> int | None:
+    """The slot counted from the start, from the end behind a list of any length, or None between two of them."""
+    if not lists or slot < lists[0]:
+        return slot
+    return slot - total if slot >= lists[-1] else None
 
 
 def _is_list(words: list[Token], position: int) -> bool:
@@ -185,7 +197,11 @@ def _compared(words: list[Token], position: int) -> str:
 
 
 def _is_name(words: list[Token], position: int) -> bool:
-    return position >= 0 and words[position][0] in ("word", "name") and words[position][1] not in ("in", "values", "and", "or", "where", "on", "not")
+    return (
+        position >= 0
+        and words[position][0] in ("word", "name")
+        and words[position][1] not in ("in", "values", "and", "or", "where", "on", "not")
+    )
 
 
 def _column_before(words: list[Token], position: int) -> str:
@@ -266,7 +282,8 @@ def _link(above: Shape, below: Shape, key: str) -> int:
         if any(same_noun(f, owner) for f in foreign) and not (nouns and same_noun(owner, nouns[0])):
             return 3
         return 1 if foreign or everything else -1
-    if key in above.columns or any(same_noun(stem(key), noun) for noun in nouns):  # one to many
+    named = key in above.columns and _KEY_ENDINGS.sub("", key) != "" and _KEY_ENDINGS.search(key) is not None
+    if named or any(same_noun(stem(key), noun) for noun in nouns):  # one to many
         return 3
     return 1 if everything or above.columns & _OWN_KEYS else 0
 

@@ -57,16 +57,16 @@ def statements(queries: pd.DataFrame | Measurements, *, dialect: str | None = No
     prints, texts = pd.factorize(fingerprints_of(table, dialect))
     frame = pd.DataFrame(
         {
-            "run": table["run"] if "run" in table else "",
-            "start": table["start"] if "start" in table else pd.NaT,
+            "run": table.get("run", ""),
+            "start": table.get("start", pd.NaT),
             "unit": units.codes,
             "fp": prints.astype("int64"),
             "duration_ms": table["duration_ms"].astype("float64"),
             "rows": _rows(table),
             "sql": sql,
-            "parameters": table["parameters"] if "parameters" in table else None,
+            "parameters": table.get("parameters"),
             "route": _routes(table, units.codes),
-            "source": table["source"] if "source" in table else None,
+            "source": table.get("source"),
         }
     ).reset_index(drop=True)
     order = np.lexsort((np.arange(len(frame)), _instants(frame), frame["unit"].to_numpy()))
@@ -92,7 +92,8 @@ def fingerprints_of(table: pd.DataFrame, dialect: str | None = None) -> pd.Serie
 def _instants(frame: pd.DataFrame) -> Ints:
     if frame["start"].isna().all():
         return np.zeros(len(frame), dtype="int64")
-    return frame["start"].astype("datetime64[us, UTC]").astype("int64").to_numpy()
+    instants: Ints = frame["start"].astype("datetime64[us, UTC]").astype("int64").to_numpy()
+    return instants
 
 
 def _rows(table: pd.DataFrame) -> npt.NDArray[np.float64]:

@@ -6,7 +6,9 @@ import re
 
 from perflab.queries.shape import shape, stem
 
-_SQLALCHEMY = re.compile(r" as (?:\w+_)+\w+")
+_SQLALCHEMY = re.compile(
+    r"^select (?:distinct )?([a-z_]\w\w+)\.\w+(?: as \w+)?(?:, (?:\1|\w{3,})\.\w+(?: as \w+)?)* from"
+)
 _DJANGO = re.compile(r'^select (?:distinct )?(?:"(\w+)"\."\w+"|`(\w+)`\.`\w+`)')
 _PEEWEE = re.compile(r'["`]t1["`]\.["`]\w+["`]')
 _RAILS = re.compile(r'^select ["`]\w+["`]\.\*')
@@ -21,8 +23,8 @@ def orm_of(fingerprint: str) -> str:
         return "rails"
     if _HIBERNATE.search(fingerprint):
         return "hibernate"
-    if match := re.search(r"^select (?:distinct )?[\"`]?(\w+)[\"`]?\.[\"`]?(\w+)[\"`]? as (\w+)", fingerprint):
-        return "sqlalchemy" if match[3] == f"{match[1]}_{match[2]}" or match[3].startswith(match[1]) else ""
+    if _SQLALCHEMY.match(fingerprint):
+        return "sqlalchemy"
     return "django" if _DJANGO.search(fingerprint) else ""
 
 
@@ -63,13 +65,13 @@ def _sqlalchemy(parent: str, child: str, table: str, key: str, to_one: bool) -> 
     other = "selectinload" if to_one else "joinedload"
     return (
         f"SQLAlchemy: .options({loader}({owner}.<relationship to {table}>)) on the query of {_owner(parent)} ({why}; "
-        f"{other} works too), or lazy=\"raise\" on the relationship to find every place."
+        f'{other} works too), or lazy="raise" on the relationship to find every place.'
     )
 
 
 def _django(parent: str, child: str, table: str, key: str, to_one: bool) -> str:
     call = "select_related" if to_one else "prefetch_related"
-    return f"Django: add .{call}(\"<field to {table}>\") to the queryset of {_owner(parent)}."
+    return f'Django: add .{call}("<field to {table}>") to the queryset of {_owner(parent)}.'
 
 
 def _peewee(parent: str, child: str, table: str, key: str, to_one: bool) -> str:

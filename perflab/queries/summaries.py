@@ -34,7 +34,11 @@ def summarize_queries(queries: pd.DataFrame | Measurements, *, dialect: str | No
     table = queries_of(queries)
     prints = fingerprints_of(table, dialect).fillna("(no statement)").array
     took = pd.DataFrame({"fingerprint": prints, "duration_ms": table["duration_ms"].to_numpy(dtype="float64")})
-    took["rows"] = table["rows"].astype("Int64").where(lambda r: r >= 0).array if "rows" in table else pd.array([pd.NA] * len(took), dtype="Int64")
+    took["rows"] = (
+        table["rows"].astype("Int64").where(lambda r: r >= 0).array
+        if "rows" in table
+        else pd.array([pd.NA] * len(took), dtype="Int64")
+    )
     groups = took.groupby("fingerprint", sort=False)
     time = groups["duration_ms"]
     summary = pd.DataFrame(
@@ -43,9 +47,11 @@ def summarize_queries(queries: pd.DataFrame | Measurements, *, dialect: str | No
     summary["rows"] = groups["rows"].sum(min_count=1)
     whole = float(summary["total_ms"].sum())
     summary["time_fraction"] = summary["total_ms"] / whole if whole else 0.0
-    shown = summary.sort_values("total_ms", ascending=False, kind="stable").reset_index()
+    shown = summary.sort_values("total_ms", ascending=False, kind="stable").rename_axis("fingerprint").reset_index()
     shown["fingerprint"] = shown["fingerprint"].astype("str")
-    return findings(shown, f"{count(len(took), 'statement')} of {count(len(shown), 'kind')}, {format_ms(whole)} in the database")
+    return findings(
+        shown, f"{count(len(took), 'statement')} of {count(len(shown), 'kind')}, {format_ms(whole)} in the database"
+    )
 
 
 def _quantiles(took: pd.DataFrame) -> dict[str, pd.Series[float]]:

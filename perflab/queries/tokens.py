@@ -58,7 +58,7 @@ _PATTERNS: Mapping[str, re.Pattern[str]] = MappingProxyType(
         ),
         "mysql": _pattern(
             skip=rf"--(?=\s|\Z)[^\n]*+|\#[^\n]*+|{_BLOCK}",
-            value=rf"(?:[bBxXnN]|_[A-Za-z0-9]++\s*+)?{_BACKSLASH}" + rf'|"(?:[^"\\]++|""|\\.)*+(?:"|\\?\Z)',
+            value=rf"(?:[bBxXnN]|_[A-Za-z0-9]++\s*+)?{_BACKSLASH}" + r'|"(?:[^"\\]++|""|\\.)*+(?:"|\\?\Z)',
             name=_BACKTICK,
             placeholder=rf"\?|{_PYFORMAT}|(?<![:\w]):{_WORD}",
         ),

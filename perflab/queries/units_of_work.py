@@ -25,6 +25,8 @@ def units_of_work(queries: pd.DataFrame) -> Units:
             keys = queries[column].astype("str")
             break
     else:
-        keys = queries["session"].astype("str") if "session" in queries.columns else pd.Series("all", index=queries.index)
+        keys = (
+            queries["session"].astype("str") if "session" in queries.columns else pd.Series("all", index=queries.index)
+        )
     codes, names = pd.factorize(keys.fillna("no unit"))
     return Units(codes.astype("int64"), pd.Index(names, dtype="str"), "high")

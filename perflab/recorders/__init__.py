@@ -1,0 +1,1 @@
+"""Recorders for users' own applications: light, standard library plus the framework they hook, nothing of perflab."""
