@@ -301,7 +301,8 @@ class _Writer:
     def _findings(self, frame: pd.DataFrame) -> list[Block]:
         title = str(frame.attrs.get("title", ""))
         told = [Paragraph(str(frame.attrs["sentence"]))] if "sentence" in frame.attrs else []
-        body = self._table(frame) if len(frame) else Paragraph("Nothing was found.")
+        people = [c for c in frame.attrs.get("shown", ()) if c in frame.columns] or list(frame.columns)
+        body = self._table(frame[people]) if len(frame) else Paragraph("Nothing was found.")
         notes = [Items(tuple(map(str, frame.attrs["warnings"])), "Be careful:")] if frame.attrs.get("warnings") else []
         return [*([Heading(title, 3)] if title else []), *told, body, *notes]
 

@@ -168,5 +168,7 @@ def _table(table: str, folders: list[Path]) -> pd.DataFrame | None:
     except duckdb.Error as problem:
         raise StoreError(f"{table}.parquet of {len(files)} runs cannot be read: {problem}") from problem
     for column in _AS_JSON & set(frame.columns):
-        frame[column] = pd.Series([orjson.loads(v) if isinstance(v, str) else None for v in frame[column]], dtype=object)
+        frame[column] = pd.Series(
+            [orjson.loads(v) if isinstance(v, str) else None for v in frame[column]], dtype=object
+        )
     return frame

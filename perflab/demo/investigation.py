@@ -15,7 +15,7 @@ from perflab.loadtest.run import run, run_pairs
 from perflab.loadtest.target import Target
 from perflab.plots import plot_ecdf, plot_pairs, plot_timeline
 from perflab.queries.n_plus_one import find_n_plus_one
-from perflab.report import Report
+from perflab.report import Report, Section
 from perflab.stats.compare import Change, compare
 from perflab.tables import Measurements
 from perflab.units import format_ms
@@ -24,7 +24,9 @@ LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 USERS = 12
 ENDPOINT = "GET /orders"
 QUESTION = "Does loading the lines of all orders at once (eager loading) make GET /orders faster for visitors?"
-OPTIMISATION = "`selectinload(Order.lines)` on the query of GET /orders, and the same for the customers' pages (SHOP_FIXES=eager)"
+OPTIMISATION = (
+    "selectinload(Order.lines) on the query of GET /orders, and the same for the customers' pages (SHOP_FIXES=eager)"
+)
 
 
 def shop(arm: str, fixes: str = "", *, record_queries: bool = False) -> Target:
@@ -92,13 +94,10 @@ def investigate(
         [
             before,
             after,
-            "With lazy loading:",
-            found,
-            "With eager loading:",
-            left,
+            Section("Bottlenecks found", ["With lazy loading:", found, "With eager loading:", left]),
             change,
             plot_pairs(before, after, endpoint=ENDPOINT),
-            plot_ecdf(before, after, endpoint=ENDPOINT),
+            plot_ecdf(before, after, endpoint=ENDPOINT, warmup=change.warmup),
             plot_timeline(before, after, endpoint=ENDPOINT),
         ],
         question=QUESTION,

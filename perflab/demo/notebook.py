@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from perflab.errors import MissingExtraError, PerflabError, StoreError
 
@@ -23,7 +24,10 @@ def cells(experiment: str, evidence: list[str], endpoint: str) -> list[tuple[str
         ),
         ("code", f"lab.plot_pairs(before, after, endpoint={json.dumps(endpoint)});"),
         ("code", f"lab.plot_ecdf(before, after, endpoint={json.dumps(endpoint)});"),
-        ("markdown", "## Why was it slow?\n\nQueries were recorded in runs of their own, because recording costs time too."),
+        (
+            "markdown",
+            "## Why was it slow?\n\nQueries were recorded in runs of their own, because recording costs time too.",
+        ),
         ("code", f'lab.find_n_plus_one(lab.load("runs/{lazy}").queries)'),
         ("markdown", "And with eager loading:"),
         ("code", f'lab.find_n_plus_one(lab.load("runs/{eager}").queries)'),
@@ -44,8 +48,10 @@ def write(path: Path, experiment: str, evidence: list[str], endpoint: str) -> Pa
         raise MissingExtraError(f"executing a notebook needs {problem.name}: pip install 'perflab[lab]'") from problem
     # A kernel's debugger would warn about frozen modules on its standard error, which is no result.
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    make = {"markdown": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}
-    book = nbformat.v4.new_notebook(cells=[make[kind](source) for kind, source in cells(experiment, evidence, endpoint)])
+    make: dict[str, Any] = {"markdown": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}
+    book = nbformat.v4.new_notebook(
+        cells=[make[kind](source) for kind, source in cells(experiment, evidence, endpoint)]
+    )
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     client = NotebookClient(book, timeout=120, resources={"metadata": {"path": str(path.parent)}})
     try:

@@ -20,11 +20,7 @@ import pandas as pd
 from perflab import sources
 from perflab.errors import FormatError
 
-NAMES: tuple[str, ...] = (
-    # fmt: off
-    "query_recorder",
-    # fmt: on
-)
+NAMES: tuple[str, ...] = ("query_recorder",)
 """The modules of this package that are formats. Add yours here."""
 
 

@@ -25,10 +25,22 @@ ALPHA = 0.05
 ERROR_MARGIN = 0.01
 VERDICTS = ("improved", "regressed", "equivalent", "inconclusive")
 _HIGHER_IS_BETTER = ("throughput_per_s",)
-_COLUMNS = (
-    "endpoint metric unit runs_baseline runs_candidate baseline candidate change change_low change_high "
-    "p_value p_adjusted verdict reason"
-).split()
+_COLUMNS = [
+    "endpoint",
+    "metric",
+    "unit",
+    "runs_baseline",
+    "runs_candidate",
+    "baseline",
+    "candidate",
+    "change",
+    "change_low",
+    "change_high",
+    "p_value",
+    "p_adjusted",
+    "verdict",
+    "reason",
+]
 
 
 @dataclass(frozen=True, repr=False)
@@ -267,7 +279,7 @@ def _nothing(endpoint: str, values: pd.DataFrame, metric: str, why: str) -> _Jud
 
 
 def _scaled(values: pd.Series, relative: bool) -> tests.Floats:
-    numbers = values.to_numpy(dtype="float64")
+    numbers: tests.Floats = values.to_numpy(dtype="float64")
     if not relative:
         return numbers
     logarithms: tests.Floats = np.log(np.where(numbers > 0, numbers, np.nan))
