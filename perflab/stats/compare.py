@@ -25,22 +25,10 @@ ALPHA = 0.05
 ERROR_MARGIN = 0.01
 VERDICTS = ("improved", "regressed", "equivalent", "inconclusive")
 _HIGHER_IS_BETTER = ("throughput_per_s",)
-_COLUMNS = [
-    "endpoint",
-    "metric",
-    "unit",
-    "runs_baseline",
-    "runs_candidate",
-    "baseline",
-    "candidate",
-    "change",
-    "change_low",
-    "change_high",
-    "p_value",
-    "p_adjusted",
-    "verdict",
-    "reason",
-]
+_COLUMNS = (
+    *("endpoint", "metric", "unit", "runs_baseline", "runs_candidate", "baseline", "candidate"),
+    *("change", "change_low", "change_high", "p_value", "p_adjusted", "verdict", "reason"),
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -331,7 +319,7 @@ def _table(
 ) -> pd.DataFrame:
     adjusted = _adjusted(judged, primaries)
     rows = [_row(one, errors[name], metric, margin, adjusted.get(name, math.nan)) for name, one in judged.items()]
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
 def _adjusted(judged: dict[str, _Judged], primaries: tuple[str, ...]) -> dict[str, float]:
