@@ -1,0 +1,1 @@
+"""A real shop with real defects, and the investigation that finds them."""
