@@ -59,8 +59,8 @@ def record_queries(
     chosen = path if path is not None else os.environ.get(VARIABLE)
     if not chosen:
         return None
-    anything: Any = engine
-    sync_engine: Engine = getattr(anything, "sync_engine", engine)
+    hooked: Any = engine
+    sync_engine: Engine = getattr(hooked, "sync_engine", hooked)
     logs = _logs.setdefault(sync_engine, {})
     where = Path(chosen).absolute()
     known = logs.get(where)

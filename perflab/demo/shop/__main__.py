@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(listening: socket.socket, options: argparse.Namespace, fixes: frozenset[str]) -> int:
     import waitress
+    from sqlalchemy.exc import SQLAlchemyError
 
     from perflab.demo.shop import data
     from perflab.demo.shop.app import create_app, open_database
@@ -54,8 +56,8 @@ def _serve(listening: socket.socket, options: argparse.Namespace, fixes: frozens
             sys.stderr.write(f"shop: http://{host}:{port}, fixes: {', '.join(sorted(fixes)) or 'none'}\n")
             server.run()
             engine.dispose()
-    except OSError as problem:
-        sys.stderr.write(f"shop: cannot start: {problem}\n")
+    except (OSError, sqlite3.Error, SQLAlchemyError) as problem:
+        sys.stderr.write(f"shop: cannot start with {options.database or 'its data'}: {problem}\n")
         return 1
     finally:
         downstream.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, abort, jsonify, request
-from sqlalchemy import Engine, create_engine, event, func, select
+from sqlalchemy import URL, Engine, create_engine, event, func, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session, joinedload, selectinload
 
@@ -26,7 +26,10 @@ CACHE_SECONDS = 10.0
 
 def open_database(path: Path, *, index: bool, connections: int = 8) -> Engine:
     """An engine on the shop's database, with or without the index that a parcel is looked up by."""
-    engine = create_engine(f"sqlite:///{path}", pool_size=connections, max_overflow=4, connect_args={"timeout": 10})
+    url = URL.create("sqlite", database=str(path))
+    engine = create_engine(url, pool_size=connections, max_overflow=4, connect_args={"timeout": 10})
+        URL.create("sqlite", database=str(path)), pool_size=connections, max_overflow=4, connect_args={"timeout": 10}
+    )
 
     @event.listens_for(engine, "connect")
     def _settings(connection: Any, _: Any) -> None:

@@ -55,12 +55,17 @@ def tracking_number(number: int) -> str:
 
 def copy_to(path: Path, seed: int) -> None:
     """Write a fresh database for ``seed`` to ``path``: a copy of the cached one, which is built when it is missing."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        shutil.copyfile(_cached(seed), path)
-    except OSError:
-        # A home that can't be written (or a cache that is full): this server's own file then costs a second.
-        path.unlink(missing_ok=True)
-        build(path, seed)
+        try:
+            shutil.copyfile(_cached(seed), part)
+        except OSError:
+            # A home that can't be written (or a cache that is full): this server's own file then costs a second.
+            part.unlink(missing_ok=True)
+            build(part, seed)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _cached(seed: int) -> Path:
