@@ -28,8 +28,6 @@ def open_database(path: Path, *, index: bool, connections: int = 8) -> Engine:
     """An engine on the shop's database, with or without the index that a parcel is looked up by."""
     url = URL.create("sqlite", database=str(path))
     engine = create_engine(url, pool_size=connections, max_overflow=4, connect_args={"timeout": 10})
-        URL.create("sqlite", database=str(path)), pool_size=connections, max_overflow=4, connect_args={"timeout": 10}
-    )
 
     @event.listens_for(engine, "connect")
     def _settings(connection: Any, _: Any) -> None:
