@@ -1,46 +1,63 @@
-"""Visitors of the shop: mostly looking at orders and products, now and then tracking a parcel or buying."""
+"""How people use the shop: mostly the lists of orders, and a little of everything else.
+
+locust -f locustfile.py --headless -u 65 -r 65 -t 8s -H http://127.0.0.1:8001
+"""
 
 import random
 
+import gevent
 from locust import FastHttpUser, between, task
 
+PRODUCTS, CUSTOMERS, ORDERS, PARCELS = 1_200, 3_000, 15_000, 120_000
+PAGE_SIZES = (20, 30, 40)
 
-class Visitor(FastHttpUser):
-    wait_time = between(0.05, 0.25)
 
-    @task(40)
+class Shopper(FastHttpUser):
+    """Looks around, thinks for about a second, looks on."""
+
+    wait_time = between(0.5, 1.5)
+    network_timeout = 10.0
+    connection_timeout = 10.0
+
+    def on_start(self) -> None:
+        self.cart = f"cart-{random.getrandbits(48):x}"
+        gevent.sleep(random.uniform(0.0, 1.0))  # people do not come in step
+
+    @task(72)
     def orders(self) -> None:
-        self.client.get(f"/orders?page={random.randrange(30)}&size={random.choice((20, 40, 40, 60))}", name="/orders")
+        size, before = random.choice(PAGE_SIZES), random.randint(100, ORDERS)
+        self.client.get(f"/orders?size={size}&before={before}", name="/orders")
 
-    @task(8)
+    @task(5)
     def order(self) -> None:
-        self.client.get(f"/orders/{random.randint(1, 6_000)}", name="/orders/[id]")
+        self.client.get(f"/orders/{random.randint(1, ORDERS)}", name="/orders/[id]")
+
+    @task(5)
+    def product(self) -> None:
+        self.client.get(f"/products/{random.randint(1, PRODUCTS)}", name="/products/[id]")
+
+    @task(5)
+    def products(self) -> None:
+        self.client.get(f"/products?after={random.randint(0, PRODUCTS - 20)}", name="/products")
+
+    @task(4)
+    def add_to_cart(self) -> None:
+        item = {"product": random.randint(1, PRODUCTS), "quantity": random.randint(1, 3)}
+        self.client.post(f"/carts/{self.cart}", json=item, name="/carts/[id]")
 
     @task(3)
-    def customers(self) -> None:
-        self.client.get(f"/customers?page={random.randrange(100)}", name="/customers")
+    def offer(self) -> None:
+        self.client.get(f"/products/{random.randint(1, PRODUCTS)}/offer", name="/products/[id]/offer")
 
-    @task(10)
-    def products(self) -> None:
-        self.client.get(f"/products?after={random.randrange(480)}", name="/products")
-
-    @task(14)
-    def product(self) -> None:
-        self.client.get(f"/products/{random.randint(1, 500)}", name="/products/[id]")
+    @task(3)
+    def parcel(self) -> None:
+        tracking = f"PX{700_000_000 + random.randint(1, PARCELS)}EU"
+        self.client.get(f"/parcels/{tracking}", name="/parcels/[tracking]")
 
     @task(2)
     def bestsellers(self) -> None:
         self.client.get("/bestsellers")
 
-    @task(2)
-    def rates(self) -> None:
-        self.client.get("/rates")
-
-    @task(3)
-    def shipment(self) -> None:
-        number = (random.randint(1, 40_000) * 7_919) % 10_000_019
-        self.client.get(f"/shipments/TR{number:08d}", name="/shipments/[tracking]")
-
-    @task(3)
-    def cart(self) -> None:
-        self.client.post("/cart", json={"product": random.randint(1, 500), "quantity": 1})
+    @task(1)
+    def customers(self) -> None:
+        self.client.get(f"/customers?after={random.randint(0, CUSTOMERS - 5)}", name="/customers")

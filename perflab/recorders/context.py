@@ -1,41 +1,72 @@
-"""Which request the current thread or task is working on: the unit of work that recorded queries belong to."""
+"""The current unit of work: what recorded statements belong to.
+
+A unit of work is a request, a job or a message: whatever the statements of an N+1 have in common. The request
+hooks set it; a job sets it by itself:
+
+>>> with unit_of_work(route="job nightly-invoices") as unit:
+...     current_unit() == unit, current_route()
+(True, 'job nightly-invoices')
+"""
 
 from __future__ import annotations
 
-import contextvars
 import re
-import secrets
-from typing import NamedTuple
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+
+MAX_ID_LENGTH = 128
+
+_GOOD_ID = re.compile(rf"[A-Za-z0-9._:/+=@-]{{1,{MAX_ID_LENGTH}}}", re.ASCII)
+
+_unit: ContextVar[str | None] = ContextVar("perflab_unit", default=None)
+_route: ContextVar[str | None] = ContextVar("perflab_route", default=None)
+
+Tokens = tuple[Token[str | None], Token[str | None]]
 
 
-class Work(NamedTuple):
-    """A unit of work: a request id, and the route that it is for ("GET /orders/<id>")."""
+def request_id(given: str | None = None) -> str:
+    """The id that a client sent, or a new one of 32 hex digits where it sent none or an unsafe one.
 
-    unit: str
-    route: str | None
-
-
-_current: contextvars.ContextVar[Work | None] = contextvars.ContextVar("perflab_work", default=None)
-_ALLOWED = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
-
-
-def begin(unit: str | None = None, route: str | None = None) -> Work:
-    """Say that a unit of work begins here; returns it. An id from outside is taken only if it is harmless.
-
-    >>> begin("req-1", "GET /orders").unit
-    'req-1'
+    Safe is up to 128 ASCII letters, digits and ``. _ : / + = @ -``: nothing that could end a header or a line.
     """
-    accepted = unit if unit and _ALLOWED.fullmatch(unit) else secrets.token_hex(8)
-    work = Work(accepted, route)
-    _current.set(work)
-    return work
+    return given if given is not None and _GOOD_ID.fullmatch(given) else uuid.uuid4().hex
 
 
-def end() -> None:
-    """Say that the unit of work is over."""
-    _current.set(None)
+def current_unit() -> str | None:
+    """The id of the unit of work that this thread or task is in, if any."""
+    return _unit.get()
 
 
-def current() -> Work | None:
-    """The unit of work of this thread or task, if any."""
-    return _current.get()
+def current_route() -> str | None:
+    """The route of the unit of work, such as ``"GET /orders"``, where a hook knows it."""
+    return _route.get()
+
+
+def enter(unit: str, route: str | None = None) -> Tokens:
+    """Begin a unit of work; hand what this returns to `leave` in the same thread or task."""
+    return _unit.set(unit), _route.set(route)
+
+
+def leave(tokens: Tokens) -> None:
+    """End a unit of work."""
+    unit, route = tokens
+    _route.reset(route)
+    _unit.reset(unit)
+
+
+def set_route(route: str | None) -> None:
+    """Name the route of the current unit, once the framework has found it."""
+    _route.set(route)
+
+
+@contextmanager
+def unit_of_work(unit: str | None = None, route: str | None = None) -> Iterator[str]:
+    """A unit of work for a block of code; yields its id (a new one when ``unit`` is None or unsafe)."""
+    known = request_id(unit)
+    tokens = enter(known, route)
+    try:
+        yield known
+    finally:
+        leave(tokens)

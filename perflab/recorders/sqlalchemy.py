@@ -1,12 +1,9 @@
-"""Record the queries of an application that uses SQLAlchemy 2 (sync or async engines).
+"""Records the statements of an SQLAlchemy engine, each with the request that it belongs to.
 
     from perflab.recorders.sqlalchemy import record_queries
+    record_queries(engine)                 # writes where PERFLAB_QUERY_LOG says, or does nothing
 
-    record_queries(engine)                      # where PERFLAB_QUERY_LOG says, and nowhere without it
-    record_queries(engine, "queries.jsonl")
-
-Each statement becomes a JSON line: start, duration_ms, sql, parameters, rows, unit, route, source. Read them with
-``perflab.read("queries.jsonl")``. SQLAlchemy's events: https://docs.sqlalchemy.org/en/20/core/events.html
+Then ``lab.read("queries.jsonl").queries`` and ``lab.find_n_plus_one``.
 """
 
 from __future__ import annotations
@@ -14,99 +11,139 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import event
 
-from perflab.recorders import context
-from perflab.recorders.journal import Journal, Redaction
+from perflab.recorders import context as current
+from perflab.recorders import lines
+from perflab.recorders.log import QueryLog
 
-ENVIRONMENT = "PERFLAB_QUERY_LOG"
-_MAX_PARAMETERS = 100
-_STARTED = "perflab_started"
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+VARIABLE = "PERFLAB_QUERY_LOG"
+
+_logs: WeakKeyDictionary[Any, dict[Path, QueryLog]] = WeakKeyDictionary()
 
 
 def record_queries(
-    engine: Any, path: str | Path | None = None, *, redact: bool = True, source: bool = False
-) -> Journal | None:
-    """Write every statement of an engine to a file of JSON lines.
+    engine: Engine | AsyncEngine,
+    path: str | os.PathLike[str] | None = None,
+    redact: bool = True,
+    *,
+    source: bool = False,
+) -> QueryLog | None:
+    """Append every statement of ``engine`` to the file ``path``, as lines of JSON.
 
-    Parameters
-    ----------
-    engine : a SQLAlchemy Engine or AsyncEngine.
-    path : the file to append to; by default the one that the environment variable PERFLAB_QUERY_LOG names, which
-        perflab sets for a ``Target(record_queries=True)``. With neither, nothing is recorded.
-    redact : write keyed hashes in place of parameters: an N+1 can still be told from a repeated query, and no
-        customer's data leave the process. False writes the values.
-    source : also note the line of the application that sent the statement (costs a walk up the stack).
+    Without ``path`` the environment variable PERFLAB_QUERY_LOG names the file; without that either, nothing is
+    recorded, nothing is hooked, and None is returned: the call may stay in production code.
 
-    Returns
-    -------
-    The journal, whose ``close()`` writes the rest (it also does so at exit); None when nothing is recorded.
+    A line has start (seconds since 1970), duration_ms (the driver's execute, not the fetching of rows), sql,
+    parameters, unit and route (from `perflab.recorders.context`), rows where the driver knows them (SQLite's
+    does not for a SELECT), ``executions`` for an executemany (whose parameters are those of its first set) and
+    ``error``, the class of the driver's exception, for a statement that failed. Outside a unit of work
+    ``session`` names the connection instead.
+
+    ``redact=True`` writes keyed hashes in place of the parameters: equal values stay equal, and no value can be
+    read. Literals inside the SQL text stay as they are. ``source=True`` adds file and line of the caller, at the
+    price of walking the stack for each statement.
+
+    Thread-safe. A file that can't be written stops the recording, never the application; the logger
+    ``perflab.recorders`` says so. Recording an engine to the same file again returns the same log.
     """
-    chosen = path or os.environ.get(ENVIRONMENT)
+    chosen = path if path is not None else os.environ.get(VARIABLE)
     if not chosen:
         return None
-    journal, hide = Journal(chosen), Redaction().hashed if redact else None
-    sync_engine = getattr(engine, "sync_engine", engine)
+    hooked: Any = engine
+    sync_engine: Engine = getattr(hooked, "sync_engine", hooked)
+    logs = _logs.setdefault(sync_engine, {})
+    where = Path(chosen).absolute()
+    known = logs.get(where)
+    if known is not None and known.recording:
+        return known
+    logs[where] = log = QueryLog(where)
+    _listen(sync_engine, log, redact=redact, source=source)
+    return log
 
-    def before(conn: Any, cursor: Any, statement: str, parameters: Any, ctx: Any, executemany: bool) -> None:
-        conn.info[_STARTED] = (time.time(), time.perf_counter())
 
-    def after(conn: Any, cursor: Any, statement: str, parameters: Any, ctx: Any, executemany: bool) -> None:
-        _add(conn, statement, parameters, executemany, rows=getattr(cursor, "rowcount", -1))
+def _listen(engine: Engine, log: QueryLog, *, redact: bool, source: bool) -> None:
+    def before(connection: Any, cursor: Any, sql: str, parameters: Any, context: Any, many: bool) -> None:
+        context._perflab_start = time.time(), time.perf_counter()
 
-    def failed(exception_context: Any) -> None:
-        if exception_context.connection is not None and exception_context.statement:
-            _add(
-                exception_context.connection, exception_context.statement, exception_context.parameters, False, rows=-1
+    def after(connection: Any, cursor: Any, sql: str, parameters: Any, context: Any, many: bool) -> None:
+        if log.recording:
+            count = getattr(cursor, "rowcount", None)
+            rows = count if isinstance(count, int) and count >= 0 else None
+            record(connection, sql, parameters, context, many, rows=rows)
+
+    def failed(problem: Any) -> None:
+        context = problem.execution_context
+        if log.recording and problem.statement is not None and hasattr(context, "_perflab_start"):
+            error = type(problem.original_exception).__name__
+            record(problem.connection, problem.statement, problem.parameters, context, context.executemany, error=error)
+
+    def record(
+        connection: Any,
+        sql: str,
+        parameters: Any,
+        context: Any,
+        many: bool,
+        rows: int | None = None,
+        error: str | None = None,
+    ) -> None:
+        ended = time.perf_counter()
+        start, began = context._perflab_start
+        unit = current.current_unit()
+        log.write(
+            lines.line(
+                start,
+                (ended - began) * 1e3,
+                sql,
+                parameters[0] if many and parameters else parameters,
+                redact=redact,
+                unit=unit,
+                route=current.current_route(),
+                rows=rows,
+                executions=len(parameters) if many else None,
+                error=error,
+                session=None if unit else _session(connection),
+                source=_call_site() if source else None,
             )
+        )
 
-    def _add(conn: Any, statement: str, parameters: Any, executemany: bool, rows: int) -> None:
-        started = conn.info.pop(_STARTED, None)
-        if started is None:
-            return
-        record: dict[str, Any] = {
-            "start": started[0],
-            "duration_ms": (time.perf_counter() - started[1]) * 1e3,
-            "sql": statement,
-            "parameters": _parameters(parameters, executemany, hide),
-        }
-        work = context.current()
-        if work is not None:
-            record["unit"], record["route"] = work
-        if rows >= 0:
-            record["rows"] = rows
-        if source:
-            record["source"] = _source()
-        journal.add(record)
-
-    event.listen(sync_engine, "before_cursor_execute", before)
-    event.listen(sync_engine, "after_cursor_execute", after)
-    event.listen(sync_engine, "handle_error", failed)
-    return journal
+    hooks: tuple[tuple[str, Callable[..., None]], ...] = (
+        ("before_cursor_execute", before),
+        ("after_cursor_execute", after),
+        ("handle_error", failed),
+    )
+    for name, hook in hooks:
+        event.listen(engine, name, hook)
 
 
-def _parameters(parameters: Any, executemany: bool, hide: Any) -> list[Any]:
-    """The values in order; of a batch, how many sets there were and the first one."""
-    if executemany and isinstance(parameters, (list, tuple)):
-        first = _parameters(parameters[0], False, hide) if parameters else []
-        return [f"<{len(parameters)} sets>", *first]
-    values = list(parameters.values()) if isinstance(parameters, dict) else list(parameters or ())
-    kept = values[:_MAX_PARAMETERS]
-    if hide is not None:
-        return [hide(value) for value in kept]
-    return [value if isinstance(value, (int, float, str, bool, type(None))) else str(value) for value in kept]
+def _session(connection: Any) -> str | None:
+    """A name for the database connection, kept with it for as long as it lives in the pool."""
+    if connection is None or connection.closed:
+        return None
+    known = connection.info.get("perflab_session")
+    if known is None:
+        known = connection.info["perflab_session"] = current.request_id()[:12]
+    return str(known)
 
 
-def _source() -> str | None:
-    """The innermost line outside SQLAlchemy and this file."""
-    frame: FrameType | None = sys._getframe(2)
+_NOT_OURS = tuple(f"{os.sep}{name}{os.sep}" for name in ("sqlalchemy", os.path.join("perflab", "recorders")))  # noqa: PTH118
+
+
+def _call_site() -> str | None:
+    """``file:line`` of the innermost frame that is neither SQLAlchemy's nor ours."""
+    frame: Any = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if "sqlalchemy" not in name and name != __file__ and not name.startswith("<"):
+        if not any(part in name for part in _NOT_OURS) and not name.startswith("<"):
             return f"{name}:{frame.f_lineno}"
         frame = frame.f_back
     return None

@@ -1,4 +1,4 @@
-"""``python -m perflab.demo.shop``: serve the shop with waitress until SIGTERM."""
+"""``python -m perflab.demo.shop``: start the shop."""
 
 from __future__ import annotations
 
@@ -6,73 +6,107 @@ import argparse
 import logging
 import os
 import signal
+import socket
+import sqlite3
 import sys
-from contextlib import suppress
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from sqlalchemy import create_engine
-from waitress import create_server
-
-from perflab.demo.shop import seed
-from perflab.demo.shop.app import FIXES, chosen_fixes, create_app
-from perflab.demo.shop.downstream import Downstream
-from perflab.recorders.sqlalchemy import record_queries
+from perflab.demo.shop.fixes import FIXES, parse_fixes
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m perflab.demo.shop", description="A shop with real defects.")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    parser.add_argument("--port", type=int, default=8001, help="port to listen on (%(default)s)")
-    parser.add_argument("--threads", type=int, default=8, help="threads that answer requests (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the data (%(default)s)")
-    parser.epilog = f"Environment: SHOP_FIXES, comma-separated names out of {', '.join(FIXES)}; PERFLAB_QUERY_LOG."
-    given = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or Ctrl-C; exit code 1 with a message when it can't."""
+    options = _parser().parse_args(arguments)
     try:
-        fixes = chosen_fixes(os.environ.get("SHOP_FIXES", ""))
+        fixes = parse_fixes(os.environ.get("SHOP_FIXES", ""))
+        listening = _listen(options.host, options.port)
     except ValueError as problem:
-        return _fail(str(problem))
-    # A queue of requests is what load looks like, not a fault.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    signal.signal(signal.SIGTERM, _stop)
-    database = seed.database(given.seed, index="index" in fixes)
-    try:
-        return _serve(database, given, fixes)
-    finally:
-        for path in (database, *(Path(f"{database}{suffix}") for suffix in ("-wal", "-shm"))):
-            path.unlink(missing_ok=True)
+        sys.stderr.write(f"shop: {problem}\n")
+        return 1
+    except OSError as problem:
+        sys.stderr.write(f"shop: cannot listen at {options.host}:{options.port}: {problem.strerror or problem}\n")
+        return 1
+    with listening:
+        return _serve(listening, options, fixes)
 
 
-def _serve(database: Path, given: argparse.Namespace, fixes: frozenset[str]) -> int:
-    engine = create_engine(f"sqlite:///{database}", pool_size=given.threads, connect_args={"timeout": 10})
-    # The data are made up, so their values may be recorded.
-    journal = record_queries(engine, redact=False)
+def _serve(listening: socket.socket, options: argparse.Namespace, fixes: frozenset[str]) -> int:
+    import waitress
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from perflab.demo.shop import data
+    from perflab.demo.shop.app import create_app, open_database
+    from perflab.demo.shop.downstream import Downstream
+
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue under load is what is measured
+    signal.signal(signal.SIGTERM, _leave)
     downstream = Downstream()
     try:
-        server = create_server(
-            create_app(engine, downstream, fixes), host=given.host, port=given.port, threads=given.threads
-        )
-    except OSError as problem:
-        return _fail(f"cannot listen on {given.host}:{given.port}: {problem.strerror}")
-    try:
-        with suppress(KeyboardInterrupt):
+        with tempfile.TemporaryDirectory(prefix="perflab-shop-", ignore_cleanup_errors=True) as folder:
+            path = options.database or Path(folder) / "shop.sqlite"
+            if not path.exists():
+                data.copy_to(path, options.seed)
+            engine = open_database(path, index="index" in fixes, connections=options.threads)
+            app = create_app(engine, fixes, downstream.port)
+            server = waitress.create_server(app, sockets=[listening], threads=options.threads)
+            host, port = listening.getsockname()[:2]
+            sys.stderr.write(f"shop: http://{host}:{port}, fixes: {', '.join(sorted(fixes)) or 'none'}\n")
             server.run()
+            engine.dispose()
+    except (OSError, sqlite3.Error, SQLAlchemyError) as problem:
+        sys.stderr.write(f"shop: cannot start with {options.database or 'its data'}: {problem}\n")
+        return 1
     finally:
-        server.close()
         downstream.close()
-        if journal:
-            journal.close()
     return 0
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket: before the data are copied, so that a port that is taken is known at once."""
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+        bound.listen(1024)
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
-def _fail(why: str) -> int:
-    sys.stderr.write(f"shop: {why}\n")
-    return 1
+def _leave(_: int, __: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m perflab.demo.shop",
+        description="A web shop with performance defects to find.",
+        epilog=f"Environment: SHOP_FIXES, a comma-separated list of {', '.join(FIXES)}, mends the defects; "
+        "PERFLAB_QUERY_LOG names a file to record every SQL statement to.",
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=_port, default=8001, help="0 takes a free one and prints it")
+    parser.add_argument("--threads", type=_positive, default=8, help="of the server (default 8)")
+    parser.add_argument("--seed", type=int, default=7, help="of the made-up data (default 7)")
+    parser.add_argument("--database", type=Path, help="an SQLite file to use and keep; built when it does not exist")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, found {text!r}")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 256:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to 256, found {text!r}")
+    return int(text)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -1,217 +1,220 @@
-"""The shop's pages. Each defect stands beside its fix, chosen by a name in ``fixes``."""
+"""The pages of the shop."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Collection
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, abort, g, jsonify, request
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from sqlalchemy import Engine, func, select
+from flask import Flask, abort, jsonify, request
+from sqlalchemy import URL, Engine, create_engine, event, func, select
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from perflab.demo.shop.downstream import CARRIERS, Downstream
-from perflab.demo.shop.models import CartItem, Customer, Order, OrderLine, Product, Shipment
-from perflab.recorders import context
+from perflab.demo.shop import downstream, metrics
+from perflab.demo.shop.fixes import Cached
+from perflab.demo.shop.models import TRACKING_INDEX, CartItem, Customer, Line, Order, Parcel, Product
+from perflab.recorders.flask import identify_requests
+from perflab.recorders.sqlalchemy import record_queries
 
-FIXES = ("eager", "index", "parallel", "cache")
-PAGE = 20
-ORDERS_PAGE = 40
-CACHE_S = 30.0
-
-
-def chosen_fixes(text: str) -> frozenset[str]:
-    """The fixes that a comma-separated list names; ValueError for one that there is not."""
-    names = {name.strip() for name in text.split(",") if name.strip()}
-    if unknown := sorted(names - set(FIXES)):
-        raise ValueError(f"SHOP_FIXES must be names out of {', '.join(FIXES)}; got {', '.join(map(repr, unknown))}")
-    return frozenset(names)
+MAX_PAGE = 100
+MAX_QUANTITY = 99
+CACHE_SECONDS = 10.0
 
 
-def create_app(engine: Engine, downstream: Downstream, fixes: Collection[str] = ()) -> Flask:
-    """The shop on a database and a downstream service."""
+def open_database(path: Path, *, index: bool, connections: int = 8) -> Engine:
+    """An engine on the shop's database, with or without the index that a parcel is looked up by."""
+    url = URL.create("sqlite", database=str(path))
+    engine = create_engine(url, pool_size=connections, max_overflow=4, connect_args={"timeout": 10})
+
+    @event.listens_for(engine, "connect")
+    def _settings(connection: Any, _: Any) -> None:
+        # WAL: readers never wait for the one writer.
+        for setting in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {setting}")
+
+    TRACKING_INDEX.create(engine, checkfirst=True) if index else TRACKING_INDEX.drop(engine, checkfirst=True)
+    return engine
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What the pages work with."""
+
+    engine: Engine
+    fixes: frozenset[str]
+    downstream_port: int
+    pool: ThreadPoolExecutor
+
+    # Orders: the N+1 -------------------------------------------------------------------------------------------
+
+    def orders(self) -> Any:
+        """A page of orders with their lines; ``before`` and ``size`` page through them."""
+        before, size = _number("before", 2**31), _number("size", 30, most=MAX_PAGE)
+        query = select(Order).where(Order.id < before).order_by(Order.id.desc()).limit(size)
+        query = query.options(joinedload(Order.customer))
+        if "eager" in self.fixes:
+            query = query.options(selectinload(Order.lines))
+        with Session(self.engine) as session:
+            orders = session.scalars(query).all()
+            return jsonify(orders=[_order(order) for order in orders], next=orders[-1].id if orders else None)
+
+    def customers(self) -> Any:
+        """A page of customers with all that they bought."""
+        after, size = _number("after", 0, least=0), _number("size", 5, most=MAX_PAGE)
+        query = select(Customer).where(Customer.id > after).order_by(Customer.id).limit(size)
+        if "eager" in self.fixes:
+            query = query.options(selectinload(Customer.orders).selectinload(Order.lines).selectinload(Line.product))
+        with Session(self.engine) as session:
+            return jsonify(customers=[_customer(customer) for customer in session.scalars(query)])
+
+    # The other defects -----------------------------------------------------------------------------------------
+
+    def parcel(self, tracking: str) -> Any:
+        """Where a parcel is."""
+        with Session(self.engine) as session:
+            parcel = session.scalars(select(Parcel).where(Parcel.tracking == tracking)).first()
+            if parcel is None:
+                abort(404)
+            return jsonify(_columns(parcel))
+
+    def offer(self, product_id: int) -> Any:
+        """A product with what three other services say about it."""
+        with Session(self.engine) as session:
+            product = session.get(Product, product_id) or abort(404)
+            answer = {"id": product.id, "name": product.name}
+        if "parallel" in self.fixes:
+            said = list(self.pool.map(lambda service: self._ask(service, product_id), downstream.SERVICES))
+        else:
+            said = [self._ask(service, product_id) for service in downstream.SERVICES]
+        return jsonify(answer | dict(zip(downstream.SERVICES, said, strict=True)))
+
+    def _ask(self, service: str, product_id: int) -> int:
+        return int(downstream.ask(self.downstream_port, service, product_id)["value"])
+
+    def bestsellers(self) -> list[dict[str, Any]]:
+        """The products that sold most, over all orders ever."""
+        sold = func.sum(Line.quantity)
+        query = (
+            select(Product.id, Product.name, sold, func.sum(Line.quantity * Line.price_cents))
+            .join(Line, Line.product_id == Product.id)
+            .join(Order, Line.order_id == Order.id)
+            .where(Order.status != "returned")
+            .group_by(Product.id, Product.name)
+            .order_by(sold.desc(), Product.id)
+            .limit(25)
+        )
+        with Session(self.engine) as session:
+            return [
+                {"id": id_, "name": name, "sold": int(count), "revenue_cents": int(revenue)}
+                for id_, name, count, revenue in session.execute(query)
+            ]
+
+    # Pages without a defect ------------------------------------------------------------------------------------
+
+    def order(self, order_id: int) -> Any:
+        """One order, its lines and products read by two statements."""
+        wanted = (joinedload(Order.customer), selectinload(Order.lines).joinedload(Line.product))
+        with Session(self.engine) as session:
+            order = session.get(Order, order_id, options=wanted) or abort(404)
+            names = {str(line.product_id): line.product.name for line in order.lines}
+            return jsonify(_order(order) | {"product_names": names})
+
+    def product(self, product_id: int) -> Any:
+        """One product."""
+        with Session(self.engine) as session:
+            return jsonify(_columns(session.get(Product, product_id) or abort(404)))
+
+    def products(self) -> Any:
+        """A page of products, by keyset: the cost of a page does not grow with its number."""
+        after, size = _number("after", 0, least=0), _number("size", 20, most=MAX_PAGE)
+        with Session(self.engine) as session:
+            found = session.scalars(select(Product).where(Product.id > after).order_by(Product.id).limit(size)).all()
+            return jsonify(products=[_columns(product) for product in found], next=found[-1].id if found else None)
+
+    def add_to_cart(self, cart: str) -> Any:
+        """Put a product into a cart: one transaction that begins with its write, so it never has to be retried."""
+        body = request.get_json()
+        product_id, quantity = (body.get(name) if isinstance(body, dict) else None for name in ("product", "quantity"))
+        if type(product_id) is not int or type(quantity) is not int or not 1 <= quantity <= MAX_QUANTITY:
+            abort(400, f"expected a product and a quantity from 1 to {MAX_QUANTITY}")
+        if len(cart) > 64:
+            abort(400, "the name of a cart has at most 64 characters")
+        add = insert(CartItem).values(cart=cart, product_id=product_id, quantity=quantity)
+        total = func.min(CartItem.quantity + add.excluded.quantity, MAX_QUANTITY)
+        with Session(self.engine) as session, session.begin():
+            if session.get(Product, product_id) is None:
+                abort(404)
+            session.execute(add.on_conflict_do_update(index_elements=["cart", "product_id"], set_={"quantity": total}))
+            wanted = select(CartItem).where(CartItem.cart == cart).options(joinedload(CartItem.product))
+            items = session.scalars(wanted.order_by(CartItem.product_id).limit(MAX_PAGE)).all()
+            return jsonify(cart=cart, items=[_item(item) for item in items])
+
+
+def create_app(engine: Engine, fixes: frozenset[str], downstream_port: int, *, query_log: str | None = None) -> Flask:
+    """The application. Statements are recorded when ``query_log``, or else PERFLAB_QUERY_LOG, names a file.
+
+    Parameters are recorded as they are: all data of this shop are made up.
+    """
+    record_queries(engine, query_log, redact=False)
     app = Flask("shop")
-    app.json.sort_keys = False  # type: ignore[attr-defined]
-    _watch(app)
-    _orders(app, engine, eager="eager" in fixes)
-    _catalogue(app, engine, cached="cache" in fixes)
-    _delivery(app, engine, downstream, parallel="parallel" in fixes)
+    identify_requests(app)
+    metrics.measure(app)
+    shop = Shop(engine, fixes, downstream_port, ThreadPoolExecutor(24, thread_name_prefix="offer"))
+    bestsellers = Cached(shop.bestsellers, CACHE_SECONDS) if "cache" in fixes else shop.bestsellers
+    pages: dict[str, Callable[..., Any]] = {
+        "/orders": shop.orders,
+        "/orders/<int:order_id>": shop.order,
+        "/customers": shop.customers,
+        "/parcels/<tracking>": shop.parcel,
+        "/products": shop.products,
+        "/products/<int:product_id>": shop.product,
+        "/products/<int:product_id>/offer": shop.offer,
+        "/bestsellers": lambda: jsonify(bestsellers=bestsellers()),
+        "/health": lambda: jsonify(status="ok", fixes=sorted(fixes)),
+    }
+    for rule, page in pages.items():
+        app.add_url_rule(rule, endpoint=rule, view_func=page)
+    app.add_url_rule("/carts/<cart>", view_func=shop.add_to_cart, methods=["POST"])
     return app
 
 
-def _watch(app: Flask) -> None:
-    """Request ids, the unit of work for the query recorder, health and metrics."""
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    served = Counter("shop_requests", "Requests by route and status", ["route", "status"], registry=registry)
-    took = Histogram("shop_request_seconds", "Time to answer by route", ["route"], registry=registry)
-
-    @app.before_request
-    def begin() -> None:
-        rule = request.url_rule.rule if request.url_rule else "(unknown)"
-        g.route = f"{request.method} {rule}"
-        g.began = time.perf_counter()
-        g.unit = context.begin(request.headers.get("X-Request-ID"), g.route).unit
-
-    @app.after_request
-    def finish(response: Response) -> Response:
-        response.headers["X-Request-ID"] = g.unit
-        served.labels(g.route, response.status_code).inc()
-        took.labels(g.route).observe(time.perf_counter() - g.began)
-        return response
-
-    @app.teardown_request
-    def end(_: BaseException | None) -> None:
-        context.end()
-
-    @app.get("/health")
-    def health() -> Response:
-        return jsonify(status="ok")
-
-    @app.get("/metrics")
-    def metrics() -> Response:
-        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+def _number(name: str, default: int, *, least: int = 1, most: int = 2**31) -> int:
+    text = request.args.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and least <= int(text) <= most):
+        abort(400, f"{name} must be a whole number from {least} to {most}")
+    return int(text)
 
 
-def _orders(app: Flask, engine: Engine, *, eager: bool) -> None:
-    @app.get("/orders")
-    def orders() -> Response:
-        """A page of orders with their lines. Defect: a query for each order's lines (N+1)."""
-        size = max(1, min(request.args.get("size", ORDERS_PAGE, int), 100))
-        query = (
-            select(Order).order_by(Order.id.desc()).limit(size).offset(size * max(0, request.args.get("page", 0, int)))
-        )
-        if eager:
-            query = query.options(selectinload(Order.lines))
-        with Session(engine) as session:
-            return jsonify(orders=[_order(order) for order in session.scalars(query)])
-
-    @app.get("/customers")
-    def customers() -> Response:
-        """Customers, their orders, their lines. Defect: an N+1 inside an N+1."""
-        query = select(Customer).order_by(Customer.id).limit(10).offset(10 * max(0, request.args.get("page", 0, int)))
-        if eager:
-            query = query.options(selectinload(Customer.orders).selectinload(Order.lines).joinedload(OrderLine.product))
-        with Session(engine) as session:
-            return jsonify(customers=[_customer(customer) for customer in session.scalars(query)])
-
-    @app.get("/orders/<int:number>")
-    def order(number: int) -> Response:
-        """One order with everything, loaded as it should be."""
-        query = select(Order).where(Order.id == number)
-        query = query.options(joinedload(Order.customer), selectinload(Order.lines).joinedload(OrderLine.product))
-        with Session(engine) as session:
-            found = session.scalars(query).one_or_none() or abort(404)
-            return jsonify(
-                **_order(found),
-                customer=found.customer.name,
-                products=[line.product.name for line in found.lines],
-            )
-
-
-def _catalogue(app: Flask, engine: Engine, *, cached: bool) -> None:
-    cache: dict[str, tuple[float, list[dict[str, Any]]]] = {}
-    lock = threading.Lock()
-
-    @app.get("/products")
-    def products() -> Response:
-        """A page of the catalogue, by keyset."""
-        query = select(Product).where(Product.id > request.args.get("after", 0, int)).order_by(Product.id).limit(PAGE)
-        with Session(engine) as session:
-            return jsonify(products=[_product(product) for product in session.scalars(query)])
-
-    @app.get("/products/<int:number>")
-    def product(number: int) -> Response:
-        with Session(engine) as session:
-            return jsonify(_product(session.get(Product, number) or abort(404)))
-
-    @app.get("/bestsellers")
-    def bestsellers() -> Response:
-        """What sells best. Defect: counted from all order lines for every visitor."""
-        with lock:
-            counted, rows = cache.get("bestsellers", (0.0, []))
-        if not cached or not rows or time.monotonic() - counted > CACHE_S:
-            rows = _bestsellers(engine)
-            with lock:
-                cache["bestsellers"] = (time.monotonic(), rows)
-        return jsonify(bestsellers=rows)
-
-    @app.post("/cart")
-    def add_to_cart() -> tuple[Response, int]:
-        """Put a product into a cart, in one transaction."""
-        given = request.get_json(silent=True) or {}
-        number, quantity = given.get("product"), given.get("quantity", 1)
-        if not (isinstance(number, int) and isinstance(quantity, int) and 0 < quantity < 100):
-            return jsonify(error="product and quantity must be whole numbers"), 400
-        with Session(engine) as session, session.begin():
-            if session.get(Product, number) is None:
-                return jsonify(error="no such product"), 404
-            item = CartItem(cart=str(given.get("cart", "anonymous"))[:64], product_id=number, quantity=quantity)
-            session.add(item)
-            session.flush()
-            return jsonify(item=item.id), 201
-
-
-def _delivery(app: Flask, engine: Engine, downstream: Downstream, *, parallel: bool) -> None:
-    pool = ThreadPoolExecutor(max_workers=24, thread_name_prefix="rates")
-
-    @app.get("/rates")
-    def rates() -> Response:
-        """What delivery costs. Defect: three calls to the carriers' service, one after another."""
-        ask = pool.map if parallel else map
-        return jsonify(rates=list(ask(downstream.rate, CARRIERS)))
-
-    @app.get("/shipments/<tracking>")
-    def shipment(tracking: str) -> Response:
-        """Where a parcel is. Defect: no index on the tracking number, so the whole table is read."""
-        with Session(engine) as session:
-            found = session.scalars(select(Shipment).where(Shipment.tracking == tracking)).first() or abort(404)
-            return jsonify(tracking=found.tracking, order=found.order_id, carrier=found.carrier, events=found.events)
-
-
-def _bestsellers(engine: Engine) -> list[dict[str, Any]]:
-    sold = func.sum(OrderLine.quantity).label("sold")
-    query = (
-        select(Product.id, Product.name, sold)
-        .join(OrderLine, OrderLine.product_id == Product.id)
-        .group_by(Product.id)
-        .order_by(sold.desc(), Product.id)
-        .limit(10)
-    )
-    with Session(engine) as session:
-        return [{"id": row.id, "name": row.name, "sold": row.sold} for row in session.execute(query)]
+def _columns(row: Any) -> dict[str, Any]:
+    return {column.name: getattr(row, column.name) for column in row.__table__.columns}
 
 
 def _order(order: Order) -> dict[str, Any]:
+    lines = [
+        {"product": line.product_id, "quantity": line.quantity, "price_cents": line.price_cents} for line in order.lines
+    ]
     return {
         "id": order.id,
-        "placed": order.placed.isoformat(),
+        "placed_at": order.placed_at,
         "status": order.status,
-        "lines": [
-            {"product": line.product_id, "quantity": line.quantity, "cents": line.price_cents} for line in order.lines
-        ],
-        "total_cents": sum(line.quantity * line.price_cents for line in order.lines),
+        "customer": {"id": order.customer.id, "name": order.customer.name, "city": order.customer.city},
+        "lines": lines,
+        "total_cents": sum(line["quantity"] * line["price_cents"] for line in lines),
     }
 
 
 def _customer(customer: Customer) -> dict[str, Any]:
-    return {
-        "id": customer.id,
-        "name": customer.name,
-        "city": customer.city,
-        "bought": [line.product.name for order in customer.orders for line in order.lines],
-    }
+    bought = [
+        {"order": order.id, "products": [{"name": ln.product.name, "quantity": ln.quantity} for ln in order.lines]}
+        for order in customer.orders
+    ]
+    return {"id": customer.id, "name": customer.name, "city": customer.city, "orders": bought}
 
 
-def _product(product: Product) -> dict[str, Any]:
-    return {
-        "id": product.id,
-        "sku": product.sku,
-        "name": product.name,
-        "cents": product.price_cents,
-        "stock": product.stock,
-    }
+def _item(item: CartItem) -> dict[str, Any]:
+    return {"product": item.product_id, "name": item.product.name, "quantity": item.quantity}

@@ -1,4 +1,4 @@
-"""The service that the shop depends on: prices of carriers over real HTTP, each answer taking its time."""
+"""The services that the shop depends on: a real HTTP server on 127.0.0.1 that takes 15 to 25 ms an answer."""
 
 from __future__ import annotations
 
@@ -6,49 +6,79 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable
+import zlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from waitress import create_server
-
-CARRIERS = ("PostNL", "DHL", "GLS")
-ANSWER_S = 0.018
+SERVICES = ("price", "stock", "delivery")
+TIMEOUT_SECONDS = 5.0
 
 
 class Downstream:
-    """A carrier's rate service on a free port of this machine, in threads of this process.
+    """The server. ``served`` counts its answers, ``peak`` is the most requests that it had at work at once."""
 
-    ``most_at_once`` is the highest number of requests that it had to answer at the same time.
-    """
-
-    def __init__(self, threads: int = 32) -> None:
-        self.calls = self.most_at_once = self._now = 0
+    def __init__(self, low_ms: float = 15.0, high_ms: float = 25.0) -> None:
+        self.low_ms, self.high_ms = low_ms, high_ms
+        self.served = self.peak = self._working = 0
         self._lock = threading.Lock()
-        self._server = create_server(self._answer, host="127.0.0.1", port=0, threads=threads)
-        self.port = int(self._server.effective_port)
-        threading.Thread(target=self._server.run, name="downstream", daemon=True).start()
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="downstream", daemon=True)
+        self._thread.start()
 
-    def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def answer(self, service: str, product: int) -> dict[str, Any]:
         with self._lock:
-            self.calls += 1
-            self._now += 1
-            self.most_at_once = max(self.most_at_once, self._now)
-        time.sleep(ANSWER_S)
+            self._working += 1
+            self.peak = max(self.peak, self._working)
+        # From the question alone, so that an answer and its delay are the same before and after a fix.
+        draw = zlib.crc32(f"{service}/{product}".encode()) % 1000
+        time.sleep((self.low_ms + (self.high_ms - self.low_ms) * draw / 1000) / 1e3)
         with self._lock:
-            self._now -= 1
-        carrier = environ["PATH_INFO"].rsplit("/", 1)[-1]
-        start_response("200 OK", [("Content-Type", "application/json")])
-        return [json.dumps({"carrier": carrier, "cents": 395 + 100 * len(carrier)}).encode()]
-
-    def rate(self, carrier: str) -> dict[str, Any]:
-        """Ask the service for a carrier's rate, as a client would."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        try:
-            connection.request("GET", f"/rates/{carrier}")
-            found: dict[str, Any] = json.loads(connection.getresponse().read())
-            return found
-        finally:
-            connection.close()
+            self._working -= 1
+            self.served += 1
+        return {"service": service, "product": product, "value": draw}
 
     def close(self) -> None:
-        self._server.close()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def ask(port: int, service: str, product: int) -> dict[str, Any]:
+    """What one service says about a product."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", f"/{service}/{product}")
+        response = connection.getresponse()
+        if response.status != 200:
+            raise http.client.HTTPException(f"{service} answered {response.status}")
+        answer: dict[str, Any] = json.loads(response.read())
+        return answer
+    finally:
+        connection.close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
+def _handler(downstream: Downstream) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        wbufsize = -1  # head and body in one packet
+
+        def do_GET(self) -> None:
+            service, _, product = self.path.strip("/").partition("/")
+            if service not in SERVICES or not product.isdigit():
+                self.send_error(404)
+                return
+            body = json.dumps(downstream.answer(service, int(product))).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Quiet: the load is in the measurements."""
+
+    return Handler

@@ -1,0 +1,129 @@
+"""A log of JSON lines that never hurts the application that writes it.
+
+Lines are appended in whole chunks, by a daemon thread, at least each half second and at exit, so several
+processes may share a file. When the file can't be written (no such folder, disk full) recording stops, the
+``logging`` logger ``perflab.recorders`` says so once, and the application goes on.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import threading
+import weakref
+from pathlib import Path
+
+FLUSH_SECONDS = 0.5
+MAX_WAITING = 100_000
+"""Lines in memory at most; a disk that is slower than that loses lines, and the count of them is logged."""
+
+_logger = logging.getLogger("perflab.recorders")
+
+
+class QueryLog:
+    """An append-only file of lines; `write` from any thread.
+
+    ``path`` is where it goes, ``recording`` is False once it is closed or broken, ``dropped`` counts the
+    lines that a slow disk made us lose.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.recording = True
+        self.dropped = 0
+        self._waiting: list[bytes] = []
+        self._begin()
+        try:
+            # O_APPEND and whole lines: what other processes append never lands inside a line of ours.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+            self._file = os.open(self.path, flags, 0o600)
+        except (OSError, ValueError) as problem:
+            self._file = -1
+            self._stop(problem)
+        atexit.register(self.close)
+        if hasattr(os, "register_at_fork"):
+            me = weakref.ref(self)
+            os.register_at_fork(after_in_child=lambda: _after_fork(me))
+
+    def write(self, line: str) -> None:
+        """Add one line, given without its end."""
+        if not self.recording:
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            self.dropped += 1
+            return
+        # Surrogates (undecodable bytes that Python let in) must not stop the log: they become "?".
+        self._waiting.append(line.encode("utf-8", "replace"))
+        if self._thread is None:
+            self._start()
+
+    def flush(self) -> None:
+        """Write what waits, now."""
+        with self._lock:
+            lines, self._waiting = self._waiting, []
+            if lines and self._file >= 0:
+                try:
+                    _write_all(self._file, b"\n".join(lines) + b"\n")
+                except OSError as problem:
+                    self._stop(problem)
+
+    def close(self) -> None:
+        """Write what waits and stop recording. Safe to call twice."""
+        self.recording = False
+        self._wake.set()
+        self.flush()
+        with self._lock:
+            if self._file >= 0:
+                os.close(self._file)
+                self._file = -1
+        if self.dropped:
+            _logger.warning("query log %s: %d statements were dropped, the disk was too slow", self.path, self.dropped)
+            self.dropped = 0
+        atexit.unregister(self.close)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._flush_now_and_then, name="perflab-query-log", daemon=True)
+                try:
+                    self._thread.start()
+                except RuntimeError:  # the interpreter is shutting down: `close` at exit writes the rest
+                    self._thread = None
+
+    def _flush_now_and_then(self) -> None:
+        while not self._wake.wait(FLUSH_SECONDS):
+            self.flush()
+
+    def _stop(self, problem: Exception) -> None:
+        self.recording = False
+        self._wake.set()
+        self._waiting = []
+        _logger.warning("query log %s: recording stopped, the application goes on (%s)", self.path, problem)
+
+
+def _after_fork(reference: weakref.ref[QueryLog]) -> None:
+    """A forked worker has no flushing thread, and what waits belongs to its parent."""
+    log = reference()
+    if log is not None:
+        log._begin()
+        log._waiting = []
+        log.dropped = 0
+
+
+def _write_all(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(file, view) :]
+        except OSError:
+            # End the torn line, where the disk still lets us, so that the reader loses that line only.
+            with contextlib.suppress(OSError):
+                os.write(file, b"\n")
+            raise
