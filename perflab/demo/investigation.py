@@ -21,7 +21,7 @@ from perflab.tables import Measurements
 from perflab.units import format_ms
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
-USERS = 16
+USERS = 65
 ENDPOINT = "GET /orders"
 QUESTION = "Does loading the lines of all orders at once (eager loading) make GET /orders faster for visitors?"
 OPTIMISATION = (
