@@ -14,7 +14,9 @@ from .errors import (
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.target import Target
-from .plots import plot_ecdf, plot_pairs, plot_resources, plot_timeline
+from .plots.latency import plot_ecdf
+from .plots.over_time import plot_resources, plot_timeline
+from .plots.pairs import plot_pairs
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
 from .queries.summaries import summarize_queries

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import perflab as lab
-from perflab import drawing, plots
+from perflab.plots import drawing, latency
 
 PLOTS = {
     "ecdf": lambda a, b, **more: lab.plot_ecdf(a, b, **more),
@@ -205,6 +205,6 @@ def test_what_cannot_be_drawn_says_so(experiment, make_summary, make_requests):
 
 
 def test_a_curve_follows_the_data_to_its_last_value():
-    shares = plots._shares(1_000_000)
-    assert len(shares) <= plots._CURVE_POINTS and shares[0] == 0 and 1 - shares[-1] < 1e-6
+    shares = latency._shares(1_000_000)
+    assert len(shares) <= latency._CURVE_POINTS and shares[0] == 0 and 1 - shares[-1] < 1e-6
     assert (np.diff(shares) > 0).all()

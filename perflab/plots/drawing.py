@@ -1,12 +1,12 @@
 """What every plot shares: arms with their styles, log axes in milliseconds, titles, and the Axes to draw on.
 
 Colours are Okabe and Ito's (2008), which the colour-blind can tell apart; line style and marker say the same
-again, for black and white. matplotlib is imported here and in `plots` only.
+again, for black and white. matplotlib is imported in this package only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from perflab.tables import AGGREGATED, Measurements
-from perflab.units import format_number
+from perflab.units import format_fraction, format_ms, format_number, parse_duration, parse_fraction
 
 STYLES = (
     ("#D55E00", "-", "o"),
@@ -29,6 +29,7 @@ STYLES = (
     ("#56B4E9", (0, (2, 2)), "X"),
 )
 GREY = "#595959"
+Floats = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -155,3 +156,44 @@ def log_axis(axis: Any, label: str) -> None:
 def counted(count: int, noun: str) -> str:
     """``1 run``, ``6 runs``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def quantiles(values: Floats, q: Any) -> Any:
+    """Type 8 of Hyndman and Fan (1996), as everywhere in perflab."""
+    return np.quantile(values, q, method="median_unbiased")
+
+
+def quantile_of(percentile: float) -> float:
+    if not 0 < percentile < 100:
+        raise ValueError(f"percentile must lie between 0 and 100; got {percentile!r}")
+    return percentile / 100
+
+
+def without_warmup(arm: Arm, requests: pd.DataFrame, warmup: str | float) -> pd.DataFrame:
+    """The requests that started after the warm-up: a share of each run's time, or a duration."""
+    share = isinstance(warmup, (int, float)) or str(warmup).strip().endswith("%")
+    length = parse_fraction(warmup, parameter="warmup") if share else parse_duration(warmup, parameter="warmup") / 1e3
+    if length <= 0:
+        return requests
+    at = seconds_since_start(requests, "start", arm.data.runs)
+    whole = requests["run"].map(arm.data.runs.set_index("run")["duration_ms"]).to_numpy() / 1e3
+    kept = requests[at >= (length * whole if share else length)]
+    if len(kept) == 0:
+        raise ValueError(f"warmup must leave requests to show; {warmup!r} leaves none in arm {arm.label!r}")
+    return kept
+
+
+def finding(metric: str, endpoint: str, arms: Sequence[Arm], values: Sequence[float], write: Any = format_ms) -> str:
+    where = "all endpoints" if endpoint == AGGREGATED else plain(endpoint, 40)
+    listed = ", ".join(f"{arm.label} {write(value)}" for arm, value in list(zip(arms, values, strict=True))[:4])
+    return f"{metric.replace('_', ' ').removesuffix(' per s')} of {where}: {listed}"
+
+
+def read_as(arms: Sequence[Arm], warmup: str | float, how: str) -> str:
+    counts = {a.runs for a in arms}
+    if len(counts) == 1:
+        runs = counted(counts.pop(), "run") + (" each" if len(arms) > 1 else "")
+    else:
+        runs = ", ".join(f"{a.label} {counted(a.runs, 'run')}" for a in arms[:4])
+    trimmed = f"; first {warmup if isinstance(warmup, str) else format_fraction(warmup)} left out" if warmup else ""
+    return f"{runs}; {how}{trimmed}"
