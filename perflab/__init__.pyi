@@ -11,10 +11,12 @@ from .errors import (
     StoreError,
     TargetError,
 )
+from .explorers.dispatch import explore
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.target import Target
-from .plots.latency import plot_ecdf
+from .plots.heatmap import plot_heatmap
+from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline
 from .plots.pairs import plot_pairs
 from .queries.fingerprint import fingerprint
@@ -22,6 +24,7 @@ from .queries.n_plus_one import find_n_plus_one
 from .queries.summaries import summarize_queries
 from .reading import read
 from .report import Report, Section
+from .selection import slowest_requests, summarize_errors, time_window
 from .store import load
 from .tables import Measurements
 
@@ -43,15 +46,21 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "explore",
     "find_n_plus_one",
     "fingerprint",
     "load",
     "plot_ecdf",
+    "plot_heatmap",
+    "plot_histogram",
     "plot_pairs",
     "plot_resources",
     "plot_timeline",
     "read",
     "run",
     "run_pairs",
+    "slowest_requests",
+    "summarize_errors",
     "summarize_queries",
+    "time_window",
 ]

@@ -14,7 +14,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction, format_ms, format_number, parse_duration, parse_fraction
@@ -29,6 +30,7 @@ STYLES = (
     ("#56B4E9", (0, (2, 2)), "X"),
 )
 GREY = "#595959"
+_WIDTH = 8.4
 Floats = np.ndarray[Any, Any]
 
 
@@ -109,22 +111,31 @@ def plain(text: object, longest: int = 60) -> str:
 def axes(ax: Axes | None, *, height: float = 4.2) -> Axes:
     """The Axes given, or those of a new figure of the usual size."""
     if ax is None:
-        _, ax = plt.subplots(figsize=(8.4, height), layout="constrained")
+        figure, ax = plt.subplots(figsize=(_WIDTH, height))
+        _margins(figure, height)
     tidy(ax)
     return ax
 
 
 def panels(heights: list[float]) -> list[Axes]:
     """Axes above one another that share the time axis."""
+    height = 1.1 + 1.15 * sum(heights)
     figure, grid = plt.subplots(
-        len(heights), 1, sharex=True, squeeze=False, layout="constrained",
-        figsize=(8.4, 1.0 + 1.15 * sum(heights)), gridspec_kw={"height_ratios": heights},
-    )  # fmt: skip
+        len(heights), 1, sharex=True, squeeze=False, figsize=(_WIDTH, height), gridspec_kw={"height_ratios": heights}
+    )
+    _margins(figure, height)
     column = [grid[row, 0] for row in range(len(heights))]
     for ax in column:
         tidy(ax)
     figure.align_ylabels(column)
     return column
+
+
+def _margins(figure: Figure, height: float) -> None:
+    """Fixed room for title and labels, in inches: a layout engine draws everything twice."""
+    figure.subplots_adjust(
+        left=0.8 / _WIDTH, right=1 - 0.15 / _WIDTH, top=1 - 0.62 / height, bottom=0.52 / height, hspace=0.12
+    )
 
 
 def tidy(ax: Axes) -> None:
@@ -137,7 +148,7 @@ def tidy(ax: Axes) -> None:
 
 def titled(ax: Axes, finding: str, detail: str) -> None:
     """The finding in bold, how to read it below in grey, both at the left."""
-    ax.set_title(finding, loc="left", fontweight="bold", fontsize=11, pad=21, wrap=True)
+    ax.set_title(finding, loc="left", fontweight="bold", fontsize=11, pad=21)
     ax.annotate(
         detail, (0, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points", fontsize=8.5, color=GREY,
         annotation_clip=False,
@@ -149,7 +160,7 @@ def log_axis(axis: Any, label: str) -> None:
     getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
     axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: format_number(float(f"{value:.6g}"))))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
     axis.set_label_text(label)
 
 

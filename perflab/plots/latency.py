@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from perflab.plots.drawing import (
     GREY,
@@ -102,6 +102,57 @@ def _tail_axis(ax: Axes, count: int) -> None:
         if 1 - t >= floor
     ]
     ax.set_yticks(ticks)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda p, _: f"{p * 100:.6g} %"))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda p, _: f"{p * 100:.6g}"))
     ax.set_ylim(0, 1 - floor)
     ax.set_ylabel("Requests at or below, %")
+
+
+def plot_histogram(
+    *measurements: Measurements,
+    endpoint: str = AGGREGATED,
+    percentile: float = 95,
+    bins: int = 60,
+    ax: Axes | None = None,
+) -> Axes:
+    """The share of requests in each of equally wide (on the log scale) slices of latency, by arm.
+
+    Parameters
+    ----------
+    *measurements : runs of one or more arms; an arm's runs count alike, whatever their number of requests.
+    endpoint : one endpoint, or all of them ("Aggregated").
+    percentile : marked by a line and named in the title: the median of the runs' own.
+    bins : how many slices there are between the fastest and the slowest request.
+    ax : Axes to draw on; a new figure if not given.
+
+    Returns
+    -------
+    Axes. x: latency in ms (log), to the slowest request; y: share of the requests on a log scale, so that the few slow
+    ones can be seen.
+    """
+    q = quantile_of(percentile)
+    if not 2 <= bins <= 500:
+        raise ValueError(f"bins must lie between 2 and 500; got {bins!r}")
+    arms = arms_of(measurements)
+    latencies = [by_run(requests_of(arm, endpoint), "latency_ms") for arm in arms]
+    values = [np.maximum(v, 1e-3) for runs in latencies for v in runs.values()]
+    low, high = min(v.min() for v in values), max(v.max() for v in values)
+    edges = np.geomspace(low, max(high, low * 1.01), bins + 1)
+    edges[0], edges[-1] = low * (1 - 1e-9), edges[-1] * (1 + 1e-9)
+    ax = axes(ax)
+    marks = []
+    for arm, runs in zip(arms, latencies, strict=True):
+        shares = [np.histogram(np.maximum(v, 1e-3), edges)[0] / len(v) for v in runs.values()]
+        ax.stairs(
+            np.mean(shares, axis=0), edges, color=arm.colour, linestyle=arm.dashes, linewidth=1.8, label=arm.label
+        )
+        marks.append(float(np.median([quantiles(v, q) for v in runs.values()])))
+        ax.axvline(marks[-1], color=arm.colour, linestyle=arm.dashes, linewidth=1.0)
+    ax.set_yscale("log")
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share * 100:.6g} %"))
+    ax.set_ylabel("Requests in the slice, % (log scale)")
+    log_axis(ax.xaxis, "Latency, ms (log scale)")
+    ax.legend(frameon=False, loc="upper right", handlelength=3.2)
+    how = f"vertical lines: p{percentile:g}; up to the slowest request"
+    titled(ax, finding(f"p{percentile:g}", endpoint, arms, marks), read_as(arms, 0, how))
+    return ax
