@@ -25,12 +25,15 @@ from .queries.summaries import summarize_queries
 from .reading import read
 from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
+from .stats.compare import Change, compare
+from .stats.estimates import summarize
 from .store import load
 from .tables import Measurements
 
 __version__: str
 
 __all__ = [
+    "Change",
     "ComparisonError",
     "FormatError",
     "LoadPlan",
@@ -46,6 +49,7 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "compare",
     "explore",
     "find_n_plus_one",
     "fingerprint",
@@ -60,6 +64,7 @@ __all__ = [
     "run",
     "run_pairs",
     "slowest_requests",
+    "summarize",
     "summarize_errors",
     "summarize_queries",
     "time_window",

@@ -140,7 +140,7 @@ def code(box: Locator) -> Locator:
 
 def test_runs_explorer_opens_and_each_control_changes_what_is_shown(page: Page) -> None:
     box = explorer(page, "Runs: 8 runs")
-    expect(box.locator(".perflab-panel img")).to_have_attribute("alt", re.compile("p95 of all endpoints: n\\+1"))
+    expect(box.locator(".perflab-panel img")).to_have_attribute("alt", re.compile("p95 of all requests: n\\+1"))
     expect(code(box)).to_have_value("lab.plot_timeline(both, endpoint='Aggregated', percentile=95)")
     page.screenshot(path=SHOTS / "runs-over-time.png")
 

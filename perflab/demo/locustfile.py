@@ -10,7 +10,7 @@ class Visitor(FastHttpUser):
 
     @task(40)
     def orders(self) -> None:
-        self.client.get(f"/orders?page={random.randrange(30)}", name="/orders")
+        self.client.get(f"/orders?page={random.randrange(30)}&size={random.choice((20, 40, 40, 60))}", name="/orders")
 
     @task(8)
     def order(self) -> None:

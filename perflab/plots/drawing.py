@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from perflab.stats.estimates import quantile
 from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction, format_ms, format_number, parse_duration, parse_fraction
 
@@ -171,7 +172,8 @@ def counted(count: int, noun: str) -> str:
 
 def quantiles(values: Floats, q: Any) -> Any:
     """Type 8 of Hyndman and Fan (1996), as everywhere in perflab."""
-    return np.quantile(values, q, method="median_unbiased")
+    found = quantile(np.asarray(values, dtype="float64"), np.atleast_1d(q).tolist())
+    return found if np.ndim(q) else float(found[0])
 
 
 def quantile_of(percentile: float) -> float:
@@ -195,7 +197,7 @@ def without_warmup(arm: Arm, requests: pd.DataFrame, warmup: str | float) -> pd.
 
 
 def finding(metric: str, endpoint: str, arms: Sequence[Arm], values: Sequence[float], write: Any = format_ms) -> str:
-    where = "all endpoints" if endpoint == AGGREGATED else plain(endpoint, 40)
+    where = "all requests" if endpoint == AGGREGATED else plain(endpoint, 40)
     listed = ", ".join(f"{arm.label} {write(value)}" for arm, value in list(zip(arms, values, strict=True))[:4])
     return f"{metric.replace('_', ' ').removesuffix(' per s')} of {where}: {listed}"
 

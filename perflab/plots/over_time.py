@@ -114,8 +114,9 @@ def plot_resources(
     for panel, quantity in zip(column, quantities, strict=False):
         _over_time(panel, arms, "resources", quantity, edges, _QUANTITIES[quantity])
     column[0].legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1), handlelength=3.2, fontsize=8.5)
-    if ax is None:
-        column[0].get_figure(root=True).subplots_adjust(right=0.74)
+    figure = column[0].get_figure(root=True)
+    if ax is None and figure is not None:
+        figure.subplots_adjust(right=0.74)
     column[-1].set_xlabel("Time since the run's start, s")
     busiest = [_busiest(arm) for arm in arms]
     titled(column[0], "Busiest process: " + "; ".join(busiest), read_as(arms, 0, "lines: median of the arm's runs"))

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from perflab.errors import one_of
 from perflab.plots.drawing import (
     GREY,
     Arm,
     arms_of,
     axes,
-    by_run,
     counted,
     finding,
     log_axis,
-    quantile_of,
-    quantiles,
     read_as,
     requests_of,
     titled,
-    without_warmup,
 )
+from perflab.stats import estimates
 from perflab.tables import AGGREGATED, Measurements
-from perflab.units import format_fraction, format_ms, format_rate
-
-_METRIC = re.compile(r"p(\d{1,2}(?:\.\d+)?)$")
+from perflab.units import format_fraction, format_ms, format_rate, parse_fraction
 
 
 def plot_pairs(
@@ -49,7 +42,7 @@ def plot_pairs(
     before, after : the runs of the two arms, as `run_pairs` returns them. Without a ``pair`` column nothing is joined.
     metric : "p95" or any "p<q>", "mean", "throughput_per_s" or "error_fraction".
     endpoint : one endpoint, or all of them ("Aggregated").
-    warmup : left out at each run's start, as `compare` does.
+    warmup : the share of each run's time that is left out at its start, as `compare` does.
     ax : Axes to draw on; a new figure if not given.
 
     Returns
@@ -60,7 +53,8 @@ def plot_pairs(
     if len(arms) != 2:
         raise ValueError(f"before and after must hold one arm each; got {', '.join(a.label for a in arms)}")
     write, label = _metric_words(metric)
-    points = pd.concat([_metric_by_run(arm, metric, endpoint, warmup).assign(side=i) for i, arm in enumerate(arms)])
+    share = parse_fraction(warmup, parameter="warmup")
+    points = pd.concat([_metric_by_run(arm, metric, endpoint, share).assign(side=i) for i, arm in enumerate(arms)])
     points = points.sort_values(["start", "side"], kind="stable").assign(slot=np.arange(1, len(points) + 1))
     ax = axes(ax)
     for _, pair in points.dropna(subset="pair").groupby("pair"):
@@ -88,30 +82,21 @@ def plot_pairs(
     return ax
 
 
-def _metric_words(metric: str) -> tuple[Any, str]:
-    """How to write a value of the metric, and the label of its axis."""
+def _metric_words(metric: str) -> tuple[Callable[[float], str], str]:
+    """How to write a value of the metric, and the label of its axis; ValueError for no metric at all."""
+    estimates.quantile_of(metric)
     if metric == "throughput_per_s":
         return format_rate, "Throughput, requests/s"
     if metric == "error_fraction":
         return format_fraction, "Failed requests, share of 1"
-    if metric == "mean" or _METRIC.match(metric):
-        return format_ms, f"{metric} latency, ms"
-    raise one_of("metric", metric, ("p95", "p<q>", "mean", "throughput_per_s", "error_fraction"))
+    return format_ms, f"{metric} latency, ms"
 
 
-def _metric_by_run(arm: Arm, metric: str, endpoint: str, warmup: str | float) -> pd.DataFrame:
-    requests = without_warmup(arm, requests_of(arm, endpoint), warmup)
+def _metric_by_run(arm: Arm, metric: str, endpoint: str, share: float) -> pd.DataFrame:
+    requests_of(arm, endpoint)
+    values = estimates.by_run(arm.data, [metric], warmup=share)
+    values = values[values["endpoint"] == endpoint].set_index("run")[metric]
     runs = arm.data.runs.set_index("run")
-    grouped = requests.groupby("run")
-    if metric == "throughput_per_s":
-        value = grouped.size() / ((grouped["start"].max() - grouped["start"].min()).dt.total_seconds())
-    elif metric == "error_fraction":
-        value = 1 - grouped["ok"].mean()
-    elif metric == "mean":
-        value = grouped["latency_ms"].mean()
-    else:
-        q = quantile_of(float(metric[1:]))
-        value = pd.Series({run: float(quantiles(v, q)) for run, v in by_run(requests, "latency_ms").items()})
     pair = runs["pair"] if "pair" in runs else pd.Series(pd.NA, index=runs.index)
-    frame = pd.DataFrame({"value": value, "start": runs["start"], "pair": pair}).dropna(subset="value")
+    frame = pd.DataFrame({"value": values, "start": runs["start"], "pair": pair}).dropna(subset="value")
     return frame.rename_axis("run").reset_index()
