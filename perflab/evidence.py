@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from perflab.queries.fingerprint import fingerprint
 from perflab.rendering import Grid
+from perflab.stats.estimates import summarize
 from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_ms, format_number, format_p, format_value
 
@@ -47,7 +47,7 @@ def arms(measured: Measurements) -> pd.Series[Any]:
 
 def latency(measured: Measurements) -> pd.DataFrame:
     """By arm and endpoint: runs, requests, p50, p95, p99, throughput and errors; medians over runs."""
-    by_run = _by_run(measured)
+    by_run = summarize(measured)
     by_run.insert(0, "arm", by_run["run"].map(arms(measured)))
     grouped = by_run.groupby(["endpoint", "arm"], sort=False)
     table = grouped[["p50_ms", "p95_ms", "p99_ms", "throughput_per_s", "error_fraction"]].median()
@@ -56,24 +56,6 @@ def latency(measured: Measurements) -> pd.DataFrame:
     table = table.reset_index()
     last = table["endpoint"].where(table["endpoint"] != AGGREGATED, "\U0010ffff")
     return table.loc[last.sort_values(kind="stable").index].reset_index(drop=True)
-
-
-def _by_run(measured: Measurements) -> pd.DataFrame:
-    requests = measured.requests
-    both = [requests, requests.assign(endpoint=AGGREGATED)]
-    seconds = (measured.runs.set_index("run")["duration_ms"] / 1e3).replace(0.0, np.nan)
-    frames = []
-    for part in both:
-        grouped = part.groupby(["run", "endpoint"], sort=False)
-        cells = {
-            key: np.quantile(v.to_numpy(), (0.5, 0.95, 0.99), method="median_unbiased")
-            for key, v in grouped["latency_ms"]
-        }
-        frame = pd.DataFrame.from_dict(cells, orient="index", columns=["p50_ms", "p95_ms", "p99_ms"])
-        frame.index = pd.MultiIndex.from_tuples(frame.index, names=["run", "endpoint"])
-        frame = frame.assign(count=grouped.size(), error_fraction=1 - grouped["ok"].mean()).reset_index()
-        frames.append(frame.assign(throughput_per_s=frame["count"] / frame["run"].map(seconds)))
-    return pd.concat(frames, ignore_index=True)
 
 
 def resources(measured: Measurements) -> pd.DataFrame:
@@ -95,6 +77,9 @@ def resources(measured: Measurements) -> pd.DataFrame:
     )
 
 
+_UNITS = {"ms": "_ms", "1/s": "_per_s", "fraction": "_fraction"}
+
+
 def verdicts(table: pd.DataFrame) -> pd.DataFrame:
     """A comparison's table for readers: values with units, the change with its interval; other tables as they are."""
     needed = {"unit", "baseline", "candidate", "change", "change_low", "change_high", "metric"}
@@ -103,7 +88,7 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
     points = table["metric"].eq("error_fraction")
     shown = table[[c for c in ("endpoint", "metric") if c in table.columns]].copy()
     for side in ("baseline", "candidate"):
-        shown[side] = [format_value(f"_{u}", v) for u, v in zip(table["unit"], table[side], strict=True)]
+        shown[side] = [format_value(_UNITS.get(u, ""), v) for u, v in zip(table["unit"], table[side], strict=True)]
     shown["change"] = [change(v, p) for v, p in zip(table["change"], points, strict=True)]
     shown["95 % interval"] = [
         f"{change(low, p)} to {change(high, p)}" if low == low and high == high else "–"

@@ -310,7 +310,8 @@ class _Writer:
         blocks: list[Block] = [Paragraph(result.sentence, strong=True)]
         if len(result.table):
             blocks.append(self._table(evidence.verdicts(result.table)))
-        return [*blocks, *([Items(tuple(result.warnings), "Be careful:")] if result.warnings else [])]
+        notes = tuple(getattr(result, "notes", result.warnings))  # `notes`: how it was decided, then the warnings
+        return [*blocks, *([Items(notes)] if notes else [])]
 
     def _picture(self, item: Evidence, figure: Figure) -> Picture:
         drawn = [cast("Axes", item)] if hasattr(item, "get_title") else figure.axes

@@ -80,7 +80,7 @@ def test_sections_stand_in_their_order_and_hold_their_own(full):
     assert "One N+1." in part(text, report.BOTTLENECKS) and "few units" in part(text, report.BOTTLENECKS)
     assert "The page asks" in part(text, report.BOTTLENECKS)
     assert "- eager loading" in part(text, report.OPTIMISATIONS)
-    assert "![p95 of all endpoints" in part(text, report.RESULTS) and "the generator was busy" in part(
+    assert "![p95 of all requests" in part(text, report.RESULTS) and "the generator was busy" in part(
         text, report.RESULTS
     )
     assert "They ran as 6 pairs" in part(text, report.METHOD) and "locust 2.47.0" in part(text, report.METHOD)
@@ -124,7 +124,7 @@ def test_html_is_self_contained_and_well_formed(full):
     assert not any(name.startswith("on") for name, _ in seen.attributes)
     assert seen.tags.count("h1") == 1 and seen.tags.count("h2") == 5
     images = dict(name_value for name_value in seen.attributes if name_value[0] == "alt")
-    assert images["alt"].startswith("p95 of all endpoints")
+    assert images["alt"].startswith("p95 of all requests")
     for sign in ("prefers-color-scheme: dark", "@media print", "Content-Security-Policy"):
         assert sign in page
 
@@ -166,7 +166,7 @@ def test_literals_passwords_and_url_values_are_shown_only_when_asked():
 def test_markdown_is_saved_with_its_pictures_beside_it(full, tmp_path):
     place = full.save(tmp_path / "my reports" / "report.md")
     links = re.findall(r"\]\(([^)]+)\)", place.read_text())
-    assert len(links) == 1 and links[0].startswith("report_files/01-p95-of-all-endpoints")
+    assert len(links) == 1 and links[0].startswith("report_files/01-p95-of-all-requests")
     assert (place.parent / links[0]).read_bytes().startswith(b"\x89PNG")
     before = {p.name for p in (place.parent / "report_files").iterdir()}
     lab.Report("t", []).save(place)

@@ -1,12 +1,12 @@
 """What every plot shares: arms with their styles, log axes in milliseconds, titles, and the Axes to draw on.
 
 Colours are Okabe and Ito's (2008), which the colour-blind can tell apart; line style and marker say the same
-again, for black and white. matplotlib is imported here and in `plots` only.
+again, for black and white. matplotlib is imported in this package only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from perflab.stats.estimates import quantile
 from perflab.tables import AGGREGATED, Measurements
-from perflab.units import format_number
+from perflab.units import format_fraction, format_ms, format_number, parse_duration, parse_fraction
 
 STYLES = (
     ("#D55E00", "-", "o"),
@@ -29,6 +31,8 @@ STYLES = (
     ("#56B4E9", (0, (2, 2)), "X"),
 )
 GREY = "#595959"
+_WIDTH = 8.4
+Floats = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -108,22 +112,31 @@ def plain(text: object, longest: int = 60) -> str:
 def axes(ax: Axes | None, *, height: float = 4.2) -> Axes:
     """The Axes given, or those of a new figure of the usual size."""
     if ax is None:
-        _, ax = plt.subplots(figsize=(8.4, height), layout="constrained")
+        figure, ax = plt.subplots(figsize=(_WIDTH, height))
+        _margins(figure, height)
     tidy(ax)
     return ax
 
 
 def panels(heights: list[float]) -> list[Axes]:
     """Axes above one another that share the time axis."""
+    height = 1.1 + 1.15 * sum(heights)
     figure, grid = plt.subplots(
-        len(heights), 1, sharex=True, squeeze=False, layout="constrained",
-        figsize=(8.4, 1.0 + 1.15 * sum(heights)), gridspec_kw={"height_ratios": heights},
-    )  # fmt: skip
+        len(heights), 1, sharex=True, squeeze=False, figsize=(_WIDTH, height), gridspec_kw={"height_ratios": heights}
+    )
+    _margins(figure, height)
     column = [grid[row, 0] for row in range(len(heights))]
     for ax in column:
         tidy(ax)
     figure.align_ylabels(column)
     return column
+
+
+def _margins(figure: Figure, height: float) -> None:
+    """Fixed room for title and labels, in inches: a layout engine draws everything twice."""
+    figure.subplots_adjust(
+        left=0.8 / _WIDTH, right=1 - 0.15 / _WIDTH, top=1 - 0.62 / height, bottom=0.52 / height, hspace=0.12
+    )
 
 
 def tidy(ax: Axes) -> None:
@@ -136,7 +149,7 @@ def tidy(ax: Axes) -> None:
 
 def titled(ax: Axes, finding: str, detail: str) -> None:
     """The finding in bold, how to read it below in grey, both at the left."""
-    ax.set_title(finding, loc="left", fontweight="bold", fontsize=11, pad=21, wrap=True)
+    ax.set_title(finding, loc="left", fontweight="bold", fontsize=11, pad=21)
     ax.annotate(
         detail, (0, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points", fontsize=8.5, color=GREY,
         annotation_clip=False,
@@ -148,10 +161,52 @@ def log_axis(axis: Any, label: str) -> None:
     getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
     axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: format_number(float(f"{value:.6g}"))))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
     axis.set_label_text(label)
 
 
 def counted(count: int, noun: str) -> str:
     """``1 run``, ``6 runs``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def quantiles(values: Floats, q: Any) -> Any:
+    """Type 8 of Hyndman and Fan (1996), as everywhere in perflab."""
+    found = quantile(np.asarray(values, dtype="float64"), np.atleast_1d(q).tolist())
+    return found if np.ndim(q) else float(found[0])
+
+
+def quantile_of(percentile: float) -> float:
+    if not 0 < percentile < 100:
+        raise ValueError(f"percentile must lie between 0 and 100; got {percentile!r}")
+    return percentile / 100
+
+
+def without_warmup(arm: Arm, requests: pd.DataFrame, warmup: str | float) -> pd.DataFrame:
+    """The requests that started after the warm-up: a share of each run's time, or a duration."""
+    share = isinstance(warmup, (int, float)) or str(warmup).strip().endswith("%")
+    length = parse_fraction(warmup, parameter="warmup") if share else parse_duration(warmup, parameter="warmup") / 1e3
+    if length <= 0:
+        return requests
+    at = seconds_since_start(requests, "start", arm.data.runs)
+    whole = requests["run"].map(arm.data.runs.set_index("run")["duration_ms"]).to_numpy() / 1e3
+    kept = requests[at >= (length * whole if share else length)]
+    if len(kept) == 0:
+        raise ValueError(f"warmup must leave requests to show; {warmup!r} leaves none in arm {arm.label!r}")
+    return kept
+
+
+def finding(metric: str, endpoint: str, arms: Sequence[Arm], values: Sequence[float], write: Any = format_ms) -> str:
+    where = "all requests" if endpoint == AGGREGATED else plain(endpoint, 40)
+    listed = ", ".join(f"{arm.label} {write(value)}" for arm, value in list(zip(arms, values, strict=True))[:4])
+    return f"{metric.replace('_', ' ').removesuffix(' per s')} of {where}: {listed}"
+
+
+def read_as(arms: Sequence[Arm], warmup: str | float, how: str) -> str:
+    counts = {a.runs for a in arms}
+    if len(counts) == 1:
+        runs = counted(counts.pop(), "run") + (" each" if len(arms) > 1 else "")
+    else:
+        runs = ", ".join(f"{a.label} {counted(a.runs, 'run')}" for a in arms[:4])
+    trimmed = f"; first {warmup if isinstance(warmup, str) else format_fraction(warmup)} left out" if warmup else ""
+    return f"{runs}; {how}{trimmed}"
