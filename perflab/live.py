@@ -11,8 +11,6 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from perflab.units import format_ms
-
 
 class Progress:
     """Shows how far work of a known size has come; use it in a ``with`` block.
@@ -64,10 +62,8 @@ class Progress:
 
         share = min(1.0, max(0.0, done / self.total))
         took = time.monotonic() - self._began
-        left = f", about {format_ms(took * (1 - share) / share * 1e3)} left" if 0.02 < share < 1 else ""
-        words = f"{self.label}: {share:.0%} after {format_ms(took * 1e3)}{left}" + (
-            f" ({self._facts})" if self._facts else ""
-        )
+        left = f", about {_clock(took * (1 - share) / share)} left" if 0.02 < share < 1 else ""
+        words = f"{self.label}: {share:.0%} after {_clock(took)}{left}" + (f" ({self._facts})" if self._facts else "")
         bar = (
             '<span style="display:inline-block;width:12em;height:.7em;border:1px solid #888;margin-right:.6em">'
             f'<span style="display:block;width:{share * 100:.0f}%;height:100%;background:#4477aa"></span></span>'
@@ -84,6 +80,10 @@ class Progress:
             self._bar.close()
         if self._handle is not None and kind is None:
             self._handle.update(self._html(self._line(self.total)))
+
+
+def _clock(seconds: float) -> str:
+    return f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
 
 
 def _in_notebook() -> bool:

@@ -30,6 +30,8 @@ from perflab.tables import SCHEMAS, Measurements, conform
 
 SCHEMA_VERSION = 1
 _RECORD = "run.json"
+_AS_JSON = frozenset({"parameters", "labels"})
+"""Columns of lists and mappings of anything: kept as JSON texts."""
 
 
 class Draft:
@@ -49,6 +51,8 @@ class Draft:
     def write(self, table: str, frame: pd.DataFrame) -> None:
         """Keep a table of the run (``run`` is the folder's name and is not stored in it)."""
         conformed = conform(table, frame.assign(run=self.run)).drop(columns="run")
+        for column in _AS_JSON & set(conformed.columns):
+            conformed[column] = [_json(value) for value in conformed[column]]
         try:
             conformed.to_parquet(self.folder / f"{table}.parquet", compression="zstd")
         except OSError as problem:
@@ -144,6 +148,10 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _json(value: object) -> str | None:
+    return None if value is None or value != value else orjson.dumps(value, default=str).decode()
+
+
 def _table(table: str, folders: list[Path]) -> pd.DataFrame | None:
     files = [str(f / f"{table}.parquet") for f in folders if (f / f"{table}.parquet").is_file()]
     if not files:
@@ -156,6 +164,11 @@ def _table(table: str, folders: list[Path]) -> pd.DataFrame | None:
                 "FROM read_parquet($files, union_by_name = true, filename = true)",
                 params={"files": files},
             )
-            return relation.to_arrow_table().to_pandas()
+            frame = relation.to_arrow_table().to_pandas()
     except duckdb.Error as problem:
         raise StoreError(f"{table}.parquet of {len(files)} runs cannot be read: {problem}") from problem
+    for column in _AS_JSON & set(frame.columns):
+        frame[column] = pd.Series(
+            [orjson.loads(v) if isinstance(v, str) else None for v in frame[column]], dtype=object
+        )
+    return frame

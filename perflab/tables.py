@@ -140,7 +140,7 @@ def _instant(values: pd.Series[Any]) -> pd.Series[Any]:
         if pd.api.types.is_numeric_dtype(values.dtype):
             raise ValueError("expected instants with a time zone, found plain numbers")
         try:
-            values = pd.to_datetime(values)
+            values = pd.to_datetime(values, format="ISO8601")
         except (ValueError, TypeError) as problem:
             raise ValueError(f"expected instants with a time zone ({problem})") from None
     if getattr(values.dtype, "tz", None) is None:

@@ -88,7 +88,8 @@ def format_number(value: float, digits: int = 3) -> str:
     magnitude = math.floor(math.log10(abs(value)))
     if magnitude < -3:
         return f"{value:.{digits}g}"
-    return f"{value:,.{max(0, digits - 1 - magnitude)}f}"
+    written = f"{value:,.{max(0, digits - 1 - magnitude)}f}"
+    return written.rstrip("0").rstrip(".") if "." in written else written
 
 
 def format_ms(value: float) -> str:

@@ -8,39 +8,39 @@ from locust import FastHttpUser, between, task
 class Visitor(FastHttpUser):
     wait_time = between(0.05, 0.25)
 
-    @task(12)
+    @task(40)
     def orders(self) -> None:
-        self.client.get(f"/orders?page={random.randrange(30)}", name="/orders")
+        self.client.get(f"/orders?page={random.randrange(30)}&size={random.choice((20, 40, 40, 60))}", name="/orders")
 
-    @task(2)
+    @task(8)
     def order(self) -> None:
         self.client.get(f"/orders/{random.randint(1, 6_000)}", name="/orders/[id]")
 
-    @task(1)
+    @task(3)
     def customers(self) -> None:
         self.client.get(f"/customers?page={random.randrange(100)}", name="/customers")
 
-    @task(3)
+    @task(10)
     def products(self) -> None:
         self.client.get(f"/products?after={random.randrange(480)}", name="/products")
 
-    @task(4)
+    @task(14)
     def product(self) -> None:
         self.client.get(f"/products/{random.randint(1, 500)}", name="/products/[id]")
 
-    @task(1)
+    @task(2)
     def bestsellers(self) -> None:
         self.client.get("/bestsellers")
 
-    @task(1)
+    @task(2)
     def rates(self) -> None:
         self.client.get("/rates")
 
-    @task(1)
+    @task(3)
     def shipment(self) -> None:
         number = (random.randint(1, 40_000) * 7_919) % 10_000_019
         self.client.get(f"/shipments/TR{number:08d}", name="/shipments/[tracking]")
 
-    @task(1)
+    @task(3)
     def cart(self) -> None:
         self.client.post("/cart", json={"product": random.randint(1, 500), "quantity": 1})

@@ -21,9 +21,10 @@ STATISTICS = "locust.json"
 """Locust adds the suffix by itself."""
 
 
-def start(plan: LoadPlan, host: str, folder: Path) -> Child:
-    """Start Locust on the plan; its records and statistics go to the folder, its output to ``logs/locust.log``."""
+def start(plan: LoadPlan, host: str, folder: Path, *, log: Path) -> Child:
+    """Start Locust on the plan; its records and statistics go to the (new) folder, its output to the log."""
     folder = folder.resolve()
+    folder.mkdir()
     settings = folder / "generator.json"
     settings.write_bytes(
         orjson.dumps(
@@ -40,7 +41,7 @@ def start(plan: LoadPlan, host: str, folder: Path) -> Child:
     search = [str(Path(perflab.__file__).parent.parent), *filter(None, [kept.get("PYTHONPATH")])]
     return Child(
         [sys.executable, "-m", "perflab.loadtest.launcher", *_arguments(plan, host, folder)],
-        log=folder / "logs" / "locust.log",
+        log=log,
         # SIGTERM lets requests in flight end within stop_timeout; then Locust writes its statistics.
         grace_s=_whole_stop_timeout_s(plan) + 2.0,
         env={**kept, SETTINGS: str(settings), "PYTHONPATH": os.pathsep.join(search), "PYTHONUNBUFFERED": "1"},

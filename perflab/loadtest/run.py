@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import random
 import secrets
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from perflab.units import format_fraction, format_ms
 
 _POLL_S = 0.25
 _OVERTIME_S = 30.0
+GENERATOR = "generator"
+"""The folder in a draft with what the generator's processes write."""
 
 
 @dataclass(frozen=True)
@@ -183,17 +186,18 @@ def _drive(plan: LoadPlan, target: Target, draft: store.Draft, shown: Progress, 
     environment = provenance.stamp()
     reason, interrupted = None, False
     with serving(target, draft.folder) as service:
-        locust = process.start(plan, target.host, draft.folder)
+        generator = draft.folder / GENERATOR
+        locust = process.start(plan, target.host, generator, log=draft.folder / "logs" / "locust.log")
         trees = {"generator": locust.pid} | ({"target": service.pid} if service.pid else {})
         with Sampler(trees) as sampler:
             try:
-                reason = _watch(plan, locust, service, draft.folder, shown, done_s)
+                reason = _watch(plan, locust, service, generator, shown, done_s)
             except KeyboardInterrupt:
                 interrupted = True
             finally:
                 locust.stop()
         if not interrupted:
-            _must_have_worked(locust, draft.folder)
+            _must_have_worked(locust, generator)
     return _Ended(reason, interrupted, sampler, environment)
 
 
@@ -233,8 +237,8 @@ def _must_have_worked(locust: Child, folder: Path) -> None:
 
 
 def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: _Place, ended: _Ended, seed: int | None) -> Path:
-    folder = draft.folder
-    found = capture.processes(folder)
+    folder, generator = draft.folder, draft.folder / GENERATOR
+    found = capture.processes(generator)
     if not sum(p.count for p in found):
         raise KeyboardInterrupt("interrupted before the first request; nothing was kept")
     written = capture.write_requests(found, folder / "requests.parquet")
@@ -242,8 +246,8 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: _Place, ended:
     draft.write("resources", ended.sampler.frame(draft.run))
     start_s, stop_s = _span(found)
     reason = f"interrupted after {format_ms((stop_s - start_s) * 1e3)}" if ended.interrupted else ended.reason
-    entries = process.statistics(folder)
-    _clean(folder, found)
+    entries = process.statistics(generator)
+    shutil.rmtree(generator)
     judgement = validity.judge(
         found,
         rows=written.rows,
@@ -308,12 +312,3 @@ def _keep_queries(draft: store.Draft) -> list[str]:
     draft.write("queries", tables["queries"])
     path.unlink()
     return list(getattr(tables, "warnings", ()))
-
-
-def _clean(folder: Path, found: list[capture.Process]) -> None:
-    """Leave only what belongs to a run: its tables and logs."""
-    for process_ in found:
-        process_.records.unlink(missing_ok=True)
-        process_.records.with_suffix(".jsonl").unlink(missing_ok=True)
-    (folder / "generator.json").unlink(missing_ok=True)
-    (folder / process.STATISTICS).unlink(missing_ok=True)

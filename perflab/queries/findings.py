@@ -11,7 +11,8 @@ from perflab import rendering
 
 
 class Findings(pd.DataFrame):  # type: ignore[misc]  # pandas comes without types
-    """A plain DataFrame to every function; ``attrs`` holds ``sentence`` and ``warnings``, shown before the rows.
+    """A plain DataFrame to every function; ``attrs`` holds ``sentence`` and ``warnings``, shown before the rows, and
+    ``shown``, the columns that people read (all of them if empty).
 
     What is derived from it (a selection, a sort) is a plain DataFrame, for which the sentence would not be true.
     """
@@ -21,10 +22,14 @@ class Findings(pd.DataFrame):  # type: ignore[misc]  # pandas comes without type
         return pd.DataFrame
 
     def __repr__(self) -> str:
-        return rendering.text(str(self.attrs.get("sentence", "")), self if len(self) else None, self._notes())
+        return rendering.text(str(self.attrs.get("sentence", "")), self._shown(), self._notes())
 
     def _repr_html_(self) -> str:
-        return rendering.html(str(self.attrs.get("sentence", "")), self if len(self) else None, self._notes())
+        return rendering.html(str(self.attrs.get("sentence", "")), self._shown(), self._notes())
+
+    def _shown(self) -> pd.DataFrame | None:
+        people = [c for c in self.attrs.get("shown", ()) if c in self.columns]
+        return (self[people] if people else self) if len(self) else None
 
     def _notes(self) -> tuple[str, ...]:
         return tuple(self.attrs.get("warnings", ()))

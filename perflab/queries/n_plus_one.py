@@ -28,6 +28,19 @@ PATTERN_COLUMNS = (
     "unit_p95_ms", "source",
 )  # fmt: skip
 
+FOR_PEOPLE = (
+    "route",
+    "evidence",
+    "calls_per_unit",
+    "slope",
+    "time_ms",
+    "unit_time_fraction",
+    "parent",
+    "child",
+    "suggestion",
+)
+"""What people read of a pattern; the rest is for those who go on computing."""
+
 _LOOK_BACK = 8
 _NEAREST, _LINKED, _ROWS_MATCH = 1.0, 10.0, 12.0
 
@@ -79,7 +92,7 @@ def find_n_plus_one(
     if by == "unit":
         return findings(_by_unit(prepared, found, occurrences, patterns), sentence, prepared.notes)
     shown = patterns.sort_values(["_rank", "time_ms"], ascending=[True, False], kind="stable")[list(PATTERN_COLUMNS)]
-    return findings(shown, sentence, prepared.notes)
+    return findings(shown, sentence, prepared.notes, shown=FOR_PEOPLE)
 
 
 def _with_parents(prepared: Statements, found: Repeats) -> pd.DataFrame:

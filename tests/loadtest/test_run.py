@@ -271,7 +271,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
 
 
 def recorded(tmp_path: Path) -> int:
-    return sum(p.stat().st_size for p in (tmp_path / "runs").glob(".*/*.bin"))
+    return sum(p.stat().st_size for p in (tmp_path / "runs").glob(".*/generator/*.bin"))
 
 
 def test_an_interruption_stops_everything_and_keeps_the_run(tmp_path: Path) -> None:

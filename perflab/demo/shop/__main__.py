@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -31,6 +32,8 @@ def main() -> int:
         fixes = chosen_fixes(os.environ.get("SHOP_FIXES", ""))
     except ValueError as problem:
         return _fail(str(problem))
+    # A queue of requests is what load looks like, not a fault.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, _stop)
     database = seed.database(given.seed, index="index" in fixes)
     try:
@@ -47,7 +50,7 @@ def _serve(database: Path, given: argparse.Namespace, fixes: frozenset[str]) -> 
     downstream = Downstream()
     try:
         server = create_server(
-            create_app(engine, downstream, fixes), host=given.host, port=given.port, threads=given.threads, _quiet=True
+            create_app(engine, downstream, fixes), host=given.host, port=given.port, threads=given.threads
         )
     except OSError as problem:
         return _fail(f"cannot listen on {given.host}:{given.port}: {problem.strerror}")

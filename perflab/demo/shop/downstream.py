@@ -24,7 +24,7 @@ class Downstream:
     def __init__(self, threads: int = 32) -> None:
         self.calls = self.most_at_once = self._now = 0
         self._lock = threading.Lock()
-        self._server = create_server(self._answer, host="127.0.0.1", port=0, threads=threads, _quiet=True)
+        self._server = create_server(self._answer, host="127.0.0.1", port=0, threads=threads)
         self.port = int(self._server.effective_port)
         threading.Thread(target=self._server.run, name="downstream", daemon=True).start()
 
