@@ -86,7 +86,7 @@ def _values_folded(raw: Iterable[Token]) -> list[Token]:
     sign_before = False  # a sign that belongs to the number after it: "= -5", but not "a - 5"
     for kind, text in raw:
         token = _folded(kind, text, previous)
-        if kind == "value" and sign_before:
+        if token is _VALUE and sign_before:
             out.pop()
         sign_before = text in ("-", "+") and (not out or _takes_sign(out[-1]))
         if previous == "<" and text == ">":

@@ -22,7 +22,7 @@ _QUOTED_NAME = r'"(?:[^"]++|"")*+(?:"|\Z)'
 _BACKTICK = r"`(?:[^`]++|``)*+(?:`|\Z)"
 _NUMBER = (
     r"0[xX][0-9a-fA-F_]++|0[bB][01_]++|0[oO][0-7_]++"
-    r"|(?:\d[\d_]*+(?:\.(?!\.)[\d_]*+)?|\.\d[\d_]*+)(?:[eE][+-]?\d++)?"
+    r"|(?:\d[\d_]*+(?:\.\d[\d_]*+)?|\.\d[\d_]*+)(?:[eE][+-]?\d++)?"
 )
 _WORD = r"[A-Za-z_\u0080-\U0010ffff][\w$\u0080-\U0010ffff]*+"
 _PYFORMAT = r"%\([^)\n]{1,200}\)s|%s"
@@ -35,10 +35,10 @@ _DASH = r"--[^\n]*+"
 _PREFIX = r"(?:[bBxXnN]|[uU]&)"
 
 
-def _pattern(*, skip: str, value: str, name: str, placeholder: str) -> re.Pattern[str]:
+def _pattern(*, skip: str, value: str, name: str, placeholder: str, number: str = _NUMBER) -> re.Pattern[str]:
     return re.compile(
         rf"(?P<skip>\s++|{skip})|(?P<value>{value})|(?P<name>{name})|(?P<placeholder>{placeholder})"
-        rf"|(?P<word>{_WORD})|(?P<number>{_NUMBER})|(?P<operator>(?s:{_OPERATOR}))"
+        rf"|(?P<word>{_WORD})|(?P<number>{number})|(?P<operator>(?s:{_OPERATOR}))"
     )
 
 
