@@ -84,7 +84,7 @@ def investigate(
         plan, shop("n+1"), shop("eager", "eager"), pairs=pairs, seed=seed, store=store, progress=progress
     )
     # Why it was slow is found in runs of their own: recording queries costs time too.
-    short = LoadPlan(LOCUSTFILE, stages=[Stage(min(4.0, seconds), users=4)], seed=1)
+    short = LoadPlan(LOCUSTFILE, stages=[Stage(min(4.0, seconds), users=15)], seed=1)
     lazy = run(short, shop("n+1", record_queries=True), store=store, progress=progress)
     eager = run(short, shop("eager", "eager", record_queries=True), store=store, progress=progress)
     change = compare(before, after, primary=ENDPOINT)

@@ -99,6 +99,13 @@ def run_pairs(
     Raises
     ------
     As `run`. An interruption keeps the pairs so far; its text says how to load them.
+
+    >>> plan = lab.LoadPlan("locustfile.py", stages=[lab.Stage("30s", users=20)])          # doctest: +SKIP
+    >>> old = lab.Target("n+1", host="http://127.0.0.1:8001")                              # doctest: +SKIP
+    >>> new = lab.Target("eager", host="http://127.0.0.1:8002")                            # doctest: +SKIP
+    >>> before, after = lab.run_pairs(plan, old, new, pairs=10, seed=7)                    # doctest: +SKIP
+    >>> lab.compare(before, after).verdict                                                 # doctest: +SKIP
+    'improved'
     """
     if not isinstance(pairs, int) or isinstance(pairs, bool) or pairs < 1:
         raise ValueError(f"run_pairs: pairs must be 1 or more; got {pairs!r}")

@@ -1,0 +1,68 @@
+"""The public names: sorted, importable, documented; and what importing the package costs."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import perflab as lab
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_vocabulary_is_sorted_and_importable() -> None:
+    assert lab.__all__ == sorted(lab.__all__)
+    assert len(set(lab.__all__)) == len(lab.__all__)
+    for name in lab.__all__:
+        assert not inspect.ismodule(getattr(lab, name)), name
+
+
+@pytest.mark.parametrize("name", lab.__all__)
+def test_every_public_name_is_documented(name: str) -> None:
+    thing = getattr(lab, name)
+    assert thing.__doc__, name
+    assert thing.__doc__.strip()
+    if inspect.isfunction(thing):
+        assert ">>>" in thing.__doc__, f"{name} has no example"
+
+
+def test_no_public_name_is_a_submodules() -> None:
+    modules = {p.stem for p in (ROOT / "perflab").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert not modules & set(lab.__all__)
+
+
+HEAVY = ("locust", "gevent", "pandas", "numpy", "matplotlib", "scipy", "duckdb", "pyarrow", "ipywidgets", "IPython")
+
+
+def test_importing_is_light() -> None:
+    code = f"import sys, perflab; print([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_kernel_never_imports_locust(tmp_path: Path) -> None:
+    """In a real ipykernel, after a real run: Locust and gevent stay out, and the next cell runs."""
+    from nbclient import NotebookClient
+    from nbformat import v4
+
+    tiny, users = (ROOT / "tests" / "loadtest" / "servers" / name for name in ("tiny.py", "users.py"))
+    cells = [
+        "import sys, socket\nimport perflab as lab\nprobe = socket.socket()\nprobe.bind(('127.0.0.1', 0))\n"
+        "port = probe.getsockname()[1]\nprobe.close()",
+        f"plan = lab.LoadPlan({str(users)!r}, stages=lab.Stage('1s', users=2), user_classes=['Shopper'])\n"
+        f"target = lab.Target('tiny', host=f'http://127.0.0.1:{{port}}', ready='/ready', "
+        f"command=[sys.executable, {str(tiny)!r}, str(port)])\n"
+        f"one = lab.run(plan, target, store={str(tmp_path)!r})",
+        "import json\nprint(json.dumps([len(one.requests) > 5, 'locust' in sys.modules, 'gevent' in sys.modules]))",
+    ]
+    book = v4.new_notebook(cells=[v4.new_code_cell(source) for source in cells])
+    NotebookClient(book, timeout=60).execute()
+    assert json.loads(book.cells[2].outputs[0].text) == [True, False, False]
+    # Progress leaves plain HTML behind: nothing that needs a widget.
+    kinds = {kind for output in book.cells[1].outputs for kind in output.get("data", {})}
+    assert kinds == {"text/html", "text/plain"}

@@ -1,0 +1,41 @@
+"""The examples in the documentation run, with `lab`, `np` and `pd` at hand."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+import perflab as lab
+from perflab import units
+
+ROOT = Path(__file__).parent.parent
+mpl.use("Agg")
+
+
+def examples() -> list[doctest.DocTest]:
+    finder, found = doctest.DocTestFinder(), {}
+    for name in lab.__all__:
+        thing = getattr(lab, name)
+        module = inspect.getmodule(thing)
+        for test in finder.find(thing, name, module=module, globs={**vars(module), "lab": lab, "np": np, "pd": pd}):
+            found[test.name] = test
+    others = [units, importlib.import_module("perflab.loadtest.run"), importlib.import_module("perflab.provenance")]
+    for module in others:
+        for test in finder.find(module, module.__name__):
+            found[test.name] = test
+    return [test for test in found.values() if test.examples]
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda test: test.name)
+def test_the_example_runs(example: doctest.DocTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    output: list[str] = []
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=output.append)
+    assert not output, "".join(output)
