@@ -11,19 +11,61 @@ from .errors import (
     StoreError,
     TargetError,
 )
+from .explorers.dispatch import explore
+from .loadtest.plan import LoadPlan, Stage
+from .loadtest.run import run, run_pairs
+from .loadtest.target import Target
+from .plots.heatmap import plot_heatmap
+from .plots.latency import plot_ecdf, plot_histogram
+from .plots.over_time import plot_resources, plot_timeline
+from .plots.pairs import plot_pairs
+from .queries.fingerprint import fingerprint
+from .queries.n_plus_one import find_n_plus_one
+from .queries.summaries import summarize_queries
+from .reading import read
+from .report import Report, Section
+from .selection import slowest_requests, summarize_errors, time_window
+from .stats.compare import Change, compare
+from .stats.estimates import summarize
+from .store import load
 from .tables import Measurements
 
 __version__: str
 
 __all__ = [
+    "Change",
     "ComparisonError",
     "FormatError",
+    "LoadPlan",
     "LoadTestError",
     "Measurements",
     "MissingExtraError",
     "MissingTableError",
     "PerflabError",
+    "Report",
     "SchemaError",
+    "Section",
+    "Stage",
     "StoreError",
+    "Target",
     "TargetError",
+    "compare",
+    "explore",
+    "find_n_plus_one",
+    "fingerprint",
+    "load",
+    "plot_ecdf",
+    "plot_heatmap",
+    "plot_histogram",
+    "plot_pairs",
+    "plot_resources",
+    "plot_timeline",
+    "read",
+    "run",
+    "run_pairs",
+    "slowest_requests",
+    "summarize",
+    "summarize_errors",
+    "summarize_queries",
+    "time_window",
 ]

@@ -50,12 +50,16 @@ def read(
     """
     files = _files(path)
     if run is not None and len(files) != 1:
-        raise ValueError(f"run= names one run, but {len(files)} files were given; leave it out to name each by its file")
+        raise ValueError(
+            f"run= names one run, but {len(files)} files were given; leave it out to name each by its file"
+        )
     names = [run] if run is not None else _names(files)
     return sum((_read_one(f, n, arm, format, options) for f, n in zip(files, names, strict=True)), start=0)  # type: ignore[return-value]
 
 
-def _read_one(path: Path, run: str, arm: str | None, format: str | Reader | None, options: dict[str, Any]) -> Measurements:
+def _read_one(
+    path: Path, run: str, arm: str | None, format: str | Reader | None, options: dict[str, Any]
+) -> Measurements:
     if path.is_dir():
         return store.load(path)
     if callable(format):
@@ -89,7 +93,7 @@ def _files(path: str | Path | Iterable[str | Path]) -> list[Path]:
     elif place.exists():
         return [place]
     else:
-        files = sorted(Path(name) for name in globbing.glob(str(path), recursive=True))
+        files = sorted(Path(name) for name in globbing.glob(str(path), recursive=True))  # noqa: PTH207 - any pattern, absolute ones too
     if not files:
         raise FormatError(f"{path}: expected a file, a folder or a pattern that matches files; found nothing")
     return files

@@ -6,6 +6,7 @@ escaped: SQL, URLs and error texts come from outside.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -45,13 +46,17 @@ def grid(frame: pd.DataFrame, *, max_rows: int = MAX_ROWS) -> Grid:
     return Grid(tuple(map(str, shown.columns)), rows, numeric, len(frame) - len(shown))
 
 
-def html(sentence: str, frame: pd.DataFrame | None = None, notes: Sequence[str] = (), *, max_rows: int = MAX_ROWS) -> str:
+def html(
+    sentence: str, frame: pd.DataFrame | None = None, notes: Sequence[str] = (), *, max_rows: int = MAX_ROWS
+) -> str:
     """A fragment: the sentence in bold, the table, the notes as a list."""
     table = None if frame is None else grid(frame, max_rows=max_rows)
     return _template().render(sentence=sentence, grid=table, notes=tuple(notes))
 
 
-def text(sentence: str, frame: pd.DataFrame | None = None, notes: Sequence[str] = (), *, max_rows: int = MAX_ROWS) -> str:
+def text(
+    sentence: str, frame: pd.DataFrame | None = None, notes: Sequence[str] = (), *, max_rows: int = MAX_ROWS
+) -> str:
     """The same for a terminal: aligned columns."""
     parts = [sentence] if sentence else []
     if frame is not None and len(frame.columns):
@@ -62,7 +67,11 @@ def text(sentence: str, frame: pd.DataFrame | None = None, notes: Sequence[str] 
 
 def markdown_table(frame: pd.DataFrame, *, max_rows: int = MAX_ROWS) -> str:
     """A GitHub table; pipes, line breaks and HTML in cells are made harmless."""
-    table = grid(frame, max_rows=max_rows)
+    return markdown_grid(grid(frame, max_rows=max_rows))
+
+
+def markdown_grid(table: Grid) -> str:
+    """A GitHub table of texts that are there already."""
     lines = ["| " + " | ".join(map(markdown_text, table.headings)) + " |"]
     lines.append("|" + "|".join(" ---: " if right else " --- " for right in table.numeric) + "|")
     lines += ["| " + " | ".join(map(markdown_text, row)) + " |" for row in table.rows]
@@ -71,18 +80,27 @@ def markdown_table(frame: pd.DataFrame, *, max_rows: int = MAX_ROWS) -> str:
     return "\n".join(lines)
 
 
+_MARKDOWN = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\\": "\\\\"} | {character: "\\" + character for character in "|*_`[]!#~$"}
+)
+_BLOCK_START = re.compile(r"^(?:[-+](?=\s|$)|[-=](?=[-=])|\d{1,9}(?=[.)](?:\s|$)))")
+
+
 def markdown_text(value: str) -> str:
-    """Text from outside as inert Markdown: no HTML, no links, no table breaks."""
-    flat = " ".join(value.split()).replace("\\", "\\\\")
-    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        flat = flat.replace(character, entity)
-    for character in "|*_`[]!#~":
-        flat = flat.replace(character, "\\" + character)
-    return flat
+    """Text from outside as inert Markdown: no HTML, no links, no mathematics, no table breaks, no lists."""
+    flat = " ".join(visible(value).split()).translate(_MARKDOWN)
+    return _BLOCK_START.sub(lambda m: m[0] + "\\" if m[0].isdigit() else "\\" + m[0], flat)
+
+
+def visible(value: str) -> str:
+    """The text with what can't be seen (control characters, changes of direction, half characters) as "�"."""
+    if value.isprintable():
+        return value
+    return "".join(c if c.isprintable() or c in "\n\t" else " " if c.isspace() else "�" for c in value)
 
 
 def _cell(name: str, value: object) -> str:
-    written = format_value(name, value).replace("\x00", "�")
+    written = visible(format_value(name, value))
     return written if len(written) <= MAX_CELL else written[: MAX_CELL - 1] + "…"
 
 

@@ -68,3 +68,10 @@ def lines(path: Path) -> Iterator[str]:
         with io.TextIOWrapper(buffered, encoding=encoding, errors="replace", newline="\n") as decoded:
             for line in decoded:
                 yield line.rstrip("\r\n")
+
+
+def is_plain(path: Path) -> bool:
+    """Whether the file is neither compressed nor begins with a byte-order mark, so that others may read it by its name."""
+    with open_bytes(path) as _, path.open("rb") as raw:
+        start = raw.read(4)
+    return not start.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf", *(magic for magic, _ in _MAGIC)))

@@ -26,10 +26,12 @@ import orjson
 import pandas as pd
 
 from perflab.errors import StoreError
-from perflab.tables import SCHEMAS, Measurements
+from perflab.tables import SCHEMAS, Measurements, conform
 
 SCHEMA_VERSION = 1
 _RECORD = "run.json"
+_AS_JSON = frozenset({"parameters", "labels"})
+"""Columns of lists and mappings of anything: kept as JSON texts."""
 
 
 class Draft:
@@ -48,10 +50,15 @@ class Draft:
 
     def write(self, table: str, frame: pd.DataFrame) -> None:
         """Keep a table of the run (``run`` is the folder's name and is not stored in it)."""
+        conformed = conform(table, frame.assign(run=self.run)).drop(columns="run")
+        for column in _AS_JSON & set(conformed.columns):
+            conformed[column] = [_json(value) for value in conformed[column]]
         try:
-            frame.drop(columns="run", errors="ignore").to_parquet(self.folder / f"{table}.parquet", compression="zstd")
+            conformed.to_parquet(self.folder / f"{table}.parquet", compression="zstd")
         except OSError as problem:
-            raise StoreError(f"{self.folder / table}.parquet: cannot be written: {problem.strerror or problem}") from problem
+            raise StoreError(
+                f"{self.folder / table}.parquet: cannot be written: {problem.strerror or problem}"
+            ) from problem
 
     def keep(self, record: Mapping[str, Any]) -> Path:
         """Write ``run.json``, then let the folder be a run; returns its path."""
@@ -102,17 +109,20 @@ def load(path: str | Path = "runs", **only: object) -> Measurements:
     folders = [place] if (place / _RECORD).is_file() else sorted(f.parent for f in place.glob(f"*/{_RECORD}"))
     folders = [f for f in folders if not f.name.startswith(".")]
     if not folders:
-        raise StoreError(f"{place}: expected a folder with runs in it, found {'none' if place.is_dir() else 'no such folder'}")
+        raise StoreError(
+            f"{place}: expected a folder with runs in it, found {'none' if place.is_dir() else 'no such folder'}"
+        )
     records = [_record(folder) for folder in folders]
     runs = pd.DataFrame.from_records([_row(record) for record in records])
     wanted = Measurements.of(runs=runs).where(**only).runs["run"] if only else runs["run"]
     chosen = [f for f in folders if f.name in set(wanted)]
     tables = {t: f for t in SCHEMAS if (f := _table(t, chosen)) is not None}
     unfinished = [] if place in folders else [f for f in place.glob(".*-*-*") if f.is_dir()]
-    notes = [f"{place}: left out {len(unfinished)} unfinished run(s); delete {place}/.2* when no run is going on"]
+    notes = [f"{r['run']}: {note}" for r in records if r["run"] in set(wanted) for note in r.get("warnings") or ()]
+    leftovers = [f"{place}: left out {len(unfinished)} unfinished run(s); delete {place}/.2* when no run is going on"]
     return Measurements.of(
         meta={"store": str(place)},
-        warnings=notes if unfinished else (),
+        warnings=notes + (leftovers if unfinished else []),
         runs=runs[runs["run"].isin(wanted)],
         **tables,
     )
@@ -138,6 +148,10 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _json(value: object) -> str | None:
+    return None if value is None or value != value else orjson.dumps(value, default=str).decode()
+
+
 def _table(table: str, folders: list[Path]) -> pd.DataFrame | None:
     files = [str(f / f"{table}.parquet") for f in folders if (f / f"{table}.parquet").is_file()]
     if not files:
@@ -145,11 +159,16 @@ def _table(table: str, folders: list[Path]) -> pd.DataFrame | None:
     try:
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
-            relation = connection.execute(
+            relation = connection.sql(
                 "SELECT parse_path(parse_dirpath(filename))[-1] AS run, * EXCLUDE (filename) "
                 "FROM read_parquet($files, union_by_name = true, filename = true)",
-                {"files": files},
+                params={"files": files},
             )
-            return relation.df()
+            frame = relation.to_arrow_table().to_pandas()
     except duckdb.Error as problem:
         raise StoreError(f"{table}.parquet of {len(files)} runs cannot be read: {problem}") from problem
+    for column in _AS_JSON & set(frame.columns):
+        frame[column] = pd.Series(
+            [orjson.loads(v) if isinstance(v, str) else None for v in frame[column]], dtype=object
+        )
+    return frame

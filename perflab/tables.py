@@ -46,8 +46,7 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
         ),
         "profile": Schema.of("run thread node parent depth function file line self total unit | calls"),
         "calls": Schema.of(
-            "run caller callee calls self_ms total_ms"
-            " | caller_file caller_line callee_file callee_line primitive_calls"
+            "run caller callee calls self_ms total_ms | caller_file caller_line callee_file callee_line primitive_calls"
         ),
         "resources": Schema.of("run time process cpu_cores rss_bytes | threads read_bytes written_bytes"),
         "load": Schema.of("run time users | rate"),
@@ -62,7 +61,9 @@ _KINDS: Mapping[str, int] = MappingProxyType(
     {
         **dict.fromkeys(("start", "time", "due"), _INSTANT),
         **dict.fromkeys(("latency_ms", "duration_ms", "self_ms", "total_ms"), _DURATION),
-        **dict.fromkeys(("value", "cpu_cores", "rss_bytes", "read_bytes", "written_bytes", "rate", "self", "total"), _NUMBER),
+        **dict.fromkeys(
+            ("value", "cpu_cores", "rss_bytes", "read_bytes", "written_bytes", "rate", "self", "total"), _NUMBER
+        ),
         **dict.fromkeys(("pair", "order", "status", "size_bytes", "rows", "plan_rows", "threads"), _COUNT),
         **dict.fromkeys(("users", "depth", "line", "node", "parent", "calls", "primitive_calls"), _COUNT),
         **dict.fromkeys(("caller_line", "callee_line"), _COUNT),
@@ -121,7 +122,9 @@ def _converted(name: str, values: pd.Series[Any], *, must: bool) -> Any:
         return values.array
     converted = _CONVERT[kind](values.reset_index(drop=True))
     if must and (missing := converted.isna()).any():
-        raise ValueError(f"{int(missing.sum())} of {len(values)} values missing, the first in row {int(missing.argmax())}")
+        raise ValueError(
+            f"{int(missing.sum())} of {len(values)} values missing, the first in row {int(missing.argmax())}"
+        )
     if kind == _DURATION and (negative := converted < 0).any():
         raise ValueError(
             f"{int(negative.sum())} of {len(values)} values negative, the first in row {int(negative.argmax())}: "
@@ -137,7 +140,7 @@ def _instant(values: pd.Series[Any]) -> pd.Series[Any]:
         if pd.api.types.is_numeric_dtype(values.dtype):
             raise ValueError("expected instants with a time zone, found plain numbers")
         try:
-            values = pd.to_datetime(values)
+            values = pd.to_datetime(values, format="ISO8601")
         except (ValueError, TypeError) as problem:
             raise ValueError(f"expected instants with a time zone ({problem})") from None
     if getattr(values.dtype, "tz", None) is None:
@@ -191,7 +194,7 @@ class _Table:
 
     def __get__(self, measurements: Measurements | None, owner: type) -> pd.DataFrame:
         if measurements is None:
-            return self  # type: ignore[return-value]
+            return self
         if self.name not in measurements.tables:
             raise MissingTableError(_what_instead(self.name, measurements))
         return measurements.tables[self.name]
@@ -246,7 +249,9 @@ class Measurements:
     metrics = _Table()
 
     @classmethod
-    def of(cls, *, meta: Mapping[str, Any] | None = None, warnings: Iterable[str] = (), **tables: pd.DataFrame) -> Measurements:
+    def of(
+        cls, *, meta: Mapping[str, Any] | None = None, warnings: Iterable[str] = (), **tables: pd.DataFrame
+    ) -> Measurements:
         """Conform raw frames and add a ``runs`` table when there is none."""
         held = {name: conform(name, frame) for name, frame in tables.items()}
         if "runs" not in held:
@@ -308,7 +313,9 @@ class Measurements:
         return rendering.html(self.sentence, self._overview(), self.warnings, max_rows=20)
 
     def _overview(self) -> pd.DataFrame:
-        shown = [c for c in ("run", "arm", "pair", "start", "duration_ms", "valid", "reasons") if c in self.runs.columns]
+        shown = [
+            c for c in ("run", "arm", "pair", "start", "duration_ms", "valid", "reasons") if c in self.runs.columns
+        ]
         overview = self.runs[shown].dropna(axis="columns", how="all")
         if "requests" in self.tables:
             counts = self.requests["run"].value_counts()

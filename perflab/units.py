@@ -88,7 +88,8 @@ def format_number(value: float, digits: int = 3) -> str:
     magnitude = math.floor(math.log10(abs(value)))
     if magnitude < -3:
         return f"{value:.{digits}g}"
-    return f"{value:,.{max(0, digits - 1 - magnitude)}f}"
+    written = f"{value:,.{max(0, digits - 1 - magnitude)}f}"
+    return written.rstrip("0").rstrip(".") if "." in written else written
 
 
 def format_ms(value: float) -> str:
@@ -99,7 +100,7 @@ def format_ms(value: float) -> str:
     """
     size = abs(value) if value == value else 0.0
     for below, scale, unit in ((1.0, 1e-3, "µs"), (1e3, 1.0, "ms"), (6e4, 1e3, "s"), (3.6e6, 6e4, "min")):
-        if size < below and size > 0 or (size == 0 and unit == "ms"):
+        if (size < below and size > 0) or (size == 0 and unit == "ms"):
             return f"{format_number(_round(value / scale))} {unit}"
     return f"{format_number(_round(value / 3.6e6))} h"
 
@@ -140,7 +141,7 @@ def format_p(value: float) -> str:
     >>> format_p(0.00037), format_p(0.04512), format_p(1e-9)
     ('0.00037', '0.045', '< 0.0001')
     """
-    if value is None or value != value:
+    if value is None or type(value).__name__ == "NAType" or value != value:
         return "–"
     return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
 
@@ -165,7 +166,7 @@ def format_value(name: str, value: object) -> str:
     >>> format_value("p95_ms", 182.4), format_value("errors", 3)
     ('182 ms', '3')
     """
-    if value is None or value != value:
+    if value is None or type(value).__name__ == "NAType" or value != value:
         return "–"
     if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
         return "yes" if value else "no"

@@ -20,7 +20,12 @@ import pandas as pd
 from perflab import sources
 from perflab.errors import FormatError
 
-NAMES: tuple[str, ...] = ("query_recorder",)
+NAMES: tuple[str, ...] = (
+    "postgresql_csvlog",
+    "postgresql_jsonlog",
+    "postgresql_stderr",
+    "query_recorder",
+)
 """The modules of this package that are formats. Add yours here."""
 
 

@@ -1,0 +1,57 @@
+# Two commands do everything on a machine with Python 3.11+ and make: `make demo` and `make test`.
+# Each target sets up .venv by itself, and again only when the lock or pyproject.toml changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test lint lab bench calibration lock clean
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make demo         six pairs of real load tests against a shop with an N+1, and the report (3 minutes)
+demo: $(READY)
+	@$(BIN)/perflab demo
+
+## make test         lint, types, layers and all tests
+test: lint
+	$(BIN)/python -m pytest
+
+## make lint         ruff, mypy --strict and the import contracts
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+## make lab          JupyterLab on the notebooks
+lab: $(READY)
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+## make bench        speed beside peers, as ratios of one run
+bench: $(READY)
+	@for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+## make calibration  the full simulations behind the decision rules (long)
+calibration: $(READY)
+	$(BIN)/python bench/calibrate.py
+
+## make lock         pin all dependencies anew
+lock: $(READY)
+	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --universal --generate-hashes --upgrade \
+	    --no-annotate --no-header --no-emit-index-url --no-emit-find-links --output-file requirements.lock
+
+## make clean        remove what was built and measured here (the environment too)
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@echo "setting up $(VENV) ..."
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@

@@ -1,0 +1,298 @@
+"""The command line: parse, call, print.
+
+Exit codes: 0 holds, improved or equivalent; 1 regressed or failed; 2 inconclusive; 3 an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import perflab as lab
+
+EXIT_CODES = {"improved": 0, "equivalent": 0, "holds": 0, "regressed": 1, "fails": 1, "inconclusive": 2}
+ERROR = 3
+INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse ends with 2 on bad usage, which here means "inconclusive"."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(ERROR, f"{self.prog}: error: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return int(parsed.call(parsed))
+    except (lab.PerflabError, ValueError) as problem:
+        print(f"perflab: {problem}", file=sys.stderr)
+        return ERROR
+    except KeyboardInterrupt as stop:
+        print(f"\nperflab: {stop or 'interrupted'}", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _demo(given: argparse.Namespace) -> int:
+    from perflab.demo.investigation import investigate
+
+    found = investigate(given.folder, pairs=given.pairs, seconds=given.seconds, seed=given.seed)
+    print(found)
+    return EXIT_CODES[found.change.verdict]
+
+
+def _run(given: argparse.Namespace) -> int:
+    target = _target(given, "run", given.host, given.command, given.env)
+    measured = lab.run(_plan(given), target, store=given.store)
+    print(measured)
+    print()
+    print(lab.summarize(measured))
+    return 0 if bool(measured.runs["valid"].all()) else 1
+
+
+def _pairs(given: argparse.Namespace) -> int:
+    baseline = _side(given, "baseline")
+    candidate = _side(given, "candidate")
+    before, after = lab.run_pairs(
+        _plan(given), baseline, candidate, pairs=given.pairs, seed=given.seed, store=given.store
+    )
+    return _judge(before, after, given)
+
+
+def _compare(given: argparse.Namespace) -> int:
+    if given.store:
+        only = {"experiment": given.experiment} if given.experiment else {}
+        runs = lab.load(given.store, **only)
+        before, after = runs.where(arm=given.baseline), runs.where(arm=given.candidate)
+        for arm, side in ((given.baseline, before), (given.candidate, after)):
+            if not len(side.runs):
+                arms = ", ".join(sorted(runs.runs["arm"].dropna().unique()))
+                raise ValueError(f"the store {given.store} has no runs of arm {arm!r}; it has {arms}")
+    else:
+        before, after = lab.read(given.baseline, arm="baseline"), lab.read(given.candidate, arm="candidate")
+    return _judge(before, after, given)
+
+
+def _judge(before: lab.Measurements, after: lab.Measurements, given: argparse.Namespace) -> int:
+    options: dict[str, Any] = {"metric": given.metric, "tolerance": _fraction(given.tolerance)}
+    if given.primary:
+        options["primary"] = given.primary
+    if given.allow:
+        options["allow"] = tuple(given.allow)
+    change = lab.compare(before, after, **options)
+    print(change)
+    return EXIT_CODES[change.verdict]
+
+
+def _fraction(text: str) -> float:
+    from perflab.units import parse_fraction
+
+    return parse_fraction(text, parameter="--tolerance")
+
+
+def _read(given: argparse.Namespace) -> int:
+    measured = lab.read(given.path)
+    print(measured)
+    if "requests" in measured.tables:
+        print()
+        print(lab.summarize(measured))
+    elif "summary" in measured.tables:
+        print()
+        print(measured.summary.to_string(index=False))
+    return 0
+
+
+def _queries(given: argparse.Namespace) -> int:
+    options = {"log_line_prefix": given.log_line_prefix} if given.log_line_prefix else {}
+    queries = lab.read(given.path, **options).queries
+    found = lab.find_n_plus_one(queries, threshold=given.threshold)
+    print(_shown(found.attrs.get("sentence", ""), found))
+    print()
+    print(_shown("Where the time goes:", lab.summarize_queries(queries).head(given.top)))
+    return 1 if found["evidence"].isin(["confirmed", "likely"]).any() else 0
+
+
+def _report(given: argparse.Namespace) -> int:
+    only = {"experiment": given.experiment} if given.experiment else {}
+    runs = lab.load(given.store, **only)
+    before, after = runs.where(arm=given.baseline), runs.where(arm=given.candidate)
+    change = lab.compare(before, after, metric=given.metric, tolerance=_fraction(given.tolerance))
+    evidence: list[Any] = [before, after, change]
+    for side in (before, after):
+        if "queries" in side.tables:
+            evidence.append(lab.find_n_plus_one(side.queries))
+    evidence += [lab.plot_ecdf(before, after), lab.plot_pairs(before, after)]
+    for path in given.output:
+        print(lab.Report(given.title, evidence).save(path))
+    return EXIT_CODES[change.verdict]
+
+
+def _shown(sentence: str, frame: Any) -> str:
+    from perflab import rendering
+
+    return rendering.text(sentence, frame)
+
+
+def _plan(given: argparse.Namespace) -> lab.LoadPlan:
+    return lab.LoadPlan(
+        given.locustfile,
+        stages=[lab.Stage(given.duration, users=given.users)],
+        warmup=given.warmup,
+        user_classes=given.user_class or (),
+        seed=given.seed,
+    )
+
+
+def _side(given: argparse.Namespace, side: str) -> lab.Target:
+    arm, _, host = getattr(given, side).partition("=")
+    if not host:
+        raise ValueError(f"--{side} must be ARM=URL, for example eager=http://127.0.0.1:8002; got {arm!r}")
+    return _target(given, arm, host, getattr(given, f"{side}_command"), getattr(given, f"{side}_env"))
+
+
+def _target(
+    given: argparse.Namespace, arm: str, host: str, command: str | None, env: Sequence[str] | None
+) -> lab.Target:
+    pairs = [entry.partition("=") for entry in env or ()]
+    if any(not equals for _, equals, _ in pairs):
+        raise ValueError(f"an environment variable must be NAME=VALUE; got {', '.join(env or ())}")
+    return lab.Target(
+        getattr(given, "arm", None) or arm,
+        host=host,
+        command=shlex.split(command) if command else (),
+        env={name: value for name, _, value in pairs},
+        ready=given.ready,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="perflab",
+        description="Did p95 really get better, and why was it slow?",
+        epilog="Exit codes: 0 improved, equivalent or holds; 1 regressed or failed; 2 inconclusive; 3 error.",
+    )
+    parser.add_argument("--version", action="version", version=f"perflab {lab.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    demo = _command(commands, "demo", _demo, "measure a real shop before and after its N+1 is fixed", "perflab demo")
+    demo.add_argument("--folder", default="runs/demo", help="where everything is written (%(default)s)")
+    demo.add_argument("--pairs", type=int, default=6, help="pairs of runs (%(default)s)")
+    demo.add_argument("--seconds", type=float, default=8.0, help="length of a run (%(default)s)")
+    demo.add_argument("--seed", type=int, default=20, help="of the order of the runs (%(default)s)")
+    run = _command(
+        commands,
+        "run",
+        _run,
+        "one run of a locustfile",
+        "perflab run locustfile.py --host http://127.0.0.1:8000 --users 20 --duration 1m",
+        'perflab run locustfile.py --host http://127.0.0.1:8000 --command "python app.py" --ready /health',
+    )
+    _load_options(run)
+    run.add_argument("--host", required=True, help="base URL of the target")
+    run.add_argument("--command", help="start the target with this command, and stop it at the end")
+    run.add_argument("--env", action="append", metavar="NAME=VALUE", help="environment of the command")
+    run.add_argument("--arm", help="the name of this side of a later comparison")
+    pairs = _command(
+        commands,
+        "pairs",
+        _pairs,
+        "randomised, interleaved pairs of runs, and the verdict",
+        "perflab pairs locustfile.py --baseline old=http://127.0.0.1:8001 --candidate new=http://127.0.0.1:8002",
+    )
+    _load_options(pairs)
+    pairs.add_argument("--pairs", type=int, default=10, help="how many (%(default)s)")
+    for side in ("baseline", "candidate"):
+        pairs.add_argument(f"--{side}", required=True, metavar="ARM=URL", help=f"the {side}")
+        pairs.add_argument(f"--{side}-command", help=f"start the {side} with this command for each run")
+        pairs.add_argument(f"--{side}-env", action="append", metavar="NAME=VALUE", help="environment of its command")
+    _decision_options(pairs)
+    compare = _command(
+        commands,
+        "compare",
+        _compare,
+        "the verdict on two sets of results",
+        "perflab compare before/ after/ --metric p95",
+        'perflab compare --store runs "n+1" eager --experiment 20261124-014503-7f3a',
+    )
+    compare.add_argument("baseline", help="files or folder of the baseline, or its arm with --store")
+    compare.add_argument("candidate", help="files or folder of the candidate, or its arm with --store")
+    compare.add_argument("--store", help="take two arms of this store")
+    compare.add_argument("--experiment", help="of the store: only this one")
+    _decision_options(compare)
+    read = _command(
+        commands,
+        "read",
+        _read,
+        "what a file of another tool holds",
+        "perflab read results.jtl",
+        "perflab read k6.csv.gz",
+    )
+    read.add_argument("path", nargs="+", help="files, folders or patterns")
+    queries = _command(
+        commands,
+        "queries",
+        _queries,
+        "N+1 and where the time goes, from a query log (exit code 1 if an N+1 was found)",
+        "perflab queries queries.jsonl",
+        "perflab queries postgresql.log --log-line-prefix '%m [%p] '",
+    )
+    queries.add_argument("path", nargs="+", help="query logs")
+    queries.add_argument("--threshold", type=int, default=5, help="calls in a unit of work that count (%(default)s)")
+    queries.add_argument("--top", type=int, default=10, help="statements to list (%(default)s)")
+    queries.add_argument("--log-line-prefix", help="PostgreSQL's setting, where it can't be guessed")
+    report = _command(
+        commands,
+        "report",
+        _report,
+        "Markdown and HTML on two arms of a store",
+        'perflab report runs "n+1" eager -o report.md -o report.html --title "Orders are faster"',
+    )
+    report.add_argument("store", help="the folder of runs")
+    report.add_argument("baseline", help="arm of the baseline")
+    report.add_argument("candidate", help="arm of the candidate")
+    report.add_argument("--experiment", help="only this one")
+    report.add_argument("--title", default="Before and after", help="headline (%(default)s)")
+    report.add_argument("-o", "--output", action="append", required=True, help="report.md or report.html; repeatable")
+    report.add_argument("--metric", default="p95", help="(%(default)s)")
+    report.add_argument("--tolerance", default="5%", help="(%(default)s)")
+    return parser
+
+
+def _command(commands: Any, name: str, call: Any, what: str, *examples: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=what,
+        description=what[0].upper() + what[1:] + ".",
+        epilog="examples:\n  " + "\n  ".join(examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(call=call)
+    return parser
+
+
+def _load_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("locustfile", help="file with the user classes")
+    parser.add_argument("--users", type=int, default=10, help="simulated users (%(default)s)")
+    parser.add_argument("--duration", default="30s", help="length of a run (%(default)s)")
+    parser.add_argument("--warmup", default="10%", help="share or length left out of decisions (%(default)s)")
+    parser.add_argument("--user-class", action="append", help="only this class; repeatable")
+    parser.add_argument("--seed", type=int, help="of the users' choices, and of the order of pairs")
+    parser.add_argument("--ready", help="path that answers once the target can take load")
+    parser.add_argument("--store", default="runs", help="where runs are kept (%(default)s)")
+
+
+def _decision_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--metric", default="p95", help="p95 or any p<q>, mean, throughput_per_s, error_fraction")
+    parser.add_argument("--tolerance", default="5%", help="differences below this do not matter (%(default)s)")
+    parser.add_argument("--primary", action="append", help="endpoint that decides; repeatable, up to three")
+    parser.add_argument(
+        "--allow",
+        action="append",
+        choices=("invalid", "generator", "plan"),
+        help="compare all the same, with a warning",
+    )

@@ -1,0 +1,131 @@
+"""The main job, end to end, on the shop: is it faster with eager loading, and why was it slow?"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from perflab.demo import notebook
+from perflab.loadtest.plan import LoadPlan, Stage
+from perflab.loadtest.run import run, run_pairs
+from perflab.loadtest.target import Target
+from perflab.plots import plot_ecdf, plot_pairs, plot_timeline
+from perflab.queries.n_plus_one import find_n_plus_one
+from perflab.report import Report, Section
+from perflab.stats.compare import Change, compare
+from perflab.tables import Measurements
+from perflab.units import format_ms
+
+LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+USERS = 65
+ENDPOINT = "GET /orders"
+QUESTION = "Does loading the lines of all orders at once (eager loading) make GET /orders faster for visitors?"
+OPTIMISATION = (
+    "selectinload(Order.lines) on the query of GET /orders, and the same for the customers' pages (SHOP_FIXES=eager)"
+)
+
+
+def shop(arm: str, fixes: str = "", *, record_queries: bool = False) -> Target:
+    """The shop on a free port of this machine, with some of its defects mended.
+
+    >>> shop("n+1").ready
+    '/health'
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return Target(
+        arm,
+        host=f"http://127.0.0.1:{port}",
+        command=[sys.executable, "-m", "perflab.demo.shop", "--port", str(port)],
+        env={"SHOP_FIXES": fixes},
+        ready="/health",
+        record_queries=record_queries,
+    )
+
+
+@dataclass(frozen=True, repr=False)
+class Investigation:
+    """What `investigate` found: the change, the N+1 patterns of each arm, and the files that it wrote."""
+
+    change: Change
+    found: pd.DataFrame
+    left: pd.DataFrame
+    before: Measurements
+    after: Measurements
+    files: tuple[Path, ...]
+
+    def __repr__(self) -> str:
+        table = self.change.table.set_index("endpoint")
+        lines = [self.change.sentence, ""]
+        lines += [f"  {e:<26} {row.verdict:<13} {_change(row)}" for e, row in table.iterrows()]
+        lines += ["", _causes(self.found, self.left), ""]
+        return "\n".join(lines + [f"  {path}" for path in self.files])
+
+
+def investigate(
+    folder: str | Path = "runs/demo", *, pairs: int = 6, seconds: float = 8.0, seed: int = 20, progress: bool = True
+) -> Investigation:
+    """Measure the shop before and after eager loading in randomised pairs, find the cause, and write it all down.
+
+    Parameters
+    ----------
+    folder : gets ``runs/`` (every run), ``report.md``, ``report.html`` and ``investigation.ipynb`` (executed).
+    pairs, seconds, seed : how many pairs, how long each run is, and what fixes their order.
+    """
+    place = Path(folder)
+    store = place / "runs"
+    plan = LoadPlan(LOCUSTFILE, stages=[Stage(seconds, users=USERS)], seed=1)
+    before, after = run_pairs(
+        plan, shop("n+1"), shop("eager", "eager"), pairs=pairs, seed=seed, store=store, progress=progress
+    )
+    # Why it was slow is found in runs of their own: recording queries costs time too.
+    short = LoadPlan(LOCUSTFILE, stages=[Stage(min(4.0, seconds), users=4)], seed=1)
+    lazy = run(short, shop("n+1", record_queries=True), store=store, progress=progress)
+    eager = run(short, shop("eager", "eager", record_queries=True), store=store, progress=progress)
+    change = compare(before, after, primary=ENDPOINT)
+    found, left = find_n_plus_one(lazy.queries), find_n_plus_one(eager.queries)
+    report = Report(
+        f"Eager loading on {ENDPOINT}: {change.verdict}",
+        [
+            before,
+            after,
+            Section("Bottlenecks found", ["With lazy loading:", found, "With eager loading:", left]),
+            change,
+            plot_pairs(before, after, endpoint=ENDPOINT),
+            plot_ecdf(before, after, endpoint=ENDPOINT, warmup=change.warmup),
+            plot_timeline(before, after, endpoint=ENDPOINT),
+        ],
+        question=QUESTION,
+        optimisations=[OPTIMISATION],
+    )
+    files = [report.save(place / "report.md"), report.save(place / "report.html")]
+    experiment = str(before.runs["experiment"].iloc[0])
+    evidence = [str(m.runs["run"].iloc[0]) for m in (lazy, eager)]
+    files.append(notebook.write(place / "investigation.ipynb", experiment, evidence, ENDPOINT))
+    return Investigation(change, found, left, before, after, (*files, store))
+
+
+def _change(row: pd.Series) -> str:
+    if row["change"] != row["change"]:
+        return str(row["reason"])
+    interval = f"{row['change_low'] * 100:+.0f} to {row['change_high'] * 100:+.0f} %"
+    return f"{format_ms(row['baseline'])} -> {format_ms(row['candidate'])}, {row['change'] * 100:+.0f} % ({interval})"
+
+
+def _causes(found: pd.DataFrame, left: pd.DataFrame) -> str:
+    claimed, remaining = (f[f["evidence"].isin(["confirmed", "likely"])] for f in (found, left))
+    if claimed.empty:
+        return "No N+1 was found."
+    worst = claimed[claimed["route"] == ENDPOINT]
+    row = (worst if len(worst) else claimed).iloc[0]
+    return (
+        f"Why it was slow: an N+1 on {row['route']} ({row['evidence']}): {row['calls_per_unit']:.0f} times\n"
+        f"  {row['child'][:150]}\n"
+        f"  for each {str(row['parent'])[:140]}\n"
+        f"  {len(claimed)} such patterns with lazy loading, {len(remaining)} with eager loading. {row['suggestion']}"
+    )

@@ -1,0 +1,288 @@
+"""What PostgreSQL's three log formats share: from log records to statements.
+
+A server with ``log_min_duration_statement`` writes ``duration: 0.016 ms  statement: SQL`` for a simple query, and parse,
+bind and execute records, each with its own duration, for the extended protocol; those are one statement. With
+``log_statement`` and ``log_duration`` the text comes first and the duration alone after it.
+https://www.postgresql.org/docs/current/runtime-config-logging.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+import pandas as pd
+
+from perflab.errors import FormatError
+from perflab.formats import Tables
+
+MAX_TEXT = 1_000_000
+"""Characters of a message that are kept."""
+
+Record = tuple[str | None, str | None, str | None, str | None, str | None, int | None, str, str | None]
+COLUMNS = ("logged", "user", "database", "application", "session", "line", "message", "detail")
+
+_BATCH = 50_000
+
+_STATEMENTS = """
+WITH timed AS (
+    SELECT *, strpos(substr(message, 11, 150), ': ') AS colon, split_part(substr(message, 1, 60), ' ', 5)[1] AS kind
+    FROM records WHERE starts_with(message, 'duration: ') AND NOT contains(substr(message, 1, 60), ' ms  plan:')
+), texts AS (
+    SELECT *, strpos(substr(message, 1, 150), ': ') AS colon
+    FROM records WHERE starts_with(message, 'statement: ') OR starts_with(message, 'execute ')
+)
+SELECT logged, "user", "database", application, session, line,
+    CASE WHEN kind IN ('s', 'e') THEN detail END AS detail,
+    TRY_CAST(split_part(substr(message, 1, 60), ' ', 2) AS DOUBLE) AS ms,
+    CASE WHEN kind IN ('s', 'e', 'p', 'b') AND colon > 0 THEN kind ELSE 'd' END AS kind,
+    CASE WHEN kind IN ('s', 'e') AND colon > 0 THEN substr(message, colon + 12) END AS sql
+FROM timed
+UNION ALL
+SELECT logged, "user", "database", application, session, line, detail, NULL, 'q', substr(message, colon + 2) FROM texts
+"""
+
+_PARAMETERS = r"""
+SELECT list_transform(
+    regexp_extract_all(detail, '\$\d+ = (NULL|''(?:[^'']|'''')*''?)', 1),
+    lambda v: CASE WHEN v = 'NULL' THEN NULL ELSE replace(trim(v, ''''), '''''', '''') END
+) AS parameters FROM details
+"""
+
+
+@dataclass
+class Skipped:
+    """Lines that could not be read, and texts that were cut, while records are produced."""
+
+    total: int = 0
+    count: int = 0
+    first: int = 0
+    cut: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def line(self, number: int) -> None:
+        self.count += 1
+        self.first = self.first or number
+
+
+def batches(records: Iterable[Record]) -> Any:
+    """Records as one Arrow table, gathered in batches."""
+    import pyarrow as pa
+
+    types = [pa.int64() if name == "line" else pa.large_string() for name in COLUMNS]
+    schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
+    parts, batch = [], []
+    for record in records:
+        batch.append(record)
+        if len(batch) == _BATCH:
+            parts.append(_part(batch, schema))
+            batch = []
+    parts.append(_part(batch, schema))
+    return pa.Table.from_batches(parts, schema)
+
+
+def _part(batch: list[Record], schema: Any) -> Any:
+    import pyarrow as pa
+
+    columns = list(zip(*batch, strict=True)) if batch else [()] * len(COLUMNS)
+    arrays = [pa.array(column, type=kind) for column, kind in zip(columns, schema.types, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def from_table(path: Path, records: Any, skipped: Skipped, timezone: str | None, meta: dict[str, Any]) -> Tables:
+    """Statements of an Arrow table of records (the tolerant way)."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.register("records", records)
+        found = connection.sql(_STATEMENTS).to_arrow_table()
+    return _tables(path, found, skipped, timezone, meta)
+
+
+def from_query(
+    path: Path, records: str, parameters: dict[str, Any], timezone: str | None, meta: dict[str, Any]
+) -> Tables | None:
+    """Statements of a DuckDB query for records (the fast way); None where any of the file is not as it should be."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.execute("SET preserve_insertion_order = false")
+        connection.execute("SET threads = least(4, greatest(1, current_setting('threads')::INT))")
+        try:
+            found = connection.sql(
+                f"WITH records AS ({records}), {_STATEMENTS.lstrip()[5:]}", params=parameters
+            ).to_arrow_table()
+        except duckdb.Error:
+            return None
+    return _tables(path, found, Skipped(), timezone, meta)
+
+
+def _tables(path: Path, found: Any, skipped: Skipped, timezone: str | None, meta: dict[str, Any]) -> Tables:
+    import pyarrow as pa
+
+    if found.num_rows == 0:
+        raise FormatError(
+            f"{path}: expected statements with durations, found none in this PostgreSQL log; "
+            "set log_min_duration_statement = 0 (or log_statement = 'all' with log_duration = on)"
+        )
+    session = found["session"].combine_chunks().dictionary_encode()
+    codes = session.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype("int64")
+    line = found["line"].combine_chunks().fill_null(0).to_numpy(zero_copy_only=False).astype("int64")
+    order = np.lexsort((line, codes))
+    kinds = found["kind"].combine_chunks().dictionary_encode()
+    names = np.array([*kinds.dictionary.to_pylist(), ""], dtype="U1")
+    kind = names[kinds.indices.to_numpy(zero_copy_only=False)][order]
+    ms = found["ms"].combine_chunks().fill_null(float("nan")).to_numpy(zero_copy_only=False).astype("float64")[order]
+    chosen, took, left = _folded(codes[order], kind, ms)
+    if not len(chosen):
+        raise FormatError(f"{path}: expected the texts of statements, found {len(kind):,} durations without one")
+    rows = order[chosen]
+    table = {name: _taken(found[name], rows) for name in ("logged", "sql", "detail", *COLUMNS[1:5])}
+    if left:
+        skipped.notes.append(
+            f"{path.name}: {left:,} durations without a statement (parse or bind that failed, or text not logged)"
+        )
+    end, notes = _instants(table["logged"], timezone)
+    start = end - np.round(np.nan_to_num(took) * 1e3).astype("int64")
+    start = _not_before(start, codes[order][chosen])
+    frame = pd.DataFrame(
+        {
+            "start": pd.Series(pd.to_datetime(start, unit="us", utc=True)).astype("datetime64[us, UTC]"),
+            "sql": _text(table["sql"]),
+            "duration_ms": np.nan_to_num(took),
+            "session": _text(table["session"]),
+            "parameters": _parameters(table["detail"]),
+            "database": _text(table["database"]),
+            "user": _text(table["user"]),
+            "application": _text(table["application"]),
+            "dialect": "postgresql",
+        }
+    )
+    frame = frame.iloc[np.argsort(start, kind="stable")].reset_index(drop=True)
+    frame = frame.drop(columns=[c for c in ("database", "user", "application") if frame[c].isna().all()])
+    if skipped.count:
+        notes.append(
+            f"{path.name}: skipped {skipped.count:,} of {skipped.total:,} lines, the first at {skipped.first:,}"
+        )
+    if skipped.cut:
+        notes.append(f"{path.name}: {skipped.cut:,} texts were cut at {MAX_TEXT:,} characters")
+    return Tables({"queries": frame}, warnings=[*notes, *skipped.notes], meta={"tool": "postgresql", **meta})
+
+
+def _taken(column: Any, rows: Any) -> Any:
+    """These rows of a column; of one with few different texts, by their codes."""
+    import pyarrow as pa
+
+    whole = column.combine_chunks()
+    if len(whole) > 1000 and len(whole[: 1 << 16].unique()) < 1000:
+        whole = whole.dictionary_encode()
+    return whole.take(pa.array(rows))
+
+
+def _folded(codes: Any, kind: Any, ms: Any) -> tuple[Any, Any, int]:
+    """Which records are statements, their durations with the parse and bind before them, and what is left over.
+
+    All in the order of sessions and lines.
+    """
+    text = np.isin(kind, ("s", "e", "q"))
+    alone = (kind == "q") & (np.append(codes[1:] == codes[:-1], False)) & (np.append(kind[1:] == "d", False))
+    ms = ms.copy()
+    owned = np.append(False, alone[:-1])  # a bare duration right after its text
+    ms[np.flatnonzero(alone)] = ms[np.flatnonzero(owned)]
+    ms = np.where(owned, 0.0, ms)
+    following = np.append(0, np.cumsum(text)[:-1])  # the statement that each record belongs to: the next one
+    belongs = following < text.sum()
+    chosen = np.flatnonzero(text)
+    same = np.zeros(len(kind), dtype=bool)
+    same[belongs] = codes[belongs] == codes[chosen[following[belongs]]]
+    total = np.bincount(following[same], weights=np.nan_to_num(ms[same]), minlength=len(chosen))
+    left = int(np.sum(~text & ~owned & ~same))
+    return chosen, total, left
+
+
+def _not_before(start: Any, codes: Any) -> Any:
+    """A session runs one statement after the other: no start before the one before it (log times are cut to ms)."""
+    if not len(start):
+        return start
+    low = start.min()
+    span = int(start.max() - low) + 1
+    rank = np.unique(codes, return_inverse=True)[1].astype("int64")
+    if span * (int(rank.max()) + 1) < 2**62:
+        return np.maximum.accumulate(start - low + rank * span) - rank * span + low
+    return pd.Series(start).groupby(rank).cummax().to_numpy()
+
+
+_ZONES = {"UTC": "UTC", "GMT": "UTC", "Z": "UTC", "": "UTC"}
+
+
+def _instants(logged: Any, timezone: str | None) -> tuple[Any, list[str]]:
+    """Microseconds since 1970 of texts like ``2026-11-24 02:33:16.550 CET``, and a warning where the zone is a guess."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = logged.cast(pa.large_string())
+    seconds = pc.strptime(
+        pc.utf8_slice_codeunits(texts, 0, 19), format="%Y-%m-%d %H:%M:%S", unit="us", error_is_null=True
+    )
+    micros = seconds.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).copy()
+    fraction = pc.utf8_slice_codeunits(texts, 20, 23)
+    digits = pc.if_else(pc.match_substring_regex(texts, r"^.{19}\.\d{3}"), fraction, "000").fill_null("000")
+    micros += digits.cast(pa.int64()).to_numpy(zero_copy_only=False) * 1000
+    zones = pc.fill_null(
+        pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, r"^[\d :.-]{19,23}", "")), ""
+    ).dictionary_encode()
+    notes = []
+    codes = zones.indices.to_numpy(zero_copy_only=False)
+    for code, name in enumerate(zones.dictionary.to_pylist()):
+        zone = _zone(name if timezone is None else timezone)
+        if zone is None:
+            notes.append(
+                f"the log's time zone {name!r} is taken for UTC; name it with timezone='Europe/Berlin' (or yours)"
+            )
+        elif zone != "UTC":
+            mine = codes == code
+            local = pd.to_datetime(micros[mine], unit="us").tz_localize(
+                ZoneInfo(zone), ambiguous=np.zeros(mine.sum(), bool), nonexistent="shift_forward"
+            )
+            micros[mine] = local.tz_convert("UTC").as_unit("us").asi8
+    return micros, notes
+
+
+def _zone(name: str) -> str | None:
+    known = _ZONES.get(name, name)
+    try:
+        ZoneInfo(known)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+    return known
+
+
+def _text(column: Any) -> Any:
+    return pd.array(column.to_pandas(), dtype="str")
+
+
+def _parameters(detail: Any) -> Any:
+    """``parameters: $1 = '494', $2 = NULL`` as lists of texts, missing where there are none."""
+    import duckdb
+    import pyarrow as pa
+
+    details = pa.table({"detail": detail.cast(pa.large_string())})
+    with duckdb.connect() as connection:
+        connection.register("details", details)
+        found = connection.sql(_PARAMETERS).to_arrow_table()["parameters"].combine_chunks()
+    return pd.array(found, dtype=pd.ArrowDtype(pa.list_(pa.string())))
+
+
+Reader = Callable[[Path, Skipped], Iterator[Record]]
+
+
+def cut(text: str, skipped: Skipped) -> str:
+    """The text, bounded."""
+    if len(text) <= MAX_TEXT:
+        return text
+    skipped.cut += 1
+    return text[:MAX_TEXT]

@@ -1,0 +1,91 @@
+"""PostgreSQL's csvlog (12 and later: 23, 24 or 26 columns): https://www.postgresql.org/docs/current/runtime-config-logging.html#RUNTIME-CONFIG-LOGGING-CSVLOG"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from perflab import sources
+from perflab.errors import FormatError
+from perflab.formats import Tables, _postgresql
+from perflab.formats._postgresql import Record, Skipped
+
+COLUMN_COUNTS = (23, 24, 26)
+"""PostgreSQL 12; 13 adds backend_type; 14 adds leader_pid and query_id."""
+
+_LOGGED, _USER, _DATABASE, _SESSION, _LINE, _MESSAGE, _DETAIL, _APPLICATION = 0, 1, 2, 5, 6, 13, 14, 22
+_FIRST = re.compile(
+    rb'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [^,]{1,20},(?:"(?:[^"]|"")*")?,(?:"(?:[^"]|"")*")?,\d*,'
+    rb'(?:"[^"]*")?,[0-9a-f]+\.[0-9a-f]+,\d+,'
+)
+_RECORDS = """
+SELECT c0 AS logged, c1 AS "user", c2 AS "database", c22 AS application, c5 AS session, c6 AS line, c13 AS message, c14 AS detail
+FROM read_csv($path, header = false, auto_detect = false, delim = ',', quote = '"', escape = '"', new_line = '\\n',
+    max_line_size = 4194304, columns = {columns})
+"""
+
+
+def sniff(head: bytes) -> bool:
+    return _FIRST.match(head) is not None
+
+
+def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
+    """Statements of a csvlog; ``timezone`` is needed where the log's zone is an abbreviation such as CET."""
+    width = _width(path)
+    meta = {"format": "csvlog", "columns": width}
+    if sources.is_plain(path):
+        kinds = ", ".join(f"'c{i}': '{'BIGINT' if i == _LINE else 'VARCHAR'}'" for i in range(width))
+        records = _RECORDS.replace("{columns}", "{" + kinds + "}")
+        if fast := _postgresql.from_query(path, records, {"path": str(path)}, timezone, meta):
+            return fast
+    skipped = Skipped()
+    return _postgresql.from_table(path, _postgresql.batches(_records(path, skipped)), skipped, timezone, meta)
+
+
+def _width(path: Path) -> int:
+    first = next(csv.reader(sources.lines(path)), [])
+    if len(first) not in COLUMN_COUNTS:
+        raise FormatError(
+            f"{path}:1: expected the {', '.join(map(str, COLUMN_COUNTS))} columns of a csvlog, found {len(first)}"
+        )
+    return len(first)
+
+
+def _records(path: Path, skipped: Skipped) -> Iterator[Record]:
+    """Records by hand: one begins with a time and a session; what does not fit is counted, to the next that does."""
+    for number, text in _texts(path, skipped):
+        try:
+            row = next(csv.reader([text], strict=True))
+        except (csv.Error, StopIteration):
+            skipped.line(number)
+            continue
+        if len(row) not in COLUMN_COUNTS or not row[_LINE].isdecimal() or len(row[_LINE]) > 18:
+            skipped.line(number)
+            continue
+        yield (
+            row[_LOGGED], row[_USER] or None, row[_DATABASE] or None, row[_APPLICATION] or None, row[_SESSION],
+            int(row[_LINE]), _postgresql.cut(row[_MESSAGE], skipped), row[_DETAIL] or None,
+        )  # fmt: skip
+
+
+_BEGINS = re.compile(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [^,"]{1,20},("|,)')
+
+
+def _texts(path: Path, skipped: Skipped) -> Iterator[tuple[int, str]]:
+    parts: list[str] = []
+    first, quotes = 1, 0
+    for number, line in enumerate(sources.lines(path), start=1):
+        skipped.total = number
+        whole = quotes % 2 == 0
+        if parts and (whole or _BEGINS.match(line)):
+            yield first, "\n".join(parts)
+            parts, quotes = [], 0
+        if not parts:
+            first = number
+        parts.append(line)
+        quotes += line.count('"')
+    if parts:
+        yield first, "\n".join(parts)

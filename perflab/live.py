@@ -1,0 +1,96 @@
+"""Progress of long work: a bar in a terminal, one line that updates itself in a notebook, nothing elsewhere.
+
+The notebook's line is plain HTML, updated in place, so that a saved notebook keeps its last state without a
+widget or a script.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+
+class Progress:
+    """Shows how far work of a known size has come; use it in a ``with`` block.
+
+    Parameters
+    ----------
+    total : the size of the work, in seconds or in items.
+    label : what is being done.
+    shown : False shows nothing (for tests and scripts).
+    """
+
+    def __init__(self, total: float, label: str, *, shown: bool = True) -> None:
+        self.total, self.label, self._facts = max(total, 1e-9), label, ""
+        self._began = time.monotonic()
+        self._bar: Any = None
+        self._handle: Any = None
+        if not shown:
+            return
+        if _in_notebook():
+            from IPython.display import HTML, display
+
+            self._html: Any = HTML
+            self._handle = display(HTML(self._line(0.0)), display_id=True)
+        else:
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=self.total,
+                desc=label,
+                disable=None,
+                leave=False,
+                file=sys.stderr,
+                bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining} {postfix}",
+            )
+
+    def update(self, done: float, *, label: str | None = None, **facts: object) -> None:
+        """Say how much is done by now, and what is known (``requests=120, p95="31 ms"``)."""
+        self._facts = ", ".join(f"{name} {value}" for name, value in facts.items())
+        self.label = label or self.label
+        if self._bar is not None:
+            self._bar.set_description_str(self.label, refresh=False)
+            self._bar.set_postfix_str(self._facts, refresh=False)
+            self._bar.update(min(done, self.total) - self._bar.n)
+        if self._handle is not None:
+            self._handle.update(self._html(self._line(done)))
+
+    def _line(self, done: float) -> str:
+        from html import escape
+
+        share = min(1.0, max(0.0, done / self.total))
+        took = time.monotonic() - self._began
+        left = f", about {_clock(took * (1 - share) / share)} left" if 0.02 < share < 1 else ""
+        words = f"{self.label}: {share:.0%} after {_clock(took)}{left}" + (f" ({self._facts})" if self._facts else "")
+        bar = (
+            '<span style="display:inline-block;width:12em;height:.7em;border:1px solid #888;margin-right:.6em">'
+            f'<span style="display:block;width:{share * 100:.0f}%;height:100%;background:#4477aa"></span></span>'
+        )
+        return f'<div class="perflab-progress" style="font-size:90%">{bar}{escape(words)}</div>'
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        if self._handle is not None and kind is None:
+            self._handle.update(self._html(self._line(self.total)))
+
+
+def _clock(seconds: float) -> str:
+    return f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
+
+
+def _in_notebook() -> bool:
+    """Whether this process is a Jupyter kernel (which has imported IPython already)."""
+    if "ipykernel" not in sys.modules:
+        return False
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    return shell is not None and hasattr(shell, "kernel")

@@ -1,0 +1,176 @@
+"""From the generator's record files to tables, outside the generator: streamed, memory bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from perflab.loadtest.records import FIELDS, RECORD
+
+DTYPE = np.dtype(list(FIELDS))
+assert DTYPE.itemsize == RECORD.size
+_CHUNK = 500_000
+
+_SCHEMA = pa.schema(
+    [
+        ("endpoint", pa.dictionary(pa.int32(), pa.string())),
+        ("start", pa.timestamp("us", tz="UTC")),
+        ("latency_ms", pa.float64()),
+        ("ok", pa.bool_()),
+        ("status", pa.int64()),
+        ("error", pa.dictionary(pa.int32(), pa.string())),
+        ("size_bytes", pa.int64()),
+        ("user", pa.string()),
+        ("due", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Process:
+    """What one process of the generator left behind.
+
+    ``notes`` by kind, as `records` describes them; ``footer`` is None for a process that was lost. ``torn_bytes``
+    is what stands after the last whole record.
+    """
+
+    name: str
+    records: Path
+    count: int
+    torn_bytes: int
+    notes: dict[str, list[dict[str, Any]]]
+
+    @property
+    def role(self) -> str:
+        return self.name.partition("-")[0]
+
+    @property
+    def footer(self) -> dict[str, Any] | None:
+        return self.notes["footer"][-1] if self.notes.get("footer") else None
+
+
+def processes(folder: Path) -> list[Process]:
+    """The processes that wrote into a folder, by name."""
+    return [_process(side) for side in sorted(folder.glob("*.jsonl"))]
+
+
+def _process(side: Path) -> Process:
+    notes: dict[str, list[dict[str, Any]]] = {}
+    for line in side.read_bytes().split(b"\n"):
+        try:
+            note = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            # The last line of a process that was killed while it wrote.
+            continue
+        notes.setdefault(note.pop("kind", "unknown"), []).append(note)
+    records = side.with_suffix(".bin")
+    size = records.stat().st_size if records.exists() else 0
+    return Process(side.stem, records, size // RECORD.size, size % RECORD.size, notes)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `write_requests` wrote: how many requests, and how many of them failed."""
+
+    rows: int
+    failed: int
+
+
+def write_requests(found: list[Process], path: Path) -> Written:
+    """Convert all records to one Parquet file, a chunk at a time.
+
+    Records without a response time (events that are not requests) are left out.
+    """
+    rows = failed = 0
+    with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
+        for process in found:
+            endpoints = _names(process, "endpoint", "name", first=0)
+            errors = _names(process, "error", "text", first=1)
+            for chunk in _chunks(process):
+                table = _table(chunk, endpoints, errors)
+                writer.write_table(table)
+                rows += table.num_rows
+                failed += int((chunk["error"] > 0).sum())
+    return Written(rows, failed)
+
+
+def _chunks(process: Process) -> Iterator[np.ndarray[Any, Any]]:
+    if process.count == 0:
+        return
+    with process.records.open("rb") as file:
+        left = process.count
+        while left:
+            chunk = np.fromfile(file, DTYPE, count=min(left, _CHUNK))
+            left -= len(chunk)
+            yield chunk[np.isfinite(chunk["latency"])]
+
+
+def _names(process: Process, kind: str, key: str, *, first: int) -> pa.Array:
+    by_index = {note["index"]: note[key] for note in process.notes.get(kind, [])}
+    return pa.array([by_index.get(i, "?") for i in range(first, max(by_index, default=first - 1) + 1)], pa.string())
+
+
+def _table(chunk: np.ndarray[Any, Any], endpoints: pa.Array, errors: pa.Array) -> pa.Table:
+    failed = chunk["error"] > 0
+    error = pa.DictionaryArray.from_arrays(
+        pa.array(chunk["error"].astype("int32") - 1, mask=~failed), errors.cast(pa.string())
+    )
+    columns = [
+        pa.DictionaryArray.from_arrays(pa.array(chunk["endpoint"].astype("int32")), endpoints),
+        _instants(chunk["start"]),
+        pa.array(chunk["latency"]),
+        pa.array(~failed),
+        pa.array(chunk["status"].astype("int64"), mask=chunk["status"] == 0),
+        error,
+        pa.array(chunk["size"]),
+        pa.array(chunk["user"]).cast(pa.string()),
+        _instants(chunk["due"]),
+    ]
+    return pa.Table.from_arrays(columns, schema=_SCHEMA)
+
+
+def _instants(seconds: np.ndarray[Any, Any]) -> pa.Array:
+    known = np.isfinite(seconds)
+    micros = np.round(np.where(known, seconds, 0.0) * 1e6).astype("int64")
+    return pa.array(micros, mask=~known).cast(pa.timestamp("us", tz="UTC"))
+
+
+def load_frame(found: list[Process]) -> pd.DataFrame:
+    """The ``load`` table without its run: how many users there were, over time."""
+    notes = [note for process in found for note in process.notes.get("users", [])]
+    frame = pd.DataFrame({"time": [n["time"] for n in notes], "users": [n["users"] for n in notes]})
+    frame["time"] = pd.to_datetime(frame["time"].astype("float64") * 1e9, unit="ns", utc=True)
+    return frame.sort_values("time", ignore_index=True)
+
+
+class Tail:
+    """Follows record files that are still being written, for the live display."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.requests = self.errors = 0
+        self._read: dict[Path, int] = {}
+        self._recent: list[np.ndarray[Any, Any]] = []
+
+    def update(self) -> dict[str, Any]:
+        """Requests and errors so far, and the p95 of the latest (up to 20,000) requests in ms."""
+        for path in self.folder.glob("*.bin"):
+            with path.open("rb") as file:
+                file.seek(self._read.get(path, 0) * RECORD.size)
+                fresh = np.fromfile(file, DTYPE)
+            self._read[path] = self._read.get(path, 0) + len(fresh)
+            self.requests += len(fresh)
+            self.errors += int((fresh["error"] > 0).sum())
+            self._recent.append(fresh["latency"][np.isfinite(fresh["latency"])])
+        latest = np.concatenate(self._recent)[-20_000:] if self._recent else np.empty(0)
+        self._recent = [latest]
+        p95 = float(np.quantile(latest, 0.95, method="median_unbiased")) if len(latest) else float("nan")
+        return {"requests": self.requests, "errors": self.errors, "p95_ms": p95}

@@ -1,0 +1,78 @@
+"""A child process under guard: its output in a file, its end certain."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+GUARD = Path(__file__).with_name("guard.py")
+
+
+class Child:
+    """A command running in its own process group, ended with this process at the latest.
+
+    Parameters
+    ----------
+    command : the program and its arguments.
+    log : the file that takes its standard output and error.
+    grace_s : seconds between SIGTERM and SIGKILL when it is stopped.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        grace_s: float,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        self.log, self.grace_s = log, grace_s
+        with log.open("ab") as output:
+            self._guard = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(GUARD), str(grace_s), *command],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=None if env is None else dict(env),
+                cwd=cwd,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The guard's process id; the command and all it starts are its descendants."""
+        return self._guard.pid
+
+    def exit_code(self) -> int | None:
+        """The command's exit code, None while it runs."""
+        return self._guard.poll()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether the command has ended, after waiting for at most that long."""
+        try:
+            self._guard.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def stop(self) -> int:
+        """End the whole process group, kindly first; returns the exit code. Safe to call twice."""
+        if self._guard.stdin is not None and not self._guard.stdin.closed:
+            self._guard.stdin.close()
+        try:
+            return self._guard.wait(self.grace_s + 5)
+        except subprocess.TimeoutExpired:
+            self._guard.kill()
+            return self._guard.wait()
+
+    def tail(self, size: int = 8192) -> str:
+        """The end of what it printed."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(0, self.log.stat().st_size - size))
+                return file.read().decode("utf-8", errors="replace")
+        except OSError:
+            return ""

@@ -1,0 +1,33 @@
+"""Locust with perflab's recorder inside, and with nothing that the plan did not name.
+
+    python -m perflab.loadtest.launcher [Locust's own arguments]
+
+Locust also reads locust.conf, ~/.locust.conf and the [tool.locust] of a pyproject.toml: those are left
+unread here, or a run would get users, tags or a host that no plan named.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import locust.argument_parser as arguments
+from locust.main import main
+
+from perflab.loadtest import recorder
+from perflab.loadtest.records import SETTINGS
+
+_Parser = arguments.LocustArgumentParser
+
+
+class _WithoutConfigurationFiles(_Parser):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{**options, "default_config_files": []})
+
+
+if __name__ == "__main__":
+    arguments.LocustArgumentParser = _WithoutConfigurationFiles  # type: ignore[misc]
+    recorder.install(json.loads(Path(os.environ[SETTINGS]).read_text(encoding="utf-8")))
+    main()

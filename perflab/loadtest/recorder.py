@@ -1,0 +1,221 @@
+"""What runs inside Locust's processes: it writes a record for each request and carries out the plan's stages.
+
+Installed by `launcher`; imports neither pandas nor pyarrow, so that the generator stays light. One file for
+each process, opened when the runner exists, never at import (Locust may fork between the two).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent import getcurrent
+from locust import LoadTestShape, events
+from locust.contrib.fasthttp import FastHttpUser
+from locust.runners import MasterRunner, WorkerRunner
+
+from perflab.loadtest.records import CANNOT_WRITE, FLUSH_S, MAX_NAMES, MAX_TEXT, RECORD
+
+logger = logging.getLogger("perflab")
+_NAN = float("nan")
+
+
+class Journal:
+    """The two files of one process; appends in memory, writes every half second."""
+
+    def __init__(self, stem: Path) -> None:
+        self.count = 0
+        self.endpoints: dict[tuple[str, str], int] = {}
+        self.errors: dict[str, int] = {}
+        self._pending = bytearray()
+        self._notes: list[str] = []
+        self._records = stem.with_suffix(".bin").open("ab", buffering=0)
+        self._side = stem.with_suffix(".jsonl").open("ab", buffering=0)
+
+    def note(self, kind: str, **facts: Any) -> None:
+        self._notes.append(json.dumps({"kind": kind, **facts}) + "\n")
+
+    def on_request(
+        self,
+        request_type: str = "",
+        name: str = "",
+        response_time: float | None = None,
+        response_length: int | None = 0,
+        response: Any = None,
+        context: Any = None,
+        exception: Any = None,
+        start_time: float | None = None,
+        **_: Any,
+    ) -> None:
+        """Locust's ``request`` event: the hot path, kept to a dictionary look-up and a pack."""
+        if response_time is None:
+            response_time = _NAN
+        if start_time is None:
+            start_time = time.time() - (response_time if response_time == response_time else 0.0) / 1e3
+        endpoint = self.endpoints.get((request_type, name))
+        if endpoint is None:
+            endpoint = self._endpoint(request_type, name)
+        try:
+            status = int(response.status_code or 0)
+        except (AttributeError, TypeError, ValueError):
+            status = 0
+        self._pending += RECORD.pack(
+            start_time,
+            response_time,
+            context.get("perflab_due", _NAN) if context else _NAN,
+            response_length or 0,
+            endpoint,
+            self._error(exception) if exception else 0,
+            getattr(getcurrent(), "minimal_ident", 0) & 0xFFFFFFFF,
+            status & 0xFFFF,
+        )
+        self.count += 1
+
+    def _endpoint(self, request_type: str, name: str) -> int:
+        key = (request_type, name)
+        if len(self.endpoints) >= MAX_NAMES:
+            key = ("", "(more names)")
+            if key in self.endpoints:
+                return self.endpoints[key]
+        index = len(self.endpoints)
+        self.endpoints[key] = index
+        self.note("endpoint", index=index, name=f"{key[0]} {key[1]}".strip()[:MAX_TEXT])
+        return index
+
+    def _error(self, exception: Any) -> int:
+        kind = type(exception).__name__
+        text = (str(exception) if kind in ("CatchResponseError", "str") else f"{kind}: {exception}")[:MAX_TEXT]
+        index = self.errors.get(text)
+        if index is None:
+            if len(self.errors) >= MAX_NAMES:
+                text = "(more errors)"
+            index = self.errors.setdefault(text, len(self.errors) + 1)
+            self.note("error", index=index, text=text)
+        return index
+
+    def flush(self) -> None:
+        """Names first: a record on disk must never refer to a name that is not."""
+        if self._notes:
+            written, self._notes = "".join(self._notes).encode(), []
+            _write_all(self._side, written)
+        if self._pending:
+            records, self._pending = self._pending, bytearray()
+            _write_all(self._records, records)
+
+
+def _write_all(file: Any, data: bytes | bytearray) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
+class PlanShape(LoadTestShape):
+    """The plan's stages as users over time; Locust asks once a second."""
+
+    def __init__(self, stages: list[dict[str, Any]]) -> None:
+        super().__init__()
+        self.stages = stages
+
+    def tick(self) -> tuple[int, float] | None:
+        """(users, spawn rate) now, None when the plan is over."""
+        elapsed, before = self.get_run_time(), 0
+        for stage in self.stages:
+            length, users = stage["duration_s"], stage["users"]
+            # A hair early is over: Locust asks again only after a whole second.
+            if elapsed < length - 0.02:
+                if stage["ramp"]:
+                    return round(before + (users - before) * elapsed / length), 1000.0
+                return users, float(stage["spawn_rate"] or max(users, before, 1))
+            elapsed, before = elapsed - length, users
+        return None
+
+
+def install(settings: dict[str, Any]) -> None:
+    """Listen to Locust's events; called once, before Locust's own main."""
+
+    @events.init.add_listener
+    def on_init(environment: Any, runner: Any, **_: Any) -> None:
+        role = (
+            "master" if isinstance(runner, MasterRunner) else "worker" if isinstance(runner, WorkerRunner) else "local"
+        )
+        journal = Journal(Path(settings["folder"]) / f"{role}-{os.getpid()}")
+        journal.note("process", role=role, pid=os.getpid(), clock_offset_s=time.time() - time.monotonic())
+        if role != "worker" and settings["stages"]:
+            environment.shape_class = PlanShape(settings["stages"])
+            environment.shape_class.runner = runner
+        if role != "master":
+            _seed(settings["seed"], runner)
+            _apply_timeouts(environment.user_classes, settings["timeout_s"])
+            events.request.add_listener(journal.on_request)
+        _watch(environment, runner, journal, counts_users=role != "worker", stop_timeout_s=settings["stop_timeout_s"])
+
+
+def _seed(seed: int | None, runner: Any) -> None:
+    if seed is not None:
+        random.seed(f"{seed}-{getattr(runner, 'worker_index', 0)}")
+
+
+def _apply_timeouts(user_classes: list[Any], timeout_s: float) -> None:
+    """FastHttpUser waits for 60 s unless told otherwise; a class that sets its own time-outs keeps them."""
+    for user_class in user_classes:
+        if issubclass(user_class, FastHttpUser):
+            for attribute in ("connection_timeout", "network_timeout"):
+                if getattr(user_class, attribute) == getattr(FastHttpUser, attribute):
+                    setattr(user_class, attribute, timeout_s)
+
+
+def _watch(environment: Any, runner: Any, journal: Journal, *, counts_users: bool, stop_timeout_s: float) -> None:
+    """Flush twice a second, note start, stop and what went wrong, and write the footer at the very end."""
+    stopping = {"at": 0.0}
+    offset = time.time() - time.monotonic()
+
+    def flush() -> None:
+        try:
+            journal.flush()
+        except OSError as problem:
+            # Going on would only make more load that nobody measures.
+            logger.error("perflab cannot write its records: %s", problem)
+            os._exit(CANNOT_WRITE)
+
+    def beat() -> None:
+        while True:
+            if counts_users:
+                journal.note("users", time=time.time(), users=runner.user_count)
+            flush()
+            gevent.sleep(FLUSH_S)
+
+    def on_start(**_: Any) -> None:
+        journal.note("start", time=time.time())
+
+    def on_stopping(**_: Any) -> None:
+        stopping["at"] = time.monotonic()
+        journal.note("stop", time=time.time(), users=runner.user_count)
+
+    def on_stop(**_: Any) -> None:
+        took = time.monotonic() - stopping["at"] if stopping["at"] else 0.0
+        journal.note("stopped", time=time.time(), took_s=took, censored=took >= stop_timeout_s > 0)
+
+    def on_cpu(cpu_usage: float = 0.0, **_: Any) -> None:
+        journal.note("cpu", time=time.time(), percent=cpu_usage)
+
+    def on_user_error(exception: Any = None, **_: Any) -> None:
+        journal.note("user_error", time=time.time(), text=f"{type(exception).__name__}: {exception}"[:MAX_TEXT])
+
+    def on_quit(exit_code: int = 0, **_: Any) -> None:
+        jump = time.time() - time.monotonic() - offset
+        journal.note("footer", count=journal.count, clock_jump_s=jump, exit_code=exit_code)
+        flush()
+
+    events.test_start.add_listener(on_start)
+    events.test_stopping.add_listener(on_stopping)
+    events.test_stop.add_listener(on_stop)
+    events.cpu_warning.add_listener(on_cpu)
+    events.user_error.add_listener(on_user_error)
+    events.quit.add_listener(on_quit)
+    gevent.spawn(beat)

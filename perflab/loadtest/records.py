@@ -1,0 +1,42 @@
+"""The files that a load generator's process writes while load runs; standard library only.
+
+``<process>.bin`` is an append-only sequence of fixed records, one a request, little-endian:
+
+    start      float64   seconds since 1970 (UTC), as the client saw it
+    latency    float64   milliseconds
+    due        float64   scheduled start in seconds since 1970; NaN in a closed model
+    size       int64     bytes of the response
+    endpoint   uint32    index into the names
+    error      uint32    index into the errors; 0 is success
+    user       uint32    the simulated user
+    status     uint16    HTTP status; 0 is none
+    (2 bytes of padding)
+
+``<process>.jsonl`` beside it has what the records refer to and what happened around them, a JSON object a
+line: ``endpoint`` and ``error`` names before their first use, ``users`` twice a second, ``start`` and
+``stop`` of the load, ``warning``, and a last line ``footer`` with the count. Without it the process was lost.
+"""
+
+from __future__ import annotations
+
+import struct
+
+RECORD = struct.Struct("<dddqIIIHxx")
+FIELDS = (
+    ("start", "<f8"),
+    ("latency", "<f8"),
+    ("due", "<f8"),
+    ("size", "<i8"),
+    ("endpoint", "<u4"),
+    ("error", "<u4"),
+    ("user", "<u4"),
+    ("status", "<u2"),
+    ("padding", "<u2"),
+)
+FLUSH_S = 0.5
+MAX_NAMES = 10_000
+MAX_TEXT = 500
+CANNOT_WRITE = 74
+"""Exit code of a generator that could not write its records (EX_IOERR)."""
+SETTINGS = "PERFLAB_GENERATOR"
+"""The environment variable with the path of the generator's settings (JSON)."""

@@ -1,0 +1,12 @@
+"""Pictures of evidence: `plot_*` functions that draw on, and return, matplotlib Axes.
+
+They aggregate before they draw, so a million requests make as many artists as a thousand; the slowest request
+is always inside the picture. Every run of an arm is shown: the run is the unit of replication.
+"""
+
+from perflab.plots.heatmap import plot_heatmap
+from perflab.plots.latency import plot_ecdf, plot_histogram
+from perflab.plots.over_time import plot_resources, plot_timeline
+from perflab.plots.pairs import plot_pairs
+
+__all__ = ["plot_ecdf", "plot_heatmap", "plot_histogram", "plot_pairs", "plot_resources", "plot_timeline"]

@@ -1,0 +1,212 @@
+"""What every plot shares: arms with their styles, log axes in milliseconds, titles, and the Axes to draw on.
+
+Colours are Okabe and Ito's (2008), which the colour-blind can tell apart; line style and marker say the same
+again, for black and white. matplotlib is imported in this package only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from perflab.stats.estimates import quantile
+from perflab.tables import AGGREGATED, Measurements
+from perflab.units import format_fraction, format_ms, format_number, parse_duration, parse_fraction
+
+STYLES = (
+    ("#D55E00", "-", "o"),
+    ("#0072B2", (0, (5, 2)), "s"),
+    ("#009E73", (0, (1, 1.2)), "^"),
+    ("#CC79A7", (0, (6, 2, 1, 2)), "D"),
+    ("#000000", (0, (3, 1, 1, 1, 1, 1)), "v"),
+    ("#E69F00", (0, (8, 3)), "P"),
+    ("#56B4E9", (0, (2, 2)), "X"),
+)
+GREY = "#595959"
+_WIDTH = 8.4
+Floats = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The runs of one arm and how they are drawn."""
+
+    label: str
+    data: Measurements
+    colour: str
+    dashes: Any
+    marker: str
+
+    @property
+    def runs(self) -> int:
+        return len(self.data.runs)
+
+
+def arms_of(measurements: Iterable[Measurements]) -> list[Arm]:
+    """Each arm of each of the measurements, in the order given; equal names are numbered."""
+    found: list[tuple[str, Measurements]] = []
+    for position, given in enumerate(measurements, 1):
+        if not isinstance(given, Measurements):
+            raise ValueError(f"measurements must be Measurements (from run, load or read); got {type(given).__name__}")
+        names = given.runs["arm"].fillna("")
+        for name in names.unique():
+            part = given if (names == name).all() else _runs_where(given, names == name)
+            found.append((name or f"measurements {position}", part))
+    if not found:
+        raise ValueError("measurements must hold at least one run; got none")
+    labels = [name for name, _ in found]
+    numbered = [f"{n} ({labels[:i].count(n) + 1})" if labels.count(n) > 1 else n for i, n in enumerate(labels)]
+    return [
+        Arm(plain(label, 40), data, *STYLES[i % len(STYLES)])
+        for i, (label, (_, data)) in enumerate(zip(numbered, found, strict=True))
+    ]
+
+
+def _runs_where(measurements: Measurements, chosen: pd.Series[Any]) -> Measurements:
+    return measurements.where(run=list(measurements.runs.loc[chosen, "run"]))
+
+
+def requests_of(arm: Arm, endpoint: str) -> pd.DataFrame:
+    """The arm's requests to the endpoint; ValueError with the endpoints there are when there are none."""
+    requests = arm.data.requests
+    if endpoint != AGGREGATED:
+        requests = requests[requests["endpoint"] == endpoint]
+    if len(requests) == 0:
+        known = ", ".join(map(repr, [AGGREGATED, *sorted(arm.data.requests["endpoint"].unique())][:30]))
+        raise ValueError(f"endpoint must be one of {known} in arm {arm.label!r}; got {endpoint!r}")
+    return requests
+
+
+def seconds_since_start(frame: pd.DataFrame, instants: str, runs: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """Seconds between the start of each row's run (its first row where the run's is unknown) and the row."""
+    start = frame["run"].map(runs.set_index("run")["start"])
+    if start.isna().any():
+        start = start.fillna(frame.groupby("run")[instants].transform("min"))
+    return np.asarray((frame[instants] - start).dt.total_seconds(), dtype="float64")
+
+
+def by_run(frame: pd.DataFrame, column: str) -> dict[str, np.ndarray[Any, Any]]:
+    """The column's values of each run."""
+    codes, names = pd.factorize(frame["run"])
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes, minlength=len(names)))[:-1]
+    values = frame[column].to_numpy()[order]
+    return dict(zip(map(str, names), np.split(values, ends), strict=True))
+
+
+def plain(text: object, longest: int = 60) -> str:
+    """Outside text for matplotlib: one line, bounded, no mathematics between dollars, never an ignored label."""
+    flat = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    cut = flat if len(flat) <= longest else flat[: longest - 1] + "…"
+    return (" " if cut.startswith("_") else "") + cut.replace("$", r"\$")
+
+
+def axes(ax: Axes | None, *, height: float = 4.2) -> Axes:
+    """The Axes given, or those of a new figure of the usual size."""
+    if ax is None:
+        figure, ax = plt.subplots(figsize=(_WIDTH, height))
+        _margins(figure, height)
+    tidy(ax)
+    return ax
+
+
+def panels(heights: list[float]) -> list[Axes]:
+    """Axes above one another that share the time axis."""
+    height = 1.1 + 1.15 * sum(heights)
+    figure, grid = plt.subplots(
+        len(heights), 1, sharex=True, squeeze=False, figsize=(_WIDTH, height), gridspec_kw={"height_ratios": heights}
+    )
+    _margins(figure, height)
+    column = [grid[row, 0] for row in range(len(heights))]
+    for ax in column:
+        tidy(ax)
+    figure.align_ylabels(column)
+    return column
+
+
+def _margins(figure: Figure, height: float) -> None:
+    """Fixed room for title and labels, in inches: a layout engine draws everything twice."""
+    figure.subplots_adjust(
+        left=0.8 / _WIDTH, right=1 - 0.15 / _WIDTH, top=1 - 0.62 / height, bottom=0.52 / height, hspace=0.12
+    )
+
+
+def tidy(ax: Axes) -> None:
+    """No box, a light grid behind the data."""
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    ax.grid(True, which="major", color="#DDDDDD", linewidth=0.6)
+    ax.set_axisbelow(True)
+
+
+def titled(ax: Axes, finding: str, detail: str) -> None:
+    """The finding in bold, how to read it below in grey, both at the left."""
+    ax.set_title(finding, loc="left", fontweight="bold", fontsize=11, pad=21)
+    ax.annotate(
+        detail, (0, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points", fontsize=8.5, color=GREY,
+        annotation_clip=False,
+    )  # fmt: skip
+
+
+def log_axis(axis: Any, label: str) -> None:
+    """A log axis with its ticks at 1, 2 and 5, written as plain numbers."""
+    getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
+    axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: format_number(float(f"{value:.6g}"))))
+    axis.set_minor_locator(NullLocator())
+    axis.set_label_text(label)
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 run``, ``6 runs``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def quantiles(values: Floats, q: Any) -> Any:
+    """Type 8 of Hyndman and Fan (1996), as everywhere in perflab."""
+    found = quantile(np.asarray(values, dtype="float64"), np.atleast_1d(q).tolist())
+    return found if np.ndim(q) else float(found[0])
+
+
+def quantile_of(percentile: float) -> float:
+    if not 0 < percentile < 100:
+        raise ValueError(f"percentile must lie between 0 and 100; got {percentile!r}")
+    return percentile / 100
+
+
+def without_warmup(arm: Arm, requests: pd.DataFrame, warmup: str | float) -> pd.DataFrame:
+    """The requests that started after the warm-up: a share of each run's time, or a duration."""
+    share = isinstance(warmup, (int, float)) or str(warmup).strip().endswith("%")
+    length = parse_fraction(warmup, parameter="warmup") if share else parse_duration(warmup, parameter="warmup") / 1e3
+    if length <= 0:
+        return requests
+    at = seconds_since_start(requests, "start", arm.data.runs)
+    whole = requests["run"].map(arm.data.runs.set_index("run")["duration_ms"]).to_numpy() / 1e3
+    kept = requests[at >= (length * whole if share else length)]
+    if len(kept) == 0:
+        raise ValueError(f"warmup must leave requests to show; {warmup!r} leaves none in arm {arm.label!r}")
+    return kept
+
+
+def finding(metric: str, endpoint: str, arms: Sequence[Arm], values: Sequence[float], write: Any = format_ms) -> str:
+    where = "all requests" if endpoint == AGGREGATED else plain(endpoint, 40)
+    listed = ", ".join(f"{arm.label} {write(value)}" for arm, value in list(zip(arms, values, strict=True))[:4])
+    return f"{metric.replace('_', ' ').removesuffix(' per s')} of {where}: {listed}"
+
+
+def read_as(arms: Sequence[Arm], warmup: str | float, how: str) -> str:
+    counts = {a.runs for a in arms}
+    if len(counts) == 1:
+        runs = counted(counts.pop(), "run") + (" each" if len(arms) > 1 else "")
+    else:
+        runs = ", ".join(f"{a.label} {counted(a.runs, 'run')}" for a in arms[:4])
+    trimmed = f"; first {warmup if isinstance(warmup, str) else format_fraction(warmup)} left out" if warmup else ""
+    return f"{runs}; {how}{trimmed}"

@@ -1,0 +1,158 @@
+"""How latencies are spread, by arm and run."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from perflab.plots.drawing import (
+    GREY,
+    Floats,
+    arms_of,
+    axes,
+    by_run,
+    finding,
+    log_axis,
+    quantile_of,
+    quantiles,
+    read_as,
+    requests_of,
+    titled,
+    without_warmup,
+)
+from perflab.tables import AGGREGATED, Measurements
+
+_CURVE_POINTS = 400
+
+_THIN_LINES = 24
+
+_BOLD = "thin: each run; bold: median of the arm's runs at each percentile"
+
+
+def plot_ecdf(
+    *measurements: Measurements,
+    endpoint: str = AGGREGATED,
+    percentile: float = 95,
+    warmup: str | float = 0,
+    ax: Axes | None = None,
+) -> Axes:
+    """The share of requests that were faster than each latency, by arm and run, up to the slowest one.
+
+    Parameters
+    ----------
+    *measurements : runs of one or more arms; each run is a thin line, the median of an arm's runs at each
+        percentile a bold one.
+    endpoint : one endpoint, or all of them ("Aggregated").
+    percentile : the one that is marked and named in the title, median of the runs.
+    warmup : what to leave out at each run's start, a share of its time ("10%") or a duration ("5s");
+        nothing by default.
+    ax : Axes to draw on; a new figure if not given.
+
+    Returns
+    -------
+    Axes. x: latency in ms (log); y: percentile, stretched towards the tail (50, 90, 99, 99.9 % equally far apart).
+
+    Raises
+    ------
+    ValueError : no request to that endpoint (the text lists the endpoints). MissingTableError : no raw requests.
+
+    >>> import perflab as lab
+    >>> ax = lab.plot_ecdf(lab.load("datasets/shop_runs"), endpoint="GET /orders")  # doctest: +SKIP
+    """
+    q = quantile_of(percentile)
+    arms = arms_of(measurements)
+    latencies = [by_run(without_warmup(arm, requests_of(arm, endpoint), warmup), "latency_ms") for arm in arms]
+    ax = axes(ax)
+    deepest = max(len(v) for runs in latencies for v in runs.values())
+    marks = []
+    for arm, runs in zip(arms, latencies, strict=True):
+        shares = _shares(max(len(v) for v in runs.values()))
+        curves = np.array([quantiles(v, shares) for v in runs.values()])
+        if len(curves) > 1:
+            for curve in curves[:_THIN_LINES]:
+                ax.plot(curve, shares, color=arm.colour, linewidth=0.7, alpha=0.35, zorder=2)
+        middle = np.median(curves, axis=0)
+        ax.plot(middle, shares, color=arm.colour, linestyle=arm.dashes, linewidth=2.4, label=arm.label)
+        marks.append(float(np.median([quantiles(v, q) for v in runs.values()])))
+        ax.plot(marks[-1], q, marker=arm.marker, color=arm.colour, markersize=8, markeredgecolor="white", zorder=5)
+    _tail_axis(ax, deepest)
+    log_axis(ax.xaxis, "Latency, ms (log scale)")
+    ax.axhline(q, color=GREY, linewidth=0.8, linestyle=(0, (2, 3)), zorder=1)
+    ax.legend(frameon=False, loc="lower right", handlelength=3.2)
+    how = _BOLD if any(a.runs > 1 for a in arms) else "up to the slowest request"
+    titled(ax, finding(f"p{percentile:g}", endpoint, arms, marks), read_as(arms, warmup, how))
+    return ax
+
+
+def _shares(count: int) -> Floats:
+    """Shares to draw a curve of ``count`` values at: dense, and ever denser towards the slowest value."""
+    even = np.linspace(0, 1, min(count, _CURVE_POINTS // 2) + 1)[:-1]
+    tail = 1 - np.geomspace(0.5, 0.5 / count, min(count, _CURVE_POINTS // 2))
+    return np.unique(np.concatenate([even, tail]))
+
+
+def _tail_axis(ax: Axes, count: int) -> None:
+    """y as a percentile, stretched like HdrHistogram's plots: the same way from 90 to 99 as from 99 to 99.9."""
+    floor = 0.4 / max(count, 2)
+    ax.set_yscale("function", functions=(lambda p: -np.log10(np.maximum(1 - p, floor)), lambda y: 1 - 10.0**-y))
+    ticks = [
+        t
+        for t in (0.0, 0.5, *((0.75,) if count < 1e4 else ()), 0.9, 0.95, 0.99, 0.999, 0.9999, 0.99999)
+        if 1 - t >= floor
+    ]
+    ax.set_yticks(ticks)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda p, _: f"{p * 100:.6g}"))
+    ax.set_ylim(0, 1 - floor)
+    ax.set_ylabel("Requests at or below, %")
+
+
+def plot_histogram(
+    *measurements: Measurements,
+    endpoint: str = AGGREGATED,
+    percentile: float = 95,
+    bins: int = 60,
+    ax: Axes | None = None,
+) -> Axes:
+    """The share of requests in each of equally wide (on the log scale) slices of latency, by arm.
+
+    Parameters
+    ----------
+    *measurements : runs of one or more arms; an arm's runs count alike, whatever their number of requests.
+    endpoint : one endpoint, or all of them ("Aggregated").
+    percentile : marked by a line and named in the title: the median of the runs' own.
+    bins : how many slices there are between the fastest and the slowest request.
+    ax : Axes to draw on; a new figure if not given.
+
+    Returns
+    -------
+    Axes. x: latency in ms (log), to the slowest request; y: share of the requests on a log scale, so that the few slow
+    ones can be seen.
+    """
+    q = quantile_of(percentile)
+    if not 2 <= bins <= 500:
+        raise ValueError(f"bins must lie between 2 and 500; got {bins!r}")
+    arms = arms_of(measurements)
+    latencies = [by_run(requests_of(arm, endpoint), "latency_ms") for arm in arms]
+    values = [np.maximum(v, 1e-3) for runs in latencies for v in runs.values()]
+    low, high = min(v.min() for v in values), max(v.max() for v in values)
+    edges = np.geomspace(low, max(high, low * 1.01), bins + 1)
+    edges[0], edges[-1] = low * (1 - 1e-9), edges[-1] * (1 + 1e-9)
+    ax = axes(ax)
+    marks = []
+    for arm, runs in zip(arms, latencies, strict=True):
+        shares = [np.histogram(np.maximum(v, 1e-3), edges)[0] / len(v) for v in runs.values()]
+        ax.stairs(
+            np.mean(shares, axis=0), edges, color=arm.colour, linestyle=arm.dashes, linewidth=1.8, label=arm.label
+        )
+        marks.append(float(np.median([quantiles(v, q) for v in runs.values()])))
+        ax.axvline(marks[-1], color=arm.colour, linestyle=arm.dashes, linewidth=1.0)
+    ax.set_yscale("log")
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share * 100:.6g} %"))
+    ax.set_ylabel("Requests in the slice, % (log scale)")
+    log_axis(ax.xaxis, "Latency, ms (log scale)")
+    ax.legend(frameon=False, loc="upper right", handlelength=3.2)
+    how = f"vertical lines: p{percentile:g}; up to the slowest request"
+    titled(ax, finding(f"p{percentile:g}", endpoint, arms, marks), read_as(arms, 0, how))
+    return ax

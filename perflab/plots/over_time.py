@@ -1,0 +1,201 @@
+"""Latency, load and resources over the time since each run's start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from perflab.errors import one_of
+from perflab.plots.drawing import (
+    GREY,
+    Arm,
+    Floats,
+    arms_of,
+    axes,
+    by_run,
+    finding,
+    log_axis,
+    panels,
+    plain,
+    quantile_of,
+    quantiles,
+    read_as,
+    requests_of,
+    seconds_since_start,
+    tidy,
+    titled,
+)
+from perflab.tables import AGGREGATED, Measurements
+
+_SCATTER_POINTS = 1500
+
+_SLOWEST_POINTS = 100
+
+_QUANTITIES = {"cpu_cores": "CPU, cores busy", "rss_bytes": "Memory (RSS), MB", "threads": "Threads"}
+
+_SCALES = {"rss_bytes": 1e-6}
+
+_PROCESS_WIDTHS = (2.2, 1.1, 0.7)
+
+
+def plot_timeline(
+    *measurements: Measurements,
+    endpoint: str = AGGREGATED,
+    percentile: float = 95,
+    ax: Axes | None = None,
+) -> Axes:
+    """Latency over the time since each run's start, by arm, with users and CPU below where they were recorded.
+
+    Parameters
+    ----------
+    *measurements : runs of one or more arms, laid over one another by time since their start.
+    endpoint : one endpoint, or all of them ("Aggregated").
+    percentile : drawn for each slice of time: the median of an arm's runs as a line, their range as a band.
+    ax : Axes for the latency alone; a new figure with the panels below if not given.
+
+    Returns
+    -------
+    Axes of the latency (its figure's other Axes hold users and CPU). Dots are single requests: a sample, and
+    always the slowest ones; a cross is a failed one.
+    """
+    q = quantile_of(percentile)
+    arms = arms_of(measurements)
+    requests = [requests_of(arm, endpoint) for arm in arms]
+    seconds = [seconds_since_start(r, "start", arm.data.runs) for arm, r in zip(arms, requests, strict=True)]
+    edges = _slices(seconds, [arm.runs for arm in arms])
+    with_load = [a for a in arms if "load" in a.data.tables and len(a.data.load)] if ax is None else []
+    with_cpu = [a for a in arms if "resources" in a.data.tables and len(a.data.resources)] if ax is None else []
+    column = [axes(ax)] if ax is not None else panels([3.2] + [0.9] * bool(with_load) + [1.1] * bool(with_cpu))
+    main, below = column[0], column[1:]
+    for arm, frame, at in zip(arms, requests, seconds, strict=True):
+        _dots(main, arm, frame, at)
+        _percentile_band(main, arm, frame, at, edges, q)
+    log_axis(main.yaxis, "Latency, ms (log scale)")
+    main.legend(frameon=False, loc="upper right", ncols=min(4, len(arms)), handlelength=3.2)
+    if with_load:
+        _over_time(below[0], with_load, "load", "users", edges, "Users")
+    if with_cpu:
+        _over_time(below[-1], with_cpu, "resources", "cpu_cores", edges, "CPU, cores", explain=True)
+    column[-1].set_xlabel("Time since the run's start, s")
+    marks = [_typical(r, q) for r in requests]
+    band = "band: range of the runs; " if any(arm.runs > 1 for arm in arms) else ""
+    how = f"line: p{percentile:g} of each {edges[1]:.3g} s; {band}dots: requests, × failed"
+    titled(main, finding(f"p{percentile:g}", endpoint, arms, marks), read_as(arms, 0, how))
+    return main
+
+
+def plot_resources(
+    *measurements: Measurements,
+    quantities: Sequence[str] = ("cpu_cores", "rss_bytes"),
+    ax: Axes | None = None,
+) -> Axes:
+    """CPU and memory of each process over the time since the run's start, by arm (median of its runs).
+
+    Parameters
+    ----------
+    *measurements : runs with a ``resources`` table.
+    quantities : columns of it, a panel each: "cpu_cores" (1.0 is one core busy), "rss_bytes", "threads".
+    ax : Axes for the first quantity alone; a new figure with a panel for each if not given.
+
+    Returns
+    -------
+    Axes of the first quantity.
+    """
+    for quantity in quantities:
+        if quantity not in _QUANTITIES:
+            raise one_of("quantities", quantity, _QUANTITIES)
+    arms = arms_of(measurements)
+    seconds = [seconds_since_start(a.data.resources, "time", a.data.runs) for a in arms]
+    edges = _slices(seconds, [a.runs for a in arms], 1)
+    column = [axes(ax)] if ax is not None else panels([2.4] * len(quantities))
+    for panel, quantity in zip(column, quantities, strict=False):
+        _over_time(panel, arms, "resources", quantity, edges, _QUANTITIES[quantity])
+    column[0].legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1), handlelength=3.2, fontsize=8.5)
+    figure = column[0].get_figure(root=True)
+    if ax is None and figure is not None:
+        figure.subplots_adjust(right=0.74)
+    column[-1].set_xlabel("Time since the run's start, s")
+    busiest = [_busiest(arm) for arm in arms]
+    titled(column[0], "Busiest process: " + "; ".join(busiest), read_as(arms, 0, "lines: median of the arm's runs"))
+    return column[0]
+
+
+def _busiest(arm: Arm) -> str:
+    mean = arm.data.resources.groupby("process")["cpu_cores"].mean()
+    return f"{arm.label} {plain(mean.idxmax(), 30)} {mean.max():.2f} cores"
+
+
+def _over_time(
+    ax: Axes, arms: Sequence[Arm], table: str, column: str, edges: Floats, label: str, *, explain: bool = False
+) -> None:
+    """The median over the arm's runs in each slice of time; a thinner line for each further process."""
+    tidy(ax)
+    processes = _processes(arms, table)
+    for arm in arms:
+        frame = arm.data.tables[table]
+        at = np.clip(np.digitize(seconds_since_start(frame, "time", arm.data.runs), edges) - 1, 0, len(edges) - 2)
+        names = frame["process"] if "process" in frame else pd.Series("", index=frame.index)
+        for process, part in frame.assign(slice=at).groupby(names, sort=False):
+            middle = part.groupby(["run", "slice"])[column].mean().groupby("slice").median() * _SCALES.get(column, 1.0)
+            ax.plot(
+                (edges[:-1] + np.diff(edges) / 2)[middle.index], middle, color=arm.colour, linestyle=arm.dashes,
+                linewidth=_PROCESS_WIDTHS[min(processes.index(process), 2)],
+                label=plain(f"{arm.label}: {process}" if process else arm.label),
+            )  # fmt: skip
+    widths = zip(("thick", "thin", "thinnest"), processes, strict=False)
+    thinner = ", ".join(f"{width}: {plain(process, 24)}" for width, process in widths if process)
+    if explain and thinner:
+        ax.annotate(thinner, (0, 1), xycoords="axes fraction", xytext=(4, -2), textcoords="offset points", fontsize=7.5,
+                    color=GREY, va="top")  # fmt: skip
+    ax.set_ylabel(label)
+    ax.set_ylim(0, ax.get_ylim()[1] * (1.3 if explain and thinner else 1.05))
+
+
+def _processes(arms: Sequence[Arm], table: str) -> list[str]:
+    """Each process once, in order of appearance; one without a name for a table that knows none."""
+    tables = [arm.data.tables[table] for arm in arms]
+    return list(dict.fromkeys(p for t in tables for p in (t["process"].unique() if "process" in t else [""])))
+
+
+def _dots(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats) -> None:
+    """Single requests: evenly many of all of them, and the slowest; failed ones as crosses."""
+    latency = np.maximum(frame["latency_ms"].to_numpy(), 1e-3)
+    few = min(_SLOWEST_POINTS, len(latency))
+    slowest = np.argpartition(latency, -few)[-few:]
+    evenly = np.linspace(0, len(latency) - 1, min(len(latency), _SCATTER_POINTS)).astype(int)
+    shown = np.unique(np.concatenate([evenly, slowest]))
+    ok = frame["ok"].to_numpy(dtype=bool)[shown]
+    at, latency = at[shown], latency[shown]
+    ax.plot(at[ok], latency[ok], ".", color=arm.colour, markersize=2.2, alpha=0.25, zorder=1, rasterized=True)
+    ax.plot(at[~ok], latency[~ok], "x", color=arm.colour, markersize=5, alpha=0.8, zorder=3, rasterized=True)
+
+
+def _percentile_band(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats, edges: Floats, q: float) -> None:
+    count = len(edges) - 1
+    codes, names = pd.factorize(frame["run"])
+    cell = codes * count + np.clip(np.digitize(at, edges) - 1, 0, count - 1)
+    order = np.argsort(cell, kind="stable")
+    bounds = np.searchsorted(cell[order], np.arange(len(names) * count + 1))
+    latency = np.maximum(frame["latency_ms"].to_numpy()[order], 1e-3)
+    values = np.full(len(names) * count, np.nan)
+    for i in np.flatnonzero(np.diff(bounds)):
+        values[i] = quantiles(latency[bounds[i] : bounds[i + 1]], q)
+    by_slice = pd.DataFrame(values.reshape(len(names), count))
+    middle = edges[:-1] + np.diff(edges) / 2
+    ax.plot(middle, by_slice.median(), color=arm.colour, linestyle=arm.dashes, linewidth=2.2, label=arm.label, zorder=4)
+    if len(names) > 1:
+        ax.fill_between(middle, by_slice.min(), by_slice.max(), color=arm.colour, alpha=0.15, linewidth=0, zorder=2)
+
+
+def _slices(seconds: Sequence[Floats], runs: Sequence[int], enough: int = 20) -> Floats:
+    """Edges of at most 60 equal slices of time, so wide that a run has about ``enough`` rows in each."""
+    last = max(float(s.max()) for s in seconds)
+    rows = min(len(s) / n for s, n in zip(seconds, runs, strict=True))
+    return np.linspace(0.0, max(last, 1e-3) * (1 + 1e-9), int(np.clip(rows / enough, 5, 60)) + 1)
+
+
+def _typical(requests: pd.DataFrame, q: float) -> float:
+    return float(np.median([quantiles(v, q) for v in by_run(requests, "latency_ms").values()]))

@@ -1,0 +1,220 @@
+"""Fingerprints: statements that differ only in their values have the same one.
+
+Rules: comments out, white space folded, case folded outside quoted names, literals and placeholders become ``?``, an
+IN list or an ARRAY of any length ``(...)``, repeated VALUES tuples one. ``y = ?`` and ``y in (...)`` stay apart: one is
+a lookup, the other a batch. What libpg_query (the fingerprint of pg_query and pganalyze) keeps apart is never merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import overload
+
+import pandas as pd
+
+from perflab.errors import one_of
+from perflab.queries.tokens import DIALECTS, Token, tokens
+
+MAX_SQL = 200_000
+"""Characters of a statement that count for its fingerprint; a longer one is cut there (and marked)."""
+
+CUT = "…"
+
+_VALUE = ("value", "?")
+_LIST = ("value", "...")
+_CONSTANTS = frozenset({"true", "false", "null"})
+_NOT_A_CONSTANT_AFTER = frozenset({"is", "not", "set", "default", "."})
+_SIGN_AFTER = frozenset(
+    "where and or select limit offset then else when in between return set by not like values on having case from as "  # noqa: SIM905
+    "distinct all interval returning using".split()
+)
+_NAMED_BY_CLIENT = frozenset({"savepoint", "deallocate"})
+
+
+@overload
+def fingerprint(sql: str, dialect: str = ...) -> str: ...
+@overload
+def fingerprint(sql: pd.Series[str], dialect: str = ...) -> pd.Series[str]: ...
+def fingerprint(sql: str | pd.Series[str], dialect: str = "generic") -> str | pd.Series[str]:
+    """The fingerprint of a statement, or of each statement of a Series (vectorised; the index is kept).
+
+    Parameters
+    ----------
+    sql : one statement, or a pandas Series of them.
+    dialect : "postgresql", "mysql", "sqlite" or "generic". It decides what a quote is: ``"x"`` is a string in MySQL
+        and a name elsewhere; ``\\'`` ends a string everywhere but in MySQL.
+
+    Returns
+    -------
+    str, or a Series of str. Statements longer than 200,000 characters are cut there, marked with "…".
+
+    Raises
+    ------
+    ValueError : an unknown dialect.
+
+    >>> import perflab as lab
+    >>> lab.fingerprint("SELECT * FROM Book WHERE author_id = 7 AND lang IN ('en', 'de') LIMIT 5 -- page 1")
+    'select * from book where author_id = ? and lang in (...) limit ?'
+    >>> lab.fingerprint('SELECT "Name" FROM t WHERE x = "y"', dialect="mysql")
+    'select ? from t where x = ?'
+    """
+    if dialect not in DIALECTS:
+        raise one_of("dialect", dialect, DIALECTS)
+    if isinstance(sql, str):
+        return _fingerprint(sql, dialect)
+    from perflab.queries.vectorised import fingerprints
+
+    return fingerprints(sql, dialect)
+
+
+@lru_cache(maxsize=4096)
+def _fingerprint(sql: str, dialect: str) -> str:
+    cut = len(sql) > MAX_SQL
+    words = normalised(tokens(sql[:MAX_SQL] if cut else sql, dialect))
+    return written(words) + (CUT if cut else "")
+
+
+def normalised(raw: Iterable[Token]) -> list[Token]:
+    """Tokens with values as ``?``, words in lower case, and lists of any length in one form."""
+    return _lists_folded(_values_folded(raw))
+
+
+def _values_folded(raw: Iterable[Token]) -> list[Token]:
+    out: list[Token] = []
+    previous = ""
+    sign_before = False  # a sign that belongs to the number after it: "= -5", but not "a - 5"
+    for kind, text in raw:
+        token = _folded(kind, text, previous)
+        if token is _VALUE and sign_before:
+            out.pop()
+        sign_before = text in ("-", "+") and (not out or _takes_sign(out[-1]))
+        if previous == "<" and text == ">":
+            out[-1] = token = ("operator", "<>")
+        else:
+            out.append(token)
+        previous = token[1]
+    while out and out[-1][1] == ";":
+        out.pop()
+    return out
+
+
+def _folded(kind: str, text: str, previous: str) -> Token:
+    if kind in ("value", "placeholder"):
+        return _VALUE
+    if kind == "word":
+        word = text.lower()
+        if (word in _CONSTANTS and previous not in _NOT_A_CONSTANT_AFTER) or previous in _NAMED_BY_CLIENT:
+            return _VALUE if previous != "savepoint" or word not in ("to",) else (kind, word)
+        return (kind, word)
+    if kind == "name" and previous in _NAMED_BY_CLIENT:
+        return _VALUE
+    return (kind, "<>" if text == "!=" else text)
+
+
+def _takes_sign(before: Token) -> bool:
+    kind, text = before
+    return (kind == "operator" and text not in (")", "]", ".", "*")) or (kind == "word" and text in _SIGN_AFTER)
+
+
+def _lists_folded(words: list[Token]) -> list[Token]:
+    ends = _list_ends(words)
+    out: list[Token] = []
+    position, end = 0, len(words)
+    while position < end:
+        kind, text = words[position]
+        out.append((kind, text))
+        position += 1
+        if kind != "word" or position not in ends:
+            continue
+        following = words[position][1]
+        if (text == "in" and following == "(") or (text == "array" and following == "["):
+            out += _list(words, position, ends[position])
+            position = ends[position]
+        elif text in ("values", "value") and following == "(":
+            position = _tuples(words, position, ends, out)
+    return out
+
+
+def _list_ends(words: list[Token]) -> dict[int, int]:
+    """Where the list that opens at a position ends (just behind it); not for subqueries, nor what is never closed."""
+    ends: dict[int, int] = {}
+    opened: list[tuple[int, int]] = []
+    queries = 0
+    for position, (kind, text) in enumerate(words):
+        if text in ("(", "["):
+            opened.append((position, queries))
+        elif text in (")", "]") and opened:
+            start, before = opened.pop()
+            if queries == before:
+                ends[start] = position + 1
+        elif text == "select" and kind == "word":
+            queries += 1
+    return ends
+
+
+def _list(words: list[Token], start: int, end: int) -> list[Token]:
+    """The bracketed list with each different item once, or the mark of a list when all are values."""
+    items: dict[tuple[Token, ...], None] = {}
+    depth, item_start = 0, start + 1
+    for position in range(start + 1, end):
+        text = words[position][1]
+        if depth == 0 and (text == "," or position == end - 1):
+            if position > item_start:
+                items[tuple(words[item_start:position])] = None
+            item_start = position + 1
+        depth += (text in ("(", "[")) - (text in (")", "]"))
+    inner = [_LIST]
+    if any(item != (_VALUE,) for item in items):
+        inner = [token for item in items for token in (("operator", ","), *item)][1:]
+    return [words[start], *inner, words[end - 1]]
+
+
+def _tuples(words: list[Token], start: int, ends: dict[int, int], out: list[Token]) -> int:
+    """Write VALUES tuples, each different one once; returns the position after the last."""
+    seen: set[tuple[Token, ...]] = set()
+    position = start
+    while position in ends:
+        folded = _list(words, position, ends[position])
+        if tuple(folded) not in seen:
+            out += [("operator", ","), *folded] if seen else folded
+            seen.add(tuple(folded))
+        position = ends[position]
+        if position + 1 < len(words) and words[position][1] == "," and words[position + 1][1] == "(":
+            position += 1
+        else:
+            break
+    return position
+
+
+_NO_SPACE_BEFORE = frozenset({",", ")", ".", "::", "]", ";", "[", "..."})
+_NO_SPACE_AFTER = frozenset({"(", ".", "::", "[", "..."})
+_SPACE_BEFORE_BRACKET = frozenset(
+    "in values and or not where from on as select exists any all some over using with into union except intersect by "  # noqa: SIM905
+    "join then when else case between like limit key set having check".split()
+)
+
+
+def written(words: list[Token]) -> str:
+    """Tokens as one line, spaced as people write SQL."""
+    parts: list[str] = []
+    previous, previous_kind = "(", "operator"
+    for kind, text in words:
+        glued = text in _NO_SPACE_BEFORE or previous in _NO_SPACE_AFTER
+        if text == "(" and previous_kind in ("word", "name"):
+            glued = previous not in _SPACE_BEFORE_BRACKET
+        if not glued or (text == "(" and previous == ","):
+            parts.append(" ")
+        parts.append(text)
+        previous, previous_kind = text, kind
+    return "".join(parts)
+
+
+def values_of(raw: Iterable[Token]) -> Iterable[Token]:
+    """The tokens that a fingerprint shows as ``?``, as they are written, in their order."""
+    previous = ""
+    for kind, text in raw:
+        folded = _folded(kind, text, previous)
+        if folded is _VALUE:
+            yield ("placeholder" if kind == "placeholder" else "value", text)
+        previous = folded[1]

@@ -1,0 +1,265 @@
+"""N+1: one query for a list, then one more for each of its rows. Found by structure, proved by scaling.
+
+A child is a lookup repeated in a unit of work with different values; its parent is an earlier SELECT that could have
+handed out those values. Whether the calls grow with the parent's rows, over units, tells an N+1 from a fixed fan-out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from perflab.errors import one_of
+from perflab.queries import evidence, suggestions
+from perflab.queries.findings import count, findings
+from perflab.queries.repeats import Repeats, repeats
+from perflab.queries.scaling import Scaling, scaling
+from perflab.queries.statements import Statements, statements
+from perflab.tables import Measurements
+from perflab.units import format_ms
+
+UNIT_COLUMNS = ("unit", "parent", "child", "calls", "distinct_parameters", "time_ms", "evidence")
+PATTERN_COLUMNS = (
+    "parent", "child", "route", "units", "calls", "calls_per_unit", "time_ms", "slope", "slope_low", "slope_high",
+    "p_value", "evidence", "suggestion", "example_unit", "calls_saved", "time_saved_ms", "unit_time_fraction",
+    "unit_p95_ms", "source",
+)  # fmt: skip
+
+FOR_PEOPLE = (
+    "route",
+    "evidence",
+    "calls_per_unit",
+    "slope",
+    "time_ms",
+    "unit_time_fraction",
+    "parent",
+    "child",
+    "suggestion",
+)
+"""What people read of a pattern; the rest is for those who go on computing."""
+
+_LOOK_BACK = 8
+_NEAREST, _LINKED, _ROWS_MATCH = 1.0, 10.0, 12.0
+
+
+def find_n_plus_one(
+    queries: pd.DataFrame | Measurements, threshold: int = 5, by: str = "pattern", *, dialect: str | None = None
+) -> pd.DataFrame:
+    """Find N+1 patterns, and say how sure it is, what they cost and how to mend them.
+
+    Parameters
+    ----------
+    queries : the queries table, or Measurements that hold one.
+    threshold : a statement must be repeated at least this often in a unit of work to count.
+    by : "pattern" (a row for each parent, child and route) or "unit" (a row for each unit of work it occurred in).
+    dialect : of the SQL; taken from the table's ``dialect`` column, or "generic", when not given.
+
+    Returns
+    -------
+    DataFrame, worst first. by="pattern": parent, child, route, units, calls, calls_per_unit, time_ms, slope (calls for
+    each row of the parent) with its 95 % interval and permutation p, evidence, suggestion, example_unit, then what
+    mending it would save: calls_saved, time_saved_ms, the share of the units' time, and the units' p95.
+    by="unit": unit, parent, child, calls, distinct_parameters, time_ms, evidence.
+
+    ``evidence`` is "confirmed" (the calls grow with the parent's rows), "likely" (too few units to test that),
+    "constant fan-out", "duplicate", "loop without parent" or "write loop"; only the first two claim an N+1.
+    ``attrs["sentence"]`` sums it up, ``attrs["warnings"]`` says what limits it. Statements appear as fingerprints, so
+    that no user's data is shown.
+
+    Raises
+    ------
+    ValueError : unknown ``by``, a threshold below 2. SchemaError : no sql or duration_ms column.
+
+    >>> import perflab as lab, pandas as pd
+    >>> sql = ["SELECT id, name FROM author LIMIT 20"] + [f"SELECT * FROM book WHERE author_id = {i}" for i in range(20)]
+    >>> start = pd.date_range("2026-01-01", periods=21, freq="ms", tz="UTC")
+    >>> queries = pd.DataFrame({"run": "r", "start": start, "sql": sql, "duration_ms": 0.2, "unit": "request 1"})
+    >>> lab.find_n_plus_one(queries)[["child", "calls", "evidence"]].values.tolist()
+    [['select * from book where author_id = ?', 20, 'likely']]
+    """
+    if by not in ("pattern", "unit"):
+        raise one_of("by", by, ("pattern", "unit"))
+    if isinstance(threshold, bool) or not isinstance(threshold, int) or threshold < 2:
+        raise ValueError(f"threshold must be a whole number of at least 2; got {threshold!r}")
+    prepared = statements(queries, dialect=dialect)
+    found = repeats(prepared, threshold)
+    occurrences = _with_parents(prepared, found)
+    patterns = _patterns(prepared, found, occurrences, dialect)
+    sentence = _sentence(prepared, patterns)
+    if by == "unit":
+        return findings(_by_unit(prepared, found, occurrences, patterns), sentence, prepared.notes)
+    shown = patterns.sort_values(["_rank", "time_ms"], ascending=[True, False], kind="stable")[list(PATTERN_COLUMNS)]
+    return findings(shown, sentence, prepared.notes, shown=FOR_PEOPLE)
+
+
+def _with_parents(prepared: Statements, found: Repeats) -> pd.DataFrame:
+    """Each repeated group with the group that is its parent (a position in ``groups``, or -1)."""
+    groups, children = found.groups, found.repeated
+    parent = np.full(len(children), -1, dtype="int64")
+    linked = np.zeros(len(children), dtype="int64")
+    best = np.full(len(children), -np.inf)
+    order = found.selects  # positions of SELECT groups, by unit and first appearance
+    place = np.searchsorted(found.select_keys, found.key_of(children))
+    unit = groups.unit
+    for back in range(1, _LOOK_BACK + 1):
+        at = place - back
+        candidate = order[np.clip(at, 0, None)] if len(order) else np.zeros(len(children), dtype="int64")
+        here = (at >= 0) & (unit[candidate] == unit[children]) if len(order) else np.zeros(len(children), dtype=bool)
+        if not here.any():
+            break
+        strength = found.links(candidate, children, here)
+        score = np.where(
+            here & found.could_hand_out(candidate, children, strength),
+            _LINKED * strength - _NEAREST * back + _ROWS_MATCH * found.rows_match(candidate, children),
+            -np.inf,
+        )
+        better = score > best
+        parent, best = np.where(better, candidate, parent), np.where(better, score, best)
+        linked = np.where(better, strength, linked)
+    parent = _of_sibling(found, children, parent, linked)
+    return pd.DataFrame({"group": children, "parent": parent, "linked": linked})
+
+
+def _of_sibling(
+    found: Repeats, children: npt.NDArray[np.int64], parent: npt.NDArray[np.int64], linked: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Two lookups in one loop body: the second one's parent is the first one's, not the first (unless names say so)."""
+    calls = found.groups.calls
+    mine = np.full(len(found.groups), -1, dtype="int64")
+    mine[children] = parent
+    sibling = (parent >= 0) & (linked < 3) & (mine[parent] >= 0) & (calls[parent] == calls[children])
+    return np.where(sibling, mine[parent], parent)
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    parent: int
+    child: int
+    route: str
+
+
+def _patterns(prepared: Statements, found: Repeats, occurrences: pd.DataFrame, dialect: str | None) -> pd.DataFrame:
+    """A row for each (parent, child, route), with the columns of the result and ``_rank``; the index is its number."""
+    groups = found.groups
+    table = pd.DataFrame(
+        {
+            "parent": np.where(occurrences["parent"] >= 0, groups.fp[occurrences["parent"]], -1),
+            "child": groups.fp[occurrences["group"]],
+            "route": found.route_of(occurrences["group"].to_numpy()),
+        }
+    )
+    numbers = table.groupby(["parent", "child", "route"], sort=False)
+    occurrences["pattern"] = numbers.ngroup().to_numpy() if len(table) else np.zeros(0, dtype="int64")
+    rows = [
+        _row(prepared, found, part, _Pattern(int(key[0]), int(key[1]), str(key[2])), dialect)
+        for key, part in ((k, occurrences.loc[i]) for k, i in numbers.groups.items())
+    ]
+    if not rows:
+        return _no_patterns()
+    patterns = pd.DataFrame(rows)
+    for column in ("parent", "route", "suggestion", "example_unit", "source"):
+        patterns[column] = patterns[column].astype("str")
+    return patterns
+
+
+def _no_patterns() -> pd.DataFrame:
+    texts = ("parent", "child", "route", "evidence", "suggestion", "example_unit", "source")
+    counts = ("units", "calls", "calls_saved")
+    kinds = {c: "str" if c in texts else "int64" if c in counts else "float64" for c in PATTERN_COLUMNS}
+    return pd.DataFrame(
+        {c: pd.Series([], dtype=kind) for c, kind in kinds.items()} | {"_rank": pd.Series([], dtype="int64")}
+    )
+
+
+def _row(
+    prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern, dialect: str | None
+) -> dict[str, object]:
+    members = part["group"].to_numpy()
+    groups = found.groups
+    grown = _scaling(found, key, dialect)
+    level = evidence.level(
+        shape=prepared.shapes[key.child],
+        parent=key.parent >= 0,
+        linked=int(part["linked"].max()),
+        calls=groups.calls[members],
+        parent_rows=found.rows_of(part["parent"].to_numpy()),
+        variety=found.variety(members, dialect),
+        grown=grown,
+    )
+    calls = int(groups.calls[members].sum())
+    time = float(groups.time_ms[members].sum())
+    unit_time = found.unit_time(members)
+    parent = prepared.fingerprints[key.parent] if key.parent >= 0 else None
+    saved = calls - len(members) if level in evidence.MENDABLE else 0
+    return {
+        "parent": parent,
+        "child": prepared.fingerprints[key.child],
+        "route": key.route or None,
+        "units": len(members),
+        "calls": calls,
+        "calls_per_unit": calls / len(members),
+        "time_ms": time,
+        "slope": grown.slope,
+        "slope_low": grown.low,
+        "slope_high": grown.high,
+        "p_value": grown.p_value,
+        "evidence": level,
+        "suggestion": suggestions.suggestion(parent, prepared.fingerprints[key.child], level),
+        "example_unit": found.example(members),
+        "calls_saved": saved,
+        "time_saved_ms": time * saved / calls,
+        "unit_time_fraction": time / unit_time.sum() if unit_time.sum() else 0.0,
+        "unit_p95_ms": float(np.quantile(unit_time, 0.95, method="median_unbiased")),
+        "source": found.source(members),
+        "_rank": evidence.LEVELS.index(level),
+    }
+
+
+def _scaling(found: Repeats, key: _Pattern, dialect: str | None) -> Scaling:
+    """Calls over the parent's rows; where those are not known, over its LIMIT, which can only speak for growth."""
+    if key.parent < 0:
+        return Scaling()
+    grown = scaling(*found.sizes(key.parent, key.child, key.route))
+    if grown.tested or grown.units:
+        return grown
+    bounded = scaling(*found.limits(key.parent, key.child, key.route, dialect))
+    return bounded if bounded.tested and bounded.low > 0 else grown
+
+
+def _by_unit(prepared: Statements, found: Repeats, occurrences: pd.DataFrame, patterns: pd.DataFrame) -> pd.DataFrame:
+    groups = found.groups
+    members = occurrences["group"].to_numpy()
+    numbers = occurrences["pattern"].to_numpy()
+    level = patterns["evidence"].to_numpy(dtype=object)[numbers]
+    table = pd.DataFrame(
+        {
+            "unit": prepared.units.array[groups.unit[members]],
+            "parent": patterns["parent"].array.take(numbers),
+            "child": patterns["child"].array.take(numbers),
+            "calls": groups.calls[members],
+            "distinct_parameters": pd.array(groups.distinct[members], dtype="Float64").astype("Int64"),
+            "time_ms": groups.time_ms[members],
+            "evidence": pd.array(level, dtype="str"),
+        }
+    )
+    rank = patterns["_rank"].to_numpy()[numbers]
+    return table.iloc[np.lexsort((-table["time_ms"].to_numpy(), rank))]
+
+
+def _sentence(prepared: Statements, patterns: pd.DataFrame) -> str:
+    where = f"{count(len(prepared.frame), 'statement')} of {count(int(prepared.frame['unit'].nunique()), 'unit')}"
+    claimed = patterns[patterns["evidence"].isin(evidence.CLAIMS)]
+    other = len(patterns) - len(claimed)
+    also = f"; {count(other, 'other repetition')} shown with what they are" if other else ""
+    if not len(claimed):
+        return f"no N+1 found in {where}{also}"
+    saved, time = int(claimed["calls_saved"].sum()), float(claimed["time_saved_ms"].sum())
+    sure = int((claimed["evidence"] == "confirmed").sum())
+    kinds = f"{sure} confirmed, {len(claimed) - sure} likely"
+    return (
+        f"{len(claimed)} N+1 ({kinds}) in {where}: mending {'it' if len(claimed) == 1 else 'them'} saves "
+        f"{count(saved, 'call')} and about {format_ms(time)} of database time{also}"
+    )

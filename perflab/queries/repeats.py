@@ -1,0 +1,255 @@
+"""Statements repeated within a unit of work: one group for each unit and fingerprint, and what is known of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from perflab.queries.shape import Shape, link
+from perflab.queries.statements import Statements
+from perflab.queries.values import key_values, limit_of
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+LEAST_DISTINCT = 0.6
+_UNITS_LOOKED_AT = 24
+_CALLS_LOOKED_AT = 40
+
+
+@dataclass(frozen=True)
+class Variety:
+    """How a child's values differ: ``distinct`` of the calls (a share, NaN when the values were not recorded), the
+    most different values of its keys in one unit, and whether every unit asked for the very same ones."""
+
+    distinct: float
+    keys: int
+    same_everywhere: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The statements of one fingerprint in one unit, as columns: ``first`` is the place of the first one, ``rows`` what
+    all returned, ``distinct`` how many different values they had (both NaN where not known). By unit and fingerprint.
+    """
+
+    unit: Ints
+    fp: Ints
+    first: Ints
+    calls: Ints
+    time_ms: Floats
+    rows: Floats
+    distinct: Floats
+
+    def __len__(self) -> int:
+        return len(self.unit)
+
+
+@dataclass(frozen=True, eq=False)
+class Repeats:
+    """``groups``, the group that each statement is a ``member`` of, and the groups ``repeated`` often enough to be judged."""
+
+    prepared: Statements
+    groups: Groups
+    member: Ints
+    repeated: Ints
+
+    @cached_property
+    def selects(self) -> Ints:
+        """Positions of the groups that read tables, by unit and first appearance."""
+        reads = np.array([s.kind in ("lookup", "batch", "scan") for s in self.prepared.shapes], dtype=bool)
+        chosen = np.flatnonzero(reads[self.groups.fp])
+        return chosen[np.argsort(self.groups.first[chosen], kind="stable")]
+
+    @cached_property
+    def select_keys(self) -> Ints:
+        return self.groups.first[self.selects]
+
+    def key_of(self, groups: Ints) -> Ints:
+        """Where a group begins; statements are sorted by unit, so this orders by unit and time at once."""
+        return self.groups.first[groups]
+
+    def links(self, parents: Ints, children: Ints, here: Flags) -> Ints:
+        """How clearly the names tie each child to its candidate, worked out once for each pair of fingerprints."""
+        fp = self.groups.fp
+        prints = self.prepared.fingerprints
+        pairs = np.where(here, fp[parents] * len(prints) + fp[children], -1)
+        different, where = np.unique(pairs, return_inverse=True)
+        strengths = [
+            link(prints[p // len(prints)], prints[p % len(prints)]) if p >= 0 else 0 for p in different.tolist()
+        ]
+        return np.array(strengths, dtype="int64")[where]
+
+    def could_hand_out(self, parents: Ints, children: Ints, strength: Ints) -> Flags:
+        """Whether the candidate returned enough rows to cause these calls, as far as is known."""
+        rows, calls = self.groups.rows[parents], self.groups.calls
+        single = np.array([s.single_row for s in self.prepared.shapes], dtype=bool)[self.groups.fp[parents]]
+        plausible = np.where(
+            np.isnan(rows), ~single | (calls[parents] > 1), (rows >= 2) & (rows * 3 >= calls[children])
+        )
+        writes = self._writes[self.groups.fp[children]]
+        possible: Flags = plausible & ((strength >= 0) | writes | self.rows_match(parents, children))
+        return possible
+
+    @cached_property
+    def _writes(self) -> Flags:
+        return np.array([s.kind == "write" for s in self.prepared.shapes], dtype=bool)
+
+    def rows_match(self, parents: Ints, children: Ints) -> Flags:
+        matched: Flags = self.groups.rows[parents] == self.groups.calls[children]
+        return matched
+
+    def rows_of(self, parents: Ints) -> Floats:
+        rows = self.groups.rows[parents]
+        return np.where(parents >= 0, rows, np.nan)
+
+    @cached_property
+    def _unit_route(self) -> npt.NDArray[np.object_]:
+        frame = self.prepared.frame
+        first = ~frame["unit"].duplicated()
+        routes = np.full(len(self.prepared.units), "", dtype=object)
+        routes[frame["unit"].to_numpy()[first]] = frame["route"].to_numpy(dtype=object)[first]
+        return routes
+
+    def route_of(self, groups: Ints) -> npt.NDArray[np.object_]:
+        return self._unit_route[self.groups.unit[groups]]
+
+    @cached_property
+    def _unit_time(self) -> Floats:
+        frame = self.prepared.frame
+        weights = frame["duration_ms"].to_numpy(dtype="float64")
+        return np.bincount(frame["unit"], weights=weights, minlength=len(self.prepared.units)).astype("float64")
+
+    def unit_time(self, groups: Ints) -> Floats:
+        """Milliseconds in the database of each unit that these groups are in."""
+        return self._unit_time[np.unique(self.groups.unit[groups])]
+
+    def example(self, groups: Ints) -> str:
+        """The unit with the most calls."""
+        worst = groups[int(np.argmax(self.groups.calls[groups]))]
+        return str(self.prepared.units[self.groups.unit[worst]])
+
+    def source(self, groups: Ints) -> str | None:
+        """The call site of the first of these statements that has one."""
+        sites = self.prepared.frame["source"].to_numpy(dtype=object)[self.groups.first[groups]]
+        return next((str(s) for s in sites if isinstance(s, str) and s), None)
+
+    def sizes(self, parent: int, child: int, route: str) -> tuple[Floats, Floats]:
+        """Rows of the parent and calls of the child, for every unit of the route that asked the parent."""
+        asked = self._asked(parent, route)
+        return self.groups.rows[asked], self._calls(child)[self.groups.unit[asked]]
+
+    def limits(self, parent: int, child: int, route: str, dialect: str | None) -> tuple[Floats, Floats]:
+        """The same with the LIMIT of the parent, or the length of its IN list, for its rows: what it may return at most."""
+        asked = self._asked(parent, route)
+        asked = asked[:: max(1, len(asked) // 200)]
+        first = self.groups.first[asked]
+        frame, slot = self.prepared.frame, self.prepared.shapes[parent].limit_slot
+        listed = self.prepared.shapes[parent].listed
+        sizes = [
+            limit_of(sql, parameters, slot, listed, dialect or "generic")
+            for sql, parameters in zip(frame["sql"].iloc[first], frame["parameters"].iloc[first], strict=True)
+        ]
+        return np.array(sizes, dtype="float64"), self._calls(child)[self.groups.unit[asked]]
+
+    def _asked(self, parent: int, route: str) -> Ints:
+        fp, unit = self.groups.fp, self.groups.unit
+        return np.flatnonzero((fp == parent) & (self._unit_route[unit] == route))
+
+    def _calls(self, child: int) -> Floats:
+        calls = np.zeros(len(self.prepared.units))
+        mine = self.groups.fp == child
+        calls[self.groups.unit[mine]] = self.groups.calls[mine]
+        return calls
+
+    def variety(self, groups: Ints, dialect: str | None) -> Variety:
+        """How the values of a pattern differ within its units and between them (looked at in some of the units)."""
+        share = float(np.median(self.groups.distinct[groups] / self.groups.calls[groups]))
+        shape = self.prepared.shapes[int(self.groups.fp[groups[0]])]
+        step = max(1, len(groups) // _UNITS_LOOKED_AT)
+        asked = [self._keys(int(g), shape, dialect) for g in groups[::step][:_UNITS_LOOKED_AT]]
+        if not asked or any(len(a) == 0 for a in asked):
+            return Variety(share, 0 if np.isnan(share) else 2, False)
+        varying = _varying(asked)
+        sets = {frozenset(tuple(row[i] for i in varying) for row in unit) for unit in asked}
+        most = max(len({tuple(row[i] for i in varying) for row in unit}) for unit in asked) if varying else 1
+        return Variety(share, most, len(asked) >= 3 and len(sets) == 1)
+
+    def _keys(self, group: int, shape: Shape, dialect: str | None) -> list[tuple[str, ...]]:
+        places = np.flatnonzero(self.member == group)[:_CALLS_LOOKED_AT]
+        frame = self.prepared.frame
+        found = [
+            key_values(sql, parameters, shape.key_slots, dialect or "generic")
+            for sql, parameters in zip(frame["sql"].iloc[places], frame["parameters"].iloc[places], strict=True)
+        ]
+        return [] if any(f is None for f in found) else [f for f in found if f is not None]
+
+
+def _varying(asked: list[list[tuple[str, ...]]]) -> list[int]:
+    """The key slots that take more than one value within some unit."""
+    width = min(len(row) for unit in asked for row in unit)
+    return [i for i in range(width) if any(len({row[i] for row in unit}) > 1 for unit in asked)]
+
+
+def repeats(prepared: Statements, threshold: int) -> Repeats:
+    """Group statements by unit and fingerprint."""
+    frame, width = prepared.frame, max(1, len(prepared.fingerprints))
+    codes = frame["unit"].to_numpy() * width + frame["fp"].to_numpy()
+    unique, first, member, calls = np.unique(codes, return_index=True, return_inverse=True, return_counts=True)
+    rows, took = frame["rows"].to_numpy(), frame["duration_ms"].to_numpy(dtype="float64")
+    known = ~np.isnan(rows)
+    summed = np.bincount(member, weights=np.where(known, rows, 0.0), minlength=len(unique))
+    any_known = np.bincount(member, weights=known, minlength=len(unique)) > 0
+    judged = np.array([s.kind in ("lookup", "write") for s in prepared.shapes], dtype=bool)
+    fp = unique % width
+    repeated = np.flatnonzero((calls >= threshold) & judged[fp]) if len(unique) else np.zeros(0, dtype="int64")
+    groups = Groups(
+        unit=unique // width,
+        fp=fp,
+        first=first,
+        calls=calls,
+        time_ms=np.bincount(member, weights=took, minlength=len(unique)).astype("float64"),
+        rows=np.where(any_known, summed, np.nan),
+        distinct=_distinct(prepared, member, repeated, len(unique)),
+    )
+    return Repeats(prepared, groups, member, repeated)
+
+
+def _distinct(prepared: Statements, member: Ints, repeated: Ints, total: int) -> Floats:
+    """How many different values each repeated group was asked for; NaN where they were not recorded."""
+    found = np.full(total, np.nan)
+    if not len(repeated):
+        return found
+    wanted = np.zeros(total, dtype=bool)
+    wanted[repeated] = True
+    rows = np.flatnonzero(wanted[member])
+    part = prepared.frame.iloc[rows]
+    texts, kinds = pd.factorize(_without_comments(part["sql"]))
+    unbound = pd.Series(kinds, dtype="str").str.contains(
+        r"[=(,]\s*(?:\?|\$\d|%s|%\(|:[a-z_])|(?:\?|\$\d+|%s|:\w+)\s*=", regex=True
+    )
+    values, _ = pd.factorize(_joined(part["parameters"]), use_na_sentinel=True)
+    nothing = (values < 0) & unbound.to_numpy()[texts]
+    keys = pd.DataFrame({"group": member[rows], "text": texts, "values": values, "nothing": nothing})
+    distinct = keys.drop_duplicates(["group", "text", "values"]).groupby("group").size()
+    blind = keys.groupby("group")["nothing"].any()
+    found[distinct.index] = np.where(blind.reindex(distinct.index), np.nan, distinct.astype("float64"))
+    return found
+
+
+def _without_comments(sql: pd.Series[str]) -> pd.Series[str]:
+    return sql.str.replace(r"/\*[^*]*\*/", "", regex=True) if sql.str.contains("/*", regex=False).any() else sql
+
+
+def _joined(parameters: pd.Series[str]) -> pd.Series[str]:
+    """Parameters (lists, mappings or texts) as one text each, missing where there are none."""
+    return (
+        parameters.map(lambda v: None if v is None or v is pd.NA or v != v else str(v))
+        if parameters.dtype == object
+        else parameters.astype("str")
+    )

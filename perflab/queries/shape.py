@@ -1,0 +1,291 @@
+"""What a fingerprint does: its class (lookup, batch, scan, ...), its tables, and the columns it looks things up by."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+from perflab.queries.tokens import Token, tokens
+
+CLASSES = ("lookup", "batch", "scan", "no table", "write", "control")
+
+_WRITES = frozenset({"insert", "update", "delete", "merge", "replace", "upsert"})
+_READS = frozenset({"select", "with", "table", "values", "(", "explain"})
+_AGGREGATES = frozenset({"count", "sum", "avg", "min", "max", "exists"})
+_CLAUSES = frozenset(
+    "where group order having limit union except intersect returning on set using values select for window offset "  # noqa: SIM905
+    "fetch as left right inner outer full cross natural join lateral only".split()
+)
+_FILTERS = frozenset({"where", "on", "having"})
+_ENDS_FILTER = frozenset({"group", "order", "limit", "offset", "fetch", "returning", "select", "from", "window", "for"})
+_RANGES = frozenset({"<", ">", "<=", ">=", "<>", "between", "like", "ilike", "not"})
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The structure of a fingerprint that finding N+1 needs.
+
+    ``tables`` in order of appearance, bare and in lower case. ``keys``: the columns compared with a value by
+    equality. ``key_slots``: which of the statement's values, in the order of the text, those are; counted from the
+    end (negative) where a list of any length stands before them. ``columns``: what a SELECT names in its list.
+    """
+
+    kind: str
+    verb: str
+    tables: tuple[str, ...]
+    keys: tuple[str, ...]
+    key_slots: tuple[int, ...]
+    columns: frozenset[str]
+    single_row: bool
+    limited: bool
+    listed: bool
+    limit_slot: int | None
+
+
+@lru_cache(maxsize=16384)
+def shape(fingerprint: str) -> Shape:
+    """The shape of a fingerprint (of any dialect)."""
+    words = list(tokens(fingerprint))
+    verb = _verb(words)
+    tables = _tables(words)
+    keys, slots, listed, limit_slot = _keys(words)
+    columns = _columns(words) if verb == "select" else frozenset[str]()
+    texts = {text for kind, text in words if kind == "word"}
+    if verb in _WRITES:
+        kind = "write"
+    elif verb != "select":
+        kind = "control"
+    elif not tables:
+        kind = "no table"
+    else:
+        kind = "lookup" if keys else "batch" if listed else "scan"
+    return Shape(
+        kind=kind,
+        verb=verb,
+        tables=tables,
+        keys=keys,
+        key_slots=slots,
+        columns=columns,
+        single_row=_single_row(words, tables, keys, texts),
+        limited="limit" in texts or "fetch" in texts,
+        listed=listed,
+        limit_slot=limit_slot,
+    )
+
+
+def _verb(words: list[Token]) -> str:
+    first = next((text for _, text in words if text != "("), "")
+    if first not in ("with", "explain"):
+        return first if first in _WRITES or first not in _READS else "select"
+    plain = [text for kind, text in words if kind == "word"]
+    pairs = set(pairwise(plain))
+    if ("insert", "into") in pairs:
+        return "insert"
+    if ("delete", "from") in pairs:
+        return "delete"
+    return "update" if "update" in plain and ("for", "update") not in pairs and "set" in plain else "select"
+
+
+def bare(name: str) -> str:
+    """A name without quotes, in lower case, camelCase written as snake_case."""
+    unquoted = name[1:-1] if name[:1] in '"`[' and len(name) > 1 else name
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", unquoted).lower()
+
+
+def _tables(words: list[Token]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for position, (kind, text) in enumerate(words[:-1]):
+        if kind == "word" and text in ("from", "join", "into", "update", "table"):
+            if text == "update" and position and words[position - 1][1] in ("for", "key", "do", "on"):
+                continue
+            _table_list(words, position + 1, found)
+    return tuple(found)
+
+
+def _table_list(words: list[Token], position: int, found: dict[str, None]) -> None:
+    """Names after FROM: ``a``, ``s.a AS x``, ``a, b``; not functions, not subqueries."""
+    while position < len(words):
+        while position < len(words) and words[position][1] in ("(", "only", "lateral", "ignore", "into"):
+            position += 1
+        name = ""
+        while position < len(words) and words[position][0] in ("word", "name") and words[position][1] not in _CLAUSES:
+            name = bare(words[position][1])
+            position += 1
+            if position < len(words) and words[position][1] == ".":
+                position += 1
+            else:
+                break
+        if not name:
+            return
+        if position < len(words) and words[position][1] == "(" and words[position - 1][0] == "word":
+            return  # a function, or INSERT INTO t (columns)
+        found[name] = None
+        while position < len(words) and (words[position][1] == "as" or words[position][0] in ("word", "name")):
+            if words[position][1] != "as" and words[position][1] in _CLAUSES:
+                return
+            position += 1
+        if position >= len(words) or words[position][1] != ",":
+            return
+        position += 1
+
+
+def _keys(words: list[Token]) -> tuple[tuple[str, ...], tuple[int, ...], bool, int | None]:
+    """Columns and slots of equality predicates, whether a list is looked up (IN, ANY), and the slot of the LIMIT."""
+    filtering, listed, slot = False, False, -1
+    keys: list[str] = []
+    slots: list[int] = []
+    limit: int | None = None
+    lists: list[int] = []  # how many slots stood before each list of any length
+    for position, (kind, text) in enumerate(words):
+        if kind == "word" and text in _FILTERS:
+            filtering = True
+        elif kind == "word" and text in _ENDS_FILTER:
+            filtering = False
+        elif text == "." and _is_list(words, position):
+            lists.append(slot + 1)
+            listed = listed or filtering
+        elif text == "?":
+            slot += 1
+            if _text(words, position - 1) == "limit" or (limit == slot - 1 and _text(words, position - 1) == ","):
+                limit = slot
+            if not filtering:
+                continue
+            column = _compared(words, position)
+            if column == "any":
+                listed = True
+            elif column:
+                keys.append(column)
+                slots.append(slot)
+    placed = [p for s in slots if (p := _placed(s, lists, slot + 1)) is not None]
+    return tuple(keys), tuple(placed), listed, None if limit is None else _placed(limit, lists, slot + 1)
+
+
+def _placed(slot: int, lists: list[int], total: int) -> int | None:
+    """The slot counted from the start, from the end behind a list of any length, or None between two of them."""
+    if not lists or slot < lists[0]:
+        return slot
+    return slot - total if slot >= lists[-1] else None
+
+
+def _is_list(words: list[Token], position: int) -> bool:
+    return position + 2 < len(words) and words[position + 1][1] == "." and words[position + 2][1] == "."
+
+
+def _text(words: list[Token], position: int) -> str:
+    return words[position][1] if 0 <= position < len(words) else ""
+
+
+def _compared(words: list[Token], position: int) -> str:
+    """The column that the value at ``position`` is equal to, "any" for a list, "" for neither."""
+    left = position - 1
+    while _text(words, left) == "(" and _text(words, left - 1) != "=" and _is_name(words, left - 1):
+        if _text(words, left - 1) == "any" and _text(words, left - 2) == "=":
+            return "any"
+        left -= 2  # = lower(?), = cast(? as ...)
+    if _text(words, left) == "(" and _text(words, left - 1) == "=":
+        left -= 1
+    if _text(words, left) in ("=", "is", "<=>") and words[left][1]:
+        return _column_before(words, left)
+    right = position + 1
+    while _text(words, right) == "::":
+        right += 2
+    if _text(words, right) in ("=", "<=>"):
+        return _column_after(words, right + 1)
+    return ""
+
+
+def _is_name(words: list[Token], position: int) -> bool:
+    return (
+        position >= 0
+        and words[position][0] in ("word", "name")
+        and words[position][1] not in ("in", "values", "and", "or", "where", "on", "not")
+    )
+
+
+def _column_before(words: list[Token], position: int) -> str:
+    """The column that ends just before ``position``: ``t.a``, ``(t.a)``, ``lower(t.a)``, ``a::text``."""
+    at = position - 1
+    while _text(words, at - 1) == "::":
+        at -= 2
+    while _text(words, at) == ")":
+        at -= 1
+        while _text(words, at - 1) == "::":
+            at -= 2
+    return bare(words[at][1]) if at >= 0 and words[at][0] in ("word", "name") else ""
+
+
+def _column_after(words: list[Token], position: int) -> str:
+    at = position
+    while _text(words, at) == "(" or _text(words, at + 1) in (".", "("):
+        at += 2 if _text(words, at + 1) in (".", "(") else 1
+    return bare(words[at][1]) if at < len(words) and words[at][0] in ("word", "name") else ""
+
+
+def _columns(words: list[Token]) -> frozenset[str]:
+    """Names in the list of the first SELECT; "*" when it takes all."""
+    found: set[str] = set()
+    depth = 0
+    for kind, text in words[1:]:
+        depth += (text == "(") - (text == ")")
+        if kind == "word" and text == "from" and depth <= 0:
+            break
+        if kind in ("word", "name") or text == "*":
+            found.add(bare(text))
+    return frozenset(found)
+
+
+def _single_row(words: list[Token], tables: tuple[str, ...], keys: tuple[str, ...], texts: set[str]) -> bool:
+    """One row at most, by all appearance: found by its own primary key, or an aggregate without groups."""
+    if len(tables) == 1 and any(key in _OWN_KEYS or same_noun(stem(key), stem(tables[0])) for key in keys):
+        return True
+    if "group" in texts or len(words) < 3 or words[0][1] != "select":
+        return False
+    return words[1][1] in _AGGREGATES and words[2][1] == "(" and "over" not in texts
+
+
+_KEY_ENDINGS = re.compile(r"_?(?:id|ids|fk|pk|uuid|guid|code|key|no|nr|ref)$")
+
+
+def stem(name: str) -> str:
+    """The noun of a table or foreign key: ``shop_books`` -> ``book``, ``author_id`` -> ``author``."""
+    word = _KEY_ENDINGS.sub("", name) or name
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("sses", "xes", "ches", "shes")):
+        return word[:-2]
+    return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us")) and len(word) > 2 else word
+
+
+def same_noun(one: str, other: str) -> bool:
+    """Whether two stems name one thing: equal, or equal behind an application's prefix (``shop_book``, ``book``)."""
+    if not one or not other:
+        return False
+    return one == other or one.endswith("_" + other) or other.endswith("_" + one)
+
+
+@lru_cache(maxsize=65536)
+def link(parent: str, child: str) -> int:
+    """How clearly names tie a child to a parent: 3 a key says so, 1 it may be, 0 unknown, -1 the parent holds no such key."""
+    above, below = shape(parent), shape(child)
+    return max((_link(above, below, key) for key in below.keys), default=0)
+
+
+def _link(above: Shape, below: Shape, key: str) -> int:
+    nouns = [stem(t) for t in above.tables]
+    owner = stem(below.tables[0]) if below.tables else ""
+    plain = key in _OWN_KEYS
+    everything = "*" in above.columns
+    if plain or same_noun(stem(key), owner):  # many to one: the parent holds the child's key
+        foreign = {stem(c) for c in above.columns if _KEY_ENDINGS.search(c) and c not in _OWN_KEYS}
+        if any(same_noun(f, owner) for f in foreign) and not (nouns and same_noun(owner, nouns[0])):
+            return 3
+        return 1 if foreign or everything else -1
+    named = key in above.columns and _KEY_ENDINGS.sub("", key) != "" and _KEY_ENDINGS.search(key) is not None
+    if named or any(same_noun(stem(key), noun) for noun in nouns):  # one to many
+        return 3
+    return 1 if everything or above.columns & _OWN_KEYS else 0
+
+
+_OWN_KEYS = frozenset({"id", "pk", "uuid"})

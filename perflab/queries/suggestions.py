@@ -1,0 +1,111 @@
+"""What to do about a finding, in the words of the ORM that wrote the SQL."""
+
+from __future__ import annotations
+
+import re
+
+from perflab.queries.shape import shape, stem
+
+_SQLALCHEMY = re.compile(
+    r"^select (?:distinct )?([a-z_]\w\w+)\.\w+(?: as \w+)?(?:, (?:\1|\w{3,})\.\w+(?: as \w+)?)* from"
+)
+_DJANGO = re.compile(r'^select (?:distinct )?(?:"(\w+)"\."\w+"|`(\w+)`\.`\w+`)')
+_PEEWEE = re.compile(r'["`]t1["`]\.["`]\w+["`]')
+_RAILS = re.compile(r'^select ["`]\w+["`]\.\*')
+_HIBERNATE = re.compile(r"\b\w+\d+_[\d_]*\.\w+ as \w+\d+_|\b[a-z]+\d_\d\.\w+")
+
+
+def orm_of(fingerprint: str) -> str:
+    """Which ORM's handwriting this is: "sqlalchemy", "django", "peewee", "rails", "hibernate", or "" when unknown."""
+    if _PEEWEE.search(fingerprint):
+        return "peewee"
+    if _RAILS.search(fingerprint):
+        return "rails"
+    if _HIBERNATE.search(fingerprint):
+        return "hibernate"
+    if _SQLALCHEMY.match(fingerprint):
+        return "sqlalchemy"
+    return "django" if _DJANGO.search(fingerprint) else ""
+
+
+def suggestion(parent: str | None, child: str, level: str) -> str:
+    """One or two sentences that name the fix."""
+    below = shape(child)
+    table = below.tables[0] if below.tables else "the table"
+    if level == "write loop":
+        return _of_write(below.verb, table, orm_of(child) or orm_of(parent or ""))
+    if level == "duplicate":
+        return f"Ask once for a unit of work and keep the answer of {table} (a variable, a request cache)."
+    if level == "constant fan-out":
+        return "No N+1: the number of calls is fixed. One query with IN would save round trips, if that matters."
+    key = below.keys[0] if below.keys else "key"
+    if level == "loop without parent":
+        return f"Collect the values first and ask once: {_batch(table, key)}."
+    to_one = below.single_row
+    orm = orm_of(child) or orm_of(parent or "")
+    return _FIX.get(orm, _plain)(parent or "", child, table, key, to_one)
+
+
+def _batch(table: str, key: str) -> str:
+    return f"SELECT ... FROM {table} WHERE {key} IN (...)"
+
+
+def _owner(parent: str) -> str:
+    tables = shape(parent).tables
+    return tables[0] if tables else "parent"
+
+
+def _class(table: str) -> str:
+    return "".join(part.capitalize() for part in stem(table.removeprefix("shop_")).split("_")) or "Parent"
+
+
+def _sqlalchemy(parent: str, child: str, table: str, key: str, to_one: bool) -> str:
+    owner = _class(_owner(parent))
+    loader, why = ("joinedload", "one row each: a JOIN") if to_one else ("selectinload", "one IN query for all")
+    other = "selectinload" if to_one else "joinedload"
+    return (
+        f"SQLAlchemy: .options({loader}({owner}.<relationship to {table}>)) on the query of {_owner(parent)} ({why}; "
+        f'{other} works too), or lazy="raise" on the relationship to find every place.'
+    )
+
+
+def _django(parent: str, child: str, table: str, key: str, to_one: bool) -> str:
+    call = "select_related" if to_one else "prefetch_related"
+    return f'Django: add .{call}("<field to {table}>") to the queryset of {_owner(parent)}.'
+
+
+def _peewee(parent: str, child: str, table: str, key: str, to_one: bool) -> str:
+    if to_one:
+        return f"Peewee: .select(..., {_class(table)}).join({_class(table)}) on the query of {_owner(parent)}."
+    return f"Peewee: prefetch(<query of {_owner(parent)}>, {_class(table)}.select()) instead of a query for each row."
+
+
+def _rails(parent: str, child: str, table: str, key: str, to_one: bool) -> str:
+    return f"Rails: add .includes(:{stem(table) if to_one else table}) (or preload) to the query of {_owner(parent)}."
+
+
+def _hibernate(parent: str, child: str, table: str, key: str, to_one: bool) -> str:
+    return f"Hibernate: JOIN FETCH the association to {table} in the query of {_owner(parent)}, an @EntityGraph, or @BatchSize."
+
+
+def _plain(parent: str, child: str, table: str, key: str, to_one: bool) -> str:
+    join = f"JOIN {table} in the query of {_owner(parent)}" if to_one else f"one batch after it: {_batch(table, key)}"
+    return f"Load {table} together with {_owner(parent)}: {join}."
+
+
+_FIX = {"sqlalchemy": _sqlalchemy, "django": _django, "peewee": _peewee, "rails": _rails, "hibernate": _hibernate}
+
+
+def _of_write(verb: str, table: str, orm: str) -> str:
+    if verb == "insert":
+        how = {
+            "sqlalchemy": "session.add_all(...) or session.execute(insert(...), rows)",
+            "django": "Model.objects.bulk_create(rows)",
+            "peewee": "Model.insert_many(rows)",
+            "rails": "Model.insert_all(rows)",
+        }.get(orm, "executemany or INSERT ... VALUES with many rows")
+        return f"Write {table} in one statement: {how}."
+    how = {"django": "bulk_update or queryset.update(...)", "sqlalchemy": "one update(...) with a WHERE ... IN"}.get(
+        orm, "one statement with WHERE ... IN, or a join against the new values"
+    )
+    return f"Change {table} in one statement: {how}."

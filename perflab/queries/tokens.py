@@ -1,0 +1,102 @@
+"""SQL as a flat list of tokens: one linear regular expression for each dialect, no parser and no recursion.
+
+sqlparse's lexer was tried first: it is 20 times slower, reads ``"ident"`` as a string in every dialect, and has no
+notion of E'..', dollar quotes or a backslash in MySQL's strings, which are what a fingerprint stands or falls with.
+Lexical rules: PostgreSQL 17 manual 4.1, MySQL 8.4 manual 9, https://www.sqlite.org/lang.html.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+DIALECTS = ("generic", "postgresql", "mysql", "sqlite")
+
+Token = tuple[str, str]
+"""Kind ("word", "name", "value", "placeholder", "operator") and text; a name is a quoted identifier."""
+
+_STANDARD = r"'(?:[^']++|'')*+(?:'|\Z)"
+_BACKSLASH = r"'(?:[^'\\]++|''|\\.)*+(?:'|\\?\Z)"
+_QUOTED_NAME = r'"(?:[^"]++|"")*+(?:"|\Z)'
+_BACKTICK = r"`(?:[^`]++|``)*+(?:`|\Z)"
+_NUMBER = (
+    r"0[xX][0-9a-fA-F_]++|0[bB][01_]++|0[oO][0-7_]++"
+    r"|(?:\d[\d_]*+(?:\.\d[\d_]*+)?|\.\d[\d_]*+)(?:[eE][+-]?\d++)?"
+)
+_WORD = r"[A-Za-z_\u0080-\U0010ffff][\w$\u0080-\U0010ffff]*+"
+_PYFORMAT = r"%\([^)\n]{1,200}\)s|%s"
+_NAMED = r"(?<![:\w])[:@]" + _WORD
+_DOLLAR = r"\$(?P<tag>(?:[A-Za-z_\u0080-\U0010ffff][\w\u0080-\U0010ffff]*+)?)\$(?s:.*?)(?:\$(?P=tag)\$|\Z)"
+_OPERATOR = r"::|<=>|<>|!=|<=|>=|\|\||->>|->|#>>|#>|@>|<@|:=|=>|."
+
+_BLOCK = r"/\*(?s:.*?)(?:\*/|\Z)"
+_DASH = r"--[^\n]*+"
+_PREFIX = r"(?:[bBxXnN]|[uU]&)"
+
+
+def _pattern(*, skip: str, value: str, name: str, placeholder: str, number: str = _NUMBER) -> re.Pattern[str]:
+    return re.compile(
+        rf"(?P<skip>\s++|{skip})|(?P<value>{value})|(?P<name>{name})|(?P<placeholder>{placeholder})"
+        rf"|(?P<word>{_WORD})|(?P<number>{number})|(?P<operator>(?s:{_OPERATOR}))"
+    )
+
+
+_PATTERNS: Mapping[str, re.Pattern[str]] = MappingProxyType(
+    {
+        "generic": _pattern(
+            skip=f"{_DASH}|{_BLOCK}",
+            value=f"[eE]{_BACKSLASH}|{_PREFIX}?{_STANDARD}|{_DOLLAR}",
+            name=f"{_QUOTED_NAME}|{_BACKTICK}",
+            placeholder=rf"\$\d++|\?\d*+|{_PYFORMAT}|{_NAMED}",
+        ),
+        "postgresql": _pattern(
+            skip=f"{_DASH}|/\\*",  # nested comments are counted by hand
+            value=f"[eE]{_BACKSLASH}|{_PREFIX}?{_STANDARD}|{_DOLLAR}",
+            name=f"(?:[uU]&)?{_QUOTED_NAME}",
+            placeholder=rf"\$\d++|\?(?![|&])|{_PYFORMAT}|(?<![:\w\]]):{_WORD}",
+        ),
+        "mysql": _pattern(
+            skip=rf"--(?=\s|\Z)[^\n]*+|\#[^\n]*+|{_BLOCK}",
+            value=rf"(?:[bBxXnN]|_[A-Za-z0-9]++\s*+)?{_BACKSLASH}" + r'|"(?:[^"\\]++|""|\\.)*+(?:"|\\?\Z)',
+            name=_BACKTICK,
+            placeholder=rf"\?|{_PYFORMAT}|(?<![:\w]):{_WORD}",
+        ),
+        "sqlite": _pattern(
+            skip=f"{_DASH}|{_BLOCK}",
+            value=f"[xX]?{_STANDARD}",
+            name=rf"{_QUOTED_NAME}|{_BACKTICK}|\[[^\]]*+(?:\]|\Z)",
+            placeholder=rf"\?\d*+|%s|%\([^)\n]{{1,200}}\)s|{_NAMED}|\$\w++",
+        ),
+    }
+)
+
+_COMMENT_EDGE = re.compile(r"/\*|\*/")
+
+
+def tokens(sql: str, dialect: str = "generic") -> Iterator[Token]:
+    """The tokens of a statement, without space and comments; a quote that is never closed ends with the text."""
+    pattern = _PATTERNS[dialect]
+    position, end = 0, len(sql)
+    while position < end:
+        for match in pattern.finditer(sql, position):
+            kind = match.lastgroup
+            if kind == "tag":
+                kind = "value"
+            if kind == "skip":
+                if match[0] == "/*":
+                    position = _after_comment(sql, match.end())
+                    break
+                continue
+            yield ("value" if kind == "number" else str(kind), match[0])
+        else:
+            return
+
+
+def _after_comment(sql: str, position: int) -> int:
+    depth = 1
+    for edge in _COMMENT_EDGE.finditer(sql, position):
+        depth += 1 if edge[0] == "/*" else -1
+        if depth == 0:
+            return edge.end()
+    return len(sql)

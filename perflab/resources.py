@@ -1,0 +1,136 @@
+"""CPU, memory and I/O of process trees, sampled while load runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import pandas as pd
+import psutil
+
+from perflab.tables import conform, empty
+
+
+class Sampler:
+    """Samples named process trees from a thread, in a ``with`` block.
+
+    Parameters
+    ----------
+    processes : name -> id of a root process. Its descendants are counted, and itself only where ``roots`` says so:
+        a guard's own few megabytes are not the service's.
+    interval_s : seconds between samples.
+
+    CPU is the difference of the CPU times of each process between samples, so 1.0 is one core busy; a process
+    that starts and ends between two samples is not seen.
+    """
+
+    def __init__(self, processes: Mapping[str, int], *, interval_s: float = 0.5, roots: bool = False) -> None:
+        self.processes, self.interval_s, self.roots = dict(processes), interval_s, roots
+        self._rows: list[dict[str, Any]] = []
+        self._seen: dict[tuple[str, int, float], dict[str, float]] = {}
+        self._last: dict[str, float] = {}
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="perflab-resources", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join(5)
+
+    def frame(self, run: str) -> pd.DataFrame:
+        """The ``resources`` table so far."""
+        rows = list(self._rows)
+        if not rows:
+            return empty("resources")
+        frame = pd.DataFrame.from_records(rows)
+        frame["time"] = pd.to_datetime(frame["time"] * 1e9, unit="ns", utc=True)
+        return conform("resources", frame.assign(run=run))
+
+    def latest(self, process: str) -> dict[str, Any]:
+        """The newest sample of a process tree; empty before the first."""
+        return next((row for row in reversed(self._rows) if row["process"] == process), {})
+
+    def _watch(self) -> None:
+        while not self._done.is_set():
+            for name, pid in self.processes.items():
+                self._sample(name, pid)
+            self._done.wait(self.interval_s)
+
+    def _sample(self, name: str, pid: int) -> None:
+        now, total = time.time(), dict.fromkeys(("cpu", "rss", "threads", "read", "written"), 0.0)
+        count, fresh = 0, True
+        for process in _tree(pid, self.roots):
+            try:
+                facts = _facts(process)
+                key = (name, process.pid, process.create_time())
+            except psutil.Error:
+                continue
+            before = self._seen.get(key)
+            fresh = fresh and before is None
+            count += 1
+            total["rss"] += facts["rss"]
+            total["threads"] += facts["threads"]
+            for growing in ("cpu", "read", "written"):
+                total[growing] += facts[growing] - (before[growing] if before else 0.0)
+            self._seen[key] = facts
+        since, self._last[name] = self._last.get(name), now
+        # The first sight of a tree has no interval to divide by.
+        if count == 0 or since is None or fresh:
+            return
+        self._rows.append(
+            {
+                "time": now,
+                "process": name,
+                "cpu_cores": max(0.0, total["cpu"]) / (now - since),
+                "rss_bytes": total["rss"],
+                "threads": int(total["threads"]),
+                "read_bytes": max(0.0, total["read"]),
+                "written_bytes": max(0.0, total["written"]),
+            }
+        )
+
+
+def listener(port: int) -> str:
+    """Who listens on a local TCP port, for messages: "python (pid 123)", or "another process"."""
+    try:
+        for connection in psutil.net_connections(kind="tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    except (psutil.Error, OSError):
+        pass
+    return "another process"
+
+
+def _tree(pid: int, with_root: bool) -> list[psutil.Process]:
+    try:
+        root = psutil.Process(pid)
+        return [*([root] if with_root else []), *root.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _facts(process: psutil.Process) -> dict[str, float]:
+    with process.oneshot():
+        times = process.cpu_times()
+        facts = {
+            "cpu": times.user + times.system,
+            "rss": float(process.memory_info().rss),
+            "threads": float(process.num_threads()),
+            "read": 0.0,
+            "written": 0.0,
+        }
+        try:
+            io = process.io_counters()
+            facts |= {"read": float(io.read_bytes), "written": float(io.write_bytes)}
+        except (psutil.AccessDenied, AttributeError):
+            # I/O of other users' processes is not readable, and macOS has no such counter.
+            pass
+    return facts

@@ -1,0 +1,1 @@
+"""Statistics with the run as the unit of replication."""

@@ -1,0 +1,48 @@
+"""A small real HTTP service for tests: python tiny.py PORT [--log FILE]
+
+/ok answers at once, /slow after 60 ms, /fail with 500, /stall blocks every request for --stall seconds once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from waitress import serve
+
+parser = argparse.ArgumentParser()
+parser.add_argument("port", type=int)
+parser.add_argument("--log", default="")
+parser.add_argument("--die-after", type=float, default=0.0)
+arguments = parser.parse_args()
+lock = threading.Lock()
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    path = environ["PATH_INFO"]
+    if path == "/slow":
+        time.sleep(0.06)
+    if path == "/sleep":
+        time.sleep(float(environ["QUERY_STRING"]))
+    if arguments.log and path != "/ready":
+        with lock, open(arguments.log, "a") as log:
+            log.write(path + "\n")
+    start_response("500 Oops" if path == "/fail" else "200 OK", [("Content-Type", "text/plain")])
+    return [b"x" * 100]
+
+
+if arguments.die_after:
+
+    def die() -> None:
+        import os
+
+        time.sleep(arguments.die_after)
+        print("giving up, as asked", flush=True)
+        os._exit(3)
+
+    threading.Thread(target=die, daemon=True).start()
+
+serve(application, host="127.0.0.1", port=arguments.port, threads=16, _quiet=True)

@@ -1,0 +1,325 @@
+"""Real Locust against a real server: what a run keeps, and what it does when things go wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import orjson
+import psutil
+import pytest
+
+import perflab as lab
+from perflab.loadtest.run import draw_order
+
+SERVERS = Path(__file__).parent / "servers"
+USERS = SERVERS / "users.py"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def target(arm: str = "tiny", *arguments: str, port: int | None = None, **options: object) -> lab.Target:
+    port = port or free_port()
+    command = [sys.executable, str(SERVERS / "tiny.py"), str(port), *arguments]
+    settings = {"command": command, "ready": "/ready", **options}
+    return lab.Target(arm, host=f"http://127.0.0.1:{port}", **settings)
+
+
+def plan(seconds: float = 2, users: int = 4, user: str = "Shopper", **options: object) -> lab.LoadPlan:
+    return lab.LoadPlan(USERS, stages=[lab.Stage(seconds, users=users)], user_classes=[user], seed=1, **options)
+
+
+def mine() -> set[int]:
+    """Processes of this test that must be gone: guards, Locusts and servers."""
+    found = set()
+    for process in psutil.process_iter(["cmdline", "pid"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if "guard.py" in line or "perflab.loadtest.launcher" in line or "tiny.py" in line:
+            found.add(process.info["pid"])
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> object:
+    before = mine()
+    yield
+    deadline = time.monotonic() + 10
+    while (left := mine() - before) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left
+
+
+def assert_clean(store: Path) -> None:
+    """No unfinished or half-written run in the store."""
+    assert not list(store.glob(".*"))
+    for folder in store.iterdir():
+        assert {p.suffix for p in folder.iterdir() if p.is_file()} <= {".json", ".parquet"}
+
+
+def test_a_run_keeps_every_request(tmp_path: Path) -> None:
+    log = tmp_path / "served.log"
+    one = lab.run(plan(3), target("tiny", "--log", str(log)), store=tmp_path / "runs", progress=False)
+    run = one.runs.iloc[0]
+    assert run.valid, run.reasons
+    assert not one.warnings
+    # What was captured, what Locust counted and what the server served are the same requests.
+    served = log.read_text().splitlines()
+    record = orjson.loads((tmp_path / "runs" / run.run / "run.json").read_bytes())
+    counted = {f"{e['method']} {e['name']}": e["num_requests"] for e in record["locust"]}
+    assert one.requests.endpoint.value_counts().to_dict() == counted
+    assert counted == {"GET /ok": served.count("/ok"), "GET /slow": served.count("/slow")}
+    assert len(served) > 100
+    # Locust rounds its percentiles, so agree within its two significant digits.
+    slow = one.requests.query("endpoint == 'GET /slow'").latency_ms
+    theirs = next(e for e in record["locust"] if e["name"] == "/slow")
+    assert np.isclose(slow.mean(), theirs["total_response_time"] / theirs["num_requests"], rtol=1e-6)
+    assert (slow >= 60).all()
+    assert (one.requests.status == 200).all()
+    assert (one.requests.size_bytes == 100).all()
+    assert one.requests.ok.all()
+    # Starts are real instants inside the run.
+    inside = (one.requests.start >= run.start) & (
+        one.requests.start <= run.start + np.timedelta64(int(run.duration_ms), "ms")
+    )
+    assert inside.all()
+    assert 2_900 < run.duration_ms < 4_100
+    assert set(one.resources.process) == {"generator", "target"}
+    assert (one.resources.rss_bytes > 1e6).all()
+    assert one.load.users.max() == 4
+    assert_clean(tmp_path / "runs")
+
+
+def test_one_endpoint_can_be_chosen_by_tag(tmp_path: Path) -> None:
+    one = lab.run(plan(1.5, tags=["slow"]), target(), store=tmp_path, progress=False)
+    assert set(one.requests.endpoint) == {"GET /slow"}
+
+
+def test_pairs_are_interleaved_in_random_order(tmp_path: Path) -> None:
+    before, after = lab.run_pairs(plan(1), target("a"), target("b"), pairs=2, seed=3, store=tmp_path, progress=False)
+    assert before.runs.arm.to_list() == ["a", "a"]
+    assert after.runs.pair.to_list() == [1, 2]
+    both = (before + after).runs.sort_values("start")
+    assert both.pair.to_list() == [1, 1, 2, 2]
+    assert both.order.to_list() == [1, 2, 1, 2]
+    first = both.query("order == 1").arm.eq("a").to_list()
+    assert first == draw_order(2, 3)
+    experiment = both.experiment.unique()
+    assert len(experiment) == 1
+    assert len(lab.load(tmp_path, experiment=experiment[0]).runs) == 4
+    # Two arms of one plan have equal records of it: what differs is the target.
+    assert both.plan.map(lambda p: orjson.dumps(p, option=orjson.OPT_SORT_KEYS)).nunique() == 1
+
+
+def test_order_is_balanced_and_repeatable() -> None:
+    for pairs in range(1, 30):
+        order = draw_order(pairs, seed=pairs)
+        assert order == draw_order(pairs, seed=pairs)
+        assert abs(2 * sum(order) - pairs) <= 1
+    assert len({tuple(draw_order(10, seed)) for seed in range(50)}) > 40
+
+
+def test_failures_are_kept_with_their_errors(tmp_path: Path) -> None:
+    one = lab.run(plan(1, user="Failing"), target(), store=tmp_path, progress=False)
+    assert not one.requests.ok.any()
+    assert (one.requests.status == 500).all()
+    assert one.requests.error.str.contains("500").all()
+    run = one.runs.iloc[0]
+    assert not run.valid
+    assert "100 % of the requests failed" in run.reasons[0]
+
+
+def test_slow_requests_end_in_time_and_are_kept(tmp_path: Path) -> None:
+    short = plan(1, user="Sleeper", timeout="1s", stop_timeout="2s")
+    one = lab.run(short, target(), store=tmp_path, progress=False)
+    # The client's time-out of one second is in force: nothing waited for the three seconds of the server.
+    assert one.requests.latency_ms.between(900, 1_700).all()
+    assert not one.requests.ok.any()
+    long = plan(1, user="Sleeper", timeout="5s", stop_timeout="6s")
+    waited = lab.run(long, target(), store=tmp_path, progress=False)
+    assert waited.requests.latency_ms.min() > 2_900
+    assert waited.runs.valid.all()
+
+
+def test_work_cut_off_at_the_end_makes_a_run_invalid(tmp_path: Path) -> None:
+    one = lab.run(plan(1, user="Chain", timeout="1s", stop_timeout="2s"), target(), store=tmp_path, progress=False)
+    assert "were cut off: raise stop_timeout" in one.runs.reasons[0][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("def f(:\n", "SyntaxError"),
+        ("import no_such_module_anywhere\n", "ModuleNotFoundError"),
+        ("x = 1\n", "No User class found"),
+    ],
+)
+def test_a_broken_locustfile_says_so(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "users.py").write_text(text)
+    broken = lab.LoadPlan(tmp_path / "users.py", stages=lab.Stage(1, users=1))
+    with pytest.raises(lab.LoadTestError, match="before it made a request") as caught:
+        lab.run(broken, target(), store=tmp_path / "runs", progress=False)
+    assert why in str(caught.value)
+    assert caught.value.exit_code == 1
+    assert not list((tmp_path / "runs").iterdir())
+
+
+def test_unknown_user_class_and_users_that_cannot_start(tmp_path: Path) -> None:
+    with pytest.raises(lab.LoadTestError, match=r"Unknown User\(s\): Nobody"):
+        lab.run(plan(1, user="Nobody"), target(), store=tmp_path, progress=False)
+    with pytest.raises(lab.LoadTestError, match="no such account"):
+        lab.run(plan(1, user="Broken"), target(), store=tmp_path, progress=False)
+    with pytest.raises(ValueError, match="locustfile must be an existing file"):
+        lab.run(lab.LoadPlan("nowhere.py", stages=lab.Stage(1, users=1)), target(), store=tmp_path, progress=False)
+
+
+def test_a_port_that_is_taken_names_its_owner(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(lab.TargetError, match=rf"is taken by .*pid {os.getpid()}"):
+            lab.run(plan(1), target(port=taken.getsockname()[1]), store=tmp_path, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_service_that_dies_at_start_or_never_becomes_ready(tmp_path: Path) -> None:
+    dies = [sys.executable, "-c", "import sys; print('no database'); sys.exit(7)"]
+    with pytest.raises(lab.TargetError, match="ended at start with exit code 7") as caught:
+        lab.run(plan(1), target(command=dies), store=tmp_path, progress=False)
+    assert "no database" in str(caught.value)
+    assert (caught.value.exit_code, "no database" in caught.value.output) == (7, True)
+    with pytest.raises(lab.TargetError, match=r"did not become ready within 1.5 s: .*/fail answered 500"):
+        lab.run(plan(1), target(ready="/fail", ready_timeout="1.5s"), store=tmp_path, progress=False)
+    with pytest.raises(lab.TargetError, match="cannot start 'no-such-program'"):
+        lab.run(plan(1), target(command=["no-such-program"]), store=tmp_path, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unreachable_host(tmp_path: Path) -> None:
+    with pytest.raises(lab.TargetError, match="is not up: nothing accepts connections"):
+        lab.run(plan(1), lab.Target("gone", host=f"http://127.0.0.1:{free_port()}"), store=tmp_path, progress=False)
+
+
+def test_a_service_that_dies_in_mid_run_is_kept_as_invalid(tmp_path: Path) -> None:
+    one = lab.run(plan(20), target("mortal", "--die-after", "2"), store=tmp_path, progress=False)
+    run = one.runs.iloc[0]
+    assert not run.valid
+    assert "ended by itself with exit code 3" in run.reasons[0]
+    assert run.duration_ms < 6_000
+    assert one.requests.ok.any()
+
+
+def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(lab.StoreError, match="cannot keep runs here"):
+        lab.run(plan(1), target(), store=tmp_path / "file" / "runs", progress=False)
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"kernel permissions: cannot mount a small file system here ({mounted.stderr.strip()})")
+    try:
+        with pytest.raises(lab.StoreError, match="No space left"):
+            lab.run(plan(6, users=10), target(), store=disk / "runs", progress=False)
+        assert not list((disk / "runs").iterdir())
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+SCRIPT = """
+import sys
+import perflab as lab
+target = lab.Target("tiny", host="http://127.0.0.1:{port}", command=[sys.executable, {server!r}, "{port}"], ready="/ready")
+plan = lab.LoadPlan({users!r}, stages=lab.Stage("30s", users=4), user_classes=["Shopper"])
+print("ready", flush=True)
+lab.run_pairs(plan, target, lab.Target("same", host=target.host, command=target.command, ready="/ready"),
+              pairs=2, seed=1, store={store!r}, progress=False)
+"""
+
+
+def started(tmp_path: Path) -> subprocess.Popen[str]:
+    script = SCRIPT.format(
+        port=free_port(), server=str(SERVERS / "tiny.py"), users=str(USERS), store=str(tmp_path / "runs")
+    )
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout
+    assert child.stdout.readline() == "ready\n"
+    return child
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def recorded(tmp_path: Path) -> int:
+    return sum(p.stat().st_size for p in (tmp_path / "runs").glob(".*/generator/*.bin"))
+
+
+def test_an_interruption_stops_everything_and_keeps_the_run(tmp_path: Path) -> None:
+    child = started(tmp_path)
+    wait_for(lambda: recorded(tmp_path) > 2_000)
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=15)
+    assert child.returncode
+    experiment = re.search(r'experiment="(.*?)"', errors)
+    assert experiment, errors
+    kept = lab.load(tmp_path / "runs", experiment=experiment[1])
+    assert len(kept.runs) == 1
+    assert "interrupted after" in kept.runs.reasons[0][0]
+    assert len(kept.requests) > 20
+    assert_clean(tmp_path / "runs")
+
+
+@pytest.mark.parametrize("after", [0.05, 0.4, 0.9])
+def test_an_interruption_before_the_load_leaves_nothing(tmp_path: Path, after: float) -> None:
+    child = started(tmp_path)
+    time.sleep(after)
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=15)
+    assert child.returncode
+    if (tmp_path / "runs").exists():
+        assert_clean(tmp_path / "runs")
+
+
+def test_a_killed_parent_leaves_no_process(tmp_path: Path) -> None:
+    before = mine()
+    child = started(tmp_path)
+    wait_for(lambda: recorded(tmp_path) > 0)
+    child.kill()
+    child.communicate()
+    wait_for(lambda: not mine() - before, seconds=10)
+    with pytest.raises(lab.StoreError, match="found none"):
+        lab.load(tmp_path / "runs")
+    # Its unfinished run is neither loaded nor in the way of the next.
+    lab.run(plan(1), target(), store=tmp_path / "runs", progress=False)
+    loaded = lab.load(tmp_path / "runs")
+    assert len(loaded.runs) == 1
+    assert "left out 1 unfinished run" in loaded.warnings[0]
+
+
+def test_settings_from_outside_the_plan_are_left_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "locust.conf").write_text("tags = slow\n")
+    (tmp_path / "pyproject.toml").write_text('[tool.locust]\nexclude-tags = ["slow"]\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOCUST_USER_CLASSES", "Failing")
+    one = lab.run(plan(1.5), target(), store=tmp_path / "runs", progress=False)
+    assert set(one.requests.endpoint) == {"GET /ok", "GET /slow"}

@@ -1,0 +1,191 @@
+"""N+1: invariants of the result, the evidence levels, and the shapes that are none."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import perflab as lab
+
+START = pd.Timestamp("2026-01-01T00:00:00Z")
+
+
+def build(units, **columns):
+    """A queries table from lists of (sql, rows) or sql, one list a unit."""
+    rows = [
+        {"unit": f"u{number}", "sql": s if isinstance(s, str) else s[0], "rows": None if isinstance(s, str) else s[1]}
+        for number, unit in enumerate(units)
+        for s in unit
+    ]
+    frame = pd.DataFrame(rows, columns=["unit", "sql", "rows"])
+    start = START + pd.to_timedelta(np.arange(len(frame)), unit="ms")
+    return frame.assign(run="r", start=start, duration_ms=0.5, **columns)
+
+
+def authors(count, *, rows=True):
+    parent = "SELECT id, name FROM author ORDER BY name"
+    return [(parent, count) if rows else parent] + [
+        f"SELECT id, title FROM book WHERE author_id = {i}" for i in range(count)
+    ]
+
+
+def evidence(queries, **options):
+    return lab.find_n_plus_one(queries, **options)["evidence"].tolist()
+
+
+def test_calls_that_grow_with_the_parent_are_confirmed():
+    found = lab.find_n_plus_one(build([authors(n) for n in (3, 6, 8, 12, 5, 9, 20, 7, 6)]))
+    row = found.iloc[0]
+    assert (row.evidence, row.units, row.calls) == ("confirmed", 8, 73)
+    assert row.slope == pytest.approx(1.0) and row.slope_low <= 1.0 <= row.slope_high and row.p_value < 0.01
+    assert row.parent == "select id, name from author order by name"
+    assert row.example_unit == "u6"
+
+
+def test_few_units_are_likely():
+    assert evidence(build([authors(8), authors(9)])) == ["likely"]
+
+
+def test_one_batch_for_all_is_no_n_plus_one():
+    queries = build(
+        [[("SELECT id FROM author", 9), f"SELECT id FROM book WHERE author_id IN ({', '.join('123456789')})"]] * 9
+    )
+    found = lab.find_n_plus_one(queries)
+    assert found.empty
+    assert found.attrs["sentence"] == "no N+1 found in 18 statements of 9 units"
+    assert repr(found) == "no N+1 found in 18 statements of 9 units"
+    assert "no N+1 found" in found._repr_html_()
+
+
+def test_the_same_values_again_are_duplicates():
+    assert evidence(build([[("SELECT id FROM author", 9)] + ["SELECT v FROM country WHERE code = 'x'"] * 9])) == [
+        "duplicate"
+    ]
+
+
+def test_a_fixed_set_of_keys_is_a_constant_fan_out():
+    config = [f"SELECT value FROM setting WHERE name = 'key{i}'" for i in range(7)]
+    assert evidence(build([["SELECT id, name FROM page", *config]] * 4)) == ["constant fan-out"]
+
+
+def test_a_fan_out_that_does_not_grow_with_its_parent_is_constant():
+    units = [
+        [("SELECT id FROM page", n)] + [f"SELECT v FROM shard_map WHERE shard = {i} AND page = {n}" for i in range(6)]
+        for n in (3, 4, 5, 6, 7, 8, 9, 10)
+    ]
+    assert evidence(build(units)) == ["constant fan-out"]
+
+
+def test_lookups_after_nothing_are_a_loop_without_parent():
+    assert evidence(
+        build([[f"SELECT name FROM product WHERE id = {i}" for i in range(k, k + 7)] for k in (1, 20)])
+    ) == ["loop without parent"]
+
+
+def test_a_lookup_of_one_row_is_no_parent():
+    units = [
+        ["SELECT id, name FROM person WHERE id = 5"]
+        + [f"SELECT name FROM product WHERE id = {i}" for i in range(k, k + 7)]
+        for k in (1, 20)
+    ]
+    assert evidence(build(units)) == ["loop without parent"]
+
+
+def test_writes_one_by_one_are_a_write_loop():
+    assert evidence(build([[f"INSERT INTO log (a) VALUES ({i})" for i in range(9)]])) == ["write loop"]
+
+
+def test_two_lookups_in_one_loop_share_their_parent():
+    unit = [("SELECT id, author_id, shop_id FROM book", 8)]
+    for i in range(8):
+        unit += [f"SELECT name FROM author WHERE id = {i}", f"SELECT name FROM shop WHERE id = {i}"]
+    found = lab.find_n_plus_one(build([unit]))
+    assert set(found.parent) == {"select id, author_id, shop_id from book"}
+    assert set(found.evidence) == {"likely"}
+
+
+def test_nested_loops_have_their_own_parents_and_the_slope_of_the_product():
+    def unit(authors):
+        lines = [("SELECT id FROM author", authors)]
+        for a in range(authors):
+            lines.append((f"SELECT id FROM book WHERE author_id = {a}", 3))
+            lines += [(f"SELECT id FROM review WHERE book_id = {a}{b}", 2) for b in range(3)]
+        return lines
+
+    found = lab.find_n_plus_one(build([unit(n) for n in (5, 6, 7, 8, 9, 10, 11, 12)])).set_index("child")
+    book, review = "select id from book where author_id = ?", "select id from review where book_id = ?"
+    assert found.loc[review, "parent"] == book and found.loc[book, "parent"] == "select id from author"
+    assert found.loc[book, "slope"] == pytest.approx(1) and found.loc[review, "slope"] == pytest.approx(1)
+
+
+def test_a_range_beside_the_key_is_a_child_all_the_same():
+    unit = [("SELECT id FROM sensor", 8)] + [
+        f"SELECT v FROM reading WHERE sensor_id = {i} AND at > '2026-01-01'" for i in range(8)
+    ]
+    assert evidence(build([unit])) == ["likely"]
+
+
+def test_paging_by_key_is_no_child():
+    unit = ["SELECT id FROM genre"] + [
+        f"SELECT id FROM book WHERE genre_id = 4 AND id > {i} ORDER BY id LIMIT 5" for i in range(0, 100, 10)
+    ]
+    assert evidence(build([unit])) == ["duplicate"]
+
+
+def test_parameters_count_like_literals():
+    unit = ["SELECT author.id FROM author"] + ["SELECT book.id FROM book WHERE ? = book.author_id"] * 8
+    queries = build([unit])
+    assert evidence(queries.assign(parameters=[[]] + [[i] for i in range(8)])) == ["likely"]
+    assert evidence(queries.assign(parameters=[[]] + [[1]] * 8)) == ["duplicate"]
+
+
+def test_by_unit_has_a_row_for_each_unit():
+    found = lab.find_n_plus_one(build([authors(6), authors(3), authors(7)]), by="unit")
+    assert found[["unit", "calls", "distinct_parameters", "evidence"]].values.tolist() == [
+        ["u2", 7, 7, "likely"],
+        ["u0", 6, 6, "likely"],
+    ]
+    assert list(found.columns) == ["unit", "parent", "child", "calls", "distinct_parameters", "time_ms", "evidence"]
+
+
+def test_the_order_of_rows_does_not_matter():
+    queries = build([authors(n) for n in (3, 6, 8, 12, 5, 9, 20, 7, 6)])
+    shuffled = queries.sample(frac=1, random_state=3)
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(lab.find_n_plus_one(queries)), pd.DataFrame(lab.find_n_plus_one(shuffled))
+    )
+
+
+def test_the_threshold_counts():
+    assert evidence(build([authors(4)])) == []
+    assert evidence(build([authors(4)]), threshold=4) == ["likely"]
+
+
+def test_an_empty_table_gives_an_empty_result():
+    for by in ("pattern", "unit"):
+        found = lab.find_n_plus_one(build([]), by=by)
+        assert found.empty and "no N+1 found in 0 statements of 0 units" in repr(found)
+        full = lab.find_n_plus_one(build([authors(6)]), by=by)
+        assert list(found.columns) == list(full.columns)
+        assert found.dtypes.astype(str).tolist() == full.dtypes.astype(str).tolist()
+
+
+def test_no_literal_is_shown():
+    unit = [("SELECT id FROM person", 9)] + [
+        f"SELECT id FROM mail WHERE person_id = {i} AND address = 'secret{i}@x.org'" for i in range(9)
+    ]
+    found = lab.find_n_plus_one(build([unit]))
+    assert len(found) == 1
+    for shown in (repr(found), found._repr_html_(), found.to_csv()):
+        assert "secret" not in shown
+
+
+def test_bad_arguments_name_the_options():
+    queries = build([authors(6)])
+    with pytest.raises(ValueError, match="by must be one of 'pattern', 'unit'; got 'request'"):
+        lab.find_n_plus_one(queries, by="request")
+    with pytest.raises(ValueError, match="threshold must be a whole number of at least 2; got 1"):
+        lab.find_n_plus_one(queries, threshold=1)
+    with pytest.raises(lab.SchemaError, match="column 'duration_ms' is missing"):
+        lab.find_n_plus_one(queries.drop(columns="duration_ms"))
+    with pytest.raises(ValueError, match="queries must be a queries table or Measurements; got list"):
+        lab.find_n_plus_one([])
