@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,15 +19,15 @@ class Sampler:
 
     Parameters
     ----------
-    processes : name -> id of a root process. Its descendants are counted, and itself only where ``roots`` says so:
-        a guard's own few megabytes are not the service's.
+    processes : name -> ids of root processes. Their descendants are counted, themselves only with ``roots``: a
+        guard's own few megabytes are not the service's.
     interval_s : seconds between samples.
 
     CPU is the difference of the CPU times of each process between samples, so 1.0 is one core busy; a process
     that starts and ends between two samples is not seen.
     """
 
-    def __init__(self, processes: Mapping[str, int], *, interval_s: float = 0.5, roots: bool = False) -> None:
+    def __init__(self, processes: Mapping[str, Sequence[int]], *, interval_s: float = 0.5, roots: bool = False) -> None:
         self.processes, self.interval_s, self.roots = dict(processes), interval_s, roots
         self._rows: list[dict[str, Any]] = []
         self._seen: dict[tuple[str, int, float], dict[str, float]] = {}
@@ -60,14 +60,14 @@ class Sampler:
 
     def _watch(self) -> None:
         while not self._done.is_set():
-            for name, pid in self.processes.items():
-                self._sample(name, pid)
+            for name, pids in self.processes.items():
+                self._sample(name, pids)
             self._done.wait(self.interval_s)
 
-    def _sample(self, name: str, pid: int) -> None:
+    def _sample(self, name: str, pids: Sequence[int]) -> None:
         now, total = time.time(), dict.fromkeys(("cpu", "rss", "threads", "read", "written"), 0.0)
         count, fresh = 0, True
-        for process in _tree(pid, self.roots):
+        for process in (p for pid in pids for p in _tree(pid, self.roots)):
             try:
                 facts = _facts(process)
                 key = (name, process.pid, process.create_time())

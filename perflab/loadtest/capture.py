@@ -120,13 +120,15 @@ def _names(process: Process, kind: str, key: str, *, first: int) -> pa.Array:
 
 def _table(chunk: np.ndarray[Any, Any], endpoints: pa.Array, errors: pa.Array) -> pa.Table:
     failed = chunk["error"] > 0
+    # In an open model the client waits from the moment its arrival was due.
+    late = np.where(np.isfinite(chunk["due"]), chunk["start"] - chunk["due"], 0.0) * 1e3
     error = pa.DictionaryArray.from_arrays(
         pa.array(chunk["error"].astype("int32") - 1, mask=~failed), errors.cast(pa.string())
     )
     columns = [
         pa.DictionaryArray.from_arrays(pa.array(chunk["endpoint"].astype("int32")), endpoints),
         _instants(chunk["start"]),
-        pa.array(chunk["latency"]),
+        pa.array(chunk["latency"] + np.maximum(late, 0.0)),
         pa.array(~failed),
         pa.array(chunk["status"].astype("int64"), mask=chunk["status"] == 0),
         error,
@@ -144,11 +146,26 @@ def _instants(seconds: np.ndarray[Any, Any]) -> pa.Array:
 
 
 def load_frame(found: list[Process]) -> pd.DataFrame:
-    """The ``load`` table without its run: how many users there were, over time."""
-    notes = [note for process in found for note in process.notes.get("users", [])]
-    frame = pd.DataFrame({"time": [n["time"] for n in notes], "users": [n["users"] for n in notes]})
-    frame["time"] = pd.to_datetime(frame["time"].astype("float64") * 1e9, unit="ns", utc=True)
-    return frame.sort_values("time", ignore_index=True)
+    """The ``load`` table without its run: users over time (in an open model: arrivals under way), and the rate.
+
+    Processes note their share twice a second, each in its own rhythm; a second's load is the sum of their latest.
+    """
+    parts = [pd.DataFrame(p.notes["users"]).assign(process=p.name) for p in found if p.notes.get("users")]
+    notes = (
+        pd.concat(parts, ignore_index=True)
+        if parts
+        else pd.DataFrame({"time": [], "users": [], "due": [], "process": []})
+    )
+    step = 0.5
+    notes["slot"] = (notes["time"] / step).round().astype("int64")
+    wide = notes.pivot_table(index="slot", columns="process", values=["users", "due"], aggfunc="last", dropna=False)
+    users = wide["users"].ffill().fillna(0).sum(axis=1)
+    frame = pd.DataFrame({"time": users.index.to_numpy() * step, "users": users.astype("int64").to_numpy()})
+    if notes["due"].notna().any():
+        due = wide["due"].ffill().fillna(0).sum(axis=1)
+        frame["rate"] = (due.diff() / (due.index.to_series().diff() * step)).fillna(0.0).to_numpy()
+    frame["time"] = pd.to_datetime(frame["time"] * 1e9, unit="ns", utc=True)
+    return frame
 
 
 class Tail:

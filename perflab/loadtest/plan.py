@@ -11,50 +11,74 @@ from types import MappingProxyType
 from typing import Any
 
 from perflab import provenance
-from perflab.units import format_fraction, format_ms, parse_duration, parse_fraction
+from perflab.errors import one_of
+from perflab.units import format_fraction, format_ms, format_number, parse_duration, parse_fraction
+
+ARRIVALS = ("constant", "poisson")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of time with a number of users.
+    """A stretch of time with a load: a number of users (closed model) or a rate of arrivals (open model).
 
     Parameters
     ----------
     duration : ``"30s"``, ``"2m"``, or a number of seconds.
-    users : simulated users at its end (closed model: each waits for its answer before it goes on).
-    ramp : go to ``users`` linearly from the stage before (from none, if it is the first), as k6's stages do;
-        otherwise hold them from the beginning.
+    users : simulated users at its end. Each waits for its answer before it goes on, so a slow target slows them.
+    rate : arrivals (executions of a task) a second at its end, whatever the target does; latency counts from the
+        moment an arrival was due.
+    ramp : go to ``users`` or ``rate`` linearly from the stage before (from none, if it is the first), as k6's
+        stages do; otherwise hold it from the beginning.
     spawn_rate : users started a second at the beginning of a hold; all within the first second if not given.
 
-    >>> Stage("30s", users=50).duration_s
-    30.0
+    >>> Stage("30s", users=50).duration_s, Stage("1m", rate=200).amount
+    (30.0, 200)
     """
 
     duration: str | float
     users: int | None = None
+    rate: float | None = None
     ramp: bool = False
     spawn_rate: float | None = None
 
     def __post_init__(self) -> None:
         if self.duration_s <= 0:
             raise ValueError(f"Stage: duration must be longer than zero; got {self.duration!r}")
-        if self.users is None:
-            raise ValueError("Stage: name the load, users=50; got none")
-        if isinstance(self.users, bool) or not isinstance(self.users, int) or self.users < 0:
+        if (self.users is None) == (self.rate is None):
+            both = "both" if self.users is not None else "neither"
+            raise ValueError(f"Stage: give either users=50 (closed model) or rate=200 (open model); got {both}")
+        if self.users is not None and (
+            isinstance(self.users, bool) or not isinstance(self.users, int) or self.users < 0
+        ):
             raise ValueError(f"Stage: users must be a whole number, 0 or more; got {self.users!r}")
-        if self.spawn_rate is not None and not (self.spawn_rate > 0 and math.isfinite(self.spawn_rate)):
-            raise ValueError(f"Stage: spawn_rate must be above 0 users a second; got {self.spawn_rate!r}")
-        if self.ramp and self.spawn_rate is not None:
-            raise ValueError("Stage: a ramp has its own pace; give either ramp=True or spawn_rate")
+        if self.rate is not None and not (_is_number(self.rate) and 0 <= self.rate < math.inf):
+            raise ValueError(f"Stage: rate must be 0 or more arrivals a second; got {self.rate!r}")
+        if self.spawn_rate is not None:
+            if not (_is_number(self.spawn_rate) and 0 < self.spawn_rate < math.inf):
+                raise ValueError(f"Stage: spawn_rate must be above 0 users a second; got {self.spawn_rate!r}")
+            if self.ramp or self.rate is not None:
+                raise ValueError(
+                    "Stage: spawn_rate goes with users that are held; a ramp and a rate have their own pace"
+                )
 
     @cached_property
     def duration_s(self) -> float:
         return parse_duration(self.duration, parameter="Stage: duration") / 1e3
 
+    @property
+    def amount(self) -> float:
+        """The users, or the rate."""
+        return self.users if self.users is not None else float(self.rate or 0)
+
     def __str__(self) -> str:
         took = format_ms(self.duration_s * 1e3)
-        people = f"{self.users} user" + ("s" if self.users != 1 else "")
-        return f"to {people} over {took}" if self.ramp else f"{people} for {took}"
+        what = f"{format_number(self.amount)} " + ("user" if self.users is not None else "arrival")
+        what += ("s" if self.amount != 1 else "") + ("" if self.users is not None else " a second")
+        return f"to {what} over {took}" if self.ramp else f"{what} for {took}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -67,7 +91,8 @@ class LoadPlan:
     stages : the load over time. One stage or several.
     warmup : the share (``"10%"``) or length (``"5s"``) of each run that `compare` and `check` leave out. Nothing
         is deleted.
-    workers : Locust processes that make the load; 1 is one process without a master.
+    workers : Locust processes that make the load; 1 is one process without a master, N a master and N workers.
+    arrivals : "constant" (evenly spaced) or "poisson" (as from many independent users), for stages with a rate.
     user_classes : names of the classes to use; all of the locustfile's if empty.
     tags, exclude_tags : Locust's tags.
     seed : seeds ``random`` in the generator, so that users draw the same choices in each run.
@@ -84,6 +109,7 @@ class LoadPlan:
     stages: Sequence[Stage] | Stage
     warmup: str | float = "10%"
     workers: int = 1
+    arrivals: str = "constant"
     user_classes: Sequence[str] = ()
     tags: Sequence[str] = ()
     exclude_tags: Sequence[str] = ()
@@ -101,12 +127,16 @@ class LoadPlan:
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
         if not stages or not all(isinstance(stage, Stage) for stage in stages):
             raise ValueError(f"LoadPlan: stages must be one Stage or more; got {self.stages!r}")
-        if max(stage.users or 0 for stage in stages) == 0:
-            raise ValueError("LoadPlan: every stage has 0 users, so no request would be made")
+        if len({stage.rate is None for stage in stages}) > 1:
+            raise ValueError(
+                "LoadPlan: stages must all have users (closed model) or all have a rate (open model); got both"
+            )
+        if max(stage.amount for stage in stages) == 0:
+            raise ValueError("LoadPlan: every stage has 0 users or rate 0, so no request would be made")
+        if self.arrivals not in ARRIVALS:
+            raise one_of("LoadPlan: arrivals", self.arrivals, ARRIVALS)
         if not isinstance(self.workers, int) or isinstance(self.workers, bool) or self.workers < 1:
             raise ValueError(f"LoadPlan: workers must be 1 or more; got {self.workers!r}")
-        if self.workers > 1:
-            raise ValueError(f"LoadPlan: workers must be 1 for now; got {self.workers!r}")
         if not 0 < self.timeout_s < self.stop_timeout_s:
             raise ValueError(
                 f"LoadPlan: stop_timeout ({self.stop_timeout!r}) must be longer than timeout ({self.timeout!r}), "
@@ -116,6 +146,11 @@ class LoadPlan:
             raise ValueError(
                 f"LoadPlan: warmup must be at most 90% of the run's {format_ms(self.duration_s * 1e3)}; got {self.warmup!r}"
             )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether arrivals come at a rate, whatever the target does (open model)."""
+        return self._stages[0].rate is not None
 
     @cached_property
     def duration_s(self) -> float:
@@ -160,12 +195,19 @@ class LoadPlan:
             "locustfile": path.name,
             "locustfile_sha256": provenance.sha256(path),
             "stages": [
-                {"duration_s": s.duration_s, "users": s.users, "ramp": s.ramp, "spawn_rate": s.spawn_rate}
+                {
+                    "duration_s": s.duration_s,
+                    "users": s.users,
+                    "rate": s.rate,
+                    "ramp": s.ramp,
+                    "spawn_rate": s.spawn_rate,
+                }
                 for s in self._stages
             ],
             "duration_s": self.duration_s,
             "warmup": self.warmup_fraction,
             "workers": self.workers,
+            "arrivals": self.arrivals if self.is_open else None,
             "user_classes": list(self.user_classes),
             "tags": list(self.tags),
             "exclude_tags": list(self.exclude_tags),
@@ -176,7 +218,9 @@ class LoadPlan:
         }
 
     def __str__(self) -> str:
-        load = ", then ".join(map(str, self._stages))
+        load = ", then ".join(map(str, self._stages)) + (
+            " (Poisson)" if self.is_open and self.arrivals == "poisson" else ""
+        )
         who = f" ({', '.join(self.user_classes)})" if self.user_classes else ""
         where = f" from {self.workers} workers" if self.workers > 1 else ""
         return (

@@ -1,11 +1,16 @@
-"""Locust as a subprocess. perflab never imports it: its import patches the whole process for gevent, and a
+"""Locust as subprocesses. perflab never imports it: its import patches the whole process for gevent, and a
 notebook's kernel would never finish another cell (ipython/ipykernel#934)."""
 
 from __future__ import annotations
 
 import math
 import os
+import secrets
+import socket
 import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +24,84 @@ from perflab.loadtest.records import SETTINGS
 
 STATISTICS = "locust.json"
 """Locust adds the suffix by itself."""
+_WAIT_FOR_WORKERS_S = 30
 
 
-def start(plan: LoadPlan, host: str, folder: Path, *, log: Path) -> Child:
+@dataclass(frozen=True)
+class Generator:
+    """Locust under way: one process, or a master and its workers. The first child is the one that ends the run."""
+
+    children: tuple[Child, ...]
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Root process ids, of guards."""
+        return tuple(child.pid for child in self.children)
+
+    def exit_code(self) -> int | None:
+        return self.children[0].exit_code()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether the run has ended, after waiting for at most that long."""
+        return self.children[0].wait(timeout_s)
+
+    def stop(self) -> None:
+        """End all of it: the master first, so that it can end its workers in peace, then whoever is left."""
+        self.children[0].stop()
+        deadline = time.monotonic() + 3.0
+        for child in self.children[1:]:
+            child.wait(max(0.0, deadline - time.monotonic()))
+            child.stop()
+
+    def tail(self, size: int = 8192) -> str:
+        """The end of the log."""
+        return self.children[0].tail(size)
+
+
+def start(plan: LoadPlan, host: str, folder: Path, *, log: Path) -> Generator:
     """Start Locust on the plan; its records and statistics go to the (new) folder, its output to the log."""
     folder = folder.resolve()
     folder.mkdir()
     settings = folder / "generator.json"
-    settings.write_bytes(
-        orjson.dumps(
-            {
-                "folder": str(folder),
-                "stages": plan.record()["stages"],
-                "seed": plan.seed,
-                "timeout_s": plan.timeout_s,
-                "stop_timeout_s": _whole_stop_timeout_s(plan),
-            }
-        )
-    )
+    settings.write_bytes(orjson.dumps(_settings(plan, host, folder)))
+    if plan.workers == 1:
+        return Generator((_child(plan, settings, [*_arguments(plan, host, folder)], log),))
+    port = str(_free_port())
+    master = ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port]
+    master += ["--expect-workers", str(plan.workers), "--expect-workers-max-wait", str(_WAIT_FOR_WORKERS_S)]
+    worker = ["--worker", "--master-host", "127.0.0.1", "--master-port", port]
+    children = [_child(plan, settings, _arguments(plan, host, folder, master), log)]
+    try:
+        for _ in range(plan.workers):
+            children.append(_child(plan, settings, _arguments(plan, host, folder, worker), log))
+    except BaseException:
+        for child in children:
+            child.stop()
+        raise
+    return Generator(tuple(children))
+
+
+def _settings(plan: LoadPlan, host: str, folder: Path) -> dict[str, Any]:
+    """What the recorder inside Locust needs to know."""
+    poisson = plan.is_open and plan.arrivals == "poisson"
+    return {
+        "folder": str(folder),
+        "host": host,
+        "stages": plan.record()["stages"],
+        "arrivals": plan.arrivals if plan.is_open else None,
+        "workers": plan.workers,
+        # All workers draw the same Poisson process and take turns in it.
+        "seed": secrets.randbelow(2**31) if poisson and plan.seed is None else plan.seed,
+        "timeout_s": plan.timeout_s,
+        "stop_timeout_s": _whole_stop_timeout_s(plan),
+    }
+
+
+def _child(plan: LoadPlan, settings: Path, arguments: Sequence[str], log: Path) -> Child:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
     search = [str(Path(perflab.__file__).parent.parent), *filter(None, [kept.get("PYTHONPATH")])]
     return Child(
-        [sys.executable, "-m", "perflab.loadtest.launcher", *_arguments(plan, host, folder)],
+        [sys.executable, "-m", "perflab.loadtest.launcher", *arguments],
         log=log,
         # SIGTERM lets requests in flight end within stop_timeout; then Locust writes its statistics.
         grace_s=_whole_stop_timeout_s(plan) + 2.0,
@@ -48,8 +109,8 @@ def start(plan: LoadPlan, host: str, folder: Path, *, log: Path) -> Child:
     )
 
 
-def _arguments(plan: LoadPlan, host: str, folder: Path) -> list[str]:
-    arguments = ["--headless", "--locustfile", str(plan.found_locustfile()), "--host", host]
+def _arguments(plan: LoadPlan, host: str, folder: Path, role: Sequence[str] = ()) -> list[str]:
+    arguments = ["--headless", "--locustfile", str(plan.found_locustfile()), "--host", host, *role]
     arguments += ["--stop-timeout", str(_whole_stop_timeout_s(plan)), "--exit-code-on-error", "0"]
     if plan.tags:
         arguments += ["--tags", *plan.tags]
@@ -57,15 +118,30 @@ def _arguments(plan: LoadPlan, host: str, folder: Path) -> list[str]:
         arguments += ["--exclude-tags", *plan.exclude_tags]
     for name, value in plan.arguments.items():
         arguments += [f"--{name.lstrip('-').replace('_', '-')}", str(value)]
-    # --json-file without --json: the two together write an empty list (Locust 2.47).
+    if "--worker" not in role:
+        # --json-file without --json: the two together write an empty list (Locust 2.47).
+        arguments += ["--json-file", str((folder / STATISTICS).with_suffix(""))]
     # Last an option that takes one value: names of classes right after --tags would be tags.
-    arguments += ["--json-file", str((folder / STATISTICS).with_suffix("")), "--only-summary", "--loglevel", "INFO"]
-    return [*arguments, *plan.user_classes]
+    return [*arguments, "--only-summary", "--loglevel", "INFO", *plan.user_classes]
 
 
 def _whole_stop_timeout_s(plan: LoadPlan) -> int:
     """Locust takes whole seconds."""
     return math.ceil(plan.stop_timeout_s)
+
+
+def _free_port() -> int:
+    """A port whose successor is free too: Locust's master takes both."""
+    for _ in range(50):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+    raise LoadTestError("no free port for Locust's master on 127.0.0.1")
 
 
 def statistics(folder: Path) -> list[dict[str, Any]]:
@@ -82,6 +158,6 @@ def counted(entries: list[dict[str, Any]]) -> int:
     return sum(int(entry.get("num_requests", 0)) for entry in entries)
 
 
-def failure(child: Child, why: str) -> LoadTestError:
+def failure(generator: Generator, why: str) -> LoadTestError:
     """The error for a Locust that did no work, with its exit code and the end of its log."""
-    return LoadTestError(why, exit_code=child.exit_code(), output=child.tail())
+    return LoadTestError(why, exit_code=generator.exit_code(), output=generator.tail())

@@ -20,6 +20,7 @@ from locust import LoadTestShape, events
 from locust.contrib.fasthttp import FastHttpUser
 from locust.runners import MasterRunner, WorkerRunner
 
+from perflab.loadtest.arrivals import Pace, arrivals_class
 from perflab.loadtest.records import CANNOT_WRITE, FLUSH_S, MAX_NAMES, MAX_TEXT, RECORD
 
 logger = logging.getLogger("perflab")
@@ -116,21 +117,24 @@ def _write_all(file: Any, data: bytes | bytearray) -> None:
 
 
 class PlanShape(LoadTestShape):
-    """The plan's stages as users over time; Locust asks once a second."""
+    """The plan's stages as users over time; Locust asks once a second. An open plan has a scheduler for each worker."""
 
-    def __init__(self, stages: list[dict[str, Any]]) -> None:
+    def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__()
-        self.stages = stages
+        self.stages, self.schedulers = settings["stages"], settings["workers"] if settings["arrivals"] else 0
 
     def tick(self) -> tuple[int, float] | None:
         """(users, spawn rate) now, None when the plan is over."""
         elapsed, before = self.get_run_time(), 0
+        if self.schedulers:
+            over = elapsed >= sum(stage["duration_s"] for stage in self.stages) - 0.02
+            return None if over else (self.schedulers, 100.0)
         for stage in self.stages:
             length, users = stage["duration_s"], stage["users"]
             # A hair early is over: Locust asks again only after a whole second.
             if elapsed < length - 0.02:
                 if stage["ramp"]:
-                    return round(before + (users - before) * elapsed / length), 1000.0
+                    return round(before + (users - before) * elapsed / length), 100.0
                 return users, float(stage["spawn_rate"] or max(users, before, 1))
             elapsed, before = elapsed - length, users
         return None
@@ -147,13 +151,16 @@ def install(settings: dict[str, Any]) -> None:
         journal = Journal(Path(settings["folder"]) / f"{role}-{os.getpid()}")
         journal.note("process", role=role, pid=os.getpid(), clock_offset_s=time.time() - time.monotonic())
         if role != "worker" and settings["stages"]:
-            environment.shape_class = PlanShape(settings["stages"])
+            environment.shape_class = PlanShape(settings)
             environment.shape_class.runner = runner
+        pace, user_classes = Pace(), list(environment.user_classes)
+        if settings["arrivals"]:
+            environment.user_classes = [arrivals_class(user_classes, settings, pace)]
         if role != "master":
             _seed(settings["seed"], runner)
-            _apply_timeouts(environment.user_classes, settings["timeout_s"])
+            _apply_timeouts(user_classes, settings["timeout_s"])
             events.request.add_listener(journal.on_request)
-        _watch(environment, runner, journal, counts_users=role != "worker", stop_timeout_s=settings["stop_timeout_s"])
+        _watch(environment, runner, journal, pace if settings["arrivals"] else None, settings["stop_timeout_s"])
 
 
 def _seed(seed: int | None, runner: Any) -> None:
@@ -170,7 +177,7 @@ def _apply_timeouts(user_classes: list[Any], timeout_s: float) -> None:
                     setattr(user_class, attribute, timeout_s)
 
 
-def _watch(environment: Any, runner: Any, journal: Journal, *, counts_users: bool, stop_timeout_s: float) -> None:
+def _watch(environment: Any, runner: Any, journal: Journal, pace: Pace | None, stop_timeout_s: float) -> None:
     """Flush twice a second, note start, stop and what went wrong, and write the footer at the very end."""
     stopping = {"at": 0.0}
     offset = time.time() - time.monotonic()
@@ -185,8 +192,9 @@ def _watch(environment: Any, runner: Any, journal: Journal, *, counts_users: boo
 
     def beat() -> None:
         while True:
-            if counts_users:
-                journal.note("users", time=time.time(), users=runner.user_count)
+            if not isinstance(runner, MasterRunner):
+                users = runner.user_count if pace is None else pace.busy
+                journal.note("users", time=time.time(), users=users, due=pace.due if pace else None)
             flush()
             gevent.sleep(FLUSH_S)
 
@@ -209,6 +217,8 @@ def _watch(environment: Any, runner: Any, journal: Journal, *, counts_users: boo
 
     def on_quit(exit_code: int = 0, **_: Any) -> None:
         jump = time.time() - time.monotonic() - offset
+        if pace is not None and not isinstance(runner, MasterRunner):
+            journal.note("arrivals", due=pace.due, begun=pace.begun)
         journal.note("footer", count=journal.count, clock_jump_s=jump, exit_code=exit_code)
         flush()
 

@@ -17,7 +17,6 @@ from perflab import formats, provenance, store
 from perflab.errors import FormatError, LoadTestError, StoreError
 from perflab.live import Progress
 from perflab.loadtest import capture, process, validity
-from perflab.loadtest.child import Child
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.records import CANNOT_WRITE
 from perflab.loadtest.target import Service, Target, serving
@@ -195,7 +194,7 @@ def _drive(plan: LoadPlan, target: Target, draft: store.Draft, shown: Progress, 
     with serving(target, draft.folder) as service:
         generator = draft.folder / GENERATOR
         locust = process.start(plan, target.host, generator, log=draft.folder / "logs" / "locust.log")
-        trees = {"generator": locust.pid} | ({"target": service.pid} if service.pid else {})
+        trees = {"generator": locust.pids} | ({"target": (service.pid,)} if service.pid else {})
         with Sampler(trees) as sampler:
             try:
                 reason = _watch(plan, locust, service, generator, shown, done_s)
@@ -208,7 +207,9 @@ def _drive(plan: LoadPlan, target: Target, draft: store.Draft, shown: Progress, 
     return _Ended(reason, interrupted, sampler, environment)
 
 
-def _watch(plan: LoadPlan, locust: Child, service: Service, folder: Path, shown: Progress, done_s: float) -> str | None:
+def _watch(
+    plan: LoadPlan, locust: process.Generator, service: Service, folder: Path, shown: Progress, done_s: float
+) -> str | None:
     """Wait for the end of the load, showing how it goes; returns why it ended before its time."""
     began, tail = time.monotonic(), capture.Tail(folder)
     limit_s = plan.duration_s + plan.stop_timeout_s + _OVERTIME_S
@@ -230,7 +231,7 @@ def _watch(plan: LoadPlan, locust: Child, service: Service, folder: Path, shown:
     return service.died() or (f"Locust ended with exit code {locust.exit_code()}" if locust.exit_code() else None)
 
 
-def _must_have_worked(locust: Child, folder: Path) -> None:
+def _must_have_worked(locust: process.Generator, folder: Path) -> None:
     """Raise unless Locust made at least one request."""
     found = capture.processes(folder)
     if sum(p.count for p in found):

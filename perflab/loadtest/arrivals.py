@@ -1,0 +1,138 @@
+"""The open model inside Locust: arrivals at due times, whatever the target does; standard library and Locust only.
+
+A closed model waits for each answer before it asks again, so a stalled server also stalls its users, and the
+requests that would have waited are never sent (coordinated omission). Here one scheduler owns the due times, each
+arrival is a task in a greenlet of its own, latency counts from the due time, and no arrival is dropped.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gevent
+from gevent import getcurrent
+from gevent.pool import Group
+from locust import User, events
+from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopUser
+from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, DefaultTaskSet, filter_tasks_by_tags
+
+_WAKE_S = 0.05
+
+
+def due_times(stages: Sequence[dict[str, Any]], *, poisson: bool, seed: int | None) -> Iterator[float]:
+    """Seconds after the start at which arrivals are due.
+
+    The expected number of arrivals by a time is a piecewise quadratic; its inverse at 1/2, 3/2, ... gives evenly
+    spaced arrivals, at the points of a unit-rate Poisson process a Poisson process of that rate (time rescaling).
+    """
+    draw = random.Random(seed)
+    target = draw.expovariate(1.0) if poisson else 0.5
+    before_s, before_count, rate = 0.0, 0.0, 0.0
+    for stage in stages:
+        length, to = stage["duration_s"], float(stage["rate"])
+        begin = rate if stage["ramp"] else to
+        count = (begin + to) / 2 * length
+        while target < before_count + count:
+            yield before_s + _inverse(target - before_count, begin, to, length)
+            target += draw.expovariate(1.0) if poisson else 1.0
+        before_s, before_count, rate = before_s + length, before_count + count, to
+
+
+def _inverse(count: float, begin: float, to: float, length: float) -> float:
+    """When ``count`` arrivals are due in a stage whose rate goes from ``begin`` to ``to``."""
+    slope = (to - begin) / length
+    if abs(slope) * length < 1e-9:
+        return count / begin
+    return float((-begin + (begin * begin + 2 * slope * count) ** 0.5) / slope)
+
+
+class Pace:
+    """The scheduler's record: how many arrivals were due, and how many are under way."""
+
+    def __init__(self) -> None:
+        self.due = self.begun = self.busy = 0
+
+
+def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace) -> type[Any]:
+    """A user class of which one instance for each worker makes all arrivals, as tasks of the given classes."""
+    stages, share = settings["stages"], [max(0.0, float(c.weight)) for c in classes]
+
+    class Arrivals(User):
+        # Locust warns of a class without tasks; these are made by the scheduler, not by Locust's own loop.
+        tasks = [lambda _: None]  # noqa: RUF012 - Locust wants a list
+
+        def run(self) -> None:  # type: ignore[misc]
+            self._prepare()
+            self._state = LOCUST_STATE_RUNNING
+            self.idle: dict[Any, list[Any]] = {c: [] for c in classes}
+            self.running = Group()
+            runner = self.environment.runner
+            index, workers = getattr(runner, "worker_index", 0), max(1, int(settings["workers"]))
+            begin, mono = time.time(), time.monotonic()
+            times = due_times(stages, poisson=settings["arrivals"] == "poisson", seed=settings["seed"])
+            for number, due_s in enumerate(times):
+                if number % workers != index % workers:
+                    continue
+                while (wait := mono + due_s - time.monotonic()) > 0:
+                    gevent.sleep(min(wait, _WAKE_S))
+                    if self._state == LOCUST_STATE_STOPPING:
+                        break
+                if self._state == LOCUST_STATE_STOPPING:
+                    break
+                pace.due += 1
+                self.running.start(gevent.Greenlet(self._arrive, begin + due_s))
+            while self._state != LOCUST_STATE_STOPPING:
+                gevent.sleep(_WAKE_S)
+            self.running.join()
+            for users in self.idle.values():
+                for user in users:
+                    user.on_stop()
+
+        def _prepare(self) -> None:
+            """What Locust does for the classes that it runs itself."""
+            options = self.environment.parsed_options
+            for chosen in classes:
+                chosen.host = self.environment.host or chosen.host
+                if options.tags or options.exclude_tags:
+                    filter_tasks_by_tags(
+                        chosen, set(options.tags or ()) or None, set(options.exclude_tags or ()) or None
+                    )
+
+        def _arrive(self, due: float) -> None:
+            pace.begun += 1
+            pace.busy += 1
+            try:
+                chosen = random.choices(classes, share)[0]
+                user = self.idle[chosen].pop() if self.idle[chosen] else self._new(chosen)
+                user._greenlet = getcurrent()
+                user.perflab_due = due
+                taskset = user.perflab_tasks
+                taskset.execute_task(taskset.get_next_task())
+                self.idle[chosen].append(user)
+            except (StopUser, InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately):
+                pass
+            except Exception as problem:  # noqa: BLE001 - a user's task may raise anything; Locust goes on too
+                events.user_error.fire(user_instance=self, exception=problem, tb=problem.__traceback__)
+            finally:
+                pace.busy -= 1
+
+        def _new(self, chosen: Any) -> Any:
+            user = chosen(self.environment)
+            user._state = LOCUST_STATE_RUNNING
+            user._group = self.running
+            user.perflab_due, user.perflab_tasks = None, DefaultTaskSet(user)
+            user.on_start()
+            own = user.context
+
+            def context() -> dict[str, Any]:
+                """The due time goes with the first request of the task; later ones count from their own start."""
+                due, user.perflab_due = user.perflab_due, None
+                return own() if due is None else {**own(), "perflab_due": due}
+
+            user.context = context
+            return user
+
+    return Arrivals
