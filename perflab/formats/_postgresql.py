@@ -122,7 +122,6 @@ def from_query(
 
 
 def _tables(path: Path, found: Any, skipped: Skipped, timezone: str | None, meta: dict[str, Any]) -> Tables:
-    import pyarrow as pa
 
     if found.num_rows == 0:
         raise FormatError(

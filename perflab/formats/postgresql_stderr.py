@@ -13,7 +13,7 @@ from typing import Any
 from perflab import sources
 from perflab.errors import FormatError
 from perflab.formats import Tables, _postgresql
-from perflab.formats._postgresql import MAX_TEXT, Record, Skipped
+from perflab.formats._postgresql import Record, Skipped
 
 COMMON_PREFIXES = (
     "%m [%p] %q%u@%d ",  # Debian and Ubuntu
@@ -59,10 +59,14 @@ _ESCAPES = {
 }
 _ANY = re.compile(rb"^.{0,300}?(?:LOG|ERROR|FATAL|WARNING):  ", re.MULTILINE)
 _STATEMENT = re.compile(
-    rb"^(?!\{)(?!.{0,80},\"?[^,]*\"?,\"?[^,]*\"?,\d*,).{0,300}?LOG:  (?:duration: [\d.]+ ms|statement: |execute .{1,64}: )",
+    rb"^(?!\{)(?!.{0,80},\"?[^,]*\"?,\"?[^,]*\"?,\d*,)"
+    rb".{0,300}?LOG:  (?:duration: [\d.]+ ms|statement: |execute .{1,64}: )",
     re.MULTILINE,
 )
-_LEVELS = r"(?P<level>LOG|ERROR|FATAL|PANIC|WARNING|NOTICE|INFO|DEBUG\d?|DETAIL|HINT|QUERY|CONTEXT|LOCATION|STATEMENT|BACKTRACE):  "
+_LEVELS = (
+    r"(?P<level>LOG|ERROR|FATAL|PANIC|WARNING|NOTICE|INFO|DEBUG\d?"
+    r"|DETAIL|HINT|QUERY|CONTEXT|LOCATION|STATEMENT|BACKTRACE):  "
+)
 _CHUNK = 8 << 20
 _LONGEST = 64 << 20
 
@@ -141,7 +145,7 @@ def _records(path: Path, entry: re.Pattern[str], skipped: Skipped) -> Iterator[R
         level = found["level"]
         if level == "LOG":
             if pending is not None:
-                yield tuple(pending)  # type: ignore[misc]
+                yield tuple(pending)
             pending = None
             if text.startswith(("duration: ", "statement: ", "execute ")):
                 got = {n: found[n] for n in names}
@@ -152,7 +156,7 @@ def _records(path: Path, entry: re.Pattern[str], skipped: Skipped) -> Iterator[R
         elif level == "DETAIL" and pending is not None and text[:11].lower() == "parameters:":
             pending[7] = text
     if pending is not None:
-        yield tuple(pending)  # type: ignore[misc]
+        yield tuple(pending)
 
 
 def _of_epoch(found: re.Match[str], entry: re.Pattern[str]) -> str | None:
@@ -214,7 +218,7 @@ def _chunks(path: Path) -> Iterator[str]:
 
 
 def _last_end(text: str) -> int:
-    """Behind the last line end that is followed by a new record's line and a DETAIL does not split from its record; -1 if none."""
+    """Behind the last line end that a new record follows, none of its DETAIL lines cut off; -1 if there is none."""
     at = len(text)
     while (at := text.rfind("\n", 0, at)) >= 0:
         following = text[at + 1 : at + 2]

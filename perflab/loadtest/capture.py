@@ -18,6 +18,7 @@ from perflab.loadtest.records import FIELDS, RECORD
 DTYPE = np.dtype(list(FIELDS))
 assert DTYPE.itemsize == RECORD.size
 _CHUNK = 500_000
+Floats32 = np.ndarray[Any, np.dtype[np.float32]]
 
 _SCHEMA = pa.schema(
     [
@@ -78,10 +79,16 @@ def _process(side: Path) -> Process:
 
 @dataclass(frozen=True)
 class Written:
-    """What `write_requests` wrote: how many requests, and how many of them failed."""
+    """What `write_requests` wrote, with what is needed to judge it.
+
+    ``latencies`` in ms (from the due time in an open model) and ``lags``, ms from the due time to the actual start
+    (empty in a closed model), are kept as float32.
+    """
 
     rows: int
     failed: int
+    latencies: Floats32
+    lags: Floats32
 
 
 def write_requests(found: list[Process], path: Path) -> Written:
@@ -90,16 +97,21 @@ def write_requests(found: list[Process], path: Path) -> Written:
     Records without a response time (events that are not requests) are left out.
     """
     rows = failed = 0
+    latencies, lags = [np.empty(0, "f4")], [np.empty(0, "f4")]
     with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
         for process in found:
             endpoints = _names(process, "endpoint", "name", first=0)
             errors = _names(process, "error", "text", first=1)
             for chunk in _chunks(process):
-                table = _table(chunk, endpoints, errors)
-                writer.write_table(table)
-                rows += table.num_rows
+                lag = (chunk["start"] - chunk["due"]) * 1e3
+                # In an open model the client waits from the moment its arrival was due.
+                latency = chunk["latency"] + np.maximum(np.nan_to_num(lag), 0.0)
+                writer.write_table(_table(chunk, latency, endpoints, errors))
+                rows += len(chunk)
                 failed += int((chunk["error"] > 0).sum())
-    return Written(rows, failed)
+                latencies.append(latency.astype("f4"))
+                lags.append(lag[np.isfinite(lag)].astype("f4"))
+    return Written(rows, failed, np.concatenate(latencies), np.concatenate(lags))
 
 
 def _chunks(process: Process) -> Iterator[np.ndarray[Any, Any]]:
@@ -118,17 +130,17 @@ def _names(process: Process, kind: str, key: str, *, first: int) -> pa.Array:
     return pa.array([by_index.get(i, "?") for i in range(first, max(by_index, default=first - 1) + 1)], pa.string())
 
 
-def _table(chunk: np.ndarray[Any, Any], endpoints: pa.Array, errors: pa.Array) -> pa.Table:
+def _table(
+    chunk: np.ndarray[Any, Any], latency: np.ndarray[Any, Any], endpoints: pa.Array, errors: pa.Array
+) -> pa.Table:
     failed = chunk["error"] > 0
-    # In an open model the client waits from the moment its arrival was due.
-    late = np.where(np.isfinite(chunk["due"]), chunk["start"] - chunk["due"], 0.0) * 1e3
     error = pa.DictionaryArray.from_arrays(
         pa.array(chunk["error"].astype("int32") - 1, mask=~failed), errors.cast(pa.string())
     )
     columns = [
         pa.DictionaryArray.from_arrays(pa.array(chunk["endpoint"].astype("int32")), endpoints),
         _instants(chunk["start"]),
-        pa.array(chunk["latency"] + np.maximum(late, 0.0)),
+        pa.array(latency),
         pa.array(~failed),
         pa.array(chunk["status"].astype("int64"), mask=chunk["status"] == 0),
         error,

@@ -32,7 +32,7 @@ class Stage:
     spawn_rate : users started a second at the beginning of a hold; all within the first second if not given.
 
     >>> Stage("30s", users=50).duration_s, Stage("1m", rate=200).amount
-    (30.0, 200)
+    (30.0, 200.0)
     """
 
     duration: str | float
@@ -151,6 +151,17 @@ class LoadPlan:
     def is_open(self) -> bool:
         """Whether arrivals come at a rate, whatever the target does (open model)."""
         return self._stages[0].rate is not None
+
+    @property
+    def expected_arrivals(self) -> float | None:
+        """How many arrivals an open plan asks for (on average, if Poisson); None for a closed one."""
+        if not self.is_open:
+            return None
+        total = before = 0.0
+        for stage in self._stages:
+            total += stage.duration_s * ((before + stage.amount) / 2 if stage.ramp else stage.amount)
+            before = stage.amount
+        return total
 
     @cached_property
     def duration_s(self) -> float:

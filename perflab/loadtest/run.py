@@ -258,9 +258,11 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: _Place, ended:
     shutil.rmtree(generator)
     judgement = validity.judge(
         found,
-        rows=written.rows,
+        written,
         locust_count=process.counted(entries) if entries else None,
-        failed=written.failed,
+        expected_arrivals=plan.expected_arrivals,
+        poisson=plan.arrivals == "poisson",
+        expected_workers=plan.workers,
         ended=reason,
     )
     warnings = [*judgement.warnings, *(_keep_queries(draft) if target.record_queries else ())]

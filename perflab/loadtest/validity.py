@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from perflab.loadtest.capture import Process
+import numpy as np
+
+from perflab.loadtest.capture import Process, Written
 from perflab.units import format_fraction, format_ms
 
 ERROR_LIMIT = 0.5
+SCHEDULE_LIMIT = 0.02
+LAG_LIMIT_MS, LAG_SHARE = 5.0, 0.2
+OMISSION_LIMIT = 0.025
+"""Half of what lies above p95: with more requests missing, p95 itself is too low."""
 _CLOCK_JUMP_S = 0.05
 
 
@@ -22,21 +29,25 @@ class Judgement:
 
 def judge(
     processes: Sequence[Process],
+    written: Written,
     *,
-    rows: int,
     locust_count: int | None,
-    failed: int,
+    expected_arrivals: float | None = None,
+    poisson: bool = False,
+    expected_workers: int = 1,
     ended: str | None = None,
 ) -> Judgement:
     """Judge what a run left behind.
 
-    ``rows`` and ``failed`` count the captured requests, ``locust_count`` is Locust's own final count (None when it
-    wrote none), ``ended`` says what ended the run before its time.
+    ``written`` are the captured requests, ``locust_count`` is Locust's own final count (None when it wrote none),
+    ``expected_arrivals`` what an open plan asked for, ``ended`` says what ended the run before its time.
     """
     generators = [p for p in processes if p.role != "master"]
     lost = [p for p in processes if p.footer is None]
     reasons = [ended] if ended else []
-    reasons += [f"the generator's process {p.name} was lost: its last records are missing" for p in lost]
+    reasons += [_lost(p) for p in lost]
+    if len(generators) < expected_workers and not ended:
+        reasons.append(f"{expected_workers} workers were asked for, {len(generators)} took part")
     raw = sum(p.count for p in generators)
     if not lost and locust_count is None and not ended:
         reasons.append("Locust wrote no final statistics, so the count of requests can't be confirmed")
@@ -46,11 +57,63 @@ def judge(
         f"{p.name}: the last record is torn ({p.torn_bytes} bytes)" for p in generators if p.torn_bytes and p.footer
     ]
     reasons += _saturated(processes) + _censored(processes) + _jumped(processes)
-    if rows and failed / rows > ERROR_LIMIT:
-        reasons.append(
-            f"{format_fraction(failed / rows)} of the requests failed (the limit is {format_fraction(ERROR_LIMIT)})"
+    if expected_arrivals is not None and not ended and not lost:
+        reasons += _behind(generators, written, expected_arrivals, poisson)
+    if written.rows and written.failed / written.rows > ERROR_LIMIT:
+        share, limit = format_fraction(written.failed / written.rows), format_fraction(ERROR_LIMIT)
+        reasons.append(f"{share} of the requests failed (the limit is {limit})")
+    warnings = _warnings(generators, raw - written.rows)
+    if expected_arrivals is None:
+        warnings += _exposed(processes, written)
+    return Judgement(tuple(reasons), tuple(warnings))
+
+
+def _lost(process: Process) -> str:
+    if process.role == "worker":
+        return f"{process.name} was lost in mid-run: what it recorded after its last sign of life is missing"
+    return f"the generator's process {process.name} was lost: its last records are missing"
+
+
+def _behind(generators: Sequence[Process], written: Written, expected: float, poisson: bool) -> list[str]:
+    """Why the schedule of an open plan was not kept."""
+    found = []
+    begun = sum(note["begun"] for p in generators for note in p.notes.get("arrivals", []))
+    allowed = SCHEDULE_LIMIT + (4 / math.sqrt(expected) if poisson and expected else 0.0)
+    if expected and abs(begun - expected) / expected > allowed:
+        found.append(
+            f"the schedule was not kept: {begun:,} of {expected:,.0f} arrivals began; use more workers or a lower rate"
         )
-    return Judgement(tuple(reasons), tuple(_warnings(generators, raw - rows)))
+    if len(written.lags):
+        lag, latency = (float(np.quantile(values, 0.95)) for values in (written.lags, written.latencies))
+        if lag > max(LAG_LIMIT_MS, LAG_SHARE * latency):
+            found.append(
+                f"the schedule was not kept: arrivals began {format_ms(lag)} late (p95), beside a latency of "
+                f"{format_ms(latency)}; use more workers or a lower rate"
+            )
+    return found
+
+
+def _exposed(processes: Sequence[Process], written: Written) -> list[str]:
+    """Whether stalls kept the users of a closed model from asking, so that slow moments are under-represented.
+
+    For each request much slower than the usual, its user would have made as many more as fit into that time; what
+    was not asked can't have been slow in the records (coordinated omission; Gil Tene, How not to measure latency).
+    """
+    spans = [note["time"] for p in processes for kind in ("start", "stop") for note in p.notes.get(kind, [])]
+    users = max((sum(n["users"] for n in p.notes.get("users", [])[-2:-1]) for p in processes), default=0)
+    if len(written.latencies) < 100 or len(spans) < 2 or not users:
+        return []
+    cycle = (max(spans) - min(spans)) * 1e3 * users / len(written.latencies)
+    usual = float(np.median(written.latencies))
+    stalled = written.latencies[written.latencies > max(10 * usual, 2 * cycle)]
+    missing = float((stalled / cycle - 1).sum()) / len(written.latencies)
+    if missing <= OMISSION_LIMIT:
+        return []
+    return [
+        f"exposed to coordinated omission: while the target stalled (up to {format_ms(float(stalled.max()))}) the users "
+        f"waited, and about {format_fraction(missing)} of the requests were never made; measure with an open plan "
+        "(Stage(rate=...)) to see what visitors would have felt"
+    ]
 
 
 def _saturated(processes: Sequence[Process]) -> list[str]:

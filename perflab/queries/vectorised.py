@@ -23,6 +23,7 @@ FEW = 5_000
 _NUMBER = r"\b0[xXbBoO][0-9a-fA-F_]+\b|(?:\b\d[\d_]*(?:\.\d[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d+)?\b"
 _STANDARD = r"'(?:[^']|'')*(?:'|\z)"
 _BACKSLASH = r"(?s:'(?:[^'\\]|''|\\.)*(?:'|\\?\z))"
+_DOUBLE = r'(?s:"(?:[^"\\]|""|\\.)*(?:"|\\?\z))'
 _NAME = r'"(?:[^"]|"")*(?:"|\z)'
 _BACKTICK = r"`(?:[^`]|``)*(?:`|\z)"
 _BLOCK = r"/\*[^*]*(?:\*/|\z)"
@@ -32,8 +33,9 @@ _LITERALS: Mapping[str, str] = MappingProxyType(
     {
         "generic": rf"({_NAME}|{_BACKTICK}|--[^\n]*|{_BLOCK})|\b[eE]{_BACKSLASH}|{_PREFIXED}|{_STANDARD}|\$\d+|{_NUMBER}",
         "postgresql": rf"({_NAME}|--[^\n]*|{_BLOCK})|\b[eE]{_BACKSLASH}|{_PREFIXED}|{_STANDARD}|\$\d+|{_NUMBER}",
-        "mysql": rf'({_BACKTICK}|--\s[^\n]*|#[^\n]*|{_BLOCK})|\b[xXbBnN]?{_BACKSLASH}|{_BACKSLASH}|(?s:"(?:[^"\\]|""|\\.)*(?:"|\\?\z))|{_NUMBER}',
-        "sqlite": rf"({_NAME}|{_BACKTICK}|\[[^\]]*(?:\]|\z)|--[^\n]*|{_BLOCK})|\b[xX]{_STANDARD}|{_STANDARD}|\?\d+|\$\d+|{_NUMBER}",
+        "mysql": rf"({_BACKTICK}|--\s[^\n]*|#[^\n]*|{_BLOCK})|\b[xXbBnN]?{_BACKSLASH}|{_BACKSLASH}|{_DOUBLE}|{_NUMBER}",
+        "sqlite": rf"({_NAME}|{_BACKTICK}|\[[^\]]*(?:\]|\z)|--[^\n]*|{_BLOCK})"
+        rf"|\b[xX]{_STANDARD}|{_STANDARD}|\?\d+|\$\d+|{_NUMBER}",
     }
 )
 """Kept in group 1: names and comments. What else matches is a literal."""
@@ -97,15 +99,19 @@ def _query(dialect: str) -> str:
     )
     quoted = {k: v.replace("'", "''") for k, v in {"literals": _LITERALS[dialect], "unsure": _UNSURE[dialect]}.items()}
     opened = "".join(  # a name that is never closed ends with the text, and so would its mark
-        f"OR (contains(bare, '{q}') AND (length(bare) - length(replace(bare, '{q}', ''))) % 2 = 1) " for q in names if q != "]"
+        f"OR (contains(bare, '{q}') AND (length(bare) - length(replace(bare, '{q}', ''))) % 2 = 1) "
+        for q in names
+        if q != "]"
     )
     return f"""
         WITH cut AS (SELECT sql, regexp_replace(sql, '{_TAIL.replace("'", "''")}', '') AS short FROM texts),
         bare AS (SELECT sql, regexp_replace(short, '{quoted["literals"]}', '\\1\x01', 'g') AS bare FROM cut),
         clean AS (SELECT sql, {clean} AS bare FROM bare)
-        SELECT CASE WHEN length(sql) > {MAX_SQL} OR regexp_matches(sql, '{quoted["unsure"]}') OR regexp_matches(bare, '[^\x00-\x7f]') {opened}
+        SELECT CASE WHEN length(sql) > {MAX_SQL} OR regexp_matches(sql, '{quoted["unsure"]}')
+                OR regexp_matches(bare, '[^\x00-\x7f]') {opened}
             THEN sql
-            ELSE replace(regexp_replace(regexp_replace(bare, '{_LIST}', '\\1\x01\\2', 'g'), '{_TUPLES}', '\\1', 'g'), '\x01', ' '''' ')
+            ELSE replace(regexp_replace(regexp_replace(bare,
+                '{_LIST}', '\\1\x01\\2', 'g'), '{_TUPLES}', '\\1', 'g'), '\x01', ' '''' ')
             END AS skeleton
         FROM clean
     """

@@ -60,7 +60,12 @@ def postgresql(**settings: str) -> Iterator[Server]:
         shutil.chown(folder, "postgres", "postgres")
     data, port = folder / "data", free_port()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
-    subprocess.run([*_as("postgres"), place / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-N"], check=True, cwd="/", **quiet)
+    subprocess.run(
+        [*_as("postgres"), place / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-N"],
+        check=True,
+        cwd="/",
+        **quiet,
+    )
     options = {
         "port": str(port),
         "listen_addresses": "127.0.0.1",
@@ -79,17 +84,27 @@ def postgresql(**settings: str) -> Iterator[Server]:
         "max_connections": "50",
         **settings,
     }
-    command = [*_as("postgres"), place / "postgres", "-D", data, *(a for k, v in options.items() for a in ("-c", f"{k}={v}"))]
+    command = [
+        *_as("postgres"),
+        place / "postgres",
+        "-D",
+        data,
+        *(a for k, v in options.items() for a in ("-c", f"{k}={v}")),
+    ]
     process = subprocess.Popen(command, cwd="/", **quiet)
     try:
         _wait(port, process)
         for sql in ("CREATE DATABASE shop",):
             _psql(place, port, sql)
-        version = subprocess.run([place / "postgres", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+        version = subprocess.run(
+            [place / "postgres", "--version"], capture_output=True, text=True, check=True
+        ).stdout.strip()
         yield Server(port, folder, version)
     finally:
         if process.poll() is None:
-            data_pid = int((data / "postmaster.pid").read_text().split()[0]) if (data / "postmaster.pid").exists() else None
+            data_pid = (
+                int((data / "postmaster.pid").read_text().split()[0]) if (data / "postmaster.pid").exists() else None
+            )
             if data_pid:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(data_pid, 2)  # fast shutdown
@@ -99,7 +114,9 @@ def postgresql(**settings: str) -> Iterator[Server]:
 def _psql(place: Path, port: int, sql: str) -> None:
     for _ in range(50):
         done = subprocess.run(
-            [place / "psql", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-qc", sql], capture_output=True, text=True
+            [place / "psql", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-qc", sql],
+            capture_output=True,
+            text=True,
         )
         if done.returncode == 0:
             return
@@ -137,12 +154,18 @@ def mariadb(**settings: str) -> Iterator[Server]:
         "innodb-flush-log-at-trx-commit": "0",
         **settings,
     }
-    process = subprocess.Popen([*_as("mysql"), program, "--no-defaults", *(f"--{k}={v}" for k, v in options.items())], cwd="/", **quiet)
+    process = subprocess.Popen(
+        [*_as("mysql"), program, "--no-defaults", *(f"--{k}={v}" for k, v in options.items())], cwd="/", **quiet
+    )
     try:
         _wait(port, process)
         client = shutil.which("mariadb") or "mysql"
-        subprocess.run([client, "--no-defaults", "-h127.0.0.1", f"-P{port}", "-uroot", "-eCREATE DATABASE shop"], check=True)
-        version = subprocess.run([program, "--no-defaults", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+        subprocess.run(
+            [client, "--no-defaults", "-h127.0.0.1", f"-P{port}", "-uroot", "-eCREATE DATABASE shop"], check=True
+        )
+        version = subprocess.run(
+            [program, "--no-defaults", "--version"], capture_output=True, text=True, check=True
+        ).stdout.strip()
         yield Server(port, folder, version)
     finally:
         if process.poll() is None:
