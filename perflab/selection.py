@@ -28,7 +28,9 @@ def time_window(measurements: Measurements, begin: str | float = 0, end: str | f
     unknown counts from its first row.
 
     >>> import perflab as lab
-    >>> after_ramp = lab.time_window(lab.load("datasets/shop_runs"), "5s")  # doctest: +SKIP
+    >>> after_ramp = lab.time_window(lab.load("datasets/shop_runs"), "5s")
+    >>> float(after_ramp.requests.latency_ms.min()) > 0
+    True
     """
     low = parse_duration(begin, parameter="begin")
     high = np.inf if end is None else parse_duration(end, parameter="end")
@@ -62,6 +64,10 @@ def slowest_requests(measurements: Measurements, endpoint: str = AGGREGATED, *, 
     -------
     run, arm, endpoint, at_s (seconds since the run's start), latency_ms, ok, and of status, error, user, worker what
     was recorded.
+
+    >>> import perflab as lab
+    >>> lab.slowest_requests(lab.load("datasets/shop_runs"), count=3).latency_ms.is_monotonic_decreasing
+    True
     """
     requests = measurements.requests
     if endpoint != AGGREGATED:
@@ -81,6 +87,10 @@ def summarize_errors(measurements: Measurements, endpoint: str = AGGREGATED) -> 
     -------
     arm, endpoint, status and error (where recorded), count, share_fraction (of that endpoint's requests in the arm),
     first_s (seconds from the run's start to the first one).
+
+    >>> import perflab as lab
+    >>> len(lab.summarize_errors(lab.load("datasets/shop_runs")))
+    0
     """
     requests = measurements.requests
     if endpoint != AGGREGATED:

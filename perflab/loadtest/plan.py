@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from perflab import provenance
+from perflab import provenance, rendering
 from perflab.errors import one_of
 from perflab.units import format_fraction, format_ms, format_number, parse_duration, parse_fraction
 
@@ -81,7 +81,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoadPlan:
     """Who does what for how long: a locustfile and the stages of load to offer.
 
@@ -238,3 +238,9 @@ class LoadPlan:
             f"{Path(self.locustfile).name}{who}: {load}{where}; "
             f"the first {format_fraction(self.warmup_fraction)} are warm-up"
         )
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return rendering.html(str(self))

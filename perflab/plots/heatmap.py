@@ -52,6 +52,11 @@ def plot_heatmap(
     Raises
     ------
     ValueError : more than one arm (choose one with ``.where(arm=...)``), or no request to that endpoint.
+
+    >>> import perflab as lab
+    >>> runs = lab.load("datasets/shop_runs")
+    >>> lab.plot_heatmap(runs.where(arm="eager"), endpoint="GET /orders").get_xlabel()
+    "Time since the run's start, s"
     """
     q = quantile_of(percentile)
     arms = arms_of([measurements])

@@ -128,6 +128,11 @@ def plot_histogram(
     -------
     Axes. x: latency in ms (log), to the slowest request; y: share of the requests on a log scale, so that the few slow
     ones can be seen.
+
+    >>> import perflab as lab
+    >>> runs = lab.load("datasets/shop_runs")
+    >>> lab.plot_histogram(runs, endpoint="GET /orders").get_xlabel()
+    'Latency, ms (log scale)'
     """
     q = quantile_of(percentile)
     if not 2 <= bins <= 500:

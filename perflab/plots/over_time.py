@@ -60,6 +60,10 @@ def plot_timeline(
     -------
     Axes of the latency (its figure's other Axes hold users and CPU). Dots are single requests: a sample, and
     always the slowest ones; a cross is a failed one.
+
+    >>> import perflab as lab
+    >>> lab.plot_timeline(lab.load("datasets/shop_runs"), endpoint="GET /orders").get_ylabel()
+    'Latency, ms (log scale)'
     """
     q = quantile_of(percentile)
     arms = arms_of(measurements)
@@ -103,6 +107,10 @@ def plot_resources(
     Returns
     -------
     Axes of the first quantity.
+
+    >>> import perflab as lab
+    >>> lab.plot_resources(lab.load("datasets/shop_runs")).get_ylabel()
+    'CPU, cores busy'
     """
     for quantity in quantities:
         if quantity not in _QUANTITIES:

@@ -48,6 +48,12 @@ def plot_pairs(
     Returns
     -------
     Axes. x: the order of the runs; y: the metric with its unit; horizontal lines: each arm's median.
+
+    >>> import perflab as lab
+    >>> runs = lab.load("datasets/shop_runs")
+    >>> before, after = runs.where(arm="n+1"), runs.where(arm="eager")
+    >>> lab.plot_pairs(before, after, endpoint="GET /orders").get_xlabel()
+    'Runs in the order they ran'
     """
     arms = arms_of([before, after])
     if len(arms) != 2:
