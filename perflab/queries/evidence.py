@@ -25,6 +25,8 @@ def level(
     parent_rows: npt.NDArray[np.float64],
     variety: Variety,
     grown: Scaling,
+    bounded: Scaling,
+    interrupted: bool,
 ) -> str:
     """One of `LEVELS`, from what is known of a pattern in all its units."""
     if shape.kind == "write":
@@ -38,8 +40,8 @@ def level(
         return "constant fan-out"
     if not parent:
         return "loop without parent"
-    if np.isnan(variety.distinct) and not (linked >= 3 or matched):
-        return "loop without parent"
+    if not (linked >= 3 or matched) and (np.isnan(variety.distinct) or interrupted or bounded.tested):
+        return "loop without parent"  # the names say little, and so do the values, or the LIMIT speaks against it
     spread = len(calls) >= MIN_UNITS and len(np.unique(calls)) >= MIN_SIZES
     unknown = bool(np.isnan(parent_rows).all())
     return "confirmed" if unknown and spread and linked >= 3 else "likely"

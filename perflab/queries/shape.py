@@ -278,8 +278,9 @@ def _link(above: Shape, below: Shape, key: str) -> int:
     plain = key in _OWN_KEYS
     everything = "*" in above.columns
     if plain or same_noun(stem(key), owner):  # many to one: the parent holds the child's key
-        foreign = {stem(c) for c in above.columns if _KEY_ENDINGS.search(c) and c not in _OWN_KEYS}
-        if any(same_noun(f, owner) for f in foreign) and not (nouns and same_noun(owner, nouns[0])):
+        foreign = {stem(c) for c in above.columns if _points_elsewhere(c)}
+        own = bool(nouns) and same_noun(owner, nouns[0])
+        if not own and any(same_noun(c, owner) for c in foreign | {stem(c) for c in above.columns}):
             return 3
         return 1 if foreign or everything else -1
     named = key in above.columns and _KEY_ENDINGS.sub("", key) != "" and _KEY_ENDINGS.search(key) is not None
@@ -288,4 +289,13 @@ def _link(above: Shape, below: Shape, key: str) -> int:
     return 1 if everything or above.columns & _OWN_KEYS else 0
 
 
+def _points_elsewhere(column: str) -> bool:
+    """Whether a column may hold the key of another row: ``author_id``, ``created_by``, ``parent``."""
+    if column in _OWN_KEYS:
+        return False
+    named = _KEY_ENDINGS.search(column) is not None and _KEY_ENDINGS.sub("", column) != ""
+    return named or column.endswith("_by") or column in _ROLES
+
+
+_ROLES = frozenset({"parent", "owner", "author", "creator", "user", "customer", "manager", "assignee"})
 _OWN_KEYS = frozenset({"id", "pk", "uuid"})
