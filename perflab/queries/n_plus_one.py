@@ -201,7 +201,7 @@ def _row(
     members = part["group"].to_numpy()
     groups = found.groups
     grown, bounded = _scaling(found, key)
-    level = evidence.level(
+    facts = evidence.Facts(
         shape=prepared.shapes[key.child],
         parent=key.parent >= 0,
         linked=int(part["linked"].max()),
@@ -211,7 +211,9 @@ def _row(
         grown=grown,
         bounded=bounded,
         interrupted=found.interrupted(members),
+        sure=not found.unsure(members),
     )
+    level = evidence.level(facts)
     calls = int(groups.calls[members].sum())
     time = float(groups.time_ms[members].sum())
     unit_time = found.unit_time(members)

@@ -133,6 +133,10 @@ class Repeats:
         worst = groups[int(np.argmax(self.groups.calls[groups]))]
         return str(self.prepared.units.names[self.groups.unit[worst]])
 
+    def unsure(self, groups: Ints) -> bool:
+        """Whether most of these units have a low confidence."""
+        return bool(self.prepared.units.low[self.groups.unit[groups]].mean() > 0.5)
+
     def source(self, groups: Ints) -> str | None:
         """The call site of the first of these statements that has one."""
         sites = self.prepared.frame["source"].to_numpy(dtype=object)[self.groups.first[groups]]
