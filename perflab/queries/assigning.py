@@ -54,6 +54,8 @@ def assign_units(
 def summarize_units(queries: pd.DataFrame | Measurements, *, dialect: str | None = None) -> pd.DataFrame:
     """A row for each unit of work, those with the most time in the database first.
 
+    Units that do no more than manage their session (SET, DISCARD ALL, a ping) are left out.
+
     Parameters
     ----------
     queries : the queries table, or Measurements that hold one.
@@ -70,11 +72,11 @@ def summarize_units(queries: pd.DataFrame | Measurements, *, dialect: str | None
     ('GET /customers', 38)
     """
     prepared = statements(queries, dialect=dialect)
-    frame = prepared.frame
+    codes = prepared.working_units()
+    frame = prepared.frame[prepared.frame["unit"].isin(codes)]
     groups = frame.groupby("unit", sort=True)
     start = pd.to_datetime(frame["start"], utc=True)
     end = start + pd.to_timedelta(frame["duration_ms"], unit="ms")
-    codes = np.sort(frame["unit"].unique())
     span = end.groupby(frame["unit"]).max() - start.groupby(frame["unit"]).min()
     found_by = prepared.units.found_by[codes]
     table = pd.DataFrame(

@@ -33,8 +33,9 @@ def ids(sql: pd.Series[str], column: str) -> pd.Series[str] | None:
 def routes(sql: pd.Series[str]) -> pd.Series[str] | None:
     """The routes, or ``controller#action``, in the comments; None where no statement has one."""
     found = _found(sql, _ROUTES[0])
-    if found is None and (found := _found(sql, _ROUTES[1])) is not None:
-        found = found + "#" + sql.str.extract(_ACTION, expand=False).fillna("")
+    if found is None:
+        controllers = _found(sql, _ROUTES[1])
+        found = None if controllers is None else controllers + "#" + sql.str.extract(_ACTION, expand=False).fillna("")
     return None if found is None else found.map(unquote, na_action="ignore")
 
 

@@ -41,6 +41,8 @@ FOR_PEOPLE = (
 )
 """What people read of a pattern; the rest is for those who go on computing."""
 
+Floats = npt.NDArray[np.float64]
+
 _LOOK_BACK = 8
 _NEAREST, _LINKED, _ROWS_MATCH = 1.0, 10.0, 12.0
 
@@ -60,7 +62,8 @@ def find_n_plus_one(
     Returns
     -------
     DataFrame, worst first. by="pattern": parent, child, route, units, calls, calls_per_unit, time_ms, slope (calls for
-    each row of the parent) with its 95 % interval and permutation p, evidence, suggestion, example_unit, then what
+    each row of the parent; where the log has no rows, for each row that its LIMIT allows, or for each time that a nested
+    parent ran) with its 95 % interval and permutation p, evidence, suggestion, example_unit, then what
     mending it would save: calls_saved, time_saved_ms, the share of the units' time, and the units' p95.
     by="unit": unit, parent, child, calls, distinct_parameters, time_ms, evidence.
 
@@ -195,9 +198,7 @@ def _no_patterns() -> pd.DataFrame:
     )
 
 
-def _row(
-    prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern
-) -> dict[str, object]:
+def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern) -> dict[str, object]:
     members = part["group"].to_numpy()
     groups = found.groups
     grown, bounded = _scaling(found, key)
@@ -244,14 +245,28 @@ def _row(
 
 
 def _scaling(found: Repeats, key: _Pattern) -> tuple[Scaling, Scaling]:
-    """Calls over the parent's rows; and, where those are not known, over its LIMIT: what it may return at most."""
+    """Calls over the parent's rows; where those are not known, over its LIMIT, what it may return at most, or over how often
+    a nested parent ran."""
     if key.parent < 0:
         return Scaling(), Scaling()
     grown = scaling(*found.sizes(key.parent, key.child, key.route))
     if grown.tested or grown.units:
         return grown, Scaling()
-    bounded = scaling(*found.limits(key.parent, key.child, key.route))
-    return (bounded if bounded.tested and bounded.low > 0 else grown), bounded
+    limits = found.limits(key.parent, key.child, key.route)
+    bounded = scaling(*_full(*limits))
+    bounded = bounded if bounded.tested else scaling(*limits)
+    if bounded.tested:
+        return (bounded if bounded.low > 0 else grown), bounded
+    nested = scaling(*found.times_asked(key.parent, key.child, key.route))
+    return (nested if nested.tested and nested.low > 0 else grown), bounded
+
+
+def _full(limits: Floats, calls: Floats) -> tuple[Floats, Floats]:
+    """Without the units whose list was shorter than its LIMIT, where most were full."""
+    full = (calls == limits) | np.isnan(limits)
+    return (
+        (limits[full], calls[full]) if full.mean() >= 0.5 and bool((calls <= limits)[~full].all()) else (limits, calls)
+    )
 
 
 def _by_unit(prepared: Statements, found: Repeats, occurrences: pd.DataFrame, patterns: pd.DataFrame) -> pd.DataFrame:
@@ -275,7 +290,7 @@ def _by_unit(prepared: Statements, found: Repeats, occurrences: pd.DataFrame, pa
 
 
 def _sentence(prepared: Statements, patterns: pd.DataFrame) -> str:
-    where = f"{count(len(prepared.frame), 'statement')} of {count(int(prepared.frame['unit'].nunique()), 'unit')}"
+    where = f"{count(len(prepared.frame), 'statement')} of {count(len(prepared.working_units()), 'unit')}"
     claimed = patterns[patterns["evidence"].isin(evidence.CLAIMS)]
     other = len(patterns) - len(claimed)
     also = f"; {count(other, 'other repetition')} shown with what they are" if other else ""

@@ -34,8 +34,10 @@ class Variety:
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """The statements of one fingerprint in one unit, as columns: ``first``, ``second`` and ``last`` are the places of
-    those (of the only one, three times), ``rows`` what all returned, ``distinct`` how many different values they had (both NaN where not known). By unit and fingerprint.
+    """The statements of one fingerprint in one unit, as columns.
+
+    ``first``, ``second`` and ``last`` are the places of those (of the only one, three times), ``rows`` what all returned,
+    ``distinct`` how many different values they had (both NaN where not known). By unit and fingerprint.
     """
 
     unit: Ints
@@ -171,6 +173,13 @@ class Repeats:
         ]
         return np.array(sizes, dtype="float64"), self._calls(child)[self.groups.unit[asked]]
 
+    def times_asked(self, parent: int, child: int, route: str) -> tuple[Floats, Floats]:
+        """How often the parent ran, where it is a lookup in a loop itself, for its rows."""
+        asked = self._asked(parent, child, route)
+        times = self.groups.calls[asked].astype("float64")
+        repeated = self.prepared.shapes[parent].kind == "lookup" and bool((times > 1).any())
+        return (times if repeated else np.full(len(asked), np.nan)), self._calls(child)[self.groups.unit[asked]]
+
     def _asked(self, parent: int, child: int, route: str) -> Ints:
         """Where routes are not known, other pages may ask the parent too, so the child must have run."""
         fp, unit = self.groups.fp, self.groups.unit
@@ -188,7 +197,7 @@ class Repeats:
         share = float(np.median(self.groups.distinct[groups] / self.groups.calls[groups]))
         shape = self.prepared.shapes[int(self.groups.fp[groups[0]])]
         step = max(1, len(groups) // _UNITS_LOOKED_AT)
-        asked = [self._keys(int(g), shape) for g in groups[::step][:_UNITS_LOOKED_AT]]
+        asked = self._keys(groups[::step][:_UNITS_LOOKED_AT], shape)
         if not asked or any(len(a) == 0 for a in asked):
             return Variety(share, 0 if np.isnan(share) else 2, False)
         varying = _varying(asked)
@@ -196,14 +205,24 @@ class Repeats:
         most = max(len({tuple(row[i] for i in varying) for row in unit}) for unit in asked) if varying else 1
         return Variety(share, most, len(asked) >= 3 and len(sets) == 1)
 
-    def _keys(self, group: int, shape: Shape) -> list[tuple[str, ...]]:
-        places = np.flatnonzero(self.member == group)[:_CALLS_LOOKED_AT]
-        frame = self.prepared.frame
-        found = [
+    @cached_property
+    def _places(self) -> tuple[Ints, Ints]:
+        """The places of the statements by group, and where each group begins among them."""
+        return np.argsort(self.member, kind="stable"), np.append(0, np.cumsum(self.groups.calls))
+
+    def _keys(self, groups: Ints, shape: Shape) -> list[list[tuple[str, ...]]]:
+        """The values of the keys in the first calls of each group; none where any is not known."""
+        order, starts = self._places
+        counts = np.minimum(self.groups.calls[groups], _CALLS_LOOKED_AT)
+        places = np.concatenate([order[starts[g] : starts[g] + n] for g, n in zip(groups, counts, strict=True)])
+        rows = self.prepared.frame[["sql", "parameters"]].iloc[places]
+        values = [
             key_values(sql, parameters, shape.key_slots, self.prepared.dialect)
-            for sql, parameters in zip(frame["sql"].iloc[places], frame["parameters"].iloc[places], strict=True)
+            for sql, parameters in zip(rows["sql"], rows["parameters"], strict=True)
         ]
-        return [] if any(f is None for f in found) else [f for f in found if f is not None]
+        ends = np.cumsum(counts)
+        parts = [values[end - n : end] for end, n in zip(ends.tolist(), counts.tolist(), strict=True)]
+        return [[] if any(v is None for v in part) else [v for v in part if v is not None] for part in parts]
 
 
 def _varying(asked: list[list[tuple[str, ...]]]) -> list[int]:

@@ -32,6 +32,12 @@ class Statements:
     shapes: tuple[Shape, ...]
     dialect: str
 
+    def working_units(self) -> Ints:
+        """The units with a statement that does more than manage the session."""
+        works = np.array([s.kind not in ("control", "no table") for s in self.shapes], dtype=bool)
+        codes = self.frame["unit"].to_numpy()
+        return np.unique(codes[works[self.frame["fp"].to_numpy()]])
+
 
 def queries_of(queries: pd.DataFrame | Measurements) -> pd.DataFrame:
     """The queries table of measurements, or the table itself, checked."""
@@ -116,7 +122,9 @@ def _rows(table: pd.DataFrame) -> npt.NDArray[np.float64]:
 
 def _routes(table: pd.DataFrame, units: Ints) -> pd.Series[str]:
     """The route of each statement's unit: the first that any of its statements names, in a column or in a comment."""
-    routes = table["route"] if "route" in table.columns and table["route"].notna().any() else comments.routes(table["sql"])
+    routes = (
+        table["route"] if "route" in table.columns and table["route"].notna().any() else comments.routes(table["sql"])
+    )
     if routes is None:
         return pd.Series("", index=table.index, dtype="str")
     first = routes.groupby(units).first()

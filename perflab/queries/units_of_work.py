@@ -36,6 +36,10 @@ _TAKES = re.compile(r"(?:select \?(?: from dual)?|ping|connect|change user|reset
 _SHORTEST_GAP_MS, _LONGEST_GAP_MS, _TYPICAL_GAPS = 20.0, 1000.0, 20.0
 
 
+_FEW = 0.05
+"""A share of units that is no cause for a warning: what a client does when it connects."""
+
+
 @dataclass(frozen=True, eq=False)
 class Units:
     """A code for each statement (the place of its unit in ``names``), and by what each unit was found (a place in
@@ -69,7 +73,7 @@ def units_of_work(
         keys, by = keys.copy(), by.copy()
         keys[rest] = found + keys.max(initial=-1) + 1
         by[rest] = how
-    codes, first = _numbered(run, keys)
+    codes, first = _numbered(run, keys, instants(queries))
     found_by = _declared(queries, first, by[first])
     return Units(codes, _names(queries, first, trace, request), found_by, _notes(found_by, gap))
 
@@ -85,7 +89,8 @@ def _mark(text: str) -> int:
 
 
 def _codes(values: pd.Series[str]) -> Ints:
-    return pd.factorize(values)[0].astype("int64")
+    codes: Ints = pd.factorize(values)[0].astype("int64")
+    return codes
 
 
 def _ids(queries: pd.DataFrame, column: str) -> Ints:
@@ -97,18 +102,17 @@ def _ids(queries: pd.DataFrame, column: str) -> Ints:
     return np.full(len(queries), -1, dtype="int64") if found is None else _codes(found)
 
 
-def _numbered(run: Ints, keys: Ints) -> tuple[Ints, Ints]:
-    """Codes in order of first appearance for each (run, key), and the place of the first of each."""
+def _numbered(run: Ints, keys: Ints, start: Ints) -> tuple[Ints, Ints]:
+    """Codes in order of first appearance for each (run, key), and the place of the earliest statement of each."""
     width = keys.max(initial=0) + 1
     codes, _ = pd.factorize(run * width + keys)
+    latest = np.argsort(start, kind="stable")[::-1]
     first = np.full(codes.max(initial=-1) + 1, -1, dtype="int64")
-    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    first[codes[latest]] = latest
     return codes.astype("int64"), first
 
 
-def _of_sessions(
-    queries: pd.DataFrame, run: Ints, marks: Ints, gap_ms: float | None
-) -> tuple[Ints, Ints, float]:
+def _of_sessions(queries: pd.DataFrame, run: Ints, marks: Ints, gap_ms: float | None) -> tuple[Ints, Ints, float]:
     """A number of the unit of each statement, how it was found, and the pause that was taken for an end."""
     session = _session_codes(queries, run)
     start = instants(queries)
@@ -209,7 +213,7 @@ def _names(queries: pd.DataFrame, first: Ints, trace: Ints, request: Ints) -> pd
 
 def _notes(found_by: Ints, gap: float) -> tuple[str, ...]:
     low = int((found_by >= LOW).sum())
-    if not low:
+    if low <= _FEW * len(found_by):
         return ()
     by_gap = int((found_by == FOUND_BY.index("time gap")).sum())
     how = f"pauses of more than {format_ms(gap)} in a session" if by_gap else "sessions"

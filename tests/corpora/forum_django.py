@@ -1,3 +1,4 @@
+
 """Corpus "forum": Django on PostgreSQL, jsonlog, no request ids: a transaction for each request, three connections.
 
 ``python tests/corpora/forum_django.py``
@@ -25,7 +26,9 @@ def models() -> Any:
         return type(name, (m.Model,), {"__module__": "forum", "Meta": type("Meta", (Meta,), {}), **fields})
 
     big = m.BigAutoField
-    member = model("Member", id=big(primary_key=True), name=m.CharField(max_length=50), country=m.CharField(max_length=2))
+    member = model(
+        "Member", id=big(primary_key=True), name=m.CharField(max_length=50), country=m.CharField(max_length=2)
+    )
     board = model("Board", id=big(primary_key=True), title=m.CharField(max_length=50))
     thread = model(
         "Thread", id=big(primary_key=True), title=m.CharField(max_length=80), state=m.CharField(max_length=10),
@@ -35,12 +38,18 @@ def models() -> Any:
         "Post", id=big(primary_key=True), body=m.TextField(), score=m.IntegerField(),
         thread=m.ForeignKey(thread, m.CASCADE), writer=m.ForeignKey(member, m.CASCADE, related_name="posts"),
     )  # fmt: skip
-    badge = model("Badge", id=big(primary_key=True), member=m.ForeignKey(member, m.CASCADE), name=m.CharField(max_length=20))
+    badge = model(
+        "Badge", id=big(primary_key=True), member=m.ForeignKey(member, m.CASCADE), name=m.CharField(max_length=20)
+    )
     tag = model("Tag", id=big(primary_key=True), slug=m.CharField(max_length=30, unique=True),
                 threads=m.ManyToManyField(thread, related_name="tags"))  # fmt: skip
-    option = model("Option", id=big(primary_key=True), name=m.CharField(max_length=30, unique=True), value=m.TextField())
+    option = model(
+        "Option", id=big(primary_key=True), name=m.CharField(max_length=30, unique=True), value=m.TextField()
+    )
     task = model("Task", id=big(primary_key=True), state=m.CharField(max_length=10), payload=m.TextField())
-    return SimpleNamespace(member=member, board=board, thread=thread, post=post, badge=badge, tag=tag, option=option, task=task)
+    return SimpleNamespace(
+        member=member, board=board, thread=thread, post=post, badge=badge, tag=tag, option=option, task=task
+    )
 
 
 def fill(db: Any) -> None:
@@ -48,8 +57,20 @@ def fill(db: Any) -> None:
     b = lambda model, rows: model.objects.bulk_create([model(**r) for r in rows])  # noqa: E731
     b(db.member, [{"name": f"m{i}", "country": draw.choice(["de", "fr", "it"])} for i in range(150)])
     b(db.board, [{"title": f"b{i}"} for i in range(12)])
-    b(db.thread, [{"title": f"t{i}", "state": "open", "board_id": 1 + i % 12, "starter_id": draw.randint(1, 150)} for i in range(400)])
-    b(db.post, [{"body": "x", "score": draw.randint(0, 9), "thread_id": 1 + i % 400, "writer_id": draw.randint(1, 150)} for i in range(1600)])
+    b(
+        db.thread,
+        [
+            {"title": f"t{i}", "state": "open", "board_id": 1 + i % 12, "starter_id": draw.randint(1, 150)}
+            for i in range(400)
+        ],
+    )
+    b(
+        db.post,
+        [
+            {"body": "x", "score": draw.randint(0, 9), "thread_id": 1 + i % 400, "writer_id": draw.randint(1, 150)}
+            for i in range(1600)
+        ],
+    )
     b(db.badge, [{"member_id": draw.randint(1, 150), "name": f"g{i % 7}"} for i in range(300)])
     b(db.tag, [{"slug": f"tag-{i}"} for i in range(40)])
     for thread in db.thread.objects.all()[:200]:
@@ -94,7 +115,9 @@ def pages(db: Any) -> dict[str, Any]:
 
     def raw(rng: random.Random) -> dict[str, int]:
         with connection.cursor() as cursor:
-            cursor.execute(f"select id, writer_id from forum_post where score > {rng.randint(0, 8)} limit {rng.choice([4, 6, 9])}")
+            cursor.execute(
+                f"select id, writer_id from forum_post where score > {rng.randint(0, 8)} limit {rng.choice([4, 6, 9])}"
+            )
             rows = cursor.fetchall()
             for _, writer in rows:
                 cursor.execute(f"select name from forum_member where id = {writer}")

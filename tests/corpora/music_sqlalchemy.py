@@ -1,3 +1,4 @@
+
 """Corpus "music": SQLAlchemy on SQLite, perflab's recorder, request ids. ``python tests/corpora/music_sqlalchemy.py``"""
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 from recording import Truth, keep, requests
 from sqlalchemy import ForeignKey, create_engine, event, func, select, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, joinedload, mapped_column, relationship, selectinload
 
 from perflab.recorders.context import unit_of_work
@@ -95,11 +97,20 @@ def fill(engine: Any) -> None:
         s.add_all(Label(id=i, name=f"label {i}") for i in range(1, 61))
         s.add_all(Artist(id=i, name=f"artist {i}") for i in range(1, 121))
         s.flush()
-        s.add_all(Album(id=i, artist_id=1 + i % 120, label_id=draw.randint(1, 60), title=f"album {i}") for i in range(1, 481))
+        s.add_all(
+            Album(id=i, artist_id=1 + i % 120, label_id=draw.randint(1, 60), title=f"album {i}") for i in range(1, 481)
+        )
         s.flush()
-        s.add_all(Track(id=i, album_id=1 + i % 480, title=f"track {i}", seconds=draw.randint(90, 400)) for i in range(1, 1921))
-        s.add_all(Play(id=i, track_id=draw.randint(1, 1920), listener=f"u{i % 50}", day=draw.randint(1, 90)) for i in range(1, 3000))
-        s.add_all(Entry(playlist_id=p, position=i, track_id=draw.randint(1, 1920)) for p in range(1, 30) for i in range(1, 20))
+        s.add_all(
+            Track(id=i, album_id=1 + i % 480, title=f"track {i}", seconds=draw.randint(90, 400)) for i in range(1, 1921)
+        )
+        s.add_all(
+            Play(id=i, track_id=draw.randint(1, 1920), listener=f"u{i % 50}", day=draw.randint(1, 90))
+            for i in range(1, 3000)
+        )
+        s.add_all(
+            Entry(playlist_id=p, position=i, track_id=draw.randint(1, 1920)) for p in range(1, 30) for i in range(1, 20)
+        )
         s.add_all(Setting(name=f"key.{i}", value="x") for i in range(20))
         s.add_all(Job(id=i, state="queued", payload="{}") for i in range(1, 4000))
         s.add_all(Usage(shard=i % 8, bytes_used=i) for i in range(400))
@@ -157,14 +168,18 @@ def pages(engine: Any) -> dict[str, Any]:
     def plain(rng: random.Random) -> dict[str, int]:
         n = rng.choice([3, 6, 11])
         with session() as s:
-            rows = s.execute(text(f"SELECT id, title FROM albums WHERE label_id = {rng.randint(1, 60)} LIMIT {n}")).all()
+            rows = s.execute(
+                text(f"SELECT id, title FROM albums WHERE label_id = {rng.randint(1, 60)} LIMIT {n}")
+            ).all()
             for row in rows:
                 s.execute(text(f"SELECT count(*), sum(seconds) FROM tracks WHERE album_id = {row.id}"))
         return {"tracks": len(rows)}
 
     def eager(rng: random.Random) -> None:
         with session() as s:
-            query = select(Artist).options(selectinload(Artist.albums).selectinload(Album.tracks)).limit(rng.randint(5, 20))
+            query = (
+                select(Artist).options(selectinload(Artist.albums).selectinload(Album.tracks)).limit(rng.randint(5, 20))
+            )
             [len(al.tracks) for a in s.scalars(query) for al in a.albums]
 
     def joined(rng: random.Random) -> None:
@@ -192,7 +207,9 @@ def pages(engine: Any) -> dict[str, Any]:
         with session() as s:
             s.scalars(select(Label)).all()
             for _ in range(rng.randint(3, 12)):
-                found = s.scalars(select(Album).where(Album.label_id != label, Album.id > last).order_by(Album.id).limit(20)).all()
+                found = s.scalars(
+                    select(Album).where(Album.label_id != label, Album.id > last).order_by(Album.id).limit(20)
+                ).all()
                 if not found:
                     break
                 last = found[-1].id
@@ -210,8 +227,11 @@ def pages(engine: Any) -> dict[str, Any]:
             for _ in range(rng.randint(5, 9)):
                 try:
                     with s.begin_nested():
-                        s.execute(text("INSERT INTO settings (name, value) VALUES (:n, 'x')"), {"n": f"key.{rng.randint(0, 3)}"})
-                except Exception:
+                        s.execute(
+                            text("INSERT INTO settings (name, value) VALUES (:n, 'x')"),
+                            {"n": f"key.{rng.randint(0, 3)}"},
+                        )
+                except IntegrityError:
                     s.scalar(select(Setting.value).where(Setting.name == f"key.{rng.randint(0, 3)}"))
             s.rollback()
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (statements as they are sent)
 """Corpus "parts": plain SQL by psycopg on PostgreSQL, csvlog, autocommit; a pool resets the session after each request.
 
 ``python tests/corpora/parts_psycopg.py``
@@ -35,7 +36,11 @@ INSERT INTO "OrderLine" SELECT o, l, 1 + (o * 7 + l) % 900 FROM generate_series(
 
 def pages(run: Any) -> dict[str, Any]:
     def suppliers(rng: random.Random) -> dict[str, int]:
-        found = run("SELECT supplier_no, name FROM supplier WHERE region = %s LIMIT %s", f"r{rng.randint(0, 5)}", rng.choice([4, 6, 9, 13]))
+        found = run(
+            "SELECT supplier_no, name FROM supplier WHERE region = %s LIMIT %s",
+            f"r{rng.randint(0, 5)}",
+            rng.choice([4, 6, 9, 13]),
+        )
         for no, _ in found:
             run("SELECT part_no, name, price FROM part WHERE supplier_no = %s", no)
         return {"part": len(found)}
@@ -43,7 +48,11 @@ def pages(run: Any) -> dict[str, Any]:
     def availability(rng: random.Random) -> dict[str, int]:
         """Composite key."""
         house = rng.randint(1, 4)
-        found = run("SELECT part_no FROM part WHERE price > %s ORDER BY price LIMIT %s", rng.randint(1, 800), rng.choice([3, 5, 8, 12]))
+        found = run(
+            "SELECT part_no FROM part WHERE price > %s ORDER BY price LIMIT %s",
+            rng.randint(1, 800),
+            rng.choice([3, 5, 8, 12]),
+        )
         for (no,) in found:
             run("SELECT amount FROM stock WHERE warehouse = %s AND part_no = %s", house, no)
         return {"stock": len(found)}
@@ -52,13 +61,19 @@ def pages(run: Any) -> dict[str, Any]:
         """A range beside the key; literals in the text."""
         found = run(f"SELECT part_no, name FROM part WHERE supplier_no = {rng.randint(1, 80)}")
         for no, _ in found:
-            run(f"SELECT price FROM price_history WHERE valid_from <= DATE '2026-04-01' AND part_no = {no} ORDER BY valid_from DESC LIMIT 1")
+            run(
+                f"SELECT price FROM price_history WHERE valid_from <= DATE '2026-04-01' AND part_no = {no} ORDER BY valid_from DESC LIMIT 1"
+            )
         return {"price_history": len(found)}
 
     def orders(rng: random.Random) -> dict[str, int]:
         """Nested and interleaved, with quoted names."""
         n = rng.choice([2, 3, 5, 7])
-        heads = run('SELECT "OrderId", "CustomerRef" FROM "OrderHead" WHERE "OrderId" > %s ORDER BY 1 LIMIT %s', rng.randint(1, 150), n)
+        heads = run(
+            'SELECT "OrderId", "CustomerRef" FROM "OrderHead" WHERE "OrderId" > %s ORDER BY 1 LIMIT %s',
+            rng.randint(1, 150),
+            n,
+        )
         lines = []
         for order, _ in heads:
             own = run('SELECT "LineNo", "PartNo" FROM "OrderLine" WHERE "OrderId" = %s', order)
@@ -70,7 +85,11 @@ def pages(run: Any) -> dict[str, Any]:
 
     def late(rng: random.Random) -> dict[str, int]:
         """Other statements between the list and its loop."""
-        found = run("SELECT s.supplier_no AS no FROM supplier AS s WHERE s.region = %s LIMIT %s", f"r{rng.randint(0, 5)}", rng.choice([3, 5, 8]))
+        found = run(
+            "SELECT s.supplier_no AS no FROM supplier AS s WHERE s.region = %s LIMIT %s",
+            f"r{rng.randint(0, 5)}",
+            rng.choice([3, 5, 8]),
+        )
         run("SELECT value FROM parameter WHERE code = %s", "k1")
         run("SELECT count(*) FROM message WHERE state = %s", "new")
         run("SELECT max(price) FROM part")
@@ -125,9 +144,15 @@ def pages(run: Any) -> dict[str, Any]:
         run("BEGIN")
         for _ in range(rng.randint(5, 9)):
             run("SAVEPOINT s")
-            run("UPDATE stock SET amount = amount - 1 WHERE warehouse = %s AND part_no = %s", rng.randint(1, 4), rng.randint(1, 900))
+            run(
+                "UPDATE stock SET amount = amount - 1 WHERE warehouse = %s AND part_no = %s",
+                rng.randint(1, 4),
+                rng.randint(1, 900),
+            )
             run("ROLLBACK TO SAVEPOINT s")
-            run("SELECT amount FROM stock WHERE warehouse = %s AND part_no = %s", rng.randint(1, 4), rng.randint(1, 900))
+            run(
+                "SELECT amount FROM stock WHERE warehouse = %s AND part_no = %s", rng.randint(1, 4), rng.randint(1, 900)
+            )
         run("COMMIT")
 
     def worker(rng: random.Random) -> None:

@@ -1,3 +1,4 @@
+
 """Corpus "rental", held out: Tortoise ORM with asyncpg on PostgreSQL, stderr log, several requests at once, no request ids.
 
 Another ORM, schema, driver and format than the corpora that the rules were made on; scored when they were final.
@@ -153,7 +154,9 @@ async def allowed(c: Any, r: random.Random) -> dict[str, int]:
 
 
 async def handwritten(c: Any, r: random.Random) -> dict[str, int]:
-    _, rows = await c.execute_query(f"select v.id, v.plate from van v where v.depot_id < {r.randint(3, 60)} limit {r.choice([4, 6, 8])}")
+    _, rows = await c.execute_query(
+        f"select v.id, v.plate from van v where v.depot_id < {r.randint(3, 60)} limit {r.choice([4, 6, 8])}"
+    )
     for row in rows:
         await c.execute_query("select max(started) from trip where $1 = van_id", [row["id"]])
     return {"trip": len(rows)}
@@ -161,9 +164,14 @@ async def handwritten(c: Any, r: random.Random) -> dict[str, int]:
 
 async def positions(c: Any, r: random.Random) -> dict[str, int]:
     """A composite key."""
-    _, rows = await c.execute_query("select trip_id, sequence from stop where trip_id between $1 and $2", [(a := r.randint(1, 1400)), a + r.randint(0, 3)])
+    _, rows = await c.execute_query(
+        "select trip_id, sequence from stop where trip_id between $1 and $2",
+        [(a := r.randint(1, 1400)), a + r.randint(0, 3)],
+    )
     for row in rows:
-        await c.execute_query("select address from stop where trip_id = $1 and sequence = $2", [row["trip_id"], row["sequence"]])
+        await c.execute_query(
+            "select address from stop where trip_id = $1 and sequence = $2", [row["trip_id"], row["sequence"]]
+        )
     return {"stop": len(rows)}
 
 
@@ -226,7 +234,14 @@ async def register(c: Any, r: random.Random) -> None:
 async def dispatch(c: Any, r: random.Random) -> None:
     """A queue worker."""
     for _ in range(r.randint(5, 9)):
-        job = await Outbox.filter(status="waiting").order_by("id").limit(1).select_for_update(skip_locked=True).using_db(c).first()
+        job = (
+            await Outbox.filter(status="waiting")
+            .order_by("id")
+            .limit(1)
+            .select_for_update(skip_locked=True)
+            .using_db(c)
+            .first()
+        )
         await Outbox.filter(id=job.id).using_db(c).values("body")
         await Outbox.filter(id=job.id).using_db(c).update(status="sent")
 
@@ -272,7 +287,10 @@ async def traffic(port: int, truth: Truth, count: int) -> None:
 
 async def record() -> None:
     with servers.postgresql(log_destination="stderr", log_line_prefix="%m [%p] %q%u@%d ") as server:
-        await Tortoise.init(db_url=f"asyncpg://postgres@127.0.0.1:{server.port}/shop?minsize=3&maxsize=3", modules={"models": ["__main__"]})
+        await Tortoise.init(
+            db_url=f"asyncpg://postgres@127.0.0.1:{server.port}/shop?minsize=3&maxsize=3",
+            modules={"models": ["__main__"]},
+        )
         await Tortoise.generate_schemas()
         await fill()
         await asyncio.sleep(0.3)

@@ -1,3 +1,4 @@
+
 """Corpus "zoo": Peewee on MariaDB, slow log of all statements, a transaction for each request, three connections.
 
 ``python tests/corpora/zoo_peewee.py``
@@ -107,7 +108,9 @@ def pages() -> dict[str, Any]:
         """A range beside the key."""
         found = list(Animal.select(Animal.id).where(Animal.species == rng.randint(1, 90)))
         for a in found:
-            Weighing.select(pw.fn.MAX(Weighing.kg)).where((Weighing.animal == a.id) & (Weighing.day > rng.randint(1, 50))).scalar()
+            Weighing.select(pw.fn.MAX(Weighing.kg)).where(
+                (Weighing.animal == a.id) & (Weighing.day > rng.randint(1, 50))
+            ).scalar()
         return {"weighing": len(found)}
 
     def meals(rng: random.Random) -> dict[str, int]:
@@ -119,7 +122,9 @@ def pages() -> dict[str, Any]:
         return {"feeding": len(found)}
 
     def raw(rng: random.Random) -> dict[str, int]:
-        rows = db.execute_sql("SELECT id, diet FROM species WHERE diet = %s LIMIT %s", ("a", rng.choice([3, 5, 9]))).fetchall()
+        rows = db.execute_sql(
+            "SELECT id, diet FROM species WHERE diet = %s LIMIT %s", ("a", rng.choice([3, 5, 9]))
+        ).fetchall()
         for row in rows:
             db.execute_sql("SELECT COUNT(*) FROM animal WHERE %s = species_id", (row[0],)).fetchall()
         return {"animal": len(rows)}
@@ -151,7 +156,9 @@ def pages() -> dict[str, Any]:
         list(Species.select())
         last = 0
         for _ in range(rng.randint(5, 9)):
-            found = list(Animal.select().where((Animal.enclosure != 3) & (Animal.id > last)).order_by(Animal.id).limit(15))
+            found = list(
+                Animal.select().where((Animal.enclosure != 3) & (Animal.id > last)).order_by(Animal.id).limit(15)
+            )
             last = found[-1].id
 
     def poll(rng: random.Random) -> None:
