@@ -15,6 +15,7 @@ from .explorers.dispatch import explore
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.target import Target
+from .objectives import Objective, check, read_objectives
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline
@@ -41,6 +42,7 @@ __all__ = [
     "Measurements",
     "MissingExtraError",
     "MissingTableError",
+    "Objective",
     "PerflabError",
     "Report",
     "SchemaError",
@@ -49,6 +51,7 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "check",
     "compare",
     "explore",
     "find_n_plus_one",
@@ -61,6 +64,7 @@ __all__ = [
     "plot_resources",
     "plot_timeline",
     "read",
+    "read_objectives",
     "run",
     "run_pairs",
     "slowest_requests",

@@ -96,6 +96,29 @@ def _fraction(text: str) -> float:
     return parse_fraction(text, parameter="--tolerance")
 
 
+def _check(given: argparse.Namespace) -> int:
+    if given.store:
+        only = {name: getattr(given, name) for name in ("arm", "experiment") if getattr(given, name)}
+        measured = lab.load(given.store, **only)
+    elif given.path:
+        measured = lab.read(given.path)
+    else:
+        raise ValueError("check needs files to read, or --store")
+    goals: list[Any] = list(given.objective or ())
+    notes: tuple[str, ...] = ()
+    if given.goals:
+        written = lab.read_objectives(given.goals)
+        goals, notes = [*goals, *written], written.notes
+    if not goals:
+        raise ValueError("check needs --objective 'p95 < 200ms' or --goals FILE with an objective in it" + "".join(
+            f"\n  {note}" for note in notes))  # fmt: skip
+    checked = lab.check(measured, goals, warmup=given.warmup, allow=tuple(given.allow or ()))
+    print(checked)
+    for note in notes:
+        print(f"! {note}")
+    return EXIT_CODES[checked.verdict]
+
+
 def _read(given: argparse.Namespace) -> int:
     measured = lab.read(given.path)
     print(measured)
@@ -224,6 +247,24 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--store", help="take two arms of this store")
     compare.add_argument("--experiment", help="of the store: only this one")
     _decision_options(compare)
+    check = _command(
+        commands,
+        "check",
+        _check,
+        "whether objectives hold, fail or can't be told",
+        'perflab check results/ --objective "p95 of GET /orders < 200ms" --objective "error rate < 1%"',
+        "perflab check --store runs --arm eager --goals INTERFACE.md",
+    )
+    check.add_argument("path", nargs="*", help="files or folders of results")
+    check.add_argument("--store", help="take runs of this store")
+    check.add_argument("--arm", help="of the store: only this one")
+    check.add_argument("--experiment", help="of the store: only this one")
+    check.add_argument("--objective", action="append", metavar="TEXT", help='like "p95 < 200ms"; repeatable')
+    check.add_argument("--goals", metavar="FILE", help="a Markdown document, or k6's options as JSON")
+    check.add_argument("--warmup", help="share of each run to leave out; the plan's, or 10%%")
+    check.add_argument(
+        "--allow", action="append", choices=("invalid", "generator", "plan", "arms"), help="take together all the same"
+    )
     read = _command(
         commands,
         "read",
