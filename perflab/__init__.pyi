@@ -17,7 +17,7 @@ from .loadtest.run import run, run_pairs
 from .loadtest.target import Target
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
-from .plots.over_time import plot_resources, plot_timeline
+from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
@@ -60,6 +60,7 @@ __all__ = [
     "plot_pairs",
     "plot_resources",
     "plot_timeline",
+    "plot_users",
     "read",
     "run",
     "run_pairs",
