@@ -12,6 +12,7 @@ from .errors import (
     TargetError,
 )
 from .explorers.dispatch import explore
+from .investigations import Record, execute_notebook, export, new_notebook, record
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.target import Target
@@ -42,6 +43,7 @@ __all__ = [
     "MissingExtraError",
     "MissingTableError",
     "PerflabError",
+    "Record",
     "Report",
     "SchemaError",
     "Section",
@@ -50,10 +52,13 @@ __all__ = [
     "Target",
     "TargetError",
     "compare",
+    "execute_notebook",
     "explore",
+    "export",
     "find_n_plus_one",
     "fingerprint",
     "load",
+    "new_notebook",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
@@ -61,6 +66,7 @@ __all__ = [
     "plot_resources",
     "plot_timeline",
     "read",
+    "record",
     "run",
     "run_pairs",
     "slowest_requests",

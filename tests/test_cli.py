@@ -22,7 +22,9 @@ def perflab(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPro
     return subprocess.run([sys.executable, "-m", "perflab", *arguments], capture_output=True, text=True, cwd=cwd)
 
 
-@pytest.mark.parametrize("command", ["demo", "run", "pairs", "compare", "read", "queries", "report"])
+@pytest.mark.parametrize(
+    "command", ["demo", "run", "pairs", "compare", "read", "queries", "report", "new", "execute", "export"]
+)
 def test_every_command_has_help_with_examples(command: str) -> None:
     done = perflab(command, "--help")
     assert done.returncode == 0
