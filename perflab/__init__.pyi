@@ -16,6 +16,7 @@ from .investigations import Record, execute_notebook, export, new_notebook, reco
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.target import Target
+from .objectives import Objective, check, read_objectives
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline
@@ -42,6 +43,7 @@ __all__ = [
     "Measurements",
     "MissingExtraError",
     "MissingTableError",
+    "Objective",
     "PerflabError",
     "Record",
     "Report",
@@ -51,6 +53,7 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "check",
     "compare",
     "execute_notebook",
     "explore",
@@ -66,6 +69,7 @@ __all__ = [
     "plot_resources",
     "plot_timeline",
     "read",
+    "read_objectives",
     "record",
     "run",
     "run_pairs",
