@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 import perflab as lab
+from perflab import cli
 from perflab.cli import main
 from perflab.store import Draft
 
@@ -23,7 +25,12 @@ def perflab(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPro
     return subprocess.run([sys.executable, "-m", "perflab", *arguments], capture_output=True, text=True, cwd=cwd)
 
 
-@pytest.mark.parametrize("command", ["demo", "run", "pairs", "compare", "check", "read", "queries", "report"])
+def commands() -> list[str]:
+    listed = next(a for a in cli.parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return sorted(listed.choices)
+
+
+@pytest.mark.parametrize("command", commands())
 def test_every_command_has_help_with_examples(command: str) -> None:
     done = perflab(command, "--help")
     assert done.returncode == 0
