@@ -1,0 +1,81 @@
+"""What Django's logger ``django.db.backends`` writes: https://docs.djangoproject.com/en/5.2/ref/logging/#django-db-backends
+
+    (0.001) SELECT ...; args=(1,); alias=default
+
+behind whatever the project's formatter puts in front. Times are read from there, where they are.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from perflab import sources
+from perflab.formats import Tables, _printed, _queries
+from perflab.formats._queries import Clock, Skipped
+
+_SQL = r"(?:SELECT|INSERT|UPDATE|DELETE|WITH|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|CREATE|ALTER|DROP|PRAGMA|SET|SHOW|EXPLAIN|\(|/\*|--|[A-Z]{2,20}\b)"
+_BEGIN = re.compile(rf"(?P<before>.{{0,400}}?)\((?P<seconds>\d{{1,6}}\.\d{{3}})\) (?P<text>{_SQL}.*)", re.DOTALL)
+_END = re.compile(r"; ?args=(?P<args>None|[(\[{].*)$", re.DOTALL)
+_ALIAS = re.compile(r"; alias=(?P<alias>[\w\-]{1,100})$")
+_SNIFF = re.compile(
+    rb"^[^\n{]{0,400}?\(\d{1,6}\.\d{3}\) [A-Z(/-][^\n]*(?:\n[^\n]*){0,200}?; ?args=(?:None|[(\[{])", re.MULTILINE
+)
+_LONGEST = 20_000
+"""Lines of one statement at most; behind that the end is taken for lost."""
+
+
+def sniff(head: bytes) -> bool:
+    if b"args=" not in head or b"sqlalchemy.engine" in head:
+        return False
+    return _SNIFF.search(head[:65_536].replace(b"\r\n", b"\n")) is not None
+
+
+def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
+    """Statements of a Django log; what other loggers wrote into the same file is left out."""
+    skipped, clock = Skipped(), Clock(timezone)
+    rows: list[dict[str, Any]] = []
+    begun: tuple[int, re.Match[str]] | None = None
+    parts: list[str] = []
+    for number, line in enumerate(sources.lines(path), start=1):
+        skipped.total = number
+        if found := _BEGIN.match(line):
+            if begun:
+                skipped.line(begun[0])
+            begun, parts = (number, found), [found["text"]]
+        elif begun:
+            parts.append(line)
+        if begun and "args=" in line and (end := _END.search(line)):
+            rows.append(_row(begun[1], parts, end, clock, skipped))
+            begun = None
+        elif begun and len(parts) > _LONGEST:
+            skipped.line(begun[0])
+            begun = None
+    if begun:
+        skipped.line(begun[0])
+    skipped.notes += clock.notes()
+    if rows and not any(row["start"] for row in rows):
+        skipped.notes.append("the log has no times: add {asctime} to the formatter, or nothing can be told from its order")
+    return _queries.tables(
+        path, rows, skipped, meta={"tool": "django", "log": "django.db.backends"}, expected="lines like '(0.001) SQL; args=...'"
+    )
+
+
+def _row(
+    found: re.Match[str], parts: list[str], end: re.Match[str], clock: Clock, skipped: Skipped
+) -> dict[str, Any]:
+    args = end["args"]
+    if alias := _ALIAS.search(args):
+        args = args[: alias.start()]
+    whole = "\n".join(parts)
+    sql = whole[: whole.rfind(end[0])].rstrip().removesuffix(";")
+    took = float(found["seconds"])
+    at = clock.in_text(found["before"])
+    return {
+        "start": max(int(at - took * 1e6), 0) if at is not None else 0,
+        "sql": _queries.cut(sql, skipped),
+        "duration_ms": took * 1e3,
+        "parameters": _printed.values(args),
+        "database": alias["alias"] if alias else None,
+    }
