@@ -38,7 +38,7 @@ SELECT author.name FROM author WHERE author.country = 'c' || CAST(:page AS text)
 UPDATE book SET price = price + 1 WHERE id = :author;
 INSERT INTO visit (author_id, page, agent) VALUES (:author, :page, 'Mozilla/5.0 (X11; Linux x86_64)');
 COMMIT;
-"""
+"""  # noqa: E501 - pgbench's own lines
 SCHEMA = """
 CREATE TABLE author AS SELECT i AS id, 'name ' || i AS name, 'mail' || i || '@example.org' AS email, DATE '1970-01-01' + i AS born,
     'c' || i % 100 AS country FROM generate_series(1, 5000) i;
@@ -47,7 +47,7 @@ CREATE TABLE book AS SELECT i AS id, 1 + i % 5000 AS author_id, 'title ' || i AS
 ALTER TABLE book ADD PRIMARY KEY (id);
 CREATE INDEX ON book (author_id);
 CREATE TABLE visit (author_id int, page int, agent text);
-"""
+"""  # noqa: E501
 
 
 def make() -> None:

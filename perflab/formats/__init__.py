@@ -21,10 +21,17 @@ from perflab import sources
 from perflab.errors import FormatError
 
 NAMES: tuple[str, ...] = (
+    "django_sql",
+    "mysql_general",
+    "mysql_slow",
+    "opentelemetry",
+    "pg_stat_statements",
     "postgresql_csvlog",
     "postgresql_jsonlog",
     "postgresql_stderr",
     "query_recorder",
+    "rails_activerecord",
+    "sqlalchemy_echo",
 )
 """The modules of this package that are formats. Add yours here."""
 

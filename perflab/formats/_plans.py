@@ -29,7 +29,8 @@ class Plan(NamedTuple):
 def plan(message: str) -> Plan | None:
     """The plan in ``duration: 0.009 ms  plan:`` and what follows, as text or JSON; None for other formats and cut ones.
 
-    >>> plan("duration: 1 ms  plan:\\nQuery Text: SELECT a FROM t\\nSeq Scan on t  (cost=0.00..1.2 rows=2 width=8) (actual rows=3 loops=1)")
+    >>> text = "Query Text: SELECT a FROM t\\nSeq Scan on t  (cost=0.00..1.2 rows=2 width=8) (actual rows=3 loops=1)"
+    >>> plan(f"duration: 1 ms  plan:\\n{text}")
     Plan(sql='SELECT a FROM t', rows=3, parameters=None)
     """
     body = message.partition(" plan:")[2].lstrip()
@@ -54,9 +55,11 @@ def _of_json(body: str) -> Plan | None:
         return None
     top = found.get("Plan")
     rows, loops = (top.get("Actual Rows"), top.get("Actual Loops")) if isinstance(top, dict) else (None, None)
-    told = isinstance(rows, (int, float)) and isinstance(loops, int) and 0 <= rows * loops < 1e15
     parameters = found.get("Query Parameters")
-    return Plan(found["Query Text"], round(rows * loops) if told else None, parameters if isinstance(parameters, str) else None)
+    told = None
+    if isinstance(rows, (int, float)) and isinstance(loops, int) and 0 <= rows * loops < 1e15:
+        told = round(rows * loops)
+    return Plan(found["Query Text"], told, parameters if isinstance(parameters, str) else None)
 
 
 def owners(
@@ -64,8 +67,8 @@ def owners(
 ) -> list[int]:
     """Which statement (its number, -1 for none) each plan belongs to, all places in the order of sessions and lines.
 
-    A plan is logged when its execution ends: before the record of a simple query, but behind the record of a prepared
-    one, whose portal is closed by what comes next.
+    A plan is logged when its execution ends: before the record of a simple query or of a prepared change, but behind
+    that of a prepared SELECT, whose portal is closed by what comes next (a COMMIT, which may be logged before).
     """
     import numpy as np
 
@@ -74,14 +77,14 @@ def owners(
     chosen = []
     for place, one, following in zip(places, found, after.tolist(), strict=True):
         owner = -1
-        for number, allowed in ((following - 1, "eq"), (following, "s")):
+        for number, allowed in ((following - 1, "eq"), (following - 2, "eq"), (following, "se")):
             if (
-                0 <= number < len(texts) and number not in taken and kinds[number] in allowed
+                0 <= number < len(texts) and kinds[number] in allowed and (number not in taken or kinds[number] == "q")
                 and sessions[statements[number]] == sessions[place] and texts[number] == one.sql
             ):  # fmt: skip
                 owner = number
                 break
-        if owner >= 0 and kinds[owner] != "s":
-            taken.add(owner)  # several plans before one simple query are of its several statements
+        if owner >= 0 and kinds[owner] != "s":  # several plans of one simple query are of its several statements
+            taken.add(owner)
         chosen.append(owner)
     return chosen

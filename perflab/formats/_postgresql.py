@@ -28,6 +28,7 @@ Record = tuple[str | None, str | None, str | None, str | None, str | None, int |
 COLUMNS = ("logged", "user", "database", "application", "session", "line", "message", "detail")
 
 _BATCH = 50_000
+_LONGEST_MS = 1e12
 
 _STATEMENTS = f"""
 WITH timed AS (
@@ -149,6 +150,7 @@ def _ordered(found: Any) -> tuple[Any, Any, Any, Any]:
     names = np.array([*kinds.dictionary.to_pylist(), ""], dtype="U1")
     kind = names[kinds.indices.to_numpy(zero_copy_only=False)][order]
     ms = found["ms"].combine_chunks().fill_null(float("nan")).to_numpy(zero_copy_only=False).astype("float64")[order]
+    ms[~((ms >= 0) & (ms < _LONGEST_MS))] = np.nan  # a damaged number
     return codes[order], kind, ms, order
 
 
@@ -172,7 +174,8 @@ def _with_plans(
     kept = [(int(place), one) for place, one in zip(plans, parsed, strict=True) if one is not None]
     if len(kept) < len(plans):
         skipped.notes.append(
-            f"{path.name}: {len(plans) - len(kept):,} plans could not be read; log them with auto_explain.log_format = text or json"
+            f"{path.name}: {len(plans) - len(kept):,} plans could not be read; "
+            "log them with auto_explain.log_format = text or json"
         )
     known = texts.take(pa.array(chosen)).to_pylist() if len(chosen) else []
     owner = np.array(
@@ -188,8 +191,10 @@ def _with_plans(
     return _Planned(places[order], took, np.concatenate([rows, told[owner < 0]])[order], dict(own))
 
 
-def _frame(table: dict[str, Any], planned: _Planned, codes: Any, timezone: str | None) -> tuple[pd.DataFrame, list[str]]:
-    took = np.nan_to_num(planned.took)
+def _frame(
+    table: dict[str, Any], planned: _Planned, codes: Any, timezone: str | None
+) -> tuple[pd.DataFrame, list[str]]:
+    took = np.round(np.nan_to_num(planned.took), 6)
     end, notes = _instants(table["logged"], timezone)
     start = _not_before(end - np.round(took * 1e3).astype("int64"), codes)
     sql, detail = _text(table["sql"]), table["detail"]
@@ -243,6 +248,8 @@ def _folded(codes: Any, kind: Any, ms: Any) -> tuple[Any, Any, int]:
     All in the order of sessions and lines.
     """
     text = np.isin(kind, ("s", "e", "q"))
+    if not text.any():
+        return np.flatnonzero(text), ms[text], len(kind)
     alone = (kind == "q") & (np.append(codes[1:] == codes[:-1], False)) & (np.append(kind[1:] == "d", False))
     ms = ms.copy()
     owned = np.append(False, alone[:-1])  # a bare duration right after its text

@@ -7,9 +7,7 @@ import re
 MAX_PRINTED = 200_000
 """Characters of printed values that are looked at."""
 
-_PART = re.compile(
-    r"""'(?:[^'\\]++|\\.)*+'|"(?:[^"\\]++|\\.)*+"|[\[({]|[\])}]|,|[^'"\[\](){},]++|.""", re.DOTALL
-)
+_PART = re.compile(r"""'(?:[^'\\]++|\\.)*+'|"(?:[^"\\]++|\\.)*+"|[\[({]|[\])}]|,|[^'"\[\](){},]++|.""", re.DOTALL)
 _CALL = re.compile(r"""[A-Za-z_][\w.]*\((?P<inner>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\)""", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _CONTROL = {"n": "\n", "t": "\t", "r": "\r", "0": "\0"}

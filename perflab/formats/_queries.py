@@ -20,7 +20,8 @@ MAX_TEXT = 1_000_000
 """Characters of a statement that are kept."""
 
 NO_DURATIONS = (
-    "this log holds no durations: each statement counts 0 ms, so rank by calls, and record with durations to rank by time"
+    "this log holds no durations: each statement counts 0 ms, so rank by calls, "
+    "and record with durations to rank by time"
 )
 
 _LATEST = 253_402_300_799_000_000  # the year 9999 in microseconds
@@ -64,13 +65,16 @@ def tables(
     if not rows:
         raise FormatError(f"{path}:{max(skipped.first, 1)}: expected {expected}, found none")
     frame = pd.DataFrame.from_records(rows)
+    frame["duration_ms"] = frame["duration_ms"].round(6)
     frame["start"] = pd.to_datetime(frame["start"].clip(0, _LATEST), unit="us", utc=True)
     empty = [c for c in frame.columns if c not in ("start", "sql", "duration_ms") and frame[c].isna().all()]
     frame = frame.drop(columns=empty).sort_values("start", kind="stable", ignore_index=True)
+    if "rows_examined" in frame:
+        frame["rows_examined"] = frame["rows_examined"].astype("Int64")
     return Tables({"queries": commented(frame)}, warnings=skipped.warnings(path), meta=meta)
 
 
-_COMMENT = r"(?:^\s*/\*(?P<first>[^*]{5,4000})\*/|/\*(?P<last>[^*]{5,4000})\*/\s*;?\s*$)"
+_COMMENT = r"(?:^\s*/\*(?P<first>[^*]+)\*/|/\*(?P<last>[^*]+)\*/\s*;?\s*$)"
 _TRACE = r"traceparent=.?00-(?P<trace>[0-9a-f]{32})-[0-9a-f]{16}-"
 _ROUTE = r"(?:^|,)\s*route='(?P<route>[^']{1,500})'"
 _ACTION = r"controller(?:=|:)'?(?P<controller>[\w:./%\-]{1,200})'?(?:.*,)?\s*action(?:=|:)'?(?P<action>[\w%\-]{1,200})"
@@ -94,7 +98,9 @@ def commented(frame: pd.DataFrame) -> pd.DataFrame:
     found = pc.extract_regex(pa.array(sql[marked], type=pa.large_string()), _COMMENT)
     comments = pc.fill_null(
         pc.if_else(
-            pc.equal(pc.struct_field(found, "last"), ""), pc.struct_field(found, "first"), pc.struct_field(found, "last")
+            pc.equal(pc.struct_field(found, "last"), ""),
+            pc.struct_field(found, "first"),
+            pc.struct_field(found, "last"),
         ),
         "",
     )
@@ -139,7 +145,9 @@ class Clock:
         try:
             self._zone = ZoneInfo(timezone) if timezone else dt.UTC
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"timezone must be the name of a time zone such as 'Europe/Berlin'; got {timezone!r}") from None
+            raise ValueError(
+                f"timezone must be the name of a time zone such as 'Europe/Berlin'; got {timezone!r}"
+            ) from None
         self._given = timezone is not None
         self.guessed = False
 

@@ -15,15 +15,17 @@ from perflab import sources
 from perflab.formats import Tables, _printed, _queries
 from perflab.formats._queries import Clock, Skipped
 
-_SQL = r"(?:SELECT|INSERT|UPDATE|DELETE|WITH|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|CREATE|ALTER|DROP|PRAGMA|SET|SHOW|EXPLAIN|\(|/\*|--|[A-Z]{2,20}\b)"
+_SQL = r"(?:[A-Za-z]{2,20}\b|\(|/\*|--)"
 _BEGIN = re.compile(rf"(?P<before>.{{0,400}}?)\((?P<seconds>\d{{1,6}}\.\d{{3}})\) (?P<text>{_SQL}.*)", re.DOTALL)
-_END = re.compile(r"; ?args=(?P<args>None|[(\[{].*)$", re.DOTALL)
+_END = re.compile(r"args=(?:None|[(\[{].*[)\]}])(?:; alias=[\w\-]{1,100})?$|[)\]}]; alias=[\w\-]{1,100}$")
 _ALIAS = re.compile(r"; alias=(?P<alias>[\w\-]{1,100})$")
 _SNIFF = re.compile(
     rb"^[^\n{]{0,400}?\(\d{1,6}\.\d{3}\) [A-Z(/-][^\n]*(?:\n[^\n]*){0,200}?; ?args=(?:None|[(\[{])", re.MULTILINE
 )
 _LONGEST = 20_000
 """Lines of one statement at most; behind that the end is taken for lost."""
+_MARKS = 20
+"""Places in a statement that may be where its args begin, at most (a literal may hold such a mark, too)."""
 
 
 def sniff(head: bytes) -> bool:
@@ -46,8 +48,8 @@ def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
             begun, parts = (number, found), [found["text"]]
         elif begun:
             parts.append(line)
-        if begun and "args=" in line and (end := _END.search(line)):
-            rows.append(_row(begun[1], parts, end, clock, skipped))
+        if begun and _END.search(line) and (split := _split("\n".join(parts))):
+            rows.append(_row(begun[1], *split, clock, skipped))
             begun = None
         elif begun and len(parts) > _LONGEST:
             skipped.line(begun[0])
@@ -56,20 +58,36 @@ def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
         skipped.line(begun[0])
     skipped.notes += clock.notes()
     if rows and not any(row["start"] for row in rows):
-        skipped.notes.append("the log has no times: add {asctime} to the formatter, or nothing can be told from its order")
+        skipped.notes.append(
+            "the log has no times: add {asctime} to the formatter, or nothing can be told from its order"
+        )
     return _queries.tables(
-        path, rows, skipped, meta={"tool": "django", "log": "django.db.backends"}, expected="lines like '(0.001) SQL; args=...'"
+        path,
+        rows,
+        skipped,
+        meta={"tool": "django", "log": "django.db.backends"},
+        expected="lines like '(0.001) SQL; args=...'",
     )
 
 
+def _split(whole: str) -> tuple[str, str, str | None] | None:
+    """SQL, printed args and alias: the args begin at the first mark whose rest is one printed value and no more."""
+    alias = _ALIAS.search(whole[-200:])
+    end = len(whole) - len(alias[0]) if alias else len(whole)
+    at = -1
+    for _ in range(_MARKS):
+        at = whole.find("; args=", at + 1, end)
+        if at < 0:
+            return None
+        args = whole[at + 7 : end]
+        if args == "None" or len(args) > _printed.MAX_PRINTED or _printed.items(args) is not None:
+            return whole[:at].rstrip().removesuffix(";"), args, alias["alias"] if alias else None
+    return None
+
+
 def _row(
-    found: re.Match[str], parts: list[str], end: re.Match[str], clock: Clock, skipped: Skipped
+    found: re.Match[str], sql: str, args: str, alias: str | None, clock: Clock, skipped: Skipped
 ) -> dict[str, Any]:
-    args = end["args"]
-    if alias := _ALIAS.search(args):
-        args = args[: alias.start()]
-    whole = "\n".join(parts)
-    sql = whole[: whole.rfind(end[0])].rstrip().removesuffix(";")
     took = float(found["seconds"])
     at = clock.in_text(found["before"])
     return {
@@ -77,5 +95,5 @@ def _row(
         "sql": _queries.cut(sql, skipped),
         "duration_ms": took * 1e3,
         "parameters": _printed.values(args),
-        "database": alias["alias"] if alias else None,
+        "database": alias,
     }

@@ -42,7 +42,11 @@ def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
         log.add(found, lines)
     log.skipped.notes += [_queries.NO_DURATIONS, *log.clock.notes()]
     return _queries.tables(
-        path, log.rows, log.skipped, meta={"tool": "mysql", "log": "general"}, expected="lines with 'Query' or 'Execute'"
+        path,
+        log.rows,
+        log.skipped,
+        meta={"tool": "mysql", "log": "general"},
+        expected="lines with 'Query' or 'Execute'",
     )
 
 
@@ -70,7 +74,9 @@ class _Log:
     def _statement(self, session: str, command: str, text: str) -> None:
         before = self.last.get(session)
         if command == "Execute" and before is not None and _BY_TEXT.match(self.rows[before]["sql"]):
-            self.rows[before]["sql"] = _queries.cut(text, self.skipped)  # EXECUTE p is logged twice: as sent, and as run
+            self.rows[before]["sql"] = _queries.cut(
+                text, self.skipped
+            )  # EXECUTE p is logged twice: as sent, and as run
             return
         self.last[session] = len(self.rows)
         self.rows.append(

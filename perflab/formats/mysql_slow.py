@@ -31,11 +31,18 @@ def sniff(head: bytes) -> bool:
 def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
     """Statements of a slow log, with the rows that they sent (or changed) and examined."""
     skipped, clock = Skipped(), Clock(timezone)
-    rows = [row for number, entry in _entries(path, skipped) if (row := _row(entry, number, clock, skipped)) is not None]
-    if any(row.pop("coarse") for row in rows):
+    rows = [
+        row for number, entry in _entries(path, skipped) if (row := _row(entry, number, clock, skipped)) is not None
+    ]
+    coarse = [row.pop("coarse") for row in rows]
+    if any(coarse):
         skipped.notes.append("this slow log tells starts to the second only: time gaps between statements mean nothing")
     return _queries.tables(
-        path, rows, skipped, meta={"tool": "mysql", "log": "slow"}, expected="entries with '# Query_time:' and a statement"
+        path,
+        rows,
+        skipped,
+        meta={"tool": "mysql", "log": "slow"},
+        expected="entries with '# Query_time:' and a statement",
     )
 
 
@@ -48,7 +55,7 @@ def _entries(path: Path, skipped: Skipped) -> Iterator[tuple[int, list[str]]]:
         if ended and _SERVER.match(line):
             continue
         heads = len(entry) > 0 and all(text.startswith("# ") for text in entry)
-        if ended and (line.startswith("# Time: ") or line.startswith("# User@Host: ")) and not heads:
+        if ended and line.startswith(("# Time: ", "# User@Host: ")) and not heads:
             if entry:
                 yield first, entry
             entry, first = [], number
@@ -61,17 +68,17 @@ def _entries(path: Path, skipped: Skipped) -> Iterator[tuple[int, list[str]]]:
 def _row(entry: list[str], number: int, clock: Clock, skipped: Skipped) -> dict[str, Any] | None:
     fields: dict[str, str] = {}
     user = session = None
-    body = 0
-    for body, line in enumerate(entry):
-        if not line.startswith("# ") or line.startswith("# administrator command"):
-            break
+    body = next(
+        (n for n, line in enumerate(entry) if not line.startswith("# ") or line.startswith("# administrator")), None
+    )
+    if body is None:
+        skipped.line(number)  # cut off before its statement
+        return None
+    for line in entry[:body]:
         if found := _USER.match(line):
             user, session = found["user"].strip() or None, found["id"]
         elif not _TIME.fullmatch(line):
             fields.update(_FIELD.findall(line))
-    else:
-        skipped.line(number)  # cut off before its statement
-        return None
     database, at, sql = _statement(entry[body:])
     took = _number(fields.get("Query_time"))
     if took is None or not sql or not entry[-1].endswith(";"):

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from perflab import sources
-from perflab.formats import Tables, _queries
+from perflab.formats import Tables, _printed, _queries
 from perflab.formats._queries import Skipped
 
 _ID = re.compile(r"[0-9a-fA-F]{16,32}")
@@ -96,7 +96,7 @@ def _whole(value: Any) -> int | None:
     """64-bit numbers are texts in OTLP's JSON."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value, re.ASCII) else None
+    return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d{1,19}", value, re.ASCII) else None
 
 
 def _hex(value: Any) -> str | None:
@@ -126,8 +126,11 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _parameters(attributes: dict[str, Any]) -> list[str] | dict[str, str] | None:
-    found = {key[1]: str(v) for k, v in attributes.items() if (key := _PARAMETER.fullmatch(k))}
+def _parameters(attributes: dict[str, Any]) -> _printed.Values | None:
+    printed = attributes.get("db.statement.parameters")
+    if isinstance(printed, str):
+        return _printed.values(printed)
+    found: dict[str, str | None] = {key[1]: str(v) for k, v in attributes.items() if (key := _PARAMETER.fullmatch(k))}
     if not found:
         return None
     if all(re.fullmatch(r"\d{1,5}", k, re.ASCII) for k in found):

@@ -33,7 +33,9 @@ _STATISTICS = (
 
 def sniff(head: bytes) -> bool:
     names = {n.strip(' "\r') for n in head.split(b"\n", 1)[0].decode("utf-8", errors="replace").split(",")}
-    return {"query", "calls", "rows"} <= names and bool(names & {"total_exec_time", "total_time"}) and "queryid" in names
+    return (
+        {"query", "calls", "rows"} <= names and bool(names & {"total_exec_time", "total_time"}) and "queryid" in names
+    )
 
 
 def read(path: Path, **_: Any) -> Tables:

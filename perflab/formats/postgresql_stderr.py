@@ -142,7 +142,7 @@ def _records(path: Path, entry: re.Pattern[str], skipped: Skipped) -> Iterator[R
     """Log records: an entry with its continuation lines, and the DETAIL that follows it."""
     names = [n for n in ("logged", "user", "database", "application", "session", "line") if n in entry.groupindex]
     pending: list[Any] | None = None
-    for found, text in _entries(path, entry, skipped):
+    for number, (found, text) in enumerate(_entries(path, entry, skipped)):
         level = found["level"]
         if level == "LOG":
             if pending is not None:
@@ -152,7 +152,7 @@ def _records(path: Path, entry: re.Pattern[str], skipped: Skipped) -> Iterator[R
                 got = {n: found[n] for n in names}
                 pending = [
                     got.get("logged") or _of_epoch(found, entry), got.get("user"), got.get("database"), got.get("application"),
-                    got.get("session"), None, text, None,
+                    got.get("session"), number, text, None,
                 ]  # fmt: skip
         elif level == "DETAIL" and pending is not None and text[:11].lower() == "parameters:":
             pending[7] = text

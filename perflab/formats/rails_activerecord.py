@@ -36,8 +36,8 @@ _EVENT = re.compile(
     r"|\s*↳ (?P<source>[^\s:]{1,300}:\d+)|\s*(?P<other>Render(?:ing|ed) |Parameters: |Redirected to ))"
 )
 _SNIFF = re.compile(
-    rb"^[^\n]{0,200}?(?:[A-Z][\w:]* (?:Load|Create|Update|Destroy|Delete|Exists\?|Count|Pluck|Sum|Average|Maximum|Minimum)|TRANSACTION|SQL|Begin|Commit)?"
-    rb"(?:\x1b\[\d+m)?  ?\(\d{1,9}\.\d{1,3}ms\)(?:\x1b\[\d+m)?  (?:\x1b\[[\d;]+m)*(?i:SELECT|INSERT|UPDATE|DELETE|BEGIN|COMMIT|CREATE|WITH)\b",
+    rb"^[^\n]{0,200}? \(\d{1,9}\.\d{1,3}ms\)(?:\x1b\[\d+m)?  (?:\x1b\[[\d;]+m)*"
+    rb"(?i:SELECT|INSERT|UPDATE|DELETE|BEGIN|COMMIT|CREATE|WITH)\b",
     re.MULTILINE,
 )
 _PID = re.compile(r"#(\d{1,10})\]")

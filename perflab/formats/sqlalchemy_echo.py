@@ -17,7 +17,7 @@ from perflab.formats._queries import Clock, Skipped
 
 _LINE = re.compile(
     r"(?P<before>.{0,300}?)\bsqlalchemy\.engine\.(?:base\.)?(?:Async)?Engine(?:\.(?P<name>[\w.\-]{1,100}))?"
-    r"(?P<gap>[\s:|\]>\-]{1,10})(?P<text>.*)"
+    r"[\s:|\]>\-]{1,10}(?:(?:INFO|DEBUG)\b[\s:|\]>\-]{1,10})?(?P<text>.*)"
 )
 _SNIFF = re.compile(
     rb"^[^\n{]{0,300}?\bsqlalchemy\.engine\.(?:base\.)?(?:Async)?Engine\b[^\n]{0,200}?"
@@ -82,6 +82,8 @@ class _Log:
         if _ROW.match(text):
             if self.rows:
                 self.rows[-1]["rows"] = (self.rows[-1]["rows"] or 0) + 1
+        elif text.startswith("Col (") and self.rows:
+            self.rows[-1]["rows"] = self.rows[-1]["rows"] or 0
         elif mark := _MARK.match(text):
             self.unfinished()
             self.add(mark[1], None, session)
