@@ -1,7 +1,7 @@
 """scalene's JSON (``scalene run --outfile``): https://github.com/plasma-umass/scalene
 
-Newer versions write the stacks that they sampled, as shares of the elapsed time. Without them there are percentages of the elapsed
-time for each function, so a function's time here is its own, and there is no tree.
+Newer versions write the stacks that they sampled, as shares of the elapsed time. Without them there are
+percentages of it for each function, so a function's time here is its own, and there is no tree.
 """
 
 from __future__ import annotations
