@@ -29,6 +29,7 @@ from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
 from .stats.compare import Change, compare
 from .stats.estimates import summarize
+from .stats.planning import plan_runs
 from .store import load
 from .tables import Measurements
 
@@ -62,6 +63,7 @@ __all__ = [
     "fingerprint",
     "load",
     "new_notebook",
+    "plan_runs",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",

@@ -8,8 +8,10 @@ https://www.postgresql.org/docs/current/runtime-config-logging.html
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -60,6 +62,20 @@ SELECT list_transform(
 """
 
 
+@lru_cache(maxsize=2)
+def _database(process: int, ordered: bool) -> Any:
+    """An empty database in memory to compute with, for this process (a forked child must not share its parent's).
+
+    ``ordered`` keeps the order of rows; without, big results take less memory.
+    """
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute(f"SET preserve_insertion_order = {ordered}")
+    connection.execute("SET threads = least(4, greatest(1, current_setting('threads')::INT))")
+    return connection
+
+
 def batches(records: Iterable[Record]) -> Any:
     """Records as one Arrow table, gathered in batches."""
     import pyarrow as pa
@@ -86,9 +102,7 @@ def _part(batch: list[Record], schema: Any) -> Any:
 
 def from_table(path: Path, records: Any, skipped: Skipped, timezone: str | None, meta: dict[str, Any]) -> Tables:
     """Statements of an Arrow table of records (the tolerant way)."""
-    import duckdb
-
-    with duckdb.connect() as connection:
+    with _database(os.getpid(), False).cursor() as connection:
         connection.register("records", records)
         found = connection.sql(_STATEMENTS).to_arrow_table()
     return _tables(path, found, skipped, timezone, meta)
@@ -100,9 +114,7 @@ def from_query(
     """Statements of a DuckDB query for records (the fast way); None where any of the file is not as it should be."""
     import duckdb
 
-    with duckdb.connect() as connection:
-        connection.execute("SET preserve_insertion_order = false")
-        connection.execute("SET threads = least(4, greatest(1, current_setting('threads')::INT))")
+    with _database(os.getpid(), False).cursor() as connection:
         try:
             found = connection.sql(
                 f"WITH records AS ({records}), {_STATEMENTS.lstrip()[5:]}", params=parameters
@@ -328,11 +340,10 @@ def _text(column: Any) -> Any:
 
 def _parameters(detail: Any) -> Any:
     """``parameters: $1 = '494', $2 = NULL`` as lists of texts, missing where there are none."""
-    import duckdb
     import pyarrow as pa
 
     details = pa.table({"detail": detail.cast(pa.large_string())})
-    with duckdb.connect() as connection:
+    with _database(os.getpid(), True).cursor() as connection:
         connection.register("details", details)
         found = connection.sql(_PARAMETERS).to_arrow_table()["parameters"].combine_chunks()
     return pd.array(found, dtype=pd.ArrowDtype(pa.list_(pa.string())))
