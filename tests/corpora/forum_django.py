@@ -1,4 +1,3 @@
-
 """Corpus "forum": Django on PostgreSQL, jsonlog, no request ids: a transaction for each request, three connections.
 
 ``python tests/corpora/forum_django.py``

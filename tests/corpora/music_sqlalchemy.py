@@ -1,4 +1,3 @@
-
 """Corpus "music": SQLAlchemy on SQLite, perflab's recorder, request ids. ``python tests/corpora/music_sqlalchemy.py``"""
 
 from __future__ import annotations

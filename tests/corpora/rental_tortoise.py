@@ -1,4 +1,3 @@
-
 """Corpus "rental", held out: Tortoise ORM with asyncpg on PostgreSQL, stderr log, several requests at once, no request ids.
 
 Another ORM, schema, driver and format than the corpora that the rules were made on; scored when they were final.

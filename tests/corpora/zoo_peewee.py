@@ -1,4 +1,3 @@
-
 """Corpus "zoo": Peewee on MariaDB, slow log of all statements, a transaction for each request, three connections.
 
 ``python tests/corpora/zoo_peewee.py``
