@@ -68,8 +68,8 @@ def summarize_units(queries: pd.DataFrame | Measurements, *, dialect: str | None
 
     >>> import perflab as lab
     >>> units = lab.summarize_units(lab.read("datasets/shop_queries.jsonl"))
-    >>> units["route"][0], len(units)
-    ('GET /customers', 38)
+    >>> len(units), units["unit_by"][0]
+    (38, 'request')
     """
     prepared = statements(queries, dialect=dialect)
     codes = prepared.working_units()
