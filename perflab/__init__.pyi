@@ -23,8 +23,11 @@ from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
 from .queries.assigning import assign_units, summarize_units
+from .queries.differences import compare_queries
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
+from .queries.repetitions import find_duplicates, find_write_loops
+from .queries.slow import find_slow
 from .queries.summaries import summarize_queries
 from .reading import read
 from .report import Report, Section
@@ -61,10 +64,14 @@ __all__ = [
     "change_points",
     "check",
     "compare",
+    "compare_queries",
     "execute_notebook",
     "explore",
     "export",
+    "find_duplicates",
     "find_n_plus_one",
+    "find_slow",
+    "find_write_loops",
     "fingerprint",
     "load",
     "new_notebook",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -282,12 +283,9 @@ def _distinct(prepared: Statements, member: Ints, repeated: Ints, total: int) ->
     wanted[repeated] = True
     rows = np.flatnonzero(wanted[member])
     part = prepared.frame.iloc[rows]
-    texts, kinds = pd.factorize(_without_comments(part["sql"]))
-    unbound = pd.Series(kinds, dtype="str").str.contains(
-        r"[=(,]\s*(?:\?|\$\d|%s|%\(|:[a-z_])|(?:\?|\$\d+|%s|:\w+)\s*=", regex=True
-    )
-    values, _ = pd.factorize(_joined(part["parameters"]), use_na_sentinel=True)
-    nothing = (values < 0) & unbound.to_numpy()[texts]
+    texts, kinds = pd.factorize(without_comments(part["sql"]))
+    values, _ = pd.factorize(joined_parameters(part["parameters"]), use_na_sentinel=True)
+    nothing = (values < 0) & unknown_values(kinds)[texts]
     keys = pd.DataFrame({"group": member[rows], "text": texts, "values": values, "nothing": nothing})
     distinct = keys.drop_duplicates(["group", "text", "values"]).groupby("group").size()
     blind = keys.groupby("group")["nothing"].any()
@@ -295,11 +293,21 @@ def _distinct(prepared: Statements, member: Ints, repeated: Ints, total: int) ->
     return found
 
 
-def _without_comments(sql: pd.Series[str]) -> pd.Series[str]:
+def unknown_values(texts: Any) -> Flags:
+    """Which of the texts have placeholders, whose values are elsewhere if anywhere."""
+    found: Flags = (
+        pd.Series(texts, dtype="str")
+        .str.contains(r"[=(,]\s*(?:\?|\$\d|%s|%\(|:[a-z_])|(?:\?|\$\d+|%s|:\w+)\s*=", regex=True)
+        .to_numpy(dtype=bool)
+    )
+    return found
+
+
+def without_comments(sql: pd.Series[str]) -> pd.Series[str]:
     return sql.str.replace(r"/\*[^*]*\*/", "", regex=True) if sql.str.contains("/*", regex=False).any() else sql
 
 
-def _joined(parameters: pd.Series[str]) -> pd.Series[str]:
+def joined_parameters(parameters: pd.Series[str]) -> pd.Series[str]:
     """Parameters (lists, mappings or texts) as one text each, missing where there are none."""
     return (
         parameters.map(lambda v: None if v is None or v is pd.NA or v != v else str(v))

@@ -106,6 +106,7 @@ def _tables(words: list[Token]) -> tuple[str, ...]:
 
 def _table_list(words: list[Token], position: int, found: dict[str, None]) -> None:
     """Names after FROM: ``a``, ``s.a AS x``, ``a, b``; not functions, not subqueries."""
+    start = position
     while position < len(words):
         while position < len(words) and words[position][1] in ("(", "only", "lateral", "ignore", "into"):
             position += 1
@@ -120,7 +121,9 @@ def _table_list(words: list[Token], position: int, found: dict[str, None]) -> No
         if not name:
             return
         if position < len(words) and words[position][1] == "(" and words[position - 1][0] == "word":
-            return  # a function, or INSERT INTO t (columns)
+            if words[start - 1][1] == "into":
+                found[name] = None  # INSERT INTO t (columns)
+            return  # else a function
         found[name] = None
         while position < len(words) and (words[position][1] == "as" or words[position][0] in ("word", "name")):
             if words[position][1] != "as" and words[position][1] in _CLAUSES:
