@@ -26,6 +26,7 @@ from .queries.assigning import assign_units, summarize_units
 from .queries.differences import compare_queries
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
+from .queries.plans import Plan, explain
 from .queries.repetitions import find_duplicates, find_write_loops
 from .queries.slow import find_slow
 from .queries.summaries import summarize_queries
@@ -52,6 +53,7 @@ __all__ = [
     "MissingTableError",
     "Objective",
     "PerflabError",
+    "Plan",
     "Record",
     "Report",
     "SchemaError",
@@ -66,6 +68,7 @@ __all__ = [
     "compare",
     "compare_queries",
     "execute_notebook",
+    "explain",
     "explore",
     "export",
     "find_duplicates",

@@ -145,8 +145,9 @@ def _sentence(shown: pd.DataFrame, sides: list[Statements], common: set[str]) ->
     request = "a unit of work" if common == {""} else "a request" if len(common) > 1 else min(common)
     means = f" (mean of {len(common)} routes)" if len(common) > 1 else ""
     return (
-        f"kinds of statement: {changes or 'nothing changed'}; {request} asks {format_number(round(now[0], 1))} statements instead "
-        f"of {format_number(round(was[0], 1))} and spends {format_ms(now[1])} in the database instead of {format_ms(was[1])}{means}"
+        f"kinds of statement: {changes or 'nothing changed'}; {request} asks {format_number(round(now[0], 1))} statements "
+        f"instead of {format_number(round(was[0], 1))} and spends {format_ms(now[1])} in the database instead of "
+        f"{format_ms(was[1])}{means}"
     )
 
 
