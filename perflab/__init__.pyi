@@ -13,10 +13,12 @@ from .errors import (
 )
 from .explorers.dispatch import explore
 from .investigations import Record, execute_notebook, export, new_notebook, record
+from .loadtest.capacity import Capacity, find_capacity
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.target import Target
 from .objectives import Objective, check, read_objectives
+from .plots.capacity import plot_capacity
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
@@ -29,6 +31,7 @@ from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
 from .stats.compare import Change, compare
 from .stats.estimates import summarize
+from .stats.growth import Growth, growth
 from .stats.planning import plan_runs
 from .store import load
 from .tables import Measurements
@@ -36,9 +39,11 @@ from .tables import Measurements
 __version__: str
 
 __all__ = [
+    "Capacity",
     "Change",
     "ComparisonError",
     "FormatError",
+    "Growth",
     "LoadPlan",
     "LoadTestError",
     "Measurements",
@@ -59,11 +64,14 @@ __all__ = [
     "execute_notebook",
     "explore",
     "export",
+    "find_capacity",
     "find_n_plus_one",
     "fingerprint",
+    "growth",
     "load",
     "new_notebook",
     "plan_runs",
+    "plot_capacity",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
