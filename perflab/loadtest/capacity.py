@@ -21,6 +21,8 @@ from perflab.stats.scalability import ScalabilityLaw, fit_scalability
 from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction, format_rate, parse_duration, parse_fraction
 
+_WARMUP = 0.1
+_TRIES = 2
 _COLUMNS = (
     *("run", "rate", "throughput_per_s", "mean_ms", "p50_ms", "p95_ms", "error_fraction", "concurrency"),
     *("holds", "verdict", "reason"),
@@ -77,7 +79,8 @@ class Capacity:
         return rendering.html(self.sentence, self._shown(), self.notes)
 
     def _shown(self) -> pd.DataFrame:
-        return self.table.drop(columns="run").rename(columns={"rate": "rate_per_s"})
+        shown = ["rate", "throughput_per_s", "p50_ms", "p95_ms", "error_fraction", "concurrency", "holds", "reason"]
+        return self.table[shown].rename(columns={"rate": "rate_per_s"})
 
 
 def find_capacity(
@@ -108,9 +111,9 @@ def find_capacity(
     Returns
     -------
     Capacity. The load is open (latency counts from the moment that an arrival was due), because a closed model slows down
-    with its target and so never shows what lies beyond the knee. A step at which the objective did not hold is made once
-    more, so that one stall isn't taken for the limit. A step that the generator couldn't keep up with ends the search:
-    it says nothing about the target.
+    with its target and so never shows what lies beyond the knee. A step at which the objective did not hold, or that the
+    generator couldn't keep up with, is made once more, so that one stall isn't taken for the limit. If the generator fails
+    twice the search ends: that says nothing about the target.
 
     Raises
     ------
@@ -130,11 +133,11 @@ def find_capacity(
     rows: list[dict[str, Any]] = []
 
     def holds(rate: float) -> bool | None:
-        """Whether it holds at this rate; None when the generator could not tell."""
-        for _ in range(2):
+        """Whether it holds at this rate, at the second try at the latest; None when the generator could not tell."""
+        for _ in range(_TRIES):
             changed = replace(plan, stages=[Stage(length, rate=rate)])
-            rows.append(_step(run(changed, target, store=store, progress=progress), rate, goals))
-            if rows[-1]["holds"] is not False:
+            rows.append(_step(run(changed, target, store=store, progress=progress), rate, length, goals))
+            if rows[-1]["holds"]:
                 break
         found: bool | None = rows[-1]["holds"]
         return found
@@ -166,23 +169,32 @@ def _search(holds: Any, start: float, factor: float, limit: float, closeness: fl
             rate = math.sqrt(low * high) if low else rate / factor
 
 
-def _step(measured: Measurements, rate: float, goals: tuple[Objective, ...]) -> dict[str, Any]:
+def _step(measured: Measurements, rate: float, length_s: float, goals: tuple[Objective, ...]) -> dict[str, Any]:
     run_row = measured.runs.iloc[0]
-    found = by_run(measured, ["throughput_per_s", "mean", "p50", "p95", "error_fraction"], warmup=0.1)
+    found = by_run(measured, ["throughput_per_s", "mean", "p50", "p95", "error_fraction"], warmup=_WARMUP)
     total = found[found["endpoint"] == AGGREGATED].iloc[0]
+    answered = _answered_per_s(measured.requests, run_row["start"], length_s)
     row = {
         "run": run_row["run"],
         "rate": rate,
-        "throughput_per_s": total["throughput_per_s"] * (1 - total["error_fraction"]),
+        "throughput_per_s": answered,
         **{f"{name}_ms": total[name] for name in ("mean", "p50", "p95")},
         "error_fraction": total["error_fraction"],
-        "concurrency": total["throughput_per_s"] * total["mean"] / 1e3,
+        "concurrency": answered * total["mean"] / 1e3,
     }
     reasons = list(run_row["reasons"]) if not run_row["valid"] else []
     generator = [text for text in reasons if "generator" in text or "schedule" in text]
     if generator:
         return row | {"holds": None, "verdict": "invalid", "reason": generator[0]}
-    checked = check(measured, goals, allow=("invalid",))
+    checked = check(measured, goals, warmup=_WARMUP, allow=("invalid",))
     reason = "; ".join(reasons) or (checked.sentence if checked.verdict != "holds" else "")
-    measured_ok = all(goal.met_by(value) for goal, value in zip(goals, checked.table["measured"], strict=True))
-    return row | {"holds": bool(measured_ok and not reasons), "verdict": checked.verdict, "reason": reason}
+    met = all(goal.met_by(value) for goal, value in zip(goals, checked.table["measured"], strict=True))
+    return row | {"holds": bool(met and not reasons), "verdict": checked.verdict, "reason": reason}
+
+
+def _answered_per_s(requests: pd.DataFrame, start: pd.Timestamp, length_s: float) -> float:
+    """Good answers a second while the load was on: what came after its end was answered too, but not at that rate."""
+    due = requests["due"].fillna(requests["start"]) if "due" in requests.columns else requests["start"]
+    ended = (due - start).dt.total_seconds() + requests["latency_ms"] / 1e3
+    inside = requests["ok"].astype(bool) & (ended >= _WARMUP * length_s) & (ended <= length_s)
+    return float(inside.sum()) / ((1 - _WARMUP) * length_s)
