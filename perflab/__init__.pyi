@@ -12,9 +12,12 @@ from .errors import (
     TargetError,
 )
 from .explorers.dispatch import explore
+from .loadtest.abort import AbortRule
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
+from .loadtest.shapes import shape
 from .loadtest.target import Target
+from .loadtest.urls import Url
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline
@@ -26,13 +29,14 @@ from .reading import read
 from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
 from .stats.compare import Change, compare
-from .stats.estimates import summarize
+from .stats.estimates import summarize, summarize_checks
 from .store import load
 from .tables import Measurements
 
 __version__: str
 
 __all__ = [
+    "AbortRule",
     "Change",
     "ComparisonError",
     "FormatError",
@@ -49,6 +53,7 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "Url",
     "compare",
     "explore",
     "find_n_plus_one",
@@ -63,8 +68,10 @@ __all__ = [
     "read",
     "run",
     "run_pairs",
+    "shape",
     "slowest_requests",
     "summarize",
+    "summarize_checks",
     "summarize_errors",
     "summarize_queries",
     "time_window",
