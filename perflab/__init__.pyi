@@ -12,15 +12,17 @@ from .errors import (
     TargetError,
 )
 from .explorers.dispatch import explore
+from .investigations import Record, execute_notebook, export, new_notebook, record
 from .loadtest.abort import AbortRule
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.shapes import shape
 from .loadtest.target import Target
 from .loadtest.urls import Url
+from .objectives import Objective, check, read_objectives
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
-from .plots.over_time import plot_resources, plot_timeline
+from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
@@ -45,7 +47,9 @@ __all__ = [
     "Measurements",
     "MissingExtraError",
     "MissingTableError",
+    "Objective",
     "PerflabError",
+    "Record",
     "Report",
     "SchemaError",
     "Section",
@@ -54,18 +58,25 @@ __all__ = [
     "Target",
     "TargetError",
     "Url",
+    "check",
     "compare",
+    "execute_notebook",
     "explore",
+    "export",
     "find_n_plus_one",
     "fingerprint",
     "load",
+    "new_notebook",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
     "plot_pairs",
     "plot_resources",
     "plot_timeline",
+    "plot_users",
     "read",
+    "read_objectives",
+    "record",
     "run",
     "run_pairs",
     "shape",

@@ -78,7 +78,10 @@ def of_file(path: Path) -> str:
     if names:
         raise FormatError(f"{path}: claimed by the formats {' and '.join(names)}; name the right one with format=")
     shown = head[:60].decode("utf-8", errors="replace")
-    raise FormatError(f"{path}: no known format (it begins with {shown!r}); known are {', '.join(NAMES)}")
+    raise FormatError(
+        f"{path}: no known format (it begins with {shown!r}); perflab.formats.NAMES lists them, and format= takes a "
+        "function of your own"
+    )
 
 
 def skipped(path: Path, count: int, total: int, first: int) -> str:
