@@ -13,7 +13,6 @@ from .errors import (
 )
 from .explorers.dispatch import explore
 from .investigations import Record, execute_notebook, export, new_notebook, record
-from .loadtest.abort import AbortRule
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.shapes import shape
@@ -38,7 +37,6 @@ from .tables import Measurements
 __version__: str
 
 __all__ = [
-    "AbortRule",
     "Change",
     "ComparisonError",
     "FormatError",

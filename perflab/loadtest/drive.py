@@ -16,6 +16,7 @@ from perflab import formats, provenance, store
 from perflab.errors import FormatError, LoadTestError, StoreError
 from perflab.live import Progress
 from perflab.loadtest import capture, process, validity
+from perflab.loadtest.early import broken
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.records import CANNOT_WRITE
 from perflab.loadtest.tail import Sight, Tail
@@ -131,9 +132,9 @@ def _watched(
         if elapsed > limit_s:
             return f"Locust did not end {format_ms(_OVERTIME_S * 1e3)} after the plan's end and was stopped"
         sight = tail.update()
-        for rule in plan.rules:
-            if broken := rule.broken(sight):
-                return broken
+        for goal in plan.goals:
+            if failed := broken(goal, sight):
+                return failed
         done_s = watch.done_s + min(elapsed, expected_s(plan))
         watch.shown.update(done_s, **_facts(sight, sampler.latest("generator").get("cpu_cores")))
     if locust.exit_code() == CANNOT_WRITE:

@@ -1,16 +1,16 @@
-"""k6's options as stages and thresholds. What can't be honoured is a ValueError that names it.
+"""k6's options as stages and objectives. What can't be honoured is a ValueError that names it.
 
 https://grafana.com/docs/k6/latest/using-k6/k6-options/reference/, .../scenarios/executors/, .../thresholds/
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from perflab.loadtest.script_object import options_of
+from perflab.objectives import Objective, from_thresholds
 from perflab.units import parse_duration
 
 _JUMP_S = 0.001
@@ -26,45 +26,19 @@ _EXECUTORS = {
     "constant-arrival-rate": {"rate", "duration", "timeUnit", "preAllocatedVUs", "maxVUs"},
     "ramping-arrival-rate": {"startRate", "stages", "timeUnit", "preAllocatedVUs", "maxVUs"},
 }
-_EXPRESSION = re.compile(r"\s*(\w+|p\(\s*[\d.]+\s*\))\s*(<=|>=|===|==|!=|<|>)\s*([+-]?[\d.]+(?:e[+-]?\d+)?)\s*")
-_KEY = re.compile(r"\s*(\w+)\s*(?:\{(.*)\})?\s*", re.DOTALL)
-_TREND = {"avg": "mean", "med": "p50", "max": "max", "min": "min"}
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """A requirement of k6's, in perflab's words.
-
-    ``metric`` is "p95" (or any p<q>, mean, min, max) in ms, error_fraction, throughput_per_s, count or checks_fraction;
-    ``source`` is how k6 wrote it. k6 takes its percentiles by numpy's "linear".
-    """
-
-    metric: str
-    operator: str
-    limit: float
-    source: str
-    endpoint: str | None = None
-    abort: bool = False
-    delay_s: float = 0.0
-
-    @property
-    def objective(self) -> str:
-        """As one text: "p95 < 500ms"."""
-        unit = "ms" if self.metric[0] == "p" or self.metric in _TREND.values() else ""
-        return f"{self.metric} {self.operator} {self.limit:g}{unit}"
 
 
 @dataclass(frozen=True)
 class Options:
-    """What was understood: the arguments of each `Stage`, thresholds, and further arguments of `LoadPlan`."""
+    """What was understood: the arguments of each `Stage`, the objectives, and further arguments of `LoadPlan`."""
 
     stages: tuple[dict[str, Any], ...]
-    thresholds: tuple[Threshold, ...]
+    objectives: tuple[Objective, ...]
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
 def parse_options(options: Mapping[str, Any] | str) -> Options:
-    """Stages and thresholds of k6's options: a mapping, JSON text, or a script."""
+    """Stages and objectives of k6's options: a mapping, JSON text, or a script."""
     if not isinstance(options, (str, Mapping)):
         raise ValueError(f"options must be a dict, JSON text or a k6 script; got {type(options).__name__}")
     given = {k: v for k, v in (options_of(options) if isinstance(options, str) else options).items() if v is not None}
@@ -87,7 +61,7 @@ def parse_options(options: Mapping[str, Any] | str) -> Options:
         more |= _patience(given["gracefulStop"], "options.gracefulStop")
     if "userAgent" in given:
         more["headers"] = {"User-Agent": str(given["userAgent"])}
-    return Options(tuple(stages), tuple(_thresholds(given.get("thresholds", {}))), more)
+    return Options(tuple(stages), _objectives(given.get("thresholds", {})), more)
 
 
 def _single(scenarios: object) -> tuple[str, Mapping[str, Any]]:
@@ -165,59 +139,14 @@ def _patience(value: object, where: str) -> dict[str, Any]:
     return {"stop_timeout": seconds, "timeout": min(10.0, seconds - 1)}
 
 
-def _thresholds(given: object) -> list[Threshold]:
+def _objectives(given: object) -> tuple[Objective, ...]:
     if not isinstance(given, Mapping):
         raise ValueError(f"options.thresholds: expected lists by metric; got {given!r}")
-    found = []
-    for key, listed in given.items():
-        for number, one in enumerate(listed if isinstance(listed, (list, tuple)) else [listed]):
-            found.append(_threshold(str(key), one, f"options.thresholds[{key!r}][{number}]"))
-    return found
-
-
-def _threshold(key: str, given: object, where: str) -> Threshold:
-    rule = given if isinstance(given, Mapping) else {"threshold": given}
-    _only(rule, {"threshold", "abortOnFail", "delayAbortEval"}, where)
-    text = rule.get("threshold")
-    parsed = _EXPRESSION.fullmatch(text) if isinstance(text, str) else None
-    if not parsed:
-        raise ValueError(f"{where}: expected an expression like 'p(95)<500'; got {text!r}")
-    metric, endpoint = _metric(key, parsed[1], where)
-    abort = bool(rule.get("abortOnFail", False))
-    operator = {"===": "=="}.get(parsed[2], parsed[2])
-    if abort and (endpoint or operator in ("==", "!=") or metric in ("min", "count", "checks_fraction")):
-        raise ValueError(
-            f"{where}: abortOnFail works with latencies, error_fraction and throughput of all requests; got {key}: {text}"
-        )
-    delay = _seconds(rule.get("delayAbortEval", 0), f"{where}.delayAbortEval")
-    return Threshold(metric, operator, float(parsed[3]), f"{key}: {text}", endpoint, abort, delay)
-
-
-def _metric(key: str, aggregation: str, where: str) -> tuple[str, str | None]:
-    """perflab's metric for k6's metric and aggregation, and the endpoint that a tag names."""
-    parts = _KEY.fullmatch(key)
-    name, tags = (parts[1], parts[2]) if parts else (key, None)
-    endpoint = None
-    if tags is not None:
-        tag, colon, value = (part.strip() for part in tags.partition(":"))
-        if tag != "name" or not colon or "," in value:
-            raise ValueError(f"{where}: of the tags only name can be honoured ({{name:GET /orders}}); got {key!r}")
-        endpoint = value.strip("\"'")
-    known = {
-        ("http_req_failed", "rate"): "error_fraction",
-        ("checks", "rate"): "checks_fraction",
-        ("http_reqs", "rate"): "throughput_per_s",
-        ("http_reqs", "count"): "count",
-        **{("http_req_duration", k6): ours for k6, ours in _TREND.items()},
-    }
-    if name == "http_req_duration" and aggregation.startswith("p("):
-        share = float(aggregation[2:-1])
-        if 0 < share < 100:
-            return f"p{share:g}", endpoint
-    if (name, aggregation) not in known:
-        metrics = "http_req_duration (avg, med, min, max, p(N)), http_req_failed (rate), http_reqs (rate, count), checks (rate)"
-        raise ValueError(f"{where}: perflab knows {metrics}; got {aggregation} of {name!r}")
-    return known[name, aggregation], endpoint
+    found = from_thresholds(given)
+    if len(found.not_understood):
+        lost = found.not_understood.iloc[0]
+        raise ValueError(f"options.thresholds[{lost['where']!r}]: {lost['text']!r} can't be honoured: {lost['reason']}")
+    return found.objectives
 
 
 def _only(given: Mapping[str, Any], known: set[str] | frozenset[str], where: str) -> None:

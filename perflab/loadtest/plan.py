@@ -12,9 +12,11 @@ from typing import Any
 
 from perflab import provenance, rendering
 from perflab.errors import one_of
-from perflab.loadtest.abort import AbortRule
-from perflab.loadtest.k6_options import Threshold, parse_options
+from perflab.loadtest.early import can_be_watched
+from perflab.loadtest.k6_options import parse_options
 from perflab.loadtest.urls import Url
+from perflab.objectives import Objective
+from perflab.objectives.wording import objective_of
 from perflab.units import format_fraction, format_ms, format_number, parse_duration, parse_fraction
 
 ARRIVALS = ("constant", "poisson")
@@ -111,8 +113,9 @@ class LoadPlan:
         ``timeout``: Locust's default of 0 throws the slowest requests away.
     arguments : further command-line arguments for a locustfile that defines some.
     headers : sent with each request, unless the locustfile sets them itself. (The host is the target's.)
-    abort_on : rules (`AbortRule`, or texts like ``"p95 < 500ms"``) that stop a run early once they are broken.
-    urls, wait : see `LoadPlan.from_urls`. thresholds : see `LoadPlan.from_k6`.
+    objectives : what the target must do (`Objective`, or texts like ``"p95 < 500ms"``), for ``check(run,
+        plan.objectives)``. One with ``abort=True`` ends a run as soon as it fails (after its ``delay_ms``).
+    urls, wait : see `LoadPlan.from_urls`.
 
     >>> print(LoadPlan("locustfile.py", stages=[Stage("30s", users=50)]))
     locustfile.py: 50 users for 30 s; the first 10 % are warm-up
@@ -131,10 +134,9 @@ class LoadPlan:
     stop_timeout: str | float = "11s"
     arguments: Mapping[str, str | float] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    abort_on: Sequence[AbortRule | str] = ()
+    objectives: Sequence[Objective | str] = ()
     urls: Sequence[Url] = ()
     wait: str | float = 0.0
-    thresholds: Sequence[Threshold] = ()
 
     def __post_init__(self) -> None:
         self._tidy()
@@ -149,9 +151,9 @@ class LoadPlan:
         become("stages", (self.stages,) if isinstance(self.stages, Stage) else tuple(self.stages))
         become("arguments", MappingProxyType(dict(self.arguments)))
         become("headers", MappingProxyType({str(k): str(v) for k, v in self.headers.items()}))
-        rules = [self.abort_on] if isinstance(self.abort_on, (str, AbortRule)) else self.abort_on
-        become("abort_on", tuple(AbortRule(rule) if isinstance(rule, str) else rule for rule in rules))
-        for name in ("tags", "exclude_tags", "urls", "thresholds"):
+        goals = [self.objectives] if isinstance(self.objectives, (str, Objective)) else self.objectives
+        become("objectives", tuple(objective_of(goal) if isinstance(goal, str) else goal for goal in goals))
+        for name in ("tags", "exclude_tags", "urls"):
             value = getattr(self, name)
             become(name, (value,) if isinstance(value, (str, Url)) else tuple(value))
         classes = self.user_classes
@@ -172,6 +174,12 @@ class LoadPlan:
             raise ValueError("LoadPlan: every stage has 0 users or rate 0, so no request would be made")
         if self.arrivals not in ARRIVALS:
             raise one_of("LoadPlan: arrivals", self.arrivals, ARRIVALS)
+        for goal in self.goals:
+            if goal.abort and not can_be_watched(goal):
+                raise ValueError(
+                    "LoadPlan: an objective that ends a run (abort) must be about latency, errors or throughput of all "
+                    f"requests, and a bound; got {goal}"
+                )
         for name, weight in self.weights.items():
             if not (_is_number(weight) and 0 < weight < math.inf):
                 raise ValueError(f"LoadPlan: the weight of user class {name!r} must be above 0; got {weight!r}")
@@ -222,8 +230,8 @@ class LoadPlan:
         locustfile : as in `LoadPlan`: what the users do can't be taken from k6.
         options : k6's ``options`` as a dict, as JSON text, or the text of a script with ``export const options = {...}``.
             Taken are ``stages``, ``vus`` and ``duration``, one of ``scenarios`` (constant-vus, ramping-vus,
-            constant-arrival-rate, ramping-arrival-rate) and ``thresholds`` (those with ``abortOnFail`` become
-            ``abort_on``). All else that changes the load is a ValueError that names it.
+            constant-arrival-rate, ramping-arrival-rate) and ``thresholds``, which become ``objectives``. All else
+            that changes the load is a ValueError that names it.
         **more : further parameters of `LoadPlan`.
 
         >>> print(LoadPlan.from_k6("users.py", "export const options = { vus: 10, duration: '30s' };"))
@@ -231,9 +239,7 @@ class LoadPlan:
         """
         parsed = parse_options(options)
         stages = [Stage(**stage) for stage in parsed.stages]
-        rules = tuple(AbortRule(t.objective, delay=t.delay_s) for t in parsed.thresholds if t.abort)
-        given = {"stages": stages, "thresholds": parsed.thresholds, "abort_on": rules, "tags": (), **parsed.more}
-        return cls(locustfile, **{**given, **more})
+        return cls(locustfile, **{"stages": stages, "objectives": parsed.objectives, **parsed.more, **more})
 
     @property
     def weights(self) -> Mapping[str, float]:
@@ -241,9 +247,9 @@ class LoadPlan:
         return self.user_classes if isinstance(self.user_classes, Mapping) else {}
 
     @property
-    def rules(self) -> tuple[AbortRule, ...]:
-        """The rules that stop a run early."""
-        return self.abort_on  # type: ignore[return-value]
+    def goals(self) -> tuple[Objective, ...]:
+        """The objectives, texts among them read."""
+        return self.objectives  # type: ignore[return-value]
 
     @property
     def is_open(self) -> bool:
@@ -341,11 +347,10 @@ class LoadPlan:
         found = {
             "weights": dict(self.weights),
             "headers": provenance.harmless(self.headers),
-            "abort_on": [str(rule) for rule in self.abort_on],
+            "objectives": [f"{goal}{' (ends the run)' if goal.abort else ''}" for goal in self.goals],
             "urls": urls,
             "urls_sha256": provenance.sha256_of([url.settings() for url in self.urls]) if urls else None,
             "wait_s": self.wait_s,
-            "thresholds": [t.source for t in self.thresholds],
         }
         return {name: value for name, value in found.items() if value}
 
@@ -355,12 +360,12 @@ class LoadPlan:
         )
         names = [f"{weight:g} {name}" for name, weight in self.weights.items()] or list(self.user_classes)
         who = f" ({', '.join(names)})" if names else ""
-        what = ", ".join(url.name or url.path for url in self.urls[:5]) + (", …" if len(self.urls) > 5 else "")
+        what = ", ".join(url.label for url in self.urls[:5]) + (", …" if len(self.urls) > 5 else "")
         where = f" from {self.workers} workers" if self.workers > 1 else ""
         return (
             f"{what or Path(self.locustfile).name}{who}: {load}{where}; "
             f"the first {format_fraction(self.warmup_fraction)} are warm-up"
-            + "".join(f"; stops unless {rule}" for rule in self.abort_on)
+            + "".join(f"; stops unless {goal}" for goal in self.goals if goal.abort)
         )
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ _TEXT = re.compile(r"'((?:[^'\\\n]|\\.)*)'|\"((?:[^\"\\\n]|\\.)*)\"|`((?:[^`\\$]
 _NUMBER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(?![\w$.])")
 _WORD = re.compile(r"[A-Za-z_$][\w$]*")
 _ESCAPES = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
-_ENDS = re.compile(r"[,\]}]")
+_ENDS = re.compile(r"[,\]}]|\Z")
 _NAMED = {"true": True, "false": False, "null": None, "undefined": None}
 _CONTROL = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0": "\0", "\n": ""}
 _LARGEST, _DEEPEST = 1_000_000, 40
@@ -122,7 +122,8 @@ def _unescaped(text: str) -> str:
         code = match[1] or match[2]
         return chr(int(code, 16)) if code else _CONTROL.get(match[3], match[3])
 
-    return _ESCAPES.sub(plain, text)
+    # A character beyond the first plane is written as two escapes.
+    return _ESCAPES.sub(plain, text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _fail(text: str, at: int, expected: str) -> NoReturn:

@@ -60,6 +60,11 @@ class Url:
         object.__setattr__(self, "headers", MappingProxyType({str(k): str(v) for k, v in self.headers.items()}))
 
     @property
+    def label(self) -> str:
+        """What it is called in the results."""
+        return self.name or urlsplit(self.path).path
+
+    @property
     def max_ms(self) -> float | None:
         if self.max_duration is None:
             return None
@@ -81,7 +86,7 @@ class Url:
             "method": self.method,
             "body": self.body,
             "headers": dict(self.headers),
-            "name": self.name or urlsplit(self.path).path,
+            "name": self.label,
             "status": self.status,
             "contains": self.contains,
             "max_ms": self.max_ms,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import perflab as lab
-from perflab.loadtest.arrivals_times import due_times
+from perflab.loadtest.due import due_times
 from perflab.loadtest.script_object import options_of
 from perflab.loadtest.shapes import SHAPES
 from perflab.loadtest.spread import Spread
@@ -39,9 +39,11 @@ from perflab.loadtest.spread import Spread
         (lambda: plan(arrivals="random"), "must be one of 'constant', 'poisson'; got 'random'"),
         (lambda: plan(user_classes={"A": 0}), "weight of user class 'A' must be above 0"),
         (lambda: plan(headers={"A": "1\r\nB: 2"}), "headers must be one-line texts"),
-        (lambda: plan(abort_on="p95 is fine"), 'must be like "p95 < 500ms"'),
-        (lambda: lab.AbortRule("p95 < soon"), "AbortRule: p95 must be a duration"),
-        (lambda: lab.AbortRule("error_fraction < 5%", delay="-1s"), "delay must be 0 or longer"),
+        (lambda: plan(objectives="p95 is fine"), "p95 is fine"),
+        (
+            lambda: plan(objectives=lab.Objective("p95", "<", "1s", endpoint="GET /", abort=True)),
+            "an objective that ends a run (abort) must be about",
+        ),
         (lambda: lab.Url("http://elsewhere/"), 'path must begin with "/"'),
         (lambda: lab.Url("//elsewhere/"), 'path must begin with "/"'),
         (lambda: lab.Url("/", weight=0), "whole number from 1 to 1000"),
@@ -63,11 +65,13 @@ def plan(**options: object) -> lab.LoadPlan:
 
 def test_a_plan_is_a_sentence() -> None:
     mixed = plan(
-        stages=lab.shape("spike", users=50, duration="3m"), user_classes={"Buyer": 1, "Visitor": 9}, abort_on="p95<1s"
+        stages=lab.shape("spike", users=50, duration="3m"),
+        user_classes={"Buyer": 1, "Visitor": 9},
+        objectives=["error rate < 1%", lab.Objective("p95", "<", "1s", abort=True)],
     )
     assert str(mixed) == (
         "users.py (1 Buyer, 9 Visitor): to 50 users over 2 min, then to 0 users over 1 min; "
-        "the first 10 % are warm-up; stops unless p95 < 1 s"
+        "the first 10 % are warm-up; stops unless p95 of all requests < 1 s"
     )
     assert plan(user_classes="Visitor").user_classes == ("Visitor",)
 
@@ -128,15 +132,17 @@ def test_a_script_is_read_and_never_run() -> None:
         (0.001, 10, False),
         (60, 0, True),
     ]
-    assert [t.objective for t in found.thresholds] == [
-        "p95 < 500ms",
-        "mean < 200ms",
-        "error_fraction < 0.01",
-        "p99.9 <= 1000ms",
+    assert list(map(str, found.objectives)) == [
+        "p95 of all requests < 500 ms",
+        "mean of all requests < 200 ms",
+        "error rate of all requests < 1 %",
+        "p99.9 of GET /orders <= 1 s",
     ]
-    assert found.thresholds[3].endpoint == "GET /orders"
-    assert found.abort_on == (lab.AbortRule("mean < 200ms", delay=10.0),)
-    with pytest.raises(ValueError, match=r"line 18: expected a plain value, found \"'p\(99.9\)"):
+    assert [(o.abort, o.delay_ms, o.method) for o in found.objectives[:2]] == [
+        (False, 0.0, "linear"),
+        (True, 10_000.0, "linear"),
+    ]
+    with pytest.raises(ValueError, match=r"line 17: expected a plain value, found \"'p\(99.9\)"):
         lab.LoadPlan.from_k6(USERS, SCRIPT)
 
 
@@ -187,21 +193,30 @@ def test_executors_of_k6(options: object, stages: list[lab.Stage]) -> None:
         ({"vus": 3}, "expected stages, scenarios, or duration"),
         ({"scenarios": {"a": {}, "b": {}}}, "'a', 'b' run side by side"),
         (scenario(executor="shared-iterations", vus=1), "scenarios.shop.executor: perflab can do constant-vus"),
-        (scenario(executor="constant-vus", vus=1, duration="1s", exec="buy"), "scenarios.shop: can't be honoured: exec"),
+        (
+            scenario(executor="constant-vus", vus=1, duration="1s", exec="buy"),
+            "scenarios.shop: can't be honoured: exec",
+        ),
         (scenario(executor="constant-vus", vus=1, duration="1s", startTime="5s"), "a plan begins at once"),
         (scenario(executor="constant-vus", vus=1), "constant-vus needs duration"),
         (scenario(executor="constant-vus", vus=1, duration="1s", gracefulStop="0s"), "cut off the slowest"),
         ({"duration": "-1s"}, "options.duration"),
         ({"duration": "1s", "vus": 1.5}, "options.vus: expected a whole number"),
         ({"stages": [{"duration": "1s"}]}, "stages[0]: expected {duration, target}"),
-        ({"duration": "1s", "thresholds": {"my_trend": ["p(95)<1"]}}, "got p(95) of 'my_trend'"),
-        ({"duration": "1s", "thresholds": {"http_req_duration": ["p(95) is 1"]}}, "expected an expression like"),
-        ({"duration": "1s", "thresholds": {"http_req_duration{status:200}": ["avg<1"]}}, "only name can be honoured"),
+        ({"duration": "1s", "thresholds": {"my_trend": ["p(95)<1"]}}, "perflab measures no my_trend"),
+        (
+            {"duration": "1s", "thresholds": {"http_req_duration": ["p(95) is 1"]}},
+            "expected 'aggregation operator number'",
+        ),
+        (
+            {"duration": "1s", "thresholds": {"http_req_duration{status:200}": ["avg<1"]}},
+            "perflab keeps no tag 'status'",
+        ),
         (
             {"duration": "1s", "thresholds": {"checks": [{"threshold": "rate>0.9", "abortOnFail": True}]}},
-            "abortOnFail works with",
+            "an objective that ends a run (abort)",
         ),
-        ("export const options = { vus: 10 * 2, duration: '1s' };", "line 1: expected a plain value, found \"10 * 2"),
+        ("export const options = { vus: 10 * 2, duration: '1s' };", 'line 1: expected a plain value, found "10 * 2'),
         ("export const options = { vus: __ENV.VUS };", "perflab runs no script"),
         ("export const options = { vus: `${x}` };", "perflab runs no script"),
         ("export const options = { vus: 1", "expected a comma or '}', found 'the end'"),
@@ -216,7 +231,11 @@ def test_what_cannot_be_honoured_is_named(options: object, named: str) -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**15), 10**15) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**15), 10**15)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=20,
 )
