@@ -31,6 +31,7 @@ from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
 from .stats.compare import Change, compare
 from .stats.estimates import summarize, summarize_checks
+from .stats.planning import plan_runs
 from .store import load
 from .tables import Measurements
 
@@ -65,6 +66,7 @@ __all__ = [
     "fingerprint",
     "load",
     "new_notebook",
+    "plan_runs",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
