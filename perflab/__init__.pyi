@@ -16,7 +16,9 @@ from .investigations import Record, execute_notebook, export, new_notebook, reco
 from .loadtest.capacity import Capacity, find_capacity
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
+from .loadtest.shapes import shape
 from .loadtest.target import Target
+from .loadtest.urls import Url
 from .objectives import Objective, check, read_objectives
 from .plots.capacity import plot_capacity
 from .plots.heatmap import plot_heatmap
@@ -30,7 +32,7 @@ from .reading import read
 from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
 from .stats.compare import Change, compare
-from .stats.estimates import summarize
+from .stats.estimates import summarize, summarize_checks
 from .stats.growth import Growth, growth
 from .stats.planning import plan_runs
 from .store import load
@@ -59,6 +61,7 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "Url",
     "check",
     "compare",
     "execute_notebook",
@@ -84,8 +87,10 @@ __all__ = [
     "record",
     "run",
     "run_pairs",
+    "shape",
     "slowest_requests",
     "summarize",
+    "summarize_checks",
     "summarize_errors",
     "summarize_queries",
     "time_window",

@@ -21,10 +21,21 @@ from perflab import sources
 from perflab.errors import FormatError
 
 NAMES: tuple[str, ...] = (
+    "callgrind",
+    "collapsed",
+    "cpuprofile",
+    "memray",
+    "perf_script",
     "postgresql_csvlog",
     "postgresql_jsonlog",
     "postgresql_stderr",
+    "pprof",
+    "pstats",
+    "pyinstrument",
     "query_recorder",
+    "scalene",
+    "speedscope",
+    "trace_events",
 )
 """The modules of this package that are formats. Add yours here."""
 
