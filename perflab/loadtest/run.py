@@ -11,7 +11,7 @@ from perflab import store as kept
 from perflab.live import Progress
 from perflab.loadtest.drive import Driven, Place, Watch, drive, expected_s
 from perflab.loadtest.plan import LoadPlan
-from perflab.loadtest.target import Target
+from perflab.loadtest.target import Services, Target
 from perflab.tables import Measurements
 
 
@@ -105,13 +105,15 @@ def interleaved(
     experiment = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     each, done = expected_s(plan), 0
     driven: dict[str, list[Driven]] = {baseline.arm: [], candidate.arm: []}
+    services = Services()
     try:
         for pair, baseline_first in enumerate(draw_order(pairs, seed), start=1):
             both = (baseline, candidate) if baseline_first else (candidate, baseline)
             for order, target in enumerate(both, start=1):
                 watch.shown.update(done * each, label=f"pair {pair} of {pairs}, {target.arm}")
                 looking = Watch(watch.shown, done * each, watch.stop)
-                driven[target.arm].append(drive(plan, target, store, Place(experiment, pair, order), looking, seed))
+                at = Place(experiment, pair, order)
+                driven[target.arm].append(drive(plan, target, store, at, looking, seed, services))
                 done += 1
                 if driven[target.arm][-1].interrupted:
                     raise KeyboardInterrupt
@@ -120,6 +122,8 @@ def interleaved(
             f"stopped in pair {max(1, (done + 1) // 2)} of {pairs}; what was captured is kept: "
             f'load("{store}", experiment="{experiment}")'
         ) from None
+    finally:
+        services.close()
     return _loaded(driven[baseline.arm]), _loaded(driven[candidate.arm])
 
 
