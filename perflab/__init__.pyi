@@ -21,10 +21,12 @@ from .loadtest.target import Target
 from .loadtest.urls import Url
 from .objectives import Objective, check, read_objectives
 from .plots.capacity import plot_capacity
+from .plots.decisions import plot_history, plot_power
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
+from .queries.assigning import assign_units, summarize_units
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
 from .queries.summaries import summarize_queries
@@ -34,6 +36,7 @@ from .selection import slowest_requests, summarize_errors, time_window
 from .stats.compare import Change, compare
 from .stats.estimates import summarize, summarize_checks
 from .stats.growth import Growth, growth
+from .stats.history import change_points
 from .stats.planning import plan_runs
 from .store import load
 from .tables import Measurements
@@ -62,6 +65,8 @@ __all__ = [
     "Target",
     "TargetError",
     "Url",
+    "assign_units",
+    "change_points",
     "check",
     "compare",
     "execute_notebook",
@@ -78,7 +83,9 @@ __all__ = [
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
+    "plot_history",
     "plot_pairs",
+    "plot_power",
     "plot_resources",
     "plot_timeline",
     "plot_users",
@@ -93,5 +100,6 @@ __all__ = [
     "summarize_checks",
     "summarize_errors",
     "summarize_queries",
+    "summarize_units",
     "time_window",
 ]
