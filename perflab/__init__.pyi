@@ -13,6 +13,7 @@ from .errors import (
 )
 from .explorers.dispatch import explore
 from .investigations import Record, execute_notebook, export, new_notebook, record
+from .loadtest.background import UnderWay, start_pairs, start_run
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.shapes import shape
@@ -23,6 +24,7 @@ from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
+from .plots.plan import plot_plan
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
 from .queries.summaries import summarize_queries
@@ -56,6 +58,7 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "UnderWay",
     "Url",
     "check",
     "compare",
@@ -71,6 +74,7 @@ __all__ = [
     "plot_heatmap",
     "plot_histogram",
     "plot_pairs",
+    "plot_plan",
     "plot_resources",
     "plot_timeline",
     "plot_users",
@@ -81,6 +85,8 @@ __all__ = [
     "run_pairs",
     "shape",
     "slowest_requests",
+    "start_pairs",
+    "start_run",
     "summarize",
     "summarize_checks",
     "summarize_errors",

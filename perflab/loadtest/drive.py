@@ -24,6 +24,7 @@ from perflab.loadtest.target import Service, Target, serving
 from perflab.resources import Sampler
 from perflab.units import format_fraction, format_ms, format_rate
 
+_ALONE = threading.Lock()
 _POLL_S = 0.25
 _OVERTIME_S = 30.0
 GENERATOR = "generator"
@@ -75,6 +76,17 @@ def drive(
 ) -> Driven:
     """Drive one run and keep it."""
     plan.found_locustfile()
+    if not _ALONE.acquire(blocking=False):
+        raise LoadTestError(
+            "another run is under way in this process, and the two would disturb each other: stop it or wait"
+        )
+    try:
+        return _drive(plan, target, place, at, watch, seed)
+    finally:
+        _ALONE.release()
+
+
+def _drive(plan: LoadPlan, target: Target, place: str | Path, at: Place, watch: Watch, seed: int | None) -> Driven:
     draft = store.Draft(place, target.arm)
     try:
         ended = _load(plan, target, draft, watch)
@@ -102,6 +114,8 @@ def _load(plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch) -> _
     environment = provenance.stamp()
     reason, interrupted = None, False
     with serving(target, draft.folder) as service:
+        if watch.stop.is_set():
+            raise KeyboardInterrupt("stopped before the first request; nothing was kept")
         generator = draft.folder / GENERATOR
         locust = process.start(plan, target.host, generator, log=draft.folder / "logs" / "locust.log")
         trees = {"generator": locust.pids} | ({"target": (service.pid,)} if service.pid else {})
