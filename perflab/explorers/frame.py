@@ -44,6 +44,8 @@ class View:
     figure: Figure | None = None
     table: pd.DataFrame | None = None
     notes: Sequence[str] = ()
+    html: str = ""
+    """A result's own rendering (escaped by it), in place of sentence, table and notes."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,9 @@ class _Place:
             return
         self.view = _view(panel, state)
         picture = _picture(self.view.figure) if self.view.figure is not None else ""
-        words = rendering.html(self.view.sentence, self.view.table, self.view.notes, max_rows=MAX_ROWS)
+        words = self.view.html or rendering.html(
+            self.view.sentence, self.view.table, self.view.notes, max_rows=MAX_ROWS
+        )
         self.widget.value = words + picture
         self._drawn_from = now
 
