@@ -16,7 +16,8 @@ from .investigations import Record, execute_notebook, export, new_notebook, reco
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.target import Target
-from .objectives import Objective, check, read_objectives
+from .objectives import Objective, attainable, check, read_objectives
+from .plots.attainable import plot_attainable
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
@@ -53,6 +54,7 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "attainable",
     "check",
     "compare",
     "execute_notebook",
@@ -62,6 +64,7 @@ __all__ = [
     "fingerprint",
     "load",
     "new_notebook",
+    "plot_attainable",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",

@@ -18,8 +18,13 @@ def name_of(thing: object, otherwise: str) -> str:
 
 
 def sum_of(names: Sequence[str]) -> str:
-    """The measurements of these names together: ``(before + after)``."""
-    return f"({' + '.join(names)})" if len(names) > 1 else names[0]
+    """The measurements of these names together: ``before + after``."""
+    return " + ".join(names)
+
+
+def method(source: str, call: str) -> str:
+    """A method of what the source makes, in brackets where they are needed."""
+    return f"({source}).{call}" if " " in source and not source.endswith(")") else f"{source}.{call}"
 
 
 def literal(value: object) -> str:

@@ -13,7 +13,6 @@ import traitlets
 from perflab.errors import PerflabError
 from perflab.explorers.code import call
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
-from perflab.explorers.runs import with_categories
 from perflab.plots.latency import plot_ecdf
 from perflab.plots.pairs import plot_pairs
 from perflab.stats.compare import Change, compare
@@ -57,15 +56,16 @@ class _Sides:
     """The arms by their labels, and the last few comparisons of them."""
 
     def __init__(self, arms: Mapping[str, tuple[Measurements, str]]) -> None:
-        self.arms = {label: (with_categories(m), source) for label, (m, source) in arms.items()}
+        self.arms = arms
         self._compare = lru_cache(maxsize=32)(self._compared)
 
     @property
     def endpoints(self) -> list[str]:
-        found = {str(e) for m, _ in self.arms.values() for e in m.requests["endpoint"].cat.categories}
+        found = {str(e) for m, _ in self.arms.values() for e in m.requests["endpoint"].unique()}
         return [AGGREGATED, *sorted(found)]
 
     def of(self, now: ComparisonState) -> tuple[Measurements, Measurements]:
+        _different(now)
         return self.arms[now.baseline][0], self.arms[now.candidate][0]
 
     def sources(self, now: ComparisonState) -> tuple[str, str]:
@@ -79,10 +79,16 @@ class _Sides:
             return 0.1
 
     def change(self, now: ComparisonState) -> Change:
+        _different(now)
         return self._compare(now.baseline, now.candidate, **_arguments(now))
 
     def _compared(self, baseline: str, candidate: str, **arguments: Any) -> Change:
         return compare(self.arms[baseline][0], self.arms[candidate][0], **arguments)
+
+
+def _different(now: ComparisonState) -> None:
+    if now.baseline == now.candidate:
+        raise ValueError("Choose two different arms.")
 
 
 def _arguments(now: ComparisonState) -> dict[str, Any]:

@@ -11,7 +11,9 @@ import pandas as pd
 from perflab.explorers.code import name_of, sum_of
 from perflab.explorers.comparison import explore_comparison
 from perflab.explorers.frame import Explorer, view_buttons
+from perflab.explorers.objectives import Goals, explore_objectives
 from perflab.explorers.runs import explore_runs
+from perflab.objectives import Objective, Objectives
 from perflab.tables import Measurements
 
 Given = tuple[Measurements, str]
@@ -53,7 +55,8 @@ def explore(*evidence: Any) -> Any:
     Parameters
     ----------
     *evidence : Measurements (from `run`, `load` or `read`), best (baseline, candidate) as `run_pairs` returns them; or a
-        requests, queries or profile table.
+        requests, queries or profile table. Objectives beside them (from `read_objectives`, or an Objective or a list of
+        them) are checked against them.
 
     Returns
     -------
@@ -66,10 +69,14 @@ def explore(*evidence: Any) -> Any:
 
     >>> shown = lab.explore(lab.load("datasets/shop_runs"))
     >>> list(shown.explorers)
-    ['Runs', 'Comparison']
+    ['Runs', 'Comparison', 'Objectives']
     """
-    given = [_named(thing, position, len(evidence)) for position, thing in enumerate(evidence, 1)]
-    makers = _makers(given)
+    measured = [thing for thing in evidence if not _is_goals(thing)]
+    given = [_named(thing, position, len(measured)) for position, thing in enumerate(measured, 1)]
+    goals = [(thing, _name_of_goals(thing)) for thing in evidence if _is_goals(thing)]
+    if len(goals) > 1:
+        raise ValueError("evidence may hold one set of objectives; put them into one list")
+    makers = _makers(given, goals[0] if goals else None)
     if not makers:
         held = ", ".join(dict.fromkeys(t for m, _ in given for t in m.tables)) or "nothing"
         raise ValueError(f"evidence must hold requests, queries or a profile to explore; it holds {held}")
@@ -95,7 +102,19 @@ def _with_run(frame: pd.DataFrame) -> pd.DataFrame:
     return frame if "run" in frame.columns else frame.assign(run="run")
 
 
-def _makers(given: list[Given]) -> dict[str, Callable[[], Explorer]]:
+def _is_goals(thing: object) -> bool:
+    if isinstance(thing, (list, tuple)):
+        return len(thing) > 0 and all(isinstance(one, (Objective, str)) for one in thing)
+    return isinstance(thing, (Objective, Objectives))
+
+
+def _name_of_goals(thing: object) -> str:
+    """Their name in the notebook, or what makes them again."""
+    many = [thing] if isinstance(thing, Objective) else list(thing)  # type: ignore[call-overload]
+    return name_of(thing, repr([str(one) for one in many]))
+
+
+def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], Explorer]]:
     makers: dict[str, Callable[[], Explorer]] = {}
     requests = [(m, name) for m, name in given if len(m.tables.get("requests", ()))]
     if requests:
@@ -104,8 +123,13 @@ def _makers(given: list[Given]) -> dict[str, Callable[[], Explorer]]:
     arms = _arms(requests)
     if len(arms) > 1:
         makers["Comparison"] = lambda: explore_comparison(arms)
+    if arms:
+        makers["Objectives"] = lambda: explore_objectives(arms, goals)
+    if goals is not None and arms:
+        return {"Objectives": makers.pop("Objectives"), **makers}  # whoever gives objectives asks about them first
     if len(requests) > 1:
-        makers = dict(sorted(makers.items()))  # two sides were given: their comparison is asked for first
+        order = sorted(makers, key=lambda name: name != "Comparison")  # two sides were given: that is the question
+        makers = {name: makers[name] for name in order}
     return makers
 
 

@@ -76,8 +76,9 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         self.state, self._views, self._controls = state, views, controls
         self._places = {panel: _Place() for panels in views.values() for panel in panels}
         self._stage = widgets.VBox()
-        self._code = widgets.Textarea(layout=widgets.Layout(width="100%", height="4.5em"))
-        self._code.tooltip = "The code for this view"
+        self._code = widgets.Textarea(
+            description="Code", layout=widgets.Layout(width="98%", height="4.5em"), tooltip="The code for this view"
+        )
         self._code.add_class("perflab-code")
         self._saving = Saving(self)
         heading = widgets.HTML(f'<div role="heading" aria-level="3"><strong>{escape(title)}</strong></div>')
@@ -86,7 +87,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         super().__init__([heading, *above, self._stage, self._code, below])
         self.add_class("perflab-explorer")
         for trait, control in controls.items():
-            traitlets.link((control, "value"), (state, trait))
+            traitlets.link((state, trait), (control, "value"))
         state.observe(lambda change: self.redraw(), names=list(state.trait_names()))
         self.redraw()
 
