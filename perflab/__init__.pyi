@@ -18,6 +18,7 @@ from .loadtest.run import run, run_pairs
 from .loadtest.target import Target
 from .objectives import Objective, attainable, check, read_objectives
 from .plots.attainable import plot_attainable
+from .plots.decisions import plot_history, plot_power
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
@@ -30,6 +31,8 @@ from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
 from .stats.compare import Change, compare
 from .stats.estimates import summarize
+from .stats.history import change_points
+from .stats.planning import plan_runs
 from .store import load
 from .tables import Measurements
 
@@ -55,6 +58,7 @@ __all__ = [
     "Target",
     "TargetError",
     "attainable",
+    "change_points",
     "check",
     "compare",
     "execute_notebook",
@@ -64,11 +68,14 @@ __all__ = [
     "fingerprint",
     "load",
     "new_notebook",
+    "plan_runs",
     "plot_attainable",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
+    "plot_history",
     "plot_pairs",
+    "plot_power",
     "plot_resources",
     "plot_timeline",
     "plot_users",

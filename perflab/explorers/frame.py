@@ -152,7 +152,8 @@ class _Place:
         words = self.view.html or rendering.html(
             self.view.sentence, self.view.table, self.view.notes, max_rows=MAX_ROWS
         )
-        self.widget.value = words + picture
+        # Jupyter's widgets set lines 28 pixels apart, which is for one line, not for tables.
+        self.widget.value = f'<div style="line-height:1.45">{words}{picture}</div>'
         self._drawn_from = now
 
 

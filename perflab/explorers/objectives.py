@@ -46,22 +46,25 @@ def explore_objectives(arms: Mapping[str, tuple[Measurements, str]], goals: Goal
     state = ObjectivesState(arm=next(iter(arms)), view=views[0])
     controls = _controls(arms, views)
     slider = _Limit(arms, state, controls["limit"])
-    state.observe(lambda change: slider.follow(), names=[*_GOAL])
+    state.observe(lambda change: slider.follow(reset=change["name"] in ("metric", "endpoint")), names=[*_GOAL])
     rows = [["arm", "endpoint", "metric"], ["limit", "confidence", "warmup"], ["view"]]
     title = f"Objectives: {', '.join(arms)}"
     return Explorer(title, state, controls, _views(arms, goals, slider), rows=rows)
 
 
 class _Limit:
-    """The slider of the limit: its range follows the metric and endpoint, so that every step of it says something."""
+    """The slider of the limit: its range follows what is measured, so that every step of it says something.
+
+    The limit itself stays where the user put it until another metric or endpoint makes it meaningless.
+    """
 
     def __init__(
         self, arms: Mapping[str, tuple[Measurements, str]], state: ObjectivesState, slider: widgets.FloatSlider
     ) -> None:
         self._arms, self._state, self._slider = arms, state, slider
-        self.follow()
+        self.follow(reset=True)
 
-    def follow(self) -> None:
+    def follow(self, *, reset: bool) -> None:
         now = self._state
         try:
             table = attainable(self._arms[now.arm][0], now.metric, now.endpoint, confidences=[0.001, 0.95, 0.999],
@@ -72,6 +75,8 @@ class _Limit:
         if middle != middle:
             return
         least, most = sorted((low, high))
+        if not reset:
+            least, most = min(least, now.limit), max(most, now.limit)
         most = max(most * 1.2, 1e-6)
         step = float(f"{most / _STEPS:.1g}")
         with self._slider.hold_sync():
@@ -81,7 +86,8 @@ class _Limit:
             self._slider.min = float(f"{least * 0.8:.2g}")
             self._slider.description = f"Limit, {table['unit'].iloc[0]}"
             self._slider.readout_format = ".4f" if now.metric == "error_fraction" else ".4g"
-        now.limit = min(max(float(f"{middle:.3g}"), self._slider.min), self._slider.max)
+        if reset:
+            now.limit = min(max(float(f"{middle:.3g}"), self._slider.min), self._slider.max)
 
 
 def _controls(arms: Mapping[str, tuple[Measurements, str]], views: tuple[str, ...]) -> dict[str, widgets.Widget]:

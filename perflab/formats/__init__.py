@@ -21,10 +21,28 @@ from perflab import sources
 from perflab.errors import FormatError
 
 NAMES: tuple[str, ...] = (
+    "callgrind",
+    "collapsed",
+    "cpuprofile",
+    "django_sql",
+    "memray",
+    "mysql_general",
+    "mysql_slow",
+    "opentelemetry",
+    "perf_script",
+    "pg_stat_statements",
     "postgresql_csvlog",
     "postgresql_jsonlog",
     "postgresql_stderr",
+    "pprof",
+    "pstats",
+    "pyinstrument",
     "query_recorder",
+    "rails_activerecord",
+    "scalene",
+    "speedscope",
+    "sqlalchemy_echo",
+    "trace_events",
 )
 """The modules of this package that are formats. Add yours here."""
 

@@ -5,6 +5,7 @@ is always inside the picture. Every run of an arm is shown: the run is the unit 
 """
 
 from perflab.plots.attainable import plot_attainable
+from perflab.plots.decisions import plot_history, plot_power
 from perflab.plots.heatmap import plot_heatmap
 from perflab.plots.latency import plot_ecdf, plot_histogram
 from perflab.plots.over_time import plot_resources, plot_timeline, plot_users
@@ -15,7 +16,9 @@ __all__ = [
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
+    "plot_history",
     "plot_pairs",
+    "plot_power",
     "plot_resources",
     "plot_timeline",
     "plot_users",
