@@ -23,6 +23,7 @@ from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
+from .queries.assigning import assign_units, summarize_units
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
 from .queries.summaries import summarize_queries
@@ -57,6 +58,7 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "assign_units",
     "attainable",
     "change_points",
     "check",
@@ -88,5 +90,6 @@ __all__ = [
     "summarize",
     "summarize_errors",
     "summarize_queries",
+    "summarize_units",
     "time_window",
 ]
