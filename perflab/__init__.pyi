@@ -19,12 +19,15 @@ from .loadtest.run import run, run_pairs
 from .loadtest.shapes import shape
 from .loadtest.target import Target
 from .loadtest.urls import Url
-from .objectives import Objective, check, read_objectives
+from .objectives import Objective, attainable, check, read_objectives
+from .plots.attainable import plot_attainable
+from .plots.decisions import plot_history, plot_power
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
 from .plots.plan import plot_plan
+from .queries.assigning import assign_units, summarize_units
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
 from .queries.summaries import summarize_queries
@@ -33,6 +36,7 @@ from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
 from .stats.compare import Change, compare
 from .stats.estimates import summarize, summarize_checks
+from .stats.history import change_points
 from .stats.planning import plan_runs
 from .store import load
 from .tables import Measurements
@@ -60,6 +64,9 @@ __all__ = [
     "TargetError",
     "UnderWay",
     "Url",
+    "assign_units",
+    "attainable",
+    "change_points",
     "check",
     "compare",
     "execute_notebook",
@@ -70,11 +77,14 @@ __all__ = [
     "load",
     "new_notebook",
     "plan_runs",
+    "plot_attainable",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
+    "plot_history",
     "plot_pairs",
     "plot_plan",
+    "plot_power",
     "plot_resources",
     "plot_timeline",
     "plot_users",
@@ -91,5 +101,6 @@ __all__ = [
     "summarize_checks",
     "summarize_errors",
     "summarize_queries",
+    "summarize_units",
     "time_window",
 ]
