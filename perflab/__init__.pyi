@@ -13,19 +13,22 @@ from .errors import (
 )
 from .explorers.dispatch import explore
 from .investigations import Record, execute_notebook, export, new_notebook, record
+from .loadtest.background import UnderWay, start_pairs, start_run
 from .loadtest.capacity import Capacity, find_capacity
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.shapes import shape
 from .loadtest.target import Target
 from .loadtest.urls import Url
-from .objectives import Objective, check, read_objectives
+from .objectives import Objective, attainable, check, read_objectives
+from .plots.attainable import plot_attainable
 from .plots.capacity import plot_capacity
 from .plots.decisions import plot_history, plot_power
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
+from .plots.plan import plot_plan
 from .queries.assigning import assign_units, summarize_units
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
@@ -64,8 +67,10 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "UnderWay",
     "Url",
     "assign_units",
+    "attainable",
     "change_points",
     "check",
     "compare",
@@ -79,12 +84,14 @@ __all__ = [
     "load",
     "new_notebook",
     "plan_runs",
+    "plot_attainable",
     "plot_capacity",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
     "plot_history",
     "plot_pairs",
+    "plot_plan",
     "plot_power",
     "plot_resources",
     "plot_timeline",
@@ -96,6 +103,8 @@ __all__ = [
     "run_pairs",
     "shape",
     "slowest_requests",
+    "start_pairs",
+    "start_run",
     "summarize",
     "summarize_checks",
     "summarize_errors",

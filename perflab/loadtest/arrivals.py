@@ -46,6 +46,8 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
             self._prepare()
             self._state = LOCUST_STATE_RUNNING
             self.idle: dict[Any, list[Any]] = {c: [] for c in classes}
+            # The first user of a class takes some 30 ms to make (TLS), which the first arrival must not wait for.
+            self.fresh = {c: [c(self.environment)] for c in classes}
             self.running = Group()
             runner = self.environment.runner
             index, workers = getattr(runner, "worker_index", 0), max(1, int(settings["workers"]))
@@ -103,7 +105,7 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
 
         def _new(self, chosen: Any) -> tuple[Any, float]:
             """A new visitor, and the seconds of its on_start (a login): no part of any other request's latency."""
-            user = chosen(self.environment)
+            user = self.fresh[chosen].pop() if self.fresh[chosen] else chosen(self.environment)
             user._state = LOCUST_STATE_RUNNING
             user._group = self.running
             user.perflab_due, user.perflab_tasks = None, DefaultTaskSet(user)

@@ -27,6 +27,7 @@ from perflab.loadtest.target import Service, Services, Target
 from perflab.resources import Sampler
 from perflab.units import format_fraction, format_ms, format_rate
 
+_ALONE = threading.Lock()
 _POLL_S = 0.25
 _OVERTIME_S = 30.0
 GENERATOR = "generator"
@@ -79,10 +80,23 @@ def drive(
 ) -> Driven:
     """Drive one run and keep it."""
     plan.found_locustfile()
-    draft = store.Draft(place, target.arm)
+    if not _ALONE.acquire(blocking=False):
+        raise LoadTestError(
+            "another run is under way in this process, and the two would disturb each other: stop it or wait"
+        )
     try:
         with closing(Services()) if services is None else nullcontext(services) as held:
-            ended = _load(plan, target, draft, watch, held)
+            return _drive(plan, target, place, at, watch, seed, held)
+    finally:
+        _ALONE.release()
+
+
+def _drive(
+    plan: LoadPlan, target: Target, place: str | Path, at: Place, watch: Watch, seed: int | None, services: Services
+) -> Driven:
+    draft = store.Draft(place, target.arm)
+    try:
+        ended = _load(plan, target, draft, watch, services)
         return Driven(_keep(plan, target, draft, at, ended, seed), ended.interrupted)
     except OSError as problem:
         if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
@@ -110,6 +124,8 @@ def _load(plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch, serv
     reason, interrupted = None, False
     scraper = Scraper(target.host, target.metrics) if target.metrics else None
     with services.of(target, draft.folder) as service:
+        if watch.stop.is_set():
+            raise KeyboardInterrupt("stopped before the first request; nothing was kept")
         logs = LogFiles(target.log_files)
         generator = draft.folder / GENERATOR
         locust = process.start(plan, target.host, generator, log=draft.folder / "logs" / "locust.log")

@@ -163,7 +163,7 @@ class LoadPlan:
             become("user_classes", (classes,) if isinstance(classes, str) else tuple(classes))
 
     def _must_be_possible(self) -> None:
-        stages = self._stages
+        stages = self.all_stages
         if not stages or not all(isinstance(stage, Stage) for stage in stages):
             raise ValueError(f"LoadPlan: stages must be one Stage or more; got {self.stages!r}")
         if len({stage.rate is None for stage in stages}) > 1:
@@ -254,7 +254,7 @@ class LoadPlan:
     @property
     def is_open(self) -> bool:
         """Whether arrivals come at a rate, whatever the target does (open model)."""
-        return self._stages[0].rate is not None
+        return self.all_stages[0].rate is not None
 
     @property
     def expected_arrivals(self) -> float | None:
@@ -262,7 +262,7 @@ class LoadPlan:
         if not self.is_open:
             return None
         total = before = 0.0
-        for stage in self._stages:
+        for stage in self.all_stages:
             total += stage.duration_s * ((before + stage.amount) / 2 if stage.ramp else stage.amount)
             before = stage.amount
         return total
@@ -270,7 +270,7 @@ class LoadPlan:
     @cached_property
     def duration_s(self) -> float:
         """Seconds of all stages together."""
-        return sum(stage.duration_s for stage in self._stages)
+        return sum(stage.duration_s for stage in self.all_stages)
 
     @cached_property
     def timeout_s(self) -> float:
@@ -296,7 +296,8 @@ class LoadPlan:
         return parse_fraction(self.warmup, parameter="LoadPlan: warmup")
 
     @property
-    def _stages(self) -> tuple[Stage, ...]:
+    def all_stages(self) -> tuple[Stage, ...]:
+        """The stages, also where one was given."""
         return self.stages  # type: ignore[return-value]
 
     def found_locustfile(self) -> Path:
@@ -321,7 +322,7 @@ class LoadPlan:
                     "ramp": s.ramp,
                     "spawn_rate": s.spawn_rate,
                 }
-                for s in self._stages
+                for s in self.all_stages
             ],
             "duration_s": self.duration_s,
             "warmup": self.warmup_fraction,
@@ -355,7 +356,7 @@ class LoadPlan:
         return {name: value for name, value in found.items() if value}
 
     def __str__(self) -> str:
-        load = ", then ".join(map(str, self._stages)) + (
+        load = ", then ".join(map(str, self.all_stages)) + (
             " (Poisson)" if self.is_open and self.arrivals == "poisson" else ""
         )
         names = [f"{weight:g} {name}" for name, weight in self.weights.items()] or list(self.user_classes)

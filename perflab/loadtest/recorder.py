@@ -258,11 +258,14 @@ def _watch(environment: Any, runner: Any, journal: Journal, pace: Pace | None, s
             logger.error("perflab cannot write its records: %s", problem)
             os._exit(CANNOT_WRITE)
 
+    def note_users() -> None:
+        if not isinstance(runner, MasterRunner):
+            users = runner.user_count if pace is None else pace.busy
+            journal.note("users", time=time.time(), users=users, due=pace.due if pace else None)
+
     def beat() -> None:
         while True:
-            if not isinstance(runner, MasterRunner):
-                users = runner.user_count if pace is None else pace.busy
-                journal.note("users", time=time.time(), users=users, due=pace.due if pace else None)
+            note_users()
             flush()
             gevent.sleep(FLUSH_S)
 
@@ -271,6 +274,7 @@ def _watch(environment: Any, runner: Any, journal: Journal, pace: Pace | None, s
 
     def on_stopping(**_: Any) -> None:
         stopping["at"] = time.monotonic()
+        note_users()
         journal.note("stop", time=time.time(), users=runner.user_count)
 
     def on_stop(**_: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,7 +42,10 @@ def run(plan: LoadPlan, target: Target, *, store: str | Path = "runs", progress:
     >>> one = lab.run(plan, lab.Target("now", host="http://127.0.0.1:8001"))       # doctest: +SKIP
     """
     with Progress(expected_s(plan), f"{target.arm}: {plan}", shown=progress) as shown:
-        return one(plan, target, store, Watch(shown))
+        driven = drive(plan, target, store, Place(), Watch(shown))
+    if driven.interrupted:
+        raise KeyboardInterrupt(f"stopped; what was captured is kept: {driven.folder}")
+    return loaded([driven])
 
 
 def run_pairs(
@@ -81,50 +85,49 @@ def run_pairs(
     >>> lab.compare(before, after).verdict                                                 # doctest: +SKIP
     'improved'
     """
+    check_pairs(pairs, baseline, candidate)
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    with Progress(2 * pairs * expected_s(plan), "pairs", shown=progress) as shown:
+        experiment, interrupted, driven = interleaved(plan, baseline, candidate, pairs, seed, store, Watch(shown))
+    if interrupted:
+        raise KeyboardInterrupt(
+            f"stopped in pair {interrupted} of {pairs}; what was captured is kept: "
+            f'load("{store}", experiment="{experiment}")'
+        )
+    return loaded(driven[baseline.arm]), loaded(driven[candidate.arm])
+
+
+def check_pairs(pairs: int, baseline: Target, candidate: Target) -> None:
+    """ValueError unless there are pairs to make, of two arms."""
     if not isinstance(pairs, int) or isinstance(pairs, bool) or pairs < 1:
         raise ValueError(f"run_pairs: pairs must be 1 or more; got {pairs!r}")
     if baseline.arm == candidate.arm:
         raise ValueError(f"run_pairs: the two targets need different arms; both are {baseline.arm!r}")
-    seed = secrets.randbelow(2**31) if seed is None else seed
-    with Progress(2 * pairs * expected_s(plan), "pairs", shown=progress) as shown:
-        return interleaved(plan, baseline, candidate, pairs, seed, store, Watch(shown))
-
-
-def one(plan: LoadPlan, target: Target, store: str | Path, watch: Watch) -> Measurements:
-    """A run that may be stopped; see `run`."""
-    driven = drive(plan, target, store, Place(), watch)
-    if driven.interrupted:
-        raise KeyboardInterrupt(f"stopped; what was captured is kept: {driven.folder}")
-    return _loaded([driven])
 
 
 def interleaved(
     plan: LoadPlan, baseline: Target, candidate: Target, pairs: int, seed: int, store: str | Path, watch: Watch
-) -> tuple[Measurements, Measurements]:
-    """Pairs of runs that may be stopped; see `run_pairs`."""
+) -> tuple[str, int, dict[str, list[Driven]]]:
+    """Pairs of runs, see `run_pairs`: the experiment, the pair in which it was interrupted (or 0), and runs by arm."""
     experiment = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     each, done = expected_s(plan), 0
     driven: dict[str, list[Driven]] = {baseline.arm: [], candidate.arm: []}
-    services = Services()
-    try:
+    with closing(Services()) as services:
         for pair, baseline_first in enumerate(draw_order(pairs, seed), start=1):
             both = (baseline, candidate) if baseline_first else (candidate, baseline)
             for order, target in enumerate(both, start=1):
                 watch.shown.update(done * each, label=f"pair {pair} of {pairs}, {target.arm}")
                 looking = Watch(watch.shown, done * each, watch.stop)
-                at = Place(experiment, pair, order)
-                driven[target.arm].append(drive(plan, target, store, at, looking, seed, services))
+                try:
+                    place = Place(experiment, pair, order)
+                    found = drive(plan, target, store, place, looking, seed, services)
+                except KeyboardInterrupt:
+                    return experiment, pair, driven
+                driven[target.arm].append(found)
+                if found.interrupted:
+                    return experiment, pair, driven
                 done += 1
-                if driven[target.arm][-1].interrupted:
-                    raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"stopped in pair {max(1, (done + 1) // 2)} of {pairs}; what was captured is kept: "
-            f'load("{store}", experiment="{experiment}")'
-        ) from None
-    finally:
-        services.close()
-    return _loaded(driven[baseline.arm]), _loaded(driven[candidate.arm])
+    return experiment, 0, driven
 
 
 def draw_order(pairs: int, seed: int) -> list[bool]:
@@ -141,5 +144,6 @@ def draw_order(pairs: int, seed: int) -> list[bool]:
     return first
 
 
-def _loaded(driven: list[Driven]) -> Measurements:
+def loaded(driven: list[Driven]) -> Measurements:
+    """The runs, from their store."""
     return sum((kept.load(each.folder) for each in driven), start=0)  # type: ignore[return-value]
