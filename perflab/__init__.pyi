@@ -1,5 +1,6 @@
 """The public vocabulary: one line for each home, sorted by home."""
 
+from .calibration import calibrate
 from .errors import (
     ComparisonError,
     FormatError,
@@ -17,6 +18,7 @@ from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.target import Target
 from .objectives import Objective, check, read_objectives
+from .plots.calibration import plot_calibration
 from .plots.decisions import plot_history, plot_power
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
@@ -56,6 +58,7 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "calibrate",
     "change_points",
     "check",
     "compare",
@@ -67,6 +70,7 @@ __all__ = [
     "load",
     "new_notebook",
     "plan_runs",
+    "plot_calibration",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
