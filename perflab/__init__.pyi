@@ -12,13 +12,17 @@ from .errors import (
     TargetError,
 )
 from .explorers.dispatch import explore
+from .investigations import Record, execute_notebook, export, new_notebook, record
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.target import Target
+from .objectives import Objective, check, read_objectives
+from .plots.decisions import plot_history, plot_power
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
-from .plots.over_time import plot_resources, plot_timeline
+from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
+from .queries.assigning import assign_units, summarize_units
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
 from .queries.summaries import summarize_queries
@@ -27,6 +31,8 @@ from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
 from .stats.compare import Change, compare
 from .stats.estimates import summarize
+from .stats.history import change_points
+from .stats.planning import plan_runs
 from .store import load
 from .tables import Measurements
 
@@ -41,7 +47,9 @@ __all__ = [
     "Measurements",
     "MissingExtraError",
     "MissingTableError",
+    "Objective",
     "PerflabError",
+    "Record",
     "Report",
     "SchemaError",
     "Section",
@@ -49,23 +57,36 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "assign_units",
+    "change_points",
+    "check",
     "compare",
+    "execute_notebook",
     "explore",
+    "export",
     "find_n_plus_one",
     "fingerprint",
     "load",
+    "new_notebook",
+    "plan_runs",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
+    "plot_history",
     "plot_pairs",
+    "plot_power",
     "plot_resources",
     "plot_timeline",
+    "plot_users",
     "read",
+    "read_objectives",
+    "record",
     "run",
     "run_pairs",
     "slowest_requests",
     "summarize",
     "summarize_errors",
     "summarize_queries",
+    "summarize_units",
     "time_window",
 ]
