@@ -22,9 +22,11 @@ from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
+from .plots.queries import plot_scaling, plot_waterfall
 from .queries.assigning import assign_units, summarize_units
 from .queries.differences import compare_queries
 from .queries.fingerprint import fingerprint
+from .queries.gates import assert_no_n_plus_one
 from .queries.n_plus_one import find_n_plus_one
 from .queries.plans import Plan, explain
 from .queries.repetitions import find_duplicates, find_write_loops
@@ -62,6 +64,7 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "assert_no_n_plus_one",
     "assign_units",
     "change_points",
     "check",
@@ -86,8 +89,10 @@ __all__ = [
     "plot_pairs",
     "plot_power",
     "plot_resources",
+    "plot_scaling",
     "plot_timeline",
     "plot_users",
+    "plot_waterfall",
     "read",
     "read_objectives",
     "record",
