@@ -31,9 +31,11 @@ from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
 from .plots.plan import plot_plan
+from .plots.queries import plot_scaling, plot_waterfall
 from .queries.assigning import assign_units, summarize_units
 from .queries.differences import compare_queries
 from .queries.fingerprint import fingerprint
+from .queries.gates import assert_no_n_plus_one
 from .queries.n_plus_one import find_n_plus_one
 from .queries.plans import Plan, explain
 from .queries.repetitions import find_duplicates, find_write_loops
@@ -76,6 +78,7 @@ __all__ = [
     "TargetError",
     "UnderWay",
     "Url",
+    "assert_no_n_plus_one",
     "assign_units",
     "attainable",
     "calibrate",
@@ -108,8 +111,10 @@ __all__ = [
     "plot_plan",
     "plot_power",
     "plot_resources",
+    "plot_scaling",
     "plot_timeline",
     "plot_users",
+    "plot_waterfall",
     "read",
     "read_objectives",
     "record",

@@ -57,7 +57,7 @@ def compare_queries(
     if not common and all(len(s.frame) for s in sides):
         raise ValueError(f"before and after must have a route in common; got {_some(routes[0])} and {_some(routes[1])}")
     tables = [_by_kind(s, common) for s in sides]
-    both = tables[0].join(tables[1], how="outer", lsuffix="_before", rsuffix="_after")
+    both = tables[0].add_suffix("_before").join(tables[1].add_suffix("_after"), how="outer")
     for side, table in zip(("before", "after"), tables, strict=True):
         units = table.groupby(level="route")["units"].first() if len(table) else pd.Series(dtype="float64")
         known = both.index.get_level_values("route").map(units)

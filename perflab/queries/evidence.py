@@ -23,7 +23,8 @@ class Facts:
     """What is known of a pattern in all its units.
 
     ``linked``: how clearly names tie the child to its parent (`shape.link`). ``calls`` and ``parent_rows`` by unit (NaN
-    where the log has no rows). ``grown``: calls over the parent's rows; ``bounded``: over its LIMIT. ``interrupted``: writes
+    where the log has no rows). ``grown``: calls over the parent's rows; ``bounded``: calls were held against its
+    LIMIT. ``interrupted``: writes
     or savepoints stand between the calls. ``sure``: the units of work are not guessed at.
     """
 
@@ -34,7 +35,7 @@ class Facts:
     parent_rows: npt.NDArray[np.float64]
     variety: Variety
     grown: Scaling
-    bounded: Scaling
+    bounded: bool
     interrupted: bool
     sure: bool
 
@@ -71,7 +72,7 @@ def _level(facts: Facts) -> str:
 def _doubtful(facts: Facts) -> bool:
     """Names say too little, and so do the values, or something speaks against the parent."""
     nothing = facts.linked <= 0 or bool(np.isnan(facts.variety.distinct))
-    against = facts.interrupted or facts.bounded.tested or _unmoved(facts.parent_rows, facts.calls)
+    against = facts.interrupted or facts.bounded or _unmoved(facts.parent_rows, facts.calls)
     return nothing or against
 
 
