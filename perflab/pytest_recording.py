@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +40,13 @@ class Recording:
         return record_queries(every_engine, self.path, source=True)
 
     def _django(self) -> Any:
-        from django.conf import settings
-
-        if not settings.configured:
+        if not import_module("django.conf").settings.configured:
             return None
-        from perflab.recorders.django import record_queries
-
-        return record_queries(self.path, source=True)
+        return import_module("perflab.recorders.django").record_queries(self.path, source=True)
 
     def connect(self, connect: Callable[..., Any]) -> Callable[..., Any]:
         """A DB-API driver's ``connect`` whose connections write to the file."""
-        from perflab.recorders.dbapi import recorded
-
-        hooked: Callable[..., Any] = recorded(connect, self.path, source=True)
+        hooked: Callable[..., Any] = import_module("perflab.recorders.dbapi").recorded(connect, self.path, source=True)
         self._logs[f"driver {len(self._logs)}"] = getattr(hooked, "log", None)
         return hooked
 

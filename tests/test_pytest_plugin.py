@@ -40,15 +40,12 @@ def page(session, *options):
 
 
 def run(pytester: pytest.Pytester, tests: str, *arguments: str) -> pytest.RunResult:
+    """In a process of its own: SQLAlchemy and Django can't be imported a second time into this one."""
     pytester.makepyfile(tests)
-    return pytester.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
+    return pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
 
 
-def test_an_n_plus_one_fails_the_test_that_is_marked(pytester: pytest.Pytester) -> None:
-    result = run(
-        pytester,
-        SQLALCHEMY
-        + """
+MARKED = """
 @pytest.mark.no_n_plus_one
 def test_lazy(session): page(session)
 
@@ -62,55 +59,41 @@ def test_few(session): page(session)
 def test_allowed(session): page(session)
 
 def test_not_asked(session): page(session)
-""",
-        "--strict-markers",
-    )
-    result.assert_outcomes(passed=4, failed=1)
-    result.stdout.fnmatch_lines(
-        [
-            "*1 N+1 found:*",
-            "*select book.id, book.author_id*",
-            "*ran 8 times*",
-            "*called from *test_an_n_plus_one*",
-            "*selectinload*",
-        ]
-    )
 
+@pytest.mark.no_n_plus_one
+def test_fails_by_itself(session):
+    page(session)
+    assert 1 == 2
 
-def test_the_option_holds_every_test_to_it(pytester: pytest.Pytester) -> None:
-    result = run(pytester, SQLALCHEMY + "\ndef test_lazy(session): page(session)\n", "--no-n-plus-one")
-    result.assert_outcomes(failed=1)
-
-
-def test_a_test_that_fails_for_another_reason_says_that_one(pytester: pytest.Pytester) -> None:
-    body = "\n@pytest.mark.no_n_plus_one\ndef test_lazy(session):\n    page(session)\n    assert 1 == 2\n"
-    result = run(pytester, SQLALCHEMY + body)
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*assert 1 == 2*"])
-    result.stdout.no_fnmatch_line("*N+1 found*")
-
-
-def test_the_fixture_shows_the_statements_of_its_own_test(pytester: pytest.Pytester) -> None:
-    result = run(
-        pytester,
-        SQLALCHEMY
-        + """
-def test_one(session, recorded_queries):
-    assert len(recorded_queries.table()) == 0 or True
+def test_its_own_statements(session, recorded_queries):
     begin = len(recorded_queries.table())
     page(session)
     table = recorded_queries.table()
     assert len(table) - begin == 9
-    assert table["route"].unique().tolist() == ["test_one"]
+    assert table["route"].unique().tolist() == ["test_its_own_statements"]
     with pytest.raises(AssertionError, match="1 N.1 found"):
         recorded_queries.assert_no_n_plus_one()
 
 def test_nothing(recorded_queries):
     assert len(recorded_queries.table()) == 0
     recorded_queries.assert_no_n_plus_one()
-""",
+"""
+
+
+def test_an_n_plus_one_fails_the_test_that_is_marked(pytester: pytest.Pytester) -> None:
+    result = run(pytester, SQLALCHEMY + MARKED, "--strict-markers", "-rf")
+    result.assert_outcomes(passed=6, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*1 N+1 found:*",
+            "*select book.id, book*",
+            "*ran 8 times*",
+            "*called from *test_an_n_plus_one*",
+            "*selectinload*",
+        ]
     )
-    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["FAILED *::test_lazy*", "FAILED *::test_fails_by_itself*"])
+    assert sum("1 N+1 found:" in line and line.startswith("E ") for line in result.outlines) == 1
 
 
 def test_a_dbapi_driver(pytester: pytest.Pytester) -> None:
@@ -166,20 +149,17 @@ def tables():
     yield
     connection.close()
 
-@pytest.mark.no_n_plus_one
 def test_lazy(tables):
     [book.author.pk for book in Book.objects.all()]
 
-@pytest.mark.no_n_plus_one
 def test_eager(tables):
     [book.author.pk for book in Book.objects.select_related("author")]
 """
 
 
-def test_django(pytester: pytest.Pytester) -> None:
+def test_django_and_the_option_that_holds_every_test_to_it(pytester: pytest.Pytester) -> None:
     pytest.importorskip("perflab.recorders.django")
-    pytester.makepyfile(DJANGO)
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result = run(pytester, DJANGO, "--no-n-plus-one")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*1 N+1 found:*", "*select_related*"])
 
@@ -190,5 +170,4 @@ def test_pytest_starts_without_the_rest_of_perflab(pytester: pytest.Pytester) ->
         "    assert 'perflab.pytest_plugin' in sys.modules\n"
         "    assert not {'pandas', 'numpy', 'duckdb', 'sqlalchemy'} & set(sys.modules)\n"
     )
-    pytester.makepyfile(body)
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+    run(pytester, body).assert_outcomes(passed=1)

@@ -149,7 +149,7 @@ def test_no_value_is_ever_shown(value: str):
     ]
     queries = build(unit, unit, unit, ms=200.0, parameters=[[value]] * len(unit) * 3)
     for dialect in ("mysql", "generic"):
-        shown = unit if dialect == "mysql" else [s for s in unit if '"' not in s]
+        shown = unit if dialect == "mysql" else unit[:-1]  # in double quotes: a string in MySQL only
         table = queries[queries["sql"].isin(shown)]
         results = [
             lab.find_n_plus_one(table, dialect=dialect),
