@@ -141,24 +141,27 @@ def _sentence(shown: pd.DataFrame, sides: list[Statements], common: set[str]) ->
         return "no statements to compare"
     counts = shown["status"].value_counts()
     changes = ", ".join(f"{counts[s]:,} {s if s in ('gone', 'new') else 'with ' + s}" for s in ORDER[:4] if s in counts)
-    was, now = (_typical(side, common) for side in sides)
-    request = "a unit of work" if common == {""} else "a request" if len(common) > 1 else min(common)
-    means = f" (mean of {len(common)} routes)" if len(common) > 1 else ""
+    route = _most_changed(shown, common)
+    was, now = (_typical(side, route) for side in sides)
+    request = route or "a unit of work"
     return (
         f"kinds of statement: {changes or 'nothing changed'}; {request} asks {format_number(round(now[0], 1))} statements "
         f"instead of {format_number(round(was[0], 1))} and spends {format_ms(now[1])} in the database instead of "
-        f"{format_ms(was[1])}{means}"
+        f"{format_ms(was[1])}"
     )
 
 
-def _typical(prepared: Statements, common: set[str]) -> tuple[float, float]:
-    """Statements and milliseconds of a unit, the mean of the routes."""
-    frame = prepared.frame[prepared.frame["route"].isin(common) & prepared.frame["unit"].isin(prepared.working_units())]
-    if frame.empty:
-        return 0.0, 0.0
-    by_route = frame.groupby("route")
-    units = by_route["unit"].nunique()
-    return float((by_route.size() / units).mean()), float((by_route["duration_ms"].sum() / units).mean())
+def _most_changed(shown: pd.DataFrame, common: set[str]) -> str:
+    """The route whose requests differ most in what they ask."""
+    change = (shown["calls_after"] - shown["calls_before"]).abs().groupby(shown["route"].fillna("")).sum()
+    return str(change.idxmax()) if len(change) else min(common)
+
+
+def _typical(prepared: Statements, route: str) -> tuple[float, float]:
+    """Mean statements and milliseconds of a unit of the route."""
+    frame = prepared.frame[(prepared.frame["route"] == route) & prepared.frame["unit"].isin(prepared.working_units())]
+    units = max(frame["unit"].nunique(), 1)
+    return len(frame) / units, float(frame["duration_ms"].sum()) / units
 
 
 def _some(names: set[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from perflab.queries import conditions
 from perflab.queries.explaining import NO_INDEX, Answer, Index, Step, bound, condition_of, quoted
+from perflab.queries.findings import count
 from perflab.queries.tokens import tokens
 
 _STEP = re.compile(
@@ -35,7 +36,9 @@ def plan(
     if not analyze:
         return Answer(tuple(steps))
     took, returned = _run(connection, sql, values, timeout_ms)
-    return Answer(tuple(steps), took, (f"it returned {returned:,} rows; SQLite doesn't say how many each step read",))
+    return Answer(
+        tuple(steps), took, (f"it returned {count(returned, 'row')}; SQLite doesn't say how many each step read",)
+    )
 
 
 def _placeholders(sql: str) -> int:

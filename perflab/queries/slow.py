@@ -15,6 +15,7 @@ COLUMNS = (
     "fingerprint", "reason", "calls", "calls_per_unit", "total_ms", "time_fraction", "mean_ms", "p95_ms", "max_ms", "rows",
     "route", "slowest_unit", "source",
 )  # fmt: skip
+FOR_PEOPLE = ("fingerprint", "reason", "calls", "calls_per_unit", "total_ms", "time_fraction", "p95_ms", "route")
 _MANY = 5.0
 
 
@@ -77,7 +78,7 @@ def find_slow(
     table.insert(1, "reason", _reasons(table, is_slow))
     shown = table[is_slow | is_large].sort_values("total_ms", ascending=False, kind="stable")[list(COLUMNS)]
     sentence = _sentence(shown, int(is_slow.sum()), slow_ms, share)
-    return findings(shown, sentence, prepared.units.notes)
+    return findings(shown, sentence, prepared.units.notes, shown=FOR_PEOPLE)
 
 
 def _reasons(table: pd.DataFrame, is_slow: pd.Series[bool]) -> pd.Series[str]:
