@@ -163,7 +163,7 @@ def plot_scaling(
     if isinstance(pattern, bool) or not isinstance(pattern, int) or not 0 <= pattern < len(found):
         raise ValueError(f"pattern must be a row of find_n_plus_one, 0 to {len(found) - 1}; got {pattern!r}")
     row = found.iloc[pattern]
-    grown = growth_of(queries, row, dialect=dialect)
+    grown = growth_of(queries, row, threshold, dialect=dialect)
     if grown is None or not len(grown.sizes):
         raise ValueError(f"pattern {pattern} has no parent whose size is known, so there is nothing to draw calls over")
     ax = axes(ax)

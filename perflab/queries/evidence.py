@@ -18,6 +18,10 @@ FLAT = 0.1
 """A slope whose whole interval lies below this (calls for each parent row) is no growth."""
 
 
+STEEP = 0.5
+"""What a slope must reach where names tie nothing together: pages that happen to differ in both make a gentle one."""
+
+
 @dataclass(frozen=True, eq=False)
 class Facts:
     """What is known of a pattern in all its units.
@@ -93,7 +97,7 @@ def _unmoved(parent_rows: npt.NDArray[np.float64], calls: npt.NDArray[np.int64])
 
 
 def _tested(grown: Scaling, calls: npt.NDArray[np.int64], linked: int) -> str:
-    if grown.low > 0 and grown.p_value <= 0.05 and grown.high >= FLAT:
+    if grown.low > 0 and grown.p_value <= 0.05 and grown.high >= (FLAT if linked > 0 else STEEP):
         return "confirmed"
     if grown.high < FLAT or len(np.unique(calls)) == 1:
         return "constant fan-out"

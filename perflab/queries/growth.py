@@ -14,6 +14,7 @@ from perflab.queries.statements import statements
 from perflab.tables import Measurements
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 ROWS, LIMIT, TIMES = "Rows of the parent", "Rows that the parent's LIMIT allows", "How often the parent ran"
 
@@ -33,19 +34,23 @@ class Growth:
         return self.measure == ROWS or (self.scaling.tested and self.scaling.low > 0)
 
 
-def growth(found: Repeats, parent: int, child: int, route: str) -> Growth:
-    """The best measure of the parent's size that the log has, and the calls over it."""
-    sizes, calls = found.sizes(parent, child, route)
+def growth(found: Repeats, parent: int, child: int, route: str, members: Ints) -> Growth:
+    """The best measure of the parent's size that the log has, and the calls over it.
+
+    ``members`` are the groups that the pattern was made of; units in which the child repeats itself otherwise are left out.
+    """
+    asked = found.asked(parent, child, route, members)
+    sizes, calls = found.sizes(asked, child)
     known = np.isfinite(sizes)
     if known.any():
         return Growth(sizes[known], calls[known], ROWS, scaling(sizes, calls))
-    limits, calls_of = found.limits(parent, child, route)
+    limits, calls_of = found.limits(asked, child)
     full = _full(limits, calls_of)
     fitted = scaling(limits[full], calls_of[full])
     if not fitted.tested:
         full, fitted = np.isfinite(limits), scaling(limits, calls_of)
     if not fitted.tested:
-        times, calls_then = found.times_asked(parent, child, route)
+        times, calls_then = found.times_asked(asked, child)
         nested = scaling(times, calls_then)
         if nested.tested:
             return Growth(times, calls_then, TIMES, nested)
@@ -60,7 +65,7 @@ def _full(limits: Floats, calls: Floats) -> npt.NDArray[np.bool_]:
 
 
 def growth_of(
-    queries: pd.DataFrame | Measurements, pattern: pd.Series[object], *, dialect: str | None = None
+    queries: pd.DataFrame | Measurements, pattern: pd.Series[object], threshold: int, *, dialect: str | None = None
 ) -> Growth | None:
     """The growth of a row of `find_n_plus_one`; None where it has no parent."""
     if not isinstance(pattern["parent"], str):
@@ -68,4 +73,8 @@ def growth_of(
     prepared = statements(queries, dialect=dialect)
     numbers = {text: number for number, text in enumerate(prepared.fingerprints)}
     route = pattern["route"] if isinstance(pattern["route"], str) else ""
-    return growth(repeats(prepared, 2), numbers[pattern["parent"]], numbers[str(pattern["child"])], route)
+    found = repeats(prepared, threshold)
+    child = numbers[str(pattern["child"])]
+    mine = found.repeated[found.groups.fp[found.repeated] == child]
+    members = mine[found.same_question(mine) == (pattern["evidence"] == "duplicate")]
+    return growth(found, numbers[pattern["parent"]], child, route, members if len(members) else mine)

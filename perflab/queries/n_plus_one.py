@@ -172,9 +172,10 @@ def _patterns(prepared: Statements, found: Repeats, occurrences: pd.DataFrame) -
             "parent": np.where(occurrences["parent"] >= 0, groups.fp[occurrences["parent"]], -1),
             "child": groups.fp[occurrences["group"]],
             "route": found.route_of(occurrences["group"].to_numpy()),
+            "same": found.same_question(occurrences["group"].to_numpy()),
         }
     )
-    numbers = table.groupby(["parent", "child", "route"], sort=False)
+    numbers = table.groupby(["parent", "child", "route", "same"], sort=False)
     occurrences["pattern"] = numbers.ngroup().to_numpy() if len(table) else np.zeros(0, dtype="int64")
     rows = [
         _row(prepared, found, part, _Pattern(int(key[0]), int(key[1]), str(key[2])))
@@ -200,7 +201,7 @@ def _no_patterns() -> pd.DataFrame:
 def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern) -> dict[str, object]:
     members = part["group"].to_numpy()
     groups = found.groups
-    grown = growth(found, key.parent, key.child, key.route) if key.parent >= 0 else None
+    grown = growth(found, key.parent, key.child, key.route, members) if key.parent >= 0 else None
     fitted = grown.scaling if grown is not None and grown.speaks else Scaling()
     bounded = grown is not None and grown.measure == LIMIT and grown.scaling.tested
     facts = evidence.Facts(
