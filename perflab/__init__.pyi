@@ -17,6 +17,7 @@ from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.target import Target
 from .objectives import Objective, check, read_objectives
+from .plots.decisions import plot_history, plot_power
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
@@ -29,6 +30,7 @@ from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
 from .stats.compare import Change, compare
 from .stats.estimates import summarize
+from .stats.history import change_points
 from .stats.planning import plan_runs
 from .store import load
 from .tables import Measurements
@@ -54,6 +56,7 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "change_points",
     "check",
     "compare",
     "execute_notebook",
@@ -67,7 +70,9 @@ __all__ = [
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
+    "plot_history",
     "plot_pairs",
+    "plot_power",
     "plot_resources",
     "plot_timeline",
     "plot_users",
