@@ -7,7 +7,6 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,9 +16,6 @@ from perflab.recorders import asgi, context
 from perflab.recorders.dbapi import VARIABLE, recorded
 from perflab.recorders.sqlalchemy import record_queries
 
-sys.path.insert(0, str(Path(__file__).parent / "corpora"))
-import servers
-
 pytestmark = pytest.mark.timeout(120)
 
 
@@ -27,20 +23,14 @@ def lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[int]:
-    if servers.postgresql_bin() is None:
-        pytest.skip("needs PostgreSQL 15 or later (apt: postgresql)")
-    with servers.postgresql() as server:
-        yield server.port
+@pytest.fixture
+def postgresql(postgresql_server) -> int:
+    return postgresql_server.port
 
 
-@pytest.fixture(scope="module")
-def mariadb() -> Iterator[int]:
-    if servers.mariadb_bin() is None:
-        pytest.skip("needs MariaDB (apt: mariadb-server)")
-    with servers.mariadb() as server:
-        yield server.port
+@pytest.fixture
+def mariadb(mariadb_server) -> int:
+    return mariadb_server.port
 
 
 def test_async_sqlalchemy_keeps_tasks_apart(tmp_path):

@@ -148,6 +148,9 @@ def _tables(path: Path, found: Any, skipped: Skipped, timezone: str | None, meta
     rows = order[planned.places]
     table = {name: _taken(found[name], rows) for name in ("logged", "sql", "detail", *COLUMNS[1:5])}
     frame, notes = _frame(table, planned, codes[planned.places], timezone)
+    frame, left_out = _without_housekeeping(frame)
+    if left_out:
+        notes.append(f"{path.name}: left out {left_out:,} DEALLOCATE (the driver's own, not the application's)")
     skipped.cut += int((frame["sql"].str.len() >= MAX_TEXT).sum())
     return Tables({"queries": frame}, warnings=[*notes, *skipped.warnings(path)], meta={"tool": "postgresql", **meta})
 
@@ -231,6 +234,12 @@ def _frame(
     optional = ("session", "parameters", "database", "user", "application", "plan_rows")
     frame = frame.drop(columns=[c for c in optional if c in frame and frame[c].isna().all()])
     return _queries.commented(frame), notes
+
+
+def _without_housekeeping(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Without the DEALLOCATE that drivers send when they let a prepared statement go; pgBadger counts them no more than we."""
+    theirs = frame["sql"].str.startswith("DEALLOCATE").to_numpy(dtype=bool)
+    return (frame[~theirs].reset_index(drop=True), int(theirs.sum())) if theirs.any() else (frame, 0)
 
 
 def _told_by_plans(sql: Any, detail: Any, planned: _Planned) -> tuple[Any, Any]:
