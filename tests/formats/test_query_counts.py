@@ -38,21 +38,9 @@ def logs(tmp_path_factory) -> Iterator[Path]:
         traffic.postgresql(server.port)
         at = ["-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres"]
         for mode in ("simple", "extended", "prepared"):
-            command = [
-                shutil.which("pgbench") or place / "pgbench",
-                *at,
-                "-n",
-                "-M",
-                mode,
-                "-c",
-                "3",
-                "-t",
-                "40",
-                "-f",
-                script,
-                "shop",
-            ]
-            subprocess.run(command, check=True, capture_output=True)
+            program = shutil.which("pgbench") or place / "pgbench"
+            options = ["-n", "-M", mode, "-c", "3", "-t", "40", "-f", script]
+            subprocess.run([program, *at, *options, "shop"], check=True, capture_output=True)
     yield server.folder / "log"
     shutil.rmtree(server.folder, ignore_errors=True)
 
@@ -61,7 +49,7 @@ def pgbadger(kind: str, path: Path, out: Path) -> int:
     if shutil.which("pgbadger") is None:
         pytest.skip("needs pgBadger (apt: pgbadger)")
     prefix = ["-p", servers.LINE_PREFIX] if kind == "stderr" else []
-    command = ["pgbadger", "-q", "-f", kind, *prefix, "-x", "json", "-o", out, path]
+    command = ["pgbadger", "-q", "-f", kind.replace("csvlog", "csv"), *prefix, "-x", "json", "-o", out, path]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "LC_ALL": "C"})
     return int(json.loads(out.read_text(errors="replace"))["overall_stat"]["queries_number"])
 
@@ -104,6 +92,7 @@ def test_as_many_statements_as_mariadb_was_sent(log, mariadb_server, tmp_path):
         host="127.0.0.1", port=mariadb_server.port, user="root", database="shop", autocommit=True
     ) as db:
         db.cursor().execute("DROP TABLE IF EXISTS author, book")
+    _settled(path)
     before = path.stat().st_size
     sent = traffic.mariadb(mariadb_server.port) + 1  # PyMySQL sends SET NAMES when it connects
     copy = tmp_path / "log"
