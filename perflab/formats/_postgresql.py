@@ -158,12 +158,14 @@ def _tables(path: Path, found: Any, skipped: Skipped, timezone: str | None, meta
 def _ordered(found: Any) -> tuple[Any, Any, Any, Any]:
     """Session codes, kinds and durations in the order of sessions and their lines, and that order."""
     session = found["session"].combine_chunks().dictionary_encode()
-    codes = session.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype("int64")
+    found_first = session.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype("int64")
+    names = np.array([*session.dictionary.to_pylist(), ""], dtype=object)
+    codes = np.argsort(np.argsort(names, kind="stable"))[found_first]  # by name: threads find them in any order
     line = found["line"].combine_chunks().fill_null(0).to_numpy(zero_copy_only=False).astype("int64")
     order = np.lexsort((line, codes))
     kinds = found["kind"].combine_chunks().dictionary_encode()
-    names = np.array([*kinds.dictionary.to_pylist(), ""], dtype="U1")
-    kind = names[kinds.indices.to_numpy(zero_copy_only=False)][order]
+    letters = np.array([*kinds.dictionary.to_pylist(), ""], dtype="U1")
+    kind = letters[kinds.indices.to_numpy(zero_copy_only=False)][order]
     ms = found["ms"].combine_chunks().fill_null(float("nan")).to_numpy(zero_copy_only=False).astype("float64")[order]
     ms[~((ms >= 0) & (ms < _LONGEST_MS))] = np.nan  # a damaged number
     return codes[order], kind, ms, order
