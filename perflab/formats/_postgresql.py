@@ -80,16 +80,21 @@ def batches(records: Iterable[Record]) -> Any:
     """Records as one Arrow table, gathered in batches."""
     import pyarrow as pa
 
-    types = [pa.int64() if name == "line" else pa.large_string() for name in COLUMNS]
-    schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
     parts, batch = [], []
     for record in records:
         batch.append(record)
         if len(batch) == _BATCH:
-            parts.append(_part(batch, schema))
+            parts.append(_part(batch, schema()))
             batch = []
-    parts.append(_part(batch, schema))
-    return pa.Table.from_batches(parts, schema)
+    parts.append(_part(batch, schema()))
+    return pa.Table.from_batches(parts, schema())
+
+
+def schema() -> Any:
+    """The Arrow schema of records."""
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.int64() if name == "line" else pa.large_string()) for name in COLUMNS])
 
 
 def _part(batch: list[Record], schema: Any) -> Any:
@@ -100,11 +105,12 @@ def _part(batch: list[Record], schema: Any) -> Any:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def from_table(path: Path, records: Any, skipped: Skipped, timezone: str | None, meta: dict[str, Any]) -> Tables:
-    """Statements of an Arrow table of records (the tolerant way)."""
+def from_table(path: Path, records: list[Any], skipped: Skipped, timezone: str | None, meta: dict[str, Any]) -> Tables:
+    """Statements of an Arrow table of records (the tolerant way); the list gives its only table away, to free it early."""
     with _database(os.getpid(), False).cursor() as connection:
-        connection.register("records", records)
+        connection.register("records", records.pop())
         found = connection.sql(_STATEMENTS).to_arrow_table()
+        connection.unregister("records")
     return _tables(path, found, skipped, timezone, meta)
 
 
