@@ -13,9 +13,12 @@ from .errors import (
 )
 from .explorers.dispatch import explore
 from .investigations import Record, execute_notebook, export, new_notebook, record
+from .loadtest.background import UnderWay, start_pairs, start_run
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
+from .loadtest.shapes import shape
 from .loadtest.target import Target
+from .loadtest.urls import Url
 from .objectives import Objective, attainable, check, read_objectives
 from .plots.attainable import plot_attainable
 from .plots.decisions import plot_history, plot_power
@@ -23,6 +26,7 @@ from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
+from .plots.plan import plot_plan
 from .queries.assigning import assign_units, summarize_units
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
@@ -31,7 +35,7 @@ from .reading import read
 from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
 from .stats.compare import Change, compare
-from .stats.estimates import summarize
+from .stats.estimates import summarize, summarize_checks
 from .stats.history import change_points
 from .stats.planning import plan_runs
 from .store import load
@@ -58,6 +62,8 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "UnderWay",
+    "Url",
     "assign_units",
     "attainable",
     "change_points",
@@ -77,6 +83,7 @@ __all__ = [
     "plot_histogram",
     "plot_history",
     "plot_pairs",
+    "plot_plan",
     "plot_power",
     "plot_resources",
     "plot_timeline",
@@ -86,8 +93,12 @@ __all__ = [
     "record",
     "run",
     "run_pairs",
+    "shape",
     "slowest_requests",
+    "start_pairs",
+    "start_run",
     "summarize",
+    "summarize_checks",
     "summarize_errors",
     "summarize_queries",
     "summarize_units",
