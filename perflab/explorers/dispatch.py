@@ -127,13 +127,20 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
     queries = [(m, name) for m, name in given if len(m.tables.get("queries", ()))]
     if queries:
         logged = sum((m for m, _ in queries[1:]), start=queries[0][0]).queries
-        makers["Queries"] = lambda: explore_queries(logged, method(sum_of([name for _, name in queries]), "queries"))
+        makers["Queries"] = lambda: explore_queries(logged, _table([name for _, name in queries], "queries"))
     if goals is not None and arms:
         return {"Objectives": makers.pop("Objectives"), **makers}  # whoever gives objectives asks about them first
     if len(requests) > 1:
         order = sorted(makers, key=lambda name: name != "Comparison")  # two sides were given: that is the question
         makers = {name: makers[name] for name in order}
     return makers
+
+
+def _table(names: list[str], table: str) -> str:
+    """The code for a table of measurements with these names; of a table that was given its own name."""
+    whole = sum_of(names)
+    made = f"lab.Measurements.of({table}="
+    return whole.removeprefix(made)[:-1] if len(names) == 1 and whole.startswith(made) else method(whole, table)
 
 
 def _arms(requests: list[Given]) -> dict[str, Given]:

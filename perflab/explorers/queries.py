@@ -135,7 +135,7 @@ def _patterns(log: _Log) -> Callable[[QueriesState], View]:
             f"{len(patterns)} of {len(log.found)} patterns; mending these would save "
             f"{format_number(float(patterns['calls_saved'].sum()))} calls and {format_ms(float(saved))}"
         )
-        table = patterns[[c for c in FOR_PEOPLE if c in patterns.columns]]
+        table = patterns[[c for c in FOR_PEOPLE if c in patterns.columns and c not in ("parent", "suggestion")]]
         return View(log.code(now), said, table=table, notes=log.found.attrs["warnings"])
 
     return view
