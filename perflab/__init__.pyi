@@ -25,8 +25,10 @@ from .queries.summaries import summarize_queries
 from .reading import read
 from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
-from .stats.compare import Change, compare
+from .stats.change import Change
+from .stats.compare import compare
 from .stats.estimates import summarize
+from .stats.one_run import quantile_interval, within
 from .store import load
 from .tables import Measurements
 
@@ -60,6 +62,7 @@ __all__ = [
     "plot_pairs",
     "plot_resources",
     "plot_timeline",
+    "quantile_interval",
     "read",
     "run",
     "run_pairs",
@@ -68,4 +71,5 @@ __all__ = [
     "summarize_errors",
     "summarize_queries",
     "time_window",
+    "within",
 ]
