@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint lab bench calibration lock clean
+.PHONY: help demo test lint lab bench calibration aa lock clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -37,6 +37,10 @@ bench: $(READY)
 ## make calibration  the full simulations behind the decision rules (long)
 calibration: $(READY)
 	$(BIN)/python bench/calibrate.py
+
+## make aa           the shop against itself with real load, five times: false alarms, if any (10 minutes)
+aa: $(READY)
+	$(BIN)/python bench/same_against_same.py
 
 ## make lock         pin all dependencies anew
 lock: $(READY)

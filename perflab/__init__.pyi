@@ -12,12 +12,14 @@ from .errors import (
     TargetError,
 )
 from .explorers.dispatch import explore
+from .investigations import Record, execute_notebook, export, new_notebook, record
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.target import Target
+from .objectives import Objective, check, read_objectives
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
-from .plots.over_time import plot_resources, plot_timeline
+from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
@@ -29,6 +31,7 @@ from .stats.change import Change
 from .stats.compare import compare
 from .stats.estimates import summarize
 from .stats.one_run import quantile_interval, within
+from .stats.planning import plan_runs
 from .store import load
 from .tables import Measurements
 
@@ -43,7 +46,9 @@ __all__ = [
     "Measurements",
     "MissingExtraError",
     "MissingTableError",
+    "Objective",
     "PerflabError",
+    "Record",
     "Report",
     "SchemaError",
     "Section",
@@ -51,19 +56,27 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "check",
     "compare",
+    "execute_notebook",
     "explore",
+    "export",
     "find_n_plus_one",
     "fingerprint",
     "load",
+    "new_notebook",
+    "plan_runs",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
     "plot_pairs",
     "plot_resources",
     "plot_timeline",
+    "plot_users",
     "quantile_interval",
     "read",
+    "read_objectives",
+    "record",
     "run",
     "run_pairs",
     "slowest_requests",

@@ -28,7 +28,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    parsed = _parser().parse_args(arguments)
+    parsed = parser().parse_args(arguments)
     try:
         return int(parsed.call(parsed))
     except (lab.PerflabError, ValueError) as problem:
@@ -96,6 +96,29 @@ def _fraction(text: str) -> float:
     return parse_fraction(text, parameter="--tolerance")
 
 
+def _check(given: argparse.Namespace) -> int:
+    if given.store:
+        only = {name: getattr(given, name) for name in ("arm", "experiment") if getattr(given, name)}
+        measured = lab.load(given.store, **only)
+    elif given.path:
+        measured = lab.read(given.path)
+    else:
+        raise ValueError("check needs files to read, or --store")
+    goals: list[Any] = list(given.objective or ())
+    notes: tuple[str, ...] = ()
+    if given.goals:
+        written = lab.read_objectives(given.goals)
+        goals, notes = [*goals, *written], written.notes
+    if not goals:
+        raise ValueError("check needs --objective 'p95 < 200ms' or --goals FILE with an objective in it" + "".join(
+            f"\n  {note}" for note in notes))  # fmt: skip
+    checked = lab.check(measured, goals, warmup=given.warmup, allow=tuple(given.allow or ()))
+    print(checked)
+    for note in notes:
+        print(f"! {note}")
+    return EXIT_CODES[checked.verdict]
+
+
 def _read(given: argparse.Namespace) -> int:
     measured = lab.read(given.path)
     print(measured)
@@ -131,6 +154,34 @@ def _report(given: argparse.Namespace) -> int:
     for path in given.output:
         print(lab.Report(given.title, evidence).save(path))
     return EXIT_CODES[change.verdict]
+
+
+def _new(given: argparse.Namespace) -> int:
+    print(lab.new_notebook(given.title, given.folder))
+    return 0
+
+
+def _execute(given: argparse.Namespace) -> int:
+    parameters = {name: _literal(value) for name, value in given.parameter or ()}
+    print(lab.execute_notebook(given.notebook, given.output, parameters=parameters, progress=sys.stderr.isatty()))
+    return 0
+
+
+def _literal(text: str) -> Any:
+    """A number or a truth value where the text is one, else the text: what papermill's own command does."""
+    if text in ("True", "False", "None"):
+        return {"True": True, "False": False, "None": None}[text]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _export(given: argparse.Namespace) -> int:
+    print(lab.export(given.notebook, given.output))
+    return 0
 
 
 def _shown(sentence: str, frame: Any) -> str:
@@ -171,14 +222,14 @@ def _target(
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def parser() -> argparse.ArgumentParser:
+    made = _Parser(
         prog="perflab",
         description="Did p95 really get better, and why was it slow?",
         epilog="Exit codes: 0 improved, equivalent or holds; 1 regressed or failed; 2 inconclusive; 3 error.",
     )
-    parser.add_argument("--version", action="version", version=f"perflab {lab.__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    made.add_argument("--version", action="version", version=f"perflab {lab.__version__}")
+    commands = made.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     demo = _command(commands, "demo", _demo, "measure a real shop before and after its N+1 is fixed", "perflab demo")
     demo.add_argument("--folder", default="runs/demo", help="where everything is written (%(default)s)")
     demo.add_argument("--pairs", type=int, default=6, help="pairs of runs (%(default)s)")
@@ -224,6 +275,24 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--store", help="take two arms of this store")
     compare.add_argument("--experiment", help="of the store: only this one")
     _decision_options(compare)
+    check = _command(
+        commands,
+        "check",
+        _check,
+        "whether objectives hold, fail or can't be told",
+        'perflab check results/ --objective "p95 of GET /orders < 200ms" --objective "error rate < 1%"',
+        "perflab check --store runs --arm eager --goals INTERFACE.md",
+    )
+    check.add_argument("path", nargs="*", help="files or folders of results")
+    check.add_argument("--store", help="take runs of this store")
+    check.add_argument("--arm", help="of the store: only this one")
+    check.add_argument("--experiment", help="of the store: only this one")
+    check.add_argument("--objective", action="append", metavar="TEXT", help='like "p95 < 200ms"; repeatable')
+    check.add_argument("--goals", metavar="FILE", help="a Markdown document, or k6's options as JSON")
+    check.add_argument("--warmup", help="share of each run to leave out; the plan's, or 10%%")
+    check.add_argument(
+        "--allow", action="append", choices=("invalid", "generator", "plan", "arms"), help="take together all the same"
+    )
     read = _command(
         commands,
         "read",
@@ -245,6 +314,7 @@ def _parser() -> argparse.ArgumentParser:
     queries.add_argument("--threshold", type=int, default=5, help="calls in a unit of work that count (%(default)s)")
     queries.add_argument("--top", type=int, default=10, help="statements to list (%(default)s)")
     queries.add_argument("--log-line-prefix", help="PostgreSQL's setting, where it can't be guessed")
+    _notebook_commands(commands)
     report = _command(
         commands,
         "report",
@@ -260,7 +330,42 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("-o", "--output", action="append", required=True, help="report.md or report.html; repeatable")
     report.add_argument("--metric", default="p95", help="(%(default)s)")
     report.add_argument("--tolerance", default="5%", help="(%(default)s)")
-    return parser
+    return made
+
+
+def _notebook_commands(commands: Any) -> None:
+    new = _command(
+        commands, "new", _new, "begin an investigation: a notebook to fill in", 'perflab new "Is checkout faster?"'
+    )
+    new.add_argument("title", help="the question; the file is named after it")
+    new.add_argument("--folder", default=".", help="where it goes (%(default)s)")
+    execute = _command(
+        commands,
+        "execute",
+        _execute,
+        "run a notebook from top to bottom and keep its output",
+        "perflab execute investigation.ipynb",
+        "perflab execute investigation.ipynb -p store runs -p candidate eager -o result.ipynb",
+    )
+    execute.add_argument("notebook", help="the notebook")
+    execute.add_argument(
+        "-p",
+        "--parameter",
+        nargs=2,
+        action="append",
+        metavar=("NAME", "VALUE"),
+        help='for the cell tagged "parameters"',
+    )
+    execute.add_argument("-o", "--output", help="where the executed notebook goes; over the original if not given")
+    export = _command(
+        commands,
+        "export",
+        _export,
+        "one HTML file of a notebook, for readers without a kernel or a network",
+        "perflab export investigation.ipynb investigation.html",
+    )
+    export.add_argument("notebook", help="the executed notebook")
+    export.add_argument("output", help="the HTML file")
 
 
 def _command(commands: Any, name: str, call: Any, what: str, *examples: str) -> argparse.ArgumentParser:

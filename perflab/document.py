@@ -83,7 +83,12 @@ def _markdown(block: Block, folder: str) -> str:
 
 def to_html(blocks: Sequence[Block], title: str) -> str:
     """A whole page."""
-    return _environment().get_template("page").render(title=rendering.visible(title), body=_body(blocks))
+    return page(_body(blocks), title)
+
+
+def page(body: str, title: str, *, style: str = "") -> str:
+    """A page around a body that is harmless HTML already, with further rules of style."""
+    return _environment().get_template("page").render(title=rendering.visible(title), body=body, style=style)
 
 
 def to_fragment(blocks: Sequence[Block]) -> str:
@@ -143,7 +148,8 @@ _PAGE = """\
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" \
+content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
 <title>{{ title }}</title>
 <style>
 :root { color-scheme: light dark; --text: #1d1d1f; --soft: #5b5b60; --line: #d5d5da; --back: #fff; --band: #f5f5f7; }
@@ -171,6 +177,7 @@ figure img { display: block; margin: 0 auto; max-width: 100%; height: auto; }
   body { max-width: none; padding: 0; font-size: 10.5pt; }
   h2, h3 { break-after: avoid; } figure, tr { break-inside: avoid; } .wide { overflow: visible; }
 }
+{{ style|safe }}
 </style>
 </head>
 <body>

@@ -138,7 +138,8 @@ padding:.2em .6em;border-bottom:1px solid #888">{{ h }}</th>{% endfor %}</tr></t
 <tbody>
 {% for row in grid.rows %}
 <tr>{% for cell in row %}<td style="text-align:{{ 'right' if grid.numeric[loop.index0] else 'left' }};\
-padding:.15em .6em;border-bottom:1px solid #ddd">{{ cell }}</td>{% endfor %}</tr>
+padding:.15em .6em;border-bottom:1px solid #ddd{{ ';min-width:16em;white-space:normal' if cell|length > 32 }}">\
+{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody></table>
 {% if grid.left_out %}<p style="margin:.3em 0">… and {{ '{:,}'.format(grid.left_out) }} more rows</p>{% endif %}

@@ -302,9 +302,9 @@ class _Writer:
         title = str(frame.attrs.get("title", ""))
         told = [Paragraph(str(frame.attrs["sentence"]))] if "sentence" in frame.attrs else []
         people = [c for c in frame.attrs.get("shown", ()) if c in frame.columns] or list(frame.columns)
-        body = self._table(frame[people]) if len(frame) else Paragraph("Nothing was found.")
+        body = [self._table(frame[people])] if len(frame) else [] if told else [Paragraph("Nothing was found.")]
         notes = [Items(tuple(map(str, frame.attrs["warnings"])), "Be careful:")] if frame.attrs.get("warnings") else []
-        return [*([Heading(title, 3)] if title else []), *told, body, *notes]
+        return [*([Heading(title, 3)] if title else []), *told, *body, *notes]
 
     def _result(self, result: Result) -> list[Block]:
         blocks: list[Block] = [Paragraph(result.sentence, strong=True)]

@@ -44,9 +44,10 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             "run start sql duration_ms"
             " | unit session parameters rows trace route database user application source plan_rows"
         ),
-        "profile": Schema.of("run thread node parent depth function file line self total unit | calls"),
+        "profile": Schema.of("run thread node parent depth function file line self total unit | calls endpoint"),
         "calls": Schema.of(
-            "run caller callee calls self_ms total_ms | caller_file caller_line callee_file callee_line primitive_calls"
+            "run caller callee calls self_ms total_ms"
+            " | caller_file caller_line callee_file callee_line primitive_calls self total unit endpoint"
         ),
         "resources": Schema.of("run time process cpu_cores rss_bytes | threads read_bytes written_bytes"),
         "load": Schema.of("run time users | rate"),
@@ -77,6 +78,7 @@ _MAY_BE_MISSING: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "runs": frozenset({"arm", "start"}),
         "profile": frozenset({"thread", "parent", "file", "line"}),
+        "calls": frozenset({"caller", "self_ms", "total_ms"}),
         "metrics": frozenset({"labels"}),
     }
 )
@@ -184,6 +186,18 @@ def _text(values: pd.Series[Any]) -> pd.Series[Any]:
 _CONVERT: Mapping[int, Callable[[Any], Any]] = MappingProxyType(
     {_INSTANT: _instant, _NUMBER: _number, _DURATION: _number, _COUNT: _count, _FLAG: _flag, _TEXT: _text}
 )
+
+
+def of_run(frame: pd.DataFrame, values: pd.Series[Any]) -> pd.Series[Any]:
+    """For each row the value of its run (``values`` is indexed by run), whether runs are texts or categories.
+
+    By category a million rows cost a look-up of integers.
+    """
+    run = frame["run"]
+    if not isinstance(run.dtype, pd.CategoricalDtype):
+        return run.map(values)
+    by_code = values.reindex(run.cat.categories).array
+    return pd.Series(by_code.take(run.cat.codes.to_numpy(), allow_fill=True), index=frame.index)
 
 
 class _Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pandas as pd
 import pytest
 
 import perflab as lab
+from perflab import cli
+from perflab.cli import main
 from perflab.store import Draft
 
 TINY = Path(__file__).parent / "loadtest" / "servers" / "tiny.py"
@@ -22,7 +25,12 @@ def perflab(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPro
     return subprocess.run([sys.executable, "-m", "perflab", *arguments], capture_output=True, text=True, cwd=cwd)
 
 
-@pytest.mark.parametrize("command", ["demo", "run", "pairs", "compare", "read", "queries", "report"])
+def commands() -> list[str]:
+    listed = next(a for a in cli.parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return sorted(listed.choices)
+
+
+@pytest.mark.parametrize("command", commands())
 def test_every_command_has_help_with_examples(command: str) -> None:
     done = perflab(command, "--help")
     assert done.returncode == 0
@@ -101,3 +109,17 @@ def test_queries_names_the_n_plus_one(tmp_path: Path) -> None:
     assert "select * from book where author_id = ?" in done.stdout
     path.write_text("\n".join(line for line in lines if "author LIMIT" in line) + "\n")
     assert perflab("queries", str(path)).returncode == 0
+
+
+def test_check_says_by_its_exit_code_whether_objectives_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = ["check", "--store", str(TINY.parents[3] / "datasets" / "shop_runs")]
+    for text, code in (("p95 < 2s", 0), ("p95 of GET /orders < 1ms", 1), ("max latency < 1h", 2), ("p95 is nice", 3)):
+        assert main([*shop, "--arm", "eager", "--objective", text]) == code, text
+    goals = tmp_path / "SLO.md"
+    goals.write_text("# Objectives\n\n- p95 of all requests < 2 s\n- p95 should be good for 200 people\n")
+    assert main([*shop, "--arm", "eager", "--goals", str(goals)]) == 0
+    assert "not understood: SLO.md:4: - p95 should be good" in capsys.readouterr().out
+    assert main([*shop, "--objective", "p95 < 2s"]) == 3  # two arms are no replications
+    assert "several arms" in capsys.readouterr().err

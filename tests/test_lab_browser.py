@@ -1,162 +1,104 @@
-"""The explorers in a real JupyterLab in a real browser (Debian's chromium, driven by Playwright).
+"""The explorers in a real JupyterLab in a real browser: one server and one notebook for all of them.
 
-One server and one notebook for the whole file; screenshots are kept in ``build/screenshots``.
+Screenshots are kept in ``build/screenshots``.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
-from playwright.sync_api import Locator, Page, expect, sync_playwright
-
-CHROMIUM = shutil.which("chromium")
-TESTS = Path(__file__).parent
-SHOTS = TESTS.parent / "build" / "screenshots"
+from browser import CHROMIUM, SHOTS, Seen, jupyterlab, opened
+from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium")
 
-HOSTILE = "GET /<img src=x onerror=alert(1)><script>alert(2)</script>"
+TESTS = Path(__file__).parent
+HOSTILE = "GET /<img src=x onerror=window.hacked=1><script>window.hacked=2</script>"
 CELLS = [
     f"""
 import sys; sys.path.insert(0, {str(TESTS)!r})
-import matplotlib; matplotlib.use("agg")
 import conftest, perflab as lab
 both = conftest._measurements(pairs=4, endpoints={{"GET /orders": 120.0, {HOSTILE!r}: 20.0}})
 before, after = both.where(arm="n+1"), both.where(arm="eager")
-from perflab.explorers.runs import explore_runs
-explore_runs(both)
 """,
+    "lab.explore(both)",
 ]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A JupyterLab with settings of its own on a free port; ends with its kernels."""
-    place = tmp_path_factory.mktemp("lab")
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c.strip()) for c in CELLS])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, place / "explore.ipynb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    token = secrets.token_hex(8)
-    own = {
-        name: str(place / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
-    }
-    command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={place}",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        "--LabApp.news_url=None", "--LabApp.collaborative=False",
-    ]  # fmt: skip
-    with (place / "lab.log").open("w") as log:
-        process = subprocess.Popen(
-            command, cwd=place, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
-            env={**os.environ, **own, "IPYTHONDIR": str(place / "ipython")},
-        )  # fmt: skip
-        try:
-            _wait_until_up(f"http://127.0.0.1:{port}/api/status?token={token}", process, place / "lab.log")
-            yield f"http://127.0.0.1:{port}/lab/tree/explore.ipynb?token={token}"
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(300):
-        assert process.poll() is None, log.read_text()[-2000:]
-        try:
-            urllib.request.urlopen(url, timeout=2).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+def seen() -> Seen:
+    return Seen()
 
 
 @pytest.fixture(scope="module")
-def seen() -> dict[str, list[str]]:
-    """What the browser complained about, and where it went."""
-    return {"errors": [], "elsewhere": []}
-
-
-@pytest.fixture(scope="module")
-def page(server: str, seen: dict[str, list[str]]) -> Iterator[Page]:
+def page(tmp_path_factory: pytest.TempPathFactory, seen: Seen) -> Iterator[Page]:
     """The notebook, all of its cells run."""
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"], headless=True
-        )
-        page = browser.new_page(viewport={"width": 1250, "height": 1500})
-        page.on("console", lambda m: seen["errors"].append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: seen["errors"].append(str(error)))
-        page.on("dialog", lambda dialog: (seen["errors"].append(f"dialog {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda r: seen["elsewhere"].append(r.url) if not _local(r.url) else None)
-        page.goto(server)
-        expect(page.locator(".jp-NotebookPanel")).to_be_visible(timeout=30_000)
-        expect(page.get_by_text("| Idle")).to_be_visible(timeout=30_000)
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.locator('li.lm-Menu-item[data-command="runmenu:run-all"]').click()
-        expect(page.locator(".perflab-explorer").first).to_be_visible(timeout=40_000)
+    with jupyterlab(tmp_path_factory.mktemp("lab"), CELLS) as address, opened(address, seen) as page:
+        page.set_default_timeout(20_000)
+        expect.set_options(timeout=20_000)
+        expect(page.locator(".perflab-explorer")).to_have_count(len(CELLS) - 1, timeout=60_000)
         yield page
-        browser.close()
-
-
-def _local(url: str) -> bool:
-    return url.startswith(("data:", "blob:", "about:")) or re.match(r"(http|ws)://127\.0\.0\.1[:/]", url) is not None
 
 
 def explorer(page: Page, title: str) -> Locator:
     return page.locator(".perflab-explorer", has=page.locator('div[role="heading"]', has_text=title)).first
 
 
+def panel(box: Locator, position: int = 0) -> Locator:
+    return box.locator(".perflab-panel").nth(position)
+
+
+def image(box: Locator, position: int = 0) -> Locator:
+    return panel(box, position).locator("img")
+
+
 def shown(box: Locator) -> str:
-    """The picture's words and the panel's text: what a reader sees."""
-    panel = box.locator(".perflab-panel")
-    alt = panel.locator("img[alt]").all()
-    return " ".join([*(a.get_attribute("alt") or "" for a in alt), panel.inner_text()])
+    """The pictures' words and the panels' texts: what a reader sees."""
+    panels = box.locator(".perflab-panel")
+    words = [a.get_attribute("alt") or "" for a in panels.locator("img[alt]").all()]
+    return " ".join([*words, *panels.all_inner_texts()])
 
 
-def picture(box: Locator) -> str:
-    return box.locator(".perflab-panel img").first.get_attribute("src") or ""
+def picture(box: Locator, position: int = 0) -> str:
+    return image(box, position).get_attribute("src") or ""
 
 
 def code(box: Locator) -> Locator:
     return box.locator(".perflab-code textarea")
 
 
+def slider(box: Locator, label: str, end: str = "") -> Locator:
+    return box.locator(".widget-slider", has_text=label).locator(f".noUi-handle{end}")
+
+
+def shoot(box: Locator, name: str) -> None:
+    box.screenshot(path=SHOTS / f"{name}.png")
+
+
 def test_runs_explorer_opens_and_each_control_changes_what_is_shown(page: Page) -> None:
     box = explorer(page, "Runs: 8 runs")
-    expect(box.locator(".perflab-panel img")).to_have_attribute("alt", re.compile("p95 of all requests: n\\+1"))
+    expect(image(box)).to_have_attribute("alt", re.compile("p95 of all requests: n\\+1"))
     expect(code(box)).to_have_value("lab.plot_timeline(both, endpoint='Aggregated', percentile=95)")
-    page.screenshot(path=SHOTS / "runs-over-time.png")
+    shoot(box, "runs-over-time")
+    users = picture(box, 1)
 
     box.get_by_label("Endpoint").select_option("GET /orders")
-    expect(box.locator(".perflab-panel img")).to_have_attribute("alt", re.compile("p95 of GET /orders"))
+    expect(image(box)).to_have_attribute("alt", re.compile("p95 of GET /orders"))
+    slider(box, "Percentile").press("ArrowRight")
+    expect(image(box)).to_have_attribute("alt", re.compile("p99 of GET /orders"))
+    assert picture(box, 1) == users, "the panel of the users had no reason to change"
 
-    handle = box.locator(".widget-slider .noUi-handle").first
-    handle.focus()
-    handle.press("ArrowRight")
-    expect(box.locator(".perflab-panel img")).to_have_attribute("alt", re.compile("p99 of GET /orders"))
+    box.get_by_label("Metric").select_option("throughput")
+    expect(image(box)).to_have_attribute("alt", re.compile("Throughput of GET /orders"))
+    shoot(box, "runs-throughput")
+    box.get_by_label("Metric").select_option("latency percentile")
+    expect(code(box)).to_have_value(re.compile("percentile=99"))
 
     before = picture(box)
-    box.locator(".widget-slider .noUi-handle-upper").press("ArrowLeft")
+    slider(box, "Time, s", "-upper").press("ArrowLeft")
     expect(code(box)).to_have_value(re.compile(r"lab\.time_window\(both, 0, \d"))
     assert picture(box) != before
 
@@ -164,21 +106,29 @@ def test_runs_explorer_opens_and_each_control_changes_what_is_shown(page: Page) 
     expect(code(box)).to_have_value(re.compile(r"both\.where\(run=\['n\+1-1'\]\)"))
     assert "eager" not in shown(box)
 
-    for view, words in (
+
+@pytest.mark.parametrize(
+    ("view", "words"),
+    [
         ("ECDF", "p99 of GET /orders"),
         ("Histogram", "p99 of GET /orders"),
         ("Heatmap", "p99 of GET /orders"),
         ("Resources", "Busiest process"),
         ("Slowest requests", "slowest requests"),
         ("Errors", "Failed requests"),
-    ):
-        box.get_by_role("button", name=view, exact=True).click()
-        expect(code(box)).to_have_value(re.compile(r"lab\.(plot|slowest|summarize)_"))
-        expect(box.locator(".perflab-panel")).to_contain_text(words) if view in (
-            "Slowest requests",
-            "Errors",
-        ) else expect(box.locator(".perflab-panel img")).to_have_attribute("alt", re.compile(words))
-        page.screenshot(path=SHOTS / f"runs-{view.lower().replace(' ', '-')}.png")
+        ("Summary", "Each run's numbers"),
+    ],
+)
+def test_each_view_of_runs(page: Page, view: str, words: str) -> None:
+    box = explorer(page, "Runs: 8 runs")
+    box.get_by_role("button", name=view, exact=True).click()
+    if view in ("Slowest requests", "Errors", "Summary"):
+        expect(panel(box)).to_contain_text(words)
+        expect(panel(box).locator("table")).to_be_visible()
+    else:
+        expect(image(box)).to_have_attribute("alt", re.compile(words))
+    expect(code(box)).to_have_value(re.compile(r"lab\.(plot|slowest|summarize)"))
+    shoot(box, f"runs-{view.lower().replace(' ', '-')}")
 
 
 def test_views_can_be_chosen_by_keyboard(page: Page) -> None:
@@ -189,12 +139,19 @@ def test_views_can_be_chosen_by_keyboard(page: Page) -> None:
     expect(code(box)).to_have_value(re.compile(r"lab\.plot_ecdf"))
 
 
-def test_figure_and_table_are_saved(page: Page, server: str) -> None:
+def test_code_is_copied(page: Page) -> None:
     box = explorer(page, "Runs: 8 runs")
+    box.get_by_role("button", name="Copy code").click()
+    assert page.evaluate("navigator.clipboard.readText()") == code(box).input_value()
+
+
+def test_figure_and_table_are_saved(page: Page) -> None:
+    box = explorer(page, "Runs: 8 runs")
+    box.get_by_role("button", name="ECDF", exact=True).click()
     box.get_by_role("button", name="Save figure (.png)").click()
     expect(box.locator(".perflab-saved")).to_contain_text("wrote view.png")
     box.get_by_role("button", name="Slowest requests", exact=True).click()
-    expect(box.locator(".perflab-panel table")).to_be_visible()
+    expect(panel(box).locator("table")).to_be_visible()
     box.get_by_role("button", name="Save table (.csv)").click()
     expect(box.locator(".perflab-saved")).to_contain_text("wrote view.csv")
 
@@ -203,12 +160,13 @@ def test_hostile_endpoints_are_text(page: Page) -> None:
     box = explorer(page, "Runs: 8 runs")
     box.get_by_label("Endpoint").select_option(HOSTILE)
     box.get_by_role("button", name="Errors", exact=True).click()
-    expect(box.locator(".perflab-panel")).to_contain_text(re.compile("onerror|None in this part"))
+    expect(panel(box)).to_contain_text(re.compile("onerror|None in this part"))
     box.get_by_role("button", name="ECDF", exact=True).click()
-    expect(box.locator(".perflab-panel img")).to_have_attribute("alt", re.compile("onerror"))
+    expect(image(box)).to_have_attribute("alt", re.compile("onerror"))
+
+
+def test_nothing_went_wrong_in_the_browser_and_nothing_left_the_machine(page: Page, seen: Seen) -> None:
+    assert page.evaluate("window.hacked") is None
     assert page.locator("img[src=x]").count() == 0
-
-
-def test_nothing_went_wrong_in_the_browser_and_nothing_left_the_machine(page: Page, seen: dict[str, list[str]]) -> None:
-    assert seen["elsewhere"] == []
-    assert [e for e in seen["errors"] if not re.search("favicon|404", e)] == []
+    assert seen.elsewhere == []
+    assert seen.complaints == []

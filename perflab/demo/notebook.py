@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from perflab.errors import MissingExtraError, PerflabError, StoreError
+from perflab.errors import MissingExtraError, StoreError
+from perflab.investigations import execute_notebook
 
 
 def cells(experiment: str, evidence: list[str], endpoint: str) -> list[tuple[str, str]]:
@@ -15,7 +15,8 @@ def cells(experiment: str, evidence: list[str], endpoint: str) -> list[tuple[str
     lazy, eager = evidence
     return [
         ("markdown", f"# Is {endpoint} faster with eager loading, and why was it slow?\n\nThe runs are in `runs/`."),
-        ("code", f'import perflab as lab\n\nruns = lab.load("runs", experiment="{experiment}")\nruns'),
+        ("code", "import perflab as lab\n\nlab.record()"),
+        ("code", f'runs = lab.load("runs", experiment="{experiment}")\nruns'),
         ("markdown", "## Did p95 get better?"),
         (
             "code",
@@ -42,24 +43,15 @@ def write(path: Path, experiment: str, evidence: list[str], endpoint: str) -> Pa
     """Write and execute the notebook; returns its path."""
     try:
         import nbformat
-        from nbclient import NotebookClient
-        from nbclient.exceptions import CellExecutionError
     except ImportError as problem:
         raise MissingExtraError(f"executing a notebook needs {problem.name}: pip install 'perflab[lab]'") from problem
-    # A kernel's debugger would warn about frozen modules on its standard error, which is no result.
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     make: dict[str, Any] = {"markdown": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}
     book = nbformat.v4.new_notebook(
         cells=[make[kind](source) for kind, source in cells(experiment, evidence, endpoint)]
     )
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    client = NotebookClient(book, timeout=120, resources={"metadata": {"path": str(path.parent)}})
-    try:
-        client.execute()
-    except CellExecutionError as problem:
-        raise PerflabError(f"{path}: a cell failed: {problem.ename}: {problem.evalue}") from problem
     try:
         nbformat.write(book, path)
     except OSError as problem:
         raise StoreError(f"{path}: cannot be written: {problem.strerror}") from problem
-    return path
+    return execute_notebook(path, timeout_s=120)

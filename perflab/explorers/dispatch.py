@@ -6,7 +6,8 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from perflab.explorers.frame import Explorer, name_of
+from perflab.explorers.code import sum_of
+from perflab.explorers.frame import Explorer
 from perflab.explorers.runs import explore_runs
 from perflab.tables import Measurements
 
@@ -47,6 +48,5 @@ def _explorers(measurements: tuple[Measurements, ...]) -> dict[str, Explorer]:
     with_requests = [m for m in measurements if "requests" in m.tables]
     if with_requests:
         both = sum(with_requests[1:], start=with_requests[0])
-        names = [name_of(m, f"measurements_{i}") for i, m in enumerate(with_requests, 1)]
-        tabs["Runs"] = explore_runs(both, name=names[0] if len(names) == 1 else f"({' + '.join(names)})")
+        tabs["Runs"] = explore_runs(both, name=sum_of(with_requests, "runs"))
     return tabs

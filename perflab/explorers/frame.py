@@ -1,18 +1,16 @@
-"""What every explorer shares: one observed state, one panel that is redrawn, the code for the view, saving.
+"""What every explorer shares: one observed state, panels that are drawn again only when what they show changed.
 
-An explorer computes nothing. A state has traits; a function turns it into a `View` by calling public functions; the
-same call is shown as code. All texts reach the browser escaped, pictures as PNG with their words beside them.
+An explorer computes nothing. A state has traits; a panel turns it into a `View` by calling public functions, and names
+the traits that it looks at. All texts reach the browser escaped, pictures as PNG with their words beside them.
 """
 
 from __future__ import annotations
 
 import base64
 import io
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
@@ -24,49 +22,69 @@ from matplotlib.figure import Figure
 
 from perflab import rendering
 from perflab.errors import PerflabError
+from perflab.explorers.saving import Saving
 
 MAX_ROWS = 40
+VIEW = "view"
+
+_COPY = (
+    '<button class="jupyter-button perflab-copy" title="Copy the code for this view, to paste it as a cell" '
+    "onclick=\"navigator.clipboard.writeText(this.closest('.perflab-explorer')"
+    ".querySelector('.perflab-code textarea').value)\">Copy code</button>"
+)
+"""The one script here: it is constant, and reads what the text area beside it shows."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What a state shows: a sentence, a figure or a table or both, and the code that makes them again."""
+    """What a panel shows: a sentence, a figure or a table or both, and the code that makes them again."""
 
-    code: str
+    code: str = ""
     sentence: str = ""
     figure: Figure | None = None
     table: pd.DataFrame | None = None
     notes: Sequence[str] = ()
 
 
-class Explorer(widgets.VBox):  # type: ignore[misc]
-    """Controls above, one panel below; ``.code``, ``.figure`` and ``.table`` hold what is shown now.
+@dataclass(frozen=True)
+class Panel:
+    """A part of the explorer: how it is drawn from the state, and the traits that this depends on."""
 
-    ``state`` is the one place where the choices are: set one of its traits and the panel follows, as it does when a
-    control is used.
+    draw: Callable[[Any], View]
+    needs: tuple[str, ...]
+
+
+class Explorer(widgets.VBox):  # type: ignore[misc]
+    """Controls above, the panels of the chosen view below; ``.code``, ``.figures`` and ``.tables`` hold what is shown.
+
+    ``state`` is the one place where the choices are: set one of its traits and the panels follow, as they do when a
+    control is used. Its trait ``view`` names one of ``views``. ``controls`` are widgets by the trait that each follows,
+    laid out in ``rows`` of traits; one that the chosen view does not look at is disabled.
     """
 
     def __init__(
         self,
         title: str,
         state: traitlets.HasTraits,
-        controls: Sequence[widgets.Widget],
-        draw: Callable[[Any], View],
+        controls: Mapping[str, widgets.Widget],
+        views: Mapping[str, Sequence[Panel]],
+        *,
+        rows: Sequence[Sequence[str]] = (),
     ) -> None:
-        self.state, self._draw = state, draw
-        self.figure: Figure | None = None
-        self.table: pd.DataFrame | None = None
-        self._panel = widgets.HTML()
-        self._panel.add_class("perflab-panel")
-        self._code = widgets.Textarea(
-            description="Code", layout=widgets.Layout(width="100%", height="5.5em"), tooltip="The code for this view"
-        )
+        self.state, self._views, self._controls = state, views, controls
+        self._places = {panel: _Place() for panels in views.values() for panel in panels}
+        self._stage = widgets.VBox()
+        self._code = widgets.Textarea(layout=widgets.Layout(width="100%", height="4.5em"))
+        self._code.tooltip = "The code for this view"
         self._code.add_class("perflab-code")
-        self._saving = _Saving(self)
+        self._saving = Saving(self)
         heading = widgets.HTML(f'<div role="heading" aria-level="3"><strong>{escape(title)}</strong></div>')
-        rows = [_row(control) for control in controls]
-        super().__init__([heading, *rows, self._panel, self._code, self._saving.box])
+        above = [row([controls[trait] for trait in traits]) for traits in rows or [list(controls)]]
+        below = row([widgets.HTML(_COPY), self._saving.box])
+        super().__init__([heading, *above, self._stage, self._code, below])
         self.add_class("perflab-explorer")
+        for trait, control in controls.items():
+            traitlets.link((control, "value"), (state, trait))
         state.observe(lambda change: self.redraw(), names=list(state.trait_names()))
         self.redraw()
 
@@ -75,48 +93,70 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         """The code that makes what is shown now."""
         return str(self._code.value)
 
+    @property
+    def figures(self) -> list[Figure]:
+        """The figures shown now, top to bottom."""
+        return [v.figure for v in self._shown if v.figure is not None]
+
+    @property
+    def tables(self) -> list[pd.DataFrame]:
+        """The tables shown now, top to bottom, with all of their rows."""
+        return [v.table for v in self._shown if v.table is not None]
+
+    @property
+    def sentences(self) -> list[str]:
+        """The sentences shown now."""
+        return [v.sentence for v in self._shown if v.sentence]
+
+    @property
+    def _panels(self) -> Sequence[Panel]:
+        return self._views[getattr(self.state, VIEW)]
+
+    @property
+    def _shown(self) -> list[View]:
+        return [self._places[panel].view for panel in self._panels]
+
     def redraw(self) -> None:
-        """Draw the state again; what can't be shown is said in the panel."""
-        try:
-            view = self._draw(self.state)
-        except (PerflabError, ValueError) as problem:
-            view = View(code="", sentence=str(problem))
-        self.figure, self.table = view.figure, view.table
-        picture = _picture(view.figure) if view.figure is not None else ""
-        self._panel.value = picture + rendering.html(view.sentence, view.table, view.notes, max_rows=MAX_ROWS)
-        self._code.value = view.code
-        self._saving.offer(view)
+        """Bring the panels of the chosen view up to date; those whose traits are as they were stay as they are."""
+        places = [self._places[panel] for panel in self._panels]
+        for panel, place in zip(self._panels, places, strict=True):
+            place.update(panel, self.state)
+        widgets_now = tuple(place.widget for place in places)
+        if self._stage.children != widgets_now:
+            self._stage.children = widgets_now
+        needed = {VIEW, *(trait for panel in self._panels for trait in panel.needs)}
+        for trait, control in self._controls.items():
+            control.disabled = trait not in needed
+        self._code.value = "\n".join(dict.fromkeys(v.code for v in self._shown if v.code))
+        self._saving.offer(figure=bool(self.figures), table=bool(self.tables))
 
 
-class _Saving:
-    """A name and two buttons that write the figure and the table into the notebook's folder."""
+class _Place:
+    """Where a panel is shown, and what it was drawn from."""
 
-    def __init__(self, explorer: Explorer) -> None:
-        self._explorer = explorer
-        self._name = widgets.Text("view", description="Save as", continuous_update=False)
-        self._figure = widgets.Button(description="Save figure (.png)")
-        self._table = widgets.Button(description="Save table (.csv)")
-        self._said = widgets.HTML()
-        self._said.add_class("perflab-saved")
-        self._figure.on_click(lambda _: self._save(".png"))
-        self._table.on_click(lambda _: self._save(".csv"))
-        self.box = _row(widgets.HBox([self._name, self._figure, self._table, self._said]))
+    def __init__(self) -> None:
+        self.widget = widgets.HTML()
+        self.widget.add_class("perflab-panel")
+        self.view = View()
+        self._drawn_from: tuple[object, ...] | None = None
 
-    def offer(self, view: View) -> None:
-        self._figure.disabled, self._table.disabled = view.figure is None, view.table is None
-        self._said.value = ""
+    def update(self, panel: Panel, state: traitlets.HasTraits) -> None:
+        now = tuple(getattr(state, trait) for trait in panel.needs)
+        if now == self._drawn_from:
+            return
+        self.view = _view(panel, state)
+        picture = _picture(self.view.figure) if self.view.figure is not None else ""
+        words = rendering.html(self.view.sentence, self.view.table, self.view.notes, max_rows=MAX_ROWS)
+        self.widget.value = words + picture
+        self._drawn_from = now
 
-    def _save(self, suffix: str) -> None:
-        stem = re.sub(r"[^\w.\- ]+", "-", self._name.value).strip(". ") or "view"
-        place = Path(f"{stem.removesuffix(suffix)}{suffix}")
-        try:
-            if suffix == ".png" and self._explorer.figure is not None:
-                place.write_bytes(png(self._explorer.figure, dpi=150))
-            elif self._explorer.table is not None:
-                self._explorer.table.to_csv(place, index=False)
-            self._said.value = f"wrote {escape(str(place))}"
-        except OSError as problem:
-            self._said.value = f"{escape(str(place))} can't be written: {escape(str(problem.strerror))}"
+
+def _view(panel: Panel, state: traitlets.HasTraits) -> View:
+    """What the panel shows; what can't be shown is said instead."""
+    try:
+        return panel.draw(state)
+    except (PerflabError, ValueError) as problem:
+        return View(sentence=str(problem))
 
 
 def of_axes(ax: Axes) -> Figure:
@@ -128,44 +168,27 @@ def of_axes(ax: Axes) -> Figure:
 
 
 def png(figure: Figure, *, dpi: int = 96) -> bytes:
-    """The figure as PNG."""
+    """The figure as PNG; packed lightly, since time counts here and the way to the browser is short."""
     image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
+    figure.savefig(
+        image, format="png", dpi=dpi, facecolor="white", metadata={"Software": None}, pil_kwargs={"compress_level": 1}
+    )
     return image.getvalue()
 
 
 def _picture(figure: Figure) -> str:
     titles = [ax.get_title(loc="left") for ax in figure.axes]
-    alt = next((t for t in titles if t), "figure").replace(r"\$", "$")
+    axis = [ax.get_ylabel() for ax in figure.axes]
+    alt = next((t for t in (*titles, *axis) if t), "figure").replace(r"\$", "$")
     data = base64.b64encode(png(figure)).decode()
     return f'<img alt="{escape(alt)}" src="data:image/png;base64,{data}" style="max-width:100%;background:#fff">'
 
 
-def _row(widget: widgets.Widget) -> widgets.Widget:
-    if isinstance(widget, widgets.HBox):
-        widget.layout = widgets.Layout(flex_flow="row wrap", align_items="center")
-    return widget
+def row(parts: Sequence[widgets.Widget]) -> widgets.HBox:
+    """Widgets beside one another, and below where there is no room."""
+    return widgets.HBox(list(parts), layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
 
 
-def linked(state: traitlets.HasTraits, controls: Mapping[str, widgets.Widget]) -> None:
-    """Each trait and its control follow one another."""
-    for trait, control in controls.items():
-        traitlets.link((control, "value"), (state, trait))
-
-
-def name_of(thing: object, otherwise: str) -> str:
-    """The name that the user gave it in the notebook, for code that can be pasted; ``otherwise`` where there is none."""
-    import sys
-
-    if "IPython" not in sys.modules:
-        return otherwise
-    from IPython.core.getipython import get_ipython
-
-    shell = get_ipython()
-    names = shell.user_ns.items() if shell is not None else ()
-    return next((n for n, value in names if value is thing and not n.startswith("_") and n.isidentifier()), otherwise)
-
-
-def literal(value: object) -> str:
-    """A value as Python source: numbers without needless zeros, texts quoted."""
-    return f"{value:g}" if isinstance(value, float) else repr(value)
+def view_buttons(views: Iterable[str]) -> widgets.ToggleButtons:
+    """A button for each view, as wide as its words."""
+    return widgets.ToggleButtons(options=list(views), style={"button_width": "auto"}, tooltip="View")

@@ -21,10 +21,28 @@ from perflab import sources
 from perflab.errors import FormatError
 
 NAMES: tuple[str, ...] = (
+    "callgrind",
+    "collapsed",
+    "cpuprofile",
+    "django_sql",
+    "memray",
+    "mysql_general",
+    "mysql_slow",
+    "opentelemetry",
+    "perf_script",
+    "pg_stat_statements",
     "postgresql_csvlog",
     "postgresql_jsonlog",
     "postgresql_stderr",
+    "pprof",
+    "pstats",
+    "pyinstrument",
     "query_recorder",
+    "rails_activerecord",
+    "scalene",
+    "speedscope",
+    "sqlalchemy_echo",
+    "trace_events",
 )
 """The modules of this package that are formats. Add yours here."""
 
@@ -78,7 +96,10 @@ def of_file(path: Path) -> str:
     if names:
         raise FormatError(f"{path}: claimed by the formats {' and '.join(names)}; name the right one with format=")
     shown = head[:60].decode("utf-8", errors="replace")
-    raise FormatError(f"{path}: no known format (it begins with {shown!r}); known are {', '.join(NAMES)}")
+    raise FormatError(
+        f"{path}: no known format (it begins with {shown!r}); perflab.formats.NAMES lists them, and format= takes a "
+        "function of your own"
+    )
 
 
 def skipped(path: Path, count: int, total: int, first: int) -> str:

@@ -6,7 +6,7 @@ is always inside the picture. Every run of an arm is shown: the run is the unit 
 
 from perflab.plots.heatmap import plot_heatmap
 from perflab.plots.latency import plot_ecdf, plot_histogram
-from perflab.plots.over_time import plot_resources, plot_timeline
+from perflab.plots.over_time import plot_resources, plot_timeline, plot_users
 from perflab.plots.pairs import plot_pairs
 
-__all__ = ["plot_ecdf", "plot_heatmap", "plot_histogram", "plot_pairs", "plot_resources", "plot_timeline"]
+__all__ = ["plot_ecdf", "plot_heatmap", "plot_histogram", "plot_pairs", "plot_resources", "plot_timeline", "plot_users"]

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from perflab.stats.estimates import quantile
-from perflab.tables import AGGREGATED, Measurements
+from perflab.tables import AGGREGATED, Measurements, of_run
 from perflab.units import format_fraction, format_ms, format_number, parse_duration, parse_fraction
 
 STYLES = (
@@ -87,19 +87,25 @@ def requests_of(arm: Arm, endpoint: str) -> pd.DataFrame:
 
 def seconds_since_start(frame: pd.DataFrame, instants: str, runs: pd.DataFrame) -> np.ndarray[Any, Any]:
     """Seconds between the start of each row's run (its first row where the run's is unknown) and the row."""
-    start = frame["run"].map(runs.set_index("run")["start"])
+    start = of_run(frame, runs.set_index("run")["start"])
     if start.isna().any():
-        start = start.fillna(frame.groupby("run")[instants].transform("min"))
+        start = start.fillna(frame.groupby("run", observed=True)[instants].transform("min"))
     return np.asarray((frame[instants] - start).dt.total_seconds(), dtype="float64")
 
 
 def by_run(frame: pd.DataFrame, column: str) -> dict[str, np.ndarray[Any, Any]]:
     """The column's values of each run."""
     codes, names = pd.factorize(frame["run"])
-    order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes, minlength=len(names)))[:-1]
-    values = frame[column].to_numpy()[order]
+    values = frame[column].to_numpy()
+    if len(names) > 1:
+        values = values[grouping_order(codes, len(names))]
     return dict(zip(map(str, names), np.split(values, ends), strict=True))
+
+
+def grouping_order(codes: Floats, size: int) -> Floats:
+    """The stable order that puts equal codes (0 to ``size`` - 1) together; 16 bits sort by radix, much faster."""
+    return np.argsort(codes.astype("uint16") if size < 2**16 else codes, kind="stable")
 
 
 def plain(text: object, longest: int = 60) -> str:
@@ -189,7 +195,7 @@ def without_warmup(arm: Arm, requests: pd.DataFrame, warmup: str | float) -> pd.
     if length <= 0:
         return requests
     at = seconds_since_start(requests, "start", arm.data.runs)
-    whole = requests["run"].map(arm.data.runs.set_index("run")["duration_ms"]).to_numpy() / 1e3
+    whole = of_run(requests, arm.data.runs.set_index("run")["duration_ms"]).to_numpy() / 1e3
     kept = requests[at >= (length * whole if share else length)]
     if len(kept) == 0:
         raise ValueError(f"warmup must leave requests to show; {warmup!r} leaves none in arm {arm.label!r}")

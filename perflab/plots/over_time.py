@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
 from perflab.errors import one_of
 from perflab.plots.drawing import (
@@ -17,10 +18,10 @@ from perflab.plots.drawing import (
     axes,
     by_run,
     finding,
+    grouping_order,
     log_axis,
     panels,
     plain,
-    quantile_of,
     quantiles,
     read_as,
     requests_of,
@@ -28,7 +29,9 @@ from perflab.plots.drawing import (
     tidy,
     titled,
 )
+from perflab.stats import estimates
 from perflab.tables import AGGREGATED, Measurements
+from perflab.units import format_fraction, format_ms, format_number, format_rate
 
 _SCATTER_POINTS = 1500
 
@@ -38,6 +41,8 @@ _QUANTITIES = {"cpu_cores": "CPU, cores busy", "rss_bytes": "Memory (RSS), MB", 
 
 _SCALES = {"rss_bytes": 1e-6}
 
+_WORDS = {"throughput_per_s": "Throughput", "error_fraction": "Failed share", "mean": "Mean latency"}
+
 _PROCESS_WIDTHS = (2.2, 1.1, 0.7)
 
 
@@ -45,27 +50,34 @@ def plot_timeline(
     *measurements: Measurements,
     endpoint: str = AGGREGATED,
     percentile: float = 95,
+    metric: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Latency over the time since each run's start, by arm, with users and CPU below where they were recorded.
+    """Latency (or another metric) over the time since each run's start, with users and CPU below where recorded.
 
     Parameters
     ----------
     *measurements : runs of one or more arms, laid over one another by time since their start.
     endpoint : one endpoint, or all of them ("Aggregated").
     percentile : drawn for each slice of time: the median of an arm's runs as a line, their range as a band.
-    ax : Axes for the latency alone; a new figure with the panels below if not given.
+    metric : "mean", "throughput_per_s" or "error_fraction" instead of the percentile.
+    ax : Axes for the upper panel alone; a new figure with the panels below if not given.
 
     Returns
     -------
-    Axes of the latency (its figure's other Axes hold users and CPU). Dots are single requests: a sample, and
+    Axes of the upper panel (its figure's other Axes hold users and CPU). Dots are single requests: a sample, and
     always the slowest ones; a cross is a failed one.
+
+    Raises
+    ------
+    ValueError : no request to that endpoint, or no such metric. MissingTableError : no raw requests.
 
     >>> import perflab as lab
     >>> lab.plot_timeline(lab.load("datasets/shop_runs"), endpoint="GET /orders").get_ylabel()
     'Latency, ms (log scale)'
     """
-    q = quantile_of(percentile)
+    metric = metric or f"p{percentile:g}"
+    estimates.quantile_of(metric)
     arms = arms_of(measurements)
     requests = [requests_of(arm, endpoint) for arm in arms]
     seconds = [seconds_since_start(r, "start", arm.data.runs) for arm, r in zip(arms, requests, strict=True)]
@@ -75,20 +87,53 @@ def plot_timeline(
     column = [axes(ax)] if ax is not None else panels([3.2] + [0.9] * bool(with_load) + [1.1] * bool(with_cpu))
     main, below = column[0], column[1:]
     for arm, frame, at in zip(arms, requests, seconds, strict=True):
-        _dots(main, arm, frame, at)
-        _percentile_band(main, arm, frame, at, edges, q)
-    log_axis(main.yaxis, "Latency, ms (log scale)")
+        _upper_panel(main, arm, frame, at, edges, metric)
+    _metric_axis(main, metric)
     main.legend(frameon=False, loc="upper right", ncols=min(4, len(arms)), handlelength=3.2)
     if with_load:
         _over_time(below[0], with_load, "load", "users", edges, "Users")
     if with_cpu:
         _over_time(below[-1], with_cpu, "resources", "cpu_cores", edges, "CPU, cores", explain=True)
     column[-1].set_xlabel("Time since the run's start, s")
-    marks = [_typical(r, q) for r in requests]
-    band = "band: range of the runs; " if any(arm.runs > 1 for arm in arms) else ""
-    how = f"line: p{percentile:g} of each {edges[1]:.3g} s; {band}dots: requests, × failed"
-    titled(main, finding(f"p{percentile:g}", endpoint, arms, marks), read_as(arms, 0, how))
+    marks = [_typical(r, metric, edges[-1] - edges[0]) for r in requests]
+    band = "; band: range of the runs" if any(arm.runs > 1 for arm in arms) else ""
+    dots = "; dots: requests, × failed" if _is_latency(metric) else ""
+    how = f"line: {_WORDS.get(metric, metric).lower()} of each {edges[1] - edges[0]:.3g} s{band}{dots}"
+    titled(main, finding(_WORDS.get(metric, metric), endpoint, arms, marks, _writer(metric)), read_as(arms, 0, how))
     return main
+
+
+def plot_users(*measurements: Measurements, ax: Axes | None = None) -> Axes:
+    """The users that were offered over the time since each run's start, by arm (median of its runs).
+
+    Parameters
+    ----------
+    *measurements : runs of one or more arms; their ``load`` table.
+    ax : Axes to draw on; a new figure if not given.
+
+    Returns
+    -------
+    Axes. x: seconds since the run's start; y: users.
+
+    Raises
+    ------
+    MissingTableError : no load was recorded.
+
+    >>> import perflab as lab
+    >>> lab.plot_users(lab.load("datasets/shop_runs")).get_ylabel()
+    'Users'
+    """
+    arms = arms_of(measurements)
+    seconds = [seconds_since_start(a.data.load, "time", a.data.runs) for a in arms]
+    ax = axes(ax, height=2.6)
+    _over_time(ax, arms, "load", "users", _slices(seconds, [a.runs for a in arms], 1), "Users")
+    ax.set_xlabel("Time since the run's start, s")
+    ax.legend(frameon=False, loc="lower right", ncols=min(4, len(arms)), handlelength=3.2)
+    most = [float(a.data.load["users"].max()) for a in arms]
+    titled(
+        ax, finding("Most users", AGGREGATED, arms, most, format_number), read_as(arms, 0, "median of the arm's runs")
+    )
+    return ax
 
 
 def plot_resources(
@@ -181,29 +226,78 @@ def _dots(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats) -> None:
     ax.plot(at[~ok], latency[~ok], "x", color=arm.colour, markersize=5, alpha=0.8, zorder=3, rasterized=True)
 
 
-def _percentile_band(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats, edges: Floats, q: float) -> None:
-    count = len(edges) - 1
-    codes, names = pd.factorize(frame["run"])
-    cell = codes * count + np.clip(np.digitize(at, edges) - 1, 0, count - 1)
-    order = np.argsort(cell, kind="stable")
-    bounds = np.searchsorted(cell[order], np.arange(len(names) * count + 1))
-    latency = np.maximum(frame["latency_ms"].to_numpy()[order], 1e-3)
-    values = np.full(len(names) * count, np.nan)
-    for i in np.flatnonzero(np.diff(bounds)):
-        values[i] = quantiles(latency[bounds[i] : bounds[i + 1]], q)
-    by_slice = pd.DataFrame(values.reshape(len(names), count))
+def _upper_panel(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats, edges: Floats, metric: str) -> None:
+    """A line for the metric in each slice of time, and single requests behind it where it is a latency."""
+    if _is_latency(metric):
+        _dots(ax, arm, frame, at)
+    by_slice = pd.DataFrame(_in_slices(frame, at, edges, metric))
     middle = edges[:-1] + np.diff(edges) / 2
     ax.plot(middle, by_slice.median(), color=arm.colour, linestyle=arm.dashes, linewidth=2.2, label=arm.label, zorder=4)
-    if len(names) > 1:
+    if len(by_slice) > 1:
         ax.fill_between(middle, by_slice.min(), by_slice.max(), color=arm.colour, alpha=0.15, linewidth=0, zorder=2)
+
+
+def _in_slices(frame: pd.DataFrame, at: Floats, edges: Floats, metric: str) -> Floats:
+    """The metric by run (rows) and slice of time (columns); NaN where there was no request."""
+    count = len(edges) - 1
+    codes, names = pd.factorize(frame["run"])
+    cells = len(names) * count
+    cell = codes * count + np.clip(((at - edges[0]) / (edges[1] - edges[0])).astype("int64"), 0, count - 1)
+    requests = np.bincount(cell, minlength=cells)
+    with np.errstate(invalid="ignore"):
+        if metric == "throughput_per_s":
+            values = requests / (edges[1] - edges[0])
+        elif metric == "error_fraction":
+            values = np.bincount(cell, weights=~frame["ok"].to_numpy(dtype=bool), minlength=cells) / requests
+        elif metric == "mean":
+            values = np.bincount(cell, weights=frame["latency_ms"].to_numpy(), minlength=cells) / requests
+        else:
+            values = _quantile_of_cells(frame["latency_ms"].to_numpy(), cell, requests, metric)
+    return np.asarray(values, dtype="float64").reshape(len(names), count)
+
+
+def _quantile_of_cells(latency: Floats, cell: Floats, requests: Floats, metric: str) -> Floats:
+    q = estimates.quantile_of(metric)
+    grouped = np.maximum(latency[grouping_order(cell, len(requests))], 1e-3)
+    ends = np.cumsum(requests)
+    values = np.full(len(requests), np.nan)
+    for i in np.flatnonzero(requests):
+        values[i] = quantiles(grouped[ends[i] - requests[i] : ends[i]], q)
+    return values
+
+
+def _is_latency(metric: str) -> bool:
+    return metric not in ("throughput_per_s", "error_fraction")
+
+
+def _metric_axis(ax: Axes, metric: str) -> None:
+    if _is_latency(metric):
+        log_axis(ax.yaxis, "Latency, ms (log scale)")
+        return
+    ax.set_ylabel("Throughput, requests/s" if metric == "throughput_per_s" else "Failed requests, %")
+    ax.set_ylim(0, max(ax.get_ylim()[1], 0.01))
+    if metric == "error_fraction":
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: format_number(share * 100)))
+
+
+def _writer(metric: str) -> Callable[[float], str]:
+    return {"throughput_per_s": format_rate, "error_fraction": format_fraction}.get(metric, format_ms)
 
 
 def _slices(seconds: Sequence[Floats], runs: Sequence[int], enough: int = 20) -> Floats:
     """Edges of at most 60 equal slices of time, so wide that a run has about ``enough`` rows in each."""
-    last = max(float(s.max()) for s in seconds)
+    first, last = min(float(s.min()) for s in seconds), max(float(s.max()) for s in seconds)
     rows = min(len(s) / n for s, n in zip(seconds, runs, strict=True))
-    return np.linspace(0.0, max(last, 1e-3) * (1 + 1e-9), int(np.clip(rows / enough, 5, 60)) + 1)
+    begin = first if first > 0.1 * last else min(first, 0.0)
+    return np.linspace(begin, max(last, begin + 1e-3) * (1 + 1e-9), int(np.clip(rows / enough, 5, 60)) + 1)
 
 
-def _typical(requests: pd.DataFrame, q: float) -> float:
-    return float(np.median([quantiles(v, q) for v in by_run(requests, "latency_ms").values()]))
+def _typical(requests: pd.DataFrame, metric: str, seconds: float) -> float:
+    """The metric over all that is shown of each run, median of the runs."""
+    if metric == "throughput_per_s":
+        return float(np.median([len(v) / seconds for v in by_run(requests, "latency_ms").values()]))
+    if metric == "error_fraction":
+        return float(np.median([1 - ok.mean() for ok in by_run(requests, "ok").values()]))
+    q = estimates.quantile_of(metric)
+    latencies = by_run(requests, "latency_ms").values()
+    return float(np.median([v.mean() if q is None else quantiles(v, q) for v in latencies]))

@@ -79,9 +79,10 @@ def plot_pairs(
     else:
         ax.set_ylabel(label)
         ax.margins(y=0.15)
-    ax.set_xlabel("Runs in the order they ran")
+    ax.set_xlabel("Runs in the order they ran", loc="left")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(frameon=False, loc="best", numpoints=1)
+    # Below the axes, where it hides no run.
+    ax.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, -0.07), ncols=2, numpoints=1)
     joined = int(points.dropna(subset="pair").groupby("pair")["side"].nunique().eq(2).sum())
     how = f"{counted(joined, 'pair')}, joined" if joined else "not paired"
     titled(ax, finding(metric, endpoint, arms, medians, write), read_as(arms, warmup, f"each mark is a run; {how}"))

@@ -51,7 +51,10 @@ def _serve(listening: socket.socket, options: argparse.Namespace, fixes: frozens
                 data.copy_to(path, options.seed)
             engine = open_database(path, index="index" in fixes, connections=options.threads)
             app = create_app(engine, fixes, downstream.port)
-            server = waitress.create_server(app, sockets=[listening], threads=options.threads)
+            # Waitress' own limit of 100 connections would leave further users waiting for their time-out.
+            server = waitress.create_server(
+                app, sockets=[listening], threads=options.threads, connection_limit=2000, asyncore_use_poll=True
+            )
             host, port = listening.getsockname()[:2]
             sys.stderr.write(f"shop: http://{host}:{port}, fixes: {', '.join(sorted(fixes)) or 'none'}\n")
             server.run()

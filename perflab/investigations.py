@@ -1,0 +1,407 @@
+"""Investigations as notebooks that are records: begun from a template, executed with parameters, stamped, exported.
+
+Executing and exporting use papermill and nbconvert, which the extra ``lab`` installs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from perflab import document, provenance, rendering
+from perflab.errors import MissingExtraError, PerflabError, StoreError
+
+_PRIORITY = (*("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain"),)
+"""What is shown of an output. Widgets are not among it: without a kernel only their plain text is left."""
+
+_TAGS = frozenset(
+    {
+        *(
+            "a",
+            "abbr",
+            "b",
+            "blockquote",
+            "br",
+            "caption",
+            "cite",
+            "code",
+            "col",
+            "colgroup",
+            "dd",
+            "del",
+            "details",
+            "div",
+        ),
+        *(
+            "dl",
+            "dt",
+            "em",
+            "figcaption",
+            "figure",
+            "h1",
+            "h2",
+            "h3",
+            "h4",
+            "h5",
+            "h6",
+            "hr",
+            "i",
+            "img",
+            "ins",
+            "kbd",
+            "li",
+        ),
+        *(
+            "mark",
+            "ol",
+            "p",
+            "pre",
+            "q",
+            "s",
+            "samp",
+            "small",
+            "span",
+            "strong",
+            "sub",
+            "summary",
+            "sup",
+            "table",
+            "tbody",
+        ),
+        *("td", "tfoot", "th", "thead", "tr", "u", "ul", "var"),
+    }
+)
+_STYLES = (
+    *("color", "background", "background-color", "font-weight", "font-style", "font-size", "font-family", "text-align"),
+    *("vertical-align", "white-space", "margin", "margin-top", "margin-bottom", "margin-left", "margin-right"),
+    *("padding", "padding-left", "padding-right", "width", "max-width", "min-width", "height", "max-height"),
+    *("border", "border-collapse", "border-bottom", "border-top", "border-left", "border-radius", "display"),
+    *("overflow-wrap", "overflow-x", "line-height", "opacity", "list-style"),
+)
+
+
+@dataclass(frozen=True, repr=False)
+class Record:
+    """With what, where and when a notebook was run: a row for each fact in ``table`` (fact, value)."""
+
+    table: pd.DataFrame
+
+    @property
+    def sentence(self) -> str:
+        facts = dict(zip(self.table["fact"], self.table["value"], strict=True))
+        state = f", commit {facts['git commit'][:12]}" if "git commit" in facts else ""
+        return f"Recorded {facts['time']} with perflab {facts['perflab']}{state}"
+
+    def __repr__(self) -> str:
+        return rendering.text(self.sentence, self.table)
+
+    def _repr_html_(self) -> str:
+        return rendering.html(self.sentence, self.table)
+
+
+def record(**facts: object) -> Record:
+    """Stamp a notebook with its provenance: put it into the first cell.
+
+    Parameters
+    ----------
+    **facts : what else belongs to the record, such as ``seed=7`` or ``question="..."``. What may be a secret by its
+        name (token, password, ...) is hidden.
+
+    Returns
+    -------
+    Record : time in UTC, commit and whether the checkout was changed, versions, processor, load, seeds; it shows itself.
+
+    >>> import perflab as lab
+    >>> lab.record(seed=7).table.set_index("fact").value["seed"]
+    '7'
+    """
+    stamp = provenance.stamp()
+    packages: Mapping[str, str] = stamp.get("packages", {})
+    found = {
+        "time": stamp["time"],
+        "git commit": stamp.get("git_sha"),
+        "uncommitted changes": {True: "yes", False: "no"}.get(stamp.get("git_dirty")),  # type: ignore[arg-type]
+        "python": stamp["python"],
+        **packages,
+        "system": stamp["system"],
+        "processor": f"{stamp['cpu_model']}, {stamp['cpu_count']} cores",
+        "load average": stamp["load_average"],
+        **provenance.harmless({name: str(value) for name, value in facts.items()}),
+    }
+    kept = {name: str(value) for name, value in found.items() if value is not None}
+    return Record(pd.DataFrame({"fact": list(kept), "value": list(kept.values())}, dtype="str"))
+
+
+def execute_notebook(
+    notebook: str | Path,
+    output: str | Path | None = None,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    timeout_s: float = 3600,
+    progress: bool = False,
+) -> Path:
+    """Run a notebook from top to bottom in a fresh kernel, in its own folder, and keep it with its output.
+
+    Parameters
+    ----------
+    notebook : the file.
+    output : where the executed notebook goes; over the original if not given.
+    parameters : values for the cell tagged "parameters" (papermill's convention), which they override.
+    timeout_s : for each cell.
+
+    Returns
+    -------
+    The output's path. A cell that fails raises PerflabError that names it; the output then ends with that cell.
+
+    >>> lab.execute_notebook("investigation.ipynb", parameters={"store": "runs"})  # doctest: +SKIP
+    """
+    try:
+        import papermill
+        from papermill.exceptions import PapermillExecutionError
+        from traitlets.config import Config
+    except ImportError as problem:
+        raise _missing(problem) from problem
+    source = _existing(notebook)
+    place = Path(output) if output is not None else source
+    # Sockets of this user instead of TCP ports that anybody on the machine may listen to.
+    config = Config({"ConnectionFileMixin": {"transport": "ipc"}})
+    try:
+        papermill.execute_notebook(
+            str(source),
+            str(place),
+            parameters=dict(parameters or {}),
+            cwd=str(place.parent),
+            progress_bar=progress,
+            execution_timeout=timeout_s,
+            config=config,
+        )
+    except PapermillExecutionError as problem:
+        raise PerflabError(f"{place}: cell {problem.exec_count} failed: {problem.ename}: {problem.evalue}") from problem
+    except OSError as problem:
+        raise StoreError(f"{place}: cannot be written: {problem.strerror}") from problem
+    return place
+
+
+def export(notebook: str | Path, path: str | Path) -> Path:
+    """One HTML file with all of a notebook's text, tables and pictures, that needs no kernel, script or network.
+
+    Parameters
+    ----------
+    notebook : an executed notebook.
+    path : the HTML file to write.
+
+    Returns
+    -------
+    The path. Scripts, forms, remote pictures and whatever else could act in a reader's browser are taken out; of a widget
+    only its plain text is left, because it would need a kernel.
+
+    Raises
+    ------
+    PerflabError : no such notebook, or not a notebook. StoreError : the file can't be written. MissingExtraError : nbconvert
+    is missing.
+
+    >>> import perflab as lab, tempfile, pathlib
+    >>> page = pathlib.Path(tempfile.mkdtemp()) / "record.html"
+    >>> "<script" in lab.export("notebooks/01_is_it_faster.ipynb", page).read_text()
+    False
+    """
+    try:
+        import nbformat
+        from nbconvert import HTMLExporter
+        from pygments.formatters import HtmlFormatter
+        from traitlets.config import Config
+    except ImportError as problem:
+        raise _missing(problem) from problem
+    source, place = _existing(notebook), Path(path)
+    try:
+        book = nbformat.read(source, as_version=4)
+    except (ValueError, KeyError, AttributeError, nbformat.ValidationError) as problem:
+        raise PerflabError(f"{source}: expected a Jupyter notebook: {problem}") from problem
+    config = Config({"NbConvertBase": {"display_data_priority": list(_PRIORITY)}})
+    exporter = HTMLExporter(template_name="basic", embed_images=True, config=config)
+    body, _ = exporter.from_notebook_node(book, resources={"metadata": {"path": str(source.parent)}})
+    style = HtmlFormatter(style="default").get_style_defs(".highlight") + _STYLE
+    page = document.page(_harmless(body), _title(book) or source.stem, style=style)
+    try:
+        place.write_text(page, encoding="utf-8")
+    except OSError as problem:
+        raise StoreError(f"{place}: cannot be written: {problem.strerror}") from problem
+    return place
+
+
+_STYLE = """
+.prompt, .anchor-link { display: none; }
+.cell { margin: .9rem 0; }
+.highlight { background: var(--band); border-radius: 6px; padding: .5rem .75rem; overflow-x: auto; }
+.highlight pre, .output_area pre { margin: 0; font-size: .85rem; line-height: 1.45; white-space: pre-wrap; }
+.output_area { margin: .5rem 0; overflow-x: auto; } .output_stderr pre { color: var(--soft); }
+@media (prefers-color-scheme: dark) { .highlight { background: #f5f5f7; color: #1d1d1f; } }
+"""
+
+
+def _harmless(body: str) -> str:
+    """The page's body without anything that acts or loads; outputs come from outside."""
+    import bleach
+    from bleach.css_sanitizer import CSSSanitizer
+
+    # bleach keeps the text inside of what it strips, and nobody wants to read style sheets.
+    body = re.sub(r"(?is)<(style|script)\b.*?</\1\s*>", "", body)
+
+    def allowed(tag: str, name: str, value: str) -> bool:
+        if tag == "img" and name == "src":
+            return value.startswith("data:image/")
+        if name == "style":
+            return not re.search(r"(?i)url|image|@|\\", value)
+        if tag == "a" and name == "href":
+            return value.startswith(("http://", "https://", "#", "mailto:"))
+        return name in {"class", "alt", "title", "colspan", "rowspan", "scope", "width", "height", "open"} or (
+            name == "id" and tag in {"h1", "h2", "h3", "h4", "h5", "h6"}
+        )
+
+    styles = CSSSanitizer(allowed_css_properties=_STYLES)
+    protocols = {"http", "https", "mailto", "data"}
+    return str(
+        bleach.clean(body, tags=_TAGS, attributes=allowed, protocols=protocols, strip=True, css_sanitizer=styles)
+    )
+
+
+def new_notebook(title: str, folder: str | Path = ".") -> Path:
+    """Begin an investigation: a notebook with its question, baseline, hypothesis, change, result and decision to fill in.
+
+    Parameters
+    ----------
+    title : the question, in words; the file is named after it.
+    folder : where it goes; made if it is not there.
+
+    Returns
+    -------
+    The path. A file that is there already is never overwritten (ValueError).
+
+    >>> import perflab as lab, tempfile
+    >>> lab.new_notebook("Is checkout faster?", tempfile.mkdtemp()).name
+    'is-checkout-faster.ipynb'
+    """
+    try:
+        import nbformat
+    except ImportError as problem:
+        raise _missing(problem) from problem
+    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60]
+    if not slug:
+        raise ValueError(f"title must have letters or digits in it; got {title!r}")
+    place = Path(folder) / f"{slug}.ipynb"
+    book = nbformat.v4.new_notebook()
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    for kind, source in _template(rendering.visible(title)):
+        if kind == "markdown":
+            book.cells.append(nbformat.v4.new_markdown_cell(source))
+        else:
+            book.cells.append(nbformat.v4.new_code_cell(source))
+            if kind == "parameters":
+                book.cells[-1].metadata["tags"] = ["parameters"]
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("x", encoding="utf-8") as file:
+            nbformat.write(book, file)
+    except FileExistsError:
+        raise ValueError(f"title: {place} is there already; choose another title or folder") from None
+    except OSError as problem:
+        raise StoreError(f"{place}: cannot be written: {problem.strerror}") from problem
+    return place
+
+
+_TEMPLATE = """
+markdown
+# {title}
+
+**Question.** What do users feel, where, and how much better must it become?
+----
+code
+import perflab as lab
+
+lab.record()
+----
+parameters
+store = "runs"  # the folder with the runs
+baseline = "before"  # the arm without the change
+candidate = "after"  # the arm with it
+endpoint = ""  # the endpoint that decides; empty: all requests together
+metric = "p95"
+tolerance = 0.05  # smaller differences do not matter
+----
+markdown
+## Baseline
+
+How is it now? Measure before you touch anything:
+
+```python
+plan = lab.LoadPlan("locustfile.py", stages=[lab.Stage("60s", users=50)])
+old = lab.Target(baseline, host="http://127.0.0.1:8001")
+new = lab.Target(candidate, host="http://127.0.0.1:8002")
+lab.run_pairs(plan, old, new, pairs=10, store=store)  # randomised, interleaved
+```
+----
+code
+runs = lab.load(store)
+before, after = runs.where(arm=baseline), runs.where(arm=candidate)
+before
+----
+markdown
+## Hypothesis
+
+Why is it slow, and what evidence says so (queries, profile, resources)?
+----
+code
+lab.plot_resources(before);
+----
+markdown
+## Change
+
+What was changed, and nothing else?
+----
+markdown
+## Result
+----
+code
+change = lab.compare(before, after, metric=metric, tolerance=tolerance, primary=endpoint or ())
+change
+----
+code
+lab.plot_pairs(before, after, metric=metric, endpoint=change.endpoint);
+----
+markdown
+## Decision
+
+Keep it, drop it, or measure more, and who decided?
+----
+code
+print(change.sentence)
+"""
+
+
+def _template(title: str) -> list[tuple[str, str]]:
+    """(kind, source) of each cell."""
+    cells = [cell.strip().partition("\n") for cell in _TEMPLATE.split("\n----\n")]
+    return [(kind, source.strip().replace("{title}", rendering.markdown_text(title))) for kind, _, source in cells]
+
+
+def _title(book: Any) -> str:
+    for cell in book.cells:
+        if cell.cell_type == "markdown" and (found := re.search(r"(?m)^#\s+(.+)$", cell.source)):
+            return found[1].strip()
+    return ""
+
+
+def _existing(notebook: str | Path) -> Path:
+    path = Path(notebook)
+    if not path.is_file():
+        raise PerflabError(f"{path}: expected a notebook, found no such file")
+    return path
+
+
+def _missing(problem: ImportError) -> MissingExtraError:
+    return MissingExtraError(f"this needs {problem.name}: pip install 'perflab[lab]'")

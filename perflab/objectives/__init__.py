@@ -1,0 +1,8 @@
+"""Objectives: what latency, throughput and errors must be, read from where they are written, and checked with care."""
+
+from perflab.objectives.checking import Checked, check
+from perflab.objectives.k6 import from_thresholds
+from perflab.objectives.objective import Objective, Objectives
+from perflab.objectives.reading import read_objectives
+
+__all__ = ["Checked", "Objective", "Objectives", "check", "from_thresholds", "read_objectives"]
