@@ -165,7 +165,7 @@ def _row(
     if not reason:
         chosen = of_one(requests, run, endpoint, warmup)
         drawn = draws(chosen, metric, seed=0)
-        low, high = _limits(drawn, value, confidence, relative=metric != "error_fraction")
+        low, high = limits(drawn, value, confidence, relative=metric != "error_fraction")
         effect = design_effect(chosen, metric)
     return {
         "run": run, "endpoint": endpoint, "metric": metric, "unit": unit_of(metric), "count": count, "value": value,
@@ -236,7 +236,7 @@ def _quantile_draws(latency: Floats, block: Codes, blocks: int, weights: Floats,
     return np.asarray(grid[np.where(reached.any(1), reached.argmax(1), _GRID - 1)])
 
 
-def _limits(drawn: Floats, value: float, confidence: float, *, relative: bool) -> tuple[float, float]:
+def limits(drawn: Floats, value: float, confidence: float, *, relative: bool) -> tuple[float, float]:
     """The percentile interval around the value, widened by t for the number of blocks."""
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     if relative and value > 0 and (drawn > 0).all():
