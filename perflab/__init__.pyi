@@ -13,14 +13,21 @@ from .errors import (
 )
 from .explorers.dispatch import explore
 from .investigations import Record, execute_notebook, export, new_notebook, record
+from .loadtest.background import UnderWay, start_pairs, start_run
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
+from .loadtest.shapes import shape
 from .loadtest.target import Target
-from .objectives import Objective, check, read_objectives
+from .loadtest.urls import Url
+from .objectives import Objective, attainable, check, read_objectives
+from .plots.attainable import plot_attainable
+from .plots.decisions import plot_history, plot_power
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
+from .plots.plan import plot_plan
+from .queries.assigning import assign_units, summarize_units
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
 from .queries.summaries import summarize_queries
@@ -29,7 +36,8 @@ from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
 from .stats.change import Change
 from .stats.compare import compare
-from .stats.estimates import summarize
+from .stats.estimates import summarize, summarize_checks
+from .stats.history import change_points
 from .stats.one_run import quantile_interval, within
 from .stats.planning import plan_runs
 from .store import load
@@ -56,6 +64,11 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "UnderWay",
+    "Url",
+    "assign_units",
+    "attainable",
+    "change_points",
     "check",
     "compare",
     "execute_notebook",
@@ -66,10 +79,14 @@ __all__ = [
     "load",
     "new_notebook",
     "plan_runs",
+    "plot_attainable",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
+    "plot_history",
     "plot_pairs",
+    "plot_plan",
+    "plot_power",
     "plot_resources",
     "plot_timeline",
     "plot_users",
@@ -79,10 +96,15 @@ __all__ = [
     "record",
     "run",
     "run_pairs",
+    "shape",
     "slowest_requests",
+    "start_pairs",
+    "start_run",
     "summarize",
+    "summarize_checks",
     "summarize_errors",
     "summarize_queries",
+    "summarize_units",
     "time_window",
     "within",
 ]
