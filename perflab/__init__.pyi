@@ -21,6 +21,7 @@ from .loadtest.target import Target
 from .loadtest.urls import Url
 from .objectives import Objective, attainable, check, read_objectives
 from .plots.attainable import plot_attainable
+from .plots.comparison import plot_comparison, plot_quantile_shift
 from .plots.decisions import plot_history, plot_power
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
@@ -37,9 +38,11 @@ from .selection import slowest_requests, summarize_errors, time_window
 from .stats.change import Change
 from .stats.compare import compare
 from .stats.estimates import summarize, summarize_checks
+from .stats.explaining import Explanation
 from .stats.history import change_points
 from .stats.one_run import quantile_interval, within
 from .stats.planning import plan_runs
+from .stats.shift import Shift, quantile_shift
 from .store import load
 from .tables import Measurements
 
@@ -48,6 +51,7 @@ __version__: str
 __all__ = [
     "Change",
     "ComparisonError",
+    "Explanation",
     "FormatError",
     "LoadPlan",
     "LoadTestError",
@@ -60,6 +64,7 @@ __all__ = [
     "Report",
     "SchemaError",
     "Section",
+    "Shift",
     "Stage",
     "StoreError",
     "Target",
@@ -80,6 +85,7 @@ __all__ = [
     "new_notebook",
     "plan_runs",
     "plot_attainable",
+    "plot_comparison",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
@@ -87,10 +93,12 @@ __all__ = [
     "plot_pairs",
     "plot_plan",
     "plot_power",
+    "plot_quantile_shift",
     "plot_resources",
     "plot_timeline",
     "plot_users",
     "quantile_interval",
+    "quantile_shift",
     "read",
     "read_objectives",
     "record",

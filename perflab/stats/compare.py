@@ -113,7 +113,7 @@ def compare(
     share = declared(sides, warmup)
     needed = max(map(requests_needed, metrics))
     trim = settled(requests, share, needed) if warmup is None else Warmup(share)
-    level = level_of(*sides, pairs=len(found.baseline))
+    level = level_of(*sides, found)
     asked = Asked(metrics, primaries, margins, found, trim, level, adjust)
     rows, values = _decided(requests, asked)
     _check_primaries(primaries, values)

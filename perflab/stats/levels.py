@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from perflab.stats import sequential
+from perflab.stats.arms import Design
 from perflab.stats.verdicts import ALPHA
 from perflab.tables import Measurements
 
@@ -16,9 +18,12 @@ class Level:
     note: str = ""
 
 
-def level_of(baseline: Measurements, candidate: Measurements, pairs: int) -> Level:
+def level_of(baseline: Measurements, candidate: Measurements, design: Design) -> Level:
     """The level for an experiment with this many complete pairs, by the looks that its runs carry.
 
     An experiment that could have stopped earlier has spent some of its 5 % already.
     """
-    return Level(ALPHA)
+    if not design.paired:
+        return Level(ALPHA)
+    look = sequential.level(baseline.runs, candidate.runs, len(design.baseline), ALPHA)
+    return Level(look.level, look.sentence) if look else Level(ALPHA)

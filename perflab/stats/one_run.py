@@ -140,8 +140,9 @@ def within(
 
     >>> import perflab as lab
     >>> one = lab.load("datasets/shop_runs").where(arm="n+1", pair=1)
-    >>> lab.within(one, "p95").table[["endpoint", "count"]].iloc[0].to_list()
-    ['Aggregated', 466]
+    >>> found = lab.within(one, "p95")
+    >>> int(found.table["count"][0]), "of this run only" in found.sentence
+    (461, True)
     """
     quantile_of(metric)
     if not 0 < confidence < 1:
@@ -241,9 +242,9 @@ def limits(drawn: Floats, value: float, confidence: float, *, relative: bool) ->
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     if relative and value > 0 and (drawn > 0).all():
         low, high = widened(np.log(drawn), math.log(value), tails)
-        return math.exp(low), math.exp(high)
+        return min(math.exp(low), value), max(math.exp(high), value)
     low, high = widened(drawn, value, tails)
-    return max(0.0, low), high
+    return max(0.0, min(low, value)), max(high, value)
 
 
 def widened(drawn: Floats, value: float, tails: Sequence[float]) -> tuple[float, float]:
