@@ -1,5 +1,6 @@
 """The public vocabulary: one line for each home, sorted by home."""
 
+from .calibration import calibrate
 from .errors import (
     ComparisonError,
     FormatError,
@@ -21,6 +22,7 @@ from .loadtest.target import Target
 from .loadtest.urls import Url
 from .objectives import Objective, attainable, check, read_objectives
 from .plots.attainable import plot_attainable
+from .plots.calibration import plot_calibration
 from .plots.decisions import plot_history, plot_power
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
@@ -68,6 +70,7 @@ __all__ = [
     "Url",
     "assign_units",
     "attainable",
+    "calibrate",
     "change_points",
     "check",
     "compare",
@@ -80,6 +83,7 @@ __all__ = [
     "new_notebook",
     "plan_runs",
     "plot_attainable",
+    "plot_calibration",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
