@@ -1,5 +1,6 @@
 """The public vocabulary: one line for each home, sorted by home."""
 
+from .calibration import calibrate
 from .errors import (
     ComparisonError,
     FormatError,
@@ -21,6 +22,7 @@ from .loadtest.target import Target
 from .loadtest.urls import Url
 from .objectives import Objective, attainable, check, read_objectives
 from .plots.attainable import plot_attainable
+from .plots.calibration import plot_calibration
 from .plots.comparison import plot_comparison, plot_quantile_shift
 from .plots.decisions import plot_history, plot_power
 from .plots.heatmap import plot_heatmap
@@ -73,6 +75,7 @@ __all__ = [
     "Url",
     "assign_units",
     "attainable",
+    "calibrate",
     "change_points",
     "check",
     "compare",
@@ -85,6 +88,7 @@ __all__ = [
     "new_notebook",
     "plan_runs",
     "plot_attainable",
+    "plot_calibration",
     "plot_comparison",
     "plot_ecdf",
     "plot_heatmap",

@@ -16,7 +16,8 @@ from perflab.errors import ComparisonError, one_of
 from perflab.stats import families, tests
 from perflab.stats import pacing as omission
 from perflab.stats.arms import design
-from perflab.stats.change import Change, overall
+from perflab.stats.change import Change as Change
+from perflab.stats.change import overall
 from perflab.stats.estimates import Requests, by_run, coded, quantile_of, requests_of
 from perflab.stats.judging import Judged, judge, method_of
 from perflab.stats.levels import level_of
