@@ -12,6 +12,7 @@ from .errors import (
     TargetError,
 )
 from .explorers.dispatch import explore
+from .exports import write_jtl, write_k6_csv
 from .investigations import Record, execute_notebook, export, new_notebook, record
 from .loadtest.background import UnderWay, start_pairs, start_run
 from .loadtest.plan import LoadPlan, Stage
@@ -31,7 +32,7 @@ from .queries.assigning import assign_units, summarize_units
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
 from .queries.summaries import summarize_queries
-from .reading import read
+from .reading import ingest, read
 from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
 from .stats.compare import Change, compare
@@ -74,6 +75,7 @@ __all__ = [
     "export",
     "find_n_plus_one",
     "fingerprint",
+    "ingest",
     "load",
     "new_notebook",
     "plan_runs",
@@ -103,4 +105,6 @@ __all__ = [
     "summarize_queries",
     "summarize_units",
     "time_window",
+    "write_jtl",
+    "write_k6_csv",
 ]
