@@ -28,6 +28,8 @@ class Progress:
     def __init__(self, total: float, label: str, *, shown: bool = True, stop: Callable[[], None] | None = None) -> None:
         self.total, self.label, self._facts = max(total, 1e-9), label, ""
         self._began, self._done = time.monotonic(), 0.0
+        self.ended = ""
+        """Words for the end of a line that stays, such as "; stopped"."""
         self._bar: Any = None
         self._handle: Any = None
         self._panel: Any = None
@@ -92,7 +94,13 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
         if self._handle is not None and (kind is None or self._panel is not None):
-            ended = "" if kind is None else "; stopped" if kind is KeyboardInterrupt else f"; failed: {kind.__name__}"
+            ended = (
+                self.ended
+                if kind is None
+                else "; stopped"
+                if kind is KeyboardInterrupt
+                else f"; failed: {kind.__name__}"
+            )
             self._handle.update(self._html(self._line(self._done if self._panel else self.total, ended)))
         if self._panel is not None:
             self._panel.close()

@@ -48,7 +48,7 @@ going = lab.start_run(plan, target, store={str(store)!r})
         expect(page.get_by_text("kept True")).to_be_visible()
         # What stays in the notebook is plain HTML.
         expect(page.locator(".perflab-under-way")).to_have_count(0)
-        expect(page.locator(".perflab-progress")).to_contain_text("users 4")
+        expect(page.locator(".perflab-progress")).to_contain_text(re.compile("users 4.*; stopped"))
         page.screenshot(path=SHOTS / "run-stopped.png")
     wait_for(lambda: not mine() - before, 10)
     assert len(lab.load(store).runs) == 1

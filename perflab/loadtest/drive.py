@@ -102,9 +102,10 @@ def _drive(plan: LoadPlan, target: Target, place: str | Path, at: Place, watch: 
 
 @dataclass(frozen=True)
 class _Ended:
-    """How the load ended: in time, or for a reason; whether by the user; the resources seen."""
+    """How the load ended: in time, or for a reason; whether the target restarted; whether by the user; the resources seen."""
 
     reason: str | None
+    restarted: str | None
     interrupted: bool
     sampler: Sampler
     environment: dict[str, Any]
@@ -112,7 +113,7 @@ class _Ended:
 
 def _load(plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch) -> _Ended:
     environment = provenance.stamp()
-    reason, interrupted = None, False
+    reason, restarted, interrupted = None, None, False
     with serving(target, draft.folder) as service:
         if watch.stop.is_set():
             raise KeyboardInterrupt("stopped before the first request; nothing was kept")
@@ -126,9 +127,10 @@ def _load(plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch) -> _
                 interrupted = True
             finally:
                 locust.stop()
+            restarted = service.restarted()
         if not interrupted:
             _must_have_worked(locust, generator)
-    return _Ended(reason, interrupted, sampler, environment)
+    return _Ended(reason, restarted, interrupted, sampler, environment)
 
 
 def _watched(
@@ -203,6 +205,7 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Place, ended: 
         poisson=plan.arrivals == "poisson",
         expected_workers=plan.workers,
         ended=reason,
+        restarted=ended.restarted,
     )
     warnings = [*judgement.warnings, *(_keep_queries(draft) if target.record_queries else ())]
     expected = plan.expected_arrivals
