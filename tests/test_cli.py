@@ -142,8 +142,8 @@ def test_check_url_needs_no_locustfile(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{port}/ok?page=1"
         done = perflab("check-url", url, "--users", "2", "--duration", "1s", "--contains", "xxx", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert re.search(r"GET /ok +status is 200 +(\d+) +\1 +100 %", done.stdout)
-        assert re.search(r"GET /ok +body contains 'xxx' +(\d+) +\1 +100 %", done.stdout)
+        assert re.search(r"GET /ok +status is 200 +([\d,]+) +\1 +100 %", done.stdout)
+        assert re.search(r"GET /ok +body contains 'xxx' +([\d,]+) +\1 +100 %", done.stdout)
         bad = perflab("check-url", url, "--rate", "20", "--duration", "1s", "--status", "201", cwd=tmp_path)
         assert bad.returncode == 1, bad.stderr
         assert re.search(r"status is 201 +20 +0 +0 %", bad.stdout)
