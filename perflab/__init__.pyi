@@ -1,5 +1,6 @@
 """The public vocabulary: one line for each home, sorted by home."""
 
+from .calibration import calibrate
 from .errors import (
     ComparisonError,
     FormatError,
@@ -14,6 +15,7 @@ from .errors import (
 from .explorers.dispatch import explore
 from .investigations import Record, execute_notebook, export, new_notebook, record
 from .loadtest.background import UnderWay, start_pairs, start_run
+from .loadtest.capacity import Capacity, find_capacity
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.shapes import shape
@@ -21,6 +23,8 @@ from .loadtest.target import Target
 from .loadtest.urls import Url
 from .objectives import Objective, attainable, check, read_objectives
 from .plots.attainable import plot_attainable
+from .plots.calibration import plot_calibration
+from .plots.capacity import plot_capacity
 from .plots.decisions import plot_history, plot_power
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
@@ -36,6 +40,7 @@ from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
 from .stats.compare import Change, compare
 from .stats.estimates import summarize, summarize_checks
+from .stats.growth import Growth, growth
 from .stats.history import change_points
 from .stats.planning import plan_runs
 from .store import load
@@ -44,9 +49,11 @@ from .tables import Measurements
 __version__: str
 
 __all__ = [
+    "Capacity",
     "Change",
     "ComparisonError",
     "FormatError",
+    "Growth",
     "LoadPlan",
     "LoadTestError",
     "Measurements",
@@ -66,18 +73,23 @@ __all__ = [
     "Url",
     "assign_units",
     "attainable",
+    "calibrate",
     "change_points",
     "check",
     "compare",
     "execute_notebook",
     "explore",
     "export",
+    "find_capacity",
     "find_n_plus_one",
     "fingerprint",
+    "growth",
     "load",
     "new_notebook",
     "plan_runs",
     "plot_attainable",
+    "plot_calibration",
+    "plot_capacity",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",

@@ -5,6 +5,7 @@ is always inside the picture. Every run of an arm is shown: the run is the unit 
 """
 
 from perflab.plots.attainable import plot_attainable
+from perflab.plots.calibration import plot_calibration
 from perflab.plots.decisions import plot_history, plot_power
 from perflab.plots.heatmap import plot_heatmap
 from perflab.plots.latency import plot_ecdf, plot_histogram
@@ -13,6 +14,7 @@ from perflab.plots.pairs import plot_pairs
 
 __all__ = [
     "plot_attainable",
+    "plot_calibration",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
