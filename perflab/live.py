@@ -12,6 +12,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+_LONGEST_LABEL = 24
+
 
 class Progress:
     """Shows how far work of a known size has come; use it in a ``with`` block.
@@ -43,16 +45,22 @@ class Progress:
                 self._panel = _Panel(self._line(0.0), stop)
             self._handle = display(self._panel.box if self._panel else HTML(self._line(0.0)), display_id=True)
         else:
-            from tqdm import tqdm
+            self._bar = self._terminal()
 
-            self._bar = tqdm(
-                total=self.total,
-                desc=label,
-                disable=None,
-                leave=False,
-                file=sys.stderr,
-                bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining} {postfix}",
-            )
+    def _terminal(self) -> Any:
+        """A bar with what is known beside it; a label that would push that out of the line stands above."""
+        from tqdm import tqdm
+
+        bar = tqdm(
+            total=self.total,
+            disable=None,
+            leave=False,
+            file=sys.stderr,
+            bar_format="{desc}{percentage:3.0f}%|{bar:10}| {elapsed}<{remaining} {postfix}",
+        )
+        if not bar.disable and len(self.label) > _LONGEST_LABEL:
+            tqdm.write(self.label, file=sys.stderr)
+        return bar
 
     def update(self, done: float, *, label: str | None = None, **facts: object) -> None:
         """Say how much is done by now, and what is known (``requests=120, p95="31 ms"``)."""
@@ -60,7 +68,8 @@ class Progress:
         self._facts = ", ".join(f"{name} {value}" for name, value in facts.items())
         self.label = label or self.label
         if self._bar is not None:
-            self._bar.set_description_str(self.label, refresh=False)
+            short = f"{self.label} " if len(self.label) <= _LONGEST_LABEL else ""
+            self._bar.set_description_str(short, refresh=False)
             self._bar.set_postfix_str(self._facts, refresh=False)
             self._bar.update(min(done, self.total) - self._bar.n)
         if self._panel is not None:

@@ -177,10 +177,10 @@ def _facts(sight: Sight, cpu_cores: float | None) -> dict[str, str]:
     some = sight.requests > 0
     return {
         "users": f"{sight.users:,}",
-        "requests": f"{sight.requests:,}",
         "throughput": format_rate(sight.requests_per_s),
         "p95": format_ms(sight.latency.quantile(0.95)) if some else "–",
         "errors": format_fraction(sight.errors / sight.requests) if some else "–",
+        "requests": f"{sight.requests:,}",
         "generator": "–" if cpu_cores is None else f"{cpu_cores:.2f} cores",
     }
 
