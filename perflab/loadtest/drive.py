@@ -140,7 +140,7 @@ def _load(plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch, serv
                 locust.stop()
             restarted = service.restarted()
         if not interrupted:
-            _must_have_worked(locust, generator)
+            _must_have_worked(locust, generator, reason)
         warnings = logs.collect(draft.folder / "logs")
     if scraper and scraper.restarted and not restarted:
         restarted = "the target was restarted in mid-run (its process_start_time_seconds changed)"
@@ -185,7 +185,7 @@ def _facts(sight: Sight, cpu_cores: float | None) -> dict[str, str]:
     }
 
 
-def _must_have_worked(locust: process.Generator, folder: Path) -> None:
+def _must_have_worked(locust: process.Generator, folder: Path, reason: str | None) -> None:
     """Raise unless Locust made at least one request."""
     found = capture.processes(folder)
     if sum(p.count for p in found):
@@ -193,6 +193,8 @@ def _must_have_worked(locust: process.Generator, folder: Path) -> None:
     errors = [note["text"] for p in found for note in p.notes.get("user_error", [])]
     if errors:
         raise process.failure(locust, f"no request was made: the locustfile's users raised {errors[0]}")
+    if reason and not reason.startswith("Locust"):
+        raise process.failure(locust, f"no request was made: {reason}")
     if locust.exit_code():
         raise process.failure(locust, f"Locust ended with exit code {locust.exit_code()} before it made a request")
     raise process.failure(locust, "the run made no request at all: does the locustfile have tasks, and the plan users?")

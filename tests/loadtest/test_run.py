@@ -164,7 +164,7 @@ def test_an_unreachable_host(tmp_path: Path) -> None:
 
 
 def test_a_service_that_dies_in_mid_run_is_kept_as_invalid(tmp_path: Path) -> None:
-    one = lab.run(plan(20), target("mortal", "--die-after", "2"), store=tmp_path, progress=False)
+    one = lab.run(plan(20), target("mortal", "--die-after", "1"), store=tmp_path, progress=False)
     run = one.runs.iloc[0]
     assert not run.valid
     assert "ended by itself with exit code 3" in run.reasons[0]

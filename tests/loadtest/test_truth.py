@@ -186,7 +186,7 @@ def test_an_objective_ends_a_run_early(tmp_path: Path) -> None:
 def test_a_target_that_restarts_in_mid_run_is_said(tmp_path: Path) -> None:
     port = free_port()
     tiny = f"{sys.executable} {SERVERS / 'tiny.py'} {port}"
-    restarting = target(port=port, command=["bash", "-c", f"{tiny} --die-after 1.5; exec {tiny}"])
-    one = lab.run(plan(3.5), restarting, store=tmp_path, progress=False)
+    restarting = target(port=port, command=["bash", "-c", f"{tiny} --die-after 0.7; exec {tiny}"])
+    one = lab.run(plan(3), restarting, store=tmp_path, progress=False)
     assert not one.runs.valid.item()
     assert any("'tiny' was restarted during the run (process" in reason for reason in one.runs.reasons.item())
