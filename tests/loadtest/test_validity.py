@@ -126,3 +126,23 @@ def test_conversion_is_exact_and_keeps_what_it_can(tmp_path: Path) -> None:
     checks = pd.read_parquet(tmp_path / "checks.parquet")
     assert checks.ok.sum() == 10
     assert checks.endpoint.notna().equals(checks.ok)
+
+
+def closed(**endpoints: list[float]) -> list[str]:
+    """The warnings of ten seconds of four users."""
+    by_endpoint = {}
+    for name, latencies in endpoints.items():
+        by_endpoint[name] = Spread()
+        by_endpoint[name].add(np.array(latencies))
+    every = written([latency for latencies in endpoints.values() for latency in latencies])
+    rows = Written(every.rows, 0, every.latency, every.lag, by_endpoint)
+    return list(validity.judge([process(count=rows.rows)], rows, locust_count=rows.rows).warnings)
+
+
+def test_a_stall_is_told_from_an_endpoint_that_is_always_slow() -> None:
+    usual = [5.0] * 1_000
+    assert any("exposed to coordinated omission" in w and "up to 2 s" in w for w in closed(a=[*usual, *[2_000.0] * 4]))
+    assert not closed(a=usual, report=[2_000.0] * 4)
+    assert not closed(a=usual)
+    # As much waiting in many short moments: nobody was kept from asking for long.
+    assert not closed(a=[*usual, *[40.0] * 200])
