@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from driving import SERVERS, USERS, assert_clean, free_port, mine, plan, target, wait_for
+from driving import SERVERS, USERS, assert_clean, free_port, mine, open_plan, plan, target, wait_for
 
 import perflab as lab
 from perflab.loadtest.run import draw_order
@@ -132,6 +132,11 @@ def test_unknown_user_class_and_users_that_cannot_start(tmp_path: Path) -> None:
         lab.run(plan(1, user="Nobody"), target(), store=tmp_path, progress=False)
     with pytest.raises(lab.LoadTestError, match="no such account"):
         lab.run(plan(1, user="Broken"), target(), store=tmp_path, progress=False)
+    with pytest.raises(lab.LoadTestError, match="no such account"):
+        lab.run(open_plan(1, rate=10, user="Broken"), target(), store=tmp_path, progress=False)
+    with pytest.raises(lab.LoadTestError, match="the run made no request at all"):
+        lab.run(plan(1, user="Idle"), target(), store=tmp_path, progress=False)
+    assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="locustfile must be an existing file"):
         lab.run(lab.LoadPlan("nowhere.py", stages=lab.Stage(1, users=1)), target(), store=tmp_path, progress=False)
 

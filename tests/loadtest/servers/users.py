@@ -140,3 +140,13 @@ class Blocker(FastHttpUser):
     def block(self) -> None:
         hashlib.pbkdf2_hmac("sha256", b"secret", b"salt", 100_000)
         self.client.get("/ok")
+
+
+class Idle(FastHttpUser):
+    """Does something, but asks nobody."""
+
+    wait_time = constant(0.1)
+
+    @task
+    def think(self) -> None:
+        pass
