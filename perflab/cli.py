@@ -52,12 +52,19 @@ def _demo(given: argparse.Namespace) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
+    plan = _plan(given)
     target = _target(given, "run", given.host, given.command, given.env)
-    measured = lab.run(_plan(given), target, store=given.store)
+    measured = lab.run(plan, target, store=given.store)
     print(measured)
     print()
     print(lab.summarize(measured))
-    return 0 if bool(measured.runs["valid"].all()) else 1
+    if not bool(measured.runs["valid"].all()):
+        return 1
+    if not plan.objectives:
+        return 0
+    checked = lab.check(measured, plan.objectives)
+    print("", checked, sep="\n")
+    return EXIT_CODES[checked.verdict]
 
 
 def _check_url(given: argparse.Namespace) -> int:
@@ -242,6 +249,7 @@ def _plan(given: argparse.Namespace) -> lab.LoadPlan:
         "seed": given.seed,
         "workers": given.workers,
         "arrivals": given.arrivals,
+        **({"objectives": goals} if (goals := getattr(given, "objective", None)) else {}),
     }
     if not given.k6:
         return lab.LoadPlan(given.locustfile, stages=_stages(given), **options)
@@ -295,6 +303,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--host", required=True, help="base URL of the target")
     run.add_argument("--command", help="start the target with this command, and stop it at the end")
     run.add_argument("--env", action="append", metavar="NAME=VALUE", help="environment of the command")
+    run.add_argument("--objective", action="append", metavar="TEXT", help='to check at the end, like "p95 < 200ms"')
     run.add_argument("--arm", help="the name of this side of a later comparison")
     quick = _command(
         commands,

@@ -55,12 +55,16 @@ def test_run_then_compare_then_report(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    (tmp_path / "script.js").write_text(
+        "export const options = { vus: 3, duration: '1s', thresholds: { http_req_failed: ['rate<0.9'] } };"
+    )
     done = perflab(
         *("run", str(USERS), "--host", f"http://127.0.0.1:{port}", "--command", f"{sys.executable} {TINY} {port}"),
-        *("--ready", "/ready", "--users", "3", "--duration", "1s", "--user-class", "Shopper", "--arm", "now"),
+        *("--ready", "/ready", "--k6", "script.js", "--user-class", "Shopper", "--arm", "now"),
         cwd=tmp_path,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "error rate of all requests < 90 %" in done.stdout
     assert re.search(r"1 run \(now: 1\), \d+ requests", done.stdout)
     assert len(lab.load(tmp_path / "runs").runs) == 1
     wrong = perflab("compare", "--store", "runs", "now", "later", cwd=tmp_path)
