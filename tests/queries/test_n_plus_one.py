@@ -189,3 +189,61 @@ def test_bad_arguments_name_the_options():
         lab.find_n_plus_one(queries.drop(columns="duration_ms"))
     with pytest.raises(ValueError, match="queries must be a queries table or Measurements; got list"):
         lab.find_n_plus_one([])
+
+
+def test_a_first_lookup_of_the_same_kind_hides_nothing():
+    """The user who is logged in, then the authors of a list."""
+
+    def unit(n):
+        posts = [("SELECT id, author_id FROM post", n)]
+        return ["SELECT name FROM author WHERE id = 99", *posts] + [
+            f"SELECT name FROM author WHERE id = {i}" for i in range(n)
+        ]
+
+    found = lab.find_n_plus_one(build([unit(n) for n in (5, 6, 7, 8, 9, 10, 11, 12)]))
+    assert found[["parent", "evidence"]].values.tolist() == [["select id, author_id from post", "confirmed"]]
+    assert found["slope"][0] == pytest.approx(1)
+    assert evidence(build([unit(4)])) == ["loop without parent"]
+
+
+def test_a_worker_that_takes_the_next_job_has_no_parent():
+    def unit(n):
+        job = "SELECT id FROM job WHERE state = 'new' ORDER BY id LIMIT 1"
+        return [
+            s
+            for i in range(n)
+            for s in (
+                (job, 1),
+                (f"SELECT body FROM job WHERE id = {i}", 1),
+                f"UPDATE job SET state = 'old' WHERE id = {i}",
+            )
+        ]
+
+    levels = set(evidence(build([unit(n) for n in (5, 6, 7, 8, 9, 10, 11, 12)])))
+    assert levels == {"write loop", "duplicate", "loop without parent"}
+
+
+def test_pages_that_ask_the_same_statement_in_other_ways_are_told_apart():
+    """Without routes: one page reads seven settings, another reads the same one for each line of its list."""
+    page, setting = "SELECT id FROM page LIMIT {}", "SELECT value FROM setting WHERE name = 'k{}'"
+    fixed = [[page.format(n), *[setting.format(i) for i in range(7)]] for n in (5, 10, 20, 30)]
+    again = [[page.format(n), *[setting.format(1)] * n] for n in (5, 6, 7, 8, 9, 10)]
+    assert sorted(evidence(build([*fixed, *again]))) == ["constant fan-out", "duplicate"]
+
+
+@pytest.mark.parametrize(
+    ("parent", "child"),
+    [
+        ("SELECT kunden_nr, name FROM t_kunden", "SELECT * FROM auftraege WHERE kunden_nr = {}"),
+        ("SELECT id, name FROM kunden", "SELECT * FROM auftraege WHERE fk_kunde = {}"),
+        ("SELECT id, fk_kunde FROM auftraege", "SELECT name FROM kunden WHERE id = {}"),
+        ("SELECT id_cliente, nombre FROM clientes", "SELECT * FROM pedidos WHERE id_cliente = {}"),
+        ('SELECT "id", "title", "author" FROM "Book"', 'SELECT "name" FROM "Author" WHERE "id" = {}'),
+        ('SELECT "BlogId", "Url" FROM "Blogs"', 'SELECT "Title" FROM "Posts" WHERE "BlogId" = {}'),
+        ("SELECT b1_0.id, b1_0.name FROM author b1_0", "SELECT b2_0.title FROM book b2_0 WHERE b2_0.author_id = {}"),
+        ("SELECT isbn, title FROM book", "SELECT stars FROM review WHERE isbn = '{}'"),
+    ],
+)
+def test_keys_are_recognised_in_other_handwritings(parent, child):
+    units = [[parent, *[child.format(i) for i in range(n)]] for n in (5, 9)]
+    assert evidence(build(units)) == ["likely"]
