@@ -22,6 +22,8 @@ _ROUTES = (
     r"/\*[^*]*?\broute='([^'*]{1,200})'",
     r"/\*[^*]*?\bcontroller[=:]'?(\w[\w/%.]{0,99})'?,(?:[^*]*?,)?action[=:]'?\w",
 )
+_END = 1000
+"""Characters at each end of a statement that are searched: that is where such comments stand."""
 _ACTION = r"\baction[=:]'?(\w{1,99})"
 
 
@@ -35,7 +37,8 @@ def routes(sql: pd.Series[str]) -> pd.Series[str] | None:
     found = _found(sql, _ROUTES[0])
     if found is None:
         controllers = _found(sql, _ROUTES[1])
-        found = None if controllers is None else controllers + "#" + sql.str.extract(_ACTION, expand=False).fillna("")
+        actions = _found(sql, _ACTION)
+        found = None if controllers is None or actions is None else controllers + "#" + actions.fillna("")
     return None if found is None else found.map(unquote, na_action="ignore")
 
 
@@ -43,5 +46,6 @@ def _found(sql: pd.Series[str], pattern: str) -> pd.Series[str] | None:
     commented = sql[sql.str.contains("/*", regex=False).fillna(False).astype(bool)]
     if commented.empty:
         return None
-    values = commented.str.extract(pattern, expand=False)
+    ends = commented.str.slice(0, _END) + " " + commented.str.slice(-_END)  # bounded, whatever lies between
+    values = ends.str.extract(pattern, expand=False)
     return None if values.isna().all() else values.reindex(sql.index)

@@ -6,9 +6,7 @@ import re
 
 from perflab.queries.shape import shape, stem
 
-_SQLALCHEMY = re.compile(
-    r"^select (?:distinct )?([a-z_]\w\w+)\.\w+(?: as \w+)?(?:, (?:\1|\w{3,})\.\w+(?: as \w+)?)* from"
-)
+_SQLALCHEMY = re.compile(r"^select (?:distinct )?([a-z_]\w\w+)\.\w+(?: as \w+)?(?:, \w{3,}\.\w+(?: as \w+)?)* from")
 _DJANGO = re.compile(r'^select (?:distinct )?(?:"(\w+)"\."\w+"|`(\w+)`\.`\w+`)')
 _PEEWEE = re.compile(r'["`]t1["`]\.["`]\w+["`]')
 _RAILS = re.compile(r'^select ["`]\w+["`]\.\*')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -253,3 +255,18 @@ def test_the_scaling_plot_shows_the_slope_that_was_found():
     assert axes.get_xlabel() == "Rows of the parent"
     with pytest.raises(ValueError, match=r"pattern must be a row of find_n_plus_one, 0 to 0; got 3"):
         lab.plot_scaling(queries, 3)
+
+
+# Hostile statements -----------------------------------------------------------------------------------------------
+
+
+def test_long_lists_of_columns_and_comments_take_no_time():
+    """Forty columns before an expression, and a comment of a million characters that looks like a tag."""
+    columns = ", ".join(f"book.column_{i}" for i in range(40))
+    loop = [f"SELECT {columns}, count(*) FROM book WHERE author_id = {i}" for i in range(8)]
+    comment = "/*" + "controller:a," * 80_000 + "*/"
+    queries = build(["SELECT id FROM author", *loop, f"SELECT 1 FROM t {comment}"])
+    start = time.perf_counter()
+    assert "likely" in lab.find_n_plus_one(queries)["evidence"].tolist()
+    lab.summarize_units(queries.drop(columns="unit"))
+    assert time.perf_counter() - start < 60  # either of them took hours
