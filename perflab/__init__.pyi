@@ -12,15 +12,21 @@ from .errors import (
     TargetError,
 )
 from .explorers.dispatch import explore
+from .flame_pages import FlameGraph, draw_flamegraph
 from .investigations import Record, execute_notebook, export, new_notebook, record
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.target import Target
 from .objectives import Objective, check, read_objectives
+from .plots.flame import plot_diff_flamegraph, plot_flamegraph, plot_icicle
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
+from .profiles.diff import diff_profiles
+from .profiles.flat import flat_profile
+from .profiles.modules import by_module, by_package
+from .profiles.paths import callers_of, focus, hot_paths
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
 from .queries.summaries import summarize_queries
@@ -38,6 +44,7 @@ __version__: str
 __all__ = [
     "Change",
     "ComparisonError",
+    "FlameGraph",
     "FormatError",
     "LoadPlan",
     "LoadTestError",
@@ -54,19 +61,30 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "by_module",
+    "by_package",
+    "callers_of",
     "check",
     "compare",
+    "diff_profiles",
+    "draw_flamegraph",
     "execute_notebook",
     "explore",
     "export",
     "find_n_plus_one",
     "fingerprint",
+    "flat_profile",
+    "focus",
+    "hot_paths",
     "load",
     "new_notebook",
     "plan_runs",
+    "plot_diff_flamegraph",
     "plot_ecdf",
+    "plot_flamegraph",
     "plot_heatmap",
     "plot_histogram",
+    "plot_icicle",
     "plot_pairs",
     "plot_resources",
     "plot_timeline",
