@@ -14,19 +14,26 @@ from .errors import (
 from .explorers.dispatch import explore
 from .flame_pages import FlameGraph, draw_flamegraph
 from .investigations import Record, execute_notebook, export, new_notebook, record
+from .loadtest.background import UnderWay, start_pairs, start_run
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
+from .loadtest.shapes import shape
 from .loadtest.target import Target
-from .objectives import Objective, check, read_objectives
+from .loadtest.urls import Url
+from .objectives import Objective, attainable, check, read_objectives
+from .plots.attainable import plot_attainable
+from .plots.decisions import plot_history, plot_power
 from .plots.flame import plot_diff_flamegraph, plot_flamegraph, plot_icicle
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
+from .plots.plan import plot_plan
 from .profiles.diff import diff_profiles
 from .profiles.flat import flat_profile
 from .profiles.modules import by_module, by_package
 from .profiles.paths import callers_of, focus, hot_paths
+from .queries.assigning import assign_units, summarize_units
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
 from .queries.summaries import summarize_queries
@@ -34,7 +41,8 @@ from .reading import read
 from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
 from .stats.compare import Change, compare
-from .stats.estimates import summarize
+from .stats.estimates import summarize, summarize_checks
+from .stats.history import change_points
 from .stats.planning import plan_runs
 from .store import load
 from .tables import Measurements
@@ -61,9 +69,14 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "UnderWay",
+    "Url",
+    "assign_units",
+    "attainable",
     "by_module",
     "by_package",
     "callers_of",
+    "change_points",
     "check",
     "compare",
     "diff_profiles",
@@ -79,13 +92,17 @@ __all__ = [
     "load",
     "new_notebook",
     "plan_runs",
+    "plot_attainable",
     "plot_diff_flamegraph",
     "plot_ecdf",
     "plot_flamegraph",
     "plot_heatmap",
     "plot_histogram",
+    "plot_history",
     "plot_icicle",
     "plot_pairs",
+    "plot_plan",
+    "plot_power",
     "plot_resources",
     "plot_timeline",
     "plot_users",
@@ -94,9 +111,14 @@ __all__ = [
     "record",
     "run",
     "run_pairs",
+    "shape",
     "slowest_requests",
+    "start_pairs",
+    "start_run",
     "summarize",
+    "summarize_checks",
     "summarize_errors",
     "summarize_queries",
+    "summarize_units",
     "time_window",
 ]

@@ -334,6 +334,9 @@ class Measurements:
         if "requests" in self.tables:
             counts = self.requests["run"].value_counts()
             overview = overview.assign(requests=overview["run"].map(counts).fillna(0).astype("int64"))
+        if "checks" in self.tables:
+            passed = self.checks.groupby("run")["ok"].mean()
+            overview = overview.assign(checks_passed_fraction=overview["run"].map(passed))
         if "reasons" in overview and not overview["reasons"].map(len).any():
             overview = overview.drop(columns="reasons")
         return overview
