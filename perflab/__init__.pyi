@@ -1,5 +1,6 @@
 """The public vocabulary: one line for each home, sorted by home."""
 
+from .calibration import calibrate
 from .errors import (
     ComparisonError,
     FormatError,
@@ -15,6 +16,7 @@ from .explorers.dispatch import explore
 from .flame_pages import FlameGraph, draw_flamegraph
 from .investigations import Record, execute_notebook, export, new_notebook, record
 from .loadtest.background import UnderWay, start_pairs, start_run
+from .loadtest.capacity import Capacity, find_capacity
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.shapes import shape
@@ -22,6 +24,8 @@ from .loadtest.target import Target
 from .loadtest.urls import Url
 from .objectives import Objective, attainable, check, read_objectives
 from .plots.attainable import plot_attainable
+from .plots.calibration import plot_calibration
+from .plots.capacity import plot_capacity
 from .plots.decisions import plot_history, plot_power
 from .plots.flame import plot_diff_flamegraph, plot_flamegraph, plot_icicle
 from .plots.heatmap import plot_heatmap
@@ -42,6 +46,7 @@ from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
 from .stats.compare import Change, compare
 from .stats.estimates import summarize, summarize_checks
+from .stats.growth import Growth, growth
 from .stats.history import change_points
 from .stats.planning import plan_runs
 from .store import load
@@ -50,10 +55,12 @@ from .tables import Measurements
 __version__: str
 
 __all__ = [
+    "Capacity",
     "Change",
     "ComparisonError",
     "FlameGraph",
     "FormatError",
+    "Growth",
     "LoadPlan",
     "LoadTestError",
     "Measurements",
@@ -75,6 +82,7 @@ __all__ = [
     "attainable",
     "by_module",
     "by_package",
+    "calibrate",
     "callers_of",
     "change_points",
     "check",
@@ -84,15 +92,19 @@ __all__ = [
     "execute_notebook",
     "explore",
     "export",
+    "find_capacity",
     "find_n_plus_one",
     "fingerprint",
     "flat_profile",
     "focus",
+    "growth",
     "hot_paths",
     "load",
     "new_notebook",
     "plan_runs",
     "plot_attainable",
+    "plot_calibration",
+    "plot_capacity",
     "plot_diff_flamegraph",
     "plot_ecdf",
     "plot_flamegraph",

@@ -49,7 +49,9 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             "run caller callee calls self_ms total_ms"
             " | caller_file caller_line callee_file callee_line primitive_calls self total unit endpoint"
         ),
-        "resources": Schema.of("run time process cpu_cores rss_bytes | threads read_bytes written_bytes"),
+        "resources": Schema.of(
+            "run time process cpu_cores rss_bytes | threads file_descriptors read_bytes written_bytes"
+        ),
         "load": Schema.of("run time users | rate"),
         "checks": Schema.of("run start name ok | endpoint"),
         "metrics": Schema.of("run time name labels value"),
@@ -65,7 +67,9 @@ _KINDS: Mapping[str, int] = MappingProxyType(
         **dict.fromkeys(
             ("value", "cpu_cores", "rss_bytes", "read_bytes", "written_bytes", "rate", "self", "total"), _NUMBER
         ),
-        **dict.fromkeys(("pair", "order", "status", "size_bytes", "rows", "plan_rows", "threads"), _COUNT),
+        **dict.fromkeys(
+            ("pair", "order", "status", "size_bytes", "rows", "plan_rows", "threads", "file_descriptors"), _COUNT
+        ),
         **dict.fromkeys(("users", "depth", "line", "node", "parent", "calls", "primitive_calls"), _COUNT),
         **dict.fromkeys(("caller_line", "callee_line"), _COUNT),
         **dict.fromkeys(("ok", "valid"), _FLAG),

@@ -5,6 +5,7 @@ is always inside the picture. Every run of an arm is shown: the run is the unit 
 """
 
 from perflab.plots.attainable import plot_attainable
+from perflab.plots.calibration import plot_calibration
 from perflab.plots.decisions import plot_history, plot_power
 from perflab.plots.flame import plot_diff_flamegraph, plot_flamegraph, plot_icicle
 from perflab.plots.heatmap import plot_heatmap
@@ -14,6 +15,7 @@ from perflab.plots.pairs import plot_pairs
 
 __all__ = [
     "plot_attainable",
+    "plot_calibration",
     "plot_diff_flamegraph",
     "plot_ecdf",
     "plot_flamegraph",
