@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 from perflab import provenance, resources
 from perflab.errors import TargetError
+from perflab.loadtest import profiling
 from perflab.loadtest.child import Child
 from perflab.units import parse_duration
 
@@ -41,6 +42,7 @@ class Target:
     stop_timeout : how long it may take to end after SIGTERM, before SIGKILL.
     record_queries : let perflab's recorders, where the application has one, write the queries of the run, as the
         run's ``queries`` table. Such runs are evidence, not measurements: the recorder costs time too.
+    profile : "py-spy", "pyinstrument" or "cprofile": take a profile of the run, see `run`.
 
     >>> Target("eager", host="http://127.0.0.1:8001").managed
     False
@@ -55,6 +57,7 @@ class Target:
     ready_timeout: str | float = "30s"
     stop_timeout: str | float = "5s"
     record_queries: bool = False
+    profile: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.arm, str) or not self.arm.strip():
@@ -70,6 +73,7 @@ class Target:
             raise ValueError(
                 "Target: record_queries needs a command, so that perflab can tell the recorder where to write"
             )
+        profiling.check(self.profile, managed=self.managed)
         for name in ("ready_timeout", "stop_timeout"):
             if parse_duration(getattr(self, name), parameter=f"Target: {name}") <= 0:
                 raise ValueError(f"Target: {name} must be longer than zero; got {getattr(self, name)!r}")
@@ -131,6 +135,8 @@ def serving(target: Target, folder: Path) -> Iterator[Service]:
     variables.pop(QUERY_LOG, None)
     if target.record_queries:
         variables[QUERY_LOG] = str((folder / "queries.jsonl").resolve())
+    variables.pop(profiling.VARIABLE, None)
+    variables.update(profiling.variables(target.profile, folder))
     child = Child(
         target.command,
         log=folder / "logs" / "target.log",
