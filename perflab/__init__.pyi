@@ -37,6 +37,7 @@ from .profiles.diff import diff_profiles
 from .profiles.flat import flat_profile
 from .profiles.modules import by_module, by_package
 from .profiles.paths import callers_of, focus, hot_paths
+from .profiles.waiting import summarize_time
 from .queries.assigning import assign_units, summarize_units
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
@@ -131,6 +132,7 @@ __all__ = [
     "summarize_checks",
     "summarize_errors",
     "summarize_queries",
+    "summarize_time",
     "summarize_units",
     "time_window",
 ]

@@ -57,21 +57,23 @@ class Problems:
 
 def content(path: Path, max_bytes: int | None = None) -> bytes:
     """All of a file, decompressed and as UTF-8 where it is marked as something else; bounded, so that no archive is a bomb."""
+    packed = path.stat().st_size if path.exists() else 0
+    plain = sources.is_plain(path)
     limit = max_bytes
     if limit is None:
-        packed = path.stat().st_size if path.exists() else 0
-        plain = sources.is_plain(path)
         limit = MAX_BYTES if plain else min(MAX_BYTES, max(_ALWAYS_ALLOWED, packed * MAX_EXPANSION))
+    # A plain file in one piece: putting pieces together would take its size a second time.
+    piece = packed + 1 if plain else 2**24
     parts, size = [], 0
     with sources.open_bytes(path) as stream:
-        while part := stream.read(min(2**24, limit + 1 - size)):
+        while part := stream.read(min(piece, limit + 1 - size)):
             parts.append(part)
             size += len(part)
             if size > limit:
                 raise FormatError(
                     f"{path}: expected at most {limit:,} bytes of profile, found more; max_bytes= allows a larger one"
                 )
-    return sources.as_utf8(b"".join(parts))
+    return sources.as_utf8(parts[0] if len(parts) == 1 else b"".join(parts))
 
 
 def json_of(path: Path, max_bytes: int | None = None) -> Any:

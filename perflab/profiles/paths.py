@@ -172,7 +172,9 @@ def _callers_in_graph(table: pd.DataFrame, function: str, file: str | None) -> p
     frames = pd.DataFrame({"function": edges["caller"].array, "file": edges["caller_file"].array, "line": lines})
     total = (edges["total_ms"] if in_ms else edges["total"]).to_numpy(dtype="float64")
     unit = "ms" if in_ms or not len(edges) else str(edges["unit"].iloc[0])
-    return _callers(frames, total, edges["calls"].astype("Int64").array, unit)
+    frames = frames.assign(total=total, calls=edges["calls"].astype("Int64").array)
+    added = frames.groupby(list(FRAME), dropna=False, sort=False)[["total", "calls"]].sum().reset_index()
+    return _callers(added[list(FRAME)], added["total"].to_numpy(dtype="float64"), added["calls"].array, unit)
 
 
 def _callers(frames: pd.DataFrame, total: Floats, calls: object, unit: str) -> pd.DataFrame:
