@@ -27,6 +27,7 @@ COLOURS = {
 """Light tints of Okabe and Ito's colours, so that black text can be read on them."""
 _CHANGE = LinearSegmentedColormap.from_list("change", ["#0072B2", "#F7F7F7", "#D55E00"])
 _LEVEL_IN, _MAX_LEVELS, _LETTER = 0.2, 60, 0.0072
+_WIDE_LEVEL = 0.05
 
 
 def plot_flamegraph(
@@ -102,7 +103,7 @@ def plot_diff_flamegraph(
     'Depth of the call'
     """
     found = difference_boxes(before, after, unit=unit, narrowest=0.002, application=application)
-    table = found.table[found.table["level"] < _MAX_LEVELS]
+    table, deeper = _shown(found.table)
     sums = (table["after"] + table["before"]).to_numpy()
     change = np.divide((table["after"] - table["before"]).to_numpy(), sums, out=np.zeros(len(table)), where=sums > 0)
     ax = _draw(table, _CHANGE((change + 1) / 2), ax, upside_down=True, free=3.0)
@@ -117,13 +118,17 @@ def plot_diff_flamegraph(
     old, new = float(outermost["before"].sum()), float(outermost["after"].sum())
     ratio = f" ({(new / old - 1) * 100:+.0f} %)" if old > 0 else ""
     finding = f"{_amount(old, found.unit)} before, {_amount(new, found.unit)} after{ratio}"
-    titled(ax, finding, f"{counted(found.runs, 'profile')}; width: the mean of both sides; colour: who has more of it")
+    titled(
+        ax,
+        finding,
+        f"{counted(found.runs, 'profile')}; width: the mean of both sides; colour: who has more of it{deeper}",
+    )
     ax.set_xlabel(f"Share of the mean, {_amount(found.whole, found.unit)}")
     return ax
 
 
 def _flames(found: Boxes, ax: Axes | None, *, upside_down: bool) -> Axes:
-    table = found.table[found.table["level"] < _MAX_LEVELS]
+    table, deeper = _shown(found.table)
     colours = [COLOURS[str(kind)] for kind in table["kind"]]
     ax = _draw(table, colours, ax, upside_down=upside_down, free=1.6)
     present = [kind for kind in KINDS if (table["kind"] == kind).any()]
@@ -139,10 +144,18 @@ def _flames(found: Boxes, ax: Axes | None, *, upside_down: bool) -> Axes:
     titled(
         ax,
         f"{plain(top, 50)} itself takes {format_fraction(share)}",
-        f"{counted(found.runs, 'profile')}; a box is as wide as its share{outer}",
+        f"{counted(found.runs, 'profile')}; a box is as wide as its share{outer}{deeper}",
     )
     ax.set_xlabel(f"Share of {_amount(found.whole, found.unit)}")
     return ax
+
+
+def _shown(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Down to the last level that is wide enough to be worth its height, and words for what lies beyond."""
+    wide = table.groupby("level")["width"].sum()
+    last = min(int(wide.index[wide >= _WIDE_LEVEL].max()) if len(wide) else 0, _MAX_LEVELS - 1)
+    left_out = int(table["level"].max()) - last if len(table) else 0
+    return table[table["level"] <= last], f"; {counted(left_out, 'narrow level')} deeper" if left_out else ""
 
 
 def _draw(table: pd.DataFrame, colours: Any, ax: Axes | None, *, upside_down: bool, free: float) -> Axes:
@@ -175,8 +188,11 @@ def _label(table: pd.DataFrame, colours: Floats, ax: Axes) -> None:
     dark = colours[:, :3] @ np.array([0.299, 0.587, 0.114]) < 0.5
     for place in np.flatnonzero(table["width"].to_numpy() * inches > 0.2):
         row = table.iloc[place]
-        letters = int((row["width"] * inches - 0.06) / (_LETTER * size * 1.1))
         name = str(row["function"])
+        # `plain` puts a space before a leading underscore.
+        letters = int((row["width"] * inches - 0.06) / (_LETTER * size * 1.12)) - name.rsplit(".", 1)[-1].startswith(
+            "_"
+        )
         name = name if len(name) <= letters else name.rsplit(".", 1)[-1]
         if letters >= 3:
             ax.text(

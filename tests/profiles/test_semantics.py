@@ -107,7 +107,7 @@ PERF = """\
 # captured on: Mon Nov 23 2026
 web server  4210/4215 [001] 100.000000:     250000 cycles:u:
 \tffffffff8175336a inner+0x28a ([kernel.kallsyms])
-\t    55d01a2b3c4d outer (int, char)+0x10 (/usr/bin/web server)
+\t    55d01a2b3c4d outer (int, char)+0x10 (/usr/bin/web server (deleted))
 \t    55d01a2b3c4e main+0x1 (/usr/bin/web)
 
 web server  4210/4215 [001] 100.004000:     250000 cycles:u:
@@ -136,6 +136,7 @@ def test_perf_script(tmp_path: Path) -> None:
     ]
     assert any("1 samples without a command" in w for w in found.warnings)
     flat = lab.flat_profile(found).set_index("function")
+    assert flat.loc["outer (int, char)", "file"] == "/usr/bin/web server (deleted)"
     assert flat.loc["inner", ["self", "total"]].to_list() == [2.0, 2.0]
     assert flat.loc["main", ["self", "total"]].to_list() == [1.0, 3.0]
     period = lab.flat_profile(lab.read(path, weight="period"), unit="cycles:u").set_index("function")
@@ -199,6 +200,7 @@ def test_pprof_inlined_lines_and_default_type(tmp_path: Path, pack: object) -> N
     assert found.profile.sort_values("depth").function.to_list()[:3] == ["main", "caller", "inlined"]
     assert found.profile.set_index("function").line.to_dict()["caller"] == 20
     assert weights(path, sample_type="samples")["inlined"] == (4.0, 4.0)
+    assert weights(path, inlined=False) == {"caller": (40.0, 40.0), "main": (0.0, 40.0)}
     path.write_bytes(pack(pprof(default=1)))  # type: ignore[operator]
     assert lab.read(path).profile.unit.unique().tolist() == ["samples"]
     path.write_bytes(pack(pprof(value=-5)))  # type: ignore[operator]
