@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -25,13 +25,13 @@ _VALUES = ("absolute", "fraction")
 class _Side:
     """A row for each run, a column for each function: the metric normalised, and as a share of the run's profile.
 
-    ``whole`` is the mean of all that a run's profile holds, normalised too.
+    ``wholes`` is all that each run's profile holds, normalised too.
     """
 
     values: Floats
     fractions: Floats
     runs: list[str]
-    whole: float
+    wholes: Floats
 
 
 def diff_profiles(
@@ -73,7 +73,9 @@ def diff_profiles(
     "regressed", "equivalent", "inconclusive", or missing for what was not tested). ``change`` is after - before;
     of repeated profiles the numbers are means over the runs.
 
-    Method: each run is one observation: paired t-test where both sides have pairs, else Welch's t-test; Benjamini and
+    Method: each run is one observation: paired t-test where both sides have pairs, else Welch's t-test. The absolute
+    values of a pair are scaled so that all pairs have the same whole (the mean of both runs): a pair that met a busy
+    machine does not outweigh the others. Benjamini and
     Hochberg (1995), Journal of the Royal Statistical Society B 57, which holds for the positive dependence of totals.
 
     >>> import perflab as lab
@@ -99,10 +101,11 @@ def diff_profiles(
     cut = len(flats[0])
     old = _side(before, flats[0], code[:cut], len(frames), per)
     new = _side(after, flats[1], code[cut:], len(frames), per)
+    pairs = _pairs(before, old.runs), _pairs(after, new.runs)
+    old, new = _at_one_speed(old, new, pairs)
     table = _means(frames, old, new, units.pop() + ("" if per == "profile" else f"/{per}"))
     if min(len(old.runs), len(new.runs)) > 1:
         shares = (parse_fraction(least, parameter="least"), parse_fraction(tolerance, parameter="tolerance"))
-        pairs = _pairs(before, old.runs), _pairs(after, new.runs)
         table = table.assign(**_tested(old, new, value, *shares, confidence, pairs))
     key = "change" if value == "absolute" else "fraction_change"
     order = np.argsort(-np.abs(table[key].to_numpy(dtype="float64")), kind="stable")
@@ -127,7 +130,7 @@ def _side(side: Profile, flat: pd.DataFrame, code: np.ndarray, count: int, per: 
     fractions = np.divide(values, whole, out=np.zeros(shape), where=whole > 0)
     names = [str(run) for run in runs]
     divisors = _divisors(side, names, per)[:, None]
-    return _Side(values / divisors, fractions, names, float((whole / divisors).mean()))
+    return _Side(values / divisors, fractions, names, (whole / divisors).ravel())
 
 
 def _normaliser(before: Profile, after: Profile) -> str:
@@ -191,6 +194,34 @@ def _pairs(side: Profile, runs: list[str]) -> list[object] | None:
     return [int(pair) for pair in known]
 
 
+def _at_one_speed(
+    old: _Side, new: _Side, pairs: tuple[list[object] | None, list[object] | None]
+) -> tuple[_Side, _Side]:
+    """Both runs of a pair scaled by one factor, such that all pairs have the same whole; as they are without pairs."""
+    shared = _shared(pairs)
+    if len(shared) < 2 or pairs[0] is None or pairs[1] is None:
+        return old, new
+    left, right = ([side.index(p) for p in shared] for side in (pairs[0], pairs[1]))
+    wholes = (old.wholes[left] + new.wholes[right]) / 2
+    if not (wholes > 0).all():
+        return old, new
+    factors = wholes.mean() / wholes
+    return _scaled(old, left, factors), _scaled(new, right, factors)
+
+
+def _scaled(side: _Side, places: list[int], factors: Floats) -> _Side:
+    by_run = np.ones(len(side.runs))
+    by_run[places] = factors
+    return replace(side, values=side.values * by_run[:, None], wholes=side.wholes * by_run)
+
+
+def _shared(pairs: tuple[list[object] | None, list[object] | None]) -> list[object]:
+    """The pairs that both sides have."""
+    if pairs[0] is None or pairs[1] is None:
+        return []
+    return [pair for pair in pairs[0] if pair in set(pairs[1])]
+
+
 def _tested(
     old: _Side, new: _Side, value: str, least: float, tolerance: float, confidence: float,
     pairs: tuple[list[object] | None, list[object] | None],
@@ -206,7 +237,7 @@ def _tested(
     adjusted = np.full(len(p), np.nan)
     if family.any():
         adjusted[family] = stats.false_discovery_control(p[family])
-    allowed = tolerance * (old.whole if value == "absolute" else 1.0)
+    allowed = tolerance * (float(old.wholes.mean()) if value == "absolute" else 1.0)
     certain = family & (adjusted < 1 - confidence)
     within = family & (np.abs(difference) + half <= allowed)
     names = np.where(
@@ -222,7 +253,8 @@ def _effects(
     first: Floats, second: Floats, pairs: tuple[list[object] | None, list[object] | None]
 ) -> tuple[Floats, Floats, Floats]:
     """Difference of the means, its standard error and degrees of freedom for each function."""
-    if pairs[0] is not None and pairs[1] is not None and len(shared := [p for p in pairs[0] if p in set(pairs[1])]) > 1:
+    shared = _shared(pairs)
+    if len(shared) > 1 and pairs[0] is not None and pairs[1] is not None:
         left, right = ([side.index(p) for p in shared] for side in (pairs[0], pairs[1]))
         differences = second[right] - first[left]
         error = differences.std(axis=0, ddof=1) / np.sqrt(len(shared))

@@ -212,3 +212,36 @@ def test_totals_are_those_of_counting_by_hand(tmp_path: Path, found: list[tuple[
 def test_rows_out_of_order_are_refused(stacks: lab.Measurements) -> None:
     with pytest.raises(ValueError, match="must be in pre-order"):
         lab.flat_profile(stacks.profile.sort_values("total", ascending=True))
+
+
+def in_pairs(frame: pd.DataFrame, speeds: np.ndarray) -> lab.Measurements:
+    """Runs of pairs, the machine as slow in each as ``speeds`` says."""
+    runs = frame["run"].unique()
+    factor = frame["run"].map(dict(zip(runs, speeds, strict=True)))
+    frame = frame.assign(total=frame["total"] * factor)
+    frame["self"] = frame["self"] * factor
+    table = pd.DataFrame(
+        {
+            "run": runs,
+            "arm": None,
+            "start": pd.Timestamp("2026-01-01", tz="UTC"),
+            "duration_ms": 0.0,
+            "valid": True,
+            "pair": range(len(runs)),
+        }
+    )
+    return lab.Measurements.of(runs=table, profile=frame)
+
+
+def test_a_pair_on_a_busy_machine_does_not_drown_the_others() -> None:
+    speeds = np.array([1.0, 1.3, 4.0, 1.1, 7.0, 2.0])
+    before = in_pairs(repeated(BASE, 6, 0.05, 11), speeds)
+    after = in_pairs(repeated({**BASE, "f3": 40.0}, 6, 0.05, 12), speeds)
+    found = lab.diff_profiles(before, after).set_index("function")
+    assert found.loc["f3", "verdict"] == "improved"
+    assert found.change.sum() == pytest.approx(found.after.sum() - found.before.sum())
+    alarms = 0
+    for seed in range(40):
+        sides = (in_pairs(repeated(BASE, 6, 0.1, seed_), speeds) for seed_ in (200 + seed, 700 + seed))
+        alarms += bool(lab.diff_profiles(*sides, tolerance=0.0).verdict.isin(["improved", "regressed"]).any())
+    assert alarms <= 7  # 2 expected of 40; more than 7 has a chance below 1 %
