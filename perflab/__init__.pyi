@@ -35,14 +35,20 @@ from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
 from .plots.plan import plot_plan
+from .plots.queries import plot_scaling, plot_waterfall
 from .profiles.diff import diff_profiles
 from .profiles.flat import flat_profile
 from .profiles.modules import by_module, by_package
 from .profiles.paths import callers_of, focus, hot_paths
 from .profiles.waiting import summarize_time
 from .queries.assigning import assign_units, summarize_units
+from .queries.differences import compare_queries
 from .queries.fingerprint import fingerprint
+from .queries.gates import assert_no_n_plus_one
 from .queries.n_plus_one import find_n_plus_one
+from .queries.plans import Plan, explain
+from .queries.repetitions import find_duplicates, find_write_loops
+from .queries.slow import find_slow
 from .queries.summaries import summarize_queries
 from .reading import ingest, read
 from .report import Report, Section
@@ -76,6 +82,7 @@ __all__ = [
     "MissingTableError",
     "Objective",
     "PerflabError",
+    "Plan",
     "Record",
     "Report",
     "SchemaError",
@@ -87,6 +94,7 @@ __all__ = [
     "TargetError",
     "UnderWay",
     "Url",
+    "assert_no_n_plus_one",
     "assign_units",
     "attainable",
     "by_module",
@@ -96,13 +104,18 @@ __all__ = [
     "change_points",
     "check",
     "compare",
+    "compare_queries",
     "diff_profiles",
     "draw_flamegraph",
     "execute_notebook",
+    "explain",
     "explore",
     "export",
     "find_capacity",
+    "find_duplicates",
     "find_n_plus_one",
+    "find_slow",
+    "find_write_loops",
     "fingerprint",
     "flat_profile",
     "focus",
@@ -128,8 +141,10 @@ __all__ = [
     "plot_power",
     "plot_quantile_shift",
     "plot_resources",
+    "plot_scaling",
     "plot_timeline",
     "plot_users",
+    "plot_waterfall",
     "quantile_interval",
     "quantile_shift",
     "read",
