@@ -71,7 +71,7 @@ def test_by_package_counts_a_package_once_for_each_stack(tmp_path: Path) -> None
         ("/srv/app/node_modules/@nestjs/core/router.js", "library", "@nestjs/core"),
         ("node:internal/process", "standard library", "node:internal"),
         ("/usr/local/go/src/net/http/server.go", "standard library", "net/http"),
-        ("/root/go/pkg/mod/github.com/lib/pq@v1.2/conn.go", "library", "github.com/lib/pq"),
+        ("/home/dev/go/pkg/mod/github.com/lib/pq@v1.2/conn.go", "library", "github.com/lib/pq"),
         ("[kernel.kallsyms]", "native", "[kernel.kallsyms]"),
         ("/usr/lib/x86_64-linux-gnu/libc.so.6", "native", "libc.so.6"),
         ("C:\\app\\venv\\Lib\\site-packages\\flask\\app.py", "framework", "flask"),
