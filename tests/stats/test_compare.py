@@ -91,6 +91,13 @@ def test_one_arm_after_the_other_is_capped_unless_lifted() -> None:
     assert any("order='ignore'" in w for w in lifted.warnings)
 
 
+def test_a_pair_column_does_not_undo_a_confounded_order() -> None:
+    before, after = both(BEFORE, AFTER)
+    late = after.assign(start=after["start"] + pd.Timedelta(hours=1))
+    assert lab.compare(before, late).verdict == "inconclusive"
+    assert lab.compare(before, late, order="ignore").verdict == "improved"
+
+
 def test_throughput_is_better_when_higher() -> None:
     before, after = both(steady(100, 6), steady(100, 6))
     more = pd.concat([after, after.assign(start=after["start"] + pd.Timedelta(milliseconds=50))])
