@@ -13,8 +13,10 @@ from .errors import (
     TargetError,
 )
 from .explorers.dispatch import explore
+from .exports import write_jtl, write_k6_csv
 from .investigations import Record, execute_notebook, export, new_notebook, record
 from .loadtest.background import UnderWay, start_pairs, start_run
+from .loadtest.capacity import Capacity, find_capacity
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.shapes import shape
@@ -23,6 +25,7 @@ from .loadtest.urls import Url
 from .objectives import Objective, attainable, check, read_objectives
 from .plots.attainable import plot_attainable
 from .plots.calibration import plot_calibration
+from .plots.capacity import plot_capacity
 from .plots.comparison import plot_comparison, plot_quantile_shift
 from .plots.decisions import plot_history, plot_power
 from .plots.heatmap import plot_heatmap
@@ -34,13 +37,14 @@ from .queries.assigning import assign_units, summarize_units
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
 from .queries.summaries import summarize_queries
-from .reading import read
+from .reading import ingest, read
 from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
 from .stats.change import Change
 from .stats.compare import compare
 from .stats.estimates import summarize, summarize_checks
 from .stats.explaining import Explanation
+from .stats.growth import Growth, growth
 from .stats.history import change_points
 from .stats.one_run import quantile_interval, within
 from .stats.planning import plan_runs
@@ -51,10 +55,12 @@ from .tables import Measurements
 __version__: str
 
 __all__ = [
+    "Capacity",
     "Change",
     "ComparisonError",
     "Explanation",
     "FormatError",
+    "Growth",
     "LoadPlan",
     "LoadTestError",
     "Measurements",
@@ -82,13 +88,17 @@ __all__ = [
     "execute_notebook",
     "explore",
     "export",
+    "find_capacity",
     "find_n_plus_one",
     "fingerprint",
+    "growth",
+    "ingest",
     "load",
     "new_notebook",
     "plan_runs",
     "plot_attainable",
     "plot_calibration",
+    "plot_capacity",
     "plot_comparison",
     "plot_ecdf",
     "plot_heatmap",
@@ -119,4 +129,6 @@ __all__ = [
     "summarize_units",
     "time_window",
     "within",
+    "write_jtl",
+    "write_k6_csv",
 ]
