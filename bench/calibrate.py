@@ -363,7 +363,8 @@ def goals(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """The goals, what was reached, and whether it is enough."""
     alarms, drift, gains = found["false_alarms"], found["drift"], found["power"]
     sure = gains[(gains["generator"] == "ar1") & (gains["run_sd"] == 0.05) & (gains["true_change"] == "-10 %")]
-    small = gains[(gains["true_change"] == "-5 %") & (gains["run_sd"] <= 0.05) & (gains["generator"] == "ar1")]
+    small = gains[gains["true_change"] == "-5 %"]
+    usual = small[(small["run_sd"] <= 0.05) & (small["generator"] == "ar1")]
     many = found["families"][
         (found["families"]["correction"] == "perflab") & (found["families"]["true_change"] == "-0 %")
     ]
@@ -377,12 +378,8 @@ def goals(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         ("coverage, worst cell", alarms["coverage"].min(), ">=", 0.94),
         ("power for 10 % at sd 5 %, 5 runs an arm", unpaired[5], ">=", 0.74),
         ("power for 10 % at sd 5 %, 10 runs an arm", unpaired[10], ">=", 0.98),
-        (
-            "wrong direction at a true 5 %, ar1, run sd up to 5 %, worst cell",
-            small["wrong_direction"].max(),
-            "<=",
-            0.005,
-        ),
+        ("wrong direction at a true 5 %, ar1, run sd up to 5 %", usual["wrong_direction"].max(), "<=", 0.005),
+        ("wrong direction at a true 5 %, noisiest cell of all", small["wrong_direction"].max(), "<=", 0.0125),
         ("any false verdict among 50 endpoints, worst cell", many["any_false"].max(), "<=", 0.065),
     ]
     rows = [
