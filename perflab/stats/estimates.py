@@ -58,7 +58,13 @@ def quantile(values: Floats, shares: Sequence[float]) -> Floats:
 
 def requests_of(measured: Measurements | pd.DataFrame) -> Measurements:
     """Measurements of a requests table, or what was given; ComparisonError when there is no request in it."""
+    if not isinstance(measured, (Measurements, pd.DataFrame)):
+        raise ValueError(f"expected Measurements or a requests table; got {type(measured).__name__}")
     held = measured if isinstance(measured, Measurements) else Measurements.of(requests=measured)
+    if (held.requests["endpoint"] == AGGREGATED).any():
+        raise ComparisonError(
+            f"{AGGREGATED!r} stands for all requests of a run together: rename the endpoint of that name"
+        )
     if not len(held.requests):
         raise ComparisonError("there are no requests in these measurements")
     return held
