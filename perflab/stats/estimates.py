@@ -99,10 +99,13 @@ def coded(measured: Measurements) -> Requests:
     requests = measured.requests
     run, runs = pd.factorize(requests["run"])
     endpoint, endpoints = pd.factorize(requests["endpoint"])
-    known = measured.runs.set_index("run").reindex(runs)
     start = pd.DatetimeIndex(requests["start"]).as_unit("us").asi8
     first = np.full(len(runs), np.iinfo("int64").max)
     np.minimum.at(first, run, start)
+    # Runs in the order they began, whatever the order of the rows.
+    order = np.lexsort([np.asarray(runs, dtype=str), first])
+    run, runs, first = np.argsort(order)[run], runs[order], first[order]
+    known = measured.runs.set_index("run").reindex(runs)
     begun = pd.DatetimeIndex(known["start"]).as_unit("us").asi8
     # A run whose start is unknown, or later than its first request, began with that request.
     begun = np.where(known["start"].isna().to_numpy() | (begun > first), first, begun)
