@@ -79,7 +79,7 @@ class Points:
 
     def _connecting(self) -> str:
         text = "k6's latency (http_req_duration) leaves out name lookup, connecting and TLS"
-        if self.connects:
+        if self.connects > self.rows / 20:
             mean = self.connect_ms / self.connects
             text += f": {self.connects:,} of {self.rows:,} requests opened a connection, {mean:.3g} ms each on average"
         return text
