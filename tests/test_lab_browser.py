@@ -170,7 +170,8 @@ def test_comparison_opens_and_each_control_changes_the_verdict(page: Page) -> No
     expect(code(box)).to_have_value(
         re.compile(r"^lab\.compare\(before, after, metric='p95', tolerance=0\.05, warmup=0\.1\)")
     )
-    shoot(box, "comparison-every-run")
+    expect(image(box, 1)).to_have_attribute("alt", re.compile("p95|improved"))
+    shoot(box, "comparison-effect")
     for label, choice, words in (
         ("Endpoint", "GET /orders", "p95 of GET /orders fell by"),
         ("Metric", "p50", "p50 of GET /orders fell by"),
@@ -183,9 +184,22 @@ def test_comparison_opens_and_each_control_changes_the_verdict(page: Page) -> No
     expect(panel(box)).to_contain_text("tolerance 5.5 %")
     slider(box, "Warm-up").press("ArrowRight")
     expect(panel(box)).to_contain_text("after the first 15 %")
-    box.get_by_role("button", name="ECDF", exact=True).click()
-    expect(image(box, 1)).to_have_attribute("alt", re.compile("p50 of GET /orders: eager"))
-    shoot(box, "comparison-ecdf")
+    for view, words in (
+        ("Shift function", "plot_quantile_shift"),
+        ("Every run", "plot_pairs"),
+        ("ECDF", "plot_ecdf"),
+        ("What if", "plot_power"),
+    ):
+        box.get_by_role("button", name=view, exact=True).click()
+        expect(code(box)).to_have_value(re.compile(words))
+        shoot(box, f"comparison-{view.lower().replace(' ', '-')}")
+    for control, words in (
+        ("Pairs", "With 11 new pairs"),
+        ("Change", "a change of 11 %"),
+        ("Chance", "85 times in 100"),
+    ):
+        slider(box, control).press("ArrowRight")
+        expect(panel(box, 1)).to_contain_text(words)
 
 
 def test_explorers_are_chosen_by_keyboard(page: Page) -> None:
