@@ -238,6 +238,12 @@ def test_literals_of_queries_are_not_shown(make_queries: Callable[..., pd.DataFr
         assert "secret" not in "".join(place.widget.value for place in explorer._places.values())
 
 
+def test_without_a_kernel_an_explorer_says_what_it_is(both: lab.Measurements) -> None:
+    assert repr(explore_runs(both)).endswith("run this cell in JupyterLab to turn it over by hand")
+    shown = lab.explore(both)
+    assert shown._repr_mimebundle_()["text/plain"] == repr(shown)
+
+
 def test_explore_says_what_it_needs(make_summary: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match="evidence must be Measurements"):
         lab.explore([1, 2])
