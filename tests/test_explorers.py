@@ -226,6 +226,17 @@ def test_a_unit_of_the_chosen_pattern_is_drawn(make_queries: Callable[..., pd.Da
     assert "1 call for each row" in titles(explorer)[0]
 
 
+def test_units_of_another_route_are_not_offered(make_queries: Callable[..., pd.DataFrame]) -> None:
+    queries = make_queries(units=12)
+    queries.loc[queries["unit"] > "u5", "route"] = "GET /basket"
+    explorer = explore_queries(queries, "queries")
+    for pattern in (0, 1):
+        explorer.state.pattern = pattern
+        route = "GET /basket" if "GET /basket" in explorer._controls["pattern"].options[pattern][0] else "GET /orders"
+        expected = set(queries.loc[queries["route"] == route, "unit"])
+        assert set(explorer._controls["unit"].options) == expected
+
+
 def test_the_filter_decides_which_patterns_are_offered(log: lab.Measurements) -> None:
     explorer = explore_queries(log.queries, "log.queries")
     offered = explorer._controls["pattern"]

@@ -82,6 +82,9 @@ class _Log:
         row, table = self.chosen(now), self.by_unit
         mine = table[(table["child"] == row["child"]) & (table["parent"].fillna("") == _text(row["parent"]))]
         most = mine.sort_values("calls", ascending=False, kind="stable")["unit"].astype("str")
+        if {"unit", "route"} <= set(self.queries.columns) and _text(row["route"]):
+            here = self.queries.loc[self.queries["route"] == row["route"], "unit"]
+            most = most[most.isin(set(here.astype("str")))]
         return list(dict.fromkeys([str(row["example_unit"]), *most.head(_MOST_UNITS)]))
 
     def chosen(self, now: QueriesState) -> pd.Series:
