@@ -26,24 +26,35 @@ from .objectives import Objective, attainable, check, read_objectives
 from .plots.attainable import plot_attainable
 from .plots.calibration import plot_calibration
 from .plots.capacity import plot_capacity
+from .plots.comparison import plot_comparison, plot_quantile_shift
 from .plots.decisions import plot_history, plot_power
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
 from .plots.plan import plot_plan
+from .plots.queries import plot_scaling, plot_waterfall
 from .queries.assigning import assign_units, summarize_units
+from .queries.differences import compare_queries
 from .queries.fingerprint import fingerprint
+from .queries.gates import assert_no_n_plus_one
 from .queries.n_plus_one import find_n_plus_one
+from .queries.plans import Plan, explain
+from .queries.repetitions import find_duplicates, find_write_loops
+from .queries.slow import find_slow
 from .queries.summaries import summarize_queries
 from .reading import ingest, read
 from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
-from .stats.compare import Change, compare
+from .stats.change import Change
+from .stats.compare import compare
 from .stats.estimates import summarize, summarize_checks
+from .stats.explaining import Explanation
 from .stats.growth import Growth, growth
 from .stats.history import change_points
+from .stats.one_run import quantile_interval, within
 from .stats.planning import plan_runs
+from .stats.shift import Shift, quantile_shift
 from .store import load
 from .tables import Measurements
 
@@ -53,6 +64,7 @@ __all__ = [
     "Capacity",
     "Change",
     "ComparisonError",
+    "Explanation",
     "FormatError",
     "Growth",
     "LoadPlan",
@@ -62,27 +74,35 @@ __all__ = [
     "MissingTableError",
     "Objective",
     "PerflabError",
+    "Plan",
     "Record",
     "Report",
     "SchemaError",
     "Section",
+    "Shift",
     "Stage",
     "StoreError",
     "Target",
     "TargetError",
     "UnderWay",
     "Url",
+    "assert_no_n_plus_one",
     "assign_units",
     "attainable",
     "calibrate",
     "change_points",
     "check",
     "compare",
+    "compare_queries",
     "execute_notebook",
+    "explain",
     "explore",
     "export",
     "find_capacity",
+    "find_duplicates",
     "find_n_plus_one",
+    "find_slow",
+    "find_write_loops",
     "fingerprint",
     "growth",
     "ingest",
@@ -92,6 +112,7 @@ __all__ = [
     "plot_attainable",
     "plot_calibration",
     "plot_capacity",
+    "plot_comparison",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
@@ -99,9 +120,14 @@ __all__ = [
     "plot_pairs",
     "plot_plan",
     "plot_power",
+    "plot_quantile_shift",
     "plot_resources",
+    "plot_scaling",
     "plot_timeline",
     "plot_users",
+    "plot_waterfall",
+    "quantile_interval",
+    "quantile_shift",
     "read",
     "read_objectives",
     "record",
@@ -117,6 +143,7 @@ __all__ = [
     "summarize_queries",
     "summarize_units",
     "time_window",
+    "within",
     "write_jtl",
     "write_k6_csv",
 ]

@@ -16,7 +16,8 @@ from playwright.sync_api import Locator, Page, expect
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium")
 
 TESTS = Path(__file__).parent
-HOSTILE = "GET /<img src=x onerror=window.hacked=1><script>window.hacked=2</script>"
+SCRIPT = "<img src=x onerror=window.hacked=1><script>window.hacked=2</script>"
+HOSTILE = f"GET /{SCRIPT}"
 CELLS = [
     f"""
 import sys; sys.path.insert(0, {str(TESTS)!r})
@@ -26,6 +27,12 @@ before, after = both.where(arm="n+1"), both.where(arm="eager")
 """,
     "lab.explore(both)",
     "lab.explore(before, after)",
+    f"""
+log = conftest._queries(units=12)
+log["sql"] = log["sql"].str.replace("name", '"{SCRIPT}"')
+log.loc[log["unit"] > "u5", "route"] = "GET /{SCRIPT}"
+lab.explore(log)
+""",
 ]
 
 
@@ -163,7 +170,8 @@ def test_comparison_opens_and_each_control_changes_the_verdict(page: Page) -> No
     expect(code(box)).to_have_value(
         re.compile(r"^lab\.compare\(before, after, metric='p95', tolerance=0\.05, warmup=0\.1\)")
     )
-    shoot(box, "comparison-every-run")
+    expect(image(box, 1)).to_have_attribute("alt", re.compile("p95|improved"))
+    shoot(box, "comparison-effect")
     for label, choice, words in (
         ("Endpoint", "GET /orders", "p95 of GET /orders fell by"),
         ("Metric", "p50", "p50 of GET /orders fell by"),
@@ -176,9 +184,22 @@ def test_comparison_opens_and_each_control_changes_the_verdict(page: Page) -> No
     expect(panel(box)).to_contain_text("tolerance 5.5 %")
     slider(box, "Warm-up").press("ArrowRight")
     expect(panel(box)).to_contain_text("after the first 15 %")
-    box.get_by_role("button", name="ECDF", exact=True).click()
-    expect(image(box, 1)).to_have_attribute("alt", re.compile("p50 of GET /orders: eager"))
-    shoot(box, "comparison-ecdf")
+    for view, words in (
+        ("Shift function", "plot_quantile_shift"),
+        ("Every run", "plot_pairs"),
+        ("ECDF", "plot_ecdf"),
+        ("What if", "plot_power"),
+    ):
+        box.get_by_role("button", name=view, exact=True).click()
+        expect(code(box)).to_have_value(re.compile(words))
+        shoot(box, f"comparison-{view.lower().replace(' ', '-')}")
+    for control, words in (
+        ("Pairs", "With 11 new pairs"),
+        ("Change", "a change of 11 %"),
+        ("Chance", "85 times in 100"),
+    ):
+        slider(box, control).press("ArrowRight")
+        expect(panel(box, 1)).to_contain_text(words)
 
 
 def test_explorers_are_chosen_by_keyboard(page: Page) -> None:
@@ -215,6 +236,42 @@ def test_objectives_opens_and_each_control_changes_what_would_hold(page: Page) -
     expect(panel(box).locator("table")).to_be_visible()
     expect(code(box)).to_have_value(re.compile(r"lab\.attainable\(after, 'p90', None"))
     shoot(box, "objectives-every-endpoint")
+
+
+def test_queries_opens_and_each_control_changes_what_is_shown(page: Page) -> None:
+    box = explorer(page, "Queries: ")
+    expect(panel(box)).to_contain_text("2 of 2 patterns")
+    expect(panel(box).locator("table")).to_contain_text("<img src=x onerror=window.hacked=1>")
+    shoot(box, "queries-patterns")
+    box.get_by_role("button", name="Fix", exact=True).click()
+    expect(panel(box)).to_contain_text("asked again and again")
+    shoot(box, "queries-fix")
+    first = panel(box).inner_text()
+    box.get_by_label("Pattern", exact=True).select_option(index=1)
+    expect(panel(box)).not_to_have_text(first)
+    box.get_by_role("button", name="Unit of work", exact=True).click()
+    expect(code(box)).to_have_value(re.compile(r"lab\.plot_waterfall\(log, 'u"))
+    before = picture(box)
+    box.get_by_label("Unit", exact=True).select_option(index=1)
+    expect(image(box)).not_to_have_attribute("src", before)
+    shoot(box, "queries-unit-of-work")
+    box.get_by_label("Pattern", exact=True).select_option(index=0)
+    box.get_by_role("button", name="Calls against rows", exact=True).click()
+    expect(image(box)).to_have_attribute("alt", re.compile("1 call for each row"))
+    shoot(box, "queries-calls-against-rows")
+    box.get_by_role("button", name="Statements", exact=True).click()
+    expect(panel(box)).to_contain_text("statements of 2 kinds")
+    every = panel(box).inner_text()
+    box.get_by_label("Route", exact=True).select_option("GET /orders")
+    expect(panel(box)).not_to_have_text(every)
+    shoot(box, "queries-statements")
+    box.get_by_role("button", name="Patterns", exact=True).click()
+    expect(panel(box)).to_contain_text("1 of 2 patterns")
+    evidence = box.get_by_label("Evidence", exact=True)
+    evidence.focus()
+    page.keyboard.press("Control+ArrowDown")
+    page.keyboard.press("Control+Space")
+    expect(code(box)).to_have_value(re.compile(r'found\["evidence"\]\.isin|found\["route"\]'))
 
 
 def test_hostile_endpoints_are_text(page: Page) -> None:

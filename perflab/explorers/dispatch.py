@@ -8,15 +8,17 @@ from typing import Any
 import ipywidgets as widgets
 import pandas as pd
 
-from perflab.explorers.code import name_of, sum_of
+from perflab.explorers.code import method, name_of, sum_of
 from perflab.explorers.comparison import explore_comparison
 from perflab.explorers.frame import Explorer, view_buttons
 from perflab.explorers.objectives import Goals, explore_objectives
+from perflab.explorers.queries import explore_queries
 from perflab.explorers.runs import explore_runs
 from perflab.objectives import Objective, Objectives
 from perflab.tables import Measurements
 
 Given = tuple[Measurements, str]
+"""Measurements, and the code that names them."""
 _TABLES = {"requests": "latency_ms", "queries": "sql", "profile": "self"}
 
 
@@ -39,6 +41,9 @@ class Explorers(widgets.VBox):  # type: ignore[misc]
     def explorers(self) -> Mapping[str, Explorer]:
         """All of them by name, those made that were not looked at yet."""
         return {name: self._explorer(name) for name in self._makers}
+
+    def __repr__(self) -> str:
+        return f"{', '.join(self._makers)}: run this cell in JupyterLab to turn them over by hand"
 
     def _explorer(self, name: str) -> Explorer:
         if name not in self._made:
@@ -91,15 +96,12 @@ def _named(thing: object, position: int, of: int) -> Given:
     if isinstance(thing, pd.DataFrame):
         for table, column in _TABLES.items():
             if column in thing.columns:
-                return Measurements.of(**{table: _with_run(thing)}), name
+                frame = thing if "run" in thing.columns else thing.assign(run="run")
+                return Measurements.of(**{table: frame}), f"lab.Measurements.of({table}={name})"
     raise ValueError(
         "evidence must be Measurements (from run, load or read), or a requests, queries or profile table; "
         f"got {type(thing).__name__}"
     )
-
-
-def _with_run(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame if "run" in frame.columns else frame.assign(run="run")
 
 
 def _is_goals(thing: object) -> bool:
@@ -125,6 +127,10 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
         makers["Comparison"] = lambda: explore_comparison(arms)
     if arms:
         makers["Objectives"] = lambda: explore_objectives(arms, goals)
+    queries = [(m, name) for m, name in given if len(m.tables.get("queries", ()))]
+    if queries:
+        logged = sum((m for m, _ in queries[1:]), start=queries[0][0]).queries
+        makers["Queries"] = lambda: explore_queries(logged, _table([name for _, name in queries], "queries"))
     if goals is not None and arms:
         return {"Objectives": makers.pop("Objectives"), **makers}  # whoever gives objectives asks about them first
     if len(requests) > 1:
@@ -133,13 +139,20 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
     return makers
 
 
+def _table(names: list[str], table: str) -> str:
+    """The code for a table of measurements with these names; of a table that was given its own name."""
+    whole = sum_of(names)
+    made = f"lab.Measurements.of({table}="
+    return whole.removeprefix(made)[:-1] if len(names) == 1 and whole.startswith(made) else method(whole, table)
+
+
 def _arms(requests: list[Given]) -> dict[str, Given]:
     """Each arm of the measurements by its label, with the code that names it."""
     found: dict[str, Given] = {}
     for position, (measurements, name) in enumerate(requests, 1):
         names = measurements.runs["arm"].fillna("").unique()
         for arm in names:
-            label = arm or f"measurements {position}"
+            label = arm or (name if name.isidentifier() and len(requests) > 1 else f"measurements {position}")
             label = f"{label} ({position})" if label in found else label
             if len(names) == 1:
                 found[label] = (measurements, name)
