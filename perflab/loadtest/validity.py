@@ -34,15 +34,17 @@ def judge(
     poisson: bool = False,
     expected_workers: int = 1,
     ended: str | None = None,
+    restarted: str | None = None,
 ) -> Judgement:
     """Judge what a run left behind.
 
     ``written`` are the captured requests, ``locust_count`` is Locust's own final count (None when it wrote none),
-    ``expected_arrivals`` what an open plan asked for, ``ended`` says what ended the run before its time.
+    ``expected_arrivals`` what an open plan asked for, ``ended`` says what ended the run before its time,
+    ``restarted`` whether the target was.
     """
     generators = [p for p in processes if p.role != "master"]
     lost = [p for p in processes if p.footer is None]
-    reasons = [ended] if ended else []
+    reasons = [said for said in (ended, restarted) if said]
     reasons += [_lost(p) for p in lost]
     if len(generators) < expected_workers and not ended:
         reasons.append(f"{expected_workers} workers were asked for, {len(generators)} took part")

@@ -41,7 +41,7 @@ class Broken(FastHttpUser):
 class Sleeper(FastHttpUser):
     @task
     def sleep(self) -> None:
-        self.client.get("/sleep?3", name="/sleep")
+        self.client.get("/sleep?1.5", name="/sleep")
 
 
 class Chain(FastHttpUser):
