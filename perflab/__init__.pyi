@@ -17,6 +17,7 @@ from .exports import write_jtl, write_k6_csv
 from .investigations import Record, execute_notebook, export, new_notebook, record
 from .loadtest.background import UnderWay, start_pairs, start_run
 from .loadtest.capacity import Capacity, find_capacity
+from .loadtest.merging import merge
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.shapes import shape
@@ -107,6 +108,7 @@ __all__ = [
     "growth",
     "ingest",
     "load",
+    "merge",
     "new_notebook",
     "plan_runs",
     "plot_attainable",
