@@ -13,8 +13,10 @@ from .errors import (
     TargetError,
 )
 from .explorers.dispatch import explore
+from .exports import write_jtl, write_k6_csv
 from .investigations import Record, execute_notebook, export, new_notebook, record
 from .loadtest.background import UnderWay, start_pairs, start_run
+from .loadtest.capacity import Capacity, find_capacity
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.shapes import shape
@@ -23,6 +25,8 @@ from .loadtest.urls import Url
 from .objectives import Objective, attainable, check, read_objectives
 from .plots.attainable import plot_attainable
 from .plots.calibration import plot_calibration
+from .plots.capacity import plot_capacity
+from .plots.comparison import plot_comparison, plot_quantile_shift
 from .plots.decisions import plot_history, plot_power
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
@@ -33,22 +37,30 @@ from .queries.assigning import assign_units, summarize_units
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
 from .queries.summaries import summarize_queries
-from .reading import read
+from .reading import ingest, read
 from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
-from .stats.compare import Change, compare
+from .stats.change import Change
+from .stats.compare import compare
 from .stats.estimates import summarize, summarize_checks
+from .stats.explaining import Explanation
+from .stats.growth import Growth, growth
 from .stats.history import change_points
+from .stats.one_run import quantile_interval, within
 from .stats.planning import plan_runs
+from .stats.shift import Shift, quantile_shift
 from .store import load
 from .tables import Measurements
 
 __version__: str
 
 __all__ = [
+    "Capacity",
     "Change",
     "ComparisonError",
+    "Explanation",
     "FormatError",
+    "Growth",
     "LoadPlan",
     "LoadTestError",
     "Measurements",
@@ -60,6 +72,7 @@ __all__ = [
     "Report",
     "SchemaError",
     "Section",
+    "Shift",
     "Stage",
     "StoreError",
     "Target",
@@ -75,13 +88,18 @@ __all__ = [
     "execute_notebook",
     "explore",
     "export",
+    "find_capacity",
     "find_n_plus_one",
     "fingerprint",
+    "growth",
+    "ingest",
     "load",
     "new_notebook",
     "plan_runs",
     "plot_attainable",
     "plot_calibration",
+    "plot_capacity",
+    "plot_comparison",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
@@ -89,9 +107,12 @@ __all__ = [
     "plot_pairs",
     "plot_plan",
     "plot_power",
+    "plot_quantile_shift",
     "plot_resources",
     "plot_timeline",
     "plot_users",
+    "quantile_interval",
+    "quantile_shift",
     "read",
     "read_objectives",
     "record",
@@ -107,4 +128,7 @@ __all__ = [
     "summarize_queries",
     "summarize_units",
     "time_window",
+    "within",
+    "write_jtl",
+    "write_k6_csv",
 ]

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from perflab import rendering
+from perflab import exports, rendering
 from perflab.errors import MissingTableError, SchemaError
 
 AGGREGATED = "Aggregated"
@@ -49,7 +50,9 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             "run caller callee calls self_ms total_ms"
             " | caller_file caller_line callee_file callee_line primitive_calls self total unit endpoint"
         ),
-        "resources": Schema.of("run time process cpu_cores rss_bytes | threads read_bytes written_bytes"),
+        "resources": Schema.of(
+            "run time process cpu_cores rss_bytes | threads file_descriptors read_bytes written_bytes"
+        ),
         "load": Schema.of("run time users | rate"),
         "checks": Schema.of("run start name ok | endpoint"),
         "metrics": Schema.of("run time name labels value"),
@@ -65,7 +68,9 @@ _KINDS: Mapping[str, int] = MappingProxyType(
         **dict.fromkeys(
             ("value", "cpu_cores", "rss_bytes", "read_bytes", "written_bytes", "rate", "self", "total"), _NUMBER
         ),
-        **dict.fromkeys(("pair", "order", "status", "size_bytes", "rows", "plan_rows", "threads"), _COUNT),
+        **dict.fromkeys(
+            ("pair", "order", "status", "size_bytes", "rows", "plan_rows", "threads", "file_descriptors"), _COUNT
+        ),
         **dict.fromkeys(("users", "depth", "line", "node", "parent", "calls", "primitive_calls"), _COUNT),
         **dict.fromkeys(("caller_line", "callee_line"), _COUNT),
         **dict.fromkeys(("ok", "valid"), _FLAG),
@@ -305,6 +310,18 @@ class Measurements:
 
     def __iter__(self) -> Iterator[Any]:
         raise TypeError("Measurements are not a sequence: use .runs for the list of runs, .requests for the raw rows")
+
+    def to_parquet(self, folder: str | Path) -> list[Path]:
+        """Write each table as a Parquet file into a folder; returns the files."""
+        return exports.to_parquet(self.tables, folder)
+
+    def to_csv(self, folder: str | Path) -> list[Path]:
+        """Write each table as a CSV file into a folder; returns the files.
+
+        Instants are ISO 8601 in UTC, lists and mappings JSON. Texts that a spreadsheet would run as a formula get an
+        apostrophe in front: names and errors come from outside.
+        """
+        return exports.to_csv(self.tables, folder)
 
     @property
     def sentence(self) -> str:

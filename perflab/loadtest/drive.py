@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,10 +18,12 @@ from perflab.errors import FormatError, LoadTestError, StoreError
 from perflab.live import Progress
 from perflab.loadtest import capture, process, validity
 from perflab.loadtest.early import broken
+from perflab.loadtest.logfiles import LogFiles
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.records import CANNOT_WRITE
+from perflab.loadtest.scrape import Scraper
 from perflab.loadtest.tail import Sight, Tail
-from perflab.loadtest.target import Service, Target, serving
+from perflab.loadtest.target import Service, Services, Target
 from perflab.resources import Sampler
 from perflab.units import format_fraction, format_ms, format_rate
 
@@ -73,6 +76,7 @@ def drive(
     at: Place,
     watch: Watch,
     seed: int | None = None,
+    services: Services | None = None,
 ) -> Driven:
     """Drive one run and keep it."""
     plan.found_locustfile()
@@ -81,15 +85,18 @@ def drive(
             "another run is under way in this process, and the two would disturb each other: stop it or wait"
         )
     try:
-        return _drive(plan, target, place, at, watch, seed)
+        with closing(Services()) if services is None else nullcontext(services) as held:
+            return _drive(plan, target, place, at, watch, seed, held)
     finally:
         _ALONE.release()
 
 
-def _drive(plan: LoadPlan, target: Target, place: str | Path, at: Place, watch: Watch, seed: int | None) -> Driven:
+def _drive(
+    plan: LoadPlan, target: Target, place: str | Path, at: Place, watch: Watch, seed: int | None, services: Services
+) -> Driven:
     draft = store.Draft(place, target.arm)
     try:
-        ended = _load(plan, target, draft, watch)
+        ended = _load(plan, target, draft, watch, services)
         return Driven(_keep(plan, target, draft, at, ended, seed), ended.interrupted)
     except OSError as problem:
         if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
@@ -107,19 +114,23 @@ class _Ended:
     reason: str | None
     interrupted: bool
     sampler: Sampler
+    scraper: Scraper | None
     environment: dict[str, Any]
+    warnings: tuple[str, ...]
 
 
-def _load(plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch) -> _Ended:
+def _load(plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch, services: Services) -> _Ended:
     environment = provenance.stamp()
     reason, interrupted = None, False
-    with serving(target, draft.folder) as service:
+    scraper = Scraper(target.host, target.metrics) if target.metrics else None
+    with services.of(target, draft.folder) as service:
         if watch.stop.is_set():
             raise KeyboardInterrupt("stopped before the first request; nothing was kept")
+        logs = LogFiles(target.log_files)
         generator = draft.folder / GENERATOR
         locust = process.start(plan, target.host, generator, log=draft.folder / "logs" / "locust.log")
         trees = {"generator": locust.pids} | ({"target": (service.pid,)} if service.pid else {})
-        with Sampler(trees) as sampler:
+        with Sampler(trees, roots=() if service.own else ("target",)) as sampler, scraper or nullcontext():
             try:
                 reason = _watched(plan, locust, service, generator, sampler, watch)
             except (KeyboardInterrupt, _Stopped):
@@ -128,7 +139,10 @@ def _load(plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch) -> _
                 locust.stop()
         if not interrupted:
             _must_have_worked(locust, generator)
-    return _Ended(reason, interrupted, sampler, environment)
+        warnings = logs.collect(draft.folder / "logs")
+    if scraper and scraper.restarted and not reason:
+        reason = "the target was restarted in mid-run (its process_start_time_seconds changed)"
+    return _Ended(reason, interrupted, sampler, scraper, environment, tuple(warnings))
 
 
 def _watched(
@@ -191,6 +205,8 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Place, ended: 
     capture.write_checks(found, folder / "checks.parquet")
     draft.write("load", capture.load_frame(found))
     draft.write("resources", ended.sampler.frame(draft.run))
+    if ended.scraper:
+        draft.write("metrics", ended.scraper.frame(draft.run))
     start_s, stop_s = _span(found)
     reason = f"interrupted after {format_ms((stop_s - start_s) * 1e3)}" if ended.interrupted else ended.reason
     entries = process.statistics(generator)
@@ -204,7 +220,12 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Place, ended: 
         expected_workers=plan.workers,
         ended=reason,
     )
-    warnings = [*judgement.warnings, *(_keep_queries(draft) if target.record_queries else ())]
+    warnings = [
+        *judgement.warnings,
+        *ended.warnings,
+        *(ended.scraper.warnings if ended.scraper else ()),
+        *(_keep_queries(draft) if target.record_queries else ()),
+    ]
     expected = plan.expected_arrivals
     return draft.keep(
         {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from perflab import store as kept
 from perflab.live import Progress
 from perflab.loadtest.drive import Driven, Place, Watch, drive, expected_s
 from perflab.loadtest.plan import LoadPlan
-from perflab.loadtest.target import Target
+from perflab.loadtest.target import Services, Target
 from perflab.tables import Measurements
 
 
@@ -111,19 +112,21 @@ def interleaved(
     experiment = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     each, done = expected_s(plan), 0
     driven: dict[str, list[Driven]] = {baseline.arm: [], candidate.arm: []}
-    for pair, baseline_first in enumerate(draw_order(pairs, seed), start=1):
-        both = (baseline, candidate) if baseline_first else (candidate, baseline)
-        for order, target in enumerate(both, start=1):
-            watch.shown.update(done * each, label=f"pair {pair} of {pairs}, {target.arm}")
-            looking = Watch(watch.shown, done * each, watch.stop)
-            try:
-                found = drive(plan, target, store, Place(experiment, pair, order), looking, seed)
-            except KeyboardInterrupt:
-                return experiment, pair, driven
-            driven[target.arm].append(found)
-            if found.interrupted:
-                return experiment, pair, driven
-            done += 1
+    with closing(Services()) as services:
+        for pair, baseline_first in enumerate(draw_order(pairs, seed), start=1):
+            both = (baseline, candidate) if baseline_first else (candidate, baseline)
+            for order, target in enumerate(both, start=1):
+                watch.shown.update(done * each, label=f"pair {pair} of {pairs}, {target.arm}")
+                looking = Watch(watch.shown, done * each, watch.stop)
+                try:
+                    place = Place(experiment, pair, order)
+                    found = drive(plan, target, store, place, looking, seed, services)
+                except KeyboardInterrupt:
+                    return experiment, pair, driven
+                driven[target.arm].append(found)
+                if found.interrupted:
+                    return experiment, pair, driven
+                done += 1
     return experiment, 0, driven
 
 

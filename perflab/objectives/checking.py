@@ -128,7 +128,7 @@ def check(
     >>> checked.table.verdict.to_list(), checked.verdict
     (['holds', 'holds', 'fails'], 'fails')
     """
-    wanted = _objectives(goals)
+    wanted = objectives_of(goals)
     held = requests_of(measured)
     warnings = list(held.warnings) + replications.refusals(held.runs, allow)
     cut = replications.warmup_of(held.runs, warmup)
@@ -144,7 +144,8 @@ def check(
     return Checked(overall, table, wanted, cut, tuple(dict.fromkeys(warnings)))
 
 
-def _objectives(goals: Any) -> tuple[Objective, ...]:
+def objectives_of(goals: Any) -> tuple[Objective, ...]:
+    """Objectives from one or several, or from texts; ValueError for none or for a text that is none."""
     many = [goals] if isinstance(goals, (Objective, str)) else list(goals)
     wanted = tuple(objective_of(g) if isinstance(g, str) else g for g in many)
     if not wanted:
