@@ -47,6 +47,7 @@ from .queries.summaries import summarize_queries
 from .reading import ingest, read
 from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
+from .stats.anytime import compare_anytime
 from .stats.change import Change
 from .stats.compare import compare
 from .stats.estimates import summarize, summarize_checks
@@ -94,6 +95,7 @@ __all__ = [
     "change_points",
     "check",
     "compare",
+    "compare_anytime",
     "compare_queries",
     "execute_notebook",
     "explain",

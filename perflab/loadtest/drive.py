@@ -25,6 +25,7 @@ from perflab.loadtest.scrape import Scraper
 from perflab.loadtest.tail import Sight, Tail
 from perflab.loadtest.target import Service, Services, Target
 from perflab.resources import Sampler
+from perflab.stats import sequential
 from perflab.units import format_fraction, format_ms, format_rate
 
 _ALONE = threading.Lock()
@@ -43,6 +44,7 @@ class Place:
     experiment: str | None = None
     pair: int | None = None
     order: int | None = None
+    looks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -253,7 +255,7 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Place, ended: 
             "warnings": warnings,
             "host": provenance.without_credentials(target.host),
             "plan": plan.record(),
-            "environment": _environment(target, ended.environment, seed),
+            "environment": _environment(target, ended.environment, seed) | sequential.environment(at.looks),
             "locust": entries,
             **({JUDGING: judging} if can_be_merged else {}),
             **({} if expected is None else {"schedule": validity.schedule(found, written, expected)}),
