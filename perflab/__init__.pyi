@@ -1,5 +1,6 @@
 """The public vocabulary: one line for each home, sorted by home."""
 
+from .calibration import calibrate
 from .errors import (
     ComparisonError,
     FormatError,
@@ -13,14 +14,24 @@ from .errors import (
 )
 from .explorers.dispatch import explore
 from .investigations import Record, execute_notebook, export, new_notebook, record
+from .loadtest.background import UnderWay, start_pairs, start_run
+from .loadtest.capacity import Capacity, find_capacity
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
+from .loadtest.shapes import shape
 from .loadtest.target import Target
-from .objectives import Objective, check, read_objectives
+from .loadtest.urls import Url
+from .objectives import Objective, attainable, check, read_objectives
+from .plots.attainable import plot_attainable
+from .plots.calibration import plot_calibration
+from .plots.capacity import plot_capacity
+from .plots.decisions import plot_history, plot_power
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
+from .plots.plan import plot_plan
+from .queries.assigning import assign_units, summarize_units
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
 from .queries.summaries import summarize_queries
@@ -28,16 +39,21 @@ from .reading import read
 from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
 from .stats.compare import Change, compare
-from .stats.estimates import summarize
+from .stats.estimates import summarize, summarize_checks
+from .stats.growth import Growth, growth
+from .stats.history import change_points
+from .stats.planning import plan_runs
 from .store import load
 from .tables import Measurements
 
 __version__: str
 
 __all__ = [
+    "Capacity",
     "Change",
     "ComparisonError",
     "FormatError",
+    "Growth",
     "LoadPlan",
     "LoadTestError",
     "Measurements",
@@ -53,19 +69,34 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
+    "UnderWay",
+    "Url",
+    "assign_units",
+    "attainable",
+    "calibrate",
+    "change_points",
     "check",
     "compare",
     "execute_notebook",
     "explore",
     "export",
+    "find_capacity",
     "find_n_plus_one",
     "fingerprint",
+    "growth",
     "load",
     "new_notebook",
+    "plan_runs",
+    "plot_attainable",
+    "plot_calibration",
+    "plot_capacity",
     "plot_ecdf",
     "plot_heatmap",
     "plot_histogram",
+    "plot_history",
     "plot_pairs",
+    "plot_plan",
+    "plot_power",
     "plot_resources",
     "plot_timeline",
     "plot_users",
@@ -74,9 +105,14 @@ __all__ = [
     "record",
     "run",
     "run_pairs",
+    "shape",
     "slowest_requests",
+    "start_pairs",
+    "start_run",
     "summarize",
+    "summarize_checks",
     "summarize_errors",
     "summarize_queries",
+    "summarize_units",
     "time_window",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,20 +21,25 @@ class Progress:
     total : the size of the work, in seconds or in items.
     label : what is being done.
     shown : False shows nothing (for tests and scripts).
+    stop : what a Stop button calls; for work in the background only, since a cell that waits takes no clicks. In a
+        notebook the line and the button are a widget until the work is over, and plain HTML from then on.
     """
 
-    def __init__(self, total: float, label: str, *, shown: bool = True) -> None:
+    def __init__(self, total: float, label: str, *, shown: bool = True, stop: Callable[[], None] | None = None) -> None:
         self.total, self.label, self._facts = max(total, 1e-9), label, ""
-        self._began = time.monotonic()
+        self._began, self._done = time.monotonic(), 0.0
         self._bar: Any = None
         self._handle: Any = None
+        self._panel: Any = None
         if not shown:
             return
         if _in_notebook():
             from IPython.display import HTML, display
 
             self._html: Any = HTML
-            self._handle = display(HTML(self._line(0.0)), display_id=True)
+            if stop is not None:
+                self._panel = _Panel(self._line(0.0), stop)
+            self._handle = display(self._panel.box if self._panel else HTML(self._line(0.0)), display_id=True)
         else:
             from tqdm import tqdm
 
@@ -48,22 +54,29 @@ class Progress:
 
     def update(self, done: float, *, label: str | None = None, **facts: object) -> None:
         """Say how much is done by now, and what is known (``requests=120, p95="31 ms"``)."""
+        self._done = done
         self._facts = ", ".join(f"{name} {value}" for name, value in facts.items())
         self.label = label or self.label
         if self._bar is not None:
             self._bar.set_description_str(self.label, refresh=False)
             self._bar.set_postfix_str(self._facts, refresh=False)
             self._bar.update(min(done, self.total) - self._bar.n)
-        if self._handle is not None:
+        if self._panel is not None:
+            self._panel.line.value = self._line(done)
+        elif self._handle is not None:
             self._handle.update(self._html(self._line(done)))
 
-    def _line(self, done: float) -> str:
+    def _line(self, done: float, ended: str = "") -> str:
         from html import escape
 
         share = min(1.0, max(0.0, done / self.total))
         took = time.monotonic() - self._began
         left = f", about {_clock(took * (1 - share) / share)} left" if 0.02 < share < 1 else ""
-        words = f"{self.label}: {share:.0%} after {_clock(took)}{left}" + (f" ({self._facts})" if self._facts else "")
+        words = (
+            f"{self.label}: {share:.0%} after {_clock(took)}{left}"
+            + (f" ({self._facts})" if self._facts else "")
+            + ended
+        )
         bar = (
             '<span style="display:inline-block;width:12em;height:.7em;border:1px solid #888;margin-right:.6em">'
             f'<span style="display:block;width:{share * 100:.0f}%;height:100%;background:#4477aa"></span></span>'
@@ -78,8 +91,35 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
-        if self._handle is not None and kind is None:
-            self._handle.update(self._html(self._line(self.total)))
+        if self._handle is not None and (kind is None or self._panel is not None):
+            ended = "" if kind is None else "; stopped" if kind is KeyboardInterrupt else f"; failed: {kind.__name__}"
+            self._handle.update(self._html(self._line(self._done if self._panel else self.total, ended)))
+        if self._panel is not None:
+            self._panel.close()
+
+
+class _Panel:
+    """The line of progress and a Stop button."""
+
+    def __init__(self, line: str, stop: Callable[[], None]) -> None:
+        import ipywidgets
+
+        self.line = ipywidgets.HTML(line)
+        self.button = ipywidgets.Button(
+            description="Stop", icon="stop", tooltip="End the load now; what was captured is kept"
+        )
+        self.box = ipywidgets.HBox([self.button, self.line])
+        self.box.add_class("perflab-under-way")
+        self._stop = stop
+        self.button.on_click(self._clicked)
+
+    def _clicked(self, _: Any) -> None:
+        self.button.disabled, self.button.description = True, "Stopping …"
+        self._stop()
+
+    def close(self) -> None:
+        for widget in (self.button, self.line, self.box):
+            widget.close()
 
 
 def _clock(seconds: float) -> str:

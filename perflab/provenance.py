@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import re
@@ -75,6 +76,11 @@ def git_state(folder: Path) -> dict[str, Any]:
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def sha256_of(settings: object) -> str:
+    """The SHA-256 of what can be written as JSON."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def without_credentials(text: str) -> str:

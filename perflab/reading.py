@@ -73,10 +73,17 @@ def _read_one(
         held["requests"] = held["requests"].assign(arm=arm)
     meta = {"source": str(path), "format": used, **getattr(tables, "meta", {})}
     measurements = Measurements.of(meta=meta, warnings=getattr(tables, "warnings", ()), **held)
-    if arm is None:
-        return measurements
-    runs = measurements.runs.assign(arm=arm)
-    return Measurements.of(meta=meta, warnings=measurements.warnings, **{**measurements.tables, "runs": runs})
+    return _described(measurements, arm, meta.get("generator"))
+
+
+def _described(measurements: Measurements, arm: str | None, generator: str | None) -> Measurements:
+    """Runs with their arm, and with the tool that drove the load: `compare` sets no two of them against each other."""
+    runs = measurements.runs if arm is None else measurements.runs.assign(arm=arm)
+    if generator is not None and "environment" not in runs.columns:
+        runs = runs.assign(environment=[{"generator": generator} for _ in range(len(runs))])
+    return Measurements.of(
+        meta=measurements.meta, warnings=measurements.warnings, **{**measurements.tables, "runs": runs}
+    )
 
 
 def _files(path: str | Path | Iterable[str | Path]) -> list[Path]:

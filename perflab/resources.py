@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,16 +21,18 @@ class Sampler:
 
     Parameters
     ----------
-    processes : name -> ids of root processes. Their descendants are counted, themselves only with ``roots``: a
-        guard's own few megabytes are not the service's.
+    processes : name -> ids of root processes. Their descendants are counted, themselves only where named
+        in ``roots``: a guard's own few megabytes are not the service's.
     interval_s : seconds between samples.
 
     CPU is the difference of the CPU times of each process between samples, so 1.0 is one core busy; a process
     that starts and ends between two samples is not seen.
     """
 
-    def __init__(self, processes: Mapping[str, Sequence[int]], *, interval_s: float = 0.5, roots: bool = False) -> None:
-        self.processes, self.interval_s, self.roots = dict(processes), interval_s, roots
+    def __init__(
+        self, processes: Mapping[str, Sequence[int]], *, interval_s: float = 0.5, roots: Collection[str] = ()
+    ) -> None:
+        self.processes, self.interval_s, self.roots = dict(processes), interval_s, frozenset(roots)
         self._rows: list[dict[str, Any]] = []
         self._seen: dict[tuple[str, int, float], dict[str, float]] = {}
         self._last: dict[str, float] = {}
@@ -65,9 +69,9 @@ class Sampler:
             self._done.wait(self.interval_s)
 
     def _sample(self, name: str, pids: Sequence[int]) -> None:
-        now, total = time.time(), dict.fromkeys(("cpu", "rss", "threads", "read", "written"), 0.0)
+        now, total = time.time(), dict.fromkeys(("cpu", "rss", "threads", "fds", "read", "written"), 0.0)
         count, fresh = 0, True
-        for process in (p for pid in pids for p in _tree(pid, self.roots)):
+        for process in (p for pid in pids for p in _tree(pid, name in self.roots)):
             try:
                 facts = _facts(process)
                 key = (name, process.pid, process.create_time())
@@ -78,6 +82,7 @@ class Sampler:
             count += 1
             total["rss"] += facts["rss"]
             total["threads"] += facts["threads"]
+            total["fds"] += facts["fds"]
             for growing in ("cpu", "read", "written"):
                 total[growing] += facts[growing] - (before[growing] if before else 0.0)
             self._seen[key] = facts
@@ -92,10 +97,20 @@ class Sampler:
                 "cpu_cores": max(0.0, total["cpu"]) / (now - since),
                 "rss_bytes": total["rss"],
                 "threads": int(total["threads"]),
+                "file_descriptors": int(total["fds"]) if total["fds"] == total["fds"] else None,
                 "read_bytes": max(0.0, total["read"]),
                 "written_bytes": max(0.0, total["written"]),
             }
         )
+
+
+def begun(pid: int) -> float | None:
+    """When a process began, which tells it from a later one with its number; None when there is none."""
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.Error:
+        return None
 
 
 def listener(port: int) -> str:
@@ -124,9 +139,12 @@ def _facts(process: psutil.Process) -> dict[str, float]:
             "cpu": times.user + times.system,
             "rss": float(process.memory_info().rss),
             "threads": float(process.num_threads()),
+            "fds": math.nan,
             "read": 0.0,
             "written": 0.0,
         }
+        with contextlib.suppress(psutil.AccessDenied, AttributeError, OSError):
+            facts["fds"] = float(process.num_fds())
         try:
             io = process.io_counters()
             facts |= {"read": float(io.read_bytes), "written": float(io.write_bytes)}

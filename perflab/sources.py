@@ -12,6 +12,8 @@ from typing import IO, cast
 from perflab.errors import FormatError
 
 HEAD_BYTES = 64 * 1024
+LONGEST_LINE = 64 << 20
+"""Characters of a line that are kept; no text file may take all memory by having no line ends."""
 
 _MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bz2"))
 
@@ -66,7 +68,10 @@ def lines(path: Path) -> Iterator[str]:
         mark = buffered.peek(3)[:3]
         encoding = "utf-16" if mark[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         with io.TextIOWrapper(buffered, encoding=encoding, errors="replace", newline="\n") as decoded:
-            for line in decoded:
+            while line := decoded.readline(LONGEST_LINE):
+                rest = line
+                while len(rest) == LONGEST_LINE and not rest.endswith("\n"):
+                    rest = decoded.readline(LONGEST_LINE)
                 yield line.rstrip("\r\n")
 
 

@@ -44,11 +44,14 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             "run start sql duration_ms"
             " | unit session parameters rows trace route database user application source plan_rows"
         ),
-        "profile": Schema.of("run thread node parent depth function file line self total unit | calls"),
+        "profile": Schema.of("run thread node parent depth function file line self total unit | calls endpoint"),
         "calls": Schema.of(
-            "run caller callee calls self_ms total_ms | caller_file caller_line callee_file callee_line primitive_calls"
+            "run caller callee calls self_ms total_ms"
+            " | caller_file caller_line callee_file callee_line primitive_calls self total unit endpoint"
         ),
-        "resources": Schema.of("run time process cpu_cores rss_bytes | threads read_bytes written_bytes"),
+        "resources": Schema.of(
+            "run time process cpu_cores rss_bytes | threads file_descriptors read_bytes written_bytes"
+        ),
         "load": Schema.of("run time users | rate"),
         "checks": Schema.of("run start name ok | endpoint"),
         "metrics": Schema.of("run time name labels value"),
@@ -64,7 +67,9 @@ _KINDS: Mapping[str, int] = MappingProxyType(
         **dict.fromkeys(
             ("value", "cpu_cores", "rss_bytes", "read_bytes", "written_bytes", "rate", "self", "total"), _NUMBER
         ),
-        **dict.fromkeys(("pair", "order", "status", "size_bytes", "rows", "plan_rows", "threads"), _COUNT),
+        **dict.fromkeys(
+            ("pair", "order", "status", "size_bytes", "rows", "plan_rows", "threads", "file_descriptors"), _COUNT
+        ),
         **dict.fromkeys(("users", "depth", "line", "node", "parent", "calls", "primitive_calls"), _COUNT),
         **dict.fromkeys(("caller_line", "callee_line"), _COUNT),
         **dict.fromkeys(("ok", "valid"), _FLAG),
@@ -77,6 +82,7 @@ _MAY_BE_MISSING: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "runs": frozenset({"arm", "start"}),
         "profile": frozenset({"thread", "parent", "file", "line"}),
+        "calls": frozenset({"caller", "self_ms", "total_ms"}),
         "metrics": frozenset({"labels"}),
     }
 )
@@ -332,6 +338,9 @@ class Measurements:
         if "requests" in self.tables:
             counts = self.requests["run"].value_counts()
             overview = overview.assign(requests=overview["run"].map(counts).fillna(0).astype("int64"))
+        if "checks" in self.tables:
+            passed = self.checks.groupby("run")["ok"].mean()
+            overview = overview.assign(checks_passed_fraction=overview["run"].map(passed))
         if "reasons" in overview and not overview["reasons"].map(len).any():
             overview = overview.drop(columns="reasons")
         return overview

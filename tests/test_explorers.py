@@ -6,13 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ipywidgets as widgets
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
 import perflab as lab
+from perflab.explorers.comparison import VIEWS as COMPARISONS
+from perflab.explorers.comparison import explore_comparison
+from perflab.explorers.dispatch import Explorers
 from perflab.explorers.frame import Explorer
+from perflab.explorers.objectives import explore_objectives
 from perflab.explorers.runs import VIEWS, explore_runs
 
 Make = Callable[..., lab.Measurements]
@@ -115,13 +119,89 @@ def test_figures_and_tables_are_saved(both: lab.Measurements, tmp_path: Path, mo
     assert (tmp_path / kept[2]).read_text().splitlines()[0].startswith("run,arm,endpoint,at_s,latency_ms")
 
 
+def test_the_code_of_the_comparison_makes_what_is_shown(experiment: tuple[lab.Measurements, lab.Measurements]) -> None:
+    before, after = experiment
+    explorer = explore_comparison({"n+1": (before, "before"), "eager": (after, "after")})
+    state = explorer.state
+    assert explorer.sentences[0].startswith("p95 of all requests fell by")
+    for view in COMPARISONS:
+        state.view, state.endpoint, state.metric, state.tolerance = view, "GET /orders", "p50", 0.1
+        verdict, *_ = explorer.code.splitlines()
+        change = made(verdict, before=before, after=after)
+        assert change.sentence == explorer.sentences[0]
+        pd.testing.assert_frame_equal(change.table, explorer.tables[0])
+        drawn = made(explorer.code, before=before, after=after)
+        assert not isinstance(drawn, Axes) or drawn.get_title(loc="left") == titles(explorer)[0]
+
+
+def test_the_comparison_begins_with_the_warmup_of_the_plan(
+    experiment: tuple[lab.Measurements, lab.Measurements],
+) -> None:
+    before, after = experiment
+    explorer = explore_comparison({"n+1": (before, "before"), "eager": (after, "after")})
+    assert explorer.state.warmup == lab.compare(before, after).warmup == 0.1
+    forward = explorer.tables[0].set_index("endpoint")["change"]["Aggregated"]
+    explorer.state.baseline, explorer.state.candidate = "eager", "n+1"
+    backward = explorer.tables[0].set_index("endpoint")["change"]["Aggregated"]
+    assert (1 + forward) * (1 + backward) == pytest.approx(1)
+
+
+def test_two_arms_that_must_not_be_compared_are_said_to_be_so(both: lab.Measurements) -> None:
+    runs = both.runs.assign(valid=False)
+    invalid = lab.Measurements.of(runs=runs, requests=both.requests)
+    shown = lab.explore(invalid).explorers["Comparison"]
+    assert "valid" in shown.sentences[0] and shown.tables == []
+
+
+def test_objectives_follow_the_limit(both: lab.Measurements) -> None:
+    eager = both.where(arm="eager")
+    explorer = explore_objectives({"eager": (eager, "eager")})
+    state, slider = explorer.state, explorer._controls["limit"]
+    table = lab.attainable(eager, "p95", confidences=[0.001, 0.95, 0.999], warmup=0.1)
+    assert slider.min <= table["limit"][0] < state.limit < table["limit"][2] <= slider.max
+    said = set()
+    for limit in (slider.min, state.limit, slider.max):
+        state.limit = limit
+        said.add(explorer.tables[0]["verdict"][0])
+        checked = made(explorer.code.splitlines()[0], eager=eager)
+        assert checked.sentence == explorer.sentences[0]
+    assert said == {"holds", "fails", "inconclusive"}
+    state.metric = "throughput_per_s"
+    assert explorer.tables[0]["objective"][0].startswith("throughput of all requests > ")
+    state.view = "Every endpoint"
+    made_again = made(explorer.code, eager=eager)
+    assert made_again["limit"].tolist() == explorer.tables[0]["limit_per_s"].tolist()
+
+
+def test_given_objectives_come_first(both: lab.Measurements) -> None:
+    eager = both.where(arm="eager")
+    shown = lab.explore(eager, ["p95 < 500ms", "error rate < 5%"])
+    assert list(shown.explorers) == ["Objectives", "Runs"]
+    box = shown.explorers["Objectives"]
+    assert box.state.view == "The objectives given"
+    assert box.tables[0]["verdict"].tolist() == ["holds", "holds"]
+    again = made(box.code, measurements=eager)
+    assert again.table["measured"].tolist() == box.tables[0]["measured"].tolist()
+
+
 def test_explore_says_what_it_needs(make_summary: Callable[..., Any]) -> None:
-    with pytest.raises(ValueError, match="measurements must be Measurements"):
-        lab.explore([1, 2])  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="they hold runs, summary"):
+    with pytest.raises(ValueError, match="evidence must be Measurements"):
+        lab.explore([1, 2])
+    with pytest.raises(ValueError, match="it holds runs, summary"):
         lab.explore(lab.Measurements.of(summary=make_summary()))
+    with pytest.raises(ValueError, match="it holds nothing"):
+        lab.explore(["p95 < 2s"])
 
 
-def test_explore_names_the_measurements_in_the_code(both: lab.Measurements) -> None:
-    shown = lab.explore(both)
-    assert isinstance(shown, (Explorer, widgets.Tab))
+def test_explorers_are_made_when_they_are_looked_at(experiment: tuple[lab.Measurements, lab.Measurements]) -> None:
+    shown = lab.explore(*experiment)
+    assert isinstance(shown, Explorers)
+    assert list(shown._made) == ["Comparison"]
+    shown.choice.value = "Runs"
+    assert list(shown._made) == ["Comparison", "Runs"]
+    assert shown.children[1] is shown.explorers["Runs"]
+
+
+def test_a_table_is_evidence_too(make_requests: Callable[..., pd.DataFrame]) -> None:
+    shown = lab.explore(make_requests())
+    assert list(shown.explorers) == ["Runs", "Objectives"]

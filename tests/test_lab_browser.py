@@ -25,6 +25,7 @@ both = conftest._measurements(pairs=4, endpoints={{"GET /orders": 120.0, {HOSTIL
 before, after = both.where(arm="n+1"), both.where(arm="eager")
 """,
     "lab.explore(both)",
+    "lab.explore(before, after)",
 ]
 
 
@@ -154,6 +155,66 @@ def test_figure_and_table_are_saved(page: Page) -> None:
     expect(panel(box).locator("table")).to_be_visible()
     box.get_by_role("button", name="Save table (.csv)").click()
     expect(box.locator(".perflab-saved")).to_contain_text("wrote view.csv")
+
+
+def test_comparison_opens_and_each_control_changes_the_verdict(page: Page) -> None:
+    box = explorer(page, "Comparison of n+1 and eager")
+    expect(panel(box)).to_contain_text("p95 of all requests fell by")
+    expect(code(box)).to_have_value(
+        re.compile(r"^lab\.compare\(before, after, metric='p95', tolerance=0\.05, warmup=0\.1\)")
+    )
+    shoot(box, "comparison-every-run")
+    for label, choice, words in (
+        ("Endpoint", "GET /orders", "p95 of GET /orders fell by"),
+        ("Metric", "p50", "p50 of GET /orders fell by"),
+        ("Baseline", "eager", "Choose two different arms."),
+        ("Candidate", "n+1", "p50 of GET /orders rose by"),
+    ):
+        box.get_by_label(label, exact=True).select_option(choice)
+        expect(panel(box)).to_contain_text(words)
+    slider(box, "Tolerance").press("ArrowRight")
+    expect(panel(box)).to_contain_text("tolerance 5.5 %")
+    slider(box, "Warm-up").press("ArrowRight")
+    expect(panel(box)).to_contain_text("after the first 15 %")
+    box.get_by_role("button", name="ECDF", exact=True).click()
+    expect(image(box, 1)).to_have_attribute("alt", re.compile("p50 of GET /orders: eager"))
+    shoot(box, "comparison-ecdf")
+
+
+def test_explorers_are_chosen_by_keyboard(page: Page) -> None:
+    explorer(page, "Comparison of n+1 and eager").locator("xpath=..").locator(".perflab-choice button").first.focus()
+    for key in ("Tab", "Tab", "Enter"):
+        page.keyboard.press(key)
+    expect(explorer(page, "Objectives: n+1, eager")).to_be_visible()
+
+
+def test_objectives_opens_and_each_control_changes_what_would_hold(page: Page) -> None:
+    box = explorer(page, "Objectives: n+1, eager")
+    expect(panel(box)).to_contain_text("p95 of all requests <")
+    shoot(box, "objectives-one-limit")
+    for label, choice, words in (
+        ("Arm", "eager", "lab.check(after, lab.Objective('p95'"),
+        ("Endpoint", "GET /orders", "endpoint='GET /orders'"),
+        ("Metric", "p90", "lab.Objective('p90'"),
+    ):
+        box.get_by_label(label, exact=True).select_option(choice)
+        expect(code(box)).to_have_value(re.compile(re.escape(words)))
+    expect(panel(box)).to_contain_text("p90 of GET /orders <")
+    before = panel(box).inner_text()
+    slider(box, "Limit, ms").press("PageUp")
+    expect(panel(box)).not_to_have_text(before)
+    expect(panel(box)).to_contain_text("holds")
+    sure = panel(box, 1).inner_text()
+    slider(box, "Confidence").press("ArrowRight")
+    expect(panel(box, 1)).to_contain_text("With 97.5 % confidence: p90 of GET /orders <")
+    assert panel(box, 1).inner_text() != sure
+    slider(box, "Warm-up").press("ArrowRight")
+    expect(panel(box)).to_contain_text("after the first 15 %")
+    shoot(box, "objectives-moved")
+    box.get_by_role("button", name="Every endpoint", exact=True).click()
+    expect(panel(box).locator("table")).to_be_visible()
+    expect(code(box)).to_have_value(re.compile(r"lab\.attainable\(after, 'p90', None"))
+    shoot(box, "objectives-every-endpoint")
 
 
 def test_hostile_endpoints_are_text(page: Page) -> None:

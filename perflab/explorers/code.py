@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from perflab.tables import Measurements
-
 
 def name_of(thing: object, otherwise: str) -> str:
     """The name that the user gave it in the notebook, for code that can be pasted; ``otherwise`` where there is none."""
@@ -19,11 +17,14 @@ def name_of(thing: object, otherwise: str) -> str:
     return next((n for n, value in names if value is thing and not n.startswith("_") and n.isidentifier()), otherwise)
 
 
-def sum_of(measurements: Sequence[Measurements], otherwise: str) -> str:
-    """The names of several as their sum, ``(before + after)``."""
-    numbered = len(measurements) > 1
-    names = [name_of(m, f"{otherwise}_{i}" if numbered else otherwise) for i, m in enumerate(measurements, 1)]
-    return f"({' + '.join(names)})" if numbered else names[0]
+def sum_of(names: Sequence[str]) -> str:
+    """The measurements of these names together: ``before + after``."""
+    return " + ".join(names)
+
+
+def method(source: str, call: str) -> str:
+    """A method of what the source makes, in brackets where they are needed."""
+    return f"({source}).{call}" if " " in source and not source.endswith(")") else f"{source}.{call}"
 
 
 def literal(value: object) -> str:

@@ -1,52 +1,148 @@
-"""`explore`: the explorers that the evidence allows, in tabs."""
+"""`explore`: the explorers that the evidence allows, behind a row of buttons."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ipywidgets as widgets
+import pandas as pd
 
-from perflab.explorers.code import sum_of
-from perflab.explorers.frame import Explorer
+from perflab.explorers.code import name_of, sum_of
+from perflab.explorers.comparison import explore_comparison
+from perflab.explorers.frame import Explorer, view_buttons
+from perflab.explorers.objectives import Goals, explore_objectives
 from perflab.explorers.runs import explore_runs
+from perflab.objectives import Objective, Objectives
 from perflab.tables import Measurements
 
+Given = tuple[Measurements, str]
+_TABLES = {"requests": "latency_ms", "queries": "sql", "profile": "self"}
 
-def explore(*measurements: Measurements) -> Any:
-    """Turn measurements over by hand, in JupyterLab.
+
+class Explorers(widgets.VBox):  # type: ignore[misc]
+    """Several explorers, one shown at a time; each is made when it is first looked at.
+
+    ``choice.value`` names the one that is shown; ``explorers["Runs"]`` is it.
+    """
+
+    def __init__(self, makers: Mapping[str, Callable[[], Explorer]]) -> None:
+        self._makers = makers
+        self._made: dict[str, Explorer] = {}
+        self.choice = view_buttons(makers)
+        self.choice.add_class("perflab-choice")
+        super().__init__([self.choice])
+        self.choice.observe(lambda change: self._show(), names="value")
+        self._show()
+
+    @property
+    def explorers(self) -> Mapping[str, Explorer]:
+        """All of them by name, those made that were not looked at yet."""
+        return {name: self._explorer(name) for name in self._makers}
+
+    def _explorer(self, name: str) -> Explorer:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def _show(self) -> None:
+        self.children = (self.choice, self._explorer(self.choice.value))
+
+
+def explore(*evidence: Any) -> Any:
+    """Turn evidence over by hand, in JupyterLab.
 
     Parameters
     ----------
-    *measurements : one, or (baseline, candidate) as `run_pairs` returns them.
+    *evidence : Measurements (from `run`, `load` or `read`), best (baseline, candidate) as `run_pairs` returns them; or a
+        requests, queries or profile table. Objectives beside them (from `read_objectives`, or an Objective or a list of
+        them) are checked against them.
 
     Returns
     -------
-    A widget: an explorer, or tabs of them. Each shows the code for its view; ``.state`` of an explorer holds the choices
-    and can be set from code.
+    A widget: an explorer, or several behind a row of buttons (``.explorers`` by name). Each shows the code for its view;
+    ``.state`` of an explorer holds the choices and can be set from code.
 
     Raises
     ------
     ValueError : nothing to explore: neither requests nor queries nor profiles.
 
-    >>> import perflab as lab
-    >>> lab.explore(lab.load("datasets/shop_runs"))  # doctest: +SKIP
+    >>> shown = lab.explore(lab.load("datasets/shop_runs"))
+    >>> list(shown.explorers)
+    ['Runs', 'Comparison', 'Objectives']
     """
-    for given in measurements:
-        if not isinstance(given, Measurements):
-            raise ValueError(f"measurements must be Measurements (from run, load or read); got {type(given).__name__}")
-    tabs = _explorers(measurements)
-    if not tabs:
-        held = ", ".join(dict.fromkeys(t for m in measurements for t in m.tables)) or "nothing"
-        raise ValueError(f"measurements must hold requests, queries or a profile to explore; they hold {held}")
-    if len(tabs) == 1:
-        return next(iter(tabs.values()))
-    return widgets.Tab(list(tabs.values()), titles=list(tabs))
+    measured = [thing for thing in evidence if not _is_goals(thing)]
+    given = [_named(thing, position, len(measured)) for position, thing in enumerate(measured, 1)]
+    goals = [(thing, _name_of_goals(thing)) for thing in evidence if _is_goals(thing)]
+    if len(goals) > 1:
+        raise ValueError("evidence may hold one set of objectives; put them into one list")
+    makers = _makers(given, goals[0] if goals else None)
+    if not makers:
+        held = ", ".join(dict.fromkeys(t for m, _ in given for t in m.tables)) or "nothing"
+        raise ValueError(f"evidence must hold requests, queries or a profile to explore; it holds {held}")
+    return next(iter(makers.values()))() if len(makers) == 1 else Explorers(makers)
 
 
-def _explorers(measurements: tuple[Measurements, ...]) -> dict[str, Explorer]:
-    tabs: dict[str, Explorer] = {}
-    with_requests = [m for m in measurements if "requests" in m.tables]
-    if with_requests:
-        both = sum(with_requests[1:], start=with_requests[0])
-        tabs["Runs"] = explore_runs(both, name=sum_of(with_requests, "runs"))
-    return tabs
+def _named(thing: object, position: int, of: int) -> Given:
+    """The thing as Measurements, and its name in the notebook."""
+    name = name_of(thing, f"measurements_{position}" if of > 1 else "measurements")
+    if isinstance(thing, Measurements):
+        return thing, name
+    if isinstance(thing, pd.DataFrame):
+        for table, column in _TABLES.items():
+            if column in thing.columns:
+                return Measurements.of(**{table: _with_run(thing)}), name
+    raise ValueError(
+        "evidence must be Measurements (from run, load or read), or a requests, queries or profile table; "
+        f"got {type(thing).__name__}"
+    )
+
+
+def _with_run(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame if "run" in frame.columns else frame.assign(run="run")
+
+
+def _is_goals(thing: object) -> bool:
+    if isinstance(thing, (list, tuple)):
+        return len(thing) > 0 and all(isinstance(one, (Objective, str)) for one in thing)
+    return isinstance(thing, (Objective, Objectives))
+
+
+def _name_of_goals(thing: object) -> str:
+    """Their name in the notebook, or what makes them again."""
+    many = [thing] if isinstance(thing, Objective) else list(thing)  # type: ignore[call-overload]
+    return name_of(thing, repr([str(one) for one in many]))
+
+
+def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], Explorer]]:
+    makers: dict[str, Callable[[], Explorer]] = {}
+    requests = [(m, name) for m, name in given if len(m.tables.get("requests", ()))]
+    if requests:
+        together = sum((m for m, _ in requests[1:]), start=requests[0][0])
+        makers["Runs"] = lambda: explore_runs(together, name=sum_of([name for _, name in requests]))
+    arms = _arms(requests)
+    if len(arms) > 1:
+        makers["Comparison"] = lambda: explore_comparison(arms)
+    if arms:
+        makers["Objectives"] = lambda: explore_objectives(arms, goals)
+    if goals is not None and arms:
+        return {"Objectives": makers.pop("Objectives"), **makers}  # whoever gives objectives asks about them first
+    if len(requests) > 1:
+        order = sorted(makers, key=lambda name: name != "Comparison")  # two sides were given: that is the question
+        makers = {name: makers[name] for name in order}
+    return makers
+
+
+def _arms(requests: list[Given]) -> dict[str, Given]:
+    """Each arm of the measurements by its label, with the code that names it."""
+    found: dict[str, Given] = {}
+    for position, (measurements, name) in enumerate(requests, 1):
+        names = measurements.runs["arm"].fillna("").unique()
+        for arm in names:
+            label = arm or f"measurements {position}"
+            label = f"{label} ({position})" if label in found else label
+            if len(names) == 1:
+                found[label] = (measurements, name)
+            elif arm:
+                found[label] = (measurements.where(arm=arm), f"{name}.where(arm={arm!r})")
+    return found

@@ -44,6 +44,8 @@ class View:
     figure: Figure | None = None
     table: pd.DataFrame | None = None
     notes: Sequence[str] = ()
+    html: str = ""
+    """A result's own rendering (escaped by it), in place of sentence, table and notes."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,9 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         self.state, self._views, self._controls = state, views, controls
         self._places = {panel: _Place() for panels in views.values() for panel in panels}
         self._stage = widgets.VBox()
-        self._code = widgets.Textarea(layout=widgets.Layout(width="100%", height="4.5em"))
-        self._code.tooltip = "The code for this view"
+        self._code = widgets.Textarea(
+            description="Code", layout=widgets.Layout(width="98%", height="4.5em"), tooltip="The code for this view"
+        )
         self._code.add_class("perflab-code")
         self._saving = Saving(self)
         heading = widgets.HTML(f'<div role="heading" aria-level="3"><strong>{escape(title)}</strong></div>')
@@ -84,7 +87,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         super().__init__([heading, *above, self._stage, self._code, below])
         self.add_class("perflab-explorer")
         for trait, control in controls.items():
-            traitlets.link((control, "value"), (state, trait))
+            traitlets.link((state, trait), (control, "value"))
         state.observe(lambda change: self.redraw(), names=list(state.trait_names()))
         self.redraw()
 
@@ -146,8 +149,11 @@ class _Place:
             return
         self.view = _view(panel, state)
         picture = _picture(self.view.figure) if self.view.figure is not None else ""
-        words = rendering.html(self.view.sentence, self.view.table, self.view.notes, max_rows=MAX_ROWS)
-        self.widget.value = words + picture
+        words = self.view.html or rendering.html(
+            self.view.sentence, self.view.table, self.view.notes, max_rows=MAX_ROWS
+        )
+        # Jupyter's widgets set lines 28 pixels apart, which is for one line, not for tables.
+        self.widget.value = f'<div style="line-height:1.45">{words}{picture}</div>'
         self._drawn_from = now
 
 

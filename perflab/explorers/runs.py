@@ -17,7 +17,7 @@ import pandas as pd
 import traitlets
 from matplotlib.axes import Axes
 
-from perflab.explorers.code import call, literal, name_of
+from perflab.explorers.code import call, literal, method, name_of
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
 from perflab.plots.drawing import axes
 from perflab.plots.heatmap import plot_heatmap
@@ -78,7 +78,7 @@ class _Selection:
             raise ValueError("Choose one run or more.")
         chosen, source = self._light, self._called
         if set(runs) != set(self._names):
-            chosen, source = chosen.where(run=list(runs)), f"{source}.where(run={list(runs)!r})"
+            chosen, source = chosen.where(run=list(runs)), method(source, f"where(run={list(runs)!r})")
         begin, end = window
         if begin > 0 or end < self.longest:
             chosen = time_window(chosen, begin, end)
@@ -200,7 +200,7 @@ def _one_arm(selection: _Selection) -> Callable[[RunsState], View]:
         arms = chosen.runs["arm"].dropna().unique()
         said = ""
         if len(arms) > 1:
-            chosen, source = chosen.where(arm=arms[0]), f"{source}.where(arm={arms[0]!r})"
+            chosen, source = chosen.where(arm=arms[0]), method(source, f"where(arm={arms[0]!r})")
             said = f"Arm {arms[0]}; choose the runs of another arm to see that one."
         takes: dict[str, Any] = {"endpoint": now.endpoint, "percentile": now.percentile}
         shown = View(call("plot_heatmap", source, **takes), figure=of_axes(plot_heatmap(chosen, **takes)))

@@ -5,6 +5,10 @@ A format is a module with two functions, and never imports another format:
     def sniff(head: bytes) -> bool                   the first 64 KiB, decompressed: content only, never the name
     def read(path: Path, **options) -> Tables        foreign file -> canonical tables, without the ``run`` column
 
+One whose files grow big adds a third, which holds no more than a block of the file at a time:
+
+    def stream(path: Path, **options) -> Iterator[Tables]     parts of the tables; the last has warnings and meta
+
 Exactly one format claims a file; two claimants are an error that names both.
 """
 
@@ -21,10 +25,50 @@ from perflab import sources
 from perflab.errors import FormatError
 
 NAMES: tuple[str, ...] = (
+    "ab_percentiles",
+    "ab_requests",
+    "artillery",
+    "autocannon",
+    "callgrind",
+    "collapsed",
+    "cpuprofile",
+    "django_sql",
+    "gatling",
+    "hey",
+    "hey_text",
+    "jmeter_csv",
+    "jmeter_xml",
+    "k6_csv",
+    "k6_json",
+    "k6_summary",
+    "locust_history",
+    "locust_html",
+    "locust_json",
+    "locust_requests",
+    "locust_stats",
+    "memray",
+    "mysql_general",
+    "mysql_slow",
+    "oha_csv",
+    "oha_json",
+    "opentelemetry",
+    "perf_script",
+    "pg_stat_statements",
     "postgresql_csvlog",
     "postgresql_jsonlog",
     "postgresql_stderr",
+    "pprof",
+    "pstats",
+    "pyinstrument",
     "query_recorder",
+    "rails_activerecord",
+    "scalene",
+    "speedscope",
+    "sqlalchemy_echo",
+    "trace_events",
+    "vegeta_csv",
+    "vegeta_json",
+    "wrk",
 )
 """The modules of this package that are formats. Add yours here."""
 
@@ -32,7 +76,8 @@ NAMES: tuple[str, ...] = (
 class Tables(dict[str, pd.DataFrame]):
     """Canonical tables of one file by name, with what a reader must know about them.
 
-    ``warnings``: each says what was skipped or can't be told, and what to do. ``meta``: tool, version, settings.
+    ``warnings``: each says what was skipped or can't be told, and what to do. ``meta``: tool, version, settings;
+    ``generator`` names the tool that drove the load. ``done``: for a part of a file, the bytes of it read by now.
     """
 
     def __init__(
@@ -41,10 +86,12 @@ class Tables(dict[str, pd.DataFrame]):
         *,
         warnings: Iterable[str] = (),
         meta: Mapping[str, Any] | None = None,
+        done: int = 0,
     ) -> None:
         super().__init__(tables or {})
         self.warnings = tuple(warnings)
         self.meta = dict(meta or {})
+        self.done = done
 
 
 class Format(Protocol):

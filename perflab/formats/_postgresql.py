@@ -8,8 +8,10 @@ https://www.postgresql.org/docs/current/runtime-config-logging.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,55 +20,60 @@ import numpy as np
 import pandas as pd
 
 from perflab.errors import FormatError
-from perflab.formats import Tables
+from perflab.formats import Tables, _plans, _queries
+from perflab.formats._queries import MAX_TEXT, Skipped
 
-MAX_TEXT = 1_000_000
-"""Characters of a message that are kept."""
+MAX_MESSAGE = MAX_TEXT + 200
+"""Characters of a message that are kept: the text of a statement and what comes before it."""
 
 Record = tuple[str | None, str | None, str | None, str | None, str | None, int | None, str, str | None]
 COLUMNS = ("logged", "user", "database", "application", "session", "line", "message", "detail")
 
 _BATCH = 50_000
+_LONGEST_MS = 1e12
 
-_STATEMENTS = """
+_STATEMENTS = f"""
 WITH timed AS (
-    SELECT *, strpos(substr(message, 11, 150), ': ') AS colon, split_part(substr(message, 1, 60), ' ', 5)[1] AS kind
-    FROM records WHERE starts_with(message, 'duration: ') AND NOT contains(substr(message, 1, 60), ' ms  plan:')
+    SELECT *, strpos(substr(message, 11, 150), ': ') AS colon, split_part(substr(message, 1, 60), ' ', 5) AS word
+    FROM records WHERE starts_with(message, 'duration: ')
+), kinds AS (
+    SELECT *, CASE WHEN starts_with(word, 'plan:') THEN 'x' WHEN colon > 0 AND word[1] IN ('s', 'e', 'p', 'b') THEN word[1]
+        ELSE 'd' END AS kind FROM timed
 ), texts AS (
     SELECT *, strpos(substr(message, 1, 150), ': ') AS colon
     FROM records WHERE starts_with(message, 'statement: ') OR starts_with(message, 'execute ')
 )
 SELECT logged, "user", "database", application, session, line,
     CASE WHEN kind IN ('s', 'e') THEN detail END AS detail,
-    TRY_CAST(split_part(substr(message, 1, 60), ' ', 2) AS DOUBLE) AS ms,
-    CASE WHEN kind IN ('s', 'e', 'p', 'b') AND colon > 0 THEN kind ELSE 'd' END AS kind,
-    CASE WHEN kind IN ('s', 'e') AND colon > 0 THEN substr(message, colon + 12) END AS sql
-FROM timed
+    TRY_CAST(split_part(substr(message, 1, 60), ' ', 2) AS DOUBLE) AS ms, kind,
+    CASE WHEN kind IN ('s', 'e') THEN substr(message, colon + 12, {MAX_TEXT}) WHEN kind = 'x' THEN message END AS sql
+FROM kinds
 UNION ALL
-SELECT logged, "user", "database", application, session, line, detail, NULL, 'q', substr(message, colon + 2) FROM texts
+SELECT logged, "user", "database", application, session, line, detail, NULL, 'q', substr(message, colon + 2, {MAX_TEXT})
+FROM texts
 """
 
 _PARAMETERS = r"""
 SELECT list_transform(
     regexp_extract_all(detail, '\$\d+ = (NULL|''(?:[^'']|'''')*''?)', 1),
-    lambda v: CASE WHEN v = 'NULL' THEN NULL ELSE replace(trim(v, ''''), '''''', '''') END
+    lambda v: CASE WHEN v = 'NULL' THEN NULL
+        ELSE replace(substr(v, 2, length(v) - 1 - ends_with(v[2:], '''')::INT), '''''', '''') END
 ) AS parameters FROM details
 """
 
 
-@dataclass
-class Skipped:
-    """Lines that could not be read, and texts that were cut, while records are produced."""
+@lru_cache(maxsize=2)
+def _database(process: int, ordered: bool) -> Any:
+    """An empty database in memory to compute with, for this process (a forked child must not share its parent's).
 
-    total: int = 0
-    count: int = 0
-    first: int = 0
-    cut: int = 0
-    notes: list[str] = field(default_factory=list)
+    ``ordered`` keeps the order of rows; without, big results take less memory.
+    """
+    import duckdb
 
-    def line(self, number: int) -> None:
-        self.count += 1
-        self.first = self.first or number
+    connection = duckdb.connect()
+    connection.execute(f"SET preserve_insertion_order = {ordered}")
+    connection.execute("SET threads = least(4, greatest(1, current_setting('threads')::INT))")
+    return connection
 
 
 def batches(records: Iterable[Record]) -> Any:
@@ -95,9 +102,7 @@ def _part(batch: list[Record], schema: Any) -> Any:
 
 def from_table(path: Path, records: Any, skipped: Skipped, timezone: str | None, meta: dict[str, Any]) -> Tables:
     """Statements of an Arrow table of records (the tolerant way)."""
-    import duckdb
-
-    with duckdb.connect() as connection:
+    with _database(os.getpid(), False).cursor() as connection:
         connection.register("records", records)
         found = connection.sql(_STATEMENTS).to_arrow_table()
     return _tables(path, found, skipped, timezone, meta)
@@ -109,9 +114,7 @@ def from_query(
     """Statements of a DuckDB query for records (the fast way); None where any of the file is not as it should be."""
     import duckdb
 
-    with duckdb.connect() as connection:
-        connection.execute("SET preserve_insertion_order = false")
-        connection.execute("SET threads = least(4, greatest(1, current_setting('threads')::INT))")
+    with _database(os.getpid(), False).cursor() as connection:
         try:
             found = connection.sql(
                 f"WITH records AS ({records}), {_STATEMENTS.lstrip()[5:]}", params=parameters
@@ -122,12 +125,35 @@ def from_query(
 
 
 def _tables(path: Path, found: Any, skipped: Skipped, timezone: str | None, meta: dict[str, Any]) -> Tables:
-
     if found.num_rows == 0:
         raise FormatError(
             f"{path}: expected statements with durations, found none in this PostgreSQL log; "
             "set log_min_duration_statement = 0 (or log_statement = 'all' with log_duration = on)"
         )
+    codes, kind, ms, order = _ordered(found)
+    plans = np.flatnonzero(kind == "x")
+    rest = np.flatnonzero(kind != "x") if len(plans) else np.arange(len(kind))
+    chosen, took, left = _folded(codes[rest], kind[rest], ms[rest])
+    chosen = rest[chosen]
+    if left:
+        skipped.notes.append(
+            f"{path.name}: {left:,} durations without a statement (parse or bind that failed, or text not logged)"
+        )
+    texts = found["sql"]
+    planned = _Planned(chosen, took, None, {})
+    if len(plans):
+        planned = _with_plans(plans, chosen, took, codes, kind, ms, texts.take(order), skipped, path)
+    if not len(planned.places):
+        raise FormatError(f"{path}: expected the texts of statements, found {len(kind):,} durations without one")
+    rows = order[planned.places]
+    table = {name: _taken(found[name], rows) for name in ("logged", "sql", "detail", *COLUMNS[1:5])}
+    frame, notes = _frame(table, planned, codes[planned.places], timezone)
+    skipped.cut += int((frame["sql"].str.len() >= MAX_TEXT).sum())
+    return Tables({"queries": frame}, warnings=[*notes, *skipped.warnings(path)], meta={"tool": "postgresql", **meta})
+
+
+def _ordered(found: Any) -> tuple[Any, Any, Any, Any]:
+    """Session codes, kinds and durations in the order of sessions and their lines, and that order."""
     session = found["session"].combine_chunks().dictionary_encode()
     codes = session.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype("int64")
     line = found["line"].combine_chunks().fill_null(0).to_numpy(zero_copy_only=False).astype("int64")
@@ -136,40 +162,86 @@ def _tables(path: Path, found: Any, skipped: Skipped, timezone: str | None, meta
     names = np.array([*kinds.dictionary.to_pylist(), ""], dtype="U1")
     kind = names[kinds.indices.to_numpy(zero_copy_only=False)][order]
     ms = found["ms"].combine_chunks().fill_null(float("nan")).to_numpy(zero_copy_only=False).astype("float64")[order]
-    chosen, took, left = _folded(codes[order], kind, ms)
-    if not len(chosen):
-        raise FormatError(f"{path}: expected the texts of statements, found {len(kind):,} durations without one")
-    rows = order[chosen]
-    table = {name: _taken(found[name], rows) for name in ("logged", "sql", "detail", *COLUMNS[1:5])}
-    if left:
+    ms[~((ms >= 0) & (ms < _LONGEST_MS))] = np.nan  # a damaged number
+    return codes[order], kind, ms, order
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """The places of statements and their durations, the rows that their plans returned, and what only plans told."""
+
+    places: Any
+    took: Any
+    rows: Any
+    plans: dict[int, _plans.Plan]
+
+
+def _with_plans(
+    plans: Any, chosen: Any, took: Any, codes: Any, kind: Any, ms: Any, texts: Any, skipped: Skipped, path: Path
+) -> _Planned:
+    """Plans joined to their statements; a plan without one (auto_explain alone is logged) is a statement."""
+    import pyarrow as pa
+
+    parsed = [_plans.plan(text or "") for text in texts.take(pa.array(plans)).to_pylist()]
+    kept = [(int(place), one) for place, one in zip(plans, parsed, strict=True) if one is not None]
+    if len(kept) < len(plans):
         skipped.notes.append(
-            f"{path.name}: {left:,} durations without a statement (parse or bind that failed, or text not logged)"
+            f"{path.name}: {len(plans) - len(kept):,} plans could not be read; "
+            "log them with auto_explain.log_format = text or json"
         )
+    known = texts.take(pa.array(chosen)).to_pylist() if len(chosen) else []
+    owner = np.array(
+        _plans.owners([p for p, _ in kept], [o for _, o in kept], chosen, kind[chosen], codes, known), dtype="int64"
+    )
+    rows = np.full(len(chosen), np.nan)
+    told = np.array([np.nan if one.rows is None else one.rows for _, one in kept])
+    rows[owner[owner >= 0]] = told[owner >= 0]
+    own = [entry for entry, number in zip(kept, owner, strict=True) if number < 0]
+    places = np.concatenate([chosen, np.array([p for p, _ in own], dtype="int64")])
+    order = np.argsort(places, kind="stable")
+    took = np.concatenate([took, ms[[p for p, _ in own]]])[order]
+    return _Planned(places[order], took, np.concatenate([rows, told[owner < 0]])[order], dict(own))
+
+
+def _frame(
+    table: dict[str, Any], planned: _Planned, codes: Any, timezone: str | None
+) -> tuple[pd.DataFrame, list[str]]:
+    took = np.round(np.nan_to_num(planned.took), 6)
     end, notes = _instants(table["logged"], timezone)
-    start = end - np.round(np.nan_to_num(took) * 1e3).astype("int64")
-    start = _not_before(start, codes[order][chosen])
+    start = _not_before(end - np.round(took * 1e3).astype("int64"), codes)
+    sql, detail = _text(table["sql"]), table["detail"]
+    if planned.plans:
+        sql, detail = _told_by_plans(sql, detail, planned)
     frame = pd.DataFrame(
         {
             "start": pd.Series(pd.to_datetime(start, unit="us", utc=True)).astype("datetime64[us, UTC]"),
-            "sql": _text(table["sql"]),
-            "duration_ms": np.nan_to_num(took),
+            "sql": sql,
+            "duration_ms": took,
             "session": _text(table["session"]),
-            "parameters": _parameters(table["detail"]),
+            "parameters": _parameters(detail),
             "database": _text(table["database"]),
             "user": _text(table["user"]),
             "application": _text(table["application"]),
             "dialect": "postgresql",
         }
     )
+    if planned.rows is not None:
+        frame["plan_rows"] = pd.array(planned.rows, dtype="Int64")
     frame = frame.iloc[np.argsort(start, kind="stable")].reset_index(drop=True)
-    frame = frame.drop(columns=[c for c in ("database", "user", "application") if frame[c].isna().all()])
-    if skipped.count:
-        notes.append(
-            f"{path.name}: skipped {skipped.count:,} of {skipped.total:,} lines, the first at {skipped.first:,}"
-        )
-    if skipped.cut:
-        notes.append(f"{path.name}: {skipped.cut:,} texts were cut at {MAX_TEXT:,} characters")
-    return Tables({"queries": frame}, warnings=[*notes, *skipped.notes], meta={"tool": "postgresql", **meta})
+    optional = ("session", "parameters", "database", "user", "application", "plan_rows")
+    frame = frame.drop(columns=[c for c in optional if c in frame and frame[c].isna().all()])
+    return _queries.commented(frame), notes
+
+
+def _told_by_plans(sql: Any, detail: Any, planned: _Planned) -> tuple[Any, Any]:
+    """Texts and parameters, with those of the statements that are known by their plan only."""
+    import pyarrow as pa
+
+    texts, details = sql.to_numpy(dtype=object).copy(), detail.to_pylist()
+    for number in np.flatnonzero(np.isin(planned.places, list(planned.plans))):
+        one = planned.plans[int(planned.places[number])]
+        texts[number], details[number] = one.sql[:MAX_TEXT], one.parameters
+    return pd.array(texts, dtype="str"), pa.array(details, type=pa.large_string())
 
 
 def _taken(column: Any, rows: Any) -> Any:
@@ -188,6 +260,8 @@ def _folded(codes: Any, kind: Any, ms: Any) -> tuple[Any, Any, int]:
     All in the order of sessions and lines.
     """
     text = np.isin(kind, ("s", "e", "q"))
+    if not text.any():
+        return np.flatnonzero(text), ms[text], len(kind)
     alone = (kind == "q") & (np.append(codes[1:] == codes[:-1], False)) & (np.append(kind[1:] == "d", False))
     ms = ms.copy()
     owned = np.append(False, alone[:-1])  # a bare duration right after its text
@@ -266,22 +340,15 @@ def _text(column: Any) -> Any:
 
 def _parameters(detail: Any) -> Any:
     """``parameters: $1 = '494', $2 = NULL`` as lists of texts, missing where there are none."""
-    import duckdb
     import pyarrow as pa
 
     details = pa.table({"detail": detail.cast(pa.large_string())})
-    with duckdb.connect() as connection:
+    with _database(os.getpid(), True).cursor() as connection:
         connection.register("details", details)
         found = connection.sql(_PARAMETERS).to_arrow_table()["parameters"].combine_chunks()
     return pd.array(found, dtype=pd.ArrowDtype(pa.list_(pa.string())))
 
 
-Reader = Callable[[Path, Skipped], Iterator[Record]]
-
-
-def cut(text: str, skipped: Skipped) -> str:
-    """The text, bounded."""
-    if len(text) <= MAX_TEXT:
-        return text
-    skipped.cut += 1
-    return text[:MAX_TEXT]
+def cut(text: str) -> str:
+    """A message, bounded; that its statement was cut is counted where statements are."""
+    return text[:MAX_MESSAGE]

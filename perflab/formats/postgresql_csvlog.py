@@ -11,7 +11,8 @@ from typing import Any
 from perflab import sources
 from perflab.errors import FormatError
 from perflab.formats import Tables, _postgresql
-from perflab.formats._postgresql import Record, Skipped
+from perflab.formats._postgresql import Record
+from perflab.formats._queries import Skipped
 
 COLUMN_COUNTS = (23, 24, 26)
 """PostgreSQL 12; 13 adds backend_type; 14 adds leader_pid and query_id."""
@@ -67,7 +68,7 @@ def _records(path: Path, skipped: Skipped) -> Iterator[Record]:
             continue
         yield (
             row[_LOGGED], row[_USER] or None, row[_DATABASE] or None, row[_APPLICATION] or None, row[_SESSION],
-            int(row[_LINE]), _postgresql.cut(row[_MESSAGE], skipped), row[_DETAIL] or None,
+            int(row[_LINE]), _postgresql.cut(row[_MESSAGE]), row[_DETAIL] or None,
         )  # fmt: skip
 
 

@@ -10,7 +10,8 @@ import orjson
 
 from perflab import sources
 from perflab.formats import Tables, _postgresql
-from perflab.formats._postgresql import Record, Skipped
+from perflab.formats._postgresql import Record
+from perflab.formats._queries import Skipped
 
 _RECORDS = """
 SELECT "timestamp" AS logged, "user", dbname AS "database", application_name AS application,
@@ -40,14 +41,14 @@ def _records(path: Path, skipped: Skipped) -> Iterator[Record]:
         skipped.total = number
         if not line.strip():
             continue
-        record = _record(line, skipped)
+        record = _record(line)
         if record is None:
             skipped.line(number)
         else:
             yield record
 
 
-def _record(line: str, skipped: Skipped) -> Record | None:
+def _record(line: str) -> Record | None:
     try:
         found = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -61,5 +62,5 @@ def _record(line: str, skipped: Skipped) -> Record | None:
     ]
     if texts[0] is None:
         return None
-    message = _postgresql.cut(found["message"], skipped)
+    message = _postgresql.cut(found["message"])
     return (*texts[:5], number if isinstance(number, int) and 0 <= number < 2**63 else None, message, texts[5])  # type: ignore[return-value]

@@ -13,7 +13,8 @@ from typing import Any
 from perflab import sources
 from perflab.errors import FormatError
 from perflab.formats import Tables, _postgresql
-from perflab.formats._postgresql import Record, Skipped
+from perflab.formats._postgresql import Record
+from perflab.formats._queries import Skipped
 
 COMMON_PREFIXES = (
     "%m [%p] %q%u@%d ",  # Debian and Ubuntu
@@ -141,7 +142,7 @@ def _records(path: Path, entry: re.Pattern[str], skipped: Skipped) -> Iterator[R
     """Log records: an entry with its continuation lines, and the DETAIL that follows it."""
     names = [n for n in ("logged", "user", "database", "application", "session", "line") if n in entry.groupindex]
     pending: list[Any] | None = None
-    for found, text in _entries(path, entry, skipped):
+    for number, (found, text) in enumerate(_entries(path, entry, skipped)):
         level = found["level"]
         if level == "LOG":
             if pending is not None:
@@ -151,7 +152,7 @@ def _records(path: Path, entry: re.Pattern[str], skipped: Skipped) -> Iterator[R
                 got = {n: found[n] for n in names}
                 pending = [
                     got.get("logged") or _of_epoch(found, entry), got.get("user"), got.get("database"), got.get("application"),
-                    got.get("session"), None, text, None,
+                    got.get("session"), number, text, None,
                 ]  # fmt: skip
         elif level == "DETAIL" and pending is not None and text[:11].lower() == "parameters:":
             pending[7] = text
@@ -178,20 +179,20 @@ def _entries(path: Path, entry: re.Pattern[str], skipped: Skipped) -> Iterator[t
                 skipped.line(line)
         for found in entry.finditer(chunk):
             if previous is not None:
-                yield previous, _body(chunk, previous.end(), found.start(), skipped)
+                yield previous, _body(chunk, previous.end(), found.start())
             previous = found
         if previous is not None:
-            yield previous, _body(chunk, previous.end(), len(chunk), skipped)
+            yield previous, _body(chunk, previous.end(), len(chunk))
         line += chunk.count("\n")
         skipped.total = line - 1
 
 
-def _body(chunk: str, start: int, end: int, skipped: Skipped) -> str:
+def _body(chunk: str, start: int, end: int) -> str:
     """The message: continuation lines lose the tab that the server put before them."""
     text = chunk[start:end].rstrip("\r\n")
     if "\n" in text:
         text = text.replace("\r\n", "\n").replace("\n\t", "\n")
-    return _postgresql.cut(text, skipped)
+    return _postgresql.cut(text)
 
 
 def _chunks(path: Path) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gevent
@@ -19,34 +19,11 @@ from locust import User, events
 from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopUser
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, DefaultTaskSet, filter_tasks_by_tags
 
+from perflab.loadtest.due import due_times
+
 _WAKE_S = 0.05
-
-
-def due_times(stages: Sequence[dict[str, Any]], *, poisson: bool, seed: int | None) -> Iterator[float]:
-    """Seconds after the start at which arrivals are due.
-
-    The expected number of arrivals by a time is a piecewise quadratic; its inverse at 1/2, 3/2, ... gives evenly
-    spaced arrivals, at the points of a unit-rate Poisson process a Poisson process of that rate (time rescaling).
-    """
-    draw = random.Random(seed)
-    target = draw.expovariate(1.0) if poisson else 0.5
-    before_s, before_count, rate = 0.0, 0.0, 0.0
-    for stage in stages:
-        length, to = stage["duration_s"], float(stage["rate"])
-        begin = rate if stage["ramp"] else to
-        count = (begin + to) / 2 * length
-        while target < before_count + count:
-            yield before_s + _inverse(target - before_count, begin, to, length)
-            target += draw.expovariate(1.0) if poisson else 1.0
-        before_s, before_count, rate = before_s + length, before_count + count, to
-
-
-def _inverse(count: float, begin: float, to: float, length: float) -> float:
-    """When ``count`` arrivals are due in a stage whose rate goes from ``begin`` to ``to``."""
-    slope = (to - begin) / length
-    if abs(slope) * length < 1e-9:
-        return count / begin
-    return float((-begin + (begin * begin + 2 * slope * count) ** 0.5) / slope)
+_LAST_S = 2.0
+"""Locust ends a run to the second, a worker begins it a little after the master: arrivals of the last moments count."""
 
 
 class Pace:
@@ -59,6 +36,7 @@ class Pace:
 def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace) -> type[Any]:
     """A user class of which one instance for each worker makes all arrivals, as tasks of the given classes."""
     stages, share = settings["stages"], [max(0.0, float(c.weight)) for c in classes]
+    whole_s = sum(stage["duration_s"] for stage in stages)
 
     class Arrivals(User):
         # Locust warns of a class without tasks; these are made by the scheduler, not by Locust's own loop.
@@ -68,6 +46,8 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
             self._prepare()
             self._state = LOCUST_STATE_RUNNING
             self.idle: dict[Any, list[Any]] = {c: [] for c in classes}
+            # The first user of a class takes some 30 ms to make (TLS), which the first arrival must not wait for.
+            self.fresh = {c: [c(self.environment)] for c in classes}
             self.running = Group()
             runner = self.environment.runner
             index, workers = getattr(runner, "worker_index", 0), max(1, int(settings["workers"]))
@@ -78,9 +58,9 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
                     continue
                 while (wait := mono + due_s - time.monotonic()) > 0:
                     gevent.sleep(min(wait, _WAKE_S))
-                    if self._state == LOCUST_STATE_STOPPING:
+                    if self._cut_short(mono):
                         break
-                if self._state == LOCUST_STATE_STOPPING:
+                if self._cut_short(mono):
                     break
                 pace.due += 1
                 self.running.start(gevent.Greenlet(self._arrive, begin + due_s))
@@ -90,6 +70,10 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
             for users in self.idle.values():
                 for user in users:
                     user.on_stop()
+
+        def _cut_short(self, began: float) -> bool:
+            """Whether the run was stopped before its time. At its end what is still due is made: nothing is dropped."""
+            return bool(self._state == LOCUST_STATE_STOPPING and time.monotonic() - began < whole_s - _LAST_S)
 
         def _prepare(self) -> None:
             """What Locust does for the classes that it runs itself."""
@@ -106,9 +90,9 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
             pace.busy += 1
             try:
                 chosen = random.choices(classes, share)[0]
-                user = self.idle[chosen].pop() if self.idle[chosen] else self._new(chosen)
+                user, login_s = (self.idle[chosen].pop(), 0.0) if self.idle[chosen] else self._new(chosen)
                 user._greenlet = getcurrent()
-                user.perflab_due = due
+                user.perflab_due = due + login_s
                 taskset = user.perflab_tasks
                 taskset.execute_task(taskset.get_next_task())
                 self.idle[chosen].append(user)
@@ -119,12 +103,15 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
             finally:
                 pace.busy -= 1
 
-        def _new(self, chosen: Any) -> Any:
-            user = chosen(self.environment)
+        def _new(self, chosen: Any) -> tuple[Any, float]:
+            """A new visitor, and the seconds of its on_start (a login): no part of any other request's latency."""
+            user = self.fresh[chosen].pop() if self.fresh[chosen] else chosen(self.environment)
             user._state = LOCUST_STATE_RUNNING
             user._group = self.running
             user.perflab_due, user.perflab_tasks = None, DefaultTaskSet(user)
+            before = time.monotonic()
             user.on_start()
+            login_s = time.monotonic() - before if chosen.on_start is not User.on_start else 0.0
             own = user.context
 
             def context() -> dict[str, Any]:
@@ -133,6 +120,6 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
                 return own() if due is None else {**own(), "perflab_due": due}
 
             user.context = context
-            return user
+            return user, login_s
 
     return Arrivals

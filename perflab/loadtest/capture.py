@@ -13,12 +13,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from perflab.loadtest.records import FIELDS, RECORD
+from perflab.loadtest.records import CHECK, CHECK_FIELDS, FIELDS, RECORD
+from perflab.loadtest.spread import Spread
 
 DTYPE = np.dtype(list(FIELDS))
-assert DTYPE.itemsize == RECORD.size
+CHECK_DTYPE = np.dtype(list(CHECK_FIELDS))
+assert (DTYPE.itemsize, CHECK_DTYPE.itemsize) == (RECORD.size, CHECK.size)
 _CHUNK = 500_000
-Floats32 = np.ndarray[Any, np.dtype[np.float32]]
 
 _SCHEMA = pa.schema(
     [
@@ -31,6 +32,15 @@ _SCHEMA = pa.schema(
         ("size_bytes", pa.int64()),
         ("user", pa.string()),
         ("due", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+_CHECKS = pa.schema(
+    [
+        ("start", pa.timestamp("us", tz="UTC")),
+        ("name", pa.dictionary(pa.int32(), pa.string())),
+        ("ok", pa.bool_()),
+        ("endpoint", pa.dictionary(pa.int32(), pa.string())),
     ]
 )
 
@@ -81,14 +91,14 @@ def _process(side: Path) -> Process:
 class Written:
     """What `write_requests` wrote, with what is needed to judge it.
 
-    ``latencies`` in ms (from the due time in an open model) and ``lags``, ms from the due time to the actual start
-    (empty in a closed model), are kept as float32.
+    ``latency`` in ms (from the due time in an open model) and ``lag``, ms from the due time to the actual start (of
+    no values in a closed model), are kept as spreads: a run of any length takes the same memory.
     """
 
     rows: int
     failed: int
-    latencies: Floats32
-    lags: Floats32
+    latency: Spread
+    lag: Spread
 
 
 def write_requests(found: list[Process], path: Path) -> Written:
@@ -97,32 +107,58 @@ def write_requests(found: list[Process], path: Path) -> Written:
     Records without a response time (events that are not requests) are left out.
     """
     rows = failed = 0
-    latencies, lags = [np.empty(0, "f4")], [np.empty(0, "f4")]
+    latencies, lags = Spread(), Spread()
     with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
         for process in found:
             endpoints = _names(process, "endpoint", "name", first=0)
             errors = _names(process, "error", "text", first=1)
-            for chunk in _chunks(process):
+            for every in _chunks(process.records, DTYPE):
+                chunk = every[np.isfinite(every["latency"])]
                 lag = (chunk["start"] - chunk["due"]) * 1e3
                 # In an open model the client waits from the moment its arrival was due.
                 latency = chunk["latency"] + np.maximum(np.nan_to_num(lag), 0.0)
                 writer.write_table(_table(chunk, latency, endpoints, errors))
                 rows += len(chunk)
                 failed += int((chunk["error"] > 0).sum())
-                latencies.append(latency.astype("f4"))
-                lags.append(lag[np.isfinite(lag)].astype("f4"))
-    return Written(rows, failed, np.concatenate(latencies), np.concatenate(lags))
+                latencies.add(latency)
+                lags.add(lag)
+    return Written(rows, failed, latencies, lags)
 
 
-def _chunks(process: Process) -> Iterator[np.ndarray[Any, Any]]:
-    if process.count == 0:
+def write_checks(found: list[Process], path: Path) -> int:
+    """Convert the checks of all processes to one Parquet file, and return their number; no file if there are none."""
+    files = [(p, p.records.with_suffix(".checks")) for p in found]
+    files = [(p, file) for p, file in files if file.exists() and file.stat().st_size >= CHECK.size]
+    if not files:
+        return 0
+    rows = 0
+    with pq.ParquetWriter(path, _CHECKS, compression="zstd") as writer:
+        for process, file in files:
+            names = _names(process, "check", "name", first=0)
+            endpoints = _names(process, "endpoint", "name", first=0)
+            for chunk in _chunks(file, CHECK_DTYPE):
+                at = pa.array(chunk["endpoint"].astype("int32") - 1, mask=chunk["endpoint"] == 0)
+                columns = [
+                    _instants(chunk["at"]),
+                    pa.DictionaryArray.from_arrays(pa.array(chunk["name"].astype("int32")), names),
+                    pa.array(chunk["ok"] > 0),
+                    pa.DictionaryArray.from_arrays(at, endpoints),
+                ]
+                writer.write_table(pa.Table.from_arrays(columns, schema=_CHECKS))
+                rows += len(chunk)
+    return rows
+
+
+def _chunks(path: Path, dtype: np.dtype[Any]) -> Iterator[np.ndarray[Any, Any]]:
+    """The whole records of a file, some at a time."""
+    left = path.stat().st_size // dtype.itemsize if path.exists() else 0
+    if not left:
         return
-    with process.records.open("rb") as file:
-        left = process.count
+    with path.open("rb") as file:
         while left:
-            chunk = np.fromfile(file, DTYPE, count=min(left, _CHUNK))
+            chunk = np.fromfile(file, dtype, count=min(left, _CHUNK))
             left -= len(chunk)
-            yield chunk[np.isfinite(chunk["latency"])]
+            yield chunk
 
 
 def _names(process: Process, kind: str, key: str, *, first: int) -> pa.Array:
@@ -178,28 +214,3 @@ def load_frame(found: list[Process]) -> pd.DataFrame:
         frame["rate"] = (due.diff() / (due.index.to_series().diff() * step)).fillna(0.0).to_numpy()
     frame["time"] = pd.to_datetime(frame["time"] * 1e9, unit="ns", utc=True)
     return frame
-
-
-class Tail:
-    """Follows record files that are still being written, for the live display."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.requests = self.errors = 0
-        self._read: dict[Path, int] = {}
-        self._recent: list[np.ndarray[Any, Any]] = []
-
-    def update(self) -> dict[str, Any]:
-        """Requests and errors so far, and the p95 of the latest (up to 20,000) requests in ms."""
-        for path in self.folder.glob("*.bin"):
-            with path.open("rb") as file:
-                file.seek(self._read.get(path, 0) * RECORD.size)
-                fresh = np.fromfile(file, DTYPE)
-            self._read[path] = self._read.get(path, 0) + len(fresh)
-            self.requests += len(fresh)
-            self.errors += int((fresh["error"] > 0).sum())
-            self._recent.append(fresh["latency"][np.isfinite(fresh["latency"])])
-        latest = np.concatenate(self._recent)[-20_000:] if self._recent else np.empty(0)
-        self._recent = [latest]
-        p95 = float(np.quantile(latest, 0.95, method="median_unbiased")) if len(latest) else float("nan")
-        return {"requests": self.requests, "errors": self.errors, "p95_ms": p95}

@@ -12,9 +12,15 @@ from typing import Any
 
 from perflab import provenance, rendering
 from perflab.errors import one_of
+from perflab.loadtest.early import can_be_watched
+from perflab.loadtest.k6_options import parse_options
+from perflab.loadtest.urls import Url
+from perflab.objectives import Objective
+from perflab.objectives.wording import objective_of
 from perflab.units import format_fraction, format_ms, format_number, parse_duration, parse_fraction
 
 ARRIVALS = ("constant", "poisson")
+_URL_USERS = Path(__file__).with_name("url_users.py")
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,11 @@ class Stage:
         if self.spawn_rate is not None:
             if not (_is_number(self.spawn_rate) and 0 < self.spawn_rate < math.inf):
                 raise ValueError(f"Stage: spawn_rate must be above 0 users a second; got {self.spawn_rate!r}")
+            if self.users is not None and self.users / self.spawn_rate > self.duration_s:
+                raise ValueError(
+                    f"Stage: {self.users} users at a spawn_rate of {self.spawn_rate!r} a second take longer than the "
+                    f"stage ({self.duration!r}); use ramp=True, or a higher spawn_rate"
+                )
             if self.ramp or self.rate is not None:
                 raise ValueError(
                     "Stage: spawn_rate goes with users that are held; a ramp and a rate have their own pace"
@@ -93,13 +104,18 @@ class LoadPlan:
         is deleted.
     workers : Locust processes that make the load; 1 is one process without a master, N a master and N workers.
     arrivals : "constant" (evenly spaced) or "poisson" (as from many independent users), for stages with a rate.
-    user_classes : names of the classes to use; all of the locustfile's if empty.
+    user_classes : names of the classes to use, or a mapping of name to weight (``{"Visitor": 9, "Buyer": 1}``); all
+        of the locustfile's, with their own weights, if empty.
     tags, exclude_tags : Locust's tags.
     seed : seeds ``random`` in the generator, so that users draw the same choices in each run.
     timeout : how long a request may take before it is an error (for FastHttpUser classes that set none).
     stop_timeout : how long requests in flight may take to end when the run is over. It must be longer than
         ``timeout``: Locust's default of 0 throws the slowest requests away.
     arguments : further command-line arguments for a locustfile that defines some.
+    headers : sent with each request, unless the locustfile sets them itself. (The host is the target's.)
+    objectives : what the target must do (`Objective`, or texts like ``"p95 < 500ms"``), for ``check(run,
+        plan.objectives)``. One with ``abort=True`` ends a run as soon as it fails (after its ``delay_ms``).
+    urls, wait : see `LoadPlan.from_urls`.
 
     >>> print(LoadPlan("locustfile.py", stages=[Stage("30s", users=50)]))
     locustfile.py: 50 users for 30 s; the first 10 % are warm-up
@@ -110,21 +126,44 @@ class LoadPlan:
     warmup: str | float = "10%"
     workers: int = 1
     arrivals: str = "constant"
-    user_classes: Sequence[str] = ()
+    user_classes: Sequence[str] | Mapping[str, float] = ()
     tags: Sequence[str] = ()
     exclude_tags: Sequence[str] = ()
     seed: int | None = None
     timeout: str | float = "10s"
     stop_timeout: str | float = "11s"
     arguments: Mapping[str, str | float] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    objectives: Sequence[Objective | str] = ()
+    urls: Sequence[Url] = ()
+    wait: str | float = 0.0
 
     def __post_init__(self) -> None:
-        stages = (self.stages,) if isinstance(self.stages, Stage) else tuple(self.stages)
-        object.__setattr__(self, "stages", stages)
-        object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
-        for name in ("user_classes", "tags", "exclude_tags"):
+        self._tidy()
+        self._must_be_possible()
+
+    def _tidy(self) -> None:
+        """Sequences become tuples, mappings read-only ones, texts rules."""
+
+        def become(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        become("stages", (self.stages,) if isinstance(self.stages, Stage) else tuple(self.stages))
+        become("arguments", MappingProxyType(dict(self.arguments)))
+        become("headers", MappingProxyType({str(k): str(v) for k, v in self.headers.items()}))
+        goals = [self.objectives] if isinstance(self.objectives, (str, Objective)) else self.objectives
+        become("objectives", tuple(objective_of(goal) if isinstance(goal, str) else goal for goal in goals))
+        for name in ("tags", "exclude_tags", "urls"):
             value = getattr(self, name)
-            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+            become(name, (value,) if isinstance(value, (str, Url)) else tuple(value))
+        classes = self.user_classes
+        if isinstance(classes, Mapping):
+            become("user_classes", MappingProxyType(dict(classes)))
+        else:
+            become("user_classes", (classes,) if isinstance(classes, str) else tuple(classes))
+
+    def _must_be_possible(self) -> None:
+        stages = self.all_stages
         if not stages or not all(isinstance(stage, Stage) for stage in stages):
             raise ValueError(f"LoadPlan: stages must be one Stage or more; got {self.stages!r}")
         if len({stage.rate is None for stage in stages}) > 1:
@@ -135,6 +174,18 @@ class LoadPlan:
             raise ValueError("LoadPlan: every stage has 0 users or rate 0, so no request would be made")
         if self.arrivals not in ARRIVALS:
             raise one_of("LoadPlan: arrivals", self.arrivals, ARRIVALS)
+        for goal in self.goals:
+            if goal.abort and not can_be_watched(goal):
+                raise ValueError(
+                    "LoadPlan: an objective that ends a run (abort) must be about latency, errors or throughput of all "
+                    f"requests, and a bound; got {goal}"
+                )
+        for name, weight in self.weights.items():
+            if not (_is_number(weight) and 0 < weight < math.inf):
+                raise ValueError(f"LoadPlan: the weight of user class {name!r} must be above 0; got {weight!r}")
+        for line in (part for pair in self.headers.items() for part in pair):
+            if not line.isprintable():
+                raise ValueError(f"LoadPlan: headers must be one-line texts; got {line!r}")
         if not isinstance(self.workers, int) or isinstance(self.workers, bool) or self.workers < 1:
             raise ValueError(f"LoadPlan: workers must be 1 or more; got {self.workers!r}")
         if not 0 < self.timeout_s < self.stop_timeout_s:
@@ -147,10 +198,63 @@ class LoadPlan:
                 f"LoadPlan: warmup must be at most 90% of the run's {format_ms(self.duration_s * 1e3)}; got {self.warmup!r}"
             )
 
+    @classmethod
+    def from_urls(
+        cls, urls: Sequence[Url | str] | Url | str, *, stages: Sequence[Stage] | Stage, **options: Any
+    ) -> LoadPlan:
+        """A plan without a locustfile: addresses with their weights and checks.
+
+        Parameters
+        ----------
+        urls : `Url` objects, or paths ("/orders").
+        stages : as in `LoadPlan`.
+        **options : ``wait`` is how long a user waits between answer and next question (not at all if not given);
+            all else as in `LoadPlan`.
+
+        >>> plan = LoadPlan.from_urls([Url("/orders", weight=9), "/health"], stages=Stage("30s", users=10))
+        >>> print(plan)
+        /orders, /health: 10 users for 30 s; the first 10 % are warm-up
+        """
+        listed = [urls] if isinstance(urls, (str, Url)) else list(urls)
+        asked = [Url(url) if isinstance(url, str) else url for url in listed]
+        if not asked:
+            raise ValueError("LoadPlan: urls must be one address or more; got none")
+        return cls(_URL_USERS, stages=stages, urls=asked, **options)
+
+    @classmethod
+    def from_k6(cls, locustfile: str | Path, options: Mapping[str, Any] | str, **more: Any) -> LoadPlan:
+        """A plan with the load of a k6 script's options.
+
+        Parameters
+        ----------
+        locustfile : as in `LoadPlan`: what the users do can't be taken from k6.
+        options : k6's ``options`` as a dict, as JSON text, or the text of a script with ``export const options = {...}``.
+            Taken are ``stages``, ``vus`` and ``duration``, one of ``scenarios`` (constant-vus, ramping-vus,
+            constant-arrival-rate, ramping-arrival-rate) and ``thresholds``, which become ``objectives``. All else
+            that changes the load is a ValueError that names it.
+        **more : further parameters of `LoadPlan`.
+
+        >>> print(LoadPlan.from_k6("users.py", "export const options = { vus: 10, duration: '30s' };"))
+        users.py: 10 users for 30 s; the first 10 % are warm-up
+        """
+        parsed = parse_options(options)
+        stages = [Stage(**stage) for stage in parsed.stages]
+        return cls(locustfile, **{"stages": stages, "objectives": parsed.objectives, **parsed.more, **more})
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """The weights of the user classes that the plan gives."""
+        return self.user_classes if isinstance(self.user_classes, Mapping) else {}
+
+    @property
+    def goals(self) -> tuple[Objective, ...]:
+        """The objectives, texts among them read."""
+        return self.objectives  # type: ignore[return-value]
+
     @property
     def is_open(self) -> bool:
         """Whether arrivals come at a rate, whatever the target does (open model)."""
-        return self._stages[0].rate is not None
+        return self.all_stages[0].rate is not None
 
     @property
     def expected_arrivals(self) -> float | None:
@@ -158,7 +262,7 @@ class LoadPlan:
         if not self.is_open:
             return None
         total = before = 0.0
-        for stage in self._stages:
+        for stage in self.all_stages:
             total += stage.duration_s * ((before + stage.amount) / 2 if stage.ramp else stage.amount)
             before = stage.amount
         return total
@@ -166,7 +270,7 @@ class LoadPlan:
     @cached_property
     def duration_s(self) -> float:
         """Seconds of all stages together."""
-        return sum(stage.duration_s for stage in self._stages)
+        return sum(stage.duration_s for stage in self.all_stages)
 
     @cached_property
     def timeout_s(self) -> float:
@@ -175,6 +279,10 @@ class LoadPlan:
     @cached_property
     def stop_timeout_s(self) -> float:
         return parse_duration(self.stop_timeout, parameter="LoadPlan: stop_timeout") / 1e3
+
+    @cached_property
+    def wait_s(self) -> float:
+        return parse_duration(self.wait, parameter="LoadPlan: wait") / 1e3
 
     @cached_property
     def warmup_fraction(self) -> float:
@@ -188,7 +296,8 @@ class LoadPlan:
         return parse_fraction(self.warmup, parameter="LoadPlan: warmup")
 
     @property
-    def _stages(self) -> tuple[Stage, ...]:
+    def all_stages(self) -> tuple[Stage, ...]:
+        """The stages, also where one was given."""
         return self.stages  # type: ignore[return-value]
 
     def found_locustfile(self) -> Path:
@@ -213,7 +322,7 @@ class LoadPlan:
                     "ramp": s.ramp,
                     "spawn_rate": s.spawn_rate,
                 }
-                for s in self._stages
+                for s in self.all_stages
             ],
             "duration_s": self.duration_s,
             "warmup": self.warmup_fraction,
@@ -226,17 +335,38 @@ class LoadPlan:
             "timeout_s": self.timeout_s,
             "stop_timeout_s": self.stop_timeout_s,
             "arguments": provenance.harmless({k: str(v) for k, v in self.arguments.items()}),
+            **self._record_of_what_is_rare(),
         }
 
+    def _record_of_what_is_rare(self) -> dict[str, Any]:
+        """Only where given, so that records of plans without them stay equal to those of earlier versions."""
+        urls = [
+            {**url.settings(), "headers": provenance.harmless(url.headers), "body": len(url.body or "")}
+            | {"path": provenance.without_credentials(f"http://any{url.path}").removeprefix("http://any")}
+            for url in self.urls
+        ]
+        found = {
+            "weights": dict(self.weights),
+            "headers": provenance.harmless(self.headers),
+            "objectives": [f"{goal}{' (ends the run)' if goal.abort else ''}" for goal in self.goals],
+            "urls": urls,
+            "urls_sha256": provenance.sha256_of([url.settings() for url in self.urls]) if urls else None,
+            "wait_s": self.wait_s,
+        }
+        return {name: value for name, value in found.items() if value}
+
     def __str__(self) -> str:
-        load = ", then ".join(map(str, self._stages)) + (
+        load = ", then ".join(map(str, self.all_stages)) + (
             " (Poisson)" if self.is_open and self.arrivals == "poisson" else ""
         )
-        who = f" ({', '.join(self.user_classes)})" if self.user_classes else ""
+        names = [f"{weight:g} {name}" for name, weight in self.weights.items()] or list(self.user_classes)
+        who = f" ({', '.join(names)})" if names else ""
+        what = ", ".join(url.label for url in self.urls[:5]) + (", …" if len(self.urls) > 5 else "")
         where = f" from {self.workers} workers" if self.workers > 1 else ""
         return (
-            f"{Path(self.locustfile).name}{who}: {load}{where}; "
+            f"{what or Path(self.locustfile).name}{who}: {load}{where}; "
             f"the first {format_fraction(self.warmup_fraction)} are warm-up"
+            + "".join(f"; stops unless {goal}" for goal in self.goals if goal.abort)
         )
 
     def __repr__(self) -> str:

@@ -92,6 +92,10 @@ def _settings(plan: LoadPlan, host: str, folder: Path) -> dict[str, Any]:
         "workers": plan.workers,
         # All workers draw the same Poisson process and take turns in it.
         "seed": secrets.randbelow(2**31) if poisson and plan.seed is None else plan.seed,
+        "weights": dict(plan.weights),
+        "headers": dict(plan.headers),
+        "urls": [url.settings() for url in plan.urls],
+        "wait_s": plan.wait_s,
         "timeout_s": plan.timeout_s,
         "stop_timeout_s": _whole_stop_timeout_s(plan),
     }

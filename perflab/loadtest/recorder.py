@@ -16,26 +16,30 @@ from typing import Any
 
 import gevent
 from gevent import getcurrent
-from locust import LoadTestShape, events
+from locust import HttpUser, LoadTestShape, events
 from locust.contrib.fasthttp import FastHttpUser
 from locust.runners import MasterRunner, WorkerRunner
 
 from perflab.loadtest.arrivals import Pace, arrivals_class
-from perflab.loadtest.records import CANNOT_WRITE, FLUSH_S, MAX_NAMES, MAX_TEXT, RECORD
+from perflab.loadtest.records import CANNOT_WRITE, CHECK, FLUSH_S, MAX_NAMES, MAX_TEXT, MAX_USER_ERRORS, RECORD
+from perflab.recorders import checks
 
 logger = logging.getLogger("perflab")
 _NAN = float("nan")
 
 
 class Journal:
-    """The two files of one process; appends in memory, writes every half second."""
+    """The files of one process; appends in memory, writes every half second."""
 
     def __init__(self, stem: Path) -> None:
-        self.count = 0
+        self.count = self.checked = self.user_errors = 0
         self.endpoints: dict[tuple[str, str], int] = {}
         self.errors: dict[str, int] = {}
-        self._pending = bytearray()
+        self.checks: dict[str, int] = {}
+        self._last: tuple[Any, int] = (None, 0)
+        self._pending, self._pending_checks = bytearray(), bytearray()
         self._notes: list[str] = []
+        self._checks = stem.with_suffix(".checks").open("ab", buffering=0)
         self._records = stem.with_suffix(".bin").open("ab", buffering=0)
         self._side = stem.with_suffix(".jsonl").open("ab", buffering=0)
 
@@ -62,6 +66,7 @@ class Journal:
         endpoint = self.endpoints.get((request_type, name))
         if endpoint is None:
             endpoint = self._endpoint(request_type, name)
+        self._last = (response, endpoint)
         try:
             status = int(response.status_code or 0)
         except (AttributeError, TypeError, ValueError):
@@ -100,6 +105,40 @@ class Journal:
             self.note("error", index=index, text=text)
         return index
 
+    def on_check(self, name: str, ok: bool, response: Any, endpoint: str | None) -> None:
+        """A named assertion; without an endpoint it belongs to the request whose response it looks at.
+
+        The latest request's response is known by identity: a check follows its request in the same greenlet, with
+        nothing in between that could let another one in. In a ``with`` block it comes first, but knows its request.
+        """
+        index = self.checks.get(name)
+        if index is None:
+            if len(self.checks) >= MAX_NAMES:
+                name = "(more checks)"
+            index = self.checks.setdefault(name, len(self.checks))
+            self.note("check", index=index, name=name[:MAX_TEXT])
+        at = 0
+        if endpoint is not None:
+            at = self._known("", endpoint) + 1
+        elif response is not None:
+            meta = getattr(response, "request_meta", None)
+            if isinstance(meta, dict):
+                at = self._known(meta["request_type"], meta["name"]) + 1
+            elif response is self._last[0]:
+                at = self._last[1] + 1
+        self._pending_checks += CHECK.pack(time.time(), index, at, ok)
+        self.checked += 1
+
+    def on_user_error(self, text: str) -> None:
+        """An exception in the locustfile: the first thousand with their texts, the rest as a number."""
+        self.user_errors += 1
+        if self.user_errors <= MAX_USER_ERRORS:
+            self.note("user_error", time=time.time(), text=text[:MAX_TEXT])
+
+    def _known(self, request_type: str, name: str) -> int:
+        found = self.endpoints.get((request_type, name))
+        return self._endpoint(request_type, name) if found is None else found
+
     def flush(self) -> None:
         """Names first: a record on disk must never refer to a name that is not."""
         if self._notes:
@@ -108,6 +147,9 @@ class Journal:
         if self._pending:
             records, self._pending = self._pending, bytearray()
             _write_all(self._records, records)
+        if self._pending_checks:
+            made, self._pending_checks = self._pending_checks, bytearray()
+            _write_all(self._checks, made)
 
 
 def _write_all(file: Any, data: bytes | bytearray) -> None:
@@ -134,7 +176,8 @@ class PlanShape(LoadTestShape):
             # A hair early is over: Locust asks again only after a whole second.
             if elapsed < length - 0.02:
                 if stage["ramp"]:
-                    return round(before + (users - before) * elapsed / length), 100.0
+                    # A pace that is never the brake: Locust's start blocks until the users are there.
+                    return round(before + (users - before) * elapsed / length), float(max(100, users, before))
                 return users, float(stage["spawn_rate"] or max(users, before, 1))
             elapsed, before = elapsed - length, users
         return None
@@ -154,11 +197,14 @@ def install(settings: dict[str, Any]) -> None:
             environment.shape_class = PlanShape(settings)
             environment.shape_class.runner = runner
         pace, user_classes = Pace(), list(environment.user_classes)
+        _apply_weights(user_classes, settings["weights"])
         if settings["arrivals"]:
             environment.user_classes = [arrivals_class(user_classes, settings, pace)]
         if role != "master":
             _seed(settings["seed"], runner)
             _apply_timeouts(user_classes, settings["timeout_s"])
+            _apply_headers(user_classes, settings["headers"])
+            checks.listener = journal.on_check
             events.request.add_listener(journal.on_request)
         _watch(environment, runner, journal, pace if settings["arrivals"] else None, settings["stop_timeout_s"])
 
@@ -177,6 +223,28 @@ def _apply_timeouts(user_classes: list[Any], timeout_s: float) -> None:
                     setattr(user_class, attribute, timeout_s)
 
 
+def _apply_weights(user_classes: list[Any], weights: dict[str, float]) -> None:
+    for user_class in user_classes:
+        user_class.weight = weights.get(user_class.__name__, user_class.weight)
+
+
+def _apply_headers(user_classes: list[Any], headers: dict[str, str]) -> None:
+    """Send the plan's headers with each request; those that a class or a request sets itself go first."""
+    for user_class in user_classes if headers else ():
+        if issubclass(user_class, FastHttpUser):
+            user_class.default_headers = {**headers, **(user_class.default_headers or {})}
+        elif issubclass(user_class, HttpUser):
+            user_class.__init__ = _with_headers(user_class.__init__, headers)
+
+
+def _with_headers(made: Any, headers: dict[str, str]) -> Any:
+    def __init__(self: Any, *args: Any, **options: Any) -> None:
+        made(self, *args, **options)
+        self.client.headers.update(headers)
+
+    return __init__
+
+
 def _watch(environment: Any, runner: Any, journal: Journal, pace: Pace | None, stop_timeout_s: float) -> None:
     """Flush twice a second, note start, stop and what went wrong, and write the footer at the very end."""
     stopping = {"at": 0.0}
@@ -190,11 +258,14 @@ def _watch(environment: Any, runner: Any, journal: Journal, pace: Pace | None, s
             logger.error("perflab cannot write its records: %s", problem)
             os._exit(CANNOT_WRITE)
 
+    def note_users() -> None:
+        if not isinstance(runner, MasterRunner):
+            users = runner.user_count if pace is None else pace.busy
+            journal.note("users", time=time.time(), users=users, due=pace.due if pace else None)
+
     def beat() -> None:
         while True:
-            if not isinstance(runner, MasterRunner):
-                users = runner.user_count if pace is None else pace.busy
-                journal.note("users", time=time.time(), users=users, due=pace.due if pace else None)
+            note_users()
             flush()
             gevent.sleep(FLUSH_S)
 
@@ -203,6 +274,7 @@ def _watch(environment: Any, runner: Any, journal: Journal, pace: Pace | None, s
 
     def on_stopping(**_: Any) -> None:
         stopping["at"] = time.monotonic()
+        note_users()
         journal.note("stop", time=time.time(), users=runner.user_count)
 
     def on_stop(**_: Any) -> None:
@@ -213,13 +285,20 @@ def _watch(environment: Any, runner: Any, journal: Journal, pace: Pace | None, s
         journal.note("cpu", time=time.time(), percent=cpu_usage)
 
     def on_user_error(exception: Any = None, **_: Any) -> None:
-        journal.note("user_error", time=time.time(), text=f"{type(exception).__name__}: {exception}"[:MAX_TEXT])
+        journal.on_user_error(f"{type(exception).__name__}: {exception}")
 
     def on_quit(exit_code: int = 0, **_: Any) -> None:
         jump = time.time() - time.monotonic() - offset
         if pace is not None and not isinstance(runner, MasterRunner):
             journal.note("arrivals", due=pace.due, begun=pace.begun)
-        journal.note("footer", count=journal.count, clock_jump_s=jump, exit_code=exit_code)
+        journal.note(
+            "footer",
+            count=journal.count,
+            checks=journal.checked,
+            user_errors=journal.user_errors,
+            clock_jump_s=jump,
+            exit_code=exit_code,
+        )
         flush()
 
     events.test_start.add_listener(on_start)

@@ -12,8 +12,16 @@
     status     uint16    HTTP status; 0 is none
     (2 bytes of padding)
 
-``<process>.jsonl`` beside it has what the records refer to and what happened around them, a JSON object a
-line: ``endpoint`` and ``error`` names before their first use, ``users`` twice a second, ``start`` and
+``<process>.checks`` has one record for each named assertion (k6's checks), where the locustfile makes any:
+
+    at         float64   seconds since 1970 (UTC)
+    name       uint32    index into the checks
+    endpoint   uint32    index into the names, plus one; 0 is none
+    ok         uint8
+    (3 bytes of padding)
+
+``<process>.jsonl`` beside them has what the records refer to and what happened around them, a JSON object a
+line: ``endpoint``, ``error`` and ``check`` names before their first use, ``users`` twice a second, ``start`` and
 ``stop`` of the load, ``warning``, and a last line ``footer`` with the count. Without it the process was lost.
 """
 
@@ -33,9 +41,13 @@ FIELDS = (
     ("status", "<u2"),
     ("padding", "<u2"),
 )
+CHECK = struct.Struct("<dIIBxxx")
+CHECK_FIELDS = (("at", "<f8"), ("name", "<u4"), ("endpoint", "<u4"), ("ok", "u1"), ("padding", "u1", 3))
 FLUSH_S = 0.5
 MAX_NAMES = 10_000
 MAX_TEXT = 500
+MAX_USER_ERRORS = 1_000
+"""So many exceptions of the locustfile are noted with their text, the rest are counted."""
 CANNOT_WRITE = 74
 """Exit code of a generator that could not write its records (EX_IOERR)."""
 SETTINGS = "PERFLAB_GENERATOR"

@@ -7,10 +7,11 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -33,6 +34,10 @@ class Target:
     arm : the name of this side of a comparison ("n+1", "eager").
     host : its base URL, ``http://127.0.0.1:8001``.
     command : the program and its arguments; started anew for each run. Without it the target must be up.
+    deploy : a function that brings this arm up (or switches a flag, or restores a database), called before each run; what
+        it returns is called at the run's end, if it can be called. Goes with or without a command.
+    restart : whether command and deploy are done anew for each run; if not, once for all runs of `run_pairs`. A process that
+        lives on carries its caches and its luck from run to run, so that is for targets that are slow to start.
     env : environment variables for the command, beside those of this process.
     cwd : the folder to start it in.
     ready : path (or URL) that answers with a status below 400 once it can take load; without it, a TCP
@@ -41,6 +46,9 @@ class Target:
     stop_timeout : how long it may take to end after SIGTERM, before SIGKILL.
     record_queries : let perflab's recorders, where the application has one, write the queries of the run, as the
         run's ``queries`` table. Such runs are evidence, not measurements: the recorder costs time too.
+    metrics : path (or URL) of a Prometheus page such as ``"/metrics"``, read each second into the ``metrics`` table.
+    logs : log files of the target; what they gain during a run is kept with it.
+    pid : the process of a target that is up already, whose resources (and those of its children) are to be watched.
 
     >>> Target("eager", host="http://127.0.0.1:8001").managed
     False
@@ -55,6 +63,11 @@ class Target:
     ready_timeout: str | float = "30s"
     stop_timeout: str | float = "5s"
     record_queries: bool = False
+    deploy: Callable[[], object] | None = None
+    restart: bool = True
+    metrics: str | None = None
+    logs: Sequence[str | Path] = ()
+    pid: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.arm, str) or not self.arm.strip():
@@ -70,6 +83,14 @@ class Target:
             raise ValueError(
                 "Target: record_queries needs a command, so that perflab can tell the recorder where to write"
             )
+        if self.record_queries and not self.restart:
+            raise ValueError("Target: record_queries needs restart=True, because each run has a log of its own")
+        if self.deploy is not None and not callable(self.deploy):
+            raise ValueError(f"Target: deploy must be a function without arguments; got {self.deploy!r}")
+        if self.pid is not None and self.command:
+            raise ValueError("Target: pid is for a target that is up already; perflab knows the one that it starts")
+        logs = (self.logs,) if isinstance(self.logs, (str, Path)) else self.logs
+        object.__setattr__(self, "logs", tuple(Path(path).expanduser().resolve() for path in logs))
         for name in ("ready_timeout", "stop_timeout"):
             if parse_duration(getattr(self, name), parameter=f"Target: {name}") <= 0:
                 raise ValueError(f"Target: {name} must be longer than zero; got {getattr(self, name)!r}")
@@ -85,6 +106,11 @@ class Target:
         parts = urlsplit(self.host)
         return str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)
 
+    @property
+    def log_files(self) -> tuple[Path, ...]:
+        """The absolute paths of its log files."""
+        return tuple(map(Path, self.logs))
+
     def record(self) -> dict[str, Any]:
         """What is kept of the target with each run: no credentials."""
         return {
@@ -96,6 +122,8 @@ class Target:
             ],
             "env": provenance.harmless(self.env),
             "record_queries": self.record_queries,
+            **({"deploy": getattr(self.deploy, "__qualname__", "a function")} if self.deploy else {}),
+            **({} if self.restart else {"restart": False}),
         }
 
 
@@ -104,10 +132,18 @@ class Service:
 
     def __init__(self, target: Target, child: Child | None) -> None:
         self.target, self._child = target, child
-        self.pid = child.pid if child else None
+        self.pid = child.pid if child else target.pid
+        self._begun = resources.begun(target.pid) if target.pid else None
+
+    @property
+    def own(self) -> bool:
+        """Whether perflab started it, under a guard whose own resources don't count."""
+        return self._child is not None
 
     def died(self) -> str | None:
-        """How a managed target ended by itself, in words; None while it is well."""
+        """How the target ended by itself, in words; None while it is well, or can't be watched."""
+        if self.target.pid and resources.begun(self.target.pid) != self._begun:
+            return f"the process {self.target.pid} of the target {self.target.arm!r} ended"
         code = self._child.exit_code() if self._child else None
         return None if code is None else f"the target {self.target.arm!r} ended by itself with exit code {code}"
 
@@ -122,10 +158,64 @@ def serving(target: Target, folder: Path) -> Iterator[Service]:
 
     Raises `TargetError` when its port is taken, it ends, or it does not become ready; with its last output.
     """
-    if not target.managed:
-        _must_answer(target)
-        yield Service(target, None)
+    with _deployed(target):
+        if not target.managed:
+            _must_answer(target)
+            if target.pid and resources.begun(target.pid) is None:
+                raise TargetError(f"the target {target.arm!r} has no process {target.pid}")
+            yield Service(target, None)
+            return
+        with _started(target, folder) as service:
+            yield service
+
+
+class Services:
+    """The services of several runs: one with ``restart=False`` is started at its first run and lives to the end."""
+
+    def __init__(self) -> None:
+        self._living = ExitStack()
+        self._kept: dict[str, Service] = {}
+
+    def close(self) -> None:
+        """Stop those that are still up."""
+        self._living.close()
+
+    @contextmanager
+    def of(self, target: Target, folder: Path) -> Iterator[Service]:
+        """The service for one run whose folder that is."""
+        if target.restart:
+            with serving(target, folder) as service:
+                yield service
+            return
+        if target.arm not in self._kept:
+            place = Path(self._living.enter_context(TemporaryDirectory(prefix="perflab-target-")))
+            (place / "logs").mkdir()
+            self._kept[target.arm] = self._living.enter_context(serving(target, place))
+        service = self._kept[target.arm]
+        if died := service.died():
+            raise TargetError(died)
+        yield service
+
+
+@contextmanager
+def _deployed(target: Target) -> Iterator[None]:
+    """What the user's own function brought up, until the function that it returned takes it down."""
+    if target.deploy is None:
+        yield
         return
+    try:
+        undo = target.deploy()
+    except Exception as problem:
+        raise TargetError(f"deploy of {target.arm!r} raised {type(problem).__name__}: {problem}") from problem
+    try:
+        yield
+    finally:
+        if callable(undo):
+            undo()
+
+
+@contextmanager
+def _started(target: Target, folder: Path) -> Iterator[Service]:
     _must_be_free(target)
     variables = {**os.environ, "PYTHONUNBUFFERED": "1", **target.env}
     variables.pop(QUERY_LOG, None)

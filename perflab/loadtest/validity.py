@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from perflab.loadtest.capture import Process, Written
 from perflab.units import format_fraction, format_ms
 
@@ -64,7 +62,9 @@ def judge(
         reasons.append(f"{share} of the requests failed (the limit is {limit})")
     warnings = _warnings(generators, raw - written.rows)
     if expected_arrivals is None:
-        warnings += _exposed(processes, written)
+        warnings += _exposed(generators, written)
+    else:
+        warnings += _late(written)
     return Judgement(tuple(reasons), tuple(warnings))
 
 
@@ -83,14 +83,37 @@ def _behind(generators: Sequence[Process], written: Written, expected: float, po
         found.append(
             f"the schedule was not kept: {begun:,} of {expected:,.0f} arrivals began; use more workers or a lower rate"
         )
-    if len(written.lags):
-        lag, latency = (float(np.quantile(values, 0.95)) for values in (written.lags, written.latencies))
+    if written.lag.count:
+        lag, latency = written.lag.quantile(0.95), written.latency.quantile(0.95)
         if lag > max(LAG_LIMIT_MS, LAG_SHARE * latency):
             found.append(
                 f"the schedule was not kept: arrivals began {format_ms(lag)} late (p95), beside a latency of "
                 f"{format_ms(latency)}; use more workers or a lower rate"
             )
     return found
+
+
+def schedule(processes: Sequence[Process], written: Written, expected: float) -> dict[str, float]:
+    """How an open plan's schedule was kept: what is recorded with the run."""
+    notes = [note for p in processes for note in p.notes.get("arrivals", [])]
+    return {
+        "arrivals_expected": expected,
+        "arrivals_begun": sum(note["begun"] for note in notes),
+        "lag_p50_ms": written.lag.quantile(0.5),
+        "lag_p95_ms": written.lag.quantile(0.95),
+        "lag_max_ms": written.lag.largest,
+    }
+
+
+def _late(written: Written) -> list[str]:
+    """Whether a lag that is small in itself is still much of the latency that it is in."""
+    lag, latency = written.lag.quantile(0.95), written.latency.quantile(0.95)
+    if not lag > LAG_SHARE * latency or lag > LAG_LIMIT_MS:
+        return []
+    return [
+        f"arrivals began {format_ms(lag)} late (p95), which is part of the latency of {format_ms(latency)}: the target "
+        "is faster than this generator can time; use a quieter machine, a lower rate or more workers"
+    ]
 
 
 def _exposed(processes: Sequence[Process], written: Written) -> list[str]:
@@ -100,20 +123,24 @@ def _exposed(processes: Sequence[Process], written: Written) -> list[str]:
     was not asked can't have been slow in the records (coordinated omission; Gil Tene, How not to measure latency).
     """
     spans = [note["time"] for p in processes for kind in ("start", "stop") for note in p.notes.get(kind, [])]
-    users = max((sum(n["users"] for n in p.notes.get("users", [])[-2:-1]) for p in processes), default=0)
-    if len(written.latencies) < 100 or len(spans) < 2 or not users:
+    users = sum(_mean_users(p, min(spans), max(spans)) for p in processes) if spans else 0.0
+    if written.rows < 100 or len(spans) < 2 or not users:
         return []
-    cycle = (max(spans) - min(spans)) * 1e3 * users / len(written.latencies)
-    usual = float(np.median(written.latencies))
-    stalled = written.latencies[written.latencies > max(10 * usual, 2 * cycle)]
-    missing = float((stalled / cycle - 1).sum()) / len(written.latencies)
+    cycle = (max(spans) - min(spans)) * 1e3 * users / written.rows
+    limit = max(10 * written.latency.quantile(0.5), 2 * cycle)
+    missing = written.latency.above(limit, lambda stalled: stalled / cycle - 1) / written.rows
     if missing <= OMISSION_LIMIT:
         return []
     return [
-        f"exposed to coordinated omission: while the target stalled (up to {format_ms(float(stalled.max()))}) the users "
+        f"exposed to coordinated omission: while the target stalled (up to {format_ms(written.latency.largest)}) the users "
         f"waited, and about {format_fraction(missing)} of the requests were never made; measure with an open plan "
         "(Stage(rate=...)) to see what visitors would have felt"
     ]
+
+
+def _mean_users(process: Process, start: float, stop: float) -> float:
+    notes = [note["users"] for note in process.notes.get("users", []) if start <= note["time"] <= stop]
+    return sum(notes) / len(notes) if notes else 0.0
 
 
 def _saturated(processes: Sequence[Process]) -> list[str]:
@@ -145,7 +172,8 @@ def _warnings(generators: Sequence[Process], without_time: int) -> list[str]:
     found = []
     errors = [note["text"] for p in generators for note in p.notes.get("user_error", [])]
     if errors:
-        found.append(f"{len(errors):,} exceptions in the locustfile's tasks, the first: {errors[0]}")
+        count = sum(max(len(p.notes.get("user_error", [])), (p.footer or {}).get("user_errors", 0)) for p in generators)
+        found.append(f"{count:,} exceptions in the locustfile's tasks, the first: {errors[0]}")
     if without_time:
         found.append(f"left out {without_time:,} events without a response time")
     names = max((len(p.notes.get("endpoint", [])) for p in generators), default=0)

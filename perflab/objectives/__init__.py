@@ -1,8 +1,9 @@
 """Objectives: what latency, throughput and errors must be, read from where they are written, and checked with care."""
 
+from perflab.objectives.attainable import attainable
 from perflab.objectives.checking import Checked, check
 from perflab.objectives.k6 import from_thresholds
 from perflab.objectives.objective import Objective, Objectives
 from perflab.objectives.reading import read_objectives
 
-__all__ = ["Checked", "Objective", "Objectives", "check", "from_thresholds", "read_objectives"]
+__all__ = ["Checked", "Objective", "Objectives", "attainable", "check", "from_thresholds", "read_objectives"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +12,14 @@ import numpy as np
 import pandas as pd
 
 from perflab import rendering
-from perflab.errors import ComparisonError, one_of
 from perflab.objectives.objective import EXTREMES, SHARES, Objective, Objectives
 from perflab.objectives.wording import objective_of
-from perflab.stats import intervals
-from perflab.stats.estimates import DEFAULT_WARMUP, Floats, quantile, requests_of, without_warmup
+from perflab.stats import intervals, replications
+from perflab.stats.estimates import Floats, quantile, requests_of, without_warmup
 from perflab.tables import AGGREGATED, Measurements
-from perflab.units import format_fraction, parse_fraction
+from perflab.units import format_fraction
 
 VERDICTS = ("holds", "fails", "inconclusive")
-ALLOWABLE = ("invalid", "generator", "plan", "arms")
 _COLUMNS = ("objective", "endpoint", "measured", "low", "high", "unit", "runs", "interval", "verdict", "reason")
 OVER_RUNS, THIS_RUN = "over runs", "this run only"
 
@@ -130,10 +128,10 @@ def check(
     >>> checked.table.verdict.to_list(), checked.verdict
     (['holds', 'holds', 'fails'], 'fails')
     """
-    wanted = _objectives(goals)
+    wanted = objectives_of(goals)
     held = requests_of(measured)
-    warnings = list(held.warnings) + _refusals(held.runs, (allow,) if isinstance(allow, str) else tuple(allow))
-    cut = _warmup(held.runs, warmup)
+    warnings = list(held.warnings) + replications.refusals(held.runs, allow)
+    cut = replications.warmup_of(held.runs, warmup)
     data = _Data(held, cut)
     rows = [_row(goal, data) for goal in wanted]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
@@ -146,7 +144,8 @@ def check(
     return Checked(overall, table, wanted, cut, tuple(dict.fromkeys(warnings)))
 
 
-def _objectives(goals: Any) -> tuple[Objective, ...]:
+def objectives_of(goals: Any) -> tuple[Objective, ...]:
+    """Objectives from one or several, or from texts; ValueError for none or for a text that is none."""
     many = [goals] if isinstance(goals, (Objective, str)) else list(goals)
     wanted = tuple(objective_of(g) if isinstance(g, str) else g for g in many)
     if not wanted:
@@ -155,44 +154,6 @@ def _objectives(goals: Any) -> tuple[Objective, ...]:
         if not isinstance(goal, Objective):
             raise ValueError(f'goals must be objectives or texts like "p95 < 200ms"; got {goal!r}')
     return wanted
-
-
-def _refusals(runs: pd.DataFrame, allow: Collection[str]) -> list[str]:
-    """Why these runs are no replications of one another; those that were allowed, as warnings."""
-    if unknown := [name for name in allow if name not in ALLOWABLE]:
-        raise one_of("allow", unknown[0], ALLOWABLE)
-    problems: dict[str, str] = {}
-    invalid = runs[~runs["valid"].astype(bool)]
-    if len(invalid):
-        named = ", ".join(invalid["run"].head(3))
-        problems["invalid"] = f"{len(invalid)} of {len(runs)} runs are not valid ({named}; see .runs.reasons)"
-    arms = sorted(runs["arm"].dropna().unique())
-    if len(arms) > 1:
-        problems["arms"] = f"the runs are of several arms ({', '.join(arms[:5])}): choose one with .where(arm=...)"
-    generators = {str(e.get("generator", "")).split(" ")[0] for e in _mappings(runs, "environment")} - {""}
-    if len(generators) > 1:
-        problems["generator"] = f"the latencies come from different generators ({', '.join(sorted(generators))})"
-    plans = {str(sorted((k, str(v)) for k, v in p.items() if k != "sentence")) for p in _mappings(runs, "plan") if p}
-    if len(plans) > 1:
-        problems["plan"] = f"the runs have {len(plans)} different plans"
-    if refused := [
-        f"{text}; allow={name!r} takes them all the same" for name, text in problems.items() if name not in allow
-    ]:
-        raise ComparisonError("these runs can't be judged together: " + ". Also: ".join(refused))
-    return [f"allowed: {text}" for text in problems.values()]
-
-
-def _mappings(runs: pd.DataFrame, column: str) -> list[Mapping[str, Any]]:
-    return [v for v in runs[column] if isinstance(v, Mapping)] if column in runs.columns else []
-
-
-def _warmup(runs: pd.DataFrame, given: float | str | None) -> float:
-    if given is None:
-        return max((float(p["warmup"]) for p in _mappings(runs, "plan") if "warmup" in p), default=DEFAULT_WARMUP)
-    share = parse_fraction(given, parameter="warmup")
-    if not 0 <= share <= 0.9:
-        raise ValueError(f"warmup must be between 0 and 90%; got {given!r}")
-    return share
 
 
 class _Data:

@@ -4,9 +4,24 @@ They aggregate before they draw, so a million requests make as many artists as a
 is always inside the picture. Every run of an arm is shown: the run is the unit of replication.
 """
 
+from perflab.plots.attainable import plot_attainable
+from perflab.plots.calibration import plot_calibration
+from perflab.plots.decisions import plot_history, plot_power
 from perflab.plots.heatmap import plot_heatmap
 from perflab.plots.latency import plot_ecdf, plot_histogram
 from perflab.plots.over_time import plot_resources, plot_timeline, plot_users
 from perflab.plots.pairs import plot_pairs
 
-__all__ = ["plot_ecdf", "plot_heatmap", "plot_histogram", "plot_pairs", "plot_resources", "plot_timeline", "plot_users"]
+__all__ = [
+    "plot_attainable",
+    "plot_calibration",
+    "plot_ecdf",
+    "plot_heatmap",
+    "plot_histogram",
+    "plot_history",
+    "plot_pairs",
+    "plot_power",
+    "plot_resources",
+    "plot_timeline",
+    "plot_users",
+]

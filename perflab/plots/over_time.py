@@ -129,10 +129,8 @@ def plot_users(*measurements: Measurements, ax: Axes | None = None) -> Axes:
     _over_time(ax, arms, "load", "users", _slices(seconds, [a.runs for a in arms], 1), "Users")
     ax.set_xlabel("Time since the run's start, s")
     ax.legend(frameon=False, loc="lower right", ncols=min(4, len(arms)), handlelength=3.2)
-    most = [float(a.data.load["users"].max()) for a in arms]
-    titled(
-        ax, finding("Most users", AGGREGATED, arms, most, format_number), read_as(arms, 0, "median of the arm's runs")
-    )
+    most = ", ".join(f"{arm.label} {format_number(float(arm.data.load['users'].max()))}" for arm in arms[:4])
+    titled(ax, f"Users at most: {most}", read_as(arms, 0, "median of the arm's runs"))
     return ax
 
 

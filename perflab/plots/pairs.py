@@ -58,7 +58,7 @@ def plot_pairs(
     arms = arms_of([before, after])
     if len(arms) != 2:
         raise ValueError(f"before and after must hold one arm each; got {', '.join(a.label for a in arms)}")
-    write, label = _metric_words(metric)
+    write, label = metric_words(metric)
     share = parse_fraction(warmup, parameter="warmup")
     points = pd.concat([_metric_by_run(arm, metric, endpoint, share).assign(side=i) for i, arm in enumerate(arms)])
     points = points.sort_values(["start", "side"], kind="stable").assign(slot=np.arange(1, len(points) + 1))
@@ -89,7 +89,7 @@ def plot_pairs(
     return ax
 
 
-def _metric_words(metric: str) -> tuple[Callable[[float], str], str]:
+def metric_words(metric: str) -> tuple[Callable[[float], str], str]:
     """How to write a value of the metric, and the label of its axis; ValueError for no metric at all."""
     estimates.quantile_of(metric)
     if metric == "throughput_per_s":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,33 +18,61 @@ FLAT = 0.1
 """A slope whose whole interval lies below this (calls for each parent row) is no growth."""
 
 
-def level(
-    *,
-    shape: Shape,
-    parent: bool,
-    linked: int,
-    calls: npt.NDArray[np.int64],
-    parent_rows: npt.NDArray[np.float64],
-    variety: Variety,
-    grown: Scaling,
-) -> str:
-    """One of `LEVELS`, from what is known of a pattern in all its units."""
-    if shape.kind == "write":
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What is known of a pattern in all its units.
+
+    ``linked``: how clearly names tie the child to its parent (`shape.link`). ``calls`` and ``parent_rows`` by unit (NaN
+    where the log has no rows). ``grown``: calls over the parent's rows; ``bounded``: over its LIMIT. ``interrupted``: writes
+    or savepoints stand between the calls. ``sure``: the units of work are not guessed at.
+    """
+
+    shape: Shape
+    parent: bool
+    linked: int
+    calls: npt.NDArray[np.int64]
+    parent_rows: npt.NDArray[np.float64]
+    variety: Variety
+    grown: Scaling
+    bounded: Scaling
+    interrupted: bool
+    sure: bool
+
+    @property
+    def matched(self) -> bool:
+        """In most units there were as many calls as the parent had rows."""
+        return self.parent and bool(np.mean(self.parent_rows == self.calls) >= 0.5)
+
+
+def level(facts: Facts) -> str:
+    """One of `LEVELS`; nothing is confirmed where the units of work are only guessed at."""
+    found = _level(facts)
+    return "likely" if found == "confirmed" and not facts.sure else found
+
+
+def _level(facts: Facts) -> str:
+    calls, linked, grown, variety = facts.calls, facts.linked, facts.grown, facts.variety
+    if facts.shape.kind == "write":
         return "write loop"
     if _repeats_itself(variety, linked):
         return "duplicate"
-    matched = parent and bool(np.mean(parent_rows == calls) >= 0.5)
     if grown.tested:
-        return _tested(grown, calls, parent, linked)
-    if variety.same_everywhere and len(calls) >= 3 and len(np.unique(calls)) == 1 and not matched and linked < 3:
+        return _tested(grown, calls, linked)
+    fixed = variety.same_everywhere and len(calls) >= 3 and len(np.unique(calls)) == 1
+    if fixed and not facts.matched and linked < 3:
         return "constant fan-out"
-    if not parent:
-        return "loop without parent"
-    if np.isnan(variety.distinct) and not (linked >= 3 or matched):
+    if not facts.parent or (linked < 3 and not facts.matched and _doubtful(facts)):
         return "loop without parent"
     spread = len(calls) >= MIN_UNITS and len(np.unique(calls)) >= MIN_SIZES
-    unknown = bool(np.isnan(parent_rows).all())
+    unknown = bool(np.isnan(facts.parent_rows).all())
     return "confirmed" if unknown and spread and linked >= 3 else "likely"
+
+
+def _doubtful(facts: Facts) -> bool:
+    """Names say too little, and so do the values, or something speaks against the parent."""
+    nothing = facts.linked <= 0 or bool(np.isnan(facts.variety.distinct))
+    against = facts.interrupted or facts.bounded.tested or _unmoved(facts.parent_rows, facts.calls)
+    return nothing or against
 
 
 def _repeats_itself(variety: Variety, linked: int) -> bool:
@@ -54,7 +84,14 @@ def _repeats_itself(variety: Variety, linked: int) -> bool:
     return variety.distinct < LEAST_DISTINCT and not (linked >= 3 and variety.keys >= 2)
 
 
-def _tested(grown: Scaling, calls: npt.NDArray[np.int64], parent: bool, linked: int) -> str:
+def _unmoved(parent_rows: npt.NDArray[np.float64], calls: npt.NDArray[np.int64]) -> bool:
+    """The parent always returned the same number of rows, and the calls varied all the same."""
+    known = np.isfinite(parent_rows)
+    enough = int(known.sum()) >= MIN_UNITS and len(np.unique(calls[known])) >= MIN_SIZES
+    return enough and len(np.unique(parent_rows[known])) == 1
+
+
+def _tested(grown: Scaling, calls: npt.NDArray[np.int64], linked: int) -> str:
     if grown.low > 0 and grown.p_value <= 0.05 and grown.high >= FLAT:
         return "confirmed"
     if grown.high < FLAT or len(np.unique(calls)) == 1:

@@ -41,6 +41,8 @@ FOR_PEOPLE = (
 )
 """What people read of a pattern; the rest is for those who go on computing."""
 
+Floats = npt.NDArray[np.float64]
+
 _LOOK_BACK = 8
 _NEAREST, _LINKED, _ROWS_MATCH = 1.0, 10.0, 12.0
 
@@ -60,7 +62,8 @@ def find_n_plus_one(
     Returns
     -------
     DataFrame, worst first. by="pattern": parent, child, route, units, calls, calls_per_unit, time_ms, slope (calls for
-    each row of the parent) with its 95 % interval and permutation p, evidence, suggestion, example_unit, then what
+    each row of the parent; where the log has no rows, for each row that its LIMIT allows, or for each time that a nested
+    parent ran) with its 95 % interval and permutation p, evidence, suggestion, example_unit, then what
     mending it would save: calls_saved, time_saved_ms, the share of the units' time, and the units' p95.
     by="unit": unit, parent, child, calls, distinct_parameters, time_ms, evidence.
 
@@ -87,28 +90,45 @@ def find_n_plus_one(
     prepared = statements(queries, dialect=dialect)
     found = repeats(prepared, threshold)
     occurrences = _with_parents(prepared, found)
-    patterns = _patterns(prepared, found, occurrences, dialect)
+    patterns = _patterns(prepared, found, occurrences)
     sentence = _sentence(prepared, patterns)
     if by == "unit":
-        return findings(_by_unit(prepared, found, occurrences, patterns), sentence, prepared.notes)
+        return findings(_by_unit(prepared, found, occurrences, patterns), sentence, prepared.units.notes)
     shown = patterns.sort_values(["_rank", "time_ms"], ascending=[True, False], kind="stable")[list(PATTERN_COLUMNS)]
-    return findings(shown, sentence, prepared.notes, shown=FOR_PEOPLE)
+    return findings(shown, sentence, prepared.units.notes, shown=FOR_PEOPLE)
 
 
 def _with_parents(prepared: Statements, found: Repeats) -> pd.DataFrame:
-    """Each repeated group with the group that is its parent (a position in ``groups``, or -1)."""
+    """Each repeated group with the group that is its parent (a position in ``groups``, or -1).
+
+    The parent ran before the first call. Only where nothing did that could be it, before the second: a request often
+    asks once for the same kind of thing (the user who is logged in) before its loop begins.
+    """
     groups, children = found.groups, found.repeated
+    parent, linked = _nearest(found, children, groups.first[children])
+    orphans = np.flatnonzero((parent < 0) & (groups.calls[children] > found.threshold))
+    later, strength = _nearest(found, children[orphans], groups.second[children[orphans]], fewer=True)
+    parent[orphans], linked[orphans] = later, strength
+    parent = _of_sibling(found, children, parent)
+    return pd.DataFrame({"group": children, "parent": parent, "linked": np.where(parent >= 0, linked, 0)})
+
+
+def _nearest(
+    found: Repeats, children: npt.NDArray[np.int64], before: npt.NDArray[np.int64], *, fewer: bool = False
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The likeliest parent among the SELECTs that first ran before these places, and how clearly names tie it."""
+    groups, order = found.groups, found.selects  # positions of SELECT groups, by unit and first appearance
     parent = np.full(len(children), -1, dtype="int64")
     linked = np.zeros(len(children), dtype="int64")
     best = np.full(len(children), -np.inf)
-    order = found.selects  # positions of SELECT groups, by unit and first appearance
-    place = np.searchsorted(found.select_keys, found.key_of(children))
-    unit = groups.unit
+    place = np.searchsorted(found.select_keys, before)
     for back in range(1, _LOOK_BACK + 1):
         at = place - back
         candidate = order[np.clip(at, 0, None)] if len(order) else np.zeros(len(children), dtype="int64")
-        here = (at >= 0) & (unit[candidate] == unit[children]) if len(order) else np.zeros(len(children), dtype=bool)
-        if not here.any():
+        here = (at >= 0) & (groups.unit[candidate] == groups.unit[children]) & (candidate != children)
+        if fewer:
+            here &= groups.calls[candidate] * 2 < groups.calls[children]
+        if not (at >= 0).any():
             break
         strength = found.links(candidate, children, here)
         score = np.where(
@@ -119,19 +139,23 @@ def _with_parents(prepared: Statements, found: Repeats) -> pd.DataFrame:
         better = score > best
         parent, best = np.where(better, candidate, parent), np.where(better, score, best)
         linked = np.where(better, strength, linked)
-    parent = _of_sibling(found, children, parent, linked)
-    return pd.DataFrame({"group": children, "parent": parent, "linked": linked})
+    return parent, linked
 
 
 def _of_sibling(
-    found: Repeats, children: npt.NDArray[np.int64], parent: npt.NDArray[np.int64], linked: npt.NDArray[np.int64]
+    found: Repeats, children: npt.NDArray[np.int64], parent: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Two lookups in one loop body: the second one's parent is the first one's, not the first (unless names say so)."""
-    calls = found.groups.calls
-    mine = np.full(len(found.groups), -1, dtype="int64")
+    """A statement that ran as often as the child hands out nothing: it stands in the same loop.
+
+    Its own parent is the child's then. Without one (a queue worker that takes the next job again and again) the loop has
+    no parent.
+    """
+    groups = found.groups
+    mine = np.full(len(groups), -1, dtype="int64")
     mine[children] = parent
-    sibling = (parent >= 0) & (linked < 3) & (mine[parent] >= 0) & (calls[parent] == calls[children])
-    return np.where(sibling, mine[parent], parent)
+    beside = (parent >= 0) & (groups.calls[parent] >= groups.calls[children])
+    beside &= ~(groups.rows[parent] > 1.5 * groups.calls[parent])
+    return np.where(beside, mine[parent], parent)
 
 
 @dataclass(frozen=True)
@@ -141,7 +165,7 @@ class _Pattern:
     route: str
 
 
-def _patterns(prepared: Statements, found: Repeats, occurrences: pd.DataFrame, dialect: str | None) -> pd.DataFrame:
+def _patterns(prepared: Statements, found: Repeats, occurrences: pd.DataFrame) -> pd.DataFrame:
     """A row for each (parent, child, route), with the columns of the result and ``_rank``; the index is its number."""
     groups = found.groups
     table = pd.DataFrame(
@@ -154,7 +178,7 @@ def _patterns(prepared: Statements, found: Repeats, occurrences: pd.DataFrame, d
     numbers = table.groupby(["parent", "child", "route"], sort=False)
     occurrences["pattern"] = numbers.ngroup().to_numpy() if len(table) else np.zeros(0, dtype="int64")
     rows = [
-        _row(prepared, found, part, _Pattern(int(key[0]), int(key[1]), str(key[2])), dialect)
+        _row(prepared, found, part, _Pattern(int(key[0]), int(key[1]), str(key[2])))
         for key, part in ((k, occurrences.loc[i]) for k, i in numbers.groups.items())
     ]
     if not rows:
@@ -174,21 +198,23 @@ def _no_patterns() -> pd.DataFrame:
     )
 
 
-def _row(
-    prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern, dialect: str | None
-) -> dict[str, object]:
+def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern) -> dict[str, object]:
     members = part["group"].to_numpy()
     groups = found.groups
-    grown = _scaling(found, key, dialect)
-    level = evidence.level(
+    grown, bounded = _scaling(found, key)
+    facts = evidence.Facts(
         shape=prepared.shapes[key.child],
         parent=key.parent >= 0,
         linked=int(part["linked"].max()),
         calls=groups.calls[members],
         parent_rows=found.rows_of(part["parent"].to_numpy()),
-        variety=found.variety(members, dialect),
+        variety=found.variety(members),
         grown=grown,
+        bounded=bounded,
+        interrupted=found.interrupted(members),
+        sure=not found.unsure(members),
     )
+    level = evidence.level(facts)
     calls = int(groups.calls[members].sum())
     time = float(groups.time_ms[members].sum())
     unit_time = found.unit_time(members)
@@ -218,15 +244,29 @@ def _row(
     }
 
 
-def _scaling(found: Repeats, key: _Pattern, dialect: str | None) -> Scaling:
-    """Calls over the parent's rows; where those are not known, over its LIMIT, which can only speak for growth."""
+def _scaling(found: Repeats, key: _Pattern) -> tuple[Scaling, Scaling]:
+    """Calls over the parent's rows; where those are not known, over its LIMIT, what it may return at most, or over how often
+    a nested parent ran."""
     if key.parent < 0:
-        return Scaling()
+        return Scaling(), Scaling()
     grown = scaling(*found.sizes(key.parent, key.child, key.route))
     if grown.tested or grown.units:
-        return grown
-    bounded = scaling(*found.limits(key.parent, key.child, key.route, dialect))
-    return bounded if bounded.tested and bounded.low > 0 else grown
+        return grown, Scaling()
+    limits = found.limits(key.parent, key.child, key.route)
+    bounded = scaling(*_full(*limits))
+    bounded = bounded if bounded.tested else scaling(*limits)
+    if bounded.tested:
+        return (bounded if bounded.low > 0 else grown), bounded
+    nested = scaling(*found.times_asked(key.parent, key.child, key.route))
+    return (nested if nested.tested and nested.low > 0 else grown), bounded
+
+
+def _full(limits: Floats, calls: Floats) -> tuple[Floats, Floats]:
+    """Without the units whose list was shorter than its LIMIT, where most were full."""
+    full = (calls == limits) | np.isnan(limits)
+    return (
+        (limits[full], calls[full]) if full.mean() >= 0.5 and bool((calls <= limits)[~full].all()) else (limits, calls)
+    )
 
 
 def _by_unit(prepared: Statements, found: Repeats, occurrences: pd.DataFrame, patterns: pd.DataFrame) -> pd.DataFrame:
@@ -236,7 +276,7 @@ def _by_unit(prepared: Statements, found: Repeats, occurrences: pd.DataFrame, pa
     level = patterns["evidence"].to_numpy(dtype=object)[numbers]
     table = pd.DataFrame(
         {
-            "unit": prepared.units.array[groups.unit[members]],
+            "unit": prepared.units.names.array[groups.unit[members]],
             "parent": patterns["parent"].array.take(numbers),
             "child": patterns["child"].array.take(numbers),
             "calls": groups.calls[members],
@@ -250,7 +290,7 @@ def _by_unit(prepared: Statements, found: Repeats, occurrences: pd.DataFrame, pa
 
 
 def _sentence(prepared: Statements, patterns: pd.DataFrame) -> str:
-    where = f"{count(len(prepared.frame), 'statement')} of {count(int(prepared.frame['unit'].nunique()), 'unit')}"
+    where = f"{count(len(prepared.frame), 'statement')} of {count(len(prepared.working_units()), 'unit')}"
     claimed = patterns[patterns["evidence"].isin(evidence.CLAIMS)]
     other = len(patterns) - len(claimed)
     also = f"; {count(other, 'other repetition')} shown with what they are" if other else ""

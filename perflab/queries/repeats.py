@@ -34,13 +34,17 @@ class Variety:
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """The statements of one fingerprint in one unit, as columns: ``first`` is the place of the first one, ``rows`` what
-    all returned, ``distinct`` how many different values they had (both NaN where not known). By unit and fingerprint.
+    """The statements of one fingerprint in one unit, as columns.
+
+    ``first``, ``second`` and ``last`` are the places of those (of the only one, three times), ``rows`` what all returned,
+    ``distinct`` how many different values they had (both NaN where not known). By unit and fingerprint.
     """
 
     unit: Ints
     fp: Ints
     first: Ints
+    second: Ints
+    last: Ints
     calls: Ints
     time_ms: Floats
     rows: Floats
@@ -58,6 +62,7 @@ class Repeats:
     groups: Groups
     member: Ints
     repeated: Ints
+    threshold: int
 
     @cached_property
     def selects(self) -> Ints:
@@ -69,10 +74,6 @@ class Repeats:
     @cached_property
     def select_keys(self) -> Ints:
         return self.groups.first[self.selects]
-
-    def key_of(self, groups: Ints) -> Ints:
-        """Where a group begins; statements are sorted by unit, so this orders by unit and time at once."""
-        return self.groups.first[groups]
 
     def links(self, parents: Ints, children: Ints, here: Flags) -> Ints:
         """How clearly the names tie each child to its candidate, worked out once for each pair of fingerprints."""
@@ -112,7 +113,7 @@ class Repeats:
     def _unit_route(self) -> npt.NDArray[np.object_]:
         frame = self.prepared.frame
         first = ~frame["unit"].duplicated()
-        routes = np.full(len(self.prepared.units), "", dtype=object)
+        routes = np.full(len(self.prepared.units.names), "", dtype=object)
         routes[frame["unit"].to_numpy()[first]] = frame["route"].to_numpy(dtype=object)[first]
         return routes
 
@@ -123,7 +124,7 @@ class Repeats:
     def _unit_time(self) -> Floats:
         frame = self.prepared.frame
         weights = frame["duration_ms"].to_numpy(dtype="float64")
-        return np.bincount(frame["unit"], weights=weights, minlength=len(self.prepared.units)).astype("float64")
+        return np.bincount(frame["unit"], weights=weights, minlength=len(self.prepared.units.names)).astype("float64")
 
     def unit_time(self, groups: Ints) -> Floats:
         """Milliseconds in the database of each unit that these groups are in."""
@@ -132,47 +133,71 @@ class Repeats:
     def example(self, groups: Ints) -> str:
         """The unit with the most calls."""
         worst = groups[int(np.argmax(self.groups.calls[groups]))]
-        return str(self.prepared.units[self.groups.unit[worst]])
+        return str(self.prepared.units.names[self.groups.unit[worst]])
+
+    def unsure(self, groups: Ints) -> bool:
+        """Whether most of these units have a low confidence."""
+        return bool(self.prepared.units.low[self.groups.unit[groups]].mean() > 0.5)
 
     def source(self, groups: Ints) -> str | None:
         """The call site of the first of these statements that has one."""
         sites = self.prepared.frame["source"].to_numpy(dtype=object)[self.groups.first[groups]]
         return next((str(s) for s in sites if isinstance(s, str) and s), None)
 
+    @cached_property
+    def _busy(self) -> Ints:
+        """How many writes and control statements ran before each place."""
+        busy = np.array([s.kind in ("write", "control") for s in self.prepared.shapes], dtype=bool)
+        return np.append(0, np.cumsum(busy[self.prepared.frame["fp"].to_numpy()]))
+
+    def interrupted(self, groups: Ints) -> bool:
+        """Whether the calls mostly have writes or savepoints between them, as retries and workers do."""
+        between = self._busy[self.groups.last[groups]] - self._busy[self.groups.second[groups]]
+        return bool(np.median(between / self.groups.calls[groups]) >= 0.5)
+
     def sizes(self, parent: int, child: int, route: str) -> tuple[Floats, Floats]:
         """Rows of the parent and calls of the child, for every unit of the route that asked the parent."""
-        asked = self._asked(parent, route)
+        asked = self._asked(parent, child, route)
         return self.groups.rows[asked], self._calls(child)[self.groups.unit[asked]]
 
-    def limits(self, parent: int, child: int, route: str, dialect: str | None) -> tuple[Floats, Floats]:
+    def limits(self, parent: int, child: int, route: str) -> tuple[Floats, Floats]:
         """The same with the LIMIT of the parent, or the length of its IN list, for its rows: what it may return at most."""
-        asked = self._asked(parent, route)
+        asked = self._asked(parent, child, route)
         asked = asked[:: max(1, len(asked) // 200)]
         first = self.groups.first[asked]
         frame, slot = self.prepared.frame, self.prepared.shapes[parent].limit_slot
         listed = self.prepared.shapes[parent].listed
         sizes = [
-            limit_of(sql, parameters, slot, listed, dialect or "generic")
+            limit_of(sql, parameters, slot, listed, self.prepared.dialect)
             for sql, parameters in zip(frame["sql"].iloc[first], frame["parameters"].iloc[first], strict=True)
         ]
         return np.array(sizes, dtype="float64"), self._calls(child)[self.groups.unit[asked]]
 
-    def _asked(self, parent: int, route: str) -> Ints:
+    def times_asked(self, parent: int, child: int, route: str) -> tuple[Floats, Floats]:
+        """How often the parent ran, where it is a lookup in a loop itself, for its rows."""
+        asked = self._asked(parent, child, route)
+        times = self.groups.calls[asked].astype("float64")
+        repeated = self.prepared.shapes[parent].kind == "lookup" and bool((times > 1).any())
+        return (times if repeated else np.full(len(asked), np.nan)), self._calls(child)[self.groups.unit[asked]]
+
+    def _asked(self, parent: int, child: int, route: str) -> Ints:
+        """Where routes are not known, other pages may ask the parent too, so the child must have run."""
         fp, unit = self.groups.fp, self.groups.unit
-        return np.flatnonzero((fp == parent) & (self._unit_route[unit] == route))
+        asked = np.flatnonzero((fp == parent) & (self._unit_route[unit] == route))
+        return asked if route else asked[self._calls(child)[unit[asked]] > 0]
 
     def _calls(self, child: int) -> Floats:
-        calls = np.zeros(len(self.prepared.units))
+        calls = np.zeros(len(self.prepared.units.names))
         mine = self.groups.fp == child
         calls[self.groups.unit[mine]] = self.groups.calls[mine]
         return calls
 
-    def variety(self, groups: Ints, dialect: str | None) -> Variety:
+    def variety(self, groups: Ints) -> Variety:
         """How the values of a pattern differ within its units and between them (looked at in some of the units)."""
         share = float(np.median(self.groups.distinct[groups] / self.groups.calls[groups]))
         shape = self.prepared.shapes[int(self.groups.fp[groups[0]])]
         step = max(1, len(groups) // _UNITS_LOOKED_AT)
-        asked = [self._keys(int(g), shape, dialect) for g in groups[::step][:_UNITS_LOOKED_AT]]
+        asked = self._keys(groups[::step][:_UNITS_LOOKED_AT], shape)
         if not asked or any(len(a) == 0 for a in asked):
             return Variety(share, 0 if np.isnan(share) else 2, False)
         varying = _varying(asked)
@@ -180,14 +205,24 @@ class Repeats:
         most = max(len({tuple(row[i] for i in varying) for row in unit}) for unit in asked) if varying else 1
         return Variety(share, most, len(asked) >= 3 and len(sets) == 1)
 
-    def _keys(self, group: int, shape: Shape, dialect: str | None) -> list[tuple[str, ...]]:
-        places = np.flatnonzero(self.member == group)[:_CALLS_LOOKED_AT]
-        frame = self.prepared.frame
-        found = [
-            key_values(sql, parameters, shape.key_slots, dialect or "generic")
-            for sql, parameters in zip(frame["sql"].iloc[places], frame["parameters"].iloc[places], strict=True)
+    @cached_property
+    def _places(self) -> tuple[Ints, Ints]:
+        """The places of the statements by group, and where each group begins among them."""
+        return np.argsort(self.member, kind="stable"), np.append(0, np.cumsum(self.groups.calls))
+
+    def _keys(self, groups: Ints, shape: Shape) -> list[list[tuple[str, ...]]]:
+        """The values of the keys in the first calls of each group; none where any is not known."""
+        order, starts = self._places
+        counts = np.minimum(self.groups.calls[groups], _CALLS_LOOKED_AT)
+        places = np.concatenate([order[starts[g] : starts[g] + n] for g, n in zip(groups, counts, strict=True)])
+        rows = self.prepared.frame[["sql", "parameters"]].iloc[places]
+        values = [
+            key_values(sql, parameters, shape.key_slots, self.prepared.dialect)
+            for sql, parameters in zip(rows["sql"], rows["parameters"], strict=True)
         ]
-        return [] if any(f is None for f in found) else [f for f in found if f is not None]
+        ends = np.cumsum(counts)
+        parts = [values[end - n : end] for end, n in zip(ends.tolist(), counts.tolist(), strict=True)]
+        return [[] if any(v is None for v in part) else [v for v in part if v is not None] for part in parts]
 
 
 def _varying(asked: list[list[tuple[str, ...]]]) -> list[int]:
@@ -212,12 +247,30 @@ def repeats(prepared: Statements, threshold: int) -> Repeats:
         unit=unique // width,
         fp=fp,
         first=first,
+        second=_second(member, first),
+        last=_last(member, len(unique)),
         calls=calls,
         time_ms=np.bincount(member, weights=took, minlength=len(unique)).astype("float64"),
         rows=np.where(any_known, summed, np.nan),
         distinct=_distinct(prepared, member, repeated, len(unique)),
     )
-    return Repeats(prepared, groups, member, repeated)
+    return Repeats(prepared, groups, member, repeated, threshold)
+
+
+def _second(member: Ints, first: Ints) -> Ints:
+    again = np.ones(len(member), dtype=bool)
+    again[first] = False
+    places = np.flatnonzero(again)
+    groups, earliest = np.unique(member[places], return_index=True)
+    second = first.copy()
+    second[groups] = places[earliest]
+    return second
+
+
+def _last(member: Ints, total: int) -> Ints:
+    last = np.zeros(total, dtype="int64")
+    last[member] = np.arange(len(member))
+    return last
 
 
 def _distinct(prepared: Statements, member: Ints, repeated: Ints, total: int) -> Floats:

@@ -227,11 +227,12 @@ def _columns(words: list[Token]) -> frozenset[str]:
     """Names in the list of the first SELECT; "*" when it takes all."""
     found: set[str] = set()
     depth = 0
-    for kind, text in words[1:]:
+    for position, (kind, text) in enumerate(words[1:], start=1):
         depth += (text == "(") - (text == ")")
         if kind == "word" and text == "from" and depth <= 0:
             break
-        if kind in ("word", "name") or text == "*":
+        named = kind in ("word", "name") and text != "as" and _text(words, position + 1) != "."
+        if named or text == "*":
             found.add(bare(text))
     return frozenset(found)
 
@@ -267,7 +268,8 @@ def same_noun(one: str, other: str) -> bool:
 
 @lru_cache(maxsize=65536)
 def link(parent: str, child: str) -> int:
-    """How clearly names tie a child to a parent: 3 a key says so, 1 it may be, 0 unknown, -1 the parent holds no such key."""
+    """How clearly names tie a child to a parent: 3 a key says so, 2 the parent hands out a column of that name, 1 it may be,
+    0 nothing does, -1 the parent holds no such key."""
     above, below = shape(parent), shape(child)
     return max((_link(above, below, key) for key in below.keys), default=0)
 
@@ -278,14 +280,33 @@ def _link(above: Shape, below: Shape, key: str) -> int:
     plain = key in _OWN_KEYS
     everything = "*" in above.columns
     if plain or same_noun(stem(key), owner):  # many to one: the parent holds the child's key
-        foreign = {stem(c) for c in above.columns if _KEY_ENDINGS.search(c) and c not in _OWN_KEYS}
-        if any(same_noun(f, owner) for f in foreign) and not (nouns and same_noun(owner, nouns[0])):
+        foreign = {stem(c) for c in above.columns if _points_elsewhere(c)}
+        own = bool(nouns) and same_noun(owner, nouns[0])
+        if not own and any(same_noun(c, owner) for c in foreign | {stem(c) for c in above.columns}):
             return 3
         return 1 if foreign or everything else -1
-    named = key in above.columns and _KEY_ENDINGS.sub("", key) != "" and _KEY_ENDINGS.search(key) is not None
-    if named or any(same_noun(stem(key), noun) for noun in nouns):  # one to many
-        return 3
-    return 1 if everything or above.columns & _OWN_KEYS else 0
+    named = _KEY_ENDINGS.search(key) is not None
+    if (named and key in above.columns and _KEY_ENDINGS.sub("", key)) or any(same_noun(stem(key), n) for n in nouns):
+        return 3  # one to many
+    if key in _ATTRIBUTES:
+        return 0
+    if key in above.columns:
+        return 2
+    return 1 if everything or (named and above.columns & _OWN_KEYS) else 0
 
 
+def _points_elsewhere(column: str) -> bool:
+    """Whether a column may hold the key of another row: ``author_id``, ``created_by``, ``parent``."""
+    if column in _OWN_KEYS:
+        return False
+    named = _KEY_ENDINGS.search(column) is not None and _KEY_ENDINGS.sub("", column) != ""
+    return named or column.endswith("_by") or column in _ROLES
+
+
+_ATTRIBUTES = frozenset(
+    "name title label state status type kind role level region country lang language locale category key flag shard "  # noqa: SIM905
+    "partition bucket day date month year priority queue channel value active enabled deleted".split()
+)
+"""What a program knows by itself and asks for one by one: settings, states, shards."""
+_ROLES = frozenset({"parent", "owner", "author", "creator", "user", "customer", "manager", "assignee"})
 _OWN_KEYS = frozenset({"id", "pk", "uuid"})

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from perflab.errors import SchemaError
+from perflab.errors import SchemaError, one_of
+from perflab.queries import comments
 from perflab.queries.fingerprint import fingerprint
 from perflab.queries.shape import Shape, shape
-from perflab.queries.units_of_work import units_of_work
+from perflab.queries.tokens import DIALECTS
+from perflab.queries.units_of_work import Units, instants, units_of_work
+from perflab.queries.vectorised import fingerprint_codes
 from perflab.tables import Measurements
 
 Ints = npt.NDArray[np.int64]
@@ -21,19 +23,20 @@ Ints = npt.NDArray[np.int64]
 @dataclass(frozen=True, eq=False)
 class Statements:
     """``frame`` has run, start, sql, duration_ms, rows, route, parameters and two codes, ``unit`` and ``fp``; it is sorted
-    by unit and time. ``units`` are the ids behind the unit codes, ``fingerprints`` and ``shapes`` what ``fp`` points to.
-    ``confidence`` tells how the units were found.
+    by unit and time. ``units`` are what the unit codes stand for, ``fingerprints`` and ``shapes`` what ``fp`` points to.
     """
 
     frame: pd.DataFrame
-    units: pd.Index[str]
+    units: Units
     fingerprints: tuple[str, ...]
     shapes: tuple[Shape, ...]
-    confidence: str
-    notes: tuple[str, ...]
+    dialect: str
 
-    def kinds(self) -> npt.NDArray[np.str_]:
-        return np.array([s.kind for s in self.shapes], dtype="U16")
+    def working_units(self) -> Ints:
+        """The units with a statement that does more than manage the session."""
+        works = np.array([s.kind not in ("control", "no table") for s in self.shapes], dtype=bool)
+        codes = self.frame["unit"].to_numpy()
+        return np.unique(codes[works[self.frame["fp"].to_numpy()]])
 
 
 def queries_of(queries: pd.DataFrame | Measurements) -> pd.DataFrame:
@@ -51,49 +54,58 @@ def statements(queries: pd.DataFrame | Measurements, *, dialect: str | None = No
     """Fingerprint, group into units of work, and order."""
     table = queries_of(queries)
     known = table["sql"].notna().to_numpy()
-    table = table if known.all() else table[known]
-    units = units_of_work(table)
-    sql = table["sql"]
-    prints, texts = pd.factorize(fingerprints_of(table, dialect))
+    table = (table if known.all() else table[known]).reset_index(drop=True)
+    prints, texts = fingerprint_codes_of(table, dialect)
+    units = units_of_work(table, prints, texts)
     frame = pd.DataFrame(
         {
             "run": table.get("run", ""),
             "start": table.get("start", pd.NaT),
             "unit": units.codes,
-            "fp": prints.astype("int64"),
+            "fp": prints,
             "duration_ms": table["duration_ms"].astype("float64"),
             "rows": _rows(table),
-            "sql": sql,
+            "sql": table["sql"],
             "parameters": table.get("parameters"),
             "route": _routes(table, units.codes),
             "source": table.get("source"),
         }
-    ).reset_index(drop=True)
-    order = np.lexsort((np.arange(len(frame)), _instants(frame), frame["unit"].to_numpy()))
-    frame = frame.iloc[order].reset_index(drop=True)
-    return Statements(
-        frame=frame,
-        units=units.names,
-        fingerprints=tuple(map(str, texts)),
-        shapes=tuple(shape(str(text)) for text in texts),
-        confidence=units.confidence,
-        notes=units.notes,
     )
+    order = np.lexsort((np.arange(len(frame)), instants(table), units.codes))
+    return Statements(
+        frame=frame.iloc[order].reset_index(drop=True),
+        units=units,
+        fingerprints=tuple(texts),
+        shapes=tuple(shape(text) for text in texts),
+        dialect=dialect or _dialect(table),
+    )
+
+
+def fingerprint_codes_of(table: pd.DataFrame, dialect: str | None = None) -> tuple[Ints, list[str]]:
+    """The fingerprints, and which of them each statement has, by the given dialect or the table's ``dialect`` column."""
+    if dialect is not None and dialect not in DIALECTS:
+        raise one_of("dialect", dialect, DIALECTS)
+    if dialect is not None or "dialect" not in table.columns or table["dialect"].nunique(dropna=False) == 1:
+        return fingerprint_codes(table["sql"], dialect or _dialect(table))
+    codes, names = pd.factorize(fingerprints_of(table))
+    return codes.astype("int64"), [str(name) for name in names]
 
 
 def fingerprints_of(table: pd.DataFrame, dialect: str | None = None) -> pd.Series[str]:
     """The fingerprint of each statement, by the given dialect or the table's own ``dialect`` column."""
     if dialect is not None or "dialect" not in table.columns:
         return fingerprint(table["sql"], dialect or "generic")
-    parts = [fingerprint(part["sql"], str(name)) for name, part in table.groupby("dialect", dropna=False)]
+    parts = [
+        fingerprint(part["sql"], str(name) if name in DIALECTS else "generic")
+        for name, part in table.groupby("dialect", dropna=False)
+    ]
     return pd.concat(parts).loc[table.index] if len(parts) > 1 else parts[0]
 
 
-def _instants(frame: pd.DataFrame) -> Ints:
-    if frame["start"].isna().all():
-        return np.zeros(len(frame), dtype="int64")
-    instants: Ints = frame["start"].astype("datetime64[us, UTC]").astype("int64").to_numpy()
-    return instants
+def _dialect(table: pd.DataFrame) -> str:
+    """The table's dialect, "generic" where it has none or several."""
+    names = table["dialect"].unique().tolist() if "dialect" in table.columns else []
+    return str(names[0]) if len(names) == 1 and names[0] in DIALECTS else "generic"
 
 
 def _rows(table: pd.DataFrame) -> npt.NDArray[np.float64]:
@@ -109,13 +121,11 @@ def _rows(table: pd.DataFrame) -> npt.NDArray[np.float64]:
 
 
 def _routes(table: pd.DataFrame, units: Ints) -> pd.Series[str]:
-    """The route of each statement's unit: the first that any of its statements names."""
-    if "route" not in table.columns or table["route"].isna().all():
+    """The route of each statement's unit: the first that any of its statements names, in a column or in a comment."""
+    routes = (
+        table["route"] if "route" in table.columns and table["route"].notna().any() else comments.routes(table["sql"])
+    )
+    if routes is None:
         return pd.Series("", index=table.index, dtype="str")
-    first = table["route"].groupby(units).first()
+    first = routes.groupby(units).first()
     return pd.Series(first.reindex(units).array, index=table.index, dtype="str").fillna("")
-
-
-def frame_counts(statements: Statements) -> Mapping[str, int]:
-    """How many statements and units there are, for sentences."""
-    return {"statements": len(statements.frame), "units": int(statements.frame["unit"].nunique())}

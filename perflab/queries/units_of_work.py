@@ -1,32 +1,223 @@
-"""Units of work: which statements belong to one request, transaction or job."""
+"""Units of work: which statements belong to one request, transaction or job, and how sure that is.
+
+A trace id says it best, then a request id; without either, each session is cut: at BEGIN and COMMIT, at resets (what a pool
+does when it hands a connection on), and, where nothing else is to be seen, at pauses. A pause says little on a pool
+under load, so units found by it have a low confidence, and nothing is called "confirmed" on their word.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from perflab.queries import comments
+from perflab.units import format_ms
+
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+FOUND_BY = ("trace", "request", "transaction", "session reset", "session", "time gap")
+LOW = 4
+"""From this place in ``FOUND_BY`` on the confidence is low."""
+
+_NOTHING, _BEGIN, _END, _HANDED_BACK, _TAKEN = range(5)
+_BEGINS = re.compile(r"(?:begin|start transaction)\b")
+_ENDS = re.compile(r"(?:commit|rollback|end|abort)\b(?! (?:work )?(?:to|prepared)\b)|prepare transaction\b")
+_HANDS_BACK = re.compile(
+    r"(?:discard|close|deallocate|reset|unlisten) (?:all|\*)|select pg_advisory_unlock_all\(\)|quit$"
+    r"|set session authorization default|sp_reset_connection"
+)
+_TAKES = re.compile(r"(?:select \?(?: from dual)?|ping|connect|change user|reset connection|)$|set autocommit\b")
+_SHORTEST_GAP_MS, _LONGEST_GAP_MS, _TYPICAL_GAPS = 20.0, 1000.0, 20.0
+
+
+_FEW = 0.05
+"""A share of units that is no cause for a warning: what a client does when it connects."""
+
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """A code for each statement (the place of its unit in ``names``) and how sure that grouping is."""
+    """A code for each statement (the place of its unit in ``names``), and by what each unit was found (a place in
+    `FOUND_BY`). ``notes`` say what limits it."""
 
-    codes: npt.NDArray[np.int64]
+    codes: Ints
     names: pd.Index[str]
-    confidence: str
+    found_by: Ints
     notes: tuple[str, ...] = ()
 
+    @property
+    def low(self) -> Flags:
+        """Which units have a low confidence."""
+        return self.found_by >= LOW
 
-def units_of_work(queries: pd.DataFrame) -> Units:
-    for column in ("unit", "trace"):
+
+def units_of_work(
+    queries: pd.DataFrame, prints: Ints, fingerprints: Sequence[str], *, gap_ms: float | None = None
+) -> Units:
+    """Units of statements whose fingerprints are ``fingerprints[prints]``."""
+    total = len(queries)
+    run = _codes(queries["run"]) if "run" in queries.columns else np.zeros(total, dtype="int64")
+    trace, request = _ids(queries, "trace"), _ids(queries, "unit")
+    keys = np.where(trace >= 0, trace, np.where(request >= 0, request + trace.max(initial=-1) + 1, -1))
+    by = np.where(trace >= 0, FOUND_BY.index("trace"), FOUND_BY.index("request"))
+    rest = np.flatnonzero(keys < 0)
+    gap = 0.0
+    if len(rest):
+        marks = np.array([_mark(text) for text in fingerprints], dtype="int64")[prints[rest]]
+        found, how, gap = _of_sessions(queries.iloc[rest], run[rest], marks, gap_ms)
+        keys, by = keys.copy(), by.copy()
+        keys[rest] = found + keys.max(initial=-1) + 1
+        by[rest] = how
+    codes, first = _numbered(run, keys, instants(queries))
+    found_by = _declared(queries, first, by[first])
+    return Units(codes, _names(queries, first, trace, request), found_by, _notes(found_by, gap))
+
+
+def _mark(text: str) -> int:
+    if _BEGINS.match(text):
+        return _BEGIN
+    if _ENDS.match(text):
+        return _END
+    if _HANDS_BACK.match(text):
+        return _HANDED_BACK
+    return _TAKEN if _TAKES.match(text) else _NOTHING
+
+
+def _codes(values: pd.Series[str]) -> Ints:
+    codes: Ints = pd.factorize(values)[0].astype("int64")
+    return codes
+
+
+def _ids(queries: pd.DataFrame, column: str) -> Ints:
+    """Codes of the column, or of the ids that the statements carry in their comments; -1 where there is none."""
+    if column in queries.columns and queries[column].notna().any():
+        values = queries[column].astype("str")
+        return _codes(values.where(values.str.strip() != ""))
+    found = comments.ids(queries["sql"], column)
+    return np.full(len(queries), -1, dtype="int64") if found is None else _codes(found)
+
+
+def _numbered(run: Ints, keys: Ints, start: Ints) -> tuple[Ints, Ints]:
+    """Codes in order of first appearance for each (run, key), and the place of the earliest statement of each."""
+    width = keys.max(initial=0) + 1
+    codes, _ = pd.factorize(run * width + keys)
+    latest = np.argsort(start, kind="stable")[::-1]
+    first = np.full(codes.max(initial=-1) + 1, -1, dtype="int64")
+    first[codes[latest]] = latest
+    return codes.astype("int64"), first
+
+
+def _of_sessions(queries: pd.DataFrame, run: Ints, marks: Ints, gap_ms: float | None) -> tuple[Ints, Ints, float]:
+    """A number of the unit of each statement, how it was found, and the pause that was taken for an end."""
+    session = _session_codes(queries, run)
+    start = instants(queries)
+    order = np.lexsort((np.arange(len(session)), start, session))
+    session, start, marks = session[order], start[order], marks[order]
+    place = np.arange(len(order))
+    opened = np.append(True, session[1:] != session[:-1])
+    began = np.maximum.accumulate(np.where(opened, place, 0))
+    begin = np.maximum.accumulate(np.where(marks == _BEGIN, place, -1))
+    end = np.append(-1, np.maximum.accumulate(np.where(marks == _END, place, -1))[:-1])
+    inside = (begin >= began) & (begin > end)
+    bare_end = (marks == _END) & ~inside
+    back, taken = (marks == _HANDED_BACK) & ~inside, (marks == _TAKEN) & ~inside
+    ends, resets = _count(session, bare_end), _count(session, back | taken)
+    pauses = _pauses(queries["duration_ms"].to_numpy(dtype="float64")[order], start, opened)
+    gap = gap_ms if gap_ms is not None else _gap(pauses)
+    by_gap = (ends == 0) & (resets < 2)
+    moved = np.append(True, inside[1:] != inside[:-1])
+    after = np.append(False, (bare_end | back)[:-1]) & ~(back | bare_end)
+    cut = opened | taken | after | (by_gap & ((pauses > gap) | moved))
+    stretch = np.cumsum(cut)
+    how = np.where(ends > 0, FOUND_BY.index("transaction"), FOUND_BY.index("session reset"))
+    how = np.where(by_gap, _gap_or_session(session, stretch), how)
+    unit = np.where(inside, len(order) + begin, stretch)
+    found, by = np.empty_like(unit), np.empty_like(unit)
+    found[order], by[order] = unit, np.where(inside, FOUND_BY.index("transaction"), how)
+    return pd.factorize(found)[0].astype("int64"), by, gap
+
+
+def _session_codes(queries: pd.DataFrame, run: Ints) -> Ints:
+    codes = run
+    for column in ("session", "database", "user", "application"):
         if column in queries.columns and queries[column].notna().any():
-            keys = queries[column].astype("str")
-            break
-    else:
-        keys = (
-            queries["session"].astype("str") if "session" in queries.columns else pd.Series("all", index=queries.index)
-        )
-    codes, names = pd.factorize(keys.fillna("no unit"))
-    return Units(codes.astype("int64"), pd.Index(names, dtype="str"), "high")
+            part = _codes(queries[column].astype("str")) + 1
+            codes = _codes(pd.Series(codes * (part.max(initial=0) + 1) + part))
+            if column == "session":
+                break
+    return codes
+
+
+def _count(session: Ints, flags: Flags) -> Ints:
+    return np.bincount(session, weights=flags).astype("int64")[session]
+
+
+def _pauses(took: npt.NDArray[np.float64], start: Ints, opened: Flags) -> npt.NDArray[np.float64]:
+    """Milliseconds between the end of the statement before and the start of this one, within a session."""
+    ended = start / 1e3 + took
+    pause = np.append(0.0, start[1:] / 1e3 - ended[:-1])
+    return np.where(opened, 0.0, np.maximum(pause, 0.0))
+
+
+def _gap(pauses: npt.NDArray[np.float64]) -> float:
+    """A pause well above what lies between the statements of one unit, which are most of all pauses."""
+    usual = float(np.quantile(pauses, 0.75)) if len(pauses) else 0.0
+    return float(np.clip(usual * _TYPICAL_GAPS, _SHORTEST_GAP_MS, _LONGEST_GAP_MS))
+
+
+def _gap_or_session(session: Ints, stretch: Ints) -> Ints:
+    """A session that was never cut, among many of the kind, is one connection for each request."""
+    cuts = pd.Series(stretch).groupby(session).transform("nunique").to_numpy()
+    many = session.max(initial=0) >= 7
+    return np.where((cuts == 1) & many, FOUND_BY.index("session"), FOUND_BY.index("time gap"))
+
+
+def instants(queries: pd.DataFrame) -> Ints:
+    """Microseconds since 1970; zero where the table has no times."""
+    if "start" not in queries.columns or queries["start"].isna().all():
+        return np.zeros(len(queries), dtype="int64")
+    found: Ints = queries["start"].astype("datetime64[us, UTC]").astype("int64").to_numpy()
+    return found
+
+
+def _declared(queries: pd.DataFrame, first: Ints, found_by: Ints) -> Ints:
+    """What `assign_units` wrote beside a unit that it found."""
+    if "unit_by" not in queries.columns:
+        return found_by
+    said = queries["unit_by"].iloc[first].astype("str")
+    known = said.map({name: place for place, name in enumerate(FOUND_BY)}).to_numpy(dtype="float64", na_value=np.nan)
+    return np.where(np.isnan(known), found_by, np.nan_to_num(known)).astype("int64")
+
+
+def _names(queries: pd.DataFrame, first: Ints, trace: Ints, request: Ints) -> pd.Index[str]:
+    """The id, or where to find the unit in the log: ``session@time of its first statement``."""
+    rows = queries.iloc[first]
+    session = rows["session"].astype("str").fillna("") if "session" in rows else pd.Series("", index=rows.index)
+    when = pd.Series(pd.to_datetime(instants(rows), unit="us", utc=True)).dt.strftime("%H:%M:%S.%f")
+    names = pd.Series(session.to_numpy(dtype=object) + np.array("@", dtype=object) + when.to_numpy(dtype=object))
+    for column, codes in (("unit", request), ("trace", trace)):
+        known = codes[first] >= 0
+        if known.any():
+            given = rows[column] if column in rows and rows[column].notna().any() else comments.ids(rows["sql"], column)
+            names = names.where(~known, pd.Series(np.asarray(given, dtype=object)))
+    again = names.groupby(names, sort=False).cumcount().to_numpy()
+    for place in np.flatnonzero((again > 0) & (trace[first] < 0) & (request[first] < 0)):
+        names.iloc[place] = f"{names.iloc[place]}#{again[place] + 1}"
+    return pd.Index(names.astype("str"), dtype="str")
+
+
+def _notes(found_by: Ints, gap: float) -> tuple[str, ...]:
+    low = int((found_by >= LOW).sum())
+    if low <= _FEW * len(found_by):
+        return ()
+    by_gap = int((found_by == FOUND_BY.index("time gap")).sum())
+    how = f"pauses of more than {format_ms(gap)} in a session" if by_gap else "sessions"
+    return (
+        f"{low:,} of {len(found_by):,} units of work were told apart only by {how} (low confidence): requests that follow "
+        "one another at once become one; put a request id or a traceparent comment into the log",
+    )

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from perflab.queries.fingerprint import MAX_SQL, values_of
-from perflab.queries.tokens import tokens
+from perflab.queries.tokens import Token, tokens
+
+_SHORT = 4000
+"""Statements up to this length are taken apart once: those with placeholders come again and again."""
 
 
 def key_values(sql: str, parameters: Any, slots: Sequence[int], dialect: str) -> tuple[str, ...] | None:
@@ -37,7 +41,7 @@ def _values(sql: str, parameters: Any, dialect: str) -> list[str | None]:
     bound = _bound(parameters)
     found: list[str | None] = []
     position = 0
-    for kind, text in values_of(tokens(sql[:MAX_SQL], dialect)):
+    for kind, text in _written(sql, dialect) if len(sql) < _SHORT else values_of(tokens(sql[:MAX_SQL], dialect)):
         if kind != "placeholder":
             found.append(text)
             continue
@@ -46,7 +50,14 @@ def _values(sql: str, parameters: Any, dialect: str) -> list[str | None]:
     return found
 
 
+@lru_cache(maxsize=1024)
+def _written(sql: str, dialect: str) -> tuple[Token, ...]:
+    return tuple(values_of(tokens(sql, dialect)))
+
+
 def _bound(parameters: Any) -> Sequence[Any] | Mapping[str, Any] | None:
+    if type(parameters) in (list, dict):
+        return parameters  # type: ignore[no-any-return]
     if parameters is None or isinstance(parameters, float):
         return None
     if isinstance(parameters, Mapping) or (isinstance(parameters, Sequence) and not isinstance(parameters, str)):

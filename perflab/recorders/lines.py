@@ -72,6 +72,8 @@ def _bytes(value: Any) -> bytes:
         return b"s" + _ends(str.encode(value, "utf-8", "surrogatepass") if len(value) < 65_536 else _long(value))
     if isinstance(value, (bytes, bytearray, memoryview)):
         return b"b" + _ends(bytes(value))
+    if isinstance(value, int) and value.bit_length() >= 64:
+        return b"i" + _ends(int.__format__(value, "x").encode())
     if isinstance(value, (list, tuple)):
         return b"l" + b",".join(_bytes(v) for v in value[:MAX_PARAMETERS] if not isinstance(v, (list, tuple)))
     return b"o" + _shown(value).encode("utf-8", "surrogatepass")

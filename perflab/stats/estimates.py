@@ -149,3 +149,31 @@ def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float = 0.
     )
     columns = ["run", "endpoint", "count", "errors", "error_fraction", "throughput_per_s"]
     return named[[*columns, "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms"]]
+
+
+def summarize_checks(measured: Measurements) -> pd.DataFrame:
+    """How many of the named checks held, by run, endpoint and name.
+
+    Parameters
+    ----------
+    measured : Measurements with a ``checks`` table; MissingTableError without.
+
+    Returns
+    -------
+    DataFrame: run, endpoint, name, count, passed, passed_fraction. The endpoint is missing where none was given.
+
+    >>> import pandas as pd
+    >>> at = pd.date_range("2026-01-01", periods=4, freq="s", tz="UTC")
+    >>> checks = pd.DataFrame({"run": "a", "start": at, "name": "status is 200", "ok": [True, True, True, False]})
+    >>> summarize_checks(Measurements.of(checks=checks)).passed_fraction.item()
+    0.75
+    """
+    checks = measured.checks
+    if "endpoint" not in checks.columns:
+        checks = checks.assign(endpoint=pd.Series(None, index=checks.index, dtype="str"))
+    grouped = checks.groupby(["run", "endpoint", "name"], sort=False, dropna=False)["ok"]
+    table = grouped.agg(["size", "sum"]).reset_index().rename(columns={"size": "count", "sum": "passed"})
+    table = table.astype({"count": "int64", "passed": "int64"})
+    return table.assign(passed_fraction=table["passed"] / table["count"]).sort_values(
+        ["run", "endpoint", "name"], ignore_index=True
+    )

@@ -51,9 +51,9 @@ def _as(user: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def postgresql(**settings: str) -> Iterator[Server]:
+def postgresql(binaries: Path | None = None, **settings: str) -> Iterator[Server]:
     """A PostgreSQL server that logs every statement as stderr, csvlog and jsonlog; databases ``postgres`` and ``shop``."""
-    place = postgresql_bin()
+    place = binaries or postgresql_bin()
     assert place, "install PostgreSQL 15 or later (apt: postgresql)"
     folder = Path(tempfile.mkdtemp(prefix="perflab-pg-"))
     if os.geteuid() == 0:
@@ -114,7 +114,7 @@ def postgresql(**settings: str) -> Iterator[Server]:
 def _psql(place: Path, port: int, sql: str) -> None:
     for _ in range(50):
         done = subprocess.run(
-            [place / "psql", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-qc", sql],
+            [shutil.which("psql") or place / "psql", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-qc", sql],
             capture_output=True,
             text=True,
         )

@@ -9,63 +9,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import orjson
-import psutil
 import pytest
+from driving import SERVERS, USERS, assert_clean, free_port, mine, plan, target, wait_for
 
 import perflab as lab
 from perflab.loadtest.run import draw_order
-
-SERVERS = Path(__file__).parent / "servers"
-USERS = SERVERS / "users.py"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def target(arm: str = "tiny", *arguments: str, port: int | None = None, **options: object) -> lab.Target:
-    port = port or free_port()
-    command = [sys.executable, str(SERVERS / "tiny.py"), str(port), *arguments]
-    settings = {"command": command, "ready": "/ready", **options}
-    return lab.Target(arm, host=f"http://127.0.0.1:{port}", **settings)
-
-
-def plan(seconds: float = 2, users: int = 4, user: str = "Shopper", **options: object) -> lab.LoadPlan:
-    return lab.LoadPlan(USERS, stages=[lab.Stage(seconds, users=users)], user_classes=[user], seed=1, **options)
-
-
-def mine() -> set[int]:
-    """Processes of this test that must be gone: guards, Locusts and servers."""
-    found = set()
-    for process in psutil.process_iter(["cmdline", "pid"]):
-        line = " ".join(process.info["cmdline"] or [])
-        if "guard.py" in line or "perflab.loadtest.launcher" in line or "tiny.py" in line:
-            found.add(process.info["pid"])
-    return found
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_behind() -> object:
-    before = mine()
-    yield
-    deadline = time.monotonic() + 10
-    while (left := mine() - before) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not left
-
-
-def assert_clean(store: Path) -> None:
-    """No unfinished or half-written run in the store."""
-    assert not list(store.glob(".*"))
-    for folder in store.iterdir():
-        assert {p.suffix for p in folder.iterdir() if p.is_file()} <= {".json", ".parquet"}
 
 
 def test_a_run_keeps_every_request(tmp_path: Path) -> None:
@@ -261,13 +213,6 @@ def started(tmp_path: Path) -> subprocess.Popen[str]:
     assert child.stdout
     assert child.stdout.readline() == "ready\n"
     return child
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def recorded(tmp_path: Path) -> int:

@@ -1,6 +1,6 @@
 """A small real HTTP service for tests: python tiny.py PORT [--log FILE]
 
-/ok answers at once, /slow after 60 ms, /fail with 500, /stall blocks every request for --stall seconds once.
+/ok answers at once, /slow after 60 ms, /sleep?S after S seconds, /fail with 500, /headers with one that was sent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         time.sleep(float(environ["QUERY_STRING"]))
     if arguments.log and path != "/ready":
         with lock, open(arguments.log, "a") as log:
-            log.write(path + "\n")
+            log.write(f"{path} {environ.get('HTTP_X_PROCESS', '')}".strip() + "\n")
+    if path == "/headers":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [f"X-Plan: {environ.get('HTTP_X_PLAN', 'none')}".encode()]
     start_response("500 Oops" if path == "/fail" else "200 OK", [("Content-Type", "text/plain")])
     return [b"x" * 100]
 

@@ -1,6 +1,11 @@
 """A locustfile for tests."""
 
-from locust import FastHttpUser, constant, tag, task
+import hashlib
+import os
+
+from locust import FastHttpUser, HttpUser, constant, constant_throughput, tag, task
+
+from perflab.recorders.checks import check
 
 
 class Shopper(FastHttpUser):
@@ -44,3 +49,94 @@ class Chain(FastHttpUser):
     def chain(self) -> None:
         for _ in range(8):
             self.client.get("/sleep?0.5", name="/sleep")
+
+
+class Pacer(FastHttpUser):
+    """Twenty requests a second of each user, as long as the answers come."""
+
+    wait_time = constant_throughput(20)
+
+    @task
+    def ok(self) -> None:
+        self.client.get("/ok")
+
+
+class Visitor(FastHttpUser):
+    """Says which process it is in, so that the server's log tells the workers apart; checks what it gets."""
+
+    wait_time = constant(0.01)
+
+    @task
+    def ok(self) -> None:
+        response = self.client.get("/ok", name="/visit", headers={"X-Process": str(os.getpid())})
+        check(response, {"is 200": lambda r: r.status_code == 200, "has 10 bytes": lambda r: len(r.content) == 10})
+        with self.client.get("/slow", catch_response=True) as response:
+            check(response, {"is JSON": lambda r: bool(r.json())})
+        check("always", True, endpoint="the visit")
+
+
+class Login(FastHttpUser):
+    """Logs in first, which takes its time."""
+
+    def on_start(self) -> None:
+        self.client.get("/sleep?0.3", name="/login")
+
+    @task
+    def ok(self) -> None:
+        self.client.get("/ok")
+
+
+class Sessions(HttpUser):
+    """A user of requests' kind."""
+
+    wait_time = constant(0.02)
+
+    @task
+    def echo(self) -> None:
+        response = self.client.get("/headers", name="/session")
+        check(response, {"has the header": lambda r: "X-Plan: yes" in r.text})
+
+
+class FastSessions(FastHttpUser):
+    wait_time = constant(0.02)
+
+    @task
+    def echo(self) -> None:
+        response = self.client.get("/headers")
+        check(response, {"has the header": lambda r: "X-Plan: yes" in r.text})
+
+
+class Mostly(FastHttpUser):
+    wait_time = constant(0.02)
+
+    @task
+    def mostly(self) -> None:
+        self.client.get("/ok", name="/mostly")
+
+
+class Seldom(FastHttpUser):
+    wait_time = constant(0.02)
+
+    @task
+    def seldom(self) -> None:
+        self.client.get("/ok", name="/seldom")
+
+
+class Grumbler(FastHttpUser):
+    """Raises in its task, once the request is made."""
+
+    wait_time = constant(0.02)
+
+    @task
+    def grumble(self) -> None:
+        self.client.get("/ok", name="/grumble")
+        raise LookupError("no cart")
+
+
+class Blocker(FastHttpUser):
+    """Holds up its whole process before it asks."""
+
+    @task
+    def block(self) -> None:
+        hashlib.pbkdf2_hmac("sha256", b"secret", b"salt", 100_000)
+        self.client.get("/ok")

@@ -1,0 +1,160 @@
+"""Query logs, from the file to the fingerprinted frame, beside pgBadger on the same file in the same run.
+
+    python bench/bench_queries.py [--rounds 3]
+
+A real PostgreSQL server writes stderr, csvlog and jsonlog of the same traffic (pgbench: simple, extended and prepared
+statements, about 350,000 of them); they are kept in bench/.cache. Each measurement is a process of its own, so that
+its peak memory is its own. Needs PostgreSQL 15 or later with pgbench, and pgBadger for the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+CACHE = HERE / ".cache" / "postgresql_350k"
+ENDINGS = {"jsonlog": "json", "csvlog": "csv", "stderr": "log"}
+PER_MODE = 3_250
+"""Transactions of each of 3 protocol modes by each of 4 clients: 9 statements each."""
+
+SCRIPT = """\\set author random(1, 5000)
+\\set page random(1, 100)
+BEGIN;
+SELECT author.id, author.name, author.email, author.born, author.country FROM author WHERE author.id > :author ORDER BY author.id LIMIT 20;
+SELECT book.id AS book_id, book.author_id AS book_author_id, book.title AS book_title, book.price AS book_price FROM book WHERE :author = book.author_id;
+SELECT book.id AS book_id, book.author_id AS book_author_id, book.title AS book_title, book.price AS book_price FROM book WHERE (:author + 1) = book.author_id;
+SELECT count(*) AS count_1 FROM (SELECT book.id FROM book WHERE book.price BETWEEN :page AND 1000 LIMIT 50) AS anon_1;
+SELECT author.name FROM author WHERE author.country = 'c' || CAST(:page AS text) AND author.email LIKE 'mail%' LIMIT 3;
+UPDATE book SET price = price + 1 WHERE id = :author;
+INSERT INTO visit (author_id, page, agent) VALUES (:author, :page, 'Mozilla/5.0 (X11; Linux x86_64)');
+COMMIT;
+"""  # noqa: E501 - pgbench's own lines
+SCHEMA = """
+CREATE TABLE author AS SELECT i AS id, 'name ' || i AS name, 'mail' || i || '@example.org' AS email, DATE '1970-01-01' + i AS born,
+    'c' || i % 100 AS country FROM generate_series(1, 5000) i;
+ALTER TABLE author ADD PRIMARY KEY (id);
+CREATE TABLE book AS SELECT i AS id, 1 + i % 5000 AS author_id, 'title ' || i AS title, i % 1000 AS price FROM generate_series(1, 20000) i;
+ALTER TABLE book ADD PRIMARY KEY (id);
+CREATE INDEX ON book (author_id);
+CREATE TABLE visit (author_id int, page int, agent text);
+"""  # noqa: E501
+
+
+def make() -> None:
+    """The three logs of one traffic, once."""
+    if all((CACHE / f"pg.{ending}").exists() for ending in ENDINGS.values()):
+        return
+    sys.path.insert(0, str(HERE.parent / "tests" / "corpora"))
+    import servers
+
+    place = servers.postgresql_bin()
+    if place is None or not (place / "pgbench").exists():
+        sys.exit("install PostgreSQL 15 or later with pgbench (apt: postgresql)")
+    with tempfile.TemporaryDirectory() as name:
+        script = Path(name) / "shop.sql"
+        script.write_text(SCRIPT)
+        with servers.postgresql() as server:
+            at = ["-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres"]
+            subprocess.run(["psql", *at, "-q", "-d", "shop", "-c", SCHEMA], check=True)
+            for mode in ("simple", "extended", "prepared"):
+                subprocess.run(
+                    [place / "pgbench", *at, "-n", "-M", mode, "-c", "4", "-t", str(PER_MODE), "-f", script, "shop"],
+                    check=True, stdout=subprocess.DEVNULL,
+                )  # fmt: skip
+        CACHE.mkdir(parents=True, exist_ok=True)
+        for ending in ENDINGS.values():
+            shutil.move(server.folder / "log" / f"pg.{ending}", CACHE / f"pg.{ending}")
+    shutil.rmtree(server.folder, ignore_errors=True)
+
+
+def child(kind: str, path: Path) -> None:
+    """In a process of its own: read, fingerprint; prints seconds, statements, fingerprints and peak memory as JSON."""
+    import perflab as lab
+    from perflab import formats
+    from perflab.queries.vectorised import fingerprint_codes
+
+    began = time.perf_counter()
+    queries = formats.named(f"postgresql_{kind}").read(path)["queries"]
+    read = time.perf_counter() - began
+    codes, prints = fingerprint_codes(queries["sql"], "postgresql")
+    took = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    whole = time.perf_counter()
+    table = queries.assign(run="r")
+    lab.summarize_queries(table)
+    lab.find_n_plus_one(table)
+    report = took + time.perf_counter() - whole
+    found = {"seconds": took, "read": read, "statements": len(codes), "prints": len(prints), "peak_mb": peak}
+    found |= {"report": report, "report_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+def measured(kind: str, path: Path) -> dict[str, float]:
+    done = subprocess.run([sys.executable, __file__, "--child", kind, path], check=True, capture_output=True, text=True)
+    return dict(json.loads(done.stdout))
+
+
+def pgbadger(kind: str, path: Path) -> tuple[float, int]:
+    """Seconds of pgBadger's JSON report on this log, and the statements that it counted."""
+    with tempfile.TemporaryDirectory() as name:
+        out = Path(name) / "out.json"
+        prefix = ["-p", "%m [%p] %q%u@%d "] if kind == "stderr" else []
+        began = time.perf_counter()
+        subprocess.run(
+            ["pgbadger", "-q", "-f", kind, *prefix, "-x", "json", "-o", out, path], check=True,
+            env={**os.environ, "LC_ALL": "C"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        took = time.perf_counter() - began
+        found = json.loads(out.read_text(errors="replace"))
+        databases = found["overall_stat"] if "overall_stat" in found else found
+        return took, int(next(iter(_counts(databases)), 0))
+
+
+def _counts(found: object) -> list[int]:
+    if isinstance(found, dict):
+        own = [int(found["queries_number"])] if str(found.get("queries_number", "")).isdigit() else []
+        return own + [n for value in found.values() for n in _counts(value)]
+    return []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--child", nargs=2)
+    options = parser.parse_args()
+    if options.child:
+        return child(options.child[0], Path(options.child[1]))
+    make()
+    for kind, ending in ENDINGS.items():
+        path = CACHE / f"pg.{ending}"
+        rounds = [measured(kind, path) for _ in range(options.rounds)]
+        took = statistics.median(r["seconds"] for r in rounds)
+        one = rounds[0]
+        sys.stdout.write(
+            f"{kind:8} {path.stat().st_size / 1e6:4.0f} MB {one['statements']:,} statements -> {one['prints']} fingerprints: "
+            f"{took:.2f} s ({statistics.median(r['read'] for r in rounds):.2f} s reading), "
+            f"{one['statements'] / took / 1e3:,.0f}k statements/s, peak {max(r['peak_mb'] for r in rounds):.0f} MB"
+        )
+        if shutil.which("pgbadger"):
+            badger, counted = pgbadger(kind, path)
+            report = statistics.median(r["report"] for r in rounds)
+            sys.stdout.write(
+                f"; pgBadger {badger:.1f} s ({counted:,} statements): {badger / took:.1f} x, "
+                f"with summary and N+1 {badger / report:.1f} x"
+            )
+        sys.stdout.write("\n")
+    return None
+
+
+if __name__ == "__main__":
+    main()

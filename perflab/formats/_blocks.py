@@ -1,0 +1,235 @@
+"""Big text files in blocks of whole records, and blocks as Arrow tables: bounded memory, the speed of the engine below.
+
+A block that the engine refuses is taken apart until only the lines at fault are left out, and those are counted.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator, Mapping, Sequence
+from csv import Error as CsvError
+from csv import reader
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from perflab import sources
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BLOCK_BYTES = 32 * 1024 * 1024
+MAX_RECORD_BYTES = 4 * 1024 * 1024
+_ENGINE_BYTES = 2 * 1024 * 1024
+
+
+@dataclass
+class Tally:
+    """Lines that were read, those that were left out, and notes, while a file is read."""
+
+    total: int = 0
+    skipped: int = 0
+    first: int = 0
+    cut_off: bool = False
+    notes: dict[str, int] = field(default_factory=dict)
+
+    def skip(self, line: int, count: int = 1) -> None:
+        if count:
+            self.skipped += count
+            self.first = min(self.first or line, line)
+
+    def note(self, text: str, count: int = 1) -> None:
+        """Count something that a reader must know; ``{count}`` in the text becomes the number."""
+        if count:
+            self.notes[text] = self.notes.get(text, 0) + count
+
+    def warnings(self, path: Path) -> list[str]:
+        found = [text.replace("{count}", f"{count:,}") for text, count in self.notes.items()]
+        if self.skipped:
+            lines = f"skipped {self.skipped:,} of {self.total:,} lines, the first at {self.first:,}"
+            found.insert(0, f"{path.name}: {lines}")
+        if self.cut_off:
+            found.append(
+                f"{path.name}: the last line has no end, so it may have been cut off: look at the last row, or run again"
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole records of a file: UTF-8 bytes, the number of their first line, and the bytes of the file read by now."""
+
+    data: bytes
+    line: int
+    done: int
+
+
+def blocks(path: Path, tally: Tally, *, quotes: bool, size: int = BLOCK_BYTES) -> Iterator[Block]:
+    """The file in blocks that end where a line does; with ``quotes``, outside of quoted fields."""
+    with sources.open_bytes(path) as stream:
+        position = getattr(stream, "fileobj", None) or stream
+        line, carry = 1, b""
+        for chunk in _decoded(stream, size):
+            carry += chunk
+            end = _end(carry, quotes)
+            if end == 0 and len(carry) > size + MAX_RECORD_BYTES:
+                end = carry.rfind(b"\n") + 1
+            if end:
+                data, carry = carry[:end], carry[end:]
+                yield Block(_valid(data), line, _position(position))
+                line += data.count(b"\n")
+        if carry.strip():
+            tally.cut_off = not carry.endswith(b"\n")
+            yield Block(_valid(carry.removesuffix(b"\n") + b"\n"), line, _position(position))
+            line += carry.count(b"\n") + (not carry.endswith(b"\n"))
+        tally.total = line - 1
+
+
+def _valid(data: bytes) -> bytes:
+    """The bytes, with what is no UTF-8 replaced: the engines do not always look."""
+    if data.isascii():
+        return data
+    return data.decode("utf-8", "replace").encode()
+
+
+def _position(stream: Any) -> int:
+    return int(stream.tell()) if hasattr(stream, "tell") else 0
+
+
+def _decoded(stream: IO[bytes], size: int) -> Iterator[bytes]:
+    """Chunks as UTF-8 with LF line ends, without a byte-order mark."""
+    chunk = stream.read(size)
+    decoder = None
+    if chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
+    elif chunk.startswith(codecs.BOM_UTF8):
+        chunk = chunk[3:]
+    held = b""
+    while chunk:
+        text = held + (decoder.decode(chunk).encode() if decoder else chunk)
+        held = text[-1:] if text.endswith(b"\r") else b""
+        text = text[: len(text) - len(held)]
+        yield text.replace(b"\r\n", b"\n") if b"\r" in text else text
+        chunk = stream.read(size)
+    if held:
+        yield held
+
+
+def _end(data: bytes, quotes: bool) -> int:
+    """Behind the last line end at which no quoted field is open; 0 where there is none."""
+    end = data.rfind(b"\n") + 1
+    if not quotes or data.count(b'"', 0, end) % 2 == 0:
+        return end
+    for _ in range(200):
+        before = data.rfind(b"\n", 0, end - 1) + 1
+        if before == 0:
+            return 0
+        if data.count(b'"', before, end) % 2:
+            return before
+        end = before
+    return 0
+
+
+def csv_table(
+    block: Block, names: Sequence[str], wanted: Mapping[str, str], tally: Tally, *, delimiter: str = ","
+) -> pa.Table:
+    """The wanted columns of a block without its header: "float" or "text" each, and ``line_in_block``.
+
+    Texts that are not numbers become missing values. Rows with another number of columns are counted and left out.
+    """
+    import pyarrow as pa
+
+    if not block.data.strip():
+        return pa.table({name: pa.array([], _type(kind)) for name, kind in wanted.items()})
+    try:
+        return _parsed(block, names, {n: _type(k) for n, k in wanted.items()}, tally, delimiter, _ENGINE_BYTES)
+    except pa.ArrowInvalid:
+        pass
+    try:
+        texts = dict.fromkeys(wanted, pa.string())
+        found = _parsed(block, names, texts, tally, delimiter, max(len(block.data) + 1, 64))
+    except pa.ArrowInvalid:
+        tally.skip(block.line, block.data.count(b"\n"))
+        return csv_table(Block(b"", block.line, block.done), names, wanted, tally)
+    return pa.table({n: found[n] if k == "text" else numbers(found[n]) for n, k in wanted.items()})
+
+
+def _type(kind: str) -> pa.DataType:
+    import pyarrow as pa
+
+    return pa.float64() if kind == "float" else pa.string()
+
+
+def _parsed(
+    block: Block, names: Sequence[str], types: Mapping[str, Any], tally: Tally, delimiter: str, engine_bytes: int
+) -> pa.Table:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    rejected: list[str] = []
+
+    def reject(row: Any) -> str:
+        rejected.append(row.text)
+        return "skip"
+
+    found = csv.read_csv(
+        pa.BufferReader(block.data),
+        read_options=csv.ReadOptions(column_names=list(names), block_size=engine_bytes),
+        parse_options=csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=b'"' in block.data, invalid_row_handler=reject
+        ),
+        convert_options=csv.ConvertOptions(
+            include_columns=list(types), column_types=dict(types), strings_can_be_null=False
+        ),
+    )
+    for text in rejected:
+        at = block.data.find(text.encode("utf-8", "replace"))
+        tally.skip(block.line + (block.data.count(b"\n", 0, at) if at > 0 else 0), max(1, text.count("\n")))
+    return found
+
+
+def numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts as floats; missing where they are not numbers."""
+    import pandas as pd
+    import pyarrow as pa
+
+    return pa.array(pd.to_numeric(texts.to_pandas(), errors="coerce").astype("float64"), from_pandas=True)
+
+
+def json_table(block: Block, schema: pa.Schema, tally: Tally) -> pa.Table:
+    """The fields of a schema from a block of JSON lines; lines that don't fit are counted and left out."""
+    import pyarrow as pa
+    from pyarrow import json
+
+    tables: list[pa.Table] = []
+    open_parts = [(block.data, block.line)]
+    while open_parts:
+        data, line = open_parts.pop()
+        if not data.strip():
+            continue
+        options = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+        try:
+            read = json.ReadOptions(block_size=max(_ENGINE_BYTES, _longest(data)))
+            tables.append(json.read_json(pa.BufferReader(data), read_options=read, parse_options=options))
+        except pa.ArrowException:
+            half = data.find(b"\n", len(data) // 2)
+            half = half if 0 <= half < len(data) - 1 else data.find(b"\n")
+            if not 0 <= half < len(data) - 1:
+                tally.skip(line)
+                continue
+            cut = half + 1
+            open_parts += [(data[cut:], line + data.count(b"\n", 0, cut)), (data[:cut], line)]
+    return pa.concat_tables(tables) if tables else schema.empty_table()
+
+
+def _longest(data: bytes) -> int:
+    """No line of the block is longer than this many bytes, or the block is small."""
+    return len(data) + 1 if len(data) < 4 * _ENGINE_BYTES else 2 * MAX_RECORD_BYTES
+
+
+def fields(line: str, delimiter: str = ",") -> list[str]:
+    """The fields of one line of CSV; none where it is no such line."""
+    try:
+        return next(reader([line], delimiter=delimiter), [])
+    except CsvError:
+        return []

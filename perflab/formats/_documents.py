@@ -1,0 +1,45 @@
+"""Results that are one JSON document: read whole, bounded in size, and looked into without trusting their shape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from perflab import sources
+from perflab.errors import FormatError
+
+MAX_BYTES = 256 * 1024 * 1024
+
+
+def document(path: Path, expected: str) -> Any:
+    """The JSON document of a file."""
+    with sources.open_bytes(path) as stream:
+        data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise FormatError(f"{path}: expected {expected} of at most {MAX_BYTES:,} bytes, found more")
+    try:
+        return orjson.loads(sources.as_utf8(data))
+    except orjson.JSONDecodeError as problem:
+        line = getattr(problem, "lineno", 1)
+        raise FormatError(f"{path}:{line}: expected {expected}, found broken JSON: {problem}") from problem
+
+
+def mapping(value: Any, *keys: str) -> dict[str, Any]:
+    """The mapping at a path of keys; empty where there is none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def number(value: Any) -> float | None:
+    """A finite number that is not negative, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e300:
+        return None
+    return float(value)
+
+
+def counts(value: Any) -> float:
+    """The sum of a mapping's numbers."""
+    return sum(number(v) or 0.0 for v in mapping(value).values())

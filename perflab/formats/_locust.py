@@ -1,0 +1,80 @@
+"""What Locust's own reports share: the columns of its statistics, and what they lose.
+
+https://docs.locust.io/en/stable/retrieving-stats.html. Measured with 2.47: percentiles have about two significant digits, and
+the files of --csv are not written again at shutdown.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from perflab import sources
+from perflab.errors import FormatError
+from perflab.formats import _requests as common
+from perflab.formats._blocks import Tally
+from perflab.tables import AGGREGATED
+
+ROUNDED = "Locust rounds percentiles to about two significant digits: a change of a few per cent can't be seen in them"
+UNFINISHED = "Locust does not write its CSV again at the end: the last seconds' requests may be missing from it"
+INSTEAD = "run it through perflab (run, run_pairs), or with locust.contrib's CsvRequestLogger"
+STATISTICS = {
+    "Request Count": "count",
+    "Failure Count": "errors",
+    "Average Response Time": "mean",
+    "Min Response Time": "min",
+    "Max Response Time": "max",
+    "Requests/s": "throughput_per_s",
+}
+
+
+def endpoint(method: Any, name: Any) -> str:
+    """The endpoint; Locust's total row has the name "Aggregated" and no method."""
+    if not method and name in (AGGREGATED, "Total"):
+        return AGGREGATED
+    return common.endpoint(str(method) if method else None, str(name))
+
+
+def number(text: Any) -> float | None:
+    """A number of a cell that is not negative; "N/A" and the like are none."""
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        return None
+    return value if 0 <= value < 1e300 else None
+
+
+def percentiles(row: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
+    """The statistics p50, p95, p99.9, ... of columns like "50%" and "99.9%"."""
+    for name, value in row.items():
+        share = number(name[:-1]) if name.endswith("%") else None
+        if share is not None and share < 100:
+            yield f"p{share:g}", number(value)
+
+
+def rows(path: Path, first: str, what: str, tally: Tally) -> Iterator[dict[str, str]]:
+    """Rows of one of Locust's CSV files as cells by column; those with another number of columns are counted."""
+    lines = csv.reader(sources.lines(path))
+    names = _cells(lines)
+    if not names or not ",".join(names).startswith(first):
+        raise FormatError(f"{path}:1: expected the columns {first}... of {what}, found {(names or [])[:5]}")
+    before = lines.line_num
+    while (cells := _cells(lines)) != []:
+        tally.total = lines.line_num
+        if cells is None or len(cells) != len(names) or any("\n" in cell for cell in cells):
+            tally.skip(before + 1, lines.line_num - before)
+        else:
+            yield dict(zip(names, cells, strict=True))
+        before = lines.line_num
+
+
+def _cells(lines: Any) -> list[str] | None:
+    """The cells of the next row; None where it is none, empty at the end of the file."""
+    try:
+        return next(lines) or None
+    except StopIteration:
+        return []
+    except csv.Error:
+        return None

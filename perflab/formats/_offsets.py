@@ -1,0 +1,69 @@
+"""What hey and oha share: CSV with a header, times in seconds since the start of the run, one URL that is not named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from perflab import sources
+from perflab.errors import FormatError
+from perflab.formats import Tables, _blocks
+from perflab.formats import _requests as common
+
+_NO_URL = 'the file does not say what was requested: give endpoint="GET /orders" to read()'
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column holds what."""
+
+    tool: str
+    header: tuple[str, ...]
+    start: str
+    latency: str
+    status: str
+    size: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def read(path: Path, columns: Columns, **options: Any) -> Tables:
+    return common.join(stream(path, columns, **options))
+
+
+def stream(path: Path, columns: Columns, *, started: Any = None, endpoint: str = "", **_: Any) -> Iterator[Tables]:
+    """Requests in blocks; ``started`` is when the run began, ``endpoint`` what was requested."""
+    first = next(sources.lines(path), "")
+    if tuple(first.split(",")) != columns.header:
+        raise FormatError(f"{path}:1: expected the columns {','.join(columns.header)}, found {first[:120]!r}")
+    if started is not None:
+        common.instant(started)
+    tally, rows = _blocks.Tally(), 0
+    wanted = dict.fromkeys(filter(None, (columns.start, columns.latency, columns.status, columns.size)), "float")
+    for block in _blocks.blocks(path, tally, quotes=False):
+        if block.line == 1:
+            block = _blocks.Block(block.data[block.data.find(b"\n") + 1 :], 2, block.done)
+        found = _blocks.csv_table(block, columns.header, wanted, tally)
+        status = common.statuses(found[columns.status].to_numpy())
+        ok = (status < 400).fillna(False).astype(bool)
+        frame = {
+            "endpoint": endpoint or "all requests",
+            "start": common.offsets(found[columns.start].to_numpy() * 1e6, started),
+            "latency_ms": found[columns.latency].to_numpy() * 1e3,
+            "ok": ok,
+            "status": status,
+            "error": common.failures(pd.Series(None, index=status.index, dtype="str"), ok, status),
+        }
+        if columns.size:
+            frame["size_bytes"] = common.whole(found[columns.size].to_numpy())
+        kept = common.usable(frame, tally, np.arange(len(found)) + block.line)
+        rows += len(kept)
+        yield Tables({"requests": kept}, done=block.done)
+    notes = [*columns.notes, *([] if endpoint else [_NO_URL])]
+    if started is None:
+        notes.append(common.NO_START.format(tool=columns.tool))
+    yield from common.finish(path, tally, rows, f"requests of {columns.tool}", generator=columns.tool, warnings=notes)

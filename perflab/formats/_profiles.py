@@ -1,0 +1,291 @@
+"""What the readers of profiles share: bounded reading, bounded names, weights that make sense, and the count of the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from perflab import sources
+from perflab.call_trees import MAX_DEPTH, Floats, Frames, Ints, Tree, frame_table, from_parents, from_stacks
+from perflab.errors import FormatError
+from perflab.formats import Tables
+
+MAX_NAME = 4_000
+MAX_WEIGHT = 1e18
+MAX_BYTES = 2**30
+MAX_EXPANSION = 60
+_ALWAYS_ALLOWED = 64 * 2**20
+
+MILLISECONDS: Mapping[str, float] = {
+    "nanoseconds": 1e-6, "microseconds": 1e-3, "milliseconds": 1.0, "seconds": 1e3, "ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3
+}  # fmt: skip
+
+
+class Problems:
+    """What was wrong with a file, counted by kind with the first place of each."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[int, object]] = {}
+
+    def add(self, kind: str, place: object, count: int = 1) -> None:
+        if count:
+            seen, first = self._found.get(kind, (0, place))
+            self._found[kind] = (seen + count, first)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def warnings(self, path: Path) -> list[str]:
+        return [f"{path.name}: {count:,} {kind}, the first at {place}" for kind, (count, place) in self._found.items()]
+
+    def summary(self) -> str:
+        return "; ".join(f"{count:,} {kind}, the first at {place}" for kind, (count, place) in self._found.items())
+
+
+def content(path: Path, max_bytes: int | None = None) -> bytes:
+    """All of a file, decompressed and as UTF-8 where it is marked as something else; bounded, so that no archive is a bomb."""
+    limit = max_bytes
+    if limit is None:
+        packed = path.stat().st_size if path.exists() else 0
+        plain = sources.is_plain(path)
+        limit = MAX_BYTES if plain else min(MAX_BYTES, max(_ALWAYS_ALLOWED, packed * MAX_EXPANSION))
+    parts, size = [], 0
+    with sources.open_bytes(path) as stream:
+        while part := stream.read(min(2**24, limit + 1 - size)):
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                raise FormatError(
+                    f"{path}: expected at most {limit:,} bytes of profile, found more; max_bytes= allows a larger one"
+                )
+    return sources.as_utf8(b"".join(parts))
+
+
+def json_of(path: Path, max_bytes: int | None = None) -> Any:
+    """The file as JSON, with a FormatError that names the line."""
+    data = content(path, max_bytes)
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as problem:
+        if "ecursion" in problem.msg or "nest" in problem.msg.lower():
+            return _deep_json(path, data.decode("utf-8", "replace"))
+        raise FormatError(f"{path}:{problem.lineno}: expected JSON, found {problem.msg}") from None
+
+
+_TOKEN = re.compile(r'[\s,:]*(?:([{\[])|([}\]])|"((?:[^"\\]|\\.)*+)"|([^\s,:{}\[\]"]+))', re.DOTALL)
+
+
+def _deep_json(path: Path, text: str) -> Any:
+    """JSON nested deeper than parsers that recurse will go (a tree of calls 5,000 deep); lenient about commas."""
+    top: list[Any] = []
+    open_: list[tuple[Any, str | None]] = [(top, None)]
+    key: str | None = None
+    position, end = 0, len(text.rstrip())
+    while position < end:
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise FormatError(
+                f"{path}:{text.count(chr(10), 0, position) + 1}: expected JSON, found {text[position : position + 20]!r}"
+            )
+        position = match.end()
+        opening, closing, quoted, bare = match.groups()
+        if closing:
+            if len(open_) == 1:
+                raise FormatError(f"{path}: expected JSON, found a closing bracket too many")
+            open_.pop()
+            key = None
+            continue
+        value: Any = {} if opening == "{" else [] if opening else _scalar(path, quoted, bare)
+        holder = open_[-1][0]
+        if isinstance(holder, list):
+            holder.append(value)
+        elif key is None:
+            key = str(value)
+            continue
+        else:
+            holder[key], key = value, None
+        if opening:
+            open_.append((value, None))
+    if len(open_) != 1 or len(top) != 1:
+        raise FormatError(
+            f"{path}: expected one JSON value, found {'an unfinished one' if len(open_) > 1 else len(top)}"
+        )
+    return top[0]
+
+
+def _scalar(path: Path, quoted: str | None, bare: str) -> Any:
+    try:
+        return orjson.loads(bare if quoted is None else f'"{quoted}"')
+    except orjson.JSONDecodeError:
+        raise FormatError(f"{path}: expected a JSON value, found {(bare or quoted or '')[:40]!r}") from None
+
+
+def name(value: object, problems: Problems, place: object = 1) -> str:
+    """A name as text of bounded length; a longer one is cut, and stays different from others."""
+    text = value if isinstance(value, str) else "" if value is None else str(value)[: MAX_NAME + 1]
+    if len(text) <= MAX_NAME:
+        return text
+    problems.add(f"names longer than {MAX_NAME:,} characters were cut", place)
+    digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=4).hexdigest()
+    return f"{text[:MAX_NAME]}…{digest}"
+
+
+def line_number(value: object) -> int | None:
+    """A line from 1, or None where the tool knows none."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31 else None
+
+
+def weight(value: object) -> float | None:
+    """A weight that can be added up: finite, not negative, below 1e18; else None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if 0 <= value <= MAX_WEIGHT and math.isfinite(value) else None
+
+
+def good_weights(values: Sequence[Any], problems: Problems, what: str = "weight") -> Floats:
+    """Weights as numbers; those that make no sense count as zero, and are counted."""
+    try:
+        numbers = np.asarray(values, dtype="float64")
+        if numbers.ndim != 1:
+            raise ValueError
+    except (ValueError, TypeError, OverflowError):
+        numbers = np.array([-1.0 if (w := weight(v)) is None else w for v in values], dtype="float64")
+    bad = ~((numbers >= 0) & (numbers <= MAX_WEIGHT))
+    if bad.any():
+        problems.add(
+            f"{what}s that are negative, huge or no numbers counted as zero",
+            f"{what} {int(bad.argmax()) + 1}",
+            int(bad.sum()),
+        )
+        numbers = np.where(bad, 0.0, numbers)
+    return numbers
+
+
+class Stacks:
+    """Stacks with weights, equal ones added up while they come in."""
+
+    def __init__(self) -> None:
+        self.weights: dict[tuple[int, ...], float] = {}
+        self.count = 0
+
+    def add(self, stack: tuple[int, ...], value: float) -> None:
+        self.count += 1
+        self.weights[stack] = self.weights.get(stack, 0.0) + value
+
+    def tree(self) -> Tree:
+        lengths = np.fromiter(map(len, self.weights), dtype="int64", count=len(self.weights))
+        codes = np.fromiter((c for stack in self.weights for c in stack), dtype="int64", count=int(lengths.sum()))
+        return from_stacks(codes, lengths, np.fromiter(self.weights.values(), dtype="float64"))
+
+    @property
+    def idle(self) -> float:
+        """The weight of empty stacks, which belongs to no function."""
+        return self.weights.get((), 0.0)
+
+
+class Replay:
+    """Frames entered and left in the order of time, mended where they do not balance, as a tree."""
+
+    def __init__(self, problems: Problems, start: float = 0.0) -> None:
+        self._problems, self._last = problems, start
+        self._stack: list[int] = []
+        self._frames_on: dict[int, int] = {}
+        self._children: dict[tuple[int, int], int] = {}
+        self._parent: list[int] = []
+        self._frame: list[int] = []
+        self._weight: list[float] = []
+        self._too_deep = 0
+
+    def advance(self, at: float, place: object) -> None:
+        """Give the time since the last event to the frame on top."""
+        if at < self._last:
+            self._problems.add("events earlier than the one before counted as at its time", place)
+            return
+        if self._stack:
+            self._weight[self._stack[-1]] += at - self._last
+        self._last = at
+
+    def enter(self, frame: int, at: float, place: object) -> None:
+        self.advance(at, place)
+        if len(self._stack) >= MAX_DEPTH:
+            self._problems.add(f"frames deeper than {MAX_DEPTH:,} were left out", place)
+            self._too_deep += 1
+            return
+        parent = self._stack[-1] if self._stack else -1
+        node = self._children.get((parent, frame))
+        if node is None:
+            node = self._children[parent, frame] = len(self._parent)
+            self._parent.append(parent)
+            self._frame.append(frame)
+            self._weight.append(0.0)
+        self._stack.append(node)
+        self._frames_on[frame] = self._frames_on.get(frame, 0) + 1
+
+    def leave(self, frame: int, at: float, place: object) -> None:
+        self.advance(at, place)
+        if self._too_deep:
+            self._too_deep -= 1
+            return
+        if not self._frames_on.get(frame):
+            self._problems.add("events leave a frame that was not entered", place)
+            return
+        skipped = 0
+        while self._frame[self._stack[-1]] != frame:
+            self._pop()
+            skipped += 1
+        self._pop()
+        self._problems.add("frames were never left before one below them was", place, skipped)
+
+    def _pop(self) -> None:
+        self._frames_on[self._frame[self._stack.pop()]] -= 1
+
+    def tree(self, end: float) -> Tree:
+        if self._stack:
+            self._problems.add("frames were never left, and end with the profile", "its end", len(self._stack))
+            self.advance(max(end, self._last), "its end")
+        return from_parents(integers(self._parent), integers(self._frame), np.array(self._weight, dtype="float64"))[0]
+
+
+def integers(values: Sequence[int]) -> Ints:
+    return np.array(values, dtype="int64")
+
+
+def scaled(tree: Tree, scale: float) -> Tree:
+    """The same tree in another unit."""
+    return replace(tree, self_weight=tree.self_weight * scale, total=tree.total * scale)
+
+
+def flattened(stacks: Iterable[Sequence[int]], count: int) -> tuple[Ints, Ints]:
+    """Codes one after another, and the length of each stack."""
+    kept = list(stacks)
+    lengths = np.fromiter(map(len, kept), dtype="int64", count=count)
+    return np.fromiter((c for stack in kept for c in stack), dtype="int64", count=int(lengths.sum())), lengths
+
+
+def tables(
+    path: Path,
+    trees: Sequence[tuple[str | None, str, Tree]],
+    frames: Frames,
+    problems: Problems,
+    *,
+    warnings: Iterable[str] = (),
+    meta: Mapping[str, object] | None = None,
+) -> Tables:
+    """The profile of a file; a FormatError when there is not one stack in it."""
+    kept = [(thread, unit, tree) for thread, unit, tree in trees if len(tree)]
+    if not kept:
+        found = problems.summary()
+        raise FormatError(
+            f"{path}:1: expected a profile with at least one stack, found none" + (f" ({found})" if found else "")
+        )
+    return Tables({"profile": frame_table(kept, frames)}, warnings=[*problems.warnings(path), *warnings], meta=meta)

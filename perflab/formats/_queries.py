@@ -1,0 +1,180 @@
+"""What the readers of query logs share: rows become a table, texts are bounded, comments tell the trace and the route."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import pandas as pd
+
+from perflab.errors import FormatError
+from perflab.formats import Tables
+
+MAX_TEXT = 1_000_000
+"""Characters of a statement that are kept."""
+
+NO_DURATIONS = (
+    "this log holds no durations: each statement counts 0 ms, so rank by calls, "
+    "and record with durations to rank by time"
+)
+
+_LATEST = 253_402_300_799_000_000  # the year 9999 in microseconds
+
+
+@dataclass
+class Skipped:
+    """Lines that could not be read, and texts that were cut, while a log is read."""
+
+    total: int = 0
+    count: int = 0
+    first: int = 0
+    cut: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def line(self, number: int) -> None:
+        self.count += 1
+        self.first = self.first or number
+
+    def warnings(self, path: Path) -> list[str]:
+        found = []
+        if self.count:
+            found.append(f"{path.name}: skipped {self.count:,} of {self.total:,} lines, the first at {self.first:,}")
+        if self.cut:
+            found.append(f"{path.name}: {self.cut:,} texts were cut at {MAX_TEXT:,} characters")
+        return found + self.notes
+
+
+def cut(text: str, skipped: Skipped) -> str:
+    """The text, bounded."""
+    if len(text) <= MAX_TEXT:
+        return text
+    skipped.cut += 1
+    return text[:MAX_TEXT]
+
+
+def tables(
+    path: Path, rows: list[dict[str, Any]], skipped: Skipped, *, meta: Mapping[str, Any], expected: str
+) -> Tables:
+    """Rows (``start`` in microseconds since 1970) as a queries table, without the columns that no row fills."""
+    if not rows:
+        raise FormatError(f"{path}:{max(skipped.first, 1)}: expected {expected}, found none")
+    frame = pd.DataFrame.from_records(rows)
+    frame["duration_ms"] = frame["duration_ms"].round(6)
+    frame["start"] = pd.to_datetime(frame["start"].clip(0, _LATEST), unit="us", utc=True)
+    empty = [c for c in frame.columns if c not in ("start", "sql", "duration_ms") and frame[c].isna().all()]
+    frame = frame.drop(columns=empty).sort_values("start", kind="stable", ignore_index=True)
+    if "rows_examined" in frame:
+        frame["rows_examined"] = frame["rows_examined"].astype("Int64")
+    return Tables({"queries": commented(frame)}, warnings=skipped.warnings(path), meta=meta)
+
+
+_COMMENT = r"(?:^\s*/\*(?P<first>[^*]+)\*/|/\*(?P<last>[^*]+)\*/\s*;?\s*$)"
+_TRACE = r"traceparent=.?00-(?P<trace>[0-9a-f]{32})-[0-9a-f]{16}-"
+_ROUTE = r"(?:^|,)\s*route='(?P<route>[^']{1,500})'"
+_ACTION = r"controller(?:=|:)'?(?P<controller>[\w:./%\-]{1,200})'?(?:.*,)?\s*action(?:=|:)'?(?P<action>[\w%\-]{1,200})"
+_ACTION_FIRST = (
+    r"action(?:=|:)'?(?P<action>[\w%\-]{1,200})'?,(?:.*,)?\s*controller(?:=|:)'?(?P<controller>[\w:./%\-]{1,200})"
+)
+
+
+def commented(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with trace and route from the comments that sqlcommenter, marginalia and Rails write into the SQL.
+
+    https://google.github.io/sqlcommenter/spec/
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    sql = frame["sql"]
+    marked = sql.str.contains("*/", regex=False).fillna(False).to_numpy(dtype=bool)
+    if not marked.any():
+        return frame
+    found = pc.extract_regex(pa.array(sql[marked], type=pa.large_string()), _COMMENT)
+    comments = pc.fill_null(
+        pc.if_else(
+            pc.equal(pc.struct_field(found, "last"), ""),
+            pc.struct_field(found, "first"),
+            pc.struct_field(found, "last"),
+        ),
+        "",
+    )
+    traces = pc.struct_field(pc.extract_regex(comments, _TRACE), "trace").to_pandas()
+    routes = _routes(comments.dictionary_encode())
+    return _filled(_filled(frame, "trace", marked, traces), "route", marked, routes)
+
+
+def _routes(comments: Any) -> Any:
+    """The route of each comment; many statements share few comments once their traces are left out of sight."""
+    names = [_route(text) for text in comments.dictionary.to_pylist()]
+    return pd.Series(names, dtype=object).take(comments.indices.to_numpy(zero_copy_only=False))
+
+
+def _route(comment: str) -> str | None:
+    if found := re.search(_ROUTE, comment):
+        return unquote(found["route"])
+    found = re.search(_ACTION, comment) or re.search(_ACTION_FIRST, comment)
+    return unquote(f"{found['controller']}#{found['action']}") if found else None
+
+
+def _filled(frame: pd.DataFrame, name: str, where: Any, values: Any) -> pd.DataFrame:
+    """The frame with these values in the named column, where it has none of its own."""
+    column = pd.Series(None, index=frame.index, dtype=object)
+    column[where] = pd.Series(values).to_numpy(dtype=object)
+    if name in frame:
+        column = frame[name].astype(object).where(frame[name].notna(), column)
+    if column.isna().all():
+        return frame
+    return frame.assign(**{name: pd.array(column.where(column.notna(), None), dtype="str")})
+
+
+_STAMP = re.compile(
+    r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\s?(Z|UTC|[+-]\d\d:?\d\d)?(?![\d:])", re.ASCII
+)
+
+
+class Clock:
+    """Times in a log's text as microseconds since 1970; without a zone in text or ``timezone`` they count as UTC."""
+
+    def __init__(self, timezone: str | None) -> None:
+        try:
+            self._zone = ZoneInfo(timezone) if timezone else dt.UTC
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(
+                f"timezone must be the name of a time zone such as 'Europe/Berlin'; got {timezone!r}"
+            ) from None
+        self._given = timezone is not None
+        self.guessed = False
+
+    def in_text(self, text: str) -> int | None:
+        """The first time in the text, if there is one."""
+        found = _STAMP.search(text)
+        if found is None:
+            return None
+        fraction = ((found[3] or "") + "000000")[:6]
+        return self.instant(f"{found[1]} {found[2]}.{fraction}", found[4])
+
+    def instant(self, local: str, zone: str | None = None) -> int | None:
+        """``2026-11-25 00:58:14.000000`` as microseconds since 1970; None when there is no such time."""
+        try:
+            at = dt.datetime.fromisoformat(local)
+            if zone in ("Z", "UTC"):
+                at = at.replace(tzinfo=dt.UTC)
+            elif zone:
+                at = dt.datetime.fromisoformat(local + (zone if ":" in zone else f"{zone[:3]}:{zone[3:]}"))
+            else:
+                self.guessed = self.guessed or not self._given
+                at = at.replace(tzinfo=self._zone)
+            micros = (at - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
+        except (ValueError, OverflowError):
+            return None
+        return micros if 0 <= micros <= _LATEST else None
+
+    def notes(self) -> Iterable[str]:
+        if self.guessed:
+            yield "the log's times have no zone and are taken for UTC; name it with timezone='Europe/Berlin' (or yours)"

@@ -1,0 +1,46 @@
+"""ab -e (ApacheBench): https://httpd.apache.org/docs/2.4/programs/ab.html; the time within which each per cent was served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from perflab import sources
+from perflab.errors import FormatError
+from perflab.formats import Tables, _blocks
+from perflab.formats import _requests as common
+from perflab.tables import AGGREGATED
+
+_HEADER = "Percentage served,Time in ms"
+
+
+def sniff(head: bytes) -> bool:
+    return head.startswith(_HEADER.encode())
+
+
+def read(path: Path, **_: Any) -> Tables:
+    tally, rows = _blocks.Tally(), list[tuple[str, str, Any]]()
+    for number, line in enumerate(sources.lines(path), start=1):
+        tally.total = number
+        if number == 1:
+            if line.rstrip() != _HEADER:
+                raise FormatError(f"{path}:1: expected {_HEADER!r}, found {line[:120]!r}")
+            continue
+        found = _blocks.fields(line)
+        try:
+            share, value = (float(text) for text in found)
+        except ValueError:
+            tally.skip(number)
+            continue
+        if not 0 <= share <= 100 or not 0 <= value < 1e12:
+            tally.skip(number)
+            continue
+        rows.append((AGGREGATED, {0.0: "min", 100.0: "max"}.get(share, f"p{share:g}"), value))
+    return common.summarized(
+        path,
+        rows,
+        "percentiles of ab -e",
+        warnings=tally.warnings(path),
+        generator="ab",
+        instead="run ab with -g requests.tsv",
+    )

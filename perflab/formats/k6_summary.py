@@ -1,0 +1,75 @@
+"""k6's end-of-test summary: ``--summary-export`` or a script's handleSummary as JSON.
+
+https://grafana.com/docs/k6/latest/results-output/end-of-test/custom-summary/. In an export a threshold's ``true`` means that it
+FAILED; handleSummary says ``{ok: bool}``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from perflab.formats import Tables, _documents
+from perflab.formats import _requests as common
+from perflab.formats._documents import mapping, number
+from perflab.tables import AGGREGATED
+
+_METRICS = re.compile(rb'"metrics"\s*:\s*\{')
+_OF_K6 = re.compile(rb'"(http_req_duration|http_reqs|iterations|vus|data_received)(\{[^"]*\})?"\s*:\s*\{')
+_TREND = re.compile(r"p\((\d+(?:\.\d+)?)\)")
+_NAMED = re.compile(r"http_req_duration\{(?:name|url):([^{}]+)\}")
+_PLAIN = {"avg": "mean", "min": "min", "max": "max", "med": "p50", "count": "count"}
+
+
+def sniff(head: bytes) -> bool:
+    return head.lstrip().startswith(b"{") and bool(_METRICS.search(head)) and bool(_OF_K6.search(head))
+
+
+def read(path: Path, **_: Any) -> Tables:
+    metrics = mapping(_documents.document(path, "a summary of k6"), "metrics")
+    thresholds = dict(_thresholds(metrics))
+    failed = [name for name, held in thresholds.items() if not held]
+    notes = [f"{len(failed)} of {len(thresholds)} thresholds failed: {'; '.join(failed)}"] if failed else []
+    if dropped := number(_values(metrics, "dropped_iterations").get("count")):
+        notes.append(
+            f"k6 dropped {dropped:,.0f} iterations because no virtual user was free: raise maxVUs and run again"
+        )
+    notes.append("k6's latency (http_req_duration) leaves out name lookup, connecting and TLS")
+    return common.summarized(
+        path, _rows(metrics), "a summary of k6 with http_req_duration", warnings=notes, generator="k6",
+        instead="run k6 with --out csv=requests.csv", thresholds=thresholds,
+    )  # fmt: skip
+
+
+def _values(metrics: dict[str, Any], name: str) -> dict[str, Any]:
+    """A metric's values: in ``values`` of handleSummary, in the metric itself of an export."""
+    metric = mapping(metrics, name)
+    return mapping(metric, "values") or metric
+
+
+def _rows(metrics: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    for name in metrics:
+        named = _NAMED.fullmatch(name)
+        if name != "http_req_duration" and not named:
+            continue
+        where = common.endpoint(None, named[1]) if named else AGGREGATED
+        for key, value in _values(metrics, name).items():
+            trend = _TREND.fullmatch(key)
+            statistic = f"p{float(trend[1]):g}" if trend else _PLAIN.get(key)
+            if statistic and not (statistic == "count" and not named):
+                yield where, statistic, number(value)
+    requests, failed = _values(metrics, "http_reqs"), _values(metrics, "http_req_failed")
+    yield AGGREGATED, "count", number(requests.get("count"))
+    yield AGGREGATED, "errors", number(failed.get("passes"))
+    yield AGGREGATED, "throughput_per_s", number(requests.get("rate"))
+
+
+def _thresholds(metrics: dict[str, Any]) -> Iterator[tuple[str, bool]]:
+    for name in metrics:
+        for expression, found in mapping(metrics, name, "thresholds").items():
+            if isinstance(found, bool):
+                yield f"{name} {expression}", not found
+            elif isinstance(found, dict) and isinstance(found.get("ok"), bool):
+                yield f"{name} {expression}", found["ok"]

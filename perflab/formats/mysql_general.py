@@ -1,0 +1,116 @@
+"""The general query log of MySQL and MariaDB, every statement without its duration: https://dev.mysql.com/doc/refman/8.4/en/query-log.html"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from perflab import sources
+from perflab.formats import Tables, _queries
+from perflab.formats._queries import Clock, Skipped
+
+_COMMANDS = (
+    "Query|Execute|Prepare|Connect|Quit|Init DB|Close stmt|Reset stmt|Long Data|Field List|Statistics|Ping|Change user"
+    "|Refresh|Shutdown|Processlist|Kill|Create DB|Drop DB|Set option|Fetch|Binlog Dump|Debug|Sleep|Delayed insert|Daemon"
+    "|Reset Connection|Bulk_execute|Connect Out|Register Slave|Table Dump|Time"
+)
+_RECORD = re.compile(
+    r"(?:(?P<old>\d{6} {1,2}\d{1,2}:\d\d:\d\d)\t|(?P<new>\d{4}-\d\d-\d\dT[\d:.]{8,20}(?:Z|[+-]\d\d:\d\d))\t|\t\t)"
+    rf" *(?P<id>\d+) (?P<command>{_COMMANDS})\b\t?(?P<text>.*)",
+    re.ASCII | re.DOTALL,
+)
+_SNIFF = re.compile(
+    rb"^(?:\d{6} {1,2}\d{1,2}:\d\d:\d\d\t|\d{4}-\d\d-\d\dT[\d:.]{8,20}(?:Z|[+-]\d\d:\d\d)\t|\t\t) *\d+ "
+    rb"(?:Query|Execute|Prepare|Connect|Init DB|Quit)\b",
+    re.MULTILINE,
+)
+_SERVER = re.compile(r"(?:Tcp port: |Time\s+Id\s+Command\s+Argument\s*$|.{0,300}, Version: .{0,200} started with:\s*$)")
+_BY_TEXT = re.compile(r"EXECUTE\s", re.IGNORECASE)
+
+
+def sniff(head: bytes) -> bool:
+    return _SNIFF.search(head) is not None
+
+
+def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
+    """Statements of a general log: Query and Execute count, Prepare does not; ``timezone`` for MariaDB's local times."""
+    log = _Log(Skipped(), Clock(timezone))
+    for found, lines in _records(path, log.skipped):
+        log.add(found, lines)
+    log.skipped.notes += [_queries.NO_DURATIONS, *log.clock.notes()]
+    return _queries.tables(
+        path,
+        log.rows,
+        log.skipped,
+        meta={"tool": "mysql", "log": "general"},
+        expected="lines with 'Query' or 'Execute'",
+    )
+
+
+@dataclass
+class _Log:
+    skipped: Skipped
+    clock: Clock
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    at: int = 0
+    databases: dict[str, str] = field(default_factory=dict)
+    users: dict[str, str] = field(default_factory=dict)
+    last: dict[str, int] = field(default_factory=dict)
+
+    def add(self, found: re.Match[str], lines: list[str]) -> None:
+        session, command = found["id"], found["command"]
+        text = "\n".join([found["text"], *lines])
+        self.at = self._time(found) or self.at
+        if command == "Connect" and (who := re.match(r"(\S{0,100}?)@\S+ (?:as \S+ )?on ?(\S*)", text)):
+            self.users[session], self.databases[session] = who[1], who[2] if who[2] != "using" else ""
+        elif command == "Init DB":
+            self.databases[session] = text.strip()
+        elif command in ("Query", "Execute", "Bulk_execute") and text.strip():
+            self._statement(session, command, text)
+
+    def _statement(self, session: str, command: str, text: str) -> None:
+        before = self.last.get(session)
+        if command == "Execute" and before is not None and _BY_TEXT.match(self.rows[before]["sql"]):
+            self.rows[before]["sql"] = _queries.cut(
+                text, self.skipped
+            )  # EXECUTE p is logged twice: as sent, and as run
+            return
+        self.last[session] = len(self.rows)
+        self.rows.append(
+            {
+                "start": self.at, "sql": _queries.cut(text, self.skipped), "duration_ms": 0.0, "session": session,
+                "database": self.databases.get(session) or None, "user": self.users.get(session) or None,
+                "dialect": "mysql",
+            }
+        )  # fmt: skip
+
+    def _time(self, found: re.Match[str]) -> int | None:
+        if found["new"]:
+            return self.clock.in_text(found["new"])
+        if found["old"]:
+            day, _, time = found["old"].partition(" ")
+            return self.clock.instant(f"20{day[:2]}-{day[2:4]}-{day[4:]} {time.strip():0>8}")
+        return None
+
+
+def _records(path: Path, skipped: Skipped) -> Iterator[tuple[re.Match[str], list[str]]]:
+    pending: re.Match[str] | None = None
+    more: list[str] = []
+    for number, line in enumerate(sources.lines(path), start=1):
+        skipped.total = number
+        found = _RECORD.match(line)
+        if found:
+            if pending:
+                yield pending, more
+            pending, more = found, []
+        elif _SERVER.match(line):
+            continue
+        elif pending:
+            more.append(line)
+        elif line.strip():
+            skipped.line(number)
+    if pending:
+        yield pending, more

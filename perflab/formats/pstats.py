@@ -1,0 +1,227 @@
+"""What cProfile and profile save: https://docs.python.org/3/library/profile.html (a dictionary in marshal's format)
+
+A graph of calls, not stacks: a function's own row has no caller, and each other row is what one caller had of it.
+``marshal.loads`` is unsafe on files from others (it believes the sizes they declare), so this module reads the few
+types that such a file is made of by itself, and nothing else: https://github.com/python/cpython/blob/main/Python/marshal.c
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from perflab.errors import FormatError
+from perflab.formats import Tables, _profiles
+from perflab.formats._profiles import Problems
+
+_KEEP = 0x80
+_FOUR = struct.Struct("<BiBiBdBd")
+_INT, _DOUBLE = struct.Struct("<i"), struct.Struct("<d")
+_END = ord("0")
+
+
+def sniff(head: bytes) -> bool:
+    """A dictionary whose first key is a tuple of three."""
+    return len(head) > 3 and head[0] & ~_KEEP == ord("{") and head[1] & ~_KEEP == ord(")") and head[2] == 3
+
+
+def read(path: Path, *, max_bytes: int | None = None, **_: Any) -> Tables:
+    data = _profiles.content(path, max_bytes)
+    reader = _Reader(data)
+    try:
+        reader.stats()
+    except (IndexError, struct.error, ValueError, OverflowError, TypeError) as problem:
+        raise FormatError(f"{path}:1: expected cProfile's statistics, found {problem} at byte {reader.at:,}") from None
+    if not reader.functions:
+        raise FormatError(f"{path}:1: expected cProfile's statistics, found no function in them")
+    problems = Problems()
+    return Tables({"calls": _frame(reader, problems)}, warnings=problems.warnings(path), meta={"tool": "cProfile"})
+
+
+def _frame(reader: _Reader, problems: Problems) -> pd.DataFrame:
+    keys = list(reader.keys)
+    names = pd.array([_profiles.name(function, problems) for _, _, function in keys], dtype="str")
+    files = pd.array([None if file == "~" else _profiles.name(file, problems) for file, _, _ in keys], dtype="str")
+    lines = pd.array([line if 0 < line < 2**31 else pd.NA for _, line, _ in keys], dtype="Int64")
+    whole = len(reader.functions)
+    callee = np.array(reader.functions + reader.callees, dtype="int64")
+    caller = np.array([-1] * whole + reader.callers, dtype="int64")
+    numbers = np.array(reader.numbers + reader.edges, dtype="float64").reshape(-1, 4)
+    bad = ~((numbers >= 0) & (numbers <= _profiles.MAX_WEIGHT)).all(axis=1)
+    problems.add("rows with negative or huge numbers were left out", f"row {int(bad.argmax()) + 1}", int(bad.sum()))
+    callee, caller, numbers = callee[~bad], caller[~bad], numbers[~bad]
+    return pd.DataFrame(
+        {
+            "caller": names.take(caller, allow_fill=True),
+            "callee": names.take(callee),
+            "calls": numbers[:, 1].astype("int64"),
+            "self_ms": numbers[:, 2] * 1e3,
+            "total_ms": numbers[:, 3] * 1e3,
+            "caller_file": files.take(caller, allow_fill=True),
+            "caller_line": lines.take(caller, allow_fill=True),
+            "callee_file": files.take(callee),
+            "callee_line": lines.take(callee),
+            "primitive_calls": numbers[:, 0].astype("int64"),
+        },
+        copy=False,
+    )
+
+
+class _Reader:
+    """The statistics: functions by number, a row of (primitive calls, calls, self, total) for each, and for each call."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+        self.refs: list[Any] = []
+        self.keys: dict[tuple[str, int, str], int] = {}
+        self.functions: list[int] = []
+        self.numbers: list[float] = []
+        self.callers: list[int] = []
+        self.callees: list[int] = []
+        self.edges: list[float] = []
+
+    def stats(self) -> None:
+        self._open(ord("{"))
+        data = self.data
+        while data[self.at] != _END:
+            callee = self._key()
+            self._tuple(5)
+            self.functions.append(callee)
+            self.numbers += self._four()
+            self._open(ord("{"))
+            while data[self.at] != _END:
+                self.callers.append(self._key())
+                self.callees.append(callee)
+                if data[self.at] & ~_KEEP != ord(")"):  # the first versions of pstats held the count alone
+                    count = self._number()
+                    self.edges += (count, count, 0.0, 0.0)
+                    continue
+                self._tuple(4)
+                calls, primitive, own, total = self._four()
+                self.edges += (primitive, calls, own, total)
+            self.at += 1
+
+    def _open(self, kind: int) -> None:
+        found = self.data[self.at]
+        if found & ~_KEEP != kind:
+            raise ValueError(f"type {chr(found & ~_KEEP)!r} in place of {chr(kind)!r}")
+        if found & _KEEP:
+            self.refs.append(None)
+        self.at += 1
+
+    def _tuple(self, length: int) -> None:
+        self._open(ord(")"))
+        if self.data[self.at] != length:
+            raise ValueError(f"a tuple of {self.data[self.at]} in place of {length}")
+        self.at += 1
+
+    def _key(self) -> int:
+        """The number of a function: a tuple (file, line, name), or a reference to an earlier one."""
+        data, at = self.data, self.at
+        kind = data[at]
+        if kind & ~_KEEP == ord("r"):
+            self.at = at + 5
+            found = self.refs[_index(_INT.unpack_from(data, at + 1)[0])]
+            if not isinstance(found, tuple):
+                raise ValueError("a reference to no function")
+        else:
+            slot = len(self.refs)
+            self._tuple(3)
+            file, line, function = self._text(), self._number(), self._text()
+            found = (file, int(line), function)
+            if kind & _KEEP:
+                self.refs[slot] = found
+        return self.keys.setdefault(found, len(self.keys))
+
+    def _four(self) -> tuple[float, float, float, float]:
+        """Two counts and two times; nearly always two integers (or references to them) and two doubles."""
+        a, first, b, second, c, third, d, fourth = _FOUR.unpack_from(self.data, self.at)
+        if c & ~_KEEP != 0x67 or d & ~_KEEP != 0x67 or a & ~_KEEP not in (0x69, 0x72) or b & ~_KEEP not in (0x69, 0x72):
+            return self._number(), self._number(), self._number(), self._number()
+        self.at += 28
+        refs = self.refs
+        if a == 0x72:
+            first = _as_number(refs[_index(first)])
+        elif a & _KEEP:
+            refs.append(first)
+        if b == 0x72:
+            second = _as_number(refs[_index(second)])
+        elif b & _KEEP:
+            refs.append(second)
+        if c & _KEEP:
+            refs.append(third)
+        if d & _KEEP:
+            refs.append(fourth)
+        return first, second, third, fourth
+
+    def _number(self) -> float:
+        data, at = self.data, self.at
+        kind = data[at]
+        plain = kind & ~_KEEP
+        if plain == ord("r"):
+            self.at = at + 5
+            return _as_number(self.refs[_index(_INT.unpack_from(data, at + 1)[0])])
+        if plain == ord("i"):
+            value, self.at = _INT.unpack_from(data, at + 1)[0], at + 5
+        elif plain == ord("g"):
+            value, self.at = _DOUBLE.unpack_from(data, at + 1)[0], at + 9
+        elif plain == ord("l"):
+            value = self._long()
+        elif plain == ord("f"):
+            length = data[at + 1]
+            value, self.at = float(data[at + 2 : at + 2 + length]), at + 2 + length
+        else:
+            raise ValueError(f"type {chr(plain)!r} in place of a number")
+        if kind & _KEEP:
+            self.refs.append(value)
+        return float(value) if plain != ord("i") else value
+
+    def _long(self) -> float:
+        size = _INT.unpack_from(self.data, self.at + 1)[0]
+        count = abs(size)
+        if count > 8:
+            raise ValueError("a number of more than 120 bits")
+        digits = struct.unpack_from(f"<{count}H", self.data, self.at + 5)
+        self.at += 5 + 2 * count
+        value = float(sum(digit << (15 * i) for i, digit in enumerate(digits)))
+        return -value if size < 0 else value
+
+    def _text(self) -> str:
+        data, at = self.data, self.at
+        kind = data[at]
+        plain = kind & ~_KEEP
+        if plain == ord("r"):
+            self.at = at + 5
+            found = self.refs[_index(_INT.unpack_from(data, at + 1)[0])]
+            if not isinstance(found, str):
+                raise ValueError("a reference to no text")
+            return found
+        if plain in (ord("z"), ord("Z")):
+            begin, length = at + 2, data[at + 1]
+        elif plain in (ord("a"), ord("A"), ord("u"), ord("t"), ord("s")):
+            begin, length = at + 5, _INT.unpack_from(data, at + 1)[0]
+        else:
+            raise ValueError(f"type {chr(plain)!r} in place of a text")
+        if length < 0 or begin + length > len(data):
+            raise ValueError(f"a text of {length:,} bytes, more than there are")
+        self.at = begin + length
+        text = data[begin : self.at].decode("utf-8", errors="replace")
+        if kind & _KEEP:
+            self.refs.append(text)
+        return text
+
+
+def _index(value: int) -> int:
+    if value < 0:
+        raise ValueError("a reference below zero")
+    return value
+
+
+def _as_number(value: Any) -> float:
+    if not isinstance(value, (int, float)):
+        raise ValueError("a reference to no number")
+    return value

@@ -1,0 +1,91 @@
+"""scalene's JSON (``scalene run --outfile``): https://github.com/plasma-umass/scalene
+
+Newer versions write the stacks that they sampled, as shares of the elapsed time. Without them there are
+percentages of it for each function, so a function's time here is its own, and there is no tree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perflab.call_trees import MAX_DEPTH, Frames, Tree, from_parents
+from perflab.errors import FormatError
+from perflab.formats import Tables, _profiles
+from perflab.formats._profiles import Problems, Stacks
+
+_FRAME = re.compile(r"(.+) (\S+):(\d+);?")
+_PERCENTAGES = ("n_cpu_percent_python", "n_cpu_percent_c", "n_sys_percent")
+
+
+def sniff(head: bytes) -> bool:
+    start = head.lstrip()
+    return start.startswith(b"{") and (
+        (b'"elapsed_time_sec"' in head and b'"files"' in head)
+        or b'"n_cpu_percent_python"' in head
+        or (b'"alloc_samples"' in head and b'"combined_stacks"' in head)
+    )
+
+
+def read(path: Path, *, max_bytes: int | None = None, **_: Any) -> Tables:
+    found = _profiles.json_of(path, max_bytes)
+    if not isinstance(found, dict) or not isinstance(found.get("files"), dict):
+        raise FormatError(f"{path}:1: expected scalene's JSON with files, found none")
+    elapsed = _profiles.weight(found.get("elapsed_time_sec"))
+    if elapsed is None:
+        raise FormatError(
+            f"{path}:1: expected scalene's elapsed_time_sec, found {str(found.get('elapsed_time_sec'))[:40]!r}"
+        )
+    problems, frames = Problems(), Frames()
+    listed = found.get("stacks")
+    tree = _sampled(listed, elapsed, frames, problems) if isinstance(listed, list) else None
+    notes = []
+    if tree is None or not len(tree):
+        tree = _by_function(found["files"], elapsed, frames, problems)
+        notes = [f"{path.name}: no stacks were sampled (scalene run --stacks): each function's time is its own only"]
+    return _profiles.tables(
+        path,
+        [(None, "ms", tree)],
+        frames,
+        problems,
+        warnings=notes,
+        meta={"tool": "scalene", "duration_ms": elapsed * 1e3},
+    )
+
+
+def _sampled(listed: list[Any], elapsed: float, frames: Frames, problems: Problems) -> Tree:
+    stacks = Stacks()
+    for number, entry in enumerate(listed, start=1):
+        good = isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], list) and isinstance(entry[1], dict)
+        value = _profiles.weight(entry[1].get("cpu_samples")) if good else None
+        matches = (
+            [_FRAME.fullmatch(f) if isinstance(f, str) and len(f) < 8_000 else None for f in entry[0]]
+            if good
+            else [None]
+        )
+        if value is None or None in matches or len(matches) > MAX_DEPTH:
+            problems.add("stacks are malformed and were left out", f"stack {number}")
+            continue
+        stacks.add(tuple(frames.number(m[2], m[1]) for m in matches if m), value)
+    # Shares of one, which the elapsed time turns into times.
+    return _profiles.scaled(stacks.tree(), elapsed * 1e3)
+
+
+def _by_function(files: Mapping[str, Any], elapsed: float, frames: Frames, problems: Problems) -> Tree:
+    codes, weights = [], []
+    for file, facts in files.items():
+        functions = facts.get("functions") if isinstance(facts, dict) else None
+        for entry in functions if isinstance(functions, list) else ():
+            shares = [_profiles.weight(entry.get(k, 0)) for k in _PERCENTAGES] if isinstance(entry, dict) else [None]
+            if any(share is None or share > 100.5 for share in shares):
+                problems.add("functions are malformed and were left out", _profiles.name(file, problems)[:200])
+                continue
+            name, line = _profiles.name(entry.get("line"), problems), _profiles.line_number(entry.get("lineno"))
+            codes.append(frames.number(name, _profiles.name(file, problems), line))
+            weights.append(sum(share or 0.0 for share in shares) / 100 * elapsed * 1e3)
+    roots = np.full(len(codes), -1, dtype="int64")
+    return from_parents(roots, np.array(codes, dtype="int64"), np.array(weights, dtype="float64"))[0]

@@ -1,0 +1,136 @@
+"""speedscope's own JSON: https://www.speedscope.app/file-format-schema.json (written by py-spy, pyinstrument and others).
+
+A profile of it is a thread here. ``sampled`` profiles are stacks with weights, ``evented`` ones frames opened and
+closed. py-spy writes the line that ran, pyinstrument adds frames "[self]": neither makes a function of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perflab.call_trees import MAX_DEPTH, Frames, Tree, from_stacks
+from perflab.errors import FormatError
+from perflab.formats import Tables, _profiles
+from perflab.formats._profiles import MILLISECONDS, Problems, Replay
+
+_SYNTHETIC = frozenset({"[self]", "[await]"})
+
+
+def sniff(head: bytes) -> bool:
+    if not head.lstrip().startswith(b"{"):
+        return False
+    typed = (b'"evented"' in head or b'"sampled"' in head) and b'"startValue"' in head
+    return b"speedscope.app/file-format-schema.json" in head or typed
+
+
+def read(path: Path, *, lines: bool = False, max_bytes: int | None = None, **_: Any) -> Tables:
+    """Each profile of the file as a thread, time in ms.
+
+    ``lines=True`` keeps the lines of py-spy apart, which are those that ran, not those where functions begin.
+    """
+    found = _profiles.json_of(path, max_bytes)
+    if not isinstance(found, dict) or not isinstance(found.get("profiles"), list):
+        raise FormatError(f"{path}:1: expected speedscope's JSON with a list of profiles, found none")
+    shared = found.get("shared")
+    listed = shared.get("frames") if isinstance(shared, dict) else None
+    if not isinstance(listed, list):
+        raise FormatError(f"{path}:1: expected speedscope's JSON with shared.frames, found none")
+    exporter = str(found.get("exporter", ""))[:100]
+    problems, frames = Problems(), Frames()
+    codes = _codes(listed, frames, problems, drop_lines=exporter.startswith("py-spy") and not lines)
+    folded = _SYNTHETIC if exporter.startswith("pyinstrument") else frozenset()
+    leave_out = frozenset(i for i, f in enumerate(listed) if isinstance(f, dict) and f.get("name") in folded)
+    trees: list[tuple[str | None, str, Tree]] = []
+    for number, profile in enumerate(found["profiles"], start=1):
+        tree = _tree(profile, codes, leave_out, problems, f"profile {number}")
+        if tree is not None:
+            scale, unit = _unit(profile.get("unit"))
+            thread = _profiles.name(profile.get("name") or f"profile {number}", problems)
+            trees.append((thread, unit, _profiles.scaled(tree, scale)))
+    return _profiles.tables(path, trees, frames, problems, meta={"tool": exporter or "speedscope"})
+
+
+def _codes(listed: Sequence[Any], frames: Frames, problems: Problems, *, drop_lines: bool) -> list[int]:
+    codes = []
+    for number, frame in enumerate(listed, start=1):
+        if not isinstance(frame, dict):
+            problems.add("frames that are no objects were called (unknown)", f"frame {number}")
+            frame = {"name": "(unknown)"}
+        file = frame.get("file")
+        codes.append(
+            frames.number(
+                _profiles.name(frame.get("name"), problems, f"frame {number}"),
+                _profiles.name(file, problems, f"frame {number}") if file else None,
+                None if drop_lines else _profiles.line_number(frame.get("line")),
+            )
+        )
+    return codes
+
+
+def _unit(unit: object) -> tuple[float, str]:
+    if isinstance(unit, str) and unit in MILLISECONDS:
+        return MILLISECONDS[unit], "ms"
+    return 1.0, "bytes" if unit == "bytes" else "samples"
+
+
+def _tree(profile: Any, codes: list[int], leave_out: frozenset[int], problems: Problems, place: str) -> Tree | None:
+    kind = profile.get("type") if isinstance(profile, dict) else None
+    if kind == "sampled":
+        return _sampled(profile, codes, leave_out, problems, place)
+    if kind == "evented":
+        return _evented(profile, codes, leave_out, problems, place)
+    problems.add("profiles that are neither sampled nor evented were left out", place)
+    return None
+
+
+def _sampled(
+    profile: Mapping[str, Any], codes: list[int], leave_out: frozenset[int], problems: Problems, place: str
+) -> Tree | None:
+    samples, weights = profile.get("samples"), profile.get("weights")
+    if not isinstance(samples, list) or not isinstance(weights, list):
+        problems.add("sampled profiles without samples and weights were left out", place)
+        return None
+    if len(samples) != len(weights):
+        problems.add("samples and weights without a partner were left out", place, abs(len(samples) - len(weights)))
+    count = min(len(samples), len(weights))
+    numbers = _profiles.good_weights(weights[:count], problems)
+    known = len(codes)
+    kept: list[list[int]] = []
+    for number, stack in enumerate(samples[:count], start=1):
+        if not (isinstance(stack, list) and all(type(f) is int and 0 <= f < known for f in stack)):
+            problems.add("samples that name frames which are not there counted as idle", f"{place}, sample {number}")
+            stack = []
+        if len(stack) > MAX_DEPTH:
+            problems.add(f"stacks were cut at {MAX_DEPTH:,} frames", f"{place}, sample {number}")
+            stack = stack[:MAX_DEPTH]
+        kept.append([f for f in stack if f not in leave_out] if leave_out else stack)
+    flat, lengths = _profiles.flattened(kept, count)
+    return from_stacks(np.array(codes, dtype="int64")[flat] if len(flat) else flat, lengths, numbers)
+
+
+def _evented(
+    profile: Mapping[str, Any], codes: list[int], leave_out: frozenset[int], problems: Problems, place: str
+) -> Tree | None:
+    events = profile.get("events")
+    if not isinstance(events, list):
+        problems.add("evented profiles without events were left out", place)
+        return None
+    start = _profiles.weight(profile.get("startValue")) or 0.0
+    replay, known = Replay(problems, start), len(codes)
+    for number, event in enumerate(events, start=1):
+        where = f"{place}, event {number}"
+        kind, at, frame = (event.get(k) for k in ("type", "at", "frame")) if isinstance(event, dict) else (None,) * 3
+        time = _profiles.weight(at)
+        if kind not in ("O", "C") or time is None or type(frame) is not int or not 0 <= frame < known:
+            problems.add("events that are malformed were left out", where)
+        elif frame in leave_out:
+            replay.advance(time, where)
+        elif kind == "O":
+            replay.enter(codes[frame], time, where)
+        else:
+            replay.leave(codes[frame], time, where)
+    return replay.tree(_profiles.weight(profile.get("endValue")) or 0.0)

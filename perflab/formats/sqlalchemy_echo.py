@@ -1,0 +1,113 @@
+"""What SQLAlchemy writes with ``echo=True`` (or its ``sqlalchemy.engine`` logger): https://docs.sqlalchemy.org/en/20/core/engines.html#configuring-logging
+
+There are no durations in it: perflab's recorder (`perflab.recorders.sqlalchemy`) tells more. With ``echo="debug"``
+rows are counted.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from perflab import sources
+from perflab.formats import Tables, _printed, _queries
+from perflab.formats._queries import Clock, Skipped
+
+_LINE = re.compile(
+    r"(?P<before>.{0,300}?)\bsqlalchemy\.engine\.(?:base\.)?(?:Async)?Engine(?:\.(?P<name>[\w.\-]{1,100}))?"
+    r"[\s:|\]>\-]{1,10}(?:(?:INFO|DEBUG)\b[\s:|\]>\-]{1,10})?(?P<text>.*)"
+)
+_SNIFF = re.compile(
+    rb"^[^\n{]{0,300}?\bsqlalchemy\.engine\.(?:base\.)?(?:Async)?Engine\b[^\n]{0,200}?"
+    rb"(?:BEGIN|COMMIT|ROLLBACK|SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|PRAGMA|\[(?:generated|cached|raw sql|no key))",
+    re.MULTILINE,
+)
+_VALUES = re.compile(
+    r"\[(?:generated in|cached since|raw sql|no key|caching disabled|dialect |insertmanyvalues)[^\]]{0,200}\] ?(?P<values>.*)",
+    re.DOTALL,
+)
+_TOKEN = re.compile(r"\[(?P<token>[^\]]{1,100})\] (?P<text>.*)")
+_MARK = re.compile(r"(BEGIN|COMMIT|ROLLBACK|RELEASE SAVEPOINT|ROLLBACK TO SAVEPOINT)(?: \(| using |$)")
+_ROW = re.compile(r"Row \(")
+_OTHER = re.compile(r"(?:Col \(|select pg_catalog|Exception |Error |Connection )")
+
+
+def sniff(head: bytes) -> bool:
+    return _SNIFF.search(head) is not None
+
+
+def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
+    """Statements of an echo log with their parameters; ``timezone`` is that of the log's times."""
+    log = _Log(Skipped(), Clock(timezone))
+    for number, line in enumerate(sources.lines(path), start=1):
+        log.skipped.total = number
+        log.line(number, line)
+    log.unfinished()
+    log.skipped.notes += [_queries.NO_DURATIONS, *log.clock.notes()]
+    return _queries.tables(
+        path, log.rows, log.skipped, meta={"tool": "sqlalchemy", "log": "echo"},
+        expected="statements of the logger sqlalchemy.engine.Engine",
+    )  # fmt: skip
+
+
+@dataclass
+class _Log:
+    skipped: Skipped
+    clock: Clock
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    at: int = 0
+    pending: list[str] = field(default_factory=list)
+    begun: int = 0
+
+    def line(self, number: int, line: str) -> None:
+        found = _LINE.match(line)
+        if found is None:
+            if self.pending:
+                self.pending.append(line)
+            return
+        self.at = self.clock.in_text(found["before"]) or self.at
+        text, session = found["text"], found["name"]
+        if values := _VALUES.match(text):
+            self.values(number, values["values"], session)
+        elif (token := _TOKEN.match(text)) and not self.pending:
+            self.message(number, token["text"], session or token["token"])
+        elif token and (values := _VALUES.match(token["text"])):
+            self.values(number, values["values"], session or token["token"])
+        else:
+            self.message(number, text, session)
+
+    def message(self, number: int, text: str, session: str | None) -> None:
+        if _ROW.match(text):
+            if self.rows:
+                self.rows[-1]["rows"] = (self.rows[-1]["rows"] or 0) + 1
+        elif text.startswith("Col (") and self.rows:
+            self.rows[-1]["rows"] = self.rows[-1]["rows"] or 0
+        elif mark := _MARK.match(text):
+            self.unfinished()
+            self.add(mark[1], None, session)
+        elif not _OTHER.match(text):
+            self.unfinished()
+            self.pending, self.begun = [text], number
+
+    def values(self, number: int, printed: str, session: str | None) -> None:
+        if not self.pending:
+            self.skipped.line(number)
+            return
+        sql, self.pending = "\n".join(self.pending), []
+        self.add(sql, _printed.values(printed), session)
+
+    def add(self, sql: str, parameters: _printed.Values | None, session: str | None) -> None:
+        self.rows.append(
+            {
+                "start": self.at, "sql": _queries.cut(sql.rstrip(), self.skipped), "duration_ms": 0.0,
+                "session": session, "parameters": parameters, "rows": None,
+            }
+        )  # fmt: skip
+
+    def unfinished(self) -> None:
+        """A statement whose parameters never came: cut off."""
+        if self.pending:
+            self.skipped.line(self.begun)
+            self.pending = []

@@ -1,0 +1,66 @@
+"""vegeta's CSV (``vegeta encode --to csv``), without a header: https://github.com/tsenart/vegeta#encode-command
+
+Start in Unix ns, status, latency in ns, bytes out, bytes in, error, base64 body, attack, number, method, URL, base64 headers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perflab import sources
+from perflab.errors import FormatError
+from perflab.formats import Tables, _blocks
+from perflab.formats import _requests as common
+
+_FIRST = re.compile(rb"\d{19},\d{1,3},\d+,\d+,\d+,")
+_NAMES = (
+    *("start", "status", "latency", "bytes_out", "bytes_in", "error"),
+    *("body", "attack", "seq", "method", "url", "headers"),
+)
+
+
+def sniff(head: bytes) -> bool:
+    return _FIRST.match(head) is not None
+
+
+def read(path: Path, **options: Any) -> Tables:
+    return common.join(stream(path, **options))
+
+
+def stream(path: Path, **_: Any) -> Iterator[Tables]:
+    names = _NAMES[: _width(path)]
+    numbers = ("start", "status", "latency", "bytes_in")
+    texts = [name for name in ("error", "method", "url") if name in names]
+    tally, rows = _blocks.Tally(), 0
+    wanted = {name: "float" if name in numbers else "text" for name in (*numbers, *texts)}
+    for block in _blocks.blocks(path, tally, quotes=True):
+        found = _blocks.csv_table(block, names, wanted, tally)
+        status, error = common.statuses(found["status"].to_numpy()), common.texts(found["error"])
+        ok = (status < 400).fillna(False).astype(bool) & error.isna()
+        named = "url" in names
+        columns = {
+            "endpoint": common.endpoints(found["method"], found["url"]) if named else "all requests",
+            "start": common.instants(common.microseconds(found["start"].to_numpy(), 1e-3)),
+            "latency_ms": found["latency"].to_numpy() / 1e6,
+            "ok": ok,
+            "status": status,
+            "error": common.failures(error, ok, status),
+            "size_bytes": common.whole(found["bytes_in"].to_numpy()),
+        }
+        frame = common.usable(columns, tally, np.arange(len(found)) + block.line)
+        rows += len(frame)
+        yield Tables({"requests": frame}, done=block.done)
+    yield from common.finish(path, tally, rows, "results of vegeta", generator="vegeta")
+
+
+def _width(path: Path) -> int:
+    first = next(sources.lines(path), "")
+    width = first.count(",") + 1
+    if not _FIRST.match(first.encode()) or not 7 <= width <= len(_NAMES):
+        raise FormatError(f"{path}:1: expected the {len(_NAMES)} columns of vegeta's CSV, found {first[:120]!r}")
+    return width

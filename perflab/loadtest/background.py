@@ -1,0 +1,139 @@
+"""Runs in the background of a notebook or program: `start_run`, `start_pairs`, and the handle that they return."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from perflab.errors import LoadTestError
+from perflab.live import Progress
+from perflab.loadtest.drive import Place, Watch, drive, expected_s
+from perflab.loadtest.plan import LoadPlan
+from perflab.loadtest.run import check_pairs, interleaved, loaded
+from perflab.loadtest.target import Target
+from perflab.tables import Measurements
+
+T = TypeVar("T")
+
+
+class UnderWay(Generic[T]):
+    """Load that goes on in the background: stop it, wait for it, take its result.
+
+    In a notebook it comes with a Stop button. `stop` does the same; both keep what was captured, marked as interrupted.
+    """
+
+    def __init__(self, work: Callable[[Watch], T], total_s: float, label: str, *, shown: bool) -> None:
+        self.label = label
+        self._stop = threading.Event()
+        self._found: list[T] = []
+        self._error: BaseException | None = None
+        # Made here, in the cell's own thread: what it shows belongs to that cell.
+        progress = Progress(total_s, label, shown=shown, stop=self._stop.set)
+        self._thread = threading.Thread(target=self._work, args=(work, progress), name="perflab-run", daemon=True)
+        self._thread.start()
+
+    def _work(self, work: Callable[[Watch], T], progress: Progress) -> None:
+        try:
+            with progress:
+                self._found.append(work(Watch(progress, stop=self._stop)))
+        except BaseException as problem:  # noqa: BLE001 - kept, and raised to whoever asks for the result
+            self._error = problem
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return not self._thread.is_alive()
+
+    def stop(self) -> None:
+        """End the load now; what was captured is kept and marked as interrupted. Returns at once: `result` waits."""
+        self._stop.set()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Whether it has ended, after waiting for it (at most that long)."""
+        self._thread.join(timeout_s)
+        return self.done
+
+    def result(self, timeout_s: float | None = None) -> T:
+        """What `run` or `run_pairs` would have returned, once it has ended; their errors are raised here.
+
+        Stopped, it is what was captured until then. TimeoutError after ``timeout_s``.
+        """
+        if not self.wait(timeout_s):
+            raise TimeoutError(f"{self.label}: still under way")
+        if isinstance(self._error, KeyboardInterrupt):
+            raise LoadTestError(f"stopped: {self._error}") from None
+        if self._error is not None:
+            raise self._error
+        return self._found[0]
+
+    def __repr__(self) -> str:
+        state = "under way" if not self.done else "failed: see .result()" if self._error else "ended: see .result()"
+        return f"{self.label} ({state})"
+
+
+def start_run(
+    plan: LoadPlan, target: Target, *, store: str | Path = "runs", progress: bool = True
+) -> UnderWay[Measurements]:
+    """Begin a run and return at once: the cell is free, and a Stop button ends the load.
+
+    Parameters
+    ----------
+    plan, target, store, progress : as in `run`.
+
+    Returns
+    -------
+    A handle: ``.stop()``, ``.wait()``, ``.done``, and ``.result()``, which gives what `run` returns and raises what
+    it raises. The load ends with this process at the latest.
+
+    >>> plan = lab.LoadPlan("locustfile.py", stages=[lab.Stage("10m", users=20)])  # doctest: +SKIP
+    >>> going = lab.start_run(plan, lab.Target("now", host="http://127.0.0.1:8001"))  # doctest: +SKIP
+    >>> going.stop()                                                                  # doctest: +SKIP
+    >>> going.result().runs.reasons.item()                                            # doctest: +SKIP
+    ['interrupted after 12.3 s']
+    """
+
+    def work(watch: Watch) -> Measurements:
+        return loaded([drive(plan, target, store, Place(), watch)])
+
+    plan.found_locustfile()
+    return UnderWay(work, expected_s(plan), f"{target.arm}: {plan}", shown=progress)
+
+
+def start_pairs(
+    plan: LoadPlan,
+    baseline: Target,
+    candidate: Target,
+    *,
+    pairs: int = 10,
+    seed: int | None = None,
+    store: str | Path = "runs",
+    progress: bool = True,
+) -> UnderWay[tuple[Measurements, Measurements]]:
+    """Begin pairs of runs and return at once; see `start_run`.
+
+    Parameters
+    ----------
+    plan, baseline, candidate, pairs, seed, store, progress : as in `run_pairs`.
+
+    Returns
+    -------
+    A handle whose ``.result()`` gives (baseline, candidate); stopped, the runs until then.
+
+    >>> going = lab.start_pairs(plan, old, new, pairs=10, seed=7)  # doctest: +SKIP
+    >>> before, after = going.result()                             # doctest: +SKIP
+    """
+    check_pairs(pairs, baseline, candidate)
+    plan.found_locustfile()
+    drawn = secrets.randbelow(2**31) if seed is None else seed
+
+    def work(watch: Watch) -> tuple[Measurements, Measurements]:
+        _, _, driven = interleaved(plan, baseline, candidate, pairs, drawn, store, watch)
+        if not all(driven.values()):
+            raise KeyboardInterrupt("one arm has no run yet; load what the store holds with load()")
+        return loaded(driven[baseline.arm]), loaded(driven[candidate.arm])
+
+    label = f"{baseline.arm} and {candidate.arm}: {plan}"
+    return UnderWay(work, 2 * pairs * expected_s(plan), label, shown=progress)

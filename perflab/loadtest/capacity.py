@@ -1,0 +1,200 @@
+"""`find_capacity`: the highest rate of arrivals at which an objective still holds, and the law behind it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from perflab import rendering
+from perflab.loadtest.plan import LoadPlan, Stage
+from perflab.loadtest.run import run
+from perflab.loadtest.target import Target
+from perflab.objectives import Objective, check
+from perflab.objectives.checking import objectives_of
+from perflab.stats.estimates import by_run
+from perflab.stats.scalability import ScalabilityLaw, fit_scalability
+from perflab.tables import AGGREGATED, Measurements
+from perflab.units import format_fraction, format_rate, parse_duration, parse_fraction
+
+_WARMUP = 0.1
+_TRIES = 2
+_COLUMNS = (
+    *("run", "rate", "throughput_per_s", "mean_ms", "p50_ms", "p95_ms", "error_fraction", "concurrency"),
+    *("holds", "verdict", "reason"),
+)
+
+
+@dataclass(frozen=True, repr=False)
+class Capacity:
+    """The result of `find_capacity`.
+
+    ``low`` is the highest rate (arrivals a second) at which the objective held, ``high`` the lowest at which it did not
+    (infinite if it always held). ``table`` has a row for each step, in the order they ran: run, rate (offered),
+    throughput_per_s (answered), mean_ms, p50_ms, p95_ms, error_fraction, concurrency (Little's law), holds, verdict, reason.
+    ``law`` is the Universal Scalability Law where it fits, else None, and ``law_problem`` says why.
+    """
+
+    low: float
+    high: float
+    table: pd.DataFrame
+    goals: tuple[Objective, ...]
+    law: ScalabilityLaw | None
+    law_problem: str
+    stopped: str
+
+    @property
+    def sentence(self) -> str:
+        """The answer in one line."""
+        goals = " and ".join(map(str, self.goals))
+        if self.low == 0:
+            return f"{goals} does not hold even at {format_rate(self.high)}"
+        if math.isinf(self.high):
+            return f"{goals} held up to {format_rate(self.low)}, the highest rate tried: {self.stopped}"
+        return f"{goals} holds up to {format_rate(self.low)} and no longer at {format_rate(self.high)}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the law says, and why the search ended."""
+        if self.law is None:
+            law = f"no Universal Scalability Law: {self.law_problem}"
+        else:
+            contention, coherency = self.law.contention, self.law.coherency
+            peak = format_rate(self.law.peak_per_s) if math.isfinite(self.law.peak_per_s) else "no limit in sight"
+            law = (
+                f"Universal Scalability Law: contention {format_fraction(contention[0])} "
+                f"({format_fraction(contention[1])} to {format_fraction(contention[2])}), coherency "
+                f"{coherency[0]:.2g} ({coherency[1]:.2g} to {coherency[2]:.2g}); highest throughput {peak}"
+            )
+        return (law, f"the search ended because {self.stopped}")
+
+    def __repr__(self) -> str:
+        return rendering.text(self.sentence, self._shown(), self.notes)
+
+    def _repr_html_(self) -> str:
+        return rendering.html(self.sentence, self._shown(), self.notes)
+
+    def _shown(self) -> pd.DataFrame:
+        shown = ["rate", "throughput_per_s", "p50_ms", "p95_ms", "error_fraction", "concurrency", "holds", "reason"]
+        return self.table[shown].rename(columns={"rate": "rate_per_s"})
+
+
+def find_capacity(
+    plan: LoadPlan,
+    target: Target,
+    objective: Objective | str | Sequence[Objective | str],
+    *,
+    start: float = 10.0,
+    factor: float = 2.0,
+    limit: float = 2000.0,
+    resolution: float | str = "10%",
+    step: str | float = "15s",
+    store: str | Path = "runs",
+    progress: bool = True,
+) -> Capacity:
+    """Step the rate of arrivals up until an objective fails, then bracket the knee.
+
+    Parameters
+    ----------
+    plan : whose users to take; its stages are replaced by one of a constant rate for each step.
+    target : the system under test; a command is started anew for each step.
+    objective : what must hold, such as ``"p95 < 200ms"`` or ``Objective("error_fraction", "<", "1%")``; or several.
+    start, factor, limit : the first rate (arrivals a second), by what it grows, and the highest one tried.
+    resolution : how close the two ends of the bracket shall come, as a share of the rate.
+    step : how long each step lasts.
+    store : the folder that keeps the runs.
+
+    Returns
+    -------
+    Capacity. The load is open (latency counts from the moment that an arrival was due), because a closed model slows down
+    with its target and so never shows what lies beyond the knee. A step at which the objective did not hold, or that the
+    generator couldn't keep up with, is made once more, so that one stall isn't taken for the limit. If the generator fails
+    twice the search ends: that says nothing about the target.
+
+    Raises
+    ------
+    As `run`; ValueError for bad arguments.
+
+    >>> plan = lab.LoadPlan("locustfile.py", stages=lab.Stage("15s", rate=10))       # doctest: +SKIP
+    >>> lab.find_capacity(plan, target, "p95 < 200ms")                               # doctest: +SKIP
+    """
+    goals = objectives_of(objective)
+    closeness = parse_fraction(resolution, parameter="resolution")
+    if not (start > 0 and factor > 1 and limit >= start and 0 < closeness < 1):
+        raise ValueError(
+            f"find_capacity needs start > 0, factor > 1, limit >= start and 0 < resolution < 1; got start={start!r}, "
+            f"factor={factor!r}, limit={limit!r}, resolution={resolution!r}"
+        )
+    length = parse_duration(step, parameter="step") / 1e3
+    rows: list[dict[str, Any]] = []
+
+    def holds(rate: float) -> bool | None:
+        """Whether it holds at this rate, at the second try at the latest; None when the generator could not tell."""
+        for _ in range(_TRIES):
+            changed = replace(plan, stages=[Stage(length, rate=rate)])
+            rows.append(_step(run(changed, target, store=store, progress=progress), rate, length, goals))
+            if rows[-1]["holds"]:
+                break
+        found: bool | None = rows[-1]["holds"]
+        return found
+
+    low, high, stopped = _search(holds, start, factor, limit, closeness)
+    table = pd.DataFrame(rows, columns=list(_COLUMNS))
+    usable = table[table["holds"].notna()]
+    law, problem = fit_scalability(
+        usable["concurrency"].to_numpy("float64"), usable["throughput_per_s"].to_numpy("float64")
+    )
+    return Capacity(low, high, table, goals, law, problem, stopped)
+
+
+def _search(holds: Any, start: float, factor: float, limit: float, closeness: float) -> tuple[float, float, str]:
+    """(highest rate that held, lowest that did not, why it ended)."""
+    low, high, rate = 0.0, math.inf, start
+    while True:
+        answer = holds(rate)
+        if answer is None:
+            return low, high, f"the generator could not offer {format_rate(rate)}: use more workers"
+        low, high = (rate, high) if answer else (low, rate)
+        if math.isinf(high):
+            if rate >= limit:
+                return low, high, f"the limit of {format_rate(limit)} was reached"
+            rate = min(limit, rate * factor)
+        elif high - low <= closeness * high or (low == 0 and rate <= start / 64):
+            return low, high, f"the bracket is as narrow as was asked ({format_fraction(closeness)})"
+        else:
+            rate = math.sqrt(low * high) if low else rate / factor
+
+
+def _step(measured: Measurements, rate: float, length_s: float, goals: tuple[Objective, ...]) -> dict[str, Any]:
+    run_row = measured.runs.iloc[0]
+    found = by_run(measured, ["throughput_per_s", "mean", "p50", "p95", "error_fraction"], warmup=_WARMUP)
+    total = found[found["endpoint"] == AGGREGATED].iloc[0]
+    answered = _answered_per_s(measured.requests, run_row["start"], length_s)
+    row = {
+        "run": run_row["run"],
+        "rate": rate,
+        "throughput_per_s": answered,
+        **{f"{name}_ms": total[name] for name in ("mean", "p50", "p95")},
+        "error_fraction": total["error_fraction"],
+        "concurrency": answered * total["mean"] / 1e3,
+    }
+    reasons = list(run_row["reasons"]) if not run_row["valid"] else []
+    generator = [text for text in reasons if "generator" in text or "schedule" in text]
+    if generator:
+        return row | {"holds": None, "verdict": "invalid", "reason": generator[0]}
+    checked = check(measured, goals, warmup=_WARMUP, allow=("invalid",))
+    reason = "; ".join(reasons) or (checked.sentence if checked.verdict != "holds" else "")
+    met = all(goal.met_by(value) for goal, value in zip(goals, checked.table["measured"], strict=True))
+    return row | {"holds": bool(met and not reasons), "verdict": checked.verdict, "reason": reason}
+
+
+def _answered_per_s(requests: pd.DataFrame, start: pd.Timestamp, length_s: float) -> float:
+    """Good answers a second while the load was on: what came after its end was answered too, but not at that rate."""
+    due = requests["due"].fillna(requests["start"]) if "due" in requests.columns else requests["start"]
+    ended = (due - start).dt.total_seconds() + requests["latency_ms"] / 1e3
+    inside = requests["ok"].astype(bool) & (ended >= _WARMUP * length_s) & (ended <= length_s)
+    return float(inside.sum()) / ((1 - _WARMUP) * length_s)

@@ -1,0 +1,126 @@
+"""What the target says of itself: its Prometheus `/metrics` page, read while load runs."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+import urllib.request
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urljoin
+
+import pandas as pd
+from prometheus_client.parser import text_string_to_metric_families
+
+from perflab.tables import conform, empty
+
+MAX_BYTES = 4_000_000
+MAX_SERIES = 20_000
+INTERVAL_S = 1.0
+_STARTED = "process_start_time_seconds"
+
+
+class Scraper:
+    """Reads a metrics page once a second from a thread, in a ``with`` block.
+
+    A page that can't be read, lines that are not in Prometheus' text format, and what is beyond 4 MB or 20,000 series a
+    page are left out and counted; the load goes on.
+    """
+
+    def __init__(self, host: str, path: str, *, interval_s: float = INTERVAL_S) -> None:
+        self.url = urljoin(host.rstrip("/") + "/", path)
+        self.interval_s = interval_s
+        self._rows: list[tuple[float, str, dict[str, str], float]] = []
+        self._failed = self._skipped = self._pages = 0
+        self._problem = ""
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="perflab-metrics", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join(5)
+
+    def frame(self, run: str) -> pd.DataFrame:
+        """The ``metrics`` table so far."""
+        rows = list(self._rows)
+        if not rows:
+            return empty("metrics")
+        frame = pd.DataFrame(rows, columns=["time", "name", "labels", "value"])
+        frame["time"] = pd.to_datetime(frame["time"] * 1e9, unit="ns", utc=True)
+        return conform("metrics", frame.assign(run=run))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What could not be read."""
+        found = []
+        if self._failed:
+            found.append(f"{self.url}: {self._failed} of {self._pages} pages could not be read: {self._problem}")
+        if self._skipped:
+            found.append(
+                f"{self.url}: left out {self._skipped:,} values that are no finite numbers or not in Prometheus' format"
+            )
+        return found
+
+    @property
+    def restarted(self) -> bool:
+        """Whether the target says that it began anew while it was watched."""
+        begun = [value for _, name, _, value in self._rows if name == _STARTED]
+        return bool(begun) and max(begun) - min(begun) > 0.5
+
+    def _watch(self) -> None:
+        # Proxies of the environment are for the way out, not for the service under test.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        while True:
+            self._pages += 1
+            try:
+                with opener.open(self.url, timeout=2.0) as answer:
+                    self._take(time.time(), answer.read(MAX_BYTES + 1))
+            except (OSError, ValueError) as problem:
+                self._failed, self._problem = self._failed + 1, str(problem)[:200]
+            if self._done.wait(self.interval_s):
+                return
+
+    def _take(self, at: float, page: bytes) -> None:
+        if len(page) > MAX_BYTES:
+            raise ValueError(f"the page is larger than {MAX_BYTES:,} bytes")
+        samples, bad = parse(page.decode("utf-8", errors="replace"))
+        self._skipped += bad + max(0, len(samples) - MAX_SERIES)
+        self._rows += [(at, *sample) for sample in samples[:MAX_SERIES]]
+
+
+def parse(page: str) -> tuple[list[tuple[str, dict[str, str], float]], int]:
+    """(name, labels, value) of each finite sample of a page in Prometheus' text format, and how many lines were not.
+
+    https://prometheus.io/docs/instrumenting/exposition_formats/
+
+    >>> parse('served_total{path="/a"} 3\\nbroken line here\\nload NaN')
+    ([('served_total', {'path': '/a'}, 3.0)], 2)
+    """
+    try:
+        return _finite(page)
+    except (ValueError, KeyError, IndexError):
+        # One bad line must not cost the rest of the page.
+        found: list[tuple[str, dict[str, str], float]] = []
+        bad = 0
+        for line in page.splitlines():
+            if not line.strip() or line.startswith("#"):
+                continue
+            try:
+                samples, skipped = _finite(line)
+            except (ValueError, KeyError, IndexError):
+                samples, skipped = [], 1
+            found, bad = found + samples, bad + skipped
+        return found, bad
+
+
+def _finite(text: str) -> tuple[list[tuple[str, dict[str, str], float]], int]:
+    samples: list[Any] = [s for family in text_string_to_metric_families(text) for s in family.samples]
+    kept = [(str(s.name), dict(s.labels), float(s.value)) for s in samples if math.isfinite(s.value)]
+    return kept, len(samples) - len(kept)

@@ -1,0 +1,54 @@
+"""How a quantity of many million values is spread, in constant memory: counts on a logarithmic scale.
+
+Enough to judge a run by (a quantile is right to one per cent); what is reported is computed from the raw records.
+The idea is HdrHistogram's (Gil Tene, 2012).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+_LOWEST, _STEP = 1e-3, math.log(1.01)
+_BINS = int(math.log(1e10) / _STEP) + 2
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class Spread:
+    """Counts, sums and the largest of non-negative values, from a thousandth up; below is one bin."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros(_BINS, dtype="int64")
+        self.sums = np.zeros(_BINS)
+        self.count, self.largest = 0, 0.0
+
+    def add(self, values: Floats) -> None:
+        """Count the finite values; a negative one counts as 0."""
+        kept = np.maximum(values[np.isfinite(values)], 0.0)
+        if not len(kept):
+            return
+        place = np.log(np.maximum(kept, _LOWEST) / _LOWEST) / _STEP + 1
+        bins = np.clip(place.astype("int64"), 0, _BINS - 1)
+        bins[kept < _LOWEST] = 0
+        self.counts += np.bincount(bins, minlength=_BINS)
+        self.sums += np.bincount(bins, weights=kept, minlength=_BINS)
+        self.count += len(kept)
+        self.largest = max(self.largest, float(kept.max()))
+
+    def quantile(self, share: float) -> float:
+        """The quantile to one per cent; NaN of no values."""
+        if not self.count:
+            return math.nan
+        index = int(np.searchsorted(np.cumsum(self.counts), share * self.count, side="left"))
+        index = min(index, int(np.flatnonzero(self.counts)[-1]))
+        return float(self.sums[index] / self.counts[index]) if self.counts[index] else 0.0
+
+    def above(self, limit: float, of: Callable[[Floats], Floats]) -> float:
+        """The sum of a (nearly linear) function of all values above a limit."""
+        some = np.flatnonzero(self.counts)
+        means = self.sums[some] / self.counts[some]
+        chosen = means > limit
+        return float((of(means[chosen]) * self.counts[some][chosen]).sum())

@@ -1,0 +1,94 @@
+"""Load without a locustfile: `Url`, one address with what its answer must be like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from perflab.units import format_ms, parse_duration
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+@dataclass(frozen=True)
+class Url:
+    """One address for `LoadPlan.from_urls`, how often it is asked for, and the checks of its answer.
+
+    Parameters
+    ----------
+    path : ``"/orders?page=1"``, under the target's host.
+    weight : how often, beside the weights of the other addresses; a whole number.
+    method, body, headers : of the request.
+    name : what it is called in the results; the path without its query if not given.
+    status : the check that the answer has this status; None checks nothing. (400 and more also fails the request.)
+    contains : the check that the body contains this text.
+    max_duration : the check that the answer takes no longer, ``"300ms"``.
+
+    >>> Url("/orders?page=1", status=200, contains="total", max_duration="300ms").checks
+    ('status is 200', "body contains 'total'", 'takes at most 300 ms')
+    """
+
+    path: str
+    weight: int = 1
+    method: str = "GET"
+    body: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    name: str | None = None
+    status: int | None = 200
+    contains: str | None = None
+    max_duration: str | float | None = None
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.path) if isinstance(self.path, str) else None
+        if parts is None or parts.scheme or parts.netloc or not self.path.startswith("/"):
+            raise ValueError(
+                f'Url: path must begin with "/" ("/orders?page=1"; the host is the target\'s); got {self.path!r}'
+            )
+        if not isinstance(self.weight, int) or isinstance(self.weight, bool) or not 1 <= self.weight <= 1000:
+            raise ValueError(f"Url: weight must be a whole number from 1 to 1000; got {self.weight!r}")
+        if self.method not in METHODS:
+            raise ValueError(f"Url: method must be one of {', '.join(METHODS)}; got {self.method!r}")
+        if self.status is not None and not (isinstance(self.status, int) and 100 <= self.status <= 599):
+            raise ValueError(f"Url: status must be from 100 to 599, or None; got {self.status!r}")
+        if self.contains is not None and not (isinstance(self.contains, str) and self.contains):
+            raise ValueError(f"Url: contains must be a text; got {self.contains!r}")
+        if self.max_ms is not None and self.max_ms <= 0:
+            raise ValueError(f"Url: max_duration must be longer than zero; got {self.max_duration!r}")
+        object.__setattr__(self, "headers", MappingProxyType({str(k): str(v) for k, v in self.headers.items()}))
+
+    @property
+    def label(self) -> str:
+        """What it is called in the results."""
+        return self.name or urlsplit(self.path).path
+
+    @property
+    def max_ms(self) -> float | None:
+        if self.max_duration is None:
+            return None
+        return parse_duration(self.max_duration, parameter="Url: max_duration")
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """The names of its checks."""
+        found = [] if self.status is None else [f"status is {self.status}"]
+        found += [] if self.contains is None else [f"body contains {self.contains[:60]!r}"]
+        found += [] if self.max_ms is None else [f"takes at most {format_ms(self.max_ms)}"]
+        return tuple(found)
+
+    def settings(self) -> dict[str, Any]:
+        """What the users inside Locust need to know (`url_users`)."""
+        return {
+            "path": self.path,
+            "weight": self.weight,
+            "method": self.method,
+            "body": self.body,
+            "headers": dict(self.headers),
+            "name": self.label,
+            "status": self.status,
+            "contains": self.contains,
+            "max_ms": self.max_ms,
+            "checks": list(self.checks),
+        }

@@ -1,0 +1,207 @@
+"""A pilot: what a few runs tell about how much runs differ, and what part of that comes from within a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from perflab.errors import ComparisonError
+from perflab.stats import intervals, replications
+from perflab.stats.estimates import by_run, quantile_of, requests_of, without_warmup
+from perflab.tables import AGGREGATED, Measurements
+
+Floats = npt.NDArray[np.float64]
+
+LEAST_RUNS = 3
+SURE = 0.8
+_LONGEST_GAP_S = 900.0
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """The variance of a pilot's runs, on the scale of logarithms (0.05: runs differ by 5 %).
+
+    ``sd`` is of single runs, ``sd_pairs`` of the difference of two runs next to each other (which drift does not reach);
+    ``sd_upper`` and ``sd_pairs_upper`` their upper 80 % limits; ``degrees`` are those of the pairs. ``within`` and
+    ``between`` split ``sd``: what longer runs would shrink, and what only more runs do; ``design_effect`` is how many
+    times larger the variance within is than if requests were independent. ``seconds`` is the length of a run,
+    ``overhead`` the seconds between two, ``least_seconds`` the shortest run with enough requests for the metric.
+    ``values`` has a row for each run: run, arm, pair, start, count, value.
+    """
+
+    metric: str
+    endpoint: str
+    count: int
+    values: pd.DataFrame
+    sd: float
+    sd_upper: float
+    sd_pairs: float
+    sd_pairs_upper: float
+    degrees: float
+    within: float
+    between: float
+    design_effect: float
+    seconds: float
+    overhead: float
+    least_seconds: float
+    warnings: tuple[str, ...] = ()
+
+
+def read(
+    pilot: Measurements | pd.DataFrame | Sequence[Measurements | pd.DataFrame],
+    *,
+    metric: str = "p95",
+    endpoint: str = AGGREGATED,
+    warmup: float | str | None = None,
+    overhead: float | None = None,
+) -> Pilot:
+    """The variance of a pilot of three or more runs: of one arm, or (before, after)."""
+    share = quantile_of(metric)
+    if metric == "error_fraction":
+        raise ValueError(
+            "metric must be a latency or throughput_per_s; runs for an error rate can't be planned from a sd"
+        )
+    sides = [
+        requests_of(side) for side in ([pilot] if isinstance(pilot, (Measurements, pd.DataFrame)) else list(pilot))
+    ]
+    if not 1 <= len(sides) <= 2:
+        raise ValueError(f"pilot must be runs of one arm, or (before, after); got {len(sides)} of them")
+    warnings = [w for side in sides for w in replications.refusals(side.runs)]
+    runs = pd.concat([side.runs for side in sides], ignore_index=True)
+    cut = replications.warmup_of(runs, warmup)
+    values = _values(sides, metric, endpoint, cut)
+    sd, sd_degrees = _spread([np.log(v["value"].to_numpy()) for _, v in values.groupby("side")])
+    sd_pairs, degrees = _pairs(values) if len(sides) == 2 else _neighbours(np.log(values["value"].to_numpy()))
+    within, effect = _within(sides, metric, share, endpoint, cut)
+    needed = 10 / min(share, 1 - share) if share is not None and 0 < share < 1 else 30.0
+    seconds = float(runs["duration_ms"].median()) / 1e3
+    return Pilot(
+        metric,
+        endpoint,
+        len(values),
+        values.drop(columns="side").reset_index(drop=True),
+        sd,
+        sd * _upper(sd_degrees),
+        sd_pairs,
+        sd_pairs * _upper(degrees),
+        degrees,
+        within,
+        math.sqrt(max(0.0, sd**2 - within**2)) if within == within else math.nan,
+        effect,
+        seconds,
+        _gap(runs) if overhead is None else overhead,
+        seconds * needed / max(1.0, float(values["count"].min())),
+        tuple(warnings),
+    )
+
+
+def _values(sides: list[Measurements], metric: str, endpoint: str, warmup: float) -> pd.DataFrame:
+    parts = []
+    for number, side in enumerate(sides):
+        found = by_run(side, [metric], warmup=warmup)
+        chosen = found[found["endpoint"] == endpoint]
+        if chosen.empty:
+            known = ", ".join(map(repr, pd.unique(found["endpoint"])[:12]))
+            raise ValueError(f"endpoint must be one of {known}; got {endpoint!r}")
+        runs = side.runs.set_index("run").reindex(chosen["run"])
+        columns = {c: runs[c].to_numpy() if c in runs.columns else pd.NA for c in ("arm", "pair", "experiment")}
+        part = pd.DataFrame({"run": chosen["run"].to_numpy(), **columns, "start": runs["start"].array})
+        parts.append(part.assign(count=chosen["count"].to_numpy(), value=chosen[metric].to_numpy(), side=number))
+    values = pd.concat(parts, ignore_index=True).sort_values("start", kind="stable", na_position="last")
+    if len(values) < LEAST_RUNS or (len(sides) == 2 and values["side"].value_counts().min() < 2):
+        raise ComparisonError(
+            f"a pilot needs {LEAST_RUNS} runs or more of an arm, or two pairs; got {len(values)} runs"
+        )
+    if not (np.isfinite(values["value"]) & (values["value"] > 0)).all():
+        raise ComparisonError(f"{metric} is zero or unknown in some runs of the pilot, so their spread has no scale")
+    return values
+
+
+def _spread(sides: list[Floats]) -> tuple[float, int]:
+    """Standard deviation within arms, and its degrees of freedom."""
+    degrees = sum(len(side) - 1 for side in sides)
+    sd = math.sqrt(sum(float(((side - side.mean()) ** 2).sum()) for side in sides) / degrees)
+    if sd < 1e-12:
+        raise ComparisonError("the runs of the pilot agree to the last digit: copies of a run are no repetitions")
+    return sd, degrees
+
+
+def _pairs(values: pd.DataFrame) -> tuple[float, float]:
+    """The standard deviation of the differences within pairs; of independent runs where there are no pairs."""
+    first, second = (values[values["side"] == side] for side in (0, 1))
+    keys = ["experiment", "pair"]
+    complete = first["pair"].notna().any() and second["pair"].notna().any()
+    both = first.assign(experiment=first["experiment"].fillna("")).merge(
+        second.assign(experiment=second["experiment"].fillna("")), on=keys, suffixes=("", "_after")
+    ) if complete else first.iloc[:0]  # fmt: skip
+    if len(both) < LEAST_RUNS:
+        sd, degrees = _spread([np.log(side["value"].to_numpy()) for side in (first, second)])
+        return sd * math.sqrt(2), degrees
+    differences = np.log(both["value_after"].to_numpy(dtype="float64")) - np.log(
+        both["value"].to_numpy(dtype="float64")
+    )
+    sd, degrees = _spread([differences])
+    return sd, float(degrees)
+
+
+def _neighbours(logs: Floats) -> tuple[float, float]:
+    """The standard deviation of the difference of two runs in a row, with its approximate degrees of freedom.
+
+    Von Neumann (1941), Distribution of the ratio of the mean square successive difference to the variance, Annals of
+    Mathematical Statistics 12: a slow drift hardly touches it. Overlapping differences are worth (3n - 4) / 2 (n - 1)^2.
+    """
+    count = len(logs)
+    mean_square = float((np.diff(logs) ** 2).mean())
+    return math.sqrt(mean_square), 2 * (count - 1) ** 2 / (3 * count - 4)
+
+
+def _upper(degrees: float) -> float:
+    """The factor to the upper 80 % limit of a standard deviation."""
+    return math.sqrt(degrees / float(stats.chi2.ppf(1 - SURE, degrees)))
+
+
+def _within(
+    sides: list[Measurements], metric: str, share: float | None, endpoint: str, warmup: float
+) -> tuple[float, float]:
+    """The standard deviation of a run's value that its own requests explain (by batch means), and their design effect."""
+    variances, effects = [], []
+    for side in sides:
+        requests = without_warmup(side, warmup)
+        chosen = requests if endpoint == AGGREGATED else requests[requests["endpoint"] == endpoint]
+        for _, part in chosen.sort_values("start", kind="stable").groupby("run", sort=False):
+            latencies = part["latency_ms"].to_numpy(dtype="float64")
+            if len(latencies) < 2 * intervals.BATCHES:
+                return math.nan, math.nan
+            if metric == "throughput_per_s":
+                return math.nan, math.nan
+            found = _one_standard_error(latencies, share)
+            variances.append(found[0] ** 2)
+            effects.append(found[1])
+    return math.sqrt(float(np.mean(variances))), float(np.mean(effects))
+
+
+def _one_standard_error(latencies: Floats, share: float | None) -> tuple[float, float]:
+    """The standard error of ln of a run's value from within it, and the design effect."""
+    one = float(2 * stats.t.cdf(1, intervals.BATCHES - 1) - 1)
+    if share is None:
+        estimate, low, high = intervals.mean_within(latencies, confidence=one)
+        independent = float(latencies.std(ddof=1)) / math.sqrt(len(latencies))
+        return (high - low) / 2 / estimate, ((high - low) / 2 / independent) ** 2 if independent else 1.0
+    estimate, low, high = intervals.quantile_within(latencies, share, confidence=one)
+    effect = intervals.design_effect((latencies > estimate).astype("float64"))
+    return (math.log(high / low) / 2 if low > 0 else math.nan), max(1.0, effect)
+
+
+def _gap(runs: pd.DataFrame) -> float:
+    """The median seconds between the end of a run and the start of the next; 0 where it is not known."""
+    known = runs.dropna(subset="start").sort_values("start", kind="stable")
+    ends = known["start"] + pd.to_timedelta(known["duration_ms"], unit="ms")
+    gaps = (known["start"].iloc[1:].reset_index(drop=True) - ends.iloc[:-1].reset_index(drop=True)).dt.total_seconds()
+    plausible = gaps[(gaps >= 0) & (gaps <= _LONGEST_GAP_S)]
+    return float(plausible.median()) if len(plausible) else 0.0

@@ -1,0 +1,361 @@
+"""`plan_runs`: how many runs, and how long ones, an effect needs; what a budget can see."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import optimize, special, stats
+
+from perflab import rendering
+from perflab.stats import pilots
+from perflab.stats.pilots import Pilot
+from perflab.tables import AGGREGATED, Measurements
+from perflab.units import format_fraction, format_ms, parse_duration, parse_fraction
+
+Floats = npt.NDArray[np.float64]
+
+ALPHA = 0.05
+SURE = 0.8
+"""Confidence of the upper limit of a standard deviation that the plan is made for."""
+MOST = 2_000
+_NODES, _RAW = np.polynomial.legendre.leggauss(64)
+_SHARES, _WEIGHTS = (_NODES + 1) / 2, _RAW / 2
+"""Gauss-Legendre nodes on (0, 1), where a variance is looked up by its quantiles."""
+_SHOWN = (3, 4, 5, 6, 8, 10, 15, 20, 30)
+_NOTABLE = 1.25
+"""A run length that changes the cost by less is not worth a recommendation."""
+
+
+@dataclass(frozen=True, repr=False)
+class RunPlan:
+    """The result of `plan_runs`.
+
+    ``pairs`` (randomised, interleaved) and ``runs`` (for each arm, unpaired) reach ``power`` for ``effect``, at the
+    upper 80 % limits of the standard deviations that the ``pilot`` shows; ``minutes`` is what the pairs cost.
+    ``table`` has a row for each number of pairs: minutes, smallest effect that they see with this power, power for the
+    wanted effect. ``seconds`` is the best length of a run (None where it can't be told), with ``pairs_then`` and
+    ``minutes_then``. ``smallest_effect`` is what ``budget_minutes`` can see, NaN where it is not enough for three pairs.
+    """
+
+    effect: float
+    power: float
+    pairs: int
+    runs: int
+    minutes: float
+    table: pd.DataFrame
+    pilot: Pilot
+    seconds: float | None
+    pairs_then: int | None
+    minutes_then: float | None
+    budget_minutes: float | None
+    smallest_effect: float
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The answer in one line."""
+        what = f"{self.pilot.metric} of {_whose(self.pilot.endpoint)}"
+        return (
+            f"To see {what} fall by {format_fraction(self.effect)} with power {self.power:g}: {self.pairs} pairs "
+            f"({2 * self.pairs} runs, {_minutes(self.minutes)}); unpaired, {self.runs} runs of each arm"
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Where the numbers come from, what would be cheaper, and the warnings."""
+        p = self.pilot
+        found = [
+            f"from {p.count} runs of {format_ms(p.seconds * 1e3)}: they differ by {format_fraction(p.sd)} (standard "
+            f"deviation; planned for its upper 80 % limit, {format_fraction(p.sd_upper)}), the two of a pair by "
+            f"{format_fraction(p.sd_pairs)} ({format_fraction(p.sd_pairs_upper)})"
+        ]
+        if p.within == p.within:
+            found.append(
+                f"of that, {format_fraction(p.within)} comes from within a run (design effect "
+                f"{p.design_effect:.2g}) and {format_fraction(p.between)} from what differs between runs"
+            )
+        return (*found, *self._cheaper(), *self.warnings)
+
+    def _cheaper(self) -> list[str]:
+        found = []
+        if self.seconds is not None and self.pairs_then is not None and self.minutes_then is not None:
+            found.append(
+                f"cheapest are runs of {format_ms(self.seconds * 1e3)}: {self.pairs_then} pairs, "
+                f"{_minutes(self.minutes_then)}"
+            )
+        elif self.pilot.overhead > 0 and self.pilot.within > 0:
+            found.append(f"runs of {format_ms(self.pilot.seconds * 1e3)} are about as long as is cheapest")
+        if self.budget_minutes is not None:
+            seen = (
+                format_fraction(self.smallest_effect)
+                if self.smallest_effect < 1
+                else "no effect at all: it is too small"
+            )
+            found.append(f"{_minutes(self.budget_minutes)} can see {seen}")
+        return found
+
+    def _shown(self) -> pd.DataFrame:
+        return pd.DataFrame(
+            {
+                "pairs": self.table["pairs"],
+                "cost": [_minutes(m) for m in self.table["minutes"]],
+                f"smallest change seen (power {self.power:g})": [
+                    format_fraction(v) if v == v else "–" for v in self.table["smallest_effect"]
+                ],
+                f"power for {format_fraction(self.effect)}": [f"{v:.2f}" for v in self.table["power"]],
+            }
+        )
+
+    def __repr__(self) -> str:
+        return rendering.text(self.sentence, self._shown(), self.notes)
+
+    def _repr_html_(self) -> str:
+        return rendering.html(self.sentence, self._shown(), self.notes)
+
+
+def _whose(endpoint: str) -> str:
+    return "all requests" if endpoint == AGGREGATED else endpoint
+
+
+def _minutes(value: float) -> str:
+    return format_ms(value * 6e4)
+
+
+def plan_runs(
+    pilot: Measurements | pd.DataFrame | Sequence[Measurements | pd.DataFrame],
+    effect: float | str = 0.10,
+    power: float | str = 0.8,
+    *,
+    metric: str = "p95",
+    endpoint: str = AGGREGATED,
+    budget: str | float | None = None,
+    overhead: str | float | None = None,
+    warmup: float | str | None = None,
+) -> RunPlan:
+    """How many runs it takes to see an effect, before they are spent.
+
+    Parameters
+    ----------
+    pilot : three or more runs of one arm, or (before, after) as `run_pairs` returns them.
+    effect : the gain to be seen, a share of the metric ("10%": from 100 ms to 90 ms).
+    power : the chance to see it, if it is there.
+    metric, endpoint : as in `compare`; not error_fraction.
+    budget : time that may be spent ("1h", or minutes as a number): the smallest effect that it can see is told.
+    overhead : time between runs ("20s"); the pilot's median gap, if not given.
+    warmup : share of each run to leave out; the plan's, or 10 %, if not given.
+
+    Returns
+    -------
+    RunPlan. ``.pairs`` and ``.runs`` are for tests at 5 % (noncentral t), at the upper 80 % limit of the pilot's standard
+    deviation: a pilot of few runs tells it badly, and a plan at the estimate itself has too little power half of the
+    time. Runs of the best length balance the variance within and between runs against the cost of starting one:
+    sqrt(overhead x within / between), Kalibera and Jones (2013), Rigorous benchmarking in reasonable time, ISMM.
+
+    Raises
+    ------
+    ComparisonError : fewer than three runs, invalid runs, several arms, or runs that are copies of one another.
+    ValueError : bad arguments.
+
+    >>> runs = lab.load("datasets/shop_runs")
+    >>> plan = lab.plan_runs((runs.where(arm="n+1"), runs.where(arm="eager")), effect="20%", endpoint="GET /orders")
+    >>> plan.pairs <= plan.runs + 2, plan.pairs >= 3
+    (True, True)
+    """
+    size, wanted = parse_fraction(effect, parameter="effect"), parse_fraction(power, parameter="power")
+    if not 0 < size < 1:
+        raise ValueError(f"effect must lie between 0 and 1 (10% or 0.1); got {effect!r}")
+    if not ALPHA < wanted < 1:
+        raise ValueError(f"power must lie between 0.05 and 1; got {power!r}")
+    minutes = None if budget is None else parse_duration(budget, parameter="budget", bare="min") / 6e4
+    gap = None if overhead is None else parse_duration(overhead, parameter="overhead") / 1e3
+    found = pilots.read(pilot, metric=metric, endpoint=endpoint, warmup=warmup, overhead=gap)
+    pairs = pairs_for(size, found.sd_pairs_upper, wanted)
+    runs = runs_for(size, found.sd_upper, wanted)
+    best = _best_length(found, size, wanted, pairs)
+    return RunPlan(
+        effect=size,
+        power=wanted,
+        pairs=pairs,
+        runs=runs,
+        minutes=_cost(pairs, found.seconds, found.overhead),
+        table=_table(found, size, wanted, pairs),
+        pilot=found,
+        seconds=best[0],
+        pairs_then=best[1],
+        minutes_then=best[2],
+        budget_minutes=minutes,
+        smallest_effect=_seen(found, minutes, wanted),
+        warnings=found.warnings + _doubts(found, pairs),
+    )
+
+
+def _doubts(pilot: Pilot, pairs: int) -> tuple[str, ...]:
+    found = []
+    if pilot.degrees < 5:
+        found.append(
+            f"a pilot of {pilot.count} runs tells their standard deviation badly: the plan allows for "
+            f"{pilot.sd_pairs_upper / pilot.sd_pairs:.1f} times what was measured; more runs make it cheaper"
+        )
+    if pairs >= MOST:
+        found.append(f"even {MOST:,} pairs are not enough: measure on a quieter system, or look for a larger effect")
+    return tuple(found)
+
+
+def power_unpaired(runs: float, effect: float, sd: float) -> float:
+    """The chance that Welch's test sees a gain of ``effect`` with this many runs of each arm.
+
+    >>> round(power_unpaired(10, 0.05, 0.05), 2)
+    0.58
+    """
+    # Welch's degrees of freedom hang on how unlike the two sample variances are: averaged over both.
+    variance = stats.chi2.ppf(_SHARES, runs - 1) / (runs - 1)
+    first, second = variance[:, None], variance[None, :]
+    degrees = (runs - 1) * (first + second) ** 2 / (first**2 + second**2)
+    size = -math.log1p(-effect) / (sd * math.sqrt(2 / runs))
+    return _seen_when(
+        size, stats.t.isf(ALPHA / 2, degrees) * np.sqrt((first + second) / 2), _WEIGHTS[:, None] * _WEIGHTS
+    )
+
+
+def power_paired(pairs: int, effect: float, sd_pairs: float) -> float:
+    """The chance that `compare` sees a gain of ``effect`` with this many pairs, whose differences have this sd.
+
+    From five pairs the paired t-test; three and four go by least squares with a trend over the order of the runs.
+
+    >>> round(power_paired(10, 0.05, 0.05 * 2**0.5), 2)
+    0.54
+    """
+    gain = -math.log1p(-effect)
+    if pairs >= 5:
+        return _power(gain / (sd_pairs / math.sqrt(pairs)), pairs - 1)
+    sd = sd_pairs / math.sqrt(2)
+    return float(np.mean([_power(gain / (sd * error), 2 * pairs - 3) for error in _trend_errors(pairs)]))
+
+
+def _trend_errors(pairs: int) -> list[float]:
+    """The standard error of the arm's coefficient, in run sd's, for each order that may be drawn within pairs."""
+    found = []
+    for first in product((0, 1), repeat=pairs):
+        if abs(2 * sum(first) - pairs) > pairs % 2:
+            continue
+        arm = np.array([value for f in first for value in (f, 1 - f)], dtype="float64")
+        slot = np.arange(2.0 * pairs)
+        design = np.column_stack([np.ones(2 * pairs), arm, slot - slot.mean()])
+        found.append(math.sqrt(float(np.linalg.inv(design.T @ design)[1, 1])))
+    return found
+
+
+def _power(size: float, degrees: float) -> float:
+    """Power of a t-test whose difference is ``size`` standard errors: the noncentral t, by quadrature over the variance.
+
+    scipy's own gives NaN for large differences.
+    """
+    limits = stats.t.isf(ALPHA / 2, degrees) * np.sqrt(stats.chi2.ppf(_SHARES, degrees) / degrees)
+    return _seen_when(size, limits, _WEIGHTS)
+
+
+def _seen_when(size: float, limits: Floats, weights: Floats) -> float:
+    return float(((special.ndtr(size - limits) + special.ndtr(-size - limits)) * weights).sum())
+
+
+def pairs_for(effect: float, sd_pairs: float, power: float) -> int:
+    """The fewest pairs that reach the power; at least 3, at most 2,000.
+
+    >>> pairs_for(0.10, 0.05 * 2**0.5, 0.8), pairs_for(0.05, 0.05 * 2**0.5, 0.9)
+    (7, 23)
+    """
+    return _fewest(lambda k: power_paired(k, effect, sd_pairs), power)
+
+
+def runs_for(effect: float, sd: float, power: float) -> int:
+    """The fewest runs of each arm that reach the power unpaired.
+
+    >>> runs_for(0.10, 0.05, 0.8), runs_for(0.05, 0.05, 0.9)
+    (5, 21)
+    """
+    return _fewest(lambda n: power_unpaired(n, effect, sd), power)
+
+
+def smallest_effect(pairs: int, sd_pairs: float, power: float) -> float:
+    """The smallest gain that this many pairs see with this power; 1 where there is none below 100 %.
+
+    >>> round(smallest_effect(10, 0.05 * 2**0.5, 0.8), 3)
+    0.067
+    """
+    if power_paired(pairs, 1 - 1e-9, sd_pairs) < power:
+        return 1.0
+    return float(optimize.brentq(lambda e: power_paired(pairs, e, sd_pairs) - power, 1e-9, 1 - 1e-9, xtol=1e-5))
+
+
+def optimal_repetitions(costs: Sequence[float], variances: Sequence[float]) -> list[int]:
+    """Repetitions at each level below the highest that buy the most precision for a cost.
+
+    Levels from the lowest: ``costs`` of one repetition at each (requests, then runs, then builds...), ``variances`` that
+    each contributes. Kalibera and Jones (2013), Rigorous benchmarking in reasonable time, section 6.2:
+    r_i = ceil(sqrt(c_(i+1) / c_i x T2_i / T2_(i+1))).
+
+    >>> optimal_repetitions([1, 20], [0.04, 0.01])
+    [9]
+    """
+    if len(costs) != len(variances) or min([*costs, *variances], default=0) <= 0:
+        raise ValueError(f"costs and variances must be as many, and above zero; got {costs!r} and {variances!r}")
+    levels = zip(costs, costs[1:], variances, variances[1:], strict=False)
+    return [max(1, math.ceil(math.sqrt(above / cost * low / high) - 1e-9)) for cost, above, low, high in levels]
+
+
+def _fewest(reached: Callable[[int], float], power: float) -> int:
+    low, high = 2, 4
+    while high < MOST and reached(high) < power:
+        low, high = high, min(MOST, 2 * high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reached(middle) >= power else (middle, high)
+    return max(3, high)
+
+
+def _cost(pairs: int, seconds: float, overhead: float) -> float:
+    return 2 * pairs * (seconds + overhead) / 60
+
+
+def _table(pilot: Pilot, effect: float, power: float, pairs: int) -> pd.DataFrame:
+    rows = [
+        {
+            "pairs": k,
+            "minutes": _cost(k, pilot.seconds, pilot.overhead),
+            "smallest_effect": smallest_effect(k, pilot.sd_pairs_upper, power),
+            "power": power_paired(k, effect, pilot.sd_pairs_upper),
+        }
+        for k in sorted({*_SHOWN, pairs})
+    ]
+    return pd.DataFrame(rows)
+
+
+def _seen(pilot: Pilot, minutes: float | None, power: float) -> float:
+    if minutes is None:
+        return math.nan
+    pairs = min(MOST, math.floor(minutes * 60 / (2 * (pilot.seconds + pilot.overhead))))
+    return smallest_effect(pairs, pilot.sd_pairs_upper, power) if pairs >= 3 else 1.0
+
+
+def _best_length(
+    pilot: Pilot, effect: float, power: float, pairs: int
+) -> tuple[float | None, int | None, float | None]:
+    """The length of a run that is cheapest, its pairs and minutes; None where it changes little or can't be told."""
+    nothing = (None, None, None)
+    if pilot.overhead <= 0 or not pilot.within > 0:
+        return nothing
+    within = pilot.within**2 * pilot.seconds
+    longest = 10 * pilot.seconds
+    ideal = math.sqrt(pilot.overhead * within / pilot.between**2) if pilot.between > 0 else longest
+    seconds = float(f"{min(longest, max(ideal, pilot.least_seconds)):.2g}")
+    # The part between runs stays, the part within shrinks with the length: for pairs as for runs.
+    kept = (pilot.between**2 + within / seconds) / (pilot.between**2 + pilot.within**2)
+    then = pairs_for(effect, pilot.sd_pairs_upper * math.sqrt(kept), power)
+    minutes = _cost(then, seconds, pilot.overhead)
+    return (seconds, then, minutes) if minutes * _NOTABLE <= _cost(pairs, pilot.seconds, pilot.overhead) else nothing

@@ -1,0 +1,143 @@
+"""Runs in the background, in real kernels: stopping, interrupting and killing them; and the Stop button in a browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driving import MARK, SERVERS, USERS, assert_clean, free_port, mine, plan, target, wait_for
+from jupyter_client.manager import start_new_kernel
+
+import perflab as lab
+from perflab import live
+from perflab.loadtest.tail import Tail
+
+
+def test_a_run_in_the_background_can_be_stopped(tmp_path: Path) -> None:
+    going = lab.start_run(plan(60), target(), store=tmp_path, progress=False)
+    assert not going.done
+    with pytest.raises(TimeoutError):
+        going.result(0.01)
+    wait_for(lambda: sum(p.stat().st_size for p in tmp_path.glob(".*/generator/*.bin")) > 2_000)
+    with pytest.raises(lab.LoadTestError, match="another run is under way"):
+        lab.run(plan(1), target(), store=tmp_path, progress=False)
+    began = time.monotonic()
+    going.stop()
+    one = going.result(30)
+    assert time.monotonic() - began < 11 + 3
+    assert "interrupted after" in one.runs.reasons.item()[0]
+    assert len(one.requests) > 20
+    assert "ended" in repr(going)
+    assert_clean(tmp_path)
+
+
+def test_errors_of_the_background_are_raised_by_the_result(tmp_path: Path) -> None:
+    going = lab.start_run(
+        plan(1), lab.Target("gone", host=f"http://127.0.0.1:{free_port()}"), store=tmp_path, progress=False
+    )
+    with pytest.raises(lab.TargetError, match="is not up"):
+        going.result(20)
+    assert "failed" in repr(going)
+    stopped = lab.start_run(plan(9), target(), store=tmp_path, progress=False)
+    stopped.stop()
+    with pytest.raises(lab.LoadTestError, match="nothing was kept"):
+        stopped.result(20)
+    with pytest.raises(ValueError, match="different arms"):
+        lab.start_pairs(plan(1), target(), target())
+
+
+def test_pairs_in_the_background_keep_what_was_captured(tmp_path: Path) -> None:
+    going = lab.start_pairs(plan(1), target("a"), target("b"), pairs=5, seed=3, store=tmp_path, progress=False)
+    wait_for(lambda: len(list(tmp_path.glob("2*/run.json"))) == 2, 60)
+    wait_for(lambda: sum(p.stat().st_size for p in tmp_path.glob(".*/generator/*.bin")) > 500)
+    going.stop()
+    before, after = going.result(30)
+    assert len(before.runs) + len(after.runs) == 3
+    assert (before + after).runs.valid.sum() == 2
+
+
+CELL = """
+import sys
+import perflab as lab
+target = lab.Target("tiny", host="http://127.0.0.1:{port}", command=[sys.executable, {server!r}, "{port}"], ready="/ready")
+plan = lab.LoadPlan({users!r}, stages=lab.Stage("60s", users=4), user_classes=["Shopper"])
+"""
+
+
+def cell(port: int) -> str:
+    return CELL.format(port=port, server=str(SERVERS / "tiny.py"), users=str(USERS))
+
+
+def recorded(store: Path) -> int:
+    return sum(p.stat().st_size for p in store.glob(".*/generator/*.bin"))
+
+
+@pytest.fixture
+def kernel() -> Iterator[object]:
+    manager, client = start_new_kernel(env={**os.environ})
+    yield manager, client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def test_interrupting_a_cell_keeps_the_run_and_the_kernel(tmp_path: Path, kernel: object) -> None:
+    manager, client = kernel
+    before = mine()
+    client.execute_interactive(cell(free_port()), timeout=30, output_hook=lambda _: None)
+    waiting = client.execute(f"lab.run(plan, target, store={str(tmp_path)!r})")
+    wait_for(lambda: recorded(tmp_path) > 2_000)
+    began = time.monotonic()
+    manager.interrupt_kernel()
+    while (reply := client.get_shell_msg(timeout=30))["parent_header"]["msg_id"] != waiting:
+        pass
+    assert reply["content"]["ename"] == "KeyboardInterrupt"
+    assert time.monotonic() - began < 11 + 3
+    wait_for(lambda: not mine() - before, 10)
+    said: list[str] = []
+    asked = f"print(lab.load({str(tmp_path)!r}).runs.reasons[0], 'gevent' in sys.modules)"
+
+    def hear(message: dict[str, Any]) -> None:
+        said.append(str(message["content"].get("text", "")))
+
+    # A kernel turns down what comes in the moment after an error ("aborted").
+    wait_for(lambda: client.execute_interactive(asked, timeout=30, output_hook=hear)["content"]["status"] == "ok")
+    assert re.search(r"interrupted after .*False", "".join(said)), said
+
+
+def test_killing_the_kernel_leaves_no_process(tmp_path: Path, kernel: object) -> None:
+    manager, client = kernel
+    client.execute_interactive(cell(free_port()), timeout=30, output_hook=lambda _: None)
+    client.execute(f"going = lab.start_run(plan, target, store={str(tmp_path)!r})")
+    wait_for(lambda: recorded(tmp_path) > 0)
+    assert len(mine()) > 3
+    os.kill(manager.provisioner.pid, signal.SIGKILL)
+    wait_for(lambda: not mine(), 10)
+    assert os.environ[MARK]
+
+
+def test_the_live_view_is_what_was_captured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the display and the objectives see at the end is what was written."""
+    seen: list[Any] = []
+    said: list[dict[str, str]] = []
+
+    class Follower(Tail):
+        def update(self) -> Any:
+            seen.append(super().update())
+            return seen[-1]
+
+    monkeypatch.setattr("perflab.loadtest.drive.Tail", Follower)
+    monkeypatch.setattr(live.Progress, "update", lambda self, done, label=None, **facts: said.append(facts))
+    one = lab.run(plan(2), target(), store=tmp_path, progress=False)
+    last = seen[-1]
+    assert 0 < last.requests <= len(one.requests)
+    assert last.users == 4
+    assert last.requests_per_s > 10
+    assert last.latency.quantile(0.5) == pytest.approx(one.requests.latency_ms.median(), rel=0.5)
+    assert set(said[-1]) == {"users", "requests", "throughput", "p95", "errors", "generator"}
+    assert re.fullmatch(r"\d\.\d\d cores", said[-1]["generator"])

@@ -1,0 +1,172 @@
+"""Targets beyond a command: functions that deploy, services that live on, logs, metrics, processes that were up before."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from driving import SERVERS, free_port, plan, target, wait_for
+
+import perflab as lab
+from perflab.loadtest.capacity import _search
+from perflab.loadtest.logfiles import LogFiles
+from perflab.loadtest.scrape import parse
+from perflab.loadtest.target import _connects
+
+NARROW = SERVERS / "narrow.py"
+
+
+def narrow(arm: str, seconds: float, *options: str, **more: object) -> lab.Target:
+    port = free_port()
+    command = [sys.executable, str(NARROW), str(port), str(seconds), *options]
+    return lab.Target(arm, host=f"http://127.0.0.1:{port}", command=command, ready="/ready", **more)
+
+
+def test_metrics_and_logs_come_home_with_the_run(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("/from before\n")
+    served = target("tiny", "--log", str(log), logs=[log])
+    one = lab.run(plan(2), served, store=tmp_path / "runs", progress=False)
+    collected = next((tmp_path / "runs").glob("*/logs/01-app.log")).read_text()
+    assert "/from before" not in collected
+    assert len(collected.splitlines()) == len(one.requests)
+
+    one = lab.run(plan(3), narrow("narrow", 0.001, metrics="/metrics"), store=tmp_path / "runs", progress=False)
+    served_total = one.metrics[one.metrics["name"] == "served_total"]
+    assert len(served_total) >= 2
+    assert served_total["value"].is_monotonic_increasing
+    assert 0 < served_total["value"].max() <= len(one.requests)
+    assert served_total["labels"].iloc[0] == {"path": 'a "quoted" one', "zone": "x"}
+    assert any("no finite numbers or not in Prometheus' format" in warning for warning in one.warnings)
+    assert one.resources.file_descriptors.between(4, 200).mean() > 0.5
+    assert one.runs.valid.all()
+
+
+def test_a_metrics_page_that_is_not_there_is_a_warning(tmp_path: Path) -> None:
+    one = lab.run(plan(1.5), target("tiny", metrics="http://127.0.0.1:9/metrics"), store=tmp_path, progress=False)
+    assert len(one.metrics) == 0
+    assert any("could not be read" in warning for warning in one.warnings)
+    assert one.runs.valid.all()
+
+
+def test_what_is_not_prometheus_is_counted() -> None:
+    assert parse("") == ([], 0)
+    assert parse('a{b="1"} 2\nnot a metric at all\nc 3')[0] == [("a", {"b": "1"}, 2.0), ("c", {}, 3.0)]
+    samples, bad = parse("<html>" * 1000)
+    assert not samples
+    assert bad == 1
+
+
+def test_a_function_deploys_each_arm_and_takes_it_down(tmp_path: Path) -> None:
+    port, told = free_port(), []
+
+    def deploy() -> object:
+        told.append("up")
+        process = subprocess.Popen([sys.executable, str(NARROW), str(port), "0.001"])
+        wait_for(lambda: _connects("127.0.0.1", port))
+
+        def down() -> None:
+            process.terminate()
+            process.wait(5)
+            told.append("down")
+
+        return down
+
+    deployed = lab.Target("deployed", host=f"http://127.0.0.1:{port}", deploy=deploy)
+    one = lab.run(plan(1), deployed, store=tmp_path, progress=False)
+    assert told == ["up", "down"]
+    assert len(one.requests) > 5
+    assert not _connects("127.0.0.1", port)
+
+    def broken() -> None:
+        raise RuntimeError("no such cluster")
+
+    with pytest.raises(lab.TargetError, match="deploy of 'x' raised RuntimeError: no such cluster"):
+        lab.run(plan(1), lab.Target("x", host="http://127.0.0.1:1", deploy=broken), store=tmp_path, progress=False)
+
+
+def test_a_service_may_live_through_all_pairs(tmp_path: Path) -> None:
+    both = [narrow(arm, 0.001, restart=False, metrics="/metrics") for arm in ("a", "b")]
+    before, after = lab.run_pairs(plan(1), *both, pairs=2, seed=1, store=tmp_path, progress=False)
+    for side in (before, after):
+        counts = side.metrics[side.metrics["name"] == "served_total"].groupby("run")["value"].agg(["min", "max"])
+        ordered = counts.loc[side.runs.sort_values("start")["run"]]
+        # The second run of an arm goes on counting where the first one ended.
+        assert ordered["min"].iloc[1] >= ordered["max"].iloc[0] > 0
+        assert side.runs.valid.all()
+    for one in both:
+        assert not _connects(*one.address)
+
+
+def test_a_process_that_was_up_is_watched_by_its_number(tmp_path: Path) -> None:
+    port = free_port()
+    process = subprocess.Popen([sys.executable, str(NARROW), str(port), "0.001"])
+    try:
+        wait_for(lambda: _connects("127.0.0.1", port))
+        up = lab.Target("up", host=f"http://127.0.0.1:{port}", pid=process.pid)
+        one = lab.run(plan(2), up, store=tmp_path, progress=False)
+        assert (one.resources.query("process == 'target'").rss_bytes > 5e6).any()
+        assert one.runs.valid.all()
+    finally:
+        process.kill()
+        process.wait()
+    with pytest.raises(lab.TargetError):
+        lab.run(plan(1), up, store=tmp_path, progress=False)
+
+
+def test_contradictions_are_refused() -> None:
+    host = "http://127.0.0.1:1"
+    with pytest.raises(ValueError, match="record_queries needs restart=True"):
+        lab.Target("a", host=host, command=["x"], record_queries=True, restart=False)
+    with pytest.raises(ValueError, match="pid is for a target that is up"):
+        lab.Target("a", host=host, command=["x"], pid=1)
+    with pytest.raises(ValueError, match="deploy must be a function"):
+        lab.Target("a", host=host, deploy="kubectl")  # type: ignore[arg-type]
+
+
+def test_a_rotated_log_is_taken_whole_and_a_missing_one_is_told(tmp_path: Path) -> None:
+    log, gone = tmp_path / "a.log", tmp_path / "gone.log"
+    log.write_text("old and long line\n")
+    files = LogFiles([log, gone])
+    log.write_text("new\n")
+    place = tmp_path / "kept"
+    place.mkdir()
+    assert files.collect(place) == ["the log file gone.log could not be collected: No such file or directory"]
+    assert (place / "01-a.log").read_text() == "new\n"
+
+
+def test_capacity_brackets_the_truth(tmp_path: Path) -> None:
+    """One counter that is held for 20 ms serves 50 requests a second at most, on any machine."""
+    one = plan(2, user_classes=["Shopper"])
+    found = lab.find_capacity(
+        one, narrow("narrow", 0.02), "p95 < 300ms", start=10, factor=10, resolution="95%", step="2s", store=tmp_path,
+        progress=False,
+    )  # fmt: skip
+    assert found.table["rate"].to_list()[0] == 10
+    assert (found.table["throughput_per_s"] < 55).all()
+    assert not (found.table["holds"].isin([True]) & (found.table["rate"] > 55)).any()
+    assert found.low <= 10 or "generator" in found.stopped
+    assert found.law is None
+    assert "needs 5 steps" in found.law_problem
+    assert lab.plot_capacity(found).get_xlabel() == "Offered rate, arrivals/s"
+    with pytest.raises(ValueError, match="factor > 1"):
+        lab.find_capacity(one, narrow("n", 0.02), "p95 < 1s", factor=1)
+
+
+@pytest.mark.parametrize("knee", [3.0, 37.0, 640.0, 5000.0])
+def test_the_search_closes_in_on_the_knee(knee: float) -> None:
+    asked: list[float] = []
+
+    def holds(rate: float) -> bool:
+        asked.append(rate)
+        return rate <= knee
+
+    low, high, stopped = _search(holds, 10.0, 2.0, 2000.0, 0.05)
+    if knee > 2000:
+        assert (low, high) == (2000.0, float("inf"))
+        assert "limit" in stopped
+    else:
+        assert low <= knee < high <= low * 1.06
+    assert len(asked) < 16

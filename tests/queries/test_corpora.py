@@ -1,0 +1,59 @@
+"""Precision and recall by unit of work on labelled traffic of real ORMs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import perflab as lab
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "corpora"))
+
+from judging import judged, recorded
+
+CORPORA = {"music": "request", "forum": "transaction", "parts": "session reset", "rental": "transaction"}
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_units_with_an_n_plus_one_are_found_and_no_others(name: str) -> None:
+    score = judged(name)
+    assert score.right > 100
+    assert score.precision >= 0.95, score.errors
+    assert score.recall >= 0.95, score.errors
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_units_are_found_by_what_the_log_has(name: str) -> None:
+    log, truth = recorded(name)
+    units = lab.summarize_units(lab.read(log))
+    requests = units[(units["unit_by"] == CORPORA[name]) & (units["statements"] > 1)]
+    assert len(requests) == pytest.approx(len(truth), rel=0.05)
+    assert (units["confidence"] == "high").mean() > 0.95
+
+
+def test_the_slope_is_the_truth() -> None:
+    """One call for each row of the list; where an album's artist was loaded already, fewer."""
+    found = lab.find_n_plus_one(lab.read(recorded("music")[0]))
+    for route, table, truth in (
+        ("GET /chart", "plays", 1),
+        ("GET /artists", "albums", 1),
+        ("GET /albums", "artists", 1),
+    ):
+        row = found[(found["route"] == route) & found["child"].str.contains(f"from {table}")].iloc[0]
+        assert row["evidence"] == "confirmed"
+        assert row["slope"] == pytest.approx(truth, rel=0.1)
+        assert row["slope_low"] - 1e-9 <= truth <= row["slope_high"] + 1e-9
+        assert row["p_value"] <= 0.01
+
+
+@pytest.mark.parametrize("name", ["music", "parts"])
+def test_less_in_the_log_finds_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without parameters, routes and rows."""
+    queries = lab.read(recorded(name)[0]).queries
+    bare = lab.Measurements.of(queries=queries.drop(columns=["rows", "route"], errors="ignore").assign(parameters=None))
+    monkeypatch.setattr(lab, "read", lambda _: bare)
+    score = judged(name)
+    assert score.precision >= 0.95, score.errors
+    assert score.recall >= 0.9, score.errors

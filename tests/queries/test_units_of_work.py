@@ -1,0 +1,124 @@
+"""Units of work: by id, by transaction, by session reset, by pause; and how sure each is."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+import perflab as lab
+
+START = pd.Timestamp("2026-01-01T00:00:00Z")
+READ = "SELECT a FROM t WHERE id = 1"
+
+
+def log(*statements: str, session: object = "s", gap_ms: float = 1.0) -> pd.DataFrame:
+    start = START + pd.to_timedelta([i * gap_ms for i in range(len(statements))], unit="ms")
+    return pd.DataFrame({"run": "r", "session": session, "start": start, "sql": statements, "duration_ms": 0.1})
+
+
+def units(queries: pd.DataFrame, **options: object) -> list[list[int]]:
+    """The places of the statements of each unit."""
+    found = lab.assign_units(queries, **options)
+    return [part.index.tolist() for _, part in found.groupby("unit", sort=False)]
+
+
+def ways(queries: pd.DataFrame, **options: object) -> list[str]:
+    return lab.assign_units(queries, **options).drop_duplicates("unit")["unit_by"].tolist()
+
+
+def test_a_trace_goes_before_a_request_and_a_request_before_a_session():
+    queries = log(*[READ] * 4).assign(unit=["a", "a", "b", None], trace=[None, "t", "t", None])
+    assert units(queries) == [[0], [1, 2], [3]]
+    assert ways(queries) == ["request", "trace", "time gap"]
+
+
+def test_transactions_are_units_and_what_lies_between_them_is_not_theirs():
+    queries = log("BEGIN", READ, "COMMIT", READ, READ, "start transaction", READ, "ROLLBACK")
+    assert units(queries) == [[0, 1, 2], [3, 4], [5, 6, 7]]
+    assert ways(queries) == ["transaction", "time gap", "transaction"]
+
+
+def test_a_savepoint_ends_nothing():
+    queries = log("BEGIN", "SAVEPOINT a", READ, "ROLLBACK TO SAVEPOINT a", "RELEASE SAVEPOINT a", READ, "COMMIT")
+    assert units(queries) == [list(range(7))]
+
+
+def test_a_driver_that_only_commits():
+    """MySQL with autocommit off: no BEGIN is ever seen."""
+    queries = log(READ, READ, "COMMIT", READ, "ROLLBACK", READ, "COMMIT", gap_ms=5000)
+    assert units(queries) == [[0, 1, 2], [3, 4], [5, 6]]
+    assert set(ways(queries)) == {"transaction"}
+
+
+def test_a_session_reset_ends_a_unit_and_a_ping_begins_one():
+    queries = log(READ, READ, "DISCARD ALL", "SELECT 1", READ, "DISCARD ALL", READ, gap_ms=5000)
+    assert units(queries) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert set(ways(queries)) == {"session reset"}
+
+
+def test_sessions_that_interleave_are_told_apart():
+    queries = log("BEGIN", "BEGIN", READ, READ, "COMMIT", "COMMIT", session=["a", "b"] * 3)
+    assert units(queries) == [[0, 2, 4], [1, 3, 5]]
+
+
+def test_a_pause_ends_a_unit_with_low_confidence():
+    queries = log(*[READ] * 6)
+    queries.loc[3:, "start"] += pd.Timedelta(seconds=3)
+    found = lab.assign_units(queries)
+    assert units(queries) == [[0, 1, 2], [3, 4, 5]]
+    assert set(found["confidence"]) == {"low"}
+    assert units(queries, gap="5s") == [list(range(6))]
+    assert units(queries, gap="0.5ms") == [[i] for i in range(6)]
+
+
+def test_many_short_sessions_are_requests():
+    queries = log(*[READ] * 16, session=[str(i // 2) for i in range(16)])
+    assert ways(queries) == ["session"] * 8
+
+
+def test_ids_in_comments_are_read():
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    queries = log(
+        READ + f" /*route='%2Forders',traceparent='{trace}'*/",
+        READ + f" /*traceparent='{trace}'*/",
+        READ + " /*application:Shop,controller:orders,action:index,request_id:1f3a-77*/",
+    )
+    found = lab.assign_units(queries)
+    assert found["unit"].tolist()[:2] == ["0af7651916cd43dd8448eb211c80319c"] * 2
+    assert lab.assign_units(queries[2:])["unit"].tolist() == ["1f3a-77"]
+    assert lab.summarize_units(queries[:2])["route"].tolist() == ["/orders"]
+    assert lab.summarize_units(queries[2:])["route"].tolist() == ["orders#index"]
+
+
+def test_the_same_ids_in_two_runs_are_two_units():
+    queries = pd.concat([log(READ).assign(run=r, unit="u") for r in ("r1", "r2")])
+    assert len(lab.summarize_units(queries)) == 2
+
+
+def test_the_order_of_rows_does_not_matter():
+    queries = log(*(["BEGIN", READ, READ, "COMMIT"] * 5))
+    names = lab.assign_units(queries)["unit"]
+    shuffled = queries.sample(frac=1, random_state=2)
+    assert lab.assign_units(shuffled).set_index("start")["unit"].sort_index().tolist() == names.tolist()
+
+
+def test_guessed_units_confirm_nothing():
+    def loop(n: int) -> list[tuple[str, int]]:
+        parent = [("SELECT id FROM author", n)]
+        return parent + [(f"SELECT title FROM book WHERE author_id = {i}", 1) for i in range(n)]
+
+    lines = [(i, *statement) for i, n in enumerate([3, 5, 8, 6, 9, 12, 7, 20, 11]) for statement in loop(n)]
+    frame = pd.DataFrame(lines, columns=["second", "sql", "rows"])
+    frame["start"] = START + pd.to_timedelta(frame["second"] * 5 + frame.groupby("second").cumcount() / 1e3, unit="s")
+    frame = frame.assign(run="r", session="s", duration_ms=0.1)
+    found = lab.find_n_plus_one(frame)
+    assert found["evidence"].tolist() == ["likely"]
+    assert "low confidence" in found.attrs["warnings"][0]
+    sure = lab.find_n_plus_one(frame.assign(unit=frame["second"].astype(str)))
+    assert sure["evidence"].tolist() == ["confirmed"]
+    assert sure.attrs["warnings"] == ()
+
+
+def test_a_bad_gap_is_named():
+    with pytest.raises(ValueError, match="gap must be a duration"):
+        lab.assign_units(log(READ), gap="soon")
