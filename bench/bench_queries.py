@@ -111,7 +111,7 @@ def pgbadger(kind: str, path: Path) -> tuple[float, int]:
         prefix = ["-p", "%m [%p] %q%u@%d "] if kind == "stderr" else []
         began = time.perf_counter()
         subprocess.run(
-            ["pgbadger", "-q", "-f", kind, *prefix, "-x", "json", "-o", out, path], check=True,
+            ["pgbadger", "-q", "-f", kind.replace("csvlog", "csv"), *prefix, "-x", "json", "-o", out, path], check=True,
             env={**os.environ, "LC_ALL": "C"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         took = time.perf_counter() - began

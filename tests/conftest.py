@@ -7,7 +7,10 @@ differ, as they do); they are test data, and no result about perflab's statistic
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ import pytest
 
 import perflab as lab
 
+CORPORA = Path(__file__).parent / "corpora"
 START = pd.Timestamp("2026-11-24T01:45:00Z")
 ENDPOINTS: Mapping[str, float] = {"GET /orders": 120.0, "GET /products": 25.0, "POST /cart": 40.0}
 _PLAN = {
@@ -327,6 +331,32 @@ def experiment(make_measurements: Callable[..., lab.Measurements]) -> tuple[lab.
     """Six pairs as (baseline, candidate), as `run_pairs` returns them."""
     both = make_measurements()
     return both.where(arm="n+1"), both.where(arm="eager")
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[Any]:
+    """A throwaway MariaDB server that all tests share, while it runs (tests/corpora/servers.py)."""
+    servers = _servers()
+    if servers.mariadb_bin() is None:
+        pytest.skip("needs MariaDB (apt: mariadb-server)")
+    with servers.mariadb() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[Any]:
+    """A throwaway PostgreSQL server that all tests share, while it runs (tests/corpora/servers.py)."""
+    servers = _servers()
+    if servers.postgresql_bin() is None:
+        pytest.skip("needs PostgreSQL 15 or later (apt: postgresql)")
+    with servers.postgresql() as server:
+        yield server
+
+
+def _servers() -> Any:
+    if str(CORPORA) not in sys.path:
+        sys.path.insert(0, str(CORPORA))
+    return import_module("servers")
 
 
 @pytest.fixture(autouse=True)

@@ -148,6 +148,9 @@ def _tables(path: Path, found: Any, skipped: Skipped, timezone: str | None, meta
     rows = order[planned.places]
     table = {name: _taken(found[name], rows) for name in ("logged", "sql", "detail", *COLUMNS[1:5])}
     frame, notes = _frame(table, planned, codes[planned.places], timezone)
+    frame, left_out = _without_housekeeping(frame)
+    if left_out:
+        notes.append(f"{path.name}: left out {left_out:,} DEALLOCATE (the driver's own, not the application's)")
     skipped.cut += int((frame["sql"].str.len() >= MAX_TEXT).sum())
     return Tables({"queries": frame}, warnings=[*notes, *skipped.warnings(path)], meta={"tool": "postgresql", **meta})
 
@@ -155,12 +158,14 @@ def _tables(path: Path, found: Any, skipped: Skipped, timezone: str | None, meta
 def _ordered(found: Any) -> tuple[Any, Any, Any, Any]:
     """Session codes, kinds and durations in the order of sessions and their lines, and that order."""
     session = found["session"].combine_chunks().dictionary_encode()
-    codes = session.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype("int64")
+    found_first = session.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype("int64")
+    names = np.array([*session.dictionary.to_pylist(), ""], dtype=object)
+    codes = np.argsort(np.argsort(names, kind="stable"))[found_first]  # by name: threads find them in any order
     line = found["line"].combine_chunks().fill_null(0).to_numpy(zero_copy_only=False).astype("int64")
     order = np.lexsort((line, codes))
     kinds = found["kind"].combine_chunks().dictionary_encode()
-    names = np.array([*kinds.dictionary.to_pylist(), ""], dtype="U1")
-    kind = names[kinds.indices.to_numpy(zero_copy_only=False)][order]
+    letters = np.array([*kinds.dictionary.to_pylist(), ""], dtype="U1")
+    kind = letters[kinds.indices.to_numpy(zero_copy_only=False)][order]
     ms = found["ms"].combine_chunks().fill_null(float("nan")).to_numpy(zero_copy_only=False).astype("float64")[order]
     ms[~((ms >= 0) & (ms < _LONGEST_MS))] = np.nan  # a damaged number
     return codes[order], kind, ms, order
@@ -231,6 +236,12 @@ def _frame(
     optional = ("session", "parameters", "database", "user", "application", "plan_rows")
     frame = frame.drop(columns=[c for c in optional if c in frame and frame[c].isna().all()])
     return _queries.commented(frame), notes
+
+
+def _without_housekeeping(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Without the DEALLOCATE that drivers send when they let a prepared statement go; pgBadger counts them no more than we."""
+    theirs = frame["sql"].str.startswith("DEALLOCATE").to_numpy(dtype=bool)
+    return (frame[~theirs].reset_index(drop=True), int(theirs.sum())) if theirs.any() else (frame, 0)
 
 
 def _told_by_plans(sql: Any, detail: Any, planned: _Planned) -> tuple[Any, Any]:

@@ -3,9 +3,11 @@
 They run inside the application under test, so they are standard library plus the framework that they hook,
 and import nothing else of perflab. Read what they wrote with ``perflab.read``.
 
-- `perflab.recorders.sqlalchemy.record_queries`: every statement of an SQLAlchemy engine
+- `perflab.recorders.sqlalchemy.record_queries`: every statement of an SQLAlchemy engine, sync or async
+- `perflab.recorders.django.QueryRecorder`: middleware for Django, statements with request id and route
+- `perflab.recorders.dbapi.recorded`: any DB-API driver (sqlite3, psycopg, PyMySQL, ...) by wrapping its ``connect``
 - `perflab.recorders.flask.identify_requests`: request id and route of a Flask application
-- `perflab.recorders.wsgi.RequestContext`: the same for any other WSGI application
+- `perflab.recorders.wsgi.RequestContext`, `perflab.recorders.asgi.RequestContext`: the same for any other application
 - `perflab.recorders.checks.check`: named assertions in a locustfile
 - `perflab.recorders.context`: request id and route by hand (jobs, workers, other frameworks)
 """

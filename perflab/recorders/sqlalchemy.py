@@ -9,7 +9,6 @@ Then ``lab.read("queries.jsonl").queries`` and ``lab.find_n_plus_one``.
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from sqlalchemy import event
 
 from perflab.recorders import context as current
 from perflab.recorders import lines
+from perflab.recorders.callsite import call_site
 from perflab.recorders.log import QueryLog
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _listen(engine: Engine, log: QueryLog, *, redact: bool, source: bool) -> Non
                 executions=len(parameters) if many else None,
                 error=error,
                 session=None if unit else _session(connection),
-                source=_call_site() if source else None,
+                source=call_site("sqlalchemy") if source else None,
             )
         )
 
@@ -133,17 +133,3 @@ def _session(connection: Any) -> str | None:
     if known is None:
         known = connection.info["perflab_session"] = current.request_id()[:12]
     return str(known)
-
-
-_NOT_OURS = tuple(f"{os.sep}{name}{os.sep}" for name in ("sqlalchemy", os.path.join("perflab", "recorders")))  # noqa: PTH118
-
-
-def _call_site() -> str | None:
-    """``file:line`` of the innermost frame that is neither SQLAlchemy's nor ours."""
-    frame: Any = sys._getframe(1)
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if not any(part in name for part in _NOT_OURS) and not name.startswith("<"):
-            return f"{name}:{frame.f_lineno}"
-        frame = frame.f_back
-    return None

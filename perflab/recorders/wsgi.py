@@ -40,10 +40,10 @@ class RequestContext:
             route = context.current_route()
         finally:
             context.leave(tokens)
-        return _within(body, unit, route)
+        return within(body, unit, route)
 
 
-def _within(body: Iterable[bytes], unit: str, route: str | None) -> Iterator[bytes]:
+def within(body: Iterable[bytes], unit: str, route: str | None) -> Iterator[bytes]:
     """The body, each part of it made inside the unit of work (a streamed page queries while it is sent)."""
     parts = iter(body)
     try:

@@ -109,6 +109,7 @@ def postgresql(binaries: Path | None = None, **settings: str) -> Iterator[Server
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(data_pid, 2)  # fast shutdown
             process.wait(30)
+        shutil.rmtree(data, ignore_errors=True)
 
 
 def _psql(place: Path, port: int, sql: str) -> None:
@@ -173,6 +174,7 @@ def mariadb(**settings: str) -> Iterator[Server]:
             with contextlib.suppress(ProcessLookupError, ValueError):
                 os.kill(int(pid.read_text()) if pid else process.pid, 15)
             process.wait(30)
+        shutil.rmtree(data, ignore_errors=True)
 
 
 def _wait(port: int, process: subprocess.Popen[bytes]) -> None:

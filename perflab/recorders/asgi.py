@@ -1,0 +1,49 @@
+"""Gives each request of an ASGI application (Starlette, FastAPI, Quart, ...) its id, and answers with it in ``X-Request-ID``.
+
+application = RequestContext(application)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from perflab.recorders import context
+
+Scope = dict[str, Any]
+Application = Callable[[Scope, Callable[..., Awaitable[Any]], Callable[..., Awaitable[Any]]], Awaitable[None]]
+
+
+class RequestContext:
+    """ASGI middleware: the unit of work is the ``X-Request-ID`` of the request, or a new id.
+
+    ``route(scope)`` names the route before the application runs. The default is the method alone, since a raw path has as
+    many values as there are products; an application may do better with `context.set_route` once it knows its route.
+    """
+
+    def __init__(self, application: Application, route: Callable[[Scope], str] | None = None) -> None:
+        self.application = application
+        self.route = route or _method
+
+    async def __call__(self, scope: Scope, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.application(scope, receive, send)
+            return
+        given = next((value for name, value in scope.get("headers", ()) if name.lower() == b"x-request-id"), None)
+        unit = context.request_id(given.decode("latin-1") if given is not None else None)
+        tokens = context.enter(unit, self.route(scope))
+
+        async def answer(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                kept = [(n, v) for n, v in message.get("headers", ()) if n.lower() != b"x-request-id"]
+                message = {**message, "headers": [*kept, (b"x-request-id", unit.encode("latin-1"))]}
+            await send(message)
+
+        try:
+            await self.application(scope, receive, answer)
+        finally:
+            context.leave(tokens)
+
+
+def _method(scope: Scope) -> str:
+    return str(scope.get("method", scope["type"]))
