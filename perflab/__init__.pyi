@@ -13,6 +13,7 @@ from .errors import (
     TargetError,
 )
 from .explorers.dispatch import explore
+from .flame_pages import FlameGraph, draw_flamegraph
 from .investigations import Record, execute_notebook, export, new_notebook, record
 from .loadtest.background import UnderWay, start_pairs, start_run
 from .loadtest.capacity import Capacity, find_capacity
@@ -26,11 +27,16 @@ from .plots.attainable import plot_attainable
 from .plots.calibration import plot_calibration
 from .plots.capacity import plot_capacity
 from .plots.decisions import plot_history, plot_power
+from .plots.flame import plot_diff_flamegraph, plot_flamegraph, plot_icicle
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
 from .plots.plan import plot_plan
+from .profiles.diff import diff_profiles
+from .profiles.flat import flat_profile
+from .profiles.modules import by_module, by_package
+from .profiles.paths import callers_of, focus, hot_paths
 from .queries.assigning import assign_units, summarize_units
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
@@ -52,6 +58,7 @@ __all__ = [
     "Capacity",
     "Change",
     "ComparisonError",
+    "FlameGraph",
     "FormatError",
     "Growth",
     "LoadPlan",
@@ -73,27 +80,38 @@ __all__ = [
     "Url",
     "assign_units",
     "attainable",
+    "by_module",
+    "by_package",
     "calibrate",
+    "callers_of",
     "change_points",
     "check",
     "compare",
+    "diff_profiles",
+    "draw_flamegraph",
     "execute_notebook",
     "explore",
     "export",
     "find_capacity",
     "find_n_plus_one",
     "fingerprint",
+    "flat_profile",
+    "focus",
     "growth",
+    "hot_paths",
     "load",
     "new_notebook",
     "plan_runs",
     "plot_attainable",
     "plot_calibration",
     "plot_capacity",
+    "plot_diff_flamegraph",
     "plot_ecdf",
+    "plot_flamegraph",
     "plot_heatmap",
     "plot_histogram",
     "plot_history",
+    "plot_icicle",
     "plot_pairs",
     "plot_plan",
     "plot_power",

@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 
 from perflab import sources
-from perflab.call_trees import MAX_DEPTH, Floats, Frames, Ints, Tree, frame_table, from_parents, from_stacks
+from perflab.call_trees import MAX_DEPTH, Flags, Floats, Frames, Ints, Tree, frame_table, from_parents, from_stacks
 from perflab.errors import FormatError
 from perflab.formats import Tables
 
@@ -39,6 +39,11 @@ class Problems:
         if count:
             seen, first = self._found.get(kind, (0, place))
             self._found[kind] = (seen + count, first)
+
+    def flagged(self, kind: str, what: str, flags: Flags) -> None:
+        """Add what these flags mark, counted from 1."""
+        if flags.any():
+            self.add(kind, f"{what} {int(flags.argmax()) + 1}", int(flags.sum()))
 
     def __bool__(self) -> bool:
         return bool(self._found)
@@ -75,7 +80,7 @@ def json_of(path: Path, max_bytes: int | None = None) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as problem:
-        if "ecursion" in problem.msg or "nest" in problem.msg.lower():
+        if "depth" in problem.msg or "ecursion" in problem.msg:
             return _deep_json(path, data.decode("utf-8", "replace"))
         raise FormatError(f"{path}:{problem.lineno}: expected JSON, found {problem.msg}") from None
 
@@ -162,11 +167,7 @@ def good_weights(values: Sequence[Any], problems: Problems, what: str = "weight"
         numbers = np.array([-1.0 if (w := weight(v)) is None else w for v in values], dtype="float64")
     bad = ~((numbers >= 0) & (numbers <= MAX_WEIGHT))
     if bad.any():
-        problems.add(
-            f"{what}s that are negative, huge or no numbers counted as zero",
-            f"{what} {int(bad.argmax()) + 1}",
-            int(bad.sum()),
-        )
+        problems.flagged(f"{what}s that are negative, huge or no numbers counted as zero", what, bad)
         numbers = np.where(bad, 0.0, numbers)
     return numbers
 

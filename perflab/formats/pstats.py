@@ -51,8 +51,9 @@ def _frame(reader: _Reader, problems: Problems) -> pd.DataFrame:
     callee = np.array(reader.functions + reader.callees, dtype="int64")
     caller = np.array([-1] * whole + reader.callers, dtype="int64")
     numbers = np.array(reader.numbers + reader.edges, dtype="float64").reshape(-1, 4)
-    bad = ~((numbers >= 0) & (numbers <= _profiles.MAX_WEIGHT)).all(axis=1)
-    problems.add("rows with negative or huge numbers were left out", f"row {int(bad.argmax()) + 1}", int(bad.sum()))
+    good = (numbers >= 0) & (numbers <= _profiles.MAX_WEIGHT)
+    bad = np.logical_not(np.all(good, axis=1))
+    problems.flagged("rows with negative or huge numbers were left out", "row", bad)
     callee, caller, numbers = callee[~bad], caller[~bad], numbers[~bad]
     return pd.DataFrame(
         {

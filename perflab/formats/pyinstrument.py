@@ -37,7 +37,7 @@ def read(path: Path, *, max_bytes: int | None = None, **_: Any) -> Tables:
     own = numbers - children
     # Times are rounded to a microsecond each, so a parent may seem shorter than its children by a few.
     short = own < -1e-5 - 1e-6 * len(numbers)
-    problems.add("frames are shorter than what they call", f"frame {int(short.argmax()) + 1}", int(short.sum()))
+    problems.flagged("frames are shorter than what they call", "frame", short)
     tree, lost = from_parents(above, np.array(codes, dtype="int64"), np.maximum(own, 0.0) * 1e3)
     problems.add("frames deeper than any real stack were left out", "the deepest", lost)
     meta = {"tool": "pyinstrument", **_facts(found)}
