@@ -83,18 +83,26 @@ def child(kind: str, path: Path) -> None:
     from perflab import formats
     from perflab.queries.vectorised import fingerprint_codes
 
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     queries = formats.named(f"postgresql_{kind}").read(path)["queries"]
     read = time.perf_counter() - began
     codes, prints = fingerprint_codes(queries["sql"], "postgresql")
     took = time.perf_counter() - began
+    worked = time.process_time() - worked
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     whole = time.perf_counter()
     table = queries.assign(run="r")
     lab.summarize_queries(table)
     lab.find_n_plus_one(table)
     report = took + time.perf_counter() - whole
-    found = {"seconds": took, "read": read, "statements": len(codes), "prints": len(prints), "peak_mb": peak}
+    found = {
+        "seconds": took,
+        "read": read,
+        "statements": len(codes),
+        "prints": len(prints),
+        "peak_mb": peak,
+        "cpu": worked,
+    }
     found |= {"report": report, "report_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
     sys.stdout.write(json.dumps(found) + "\n")
 
@@ -104,27 +112,20 @@ def measured(kind: str, path: Path) -> dict[str, float]:
     return dict(json.loads(done.stdout))
 
 
-def pgbadger(kind: str, path: Path) -> tuple[float, int]:
-    """Seconds of pgBadger's JSON report on this log, and the statements that it counted."""
+def pgbadger(kind: str, path: Path) -> tuple[float, float, int]:
+    """Seconds (of the clock and of the processor) of pgBadger's JSON report on this log, and the statements it counted."""
     with tempfile.TemporaryDirectory() as name:
         out = Path(name) / "out.json"
         prefix = ["-p", "%m [%p] %q%u@%d "] if kind == "stderr" else []
-        began = time.perf_counter()
+        began, before = time.perf_counter(), sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
         subprocess.run(
             ["pgbadger", "-q", "-f", kind.replace("csvlog", "csv"), *prefix, "-x", "json", "-o", out, path], check=True,
             env={**os.environ, "LC_ALL": "C"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         took = time.perf_counter() - began
+        worked = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - before
         found = json.loads(out.read_text(errors="replace"))
-        databases = found["overall_stat"] if "overall_stat" in found else found
-        return took, int(next(iter(_counts(databases)), 0))
-
-
-def _counts(found: object) -> list[int]:
-    if isinstance(found, dict):
-        own = [int(found["queries_number"])] if str(found.get("queries_number", "")).isdigit() else []
-        return own + [n for value in found.values() for n in _counts(value)]
-    return []
+        return took, worked, int(found["overall_stat"]["queries_number"])
 
 
 def main() -> None:
@@ -146,11 +147,11 @@ def main() -> None:
             f"{one['statements'] / took / 1e3:,.0f}k statements/s, peak {max(r['peak_mb'] for r in rounds):.0f} MB"
         )
         if shutil.which("pgbadger"):
-            badger, counted = pgbadger(kind, path)
+            badger, worked, counted = pgbadger(kind, path)
             report = statistics.median(r["report"] for r in rounds)
             sys.stdout.write(
                 f"; pgBadger {badger:.1f} s ({counted:,} statements): {badger / took:.1f} x, "
-                f"with summary and N+1 {badger / report:.1f} x"
+                f"with summary and N+1 {badger / report:.1f} x, by processor time {worked / one['cpu']:.1f} x"
             )
         sys.stdout.write("\n")
     return None

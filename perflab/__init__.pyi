@@ -13,6 +13,7 @@ from .errors import (
     TargetError,
 )
 from .explorers.dispatch import explore
+from .exports import write_jtl, write_k6_csv
 from .flame_pages import FlameGraph, draw_flamegraph
 from .investigations import Record, execute_notebook, export, new_notebook, record
 from .loadtest.background import UnderWay, start_pairs, start_run
@@ -26,6 +27,7 @@ from .objectives import Objective, attainable, check, read_objectives
 from .plots.attainable import plot_attainable
 from .plots.calibration import plot_calibration
 from .plots.capacity import plot_capacity
+from .plots.comparison import plot_comparison, plot_quantile_shift
 from .plots.decisions import plot_history, plot_power
 from .plots.flame import plot_diff_flamegraph, plot_flamegraph, plot_icicle
 from .plots.heatmap import plot_heatmap
@@ -41,14 +43,18 @@ from .queries.assigning import assign_units, summarize_units
 from .queries.fingerprint import fingerprint
 from .queries.n_plus_one import find_n_plus_one
 from .queries.summaries import summarize_queries
-from .reading import read
+from .reading import ingest, read
 from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
-from .stats.compare import Change, compare
+from .stats.change import Change
+from .stats.compare import compare
 from .stats.estimates import summarize, summarize_checks
+from .stats.explaining import Explanation
 from .stats.growth import Growth, growth
 from .stats.history import change_points
+from .stats.one_run import quantile_interval, within
 from .stats.planning import plan_runs
+from .stats.shift import Shift, quantile_shift
 from .store import load
 from .tables import Measurements
 
@@ -58,6 +64,7 @@ __all__ = [
     "Capacity",
     "Change",
     "ComparisonError",
+    "Explanation",
     "FlameGraph",
     "FormatError",
     "Growth",
@@ -72,6 +79,7 @@ __all__ = [
     "Report",
     "SchemaError",
     "Section",
+    "Shift",
     "Stage",
     "StoreError",
     "Target",
@@ -99,12 +107,14 @@ __all__ = [
     "focus",
     "growth",
     "hot_paths",
+    "ingest",
     "load",
     "new_notebook",
     "plan_runs",
     "plot_attainable",
     "plot_calibration",
     "plot_capacity",
+    "plot_comparison",
     "plot_diff_flamegraph",
     "plot_ecdf",
     "plot_flamegraph",
@@ -115,9 +125,12 @@ __all__ = [
     "plot_pairs",
     "plot_plan",
     "plot_power",
+    "plot_quantile_shift",
     "plot_resources",
     "plot_timeline",
     "plot_users",
+    "quantile_interval",
+    "quantile_shift",
     "read",
     "read_objectives",
     "record",
@@ -133,4 +146,7 @@ __all__ = [
     "summarize_queries",
     "summarize_units",
     "time_window",
+    "within",
+    "write_jtl",
+    "write_k6_csv",
 ]

@@ -1,19 +1,26 @@
-"""`read`: evidence of any supported format, found by content, as `Measurements`."""
+"""`read` and `ingest`: evidence of any supported format, found by content, as `Measurements` or into a store."""
 
 from __future__ import annotations
 
 import glob as globbing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from perflab import formats, store
 from perflab.errors import FormatError
-from perflab.tables import Measurements
+from perflab.formats import Tables
+from perflab.live import Progress
+from perflab.tables import Measurements, conform
 
 Reader = Callable[[Path], Mapping[str, pd.DataFrame]]
+
+SHOWN_FROM_BYTES = 64 * 1024 * 1024
+"""Files of this size and more show how far they have been read."""
 
 
 def read(
@@ -34,11 +41,15 @@ def read(
     run : the name of the run; needs exactly one file.
     arm : the arm ("baseline", "eager", ...) that these runs belong to.
     format : the name of a format, or your own function ``path -> {table: DataFrame}``; found by content if not given.
-    **options : passed to the format (for example ``log_line_prefix="%m [%p] "``).
+    **options : passed to the format. Load tools know ``started="2026-01-31T12:00:00Z"`` (hey and oha write no absolute
+        times; one for each file), ``timezone="Europe/Berlin"`` and ``time_format=`` (JTL with local times),
+        ``transactions=True`` (JTL), ``endpoint="GET /orders"`` (hey, oha, ab); PostgreSQL's log ``log_line_prefix="%m [%p] "``.
 
     Returns
     -------
-    Measurements; ``warnings`` says what was skipped and what the tool can't tell.
+    Measurements with ``requests`` (latencies in ms, starts in UTC) or, of a tool that reports percentiles only, ``summary``.
+    ``warnings`` says what was skipped and what the tool can't tell; the runs' ``environment["generator"]`` names the
+    tool, so that `compare` refuses to set two tools against each other.
 
     Raises
     ------
@@ -54,7 +65,56 @@ def read(
             f"run= names one run, but {len(files)} files were given; leave it out to name each by its file"
         )
     names = [run] if run is not None else _names(files)
-    return sum((_read_one(f, n, arm, format, options) for f, n in zip(files, names, strict=True)), start=0)  # type: ignore[return-value]
+    starts = _starts(options.pop("started", None), len(files))
+    return _joined([_read_one(f, n, arm, format, options | s) for f, n, s in zip(files, names, starts, strict=True)])
+
+
+def ingest(
+    path: str | Path | Iterable[str | Path],
+    store: str | Path = "runs",
+    *,
+    arm: str | None = None,
+    format: str | Reader | None = None,
+    **options: Any,
+) -> list[Path]:
+    """Put files of other tools into a store of runs, block by block, so that they need not fit into memory.
+
+    Parameters
+    ----------
+    path : a file, a folder, a glob pattern, or several of them; each file becomes a run.
+    store : the folder of runs, which `load` reads.
+    arm, format, **options : as for `read`.
+
+    Returns
+    -------
+    The folders of the new runs. A run keeps its warnings, the generator's name, and the file's name as ``source``.
+
+    Raises
+    ------
+    FormatError : as `read`; a file at fault leaves no run behind. StoreError : the store can't be written.
+
+    >>> import tempfile, perflab as lab
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     runs = lab.ingest("datasets/shop_queries.jsonl", folder, arm="n+1")
+    ...     kept = lab.load(folder)
+    >>> len(runs), kept.runs.arm.item(), len(kept.queries)
+    (1, 'n+1', 1111)
+    """
+    files = _files(path)
+    if any(file.is_dir() for file in files):
+        raise ValueError(f"path must be files of other tools; {path} is a store already: load() reads it")
+    starts = _starts(options.pop("started", None), len(files))
+    return [_ingest_one(f, store, arm, format, options | s) for f, s in zip(files, starts, strict=True)]
+
+
+def _starts(started: Any, count: int) -> list[dict[str, Any]]:
+    """The ``started`` option of each file: two runs that began at the same moment would hide an unknown order."""
+    if started is None:
+        return [{}] * count
+    given = list(started) if isinstance(started, Sequence) and not isinstance(started, str) else [started]
+    if len(given) != count:
+        raise ValueError(f"started must have an instant for each of {count} files; got {len(given)}")
+    return [{"started": one} for one in given]
 
 
 def _read_one(
@@ -62,18 +122,93 @@ def _read_one(
 ) -> Measurements:
     if path.is_dir():
         return store.load(path)
-    if callable(format):
-        tables = format(path, **options)
-        used = getattr(format, "__name__", "a function")
-    else:
-        used = format or formats.of_file(path)
-        tables = formats.named(used).read(path, **options)
+    used, parts = _parts(path, format, options)
+    tables = formats.join(parts)
     held = {t: f if "run" in f.columns else f.assign(run=run) for t, f in tables.items()}
     if arm is not None and "runs" not in held and "requests" in held:
         held["requests"] = held["requests"].assign(arm=arm)
-    meta = {"source": str(path), "format": used, **getattr(tables, "meta", {})}
-    measurements = Measurements.of(meta=meta, warnings=getattr(tables, "warnings", ()), **held)
+    meta = {"source": str(path), "format": used, **tables.meta}
+    measurements = Measurements.of(meta=meta, warnings=tables.warnings, **held)
     return _described(measurements, arm, meta.get("generator"))
+
+
+def _parts(path: Path, format: str | Reader | None, options: dict[str, Any]) -> tuple[str, Iterator[Tables]]:
+    """The name of the format, and the parts of the file as they are read."""
+    if callable(format):
+        return getattr(format, "__name__", "a function"), iter([formats.tables_of(format(path, **options))])
+    used = format or formats.of_file(path)
+    module = formats.named(used)
+    stream = getattr(module, "stream", None)
+    if stream is None:
+        return used, iter([formats.tables_of(module.read(path, **options))])
+    return used, _shown(path, stream(path, **options))
+
+
+def _shown(path: Path, parts: Iterator[Tables]) -> Iterator[Tables]:
+    size = path.stat().st_size
+    with Progress(size, f"reading {path.name}", shown=size >= SHOWN_FROM_BYTES) as progress:
+        rows = 0
+        for part in parts:
+            rows += sum(len(frame) for frame in part.values())
+            progress.update(part.done or size, rows=f"{rows:,}")
+            yield part
+
+
+def _ingest_one(
+    path: Path, place: str | Path, arm: str | None, format: str | Reader | None, options: dict[str, Any]
+) -> Path:
+    used, parts = _parts(path, format, options)
+    draft = store.Draft(place, arm or path.name.split(".")[0])
+    try:
+        last, span = Tables(), _Span()
+        for last in parts:
+            for table, frame in last.items():
+                draft.append(table, frame)
+                span.see(table, frame)
+        described = {"generator": last.meta["generator"]} if "generator" in last.meta else {}
+        return draft.keep(
+            {
+                "arm": arm,
+                "start": span.start,
+                "duration_ms": span.duration_ms,
+                "valid": True,
+                "warnings": list(last.warnings),
+                "environment": described,
+                "source": path.name,
+                "format": used,
+            }
+        )
+    except BaseException:
+        draft.drop()
+        raise
+
+
+class _Span:
+    """When a run began and how long it took, from parts of its tables."""
+
+    def __init__(self) -> None:
+        self._first: pd.Timestamp | None = None
+        self._last: pd.Timestamp | None = None
+
+    def see(self, table: str, frame: pd.DataFrame) -> None:
+        took = {"requests": "latency_ms", "queries": "duration_ms"}.get(table)
+        if took is None or frame.empty:
+            return
+        ends = frame["start"] + pd.to_timedelta(frame[took], unit="ms")
+        begin, end = frame["start"].min(), ends.max()
+        self._first = begin if self._first is None else min(self._first, begin)
+        self._last = end if self._last is None else max(self._last, end)
+
+    @property
+    def start(self) -> str | None:
+        """None where the tool writes no absolute times."""
+        return None if self._first is None or self._first.year < 1971 else self._first.isoformat()
+
+    @property
+    def duration_ms(self) -> float:
+        if self._first is None or self._last is None:
+            return 0.0
+        return float((self._last - self._first).total_seconds() * 1e3)
 
 
 def _described(measurements: Measurements, arm: str | None, generator: str | None) -> Measurements:
@@ -81,9 +216,25 @@ def _described(measurements: Measurements, arm: str | None, generator: str | Non
     runs = measurements.runs if arm is None else measurements.runs.assign(arm=arm)
     if generator is not None and "environment" not in runs.columns:
         runs = runs.assign(environment=[{"generator": generator} for _ in range(len(runs))])
-    return Measurements.of(
-        meta=measurements.meta, warnings=measurements.warnings, **{**measurements.tables, "runs": runs}
-    )
+    return replace(measurements, tables=MappingProxyType({**measurements.tables, "runs": conform("runs", runs)}))
+
+
+def _joined(parts: list[Measurements]) -> Measurements:
+    """All the files' measurements as one, each table joined once."""
+    if len(parts) == 1:
+        return parts[0]
+    names = pd.concat([part.runs["run"] for part in parts])
+    if names.duplicated().any():
+        twice = ", ".join(names[names.duplicated()].unique()[:5])
+        raise ValueError(f"path gives more than one run of the same name: {twice}")
+    held: dict[str, list[pd.DataFrame]] = {}
+    for part in parts:
+        for table, frame in part.tables.items():
+            held.setdefault(table, []).append(frame)
+    meta = {k: v for k, v in parts[0].meta.items() if all(part.meta.get(k) == v for part in parts)}
+    warnings = dict.fromkeys(warning for part in parts for warning in part.warnings)
+    tables = {t: f[0] if len(f) == 1 else pd.concat(f, ignore_index=True) for t, f in held.items()}
+    return Measurements.of(meta=meta, warnings=warnings, **tables)
 
 
 def _files(path: str | Path | Iterable[str | Path]) -> list[Path]:

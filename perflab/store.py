@@ -43,6 +43,7 @@ class Draft:
         slug = re.sub(r"[^a-z0-9]+", "-", arm.lower()).strip("-")[:24] or "run"
         self.run = f"{stamp}-{slug}-{secrets.token_hex(2)}"
         self.folder = self.store / f".{self.run}"
+        self._writers: dict[str, Any] = {}
         try:
             (self.folder / "logs").mkdir(parents=True)
         except OSError as problem:
@@ -50,19 +51,39 @@ class Draft:
 
     def write(self, table: str, frame: pd.DataFrame) -> None:
         """Keep a table of the run (``run`` is the folder's name and is not stored in it)."""
-        conformed = conform(table, frame.assign(run=self.run)).drop(columns="run")
-        for column in _AS_JSON & set(conformed.columns):
-            conformed[column] = [_json(value) for value in conformed[column]]
         try:
-            conformed.to_parquet(self.folder / f"{table}.parquet", compression="zstd")
+            self._conformed(table, frame).to_parquet(self.folder / f"{table}.parquet", compression="zstd")
         except OSError as problem:
             raise StoreError(
                 f"{self.folder / table}.parquet: cannot be written: {problem.strerror or problem}"
             ) from problem
 
+    def append(self, table: str, frame: pd.DataFrame) -> None:
+        """Add rows to a table of the run; the first rows decide its columns. `keep` closes it."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        rows = self._conformed(table, frame)
+        writer = self._writers.get(table)
+        try:
+            arrow = pa.Table.from_pandas(rows, schema=writer.schema if writer else None, preserve_index=False)
+            if writer is None:
+                writer = pq.ParquetWriter(self.folder / f"{table}.parquet", arrow.schema, compression="zstd")
+                self._writers[table] = writer
+            writer.write_table(arrow)
+        except (OSError, pa.ArrowException, KeyError) as problem:
+            raise StoreError(f"{self.folder / table}.parquet: cannot be written: {problem}") from problem
+
+    def _conformed(self, table: str, frame: pd.DataFrame) -> pd.DataFrame:
+        conformed = conform(table, frame.assign(run=self.run)).drop(columns="run")
+        for column in _AS_JSON & set(conformed.columns):
+            conformed[column] = [_json(value) for value in conformed[column]]
+        return conformed
+
     def keep(self, record: Mapping[str, Any]) -> Path:
         """Write ``run.json``, then let the folder be a run; returns its path."""
         place = self.store / self.run
+        self._close()
         try:
             data = orjson.dumps(
                 {"schema_version": SCHEMA_VERSION, "run": self.run, **record},
@@ -80,7 +101,12 @@ class Draft:
 
     def drop(self) -> None:
         """Remove what was written."""
+        self._close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _close(self) -> None:
+        while self._writers:
+            self._writers.popitem()[1].close()
 
 
 def holds_runs(path: Path) -> bool:

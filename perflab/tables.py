@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from perflab import rendering
+from perflab import exports, rendering
 from perflab.errors import MissingTableError, SchemaError
 
 AGGREGATED = "Aggregated"
@@ -309,6 +310,18 @@ class Measurements:
 
     def __iter__(self) -> Iterator[Any]:
         raise TypeError("Measurements are not a sequence: use .runs for the list of runs, .requests for the raw rows")
+
+    def to_parquet(self, folder: str | Path) -> list[Path]:
+        """Write each table as a Parquet file into a folder; returns the files."""
+        return exports.to_parquet(self.tables, folder)
+
+    def to_csv(self, folder: str | Path) -> list[Path]:
+        """Write each table as a CSV file into a folder; returns the files.
+
+        Instants are ISO 8601 in UTC, lists and mappings JSON. Texts that a spreadsheet would run as a formula get an
+        apostrophe in front: names and errors come from outside.
+        """
+        return exports.to_csv(self.tables, folder)
 
     @property
     def sentence(self) -> str:

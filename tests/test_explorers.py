@@ -17,6 +17,8 @@ from perflab.explorers.comparison import explore_comparison
 from perflab.explorers.dispatch import Explorers
 from perflab.explorers.frame import Explorer
 from perflab.explorers.objectives import explore_objectives
+from perflab.explorers.queries import VIEWS as QUERIES
+from perflab.explorers.queries import explore_queries
 from perflab.explorers.runs import VIEWS, explore_runs
 
 Make = Callable[..., lab.Measurements]
@@ -182,6 +184,58 @@ def test_given_objectives_come_first(both: lab.Measurements) -> None:
     assert box.tables[0]["verdict"].tolist() == ["holds", "holds"]
     again = made(box.code, measurements=eager)
     assert again.table["measured"].tolist() == box.tables[0]["measured"].tolist()
+
+
+@pytest.fixture
+def log() -> lab.Measurements:
+    return lab.read("datasets/shop_queries.jsonl")
+
+
+@pytest.mark.parametrize("view", QUERIES)
+def test_the_code_of_each_view_of_queries_makes_what_is_shown(log: lab.Measurements, view: str) -> None:
+    explorer = explore_queries(log.queries, "log.queries")
+    state = explorer.state
+    state.view, state.route, state.evidence = view, "GET /customers", ("likely",)
+    state.pattern = 1
+    result = made(explorer.code, log=log)
+    if isinstance(result, Axes):
+        assert result.get_title(loc="left") == titles(explorer)[0]
+    elif isinstance(result, pd.Series):
+        assert result["child"] in explorer.tables[0]["is"].tolist()
+    else:
+        shown = explorer.tables[0]
+        assert len(result) == len(shown) > 0
+        again = pd.DataFrame(result)[list(shown.columns)].reset_index(drop=True)
+        assert again.astype(str).equals(pd.DataFrame(shown).astype(str))
+
+
+def test_the_filter_decides_which_patterns_are_offered(log: lab.Measurements) -> None:
+    explorer = explore_queries(log.queries, "log.queries")
+    offered = explorer._controls["pattern"]
+    assert len(offered.options) == len(lab.find_n_plus_one(log.queries)) == len(explorer.tables[0])
+    explorer.state.pattern = 2
+    explorer.state.evidence = ("confirmed",)
+    assert len(offered.options) == len(explorer.tables[0]) == 1 and explorer.state.pattern == 0
+    explorer.state.evidence = ()
+    explorer.state.view = "Fix"
+    assert explorer.sentences == ["No pattern has this route and evidence: choose others."]
+
+
+def test_queries_without_a_pattern_can_be_explored(make_queries: Callable[..., pd.DataFrame]) -> None:
+    shown = lab.explore(make_queries(fan_out=1).assign(route="<img src=x onerror=window.hacked=1>"))
+    assert isinstance(shown, Explorer)
+    assert len(shown.tables[0]) == 0
+    shown.state.view = "Statements"
+    assert len(shown.tables[0]) == 2
+
+
+def test_literals_of_queries_are_not_shown(make_queries: Callable[..., pd.DataFrame]) -> None:
+    queries = make_queries()
+    queries["sql"] = queries["sql"].str.replace("?", "'secret@example.org'")
+    explorer = explore_queries(queries, "queries")
+    for view in QUERIES:
+        explorer.state.view = view
+        assert "secret" not in "".join(place.widget.value for place in explorer._places.values())
 
 
 def test_explore_says_what_it_needs(make_summary: Callable[..., Any]) -> None:

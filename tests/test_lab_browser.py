@@ -16,7 +16,8 @@ from playwright.sync_api import Locator, Page, expect
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium")
 
 TESTS = Path(__file__).parent
-HOSTILE = "GET /<img src=x onerror=window.hacked=1><script>window.hacked=2</script>"
+SCRIPT = "<img src=x onerror=window.hacked=1><script>window.hacked=2</script>"
+HOSTILE = f"GET /{SCRIPT}"
 CELLS = [
     f"""
 import sys; sys.path.insert(0, {str(TESTS)!r})
@@ -26,6 +27,12 @@ before, after = both.where(arm="n+1"), both.where(arm="eager")
 """,
     "lab.explore(both)",
     "lab.explore(before, after)",
+    f"""
+log = conftest._queries(units=12)
+log["sql"] = log["sql"].str.replace("name", '"{SCRIPT}"')
+log.loc[log["unit"] > "u5", "route"] = "GET /{SCRIPT}"
+lab.explore(log)
+""",
 ]
 
 
@@ -215,6 +222,32 @@ def test_objectives_opens_and_each_control_changes_what_would_hold(page: Page) -
     expect(panel(box).locator("table")).to_be_visible()
     expect(code(box)).to_have_value(re.compile(r"lab\.attainable\(after, 'p90', None"))
     shoot(box, "objectives-every-endpoint")
+
+
+def test_queries_opens_and_each_control_changes_what_is_shown(page: Page) -> None:
+    box = explorer(page, "Queries: ")
+    expect(panel(box)).to_contain_text("2 of 2 patterns")
+    expect(panel(box).locator("table")).to_contain_text("<img src=x onerror=window.hacked=1>")
+    shoot(box, "queries-patterns")
+    box.get_by_role("button", name="Fix", exact=True).click()
+    expect(panel(box)).to_contain_text("asked again and again")
+    shoot(box, "queries-fix")
+    first = panel(box).inner_text()
+    box.get_by_label("Pattern", exact=True).select_option(index=1)
+    expect(panel(box)).not_to_have_text(first)
+    box.get_by_role("button", name="Statements", exact=True).click()
+    expect(panel(box)).to_contain_text("statements of 2 kinds")
+    every = panel(box).inner_text()
+    box.get_by_label("Route", exact=True).select_option("GET /orders")
+    expect(panel(box)).not_to_have_text(every)
+    shoot(box, "queries-statements")
+    box.get_by_role("button", name="Patterns", exact=True).click()
+    expect(panel(box)).to_contain_text("1 of 2 patterns")
+    evidence = box.get_by_label("Evidence", exact=True)
+    evidence.focus()
+    page.keyboard.press("Control+ArrowDown")
+    page.keyboard.press("Control+Space")
+    expect(code(box)).to_have_value(re.compile(r'found\["evidence"\]\.isin|found\["route"\]'))
 
 
 def test_hostile_endpoints_are_text(page: Page) -> None:

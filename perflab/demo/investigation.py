@@ -16,7 +16,8 @@ from perflab.loadtest.target import Target
 from perflab.plots import plot_ecdf, plot_pairs, plot_timeline
 from perflab.queries.n_plus_one import find_n_plus_one
 from perflab.report import Report, Section
-from perflab.stats.compare import Change, compare
+from perflab.stats.change import Change
+from perflab.stats.compare import compare
 from perflab.tables import Measurements
 from perflab.units import format_ms
 

@@ -13,16 +13,19 @@ import traitlets
 from perflab.errors import PerflabError
 from perflab.explorers.code import call
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
+from perflab.plots.decisions import plot_power
 from perflab.plots.latency import plot_ecdf
 from perflab.plots.pairs import plot_pairs
 from perflab.stats.compare import Change, compare
 from perflab.stats.estimates import quantile_of
+from perflab.stats.planning import RunPlan, plan_runs, power_paired, smallest_effect
 from perflab.tables import AGGREGATED, Measurements
+from perflab.units import format_fraction
 
 METRICS = ("p50", "p75", "p90", "p95", "p99", "p99.9", "mean", "throughput_per_s", "error_fraction")
 SIDES = ("baseline", "candidate")
 DECIDING = (*SIDES, "endpoint", "metric", "tolerance", "warmup")
-VIEWS = ("Every run", "ECDF")
+VIEWS = ("Every run", "ECDF", "What if")
 EXPLORING = (
     "turning this over is exploring: among many views one looks good by chance. Decide on what was named before the "
     "runs, and test what you find here on new ones"
@@ -30,7 +33,10 @@ EXPLORING = (
 
 
 class ComparisonState(traitlets.HasTraits):
-    """The choices: the arms, a metric, the tolerance and warm-up as shares, an endpoint, and one of `VIEWS`."""
+    """The choices: the arms, a metric, the tolerance and warm-up as shares, an endpoint, and one of `VIEWS`.
+
+    ``effect``, ``power`` and ``pairs`` are the experiment of "What if".
+    """
 
     baseline = traitlets.Unicode()
     candidate = traitlets.Unicode()
@@ -38,6 +44,9 @@ class ComparisonState(traitlets.HasTraits):
     tolerance = traitlets.Float(0.05)
     warmup = traitlets.Float(0.1)
     endpoint = traitlets.Unicode(AGGREGATED)
+    effect = traitlets.Float(0.1)
+    power = traitlets.Float(0.8)
+    pairs = traitlets.Int(10)
     view = traitlets.Unicode(VIEWS[0])
 
 
@@ -48,7 +57,12 @@ def explore_comparison(arms: Mapping[str, tuple[Measurements, str]]) -> Explorer
     sides = _Sides(arms)
     first, second = list(arms)[:2]
     state = ComparisonState(baseline=first, candidate=second, warmup=sides.usual_warmup(first, second))
-    rows = [["baseline", "candidate", "endpoint"], ["metric", "tolerance", "warmup"], ["view"]]
+    rows = [
+        ["baseline", "candidate", "endpoint"],
+        ["metric", "tolerance", "warmup"],
+        ["effect", "power", "pairs"],
+        ["view"],
+    ]
     return Explorer(f"Comparison of {' and '.join(arms)}", state, _controls(sides, state), _views(sides), rows=rows)
 
 
@@ -113,6 +127,9 @@ def _controls(sides: _Sides, state: ComparisonState) -> dict[str, widgets.Widget
         "metric": widgets.Dropdown(options=METRICS, value="p95", description="Metric"),
         "tolerance": share("Tolerance", 0.3, 0.005),
         "warmup": share("Warm-up", 0.6, 0.05),
+        "effect": share("Change", 0.5, 0.01),
+        "power": share("Chance", 0.95, 0.05),
+        "pairs": widgets.IntSlider(min=3, max=60, description="Pairs", continuous_update=False),
         "view": view_buttons(VIEWS),
     }
 
@@ -123,6 +140,11 @@ def _views(sides: _Sides) -> Mapping[str, tuple[Panel, ...]]:
     return {
         "Every run": (verdict, Panel(_every_run(sides), shown)),
         "ECDF": (verdict, Panel(_ecdf(sides), shown)),
+        "What if": (
+            verdict,
+            Panel(_more_pairs(sides), (*shown, "effect", "power", "pairs")),
+            Panel(_planned(sides), (*shown, "effect", "power")),
+        ),
     }
 
 
@@ -152,5 +174,40 @@ def _ecdf(sides: _Sides) -> Any:
         takes |= {"percentile": round(share * 100, 6)} if share is not None and share < 1 else {}
         ax = plot_ecdf(*sides.of(now), **takes)
         return View(call("plot_ecdf", *sides.sources(now), **takes), figure=of_axes(ax))
+
+    return view
+
+
+def _plan(sides: _Sides, now: ComparisonState) -> tuple[RunPlan, str]:
+    """What `plan_runs` says with these runs as the pilot, and its code."""
+    takes: dict[str, Any] = {
+        "effect": round(now.effect, 4), "power": round(now.power, 4), "metric": now.metric, "endpoint": now.endpoint,
+        "warmup": round(now.warmup, 4),
+    }  # fmt: skip
+    return plan_runs(sides.of(now), **takes), call("plan_runs", f"({', '.join(sides.sources(now))})", **takes)
+
+
+def _more_pairs(sides: _Sides) -> Any:
+    def view(now: ComparisonState) -> View:
+        plan, code = _plan(sides, now)
+        sd = plan.pilot.sd_pairs_upper
+        seen, least = power_paired(now.pairs, plan.effect, sd), smallest_effect(now.pairs, sd, plan.power)
+        said = (
+            f"With {now.pairs} new pairs a change of {format_fraction(plan.effect)} would be seen {_times(seen)}; the "
+            f"smallest change seen {_times(plan.power)} is {format_fraction(least)}"
+        )
+        return View(code, said, notes=[plan.sentence, *plan.notes])
+
+    return view
+
+
+def _times(chance: float) -> str:
+    return f"{100 * chance:.0f} times in 100"
+
+
+def _planned(sides: _Sides) -> Any:
+    def view(now: ComparisonState) -> View:
+        plan, code = _plan(sides, now)
+        return View(f"lab.plot_power({code})", figure=of_axes(plot_power(plan)))
 
     return view

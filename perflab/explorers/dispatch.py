@@ -8,15 +8,17 @@ from typing import Any
 import ipywidgets as widgets
 import pandas as pd
 
-from perflab.explorers.code import name_of, sum_of
+from perflab.explorers.code import method, name_of, sum_of
 from perflab.explorers.comparison import explore_comparison
 from perflab.explorers.frame import Explorer, view_buttons
 from perflab.explorers.objectives import Goals, explore_objectives
+from perflab.explorers.queries import explore_queries
 from perflab.explorers.runs import explore_runs
 from perflab.objectives import Objective, Objectives
 from perflab.tables import Measurements
 
 Given = tuple[Measurements, str]
+"""Measurements, and the code that names them."""
 _TABLES = {"requests": "latency_ms", "queries": "sql", "profile": "self"}
 
 
@@ -91,15 +93,12 @@ def _named(thing: object, position: int, of: int) -> Given:
     if isinstance(thing, pd.DataFrame):
         for table, column in _TABLES.items():
             if column in thing.columns:
-                return Measurements.of(**{table: _with_run(thing)}), name
+                frame = thing if "run" in thing.columns else thing.assign(run="run")
+                return Measurements.of(**{table: frame}), f"lab.Measurements.of({table}={name})"
     raise ValueError(
         "evidence must be Measurements (from run, load or read), or a requests, queries or profile table; "
         f"got {type(thing).__name__}"
     )
-
-
-def _with_run(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame if "run" in frame.columns else frame.assign(run="run")
 
 
 def _is_goals(thing: object) -> bool:
@@ -125,12 +124,23 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
         makers["Comparison"] = lambda: explore_comparison(arms)
     if arms:
         makers["Objectives"] = lambda: explore_objectives(arms, goals)
+    queries = [(m, name) for m, name in given if len(m.tables.get("queries", ()))]
+    if queries:
+        logged = sum((m for m, _ in queries[1:]), start=queries[0][0]).queries
+        makers["Queries"] = lambda: explore_queries(logged, _table([name for _, name in queries], "queries"))
     if goals is not None and arms:
         return {"Objectives": makers.pop("Objectives"), **makers}  # whoever gives objectives asks about them first
     if len(requests) > 1:
         order = sorted(makers, key=lambda name: name != "Comparison")  # two sides were given: that is the question
         makers = {name: makers[name] for name in order}
     return makers
+
+
+def _table(names: list[str], table: str) -> str:
+    """The code for a table of measurements with these names; of a table that was given its own name."""
+    whole = sum_of(names)
+    made = f"lab.Measurements.of({table}="
+    return whole.removeprefix(made)[:-1] if len(names) == 1 and whole.startswith(made) else method(whole, table)
 
 
 def _arms(requests: list[Given]) -> dict[str, Given]:

@@ -153,7 +153,7 @@ class _Place:
             self.view.sentence, self.view.table, self.view.notes, max_rows=MAX_ROWS
         )
         # Jupyter's widgets set lines 28 pixels apart, which is for one line, not for tables.
-        self.widget.value = f'<div style="line-height:1.45">{words}{picture}</div>'
+        self.widget.value = f'<div style="line-height:1.45;overflow-x:auto">{words}{picture}</div>'
         self._drawn_from = now
 
 

@@ -131,6 +131,23 @@ def of_file(path: Path) -> str:
     )
 
 
+def join(parts: Iterable[Tables]) -> Tables:
+    """The tables of all parts of a file as one; warnings and meta of the last part stand for the whole."""
+    held: dict[str, list[pd.DataFrame]] = {}
+    last = Tables()
+    for part in parts:
+        last = part
+        for name, frame in part.items():
+            held.setdefault(name, []).append(frame)
+    joined = {n: f[0] if len(f) == 1 else pd.concat(f, ignore_index=True) for n, f in held.items()}
+    return Tables(joined, warnings=last.warnings, meta=last.meta)
+
+
+def tables_of(found: Mapping[str, pd.DataFrame]) -> Tables:
+    """What a reader gave, as `Tables`."""
+    return found if isinstance(found, Tables) else Tables(found)
+
+
 def skipped(path: Path, count: int, total: int, first: int) -> str:
     """The warning for malformed lines that were left out."""
     return f"{path.name}: skipped {count:,} of {total:,} lines, the first at {first:,}"

@@ -93,7 +93,11 @@ def _valid(data: bytes) -> bytes:
 
 
 def _position(stream: Any) -> int:
-    return int(stream.tell()) if hasattr(stream, "tell") else 0
+    """The bytes of the file read by now; 0 where the stream can't tell (zstd, bzip2)."""
+    try:
+        return int(stream.tell())
+    except OSError:
+        return 0
 
 
 def _decoded(stream: IO[bytes], size: int) -> Iterator[bytes]:
@@ -184,7 +188,7 @@ def _parsed(
     )
     for text in rejected:
         at = block.data.find(text.encode("utf-8", "replace"))
-        tally.skip(block.line + (block.data.count(b"\n", 0, at) if at > 0 else 0), max(1, text.count("\n")))
+        tally.skip(block.line + (block.data.count(b"\n", 0, at) if at > 0 else 0), text.rstrip("\n").count("\n") + 1)
     return found
 
 

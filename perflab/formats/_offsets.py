@@ -12,7 +12,7 @@ import pandas as pd
 
 from perflab import sources
 from perflab.errors import FormatError
-from perflab.formats import Tables, _blocks
+from perflab.formats import Tables, _blocks, join
 from perflab.formats import _requests as common
 
 _NO_URL = 'the file does not say what was requested: give endpoint="GET /orders" to read()'
@@ -32,7 +32,7 @@ class Columns:
 
 
 def read(path: Path, columns: Columns, **options: Any) -> Tables:
-    return common.join(stream(path, columns, **options))
+    return join(stream(path, columns, **options))
 
 
 def stream(path: Path, columns: Columns, *, started: Any = None, endpoint: str = "", **_: Any) -> Iterator[Tables]:

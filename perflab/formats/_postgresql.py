@@ -9,7 +9,8 @@ https://www.postgresql.org/docs/current/runtime-config-logging.html
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +32,7 @@ COLUMNS = ("logged", "user", "database", "application", "session", "line", "mess
 
 _BATCH = 50_000
 _LONGEST_MS = 1e12
+_SMALL = 16 << 20
 
 _STATEMENTS = f"""
 WITH timed AS (
@@ -64,9 +66,10 @@ SELECT list_transform(
 
 @lru_cache(maxsize=2)
 def _database(process: int, ordered: bool) -> Any:
-    """An empty database in memory to compute with, for this process (a forked child must not share its parent's).
+    """An empty database in memory to compute with; to make one costs more than to read a small log.
 
-    ``ordered`` keeps the order of rows; without, big results take less memory.
+    It is for this process only: a forked child must not share its parent's. ``ordered`` keeps the order of rows; without,
+    big results take less memory.
     """
     import duckdb
 
@@ -76,20 +79,36 @@ def _database(process: int, ordered: bool) -> Any:
     return connection
 
 
+@contextmanager
+def _computing(size: int, *, ordered: bool) -> Iterator[Any]:
+    """A connection for so many bytes: the shared database for a few, one that gives its memory back for many."""
+    if size < _SMALL:
+        with _database(os.getpid(), ordered).cursor() as connection:
+            yield connection
+    else:
+        with _database.__wrapped__(0, ordered) as connection:
+            yield connection
+
+
 def batches(records: Iterable[Record]) -> Any:
     """Records as one Arrow table, gathered in batches."""
     import pyarrow as pa
 
-    types = [pa.int64() if name == "line" else pa.large_string() for name in COLUMNS]
-    schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
     parts, batch = [], []
     for record in records:
         batch.append(record)
         if len(batch) == _BATCH:
-            parts.append(_part(batch, schema))
+            parts.append(_part(batch, schema()))
             batch = []
-    parts.append(_part(batch, schema))
-    return pa.Table.from_batches(parts, schema)
+    parts.append(_part(batch, schema()))
+    return pa.Table.from_batches(parts, schema())
+
+
+def schema() -> Any:
+    """The Arrow schema of records."""
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.int64() if name == "line" else pa.large_string()) for name in COLUMNS])
 
 
 def _part(batch: list[Record], schema: Any) -> Any:
@@ -100,11 +119,12 @@ def _part(batch: list[Record], schema: Any) -> Any:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def from_table(path: Path, records: Any, skipped: Skipped, timezone: str | None, meta: dict[str, Any]) -> Tables:
-    """Statements of an Arrow table of records (the tolerant way)."""
-    with _database(os.getpid(), False).cursor() as connection:
-        connection.register("records", records)
+def from_table(path: Path, records: list[Any], skipped: Skipped, timezone: str | None, meta: dict[str, Any]) -> Tables:
+    """Statements of an Arrow table of records (the tolerant way); the list gives its only table away, to free it early."""
+    with _computing(records[0].nbytes, ordered=False) as connection:
+        connection.register("records", records.pop())
         found = connection.sql(_STATEMENTS).to_arrow_table()
+        connection.unregister("records")
     return _tables(path, found, skipped, timezone, meta)
 
 
@@ -114,7 +134,7 @@ def from_query(
     """Statements of a DuckDB query for records (the fast way); None where any of the file is not as it should be."""
     import duckdb
 
-    with _database(os.getpid(), False).cursor() as connection:
+    with _computing(path.stat().st_size, ordered=False) as connection:
         try:
             found = connection.sql(
                 f"WITH records AS ({records}), {_STATEMENTS.lstrip()[5:]}", params=parameters
@@ -354,7 +374,7 @@ def _parameters(detail: Any) -> Any:
     import pyarrow as pa
 
     details = pa.table({"detail": detail.cast(pa.large_string())})
-    with _database(os.getpid(), True).cursor() as connection:
+    with _computing(details.nbytes, ordered=True) as connection:
         connection.register("details", details)
         found = connection.sql(_PARAMETERS).to_arrow_table()["parameters"].combine_chunks()
     return pd.array(found, dtype=pd.ArrowDtype(pa.list_(pa.string())))

@@ -32,7 +32,7 @@ NO_START = (
 
 def endpoint(method: str | None, name: str | None) -> str:
     """ "GET /orders" of a method and the tool's name; of a URL only the path is kept."""
-    text = (name or "").strip()
+    text = name or ""
     if text.startswith(("http://", "https://")):
         try:
             text = urlsplit(text).path or "/"
@@ -119,7 +119,8 @@ def usable(columns: Mapping[str, Any], tally: Tally, lines: Any) -> pd.DataFrame
     if not bad.any():
         return frame
     numbers = np.asarray(lines)[bad.to_numpy()]
-    tally.skip(int(numbers.min()), int(bad.sum()))
+    swallowed = frame.loc[bad, "endpoint"].str.count("\n").fillna(0).sum()
+    tally.skip(int(numbers.min()), int(bad.sum() + swallowed))
     return frame[~bad].reset_index(drop=True)
 
 
@@ -146,18 +147,6 @@ def whole(values: Any) -> pd.Series[Any]:
     if known.all():
         return pd.Series(numbers.astype("int64"))
     return pd.Series(np.where(known, numbers, 0).astype("int64")).astype("Int64").where(pd.Series(known))
-
-
-def join(parts: Iterable[Tables]) -> Tables:
-    """The tables of all parts of a file as one; warnings and meta of the last part stand for the whole."""
-    held: dict[str, list[pd.DataFrame]] = {}
-    last = Tables()
-    for part in parts:
-        last = part
-        for name, frame in part.items():
-            held.setdefault(name, []).append(frame)
-    joined = {n: f[0] if len(f) == 1 else pd.concat(f, ignore_index=True) for n, f in held.items()}
-    return Tables(joined, warnings=last.warnings, meta=last.meta)
 
 
 def finish(path: Path, tally: Tally, rows: int, expected: str, **known: Any) -> Iterator[Tables]:

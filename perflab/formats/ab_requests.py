@@ -10,7 +10,7 @@ import numpy as np
 
 from perflab import sources
 from perflab.errors import FormatError
-from perflab.formats import Tables, _blocks
+from perflab.formats import Tables, _blocks, join
 from perflab.formats import _requests as common
 
 _HEADER = ("starttime", "seconds", "ctime", "dtime", "ttime", "wait")
@@ -26,7 +26,7 @@ def sniff(head: bytes) -> bool:
 
 
 def read(path: Path, **options: Any) -> Tables:
-    return common.join(stream(path, **options))
+    return join(stream(path, **options))
 
 
 def stream(path: Path, *, endpoint: str = "", **_: Any) -> Iterator[Tables]:

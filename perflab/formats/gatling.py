@@ -14,12 +14,12 @@ import pandas as pd
 
 from perflab import sources
 from perflab.errors import FormatError
-from perflab.formats import Tables, _blocks
+from perflab.formats import Tables, _blocks, join
 from perflab.formats import _requests as common
 
 _FIRST = re.compile(rb"(RUN|ASSERTION)\t")
 _BINARY = re.compile(rb"\x00\x00\x00\x00[\x05-\x14]\d+\.\d+\.\d+")
-_BATCH = 100_000
+_BLOCK_BYTES = 8 * 1024 * 1024
 
 
 def sniff(head: bytes) -> bool:
@@ -27,7 +27,7 @@ def sniff(head: bytes) -> bool:
 
 
 def read(path: Path, **options: Any) -> Tables:
-    return common.join(stream(path, **options))
+    return join(stream(path, **options))
 
 
 def stream(path: Path, **_: Any) -> Iterator[Tables]:
@@ -36,24 +36,23 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
             f"{path}: this is the binary simulation.log of Gatling 3.12 or later, which has no public format; run the "
             "simulation with Gatling 3.11, whose log is text, or turn the log into a CSV and give read() a format= function"
         )
-    tally, kept, rows = _blocks.Tally(), list[_Row](), 0
-    version = ""
-    for number, line in enumerate(sources.lines(path), start=1):
-        tally.total = number
-        kind, _tab, rest = line.partition("\t")
-        if kind == "REQUEST":
-            row = _row(rest, number)
-            kept.append(row) if row else tally.skip(number)
-        elif kind == "RUN":
-            version = rest.split("\t")[-1].strip()
-        elif kind not in ("USER", "GROUP", "ASSERTION", "ERROR") and line.strip():
-            tally.skip(number)
-        if len(kept) >= _BATCH:
-            yield (part := _tables(kept, tally))
-            rows, kept = rows + len(part["requests"]), []
-    yield (part := _tables(kept, tally))
-    known = {"generator": "gatling", **({"version": version[:20]} if version else {})}
-    yield from common.finish(path, tally, rows + len(part["requests"]), "requests of Gatling", **known)
+    tally, rows, version = _blocks.Tally(), 0, ""
+    for block in _blocks.blocks(path, tally, quotes=False, size=_BLOCK_BYTES):
+        kept = list[_Row]()
+        for number, line in enumerate(block.data.decode().split("\n"), start=block.line):
+            kind, _tab, rest = line.partition("\t")
+            if kind == "REQUEST":
+                row = _row(rest, number)
+                kept.append(row) if row else tally.skip(number)
+            elif kind == "RUN":
+                version = rest.split("\t")[-1].strip()[:20]
+            elif kind not in ("USER", "GROUP", "ASSERTION", "ERROR") and line.strip():
+                tally.skip(number)
+        found = _tables(kept, tally, block.done)
+        rows += len(found["requests"])
+        yield found
+    known = {"generator": "gatling", **({"version": version} if version else {})}
+    yield from common.finish(path, tally, rows, "requests of Gatling", **known)
 
 
 _Row = tuple[str, float, float, bool, str | None, int]
@@ -70,7 +69,7 @@ def _row(rest: str, number: int) -> _Row | None:
     return full, float(begin), float(int(end) - int(begin)), fields[-2] == "OK", fields[-1].strip() or None, number
 
 
-def _tables(kept: list[_Row], tally: _blocks.Tally) -> Tables:
+def _tables(kept: list[_Row], tally: _blocks.Tally, done: int) -> Tables:
     names, begin, took, ok, message, lines = zip(*kept, strict=True) if kept else ((),) * 6
     succeeded = pd.Series(ok, dtype=bool)
     error = pd.Series(message, dtype="str").where(~succeeded)
@@ -81,4 +80,4 @@ def _tables(kept: list[_Row], tally: _blocks.Tally) -> Tables:
         "ok": succeeded,
         "error": common.failures(error, succeeded, pd.Series(pd.NA, index=succeeded.index, dtype="Int64")),
     }
-    return Tables({"requests": common.usable(columns, tally, lines)})
+    return Tables({"requests": common.usable(columns, tally, lines)}, done=done)

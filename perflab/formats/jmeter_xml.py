@@ -15,7 +15,7 @@ import pandas as pd
 
 from perflab import sources
 from perflab.errors import FormatError
-from perflab.formats import Tables, _blocks
+from perflab.formats import Tables, _blocks, join
 from perflab.formats import _requests as common
 
 _FIRST = re.compile(rb"\s*(<\?xml[^>]*\?>\s*)?(<!--.*?-->\s*)*<testResults[\s>]", re.DOTALL)
@@ -32,7 +32,7 @@ def sniff(head: bytes) -> bool:
 
 
 def read(path: Path, **options: Any) -> Tables:
-    return common.join(stream(path, **options))
+    return join(stream(path, **options))
 
 
 def stream(path: Path, **_: Any) -> Iterator[Tables]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from perflab import sources
 from perflab.errors import FormatError
-from perflab.formats import Tables, _blocks, _k6
+from perflab.formats import Tables, _blocks, _k6, join
 from perflab.formats import _requests as common
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def sniff(head: bytes) -> bool:
 
 
 def read(path: Path, **options: Any) -> Tables:
-    return common.join(stream(path, **options))
+    return join(stream(path, **options))
 
 
 def stream(path: Path, **_: Any) -> Iterator[Tables]:

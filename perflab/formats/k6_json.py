@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from perflab.formats import Tables, _blocks, _k6
+from perflab.formats import Tables, _blocks, _k6, join
 from perflab.formats import _requests as common
 
 
@@ -25,7 +25,7 @@ def sniff(head: bytes) -> bool:
 
 
 def read(path: Path, **options: Any) -> Tables:
-    return common.join(stream(path, **options))
+    return join(stream(path, **options))
 
 
 def stream(path: Path, **_: Any) -> Iterator[Tables]:

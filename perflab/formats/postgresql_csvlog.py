@@ -43,7 +43,7 @@ def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
         if fast := _postgresql.from_query(path, records, {"path": str(path)}, timezone, meta):
             return fast
     skipped = Skipped()
-    return _postgresql.from_table(path, _postgresql.batches(_records(path, skipped)), skipped, timezone, meta)
+    return _postgresql.from_table(path, [_postgresql.batches(_records(path, skipped))], skipped, timezone, meta)
 
 
 def _width(path: Path) -> int:

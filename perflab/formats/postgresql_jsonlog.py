@@ -33,7 +33,7 @@ def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
     if sources.is_plain(path) and (fast := _postgresql.from_query(path, _RECORDS, {"path": str(path)}, timezone, meta)):
         return fast
     skipped = Skipped()
-    return _postgresql.from_table(path, _postgresql.batches(_records(path, skipped)), skipped, timezone, meta)
+    return _postgresql.from_table(path, [_postgresql.batches(_records(path, skipped))], skipped, timezone, meta)
 
 
 def _records(path: Path, skipped: Skipped) -> Iterator[Record]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from perflab import sources
 from perflab.errors import FormatError
-from perflab.formats import Tables, _blocks
+from perflab.formats import Tables, _blocks, join
 from perflab.formats import _requests as common
 
 _FIRST = re.compile(rb"\d{19},\d{1,3},\d+,\d+,\d+,")
@@ -29,7 +29,7 @@ def sniff(head: bytes) -> bool:
 
 
 def read(path: Path, **options: Any) -> Tables:
-    return common.join(stream(path, **options))
+    return join(stream(path, **options))
 
 
 def stream(path: Path, **_: Any) -> Iterator[Tables]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from perflab.formats import Tables, _blocks
+from perflab.formats import Tables, _blocks, join
 from perflab.formats import _requests as common
 
 _KEYS = {"attack", "seq", "code", "timestamp", "latency"}
@@ -24,7 +24,7 @@ def sniff(head: bytes) -> bool:
 
 
 def read(path: Path, **options: Any) -> Tables:
-    return common.join(stream(path, **options))
+    return join(stream(path, **options))
 
 
 def stream(path: Path, **_: Any) -> Iterator[Tables]:

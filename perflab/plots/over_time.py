@@ -228,14 +228,14 @@ def _upper_panel(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats, edges: Flo
     """A line for the metric in each slice of time, and single requests behind it where it is a latency."""
     if _is_latency(metric):
         _dots(ax, arm, frame, at)
-    by_slice = pd.DataFrame(_in_slices(frame, at, edges, metric))
+    by_slice = pd.DataFrame(in_slices(frame, at, edges, metric))
     middle = edges[:-1] + np.diff(edges) / 2
     ax.plot(middle, by_slice.median(), color=arm.colour, linestyle=arm.dashes, linewidth=2.2, label=arm.label, zorder=4)
     if len(by_slice) > 1:
         ax.fill_between(middle, by_slice.min(), by_slice.max(), color=arm.colour, alpha=0.15, linewidth=0, zorder=2)
 
 
-def _in_slices(frame: pd.DataFrame, at: Floats, edges: Floats, metric: str) -> Floats:
+def in_slices(frame: pd.DataFrame, at: Floats, edges: Floats, metric: str) -> Floats:
     """The metric by run (rows) and slice of time (columns); NaN where there was no request."""
     count = len(edges) - 1
     codes, names = pd.factorize(frame["run"])

@@ -1,31 +1,55 @@
-"""Whether two sets of runs may be compared, and by which design: pairs, order, and what else differed."""
+"""How the runs of two arms stand to each other: pairs, their order, and which test that calls for."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from perflab.errors import ComparisonError, one_of
+from perflab.stats.residue import check_both
+from perflab.stats.tests import Floats
 from perflab.tables import Measurements
 
-ALLOWABLE = ("invalid", "generator", "plan")
+ALLOWABLE = ("invalid", "generator", "plan", "length")
+LEAST_HISTORY = 5
+_UNEQUAL = 1.5
+_SERIES = 3.0
 
 
 @dataclass(frozen=True)
 class Design:
-    """How the runs of both arms stand to each other.
+    """How the runs stand to each other, and so how they are compared.
 
-    ``pairs`` has a row for each complete pair (baseline and candidate run) or is None; ``order_problem`` says why
-    the order of the runs can't separate the arms from the passing of time, and is empty when it can.
+    ``kind`` is "pairs" (five or more), "few pairs" (three or four), "unpaired" (three or more an arm), "history" (one
+    against five or more), "one against one" or "too few". ``baseline`` and ``candidate`` name the runs that count, the
+    runs of a pair in the same place; ``slots`` are their places in the order of all of them. ``obstacle`` says why
+    there can be no verdict at all, ``capped`` why none with a direction; both are empty when nothing stands in the way.
     """
 
-    pairs: pd.DataFrame | None
-    order_problem: str
+    kind: str
+    baseline: tuple[str, ...]
+    candidate: tuple[str, ...]
+    slots: tuple[Floats, Floats]
+    obstacle: str
+    capped: str
     warnings: tuple[str, ...]
+
+    @property
+    def paired(self) -> bool:
+        """Whether differences are taken within pairs."""
+        return "pairs" in self.kind
+
+    @property
+    def counted(self) -> str:
+        """How many runs or pairs, in words."""
+        if self.paired:
+            return f"{len(self.baseline)} pair{'s' if len(self.baseline) != 1 else ''}"
+        if self.kind == "history":
+            return f"one run against {len(self.baseline)} earlier ones"
+        return f"{len(self.baseline)} and {len(self.candidate)} runs"
 
 
 def design(baseline: Measurements, candidate: Measurements, *, order: str, allow: Collection[str]) -> Design:
@@ -35,86 +59,90 @@ def design(baseline: Measurements, candidate: Measurements, *, order: str, allow
         raise one_of("allow", unknown[0], ALLOWABLE)
     if order not in ("auto", "ignore"):
         raise one_of("order", order, ("auto", "ignore"))
-    warnings = _refusals(baseline, candidate, allow) + _residue(baseline, candidate)
+    warnings = check_both(baseline, candidate, allow)
     pairs, notes = _pairs(baseline.runs, candidate.runs)
-    problem = "" if pairs is not None else _order_problem(baseline.runs, candidate.runs)
-    if problem and order == "ignore":
-        warnings.append(f"{problem}; counted as harmless because order='ignore' was given")
-        problem = ""
-    return Design(pairs, problem, tuple(warnings + notes))
+    first, second = _sides(baseline.runs, candidate.runs, pairs)
+    kind, obstacle = _kind(len(first), len(second), pairs is not None)
+    capped = "" if pairs is not None or obstacle else _order_problem(first, second, kind)
+    if capped and order == "ignore":
+        warnings.append(f"{capped}; counted as harmless because order='ignore' was given")
+        capped = ""
+    unequal = _unequal(first, second, measured=(baseline, candidate))
+    if unequal and "length" in allow:
+        warnings.append(f"allowed: {unequal}")
+    elif unequal:
+        obstacle = obstacle or f"{unequal}; allow='length' compares them all the same"
+    if kind == "history":
+        notes.append(
+            "one run against a history: whatever changed since then looks the same; confirm it with interleaved pairs (run_pairs)"
+        )
+    names = tuple(first["run"]), tuple(second["run"])
+    return Design(kind, *names, _slots(first, second), obstacle, capped, tuple(warnings + notes))
 
 
-def _refusals(baseline: Measurements, candidate: Measurements, allow: Collection[str]) -> list[str]:
-    runs = pd.concat([baseline.runs, candidate.runs], ignore_index=True)
-    problems: dict[str, str] = {}
-    invalid = runs[~runs["valid"].astype(bool)]
-    if len(invalid):
-        named = "; ".join(f"{row.run}: {_reasons(row)}" for row in invalid.head(3).itertuples())
-        more = f" and {len(invalid) - 3} more" if len(invalid) > 3 else ""
-        problems["invalid"] = f"{len(invalid)} of {len(runs)} runs are not valid ({named}{more})"
-    generators = {_generator(env) for env in _column(runs, "environment")} - {""}
-    if len(generators) > 1:
-        problems["generator"] = (
-            f"the latencies come from different generators ({', '.join(sorted(generators))}), "
-            "and each sees the same server differently"
+def _sides(
+    baseline: pd.DataFrame, candidate: pd.DataFrame, pairs: pd.DataFrame | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The runs that count, those of a pair in the same row."""
+    if pairs is None:
+        return baseline.reset_index(drop=True), candidate.reset_index(drop=True)
+    return (
+        baseline.set_index("run").loc[pairs["run_baseline"]].reset_index(),
+        candidate.set_index("run").loc[pairs["run_candidate"]].reset_index(),
+    )
+
+
+def _kind(first: int, second: int, paired: bool) -> tuple[str, str]:
+    """The kind of design, and what stands in the way of any verdict."""
+    if paired and first >= 3:
+        return ("pairs" if first >= 5 else "few pairs"), ""
+    if paired and first == 2:
+        return "pairs", "2 complete pairs: at least 3 are needed for a verdict, 6 for an exact test"
+    if first == second == 1:
+        return "one against one", (
+            "one run against one: two runs of the same code differ too, and by how much can't be told from them; "
+            "at least 3 pairs are needed, 6 for an exact test (run_pairs)"
         )
-    recorded = {bool(env.get("recorded_queries") or env.get("profiled")) for env in _column(runs, "environment")}
-    if len(recorded) > 1:
-        problems["plan"] = (
-            "in some of the runs queries were recorded or profiles taken, in others not: that costs time too"
-        )
-    differing = _differing_plans(_column(runs, "plan"))
-    if differing:
-        problems["plan"] = f"the runs have different plans ({differing})"
-    refused = [
-        f"{text}; allow={name!r} compares them all the same" for name, text in problems.items() if name not in allow
+    if second == 1 and first >= LEAST_HISTORY:
+        return "history", ""
+    if min(first, second) >= 3:
+        return "unpaired", ""
+    few = f"{first} and {second} runs: at least 3 of each are needed for a verdict, or one against {LEAST_HISTORY} earlier ones"
+    return ("unpaired" if min(first, second) >= 2 else "too few"), few
+
+
+def _slots(first: pd.DataFrame, second: pd.DataFrame) -> tuple[Floats, Floats]:
+    """The place of every run in the order of all of them; as given where the starts are unknown."""
+    starts = pd.concat([first["start"], second["start"]], ignore_index=True)
+    places = starts.rank(method="first") if starts.notna().all() else pd.Series(np.arange(len(starts)) % len(first))
+    numbers = places.to_numpy(dtype="float64")
+    return numbers[: len(first)], numbers[len(first) :]
+
+
+def _unequal(first: pd.DataFrame, second: pd.DataFrame, measured: tuple[Measurements, Measurements]) -> str:
+    """Why the lengths of the runs make them different things to measure; empty when they do not.
+
+    A fixed number of requests makes the runs of a faster arm shorter, and is no problem.
+    """
+    lengths = [side["duration_ms"].to_numpy(dtype="float64") / 1e3 for side in (first, second)]
+    counts = [
+        m.requests["run"].value_counts().reindex(s["run"]).fillna(0)
+        for m, s in zip(measured, (first, second), strict=True)
     ]
-    if refused:
-        raise ComparisonError("these must not be compared: " + ". Also: ".join(refused))
-    return [f"allowed: {text}" for text in problems.values()]
-
-
-def _reasons(row: Any) -> str:
-    reasons = getattr(row, "reasons", None)
-    return "; ".join(reasons) if isinstance(reasons, (list, tuple)) and reasons else "no reason given"
-
-
-def _column(runs: pd.DataFrame, name: str) -> list[dict[str, Any]]:
-    return [dict(v) if isinstance(v, Mapping) else {} for v in runs[name]] if name in runs.columns else []
-
-
-def _generator(environment: dict[str, Any]) -> str:
-    return str(environment.get("generator") or "").split(" ")[0]
-
-
-def _differing_plans(plans: list[dict[str, Any]]) -> str:
-    """The settings in which plans differ, in words; empty when they are the same."""
-    known = [plan for plan in plans if plan]
-    names = sorted({name for plan in known for name in plan} - {"sentence"})
-    differing = [n for n in names if len({json.dumps(p.get(n), sort_keys=True, default=str) for p in known}) > 1]
-    return ", ".join(differing)
-
-
-_RESIDUE = {
-    "cpu_model": "the processor",
-    "cpu_count": "the number of cores",
-    "system": "the operating system",
-    "python": "Python",
-    "packages": "package versions",
-    "git_sha": "the git commit",
-    "generator": "the generator's version",
-}
-
-
-def _residue(baseline: Measurements, candidate: Measurements) -> list[str]:
-    """What else differed between the arms, beside what was meant to."""
-    sides = [_column(side.runs, "environment") for side in (baseline, candidate)]
-    found = []
-    for name, words in _RESIDUE.items():
-        values = [{json.dumps(env[name], sort_keys=True, default=str) for env in side if name in env} for side in sides]
-        if values[0] and values[1] and values[0] != values[1]:
-            found.append(f"{words} differed between the arms too: the change may come from that")
-    return found
+    for arm, found, requests in zip(("baseline", "candidate"), lengths, counts, strict=True):
+        if found.max() > _UNEQUAL * found.min() and requests.max() > _UNEQUAL * requests.min():
+            return (
+                f"runs of unequal length: those of the {arm} took {found.min():.3g} to {found.max():.3g} s, so each saw "
+                "another part of the load; leave out the odd ones or run again"
+            )
+    typical = [float(np.median(found)) for found in lengths]
+    usual = [float(np.median(found)) for found in counts]
+    if max(typical) > _UNEQUAL * min(typical) and max(usual) > _UNEQUAL * min(usual):
+        return (
+            f"runs of unequal length: {typical[0]:.3g} s in the baseline, {typical[1]:.3g} s in the candidate; give both "
+            "arms the same plan"
+        )
+    return ""
 
 
 def _pairs(baseline: pd.DataFrame, candidate: pd.DataFrame) -> tuple[pd.DataFrame | None, list[str]]:
@@ -147,13 +175,22 @@ def _keyed(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"key": keys, "run": kept["run"].to_list(), "start": kept["start"].to_list()})
 
 
-def _order_problem(baseline: pd.DataFrame, candidate: pd.DataFrame) -> str:
-    if baseline["start"].isna().any() or candidate["start"].isna().any():
+def _order_problem(first: pd.DataFrame, second: pd.DataFrame, kind: str) -> str:
+    before, after = first["start"], second["start"]
+    if before.isna().any() or after.isna().any():
         return "the order of the runs is unknown (the tool writes no absolute times): give started= to read()"
-    first, second = baseline["start"], candidate["start"]
-    if first.max() < second.min() or second.max() < first.min():
+    if not (before.max() < after.min() or after.max() < before.min()):
+        return ""
+    if kind == "history" and before.max() < after.min():
+        # The next run of a series is what a history is for; one that came long after it is not.
+        gaps = before.sort_values().diff().dropna()
+        if after.min() - before.max() <= _SERIES * gaps.max():
+            return ""
         return (
-            "order confounded: every run of one arm came before every run of the other, so whatever changed on "
-            "the machine in between looks like an effect; run them interleaved (run_pairs)"
+            "order confounded: the candidate ran long after the earlier runs, so whatever changed on the machine in "
+            "between looks like an effect; run them interleaved (run_pairs)"
         )
-    return ""
+    return (
+        "order confounded: every run of one arm came before every run of the other, so whatever changed on "
+        "the machine in between looks like an effect; run them interleaved (run_pairs)"
+    )

@@ -7,425 +7,264 @@ another, so no test here ever pools them.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from perflab import rendering
-from perflab.stats import tests
-from perflab.stats.arms import Design, design
-from perflab.stats.estimates import DEFAULT_WARMUP, by_run, quantile_of, requests_of, unit_of
-from perflab.tables import AGGREGATED, Measurements
-from perflab.units import format_fraction, format_p, format_value, parse_fraction
-
-ALPHA = 0.05
-ERROR_MARGIN = 0.01
-VERDICTS = ("improved", "regressed", "equivalent", "inconclusive")
-_HIGHER_IS_BETTER = ("throughput_per_s",)
-_COLUMNS = (
-    *("endpoint", "metric", "unit", "runs_baseline", "runs_candidate", "baseline", "candidate"),
-    *("change", "change_low", "change_high", "p_value", "p_adjusted", "verdict", "reason"),
+from perflab.errors import ComparisonError, one_of
+from perflab.stats import families, tests
+from perflab.stats import pacing as omission
+from perflab.stats.arms import design
+from perflab.stats.change import Change as Change
+from perflab.stats.change import overall
+from perflab.stats.estimates import Requests, by_run, coded, quantile_of, requests_of
+from perflab.stats.judging import Judged, judge, method_of
+from perflab.stats.levels import level_of
+from perflab.stats.one_run import requests_needed
+from perflab.stats.rows import (
+    ERRORS,
+    Asked,
+    Key,
+    Row,
+    arms_of,
+    both_ways,
+    details_of,
+    failing_fast,
+    row_of,
+    size_words,
+    table_of,
+    values_of,
 )
+from perflab.stats.verdicts import decide
+from perflab.stats.warmup import Warmup, declared, settled
+from perflab.tables import AGGREGATED, Measurements
+from perflab.units import parse_duration, parse_fraction
 
-
-@dataclass(frozen=True, repr=False)
-class Change:
-    """The result of `compare`.
-
-    ``verdict`` is "improved", "regressed", "equivalent" or "inconclusive": Aggregated's, or the declared primary's.
-    ``table`` has a row for each endpoint; ``values`` the metric of each run behind it (run, arm, pair, endpoint,
-    count, value). ``warnings`` say what to be careful about.
-    """
-
-    verdict: str
-    table: pd.DataFrame
-    metric: str
-    tolerance: float
-    endpoint: str
-    arms: tuple[str, str]
-    method: str
-    values: pd.DataFrame
-    warmup: float
-    warnings: tuple[str, ...] = field(default=())
-
-    @property
-    def row(self) -> pd.Series:
-        """The row of the table that the verdict is taken from."""
-        return self.table.set_index("endpoint").loc[self.endpoint]
-
-    @property
-    def sentence(self) -> str:
-        """The answer in one line."""
-        return _sentence(self)
-
-    def __repr__(self) -> str:
-        return rendering.text(self.sentence, self._shown(), self.notes)
-
-    def _repr_html_(self) -> str:
-        return rendering.html(self.sentence, self._shown(), self.notes)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """How it was decided, and the warnings."""
-        decided = (
-            f"decided by: {self.method}; {self.metric} of each run after the first {format_fraction(self.warmup)} "
-            f"(warm-up); tolerance {format_fraction(self.tolerance)}"
-        )
-        return (decided, *self.warnings)
-
-    def _shown(self) -> pd.DataFrame:
-        unit = {"ms": "_ms", "1/s": "_per_s", "fraction": "_fraction"}[unit_of(self.metric)]
-        names = {"baseline": f"{self.arms[0]}", "candidate": f"{self.arms[1]}"}
-        shown = self.table[["endpoint", "verdict"]].copy()
-        for column, name in names.items():
-            shown[name] = [format_value(unit, v) for v in self.table[column]]
-        shown["change"] = [_signed(v) for v in self.table["change"]]
-        shown["95 % interval"] = [
-            f"{_signed(low)} to {_signed(high)}" if low == low else "–"
-            for low, high in zip(self.table["change_low"], self.table["change_high"], strict=True)
-        ]
-        shown["p"] = [format_p(v) for v in self.table["p_adjusted"]]
-        return shown.assign(reason=self.table["reason"])
+_MOST_PRIMARIES = 3
 
 
 def compare(
     baseline: Measurements | pd.DataFrame,
     candidate: Measurements | pd.DataFrame,
     *,
-    metric: str = "p95",
+    metric: str | Sequence[str] = "p95",
     tolerance: float | str = 0.05,
     primary: str | Sequence[str] = (),
     warmup: float | str | None = None,
     order: str = "auto",
     allow: str | Collection[str] = (),
+    adjust: str = "family",
+    pacing: str | float | None = None,
+    error_tolerance: float | str = 0.01,
 ) -> Change:
     """Decide whether a metric genuinely changed from the baseline to the candidate.
 
     Parameters
     ----------
     baseline, candidate : Measurements with several runs each (or requests tables); best from `run_pairs`.
-    metric : "p95" or any "p<q>", "mean", "throughput_per_s", "error_fraction".
-    tolerance : the relative difference below which a change does not matter (5 %). For error_fraction the margin
-        is one percentage point.
+    metric : "p95" or any "p<q>", "mean", "throughput_per_s", "error_fraction"; or several, of which the first decides.
+    tolerance : the relative difference below which a change does not matter (5 %).
     primary : up to three endpoints, named before looking, that the verdict is about; otherwise it is about all
         requests together ("Aggregated").
-    warmup : the share of each run to leave out; the plan's, or 10 %, if not given. One cut for all runs.
+    warmup : the share of each run to leave out; the plan's, or 10 %, if not given. One cut for all runs of both arms;
+        when it is not given it is raised, at most to half, for an endpoint that had clearly not settled, and says so.
     order : "ignore" lifts the cap on verdicts where one arm ran entirely before the other.
-    allow : of "invalid", "generator", "plan", what to compare all the same, with a warning.
+    allow : of "invalid", "generator", "plan", "length", what to compare all the same, with a warning.
+    adjust : "family": the chance of any false verdict among all rows stays at 5 %; "explore": 5 % of the verdicts may
+        be false (Benjamini and Hochberg), to find candidates for the next experiment.
+    pacing : the fixed time between the requests of a user ("1s"), if there was one: verdicts are then taken with and
+        without the requests that were never sent because users waited, and are inconclusive where the two differ.
+    error_tolerance : the difference in the share of failed requests that does not matter (one percentage point).
 
     Returns
     -------
     Change. In its table ``change`` is relative (-0.10: ten per cent less), absolute for error_fraction.
 
-    The analysis follows from the design, not from the data: pairs by a paired t-test on the runs' logarithms (three
-    or four by least squares with a trend), other runs by Welch's, one run against five or more by a prediction
-    interval, one against one never. Equivalent means that the 90 % interval lies within the tolerance (two one-sided
-    tests); improved or regressed that zero is outside the 95 % interval, corrected by Holm over the endpoints.
+    The analysis follows from the design, not from the data: five or more pairs by a paired t-test on the runs'
+    logarithms, three or four by least squares with a trend, other runs by Welch's, one run against five or more by a
+    prediction interval, one against one never. Error shares are compared as differences, with at least the variance that
+    counting gives. Equivalent means that the 90 % interval lies within the tolerance (two one-sided tests); improved or
+    regressed that p is below 5 %: for all rows but the deciding one corrected by the maximum of t over relabelled whole
+    runs (from 8 pairs or 4 runs an arm), else by Holm. How often this errs is simulated in datasets/calibration.
 
     Raises
     ------
-    ComparisonError : invalid runs, different generators, different plans, unless allowed. MissingTableError : no
-    requests. ValueError : bad arguments.
+    ComparisonError : invalid runs, different generators, different plans, unless allowed; a run named twice.
+    MissingTableError : no requests. SchemaError : a requests table with NaN or negative latencies, or naive instants.
+    ValueError : bad arguments.
 
-    >>> import numpy as np, pandas as pd
-    >>> def arm(shift, seed):
-    ...     draw, n = np.random.default_rng(seed), 6 * 1000
-    ...     start = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(np.arange(n) * 10 + shift, unit="ms")
-    ...     run = np.repeat([f"{shift}-{i}" for i in range(6)], 1000)
-    ...     return pd.DataFrame({"run": run, "pair": np.repeat(range(6), 1000), "endpoint": "GET /", "start": start,
-    ...                          "latency_ms": draw.lognormal(3, 0.5, n) * (0.7 if shift else 1.0), "ok": True})
-    >>> compare(arm(0, 1), arm(5, 2)).verdict
-    'improved'
+    >>> import perflab as lab
+    >>> runs = lab.load("datasets/shop_runs")
+    >>> change = lab.compare(runs.where(arm="n+1"), runs.where(arm="eager"), primary="GET /orders")
+    >>> change.verdict, change.not_worse
+    ('improved', True)
     """
-    margin = parse_fraction(tolerance, parameter="tolerance")
-    if not 0 < margin < 1:
-        raise ValueError(f"tolerance must lie between 0 and 1 (5% or 0.05); got {tolerance!r}")
-    share = quantile_of(metric)
+    metrics = _metrics(metric)
     primaries = (primary,) if isinstance(primary, str) else tuple(primary)
+    margins = _margin(tolerance, "tolerance"), _margin(error_tolerance, "error_tolerance")
+    interval = None if pacing is None else parse_duration(pacing, parameter="pacing")
+    if interval is not None and interval <= 0:
+        raise ValueError(f"pacing must be a positive duration; got {pacing!r}")
+    if adjust not in ("family", "explore"):
+        raise one_of("adjust", adjust, ("family", "explore"))
     sides = (requests_of(baseline), requests_of(candidate))
     found = design(*sides, order=order, allow=(allow,) if isinstance(allow, str) else tuple(allow))
-    cut = _warmup(sides, warmup)
-    metrics = [metric] if metric == "error_fraction" else [metric, "error_fraction"]
-    values = pd.concat([_values(side, arm, metrics, cut) for side, arm in zip(sides, _arms(sides), strict=True)])
-    endpoints = _endpoints(values, primaries)
-    judged = {e: _judge(values[values["endpoint"] == e], metric, share, margin, found) for e in endpoints}
-    errors = {e: _judge(values[values["endpoint"] == e], "error_fraction", None, margin, found) for e in endpoints}
-    table = _table(judged, errors, metric, margin, primaries)
-    decisive = primaries[0] if primaries else AGGREGATED
-    return Change(
-        verdict=_overall(table, primaries),
-        table=table,
-        metric=metric,
-        tolerance=margin,
-        endpoint=decisive,
-        arms=_arms(sides),
-        method=judged[decisive].method,
-        values=values.rename(columns={metric: "value"}).drop(columns="error_fraction", errors="ignore"),
-        warmup=cut,
-        warnings=found.warnings + tuple(dict.fromkeys(w for side in sides for w in side.warnings)),
-    )
+    requests = (coded(sides[0]), coded(sides[1]))
+    share = declared(sides, warmup)
+    needed = max(map(requests_needed, metrics))
+    trim = settled(requests, share, needed) if warmup is None else Warmup(share)
+    level = level_of(*sides, found)
+    asked = Asked(metrics, primaries, margins, found, trim, level, adjust)
+    rows, values = _decided(requests, asked)
+    _check_primaries(primaries, values)
+    notes: tuple[str, ...] = ()
+    if any(_is_latency(m) for m in metrics):
+        rows, notes = _with_unsent(rows, requests, sides, asked, interval)
+    return _change(rows, values, sides, asked, notes)
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """One endpoint's numbers before the correction for many: on the scale of the analysis (ln, or as they are)."""
-
-    endpoint: str
-    runs: tuple[int, int]
-    typical: tuple[float, float]
-    effect: tests.Effect | None
-    relative: bool
-    better: int
-    obstacle: str
-    capped: str
-    unit: str
-
-    @property
-    def method(self) -> str:
-        return self.effect.method if self.effect else "no test"
-
-    def out(self, value: float) -> float:
-        """From the scale of the analysis to a change."""
-        return math.expm1(value) if self.relative else value
+def _metrics(metric: str | Sequence[str]) -> tuple[str, ...]:
+    metrics = (metric,) if isinstance(metric, str) else tuple(metric)
+    if not metrics or len(set(metrics)) != len(metrics):
+        raise ValueError(f"metric must name one or more different metrics; got {metric!r}")
+    for name in metrics:
+        quantile_of(name)
+    return metrics
 
 
-def _arms(sides: tuple[Measurements, Measurements]) -> tuple[str, str]:
-    names = [side.runs["arm"].dropna().unique() for side in sides]
-    first, second = (str(n[0]) if len(n) == 1 else "" for n in names)
-    return (first, second) if first and second and first != second else ("baseline", "candidate")
+def _margin(given: float | str, parameter: str) -> float:
+    margin = parse_fraction(given, parameter=parameter)
+    if not 0 < margin < 1:
+        raise ValueError(f"{parameter} must lie between 0 and 1 (5% or 0.05); got {given!r}")
+    return margin
 
 
-def _warmup(sides: tuple[Measurements, Measurements], given: float | str | None) -> float:
-    if given is not None:
-        share = parse_fraction(given, parameter="warmup")
-    else:
-        plans = [p for side in sides if "plan" in side.runs.columns for p in side.runs["plan"] if isinstance(p, dict)]
-        share = max((float(p["warmup"]) for p in plans if "warmup" in p), default=DEFAULT_WARMUP)
-    if not 0 <= share <= 0.9:
-        raise ValueError(f"warmup must be between 0 and 90%; got {given!r}")
-    return share
+def _is_latency(metric: str) -> bool:
+    return metric == "mean" or quantile_of(metric) is not None
 
 
-def _values(side: Measurements, arm: str, metrics: list[str], warmup: float) -> pd.DataFrame:
-    values = by_run(side, metrics, warmup=warmup)
-    runs = side.runs.set_index("run")
-    return values.assign(
-        arm=arm,
-        start=values["run"].map(runs["start"]),
-        pair=values["run"].map(runs["pair"]) if "pair" in runs.columns else pd.NA,
-    )
-
-
-def _endpoints(values: pd.DataFrame, primaries: tuple[str, ...]) -> list[str]:
-    present = [e for e in pd.unique(values["endpoint"]) if e != AGGREGATED]
-    if len(primaries) > 3 or len(set(primaries)) != len(primaries):
+def _check_primaries(primaries: tuple[str, ...], values: pd.DataFrame) -> None:
+    present = [str(e) for e in values["endpoint"].unique() if e != AGGREGATED]
+    if len(primaries) > _MOST_PRIMARIES or len(set(primaries)) != len(primaries):
         raise ValueError(f"primary must name up to three different endpoints; got {primaries!r}")
     for name in primaries:
         if name not in (*present, AGGREGATED):
-            raise ValueError(f"primary must be one of {', '.join([AGGREGATED, *present])}; got {name!r}")
-    return [AGGREGATED, *sorted(present)]
+            raise ValueError(f"primary must be one of {', '.join([AGGREGATED, *sorted(present)])}; got {name!r}")
 
 
-def _judge(values: pd.DataFrame, metric: str, share: float | None, margin: float, found: Design) -> _Judged:
-    """The effect on one endpoint, by the design's test."""
-    relative = metric != "error_fraction"
-    arms = list(pd.unique(values["arm"]))
-    endpoint = str(values["endpoint"].iloc[0])
-    sides = [values[values["arm"] == arm].set_index("run") for arm in arms]
-    if len(sides) == 1:
-        return _nothing(endpoint, values, metric, f"only in {arms[0]}: this endpoint has no requests on the other side")
-    obstacle = _gate(sides, metric, share)
-    scaled = [_scaled(side[metric], relative) for side in sides]
-    typical = tuple(float(side[metric].median()) for side in sides)
-    if any(not np.isfinite(numbers).all() for numbers in scaled):
-        obstacle = obstacle or f"{metric} is zero or unknown in some runs, so no ratio can be formed"
-        effect = None
-    else:
-        effect, few = _effect(sides, scaled, found)
-        obstacle = obstacle or few
-    if effect and effect.error == 0 and effect.difference != 0:
-        obstacle = obstacle or "the runs of an arm agree to the last digit: copies of a run are not repetitions"
-    return _Judged(
-        endpoint,
-        (len(sides[0]), len(sides[1])),
-        (typical[0], typical[1]),
-        effect,
-        relative,
-        1 if metric in _HIGHER_IS_BETTER else -1,
-        obstacle,
-        found.order_problem,
-        unit_of(metric),
-    )
+def _decided(requests: tuple[Requests, Requests], asked: Asked) -> tuple[dict[Key, Row], pd.DataFrame]:
+    """Every row's verdict, and the number of each run behind it."""
+    wanted = list(dict.fromkeys([*asked.metrics, ERRORS]))
+    tables = tuple(by_run(r, wanted, warmup=asked.trim.share, longer=asked.trim.longer) for r in requests)
+    both = (tables[0], tables[1])
+    if not all(len(t) for t in both):
+        raise ComparisonError("no request is left after the warm-up")
+    judged = {
+        (m, one.endpoint): one
+        for m in wanted
+        for one in judge(both, requests, m, asked.design, asked.trim, asked.margins)
+    }
+    worse = {endpoint for (m, endpoint), one in judged.items() if m == ERRORS and _more_errors(one, asked)}
+    shown = {key: one for key, one in judged.items() if key[0] in asked.metrics}
+    corrected = _corrected(shown, asked)
+    rows = {key: row_of(one, *corrected[key], asked) for key, one in shown.items()}
+    rows = {key: failing_fast(row) if key[1] in worse else row for key, row in rows.items()}
+    return rows, pd.concat([t.assign(side=i) for i, t in enumerate(both)], ignore_index=True)
 
 
-def _nothing(endpoint: str, values: pd.DataFrame, metric: str, why: str) -> _Judged:
-    count = values["run"].nunique()
-    return _Judged(endpoint, (count, 0), (math.nan, math.nan), None, True, -1, why, "", unit_of(metric))
+def _more_errors(one: Judged, asked: Asked) -> bool:
+    if one.effect is None or one.obstacle or asked.design.capped:
+        return False
+    return str(decide(one.effect, one.margin, one.effect.p_value, one.better)) == "regressed"
 
 
-def _scaled(values: pd.Series, relative: bool) -> tests.Floats:
-    numbers: tests.Floats = values.to_numpy(dtype="float64")
-    if not relative:
-        return numbers
-    logarithms: tests.Floats = np.log(np.where(numbers > 0, numbers, np.nan))
-    return logarithms
-
-
-def _gate(sides: list[pd.DataFrame], metric: str, share: float | None) -> str:
-    """Why the runs have too few requests for this metric; empty when they have enough."""
-    needed = 10 / min(share, 1 - share) if share is not None and 0 < share < 1 else (30 if metric == "mean" else 1)
-    if share == 1.0:
-        return "the maximum of a run has no distribution to test; take a quantile"
-    fewest = min(int(side["count"].min()) for side in sides)
-    if fewest >= round(needed, 6):
-        return ""
-    wanted = f"{math.ceil(round(needed, 6)):,} requests in each run after warm-up"
-    return f"{metric} needs {wanted}; the smallest has {fewest:,}: run longer"
-
-
-def _effect(sides: list[pd.DataFrame], scaled: list[tests.Floats], found: Design) -> tuple[tests.Effect | None, str]:
-    """The test that the design calls for, and what stands in the way of a verdict."""
-    first, second = (pd.Series(n, index=s.index) for n, s in zip(scaled, sides, strict=True))
-    if found.pairs is not None:
-        both = found.pairs[
-            found.pairs["run_baseline"].isin(first.index) & found.pairs["run_candidate"].isin(second.index)
-        ]
-        before = first.loc[both["run_baseline"]].to_numpy()
-        after = second.loc[both["run_candidate"]].to_numpy()
-        if len(both) >= 5:
-            return tests.paired(before, after), ""
-        if len(both) >= 3:
-            slots = pd.concat([both["start_baseline"], both["start_candidate"]], ignore_index=True).rank().to_numpy()
-            return tests.few_pairs(before, after, slots[: len(both)], slots[len(both) :]), ""
-        effect = tests.paired(before, after) if len(both) == 2 else None
-        return (
-            effect,
-            f"{len(both)} complete pair{'s' if len(both) != 1 else ''}: at least 3 are needed for a verdict, 6 for an exact test",
-        )
-    before, after = first.to_numpy(), second.to_numpy()
-    if len(before) >= 3 and len(after) >= 3:
-        return tests.welch(before, after), ""
-    if len(after) == 1 and len(before) >= 5:
-        return tests.against_history(before, float(after[0])), ""
-    few = f"{len(before)} and {len(after)} runs: at least 3 of each are needed for a verdict"
-    return (tests.welch(before, after) if min(len(before), len(after)) >= 2 else None), few
-
-
-def _table(
-    judged: dict[str, _Judged], errors: dict[str, _Judged], metric: str, margin: float, primaries: tuple[str, ...]
-) -> pd.DataFrame:
-    adjusted = _adjusted(judged, primaries)
-    rows = [_row(one, errors[name], metric, margin, adjusted.get(name, math.nan)) for name, one in judged.items()]
-    return pd.DataFrame(rows, columns=list(_COLUMNS))
-
-
-def _adjusted(judged: dict[str, _Judged], primaries: tuple[str, ...]) -> dict[str, float]:
-    """p-values corrected within their family: the primaries, and all other endpoints; Aggregated stands outside."""
-    result = {}
-    families = [[n for n in judged if n in primaries], [n for n in judged if n not in (*primaries, AGGREGATED)]]
-    for family in [*families, [AGGREGATED] if AGGREGATED not in primaries else []]:
-        tested = [(name, effect) for name in family if (effect := judged[name].effect) is not None]
-        corrected = tests.holm(np.array([effect.p_value for _, effect in tested]))
-        result.update({name: float(p) for (name, _), p in zip(tested, corrected, strict=True)})
+def _corrected(judged: Mapping[Key, Judged], asked: Asked) -> dict[Key, tuple[float, str]]:
+    """p-values corrected within their family, and how: the deciding rows by Holm, all others together."""
+    testable = [key for key, one in judged.items() if one.testable]
+    deciding = [key for key in testable if key in asked.deciding]
+    family = [key for key in testable if key not in asked.deciding]
+    result: dict[Key, tuple[float, str]] = dict.fromkeys(judged, (math.nan, ""))
+    # What can't get a verdict is shown with its own p all the same.
+    result |= {k: (float(o.effect.p_value), "") for k, o in judged.items() if o.effect is not None}
+    p_deciding = families.holm(np.array([result[key][0] for key in deciding]))
+    name = f"Holm, {len(deciding)} declared endpoints" if len(deciding) > 1 else ""
+    result |= {key: (float(p), name) for key, p in zip(deciding, p_deciding, strict=True)}
+    if family:
+        corrected, name = _of_family([judged[key] for key in family], asked)
+        result |= {key: (float(p), name) for key, p in zip(family, corrected, strict=True)}
     return result
 
 
-def _row(one: _Judged, errors: _Judged, metric: str, margin: float, p_adjusted: float) -> dict[str, object]:
-    effect = one.effect
-    low, high = effect.interval(1 - ALPHA) if effect else (math.nan, math.nan)
-    word, reason = _verdict(one, margin, p_adjusted)
-    more_errors = _verdict(errors, margin, errors.effect.p_value if errors.effect else math.nan)[0] == "regressed"
-    if word == "improved" and metric != "error_fraction" and more_errors:
-        word, reason = "inconclusive", "faster, but more requests fail than before: failing fast is no improvement"
-    return {
-        "endpoint": one.endpoint,
-        "metric": metric,
-        "unit": one.unit,
-        "runs_baseline": one.runs[0],
-        "runs_candidate": one.runs[1],
-        "baseline": one.typical[0],
-        "candidate": one.typical[1],
-        "change": one.out(effect.difference) if effect else math.nan,
-        "change_low": one.out(low),
-        "change_high": one.out(high),
-        "p_value": effect.p_value if effect else math.nan,
-        "p_adjusted": p_adjusted,
-        "verdict": word,
-        "reason": reason,
-    }
+def _of_family(judged: Sequence[Judged], asked: Asked) -> tuple[tests.Floats, str]:
+    effects = [one.effect for one in judged if one.effect is not None]
+    effect = tests.Effect(*(np.array([getattr(e, c) for e in effects]) for c in ("difference", "error", "degrees")))
+    if asked.adjust == "explore":
+        return families.benjamini_hochberg(effect.p_value), f"Benjamini and Hochberg, {len(judged)} tests (exploring)"
+    if asked.design.kind not in ("pairs", "unpaired"):
+        return families.holm(effect.p_value), f"Holm, {len(judged)} tests"
+    sides = [np.stack([one.scaled[i] for one in judged]) for i in (0, 1)]
+    floor = np.array([one.floor for one in judged])
+    return families.adjusted(sides[0], sides[1], effect, pairs=asked.design.paired, floor=floor)
 
 
-def _verdict(one: _Judged, margin: float, p_adjusted: float) -> tuple[str, str]:
-    """The verdict on one endpoint: a small function over an interval and a margin."""
-    effect = one.effect
-    if one.obstacle or effect is None:
-        return "inconclusive", one.obstacle
-    if one.capped:
-        return "inconclusive", one.capped
-    bound = math.log1p(margin) if one.relative else ERROR_MARGIN
-    low, high = effect.interval(1 - 2 * ALPHA)
-    if -bound < low and high < bound:
-        return "equivalent", f"the 90 % interval lies within the tolerance of {_plain(one, bound)}"
-    if p_adjusted < ALPHA:
-        word = "improved" if effect.difference * one.better > 0 else "regressed"
-        low95, high95 = effect.interval(1 - ALPHA)
-        sure = low95 > bound or high95 < -bound
-        return word, f"by at least {_plain(one, bound)}" if sure else "the size of the change is not yet certain"
-    return "inconclusive", _what_would_decide(one, bound)
+def _with_unsent(
+    rows: dict[Key, Row],
+    requests: tuple[Requests, Requests],
+    sides: tuple[Measurements, Measurements],
+    asked: Asked,
+    interval: float | None,
+) -> tuple[dict[Key, Row], tuple[str, ...]]:
+    """Verdicts that hold with and without the requests that waiting users did not send; and what to say about those."""
+    share = max((s for m in asked.metrics if (s := quantile_of(m)) is not None), default=0.5)
+    cycle = {} if interval is not None else {k: v for side in sides for k, v in omission.cycles(side).items()}
+    exposed: dict[str, float] = {}
+    for side in requests:
+        steps = np.array([cycle.get(r, math.inf) if interval is None else interval for r in side.runs])[side.run]
+        exposed |= omission.exposure(side, steps)
+    notes = omission.warnings_of(exposed, share, declared=interval, cycle=cycle)
+    if interval is None:
+        return rows, notes
+    filled = (omission.back_filled(requests[0], interval), omission.back_filled(requests[1], interval))
+    others, _ = _decided(filled, asked)
+    mixed = {key: both_ways(row, others[key]) if _is_latency(key[0]) else row for key, row in rows.items()}
+    said = [
+        f"{k[0]} of {k[1]}: {size_words(others[k])} with them, {size_words(rows[k])} without" for k in asked.deciding
+    ]
+    return mixed, (*notes, "the requests that were never sent added back: " + "; ".join(said))
 
 
-def _plain(one: _Judged, bound: float) -> str:
-    return format_fraction(math.expm1(bound)) if one.relative else f"{bound * 100:g} percentage points"
-
-
-def _what_would_decide(one: _Judged, bound: float) -> str:
-    """How many more runs would settle it, if the effect is as large as it looks (power .8)."""
-    effect = one.effect
-    assert effect is not None
-    runs = min(one.runs)
-    deviation = effect.error * math.sqrt(runs)
-    size = abs(effect.difference)
-    gap = max(size, bound - size)
-    quantiles = stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(0.8)
-    needed = math.ceil((quantiles * deviation / gap) ** 2) + 2
-    what = "pairs" if "pair" in effect.method else "runs of each arm"
-    more = max(1, needed - runs)
-    return f"the interval holds both no change and a change that matters; about {more} more {what} would decide"
-
-
-def _overall(table: pd.DataFrame, primaries: tuple[str, ...]) -> str:
-    rows = table.set_index("endpoint")["verdict"]
-    if not primaries:
-        return str(rows[AGGREGATED])
-    words = [str(rows[name]) for name in primaries]
-    for word in ("regressed", "inconclusive", "improved"):
-        if word in words:
-            return word
-    return "equivalent"
-
-
-def _signed(value: float) -> str:
-    return "–" if value != value else f"{'+' if value > 0 else ''}{format_fraction(value)}"
-
-
-def _sentence(change: Change) -> str:
-    row = change.row
-    what = f"{change.metric} of {'all requests' if change.endpoint == AGGREGATED else change.endpoint}"
-    if row["change"] != row["change"]:
-        return f"{what}: {change.verdict}: {row['reason']}"
-    size, low, high = (float(row[c]) for c in ("change", "change_low", "change_high"))
-    direction = "fell" if size < 0 else "rose"
-    unit = "" if change.metric != "error_fraction" else " points"
-    near, far = sorted((abs(low), abs(high))) if low * high > 0 else (low, high)
-    words = f"{what} {direction} by {format_fraction(abs(size))}{unit} (95 % interval {_between(near, far, low * high > 0)})"
-    if change.verdict in ("improved", "regressed"):
-        chance = f"the chance of such a difference without a real change is {format_p(float(row['p_adjusted']))}"
-        return f"{words}: {change.verdict}; {change.method.split(', ', 1)[-1]}; {chance}"
-    return f"{words}: {change.verdict}: {row['reason']}"
-
-
-def _between(low: float, high: float, same_sign: bool) -> str:
-    return f"{format_fraction(low)} to {format_fraction(high)}" if same_sign else f"{_signed(low)} to {_signed(high)}"
+def _change(
+    rows: dict[Key, Row],
+    values: pd.DataFrame,
+    sides: tuple[Measurements, Measurements],
+    asked: Asked,
+    notes: tuple[str, ...],
+) -> Change:
+    ordered = sorted(rows, key=lambda key: (asked.metrics.index(key[0]), key[1] != AGGREGATED, key[1]))
+    verdict = overall([rows[key].verdict for key in asked.deciding])
+    decisive = next(key for key in asked.deciding if rows[key].verdict == verdict)
+    names = [r.family for r in rows.values() if r.family]
+    family = f"other rows corrected by {max(set(names), key=names.count)}" if names and len(rows) > 1 else ""
+    arms = arms_of(sides)
+    return Change(
+        verdict=verdict,
+        table=table_of([rows[key] for key in ordered]),
+        metric=asked.metrics[0],
+        tolerance=asked.margins[0],
+        endpoint=decisive[1],
+        arms=arms,
+        method=method_of(asked.design),
+        values=values_of(values, sides, asked.metrics, arms),
+        warmup=asked.trim.share,
+        warnings=tuple(
+            dict.fromkeys((*asked.design.warnings, *asked.trim.notes, *notes, *sides[0].warnings, *sides[1].warnings))
+        ),
+        details=details_of([rows[key] for key in ordered], asked),
+        design=asked.design,
+        trim=asked.trim,
+        level=asked.level,
+        family=family,
+        primaries=asked.primaries,
+        error_tolerance=asked.margins[1],
+    )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,10 @@ import pandas as pd
 
 from perflab.errors import ComparisonError
 from perflab.tables import AGGREGATED, Measurements
+from perflab.units import parse_fraction
 
 Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.intp]
 
 DEFAULT_WARMUP = 0.10
 _QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?|100)")
@@ -62,61 +64,125 @@ def requests_of(measured: Measurements | pd.DataFrame) -> Measurements:
     return held
 
 
+@dataclass(frozen=True)
+class Requests:
+    """The requests of several runs as plain arrays: codes of run and endpoint, latency, failure, and age.
+
+    ``age`` is the share of the run's time (until its last request started) that had passed when a request started, which
+    does not depend on the latencies; ``seconds`` the length of each run.
+    """
+
+    runs: tuple[str, ...]
+    endpoints: tuple[str, ...]
+    run: Codes
+    endpoint: Codes
+    latency: Floats
+    failed: npt.NDArray[np.bool_]
+    age: Floats
+    seconds: Floats
+
+    def take(self, rows: npt.NDArray[Any]) -> Requests:
+        """The chosen rows (a mask, or positions)."""
+        columns = {c: getattr(self, c)[rows] for c in ("run", "endpoint", "latency", "failed", "age")}
+        return replace(self, **columns)
+
+
+def coded(measured: Measurements) -> Requests:
+    """The requests as arrays, coded once."""
+    requests = measured.requests
+    run, runs = pd.factorize(requests["run"])
+    endpoint, endpoints = pd.factorize(requests["endpoint"])
+    known = measured.runs.set_index("run").reindex(runs)
+    start = pd.DatetimeIndex(requests["start"]).as_unit("us").asi8
+    first = np.full(len(runs), np.iinfo("int64").max)
+    np.minimum.at(first, run, start)
+    begun = pd.DatetimeIndex(known["start"]).as_unit("us").asi8
+    # A run whose start is unknown, or later than its first request, began with that request.
+    begun = np.where(known["start"].isna().to_numpy() | (begun > first), first, begun)
+    last = np.full(len(runs), np.iinfo("int64").min)
+    np.maximum.at(last, run, start)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        age = (start - begun[run]) / (last - begun)[run]
+    return Requests(
+        runs=tuple(map(str, runs)),
+        endpoints=tuple(map(str, endpoints)),
+        run=run,
+        endpoint=endpoint,
+        latency=requests["latency_ms"].to_numpy(dtype="float64"),
+        failed=~requests["ok"].to_numpy(dtype=bool),
+        age=np.nan_to_num(age, nan=1.0, posinf=1.0),
+        seconds=known["duration_ms"].to_numpy(dtype="float64") / 1e3,
+    )
+
+
 def without_warmup(measured: Measurements, warmup: float) -> pd.DataFrame:
     """The requests that started after the first ``warmup`` share of their run."""
-    requests = measured.requests
-    if warmup == 0:
-        return requests
-    runs = measured.runs.set_index("run")
-    start = requests["run"].map(runs["start"])
-    first = requests["start"].groupby(requests["run"]).transform("min")
-    begun = start.where(start.notna() & (start <= first), first)
-    span = requests["run"].map(runs["duration_ms"])
-    age = (requests["start"] - begun).dt.total_seconds() * 1e3
-    return requests[(age >= warmup * span).to_numpy()]
+    return measured.requests[coded(measured).age >= warmup] if warmup else measured.requests
 
 
-def by_run(measured: Measurements, metrics: Sequence[str], *, warmup: float = 0.0) -> pd.DataFrame:
-    """One row for each run and endpoint, "Aggregated" among them: run, endpoint, count, then a column a metric."""
-    requests = without_warmup(measured, warmup)
-    spans = measured.runs.set_index("run")["duration_ms"] * (1 - warmup) / 1e3
-    run_codes, runs = pd.factorize(requests["run"])
-    endpoint_codes, endpoints = pd.factorize(requests["endpoint"])
-    latencies = requests["latency_ms"].to_numpy(dtype="float64")
-    failed = ~requests["ok"].to_numpy(dtype=bool)
-    rows: list[dict[str, Any]] = []
-    for run, run_rows in _groups(run_codes, len(runs)):
-        seconds = float(spans.get(runs[run], math.nan))
-        mine = endpoint_codes[run_rows]
-        parts = [(AGGREGATED, run_rows)]
-        parts += [(str(endpoints[code]), run_rows[chosen]) for code, chosen in _groups(mine, len(endpoints))]
-        for endpoint, chosen in parts:
-            values = _values(latencies[chosen], failed[chosen], metrics, seconds)
-            rows.append({"run": runs[run], "endpoint": endpoint, "count": len(chosen), **values})
-    frame = pd.DataFrame(rows, columns=["run", "endpoint", "count", *metrics])
-    return frame.astype({"run": "str", "endpoint": "str", "count": "int64"})
+def by_run(
+    measured: Measurements | Requests,
+    metrics: Sequence[str],
+    *,
+    warmup: float = 0.0,
+    longer: Mapping[str, float] | None = None,
+) -> pd.DataFrame:
+    """One row for each run and endpoint, "Aggregated" among them: run, endpoint, count, then a column a metric.
+
+    ``longer`` holds the endpoints whose warm-up is longer than ``warmup``.
+    """
+    requests = measured if isinstance(measured, Requests) else coded(measured)
+    cuts = {AGGREGATED: warmup, **dict.fromkeys(requests.endpoints, warmup), **(longer or {})}
+    per_endpoint = np.array([cuts[e] for e in requests.endpoints])
+    parts = []
+    for together in (True, False):
+        least = cuts[AGGREGATED] if together else per_endpoint[requests.endpoint]
+        kept = requests.take(requests.age >= least) if np.max(least, initial=0.0) > 0 else requests
+        names = (AGGREGATED,) if together else requests.endpoints
+        key = kept.run if together else kept.run * len(names) + kept.endpoint
+        shares = np.array([cuts[AGGREGATED]]) if together else per_endpoint
+        parts.append(_grouped(kept, key, names, shares, metrics))
+    frame = pd.concat(parts, ignore_index=True)
+    frame = frame.iloc[np.lexsort([frame["place"], frame["run_place"]])].drop(columns=["place", "run_place"])
+    return frame.reset_index(drop=True).astype({"run": "str", "endpoint": "str", "count": "int64"})
 
 
-def _groups(codes: npt.NDArray[np.intp], size: int) -> list[tuple[int, npt.NDArray[np.intp]]]:
-    """(code, positions) of each group that occurs."""
-    order = np.argsort(codes, kind="stable")
-    edges = np.searchsorted(codes[order], np.arange(size + 1))
-    return [(i, order[edges[i] : edges[i + 1]]) for i in range(size) if edges[i] < edges[i + 1]]
+def _grouped(kept: Requests, key: Codes, names: Sequence[str], shares: Floats, metrics: Sequence[str]) -> pd.DataFrame:
+    """The metrics of every group of requests: the key is the run's code times the endpoints, plus the endpoint's."""
+    size = len(kept.runs) * len(names)
+    # Sorting small integers is a radix sort, many times faster.
+    order = np.argsort(key.astype("uint16") if size < 65_536 else key, kind="stable")
+    counts = np.bincount(key, minlength=size)
+    present = np.flatnonzero(counts)
+    edges = np.concatenate([[0], np.cumsum(counts[present])])
+    found = counts[present]
+    run, endpoint = present // len(names), present % len(names)
+    columns: dict[str, Any] = dict(_quantiles(kept.latency[order], edges, metrics))
+    if "mean" in metrics:
+        columns["mean"] = np.bincount(key, weights=kept.latency, minlength=size)[present] / found
+    if "error_fraction" in metrics:
+        columns["error_fraction"] = np.bincount(key, weights=kept.failed, minlength=size)[present] / found
+    if "throughput_per_s" in metrics:
+        seconds = kept.seconds[run] * (1 - shares[endpoint])
+        columns["throughput_per_s"] = np.divide(found, seconds, out=np.full(len(found), np.nan), where=seconds > 0)
+    frame = {
+        "run": np.array(kept.runs, dtype=object)[run],
+        "endpoint": np.array(names, dtype=object)[endpoint],
+        "count": found,
+        **{metric: columns[metric] for metric in metrics},
+        "run_place": run,
+        "place": np.full(len(run), -1) if names == (AGGREGATED,) else endpoint,
+    }
+    return pd.DataFrame(frame)
 
 
-def _values(
-    latencies: Floats, failed: npt.NDArray[np.bool_], metrics: Sequence[str], seconds: float
-) -> dict[str, float]:
+def _quantiles(latency: Floats, edges: npt.NDArray[np.int64], metrics: Sequence[str]) -> dict[str, Floats]:
     shares = {metric: share for metric in metrics if (share := quantile_of(metric)) is not None}
-    found = dict(zip(shares, quantile(latencies, list(shares.values())).tolist(), strict=True)) if shares else {}
-    for metric in metrics:
-        if metric == "mean":
-            found[metric] = float(latencies.mean())
-        elif metric == "error_fraction":
-            found[metric] = float(failed.mean())
-        elif metric == "throughput_per_s":
-            found[metric] = len(latencies) / seconds if seconds > 0 else math.nan
-    return found
+    if not shares:
+        return {}
+    wanted = list(shares.values())
+    rows = [quantile(latency[low:high], wanted) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    return dict(zip(shares, np.array(rows).reshape(-1, len(wanted)).T, strict=True))
 
 
 def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float = 0.0) -> pd.DataFrame:
@@ -138,8 +204,6 @@ def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float = 0.
     >>> summarize(requests).p50_ms.to_list()
     [2.5, 2.5]
     """
-    from perflab.units import parse_fraction
-
     share = parse_fraction(warmup, parameter="warmup")
     held = requests_of(measured)
     table = by_run(held, ["error_fraction", "throughput_per_s", "mean", "p50", "p95", "p99", "p100"], warmup=share)

@@ -1,128 +1,173 @@
-"""The tests behind a verdict: an effect with its standard error and degrees of freedom, never on pooled requests."""
+"""The tests behind a verdict: an effect with its standard error and degrees of freedom, never on pooled requests.
+
+Every function works along the last axis, the runs; axes before it are endpoints here and repetitions in the
+simulations, so what is calibrated is what decides.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 Floats = npt.NDArray[np.float64]
 
 MAX_EXACT = 20_000
 _DRAWS = 20_000
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
 class Effect:
-    """A difference (candidate - baseline) with what is known of its precision.
+    """Differences (candidate - baseline) with what is known of their precision; arrays of one shape."""
 
-    ``method`` names the test; ``randomisation_p`` is the exact (or sampled) p beside the t-test's, NaN where the
-    design is too small for one.
-    """
-
-    difference: float
-    error: float
-    degrees: float
-    method: str
-    randomisation_p: float = math.nan
+    difference: Floats
+    error: Floats
+    degrees: Floats
 
     @property
-    def p_value(self) -> float:
-        if self.error == 0:
-            return 1.0 if self.difference == 0 else 0.0
-        return float(2 * stats.t.sf(abs(self.difference) / self.error, self.degrees))
+    def t(self) -> Floats:
+        """The difference in standard errors; infinite where runs agree to the last digit and the arms do not."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = self.difference / self.error
+        found: Floats = np.where(np.isnan(ratio) & (self.difference == 0), 0.0, ratio)
+        return found
 
-    def interval(self, confidence: float) -> tuple[float, float]:
-        half = float(stats.t.ppf(0.5 + confidence / 2, self.degrees)) * self.error if self.error else 0.0
+    @property
+    def p_value(self) -> Floats:
+        """Two-sided."""
+        return two_sided(self.t, self.degrees)
+
+    def interval(self, confidence: float) -> tuple[Floats, Floats]:
+        """Both limits; the difference itself where it has no error."""
+        half = critical(confidence, self.degrees) * self.error
         return self.difference - half, self.difference + half
 
 
-def paired(baseline: Floats, candidate: Floats) -> Effect:
-    """Paired t-test; from six pairs with the sign-flip p beside it."""
+def two_sided(t: Floats, degrees: Floats) -> Floats:
+    """The two-sided p-value of a t statistic."""
+    found: Floats = 2 * special.stdtr(degrees, -np.abs(t))
+    return found
+
+
+def critical(confidence: float, degrees: Floats) -> Floats:
+    """The t quantile of a two-sided interval."""
+    found: Floats = special.stdtrit(degrees, 0.5 + confidence / 2)
+    return found
+
+
+def paired(baseline: Floats, candidate: Floats, floor: Floats | float = 0.0) -> Effect:
+    """Paired t-test; ``floor`` is the least variance that the mean difference can have (counting noise)."""
     differences = candidate - baseline
-    count = len(differences)
-    error = float(differences.std(ddof=1) / math.sqrt(count))
-    return Effect(
-        float(differences.mean()), error, count - 1, f"paired t-test, {count} pairs", _sign_flips(differences)
-    )
+    count = differences.shape[-1]
+    variance = np.maximum(_variance(differences) / count, floor)
+    return Effect(differences.mean(-1), np.sqrt(variance), np.full(differences.shape[:-1], count - 1.0))
 
 
-def few_pairs(baseline: Floats, candidate: Floats, slots_baseline: Floats, slots_candidate: Floats) -> Effect:
-    """Least squares with the arm and a linear trend over the order of the runs, for three or four pairs."""
-    count = len(baseline)
-    slots = np.concatenate([slots_baseline, slots_candidate])
-    design = np.column_stack([np.ones(2 * count), np.repeat([0.0, 1.0], count), slots - slots.mean()])
-    values = np.concatenate([baseline, candidate])
-    solution, _, rank, _ = np.linalg.lstsq(design, values, rcond=None)
-    degrees = 2 * count - int(rank)
-    residual = values - design @ solution
-    variance = float(residual @ residual) / degrees
-    error = math.sqrt(max(0.0, variance * float(np.linalg.pinv(design.T @ design)[1, 1])))
-    # Residues of rounding would make identical runs look different.
-    error = 0.0 if error < 1e-12 else error
-    return Effect(float(solution[1]), error, degrees, f"least squares with a trend, {count} pairs (few runs)")
+def welch(baseline: Floats, candidate: Floats, floor: Floats | float = 0.0) -> Effect:
+    """Welch's t-test on the runs.
 
-
-def welch(baseline: Floats, candidate: Floats) -> Effect:
-    """Welch's t-test on the runs; from four runs an arm with the label-permutation p beside it."""
-    first, second = (float(values.var(ddof=1) / len(values)) for values in (baseline, candidate))
-    total = first + second
-    degrees = (
-        total**2 / (first**2 / (len(baseline) - 1) + second**2 / (len(candidate) - 1))
-        if total > 0
-        else float(len(baseline) + len(candidate) - 2)
-    )
-    name = f"Welch's t-test, {len(baseline)} and {len(candidate)} runs"
-    difference = float(candidate.mean() - baseline.mean())
-    return Effect(difference, math.sqrt(total), degrees, name, _label_permutations(baseline, candidate))
-
-
-def against_history(history: Floats, one: float) -> Effect:
-    """One run against at least five earlier ones: a prediction interval."""
-    count = len(history)
-    error = float(history.std(ddof=1)) * math.sqrt(1 + 1 / count)
-    return Effect(one - float(history.mean()), error, count - 1, f"one run against {count} earlier runs")
-
-
-def _sign_flips(differences: Floats) -> float:
-    count = len(differences)
-    if count < 6:
-        return math.nan
-    observed = abs(differences.sum())
-    if 2**count <= MAX_EXACT:
-        signs = 1.0 - 2.0 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
-        return float((np.abs(signs @ differences) >= observed * (1 - 1e-12)).mean())
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(_DRAWS, count))
-    return float((1 + (np.abs(signs @ differences) >= observed * (1 - 1e-12)).sum()) / (1 + _DRAWS))
-
-
-def _label_permutations(baseline: Floats, candidate: Floats) -> float:
-    size, values = len(baseline), np.concatenate([baseline, candidate])
-    if min(size, len(candidate)) < 4:
-        return math.nan
-    observed = abs(candidate.mean() - baseline.mean()) * (1 - 1e-12)
-    total = values.sum()
-    if math.comb(len(values), size) <= MAX_EXACT:
-        chosen = np.array(list(combinations(range(len(values)), size)))
-        sums = values[chosen].sum(axis=1)
-        return float((np.abs((total - sums) / (len(values) - size) - sums / size) >= observed).mean())
-    draws = np.random.default_rng(0).permuted(np.tile(values, (_DRAWS, 1)), axis=1)[:, :size].sum(axis=1)
-    extreme = np.abs((total - draws) / (len(values) - size) - draws / size) >= observed
-    return float((1 + extreme.sum()) / (1 + _DRAWS))
-
-
-def holm(p_values: Floats) -> Floats:
-    """Holm's adjusted p-values: the chance of any false alarm in the family stays at the level.
-
-    Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6.
+    Welch (1947), The generalization of "Student's" problem when several different population variances are
+    involved, Biometrika 34.
     """
-    count = len(p_values)
-    order = np.argsort(p_values, kind="stable")
-    stepped = np.maximum.accumulate((count - np.arange(count)) * p_values[order])
-    adjusted = np.empty(count)
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted
+    sizes = baseline.shape[-1], candidate.shape[-1]
+    first, second = _variance(baseline) / sizes[0], _variance(candidate) / sizes[1]
+    total = first + second
+    with np.errstate(invalid="ignore", divide="ignore"):
+        degrees = total**2 / (first**2 / (sizes[0] - 1) + second**2 / (sizes[1] - 1))
+    degrees = np.where(total > 0, degrees, float(sum(sizes) - 2))
+    return Effect(candidate.mean(-1) - baseline.mean(-1), np.sqrt(np.maximum(total, floor)), degrees)
+
+
+def few_pairs(
+    baseline: Floats, candidate: Floats, slots_baseline: Floats, slots_candidate: Floats, floor: Floats | float = 0.0
+) -> Effect:
+    """Least squares with the arm and a linear trend over the order of the runs, for three or four pairs."""
+    count = baseline.shape[-1]
+    slots = np.concatenate([slots_baseline, slots_candidate], axis=-1)
+    slots = slots - slots.mean(-1, keepdims=True)
+    arm = np.broadcast_to(np.repeat([-0.5, 0.5], count), slots.shape)
+    values = np.concatenate([baseline, candidate], axis=-1)
+    values = values - values.mean(-1, keepdims=True)
+    aa, ss, as_ = (arm * arm).sum(-1), (slots * slots).sum(-1), (arm * slots).sum(-1)
+    ay, sy = (arm * values).sum(-1), (slots * values).sum(-1)
+    determinant = aa * ss - as_**2
+    difference, slope = (ss * ay - as_ * sy) / determinant, (aa * sy - as_ * ay) / determinant
+    residual = values - difference[..., None] * arm - slope[..., None] * slots
+    degrees = 2 * count - 3
+    variance = np.maximum(_cleaned((residual**2).sum(-1) / degrees, values) * ss / determinant, floor)
+    return Effect(difference, np.sqrt(variance), np.full(difference.shape, float(degrees)))
+
+
+def against_history(history: Floats, one: Floats, floor: Floats | float = 0.0) -> Effect:
+    """One run (the last axis gone) against at least five earlier ones: a prediction interval."""
+    count = history.shape[-1]
+    error = np.sqrt(np.maximum(_variance(history) * (1 + 1 / count), floor))
+    return Effect(one - history.mean(-1), error, np.full(error.shape, count - 1.0))
+
+
+def _variance(values: Floats) -> Floats:
+    found: Floats = values.var(-1, ddof=1)
+    return _cleaned(found, values)
+
+
+def _cleaned(variance: Floats, values: Floats) -> Floats:
+    """Residues of rounding would make identical runs look different."""
+    found: Floats = np.where(variance < (_ROUNDING * (1 + np.abs(values).max(-1))) ** 2, 0.0, variance)
+    return found
+
+
+def sign_flip_p(baseline: Floats, candidate: Floats) -> float:
+    """Exact (or sampled) p of the mean difference under flips of the arms within pairs; NaN below six pairs."""
+    differences = candidate - baseline
+    if len(differences) < 6:
+        return math.nan
+    return _share_beyond(sign_flips(len(differences)) @ differences, float(differences.sum()))
+
+
+def label_permutation_p(baseline: Floats, candidate: Floats) -> float:
+    """Exact (or sampled) p of the difference of means under relabelled runs; NaN below four runs an arm."""
+    if min(len(baseline), len(candidate)) < 4:
+        return math.nan
+    values = np.concatenate([baseline, candidate])
+    values = values - values.mean()
+    # Of centred values one arm's sum says it all: the other's is its negative.
+    return _share_beyond(
+        label_permutations(len(baseline), len(candidate)) @ values, float(values[: len(baseline)].sum())
+    )
+
+
+def _share_beyond(drawn: Floats, observed: float) -> float:
+    beyond = int((np.abs(drawn) >= abs(observed) * (1 - 1e-9) - 1e-15).sum())
+    sampled = len(drawn) == _DRAWS
+    return (1 + beyond) / (1 + len(drawn)) if sampled else beyond / len(drawn)
+
+
+@lru_cache(maxsize=8)
+def sign_flips(count: int) -> Floats:
+    """All vectors of signs, or a sample of them where there are too many; a row for each."""
+    if 2**count <= MAX_EXACT:
+        flips = np.where((np.arange(2**count)[:, None] >> np.arange(count)) & 1, -1.0, 1.0)
+    else:
+        flips = np.random.default_rng(0).choice([-1.0, 1.0], size=(_DRAWS, count))
+    flips.flags.writeable = False
+    return flips
+
+
+@lru_cache(maxsize=8)
+def label_permutations(first: int, second: int) -> Floats:
+    """All choices of the baseline's runs among all runs, or a sample of them; a row of 0 and 1 for each."""
+    count = first + second
+    if math.comb(count, first) <= MAX_EXACT:
+        places = np.array(list(combinations(range(count), first)))
+    else:
+        places = np.random.default_rng(0).permuted(np.tile(np.arange(count), (_DRAWS, 1)), axis=1)[:, :first]
+    chosen = np.zeros((len(places), count))
+    np.put_along_axis(chosen, places, 1.0, axis=1)
+    chosen.flags.writeable = False
+    return chosen

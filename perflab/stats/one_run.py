@@ -1,0 +1,269 @@
+"""What a single run can say about itself: an interval that allows for the order of its requests, and no more.
+
+Between two runs of the same code there is more difference than within either, so none of this decides anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import special
+
+from perflab import rendering
+from perflab.errors import ComparisonError
+from perflab.stats import estimates
+from perflab.stats.estimates import Codes, Floats, Requests, coded, quantile, quantile_of, requests_of, unit_of
+from perflab.stats.warmup import declared
+from perflab.tables import AGGREGATED, Measurements
+from perflab.units import format_value
+
+BLOCKS = 30
+DRAWS = 2_000
+_GRID = 400
+_LEAST = 5
+"""Requests in a block, on average, below which blocks say nothing about the order of requests."""
+
+
+def quantile_interval(values: npt.ArrayLike, q: float = 0.95, *, confidence: float = 0.95) -> tuple[float, float]:
+    """The bootstrap interval of a quantile of independent values, without drawing a single sample.
+
+    Parameters
+    ----------
+    values : independent numbers (repetitions of a microbenchmark, one number a run), in any unit.
+    q : the quantile, between 0 and 1.
+    confidence : of the interval.
+
+    Returns
+    -------
+    (low, high) in the unit of the values.
+
+    The bootstrap distribution of an order statistic is known: the chance that the resampled one of rank r is at most
+    the k-th value is a Beta's, with r and n - r + 1. So this is the percentile interval of an endless number of resamples
+    (Efron 1979; Hutson and Ernst 2000, The exact bootstrap mean and variance of an L-estimator, JRSS B 62) in the time of
+    one selection. Requests of a load test are not independent: use `within` for one run, `compare` for a change.
+
+    Raises
+    ------
+    ValueError : no values, not finite, q or confidence not between 0 and 1, too few values for the quantile.
+
+    >>> low, high = quantile_interval(np.arange(1000.0), 0.5)
+    >>> int(low), int(high)
+    (469, 531)
+    """
+    numbers = np.asarray(values, dtype="float64").ravel()
+    if not 0 < q < 1 or not 0 < confidence < 1:
+        raise ValueError(f"q and confidence must lie between 0 and 1; got q={q!r}, confidence={confidence!r}")
+    count = len(numbers)
+    if count * min(q, 1 - q) < 1 or not np.isfinite(numbers).all():
+        raise ValueError(f"values must be {math.ceil(1 / min(q, 1 - q))} or more finite numbers; got {count}")
+    rank = math.floor(count * q) + 1
+    tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
+    shares = special.betaincinv(rank, count - rank + 1, tails)
+    places = np.clip(np.ceil(shares * count).astype("int64") - 1, 0, count - 1)
+    picked = np.partition(numbers, places)
+    return float(picked[places[0]]), float(picked[places[1]])
+
+
+@dataclass(frozen=True, repr=False)
+class Within:
+    """The result of `within`: ``table`` with a row for each run and endpoint, ``warnings`` what to be careful about."""
+
+    table: pd.DataFrame
+    metric: str
+    confidence: float
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def sentence(self) -> str:
+        """The interval of all requests of the (first) run together, in one line."""
+        row = self.table.iloc[0]
+        if row["low"] != row["low"]:
+            return f"{self.metric} of run {row['run']}: {row['reason']}"
+        unit = _suffix(self.metric)
+        low, high, value = (format_value(unit, row[c]) for c in ("low", "high", "value"))
+        return (
+            f"{self.metric} of all requests of run {row['run']} was {value} ({self.confidence * 100:g} % interval {low} "
+            f"to {high}, of this run only: another run of the same code would lie further off)"
+        )
+
+    def __repr__(self) -> str:
+        return rendering.text(self.sentence, self._shown(), self.warnings)
+
+    def _repr_html_(self) -> str:
+        return rendering.html(self.sentence, self._shown(), self.warnings)
+
+    def _shown(self) -> pd.DataFrame:
+        unit = _suffix(self.metric)
+        written = {c: [format_value(unit, v) for v in self.table[c]] for c in ("value", "low", "high")}
+        shown = self.table.drop(columns="unit").assign(**written)
+        return shown.assign(design_effect=[format_value("", v) for v in self.table["design_effect"]])
+
+
+def _suffix(metric: str) -> str:
+    return {"ms": "_ms", "1/s": "_per_s", "fraction": "_fraction"}[unit_of(metric)]
+
+
+def within(
+    run: Measurements | pd.DataFrame,
+    metric: str = "p95",
+    *,
+    confidence: float = 0.95,
+    warmup: float | str | None = None,
+) -> Within:
+    """How well one run fixes its own number: a block-bootstrap interval that holds for this run only.
+
+    Parameters
+    ----------
+    run : Measurements (or a requests table), usually of one run; of several, each is taken by itself.
+    metric : "p95" or any "p<q>", "mean", "throughput_per_s", "error_fraction".
+    confidence : of the interval.
+    warmup : the share to leave out at the start; the plan's, or 10 %, if not given.
+
+    Returns
+    -------
+    Within. Its table: run, endpoint, metric, unit, count, value, low, high, design_effect, reason. ``design_effect`` is by
+    how much the order of the requests inflates the variance: 12 means that 12,000 requests say as much as 1,000
+    independent ones (of the share beyond the quantile, by batch means).
+
+    Requests in a row resemble each other, so whole blocks of them (30 to a run, in order) are drawn anew: Carlstein
+    (1986), The use of subseries values for estimating the variance of a general statistic, Annals of Statistics 14; widened
+    by Student's t for the number of blocks. It does not hold for the next run: for that, repeat the run and `compare`.
+
+    Raises
+    ------
+    MissingTableError : no requests. ValueError : a metric that is none.
+
+    >>> import perflab as lab
+    >>> one = lab.load("datasets/shop_runs").where(arm="n+1", pair=1)
+    >>> found = lab.within(one, "p95")
+    >>> int(found.table["count"][0]), "of this run only" in found.sentence
+    (461, True)
+    """
+    quantile_of(metric)
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1; got {confidence!r}")
+    held = requests_of(run)
+    share = declared([held], warmup)
+    requests = coded(held)
+    table = estimates.by_run(requests, [metric], warmup=share)
+    rows = [_row(requests, r.run, r.endpoint, int(r.count_), metric, share, confidence, float(r.value))
+            for r in table.rename(columns={metric: "value", "count": "count_"}).itertuples()]  # fmt: skip
+    frame = pd.DataFrame(rows)
+    notes = ("of this run only: it says nothing about the difference between runs; repeat the run and compare",)
+    return Within(frame, metric, confidence, notes + held.warnings)
+
+
+def _row(
+    requests: Requests, run: str, endpoint: str, count: int, metric: str, warmup: float, confidence: float, value: float
+) -> dict[str, object]:
+    low = high = effect = math.nan
+    reason = too_few(metric, count)
+    if not reason:
+        chosen = of_one(requests, run, endpoint, warmup)
+        drawn = draws(chosen, metric, seed=0)
+        low, high = limits(drawn, value, confidence, relative=metric != "error_fraction")
+        effect = design_effect(chosen, metric)
+    return {
+        "run": run, "endpoint": endpoint, "metric": metric, "unit": unit_of(metric), "count": count, "value": value,
+        "low": low, "high": high, "design_effect": effect, "reason": reason,
+    }  # fmt: skip
+
+
+def too_few(metric: str, count: int) -> str:
+    """Why so few requests can't carry this metric; empty when they can."""
+    share = quantile_of(metric)
+    if share == 1.0:
+        return "the maximum of a run has no distribution to test; take a quantile"
+    needed = requests_needed(metric)
+    if count >= needed:
+        return ""
+    return f"too few requests: {metric} needs {needed:,} in each run, one has {count:,}; run longer"
+
+
+def requests_needed(metric: str) -> int:
+    """How many requests a run must have after its warm-up: ten beyond the quantile, thirty for other metrics."""
+    share = quantile_of(metric)
+    return 30 if share is None or share == 1.0 else math.ceil(round(10 / min(share, 1 - share), 6))
+
+
+def of_one(requests: Requests, run: str, endpoint: str, warmup: float) -> Requests:
+    """One run's requests to one endpoint, in the order of their start."""
+    mask = (requests.run == requests.runs.index(run)) & (requests.age >= warmup)
+    if endpoint != AGGREGATED:
+        if endpoint not in requests.endpoints:
+            raise ComparisonError(f"there are no requests to {endpoint!r}")
+        mask &= requests.endpoint == requests.endpoints.index(endpoint)
+    rows = np.flatnonzero(mask)
+    return requests.take(rows[np.argsort(requests.age[rows], kind="stable")])
+
+
+def draws(requests: Requests, metric: str, *, seed: int) -> Floats:
+    """The metric under resampling of whole blocks of one run."""
+    count = len(requests.latency)
+    blocks = max(2, min(BLOCKS, count // _LEAST))
+    weights = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), size=DRAWS).astype("float64")
+    block = np.arange(count) * blocks // count
+    share = quantile_of(metric)
+    if share is not None:
+        return _quantile_draws(requests.latency, block, blocks, weights, share)
+    if metric == "throughput_per_s":
+        seconds = float(requests.seconds[requests.run[0]]) * (1 - float(requests.age.min()))
+        span = requests.age - requests.age.min()
+        timed = np.minimum((span / max(float(span.max()), 1e-12) * blocks).astype("int64"), blocks - 1)
+        found: Floats = weights @ np.bincount(timed, minlength=blocks) / max(seconds, 1e-12)
+        return found
+    values = requests.latency if metric == "mean" else requests.failed.astype("float64")
+    sums, sizes = np.bincount(block, weights=values, minlength=blocks), np.bincount(block, minlength=blocks)
+    return np.asarray((weights @ sums) / (weights @ sizes))
+
+
+def _quantile_draws(latency: Floats, block: Codes, blocks: int, weights: Floats, share: float) -> Floats:
+    """Quantiles of resampled blocks, read off the blocks' own distribution functions on a grid around the quantile."""
+    count = len(latency)
+    over = np.bincount(block, weights=latency > quantile(latency, [share])[0], minlength=blocks)
+    spread = max(float(over.std(ddof=1)) * math.sqrt(blocks) / count, math.sqrt(share * (1 - share) / count))
+    levels = np.linspace(max(0.0, share - 7 * spread), min(1.0, share + 7 * spread), _GRID)
+    grid = quantile(latency, levels.tolist())
+    cell = np.searchsorted(grid, latency, side="left")
+    table = np.bincount(block * (_GRID + 1) + cell, minlength=blocks * (_GRID + 1)).reshape(blocks, -1)
+    below = np.cumsum(table, axis=1)[:, :_GRID]
+    sizes = np.bincount(block, minlength=blocks)
+    reached = (weights @ below) / (weights @ sizes)[:, None] >= share
+    return np.asarray(grid[np.where(reached.any(1), reached.argmax(1), _GRID - 1)])
+
+
+def limits(drawn: Floats, value: float, confidence: float, *, relative: bool) -> tuple[float, float]:
+    """The percentile interval around the value, widened by t for the number of blocks."""
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    if relative and value > 0 and (drawn > 0).all():
+        low, high = widened(np.log(drawn), math.log(value), tails)
+        return min(math.exp(low), value), max(math.exp(high), value)
+    low, high = widened(drawn, value, tails)
+    return max(0.0, min(low, value)), max(high, value)
+
+
+def widened(drawn: Floats, value: float, tails: Sequence[float]) -> tuple[float, float]:
+    """Percentile limits, their distance from the value stretched by t over normal at the number of blocks."""
+    low, high = np.quantile(drawn, tails)
+    stretch = float(special.stdtrit(BLOCKS - 1, tails[1]) / special.ndtri(tails[1])) * math.sqrt(BLOCKS / (BLOCKS - 1))
+    return value - stretch * (value - float(low)), value + stretch * (float(high) - value)
+
+
+def design_effect(requests: Requests, metric: str) -> float:
+    """By how much the order of one run's requests inflates the variance, by batch means."""
+    share = quantile_of(metric)
+    values = requests.latency if metric == "mean" else requests.failed.astype("float64")
+    if share is not None:
+        values = (requests.latency > quantile(requests.latency, [share])[0]).astype("float64")
+    count = len(values)
+    blocks = max(2, min(BLOCKS, count // _LEAST))
+    if metric == "throughput_per_s" or values.std() == 0:
+        return math.nan
+    block = np.arange(count) * blocks // count
+    means = np.bincount(block, weights=values, minlength=blocks) / np.bincount(block, minlength=blocks)
+    return float(means.var(ddof=1) * count / blocks / values.var())

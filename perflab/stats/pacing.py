@@ -1,0 +1,81 @@
+"""Coordinated omission: what a generator that waits for its answers did not send, and what that hides.
+
+A user who is to send every second but waits five for an answer leaves four requests unsent that would have waited
+4, 3, 2 and 1 s. Tene (2013), How not to measure latency; HdrHistogram's correction for an expected interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from perflab.stats.estimates import Floats, Requests
+from perflab.tables import Measurements
+from perflab.units import format_fraction, format_ms
+
+SHARE_OF_TAIL = 0.5
+"""Unsent requests matter to a quantile from half of the share that lies above it."""
+
+
+def unsent(latency: Floats, interval: float | Floats) -> Floats:
+    """How many requests were due while each one was waited for."""
+    found: Floats = np.maximum(np.floor(latency / interval + 1e-9) - 1, 0).astype("float64")
+    return found
+
+
+def back_filled(requests: Requests, interval: float) -> Requests:
+    """The requests with those that were due and not sent, at the latency they would have had (v - I, v - 2I, ...)."""
+    missing = unsent(requests.latency, interval).astype("int64")
+    rows = np.repeat(np.arange(len(missing)), missing)
+    if not len(rows):
+        return requests
+    step = np.arange(len(rows)) - np.repeat(np.cumsum(missing) - missing, missing) + 1
+    added = requests.take(np.concatenate([np.arange(len(missing)), rows]))
+    latency = added.latency.copy()
+    latency[len(missing) :] -= step * interval
+    return Requests(**{**vars(added), "latency": latency})
+
+
+def exposure(requests: Requests, interval: float | Floats) -> dict[str, float]:
+    """The share of each run's requests that are missing, seen from those that were sent."""
+    missing = unsent(requests.latency, interval)
+    counts = np.bincount(requests.run, minlength=len(requests.runs))
+    sums = np.bincount(requests.run, weights=missing, minlength=len(requests.runs))
+    return dict(zip(requests.runs, (sums / np.maximum(counts, 1)).tolist(), strict=True))
+
+
+def cycles(measured: Measurements) -> dict[str, float]:
+    """How often a user of each run usually sent, in ms: the median time between a user's starts; closed loads only.
+
+    Runs whose requests have due times (an open model waits for nobody) or no users are left out.
+    """
+    requests = measured.requests
+    if "user" not in requests.columns or ("due" in requests.columns and requests["due"].notna().any()):
+        return {}
+    known = requests.loc[requests["user"].notna(), ["run", "user", "start"]].sort_values("start", kind="stable")
+    gaps = known.groupby(["run", "user"], sort=False)["start"].diff().dt.total_seconds() * 1e3
+    found = gaps.groupby(known["run"]).median()
+    return {str(run): float(gap) for run, gap in found.items() if gap == gap and gap > 0}
+
+
+def warnings_of(
+    exposed: Mapping[str, float], share: float, *, declared: float | None, cycle: Mapping[str, float]
+) -> tuple[str, ...]:
+    """What to say about the runs in which unsent requests could move the quantile; empty when none could."""
+    limit = SHARE_OF_TAIL * (1 - share)
+    worst = max(exposed, key=lambda run: exposed[run], default="")
+    if not worst or exposed[worst] <= limit:
+        return ()
+    count = sum(1 for value in exposed.values() if value > limit)
+    part = f"in {count} of {len(exposed)} runs (most in {worst}: {format_fraction(exposed[worst])})"
+    if declared is not None:
+        return (
+            f"coordinated omission: at the declared pacing of {format_ms(declared)} requests are missing {part} because "
+            "users waited for slow answers; the verdict was taken with and without them",
+        )
+    return (
+        f"coordinated omission: users waited through stalls longer than their usual {format_ms(cycle[worst])} between "
+        f"requests, so up to that share of requests was never sent {part} and the quantile may be too low; "
+        "give pacing= if the pace was fixed, or use an open plan (rate=)",
+    )

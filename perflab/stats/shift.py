@@ -1,0 +1,235 @@
+"""The difference over all quantiles at once: "p50 better, p99 worse" is seen, and not one metric chosen after looking."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from perflab import rendering
+from perflab.errors import ComparisonError, one_of
+from perflab.stats import tests
+from perflab.stats.arms import Design, design
+from perflab.stats.estimates import Floats, coded, quantile, requests_of
+from perflab.stats.one_run import of_one, requests_needed
+from perflab.stats.rows import arms_of
+from perflab.stats.tests import Effect, label_permutations, sign_flips
+from perflab.stats.warmup import declared
+from perflab.stats.wording import interval_words, signed
+from perflab.tables import AGGREGATED, Measurements
+from perflab.units import format_fraction, format_ms
+
+GRID = (*range(5, 100, 5), 97, 98, 99, 99.5, 99.9)
+FEW = (10, 25, 50, 75, 90, 95, 99)
+LEAST_PAIRS = 8
+LEAST_RUNS = 5
+"""From here on the band is read off relabelled whole runs; below, there are too few of them, and Bonferroni is used."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Shift:
+    """The result of `quantile_shift`.
+
+    ``table`` has a row for each quantile: quantile, baseline_ms, candidate_ms, change, low, high (each quantile by itself)
+    and band_low, band_high (all at once). ``improved`` and ``regressed`` are the quantiles whose band excludes no change.
+    """
+
+    table: pd.DataFrame
+    endpoint: str
+    arms: tuple[str, str]
+    method: str
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def improved(self) -> tuple[float, ...]:
+        """Quantiles (0.5 for p50) that fell, for certain, all at once."""
+        return tuple(self.table.loc[self.table["band_high"] < 0, "quantile"])
+
+    @property
+    def regressed(self) -> tuple[float, ...]:
+        """Quantiles that rose, for certain, all at once."""
+        return tuple(self.table.loc[self.table["band_low"] > 0, "quantile"])
+
+    @property
+    def sentence(self) -> str:
+        """Where the distribution moved, in one line."""
+        what = "all requests" if self.endpoint == AGGREGATED else self.endpoint
+        parts = [
+            f"{_ranges(found, list(self.table['quantile']))} {word}"
+            for found, word in ((self.improved, "improved"), (self.regressed, "regressed"))
+            if found
+        ]
+        if not parts:
+            return f"latencies of {what}: no quantile is certain to have moved ({self.method})"
+        rest = "" if len(self.improved) + len(self.regressed) == len(self.table) else "; the others are not certain"
+        return f"latencies of {what}: {', '.join(parts)}{rest} (95 % certain of all quantiles at once; {self.method})"
+
+    def __repr__(self) -> str:
+        return rendering.text(self.sentence, self._shown(), self.warnings)
+
+    def _repr_html_(self) -> str:
+        return rendering.html(self.sentence, self._shown(), self.warnings)
+
+    def _shown(self) -> pd.DataFrame:
+        rows = [
+            {
+                "quantile": _name(row.quantile),
+                self.arms[0]: format_ms(row.baseline_ms),
+                self.arms[1]: format_ms(row.candidate_ms),
+                "change": signed(row.change),
+                "95 % interval": interval_words(row.low, row.high, absolute=False),
+                "95 % band": interval_words(row.band_low, row.band_high, absolute=False),
+            }
+            for row in self.table.itertuples()
+        ]
+        return pd.DataFrame(rows)
+
+
+def quantile_shift(
+    baseline: Measurements | pd.DataFrame,
+    candidate: Measurements | pd.DataFrame,
+    *,
+    endpoint: str = AGGREGATED,
+    warmup: float | str | None = None,
+    order: str = "auto",
+    allow: str | Collection[str] = (),
+) -> Shift:
+    """How much every quantile of the latencies moved, with a band that holds for all of them at once.
+
+    Parameters
+    ----------
+    baseline, candidate : Measurements of several runs each; best from `run_pairs`.
+    endpoint : one endpoint, or all requests together ("Aggregated").
+    warmup, order, allow : as in `compare`.
+
+    Returns
+    -------
+    Shift. Its table has a row for each quantile from p5 to the highest that the runs' requests allow (ten beyond it in each
+    run): quantile (0.5 for p50), baseline_ms, candidate_ms, change (relative), low, high, band_low, band_high.
+
+    The shift function of Doksum (1974), Empirical probability plots and statistical inference, Annals of Statistics 2, with
+    the run as the unit: each quantile of each run is one number. The band is as wide as the largest |t| over all quantiles in
+    95 of 100 relabellings of whole runs (from 8 pairs, or 5 runs an arm); with fewer runs at seven quantiles by Bonferroni.
+
+    Raises
+    ------
+    ComparisonError : fewer than three pairs, or three runs an arm; too few requests; what `compare` refuses.
+    ValueError : an endpoint that is not there.
+
+    >>> import perflab as lab
+    >>> runs = lab.load("datasets/shop_runs")
+    >>> shift = lab.quantile_shift(runs.where(arm="n+1"), runs.where(arm="eager"), endpoint="GET /orders")
+    >>> 0.5 in shift.improved, shift.regressed
+    (True, ())
+    """
+    sides = (requests_of(baseline), requests_of(candidate))
+    found = design(*sides, order=order, allow=(allow,) if isinstance(allow, str) else tuple(allow))
+    if found.obstacle or found.kind not in ("pairs", "few pairs", "unpaired"):
+        raise ComparisonError(found.obstacle or "quantiles of one run have no band; repeat the run (run_pairs)")
+    share = declared(sides, warmup)
+    chosen = [
+        _latencies(side, runs, endpoint, share)
+        for side, runs in zip(sides, (found.baseline, found.candidate), strict=True)
+    ]
+    many = min(map(len, (found.baseline, found.candidate))) >= (LEAST_PAIRS if found.paired else LEAST_RUNS)
+    fewest = min(len(run) for side in chosen for run in side)
+    levels = np.array([q / 100 for q in (GRID if many else FEW) if fewest >= requests_needed(f"p{q:g}")])
+    if not len(levels):
+        raise ComparisonError(f"too few requests: even p50 needs 20 in each run, one has {fewest}; run longer")
+    numbers = [np.array([quantile(run, levels.tolist()) for run in side]).T for side in chosen]
+    if min(float(n.min()) for n in numbers) <= 0:
+        raise ComparisonError("some quantiles are zero, so no ratio can be formed; record finer latencies")
+    effect, width, how = _band(np.log(numbers[0]), np.log(numbers[1]), found)
+    low, high = effect.interval(0.95)
+    table = pd.DataFrame(
+        {
+            "quantile": levels,
+            "baseline_ms": np.median(numbers[0], axis=1),
+            "candidate_ms": np.median(numbers[1], axis=1),
+            "change": np.expm1(effect.difference),
+            "low": np.expm1(low),
+            "high": np.expm1(high),
+            "band_low": np.expm1(effect.difference - width * effect.error),
+            "band_high": np.expm1(effect.difference + width * effect.error),
+        }
+    )
+    notes = (
+        *found.warnings,
+        *((found.capped,) if found.capped else ()),
+        f"after the first {format_fraction(share)} of each run",
+    )
+    if found.capped:
+        table[["band_low", "band_high"]] = math.nan
+    return Shift(table, endpoint, arms_of(sides), f"{found.counted}, {how}", tuple(dict.fromkeys(notes)))
+
+
+def _latencies(side: Measurements, runs: tuple[str, ...], endpoint: str, share: float) -> list[Floats]:
+    requests = coded(side)
+    if endpoint != AGGREGATED and endpoint not in requests.endpoints:
+        raise one_of("endpoint", endpoint, (AGGREGATED, *sorted(requests.endpoints)))
+    missing = [run for run in runs if run not in requests.runs]
+    if missing:
+        raise ComparisonError(f"run {missing[0]} has no requests")
+    return [of_one(requests, run, endpoint, share).latency for run in runs]
+
+
+def _band(before: Floats, after: Floats, found: Design) -> tuple[Effect, Floats, str]:
+    """The effect on each quantile, the width of the band in standard errors, and how that was found."""
+    runs = min(before.shape[1], after.shape[1])
+    if found.kind == "pairs":
+        effect = tests.paired(before, after)
+    elif found.kind == "unpaired":
+        effect = tests.welch(before, after)
+    else:
+        slots = [np.broadcast_to(s, before.shape) for s in found.slots]
+        effect = tests.few_pairs(before, after, slots[0], slots[1])
+    if runs < (LEAST_PAIRS if found.paired else LEAST_RUNS) or found.kind == "few pairs":
+        width = special.stdtrit(effect.degrees, 1 - 0.025 / len(before))
+        return effect, width, f"Bonferroni over {len(before)} quantiles"
+    largest = _largest_t(before, after, paired=found.paired)
+    # Never narrower than a single interval.
+    width = np.maximum(float(np.quantile(largest, 0.95, method="higher")), tests.critical(0.95, effect.degrees))
+    return effect, width, "band over relabelled whole runs"
+
+
+def _largest_t(before: Floats, after: Floats, *, paired: bool) -> Floats:
+    """The largest |t| over the quantiles for each relabelling of runs that have no difference any more."""
+    if paired:
+        differences = after - before
+        centred = differences - differences.mean(1, keepdims=True)
+        count = centred.shape[1]
+        mean = sign_flips(count) @ centred.T / count
+        error = np.sqrt(((centred**2).mean(1) - mean**2) / (count - 1))
+    else:
+        values = np.concatenate([before - before.mean(1, keepdims=True), after - after.mean(1, keepdims=True)], axis=1)
+        first, second = before.shape[1], after.shape[1]
+        chosen = label_permutations(first, second)
+        sums, squares = chosen @ values.T, chosen @ (values**2).T
+        rest = (values**2).sum(1) - squares
+        mean = sums / first + sums / second
+        error = np.sqrt(
+            np.maximum((squares / first - (sums / first) ** 2) / (first - 1), 0)
+            + np.maximum((rest / second - (sums / second) ** 2) / (second - 1), 0)
+        )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.nan_to_num(np.abs(mean) / error, nan=0.0, posinf=1e9)
+    return np.asarray(t.max(1))
+
+
+def _name(share: float) -> str:
+    return f"p{share * 100:g}"
+
+
+def _ranges(found: tuple[float, ...], grid: list[float]) -> str:
+    """``p5 to p90, p99``: neighbours on the grid put together."""
+    places = [grid.index(q) for q in found]
+    parts, start = [], places[0]
+    for here, following in zip(places, [*places[1:], -1], strict=True):
+        if following != here + 1:
+            parts.append(_name(grid[start]) if start == here else f"{_name(grid[start])} to {_name(grid[here])}")
+            start = following
+    return ", ".join(parts)

@@ -1,0 +1,140 @@
+"""How much of the start of every run to leave out: one cut for all runs, with MSER as the check on it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from perflab.stats.estimates import DEFAULT_WARMUP, Requests
+from perflab.stats.tests import Floats
+from perflab.tables import AGGREGATED, Measurements
+from perflab.units import format_fraction, parse_fraction
+
+BINS = 100
+LONGEST = 0.5
+_GAIN = 0.75
+_SHIFT = 0.02
+_STANDARD_ERRORS = 5.0
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """``share`` is left out of every run; ``longer`` holds the endpoints that need more, by MSER, and how much.
+
+    ``unsettled`` are those that need more than their runs can spare.
+    """
+
+    share: float
+    longer: Mapping[str, float] = field(default_factory=dict)
+    unsettled: tuple[str, ...] = ()
+
+    def of(self, endpoint: str) -> float:
+        """The share of each run that is left out for this endpoint."""
+        return self.longer.get(endpoint, self.share)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was raised, or should have been, in words."""
+        raised = tuple(
+            f"{_named(name)} had not settled after {format_fraction(self.share)} of the runs: there the first "
+            f"{format_fraction(share)} of every run of both arms was left out (MSER); give warmup= to set it yourself"
+            for name, share in self.longer.items()
+        )
+        listed = ", ".join(_named(name) for name in self.unsettled)
+        short = (
+            f"{listed} had not settled after {format_fraction(self.share)} of the runs (MSER), which are too short to "
+        )
+        return raised + ((short + "leave out more: run longer",) if self.unsettled else ())
+
+
+def declared(sides: Sequence[Measurements], given: float | str | None) -> float:
+    """The warm-up that was asked for: the argument, the longest of the plans', or the default."""
+    if given is not None:
+        share = parse_fraction(given, parameter="warmup")
+    else:
+        plans = [p for side in sides if "plan" in side.runs.columns for p in side.runs["plan"] if isinstance(p, dict)]
+        share = max((float(p["warmup"]) for p in plans if p.get("warmup") is not None), default=DEFAULT_WARMUP)
+    if not 0 <= share <= 0.9:
+        raise ValueError(f"warmup must be between 0 and 90%; got {given!r}")
+    return share
+
+
+def settled(sides: Sequence[Requests], share: float, needed: int) -> Warmup:
+    """The declared warm-up, raised for an endpoint where all runs together say that it was not over.
+
+    The series is looked at over the runs of both arms at once, and the cut is the same for all of them, so it can't
+    favour an arm; each endpoint is looked at by itself, so one endpoint can't change what another's numbers are.
+    ``needed`` requests must be left in every run.
+    """
+    series = [_series(side) for side in sides]
+    longer, unsettled = {}, []
+    for name in dict.fromkeys(n for one in series for n in one):
+        curves = np.concatenate([one[name] for one in series if name in one])
+        cut = mser(_typical(curves), share)
+        if cut > share and all(_fewest(side, name, cut) >= needed for side in sides):
+            longer[name] = cut
+        elif cut > share and all(_fewest(side, name, share) >= needed for side in sides):
+            unsettled.append(name)
+    return Warmup(share, longer, tuple(unsettled))
+
+
+def _named(endpoint: str) -> str:
+    return "all requests together" if endpoint == AGGREGATED else endpoint
+
+
+def _fewest(side: Requests, endpoint: str, share: float) -> int:
+    """The requests that are left in the run with the fewest."""
+    mask = side.age >= share
+    if endpoint != AGGREGATED:
+        mask &= side.endpoint == (side.endpoints.index(endpoint) if endpoint in side.endpoints else -1)
+    return int(np.bincount(side.run[mask], minlength=len(side.runs)).min())
+
+
+def mser(series: Floats, share: float) -> float:
+    """Where to cut a series of bins: ``share``, or up to half of it where MSER finds a clear transient.
+
+    White (1997), An effective truncation heuristic for bias reduction in simulation output, Simulation 69: the cut
+    that makes the standard error of what is left least. That cut moves by chance too, so it is taken only when it
+    lowers the standard error's square by a quarter, what it removes lies off the rest by five standard errors and 2 %.
+    """
+    count, least = len(series), round(share * len(series))
+    if np.isnan(series).mean() > 0.2 or least >= LONGEST * count:
+        return share
+    cuts = range(least, int(LONGEST * count) + 1)
+    error = np.array([np.nanvar(series[cut:]) / (count - cut) for cut in cuts])
+    best = least + int(np.argmin(error))
+    if best == least or error[best - least] > _GAIN * error[0]:
+        return share
+    removed, rest = series[least:best], series[best:]
+    rest = rest[~np.isnan(rest)]
+    lag = float(np.corrcoef(rest[:-1], rest[1:])[0, 1]) if rest.std() > 0 else 0.0
+    inflation = (1 + max(0.0, lag)) / (1 - min(0.9, max(0.0, lag)))
+    off = abs(float(np.nanmean(removed)) - float(rest.mean()))
+    noise = float(rest.std()) * np.sqrt(inflation * (1 / len(removed) + 1 / len(rest)))
+    return best / count if off > max(_SHIFT, _STANDARD_ERRORS * noise) else share
+
+
+def _typical(curves: Floats) -> Floats:
+    """The median over the runs of each bin: one run's stall is no warm-up."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        centred = curves - np.nanmedian(curves, axis=1, keepdims=True)
+        typical: Floats = np.nanmedian(centred, axis=0)
+    return typical
+
+
+def _series(side: Requests) -> dict[str, Floats]:
+    """Mean ln latency in 100 bins of each run's time: runs x bins, for each endpoint and all together."""
+    values = np.log(np.maximum(side.latency, 1e-6))
+    bins = np.clip((side.age * BINS).astype("int64"), 0, BINS - 1)
+    endpoints, runs = len(side.endpoints), len(side.runs)
+    key = (side.endpoint * runs + side.run) * BINS + bins
+    shape = (endpoints, runs, BINS)
+    sums = np.bincount(key, weights=values, minlength=endpoints * runs * BINS).reshape(shape)
+    counts = np.bincount(key, minlength=endpoints * runs * BINS).reshape(shape)
+    with np.errstate(invalid="ignore"):
+        found = dict(zip(side.endpoints, sums / counts, strict=True))
+        return {AGGREGATED: sums.sum(0) / counts.sum(0), **found}

@@ -1,0 +1,132 @@
+"""The same results written otherwise (CRLF, byte-order mark, UTF-16, compressed, under a false name), and cut off."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from golden_files import Sample, samples
+
+import perflab as lab
+from perflab import formats
+
+LOAD_TOOLS = (
+    *("ab_percentiles", "ab_requests", "artillery", "autocannon", "gatling", "hey", "hey_text", "jmeter_csv", "jmeter_xml"),
+    *("k6_csv", "k6_json", "k6_summary", "locust_history", "locust_html", "locust_json", "locust_requests", "locust_stats"),
+    *("oha_csv", "oha_json", "vegeta_csv", "vegeta_json", "wrk"),
+)  # fmt: skip
+OTHERS = ("binary_3.13.log", "bare.jtl")  # refused; without a header
+ONE_EACH = {name: next(s for s in samples() if s.format == name and s.path.name not in OTHERS) for name in LOAD_TOOLS}
+
+
+def text(sample: Sample) -> bytes:
+    data = sample.path.read_bytes()
+    return gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+
+
+def tables(path: Path, sample: Sample) -> dict[str, pd.DataFrame]:
+    return dict(lab.read(path, run="r", **sample.options).tables)
+
+
+VARIANTS: dict[str, Callable[[bytes], bytes]] = {
+    "crlf": lambda data: data.replace(b"\n", b"\r\n"),
+    "bom": lambda data: b"\xef\xbb\xbf" + data,
+    "utf16": lambda data: data.decode().encode("utf-16"),
+    "gzip": lambda data: gzip.compress(data, 1),
+    "bz2": bz2.compress,
+    "zstd": lambda data: pa.Codec("zstd").compress(data, asbytes=True),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", LOAD_TOOLS)
+def test_written_otherwise_it_reads_the_same(name: str, variant: str, tmp_path: Path) -> None:
+    sample = ONE_EACH[name]
+    data = text(sample)
+    if name == "jmeter_xml" and variant == "utf16":
+        data = data.replace(b'encoding="UTF-8"', b'encoding="UTF-16"')
+    other = tmp_path / "liar.jpeg"
+    other.write_bytes(VARIANTS[variant](data))
+    expected, found = tables(sample.path, sample), tables(other, sample)
+    assert expected.keys() == found.keys()
+    for table in expected.keys() - {"runs"}:
+        pd.testing.assert_frame_equal(found[table], expected[table])
+
+
+RAW = tuple(name for name in LOAD_TOOLS if hasattr(formats.named(name), "stream") and name != "jmeter_xml")
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_a_line_that_is_cut_off_is_counted_or_pointed_at(name: str, tmp_path: Path) -> None:
+    sample, cut = ONE_EACH[name], tmp_path / "cut"
+    data = text(sample).rstrip(b"\n")
+    whole = tables(sample.path, sample)["requests"]
+    for lost in (0, 1, 25):
+        cut.write_bytes(data[: len(data) - lost])
+        found = lab.read(cut, run="r", **sample.options)
+        assert len(whole) - 1 <= len(found.requests) <= len(whole)
+        assert any("cut off" in w or "skipped 1 of" in w for w in found.warnings), found.warnings
+
+
+def test_a_cut_off_xml_says_where(tmp_path: Path) -> None:
+    sample, cut = ONE_EACH["jmeter_xml"], tmp_path / "cut"
+    cut.write_bytes(text(sample)[:-400])
+    found = lab.read(cut)
+    assert 0 < len(found.requests) < len(lab.read(sample.path).requests)
+    assert any("cut off" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_a_header_without_rows_is_refused(name: str, tmp_path: Path) -> None:
+    first = text(ONE_EACH[name]).split(b"\n", 1)[0]
+    if name.startswith("vegeta"):
+        first = first[:34]
+    (tmp_path / "only").write_bytes(first + b"\n")
+    with pytest.raises(lab.FormatError, match="expected"):
+        lab.read(tmp_path / "only", format=name, **ONE_EACH[name].options)
+
+
+def test_a_bad_value_costs_its_row_and_is_counted(tmp_path: Path) -> None:
+    jtl = text(Sample(ONE_EACH["jmeter_csv"].path.with_name("five.jtl"))).decode()
+    place = tmp_path / "x.jtl"
+    for bad in ("NaN", "-5", "", "1e99", "abc", "inf"):
+        place.write_text(jtl.replace("1764000000400,31,", f"1764000000400,{bad},"))
+        found = lab.read(place)
+        assert found.requests["latency_ms"].to_list() == [120.0, 98.0], bad
+        assert "skipped 1 of 6 lines" in found.warnings[0], found.warnings
+    place.write_text(jtl.replace("127.0.0.1/cart,30,0,0", "127.0.0.1/cart,30"))
+    assert "skipped 1 of 6 lines, the first at 6" in lab.read(place).warnings[0]
+
+
+def test_an_opened_quote_swallows_no_rows_in_silence(tmp_path: Path) -> None:
+    lines = text(ONE_EACH["k6_csv"]).decode().splitlines(keepends=True)
+    header, rows = lines[0], [line for line in lines if line.startswith("http_req_duration,")]
+    place = tmp_path / "k6.csv"
+    for damaged in (2, 10, len(rows) - 1):
+        broken = [row.replace("GET,", 'GET,"', 1) if i == damaged else row for i, row in enumerate(rows)]
+        place.write_text(header + "".join(broken))
+        found = lab.read(place)
+        skipped = len(rows) - len(found.requests)
+        assert skipped >= 0
+        assert skipped == 0 or f"skipped {skipped:,} of {len(rows) + 1:,} lines" in found.warnings[0], found.warnings
+
+
+def test_two_claimants_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats.named("hey"), "sniff", lambda head: True)
+    with pytest.raises(lab.FormatError, match="hey and jmeter_csv; name the right one with format="):
+        lab.read(ONE_EACH["jmeter_csv"].path)
+
+
+def test_xml_expands_no_entity(tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.xml"
+    bomb.write_text(
+        '<?xml version="1.0"?>\n<!DOCTYPE testResults [<!ENTITY a "xxxxxxxxxx"><!ENTITY b "&a;&a;&a;&a;&a;">]>\n'
+        '<testResults version="1.2"><httpSample t="1" ts="1764000000000" s="true" lb="&b;"/></testResults>\n'
+    )
+    with pytest.raises(lab.FormatError, match=r"bomb.xml:2: expected JMeter's XML, found a document type declaration"):
+        lab.read(bomb, format="jmeter_xml")
