@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"perflab: {problem}", file=sys.stderr)
         return ERROR
     except KeyboardInterrupt as stop:
-        print(f"\nperflab: {stop or 'interrupted'}", file=sys.stderr)
+        print(f"\nperflab: {str(stop) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
 
 
