@@ -119,7 +119,7 @@ def pgbadger(kind: str, path: Path) -> tuple[float, float, int]:
         prefix = ["-p", "%m [%p] %q%u@%d "] if kind == "stderr" else []
         began, before = time.perf_counter(), sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
         subprocess.run(
-            ["pgbadger", "-q", "-f", kind.replace("csvlog", "csv"), *prefix, "-x", "json", "-o", out, path], check=True,
+            ["pgbadger", "-q", "-f", kind.replace("csvlog", "csv"), *prefix, "-x", "json", "--pid-dir", out.parent, "-o", out, path], check=True,
             env={**os.environ, "LC_ALL": "C"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         took = time.perf_counter() - began
