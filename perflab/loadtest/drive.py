@@ -16,7 +16,7 @@ from typing import Any
 from perflab import formats, provenance, store
 from perflab.errors import FormatError, LoadTestError, StoreError
 from perflab.live import Progress
-from perflab.loadtest import capture, process, validity
+from perflab.loadtest import capture, process, profiling, validity
 from perflab.loadtest.early import broken
 from perflab.loadtest.logfiles import LogFiles
 from perflab.loadtest.plan import LoadPlan
@@ -131,7 +131,9 @@ def _load(plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch, serv
         generator = draft.folder / GENERATOR
         locust = process.start(plan, target.host, generator, log=draft.folder / "logs" / "locust.log")
         trees = {"generator": locust.pids} | ({"target": (service.pid,)} if service.pid else {})
-        with Sampler(trees, roots=() if service.own else ("target",)) as sampler, scraper or nullcontext():
+        profiler = profiling.attached(target.profile, service.pid, draft.folder, own=service.own)
+        watched = Sampler(trees, roots=() if service.own else ("target",))
+        with watched as sampler, scraper or nullcontext(), profiler:
             try:
                 reason = _watched(plan, locust, service, generator, sampler, watch)
             except (KeyboardInterrupt, _Stopped):
@@ -231,6 +233,8 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Place, ended: 
         *(ended.scraper.warnings if ended.scraper else ()),
         *(_keep_queries(draft) if target.record_queries else ()),
     ]
+    profiled, notes = profiling.keep(target.profile, draft)
+    warnings += notes
     expected = plan.expected_arrivals
     return draft.keep(
         {
@@ -245,7 +249,7 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Place, ended: 
             "warnings": warnings,
             "host": provenance.without_credentials(target.host),
             "plan": plan.record(),
-            "environment": _environment(target, ended.environment, seed),
+            "environment": {**_environment(target, ended.environment, seed), **profiled},
             "locust": entries,
             **({} if expected is None else {"schedule": validity.schedule(found, written, expected)}),
         }
