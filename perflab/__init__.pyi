@@ -18,6 +18,7 @@ from .flame_pages import FlameGraph, draw_flamegraph
 from .investigations import Record, execute_notebook, export, new_notebook, record
 from .loadtest.background import UnderWay, start_pairs, start_run
 from .loadtest.capacity import Capacity, find_capacity
+from .loadtest.merging import merge
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.shapes import shape
@@ -53,6 +54,7 @@ from .queries.summaries import summarize_queries
 from .reading import ingest, read
 from .report import Report, Section
 from .selection import slowest_requests, summarize_errors, time_window
+from .stats.anytime import compare_anytime
 from .stats.change import Change
 from .stats.compare import compare
 from .stats.estimates import summarize, summarize_checks
@@ -104,6 +106,7 @@ __all__ = [
     "change_points",
     "check",
     "compare",
+    "compare_anytime",
     "compare_queries",
     "diff_profiles",
     "draw_flamegraph",
@@ -123,6 +126,7 @@ __all__ = [
     "hot_paths",
     "ingest",
     "load",
+    "merge",
     "new_notebook",
     "plan_runs",
     "plot_attainable",

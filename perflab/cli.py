@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"perflab: {problem}", file=sys.stderr)
         return ERROR
     except KeyboardInterrupt as stop:
-        print(f"\nperflab: {stop or 'interrupted'}", file=sys.stderr)
+        print(f"\nperflab: {str(stop) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -391,6 +391,7 @@ def parser() -> argparse.ArgumentParser:
     queries.add_argument("--top", type=int, default=10, help="statements to list (%(default)s)")
     queries.add_argument("--log-line-prefix", help="PostgreSQL's setting, where it can't be guessed")
     _notebook_commands(commands)
+    _worker_commands(commands)
     report = _command(
         commands,
         "report",
@@ -407,6 +408,42 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--metric", default="p95", help="(%(default)s)")
     report.add_argument("--tolerance", default="5%", help="(%(default)s)")
     return made
+
+
+def _worker(given: argparse.Namespace) -> int:
+    from perflab.loadtest.worker import work
+
+    folder = work(given.locustfile, given.master, folder=given.folder)
+    print(f"the records are in {folder}; if the connection was lost: perflab merge RUN {folder}")
+    return 0
+
+
+def _merge(given: argparse.Namespace) -> int:
+    measured = lab.merge(given.run, *given.folder)
+    print(measured)
+    return 0 if bool(measured.runs["valid"].all()) else 1
+
+
+def _worker_commands(commands: Any) -> None:
+    worker = _command(
+        commands,
+        "worker",
+        _worker,
+        "make load for a run on another machine (LoadPlan(remote_workers=...))",
+        "perflab worker locustfile.py --master 10.0.0.5",
+    )
+    worker.add_argument("locustfile", help="the same file as on the master's machine")
+    worker.add_argument("--master", required=True, metavar="HOST[:PORT]", help="where the run was started (port 5557)")
+    worker.add_argument("--folder", default="runs/workers", help="where this worker's own records go (%(default)s)")
+    merge = _command(
+        commands,
+        "merge",
+        _merge,
+        "put the records of a worker whose connection was lost back into its run",
+        "perflab merge runs/20261124-014503-eager-7f3a runs/workers/20261124-014501-4be1",
+    )
+    merge.add_argument("run", help="the folder of the run")
+    merge.add_argument("folder", nargs="+", help="the folder of a worker's own records, copied here")
 
 
 def _notebook_commands(commands: Any) -> None:
