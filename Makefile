@@ -17,7 +17,7 @@ demo: $(READY)
 
 ## make test         lint, types, layers and all tests
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 ## make lint         ruff, mypy --strict and the import contracts
 lint: $(READY)
@@ -37,6 +37,7 @@ bench: $(READY)
 ## make calibration  the full simulations behind the decision rules (long)
 calibration: $(READY)
 	$(BIN)/python bench/calibrate.py
+	$(BIN)/python bench/calibrate_planning.py
 
 ## make aa           the shop against itself with real load, five times: false alarms, if any (10 minutes)
 aa: $(READY)

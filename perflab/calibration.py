@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from perflab import rendering
 from perflab.errors import ComparisonError
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import run_pairs
-from perflab.loadtest.target import Target
+from perflab.loadtest.target import Target, serving
 from perflab.stats import relabelling, replications
 from perflab.stats.estimates import Floats, by_run, quantile_of, requests_of, without_warmup
 from perflab.stats.planning import smallest_effect
@@ -203,15 +204,28 @@ def _measured(
             raise ValueError("calibrate: a target needs a plan of the load; got none")
         if not isinstance(pairs, int) or pairs < LEAST_RUNS // 2:
             raise ValueError(f"calibrate: pairs must be {LEAST_RUNS // 2} or more; got {pairs!r}")
-        sides = [replace(given, arm=f"{given.arm} {letter}") for letter in "AB"]
-        first, second = run_pairs(plan, *sides, pairs=pairs, seed=seed, store=store, progress=progress)
-        return first + second
+        return _driven(given, plan, pairs, seed, store, progress)
     if isinstance(given, (Measurements, pd.DataFrame)):
         return requests_of(given)
     first, *rest = [requests_of(side) for side in given]
     for side in rest:
         first = first + side
     return first
+
+
+def _driven(
+    target: Target, plan: LoadPlan, pairs: int, seed: int | None, store: str | Path, progress: bool
+) -> Measurements:
+    if not target.restart and (target.managed or target.deploy):
+        # Both arms are one and the same service: a second copy would want the same port.
+        with TemporaryDirectory(prefix="perflab-target-") as place:
+            (Path(place) / "logs").mkdir()
+            with serving(target, Path(place)) as service:
+                up = replace(target, command=(), deploy=None, restart=True, pid=service.pid)
+                return _driven(up, plan, pairs, seed, store, progress)
+    sides = [replace(target, arm=f"{target.arm} {letter}") for letter in "AB"]
+    first, second = run_pairs(plan, *sides, pairs=pairs, seed=seed, store=store, progress=progress)
+    return first + second
 
 
 def _values(held: Measurements, metric: str, endpoint: str, warmup: float) -> pd.DataFrame:

@@ -4,32 +4,46 @@ from __future__ import annotations
 
 import random
 import secrets
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from perflab import store as kept
 from perflab.live import Progress
 from perflab.loadtest.drive import Driven, Place, Watch, drive, expected_s
+from perflab.loadtest.looking import ONLY_THE_END, Looks
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.target import Services, Target
 from perflab.tables import Measurements
 
 
-def run(plan: LoadPlan, target: Target, *, store: str | Path = "runs", progress: bool = True) -> Measurements:
+def run(
+    plan: LoadPlan,
+    target: Target,
+    *,
+    profile: str | None = None,
+    store: str | Path = "runs",
+    progress: bool = True,
+) -> Measurements:
     """One run of a plan against a target, captured request by request and kept in a store.
 
     Parameters
     ----------
     plan : the load to offer.
     target : the system under test; started and stopped if it has a command.
+    profile : take a profile of a target with a command while the load runs: "py-spy" (attached from outside, for any
+        Python program, where the kernel permits it), or "pyinstrument" or "cprofile" (by the middleware of
+        `perflab.recorders.profiling` in the application, which knows the endpoint). Such a run is evidence, not a
+        measurement: what the profiler costs is measured and stated, and `compare` refuses to mix it with others.
     store : the folder that keeps the run.
     progress : show time, requests, errors and p95 so far.
 
     Returns
     -------
-    Measurements of one run: ``requests``, ``load``, ``resources`` (and ``queries``, where recorded). Its row in
-    ``runs`` says whether it is valid, and the reasons if not.
+    Measurements of one run: ``requests``, ``load``, ``resources`` (and ``queries`` and ``profile``, where recorded;
+    cProfile gives ``calls``). Its row in ``runs`` says whether it is valid, and the reasons if not.
 
     Raises
     ------
@@ -41,6 +55,7 @@ def run(plan: LoadPlan, target: Target, *, store: str | Path = "runs", progress:
     >>> plan = lab.LoadPlan("locustfile.py", stages=[lab.Stage("30s", users=20)])  # doctest: +SKIP
     >>> one = lab.run(plan, lab.Target("now", host="http://127.0.0.1:8001"))       # doctest: +SKIP
     """
+    target = target if profile is None else replace(target, profile=profile)
     with Progress(expected_s(plan), f"{target.arm}: {plan}", shown=progress) as shown:
         driven = drive(plan, target, store, Place(), Watch(shown))
     if driven.interrupted:
@@ -54,6 +69,10 @@ def run_pairs(
     candidate: Target,
     *,
     pairs: int = 10,
+    looks: Sequence[int] = (),
+    metric: str = "p95",
+    tolerance: float | str = 0.05,
+    primary: str | Sequence[str] = (),
     seed: int | None = None,
     store: str | Path = "runs",
     progress: bool = True,
@@ -68,11 +87,16 @@ def run_pairs(
     plan, store, progress : as in `run`.
     baseline, candidate : the two targets; their arms must differ.
     pairs : how many. 6 are the fewest for an exact test; `plan_runs` says how many an effect needs.
+    looks : after which pairs to look, such as (5, 10, 15, 20); the experiment ends as soon as `compare` decides there. The
+        looks are registered with each run and share the 5 % of false alarms out (O'Brien and Fleming), in any later
+        `compare` too. Without them there is one look, at the end.
+    metric, tolerance, primary : what the looks ask `compare`.
     seed : makes the order of the runs repeatable; drawn, and recorded, if not given.
 
     Returns
     -------
-    (baseline, candidate) : two Measurements of ``pairs`` runs each.
+    (baseline, candidate) : two Measurements of ``pairs`` runs each; fewer, with a warning that says so, where a look
+    decided.
 
     Raises
     ------
@@ -86,15 +110,19 @@ def run_pairs(
     'improved'
     """
     check_pairs(pairs, baseline, candidate)
+    registered = Looks.registered(looks, pairs, metric, tolerance, primary)
     seed = secrets.randbelow(2**31) if seed is None else seed
     with Progress(2 * pairs * expected_s(plan), "pairs", shown=progress) as shown:
-        experiment, interrupted, driven = interleaved(plan, baseline, candidate, pairs, seed, store, Watch(shown))
+        experiment, interrupted, driven = interleaved(
+            plan, baseline, candidate, pairs, seed, store, Watch(shown), registered
+        )
     if interrupted:
         raise KeyboardInterrupt(
             f"stopped in pair {interrupted} of {pairs}; what was captured is kept: "
             f'load("{store}", experiment="{experiment}")'
         )
-    return loaded(driven[baseline.arm]), loaded(driven[candidate.arm])
+    before, after = loaded(driven[baseline.arm]), loaded(driven[candidate.arm])
+    return registered.noted(len(driven[baseline.arm]), before, after)
 
 
 def check_pairs(pairs: int, baseline: Target, candidate: Target) -> None:
@@ -106,7 +134,14 @@ def check_pairs(pairs: int, baseline: Target, candidate: Target) -> None:
 
 
 def interleaved(
-    plan: LoadPlan, baseline: Target, candidate: Target, pairs: int, seed: int, store: str | Path, watch: Watch
+    plan: LoadPlan,
+    baseline: Target,
+    candidate: Target,
+    pairs: int,
+    seed: int,
+    store: str | Path,
+    watch: Watch,
+    registered: Looks = ONLY_THE_END,
 ) -> tuple[str, int, dict[str, list[Driven]]]:
     """Pairs of runs, see `run_pairs`: the experiment, the pair in which it was interrupted (or 0), and runs by arm."""
     experiment = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
@@ -119,7 +154,7 @@ def interleaved(
                 watch.shown.update(done * each, label=f"pair {pair} of {pairs}, {target.arm}")
                 looking = Watch(watch.shown, done * each, watch.stop)
                 try:
-                    place = Place(experiment, pair, order)
+                    place = Place(experiment, pair, order, registered.at)
                     found = drive(plan, target, store, place, looking, seed, services)
                 except KeyboardInterrupt:
                     return experiment, pair, driven
@@ -127,6 +162,10 @@ def interleaved(
                 if found.interrupted:
                     return experiment, pair, driven
                 done += 1
+            if pair in registered.at and registered.decided(
+                pair, *(loaded(driven[t.arm]) for t in (baseline, candidate))
+            ):
+                break
     return experiment, 0, driven
 
 

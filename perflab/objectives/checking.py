@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from perflab import rendering
+from perflab.objectives.evidence import Evidence, Flags, Part
 from perflab.objectives.objective import EXTREMES, SHARES, Objective, Objectives
 from perflab.objectives.wording import objective_of
 from perflab.stats import intervals, replications
-from perflab.stats.estimates import Floats, quantile, requests_of, without_warmup
+from perflab.stats.estimates import Floats, quantile, requests_of
 from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction
 
@@ -132,7 +132,7 @@ def check(
     held = requests_of(measured)
     warnings = list(held.warnings) + replications.refusals(held.runs, allow)
     cut = replications.warmup_of(held.runs, warmup)
-    data = _Data(held, cut)
+    data = Evidence(held, cut)
     rows = [_row(goal, data) for goal in wanted]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     if isinstance(goals, Objectives):
@@ -156,36 +156,7 @@ def objectives_of(goals: Any) -> tuple[Objective, ...]:
     return wanted
 
 
-class _Data:
-    """The requests after warm-up, looked up by endpoint."""
-
-    def __init__(self, measured: Measurements, warmup: float) -> None:
-        self.measured = measured
-        self.requests = without_warmup(measured, warmup)
-        self.seconds = measured.runs.set_index("run")["duration_ms"] * (1 - warmup) / 1e3
-        self.warmup = warmup
-        self.endpoints = list(map(str, pd.unique(measured.requests["endpoint"])))
-
-    def named(self, endpoint: str) -> list[str]:
-        """The measured endpoints that an objective's name means: equal, or equal but for how parameters are written."""
-        if endpoint in self.endpoints:
-            return [endpoint]
-        wanted = _plain(endpoint)
-        same = [e for e in self.endpoints if _plain(e) == wanted]
-        return same or [e for e in self.endpoints if _plain(e).partition(" ")[2] == wanted]
-
-    def by_run(self, goal: Objective, frame: pd.DataFrame, endpoint: str) -> dict[str, pd.DataFrame]:
-        chosen = frame if endpoint == AGGREGATED else frame[(frame["endpoint"] == endpoint).to_numpy()]
-        if goal.only_ok:
-            chosen = chosen[chosen["ok"].to_numpy(dtype=bool)]
-        return {str(run): part for run, part in chosen.groupby("run", sort=False) if len(part)}
-
-
-def _plain(endpoint: str) -> str:
-    return re.sub(r"\{[^}]*\}|<[^>]*>|\[[^\]]*\]|(?<=/):\w+", "{}", endpoint).rstrip("/").casefold()
-
-
-def _row(goal: Objective, data: _Data) -> dict[str, Any]:
+def _row(goal: Objective, data: Evidence) -> dict[str, Any]:
     row: dict[str, Any] = {"objective": str(goal), "endpoint": goal.endpoint, "unit": goal.unit, "runs": 0}
     row |= dict.fromkeys(("measured", "low", "high"), math.nan) | {"interval": "–", "verdict": "inconclusive"}
     endpoint = goal.endpoint
@@ -200,27 +171,18 @@ def _row(goal: Objective, data: _Data) -> dict[str, Any]:
     return row | found | {"endpoint": endpoint}
 
 
-def _measure(goal: Objective, data: _Data, endpoint: str) -> dict[str, Any]:
+def _measure(goal: Objective, data: Evidence, endpoint: str) -> dict[str, Any]:
     """measured, low, high, runs, interval, verdict, reason of one objective."""
     if goal.metric == "check_fraction":
-        return _shares(goal, *_checks(data, endpoint))
-    frame = data.measured.requests if goal.metric == "count" else data.requests
-    parts = data.by_run(goal, frame, endpoint)
-    runs = data.measured.runs["run"].to_list()
+        return _events(goal, data.checks(endpoint))
+    parts = data.parts(endpoint, only_ok=goal.only_ok, whole=goal.metric == "count")
     if goal.metric in ("throughput_per_s", "count"):
-        return _rates(goal, data, [parts.get(str(r)) for r in runs], [float(data.seconds[r]) for r in runs])
+        return _rates(goal, [parts.get(run) for run in data.runs], [data.seconds[run] for run in data.runs])
     if not parts:
         return {"reason": "no requests are left after the warm-up"}
     if goal.metric == "error_fraction":
-        if len(parts) > 1:
-            bad = [float((~p["ok"].to_numpy(dtype=bool)).sum()) for p in parts.values()]
-            return _shares(goal, np.array(bad), np.array([float(len(p)) for p in parts.values()]), len(parts))
-        return _shares(goal, *_stretches(~_in_order(next(iter(parts.values())))["ok"].to_numpy(dtype=bool)), 1)
-    return _latencies(goal, [_in_order(p)["latency_ms"].to_numpy(dtype="float64") for p in parts.values()])
-
-
-def _in_order(part: pd.DataFrame) -> pd.DataFrame:
-    return part.sort_values("start", kind="stable")
+        return _events(goal, [~part.ok for part in parts.values()])
+    return _latencies(goal, [part.latency for part in parts.values()])
 
 
 def _latencies(goal: Objective, values: list[Floats]) -> dict[str, Any]:
@@ -260,7 +222,7 @@ def _extremes(goal: Objective, values: list[Floats]) -> dict[str, Any]:
     return found | {"reason": f"{never}: state a quantile, such as p99.9, to have it tested"}
 
 
-def _rates(goal: Objective, data: _Data, parts: list[pd.DataFrame | None], seconds: list[float]) -> dict[str, Any]:
+def _rates(goal: Objective, parts: list[Part | None], seconds: list[float]) -> dict[str, Any]:
     counts = np.array([float(len(p)) if p is not None else 0.0 for p in parts])
     if goal.metric == "count":
         return _judged(goal, intervals.over_runs(counts), len(counts), OVER_RUNS, counts) if len(counts) > 1 else (
@@ -276,7 +238,7 @@ def _rates(goal: Objective, data: _Data, parts: list[pd.DataFrame | None], secon
             "runs": 1,
             "reason": "too few requests to tell how steady the throughput is",
         }
-    at = (parts[0]["start"] - parts[0]["start"].min()).dt.total_seconds().to_numpy()
+    at = parts[0].at
     edges = np.linspace(0, at.max(), intervals.BATCHES + 1)
     each = np.histogram(at, edges)[0] / (edges[1] - edges[0])
     _, low, high = intervals.mean_within(each)
@@ -284,18 +246,15 @@ def _rates(goal: Objective, data: _Data, parts: list[pd.DataFrame | None], secon
     return _judged(goal, (float(rates[0]), float(rates[0]) - half, float(rates[0]) + half), 1, THIS_RUN, rates)
 
 
-def _checks(data: _Data, endpoint: str) -> tuple[Floats, Floats, int]:
-    """Passed and all checks by run, or by stretch of the only run."""
-    checks = data.measured.checks
-    if endpoint != AGGREGATED and "endpoint" in checks.columns:
-        checks = checks[checks["endpoint"] == endpoint]
-    parts = [_in_order(p)["ok"].to_numpy(dtype=bool) for _, p in checks.groupby("run", sort=False)]
-    if len(parts) == 1:
-        return (*_stretches(parts[0]), 1)
-    return np.array([float(p.sum()) for p in parts]), np.array([float(len(p)) for p in parts]), len(parts)
+def _events(goal: Objective, by_run: list[Flags]) -> dict[str, Any]:
+    """A share of events by run, or by stretch of the only run."""
+    if len(by_run) == 1:
+        return _shares(goal, *_stretches(by_run[0]), 1)
+    counts = np.array([float(len(events)) for events in by_run])
+    return _shares(goal, np.array([float(events.sum()) for events in by_run]), counts, len(by_run))
 
 
-def _stretches(events: np.ndarray[Any, np.dtype[np.bool_]]) -> tuple[Floats, Floats]:
+def _stretches(events: Flags) -> tuple[Floats, Floats]:
     """Events and requests in each stretch of one run."""
     pieces = np.array_split(events, min(intervals.BATCHES, len(events)))
     return np.array([float(p.sum()) for p in pieces]), np.array([float(len(p)) for p in pieces])

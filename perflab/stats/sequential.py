@@ -18,6 +18,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import optimize, stats
 
+from perflab.errors import ComparisonError
+
 Floats = npt.NDArray[np.float64]
 
 ALPHA = 0.05
@@ -150,14 +152,14 @@ def look(looks: Sequence[int], pairs: int, alpha: float = ALPHA) -> Look:
 def registered(*runs: pd.DataFrame) -> tuple[int, ...]:
     """The looks that were registered with these runs (in their ``environment``); () when there were none.
 
-    ValueError when runs of differing registrations are mixed.
+    ComparisonError when runs of differing registrations are mixed.
     """
     found = set()
     for table in runs:
         environments = table["environment"] if "environment" in table.columns else []
         found |= {tuple(e.get("looks") or ()) for e in environments if isinstance(e, Mapping)}
     if len(found) > 1:
-        raise ValueError(
+        raise ComparisonError(
             f"the runs belong to experiments with different looks ({', '.join(map(str, sorted(found)))}): "
             "compare one experiment at a time, load(store, experiment=...)"
         )

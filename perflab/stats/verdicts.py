@@ -21,10 +21,11 @@ def decide(
     """Words for each effect.
 
     ``margin`` is on the scale of the effect (ln of 1 + tolerance for ratios), ``better`` the sign of a good change.
-    "equivalent" where the 90 % interval lies within the margin (two one-sided tests: Schuirmann 1987); else "improved"
-    or "regressed" where the p-value, corrected for the family, is below ``alpha``; else "inconclusive".
+    "equivalent" where the interval at 1 - 2 ``alpha`` (90 %) lies within the margin (two one-sided tests: Schuirmann
+    1987); else "improved" or "regressed" where the p-value, corrected for the family, is below ``alpha``; else
+    "inconclusive". ``alpha`` is below 5 % where an experiment may stop early.
     """
-    low, high = effect.interval(1 - 2 * ALPHA)
+    low, high = effect.interval(1 - 2 * alpha)
     same = (-margin < low) & (high < margin)
     direction = np.where(effect.difference * better > 0, "improved", "regressed")
     words: npt.NDArray[np.str_] = np.select(

@@ -9,8 +9,12 @@ import pandas as pd
 import pytest
 from scipy import integrate, stats
 
+import perflab as lab
+from perflab.loadtest.looking import Looks
 from perflab.stats import sequential
 from perflab.stats.sequential import anytime, boundaries, checked_looks, look, registered, spending
+
+START = pd.Timestamp("2026-11-24T01:45:00Z")
 
 # Lan-DeMets O'Brien-Fleming, two-sided 5 %: critical values as printed by gsDesign(sfu=sfLDOF) for 2, 3 and 4 equally
 # spaced looks.
@@ -90,7 +94,7 @@ def test_looks_are_found_in_the_runs_and_must_agree() -> None:
     plain = pd.DataFrame({"run": ["c"], "environment": [{}]})
     assert registered(runs, runs) == (5, 10)
     assert registered(plain) == registered(plain.drop(columns="environment")) == ()
-    with pytest.raises(ValueError, match="different looks"):
+    with pytest.raises(lab.ComparisonError, match="different looks"):
         registered(runs, plain)
 
 
@@ -119,3 +123,100 @@ def test_its_bayes_factor_is_the_integral_that_it_claims_to_be() -> None:
     )[0]
     expected = mixed / stats.t.pdf(t, count - 1)
     assert sequential._bayes_factor(t, count, scale) == pytest.approx(expected, rel=1e-4)
+
+
+def arms(
+    logs: np.ndarray, *, looks: tuple[int, ...] = (), count: int = 300, errors: int = 0
+) -> tuple[lab.Measurements, lab.Measurements]:
+    """Pairs of runs whose p95 are 100 ms times exp of these numbers (baseline, candidate), exactly."""
+    shape = np.exp(np.random.default_rng(0).normal(0, 0.5, count))
+    shape /= np.quantile(shape, 0.95, method="median_unbiased")
+    sides = []
+    for side, name in enumerate(("old", "new")):
+        runs, parts = [], []
+        for pair, row in enumerate(logs):
+            start = START + pd.Timedelta(seconds=100 * pair + 50 * ((side + pair) % 2))
+            run = f"{name}{pair}"
+            runs.append({"run": run, "arm": name, "start": start, "duration_ms": 30e3, "valid": True, "pair": pair + 1,
+                         "experiment": "x", "environment": {"looks": list(looks)} if looks else {}})  # fmt: skip
+            parts.append(pd.DataFrame({
+                "run": run, "endpoint": "GET /", "start": start + pd.to_timedelta(np.linspace(0, 29.9, count), unit="s"),
+                "latency_ms": 100 * np.exp(row[side]) * shape, "ok": np.arange(count) >= errors * side,
+            }))  # fmt: skip
+        sides.append(lab.Measurements.of(runs=pd.DataFrame(runs), requests=pd.concat(parts, ignore_index=True)))
+    return sides[0], sides[1]
+
+
+def pair_logs(pairs: int, effect: float, sd: float, seed: int) -> np.ndarray:
+    logs = np.random.default_rng(seed).normal(0, sd, (pairs, 2))
+    logs[:, 1] += effect
+    return logs
+
+
+def test_compare_applies_the_boundary_of_the_looks_afterwards_too() -> None:
+    """A p-value between the boundary of the first look and 5 %: decided without looks, not with them."""
+    logs = pair_logs(5, -0.12, 0.06, seed=1)
+    plain = lab.compare(*arms(logs), warmup=0)
+    p = float(plain.row["p_value"])
+    assert look((5, 10), 5).level < p < 0.05
+    assert plain.verdict == "improved"
+    registered_first = lab.compare(*arms(logs, looks=(5, 10)), warmup=0)
+    assert registered_first.verdict == "inconclusive"
+    assert any("look 1 of 2 registered ones, at 5 pairs: p must be below 0.0031" in n for n in registered_first.notes)
+    # The same five pairs as all there was to be.
+    assert lab.compare(*arms(logs, looks=(3, 5)), warmup=0).verdict == "improved"
+    mixed = arms(logs, looks=(5, 10))[0], arms(logs)[1]
+    with pytest.raises(lab.ComparisonError, match="different looks"):
+        lab.compare(*mixed, warmup=0)
+
+
+def test_an_early_look_does_not_call_arms_equivalent_at_the_last_looks_level() -> None:
+    logs = pair_logs(6, 0.0, 0.03, seed=2)
+    assert lab.compare(*arms(logs), warmup=0).verdict == "equivalent"
+    assert lab.compare(*arms(logs, looks=(6, 24)), warmup=0).verdict == "inconclusive"
+
+
+def test_an_experiment_ends_when_a_look_decides_and_says_what_it_spent() -> None:
+    looks = Looks.registered((3, 6), 9, "p95", "5%", ())
+    assert looks.at == (3, 6, 9)
+    before, after = arms(pair_logs(6, -0.7, 0.02, seed=3), looks=looks.at)
+    assert looks.decided(6, before, after) == "improved"
+    assert looks.decided(5, before, after) == ""  # no look is registered there
+    assert looks.decided(9, before, after) == ""  # the end needs no stopping
+    noted, _ = looks.noted(6, before, after)
+    assert "stopped after 6 of 9 pairs, when p95 was decided: look 2 of 3" in noted.warnings[-1]
+    assert "is spent" in noted.warnings[-1]
+    invalid = lab.Measurements.of(runs=before.runs.assign(valid=False, reasons=[["x"]] * 6), requests=before.requests)
+    assert looks.decided(6, invalid, after) == ""
+    assert Looks().noted(6, before, after) == (before, after)
+
+
+def test_watching_pairs_whenever_one_likes() -> None:
+    before, after = arms(pair_logs(10, -0.25, 0.05, seed=5))
+    watched = lab.compare_anytime(before, after, warmup=0)
+    assert watched.verdict == "improved"
+    assert watched.table["pairs"].to_list() == list(range(2, 11))
+    assert watched.table["p_value"].is_monotonic_decreasing
+    assert watched.table["change"].iloc[-1] == pytest.approx(lab.compare(before, after, warmup=0).row["change"])
+    back = lab.compare_anytime(after, before, warmup=0)
+    assert back.verdict == "regressed"
+    assert back.table["p_value"].to_list() == pytest.approx(watched.table["p_value"].to_list())
+    assert lab.compare_anytime(before, before.where(valid=True), warmup=0, allow="plan").verdict != "improved"
+    assert "always valid" in repr(watched)
+    assert "no limits yet" in watched._repr_html_()
+
+
+def test_watching_is_as_careful_as_compare() -> None:
+    logs = pair_logs(8, -0.4, 0.03, seed=6)
+    failing = lab.compare_anytime(*arms(logs, errors=60), warmup=0)
+    assert failing.verdict == "inconclusive"
+    assert "failing fast" in failing.reason
+    few = lab.compare_anytime(*arms(logs, count=120), warmup=0)
+    assert (few.verdict, "too few requests" in few.reason) == ("inconclusive", True)
+    assert set(few.table["verdict"]) == {"inconclusive"}
+    before, after = arms(logs)
+    alone = [lab.Measurements.of(runs=m.runs.drop(columns="pair"), requests=m.requests) for m in (before, after)]
+    with pytest.raises(lab.ComparisonError, match="not in pairs"):
+        lab.compare_anytime(*alone, warmup=0)
+    with pytest.raises(ValueError, match="throughput"):
+        lab.compare_anytime(before, after, metric="error_fraction")
