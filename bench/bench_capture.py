@@ -106,9 +106,11 @@ def punctuality() -> None:
         one = lab.run(plan, target, store=Path(name) / "runs", progress=False)
     lag = (one.requests.start - one.requests.due).dt.total_seconds().to_numpy() * 1e3
     own = oversleep()
+    second = ((one.requests.due - one.requests.due.min()).dt.total_seconds()).to_numpy().astype(int)
+    quietest = min(float(np.quantile(lag[second == s], 0.95)) for s in range(10))
     print(f"open model, 500/s for 10 s: {len(lag):,} arrivals, lag p50 {np.quantile(lag, 0.5):.2f} ms, "
-          f"p95 {np.quantile(lag, 0.95):.2f} ms (the aim on an idle machine is under 3 ms; a bare 2-ms sleep is late by "
-          f"{own:.2f} ms here, p95)")  # fmt: skip
+          f"p95 {np.quantile(lag, 0.95):.2f} ms and {quietest:.2f} ms in the quietest second (the aim "
+          f"on an idle machine is under 3 ms; a bare 2-ms sleep is late by {own:.2f} ms here, p95)")  # fmt: skip
 
 
 def oversleep() -> float:

@@ -22,8 +22,9 @@ matplotlib.use("agg")
 
 import perflab as lab
 from perflab.explorers.comparison import explore_comparison
+from perflab.explorers.light import with_categories
 from perflab.explorers.objectives import explore_objectives
-from perflab.explorers.runs import VIEWS, explore_runs, with_categories
+from perflab.explorers.runs import VIEWS, explore_runs
 from perflab.plots.drawing import seconds_since_start
 from perflab.plots.over_time import in_slices
 from perflab.selection import time_window

@@ -33,9 +33,15 @@ from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
 from .plots.plan import plot_plan
+from .plots.queries import plot_scaling, plot_waterfall
 from .queries.assigning import assign_units, summarize_units
+from .queries.differences import compare_queries
 from .queries.fingerprint import fingerprint
+from .queries.gates import assert_no_n_plus_one
 from .queries.n_plus_one import find_n_plus_one
+from .queries.plans import Plan, explain
+from .queries.repetitions import find_duplicates, find_write_loops
+from .queries.slow import find_slow
 from .queries.summaries import summarize_queries
 from .reading import ingest, read
 from .report import Report, Section
@@ -69,6 +75,7 @@ __all__ = [
     "MissingTableError",
     "Objective",
     "PerflabError",
+    "Plan",
     "Record",
     "Report",
     "SchemaError",
@@ -80,6 +87,7 @@ __all__ = [
     "TargetError",
     "UnderWay",
     "Url",
+    "assert_no_n_plus_one",
     "assign_units",
     "attainable",
     "calibrate",
@@ -87,11 +95,16 @@ __all__ = [
     "check",
     "compare",
     "compare_anytime",
+    "compare_queries",
     "execute_notebook",
+    "explain",
     "explore",
     "export",
     "find_capacity",
+    "find_duplicates",
     "find_n_plus_one",
+    "find_slow",
+    "find_write_loops",
     "fingerprint",
     "growth",
     "ingest",
@@ -111,8 +124,10 @@ __all__ = [
     "plot_power",
     "plot_quantile_shift",
     "plot_resources",
+    "plot_scaling",
     "plot_timeline",
     "plot_users",
+    "plot_waterfall",
     "quantile_interval",
     "quantile_shift",
     "read",

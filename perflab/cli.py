@@ -9,9 +9,13 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import perflab as lab
+
+SHAPES = ("smoke", "average load", "stress", "spike", "soak", "breakpoint")
 
 EXIT_CODES = {"improved": 0, "equivalent": 0, "holds": 0, "regressed": 1, "fails": 1, "inconclusive": 2}
 ERROR = 3
@@ -48,12 +52,60 @@ def _demo(given: argparse.Namespace) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
+    plan = _plan(given)
     target = _target(given, "run", given.host, given.command, given.env)
-    measured = lab.run(_plan(given), target, store=given.store)
+    measured = lab.run(plan, target, store=given.store)
     print(measured)
     print()
     print(lab.summarize(measured))
-    return 0 if bool(measured.runs["valid"].all()) else 1
+    if not bool(measured.runs["valid"].all()):
+        return 1
+    if not plan.objectives:
+        return 0
+    checked = lab.check(measured, plan.objectives)
+    print("", checked, sep="\n")
+    return EXIT_CODES[checked.verdict]
+
+
+def _check_url(given: argparse.Namespace) -> int:
+    parts = urlsplit(given.url)
+    target = lab.Target(parts.hostname or "?", host=f"{parts.scheme}://{parts.netloc}", ready=given.ready)
+    headers = _named(given.header, "--header")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    url = lab.Url(
+        path,
+        method=given.method,
+        body=given.body,
+        headers=headers,
+        status=given.status,
+        contains=given.contains,
+        max_duration=given.max_duration,
+    )
+    plan = lab.LoadPlan.from_urls(url, stages=_stages(given), wait=given.wait, warmup=0.0)
+    measured = lab.run(plan, target, store=given.store)
+    checks = lab.summarize_checks(measured) if "checks" in measured.tables else None
+    print(measured, _shown("", lab.summarize(measured).drop(columns="run")), sep="\n\n")
+    if checks is not None:
+        print("", _shown("", checks.drop(columns="run")), sep="\n")
+    held = checks is None or bool((checks["passed"] == checks["count"]).all())
+    return 0 if held and bool(measured.requests["ok"].all()) and bool(measured.runs["valid"].all()) else 1
+
+
+def _stages(given: argparse.Namespace) -> tuple[lab.Stage, ...]:
+    """What --users or --rate, --shape and --duration say."""
+    if given.users is not None and given.rate is not None:
+        raise ValueError("give either --users (closed model) or --rate (open model), not both")
+    users = None if given.rate is not None else 10 if given.users is None else given.users
+    if given.shape:
+        return lab.shape(given.shape, users=users, rate=given.rate, duration=given.duration)
+    return (lab.Stage(given.duration or "30s", users=users, rate=given.rate),)
+
+
+def _named(entries: Sequence[str] | None, option: str) -> dict[str, str]:
+    pairs = [entry.partition("=") for entry in entries or ()]
+    if any(not equals for _, equals, _ in pairs):
+        raise ValueError(f"{option} must be NAME=VALUE; got {', '.join(entries or ())}")
+    return {name: value for name, _, value in pairs}
 
 
 def _pairs(given: argparse.Namespace) -> int:
@@ -191,13 +243,20 @@ def _shown(sentence: str, frame: Any) -> str:
 
 
 def _plan(given: argparse.Namespace) -> lab.LoadPlan:
-    return lab.LoadPlan(
-        given.locustfile,
-        stages=[lab.Stage(given.duration, users=given.users)],
-        warmup=given.warmup,
-        user_classes=given.user_class or (),
-        seed=given.seed,
-    )
+    options: dict[str, Any] = {
+        "warmup": given.warmup,
+        "user_classes": given.user_class or (),
+        "seed": given.seed,
+        "workers": given.workers,
+        "arrivals": given.arrivals,
+        **({"objectives": goals} if (goals := getattr(given, "objective", None)) else {}),
+    }
+    if not given.k6:
+        return lab.LoadPlan(given.locustfile, stages=_stages(given), **options)
+    said = [name for name in ("users", "rate", "shape", "duration") if getattr(given, name) is not None]
+    if said:
+        raise ValueError(f"--k6 says the load; leave out {', '.join('--' + name for name in said)}")
+    return lab.LoadPlan.from_k6(given.locustfile, given.k6.read_text(encoding="utf-8"), **options)
 
 
 def _side(given: argparse.Namespace, side: str) -> lab.Target:
@@ -210,14 +269,11 @@ def _side(given: argparse.Namespace, side: str) -> lab.Target:
 def _target(
     given: argparse.Namespace, arm: str, host: str, command: str | None, env: Sequence[str] | None
 ) -> lab.Target:
-    pairs = [entry.partition("=") for entry in env or ()]
-    if any(not equals for _, equals, _ in pairs):
-        raise ValueError(f"an environment variable must be NAME=VALUE; got {', '.join(env or ())}")
     return lab.Target(
         getattr(given, "arm", None) or arm,
         host=host,
         command=shlex.split(command) if command else (),
-        env={name: value for name, _, value in pairs},
+        env=_named(env, "an environment variable"),
         ready=given.ready,
     )
 
@@ -247,7 +303,27 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--host", required=True, help="base URL of the target")
     run.add_argument("--command", help="start the target with this command, and stop it at the end")
     run.add_argument("--env", action="append", metavar="NAME=VALUE", help="environment of the command")
+    run.add_argument("--objective", action="append", metavar="TEXT", help='to check at the end, like "p95 < 200ms"')
     run.add_argument("--arm", help="the name of this side of a later comparison")
+    quick = _command(
+        commands,
+        "check-url",
+        _check_url,
+        "load on one URL without a locustfile (exit code 1 if a request or a check failed)",
+        "perflab check-url http://127.0.0.1:8000/api --users 10 --duration 30s",
+        "perflab check-url http://127.0.0.1:8000/api --rate 50 --contains total --max-duration 300ms",
+    )
+    quick.add_argument("url", help="what to ask for")
+    _stage_options(quick)
+    quick.add_argument("--wait", default="0s", help="how long each user waits before it asks again (%(default)s)")
+    quick.add_argument("--method", default="GET", help="(%(default)s)")
+    quick.add_argument("--body", help="of the request")
+    quick.add_argument("--header", action="append", metavar="NAME=VALUE", help="of the request; repeatable")
+    quick.add_argument("--status", type=int, default=200, help="check: the answer's status (%(default)s)")
+    quick.add_argument("--contains", help="check: the body contains this text")
+    quick.add_argument("--max-duration", help="check: the answer takes no longer, for example 300ms")
+    quick.add_argument("--ready", help="path that answers once the target can take load")
+    quick.add_argument("--store", default="runs", help="where the run is kept (%(default)s)")
     pairs = _command(
         commands,
         "pairs",
@@ -380,10 +456,25 @@ def _command(commands: Any, name: str, call: Any, what: str, *examples: str) -> 
     return parser
 
 
+def _stage_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--users", type=int, help="simulated users, each waiting for its answer (10)")
+    parser.add_argument("--rate", type=float, help="instead: arrivals a second, whatever the target does (open model)")
+    parser.add_argument(
+        "--shape", choices=SHAPES, help="up, hold and down as usual for such a test, with the load on top"
+    )
+    parser.add_argument("--duration", help="length of a run (30s; the usual one of a shape)")
+
+
 def _load_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("locustfile", help="file with the user classes")
-    parser.add_argument("--users", type=int, default=10, help="simulated users (%(default)s)")
-    parser.add_argument("--duration", default="30s", help="length of a run (%(default)s)")
+    _stage_options(parser)
+    parser.add_argument(
+        "--k6", type=Path, metavar="FILE", help="take the load from the options of a k6 script, or JSON"
+    )
+    parser.add_argument(
+        "--arrivals", default="constant", choices=("constant", "poisson"), help="with --rate (%(default)s)"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="processes that make the load (%(default)s)")
     parser.add_argument("--warmup", default="10%", help="share or length left out of decisions (%(default)s)")
     parser.add_argument("--user-class", action="append", help="only this class; repeatable")
     parser.add_argument("--seed", type=int, help="of the users' choices, and of the order of pairs")

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+_LONGEST_LABEL = 24
+
 
 class Progress:
     """Shows how far work of a known size has come; use it in a ``with`` block.
@@ -28,6 +30,8 @@ class Progress:
     def __init__(self, total: float, label: str, *, shown: bool = True, stop: Callable[[], None] | None = None) -> None:
         self.total, self.label, self._facts = max(total, 1e-9), label, ""
         self._began, self._done = time.monotonic(), 0.0
+        self.ended = ""
+        """Words for the end of a line that stays, such as "; stopped"."""
         self._bar: Any = None
         self._handle: Any = None
         self._panel: Any = None
@@ -41,16 +45,22 @@ class Progress:
                 self._panel = _Panel(self._line(0.0), stop)
             self._handle = display(self._panel.box if self._panel else HTML(self._line(0.0)), display_id=True)
         else:
-            from tqdm import tqdm
+            self._bar = self._terminal()
 
-            self._bar = tqdm(
-                total=self.total,
-                desc=label,
-                disable=None,
-                leave=False,
-                file=sys.stderr,
-                bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining} {postfix}",
-            )
+    def _terminal(self) -> Any:
+        """A bar with what is known beside it; a label that would push that out of the line stands above."""
+        from tqdm import tqdm
+
+        bar = tqdm(
+            total=self.total,
+            disable=None,
+            leave=False,
+            file=sys.stderr,
+            bar_format="{desc}{percentage:3.0f}%|{bar:10}| {elapsed}<{remaining} {postfix}",
+        )
+        if not bar.disable and len(self.label) > _LONGEST_LABEL:
+            tqdm.write(self.label, file=sys.stderr)
+        return bar
 
     def update(self, done: float, *, label: str | None = None, **facts: object) -> None:
         """Say how much is done by now, and what is known (``requests=120, p95="31 ms"``)."""
@@ -58,7 +68,8 @@ class Progress:
         self._facts = ", ".join(f"{name} {value}" for name, value in facts.items())
         self.label = label or self.label
         if self._bar is not None:
-            self._bar.set_description_str(self.label, refresh=False)
+            short = f"{self.label} " if len(self.label) <= _LONGEST_LABEL else ""
+            self._bar.set_description_str(short, refresh=False)
             self._bar.set_postfix_str(self._facts, refresh=False)
             self._bar.update(min(done, self.total) - self._bar.n)
         if self._panel is not None:
@@ -92,7 +103,13 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
         if self._handle is not None and (kind is None or self._panel is not None):
-            ended = "" if kind is None else "; stopped" if kind is KeyboardInterrupt else f"; failed: {kind.__name__}"
+            ended = (
+                self.ended
+                if kind is None
+                else "; stopped"
+                if kind is KeyboardInterrupt
+                else f"; failed: {kind.__name__}"
+            )
             self._handle.update(self._html(self._line(self._done if self._panel else self.total, ended)))
         if self._panel is not None:
             self._panel.close()

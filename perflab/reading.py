@@ -124,12 +124,19 @@ def _read_one(
         return store.load(path)
     used, parts = _parts(path, format, options)
     tables = formats.join(parts)
-    held = {t: f if "run" in f.columns else f.assign(run=run) for t, f in tables.items()}
+    held = {t: f if "run" in f.columns else f.assign(run=_repeated(run, len(f))) for t, f in tables.items()}
     if arm is not None and "runs" not in held and "requests" in held:
         held["requests"] = held["requests"].assign(arm=arm)
     meta = {"source": str(path), "format": used, **tables.meta}
     measurements = Measurements.of(meta=meta, warnings=tables.warnings, **held)
     return _described(measurements, arm, meta.get("generator"))
+
+
+def _repeated(run: str, count: int) -> pd.Series[Any]:
+    import pyarrow as pa
+
+    column: pd.Series[Any] = pa.repeat(run, count).to_pandas()
+    return column
 
 
 def _parts(path: Path, format: str | Reader | None, options: dict[str, Any]) -> tuple[str, Iterator[Tables]]:

@@ -124,6 +124,20 @@ def listener(port: int) -> str:
     return "another process"
 
 
+def listening(port: int) -> tuple[int, float] | None:
+    """The process that listens on a local TCP port: (pid, when it was created); None where that can't be seen.
+
+    Of several that share the port (workers of one server) it is the first, which began it.
+    """
+    try:
+        for connection in psutil.net_connections(kind="tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                return connection.pid, psutil.Process(connection.pid).create_time()
+    except (psutil.Error, OSError):
+        pass
+    return None
+
+
 def _tree(pid: int, with_root: bool) -> list[psutil.Process]:
     try:
         root = psutil.Process(pid)

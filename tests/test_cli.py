@@ -6,6 +6,7 @@ import argparse
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,12 +55,16 @@ def test_run_then_compare_then_report(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    (tmp_path / "script.js").write_text(
+        "export const options = { vus: 3, duration: '1s', thresholds: { http_req_failed: ['rate<0.9'] } };"
+    )
     done = perflab(
         *("run", str(USERS), "--host", f"http://127.0.0.1:{port}", "--command", f"{sys.executable} {TINY} {port}"),
-        *("--ready", "/ready", "--users", "3", "--duration", "1s", "--user-class", "Shopper", "--arm", "now"),
+        *("--ready", "/ready", "--k6", "script.js", "--user-class", "Shopper", "--arm", "now"),
         cwd=tmp_path,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "error rate of all requests < 90 %" in done.stdout
     assert re.search(r"1 run \(now: 1\), \d+ requests", done.stdout)
     assert len(lab.load(tmp_path / "runs").runs) == 1
     wrong = perflab("compare", "--store", "runs", "now", "later", cwd=tmp_path)
@@ -123,3 +128,31 @@ def test_check_says_by_its_exit_code_whether_objectives_hold(
     assert "not understood: SLO.md:4: - p95 should be good" in capsys.readouterr().out
     assert main([*shop, "--objective", "p95 < 2s"]) == 3  # two arms are no replications
     assert "several arms" in capsys.readouterr().err
+
+
+def test_check_url_needs_no_locustfile(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    tiny = subprocess.Popen([sys.executable, str(TINY), str(port)])
+    try:
+        for _ in range(200):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        url = f"http://127.0.0.1:{port}/ok?page=1"
+        done = perflab("check-url", url, "--users", "2", "--duration", "1s", "--contains", "xxx", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"GET /ok +status is 200 +([\d,]+) +\1 +100 %", done.stdout)
+        assert re.search(r"GET /ok +body contains 'xxx' +([\d,]+) +\1 +100 %", done.stdout)
+        bad = perflab("check-url", url, "--rate", "20", "--duration", "1s", "--status", "201", cwd=tmp_path)
+        assert bad.returncode == 1, bad.stderr
+        assert re.search(r"status is 201 +20 +0 +0 %", bad.stdout)
+    finally:
+        tiny.terminate()
+        tiny.wait(10)
+    wrong = perflab("check-url", url, "--users", "1", "--rate", "1")
+    assert (wrong.returncode, "--users (closed model) or --rate" in wrong.stderr) == (3, True)

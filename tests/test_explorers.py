@@ -196,7 +196,8 @@ def test_the_code_of_each_view_of_queries_makes_what_is_shown(log: lab.Measureme
     explorer = explore_queries(log.queries, "log.queries")
     state = explorer.state
     state.view, state.route, state.evidence = view, "GET /customers", ("likely",)
-    state.pattern = 1
+    if view == "Calls against rows":  # sizes of the parents are known there
+        state.route, state.evidence = "GET /orders", ("confirmed",)
     result = made(explorer.code, log=log)
     if isinstance(result, Axes):
         assert result.get_title(loc="left") == titles(explorer)[0]
@@ -207,6 +208,33 @@ def test_the_code_of_each_view_of_queries_makes_what_is_shown(log: lab.Measureme
         assert len(result) == len(shown) > 0
         again = pd.DataFrame(result)[list(shown.columns)].reset_index(drop=True)
         assert again.astype(str).equals(pd.DataFrame(shown).astype(str))
+
+
+def test_a_unit_of_the_chosen_pattern_is_drawn(make_queries: Callable[..., pd.DataFrame]) -> None:
+    queries = make_queries(units=12)
+    explorer = explore_queries(queries, "queries")
+    state = explorer.state
+    state.view = "Unit of work"
+    units = explorer._controls["unit"].options
+    assert set(units) == set(queries["unit"]) and state.unit == units[0]
+    first = titles(explorer)
+    state.unit = next(u for u in units if (queries["unit"] == u).sum() != (queries["unit"] == units[0]).sum())
+    assert titles(explorer) != first
+    assert made(explorer.code, queries=queries).get_title(loc="left") == titles(explorer)[0]
+    state.view = "Calls against rows"
+    assert made(explorer.code, queries=queries).get_title(loc="left") == titles(explorer)[0]
+    assert "1 call for each row" in titles(explorer)[0]
+
+
+def test_units_of_another_route_are_not_offered(make_queries: Callable[..., pd.DataFrame]) -> None:
+    queries = make_queries(units=12)
+    queries.loc[queries["unit"] > "u5", "route"] = "GET /basket"
+    explorer = explore_queries(queries, "queries")
+    for pattern in (0, 1):
+        explorer.state.pattern = pattern
+        route = "GET /basket" if "GET /basket" in explorer._controls["pattern"].options[pattern][0] else "GET /orders"
+        expected = set(queries.loc[queries["route"] == route, "unit"])
+        assert set(explorer._controls["unit"].options) == expected
 
 
 def test_the_filter_decides_which_patterns_are_offered(log: lab.Measurements) -> None:
@@ -236,6 +264,12 @@ def test_literals_of_queries_are_not_shown(make_queries: Callable[..., pd.DataFr
     for view in QUERIES:
         explorer.state.view = view
         assert "secret" not in "".join(place.widget.value for place in explorer._places.values())
+
+
+def test_without_a_kernel_an_explorer_says_what_it_is(both: lab.Measurements) -> None:
+    assert repr(explore_runs(both)).endswith("run this cell in JupyterLab to turn it over by hand")
+    shown = lab.explore(both)
+    assert shown._repr_mimebundle_()["text/plain"] == repr(shown)
 
 
 def test_explore_says_what_it_needs(make_summary: Callable[..., Any]) -> None:

@@ -170,7 +170,8 @@ def test_comparison_opens_and_each_control_changes_the_verdict(page: Page) -> No
     expect(code(box)).to_have_value(
         re.compile(r"^lab\.compare\(before, after, metric='p95', tolerance=0\.05, warmup=0\.1\)")
     )
-    shoot(box, "comparison-every-run")
+    expect(image(box, 1)).to_have_attribute("alt", re.compile("p95|improved"))
+    shoot(box, "comparison-effect")
     for label, choice, words in (
         ("Endpoint", "GET /orders", "p95 of GET /orders fell by"),
         ("Metric", "p50", "p50 of GET /orders fell by"),
@@ -183,9 +184,22 @@ def test_comparison_opens_and_each_control_changes_the_verdict(page: Page) -> No
     expect(panel(box)).to_contain_text("tolerance 5.5 %")
     slider(box, "Warm-up").press("ArrowRight")
     expect(panel(box)).to_contain_text("after the first 15 %")
-    box.get_by_role("button", name="ECDF", exact=True).click()
-    expect(image(box, 1)).to_have_attribute("alt", re.compile("p50 of GET /orders: eager"))
-    shoot(box, "comparison-ecdf")
+    for view, words in (
+        ("Shift function", "plot_quantile_shift"),
+        ("Every run", "plot_pairs"),
+        ("ECDF", "plot_ecdf"),
+        ("What if", "plot_power"),
+    ):
+        box.get_by_role("button", name=view, exact=True).click()
+        expect(code(box)).to_have_value(re.compile(words))
+        shoot(box, f"comparison-{view.lower().replace(' ', '-')}")
+    for control, words in (
+        ("Pairs", "With 11 new pairs"),
+        ("Change", "a change of 11 %"),
+        ("Chance", "85 times in 100"),
+    ):
+        slider(box, control).press("ArrowRight")
+        expect(panel(box, 1)).to_contain_text(words)
 
 
 def test_explorers_are_chosen_by_keyboard(page: Page) -> None:
@@ -235,6 +249,16 @@ def test_queries_opens_and_each_control_changes_what_is_shown(page: Page) -> Non
     first = panel(box).inner_text()
     box.get_by_label("Pattern", exact=True).select_option(index=1)
     expect(panel(box)).not_to_have_text(first)
+    box.get_by_role("button", name="Unit of work", exact=True).click()
+    expect(code(box)).to_have_value(re.compile(r"lab\.plot_waterfall\(log, 'u"))
+    before = picture(box)
+    box.get_by_label("Unit", exact=True).select_option(index=1)
+    expect(image(box)).not_to_have_attribute("src", before)
+    shoot(box, "queries-unit-of-work")
+    box.get_by_label("Pattern", exact=True).select_option(index=0)
+    box.get_by_role("button", name="Calls against rows", exact=True).click()
+    expect(image(box)).to_have_attribute("alt", re.compile("1 call for each row"))
+    shoot(box, "queries-calls-against-rows")
     box.get_by_role("button", name="Statements", exact=True).click()
     expect(panel(box)).to_contain_text("statements of 2 kinds")
     every = panel(box).inner_text()

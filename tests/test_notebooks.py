@@ -17,6 +17,7 @@ def test_the_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.Monke
     # Kept out of the checkout: runs go where the notebook's own "../runs" points to.
     work = tmp_path / "notebooks"
     work.mkdir()
+    (tmp_path / "datasets").symlink_to(path.parent.parent / "datasets")
     NotebookClient(book, timeout=240, resources={"metadata": {"path": str(work)}}).execute()
 
 

@@ -13,19 +13,22 @@ import traitlets
 from perflab.errors import PerflabError
 from perflab.explorers.code import call
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
+from perflab.explorers.light import for_statistics
+from perflab.plots.comparison import plot_comparison, plot_quantile_shift
 from perflab.plots.decisions import plot_power
 from perflab.plots.latency import plot_ecdf
 from perflab.plots.pairs import plot_pairs
 from perflab.stats.compare import Change, compare
 from perflab.stats.estimates import quantile_of
 from perflab.stats.planning import RunPlan, plan_runs, power_paired, smallest_effect
+from perflab.stats.shift import quantile_shift
 from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction
 
 METRICS = ("p50", "p75", "p90", "p95", "p99", "p99.9", "mean", "throughput_per_s", "error_fraction")
 SIDES = ("baseline", "candidate")
 DECIDING = (*SIDES, "endpoint", "metric", "tolerance", "warmup")
-VIEWS = ("Every run", "ECDF", "What if")
+VIEWS = ("Effect", "Shift function", "Every run", "ECDF", "What if")
 EXPLORING = (
     "turning this over is exploring: among many views one looks good by chance. Decide on what was named before the "
     "runs, and test what you find here on new ones"
@@ -70,8 +73,9 @@ class _Sides:
     """The arms by their labels, and the last few comparisons of them."""
 
     def __init__(self, arms: Mapping[str, tuple[Measurements, str]]) -> None:
-        self.arms = arms
+        self.arms = {label: (for_statistics(m), source) for label, (m, source) in arms.items()}
         self._compare = lru_cache(maxsize=32)(self._compared)
+        self.plan = lru_cache(maxsize=4)(self._planned)
 
     @property
     def endpoints(self) -> list[str]:
@@ -95,6 +99,9 @@ class _Sides:
     def change(self, now: ComparisonState) -> Change:
         _different(now)
         return self._compare(now.baseline, now.candidate, **_arguments(now))
+
+    def _planned(self, baseline: str, candidate: str, **arguments: Any) -> RunPlan:
+        return plan_runs((self.arms[baseline][0], self.arms[candidate][0]), **arguments)
 
     def _compared(self, baseline: str, candidate: str, **arguments: Any) -> Change:
         return compare(self.arms[baseline][0], self.arms[candidate][0], **arguments)
@@ -138,6 +145,8 @@ def _views(sides: _Sides) -> Mapping[str, tuple[Panel, ...]]:
     verdict = Panel(_verdict(sides), DECIDING)
     shown = (*SIDES, "endpoint", "metric", "warmup")
     return {
+        "Effect": (verdict, Panel(_effect(sides), DECIDING)),
+        "Shift function": (verdict, Panel(_shift(sides), (*SIDES, "endpoint", "warmup"))),
         "Every run": (verdict, Panel(_every_run(sides), shown)),
         "ECDF": (verdict, Panel(_ecdf(sides), shown)),
         "What if": (
@@ -154,6 +163,26 @@ def _verdict(sides: _Sides) -> Any:
         said = replace(change, warnings=(*change.warnings, EXPLORING))
         code = call("compare", *sides.sources(now), **_arguments(now))
         return View(code, change.sentence, table=change.table, html=said._repr_html_())
+
+    return view
+
+
+def _effect(sides: _Sides) -> Any:
+    def view(now: ComparisonState) -> View:
+        ax = plot_comparison(sides.change(now))
+        compared = call("compare", *sides.sources(now), **_arguments(now))
+        return View(f"lab.plot_comparison({compared})", figure=of_axes(ax))
+
+    return view
+
+
+def _shift(sides: _Sides) -> Any:
+    def view(now: ComparisonState) -> View:
+        takes: dict[str, Any] = {"endpoint": now.endpoint, "warmup": round(now.warmup, 4)}
+        shift = quantile_shift(*sides.of(now), **takes)
+        made = call("quantile_shift", *sides.sources(now), **takes)
+        figure = of_axes(plot_quantile_shift(shift))
+        return View(f"lab.plot_quantile_shift({made})", shift.sentence, figure, notes=shift.warnings)
 
     return view
 
@@ -184,7 +213,10 @@ def _plan(sides: _Sides, now: ComparisonState) -> tuple[RunPlan, str]:
         "effect": round(now.effect, 4), "power": round(now.power, 4), "metric": now.metric, "endpoint": now.endpoint,
         "warmup": round(now.warmup, 4),
     }  # fmt: skip
-    return plan_runs(sides.of(now), **takes), call("plan_runs", f"({', '.join(sides.sources(now))})", **takes)
+    _different(now)
+    return sides.plan(now.baseline, now.candidate, **takes), call(
+        "plan_runs", f"({', '.join(sides.sources(now))})", **takes
+    )
 
 
 def _more_pairs(sides: _Sides) -> Any:

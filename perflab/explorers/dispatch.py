@@ -42,6 +42,9 @@ class Explorers(widgets.VBox):  # type: ignore[misc]
         """All of them by name, those made that were not looked at yet."""
         return {name: self._explorer(name) for name in self._makers}
 
+    def __repr__(self) -> str:
+        return f"{', '.join(self._makers)}: run this cell in JupyterLab to turn them over by hand"
+
     def _explorer(self, name: str) -> Explorer:
         if name not in self._made:
             self._made[name] = self._makers[name]()
@@ -149,7 +152,7 @@ def _arms(requests: list[Given]) -> dict[str, Given]:
     for position, (measurements, name) in enumerate(requests, 1):
         names = measurements.runs["arm"].fillna("").unique()
         for arm in names:
-            label = arm or f"measurements {position}"
+            label = arm or (name if name.isidentifier() and len(requests) > 1 else f"measurements {position}")
             label = f"{label} ({position})" if label in found else label
             if len(names) == 1:
                 found[label] = (measurements, name)

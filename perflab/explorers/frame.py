@@ -26,6 +26,7 @@ from perflab.explorers.saving import Saving
 
 MAX_ROWS = 40
 VIEW = "view"
+_LINE = 80
 
 _COPY = (
     '<button class="jupyter-button perflab-copy" title="Copy the code for this view, to paste it as a cell" '
@@ -73,6 +74,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         *,
         rows: Sequence[Sequence[str]] = (),
     ) -> None:
+        self._title = title
         self.state, self._views, self._controls = state, views, controls
         self._places = {panel: _Place() for panels in views.values() for panel in panels}
         self._stage = widgets.VBox()
@@ -82,9 +84,9 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         self._code.add_class("perflab-code")
         self._saving = Saving(self)
         heading = widgets.HTML(f'<div role="heading" aria-level="3"><strong>{escape(title)}</strong></div>')
-        above = [row([controls[trait] for trait in traits]) for traits in rows or [list(controls)]]
+        self._rows = {tuple(traits): row([controls[t] for t in traits]) for traits in rows or [list(controls)]}
         below = row([widgets.HTML(_COPY), self._saving.box])
-        super().__init__([heading, *above, self._stage, self._code, below])
+        super().__init__([heading, *self._rows.values(), self._stage, self._code, below])
         self.add_class("perflab-explorer")
         for trait, control in controls.items():
             traitlets.link((state, trait), (control, "value"))
@@ -127,11 +129,21 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         widgets_now = tuple(place.widget for place in places)
         if self._stage.children != widgets_now:
             self._stage.children = widgets_now
-        needed = {VIEW, *(trait for panel in self._panels for trait in panel.needs)}
+        self._offer_controls({VIEW, *(trait for panel in self._panels for trait in panel.needs)})
+        self._code.value = "\n".join(dict.fromkeys(v.code for v in self._shown if v.code))
+        lines = sum(1 + len(line) // _LINE for line in self._code.value.splitlines())
+        self._code.layout.height = f"{min(12, max(2, lines)) * 1.45 + 1:.1f}em"
+        self._saving.offer(figure=bool(self.figures), table=bool(self.tables))
+
+    def _offer_controls(self, needed: set[str]) -> None:
+        """Hide the rows that the view does not look at, and disable what else it does not look at."""
         for trait, control in self._controls.items():
             control.disabled = trait not in needed
-        self._code.value = "\n".join(dict.fromkeys(v.code for v in self._shown if v.code))
-        self._saving.offer(figure=bool(self.figures), table=bool(self.tables))
+        for traits, box in self._rows.items():
+            box.layout.display = "flex" if needed.intersection(traits) else "none"
+
+    def __repr__(self) -> str:
+        return f"{self._title}: run this cell in JupyterLab to turn it over by hand"
 
 
 class _Place:

@@ -11,6 +11,7 @@ import traitlets
 from perflab.errors import PerflabError
 from perflab.explorers.code import call
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
+from perflab.explorers.light import for_statistics
 from perflab.objectives import Objective, attainable, check
 from perflab.objectives.attainable import FLOORS
 from perflab.plots.attainable import plot_attainable
@@ -42,6 +43,7 @@ class ObjectivesState(traitlets.HasTraits):
 
 def explore_objectives(arms: Mapping[str, tuple[Measurements, str]], goals: Goals | None = None) -> Explorer:
     """The objectives explorer for one or more arms, each with the code that names it, and objectives to begin with."""
+    arms = {label: (for_statistics(m), source) for label, (m, source) in arms.items()}
     views = (GIVEN, *VIEWS) if goals else VIEWS
     state = ObjectivesState(arm=next(iter(arms)), view=views[0])
     controls = _controls(arms, views)

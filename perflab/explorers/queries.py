@@ -14,23 +14,26 @@ import pandas as pd
 import traitlets
 
 from perflab.explorers.code import call
-from perflab.explorers.frame import Explorer, Panel, View, view_buttons
+from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
+from perflab.plots.queries import plot_scaling, plot_waterfall
 from perflab.queries.evidence import LEVELS
 from perflab.queries.n_plus_one import FOR_PEOPLE, find_n_plus_one
 from perflab.queries.summaries import summarize_queries
 from perflab.units import format_fraction, format_ms, format_number
 
 ALL_ROUTES = "(all routes)"
-VIEWS = ("Patterns", "Fix", "Statements")
+VIEWS = ("Patterns", "Unit of work", "Calls against rows", "Fix", "Statements")
 FILTER = ("route", "evidence")
+_MOST_UNITS = 50
 
 
 class QueriesState(traitlets.HasTraits):
-    """The choices: a route, levels of evidence, the number of a pattern among those left, and one of `VIEWS`."""
+    """The choices: a route, levels of evidence, the number of a pattern among those left, a unit of work, and a view."""
 
     route = traitlets.Unicode(ALL_ROUTES)
     evidence = traitlets.Tuple()
     pattern = traitlets.Int(0)
+    unit = traitlets.Unicode("")
     view = traitlets.Unicode(VIEWS[0])
 
 
@@ -40,8 +43,10 @@ def explore_queries(queries: pd.DataFrame, source: str) -> Explorer:
     state = QueriesState(evidence=tuple(log.levels))
     control = _controls(log)
     _fill(log, state, control["pattern"])
+    _fill_units(log, state, control["unit"])
     state.observe(lambda change: _fill(log, state, control["pattern"]), names=list(FILTER))
-    rows = [["route", "evidence"], ["pattern"], ["view"]]
+    state.observe(lambda change: _fill_units(log, state, control["unit"]), names=[*FILTER, "pattern"])
+    rows = [["route", "evidence"], ["pattern"], ["unit"], ["view"]]
     return Explorer(f"Queries: {log.found.attrs['sentence']}", state, control, _views(log), rows=rows)
 
 
@@ -53,6 +58,7 @@ class _Log:
         self.found = find_n_plus_one(self.queries)
         present = set(self.found["evidence"])
         self.levels = [level for level in LEVELS if level in present]
+        self.by_unit = find_n_plus_one(self.queries, by="unit")
         self.summary = lru_cache(maxsize=8)(self._summary)
 
     @property
@@ -66,7 +72,20 @@ class _Log:
         kept = self.found["evidence"].isin(list(now.evidence))
         if now.route != ALL_ROUTES:
             kept &= self.found["route"] == now.route
-        return self.found[kept].reset_index(drop=True)
+        return self.found[kept].rename_axis("number").reset_index()
+
+    def units(self, now: QueriesState) -> list[str]:
+        """The units of work that the chosen pattern is in, the example first, then those with most calls."""
+        patterns = self.patterns(now)
+        if not len(patterns):
+            return []
+        row, table = self.chosen(now), self.by_unit
+        mine = table[(table["child"] == row["child"]) & (table["parent"].fillna("") == _text(row["parent"]))]
+        most = mine.sort_values("calls", ascending=False, kind="stable")["unit"].astype("str")
+        if {"unit", "route"} <= set(self.queries.columns) and _text(row["route"]):
+            here = self.queries.loc[self.queries["route"] == row["route"], "unit"]
+            most = most[most.isin(set(here.astype("str")))]
+        return list(dict.fromkeys([str(row["example_unit"]), *most.head(_MOST_UNITS)]))
 
     def chosen(self, now: QueriesState) -> pd.Series:
         """The pattern that is looked at; ValueError when the filter left none."""
@@ -97,6 +116,7 @@ def _controls(log: _Log) -> dict[str, widgets.Widget]:
             options=log.levels, value=tuple(log.levels), description="Evidence", rows=max(2, min(6, len(log.levels)))
         ),
         "pattern": widgets.Dropdown(options=[("none", 0)], value=0, description="Pattern", layout=wide),
+        "unit": widgets.Dropdown(options=[""], value="", description="Unit", layout=wide),
         "view": view_buttons(VIEWS),
     }
 
@@ -108,6 +128,18 @@ def _fill(log: _Log, state: QueriesState, control: widgets.Dropdown) -> None:
     if list(control.options) != options:
         control.options = options
     state.pattern = 0
+
+
+def _fill_units(log: _Log, state: QueriesState, control: widgets.Dropdown) -> None:
+    """Offer the units of work of the chosen pattern, and look at the example."""
+    units = log.units(state) or [""]
+    if list(control.options) != units:
+        control.options = units
+    state.unit = units[0]
+
+
+def _text(value: Any) -> str:
+    return "" if pd.isna(value) else str(value)
 
 
 def _label(position: int, row: Mapping[Any, Any]) -> str:
@@ -122,6 +154,8 @@ def _views(log: _Log) -> Mapping[str, tuple[Panel, ...]]:
     one = (*FILTER, "pattern")
     return {
         "Patterns": (Panel(_patterns(log), FILTER),),
+        "Unit of work": (Panel(_waterfall(log), (*one, "unit")),),
+        "Calls against rows": (Panel(_scaling(log), one),),
         "Fix": (Panel(_fix(log), one),),
         "Statements": (Panel(_statements(log), ("route",)),),
     }
@@ -137,6 +171,24 @@ def _patterns(log: _Log) -> Callable[[QueriesState], View]:
         )
         table = patterns[[c for c in FOR_PEOPLE if c in patterns.columns and c not in ("parent", "suggestion")]]
         return View(log.code(now), said, table=table, notes=log.found.attrs["warnings"])
+
+    return view
+
+
+def _waterfall(log: _Log) -> Callable[[QueriesState], View]:
+    def view(now: QueriesState) -> View:
+        log.chosen(now)
+        ax = plot_waterfall(log.queries, now.unit)
+        return View(call("plot_waterfall", log.source, repr(now.unit)), figure=of_axes(ax))
+
+    return view
+
+
+def _scaling(log: _Log) -> Callable[[QueriesState], View]:
+    def view(now: QueriesState) -> View:
+        number = int(log.chosen(now)["number"])
+        ax = plot_scaling(log.queries, number)
+        return View(call("plot_scaling", log.source, str(number)), figure=of_axes(ax))
 
     return view
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any
 
 import ipywidgets as widgets
@@ -19,6 +18,7 @@ from matplotlib.axes import Axes
 
 from perflab.explorers.code import call, literal, method, name_of
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
+from perflab.explorers.light import with_categories
 from perflab.plots.drawing import axes
 from perflab.plots.heatmap import plot_heatmap
 from perflab.plots.latency import plot_ecdf, plot_histogram
@@ -207,13 +207,3 @@ def _one_arm(selection: _Selection) -> Callable[[RunsState], View]:
         return replace(shown, sentence=said)
 
     return first
-
-
-def with_categories(measurements: Measurements) -> Measurements:
-    """The same rows with texts as categories, so that choosing among a million takes milliseconds."""
-    requests = measurements.requests
-    texts = [c for c in requests.columns if isinstance(requests[c].dtype, pd.StringDtype)]
-    light = requests.assign(**{c: requests[c].astype("category") for c in texts})
-    return Measurements(
-        MappingProxyType({**measurements.tables, "requests": light}), measurements.meta, measurements.warnings
-    )

@@ -5,10 +5,10 @@ https://grafana.com/docs/k6/latest/using-k6/metrics/reference/. A point's time i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,14 +16,11 @@ import pandas as pd
 from perflab.formats import Tables
 from perflab.formats import _requests as common
 from perflab.formats._blocks import Tally
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from perflab.formats._coded import Coded, joined
 
 TAGS = ("method", "name", "status", "error", "error_code", "expected_response", "check")
 _DURATIONS = ("http_req_duration", "grpc_req_duration")
 _CONNECTS = ("http_req_connecting", "http_req_tls_handshaking")
-METRICS = (*_DURATIONS, *_CONNECTS, "checks", "vus", "dropped_iterations")
 
 
 @dataclass
@@ -32,39 +29,40 @@ class Points:
 
     tally: Tally = field(default_factory=Tally)
     rows: int = 0
+    counted: float = 0.0
+    timed: int = 0
     dropped: float = 0.0
     connects: int = 0
     connect_ms: float = 0.0
 
-    def tables(self, points: pa.Table, end_us: Any, lines: Any, done: int) -> Tables:
-        """Tables of one block; ``points`` has metric, value and `TAGS`."""
-        kinds = points["metric"].to_pandas().to_numpy(dtype=object)
-        value = points["value"].to_numpy()
-        self._count(kinds, value)
+    def tables(
+        self, metric: Coded, value: Any, tags: Mapping[str, Coded], end_us: Any, lines: Any, done: int
+    ) -> Tables:
+        """Tables of one block of points: their metrics, values, tags, times in microseconds, and lines."""
+        self._count(metric, value)
         found = Tables(done=done)
-        for table, chosen, build in (
-            ("requests", np.isin(kinds, _DURATIONS), _requests),
-            ("checks", kinds == "checks", _checks),
-            ("load", kinds == "vus", _load),
+        for table, names, build in (
+            ("requests", _DURATIONS, _requests),
+            ("checks", ("checks",), _checks),
+            ("load", ("vus",), _load),
         ):
+            chosen = metric.test(lambda name, names=names: name in names)  # type: ignore[misc]
             if not chosen.any():
                 continue
-            frame = build(points.filter(chosen), end_us[chosen], value[chosen])
-            if table == "requests":
-                frame = common.usable(frame, self.tally, lines[chosen])
-                self.rows += len(frame)
-            else:
-                bad = frame.isna().any(axis=1).to_numpy()
-                self.tally.skip(int(lines[chosen][bad].min()) if bad.any() else 0, int(bad.sum()))
-                frame = frame[~bad].reset_index(drop=True)
-            found[table] = frame
+            held = {tag: column.where(chosen) for tag, column in tags.items()}
+            found[table] = build(held, end_us[chosen], value[chosen], lines[chosen], self.tally)
+            self.rows += len(found[table]) if table == "requests" else 0
         return found
 
-    def _count(self, kinds: Any, value: Any) -> None:
-        self.dropped += float(np.nansum(value[kinds == "dropped_iterations"]))
-        connecting = np.isin(kinds, _CONNECTS)
-        self.connects += int((value[kinds == _CONNECTS[0]] > 0).sum())
-        self.connect_ms += float(np.nansum(value[connecting]))
+    def _count(self, metric: Coded, value: Any) -> None:
+        def of(*names: str) -> Any:
+            return value[metric.test(lambda name: name in names)]
+
+        self.dropped += float(np.nansum(of("dropped_iterations")))
+        self.counted += float(np.nansum(of("http_reqs")))
+        self.timed += len(of(_DURATIONS[0]))
+        self.connects += int((of(_CONNECTS[0]) > 0).sum())
+        self.connect_ms += float(np.nansum(of(*_CONNECTS)))
 
     def finish(self, path: Path, expected: str, notes: list[str]) -> Iterator[Tables]:
         notes = [*notes, self._connecting()]
@@ -73,41 +71,55 @@ class Points:
                 f"k6 dropped {self.dropped:,.0f} iterations because no virtual user was free: the load was not what the "
                 "scenario says; raise maxVUs and run again"
             )
+        if self.counted and self.counted != self.timed:
+            notes.append(
+                f"{path.name}: {self.counted:,.0f} requests were counted (http_reqs) but {self.timed:,} timed: it is damaged"
+            )
         return common.finish(path, self.tally, self.rows, expected, generator="k6", warnings=notes)
 
     def _connecting(self) -> str:
         text = "k6's latency (http_req_duration) leaves out name lookup, connecting and TLS"
-        if self.connects:
+        if self.connects > self.rows / 20:
             mean = self.connect_ms / self.connects
             text += f": {self.connects:,} of {self.rows:,} requests opened a connection, {mean:.3g} ms each on average"
         return text
 
 
-def _requests(points: pa.Table, end_us: Any, value: Any) -> pd.DataFrame:
-    tag = {name: points[name].fill_null("") for name in TAGS}
-    expected, code, error = (tag[n].to_pandas() for n in ("expected_response", "error_code", "error"))
-    status = common.statuses(pd.to_numeric(tag["status"].to_pandas(), errors="coerce"))
-    untold = (error == "") & (code == "") & ~(status >= 400).fillna(False).astype(bool)
-    ok = (expected == "true") | ((expected == "") & untold)
-    said = common.texts(tag["error"])
-    return pd.DataFrame(
-        {
-            "endpoint": common.endpoints(tag["method"], tag["name"]),
-            "start": common.instants(end_us - value * 1e3),
-            "latency_ms": value,
-            "ok": ok.astype(bool),
-            "status": status,
-            "error": common.failures(said, ok, status),
-        }
+def _requests(tags: Mapping[str, Coded], end_us: Any, value: Any, lines: Any, tally: Tally) -> pd.DataFrame:
+    nothing = Coded(np.zeros(len(value), dtype="int64"), [""])
+    tag = {name: tags.get(name, nothing) for name in TAGS}
+    status = common.statuses(tag["status"].numbers())
+    failed = joined(tag["error"], tag["error_code"], lambda error, code: error or code).test(bool)
+    failed |= (status >= 400).fillna(False).to_numpy(dtype=bool)
+    expected = tag["expected_response"]
+    ok = expected.test(lambda text: text == "true") | (expected.test(lambda text: text == "") & ~failed)
+    said = joined(
+        tag["error"], tag["status"], lambda error, code: error or (f"HTTP {code}" if code > "0" else "failed")
     )
+    said = joined(said, Coded(ok.astype("int64"), ["failed", "ok"]), lambda words, how: "" if how == "ok" else words)
+    named = joined(tag["method"], tag["name"], common.endpoint)
+    columns = {
+        "endpoint": named.texts(),
+        "start": common.instants(end_us - value * 1e3),
+        "latency_ms": value,
+        "ok": ok,
+        "status": status,
+        "error": said.texts(lambda text: text or None),
+    }
+    return common.usable(columns, tally, lines, one_line=named.test(lambda text: "\n" not in text))
 
 
-def _checks(points: pa.Table, end_us: Any, value: Any) -> pd.DataFrame:
-    return pd.DataFrame(
-        {"start": common.instants(end_us), "name": common.texts(points["check"].fill_null("")), "ok": value >= 1}
-    )
+def _checks(tags: Mapping[str, Coded], end_us: Any, value: Any, lines: Any, tally: Tally) -> pd.DataFrame:
+    name = tags["check"].texts(lambda text: text or None) if "check" in tags else None
+    return _whole(pd.DataFrame({"start": common.instants(end_us), "name": name, "ok": value >= 1}), lines, tally)
 
 
-def _load(points: pa.Table, end_us: Any, value: Any) -> pd.DataFrame:
-    whole = np.where((value >= 0) & (value == np.floor(value)), value, np.nan)
-    return pd.DataFrame({"time": common.instants(end_us), "users": whole})
+def _load(tags: Mapping[str, Coded], end_us: Any, value: Any, lines: Any, tally: Tally) -> pd.DataFrame:
+    users = np.where((value >= 0) & (value == np.floor(value)), value, np.nan)
+    return _whole(pd.DataFrame({"time": common.instants(end_us), "users": users}), lines, tally)
+
+
+def _whole(frame: pd.DataFrame, lines: Any, tally: Tally) -> pd.DataFrame:
+    bad = frame.isna().any(axis=1).to_numpy()
+    tally.skip(int(lines[bad].min()) if bad.any() else 0, int(bad.sum()))
+    return frame[~bad].reset_index(drop=True)

@@ -111,17 +111,19 @@ def in_zone(naive: pd.Series[Any], timezone: tzinfo | None) -> pd.Series[Any]:
     return placed.dt.tz_convert("UTC")
 
 
-def usable(columns: Mapping[str, Any], tally: Tally, lines: Any) -> pd.DataFrame:
-    """Rows of a requests table; those without a latency, a start or a one-line name are counted and left out."""
+def usable(columns: Mapping[str, Any], tally: Tally, lines: Any, *, one_line: Any = None) -> pd.DataFrame:
+    """Rows of a requests table; those without a latency, a start or a name of one line are counted and left out."""
     frame = pd.DataFrame(dict(columns))
-    bad = ~frame["latency_ms"].between(0, _LONGEST_MS) | frame["start"].isna()
-    bad |= frame["endpoint"].isna() | frame["endpoint"].str.contains("\n", regex=False)
-    if not bad.any():
+    if one_line is None:
+        one_line = ~frame["endpoint"].str.contains("\n", regex=False).fillna(True).to_numpy(dtype=bool)
+    latency = frame["latency_ms"].to_numpy()
+    good = (latency >= 0) & (latency <= _LONGEST_MS) & one_line & frame["start"].notna().to_numpy()
+    if good.all():
         return frame
-    numbers = np.asarray(lines)[bad.to_numpy()]
-    swallowed = frame.loc[bad, "endpoint"].str.count("\n").fillna(0).sum()
-    tally.skip(int(numbers.min()), int(bad.sum() + swallowed))
-    return frame[~bad].reset_index(drop=True)
+    numbers = np.asarray(lines)[~good]
+    swallowed = frame.loc[~good, "endpoint"].str.count("\n").fillna(0).sum()
+    tally.skip(int(numbers.min()), int(len(numbers) + swallowed))
+    return frame[good].reset_index(drop=True)
 
 
 def texts(values: pa.ChunkedArray) -> pd.Series[Any]:

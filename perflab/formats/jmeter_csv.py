@@ -16,6 +16,7 @@ from perflab import sources
 from perflab.errors import FormatError
 from perflab.formats import Tables, _blocks, join
 from perflab.formats import _requests as common
+from perflab.formats._coded import Coded, joined
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,14 +69,17 @@ def stream(
     clock = _Clock(path, layout, time_format, common.zone(timezone))
     tally, rows = _blocks.Tally(), 0
     texts = [name for name in _TEXTS if name in layout.names]
-    wanted = {"timeStamp": "text" if clock.format else "float", "elapsed": "float", **dict.fromkeys(texts, "text")}
+    wanted = {"timeStamp": "text" if clock.format else "float", "elapsed": "float", **dict.fromkeys(texts, "code")}
     if "bytes" in layout.names:
         wanted["bytes"] = "float"
-    for block in _blocks.blocks(path, tally, quotes=True):
-        if block.line == 1 and layout.header:
-            block = _blocks.Block(block.data[block.data.find(b"\n") + 1 :], 2, block.done)
-        found = _blocks.csv_table(block, layout.names, wanted, tally, delimiter=layout.delimiter)
-        frame = _requests(found, clock, tally, block.line, transactions)
+
+    def parse(block: _blocks.Block, own: _blocks.Tally) -> pa.Table:
+        rows = _blocks.without_header(block) if layout.header else block
+        return _blocks.csv_table(rows, layout.names, wanted, own, delimiter=layout.delimiter)
+
+    for block, found in _blocks.ahead(path, tally, parse, quotes=True):
+        first_line = 2 if layout.header and block.line == 1 else block.line
+        frame = _requests(found, clock, tally, first_line, transactions)
         rows += len(frame)
         yield Tables({"requests": frame}, done=block.done)
     hint = "" if transactions or not tally.notes else " beside transactions (transactions=True reads those)"
@@ -144,39 +148,45 @@ def _layout(first: str) -> Layout | None:
 
 
 def _requests(found: pa.Table, clock: _Clock, tally: _blocks.Tally, line: int, transactions: bool) -> pd.DataFrame:
-    import pyarrow.compute as pc
-
-    lines = np.arange(len(found)) + line
-    if "responseMessage" in found.column_names:
-        wanted = pc.starts_with(found["responseMessage"], _TRANSACTION)
-        wanted = wanted if transactions else pc.invert(wanted)
-        kept = wanted.to_numpy()
+    texts = {name: Coded.of(found[name]) for name in _TEXTS if name in found.column_names}
+    kept = np.ones(len(found), dtype=bool)
+    if "responseMessage" in texts:
+        kept = texts["responseMessage"].test(lambda text: text.startswith(_TRANSACTION) == transactions)
         tally.note(_ONLY_TRANSACTIONS if transactions else _LEFT_OUT, int((~kept).sum()))
-        if not kept.all():
-            found, lines = found.filter(wanted), lines[kept]
-    known = found["success"].to_pandas().str.lower()
-    columns = {
-        "endpoint": common.endpoints(None, found["label"]),
-        "start": clock.instants(found["timeStamp"].to_pandas()),
-        "latency_ms": found["elapsed"].to_numpy(),
-        "ok": known == "true",
-        **_details(found, known == "true"),
-    }
+    lines = np.flatnonzero(kept) + line
+    texts = {name: column.where(kept) for name, column in texts.items()}
+    ok = texts["success"].test(lambda text: text.lower() == "true")
     # A truth that is neither is a row that can't be trusted.
-    columns["latency_ms"] = np.where(known.isin(["true", "false"]), columns["latency_ms"], np.nan)
-    return common.usable(columns, tally, lines)
-
-
-def _details(found: pa.Table, ok: pd.Series[Any]) -> dict[str, Any]:
-    empty = pd.Series(None, index=range(len(found)), dtype="str")
-    held = {name: common.texts(found[name]) for name in _TEXTS if name in found.column_names}
-    code = held.get("responseCode", empty)
-    status = common.statuses(pd.to_numeric(code, errors="coerce"))
-    said = held.get("failureMessage", empty).fillna(code.where(status.isna())).where(~ok)
-    details: dict[str, Any] = {"status": status, "error": common.failures(said, ok, status)}
+    known = texts["success"].test(lambda text: text.lower() in ("true", "false"))
+    columns = {
+        "endpoint": texts["label"].texts(lambda text: common.endpoint(None, text)),
+        "start": clock.instants(found["timeStamp"].to_pandas()[kept].reset_index(drop=True)),
+        "latency_ms": np.where(known, found["elapsed"].to_numpy()[kept], np.nan),
+        "ok": ok,
+        **_details(texts, ok),
+    }
     if "bytes" in found.column_names:
-        details["size_bytes"] = common.whole(found["bytes"].to_numpy())
+        columns["size_bytes"] = common.whole(found["bytes"].to_numpy()[kept])
+    return common.usable(columns, tally, lines, one_line=texts["label"].test(lambda text: "\n" not in text))
+
+
+def _details(texts: dict[str, Coded], ok: Any) -> dict[str, Any]:
+    nothing = Coded(np.zeros(len(ok), dtype="int64"), [""])
+    code = texts.get("responseCode", nothing)
+    # What went wrong, in this order: the assertion's words, a code that is none (an exception), the status.
+    said = joined(texts.get("failureMessage", nothing), code, lambda words, status: words or _words(status))
+    said = joined(said, Coded(ok.astype("int64"), ["failed", "ok"]), lambda words, how: "" if how == "ok" else words)
+    details: dict[str, Any] = {
+        "status": common.statuses(code.numbers()),
+        "error": said.texts(lambda text: text or None),
+    }
     for column, name in (("user", "threadName"), ("worker", "Hostname")):
-        if name in held:
-            details[column] = held[name]
+        if name in texts:
+            details[column] = texts[name].texts(lambda text: text or None)
     return details
+
+
+def _words(status: str) -> str:
+    if status.isdecimal() and len(status) == 3:
+        return f"HTTP {status}"
+    return status or "failed"

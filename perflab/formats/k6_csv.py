@@ -12,6 +12,7 @@ from perflab import sources
 from perflab.errors import FormatError
 from perflab.formats import Tables, _blocks, _k6, join
 from perflab.formats import _requests as common
+from perflab.formats._coded import Coded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,19 +36,76 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
     names, unit_us = _header(path)
     tags = [tag for tag in _k6.TAGS if tag in names]
     wanted = {
-        "metric_name": "text",
+        "metric_name": "code",
         "timestamp": "float" if unit_us else "text",
         "metric_value": "float",
-        **dict.fromkeys(tags, "text"),
+        **dict.fromkeys(tags, "code"),
     }
+
+    width = _width(path) if unit_us else 0
+
+    def parse(block: _blocks.Block, own: _blocks.Tally) -> tuple[pa.Table, Any, int]:
+        matter, lines, counted = _matter(_blocks.without_header(block), width)
+        found = _blocks.csv_table(matter, names, wanted, own)
+        exact = lines is not None and len(lines) == len(found)
+        return found, lines if exact else np.arange(len(found)) + matter.line, counted
+
     points = _k6.Points()
-    for block in _blocks.blocks(path, points.tally, quotes=True):
-        if block.line == 1:
-            block = _blocks.Block(block.data[block.data.find(b"\n") + 1 :], 2, block.done)
-        found = _blocks.csv_table(block, names, wanted, points.tally)
-        yield points.tables(*_chosen(found, tags, unit_us, block.line), done=block.done)
+    for block, (found, lines, counted) in _blocks.ahead(path, points.tally, parse, quotes=True):
+        times = found["timestamp"]
+        end_us = common.microseconds(times.to_numpy(), unit_us) if unit_us else common.iso_microseconds(times)
+        coded = {tag: Coded.of(found[tag]) for tag in tags}
+        points.counted += counted
+        metric = Coded.of(found["metric_name"])
+        yield points.tables(metric, found["metric_value"].to_numpy(), coded, end_us, lines, block.done)
     notes = [_SECONDS] if unit_us == 1e6 else []
     yield from points.finish(path, "points of http_req_duration in k6's CSV", notes)
+
+
+def _matter(block: _blocks.Block, width: int) -> tuple[_blocks.Block, Any, int]:
+    """The lines of the block whose metrics may matter, their numbers, and how many lines of http_reqs were left out.
+
+    Most of k6's lines are of other metrics: leaving them out by a look at a few of their bytes is faster than parsing them.
+    It is all of the block where a field may hold a line end. ``width`` is that of the times where it never changes, else 0.
+    """
+    data = np.frombuffer(block.data, dtype=np.uint8)
+    ends = np.flatnonzero(data == ord("\n"))
+    if not len(ends) or (b'"' in block.data and _open_quotes(data, ends)):
+        return block, None, 0
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    # Names are told apart by these letters; those that look alike are sorted out after parsing.
+    first, second, ninth, tenth = (data[np.minimum(starts + at, len(data) - 1)] for at in (0, 1, 8, 9))
+    http = first == ord("h")
+    connecting, tls = http & (tenth == ord("c")), http & (tenth == ord("t"))
+    kept = (http | (first == ord("g"))) & (tenth == ord("d"))
+    kept |= (first == ord("c")) | (first == ord("v")) | ((first == ord("d")) & (second == ord("r")))
+    for lines, name in ((connecting, "http_req_connecting"), (tls, "http_req_tls_handshaking")):
+        kept |= _not_zero(data, starts, lines, len(name) + width + 2) if width else lines
+    chosen = np.flatnonzero(kept)
+    view = memoryview(block.data)
+    parts = [view[a:b] for a, b in zip(starts[chosen].tolist(), (ends[chosen] + 1).tolist(), strict=True)]
+    counted = int((http & (ninth == ord("s")) & (tenth == ord(","))).sum())
+    return _blocks.Block(b"".join(parts), block.line, block.done), chosen + block.line, counted
+
+
+def _not_zero(data: Any, starts: Any, lines: Any, at: int) -> Any:
+    """Those of the lines in which no "0.000000" stands at that place: most connections are kept, and took no time."""
+    zero = np.frombuffer(b"0.000000", dtype=np.uint8)
+    places = np.minimum(starts[lines][:, None] + at + np.arange(len(zero)), len(data) - 1)
+    found = lines.copy()
+    found[lines] = (data[places] != zero).any(axis=1)
+    return found
+
+
+def _open_quotes(data: Any, ends: Any) -> bool:
+    """Whether a quoted field is open at the end of any line."""
+    return bool((np.searchsorted(np.flatnonzero(data == ord('"')), ends) % 2).any())
+
+
+def _width(path: Path) -> int:
+    lines = sources.lines(path)
+    next(lines, "")
+    return len(next(lines, ",").split(",", 2)[1])
 
 
 def _header(path: Path) -> tuple[list[str], float]:
@@ -61,19 +119,3 @@ def _header(path: Path) -> tuple[list[str], float]:
     first = next(lines, "")
     time = first.split(",", 2)[1] if first.count(",") >= 2 else ""
     return names, {10: 1e6, 13: 1e3, 16: 1.0, 19: 1e-3}.get(len(time), 1e6) if time.isdecimal() else 0.0
-
-
-def _chosen(found: pa.Table, tags: list[str], unit_us: float, line: int) -> tuple[pa.Table, Any, Any]:
-    """Points of the metrics that matter, their times in microseconds, and their lines."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    matter = pc.is_in(found["metric_name"], value_set=pa.array(_k6.METRICS))
-    lines = np.flatnonzero(matter.to_numpy()) + line
-    found = found.filter(matter)
-    empty = pa.nulls(len(found), pa.string())
-    columns = {tag: found[tag] if tag in tags else empty for tag in _k6.TAGS}
-    points = pa.table({"metric": found["metric_name"], "value": found["metric_value"], **columns})
-    times = found["timestamp"]
-    end_us = common.microseconds(times.to_numpy(), unit_us) if unit_us else common.iso_microseconds(times)
-    return points, end_us, lines

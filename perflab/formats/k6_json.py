@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 
 from perflab.formats import Tables, _blocks, _k6, join
 from perflab.formats import _requests as common
+from perflab.formats._coded import Coded
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def sniff(head: bytes) -> bool:
@@ -35,16 +39,17 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
     tags = pa.struct([(tag, pa.string()) for tag in _k6.TAGS])
     data = pa.struct([("time", pa.string()), ("value", pa.float64()), ("tags", tags)])
     schema = pa.schema([("metric", pa.string()), ("type", pa.string()), ("data", data)])
+
+    def parse(block: _blocks.Block, own: _blocks.Tally) -> pa.Table:
+        return _blocks.json_table(block, schema, own).combine_chunks()
+
     points = _k6.Points()
-    for block in _blocks.blocks(path, points.tally, quotes=False):
-        found = _blocks.json_table(block, schema, points.tally).combine_chunks()
-        matter = pc.and_kleene(
-            pc.equal(found["type"], "Point"), pc.is_in(found["metric"], value_set=pa.array(_k6.METRICS))
-        ).fill_null(False)
-        lines = np.flatnonzero(matter.to_numpy()) + block.line
-        found = found.filter(matter)
-        columns = {tag: pc.struct_field(found["data"], ["tags", tag]) for tag in _k6.TAGS}
+    for block, found in _blocks.ahead(path, points.tally, parse, quotes=False):
+        known = pc.equal(found["type"], "Point").fill_null(False).to_numpy()
+        lines = np.flatnonzero(known) + block.line
+        found = found.filter(pa.array(known))
+        coded = {tag: Coded.of(pc.struct_field(found["data"], ["tags", tag])) for tag in _k6.TAGS}
         value, times = (pc.struct_field(found["data"], name) for name in ("value", "time"))
-        chosen = pa.table({"metric": found["metric"], "value": value, **columns})
-        yield points.tables(chosen, common.iso_microseconds(times), lines, done=block.done)
+        metric = Coded.of(found["metric"])
+        yield points.tables(metric, value.to_numpy(), coded, common.iso_microseconds(times), lines, block.done)
     yield from points.finish(path, "points of http_req_duration in k6's JSON lines", [])

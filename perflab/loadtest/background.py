@@ -39,6 +39,7 @@ class UnderWay(Generic[T]):
         try:
             with progress:
                 self._found.append(work(Watch(progress, stop=self._stop)))
+                progress.ended = "; stopped" if self._stop.is_set() else ""
         except BaseException as problem:  # noqa: BLE001 - kept, and raised to whoever asks for the result
             self._error = problem
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ DTYPE = np.dtype(list(FIELDS))
 CHECK_DTYPE = np.dtype(list(CHECK_FIELDS))
 assert (DTYPE.itemsize, CHECK_DTYPE.itemsize) == (RECORD.size, CHECK.size)
 _CHUNK = 500_000
+_MOST_ENDPOINTS = 100
 
 _SCHEMA = pa.schema(
     [
@@ -92,13 +93,15 @@ class Written:
     """What `write_requests` wrote, with what is needed to judge it.
 
     ``latency`` in ms (from the due time in an open model) and ``lag``, ms from the due time to the actual start (of
-    no values in a closed model), are kept as spreads: a run of any length takes the same memory.
+    no values in a closed model), are kept as spreads: a run of any length takes the same memory. So are the
+    latencies ``by_endpoint``, for the first hundred of them.
     """
 
     rows: int
     failed: int
     latency: Spread
     lag: Spread
+    by_endpoint: Mapping[str, Spread] = field(default_factory=dict)
 
 
 def write_requests(found: list[Process], path: Path) -> Written:
@@ -108,6 +111,7 @@ def write_requests(found: list[Process], path: Path) -> Written:
     """
     rows = failed = 0
     latencies, lags = Spread(), Spread()
+    by_endpoint: dict[str, Spread] = {}
     with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
         for process in found:
             endpoints = _names(process, "endpoint", "name", first=0)
@@ -122,7 +126,11 @@ def write_requests(found: list[Process], path: Path) -> Written:
                 failed += int((chunk["error"] > 0).sum())
                 latencies.add(latency)
                 lags.add(lag)
-    return Written(rows, failed, latencies, lags)
+                for index in np.unique(chunk["endpoint"]):
+                    name = str(endpoints[int(index)])
+                    if name in by_endpoint or len(by_endpoint) < _MOST_ENDPOINTS:
+                        by_endpoint.setdefault(name, Spread()).add(latency[chunk["endpoint"] == index])
+    return Written(rows, failed, latencies, lags, by_endpoint)
 
 
 def write_checks(found: list[Process], path: Path) -> int:

@@ -111,9 +111,10 @@ def _drive(
 
 @dataclass(frozen=True)
 class _Ended:
-    """How the load ended: in time, or for a reason; whether by the user; the resources seen."""
+    """How the load ended: in time, or for a reason; whether the target restarted; whether by the user; the resources seen."""
 
     reason: str | None
+    restarted: str | None
     interrupted: bool
     sampler: Sampler
     scraper: Scraper | None
@@ -123,7 +124,7 @@ class _Ended:
 
 def _load(plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch, services: Services) -> _Ended:
     environment = provenance.stamp()
-    reason, interrupted = None, False
+    reason, restarted, interrupted = None, None, False
     scraper = Scraper(target.host, target.metrics) if target.metrics else None
     with services.of(target, draft.folder) as service:
         if watch.stop.is_set():
@@ -139,12 +140,13 @@ def _load(plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch, serv
                 interrupted = True
             finally:
                 locust.stop()
+            restarted = service.restarted()
         if not interrupted:
-            _must_have_worked(locust, generator)
+            _must_have_worked(locust, generator, reason)
         warnings = logs.collect(draft.folder / "logs")
-    if scraper and scraper.restarted and not reason:
-        reason = "the target was restarted in mid-run (its process_start_time_seconds changed)"
-    return _Ended(reason, interrupted, sampler, scraper, environment, tuple(warnings))
+    if scraper and scraper.restarted and not restarted:
+        restarted = "the target was restarted in mid-run (its process_start_time_seconds changed)"
+    return _Ended(reason, restarted, interrupted, sampler, scraper, environment, tuple(warnings))
 
 
 def _watched(
@@ -177,15 +179,15 @@ def _facts(sight: Sight, cpu_cores: float | None) -> dict[str, str]:
     some = sight.requests > 0
     return {
         "users": f"{sight.users:,}",
-        "requests": f"{sight.requests:,}",
         "throughput": format_rate(sight.requests_per_s),
         "p95": format_ms(sight.latency.quantile(0.95)) if some else "–",
         "errors": format_fraction(sight.errors / sight.requests) if some else "–",
+        "requests": f"{sight.requests:,}",
         "generator": "–" if cpu_cores is None else f"{cpu_cores:.2f} cores",
     }
 
 
-def _must_have_worked(locust: process.Generator, folder: Path) -> None:
+def _must_have_worked(locust: process.Generator, folder: Path, reason: str | None) -> None:
     """Raise unless Locust made at least one request."""
     found = capture.processes(folder)
     if sum(p.count for p in found):
@@ -193,6 +195,8 @@ def _must_have_worked(locust: process.Generator, folder: Path) -> None:
     errors = [note["text"] for p in found for note in p.notes.get("user_error", [])]
     if errors:
         raise process.failure(locust, f"no request was made: the locustfile's users raised {errors[0]}")
+    if reason and not reason.startswith("Locust"):
+        raise process.failure(locust, f"no request was made: {reason}")
     if locust.exit_code():
         raise process.failure(locust, f"Locust ended with exit code {locust.exit_code()} before it made a request")
     raise process.failure(locust, "the run made no request at all: does the locustfile have tasks, and the plan users?")
@@ -221,6 +225,7 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Place, ended: 
         poisson=plan.arrivals == "poisson",
         expected_workers=plan.workers,
         ended=reason,
+        restarted=ended.restarted,
     )
     warnings = [
         *judgement.warnings,

@@ -364,8 +364,8 @@ class LoadPlan:
         what = ", ".join(url.label for url in self.urls[:5]) + (", …" if len(self.urls) > 5 else "")
         where = f" from {self.workers} workers" if self.workers > 1 else ""
         return (
-            f"{what or Path(self.locustfile).name}{who}: {load}{where}; "
-            f"the first {format_fraction(self.warmup_fraction)} are warm-up"
+            f"{what or Path(self.locustfile).name}{who}: {load}{where}"
+            + (f"; the first {format_fraction(self.warmup_fraction)} are warm-up" if self.warmup_fraction else "")
             + "".join(f"; stops unless {goal}" for goal in self.goals if goal.abort)
         )
 

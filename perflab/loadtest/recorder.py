@@ -6,6 +6,7 @@ each process, opened when the runner exists, never at import (Locust may fork be
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -206,6 +207,10 @@ def install(settings: dict[str, Any]) -> None:
             _apply_headers(user_classes, settings["headers"])
             checks.listener = journal.on_check
             events.request.add_listener(journal.on_request)
+        # A full collection of what Locust has imported stops the whole generator for 50 ms and more, in mid-measurement;
+        # frozen, it is never looked at again.
+        gc.collect()
+        gc.freeze()
         _watch(environment, runner, journal, pace if settings["arrivals"] else None, settings["stop_timeout_s"])
 
 

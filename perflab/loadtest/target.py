@@ -134,6 +134,7 @@ class Service:
         self.target, self._child = target, child
         self.pid = child.pid if child else target.pid
         self._begun = resources.begun(target.pid) if target.pid else None
+        self._listener = self._who_listens()
 
     @property
     def own(self) -> bool:
@@ -146,6 +147,18 @@ class Service:
             return f"the process {self.target.pid} of the target {self.target.arm!r} ended"
         code = self._child.exit_code() if self._child else None
         return None if code is None else f"the target {self.target.arm!r} ended by itself with exit code {code}"
+
+    def restarted(self) -> str | None:
+        """Whether another process listens than at the beginning, in words; None if not, or where it can't be seen."""
+        before, now = self._listener, self._who_listens()
+        self._listener = now
+        if before is None or now is None or before == now:
+            return None
+        return f"the target {self.target.arm!r} was restarted during the run (process {before[0]}, then {now[0]})"
+
+    def _who_listens(self) -> tuple[int, float] | None:
+        host, port = self.target.address
+        return resources.listening(port) if host in ("127.0.0.1", "localhost", "::1") else None
 
     def stop(self) -> None:
         if self._child:

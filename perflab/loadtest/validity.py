@@ -34,15 +34,17 @@ def judge(
     poisson: bool = False,
     expected_workers: int = 1,
     ended: str | None = None,
+    restarted: str | None = None,
 ) -> Judgement:
     """Judge what a run left behind.
 
     ``written`` are the captured requests, ``locust_count`` is Locust's own final count (None when it wrote none),
-    ``expected_arrivals`` what an open plan asked for, ``ended`` says what ended the run before its time.
+    ``expected_arrivals`` what an open plan asked for, ``ended`` says what ended the run before its time,
+    ``restarted`` whether the target was.
     """
     generators = [p for p in processes if p.role != "master"]
     lost = [p for p in processes if p.footer is None]
-    reasons = [ended] if ended else []
+    reasons = [said for said in (ended, restarted) if said]
     reasons += [_lost(p) for p in lost]
     if len(generators) < expected_workers and not ended:
         reasons.append(f"{expected_workers} workers were asked for, {len(generators)} took part")
@@ -127,12 +129,16 @@ def _exposed(processes: Sequence[Process], written: Written) -> list[str]:
     if written.rows < 100 or len(spans) < 2 or not users:
         return []
     cycle = (max(spans) - min(spans)) * 1e3 * users / written.rows
-    limit = max(10 * written.latency.quantile(0.5), 2 * cycle)
-    missing = written.latency.above(limit, lambda stalled: stalled / cycle - 1) / written.rows
+    missing = stalled = 0.0
+    for spread in written.by_endpoint.values():
+        # Slow for this endpoint: a report that always takes long is no stall.
+        limit = max(10 * spread.quantile(0.5), 2 * cycle)
+        missing += spread.above(limit, lambda waited: waited / cycle - 1) / written.rows
+        stalled = max(stalled, spread.largest if spread.largest > limit else 0.0)
     if missing <= OMISSION_LIMIT:
         return []
     return [
-        f"exposed to coordinated omission: while the target stalled (up to {format_ms(written.latency.largest)}) the users "
+        f"exposed to coordinated omission: while the target stalled (up to {format_ms(stalled)}) the users "
         f"waited, and about {format_fraction(missing)} of the requests were never made; measure with an open plan "
         "(Stage(rate=...)) to see what visitors would have felt"
     ]

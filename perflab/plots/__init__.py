@@ -11,6 +11,7 @@ from perflab.plots.heatmap import plot_heatmap
 from perflab.plots.latency import plot_ecdf, plot_histogram
 from perflab.plots.over_time import plot_resources, plot_timeline, plot_users
 from perflab.plots.pairs import plot_pairs
+from perflab.plots.queries import plot_scaling, plot_waterfall
 
 __all__ = [
     "plot_attainable",
@@ -22,6 +23,8 @@ __all__ = [
     "plot_pairs",
     "plot_power",
     "plot_resources",
+    "plot_scaling",
     "plot_timeline",
     "plot_users",
+    "plot_waterfall",
 ]

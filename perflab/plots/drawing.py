@@ -153,11 +153,11 @@ def tidy(ax: Axes) -> None:
     ax.set_axisbelow(True)
 
 
-def titled(ax: Axes, finding: str, detail: str) -> None:
-    """The finding in bold, how to read it below in grey, both at the left."""
-    ax.set_title(finding, loc="left", fontweight="bold", fontsize=11, pad=21)
+def titled(ax: Axes, finding: str, detail: str, *, left: float = 0.0) -> None:
+    """The finding in bold, how to read it below in grey, both at the left of the Axes (or so far beside it)."""
+    ax.set_title(finding, loc="left", fontweight="bold", fontsize=11, pad=21, x=left)
     ax.annotate(
-        detail, (0, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points", fontsize=8.5, color=GREY,
+        detail, (left, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points", fontsize=8.5, color=GREY,
         annotation_clip=False,
     )  # fmt: skip
 

@@ -18,12 +18,17 @@ FLAT = 0.1
 """A slope whose whole interval lies below this (calls for each parent row) is no growth."""
 
 
+STEEP = 0.5
+"""What a slope must reach where names tie nothing together: pages that happen to differ in both make a gentle one."""
+
+
 @dataclass(frozen=True, eq=False)
 class Facts:
     """What is known of a pattern in all its units.
 
     ``linked``: how clearly names tie the child to its parent (`shape.link`). ``calls`` and ``parent_rows`` by unit (NaN
-    where the log has no rows). ``grown``: calls over the parent's rows; ``bounded``: over its LIMIT. ``interrupted``: writes
+    where the log has no rows). ``grown``: calls over the parent's rows; ``bounded``: calls were held against its
+    LIMIT. ``interrupted``: writes
     or savepoints stand between the calls. ``sure``: the units of work are not guessed at.
     """
 
@@ -34,7 +39,7 @@ class Facts:
     parent_rows: npt.NDArray[np.float64]
     variety: Variety
     grown: Scaling
-    bounded: Scaling
+    bounded: bool
     interrupted: bool
     sure: bool
 
@@ -71,7 +76,7 @@ def _level(facts: Facts) -> str:
 def _doubtful(facts: Facts) -> bool:
     """Names say too little, and so do the values, or something speaks against the parent."""
     nothing = facts.linked <= 0 or bool(np.isnan(facts.variety.distinct))
-    against = facts.interrupted or facts.bounded.tested or _unmoved(facts.parent_rows, facts.calls)
+    against = facts.interrupted or facts.bounded or _unmoved(facts.parent_rows, facts.calls)
     return nothing or against
 
 
@@ -92,7 +97,7 @@ def _unmoved(parent_rows: npt.NDArray[np.float64], calls: npt.NDArray[np.int64])
 
 
 def _tested(grown: Scaling, calls: npt.NDArray[np.int64], linked: int) -> str:
-    if grown.low > 0 and grown.p_value <= 0.05 and grown.high >= FLAT:
+    if grown.low > 0 and grown.p_value <= 0.05 and grown.high >= (FLAT if linked > 0 else STEEP):
         return "confirmed"
     if grown.high < FLAT or len(np.unique(calls)) == 1:
         return "constant fan-out"

@@ -15,8 +15,9 @@ import pandas as pd
 from perflab.errors import one_of
 from perflab.queries import evidence, suggestions
 from perflab.queries.findings import count, findings
+from perflab.queries.growth import LIMIT, growth
 from perflab.queries.repeats import Repeats, repeats
-from perflab.queries.scaling import Scaling, scaling
+from perflab.queries.scaling import Scaling
 from perflab.queries.statements import Statements, statements
 from perflab.tables import Measurements
 from perflab.units import format_ms
@@ -40,8 +41,6 @@ FOR_PEOPLE = (
     "suggestion",
 )
 """What people read of a pattern; the rest is for those who go on computing."""
-
-Floats = npt.NDArray[np.float64]
 
 _LOOK_BACK = 8
 _NEAREST, _LINKED, _ROWS_MATCH = 1.0, 10.0, 12.0
@@ -173,9 +172,10 @@ def _patterns(prepared: Statements, found: Repeats, occurrences: pd.DataFrame) -
             "parent": np.where(occurrences["parent"] >= 0, groups.fp[occurrences["parent"]], -1),
             "child": groups.fp[occurrences["group"]],
             "route": found.route_of(occurrences["group"].to_numpy()),
+            "same": found.same_question(occurrences["group"].to_numpy()),
         }
     )
-    numbers = table.groupby(["parent", "child", "route"], sort=False)
+    numbers = table.groupby(["parent", "child", "route", "same"], sort=False)
     occurrences["pattern"] = numbers.ngroup().to_numpy() if len(table) else np.zeros(0, dtype="int64")
     rows = [
         _row(prepared, found, part, _Pattern(int(key[0]), int(key[1]), str(key[2])))
@@ -201,7 +201,9 @@ def _no_patterns() -> pd.DataFrame:
 def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern) -> dict[str, object]:
     members = part["group"].to_numpy()
     groups = found.groups
-    grown, bounded = _scaling(found, key)
+    grown = growth(found, key.parent, key.child, key.route, members) if key.parent >= 0 else None
+    fitted = grown.scaling if grown is not None and grown.speaks else Scaling()
+    bounded = grown is not None and grown.measure == LIMIT and grown.scaling.tested
     facts = evidence.Facts(
         shape=prepared.shapes[key.child],
         parent=key.parent >= 0,
@@ -209,7 +211,7 @@ def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern
         calls=groups.calls[members],
         parent_rows=found.rows_of(part["parent"].to_numpy()),
         variety=found.variety(members),
-        grown=grown,
+        grown=fitted,
         bounded=bounded,
         interrupted=found.interrupted(members),
         sure=not found.unsure(members),
@@ -228,10 +230,10 @@ def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern
         "calls": calls,
         "calls_per_unit": calls / len(members),
         "time_ms": time,
-        "slope": grown.slope,
-        "slope_low": grown.low,
-        "slope_high": grown.high,
-        "p_value": grown.p_value,
+        "slope": fitted.slope,
+        "slope_low": fitted.low,
+        "slope_high": fitted.high,
+        "p_value": fitted.p_value,
         "evidence": level,
         "suggestion": suggestions.suggestion(parent, prepared.fingerprints[key.child], level),
         "example_unit": found.example(members),
@@ -242,31 +244,6 @@ def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern
         "source": found.source(members),
         "_rank": evidence.LEVELS.index(level),
     }
-
-
-def _scaling(found: Repeats, key: _Pattern) -> tuple[Scaling, Scaling]:
-    """Calls over the parent's rows; where those are not known, over its LIMIT, what it may return at most, or over how often
-    a nested parent ran."""
-    if key.parent < 0:
-        return Scaling(), Scaling()
-    grown = scaling(*found.sizes(key.parent, key.child, key.route))
-    if grown.tested or grown.units:
-        return grown, Scaling()
-    limits = found.limits(key.parent, key.child, key.route)
-    bounded = scaling(*_full(*limits))
-    bounded = bounded if bounded.tested else scaling(*limits)
-    if bounded.tested:
-        return (bounded if bounded.low > 0 else grown), bounded
-    nested = scaling(*found.times_asked(key.parent, key.child, key.route))
-    return (nested if nested.tested and nested.low > 0 else grown), bounded
-
-
-def _full(limits: Floats, calls: Floats) -> tuple[Floats, Floats]:
-    """Without the units whose list was shorter than its LIMIT, where most were full."""
-    full = (calls == limits) | np.isnan(limits)
-    return (
-        (limits[full], calls[full]) if full.mean() >= 0.5 and bool((calls <= limits)[~full].all()) else (limits, calls)
-    )
 
 
 def _by_unit(prepared: Statements, found: Repeats, occurrences: pd.DataFrame, patterns: pd.DataFrame) -> pd.DataFrame:

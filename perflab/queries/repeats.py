@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -155,36 +156,46 @@ class Repeats:
         between = self._busy[self.groups.last[groups]] - self._busy[self.groups.second[groups]]
         return bool(np.median(between / self.groups.calls[groups]) >= 0.5)
 
-    def sizes(self, parent: int, child: int, route: str) -> tuple[Floats, Floats]:
-        """Rows of the parent and calls of the child, for every unit of the route that asked the parent."""
-        asked = self._asked(parent, child, route)
+    def same_question(self, groups: Ints) -> Flags:
+        """Whether a group asked for the very same values each time: a duplicate, whatever other units do with it."""
+        same: Flags = (self.groups.distinct[groups] == 1) & ~self._writes[self.groups.fp[groups]]
+        return same
+
+    def asked(self, parent: int, child: int, route: str, members: Ints) -> Ints:
+        """The groups of the parent in units of the route, but for those in which the child repeats itself otherwise.
+
+        Where routes are not known, other pages may ask the parent too, so the child must have run.
+        """
+        fp, unit = self.groups.fp, self.groups.unit
+        asked = np.flatnonzero((fp == parent) & (self._unit_route[unit] == route))
+        other = np.setdiff1d(self.repeated[fp[self.repeated] == child], members, assume_unique=True)
+        asked = asked[~np.isin(unit[asked], unit[other])]
+        return asked if route else asked[self._calls(child)[unit[asked]] > 0]
+
+    def sizes(self, asked: Ints, child: int) -> tuple[Floats, Floats]:
+        """Rows of the parent and calls of the child, for each unit."""
         return self.groups.rows[asked], self._calls(child)[self.groups.unit[asked]]
 
-    def limits(self, parent: int, child: int, route: str) -> tuple[Floats, Floats]:
+    def limits(self, asked: Ints, child: int) -> tuple[Floats, Floats]:
         """The same with the LIMIT of the parent, or the length of its IN list, for its rows: what it may return at most."""
-        asked = self._asked(parent, child, route)
         asked = asked[:: max(1, len(asked) // 200)]
+        if not len(asked):
+            return np.zeros(0), np.zeros(0)
         first = self.groups.first[asked]
-        frame, slot = self.prepared.frame, self.prepared.shapes[parent].limit_slot
-        listed = self.prepared.shapes[parent].listed
+        shape = self.prepared.shapes[int(self.groups.fp[asked[0]])]
+        rows = self.prepared.frame[["sql", "parameters"]].iloc[first]
         sizes = [
-            limit_of(sql, parameters, slot, listed, self.prepared.dialect)
-            for sql, parameters in zip(frame["sql"].iloc[first], frame["parameters"].iloc[first], strict=True)
+            limit_of(sql, parameters, shape.limit_slot, shape.listed, self.prepared.dialect)
+            for sql, parameters in zip(rows["sql"], rows["parameters"], strict=True)
         ]
         return np.array(sizes, dtype="float64"), self._calls(child)[self.groups.unit[asked]]
 
-    def times_asked(self, parent: int, child: int, route: str) -> tuple[Floats, Floats]:
+    def times_asked(self, asked: Ints, child: int) -> tuple[Floats, Floats]:
         """How often the parent ran, where it is a lookup in a loop itself, for its rows."""
-        asked = self._asked(parent, child, route)
         times = self.groups.calls[asked].astype("float64")
-        repeated = self.prepared.shapes[parent].kind == "lookup" and bool((times > 1).any())
+        lookup = len(asked) > 0 and self.prepared.shapes[int(self.groups.fp[asked[0]])].kind == "lookup"
+        repeated = lookup and bool((times > 1).any())
         return (times if repeated else np.full(len(asked), np.nan)), self._calls(child)[self.groups.unit[asked]]
-
-    def _asked(self, parent: int, child: int, route: str) -> Ints:
-        """Where routes are not known, other pages may ask the parent too, so the child must have run."""
-        fp, unit = self.groups.fp, self.groups.unit
-        asked = np.flatnonzero((fp == parent) & (self._unit_route[unit] == route))
-        return asked if route else asked[self._calls(child)[unit[asked]] > 0]
 
     def _calls(self, child: int) -> Floats:
         calls = np.zeros(len(self.prepared.units.names))
@@ -282,12 +293,9 @@ def _distinct(prepared: Statements, member: Ints, repeated: Ints, total: int) ->
     wanted[repeated] = True
     rows = np.flatnonzero(wanted[member])
     part = prepared.frame.iloc[rows]
-    texts, kinds = pd.factorize(_without_comments(part["sql"]))
-    unbound = pd.Series(kinds, dtype="str").str.contains(
-        r"[=(,]\s*(?:\?|\$\d|%s|%\(|:[a-z_])|(?:\?|\$\d+|%s|:\w+)\s*=", regex=True
-    )
-    values, _ = pd.factorize(_joined(part["parameters"]), use_na_sentinel=True)
-    nothing = (values < 0) & unbound.to_numpy()[texts]
+    texts, kinds = pd.factorize(without_comments(part["sql"]))
+    values, _ = pd.factorize(joined_parameters(part["parameters"]), use_na_sentinel=True)
+    nothing = (values < 0) & unknown_values(kinds)[texts]
     keys = pd.DataFrame({"group": member[rows], "text": texts, "values": values, "nothing": nothing})
     distinct = keys.drop_duplicates(["group", "text", "values"]).groupby("group").size()
     blind = keys.groupby("group")["nothing"].any()
@@ -295,11 +303,21 @@ def _distinct(prepared: Statements, member: Ints, repeated: Ints, total: int) ->
     return found
 
 
-def _without_comments(sql: pd.Series[str]) -> pd.Series[str]:
+def unknown_values(texts: Any) -> Flags:
+    """Which of the texts have placeholders, whose values are elsewhere if anywhere."""
+    found: Flags = (
+        pd.Series(texts, dtype="str")
+        .str.contains(r"[=(,]\s*(?:\?|\$\d|%s|%\(|:[a-z_])|(?:\?|\$\d+|%s|:\w+)\s*=", regex=True)
+        .to_numpy(dtype=bool)
+    )
+    return found
+
+
+def without_comments(sql: pd.Series[str]) -> pd.Series[str]:
     return sql.str.replace(r"/\*[^*]*\*/", "", regex=True) if sql.str.contains("/*", regex=False).any() else sql
 
 
-def _joined(parameters: pd.Series[str]) -> pd.Series[str]:
+def joined_parameters(parameters: pd.Series[str]) -> pd.Series[str]:
     """Parameters (lists, mappings or texts) as one text each, missing where there are none."""
     return (
         parameters.map(lambda v: None if v is None or v is pd.NA or v != v else str(v))

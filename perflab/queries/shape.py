@@ -106,6 +106,7 @@ def _tables(words: list[Token]) -> tuple[str, ...]:
 
 def _table_list(words: list[Token], position: int, found: dict[str, None]) -> None:
     """Names after FROM: ``a``, ``s.a AS x``, ``a, b``; not functions, not subqueries."""
+    start = position
     while position < len(words):
         while position < len(words) and words[position][1] in ("(", "only", "lateral", "ignore", "into"):
             position += 1
@@ -120,7 +121,9 @@ def _table_list(words: list[Token], position: int, found: dict[str, None]) -> No
         if not name:
             return
         if position < len(words) and words[position][1] == "(" and words[position - 1][0] == "word":
-            return  # a function, or INSERT INTO t (columns)
+            if words[start - 1][1] == "into":
+                found[name] = None  # INSERT INTO t (columns)
+            return  # else a function
         found[name] = None
         while position < len(words) and (words[position][1] == "as" or words[position][0] in ("word", "name")):
             if words[position][1] != "as" and words[position][1] in _CLAUSES:
@@ -249,9 +252,12 @@ def _single_row(words: list[Token], tables: tuple[str, ...], keys: tuple[str, ..
 _KEY_ENDINGS = re.compile(r"_?(?:id|ids|fk|pk|uuid|guid|code|key|no|nr|ref)$")
 
 
+_KEY_BEGINNINGS = re.compile(r"^(?:fk|id|ref|tbl|tb)_(?=\w{3})")
+
+
 def stem(name: str) -> str:
     """The noun of a table or foreign key: ``shop_books`` -> ``book``, ``author_id`` -> ``author``."""
-    word = _KEY_ENDINGS.sub("", name) or name
+    word = _KEY_BEGINNINGS.sub("", _KEY_ENDINGS.sub("", name)) or name
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
     if word.endswith(("sses", "xes", "ches", "shes")):
@@ -263,7 +269,10 @@ def same_noun(one: str, other: str) -> bool:
     """Whether two stems name one thing: equal, or equal behind an application's prefix (``shop_book``, ``book``)."""
     if not one or not other:
         return False
-    return one == other or one.endswith("_" + other) or other.endswith("_" + one)
+    if one == other or one.endswith("_" + other) or other.endswith("_" + one):
+        return True
+    short, long = sorted((one.rpartition("_")[2], other.rpartition("_")[2]), key=len)
+    return len(short) >= 4 and long.startswith(short) and len(long) - len(short) <= 2  # kunde, kunden
 
 
 @lru_cache(maxsize=65536)
@@ -285,14 +294,14 @@ def _link(above: Shape, below: Shape, key: str) -> int:
         if not own and any(same_noun(c, owner) for c in foreign | {stem(c) for c in above.columns}):
             return 3
         return 1 if foreign or everything else -1
-    named = _KEY_ENDINGS.search(key) is not None
+    named = _KEY_ENDINGS.search(key) is not None or _KEY_BEGINNINGS.match(key) is not None
     if (named and key in above.columns and _KEY_ENDINGS.sub("", key)) or any(same_noun(stem(key), n) for n in nouns):
         return 3  # one to many
     if key in _ATTRIBUTES:
         return 0
     if key in above.columns:
         return 2
-    return 1 if everything or (named and above.columns & _OWN_KEYS) else 0
+    return 1 if everything or any(c in _OWN_KEYS or _KEY_ENDINGS.search(c) for c in above.columns) else 0
 
 
 def _points_elsewhere(column: str) -> bool:
@@ -300,7 +309,7 @@ def _points_elsewhere(column: str) -> bool:
     if column in _OWN_KEYS:
         return False
     named = _KEY_ENDINGS.search(column) is not None and _KEY_ENDINGS.sub("", column) != ""
-    return named or column.endswith("_by") or column in _ROLES
+    return named or _KEY_BEGINNINGS.match(column) is not None or column.endswith("_by") or column in _ROLES
 
 
 _ATTRIBUTES = frozenset(

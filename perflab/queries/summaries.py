@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from perflab.queries.findings import count, findings
@@ -55,17 +56,20 @@ def summarize_queries(queries: pd.DataFrame | Measurements, *, dialect: str | No
 
 
 def _quantiles(took: pd.DataFrame) -> dict[str, pd.Series[float]]:
-    """Type 8 quantiles (Hyndman & Fan 1996) of each group at once, from one sort."""
     codes, names = pd.factorize(took["fingerprint"])
     values = took["duration_ms"].to_numpy()
+    return {f"p{q * 100:g}_ms": pd.Series(quantiles_by(codes, values, q), index=names) for q in QUANTILES}
+
+
+def quantiles_by(codes: npt.NDArray[np.int64], values: npt.NDArray[np.float64], q: float) -> npt.NDArray[np.float64]:
+    """Type 8 quantile (Hyndman & Fan 1996) of the values of each code that occurs, in the order of the codes."""
     order = np.lexsort((values, codes))
-    ordered, sizes = values[order], np.bincount(codes, minlength=len(names))
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]) if len(sizes) else np.zeros(0, dtype="int64")
-    found = {}
-    for q in QUANTILES:
-        place = np.clip(q * (sizes + 1 / 3) + 1 / 3 - 1, 0, np.maximum(sizes - 1, 0))
-        low = np.floor(place).astype("int64")
-        high = np.minimum(low + 1, np.maximum(sizes - 1, 0))
-        below, above = ordered[starts + low], ordered[starts + high]
-        found[f"p{q * 100:g}_ms"] = pd.Series(below + (above - below) * (place - low), index=names)
+    ordered, sizes = values[order], np.bincount(codes)
+    sizes = sizes[sizes > 0]
+    starts = np.cumsum(sizes) - sizes
+    place = np.clip(q * (sizes + 1 / 3) + 1 / 3 - 1, 0, sizes - 1)
+    low = np.floor(place).astype("int64")
+    high = np.minimum(low + 1, sizes - 1)
+    below, above = ordered[starts + low], ordered[starts + high]
+    found: npt.NDArray[np.float64] = below + (above - below) * (place - low)
     return found

@@ -99,17 +99,20 @@ def _listen(engine: Engine, log: QueryLog, *, redact: bool, source: bool) -> Non
         ended = time.perf_counter()
         start, began = context._perflab_start
         unit = current.current_unit()
+        # insertmanyvalues sends the rows of an executemany as one statement with one flat set of parameters
+        sets = parameters if many and isinstance(parameters, (list, tuple)) else ()
+        several = bool(sets) and isinstance(sets[0], (tuple, list, dict))
         log.write(
             lines.line(
                 start,
                 (ended - began) * 1e3,
                 sql,
-                parameters[0] if many and parameters else parameters,
+                parameters[0] if several else parameters,
                 redact=redact,
                 unit=unit,
                 route=current.current_route(),
                 rows=rows,
-                executions=len(parameters) if many else None,
+                executions=len(parameters) if several else None,
                 error=error,
                 session=None if unit else _session(connection),
                 source=call_site("sqlalchemy") if source else None,

@@ -39,9 +39,10 @@ from perflab.stats.rows import (
 from perflab.stats.verdicts import decide
 from perflab.stats.warmup import Warmup, declared, settled
 from perflab.tables import AGGREGATED, Measurements
-from perflab.units import parse_duration, parse_fraction
+from perflab.units import format_ms, parse_duration, parse_fraction
 
 _MOST_PRIMARIES = 3
+_MOST_UNSENT = 20.0
 
 
 def compare(
@@ -125,7 +126,7 @@ def compare(
 
 
 def _metrics(metric: str | Sequence[str]) -> tuple[str, ...]:
-    metrics = (metric,) if isinstance(metric, str) else tuple(metric)
+    metrics = (metric,) if isinstance(metric, str) else tuple(metric or ())
     if not metrics or len(set(metrics)) != len(metrics):
         raise ValueError(f"metric must name one or more different metrics; got {metric!r}")
     for name in metrics:
@@ -225,6 +226,12 @@ def _with_unsent(
     notes = omission.warnings_of(exposed, share, declared=interval, cycle=cycle)
     if interval is None:
         return rows, notes
+    worst = max(exposed.values(), default=0.0)
+    if worst > _MOST_UNSENT:
+        raise ValueError(
+            f"pacing must be the time between the requests of a user; at {format_ms(interval)} a run would miss "
+            f"{worst:,.0f} requests for each one that was sent: nothing can be filled in for a load that was never offered"
+        )
     filled = (omission.back_filled(requests[0], interval), omission.back_filled(requests[1], interval))
     others, _ = _decided(filled, asked)
     mixed = {key: both_ways(row, others[key]) if _is_latency(key[0]) else row for key, row in rows.items()}

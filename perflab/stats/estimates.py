@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,13 @@ def quantile(values: Floats, shares: Sequence[float]) -> Floats:
 
 def requests_of(measured: Measurements | pd.DataFrame) -> Measurements:
     """Measurements of a requests table, or what was given; ComparisonError when there is no request in it."""
+    if not isinstance(measured, (Measurements, pd.DataFrame)):
+        raise ValueError(f"expected Measurements or a requests table; got {type(measured).__name__}")
     held = measured if isinstance(measured, Measurements) else Measurements.of(requests=measured)
+    if (held.requests["endpoint"] == AGGREGATED).any():
+        raise ComparisonError(
+            f"{AGGREGATED!r} stands for all requests of a run together: rename the endpoint of that name"
+        )
     if not len(held.requests):
         raise ComparisonError("there are no requests in these measurements")
     return held
@@ -92,10 +99,13 @@ def coded(measured: Measurements) -> Requests:
     requests = measured.requests
     run, runs = pd.factorize(requests["run"])
     endpoint, endpoints = pd.factorize(requests["endpoint"])
-    known = measured.runs.set_index("run").reindex(runs)
     start = pd.DatetimeIndex(requests["start"]).as_unit("us").asi8
     first = np.full(len(runs), np.iinfo("int64").max)
     np.minimum.at(first, run, start)
+    # Runs in the order they began, whatever the order of the rows.
+    order = np.lexsort([np.asarray(runs, dtype=str), first])
+    run, runs, first = np.argsort(order)[run], runs[order], first[order]
+    known = measured.runs.set_index("run").reindex(runs)
     begun = pd.DatetimeIndex(known["start"]).as_unit("us").asi8
     # A run whose start is unknown, or later than its first request, began with that request.
     begun = np.where(known["start"].isna().to_numpy() | (begun > first), first, begun)
@@ -159,7 +169,9 @@ def _grouped(kept: Requests, key: Codes, names: Sequence[str], shares: Floats, m
     run, endpoint = present // len(names), present % len(names)
     columns: dict[str, Any] = dict(_quantiles(kept.latency[order], edges, metrics))
     if "mean" in metrics:
-        columns["mean"] = np.bincount(key, weights=kept.latency, minlength=size)[present] / found
+        # Sums depend on the order of what is added, in the last digits: sorted, the order of rows does not matter.
+        latency = kept.latency[order]
+        columns["mean"] = [np.sort(latency[low:high]).mean() for low, high in pairwise(edges)]
     if "error_fraction" in metrics:
         columns["error_fraction"] = np.bincount(key, weights=kept.failed, minlength=size)[present] / found
     if "throughput_per_s" in metrics:

@@ -103,8 +103,7 @@ def mser(series: Floats, share: float) -> float:
     count, least = len(series), round(share * len(series))
     if np.isnan(series).mean() > 0.2 or least >= LONGEST * count:
         return share
-    cuts = range(least, int(LONGEST * count) + 1)
-    error = np.array([np.nanvar(series[cut:]) / (count - cut) for cut in cuts])
+    error = _errors(series)[least : int(LONGEST * count) + 1]
     best = least + int(np.argmin(error))
     if best == least or error[best - least] > _GAIN * error[0]:
         return share
@@ -115,6 +114,16 @@ def mser(series: Floats, share: float) -> float:
     off = abs(float(np.nanmean(removed)) - float(rest.mean()))
     noise = float(rest.std()) * np.sqrt(inflation * (1 / len(removed) + 1 / len(rest)))
     return best / count if off > max(_SHIFT, _STANDARD_ERRORS * noise) else share
+
+
+def _errors(series: Floats) -> Floats:
+    """The variance of what is left after each cut, for each bin left: from the end in one pass."""
+    known = ~np.isnan(series)
+    centred = np.where(known, series - np.nanmean(series), 0.0)
+    left = np.maximum(np.cumsum(known[::-1])[::-1], 1)
+    sums, squares = (np.cumsum(v[::-1])[::-1] for v in (centred, centred**2))
+    found: Floats = (squares / left - (sums / left) ** 2) / np.arange(len(series), 0, -1)
+    return found
 
 
 def _typical(curves: Floats) -> Floats:

@@ -80,6 +80,7 @@ def requests_of(queries: pd.DataFrame, truth: pd.DataFrame) -> dict[str, int]:
     if truth["unit"].notna().all():
         return {str(unit): number for number, unit in enumerate(truth["unit"])}
     units = lab.assign_units(queries)
+    units = units[units["unit"].isin(lab.summarize_units(queries)["unit"])]  # those that do some work
     middle = units.groupby("unit", sort=False).agg(
         session=("session", "first"), by=("unit_by", "first"), first=("start", "min"), last=("start", "max")
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from driving import SERVERS, USERS, assert_clean, free_port, mine, plan, target, wait_for
+from driving import SERVERS, USERS, assert_clean, free_port, mine, open_plan, plan, target, wait_for
 
 import perflab as lab
 from perflab.loadtest.run import draw_order
@@ -54,7 +54,7 @@ def test_a_run_keeps_every_request(tmp_path: Path) -> None:
 
 
 def test_one_endpoint_can_be_chosen_by_tag(tmp_path: Path) -> None:
-    one = lab.run(plan(1.5, tags=["slow"]), target(), store=tmp_path, progress=False)
+    one = lab.run(plan(1, tags=["slow"]), target(), store=tmp_path, progress=False)
     assert set(one.requests.endpoint) == {"GET /slow"}
 
 
@@ -93,14 +93,14 @@ def test_failures_are_kept_with_their_errors(tmp_path: Path) -> None:
 
 
 def test_slow_requests_end_in_time_and_are_kept(tmp_path: Path) -> None:
-    short = plan(1, user="Sleeper", timeout="1s", stop_timeout="2s")
+    short = plan(1, user="Sleeper", timeout="0.5s", stop_timeout="2s")
     one = lab.run(short, target(), store=tmp_path, progress=False)
-    # The client's time-out of one second is in force: nothing waited for the three seconds of the server.
-    assert one.requests.latency_ms.between(900, 1_700).all()
+    # The client's time-out is in force: nothing waited for the 1.5 s of the server.
+    assert one.requests.latency_ms.between(450, 1_400).all()
     assert not one.requests.ok.any()
     long = plan(1, user="Sleeper", timeout="5s", stop_timeout="6s")
     waited = lab.run(long, target(), store=tmp_path, progress=False)
-    assert waited.requests.latency_ms.min() > 2_900
+    assert waited.requests.latency_ms.min() > 1_450
     assert waited.runs.valid.all()
 
 
@@ -132,6 +132,11 @@ def test_unknown_user_class_and_users_that_cannot_start(tmp_path: Path) -> None:
         lab.run(plan(1, user="Nobody"), target(), store=tmp_path, progress=False)
     with pytest.raises(lab.LoadTestError, match="no such account"):
         lab.run(plan(1, user="Broken"), target(), store=tmp_path, progress=False)
+    with pytest.raises(lab.LoadTestError, match="no such account"):
+        lab.run(open_plan(1, rate=10, user="Broken"), target(), store=tmp_path, progress=False)
+    with pytest.raises(lab.LoadTestError, match="the run made no request at all"):
+        lab.run(plan(1, user="Idle"), target(), store=tmp_path, progress=False)
+    assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="locustfile must be an existing file"):
         lab.run(lab.LoadPlan("nowhere.py", stages=lab.Stage(1, users=1)), target(), store=tmp_path, progress=False)
 
@@ -164,7 +169,7 @@ def test_an_unreachable_host(tmp_path: Path) -> None:
 
 
 def test_a_service_that_dies_in_mid_run_is_kept_as_invalid(tmp_path: Path) -> None:
-    one = lab.run(plan(20), target("mortal", "--die-after", "2"), store=tmp_path, progress=False)
+    one = lab.run(plan(20), target("mortal", "--die-after", "1"), store=tmp_path, progress=False)
     run = one.runs.iloc[0]
     assert not run.valid
     assert "ended by itself with exit code 3" in run.reasons[0]
@@ -266,5 +271,5 @@ def test_settings_from_outside_the_plan_are_left_unread(tmp_path: Path, monkeypa
     (tmp_path / "pyproject.toml").write_text('[tool.locust]\nexclude-tags = ["slow"]\n')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOCUST_USER_CLASSES", "Failing")
-    one = lab.run(plan(1.5), target(), store=tmp_path / "runs", progress=False)
+    one = lab.run(plan(1), target(), store=tmp_path / "runs", progress=False)
     assert set(one.requests.endpoint) == {"GET /ok", "GET /slow"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import orjson
 import pandas as pd
 import pytest
-from driving import open_plan, plan, target, wait_for
+from driving import SERVERS, free_port, open_plan, plan, target, wait_for
 
 import perflab as lab
 
@@ -56,8 +57,8 @@ def test_the_open_model_tells_what_a_stall_costs_and_the_closed_one_warns(tmp_pa
     assert schedule["lag_p95_ms"] == pytest.approx(np.quantile(lag, 0.95), rel=0.02, abs=0.01)
 
     closed = lab.run(
-        plan(5, users=10, user="Pacer"),
-        target("closed", "--log", str(log), "--after", "2", **stalled),
+        plan(4, users=10, user="Pacer"),
+        target("closed", "--log", str(log), "--after", "1", **stalled),
         store=tmp_path / "c",
         progress=False,
     )
@@ -180,3 +181,12 @@ def test_an_objective_ends_a_run_early(tmp_path: Path) -> None:
     assert 500 <= run.duration_ms < 10_000
     assert lab.check(one, strict.objectives, allow="invalid").verdict in ("fails", "inconclusive")
     assert len(one.requests) >= 20
+
+
+def test_a_target_that_restarts_in_mid_run_is_said(tmp_path: Path) -> None:
+    port = free_port()
+    tiny = f"{sys.executable} {SERVERS / 'tiny.py'} {port}"
+    restarting = target(port=port, command=["bash", "-c", f"{tiny} --die-after 0.7; exec {tiny}"])
+    one = lab.run(plan(3), restarting, store=tmp_path, progress=False)
+    assert not one.runs.valid.item()
+    assert any("'tiny' was restarted during the run (process" in reason for reason in one.runs.reasons.item())

@@ -13,7 +13,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "corpora"))
 
 from judging import judged, recorded
 
-CORPORA = {"music": "request", "forum": "transaction", "parts": "session reset", "rental": "transaction"}
+CORPORA = {
+    "music": "request",
+    "forum": "transaction",
+    "parts": "session reset",
+    "zoo": "transaction",
+    "zoo_general": "transaction",
+    "clinic": "transaction",
+    "rental": "transaction",
+}
 
 
 @pytest.mark.parametrize("name", CORPORA)

@@ -91,6 +91,13 @@ def test_one_arm_after_the_other_is_capped_unless_lifted() -> None:
     assert any("order='ignore'" in w for w in lifted.warnings)
 
 
+def test_a_pair_column_does_not_undo_a_confounded_order() -> None:
+    before, after = both(BEFORE, AFTER)
+    late = after.assign(start=after["start"] + pd.Timedelta(hours=1))
+    assert lab.compare(before, late).verdict == "inconclusive"
+    assert lab.compare(before, late, order="ignore").verdict == "improved"
+
+
 def test_throughput_is_better_when_higher() -> None:
     before, after = both(steady(100, 6), steady(100, 6))
     more = pd.concat([after, after.assign(start=after["start"] + pd.Timedelta(milliseconds=50))])
@@ -235,6 +242,21 @@ def test_an_empty_frame_is_a_comparison_error() -> None:
         lab.compare(before, after.head(0))
 
 
+def test_what_is_no_table_and_an_endpoint_that_is_all_of_them() -> None:
+    before, after = both(BEFORE, AFTER)
+    with pytest.raises(ValueError, match="got list"):
+        lab.compare([1, 2], after)  # type: ignore[arg-type]
+    with pytest.raises(lab.ComparisonError, match="rename the endpoint"):
+        lab.compare(before.assign(endpoint="Aggregated"), after)
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, 3), (2, 2), (3, 1), (6, 2)])
+def test_too_few_runs_of_an_arm(first: int, second: int) -> None:
+    change = lab.compare(*both(BEFORE[:first], [10.0] * second, paired=False))
+    assert change.verdict == "inconclusive"
+    assert "at least 3 of each" in change.row["reason"]
+
+
 def test_duplicate_indices_do_not_matter() -> None:
     before, after = both(BEFORE, AFTER)
     after.index = pd.Index(np.zeros(len(after), dtype=int))
@@ -258,6 +280,8 @@ def test_duplicate_indices_do_not_matter() -> None:
         ({"allow": "everything"}, "everything"),
         ({"adjust": "none"}, "adjust"),
         ({"pacing": "-1s"}, "pacing"),
+        ({"pacing": "1us"}, "never offered"),
+        ({"metric": None}, "metric"),
     ],
 )
 def test_a_bad_argument_is_a_value_error_that_names_it(options: dict[str, object], expected: str) -> None:

@@ -1,4 +1,4 @@
-"""A small server for recording samples: it writes a line for each request that it answered.
+"""A small server for recording samples: it writes a line for each request that it answered (port 0: a free one, printed).
 
     python tests/formats/recording/logged.py 8700 served.csv
 
@@ -12,8 +12,8 @@ import asyncio
 import contextlib
 import random
 import signal
+import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,38 +63,22 @@ class Logged:
 
 
 @contextlib.contextmanager
-def running(seed: int = 8) -> Iterator[tuple[int, Logged]]:
-    """The server in a thread of this process, on a free port; what it served is complete at the end."""
-    logged, ready = Logged(seed), threading.Event()
-    loop = asyncio.new_event_loop()
-    ports: list[int] = []
-
-    def run() -> None:
-        asyncio.set_event_loop(loop)
-        server = loop.run_until_complete(asyncio.start_server(logged.serve, "127.0.0.1", 0))
-        ports.append(server.sockets[0].getsockname()[1])
-        ready.set()
-        loop.run_forever()
-        server.close()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    ready.wait(10)
-    try:
-        yield ports[0], logged
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+def running(log: Path) -> Iterator[int]:
+    """The server in a process of its own, on a free port; when it ends the log holds all that it answered."""
+    command = [sys.executable, __file__, "0", str(log)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
 
 
 async def _main(port: int, path: Path) -> None:
     logged = Logged()
     server = await asyncio.start_server(logged.serve, "127.0.0.1", port)
+    print(server.sockets[0].getsockname()[1], flush=True)
     try:
         async with server:
             await server.serve_forever()

@@ -16,13 +16,15 @@ from waitress import serve
 parser = argparse.ArgumentParser()
 parser.add_argument("port", type=int)
 parser.add_argument("--log", default="")
-parser.add_argument("--die-after", type=float, default=0.0)
+parser.add_argument("--die-after", type=float, default=0.0, help="seconds after the first request")
 arguments = parser.parse_args()
-lock = threading.Lock()
+lock, asked = threading.Lock(), threading.Event()
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     path = environ["PATH_INFO"]
+    if path != "/ready":
+        asked.set()
     if path == "/slow":
         time.sleep(0.06)
     if path == "/sleep":
@@ -42,6 +44,7 @@ if arguments.die_after:
     def die() -> None:
         import os
 
+        asked.wait()
         time.sleep(arguments.die_after)
         print("giving up, as asked", flush=True)
         os._exit(3)

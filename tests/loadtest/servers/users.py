@@ -41,7 +41,7 @@ class Broken(FastHttpUser):
 class Sleeper(FastHttpUser):
     @task
     def sleep(self) -> None:
-        self.client.get("/sleep?3", name="/sleep")
+        self.client.get("/sleep?1.5", name="/sleep")
 
 
 class Chain(FastHttpUser):
@@ -140,3 +140,13 @@ class Blocker(FastHttpUser):
     def block(self) -> None:
         hashlib.pbkdf2_hmac("sha256", b"secret", b"salt", 100_000)
         self.client.get("/ok")
+
+
+class Idle(FastHttpUser):
+    """Does something, but asks nobody."""
+
+    wait_time = constant(0.1)
+
+    @task
+    def think(self) -> None:
+        pass

@@ -1,0 +1,69 @@
+"""A gate for tests: no N+1 in what was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from perflab.queries.evidence import CLAIMS
+from perflab.queries.n_plus_one import find_n_plus_one
+from perflab.tables import Measurements
+from perflab.units import format_number
+
+_SHOWN = 5
+
+
+def assert_no_n_plus_one(
+    queries: pd.DataFrame | Measurements,
+    threshold: int = 5,
+    *,
+    allow: Sequence[str] = (),
+    dialect: str | None = None,
+) -> None:
+    """Raise AssertionError when the queries hold an N+1; say nothing when they don't.
+
+    For a test of your own: record the statements of a page (``recorded_queries``, a pytest fixture that comes with perflab, or a
+    recorder), on data with at least ``threshold`` rows in each list.
+
+    Parameters
+    ----------
+    queries : the queries table, or Measurements that hold one.
+    threshold : a lookup repeated at least this often in a unit of work counts.
+    allow : parts of fingerprints of children that are known and accepted, such as ``"from audit_log"``.
+    dialect : of the SQL; from the table's ``dialect`` column, or "generic", when not given.
+
+    Raises
+    ------
+    AssertionError : its text names each N+1, its parent, how often it ran, where it was called from and how to mend it.
+    Statements appear as fingerprints, without values.
+    ValueError, SchemaError : as from `find_n_plus_one`.
+
+    >>> import perflab as lab, pandas as pd
+    >>> queries = pd.DataFrame({"sql": ["SELECT id FROM author", "SELECT id FROM book"], "duration_ms": 0.1, "unit": "r"})
+    >>> lab.assert_no_n_plus_one(queries)
+    """
+    if isinstance(allow, str):
+        raise ValueError(f"allow must be a sequence of texts; got the text {allow!r}")
+    found = find_n_plus_one(queries, threshold, dialect=dialect)
+    claimed = found[found["evidence"].isin(CLAIMS)]
+    wrong = claimed[[not any(part in child for part in allow) for child in claimed["child"]]]
+    if len(wrong):
+        raise AssertionError(_report(wrong))
+
+
+def _report(wrong: pd.DataFrame) -> str:
+    lines = [f"{len(wrong)} N+1 found:"]
+    for row in wrong.head(_SHOWN).itertuples():
+        where = f" in {row.route}" if isinstance(row.route, str) else ""
+        lines += [
+            f"  {row.child}",
+            f"    ran {format_number(row.calls_per_unit)} times in a unit of work{where} ({row.evidence}), once for each row of",
+            f"    {row.parent}",
+        ]
+        if isinstance(row.source, str):
+            lines.append(f"    called from {row.source}")
+        lines.append(f"    {row.suggestion}")
+    if len(wrong) > _SHOWN:
+        lines.append(f"  and {len(wrong) - _SHOWN} more")
+    return "\n".join(lines)

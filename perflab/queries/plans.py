@@ -1,0 +1,165 @@
+"""Plans: how the database answers a statement, which table it reads from end to end, and the index that would spare it that."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from perflab import rendering
+from perflab.queries import plan_postgresql, plan_sqlite
+from perflab.queries.explaining import Index, Step, checked, driver_of
+from perflab.units import format_fraction, format_ms, format_number, parse_duration
+
+Parameters = Sequence[Any] | Mapping[str, Any] | None
+
+MANY_ROWS = 1_000
+SELECTIVE = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A plan as a table, and the indexes that would serve it.
+
+    ``table``: step, parent, operation, table, index, condition (values as ``?``), reads (rows of the table), keeps (rows
+    that are left), loops, time_ms (missing unless it was run), full_scan. ``indexes``: each an `Index` with ``statement``, the
+    SQL that would create it. ``time_ms``: how long the statement took, where it was run.
+    """
+
+    sentence: str
+    table: pd.DataFrame
+    indexes: tuple[Index, ...] = ()
+    time_ms: float = math.nan
+    warnings: tuple[str, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        return rendering.text(self.sentence, self._shown(), self._notes())
+
+    def _repr_html_(self) -> str:
+        return rendering.html(self.sentence, self._shown(), self._notes())
+
+    def _shown(self) -> pd.DataFrame:
+        depth = _depths(self.table)
+        steps = [f"{'· ' * d}{text}" for d, text in zip(depth, self.table["operation"], strict=True)]
+        shown = self.table.assign(operation=steps).drop(columns=["step", "parent", "full_scan"])
+        return shown.dropna(axis="columns", how="all")
+
+    def _notes(self) -> tuple[str, ...]:
+        return (*(index.statement for index in self.indexes), *self.warnings)
+
+
+def explain(
+    connection: Any,
+    sql: str,
+    parameters: Parameters = None,
+    *,
+    analyze: bool = False,
+    many_rows: int = MANY_ROWS,
+    selective: float = SELECTIVE,
+    timeout: str | float = "30s",
+) -> Plan:
+    """The plan of a statement, the tables it reads from end to end for few rows, and the index that would serve.
+
+    Nothing is ever written: without ``analyze`` the statement isn't run at all; with it, only a SELECT is, in a transaction
+    that is read-only and taken back. A statement from a log may keep its placeholders (``?``, ``$1``, ``%s``): without
+    ``parameters`` it is planned for any value.
+
+    Parameters
+    ----------
+    connection : an open connection to SQLite (sqlite3) or PostgreSQL (psycopg, psycopg2), or SQLAlchemy's around one.
+    sql : one statement.
+    parameters : its values, as the driver takes them.
+    analyze : run it too, for real row counts and times.
+    many_rows, selective : a full scan is named when it reads at least so many rows and keeps at most this share.
+    timeout : the longest that a run may take, as "30s" or a number of seconds.
+
+    Returns
+    -------
+    Plan: shows itself; ``table``, ``indexes``, ``time_ms`` (missing unless run), ``warnings``. Values of the statement are not
+    in it.
+
+    Raises
+    ------
+    ValueError : several statements in one; with ``analyze``, one that is no SELECT; an unknown driver.
+    The driver's own exceptions pass through.
+
+    >>> import perflab as lab, sqlite3
+    >>> shop = sqlite3.connect(":memory:")
+    >>> _ = shop.execute("CREATE TABLE parcel (id INTEGER PRIMARY KEY, tracking TEXT)")
+    >>> _ = shop.executemany("INSERT INTO parcel (tracking) VALUES (?)", [(f"PX{i}",) for i in range(2000)])
+    >>> plan = lab.explain(shop, "SELECT id FROM parcel WHERE tracking = ?", ["PX7"])
+    >>> plan.indexes[0].statement
+    'CREATE INDEX "ix_parcel_tracking" ON "parcel" ("tracking")'
+    """
+    driver, raw = driver_of(connection)
+    timeout_ms = parse_duration(timeout, parameter="timeout")
+    checked(sql, driver, run=analyze)
+    module = plan_sqlite if driver == "sqlite" else plan_postgresql
+    answer = module.plan(raw, sql, parameters, analyze=analyze, timeout_ms=timeout_ms)
+    wasteful = [s for s in answer.steps if s.full_scan and s.reads >= many_rows and s.keeps <= selective * s.reads]
+    indexes, notes = module.indexes(raw, sql, wasteful)
+    return Plan(_sentence(wasteful, answer.steps, answer.time_ms), _table(answer.steps), indexes, answer.time_ms,
+                (*answer.notes, *notes))  # fmt: skip
+
+
+def _sentence(wasteful: Sequence[Step], steps: Sequence[Step], time_ms: float) -> str:
+    ran = "" if math.isnan(time_ms) else f"; it took {format_ms(time_ms)}"
+    if not wasteful:
+        scans = sum(s.full_scan for s in steps)
+        return ("no table is read from end to end" if not scans else "no wasteful full scan found") + ran
+    worst = max(wasteful, key=lambda s: s.reads)
+    more = f", and {len(wasteful) - 1} more like it" if len(wasteful) > 1 else ""
+    share = format_fraction(worst.keeps / worst.reads)
+    return (
+        f"reads all {format_number(round(worst.reads))} rows of {worst.table} to keep {format_number(round(worst.keeps))} "
+        f"({share}){more}{ran}"
+    )
+
+
+def _table(steps: Sequence[Step]) -> pd.DataFrame:
+    rows = [
+        (
+            s.step,
+            s.parent,
+            s.operation,
+            s.table,
+            s.index,
+            s.condition,
+            s.reads,
+            s.keeps,
+            s.loops,
+            s.time_ms,
+            s.full_scan,
+        )
+        for s in steps
+    ]
+    names = (
+        "step",
+        "parent",
+        "operation",
+        "table",
+        "index",
+        "condition",
+        "reads",
+        "keeps",
+        "loops",
+        "time_ms",
+        "full_scan",
+    )
+    table = pd.DataFrame(rows, columns=list(names))
+    kinds = dict.fromkeys(("operation", "table", "index", "condition"), "str") | dict.fromkeys(
+        ("step", "parent"), "Int64"
+    )
+    return table.astype(
+        kinds | dict.fromkeys(("reads", "keeps", "loops", "time_ms"), "float64") | {"full_scan": "bool"}
+    )
+
+
+def _depths(table: pd.DataFrame) -> list[int]:
+    depth: dict[int, int] = {}
+    for step, parent in zip(table["step"], table["parent"], strict=True):
+        depth[step] = 0 if parent is pd.NA else depth.get(parent, -1) + 1
+    return list(depth.values())
