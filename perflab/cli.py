@@ -112,9 +112,25 @@ def _pairs(given: argparse.Namespace) -> int:
     baseline = _side(given, "baseline")
     candidate = _side(given, "candidate")
     before, after = lab.run_pairs(
-        _plan(given), baseline, candidate, pairs=given.pairs, seed=given.seed, store=given.store
+        _plan(given),
+        baseline,
+        candidate,
+        pairs=given.pairs,
+        looks=_looks(given.looks),
+        metric=given.metric,
+        tolerance=_fraction(given.tolerance),
+        primary=tuple(given.primary or ()),
+        seed=given.seed,
+        store=given.store,
     )
     return _judge(before, after, given)
+
+
+def _looks(text: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in (text or "").split(",") if part.strip())
+    except ValueError:
+        raise ValueError(f"--looks must be numbers of pairs like 5,10,15,20; got {text!r}") from None
 
 
 def _compare(given: argparse.Namespace) -> int:
@@ -333,6 +349,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _load_options(pairs)
     pairs.add_argument("--pairs", type=int, default=10, help="how many (%(default)s)")
+    pairs.add_argument("--looks", metavar="N,N", help="after which pairs to look, and end if it is decided: 5,10,15,20")
     for side in ("baseline", "candidate"):
         pairs.add_argument(f"--{side}", required=True, metavar="ARM=URL", help=f"the {side}")
         pairs.add_argument(f"--{side}-command", help=f"start the {side} with this command for each run")
