@@ -17,7 +17,7 @@ demo: $(READY)
 
 ## make test         lint, types, layers and all tests
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 ## make lint         ruff, mypy --strict and the import contracts
 lint: $(READY)

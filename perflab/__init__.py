@@ -19,3 +19,11 @@ import lazy_loader as _lazy
 __version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+
+
+def load_ipython_extension(shell: object) -> None:
+    """``%load_ext perflab`` in a notebook: the magics of `perflab.magics`."""
+    from importlib import import_module
+
+    # By name: the package must not lean on what leans on it.
+    import_module("perflab.magics").load_ipython_extension(shell)

@@ -14,9 +14,11 @@ from .errors import (
 )
 from .explorers.dispatch import explore
 from .exports import write_jtl, write_k6_csv
+from .flame_pages import FlameGraph, draw_flamegraph
 from .investigations import Record, execute_notebook, export, new_notebook, record
 from .loadtest.background import UnderWay, start_pairs, start_run
 from .loadtest.capacity import Capacity, find_capacity
+from .loadtest.merging import merge
 from .loadtest.plan import LoadPlan, Stage
 from .loadtest.run import run, run_pairs
 from .loadtest.shapes import shape
@@ -28,12 +30,18 @@ from .plots.calibration import plot_calibration
 from .plots.capacity import plot_capacity
 from .plots.comparison import plot_comparison, plot_quantile_shift
 from .plots.decisions import plot_history, plot_power
+from .plots.flame import plot_diff_flamegraph, plot_flamegraph, plot_icicle
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
 from .plots.plan import plot_plan
 from .plots.queries import plot_scaling, plot_waterfall
+from .profiles.diff import diff_profiles
+from .profiles.flat import flat_profile
+from .profiles.modules import by_module, by_package
+from .profiles.paths import callers_of, focus, hot_paths
+from .profiles.waiting import summarize_time
 from .queries.assigning import assign_units, summarize_units
 from .queries.differences import compare_queries
 from .queries.fingerprint import fingerprint
@@ -66,6 +74,7 @@ __all__ = [
     "Change",
     "ComparisonError",
     "Explanation",
+    "FlameGraph",
     "FormatError",
     "Growth",
     "LoadPlan",
@@ -90,12 +99,17 @@ __all__ = [
     "assert_no_n_plus_one",
     "assign_units",
     "attainable",
+    "by_module",
+    "by_package",
     "calibrate",
+    "callers_of",
     "change_points",
     "check",
     "compare",
     "compare_anytime",
     "compare_queries",
+    "diff_profiles",
+    "draw_flamegraph",
     "execute_notebook",
     "explain",
     "explore",
@@ -106,19 +120,26 @@ __all__ = [
     "find_slow",
     "find_write_loops",
     "fingerprint",
+    "flat_profile",
+    "focus",
     "growth",
+    "hot_paths",
     "ingest",
     "load",
+    "merge",
     "new_notebook",
     "plan_runs",
     "plot_attainable",
     "plot_calibration",
     "plot_capacity",
     "plot_comparison",
+    "plot_diff_flamegraph",
     "plot_ecdf",
+    "plot_flamegraph",
     "plot_heatmap",
     "plot_histogram",
     "plot_history",
+    "plot_icicle",
     "plot_pairs",
     "plot_plan",
     "plot_power",
@@ -143,6 +164,7 @@ __all__ = [
     "summarize_checks",
     "summarize_errors",
     "summarize_queries",
+    "summarize_time",
     "summarize_units",
     "time_window",
     "within",

@@ -38,7 +38,7 @@ def read(
     path : a file, a folder, a glob pattern, or several of them
         Each file is a run, named by its stem. A folder is either a run or a store of perflab's own, or all
         the files in it. Compressed files (.gz, .zst, .bz2) are read as they are.
-    run : the name of the run; needs exactly one file.
+    run : the name of the run, for one file, or for the parts of one query log that was rotated.
     arm : the arm ("baseline", "eager", ...) that these runs belong to.
     format : the name of a format, or your own function ``path -> {table: DataFrame}``; found by content if not given.
     **options : passed to the format. Load tools know ``started="2026-01-31T12:00:00Z"`` (hey and oha write no absolute
@@ -61,9 +61,7 @@ def read(
     """
     files = _files(path)
     if run is not None and len(files) != 1:
-        raise ValueError(
-            f"run= names one run, but {len(files)} files were given; leave it out to name each by its file"
-        )
+        return _one_log([_read_one(f, str(n), None, format, options) for n, f in enumerate(files)], run, arm)
     names = [run] if run is not None else _names(files)
     starts = _starts(options.pop("started", None), len(files))
     return _joined([_read_one(f, n, arm, format, options | s) for f, n, s in zip(files, names, starts, strict=True)])
@@ -216,6 +214,21 @@ class _Span:
         if self._first is None or self._last is None:
             return 0.0
         return float((self._last - self._first).total_seconds() * 1e3)
+
+
+def _one_log(parts: list[Measurements], run: str, arm: str | None) -> Measurements:
+    """The parts of a rotated query log as one run, in the order of time. Load tests stay apart: the run is what counts there."""
+    kinds = {str(part.meta.get("format")) for part in parts}
+    if len(kinds) != 1 or any(set(part.tables) - {"runs", "queries"} for part in parts):
+        raise ValueError(
+            f"run= names one run, but {len(parts)} files were given ({', '.join(sorted(kinds))}), and only the parts of one "
+            "query log are joined; leave it out to name each by its file"
+        )
+    queries = pd.concat([part.queries.assign(run=run) for part in parts], ignore_index=True)
+    queries = queries.sort_values("start", kind="stable", ignore_index=True)
+    warnings = dict.fromkeys(warning for part in parts for warning in part.warnings)
+    meta = {**parts[0].meta, "source": ", ".join(str(part.meta["source"]) for part in parts)}
+    return _described(Measurements.of(meta=meta, warnings=warnings, queries=queries), arm, None)
 
 
 def _described(measurements: Measurements, arm: str | None, generator: str | None) -> Measurements:

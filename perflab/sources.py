@@ -12,7 +12,7 @@ from typing import IO, cast
 from perflab.errors import FormatError
 
 HEAD_BYTES = 64 * 1024
-LONGEST_LINE = 64 << 20
+LONGEST_LINE = 32 << 20
 """Characters of a line that are kept; no text file may take all memory by having no line ends."""
 
 _MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bz2"))

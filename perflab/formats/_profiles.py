@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 
 from perflab import sources
-from perflab.call_trees import MAX_DEPTH, Floats, Frames, Ints, Tree, frame_table, from_parents, from_stacks
+from perflab.call_trees import MAX_DEPTH, Flags, Floats, Frames, Ints, Tree, frame_table, from_parents, from_stacks
 from perflab.errors import FormatError
 from perflab.formats import Tables
 
@@ -40,6 +40,11 @@ class Problems:
             seen, first = self._found.get(kind, (0, place))
             self._found[kind] = (seen + count, first)
 
+    def flagged(self, kind: str, what: str, flags: Flags) -> None:
+        """Add what these flags mark, counted from 1."""
+        if flags.any():
+            self.add(kind, f"{what} {int(flags.argmax()) + 1}", int(flags.sum()))
+
     def __bool__(self) -> bool:
         return bool(self._found)
 
@@ -52,21 +57,23 @@ class Problems:
 
 def content(path: Path, max_bytes: int | None = None) -> bytes:
     """All of a file, decompressed and as UTF-8 where it is marked as something else; bounded, so that no archive is a bomb."""
+    packed = path.stat().st_size if path.exists() else 0
+    plain = sources.is_plain(path)
     limit = max_bytes
     if limit is None:
-        packed = path.stat().st_size if path.exists() else 0
-        plain = sources.is_plain(path)
         limit = MAX_BYTES if plain else min(MAX_BYTES, max(_ALWAYS_ALLOWED, packed * MAX_EXPANSION))
+    # A plain file in one piece: putting pieces together would take its size a second time.
+    piece = packed + 1 if plain else 2**24
     parts, size = [], 0
     with sources.open_bytes(path) as stream:
-        while part := stream.read(min(2**24, limit + 1 - size)):
+        while part := stream.read(min(piece, limit + 1 - size)):
             parts.append(part)
             size += len(part)
             if size > limit:
                 raise FormatError(
                     f"{path}: expected at most {limit:,} bytes of profile, found more; max_bytes= allows a larger one"
                 )
-    return sources.as_utf8(b"".join(parts))
+    return sources.as_utf8(parts[0] if len(parts) == 1 else b"".join(parts))
 
 
 def json_of(path: Path, max_bytes: int | None = None) -> Any:
@@ -75,7 +82,7 @@ def json_of(path: Path, max_bytes: int | None = None) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as problem:
-        if "ecursion" in problem.msg or "nest" in problem.msg.lower():
+        if "depth" in problem.msg or "ecursion" in problem.msg:
             return _deep_json(path, data.decode("utf-8", "replace"))
         raise FormatError(f"{path}:{problem.lineno}: expected JSON, found {problem.msg}") from None
 
@@ -162,11 +169,7 @@ def good_weights(values: Sequence[Any], problems: Problems, what: str = "weight"
         numbers = np.array([-1.0 if (w := weight(v)) is None else w for v in values], dtype="float64")
     bad = ~((numbers >= 0) & (numbers <= MAX_WEIGHT))
     if bad.any():
-        problems.add(
-            f"{what}s that are negative, huge or no numbers counted as zero",
-            f"{what} {int(bad.argmax()) + 1}",
-            int(bad.sum()),
-        )
+        problems.flagged(f"{what}s that are negative, huge or no numbers counted as zero", what, bad)
         numbers = np.where(bad, 0.0, numbers)
     return numbers
 

@@ -72,14 +72,11 @@ def _deltas(found: Mapping[str, Any]) -> list[Any]:
 
 def _durations(samples: Sequence[Any], deltas: Sequence[Any], problems: Problems) -> Floats:
     """How long each sample lasts, in ms: to the time of the next sample of another node, which never runs back."""
-    bad = [i for i, d in enumerate(deltas) if type(d) not in (int, float) or not abs(d) < _profiles.MAX_WEIGHT]
-    if bad:
-        problems.add("deltas that are huge or no numbers counted as zero", f"delta {bad[0] + 1}", len(bad))
-        deltas = [0 if i in set(bad) else d for i, d in enumerate(deltas)] if len(bad) < 1000 else [0.0] * len(deltas)
+    good = [type(d) in (int, float) and abs(d) < _profiles.MAX_WEIGHT for d in deltas]
+    problems.flagged("deltas that are huge or no numbers counted as zero", "delta", ~np.array(good, dtype=bool))
+    deltas = [d if fine else 0 for d, fine in zip(deltas, good, strict=True)]
     steps = np.array(deltas, dtype="float64")
-    problems.add(
-        "deltas are negative: time stood still", f"delta {int((steps < 0).argmax()) + 1}", int((steps < 0).sum())
-    )
+    problems.flagged("deltas are negative: time stood still", "delta", steps < 0)
     times = np.cumsum(steps)
     # Only where the node changes (and at the end) is the time of a sample looked at, as in speedscope: a negative
     # delta within a run of equal samples is made up for by its neighbours.

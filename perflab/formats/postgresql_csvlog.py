@@ -36,7 +36,7 @@ def sniff(head: bytes) -> bool:
 def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
     """Statements of a csvlog; ``timezone`` is needed where the log's zone is an abbreviation such as CET."""
     width = _width(path)
-    meta = {"format": "csvlog", "columns": width}
+    meta = {"log": "csvlog", "columns": width}
     if sources.is_plain(path):
         kinds = ", ".join(f"'c{i}': '{'BIGINT' if i == _LINE else 'VARCHAR'}'" for i in range(width))
         records = _RECORDS.replace("{columns}", "{" + kinds + "}")

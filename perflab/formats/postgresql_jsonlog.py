@@ -29,7 +29,7 @@ def sniff(head: bytes) -> bool:
 
 def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
     """Statements of a jsonlog; ``timezone`` is needed where the log's zone is an abbreviation such as CET."""
-    meta = {"format": "jsonlog"}
+    meta = {"log": "jsonlog"}
     if sources.is_plain(path) and (fast := _postgresql.from_query(path, _RECORDS, {"path": str(path)}, timezone, meta)):
         return fast
     skipped = Skipped()

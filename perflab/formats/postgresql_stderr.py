@@ -105,7 +105,7 @@ def read(path: Path, *, log_line_prefix: str | None = None, timezone: str | None
         skipped.notes.append(
             "the log_line_prefix has no %p or %c: sessions can't be told apart; log it for units of work"
         )
-    meta = {"format": "stderr", "log_line_prefix": prefix}
+    meta = {"log": "stderr", "log_line_prefix": prefix}
     return _postgresql.from_table(path, [_table(path, prefix, skipped)], skipped, timezone, meta)
 
 
@@ -140,10 +140,10 @@ def _pattern(prefix: str, seen: set[str]) -> str:
 
 
 def guess(head: str) -> str | None:
-    """The common prefix that fits the most entries of the head, and all but a few of them."""
+    """The common prefix that fits the most entries of the head, and all but a few of them; of equals, that tells most."""
     total = len(_ANY.findall(head.encode()))
     fits = {p: len(re.findall("^" + pattern(p) + _LEVELS, head, re.MULTILINE)) for p in COMMON_PREFIXES}
-    best = max(COMMON_PREFIXES, key=lambda p: fits[p])
+    best = max(COMMON_PREFIXES, key=lambda p: (fits[p], p.count("%") - p.count("%q")))
     return best if fits[best] and fits[best] * 10 >= total * 8 else None
 
 

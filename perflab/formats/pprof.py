@@ -43,11 +43,18 @@ def sniff(head: bytes) -> bool:
 
 
 def read(
-    path: Path, *, sample_type: str | None = None, lines: bool = False, max_bytes: int | None = None, **_: Any
+    path: Path,
+    *,
+    sample_type: str | None = None,
+    lines: bool = False,
+    inlined: bool = True,
+    max_bytes: int | None = None,
+    **_: Any,
 ) -> Tables:
     """One type of value of the profile (``sample_type="cpu"``), times in ms.
 
-    ``lines=True`` tells the lines of a function apart.
+    ``lines=True`` tells the lines of a function apart; ``inlined=False`` gives the time of functions that the compiler
+    inlined to the one that they were inlined into, as some viewers do.
     """
     data = _profiles.content(path, max_bytes)
     problems = Problems()
@@ -55,7 +62,7 @@ def read(
         profile = _profile(memoryview(data))
         chosen = _chosen(profile, sample_type)
         frames = Frames()
-        stacks = _stacks(profile, chosen, _locations(profile, frames, problems, lines=lines), problems)
+        stacks = _stacks(profile, chosen, _locations(profile, frames, problems, lines=lines, whole=inlined), problems)
     except (_Malformed, IndexError, UnicodeDecodeError) as problem:
         raise FormatError(f"{path}: expected a profile of pprof, found {problem}") from None
     kind, unit = profile.types[chosen]
@@ -147,7 +154,9 @@ def _facts(profile: _Profile) -> dict[str, object]:
     return facts
 
 
-def _locations(profile: _Profile, frames: Frames, problems: Problems, *, lines: bool) -> dict[int, tuple[int, ...]]:
+def _locations(
+    profile: _Profile, frames: Frames, problems: Problems, *, lines: bool, whole: bool
+) -> dict[int, tuple[int, ...]]:
     """The frames of each location, innermost first."""
     functions = {}
     for data in profile.functions:
@@ -179,7 +188,7 @@ def _locations(profile: _Profile, frames: Frames, problems: Problems, *, lines: 
         if not inlined:
             file = profile.text(profile.mappings[mapping]) if mapping in profile.mappings else ""
             inlined = [frames.number(f"0x{address:x}", _profiles.name(file, problems) or None)]
-        locations[number] = tuple(inlined)
+        locations[number] = tuple(inlined) if whole else (inlined[-1],)
     return locations
 
 

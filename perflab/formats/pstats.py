@@ -8,6 +8,7 @@ types that such a file is made of by itself, and nothing else: https://github.co
 from __future__ import annotations
 
 import struct
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ def read(path: Path, *, max_bytes: int | None = None, **_: Any) -> Tables:
         raise FormatError(f"{path}:1: expected cProfile's statistics, found {problem} at byte {reader.at:,}") from None
     if not reader.functions:
         raise FormatError(f"{path}:1: expected cProfile's statistics, found no function in them")
+    # The file and its references are done with: the table need not stand beside them in memory.
+    del data
+    reader.refs, reader.data = [], b""
     problems = Problems()
     return Tables({"calls": _frame(reader, problems)}, warnings=problems.warnings(path), meta={"tool": "cProfile"})
 
@@ -48,11 +52,12 @@ def _frame(reader: _Reader, problems: Problems) -> pd.DataFrame:
     files = pd.array([None if file == "~" else _profiles.name(file, problems) for file, _, _ in keys], dtype="str")
     lines = pd.array([line if 0 < line < 2**31 else pd.NA for _, line, _ in keys], dtype="Int64")
     whole = len(reader.functions)
-    callee = np.array(reader.functions + reader.callees, dtype="int64")
-    caller = np.array([-1] * whole + reader.callers, dtype="int64")
-    numbers = np.array(reader.numbers + reader.edges, dtype="float64").reshape(-1, 4)
-    bad = ~((numbers >= 0) & (numbers <= _profiles.MAX_WEIGHT)).all(axis=1)
-    problems.add("rows with negative or huge numbers were left out", f"row {int(bad.argmax()) + 1}", int(bad.sum()))
+    callee = np.concatenate([reader.functions, reader.callees]).astype("int64")
+    caller = np.concatenate([np.full(whole, -1), reader.callers]).astype("int64")
+    numbers = np.concatenate([reader.numbers, reader.edges]).reshape(-1, 4)
+    good = (numbers >= 0) & (numbers <= _profiles.MAX_WEIGHT)
+    bad = np.logical_not(np.all(good, axis=1))
+    problems.flagged("rows with negative or huge numbers were left out", "row", bad)
     callee, caller, numbers = callee[~bad], caller[~bad], numbers[~bad]
     return pd.DataFrame(
         {
@@ -78,11 +83,9 @@ class _Reader:
         self.data, self.at = data, 0
         self.refs: list[Any] = []
         self.keys: dict[tuple[str, int, str], int] = {}
-        self.functions: list[int] = []
-        self.numbers: list[float] = []
-        self.callers: list[int] = []
-        self.callees: list[int] = []
-        self.edges: list[float] = []
+        # Arrays, not lists: a number is 8 bytes in them, and not an object of 32.
+        self.functions, self.numbers = array("q"), array("d")
+        self.callers, self.callees, self.edges = array("q"), array("q"), array("d")
 
     def stats(self) -> None:
         self._open(ord("{"))
@@ -91,18 +94,18 @@ class _Reader:
             callee = self._key()
             self._tuple(5)
             self.functions.append(callee)
-            self.numbers += self._four()
+            self.numbers.extend(self._four())
             self._open(ord("{"))
             while data[self.at] != _END:
                 self.callers.append(self._key())
                 self.callees.append(callee)
                 if data[self.at] & ~_KEEP != ord(")"):  # the first versions of pstats held the count alone
                     count = self._number()
-                    self.edges += (count, count, 0.0, 0.0)
+                    self.edges.extend((count, count, 0.0, 0.0))
                     continue
                 self._tuple(4)
                 calls, primitive, own, total = self._four()
-                self.edges += (primitive, calls, own, total)
+                self.edges.extend((primitive, calls, own, total))
             self.at += 1
 
     def _open(self, kind: int) -> None:

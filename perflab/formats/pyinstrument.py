@@ -37,21 +37,22 @@ def read(path: Path, *, max_bytes: int | None = None, **_: Any) -> Tables:
     own = numbers - children
     # Times are rounded to a microsecond each, so a parent may seem shorter than its children by a few.
     short = own < -1e-5 - 1e-6 * len(numbers)
-    problems.add("frames are shorter than what they call", f"frame {int(short.argmax()) + 1}", int(short.sum()))
+    problems.flagged("frames are shorter than what they call", "frame", short)
     tree, lost = from_parents(above, np.array(codes, dtype="int64"), np.maximum(own, 0.0) * 1e3)
     problems.add("frames deeper than any real stack were left out", "the deepest", lost)
     meta = {"tool": "pyinstrument", **_facts(found)}
     return _profiles.tables(path, [(None, "ms", tree)], frames, problems, meta=meta)
 
 
-def _nodes(root: Mapping[str, Any], frames: Frames, problems: Problems) -> tuple[list[int], list[int], list[Any]]:
+def _nodes(root: dict[str, Any], frames: Frames, problems: Problems) -> tuple[list[int], list[int], list[Any]]:
     """Parent, frame and total time of each frame, those of no function left to their parents."""
     parent, codes, times = [-1], [_code(root, frames, problems)], [root.get("time")]
     # Frames come in thousands, of few functions: what is looked up by its own texts needs no checks a second time.
     known: dict[tuple[Any, Any, Any], int] = {}
-    pending: list[tuple[Any, int]] = [(root.get("children"), 0)]
+    pending: list[tuple[Any, int]] = [(root.pop("children", None), 0)]
     while pending:
         children, above = pending.pop()
+        # What has been read is let go of as we go, so that the file and the table are never in memory together.
         if not isinstance(children, list):
             continue
         for child in children:
@@ -68,7 +69,7 @@ def _nodes(root: Mapping[str, Any], frames: Frames, problems: Problems) -> tuple
                     code = known[key] = _code(child, frames, problems)
             except TypeError:
                 code = _code(child, frames, problems)
-            below = child.get("children")
+            below = child.pop("children", None)
             if below:
                 pending.append((below, len(parent)))
             parent.append(above)

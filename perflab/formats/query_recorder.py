@@ -16,7 +16,8 @@ import pandas as pd
 
 from perflab import sources
 from perflab.errors import FormatError
-from perflab.formats import Tables, skipped
+from perflab.formats import Tables, _queries
+from perflab.formats._queries import Skipped
 
 _TEXTS = ("sql", "unit", "route", "session", "database", "source", "trace", "application", "user")
 
@@ -27,22 +28,23 @@ def sniff(head: bytes) -> bool:
 
 
 def read(path: Path, **_: Any) -> Tables:
+    skipped = Skipped()
     records: list[dict[str, Any]] = []
-    total, bad, first_bad = 0, 0, 0
-    for total, line in enumerate(sources.lines(path), start=1):
+    for number, line in enumerate(sources.lines(path), start=1):
+        skipped.total = number
         if not line.strip():
             continue
         record = _record(line)
         if record is None:
-            bad, first_bad = bad + 1, first_bad or total
+            skipped.line(number)
         else:
-            records.append(record)
+            records.append(record | {"sql": _queries.cut(record["sql"], skipped)})
     if not records:
         raise FormatError(f"{path}:1: expected recorded queries (JSON lines with start, duration_ms, sql), found none")
     frame = pd.DataFrame.from_records(records)
     frame["start"] = pd.to_datetime(frame["start"] * 1e9, unit="ns", utc=True)
-    notes = [skipped(path, bad, total, first_bad)] if bad else []
-    return Tables({"queries": frame}, warnings=notes, meta={"tool": "perflab query recorder"})
+    warnings = skipped.warnings(path)
+    return Tables({"queries": _queries.commented(frame)}, warnings=warnings, meta={"tool": "perflab query recorder"})
 
 
 def _record(line: str) -> dict[str, Any] | None:

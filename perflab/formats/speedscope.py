@@ -6,6 +6,7 @@ closed. py-spy writes the line that ran, pyinstrument adds frames "[self]": neit
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from perflab.errors import FormatError
 from perflab.formats import Tables, _profiles
 from perflab.formats._profiles import MILLISECONDS, Problems, Replay
 
+_PROCESS = re.compile(r"process \d+:")
 _SYNTHETIC = frozenset({"[self]", "[await]"})
 
 
@@ -43,7 +45,12 @@ def read(path: Path, *, lines: bool = False, max_bytes: int | None = None, **_: 
     problems, frames = Problems(), Frames()
     codes = _codes(listed, frames, problems, drop_lines=exporter.startswith("py-spy") and not lines)
     folded = _SYNTHETIC if exporter.startswith("pyinstrument") else frozenset()
-    leave_out = frozenset(i for i, f in enumerate(listed) if isinstance(f, dict) and f.get("name") in folded)
+    # With --subprocesses py-spy makes the process the root of each stack; the profile's name holds it too.
+    process = _PROCESS if exporter.startswith("py-spy") else None
+    leave_out = frozenset(
+        i for i, f in enumerate(listed)
+        if isinstance(f, dict) and isinstance(n := f.get("name"), str) and (n in folded or (process and process.match(n)))
+    )  # fmt: skip
     trees: list[tuple[str | None, str, Tree]] = []
     for number, profile in enumerate(found["profiles"], start=1):
         tree = _tree(profile, codes, leave_out, problems, f"profile {number}")

@@ -33,8 +33,19 @@ class Pace:
         self.due = self.begun = self.busy = 0
 
 
+def _must_end(classes: Sequence[Any]) -> None:
+    """End Locust, with a word why, if a class has task sets: they go on until they stop themselves, an arrival ends."""
+    nested = [f"{c.__name__}.{t.__name__}" for c in classes for t in c.tasks if isinstance(t, type)]
+    if nested:
+        raise SystemExit(
+            f"perflab: each arrival of an open plan is one task, and {', '.join(nested)} is a TaskSet, which never ends by "
+            "itself: write its steps as one @task method, or use a plan with users"
+        )
+
+
 def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace) -> type[Any]:
     """A user class of which one instance for each worker makes all arrivals, as tasks of the given classes."""
+    _must_end(classes)
     stages, share = settings["stages"], [max(0.0, float(c.weight)) for c in classes]
     whole_s = sum(stage["duration_s"] for stage in stages)
 

@@ -65,16 +65,21 @@ class Process:
         return self.name.partition("-")[0]
 
     @property
+    def clock_ahead_s(self) -> float:
+        """How far the master's clock is ahead of this process's; 0 on the same machine."""
+        return float(self.notes["process"][-1].get("clock_ahead_s") or 0.0) if self.notes.get("process") else 0.0
+
+    @property
     def footer(self) -> dict[str, Any] | None:
         return self.notes["footer"][-1] if self.notes.get("footer") else None
 
 
 def processes(folder: Path) -> list[Process]:
     """The processes that wrote into a folder, by name."""
-    return [_process(side) for side in sorted(folder.glob("*.jsonl"))]
+    return [process_of(side) for side in sorted(folder.glob("*.jsonl"))]
 
 
-def _process(side: Path) -> Process:
+def process_of(side: Path) -> Process:
     notes: dict[str, list[dict[str, Any]]] = {}
     for line in side.read_bytes().split(b"\n"):
         try:
@@ -83,6 +88,9 @@ def _process(side: Path) -> Process:
             # The last line of a process that was killed while it wrote.
             continue
         notes.setdefault(note.pop("kind", "unknown"), []).append(note)
+    ahead_s = notes["process"][-1].get("clock_ahead_s") if notes.get("process") else None
+    for note in (n for kind in notes.values() for n in kind if ahead_s and "time" in n):
+        note["time"] += ahead_s
     records = side.with_suffix(".bin")
     size = records.stat().st_size if records.exists() else 0
     return Process(side.stem, records, size // RECORD.size, size % RECORD.size, notes)
@@ -118,6 +126,8 @@ def write_requests(found: list[Process], path: Path) -> Written:
             errors = _names(process, "error", "text", first=1)
             for every in _chunks(process.records, DTYPE):
                 chunk = every[np.isfinite(every["latency"])]
+                chunk["start"] += process.clock_ahead_s
+                chunk["due"] += process.clock_ahead_s
                 lag = (chunk["start"] - chunk["due"]) * 1e3
                 # In an open model the client waits from the moment its arrival was due.
                 latency = chunk["latency"] + np.maximum(np.nan_to_num(lag), 0.0)
@@ -147,7 +157,7 @@ def write_checks(found: list[Process], path: Path) -> int:
             for chunk in _chunks(file, CHECK_DTYPE):
                 at = pa.array(chunk["endpoint"].astype("int32") - 1, mask=chunk["endpoint"] == 0)
                 columns = [
-                    _instants(chunk["at"]),
+                    _instants(chunk["at"] + process.clock_ahead_s),
                     pa.DictionaryArray.from_arrays(pa.array(chunk["name"].astype("int32")), names),
                     pa.array(chunk["ok"] > 0),
                     pa.DictionaryArray.from_arrays(at, endpoints),

@@ -16,7 +16,7 @@ from typing import Any
 from perflab import formats, provenance, store
 from perflab.errors import FormatError, LoadTestError, StoreError
 from perflab.live import Progress
-from perflab.loadtest import capture, process, validity
+from perflab.loadtest import capture, process, profiling, validity
 from perflab.loadtest.early import broken
 from perflab.loadtest.logfiles import LogFiles
 from perflab.loadtest.plan import LoadPlan
@@ -33,6 +33,8 @@ _POLL_S = 0.25
 _OVERTIME_S = 30.0
 GENERATOR = "generator"
 """The folder in a draft with what the generator's processes write."""
+JUDGING = "judging"
+"""The key in a run's record with what is needed to judge it anew."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,9 @@ def _load(plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch, serv
         generator = draft.folder / GENERATOR
         locust = process.start(plan, target.host, generator, log=draft.folder / "logs" / "locust.log")
         trees = {"generator": locust.pids} | ({"target": (service.pid,)} if service.pid else {})
-        with Sampler(trees, roots=() if service.own else ("target",)) as sampler, scraper or nullcontext():
+        profiler = profiling.attached(target.profile, service.pid, draft.folder, own=service.own)
+        watched = Sampler(trees, roots=() if service.own else ("target",))
+        with watched as sampler, scraper or nullcontext(), profiler:
             try:
                 reason = _watched(plan, locust, service, generator, sampler, watch)
             except (KeyboardInterrupt, _Stopped):
@@ -142,7 +146,7 @@ def _load(plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch, serv
                 locust.stop()
             restarted = service.restarted()
         if not interrupted:
-            _must_have_worked(locust, generator, reason)
+            _must_have_worked(plan, locust, generator, reason)
         warnings = logs.collect(draft.folder / "logs")
     if scraper and scraper.restarted and not restarted:
         restarted = "the target was restarted in mid-run (its process_start_time_seconds changed)"
@@ -155,6 +159,7 @@ def _watched(
     """Wait for the end of the load, showing how it goes; returns why it ended before its time."""
     began, tail = time.monotonic(), Tail(folder)
     limit_s = plan.duration_s + plan.stop_timeout_s + _OVERTIME_S
+    limit_s += plan.worker_timeout_s if plan.remote_workers else 0.0
     while not locust.wait(_POLL_S):
         if watch.stop.is_set():
             raise _Stopped
@@ -187,11 +192,14 @@ def _facts(sight: Sight, cpu_cores: float | None) -> dict[str, str]:
     }
 
 
-def _must_have_worked(locust: process.Generator, folder: Path, reason: str | None) -> None:
+def _must_have_worked(plan: LoadPlan, locust: process.Generator, folder: Path, reason: str | None) -> None:
     """Raise unless Locust made at least one request."""
     found = capture.processes(folder)
     if sum(p.count for p in found):
         return
+    if plan.remote_workers and "Gave up waiting for workers" in locust.tail():
+        waited = format_ms(plan.worker_timeout_s * 1e3)
+        raise process.failure(locust, f"not all of the {plan.all_workers} workers came within {waited}")
     errors = [note["text"] for p in found for note in p.notes.get("user_error", [])]
     if errors:
         raise process.failure(locust, f"no request was made: the locustfile's users raised {errors[0]}")
@@ -216,23 +224,27 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Place, ended: 
     start_s, stop_s = _span(found)
     reason = f"interrupted after {format_ms((stop_s - start_s) * 1e3)}" if ended.interrupted else ended.reason
     entries = process.statistics(generator)
-    shutil.rmtree(generator)
-    judgement = validity.judge(
-        found,
-        written,
-        locust_count=process.counted(entries) if entries else None,
-        expected_arrivals=plan.expected_arrivals,
-        poisson=plan.arrivals == "poisson",
-        expected_workers=plan.workers,
-        ended=reason,
-        restarted=ended.restarted,
-    )
+    judging: dict[str, Any] = {
+        "expected_arrivals": plan.expected_arrivals,
+        "poisson": plan.arrivals == "poisson",
+        "expected_workers": plan.all_workers,
+        "ended": reason,
+        "restarted": ended.restarted,
+    }
+    counted = process.counted(entries) if entries else None
+    judgement = validity.judge(found, written, locust_count=counted, **judging)
+    # What a cut-off worker kept can be merged later, and for that the others' records are needed as they are.
+    can_be_merged = any(p.role == "remote" and p.footer is None for p in found)
+    if not can_be_merged:
+        shutil.rmtree(generator)
     warnings = [
         *judgement.warnings,
         *ended.warnings,
         *(ended.scraper.warnings if ended.scraper else ()),
         *(_keep_queries(draft) if target.record_queries else ()),
     ]
+    profiled, notes = profiling.keep(target.profile, draft)
+    warnings += notes
     expected = plan.expected_arrivals
     return draft.keep(
         {
@@ -247,8 +259,9 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Place, ended: 
             "warnings": warnings,
             "host": provenance.without_credentials(target.host),
             "plan": plan.record(),
-            "environment": _environment(target, ended.environment, seed) | sequential.environment(at.looks),
+            "environment": _environment(target, ended.environment, seed) | profiled | sequential.environment(at.looks),
             "locust": entries,
+            **({JUDGING: judging} if can_be_merged else {}),
             **({} if expected is None else {"schedule": validity.schedule(found, written, expected)}),
         }
     )

@@ -103,6 +103,10 @@ class LoadPlan:
     warmup : the share (``"10%"``) or length (``"5s"``) of each run that `compare` and `check` leave out. Nothing
         is deleted.
     workers : Locust processes that make the load; 1 is one process without a master, N a master and N workers.
+    remote_workers : further ones on other machines, each started there by ``perflab worker --master HOST locustfile.py``;
+        with some, ``workers`` may be 0. Their records come home with Locust's own reports.
+    master : where the master listens for them, address and port (the next port is used too).
+    worker_timeout : how long to wait for all workers before the run begins.
     arrivals : "constant" (evenly spaced) or "poisson" (as from many independent users), for stages with a rate.
     user_classes : names of the classes to use, or a mapping of name to weight (``{"Visitor": 9, "Buyer": 1}``); all
         of the locustfile's, with their own weights, if empty.
@@ -125,6 +129,9 @@ class LoadPlan:
     stages: Sequence[Stage] | Stage
     warmup: str | float = "10%"
     workers: int = 1
+    remote_workers: int = 0
+    master: str = "0.0.0.0:5557"
+    worker_timeout: str | float = "60s"
     arrivals: str = "constant"
     user_classes: Sequence[str] | Mapping[str, float] = ()
     tags: Sequence[str] = ()
@@ -186,8 +193,7 @@ class LoadPlan:
         for line in (part for pair in self.headers.items() for part in pair):
             if not line.isprintable():
                 raise ValueError(f"LoadPlan: headers must be one-line texts; got {line!r}")
-        if not isinstance(self.workers, int) or isinstance(self.workers, bool) or self.workers < 1:
-            raise ValueError(f"LoadPlan: workers must be 1 or more; got {self.workers!r}")
+        self._workers_must_be_possible()
         if not 0 < self.timeout_s < self.stop_timeout_s:
             raise ValueError(
                 f"LoadPlan: stop_timeout ({self.stop_timeout!r}) must be longer than timeout ({self.timeout!r}), "
@@ -197,6 +203,28 @@ class LoadPlan:
             raise ValueError(
                 f"LoadPlan: warmup must be at most 90% of the run's {format_ms(self.duration_s * 1e3)}; got {self.warmup!r}"
             )
+
+    def _workers_must_be_possible(self) -> None:
+        for name, value in (("workers", self.workers), ("remote_workers", self.remote_workers)):
+            least = int(name == "workers" and not self.remote_workers)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"LoadPlan: {name} must be {least} or more; got {value!r}")
+        host, colon, port = str(self.master).rpartition(":")
+        if not (host and colon and port.isdigit() and 0 < int(port) < 65535):
+            raise ValueError(f'LoadPlan: master must be an address and a port like "0.0.0.0:5557"; got {self.master!r}')
+        if self.remote_workers and self.urls:
+            raise ValueError("LoadPlan: remote workers need a locustfile; a plan from URLs has none to hand to them")
+        if self.worker_timeout_s <= 0:
+            raise ValueError(f"LoadPlan: worker_timeout must be longer than zero; got {self.worker_timeout!r}")
+
+    @property
+    def all_workers(self) -> int:
+        """Workers here and on other machines."""
+        return self.workers + self.remote_workers
+
+    @cached_property
+    def worker_timeout_s(self) -> float:
+        return parse_duration(self.worker_timeout, parameter="LoadPlan: worker_timeout") / 1e3
 
     @classmethod
     def from_urls(
@@ -327,6 +355,7 @@ class LoadPlan:
             "duration_s": self.duration_s,
             "warmup": self.warmup_fraction,
             "workers": self.workers,
+            "remote_workers": self.remote_workers,
             "arrivals": self.arrivals if self.is_open else None,
             "user_classes": list(self.user_classes),
             "tags": list(self.tags),
@@ -362,7 +391,8 @@ class LoadPlan:
         names = [f"{weight:g} {name}" for name, weight in self.weights.items()] or list(self.user_classes)
         who = f" ({', '.join(names)})" if names else ""
         what = ", ".join(url.label for url in self.urls[:5]) + (", …" if len(self.urls) > 5 else "")
-        where = f" from {self.workers} workers" if self.workers > 1 else ""
+        where = f" from {self.all_workers} workers" if self.all_workers > 1 else ""
+        where += f", {self.remote_workers} of them on other machines" if self.remote_workers else ""
         return (
             f"{what or Path(self.locustfile).name}{who}: {load}{where}"
             + (f"; the first {format_fraction(self.warmup_fraction)} are warm-up" if self.warmup_fraction else "")

@@ -64,11 +64,12 @@ def start(plan: LoadPlan, host: str, folder: Path, *, log: Path) -> Generator:
     folder.mkdir()
     settings = folder / "generator.json"
     settings.write_bytes(orjson.dumps(_settings(plan, host, folder)))
-    if plan.workers == 1:
+    if plan.workers == 1 and not plan.remote_workers:
         return Generator((_child(plan, settings, [*_arguments(plan, host, folder)], log),))
-    port = str(_free_port())
-    master = ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port]
-    master += ["--expect-workers", str(plan.workers), "--expect-workers-max-wait", str(_WAIT_FOR_WORKERS_S)]
+    bind, port = _open_to_others(plan) if plan.remote_workers else ("127.0.0.1", str(_free_port()))
+    patience_s = math.ceil(plan.worker_timeout_s) if plan.remote_workers else _WAIT_FOR_WORKERS_S
+    master = ["--master", "--master-bind-host", bind, "--master-bind-port", port]
+    master += ["--expect-workers", str(plan.all_workers), "--expect-workers-max-wait", str(patience_s)]
     worker = ["--worker", "--master-host", "127.0.0.1", "--master-port", port]
     children = [_child(plan, settings, _arguments(plan, host, folder, master), log)]
     try:
@@ -89,7 +90,9 @@ def _settings(plan: LoadPlan, host: str, folder: Path) -> dict[str, Any]:
         "host": host,
         "stages": plan.record()["stages"],
         "arrivals": plan.arrivals if plan.is_open else None,
-        "workers": plan.workers,
+        "workers": plan.all_workers,
+        "remote_workers": plan.remote_workers,
+        "user_classes": list(plan.user_classes),
         # All workers draw the same Poisson process and take turns in it.
         "seed": secrets.randbelow(2**31) if poisson and plan.seed is None else plan.seed,
         "weights": dict(plan.weights),
@@ -102,13 +105,17 @@ def _settings(plan: LoadPlan, host: str, folder: Path) -> dict[str, Any]:
 
 
 def _child(plan: LoadPlan, settings: Path, arguments: Sequence[str], log: Path) -> Child:
+    # SIGTERM lets requests in flight end within stop_timeout; then Locust writes its statistics.
+    return _launched(settings, arguments, log, grace_s=_whole_stop_timeout_s(plan) + 2.0)
+
+
+def _launched(settings: Path, arguments: Sequence[str], log: Path, *, grace_s: float) -> Child:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
     search = [str(Path(perflab.__file__).parent.parent), *filter(None, [kept.get("PYTHONPATH")])]
     return Child(
         [sys.executable, "-m", "perflab.loadtest.launcher", *arguments],
         log=log,
-        # SIGTERM lets requests in flight end within stop_timeout; then Locust writes its statistics.
-        grace_s=_whole_stop_timeout_s(plan) + 2.0,
+        grace_s=grace_s,
         env={**kept, SETTINGS: str(settings), "PYTHONPATH": os.pathsep.join(search), "PYTHONUNBUFFERED": "1"},
     )
 
@@ -132,6 +139,29 @@ def _arguments(plan: LoadPlan, host: str, folder: Path, role: Sequence[str] = ()
 def _whole_stop_timeout_s(plan: LoadPlan) -> int:
     """Locust takes whole seconds."""
     return math.ceil(plan.stop_timeout_s)
+
+
+def join(locustfile: Path, master: str, port: int, folder: Path, *, log: Path) -> Child:
+    """A worker on this machine for a master on another; its plan comes from there, its records stay here too."""
+    folder = folder.resolve()
+    settings = folder / "generator.json"
+    settings.write_bytes(orjson.dumps({"folder": str(folder), "remote": True}))
+    command = ["--headless", "--locustfile", str(locustfile), "--worker", "--master-host", master]
+    command += ["--master-port", str(port), "--only-summary", "--loglevel", "INFO"]
+    return _launched(settings, command, log, grace_s=15.0)
+
+
+def _open_to_others(plan: LoadPlan) -> tuple[str, str]:
+    """(address, port) at which the master waits for workers on other machines."""
+    host, _, port = plan.master.rpartition(":")
+    for number in (int(port), int(port) + 1):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, number))
+            except OSError as problem:
+                raise LoadTestError(f"the master can't listen at {host}:{number}: {problem.strerror}") from None
+    return host, port
 
 
 def _free_port() -> int:

@@ -21,8 +21,9 @@ from locust import HttpUser, LoadTestShape, events
 from locust.contrib.fasthttp import FastHttpUser
 from locust.runners import MasterRunner, WorkerRunner
 
+from perflab.loadtest import remote
 from perflab.loadtest.arrivals import Pace, arrivals_class
-from perflab.loadtest.records import CANNOT_WRITE, CHECK, FLUSH_S, MAX_NAMES, MAX_TEXT, MAX_USER_ERRORS, RECORD
+from perflab.loadtest.records import CANNOT_WRITE, CHECK, FLUSH_S, MAX_NAMES, MAX_TEXT, MAX_USER_ERRORS, RECORD, stem_of
 from perflab.recorders import checks
 
 logger = logging.getLogger("perflab")
@@ -189,29 +190,58 @@ def install(settings: dict[str, Any]) -> None:
 
     @events.init.add_listener
     def on_init(environment: Any, runner: Any, **_: Any) -> None:
+        folder = Path(settings["folder"])
+        if settings.get("remote"):
+            told, ahead_s = remote.ask(runner)
+            _choose(environment, told["user_classes"])
+            _begin(environment, runner, "remote", told, folder / stem_of(runner.client_id), ahead_s)
+            return
         role = (
             "master" if isinstance(runner, MasterRunner) else "worker" if isinstance(runner, WorkerRunner) else "local"
         )
-        journal = Journal(Path(settings["folder"]) / f"{role}-{os.getpid()}")
-        journal.note("process", role=role, pid=os.getpid(), clock_offset_s=time.time() - time.monotonic())
-        if role != "worker" and settings["stages"]:
-            environment.shape_class = PlanShape(settings)
-            environment.shape_class.runner = runner
-        pace, user_classes = Pace(), list(environment.user_classes)
-        _apply_weights(user_classes, settings["weights"])
-        if settings["arrivals"]:
-            environment.user_classes = [arrivals_class(user_classes, settings, pace)]
-        if role != "master":
-            _seed(settings["seed"], runner)
-            _apply_timeouts(user_classes, settings["timeout_s"])
-            _apply_headers(user_classes, settings["headers"])
-            checks.listener = journal.on_check
-            events.request.add_listener(journal.on_request)
-        # A full collection of what Locust has imported stops the whole generator for 50 ms and more, in mid-measurement;
-        # frozen, it is never looked at again.
-        gc.collect()
-        gc.freeze()
-        _watch(environment, runner, journal, pace if settings["arrivals"] else None, settings["stop_timeout_s"])
+        if role == "master" and settings["remote_workers"]:
+            remote.answer_questions(runner, settings)
+            remote.receive_records(folder)
+        _begin(environment, runner, role, settings, folder / f"{role}-{os.getpid()}", 0.0)
+
+
+def _choose(environment: Any, names: list[str]) -> None:
+    """The user classes that the plan names; other workers get them from Locust's command line."""
+    missing = set(names) - {user_class.__name__ for user_class in environment.user_classes}
+    if missing:
+        raise SystemExit(
+            f"perflab: this locustfile has no user class {', '.join(sorted(missing))}: is it the master's?"
+        )
+    if names:
+        environment.user_classes = [c for c in environment.user_classes if c.__name__ in names]
+
+
+def _begin(
+    environment: Any, runner: Any, role: str, settings: dict[str, Any], stem: Path, clock_ahead_s: float
+) -> None:
+    journal = Journal(stem)
+    offset = time.time() - time.monotonic()
+    journal.note("process", role=role, pid=os.getpid(), clock_offset_s=offset, clock_ahead_s=clock_ahead_s)
+    if role in ("local", "master") and settings["stages"]:
+        environment.shape_class = PlanShape(settings)
+        environment.shape_class.runner = runner
+    pace, user_classes = Pace(), list(environment.user_classes)
+    _apply_weights(user_classes, settings["weights"])
+    if settings["arrivals"]:
+        environment.user_classes = [arrivals_class(user_classes, settings, pace)]
+    if role != "master":
+        _seed(settings["seed"], runner)
+        _apply_timeouts(user_classes, settings["timeout_s"])
+        _apply_headers(user_classes, settings["headers"])
+        checks.listener = journal.on_check
+        events.request.add_listener(journal.on_request)
+    if role == "remote":
+        remote.send_records(stem, journal.flush)
+    # A full collection of what Locust has imported stops the whole generator for 50 ms and more, in mid-measurement;
+    # frozen, it is never looked at again.
+    gc.collect()
+    gc.freeze()
+    _watch(environment, runner, journal, pace if settings["arrivals"] else None, settings["stop_timeout_s"], role)
 
 
 def _seed(seed: int | None, runner: Any) -> None:
@@ -250,7 +280,9 @@ def _with_headers(made: Any, headers: dict[str, str]) -> Any:
     return __init__
 
 
-def _watch(environment: Any, runner: Any, journal: Journal, pace: Pace | None, stop_timeout_s: float) -> None:
+def _watch(
+    environment: Any, runner: Any, journal: Journal, pace: Pace | None, stop_timeout_s: float, role: str
+) -> None:
     """Flush twice a second, note start, stop and what went wrong, and write the footer at the very end."""
     stopping = {"at": 0.0}
     offset = time.time() - time.monotonic()
@@ -285,6 +317,9 @@ def _watch(environment: Any, runner: Any, journal: Journal, pace: Pace | None, s
     def on_stop(**_: Any) -> None:
         took = time.monotonic() - stopping["at"] if stopping["at"] else 0.0
         journal.note("stopped", time=time.time(), took_s=took, censored=took >= stop_timeout_s > 0)
+        if role == "remote":
+            # The last report to the master leaves before the process ends; nothing is counted after this.
+            end(0)
 
     def on_cpu(cpu_usage: float = 0.0, **_: Any) -> None:
         journal.note("cpu", time=time.time(), percent=cpu_usage)
@@ -292,7 +327,7 @@ def _watch(environment: Any, runner: Any, journal: Journal, pace: Pace | None, s
     def on_user_error(exception: Any = None, **_: Any) -> None:
         journal.on_user_error(f"{type(exception).__name__}: {exception}")
 
-    def on_quit(exit_code: int = 0, **_: Any) -> None:
+    def end(exit_code: int) -> None:
         jump = time.time() - time.monotonic() - offset
         if pace is not None and not isinstance(runner, MasterRunner):
             journal.note("arrivals", due=pace.due, begun=pace.begun)
@@ -305,6 +340,10 @@ def _watch(environment: Any, runner: Any, journal: Journal, pace: Pace | None, s
             exit_code=exit_code,
         )
         flush()
+
+    def on_quit(exit_code: int = 0, **_: Any) -> None:
+        if role != "remote":
+            end(exit_code)
 
     events.test_start.add_listener(on_start)
     events.test_stopping.add_listener(on_stopping)

@@ -27,6 +27,7 @@ line: ``endpoint``, ``error`` and ``check`` names before their first use, ``user
 
 from __future__ import annotations
 
+import re
 import struct
 
 RECORD = struct.Struct("<dddqIIIHxx")
@@ -52,3 +53,8 @@ CANNOT_WRITE = 74
 """Exit code of a generator that could not write its records (EX_IOERR)."""
 SETTINGS = "PERFLAB_GENERATOR"
 """The environment variable with the path of the generator's settings (JSON)."""
+
+
+def stem_of(client: str) -> str:
+    """The name of a remote worker's files; what others send never names a path."""
+    return "remote-" + re.sub(r"[^A-Za-z0-9_.]+", "_", client)[-80:].strip(".")

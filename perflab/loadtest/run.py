@@ -6,6 +6,7 @@ import random
 import secrets
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,20 +19,31 @@ from perflab.loadtest.target import Services, Target
 from perflab.tables import Measurements
 
 
-def run(plan: LoadPlan, target: Target, *, store: str | Path = "runs", progress: bool = True) -> Measurements:
+def run(
+    plan: LoadPlan,
+    target: Target,
+    *,
+    profile: str | None = None,
+    store: str | Path = "runs",
+    progress: bool = True,
+) -> Measurements:
     """One run of a plan against a target, captured request by request and kept in a store.
 
     Parameters
     ----------
     plan : the load to offer.
     target : the system under test; started and stopped if it has a command.
+    profile : take a profile of a target with a command while the load runs: "py-spy" (attached from outside, for any
+        Python program, where the kernel permits it), or "pyinstrument" or "cprofile" (by the middleware of
+        `perflab.recorders.profiling` in the application, which knows the endpoint). Such a run is evidence, not a
+        measurement: what the profiler costs is measured and stated, and `compare` refuses to mix it with others.
     store : the folder that keeps the run.
     progress : show time, requests, errors and p95 so far.
 
     Returns
     -------
-    Measurements of one run: ``requests``, ``load``, ``resources`` (and ``queries``, where recorded). Its row in
-    ``runs`` says whether it is valid, and the reasons if not.
+    Measurements of one run: ``requests``, ``load``, ``resources`` (and ``queries`` and ``profile``, where recorded;
+    cProfile gives ``calls``). Its row in ``runs`` says whether it is valid, and the reasons if not.
 
     Raises
     ------
@@ -43,6 +55,7 @@ def run(plan: LoadPlan, target: Target, *, store: str | Path = "runs", progress:
     >>> plan = lab.LoadPlan("locustfile.py", stages=[lab.Stage("30s", users=20)])  # doctest: +SKIP
     >>> one = lab.run(plan, lab.Target("now", host="http://127.0.0.1:8001"))       # doctest: +SKIP
     """
+    target = target if profile is None else replace(target, profile=profile)
     with Progress(expected_s(plan), f"{target.arm}: {plan}", shown=progress) as shown:
         driven = drive(plan, target, store, Place(), Watch(shown))
     if driven.interrupted:

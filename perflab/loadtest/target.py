@@ -18,6 +18,7 @@ from urllib.parse import urljoin, urlsplit
 
 from perflab import provenance, resources
 from perflab.errors import TargetError
+from perflab.loadtest import profiling
 from perflab.loadtest.child import Child
 from perflab.units import parse_duration
 
@@ -49,6 +50,7 @@ class Target:
     metrics : path (or URL) of a Prometheus page such as ``"/metrics"``, read each second into the ``metrics`` table.
     logs : log files of the target; what they gain during a run is kept with it.
     pid : the process of a target that is up already, whose resources (and those of its children) are to be watched.
+    profile : "py-spy", "pyinstrument" or "cprofile": take a profile of the run, see `run`.
 
     >>> Target("eager", host="http://127.0.0.1:8001").managed
     False
@@ -68,6 +70,7 @@ class Target:
     metrics: str | None = None
     logs: Sequence[str | Path] = ()
     pid: int | None = None
+    profile: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.arm, str) or not self.arm.strip():
@@ -91,6 +94,7 @@ class Target:
             raise ValueError("Target: pid is for a target that is up already; perflab knows the one that it starts")
         logs = (self.logs,) if isinstance(self.logs, (str, Path)) else self.logs
         object.__setattr__(self, "logs", tuple(Path(path).expanduser().resolve() for path in logs))
+        profiling.check(self.profile, starts=self.managed and self.restart, known=self.managed or self.pid is not None)
         for name in ("ready_timeout", "stop_timeout"):
             if parse_duration(getattr(self, name), parameter=f"Target: {name}") <= 0:
                 raise ValueError(f"Target: {name} must be longer than zero; got {getattr(self, name)!r}")
@@ -234,6 +238,8 @@ def _started(target: Target, folder: Path) -> Iterator[Service]:
     variables.pop(QUERY_LOG, None)
     if target.record_queries:
         variables[QUERY_LOG] = str((folder / "queries.jsonl").resolve())
+    variables.pop(profiling.VARIABLE, None)
+    variables.update(profiling.variables(target.profile, folder))
     child = Child(
         target.command,
         log=folder / "logs" / "target.log",

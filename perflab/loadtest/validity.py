@@ -34,6 +34,7 @@ def judge(
     poisson: bool = False,
     expected_workers: int = 1,
     ended: str | None = None,
+    merged: bool = False,
     restarted: str | None = None,
 ) -> Judgement:
     """Judge what a run left behind.
@@ -49,7 +50,7 @@ def judge(
     if len(generators) < expected_workers and not ended:
         reasons.append(f"{expected_workers} workers were asked for, {len(generators)} took part")
     raw = sum(p.count for p in generators)
-    if not lost and locust_count is None and not ended:
+    if not lost and locust_count is None and not ended and not merged:
         reasons.append("Locust wrote no final statistics, so the count of requests can't be confirmed")
     if not lost and locust_count is not None and raw != locust_count:
         reasons.append(f"{raw:,} requests were captured but Locust counted {locust_count:,}")
@@ -71,6 +72,11 @@ def judge(
 
 
 def _lost(process: Process) -> str:
+    if process.role == "remote":
+        return (
+            f"the worker on another machine {process.name.removeprefix('remote-')} was lost in mid-run: what it recorded since "
+            "is still there and can be merged (perflab merge)"
+        )
     if process.role == "worker":
         return f"{process.name} was lost in mid-run: what it recorded after its last sign of life is missing"
     return f"the generator's process {process.name} was lost: its last records are missing"

@@ -29,6 +29,7 @@ _SIGN_AFTER = frozenset(
     "where and or select limit offset then else when in between return set by not like values on having case from as "  # noqa: SIM905
     "distinct all interval returning using".split()
 )
+_NUMBERED = frozenset({"operator", "function"})
 _NAMED_BY_CLIENT = frozenset({"savepoint", "deallocate"})
 
 
@@ -83,12 +84,12 @@ def normalised(raw: Iterable[Token]) -> list[Token]:
 def _values_folded(raw: Iterable[Token]) -> list[Token]:
     out: list[Token] = []
     previous = ""
-    sign_before = False  # a sign that belongs to the number after it: "= -5", but not "a - 5"
+    sign_before = False  # a sign that belongs to the number after it: "= -5", but not "a - 5", nor "= -$1"
     for kind, text in raw:
         token = _folded(kind, text, previous)
-        if token is _VALUE and sign_before:
+        if token is _VALUE and sign_before and (text[:1].isdigit() or text[:1] == "."):
             out.pop()
-        sign_before = text in ("-", "+") and (not out or _takes_sign(out[-1]))
+        sign_before = text == "-" and (not out or _takes_sign(out[-1]))
         if previous == "<" and text == ">":
             out[-1] = token = ("operator", "<>")
         else:
@@ -100,6 +101,8 @@ def _values_folded(raw: Iterable[Token]) -> list[Token]:
 
 
 def _folded(kind: str, text: str, previous: str) -> Token:
+    if kind == "value" and previous in _NUMBERED and text.isdigit():
+        return ("word", text)  # ALTER OPERATOR FAMILY f USING gist DROP OPERATOR 14
     if kind in ("value", "placeholder"):
         return _VALUE
     if kind == "word":

@@ -31,7 +31,7 @@ _PREFIXED = r"\b(?:[xXbBnN]|[uU]&)" + _STANDARD
 
 _LITERALS: Mapping[str, str] = MappingProxyType(
     {
-        "generic": rf"({_NAME}|{_BACKTICK}|--[^\n]*|{_BLOCK})|\b[eE]{_BACKSLASH}|{_PREFIXED}|{_STANDARD}|\$\d+|{_NUMBER}",
+        "generic": rf"({_NAME}|{_BACKTICK}|--[^\n]*|{_BLOCK})|\b[eE]{_BACKSLASH}|{_PREFIXED}|{_STANDARD}|[$?]\d+|{_NUMBER}",
         "postgresql": rf"({_NAME}|--[^\n]*|{_BLOCK})|\b[eE]{_BACKSLASH}|{_PREFIXED}|{_STANDARD}|\$\d+|{_NUMBER}",
         "mysql": rf"({_BACKTICK}|--\s[^\n]*|#[^\n]*|{_BLOCK})|\b[xXbBnN]?{_BACKSLASH}|{_BACKSLASH}|{_DOUBLE}|{_NUMBER}",
         "sqlite": rf"({_NAME}|{_BACKTICK}|\[[^\]]*(?:\]|\z)|--[^\n]*|{_BLOCK})"
@@ -40,19 +40,23 @@ _LITERALS: Mapping[str, str] = MappingProxyType(
 )
 """Kept in group 1: names and comments. What else matches is a literal."""
 
+# What a number follows that its text alone does not tell from another value: a sign, and the OPERATOR or FUNCTION of a family.
+_SIGNED = r"""-\s*(?:(?:[a-zA-Z]|[uU]&)?'|["$?:%@/#])|-\s+-|(?i:operator|function)"""
+# What is left of literals that touch words, as no one writes them.
+_GLUED = r"\x01(?:[\w.$]|:[^:=]|@\w)|(?:\w&?|[:@])\x01|^[^\[]*\]"
 _UNSURE: Mapping[str, str] = MappingProxyType(
     {
-        "generic": r"/\*[^*]*\*[^/]|\$\w*\$|\w\$|\x01",
-        "postgresql": r"/\*[^*]*\*[^/]|\$\w*\$|\w\$|\x01",
-        "mysql": r"/\*[^*]*\*[^/]|\w\$|\x01|_\w+\s*['\"]",
-        "sqlite": r"/\*[^*]*\*[^/]|\w\$|\x01",
+        "generic": r"/\*[^*]*\*[^/]|\$\w*\$|\w\$|\x01|" + _SIGNED,
+        "postgresql": r"/\*[^*]*\*[^/]|\$\w*\$|\w\$|\x01|" + _SIGNED,
+        "mysql": r"/\*[^*]*\*[^/]|\w\$|\x01|_\w+\s*['\"]|" + _SIGNED,
+        "sqlite": r"/\*[^*]*\*[^/]|\w\$|\x01|" + _SIGNED,
     }
 )
 """Texts with nested comments, dollar quotes and the like; and, outside of literals, letters beyond ASCII."""
 
 _AFTER_NAME: Mapping[str, str] = MappingProxyType({"generic": '"`', "postgresql": '"', "mysql": "`", "sqlite": '"`]'})
 _TAIL = r"\s*/\*[^*']*\*/\s*;?\s*$"
-_LIST = r"(?i)(\bin\s*\(|\barray\s*\[)\s*[-+]?\x01(?:\s*,\s*[-+]?\x01)*\s*([)\]])"
+_LIST = r"(?i)(\bin\s*\(|\barray\s*\[)\s*-?\s*\x01(?:\s*,\s*-?\s*\x01)*\s*([)\]])"
 _TUPLES = r"(\(\s*\x01(?:\s*,\s*\x01)*\s*\))(?:\s*,\s*\(\s*\x01(?:\s*,\s*\x01)*\s*\))+"
 
 
@@ -103,15 +107,18 @@ def _query(dialect: str) -> str:
         for q in names
         if q != "]"
     )
+    opened += "OR length(replace(bare, '*/', '')) <> length(replace(bare, '/*', ''))"
+    if "]" in names:
+        opened += " OR length(replace(bare, '[', '')) <> length(replace(bare, ']', ''))"
     return f"""
         WITH cut AS (SELECT sql, regexp_replace(sql, '{_TAIL.replace("'", "''")}', '') AS short FROM texts),
         bare AS (SELECT sql, regexp_replace(short, '{quoted["literals"]}', '\\1\x01', 'g') AS bare FROM cut),
         clean AS (SELECT sql, {clean} AS bare FROM bare)
         SELECT CASE WHEN length(sql) > {MAX_SQL} OR regexp_matches(sql, '{quoted["unsure"]}')
-                OR regexp_matches(bare, '[^\x00-\x7f]') {opened}
+                OR regexp_matches(bare, '[^\x00-\x7f]|{_GLUED}') {opened}
             THEN sql
             ELSE replace(regexp_replace(regexp_replace(bare,
-                '{_LIST}', '\\1\x01\\2', 'g'), '{_TUPLES}', '\\1', 'g'), '\x01', ' '''' ')
+                '{_LIST}', '\\1\x01\\2', 'g'), '{_TUPLES}', '\\1', 'g'), '\x01', ' 0 ')
             END AS skeleton
         FROM clean
     """

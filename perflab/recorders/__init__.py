@@ -9,5 +9,6 @@ and import nothing else of perflab. Read what they wrote with ``perflab.read``.
 - `perflab.recorders.flask.identify_requests`: request id and route of a Flask application
 - `perflab.recorders.wsgi.RequestContext`, `perflab.recorders.asgi.RequestContext`: the same for any other application
 - `perflab.recorders.checks.check`: named assertions in a locustfile
+- `perflab.recorders.profiling.profile_requests`: a profile by endpoint, when a run asks for it
 - `perflab.recorders.context`: request id and route by hand (jobs, workers, other frameworks)
 """

@@ -23,6 +23,8 @@ _GOOD_ID = re.compile(rf"[A-Za-z0-9._:/+=@-]{{1,{MAX_ID_LENGTH}}}", re.ASCII)
 _unit: ContextVar[str | None] = ContextVar("perflab_unit", default=None)
 _route: ContextVar[str | None] = ContextVar("perflab_route", default=None)
 
+_seen: ContextVar[dict[str, str] | None] = ContextVar("perflab_seen_route", default=None)
+
 Tokens = tuple[Token[str | None], Token[str | None]]
 
 
@@ -46,6 +48,7 @@ def current_route() -> str | None:
 
 def enter(unit: str, route: str | None = None) -> Tokens:
     """Begin a unit of work; hand what this returns to `leave` in the same thread or task."""
+    _notice(route)
     return _unit.set(unit), _route.set(route)
 
 
@@ -58,7 +61,25 @@ def leave(tokens: Tokens) -> None:
 
 def set_route(route: str | None) -> None:
     """Name the route of the current unit, once the framework has found it."""
+    _notice(route)
     _route.set(route)
+
+
+def _notice(route: str | None) -> None:
+    seen = _seen.get()
+    if seen is not None and route:
+        seen["route"] = route
+
+
+@contextmanager
+def seen_route() -> Iterator[dict[str, str]]:
+    """For middleware around the hooks: a mapping whose ``route`` is the last one that was named inside the block."""
+    seen: dict[str, str] = {}
+    token = _seen.set(seen)
+    try:
+        yield seen
+    finally:
+        _seen.reset(token)
 
 
 @contextmanager

@@ -67,11 +67,13 @@ def record_queries(
     if known is not None and known.recording:
         return known
     logs[where] = log = QueryLog(where)
-    _listen(sync_engine, log, redact=redact, source=source)
+    listen(sync_engine, log, redact=redact, source=source)
     return log
 
 
-def _listen(engine: Engine, log: QueryLog, *, redact: bool, source: bool) -> None:
+def listen(engine: Any, log: QueryLog, *, redact: bool, source: bool) -> Callable[[], None]:
+    """Record an engine, or all of them if it is the class ``Engine``, to an open log; returns what ends it."""
+
     def before(connection: Any, cursor: Any, sql: str, parameters: Any, context: Any, many: bool) -> None:
         context._perflab_start = time.time(), time.perf_counter()
 
@@ -126,6 +128,12 @@ def _listen(engine: Engine, log: QueryLog, *, redact: bool, source: bool) -> Non
     )
     for name, hook in hooks:
         event.listen(engine, name, hook)
+
+    def end() -> None:
+        for name, hook in hooks:
+            event.remove(engine, name, hook)
+
+    return end
 
 
 def _session(connection: Any) -> str | None:

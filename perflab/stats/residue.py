@@ -38,14 +38,15 @@ def _refusals(baseline: Measurements, candidate: Measurements, allow: Collection
             f"the latencies come from different generators ({', '.join(sorted(generators))}), "
             "and each sees the same server differently"
         )
-    recorded = {bool(env.get("recorded_queries") or env.get("profiled")) for env in _column(runs, "environment")}
+    recorded = {(bool(e.get("recorded_queries")), e.get("profiled") or "") for e in _column(runs, "environment")}
     if len(recorded) > 1:
         problems["plan"] = (
             "in some of the runs queries were recorded or profiles taken, in others not: that costs time too"
         )
     differing = _differing_plans(_column(runs, "plan"))
     if differing:
-        problems["plan"] = f"the runs have different plans ({differing})"
+        both = f"{problems['plan']}, and " if "plan" in problems else ""
+        problems["plan"] = f"{both}the runs have different plans ({differing})"
     refused = [
         f"{text}; allow={name!r} compares them all the same" for name, text in problems.items() if name not in allow
     ]

@@ -134,6 +134,8 @@ def test_unknown_user_class_and_users_that_cannot_start(tmp_path: Path) -> None:
         lab.run(plan(1, user="Broken"), target(), store=tmp_path, progress=False)
     with pytest.raises(lab.LoadTestError, match="no such account"):
         lab.run(open_plan(1, rate=10, user="Broken"), target(), store=tmp_path, progress=False)
+    with pytest.raises(lab.LoadTestError, match=r"Nested\.Flow is a TaskSet, which never ends by itself"):
+        lab.run(open_plan(1, rate=10, user="Nested"), target(), store=tmp_path, progress=False)
     with pytest.raises(lab.LoadTestError, match="the run made no request at all"):
         lab.run(plan(1, user="Idle"), target(), store=tmp_path, progress=False)
     assert not list(tmp_path.iterdir())

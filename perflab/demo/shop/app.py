@@ -17,6 +17,7 @@ from perflab.demo.shop import downstream, metrics
 from perflab.demo.shop.fixes import Cached
 from perflab.demo.shop.models import TRACKING_INDEX, CartItem, Customer, Line, Order, Parcel, Product
 from perflab.recorders.flask import identify_requests
+from perflab.recorders.profiling import profile_requests
 from perflab.recorders.sqlalchemy import record_queries
 
 MAX_PAGE = 100
@@ -162,6 +163,7 @@ def create_app(engine: Engine, fixes: frozenset[str], downstream_port: int, *, q
     app = Flask("shop")
     identify_requests(app)
     metrics.measure(app)
+    app.wsgi_app = profile_requests(app.wsgi_app)  # type: ignore[method-assign]
     shop = Shop(engine, fixes, downstream_port, ThreadPoolExecutor(24, thread_name_prefix="offer"))
     bestsellers = Cached(shop.bestsellers, CACHE_SECONDS) if "cache" in fixes else shop.bestsellers
     pages: dict[str, Callable[..., Any]] = {

@@ -15,6 +15,7 @@ from waitress import serve
 
 parser = argparse.ArgumentParser()
 parser.add_argument("port", type=int)
+parser.add_argument("--host", default="127.0.0.1")
 parser.add_argument("--log", default="")
 parser.add_argument("--die-after", type=float, default=0.0, help="seconds after the first request")
 arguments = parser.parse_args()
@@ -51,4 +52,4 @@ if arguments.die_after:
 
     threading.Thread(target=die, daemon=True).start()
 
-serve(application, host="127.0.0.1", port=arguments.port, threads=16, _quiet=True)
+serve(application, host=arguments.host, port=arguments.port, threads=16, _quiet=True)

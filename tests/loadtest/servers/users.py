@@ -3,7 +3,7 @@
 import hashlib
 import os
 
-from locust import FastHttpUser, HttpUser, constant, constant_throughput, tag, task
+from locust import FastHttpUser, HttpUser, TaskSet, constant, constant_throughput, tag, task
 
 from perflab.recorders.checks import check
 
@@ -150,3 +150,13 @@ class Idle(FastHttpUser):
     @task
     def think(self) -> None:
         pass
+
+
+class Flow(TaskSet):
+    @task
+    def step(self) -> None:
+        self.client.get("/ok")
+
+
+class Nested(FastHttpUser):
+    tasks = [Flow]  # noqa: RUF012 - Locust's own way

@@ -1,0 +1,7 @@
+"""Questions to profiles: where the time goes, along which paths, whose code it is, and what changed.
+
+Every function takes `Measurements` with a ``profile`` table (a tree), or that table; `flat_profile`, `callers_of` and
+`diff_profiles` take a ``calls`` table (a graph, from cProfile or callgrind) too. A function counts once for each stack
+that it is on, so recursion inflates nothing; threads and runs are kept apart until they are merged on purpose; and
+values of different units are never added.
+"""

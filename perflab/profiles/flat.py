@@ -1,0 +1,90 @@
+"""`flat_profile`: self and total of every function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from perflab.call_trees import FRAME, outermost
+from perflab.profiles.selected import Profile, frame_codes, group_columns, is_graph, sums, table_of, tree_rows
+
+_COLUMNS = [*FRAME, "self", "total", "calls", "unit", "self_fraction", "total_fraction"]
+
+
+def flat_profile(profile: Profile, *, unit: str | None = None, per: Sequence[str] | None = None) -> pd.DataFrame:
+    """Self and total of every function, most self first.
+
+    Parameters
+    ----------
+    profile : Measurements with a profile (or a graph of calls), or that table.
+    unit : which unit, where there are several ("ms", "bytes", "samples of cache-misses"); the first if not given.
+    per : what to keep apart: any of "run", "thread", "endpoint"; ``()`` merges all. Without it, those of which
+        there are several.
+
+    Returns
+    -------
+    DataFrame: function, file, line, self, total, calls, unit, self_fraction, total_fraction; with run, thread or
+    endpoint in front where they are kept apart. ``self`` is the function's own, ``total`` includes what it called
+    and counts once for each stack, however often a recursive function is on it. Fractions are of the group's sum of
+    self. ``calls`` is missing for profilers that sample.
+
+    >>> import perflab as lab
+    >>> profile = lab.read("tests/samples/collapsed/traps_crlf.txt")
+    >>> lab.flat_profile(profile)[["function", "self", "total"]].values.tolist()
+    [['read', 5.0, 5.0], ['parse json', 2.0, 2.0], ['main', 1.5, 8.5]]
+    """
+    table = table_of(profile)
+    if is_graph(table):
+        return _of_graph(table, per)
+    rows = tree_rows(table, unit)
+    groups = group_columns(rows.table, per)
+    group, named = frame_codes(rows.table, groups)
+    count = len(rows.frames)
+    key = group * count + rows.code
+    outer = outermost(rows.code, rows.end)
+    distinct, place = np.unique(key, return_inverse=True)
+    own = sums(place, rows.table["self"].to_numpy(dtype="float64"), len(distinct))
+    total = sums(place[outer], rows.table["total"].to_numpy(dtype="float64")[outer], len(distinct))
+    calls = pd.array([pd.NA] * len(distinct), dtype="Int64")
+    if "calls" in rows.table.columns and rows.table["calls"].notna().any():
+        calls = pd.array(
+            sums(place, rows.table["calls"].fillna(0).to_numpy(dtype="float64"), len(distinct)), dtype="Int64"
+        )
+    frame = rows.frames.take(distinct % count).reset_index(drop=True)
+    frame = frame.assign(total=total, calls=calls, unit=rows.unit)
+    frame["self"] = own
+    return _finished(frame, named, distinct // count, groups)
+
+
+def _of_graph(table: pd.DataFrame, per: Sequence[str] | None) -> pd.DataFrame:
+    whole = table[table["caller"].isna().to_numpy()]
+    groups = group_columns(whole, per)
+    group, named = frame_codes(whole, groups)
+    in_ms = "unit" not in whole.columns
+    frame = pd.DataFrame(
+        {
+            "function": whole["callee"], "file": whole.get("callee_file"), "line": whole.get("callee_line"),
+            "self": whole["self_ms"] if in_ms else whole["self"], "total": whole["total_ms"] if in_ms else whole["total"],
+            "calls": whole["calls"], "unit": "ms" if in_ms else whole["unit"],
+        }
+    )  # fmt: skip
+    if len(named) > 1 or not groups:
+        # The same function of several files or runs that are merged here is one function.
+        keys = [pd.Series(group, index=frame.index, name="group"), *(frame[name] for name in (*FRAME, "unit"))]
+        added = frame.groupby(keys, dropna=False, sort=False)[["self", "total", "calls"]].sum().reset_index()
+        group, frame = added["group"].to_numpy(), added
+    frame["calls"] = frame["calls"].astype("Int64")
+    return _finished(frame.reset_index(drop=True), named, group, groups)
+
+
+def _finished(frame: pd.DataFrame, named: pd.DataFrame, group: np.ndarray, groups: list[str]) -> pd.DataFrame:
+    """Fractions added, the columns of the groups in front, sorted."""
+    whole = sums(group, frame["self"].to_numpy(dtype="float64"), int(group.max(initial=0)) + 1)[group]
+    whole = np.where(whole > 0, whole, np.nan)
+    frame = frame.assign(self_fraction=frame["self"] / whole, total_fraction=frame["total"] / whole)
+    front = {name: named[name].take(group).array for name in groups}
+    frame = pd.concat([pd.DataFrame(front, index=frame.index), frame[_COLUMNS]], axis="columns")
+    order = np.lexsort((-frame["total"].to_numpy(), -frame["self"].to_numpy(), group))
+    return frame.iloc[order].reset_index(drop=True)

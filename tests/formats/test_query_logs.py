@@ -1,0 +1,121 @@
+"""Query logs beyond the samples: MySQL 8's forms as its manual gives them, other prefixes, comments, printed values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import perflab as lab
+from perflab.formats import _printed
+from perflab.formats import postgresql_stderr as stderr
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+SLOW = """/usr/sbin/mysqld, Version: 8.0.36 (MySQL Community Server - GPL). started with:
+Tcp port: 3306  Unix socket: /var/run/mysqld/mysqld.sock
+Time                 Id Command    Argument
+# Time: 2026-11-25T00:58:14.123456Z
+# User@Host: app[app] @ web1 [10.0.0.5]  Id:     8
+# Query_time: 0.002500  Lock_time: 0.000001 Rows_sent: 3  Rows_examined: 30 Thread_id: 8 Errno: 0
+use shop;
+SET timestamp=1795568294;
+SELECT * FROM book
+WHERE id = 3;
+# Time: 2026-11-25T00:58:15.123456Z
+# User@Host: app[app] @  [10.0.0.5]  Id:     8
+# Query_time: 0.000500  Lock_time: 0.000000 Rows_sent: 0  Rows_examined: 0
+SET timestamp=1795568295;
+# administrator command: Quit;
+"""
+GENERAL = """/usr/sbin/mysqld, Version: 8.0.36 (MySQL Community Server - GPL). started with:
+Tcp port: 3306  Unix socket: /var/run/mysqld/mysqld.sock
+Time                 Id Command    Argument
+2026-11-25T00:58:14.123456Z\t    8 Connect\tapp@web1 on shop using TCP/IP
+2026-11-25T00:58:14.123556Z\t    8 Query\tSELECT 1
+2026-11-25T00:58:14.123656Z\t    8 Prepare\tSELECT * FROM t WHERE a = ?
+2026-11-25T00:58:14.123756Z\t    8 Execute\tSELECT * FROM t WHERE a = 5
+2026-11-25T00:58:14.123856Z\t    8 Quit\t
+"""
+
+
+def test_the_slow_log_of_mysql_8(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(SLOW)
+    (row,) = lab.read(tmp_path / "log").queries.to_dict("records")
+    assert (row["sql"], row["duration_ms"], row["rows"], row["rows_examined"]) == (
+        "SELECT * FROM book\nWHERE id = 3",
+        2.5,
+        3,
+        30,
+    )
+    assert (row["database"], row["user"], row["session"]) == ("shop", "app", "8")
+    assert row["start"] == pd.Timestamp("2026-11-25T00:58:14.120956Z")
+
+
+def test_the_general_log_of_mysql_8(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(GENERAL)
+    found = lab.read(tmp_path / "log").queries
+    assert found["sql"].tolist() == ["SELECT 1", "SELECT * FROM t WHERE a = 5"]
+    assert found["start"].iloc[0] == pd.Timestamp("2026-11-25T00:58:14.123556Z")
+    assert set(found["database"]) == {"shop"}
+
+
+@pytest.mark.parametrize("prefix", stderr.COMMON_PREFIXES)
+def test_each_common_prefix_is_found_again(prefix: str, tmp_path: Path) -> None:
+    values = {
+        "%m": "2026-11-25 00:58:14.123 UTC", "%t": "2026-11-25 00:58:14 UTC", "%p": "77", "%c": "6b06.4d", "%l": "3",
+        "%u": "ann", "%d": "shop", "%a": "web", "%h": "10.0.0.5", "%r": "10.0.0.5(5000)", "%q": "",
+    }  # fmt: skip
+    written = prefix
+    for escape, value in values.items():
+        written = written.replace(escape, value)
+    lines = [f"{written}LOG:  duration: {n}.5 ms  statement: SELECT {n}\n\tFROM t\n" for n in range(3)]
+    (tmp_path / "log").write_text("".join(lines))
+    guessed = lab.read(tmp_path / "log")
+    given = lab.read(tmp_path / "log", log_line_prefix=prefix)
+    assert given.meta["log_line_prefix"] == prefix
+    assert guessed.queries["sql"].tolist() == given.queries["sql"].tolist() == [f"SELECT {n}\nFROM t" for n in range(3)]
+    for escape, column in (("%u", "user"), ("%d", "database")):
+        if escape in prefix:
+            assert set(guessed.queries[column]) == {values[escape]}
+
+
+def test_a_prefix_that_does_not_fit_is_said(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("2026-11-25 00:58:14 UTC [7] LOG:  duration: 1.5 ms  statement: SELECT 1\n")
+    with pytest.raises(lab.FormatError, match="expected lines behind log_line_prefix '%a>'"):
+        lab.read(tmp_path / "log", log_line_prefix="%a>")
+    with pytest.raises(ValueError, match="got %Z in '%Z'"):
+        lab.read(tmp_path / "log", log_line_prefix="%Z")
+
+
+@pytest.mark.parametrize(
+    ("comment", "trace", "route"),
+    [
+        (f"/*route='%2Fbooks',traceparent='00-{TRACE}-b7ad6b7169203331-01'*/", TRACE, "/books"),
+        ("/*action='index',application='Shop',controller='books'*/", None, "books#index"),
+        ("/*application:Shop,controller:books,action:index*/", None, "books#index"),
+        ("/* no pairs at all */", None, None),
+    ],
+)  # fmt: skip
+def test_comments_tell_trace_and_route(comment: str, trace: str | None, route: str | None, tmp_path: Path) -> None:
+    for place in (f"SELECT 1 {comment}", f"{comment} SELECT 1", f"SELECT 1 {comment};"):
+        (tmp_path / "log").write_text(f"2026-11-25 00:58:14.123 UTC [7] LOG:  duration: 1.5 ms  statement: {place}\n")
+        (row,) = lab.read(tmp_path / "log").queries.to_dict("records")
+        assert (row.get("trace"), row.get("route")) == (trace, route)
+
+
+@pytest.mark.parametrize(
+    ("printed", "values"),
+    [
+        ("(1, 'a, b', None)", ["1", "a, b", None]),
+        ("()", []),
+        ("{'a': 1, \"b\": 'x: y'}", {"a": "1", "b": "x: y"}),
+        ("[datetime.date(2020, 1, 2), Decimal('1.5')]", ["datetime.date(2020, 1, 2)", "1.5"]),
+        ("('it\\'s \\n', b'x')", ["it's \n", "b'x'"]),
+        ("(1, 2", None),
+        ("(1) (2)", None),
+        ("[" * 50_000, None),
+    ],
+)
+def test_printed_values_are_taken_apart_and_never_run(printed: str, values: object) -> None:
+    assert _printed.values(printed) == values

@@ -1,0 +1,148 @@
+"""Fingerprints beside libpg_query's, and the two stages beside one: nothing merged, little split, nothing different."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pglast import parser
+
+import perflab as lab
+from perflab.queries import vectorised
+from perflab.queries.tokens import DIALECTS, tokens
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def _recorded() -> list[str]:
+    """Statements that SQLAlchemy, Django, Rails and people wrote, from the samples and the data sets."""
+    found = [json.loads(line)["sql"] for line in (ROOT / "datasets" / "shop_queries.jsonl").read_text().splitlines()]
+    for path in sorted((ROOT / "tests" / "samples").glob("*/*.queries.golden.csv")):
+        if "mysql" not in path.parent.name:
+            found += pd.read_csv(path)["sql"].dropna().tolist()
+    return sorted({re.sub(r"\?|%s", "$1", sql) for sql in found})
+
+
+def _system() -> list[str]:
+    """The SQL of PostgreSQL's own catalogue and extensions, where it is installed."""
+    found = []
+    for path in sorted(Path("/usr/share/postgresql").glob("*/**/*.sql")):
+        lines = path.read_text(errors="replace").splitlines()
+        try:
+            split = parser.split("\n".join(line for line in lines if not line.startswith("\\")))
+        except parser.ParseError:
+            continue
+        found += [sql for sql in split if isinstance(sql, str)]
+    return sorted(set(found))
+
+
+def theirs(sql: str) -> str | None:
+    try:
+        return str(parser.fingerprint(sql))
+    except parser.ParseError:
+        return None
+
+
+RECORDED = [sql for sql in _recorded() if theirs(sql)]
+PARTS = (
+    'select', 'from', 'where', 'and', 'or', 'not', 'in', 'is', 'null', 'true', 'false', 'limit', 'offset', 'order',
+    'by', 'asc', 'desc', 'nulls', 'first', 'last', 'distinct', 'all', 'any', 'exists', 'case', 'when', 'then',
+    'else', 'end', 'between', 'like', 'ilike', 'union', 'except', 'as', 'on', 'join', 'left', 'inner', 'outer',
+    'using', 'values', 'set', 'returning', 'for', 'update', 'share', 'skip', 'locked', 'nowait', 'cast', 'interval',
+    'date', 'array', 'row', 'default', '5', "'x'", 'null', 'true', '-5', '$1', "E'a'", '1.5', "'1'::int",
+    'array[1,2]', '(1)', '+3', '-', "B'1'", "x'ff'", "U&'a'", '1e5', '$q$z$q$', "-'5'", '-$1', '||', '=', '<>', '<',
+    '(', ')', ',', '.', '::', '*', '[', ']',
+)  # fmt: skip
+
+
+def _classes(corpus: list[str]) -> tuple[dict[str, set[str]], set[str]]:
+    ours: dict[str, set[str]] = defaultdict(set)
+    for sql in corpus:
+        if (known := theirs(sql)) is not None:
+            ours[lab.fingerprint(sql, "postgresql")].add(known)
+    return ours, set().union(*ours.values())
+
+
+def test_recorded_statements_are_neither_merged_nor_split_much():
+    ours, known = _classes(RECORDED)
+    assert not [f for f, classes in ours.items() if len(classes) > 1]
+    assert len(known) > 50
+    assert len(ours) <= 1.1 * len(known)
+
+
+def test_postgresqls_own_statements_are_neither_merged_nor_split_much():
+    corpus = _system()
+    if not corpus:
+        pytest.skip("needs the SQL files of PostgreSQL (apt: postgresql)")
+    ours, known = _classes(corpus)
+    assert not [f for f, classes in ours.items() if len(classes) > 1]
+    assert len(known) > 1000
+    assert len(ours) <= 1.1 * len(known)
+
+
+def mutated(sql: str, at: random.Random) -> str:
+    """The statement with a token or two taken out, put in, swapped or replaced; spaces between all of them."""
+    words = [text for _, text in tokens(sql, "postgresql")]
+    for _ in range(at.randint(1, 2)):
+        place, other = at.randrange(len(words)), at.randrange(len(words))
+        change = at.randrange(5)
+        if change == 0 and len(words) > 1:
+            del words[place]
+        elif change == 1:
+            words.insert(place, words[other])
+        elif change == 2:
+            words[place], words[other] = words[other], words[place]
+        else:
+            words[place : place + (change == 3)] = [at.choice(PARTS)]
+    return " ".join(words)
+
+
+@settings(max_examples=1000, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**48))
+def test_what_libpg_query_keeps_apart_is_never_merged(seed):
+    at = random.Random(seed)
+    one = at.choice(RECORDED)
+    other = mutated(one, at)
+    classes = theirs(one), theirs(other)
+    if None not in classes and classes[0] != classes[1]:
+        assert lab.fingerprint(one, "postgresql") != lab.fingerprint(other, "postgresql")
+
+
+BITS = st.sampled_from([
+    'select', 'a', 't1', '"Q"', '"it\'s 5"', '`b`', '[c d]', 'from', 'where', '=', 'in (', '(', ')', ',', 'and', '-',
+    '+', '- ', '1', '2.5', '1e5', '.5', '0xff', "'x'", "'it''s'", "'a\\'", "'--'", "'/*'", '"', "'", '`', '?', '?1',
+    '$1', ':x', '@x', '%s', '%(a)s', 'values (', '), (', 'array[', ']', 'limit', 'is', 'null', 'true', "E'a\\'b'",
+    "e'x'", "N'x'", "x'ff'", "_utf8'x'", "U&'x'", 'U&"x"', '$$a$$', '$t$ x $t$', '-- c\n', '# c\n', '/* c */',
+    "/* 'a */", '/* a /* b */ c */', '/*a=1*/', ';', '::int', '->>', '->', "'k'", 'é1', 'e1', 'a$b', 'operator',
+    'function', '7', '\n', '\t', '<>', '< >', '!=', '*', '/', '||', '\x01', '\\', 'savepoint', 's1', '{', '}',
+])  # fmt: skip
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    words=st.lists(st.lists(BITS, max_size=14), min_size=10, max_size=60),
+    glue=st.sampled_from(["", " "]),
+    dialect=st.sampled_from(DIALECTS),
+)
+def test_two_stages_are_as_one(words, glue, dialect):
+    texts = [glue.join(parts) for parts in words]
+    places, skeletons = vectorised._skeletons(texts, dialect)
+    assert [lab.fingerprint(skeletons[p], dialect) for p in places] == [
+        lab.fingerprint(text, dialect) for text in texts
+    ]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_two_stages_are_as_one_on_recorded_statements(dialect):
+    texts = RECORDED + [sql.replace("$1", f"'{number}'") for number, sql in enumerate(RECORDED)]
+    places, skeletons = vectorised._skeletons(texts, dialect)
+    assert [lab.fingerprint(skeletons[p], dialect) for p in places] == [
+        lab.fingerprint(text, dialect) for text in texts
+    ]
