@@ -138,7 +138,7 @@ padding:.2em .6em;border-bottom:1px solid #888">{{ h }}</th>{% endfor %}</tr></t
 <tbody>
 {% for row in grid.rows %}
 <tr>{% for cell in row %}<td style="text-align:{{ 'right' if grid.numeric[loop.index0] else 'left' }};\
-padding:.15em .6em;border-bottom:1px solid #ddd{{ ';min-width:16em;white-space:normal' if cell|length > 32 }}">\
+padding:.15em .6em;border-bottom:1px solid #ddd{{ ';white-space:normal;min-width:%dem' % (30 if cell|length > 100 else 16) if cell|length > 32 }}">\
 {{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody></table>
