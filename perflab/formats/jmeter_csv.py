@@ -167,7 +167,9 @@ def _requests(found: pa.Table, clock: _Clock, tally: _blocks.Tally, line: int, t
     }
     if "bytes" in found.column_names:
         columns["size_bytes"] = common.whole(found["bytes"].to_numpy()[kept])
-    return common.usable(columns, tally, lines, one_line=texts["label"].test(lambda text: "\n" not in text))
+    one_line = texts["label"].test(lambda text: "\n" not in text)
+    swallowed = texts["failureMessage"].counts(common.spilled) if "failureMessage" in texts else None
+    return common.usable(columns, tally, lines, one_line=one_line, swallowed=swallowed)
 
 
 def _details(texts: dict[str, Coded], ok: Any) -> dict[str, Any]:
