@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import perflab as lab
-from perflab.cli.common import EXIT_CODES, command, shown
+from perflab.cli.common import EXIT_CODES, command, fraction, shown
 from perflab.cli.decide import decision_options, judge
 
 SHAPES = ("smoke", "average load", "stress", "spike", "soak", "breakpoint")
@@ -65,6 +65,7 @@ def add(commands: Any) -> None:
     )
     load_options(pairs)
     pairs.add_argument("--pairs", type=int, default=10, help="how many (%(default)s)")
+    pairs.add_argument("--looks", metavar="N,N", help="after which pairs to look, and end if it is decided: 5,10,15,20")
     for side in ("baseline", "candidate"):
         pairs.add_argument(f"--{side}", required=True, metavar="ARM=URL", help=f"the {side}")
         pairs.add_argument(f"--{side}-command", help=f"start the {side} with this command for each run")
@@ -177,9 +178,25 @@ def _pairs(given: argparse.Namespace) -> int:
     baseline = _side(given, "baseline")
     candidate = _side(given, "candidate")
     before, after = lab.run_pairs(
-        _plan(given), baseline, candidate, pairs=given.pairs, seed=given.seed, store=given.store
+        _plan(given),
+        baseline,
+        candidate,
+        pairs=given.pairs,
+        looks=_looks(given.looks),
+        metric=given.metric,
+        tolerance=fraction(given.tolerance),
+        primary=tuple(given.primary or ()),
+        seed=given.seed,
+        store=given.store,
     )
     return judge(before, after, given)
+
+
+def _looks(text: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in (text or "").split(",") if part.strip())
+    except ValueError:
+        raise ValueError(f"--looks must be numbers of pairs like 5,10,15,20; got {text!r}") from None
 
 
 def _worker(given: argparse.Namespace) -> int:

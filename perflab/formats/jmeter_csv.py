@@ -75,7 +75,7 @@ def stream(
 
     def parse(block: _blocks.Block, own: _blocks.Tally) -> pa.Table:
         rows = _blocks.without_header(block) if layout.header else block
-        return _blocks.csv_table(rows, layout.names, wanted, own, delimiter=layout.delimiter)
+        return _blocks.csv_table(rows, layout.names, wanted, own, delimiter=layout.delimiter, threads=False)
 
     for block, found in _blocks.ahead(path, tally, parse, quotes=True):
         first_line = 2 if layout.header and block.line == 1 else block.line
