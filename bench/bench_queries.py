@@ -118,9 +118,10 @@ def pgbadger(kind: str, path: Path) -> tuple[float, float, int]:
         out = Path(name) / "out.json"
         prefix = ["-p", "%m [%p] %q%u@%d "] if kind == "stderr" else []
         began, before = time.perf_counter(), sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+        command = ["pgbadger", "-q", "-f", kind.replace("csvlog", "csv"), *prefix, "-x", "json", "-o", out, path]
         subprocess.run(
-            ["pgbadger", "-q", "-f", kind.replace("csvlog", "csv"), *prefix, "-x", "json", "-o", out, path], check=True,
-            env={**os.environ, "LC_ALL": "C"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [*command, "--pid-dir", name], check=True, env={**os.environ, "LC_ALL": "C"},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         took = time.perf_counter() - began
         worked = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - before

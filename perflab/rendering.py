@@ -137,9 +137,10 @@ _HTML = """\
 padding:.2em .6em;border-bottom:1px solid #888">{{ h }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for row in grid.rows %}
-<tr>{% for cell in row %}<td style="text-align:{{ 'right' if grid.numeric[loop.index0] else 'left' }};\
-padding:.15em .6em;border-bottom:1px solid #ddd{{ ';min-width:16em;white-space:normal' if cell|length > 32 }}">\
-{{ cell }}</td>{% endfor %}</tr>
+<tr>{% for cell in row %}{% set wide = 30 if cell|length > 100 else 16 %}
+<td style="text-align:{{ 'right' if grid.numeric[loop.index0] else 'left' }};\
+padding:.15em .6em;border-bottom:1px solid #ddd\
+{{ ';white-space:normal;min-width:%dem' % wide if cell|length > 32 }}">{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody></table>
 {% if grid.left_out %}<p style="margin:.3em 0">… and {{ '{:,}'.format(grid.left_out) }} more rows</p>{% endif %}

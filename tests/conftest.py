@@ -13,11 +13,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
 
 import perflab as lab
+
+# A busy machine is no failure: how long an example takes is for the benchmarks.
+hypothesis.settings.register_profile("perflab", deadline=None)
+hypothesis.settings.load_profile("perflab")
 
 CORPORA = Path(__file__).parent / "corpora"
 START = pd.Timestamp("2026-11-24T01:45:00Z")

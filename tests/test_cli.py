@@ -156,3 +156,10 @@ def test_check_url_needs_no_locustfile(tmp_path: Path) -> None:
         tiny.wait(10)
     wrong = perflab("check-url", url, "--users", "1", "--rate", "1")
     assert (wrong.returncode, "--users (closed model) or --rate" in wrong.stderr) == (3, True)
+
+
+def test_bad_looks_are_refused_before_any_load(capsys: pytest.CaptureFixture[str]) -> None:
+    arms = ["--baseline", "a=http://127.0.0.1:1", "--candidate", "b=http://127.0.0.1:2"]
+    for looks, words in (("5,ten", "like 5,10,15,20"), ("5,99", "beyond the 10 pairs"), ("2,10", "first at 3")):
+        assert main(["pairs", str(USERS), *arms, "--looks", looks]) == 3
+        assert words in capsys.readouterr().err

@@ -17,6 +17,8 @@ from perflab.explorers.comparison import explore_comparison
 from perflab.explorers.dispatch import Explorers
 from perflab.explorers.frame import Explorer
 from perflab.explorers.objectives import explore_objectives
+from perflab.explorers.profiles import DIFFERENCE, explore_profiles
+from perflab.explorers.profiles import VIEWS as PROFILES
 from perflab.explorers.queries import VIEWS as QUERIES
 from perflab.explorers.queries import explore_queries
 from perflab.explorers.runs import VIEWS, explore_runs
@@ -224,6 +226,39 @@ def test_a_unit_of_the_chosen_pattern_is_drawn(make_queries: Callable[..., pd.Da
     state.view = "Calls against rows"
     assert made(explorer.code, queries=queries).get_title(loc="left") == titles(explorer)[0]
     assert "1 call for each row" in titles(explorer)[0]
+
+
+@pytest.fixture
+def profiled(make_profile: Callable[..., pd.DataFrame]) -> dict[str, tuple[Any, str]]:
+    return {"slow": (make_profile("a"), "slow"), "fast": (make_profile("b", slow=20.0), "fast")}
+
+
+@pytest.mark.parametrize("view", [*PROFILES, DIFFERENCE])
+def test_the_code_of_each_view_of_profiles_makes_what_is_shown(profiled: dict[str, Any], view: str) -> None:
+    explorer = explore_profiles(profiled)
+    state = explorer.state
+    state.view, state.focus, state.search, state.threshold = view, "handle", "rend", 0.01
+    names = {label: table for label, (table, _) in profiled.items()}
+    result = made(explorer.code.splitlines()[0], **names)
+    if isinstance(result, Axes):
+        assert result.get_title(loc="left") == titles(explorer)[0]
+    else:
+        assert len(result) == len(explorer.tables[0]) > 0
+    if view == DIFFERENCE:
+        changes = made(explorer.code, **names)
+        assert changes["function"].tolist() == explorer.tables[0]["function"].tolist() == ["render"]
+
+
+def test_a_search_says_how_much_of_the_profile_it_is_in(profiled: dict[str, Any]) -> None:
+    explorer = explore_profiles(profiled)
+    explorer.state.search = "QUERY"
+    assert titles(explorer) == ["“QUERY” is in 60 % of it"]
+    explorer.state.profile = "fast"
+    assert titles(explorer) == ["“QUERY” is in 33.3 % of it"]
+    explorer.state.focus = "handle"
+    assert "lab.focus(fast, 'handle')" in explorer.code
+    explorer.state.view, explorer.state.other = DIFFERENCE, "fast"
+    assert explorer.sentences[0] == "Choose two different profiles."
 
 
 def test_units_of_another_route_are_not_offered(make_queries: Callable[..., pd.DataFrame]) -> None:

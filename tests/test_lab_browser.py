@@ -33,6 +33,10 @@ log["sql"] = log["sql"].str.replace("name", '"{SCRIPT}"')
 log.loc[log["unit"] > "u5", "route"] = "GET /{SCRIPT}"
 lab.explore(log)
 """,
+    f"""
+slow, fast = (conftest._profile(slow=cost).replace("render", "{SCRIPT}") for cost in (60.0, 20.0))
+lab.explore(slow, fast)
+""",
 ]
 
 
@@ -272,6 +276,33 @@ def test_queries_opens_and_each_control_changes_what_is_shown(page: Page) -> Non
     page.keyboard.press("Control+ArrowDown")
     page.keyboard.press("Control+Space")
     expect(code(box)).to_have_value(re.compile(r'found\["evidence"\]\.isin|found\["route"\]'))
+
+
+def test_profiles_opens_and_each_control_changes_what_is_shown(page: Page) -> None:
+    box = explorer(page, "Profiles: ")
+    expect(image(box)).to_have_attribute("alt", re.compile("query itself takes 60 %"))
+    shoot(box, "profiles-flame-graph")
+    box.get_by_label("Search", exact=True).fill("render")
+    box.get_by_label("Search", exact=True).fill("onerror")
+    page.keyboard.press("Enter")
+    expect(image(box)).to_have_attribute("alt", re.compile("is in 35 % of it"))
+    box.get_by_label("Profile", exact=True).select_option(index=1)
+    expect(image(box)).to_have_attribute("alt", re.compile("is in 58.3 % of it"))
+    box.get_by_label("Focus", exact=True).select_option("handle")
+    expect(code(box)).to_have_value(re.compile(r"lab\.focus\(fast, 'handle'\)"))
+    slider(box, "At least").press("ArrowRight")
+    expect(code(box)).to_have_value(re.compile(r"narrowest=0\.005"))
+    shoot(box, "profiles-search")
+    box.get_by_role("button", name="Flat table", exact=True).click()
+    expect(panel(box).locator("table")).to_contain_text("<img src=x onerror=window.hacked=1>")
+    for view in ("Icicle", "Hot paths"):
+        box.get_by_role("button", name=view, exact=True).click()
+        expect(code(box)).to_have_value(re.compile("plot_icicle|hot_paths"))
+    box.get_by_role("button", name="Difference", exact=True).click()
+    expect(panel(box)).to_contain_text("Choose two different profiles.")
+    box.get_by_label("Against", exact=True).select_option(index=0)
+    expect(image(box)).to_have_attribute("alt", re.compile("before, .* after"))
+    shoot(box, "profiles-difference")
 
 
 def test_hostile_endpoints_are_text(page: Page) -> None:

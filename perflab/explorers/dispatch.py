@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from perflab.explorers.code import method, name_of, sum_of
 from perflab.explorers.comparison import explore_comparison
 from perflab.explorers.frame import Explorer, view_buttons
 from perflab.explorers.objectives import Goals, explore_objectives
+from perflab.explorers.profiles import explore_profiles
 from perflab.explorers.queries import explore_queries
 from perflab.explorers.runs import explore_runs
 from perflab.objectives import Objective, Objectives
@@ -131,6 +133,10 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
     if queries:
         logged = sum((m for m, _ in queries[1:]), start=queries[0][0]).queries
         makers["Queries"] = lambda: explore_queries(logged, _table([name for _, name in queries], "queries"))
+    profiled = [(m, _table([name], "")) for m, name in given if {"profile", "calls"} & set(m.tables)]
+    profiles = _arms(profiled)
+    if profiles:
+        makers["Profiles"] = lambda: explore_profiles(profiles)
     if goals is not None and arms:
         return {"Objectives": makers.pop("Objectives"), **makers}  # whoever gives objectives asks about them first
     if len(requests) > 1:
@@ -140,10 +146,13 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
 
 
 def _table(names: list[str], table: str) -> str:
-    """The code for a table of measurements with these names; of a table that was given its own name."""
+    """The code for a table of measurements with these names (for themselves, without a table); a table that was given
+    has a name of its own."""
     whole = sum_of(names)
-    made = f"lab.Measurements.of({table}="
-    return whole.removeprefix(made)[:-1] if len(names) == 1 and whole.startswith(made) else method(whole, table)
+    given = re.fullmatch(r"lab\.Measurements\.of\(\w+=(\w+)\)", whole)
+    if given:
+        return given[1]
+    return method(whole, table) if table else whole
 
 
 def _arms(requests: list[Given]) -> dict[str, Given]:

@@ -202,18 +202,25 @@ def _end(data: bytes, quotes: bool) -> int:
 
 
 def csv_table(
-    block: Block, names: Sequence[str], wanted: Mapping[str, str], tally: Tally, *, delimiter: str = ","
+    block: Block,
+    names: Sequence[str],
+    wanted: Mapping[str, str],
+    tally: Tally,
+    *,
+    delimiter: str = ",",
+    threads: bool = True,
 ) -> pa.Table:
     """The wanted columns of a block without its header: each "float", "text", or "code" (a text of few distinct values).
 
     Texts that are not numbers become missing values. Rows with another number of columns are counted and left out.
+    Without ``threads`` the engine uses one core: for those who parse several blocks at a time (`ahead`).
     """
     import pyarrow as pa
 
     if not block.data or block.data.isspace():
         return pa.table({name: pa.array([], _type(kind)) for name, kind in wanted.items()})
     try:
-        return _parsed(block, names, {n: _type(k) for n, k in wanted.items()}, tally, delimiter, _ENGINE_BYTES)
+        return _parsed(block, names, {n: _type(k) for n, k in wanted.items()}, tally, delimiter, _ENGINE_BYTES, threads)
     except pa.ArrowInvalid:
         pass
     try:
@@ -233,7 +240,13 @@ def _type(kind: str) -> pa.DataType:
 
 
 def _parsed(
-    block: Block, names: Sequence[str], types: Mapping[str, Any], tally: Tally, delimiter: str, engine_bytes: int
+    block: Block,
+    names: Sequence[str],
+    types: Mapping[str, Any],
+    tally: Tally,
+    delimiter: str,
+    engine_bytes: int,
+    threads: bool = True,
 ) -> pa.Table:
     import pyarrow as pa
     from pyarrow import csv
@@ -246,7 +259,7 @@ def _parsed(
 
     found = csv.read_csv(
         pa.BufferReader(block.data),
-        read_options=csv.ReadOptions(column_names=list(names), block_size=engine_bytes),
+        read_options=csv.ReadOptions(column_names=list(names), block_size=engine_bytes, use_threads=threads),
         parse_options=csv.ParseOptions(
             delimiter=delimiter, newlines_in_values=b'"' in block.data, invalid_row_handler=reject
         ),

@@ -106,7 +106,8 @@ def _requests(tags: Mapping[str, Coded], end_us: Any, value: Any, lines: Any, ta
         "status": status,
         "error": said.texts(lambda text: text or None),
     }
-    return common.usable(columns, tally, lines, one_line=named.test(lambda text: "\n" not in text))
+    one_line, swallowed = named.test(lambda text: "\n" not in text), tag["error"].counts(common.spilled)
+    return common.usable(columns, tally, lines, one_line=one_line, swallowed=swallowed)
 
 
 def _checks(tags: Mapping[str, Coded], end_us: Any, value: Any, lines: Any, tally: Tally) -> pd.DataFrame:

@@ -123,7 +123,7 @@ def from_table(path: Path, records: list[Any], skipped: Skipped, timezone: str |
     """Statements of an Arrow table of records (the tolerant way); the list gives its only table away, to free it early."""
     with _computing(records[0].nbytes, ordered=False) as connection:
         connection.register("records", records.pop())
-        found = connection.sql(_STATEMENTS).to_arrow_table()
+        found = [connection.sql(_STATEMENTS).to_arrow_table()]
         connection.unregister("records")
     return _tables(path, found, skipped, timezone, meta)
 
@@ -136,15 +136,16 @@ def from_query(
 
     with _computing(path.stat().st_size, ordered=False) as connection:
         try:
-            found = connection.sql(
-                f"WITH records AS ({records}), {_STATEMENTS.lstrip()[5:]}", params=parameters
-            ).to_arrow_table()
+            query = f"WITH records AS ({records}), {_STATEMENTS.lstrip()[5:]}"
+            found = [connection.sql(query, params=parameters).to_arrow_table()]
         except duckdb.Error:
             return None
     return _tables(path, found, Skipped(), timezone, meta)
 
 
-def _tables(path: Path, found: Any, skipped: Skipped, timezone: str | None, meta: dict[str, Any]) -> Tables:
+def _tables(path: Path, held: list[Any], skipped: Skipped, timezone: str | None, meta: dict[str, Any]) -> Tables:
+    """The queries of the found records; the list gives its only table away, to free it early."""
+    found = held.pop()
     if found.num_rows == 0:
         raise FormatError(
             f"{path}: expected statements with durations, found none in this PostgreSQL log; "
@@ -167,6 +168,7 @@ def _tables(path: Path, found: Any, skipped: Skipped, timezone: str | None, meta
         raise FormatError(f"{path}: expected the texts of statements, found {len(kind):,} durations without one")
     rows = order[planned.places]
     table = {name: _taken(found[name], rows) for name in ("logged", "sql", "detail", *COLUMNS[1:5])}
+    del found, texts
     frame, notes = _frame(table, planned, codes[planned.places], timezone)
     frame, left_out = _without_housekeeping(frame)
     if left_out:

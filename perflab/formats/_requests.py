@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import tzinfo
 from pathlib import Path
@@ -111,18 +112,36 @@ def in_zone(naive: pd.Series[Any], timezone: tzinfo | None) -> pd.Series[Any]:
     return placed.dt.tz_convert("UTC")
 
 
-def usable(columns: Mapping[str, Any], tally: Tally, lines: Any, *, one_line: Any = None) -> pd.DataFrame:
-    """Rows of a requests table; those without a latency, a start or a name of one line are counted and left out."""
+_SPILLED = re.compile(r"\n(?:[a-z_]+,)?(?:\d{10,19}(?:\.\d+)?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}[ T][\d:.]+)[,;\t|]")
+
+
+def spilled(text: str) -> int:
+    """How many further records a text holds: an opened quote that was never closed swallows what comes after it."""
+    return len(_SPILLED.findall(text)) if "\n" in text else 0
+
+
+def usable(
+    columns: Mapping[str, Any], tally: Tally, lines: Any, *, one_line: Any = None, swallowed: Any = None
+) -> pd.DataFrame:
+    """Rows of a requests table; those without a latency, a start or a name of one line are counted and left out.
+
+    So are rows of which a text holds further records: ``swallowed`` counts them where the error column does not tell.
+    """
     frame = pd.DataFrame(dict(columns))
     if one_line is None:
         one_line = ~frame["endpoint"].str.contains("\n", regex=False).fillna(True).to_numpy(dtype=bool)
+    if swallowed is None and "error" in frame and frame["error"].str.contains("\n", regex=False).any():
+        swallowed = frame["error"].fillna("").map(spilled).to_numpy()
+    if swallowed is not None and swallowed.any():
+        tally.skip(int(np.asarray(lines)[swallowed > 0].min()), int(swallowed.sum()))
+        one_line = one_line & (swallowed == 0)
     latency = frame["latency_ms"].to_numpy()
     good = (latency >= 0) & (latency <= _LONGEST_MS) & one_line & frame["start"].notna().to_numpy()
     if good.all():
         return frame
     numbers = np.asarray(lines)[~good]
-    swallowed = frame.loc[~good, "endpoint"].str.count("\n").fillna(0).sum()
-    tally.skip(int(numbers.min()), int(len(numbers) + swallowed))
+    inside = frame.loc[~good, "endpoint"].str.count("\n").fillna(0).sum()
+    tally.skip(int(numbers.min()), int(len(numbers) + inside))
     return frame[good].reset_index(drop=True)
 
 

@@ -75,7 +75,7 @@ def stream(
 
     def parse(block: _blocks.Block, own: _blocks.Tally) -> pa.Table:
         rows = _blocks.without_header(block) if layout.header else block
-        return _blocks.csv_table(rows, layout.names, wanted, own, delimiter=layout.delimiter)
+        return _blocks.csv_table(rows, layout.names, wanted, own, delimiter=layout.delimiter, threads=False)
 
     for block, found in _blocks.ahead(path, tally, parse, quotes=True):
         first_line = 2 if layout.header and block.line == 1 else block.line
@@ -167,7 +167,9 @@ def _requests(found: pa.Table, clock: _Clock, tally: _blocks.Tally, line: int, t
     }
     if "bytes" in found.column_names:
         columns["size_bytes"] = common.whole(found["bytes"].to_numpy()[kept])
-    return common.usable(columns, tally, lines, one_line=texts["label"].test(lambda text: "\n" not in text))
+    one_line = texts["label"].test(lambda text: "\n" not in text)
+    swallowed = texts["failureMessage"].counts(common.spilled) if "failureMessage" in texts else None
+    return common.usable(columns, tally, lines, one_line=one_line, swallowed=swallowed)
 
 
 def _details(texts: dict[str, Coded], ok: Any) -> dict[str, Any]:

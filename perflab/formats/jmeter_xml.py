@@ -76,7 +76,7 @@ class _Samples:
             return
         try:
             self._parser.Parse(data, not data)
-        except (expat.ExpatError, UnicodeError, ValueError) as problem:
+        except (expat.ExpatError, LookupError, ValueError) as problem:
             line = self._parser.CurrentLineNumber
             self._broken = True
             self.notes.append(

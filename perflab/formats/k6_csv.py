@@ -46,7 +46,7 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
 
     def parse(block: _blocks.Block, own: _blocks.Tally) -> tuple[pa.Table, Any, int]:
         matter, lines, counted = _matter(_blocks.without_header(block), width)
-        found = _blocks.csv_table(matter, names, wanted, own)
+        found = _blocks.csv_table(matter, names, wanted, own, threads=False)
         exact = lines is not None and len(lines) == len(found)
         return found, lines if exact else np.arange(len(found)) + matter.line, counted
 

@@ -94,9 +94,9 @@ def _curve(ax: Axes, limits: Floats, sure: Floats, limit: float | None) -> None:
 
 
 def _levels(ax: Axes) -> None:
-    for level, word, at in ((SURE, "check: holds", "left"), (1 - SURE, "check: fails", "right")):
+    for level, word, at in ((SURE, "check: holds", "left"), (1 - SURE, "check: fails", "left")):
         ax.axhline(level, color=GREY, linewidth=0.8, linestyle=(0, (2, 3)), zorder=1)
-        x, above = (0 if at == "left" else 1), (2 if at == "left" else 3)
+        x, above = (0 if at == "left" else 1), (2 if level == SURE else 4)
         ax.annotate(word, (x, level), xycoords=("axes fraction", "data"), xytext=(4 - 8 * x, above), ha=at,
                     textcoords="offset points", va="bottom", fontsize=8.5, color=GREY)  # fmt: skip
 

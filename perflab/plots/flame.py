@@ -18,13 +18,14 @@ from perflab.plots.drawing import Floats, axes, counted, plain, titled
 from perflab.profiles.layout import Boxes, boxes, difference_boxes
 from perflab.profiles.origins import APPLICATION, DRIVER, FRAMEWORK, KINDS, LIBRARY, NATIVE, NETWORK, STANDARD
 from perflab.profiles.selected import Profile
-from perflab.units import format_fraction, format_ms, format_number
+from perflab.units import format_fraction, format_ms, format_number, parse_fraction
 
 COLOURS = {
     APPLICATION: "#F2A07B", FRAMEWORK: "#9CCBEA", DRIVER: "#7FCBB0", NETWORK: "#DDB3CE", LIBRARY: "#F3CE85",
     STANDARD: "#D9D9D9", NATIVE: "#EDEDED",
 }  # fmt: skip
 """Light tints of Okabe and Ito's colours, so that black text can be read on them."""
+_FOUND = "#B3246B"
 _CHANGE = LinearSegmentedColormap.from_list("change", ["#0072B2", "#F7F7F7", "#D55E00"])
 _LEVEL_IN, _MAX_LEVELS, _LETTER = 0.2, 60, 0.0072
 _WIDE_LEVEL = 0.05
@@ -36,6 +37,8 @@ def plot_flamegraph(
     unit: str | None = None,
     trim: bool = True,
     application: Sequence[str] = (),
+    search: str = "",
+    narrowest: str | float = "0.2%",
     ax: Axes | None = None,
 ) -> Axes:
     """A flame graph: the callers below, what they call above them, each as wide as its share of all.
@@ -46,18 +49,21 @@ def plot_flamegraph(
     unit : which unit, where there are several; the first if not given.
     trim : leave out the outermost levels that are as wide as everything, up to the last.
     application : as in `by_package`; colours tell the application from frameworks, drivers and the language.
+    search : boxes of functions whose name or file has this in it stand out, and the title says how much they are of all.
+    narrowest : boxes with a smaller share are left out.
     ax : Axes to draw on; a new figure, as high as the graph is deep, if not given.
 
     Returns
     -------
-    Axes. x: share of all; y: depth of the call. Boxes narrower than 0.2 % are left out.
+    Axes. x: share of all; y: depth of the call.
 
     >>> import perflab as lab
     >>> lab.plot_flamegraph(lab.read("tests/samples/pyinstrument/workload.json")).get_xlabel()
     'Share of 2.05 s'
     """
-    found = boxes(profile, unit=unit, narrowest=0.002, trim=trim, application=application)
-    return _flames(found, ax, upside_down=False)
+    least = parse_fraction(narrowest, parameter="narrowest")
+    found = boxes(profile, unit=unit, narrowest=least, trim=trim, application=application)
+    return _flames(found, ax, search, upside_down=False)
 
 
 def plot_icicle(
@@ -66,6 +72,8 @@ def plot_icicle(
     unit: str | None = None,
     trim: bool = True,
     application: Sequence[str] = (),
+    search: str = "",
+    narrowest: str | float = "0.2%",
     ax: Axes | None = None,
 ) -> Axes:
     """The same as `plot_flamegraph` with the callers above: the way that people read stacks. Arguments as there.
@@ -74,8 +82,9 @@ def plot_icicle(
     >>> lab.plot_icicle(lab.read("tests/samples/collapsed/py-spy.txt")).get_ylabel()
     'Depth of the call'
     """
-    found = boxes(profile, unit=unit, narrowest=0.002, trim=trim, application=application)
-    return _flames(found, ax, upside_down=True)
+    least = parse_fraction(narrowest, parameter="narrowest")
+    found = boxes(profile, unit=unit, narrowest=least, trim=trim, application=application)
+    return _flames(found, ax, search, upside_down=True)
 
 
 def plot_diff_flamegraph(
@@ -127,9 +136,12 @@ def plot_diff_flamegraph(
     return ax
 
 
-def _flames(found: Boxes, ax: Axes | None, *, upside_down: bool) -> Axes:
+def _flames(found: Boxes, ax: Axes | None, search: str, *, upside_down: bool) -> Axes:
     table, deeper = _shown(found.table)
     colours = [COLOURS[str(kind)] for kind in table["kind"]]
+    hits = _hits(table, search)
+    if search:
+        colours = [_FOUND if hit else colour + "55" for hit, colour in zip(hits, colours, strict=True)]
     ax = _draw(table, colours, ax, upside_down=upside_down, free=1.6)
     present = [kind for kind in KINDS if (table["kind"] == kind).any()]
     handles = [Patch(facecolor=COLOURS[kind], edgecolor="#888888", linewidth=0.5, label=kind) for kind in present]
@@ -141,9 +153,10 @@ def _flames(found: Boxes, ax: Axes | None, *, upside_down: bool) -> Axes:
     top = str(own.idxmax()) if len(own) else "nothing"
     share = float(own.max()) / found.whole if found.whole else 0.0
     outer = f"; {counted(found.outer, 'outer level')} left out" if found.outer else ""
+    said = f"{plain(top, 50)} itself takes {format_fraction(share)}"
     titled(
         ax,
-        f"{plain(top, 50)} itself takes {format_fraction(share)}",
+        f"“{plain(search, 40)}” is in {format_fraction(_covered(table[hits]))} of it" if search else said,
         f"{counted(found.runs, 'profile')}; a box is as wide as its share{outer}{deeper}",
     )
     ax.set_xlabel(f"Share of {_amount(found.whole, found.unit)}")
@@ -156,6 +169,24 @@ def _shown(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     last = min(int(wide.index[wide >= _WIDE_LEVEL].max()) if len(wide) else 0, _MAX_LEVELS - 1)
     left_out = int(table["level"].max()) - last if len(table) else 0
     return table[table["level"] <= last], f"; {counted(left_out, 'narrow level')} deeper" if left_out else ""
+
+
+def _hits(table: pd.DataFrame, search: str) -> pd.Series:
+    """Which boxes are of a function that is searched for, by its name or file."""
+    if not search:
+        return pd.Series(False, index=table.index)
+    names = table["function"].astype("str"), table["file"].astype("str")
+    by_name, by_file = (column.str.contains(search, case=False, regex=False) for column in names)
+    return by_name | by_file
+
+
+def _covered(hits: pd.DataFrame) -> float:
+    """The share of all that boxes cover: one below another counts once."""
+    covered, reached = 0.0, 0.0
+    for left, width in hits.sort_values(["left", "level"])[["left", "width"]].to_numpy():
+        covered += max(0.0, left + width - max(left, reached))
+        reached = max(reached, left + width)
+    return covered
 
 
 def _draw(table: pd.DataFrame, colours: Any, ax: Axes | None, *, upside_down: bool, free: float) -> Axes:

@@ -45,10 +45,13 @@ class Anytime:
         if self.table.empty or self.reason:
             return f"{what}: {self.verdict}: {self.reason}"
         last = self.table.iloc[-1]
-        low, high = (_signed(float(last[c])) for c in ("change_low", "change_high"))
+        limits = (
+            f"always valid 95 % interval {_signed(float(last['change_low']))} to {_signed(float(last['change_high']))}"
+        )
+        limits = limits if math.isfinite(last["change_high"]) else "no limits yet"
         return (
-            f"{what} after {last['pairs']} pairs: {_signed(float(last['change']))} (always valid 95 % interval {low} to "
-            f"{high}): {self.verdict}; p {format_p(float(last['p_value']))}"
+            f"{what} after {last['pairs']} pairs: {_signed(float(last['change']))} ({limits}): {self.verdict}; "
+            f"p {format_p(float(last['p_value']))}"
         )
 
     @property

@@ -49,7 +49,20 @@ def pgbadger(kind: str, path: Path, out: Path) -> int:
     if shutil.which("pgbadger") is None:
         pytest.skip("needs pgBadger (apt: pgbadger)")
     prefix = ["-p", servers.LINE_PREFIX] if kind == "stderr" else []
-    command = ["pgbadger", "-q", "-f", kind.replace("csvlog", "csv"), *prefix, "-x", "json", "-o", out, path]
+    command = [
+        "pgbadger",
+        "-q",
+        "-f",
+        kind.replace("csvlog", "csv"),
+        *prefix,
+        "-x",
+        "json",
+        "--pid-dir",
+        out.parent,
+        "-o",
+        out,
+        path,
+    ]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "LC_ALL": "C"})
     return int(json.loads(out.read_text(errors="replace"))["overall_stat"]["queries_number"])
 

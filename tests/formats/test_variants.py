@@ -116,6 +116,29 @@ def test_an_opened_quote_swallows_no_rows_in_silence(tmp_path: Path) -> None:
         assert skipped == 0 or f"skipped {skipped:,} of {len(rows) + 1:,} lines" in found.warnings[0], found.warnings
 
 
+def test_a_quote_opened_in_one_message_and_closed_in_another(tmp_path: Path) -> None:
+    """The columns fit then, and only the message shows that it holds the rows between."""
+    row = "17640000{:05d},{},GET x,200,OK,Users 1-1,text,true,{},100,10,1,1,http://x/,5,0,0\n"
+    header = text(Sample(ONE_EACH["jmeter_csv"].path.with_name("five.jtl"))).split(b"\n")[0].decode() + "\n"
+    rows = [row.format(i, 10 + i, {3: '"said', 7: '"said, again"'}.get(i, "")) for i in range(10)]
+    (tmp_path / "x.jtl").write_text(header + "".join(rows))
+    found = lab.read(tmp_path / "x.jtl")
+    skipped = 10 - len(found.requests)
+    assert skipped >= 5
+    assert f"skipped {skipped} of 11 lines" in found.warnings[0], found.warnings
+    assert not set(found.requests["latency_ms"]) & {13.0, 14.0, 15.0, 16.0, 17.0}
+
+
+def test_a_swallowed_row_in_an_error_is_counted(tmp_path: Path) -> None:
+    header = "timestamp,request_type,name,response_time_ms,response_length,status_code,exception\n"
+    lines = [f"176400000{i}.5,GET,/x,{i + 1}.25,10,200,{'' if i != 2 else chr(34)}\n" for i in range(5)]
+    (tmp_path / "x.csv").write_text(header + "".join(lines) + '1764000009.5,GET,/x,9.0,10,0,"late"\n')
+    found = lab.read(tmp_path / "x.csv")
+    skipped = 6 - len(found.requests)
+    assert f"skipped {skipped} of 7 lines" in found.warnings[0], found.warnings
+    assert found.requests["latency_ms"].to_list() == [1.25, 2.25]
+
+
 def test_two_claimants_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(formats.named("hey"), "sniff", lambda head: True)
     with pytest.raises(lab.FormatError, match="hey and jmeter_csv; name the right one with format="):
