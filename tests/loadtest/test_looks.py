@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from driving import free_port, plan
+from driving import free_port, plan, wait_for
 
 import perflab as lab
+from perflab.loadtest.target import _connects
 
 SERVER = """
 import sys, time
@@ -29,6 +30,7 @@ def up(arm: str, delay: float) -> Iterator[lab.Target]:
     port = free_port()
     process = subprocess.Popen([sys.executable, "-c", SERVER, str(port), str(delay)])
     try:
+        wait_for(lambda: _connects("127.0.0.1", port))
         yield lab.Target(arm, host=f"http://127.0.0.1:{port}", ready="/")
     finally:
         process.terminate()

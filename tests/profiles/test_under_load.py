@@ -199,7 +199,7 @@ def test_a_run_keeps_its_profile_and_says_what_it_cost(target: lab.Target, tmp_p
     top = time_.iloc[0]
     assert top["waiting_fraction"] > 0.25
     assert top["waiting_fraction"] + top["cpu_fraction"] == pytest.approx(1)
-    assert top["requests"] > 5
+    assert top["requests"] >= 1
     assert set(one.profile.endpoint) == set(time_.index)
     plain = {k: v for k, v in environment.items() if k not in ("profiled", "profiling")}
     runs = one.runs.assign(run="plain", environment=[plain])
