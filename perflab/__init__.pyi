@@ -15,7 +15,7 @@ from .errors import (
 from .explorers.dispatch import explore
 from .exports import write_jtl, write_k6_csv
 from .flame_pages import FlameGraph, draw_flamegraph
-from .investigations import Record, execute_notebook, export, new_notebook, record
+from .investigations import Record, execute_notebook, new_notebook, record
 from .loadtest.background import UnderWay, start_pairs, start_run
 from .loadtest.capacity import Capacity, find_capacity
 from .loadtest.merging import merge
@@ -24,6 +24,7 @@ from .loadtest.run import run, run_pairs
 from .loadtest.shapes import shape
 from .loadtest.target import Target
 from .loadtest.urls import Url
+from .notebook_pages import export
 from .objectives import Objective, attainable, check, read_objectives
 from .plots.attainable import plot_attainable
 from .plots.calibration import plot_calibration

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 import pandas as pd
 import psutil
 
+from perflab.repeating import Repeating
 from perflab.tables import conform, empty
 
 
@@ -32,22 +31,18 @@ class Sampler:
     def __init__(
         self, processes: Mapping[str, Sequence[int]], *, interval_s: float = 0.5, roots: Collection[str] = ()
     ) -> None:
-        self.processes, self.interval_s, self.roots = dict(processes), interval_s, frozenset(roots)
+        self.processes, self.roots = dict(processes), frozenset(roots)
         self._rows: list[dict[str, Any]] = []
         self._seen: dict[tuple[str, int, float], dict[str, float]] = {}
         self._last: dict[str, float] = {}
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="perflab-resources", daemon=True)
+        self._repeating = Repeating(self._look, interval_s, name="perflab-resources")
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._repeating.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._done.set()
-        self._thread.join(5)
+    def __exit__(self, *ended: Any) -> None:
+        self._repeating.__exit__(*ended)
 
     def frame(self, run: str) -> pd.DataFrame:
         """The ``resources`` table so far."""
@@ -62,11 +57,9 @@ class Sampler:
         """The newest sample of a process tree; empty before the first."""
         return next((row for row in reversed(self._rows) if row["process"] == process), {})
 
-    def _watch(self) -> None:
-        while not self._done.is_set():
-            for name, pids in self.processes.items():
-                self._sample(name, pids)
-            self._done.wait(self.interval_s)
+    def _look(self) -> None:
+        for name, pids in self.processes.items():
+            self._sample(name, pids)
 
     def _sample(self, name: str, pids: Sequence[int]) -> None:
         now, total = time.time(), dict.fromkeys(("cpu", "rss", "threads", "fds", "read", "written"), 0.0)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 import urllib.request
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urljoin
 
 import pandas as pd
 from prometheus_client.parser import text_string_to_metric_families
 
+from perflab.repeating import Repeating
 from perflab.tables import conform, empty
 
 MAX_BYTES = 4_000_000
@@ -30,22 +29,19 @@ class Scraper:
 
     def __init__(self, host: str, path: str, *, interval_s: float = INTERVAL_S) -> None:
         self.url = urljoin(host.rstrip("/") + "/", path)
-        self.interval_s = interval_s
         self._rows: list[tuple[float, str, dict[str, str], float]] = []
         self._failed = self._skipped = self._pages = 0
         self._problem = ""
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="perflab-metrics", daemon=True)
+        # Proxies of the environment are for the way out, not for the service under test.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._repeating = Repeating(self._look, interval_s, name="perflab-metrics")
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._repeating.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._done.set()
-        self._thread.join(5)
+    def __exit__(self, *ended: Any) -> None:
+        self._repeating.__exit__(*ended)
 
     def frame(self, run: str) -> pd.DataFrame:
         """The ``metrics`` table so far."""
@@ -74,18 +70,13 @@ class Scraper:
         begun = [value for _, name, _, value in self._rows if name == _STARTED]
         return bool(begun) and max(begun) - min(begun) > 0.5
 
-    def _watch(self) -> None:
-        # Proxies of the environment are for the way out, not for the service under test.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        while True:
-            self._pages += 1
-            try:
-                with opener.open(self.url, timeout=2.0) as answer:
-                    self._take(time.time(), answer.read(MAX_BYTES + 1))
-            except (OSError, ValueError) as problem:
-                self._failed, self._problem = self._failed + 1, str(problem)[:200]
-            if self._done.wait(self.interval_s):
-                return
+    def _look(self) -> None:
+        self._pages += 1
+        try:
+            with self._opener.open(self.url, timeout=2.0) as answer:
+                self._take(time.time(), answer.read(MAX_BYTES + 1))
+        except (OSError, ValueError) as problem:
+            self._failed, self._problem = self._failed + 1, str(problem)[:200]
 
     def _take(self, at: float, page: bytes) -> None:
         if len(page) > MAX_BYTES:
