@@ -56,8 +56,8 @@ def plot_power(plan: RunPlan, *, ax: Axes | None = None) -> Axes:
     ax.axhline(plan.power, color=GREY, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
     ax.plot([plan.pairs], [reached], "o", color=STYLES[1][0], markersize=9, markeredgecolor="white", zorder=4)
     ax.annotate(
-        f"{plan.pairs} pairs, {format_ms(plan.minutes * 6e4)}", (plan.pairs, reached), xytext=(8, -14),
-        textcoords="offset points", fontsize=9,
+        f"{plan.pairs} pairs, {format_ms(plan.minutes * 6e4)}", (plan.pairs, reached), xytext=(-8, 9),
+        textcoords="offset points", ha="right" if plan.pairs > last / 2 else "left", fontsize=9,
     )  # fmt: skip
     ax.set_xlabel("Pairs of runs")
     ax.set_ylabel("Chance to see the change")
