@@ -185,7 +185,7 @@ def target(tmp_path: Path) -> lab.Target:
 
 
 def run(target: lab.Target, tmp_path: Path, profile: str | None) -> lab.Measurements:
-    plan = lab.LoadPlan(SERVERS / "users.py", stages=[lab.Stage("1s", users=2)], user_classes=["Shopper"])
+    plan = lab.LoadPlan(SERVERS / "users.py", stages=[lab.Stage("3s", users=3)], user_classes=["Shopper"])
     return lab.run(plan, target, profile=profile, store=tmp_path / "runs", progress=False)
 
 
