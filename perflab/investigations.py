@@ -96,6 +96,9 @@ def execute_notebook(
     except ImportError as problem:
         raise missing(problem) from problem
     source = existing(notebook)
+    unknown = set(parameters or {}) - set(papermill.inspect_notebook(str(source)) if parameters else {})
+    if unknown:
+        raise ValueError(f'parameters: the cell tagged "parameters" of {source} has no {", ".join(sorted(unknown))}')
     place = Path(output) if output is not None else source
     # Sockets of this user instead of TCP ports that anybody on the machine may listen to.
     config = Config({"ConnectionFileMixin": {"transport": "ipc"}})

@@ -6,6 +6,7 @@ widget or a script.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -56,6 +57,8 @@ class Progress:
             disable=None,
             leave=False,
             file=sys.stderr,
+            # A terminal that doesn't know its width says 0, in which no bar fits.
+            ncols=shutil.get_terminal_size((100, 24)).columns,
             bar_format="{desc}{percentage:3.0f}%|{bar:10}| {elapsed}<{remaining} {postfix}",
         )
         if not bar.disable and len(self.label) > _LONGEST_LABEL:
@@ -66,6 +69,10 @@ class Progress:
         """Say how much is done by now, and what is known (``requests=120, p95="31 ms"``)."""
         self._done = done
         self._facts = ", ".join(f"{name} {value}" for name, value in facts.items())
+        if label and label != self.label and self._bar is not None and self._bar.disable:
+            # Not in a terminal: a line for each step is all that a log can show.
+            sys.stderr.write(f"{label}\n")
+            sys.stderr.flush()
         self.label = label or self.label
         if self._bar is not None:
             short = f"{self.label} " if len(self.label) <= _LONGEST_LABEL else ""

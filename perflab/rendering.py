@@ -106,7 +106,9 @@ def _cell(name: str, value: object) -> str:
 
 def _aligned(table: Grid) -> str:
     lines = [table.headings, *(tuple(" ".join(cell.split()) for cell in row) for row in table.rows)]
-    widths = [min(60, max(len(line[i]) for line in lines)) for i in range(len(table.headings))]
+    # The last column is the one that explains; it may run on.
+    limits = [60] * (len(table.headings) - 1) + [MAX_CELL]
+    widths = [min(limit, max(len(line[i]) for line in lines)) for i, limit in enumerate(limits)]
     written = [
         "  ".join(
             cell[:width].rjust(width) if right else cell[:width].ljust(width)

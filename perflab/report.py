@@ -258,6 +258,19 @@ class _Method:
     measurements: Measurements
 
 
+def _advice(frame: pd.DataFrame, shown: Sequence[str]) -> list[Block]:
+    """How to mend what was found, each way once."""
+    if "suggestion" not in shown:
+        return []
+    routes = frame["route"].fillna("") if "route" in frame.columns else pd.Series("", index=frame.index)
+    ways = dict.fromkeys(
+        f"{route}: {words}" if route else str(words)
+        for route, words in zip(routes, frame["suggestion"], strict=True)
+        if isinstance(words, str) and words
+    )
+    return [Items(tuple(ways), "How to mend it:")] if ways else []
+
+
 @dataclass
 class _Writer:
     """Turns an item into blocks, and numbers the pictures."""
@@ -302,7 +315,10 @@ class _Writer:
         title = str(frame.attrs.get("title", ""))
         told = [Paragraph(str(frame.attrs["sentence"]))] if "sentence" in frame.attrs else []
         people = [c for c in frame.attrs.get("shown", ()) if c in frame.columns] or list(frame.columns)
-        body = [self._table(frame[people])] if len(frame) else [] if told else [Paragraph("Nothing was found.")]
+        body: list[Block] = [] if told or len(frame) else [Paragraph("Nothing was found.")]
+        if len(frame):
+            # The advice is too long for a column, and what readers look for: it stands below, in full.
+            body = [self._table(frame[[c for c in people if c != "suggestion"]]), *_advice(frame, people)]
         notes = [Items(tuple(map(str, frame.attrs["warnings"])), "Be careful:")] if frame.attrs.get("warnings") else []
         return [*([Heading(title, 3)] if title else []), *told, *body, *notes]
 

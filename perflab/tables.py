@@ -280,14 +280,18 @@ class Measurements:
     def where(self, **only: object) -> Measurements:
         """The runs whose columns in ``runs`` have these values (one, or several in a list).
 
-        ``measurements.where(arm="eager")``, ``where(run=["r1", "r2"])``, ``where(valid=True)``.
+        ``measurements.where(arm="eager")``, ``where(run=["r1", "r2"])``, ``where(valid=True)``. ValueError where no run has
+        such an arm, experiment or name: a misspelt arm is no empty one.
         """
         chosen = pd.Series(True, index=self.runs.index)
         for column, value in only.items():
             if column not in self.runs.columns:
                 raise ValueError(f"where() takes a column of runs ({', '.join(self.runs.columns)}); got {column!r}")
             values = value if isinstance(value, (list, tuple, set, frozenset)) else [value]
-            chosen &= self.runs[column].isin(list(values)).astype(bool)
+            named = self.runs[column].isin(list(values)).astype(bool)
+            if column in _NAMES and len(self.runs) and not named.any():
+                raise ValueError(_no_such_name(self.runs, column, value))
+            chosen &= named
         names = self.runs.loc[chosen, "run"]
         kept = {t: f[f["run"].isin(names)].reset_index(drop=True) for t, f in self.tables.items()}
         return Measurements(MappingProxyType(kept), self.meta, self.warnings)
@@ -347,7 +351,7 @@ class Measurements:
         shown = [
             c for c in ("run", "arm", "pair", "start", "duration_ms", "valid", "reasons") if c in self.runs.columns
         ]
-        overview = self.runs[shown].dropna(axis="columns", how="all")
+        overview = self.runs[shown].dropna(axis="columns", how="all") if len(self.runs) else self.runs[shown]
         if "requests" in self.tables:
             counts = self.requests["run"].value_counts()
             overview = overview.assign(requests=overview["run"].map(counts).fillna(0).astype("int64"))
@@ -357,6 +361,16 @@ class Measurements:
         if "reasons" in overview and not overview["reasons"].map(len).any():
             overview = overview.drop(columns="reasons")
         return overview
+
+
+_NAMES = ("arm", "experiment", "run")
+
+
+def _no_such_name(runs: pd.DataFrame, column: str, value: object) -> str:
+    """What was asked for, and what there is."""
+    names = [repr(name) for name in pd.unique(runs[column].dropna())]
+    there = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "") if names else "none"
+    return f"no run has {column}={value!r}; there is {there}"
 
 
 def _stack(table: str, frames: list[pd.DataFrame]) -> pd.DataFrame:

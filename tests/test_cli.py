@@ -69,7 +69,7 @@ def test_run_then_compare_then_report(tmp_path: Path) -> None:
     assert len(lab.load(tmp_path / "runs").runs) == 1
     wrong = perflab("compare", "--store", "runs", "now", "later", cwd=tmp_path)
     assert wrong.returncode == 3
-    assert "no runs of arm 'later'; it has now" in wrong.stderr
+    assert "no run has arm='later'; there is 'now'" in wrong.stderr
     single = perflab("report", "runs", "now", "now", "-o", "report.md", cwd=tmp_path)
     assert single.returncode == 2, single.stderr
     assert "# Before and after" in (tmp_path / "report.md").read_text()

@@ -149,7 +149,11 @@ def test_adding_one_without_a_table_keeps_the_other_ones_table(make_requests, ma
 def test_where_takes_columns_of_runs(experiment):
     before, _ = experiment
     assert before.where(pair=[1, 2]).runs["pair"].tolist() == [1, 2]
-    assert len(before.where(arm="nobody").requests) == 0
+    with pytest.raises(ValueError, match=r"no run has arm='nobody'; there is 'n\+1'"):
+        before.where(arm="nobody")
+    none = before.where(valid=False)
+    assert len(none.requests) == 0
+    assert "0 runs" in repr(none) and "0 runs" in none._repr_html_()
     with pytest.raises(ValueError, match=r"where\(\) takes a column of runs \(run, arm.*got 'colour'"):
         before.where(colour="red")
 

@@ -140,7 +140,7 @@ def _run(given: argparse.Namespace) -> int:
     measured = lab.run(plan, target, store=given.store)
     print(measured)
     print()
-    print(lab.summarize(measured))
+    print(shown("", lab.summarize(measured)))
     if not bool(measured.runs["valid"].all()):
         return 1
     if not plan.objectives:
@@ -152,6 +152,8 @@ def _run(given: argparse.Namespace) -> int:
 
 def _check_url(given: argparse.Namespace) -> int:
     parts = urlsplit(given.url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"url must be an address like http://127.0.0.1:8000/api; got {given.url!r}")
     target = lab.Target(parts.hostname or "?", host=f"{parts.scheme}://{parts.netloc}", ready=given.ready)
     headers = _named(given.header, "--header")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

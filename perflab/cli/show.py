@@ -54,7 +54,7 @@ def _read(given: argparse.Namespace) -> int:
     print(measured)
     if "requests" in measured.tables:
         print()
-        print(lab.summarize(measured))
+        print(shown("", lab.summarize(measured)))
     elif "summary" in measured.tables:
         print()
         print(measured.summary.to_string(index=False))

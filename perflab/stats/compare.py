@@ -80,7 +80,8 @@ def compare(
 
     Returns
     -------
-    Change. In its table ``change`` is relative (-0.10: ten per cent less), absolute for error_fraction.
+    Change. In its table ``baseline`` and ``candidate`` are geometric means over the runs, ``change`` is relative (-0.10: ten
+    per cent less); for error_fraction they are means, and their difference.
 
     The analysis follows from the design, not from the data: five or more pairs by a paired t-test on the runs'
     logarithms, three or four by least squares with a trend, other runs by Welch's, one run against five or more by a

@@ -11,6 +11,7 @@ import pandas as pd
 
 from perflab.stats import tests
 from perflab.stats.arms import Design
+from perflab.stats.estimates import Floats
 from perflab.stats.judging import Judged
 from perflab.stats.levels import Level
 from perflab.stats.verdicts import decide, runs_to_decide, worst_case
@@ -136,7 +137,7 @@ def details_of(rows: Sequence[Row], asked: Asked) -> pd.DataFrame:
 
 def _shown(row: Row) -> dict[str, object]:
     one = row.judged
-    typical = [float(np.median(v[~np.isnan(v)])) if (~np.isnan(v)).any() else math.nan for v in one.values]
+    typical = [_typical(values, one.relative) for values in one.values]
     size = _difference(one)
     return {
         "endpoint": one.endpoint,
@@ -154,6 +155,16 @@ def _shown(row: Row) -> dict[str, object]:
         "verdict": row.verdict,
         "reason": row.reason,
     }
+
+
+def _typical(values: Floats, relative: bool) -> float:
+    """The mean of the runs, geometric for a ratio, so that the two arms' numbers and the change between them agree."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return math.nan
+    if relative and (known > 0).all():
+        return float(np.exp(np.log(known).mean()))
+    return float(known.mean())
 
 
 def _difference(one: Judged) -> float:
