@@ -20,7 +20,7 @@ _CLAUSES = frozenset(
 )
 _FILTERS = frozenset({"where", "on", "having"})
 _ENDS_FILTER = frozenset({"group", "order", "limit", "offset", "fetch", "returning", "select", "from", "window", "for"})
-_RANGES = frozenset({"<", ">", "<=", ">=", "<>", "between", "like", "ilike", "not"})
+_LOW, _HIGH = frozenset({">", ">="}), frozenset({"<", "<="})
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ class Shape:
     """The structure of a fingerprint that finding N+1 needs.
 
     ``tables`` in order of appearance, bare and in lower case. ``keys``: the columns compared with a value by
-    equality. ``key_slots``: which of the statement's values, in the order of the text, those are; counted from the
-    end (negative) where a list of any length stands before them. ``columns``: what a SELECT names in its list.
+    equality. ``key_slots``: which of the statement's values, in the order of the text, those are, and beside them the
+    ends of ranges that are bounded on both sides (of a night, a shift: a value of the parent's row as much as its key);
+    counted from the end (negative) where a list of any length stands before them. ``columns``: what a SELECT names in its list.
     """
 
     kind: str
@@ -141,6 +142,7 @@ def _keys(words: list[Token]) -> tuple[tuple[str, ...], tuple[int, ...], bool, i
     slots: list[int] = []
     limit: int | None = None
     lists: list[int] = []  # how many slots stood before each list of any length
+    bounds: dict[tuple[str, str], int] = {}
     for position, (kind, text) in enumerate(words):
         if kind == "word" and text in _FILTERS:
             filtering = True
@@ -161,6 +163,11 @@ def _keys(words: list[Token]) -> tuple[tuple[str, ...], tuple[int, ...], bool, i
             elif column:
                 keys.append(column)
                 slots.append(slot)
+            elif side := _bound(words, position):
+                bounds[side] = slot
+    if keys:
+        # One end alone is a page of a longer list, wherever that starts.
+        slots += [bounds[c, end] for c, end in bounds if {(c, "low"), (c, "high")} <= set(bounds)]
     placed = [p for s in slots if (p := _placed(s, lists, slot + 1)) is not None]
     return tuple(keys), tuple(placed), listed, None if limit is None else _placed(limit, lists, slot + 1)
 
@@ -197,6 +204,25 @@ def _compared(words: list[Token], position: int) -> str:
     if _text(words, right) in ("=", "<=>"):
         return _column_after(words, right + 1)
     return ""
+
+
+def _bound(words: list[Token], position: int) -> tuple[str, str] | None:
+    """(column, "low" or "high") where the value at ``position`` is an end of a range of a column."""
+    before = position - 1
+    operator = _text(words, before)
+    if operator in _LOW | _HIGH:
+        column = _column_before(words, before)
+        return (column, "low" if operator in _LOW else "high") if column else None
+    if operator == "between":
+        return (_column_before(words, before), "low")
+    if operator == "and":
+        # The AND of a BETWEEN, whose other end may have a cast of some words.
+        for back in range(before - 1, max(-1, before - 12), -1):
+            if _text(words, back) == "between":
+                return (_column_before(words, back), "high")
+            if _text(words, back) in ("and", "or", "where", "on"):
+                break
+    return None
 
 
 def _is_name(words: list[Token], position: int) -> bool:

@@ -247,3 +247,31 @@ def test_pages_that_ask_the_same_statement_in_other_ways_are_told_apart():
 def test_keys_are_recognised_in_other_handwritings(parent, child):
     units = [[parent, *[child.format(i) for i in range(n)]] for n in (5, 9)]
     assert evidence(build(units)) == ["likely"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "evidence"),
+    [
+        ("site_id = 7 AND at BETWEEN {low} AND {high}", "confirmed"),
+        ("site_id = 7 AND at >= {low} AND at < {high}", "confirmed"),
+        (
+            "site_id = 7 AND at BETWEEN {low}::timestamp without time zone AND {high}::timestamp without time zone",
+            "confirmed",
+        ),
+        ("site_id = 7 AND at > {low}", "duplicate"),
+    ],
+)
+def test_a_range_from_the_parents_row_is_a_key_and_an_open_end_is_a_page(condition: str, evidence: str) -> None:
+    """The key stands still because the list was made by it; what moves is a range of the parent's own."""
+    start, rows = pd.Timestamp("2026-11-24T01:45:00Z"), []
+    for unit in range(24):
+        size = (5, 9, 14, 20)[unit % 4]
+        said = [f"SELECT id, dusk, dawn FROM nights WHERE site_id = 7 ORDER BY id LIMIT {size}"]
+        for night in range(size):
+            asked = condition.format(low=1000 * unit + 10 * night, high=1000 * unit + 10 * night + 8)
+            said.append(f"SELECT max(wind) FROM weather WHERE {asked}")
+        rows += [{"run": "r", "unit": f"u{unit}", "sql": sql, "duration_ms": 0.5} for sql in said]
+    frame = pd.DataFrame(rows)
+    frame["start"] = start + pd.to_timedelta(range(len(frame)), unit="ms")
+    found = lab.find_n_plus_one(frame)
+    assert found["evidence"].to_list() == [evidence]
