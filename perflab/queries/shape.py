@@ -61,7 +61,7 @@ def shape(fingerprint: str) -> Shape:
     elif not tables:
         kind = "no table"
     else:
-        kind = "lookup" if keys else "batch" if listed else "scan"
+        kind = "lookup" if keys or slots else "batch" if listed else "scan"
     return Shape(
         kind=kind,
         verb=verb,
@@ -165,9 +165,8 @@ def _keys(words: list[Token]) -> tuple[tuple[str, ...], tuple[int, ...], bool, i
                 slots.append(slot)
             elif side := _bound(words, position):
                 bounds[side] = slot
-    if keys:
-        # One end alone is a page of a longer list, wherever that starts.
-        slots += [bounds[c, end] for c, end in bounds if {(c, "low"), (c, "high")} <= set(bounds)]
+    # One end alone is a page of a longer list, wherever that starts.
+    slots += [bounds[c, end] for c, end in bounds if {(c, "low"), (c, "high")} <= set(bounds)]
     placed = [p for s in slots if (p := _placed(s, lists, slot + 1)) is not None]
     return tuple(keys), tuple(placed), listed, None if limit is None else _placed(limit, lists, slot + 1)
 

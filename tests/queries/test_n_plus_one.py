@@ -258,6 +258,7 @@ def test_keys_are_recognised_in_other_handwritings(parent, child):
             "site_id = 7 AND at BETWEEN {low}::timestamp without time zone AND {high}::timestamp without time zone",
             "confirmed",
         ),
+        ("at >= {low} AND at <= {high}", "confirmed"),
         ("site_id = 7 AND at > {low}", "duplicate"),
     ],
 )
