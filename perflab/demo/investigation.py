@@ -30,7 +30,7 @@ OPTIMISATION = (
 )
 
 
-def shop(arm: str, fixes: str = "", *, record_queries: bool = False) -> Target:
+def shop(arm: str, fixes: str = "", *, record_queries: bool = False, restart: bool = True) -> Target:
     """The shop on a free port of this machine, with some of its defects mended.
 
     >>> shop("n+1").ready
@@ -46,6 +46,7 @@ def shop(arm: str, fixes: str = "", *, record_queries: bool = False) -> Target:
         env={"SHOP_FIXES": fixes},
         ready="/health",
         record_queries=record_queries,
+        restart=restart,
     )
 
 
