@@ -14,6 +14,7 @@ from scipy import special
 
 from perflab import rendering
 from perflab.stats import pilots
+from perflab.stats.bisection import crossing
 from perflab.stats.distributions import chi2_ppf, t_isf
 from perflab.stats.pilots import Pilot
 from perflab.tables import AGGREGATED, Measurements
@@ -287,11 +288,9 @@ def smallest_effect(pairs: int, sd_pairs: float, power: float) -> float:
     >>> round(smallest_effect(10, 0.05 * 2**0.5, 0.8), 3)
     0.067
     """
-    from scipy.optimize import brentq
-
     if power_paired(pairs, 1 - 1e-9, sd_pairs) < power:
         return 1.0
-    return float(brentq(lambda e: power_paired(pairs, e, sd_pairs) - power, 1e-9, 1 - 1e-9, xtol=1e-5))
+    return crossing(lambda e: power_paired(pairs, e, sd_pairs) - power, 1e-9, 1 - 1e-9, within=1e-6)
 
 
 def optimal_repetitions(costs: Sequence[float], variances: Sequence[float]) -> list[int]:

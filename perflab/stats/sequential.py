@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from perflab.errors import ComparisonError
+from perflab.stats.bisection import crossing
 from perflab.stats.distributions import normal_cdf, normal_isf, normal_pdf, normal_sf, t_sf
 
 Floats = npt.NDArray[np.float64]
@@ -102,14 +103,12 @@ def _simpson(limit: float) -> Floats:
 def _limit(points: Floats, density: Floats, step: float, budget: float) -> float:
     """The bound that the process crosses at this look, for the first time, with probability ``budget``."""
 
-    from scipy.optimize import brentq
-
-    def crossing(limit: float) -> float:
+    def excess(limit: float) -> float:
         out = normal_sf((limit - points) / step) + normal_cdf((-limit - points) / step)
         return float(out @ density) - budget
 
     high = 12.0
-    return high if crossing(high) >= 0 else float(brentq(crossing, 1e-6, high, xtol=1e-10))
+    return high if excess(high) >= 0 else crossing(excess, 1e-6, high)
 
 
 def checked_looks(looks: Iterable[int], pairs: int | None = None) -> tuple[int, ...]:
