@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import perflab as lab
 from perflab import tables
-from perflab.tables import SCHEMAS, conform
+from perflab.schemas import SCHEMAS, conform
 
 NAMES = sorted(SCHEMAS)
 
