@@ -19,9 +19,10 @@ from .investigations import Record, execute_notebook, new_notebook, record
 from .loadtest.background import UnderWay, start_pairs, start_run
 from .loadtest.capacity import Capacity, find_capacity
 from .loadtest.merging import merge
-from .loadtest.plan import LoadPlan, Stage
+from .loadtest.plan import LoadPlan
 from .loadtest.run import run, run_pairs
 from .loadtest.shapes import shape
+from .loadtest.stages import Stage
 from .loadtest.target import Target
 from .loadtest.urls import Url
 from .notebook_pages import export
