@@ -25,7 +25,10 @@ def add(commands: Any) -> None:
     compare.add_argument("--experiment", help="of the store: only this one")
     decision_options(compare)
     compare.add_argument(
-        "--order", default="auto", choices=("auto", "ignore"), help="ignore: a verdict though one arm ran after the other"
+        "--order",
+        default="auto",
+        choices=("auto", "ignore"),
+        help="ignore: a verdict though one arm ran after the other",
     )
     check = command(
         commands,

@@ -416,7 +416,10 @@ def test_copies_under_other_names_and_at_other_times_are_found_too() -> None:
     reason = lab.compare(before, partly).row["reason"]
     assert reason.startswith("2 runs stand in both arms (b1 is copy of b1, b2 is copy of b2)")
     inside = pd.concat([before, copied[copied["run"] == "copy of b3"]])
-    assert "some runs of the baseline hold the same requests (b3 is copy of b3)" in lab.compare(inside, after).row["reason"]
+    assert (
+        "some runs of the baseline hold the same requests (b3 is copy of b3)"
+        in lab.compare(inside, after).row["reason"]
+    )
 
 
 def test_a_history_that_holds_the_run_in_question_says_so() -> None:
