@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import special
 
 from perflab.errors import ComparisonError
 from perflab.tables import AGGREGATED, Measurements
@@ -21,6 +23,7 @@ Codes = npt.NDArray[np.intp]
 
 DEFAULT_WARMUP = 0.10
 _QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?|100)")
+_NO_WEIGHT = 1e-20
 OTHER_METRICS = ("mean", "throughput_per_s", "error_fraction")
 
 
@@ -55,6 +58,45 @@ def quantile(values: Floats, shares: Sequence[float]) -> Floats:
     picked = np.partition(values, np.unique(np.concatenate([below, above])))
     result: Floats = picked[below] + (ranks - below) * (picked[above] - picked[below])
     return result
+
+
+def harrell_davis(values: npt.ArrayLike, q: float = 0.95) -> float:
+    """The quantile of Harrell and Davis: a mean of all order statistics, weighted by a Beta law around the quantile's rank.
+
+    Parameters
+    ----------
+    values : numbers in any unit, in any order.
+    q : the quantile, between 0 and 1.
+
+    Returns
+    -------
+    float, in the unit of the values. Smoother than any single order statistic, and so worth having for few values: by
+    datasets/calibration/estimators.csv its p95 of 200 requests varies less from run to run than that of type 8, and at
+    2,000 requests, or where runs differ by 5 %, there is nothing left of that. So `compare` and `summarize` stay with
+    type 8, which no outlier far beyond the quantile can move.
+
+    Harrell and Davis (1982), A new distribution-free quantile estimator, Biometrika 69.
+
+    Raises
+    ------
+    ValueError : no values, not finite, q not between 0 and 1.
+
+    >>> round(harrell_davis(np.arange(1.0, 101.0), 0.95), 3)
+    95.44
+    """
+    numbers = np.asarray(values, dtype="float64").ravel()
+    if not 0 < q < 1:
+        raise ValueError(f"q must lie between 0 and 1; got {q!r}")
+    if not len(numbers) or not np.isfinite(numbers).all():
+        raise ValueError("harrell_davis: values must be finite numbers, at least one")
+    count = len(numbers)
+    a, b = (count + 1) * q, (count + 1) * (1 - q)
+    # The weights outside are below 1e-20 together: only what lies inside needs an order.
+    ends = special.betaincinv(a, b, _NO_WEIGHT), special.betainccinv(a, b, _NO_WEIGHT)
+    low, high = max(0, math.floor(count * ends[0]) - 1), min(count, math.ceil(count * ends[1]) + 1)
+    inside = np.sort(np.partition(numbers, [low, high - 1])[low:high])
+    weights = np.diff(special.betainc(a, b, np.arange(low, high + 1) / count))
+    return float(inside @ weights / weights.sum())
 
 
 def requests_of(measured: Measurements | pd.DataFrame) -> Measurements:
