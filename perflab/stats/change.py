@@ -27,8 +27,8 @@ class Change:
 
     ``verdict`` is "improved", "regressed", "equivalent" or "inconclusive": Aggregated's, or the declared primary's, on the
     first metric. ``table`` has a row for each metric and endpoint; ``details`` the same rows with the numbers behind them
-    (difference, error, degrees, randomisation_p, rank_p, worst_case, not_worse, ...); ``values`` the metric of each run (run, arm,
-    pair, endpoint, metric, count, value). ``warnings`` say what to be careful about.
+    (difference, error, degrees, randomisation_p, rank_p, worst_case, not_worse, ...); ``values`` the metric of each run (run,
+    arm, pair, endpoint, metric, count, value). ``warnings`` say what to be careful about.
     """
 
     verdict: str

@@ -113,7 +113,11 @@ def _chance(change: Change, row: pd.Series, detail: pd.Series) -> Step:
     if detail["randomisation_p"] == detail["randomisation_p"]:
         numbers += f"; by relabelling the runs themselves: {format_p(detail['randomisation_p'])}"
     if detail["rank_p"] == detail["rank_p"]:
-        test = "signed ranks of the pairs" if change.design and change.design.paired else "ranks of the runs (Mann-Whitney)"
+        test = (
+            "signed ranks of the pairs"
+            if change.design and change.design.paired
+            else "ranks of the runs (Mann-Whitney)"
+        )
         numbers += f"; by {test} alone, exactly: {format_p(detail['rank_p'])}"
     if detail["family"]:
         numbers += f"; corrected for the other rows ({detail['family']}): {format_p(row['p_adjusted'])}"

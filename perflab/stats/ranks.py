@@ -19,7 +19,7 @@ MOST = 100
 """Values of both arms together; runs are counted in tens. Requests are no runs, and pooled ones have no valid test."""
 
 _EXACT = 5_000
-"""Values of the shorter side times all values: up to here the exact law takes milliseconds, beyond it the normal one is as good."""
+"""Values of the shorter side times all values: up to here the exact law takes milliseconds, beyond it the normal one does."""
 
 
 def mann_whitney(baseline: npt.ArrayLike, candidate: npt.ArrayLike) -> tuple[float, float]:
