@@ -116,7 +116,8 @@ def _sums(weights: tuple[int, ...], chosen: int) -> Floats:
     table[0, 0] = 1.0
     for weight in weights:
         table[1:, weight:] += table[:-1, : largest + 1 - weight].copy()
-    return table[chosen]
+    counts: Floats = table[chosen]
+    return counts
 
 
 @lru_cache(maxsize=64)
