@@ -21,7 +21,7 @@ def check_both(baseline: Measurements, candidate: Measurements, allow: Collectio
             raise ComparisonError(
                 f"the {arm} has more than one run called {twice.iloc[0]!r}: give each run a name of its own"
             )
-    return _refusals(baseline, candidate, allow) + _residue(baseline, candidate) + _same_runs(baseline, candidate)
+    return _refusals(baseline, candidate, allow) + _residue(baseline, candidate)
 
 
 def _refusals(baseline: Measurements, candidate: Measurements, allow: Collection[str]) -> list[str]:
@@ -122,9 +122,3 @@ def _difference(name: str, first: set[str], second: set[str]) -> str:
             return ", ".join(listed) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
     short = 10 if name == "git_sha" else 60
     return " and ".join("/".join(str(json.loads(v))[:short] for v in sorted(side)[:3]) for side in (first, second))
-
-
-def _same_runs(baseline: Measurements, candidate: Measurements) -> list[str]:
-    columns = ["run", "start", "duration_ms"]
-    same = baseline.runs[columns].merge(candidate.runs[columns])
-    return [f"{len(same)} runs stand on both sides: they say nothing about a change"] if len(same) else []
