@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import locust.argument_parser as arguments
-from locust.main import main
+import locust.main
 
-from perflab.loadtest import recorder
+from perflab.loadtest import locustfile, recorder
 from perflab.loadtest.records import SETTINGS
 
 _Parser = arguments.LocustArgumentParser
@@ -29,5 +29,9 @@ class _WithoutConfigurationFiles(_Parser):
 
 if __name__ == "__main__":
     arguments.LocustArgumentParser = _WithoutConfigurationFiles  # type: ignore[misc]
-    recorder.install(json.loads(Path(os.environ[SETTINGS]).read_text(encoding="utf-8")))
-    main()
+    settings = json.loads(Path(os.environ[SETTINGS]).read_text(encoding="utf-8"))
+    recorder.install(settings)
+    locust.main.merge_locustfiles_content = locustfile.guarded(  # type: ignore[assignment]
+        locust.main.merge_locustfiles_content, Path(settings["folder"]), settings.get("user_classes", ())
+    )
+    locust.main.main()

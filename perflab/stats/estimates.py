@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import special
 
 from perflab.errors import ComparisonError
+from perflab.stats import tails
 from perflab.tables import AGGREGATED, Measurements
 from perflab.units import parse_fraction
 
@@ -250,7 +251,9 @@ def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float = 0.
     Returns
     -------
     DataFrame: run, endpoint, count, errors, error_fraction, throughput_per_s, mean_ms, p50_ms, p95_ms, p99_ms, max_ms.
-    Quantiles are of type 8; "Aggregated" is all of a run together.
+    Quantiles are of type 8; "Aggregated" is all of a run together. A p95 of fewer than 20 requests and a p99 of fewer than
+    100 would be the maximum, and are missing; shown, those of fewer than 200 and 1,000 are marked ~, since they hang on the
+    slowest few (``attrs["warnings"]`` says so too).
 
     >>> import pandas as pd
     >>> at = pd.date_range("2026-01-01", periods=4, freq="s", tz="UTC")
@@ -266,7 +269,8 @@ def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float = 0.
         columns={"mean": "mean_ms", "p50": "p50_ms", "p95": "p95_ms", "p99": "p99_ms", "p100": "max_ms"}
     )
     columns = ["run", "endpoint", "count", "errors", "error_fraction", "throughput_per_s"]
-    return named[[*columns, "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms"]]
+    table = named[[*columns, "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms"]]
+    return tails.marked(table, {"p95_ms": 0.95, "p99_ms": 0.99})
 
 
 def summarize_checks(measured: Measurements) -> pd.DataFrame:
