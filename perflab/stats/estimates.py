@@ -83,7 +83,7 @@ def harrell_davis(values: npt.ArrayLike, q: float = 0.95) -> float:
     ValueError : no values, not finite, q not between 0 and 1.
 
     >>> round(harrell_davis(np.arange(1.0, 101.0), 0.95), 3)
-    95.44
+    95.5
     """
     numbers = np.asarray(values, dtype="float64").ravel()
     if not 0 < q < 1:
