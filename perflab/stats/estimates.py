@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
-from perflab.errors import ComparisonError
+from perflab.errors import ComparisonError, one_of
 from perflab.stats import tails
 from perflab.tables import AGGREGATED, Measurements
 from perflab.units import parse_fraction
@@ -198,6 +198,14 @@ def by_run(
     frame = pd.concat(parts, ignore_index=True)
     frame = frame.iloc[np.lexsort([frame["place"], frame["run_place"]])].drop(columns=["place", "run_place"])
     return frame.reset_index(drop=True).astype({"run": "str", "endpoint": "str", "count": "int64"})
+
+
+def of_endpoint(table: pd.DataFrame, endpoint: str) -> pd.DataFrame:
+    """The rows of one endpoint; ValueError with what there is."""
+    chosen = table[table["endpoint"] == endpoint]
+    if chosen.empty:
+        raise one_of("endpoint", endpoint, pd.unique(table["endpoint"])[:12])
+    return chosen
 
 
 def _grouped(kept: Requests, key: Codes, names: Sequence[str], shares: Floats, metrics: Sequence[str]) -> pd.DataFrame:

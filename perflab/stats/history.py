@@ -14,8 +14,9 @@ from scipy import stats
 
 from perflab import rendering
 from perflab.stats import ranks, replications
-from perflab.stats.estimates import by_run, quantile_of, requests_of, unit_of
+from perflab.stats.estimates import by_run, of_endpoint, quantile_of, requests_of, unit_of
 from perflab.stats.planning import MOST, pairs_for
+from perflab.stats.wording import whose
 from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction, format_p, format_value, parse_fraction
 
@@ -52,7 +53,7 @@ class ChangePoints:
     @property
     def sentence(self) -> str:
         """The answer in one line."""
-        what = self.metric if not self.endpoint else f"{self.metric} of {_whose(self.endpoint)}"
+        what = self.metric if not self.endpoint else f"{self.metric} of {whose(self.endpoint)}"
         runs = f"{len(self.values)} runs"
         if self.table.empty:
             return f"{what}: no lasting change in {runs}"
@@ -96,10 +97,6 @@ class ChangePoints:
 
     def _repr_html_(self) -> str:
         return rendering.html(self.sentence, None if self.table.empty else self._shown(), self.notes)
-
-
-def _whose(endpoint: str) -> str:
-    return "all requests" if endpoint == AGGREGATED else endpoint
 
 
 def _times(count: int) -> str:
@@ -176,10 +173,7 @@ def _measured(
     held = requests_of(history)
     warnings = replications.refusals(held.runs, allow)
     found = by_run(held, [metric], warmup=replications.warmup_of(held.runs, warmup))
-    chosen = found[found["endpoint"] == endpoint]
-    if chosen.empty:
-        known = ", ".join(map(repr, pd.unique(found["endpoint"])[:12]))
-        raise ValueError(f"endpoint must be one of {known}; got {endpoint!r}")
+    chosen = of_endpoint(found, endpoint)
     start = chosen["run"].map(held.runs.set_index("run")["start"])
     values = pd.DataFrame({"run": chosen["run"], "start": start, "value": chosen[metric]}).dropna(subset="value")
     if values["start"].isna().any():
