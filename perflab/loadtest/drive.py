@@ -208,6 +208,8 @@ def _must_have_worked(plan: LoadPlan, locust: process.Generator, folder: Path, r
     found = capture.processes(folder)
     if sum(p.count for p in found):
         return
+    if at_fault := process.locustfile_at_fault(locust, folder):
+        raise at_fault
     if plan.remote_workers and "Gave up waiting for workers" in locust.tail():
         waited = format_ms(plan.worker_timeout_s * 1e3)
         raise process.failure(locust, f"not all of the {plan.all_workers} workers came within {waited}")

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import locust.argument_parser as arguments
-from locust.main import main
+import locust.main
 
-from perflab.loadtest import recorder
+from perflab.loadtest import locustfile, recorder
 from perflab.loadtest.records import SETTINGS
 
 _Parser = arguments.LocustArgumentParser
@@ -40,4 +40,7 @@ if __name__ == "__main__":
     recorder.install(settings)
     if "gate" in settings:
         _wait_for(Path(settings["gate"]))
-    main()
+    locust.main.merge_locustfiles_content = locustfile.guarded(  # type: ignore[assignment]
+        locust.main.merge_locustfiles_content, Path(settings["folder"]), settings.get("user_classes", ())
+    )
+    locust.main.main()

@@ -19,6 +19,7 @@ import orjson
 import perflab
 from perflab.errors import LoadTestError
 from perflab.loadtest.child import Child
+from perflab.loadtest.locustfile import last_traceback, report_in
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.records import SETTINGS
 
@@ -200,6 +201,15 @@ def counted(entries: list[dict[str, Any]]) -> int:
     return sum(int(entry.get("num_requests", 0)) for entry in entries)
 
 
+def locustfile_at_fault(child: Generator | Child, folder: Path) -> LoadTestError | None:
+    """The error for a locustfile that could not be loaded: file, line, what was expected, then the cause."""
+    if found := report_in(folder):
+        return LoadTestError(found[0], exit_code=child.exit_code(), output=found[1])
+    return None
+
+
 def failure(generator: Generator, why: str) -> LoadTestError:
-    """The error for a Locust that did no work, with its exit code and the end of its log."""
-    return LoadTestError(why, exit_code=generator.exit_code(), output=generator.tail())
+    """The error for a Locust that did no work, with its exit code and the cause: a traceback, else the end of its log."""
+    log = generator.tail()
+    cause = last_traceback(log) if "Traceback (most recent" in log else log
+    return LoadTestError(why, exit_code=generator.exit_code(), output=cause)
