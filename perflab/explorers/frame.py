@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 
 from perflab import rendering
 from perflab.errors import PerflabError
+from perflab.explorers.keeping import Keeping, keep_button, static
 from perflab.explorers.saving import Saving
 
 MAX_ROWS = 40
@@ -83,9 +84,10 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         )
         self._code.add_class("perflab-code")
         self._saving = Saving(self)
+        self.keeping = Keeping()
         heading = widgets.HTML(f'<div role="heading" aria-level="3"><strong>{escape(title)}</strong></div>')
         self._rows = {tuple(traits): row([controls[t] for t in traits]) for traits in rows or [list(controls)]}
-        below = row([widgets.HTML(_COPY), self._saving.box])
+        below = row([widgets.HTML(_COPY), keep_button(lambda: self.keeping.keep(self.static)), self._saving.box])
         super().__init__([heading, *self._rows.values(), self._stage, self._code, below])
         self.add_class("perflab-explorer")
         for trait, control in controls.items():
@@ -112,6 +114,18 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
     def sentences(self) -> list[str]:
         """The sentences shown now."""
         return [v.sentence for v in self._shown if v.sentence]
+
+    @property
+    def static(self) -> str:
+        """What is shown now as HTML without widgets and scripts."""
+        return static(self._title, [self._places[panel].widget.value for panel in self._panels], self.code)
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        """The widget, and what it shows now for those who read the notebook without a kernel."""
+        return {**super()._repr_mimebundle_(**options), "text/html": self.static}
+
+    def _ipython_display_(self) -> None:
+        self.keeping.show(self._repr_mimebundle_())
 
     @property
     def _panels(self) -> Sequence[Panel]:
