@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 
 from perflab import rendering
 from perflab.errors import PerflabError
+from perflab.explorers.compact import compact
 from perflab.explorers.keeping import Keeping, keep_button, static
 from perflab.explorers.saving import Saving
 
@@ -85,7 +86,9 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         self._code.add_class("perflab-code")
         self._saving = Saving(self)
         self.keeping = Keeping()
-        heading = widgets.HTML(f'<div role="heading" aria-level="3"><strong>{escape(title)}</strong></div>')
+        heading = widgets.HTML(
+            f'<div role="heading" aria-level="3" style="line-height:1.45"><strong>{escape(title)}</strong></div>'
+        )
         self._rows = {tuple(traits): row([controls[t] for t in traits]) for traits in rows or [list(controls)]}
         below = row([widgets.HTML(_COPY), keep_button(lambda: self.keeping.keep(self.static)), self._saving.box])
         super().__init__([heading, *self._rows.values(), self._stage, self._code, below])
@@ -175,9 +178,8 @@ class _Place:
             return
         self.view = _view(panel, state)
         picture = _picture(self.view.figure) if self.view.figure is not None else ""
-        words = self.view.html or rendering.html(
-            self.view.sentence, self.view.table, self.view.notes, max_rows=MAX_ROWS
-        )
+        table = None if self.view.table is None else compact(self.view.table)
+        words = self.view.html or rendering.html(self.view.sentence, table, self.view.notes, max_rows=MAX_ROWS)
         # Jupyter's widgets set lines 28 pixels apart, which is for one line, not for tables.
         self.widget.value = f'<div style="line-height:1.45;overflow-x:auto">{words}{picture}</div>'
         self._drawn_from = now
