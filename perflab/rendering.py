@@ -160,7 +160,7 @@ _HTML = """\
 <p style="margin:0 0 .4em"><strong>{{ sentence }}</strong></p>
 {% endif %}
 {% if grid and grid.headings %}
-<table style="border-collapse:collapse;font-size:90%">
+<div style="overflow-x:auto"><table style="border-collapse:collapse;font-size:90%">
 <thead><tr>{% for h in grid.headings %}<th style="text-align:{{ 'right' if grid.numeric[loop.index0] else 'left' }};\
 padding:.2em .6em;border-bottom:1px solid #888;vertical-align:bottom">\
 {% for part in h.split('_') %}{% if not loop.first %}_<wbr>{% endif %}{{ part }}{% endfor %}</th>{% endfor %}</tr></thead>
@@ -169,9 +169,10 @@ padding:.2em .6em;border-bottom:1px solid #888;vertical-align:bottom">\
 <tr>{% for cell in row %}{% set number = grid.numeric[loop.index0] %}{% set wide = 18 if cell|length > 100 else 11 %}
 <td style="text-align:{{ 'right' if number else 'left' }};padding:.15em .6em;border-bottom:1px solid #ddd\
 {{ ';white-space:nowrap' if number and cell|length < 24 }}\
-{{ ';white-space:normal;overflow-wrap:anywhere;min-width:%dem' % wide if cell|length > 32 }}">{{ cell }}</td>{% endfor %}</tr>
+{{ ';white-space:normal;min-width:%dem' % wide if cell|length > 32 }}\
+{{ ';overflow-wrap:anywhere' if ('x ' ~ cell).split()|map('length')|max > 40 }}">{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
-</tbody></table>
+</tbody></table></div>
 {% if grid.left_out %}<p style="margin:.3em 0">… and {{ '{:,}'.format(grid.left_out) }} more rows</p>{% endif %}
 {% endif %}
 {% if notes %}

@@ -173,10 +173,10 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
         makers["Comparison"] = lambda: explore_comparison(arms)
     if arms:
         makers["Objectives"] = lambda: explore_objectives(arms, goals)
-    queries = [(m, name) for m, name in given if len(m.tables.get("queries", ()))]
-    if queries:
-        logged = sum((m for m, _ in queries[1:]), start=queries[0][0]).queries
-        makers["Queries"] = lambda: explore_queries(logged, _table([name for _, name in queries], "queries"))
+    # Each arm by itself: calls over rows of two programs laid together have a slope that neither has.
+    logs = _arms([(m, name) for m, name in given if len(m.tables.get("queries", ()))])
+    for label, log in logs.items():
+        makers["Queries" if len(logs) == 1 else f"Queries: {label}"] = _of_log(*log)
     profiled = [(m, _table([name], "")) for m, name in given if {"profile", "calls"} & set(m.tables)]
     profiles = _arms(profiled)
     if profiles:
@@ -187,6 +187,10 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
         order = sorted(makers, key=lambda name: name != "Comparison")  # two sides were given: that is the question
         makers = {name: makers[name] for name in order}
     return makers
+
+
+def _of_log(measured: Measurements, name: str) -> Callable[[], Explorer]:
+    return lambda: explore_queries(measured.queries, _table([name], "queries"))
 
 
 def _table(names: list[str], table: str) -> str:

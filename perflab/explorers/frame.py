@@ -181,7 +181,8 @@ class _Place:
         table = None if self.view.table is None else compact(self.view.table)
         words = self.view.html or rendering.html(self.view.sentence, table, self.view.notes, max_rows=MAX_ROWS)
         # Jupyter's widgets set lines 28 pixels apart, which is for one line, not for tables.
-        self.widget.value = f'<div style="line-height:1.45;overflow-x:auto">{words}{picture}</div>'
+        # A width of nothing that must be at least all there is: a wide table scrolls by itself, and sentences are not cut.
+        self.widget.value = f'<div style="line-height:1.45;width:0;min-width:100%">{words}{picture}</div>'
         self._drawn_from = now
 
 
