@@ -165,7 +165,8 @@ def _pairs(baseline: pd.DataFrame, candidate: pd.DataFrame) -> tuple[pd.DataFram
     )
     if joined.empty:
         return None, ["no pair is complete: the runs were compared unpaired"]
-    return joined, [f"{lost} runs without a partner were left out"] if lost else []
+    left = "1 run without a partner was left out" if lost == 1 else f"{lost} runs without a partner were left out"
+    return joined, [left] if lost else []
 
 
 def _keyed(runs: pd.DataFrame) -> pd.DataFrame:

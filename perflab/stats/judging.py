@@ -61,8 +61,8 @@ class Judged:
         return self.effect is not None and not self.obstacle
 
     def out(self, value: float) -> float:
-        """From the scale of the analysis to a change."""
-        return math.expm1(value) if self.relative else value
+        """From the scale of the analysis to a change; shares can't differ by more than the whole."""
+        return math.expm1(value) if self.relative else min(1.0, max(-1.0, value))
 
 
 def method_of(design: Design) -> str:
@@ -150,7 +150,8 @@ def _gate(metric: str, counts: tuple[Floats, Floats]) -> str:
         if own == len(c):
             return f"the {arm} has no requests to this endpoint"
     if sum(empty):
-        return f"{sum(empty)} of {sum(map(len, counts))} runs have no requests to this endpoint"
+        have = "have" if sum(empty) > 1 else "has"
+        return f"{sum(empty)} of {sum(map(len, counts))} runs {have} no requests to this endpoint"
     return one_run.too_few(metric, int(min(c.min() for c in counts)))
 
 

@@ -121,6 +121,24 @@ def test_no_error_in_either_arm_still_has_an_interval() -> None:
     assert row["change_low"] < 0 < row["change_high"] < 0.01
 
 
+def test_shares_differ_by_no_more_than_the_whole() -> None:
+    before, _ = both(BEFORE, AFTER, errors=1.0)
+    _, after = both(BEFORE, AFTER, errors=0.0)
+    change = lab.compare(before, after, metric="error_fraction")
+    assert change.verdict == "improved"
+    assert (change.row["change"], change.row["change_low"]) == (-1.0, -1.0)
+
+
+def test_a_run_that_broke_half_way_is_pointed_at() -> None:
+    before, after = both(BEFORE, AFTER)
+    broken = (before["run"] == "b2") & (before["start"] > before.loc[before["run"] == "b2", "start"].median())
+    fast = before.assign(ok=~broken, latency_ms=before["latency_ms"].where(~broken, 0.2))
+    assert any(
+        w.startswith("in run b2 of the baseline 55.6 % of the requests") for w in lab.compare(fast, after).warnings
+    )
+    assert not any("of the requests failed" in w for w in lab.compare(before, after).warnings)
+
+
 def test_failing_fast_is_no_improvement() -> None:
     before, _ = both(BEFORE, AFTER)
     _, after = both(BEFORE, AFTER, errors=0.2)
@@ -282,6 +300,7 @@ def test_duplicate_indices_do_not_matter() -> None:
         ({"pacing": "-1s"}, "pacing"),
         ({"pacing": "1us"}, "never offered"),
         ({"metric": None}, "metric"),
+        ({"metric": 95}, "got 95"),
     ],
 )
 def test_a_bad_argument_is_a_value_error_that_names_it(options: dict[str, object], expected: str) -> None:
