@@ -89,8 +89,8 @@ def compare(
     logarithms, three or four by least squares with a trend, other runs by Welch's, one run against five or more by a
     prediction interval, one against one never. Error shares are compared as differences, with at least the variance that
     counting gives. Equivalent means that the 90 % interval lies within the tolerance (two one-sided tests); improved or
-    regressed that p is below 5 %: for all rows but the deciding one corrected by the maximum of t over relabelled whole
-    runs (from 8 pairs or 4 runs an arm), else by Holm. How often this errs is simulated in datasets/calibration.
+    regressed that p is below 5 %: for all rows but the deciding one corrected by the maximum of t over sign flips of
+    whole runs (from 8 pairs or 4 runs an arm), else by Holm. How often this errs is simulated in datasets/calibration.
 
     Raises
     ------

@@ -239,6 +239,25 @@ def test_a_difference_of_one_tick_of_a_coarse_clock() -> None:
     assert lab.compare(*rounded).verdict not in DIRECTIONAL
 
 
+@pytest.mark.parametrize("tick", [10.0, 5.0, 0.1])
+@pytest.mark.parametrize("runs", [6, 40])
+def test_a_clock_too_coarse_for_the_difference_proves_nothing_equal(tick: float, runs: int) -> None:
+    """Every run's median falls on the same tick, whatever the true difference: no spread, and no certainty either."""
+    before, after = both([1.0 * tick] * runs, [1.05 * tick] * runs, shape=0.01)
+    rounded = [f.assign(latency_ms=np.round(f["latency_ms"] / tick) * tick) for f in (before, after)]
+    change = lab.compare(*rounded, metric="p50")
+    assert change.verdict == "inconclusive"
+    assert change.row["change_low"] < 0.05 < change.row["change_high"]
+
+
+def test_a_coarse_clock_does_not_spoil_a_mean() -> None:
+    before, after = both(steady(40, 8, 0.01, 1), steady(36, 8, 0.01, 2), shape=0.5, count=1_000)
+    rounded = [f.assign(latency_ms=np.round(f["latency_ms"] / 10) * 10) for f in (before, after)]
+    exact, coarse = (lab.compare(*sides, metric="mean").row for sides in ((before, after), rounded))
+    assert (exact["verdict"], coarse["verdict"]) == ("improved", "improved")
+    assert coarse["change"] == pytest.approx(exact["change"], abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
@@ -452,7 +471,7 @@ def test_a_history_that_holds_the_run_in_question_says_so() -> None:
 
 def test_a_coarse_clock_that_writes_equal_latencies_makes_no_copies() -> None:
     before, after = (f.assign(latency_ms=10.0) for f in both(BEFORE, AFTER))
-    assert lab.compare(before, after).verdict == "equivalent"
+    assert "same" not in lab.compare(before, after).row["reason"]
     assert "nothing was compared" in lab.compare(before, before).row["reason"]
 
 
