@@ -24,11 +24,12 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent))
 import calibrate_directions
+import calibrate_families
 import calibrate_published
 import latencies
 from calibration_goals import KNOWN_MISSES, goals
 
-from perflab.stats import families, one_run, tests
+from perflab.stats import one_run, tests
 from perflab.stats.estimates import Requests, quantile
 from perflab.stats.verdicts import decide
 
@@ -228,50 +229,6 @@ def power_by_phi(size: Size) -> pd.DataFrame:
     return table[["phi", "own_sd", "design", "runs", "run_sd", "true_change", "power"]].astype({"phi": "float64"})
 
 
-def families_of_endpoints(size: Size, endpoints: int = 50) -> pd.DataFrame:
-    """Many endpoints that share part of their run's luck: any false verdict, and the power for five with a true change."""
-    rows = []
-    for paired in (True, False):
-        for runs in (6, 7, 8, 10, 12) if paired else (4, 5, 6):
-            for shared in (0.2, 0.8):
-                for gain in (0.0, 0.10, 0.20):
-                    rows += _family(size.families, endpoints, runs, shared, gain, paired=paired)
-    return pd.DataFrame(rows)
-
-
-def _family(
-    count: int, endpoints: int, runs: int, shared: float, gain: float, *, paired: bool
-) -> list[dict[str, object]]:
-    random = np.random.default_rng([SEED, int(paired), runs, round(10 * shared), round(100 * gain)])
-    names = ("uncorrected", "Holm", "max-T", "perflab")
-    changed = 5 if gain else 0
-    any_false, found = dict.fromkeys(names, 0), dict.fromkeys(names, 0.0)
-    for _ in range(count):
-        common, own = random.standard_normal((2, 1, runs)), random.standard_normal((2, endpoints, runs))
-        before, after = 0.05 * (np.sqrt(shared) * common + np.sqrt(1 - shared) * own)
-        after[:changed] += np.log(1 - gain)
-        effect = tests.paired(before, after) if paired else tests.welch(before, after)
-        corrected = {
-            "uncorrected": effect.p_value,
-            "Holm": families.holm(effect.p_value),
-            "max-T": families.max_t(before, after, effect, pairs=paired),
-        }
-        enough = runs >= (families.LEAST_PAIRS if paired else families.LEAST_RUNS)
-        corrected["perflab"] = corrected["max-T" if enough else "Holm"]
-        for name, p in corrected.items():
-            directional = np.isin(decide(effect, MARGIN, p), ["improved", "regressed"])
-            any_false[name] += bool(directional[changed:].any())
-            found[name] += float(directional[:changed].mean()) if changed else 0.0
-    return [
-        {
-            "design": "pairs" if paired else "unpaired", "runs": runs, "endpoints": endpoints, "shared_luck": shared,
-            "true_change": f"-{round(100 * gain)} %", "correction": name, "any_false": any_false[name] / count,
-            "power": found[name] / count if changed else np.nan,
-        }
-        for name in names
-    ]  # fmt: skip
-
-
 def error_rates(size: Size) -> pd.DataFrame:
     """Shares of failed requests that differ from run to run (beta-binomial), and none at all."""
     rows = []
@@ -358,7 +315,8 @@ def tables(size: Size) -> dict[str, pd.DataFrame]:
         "drift": lambda: drifting(banks, size),
         "power": lambda: power(banks, size),
         "other_generators": lambda: pd.concat([false_alarms(others, size), power(others, size)], ignore_index=True),
-        "families": lambda: families_of_endpoints(size),
+        "families": lambda: calibrate_families.families_of_endpoints(size.families),
+        "noisier_arm": lambda: calibrate_families.noisier_arm(size.families),
         "error_rates": lambda: error_rates(size),
         "within_one_run": lambda: within_a_run(size),
         "naive_rules": lambda: naive(banks, size),

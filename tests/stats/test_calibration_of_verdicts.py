@@ -32,6 +32,7 @@ def _loaded(name: str) -> ModuleType:
 
 
 latencies = _loaded("latencies")
+many = _loaded("calibrate_families")
 directions = _loaded("calibrate_directions")
 published = _loaded("calibrate_published")
 _loaded("calibration_goals")
@@ -82,9 +83,17 @@ def test_power_and_wrong_directions(banks: Mapping[str, np.ndarray]) -> None:
 
 def test_fifty_endpoints_raise_no_more_false_alarms_than_one() -> None:
     for paired, runs in ((True, 6), (True, 8), (False, 5)):
-        rows = {r["correction"]: r for r in calibrate._family(150, 50, runs, 0.8, 0.0, paired=paired)}
+        rows = {r["correction"]: r for r in many.family(150, 50, runs, 0.8, 0.0, paired=paired)}
         assert rows["uncorrected"]["any_false"] > 0.15
         assert rows["perflab"]["any_false"] <= 0.05 + 4 * (0.05 * 0.95 / 150) ** 0.5
+
+
+def test_a_noisier_arm_needs_signs_and_not_labels() -> None:
+    table = many.noisier_arm(60).pivot_table(
+        index=["runs", "shared_luck", "noise_factor"], columns="correction", values="any_false"
+    )
+    assert table["perflab"].mean() <= 0.07
+    assert table.xs(4, level="noise_factor")["labels exchanged"].mean() >= 0.12
 
 
 def test_shares_of_errors(banks: Mapping[str, np.ndarray]) -> None:
