@@ -98,6 +98,19 @@ def test_a_pair_column_does_not_undo_a_confounded_order() -> None:
     assert lab.compare(before, late, order="ignore").verdict == "improved"
 
 
+def test_pairs_that_always_began_with_the_same_arm_are_pointed_at() -> None:
+    before, after = both(BEFORE, AFTER)
+    assert any("in all 8 pairs the baseline ran first" in w for w in lab.compare(before, after).warnings)
+    assert any("in all 8 pairs the candidate ran first" in w for w in lab.compare(after, before).warnings)
+    mixed = [
+        f.assign(start=f["start"] + pd.to_timedelta(40 * (f["pair"] % 2 == i), unit="s"))
+        for i, f in enumerate((before, after))
+    ]
+    first = mixed[0].groupby("pair")["start"].min() < mixed[1].groupby("pair")["start"].min()
+    assert 0 < first.sum() < 8
+    assert not any("ran first" in w for w in lab.compare(*mixed).warnings)
+
+
 def test_throughput_is_better_when_higher() -> None:
     before, after = both(steady(100, 6), steady(100, 6))
     more = pd.concat([after, after.assign(start=after["start"] + pd.Timedelta(milliseconds=50))])
