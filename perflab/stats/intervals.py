@@ -64,18 +64,17 @@ def batches(values: Floats, count: int = BATCHES) -> Floats:
     return means
 
 
-def design_effect(indicator: Floats, count: int = BATCHES) -> float:
-    """How many times larger the variance of a run's share is than if its requests were independent.
+def design_effect(values: Floats, count: int = BATCHES) -> float:
+    """How many times larger the variance of a run's mean is than if its requests were independent.
 
-    By batch means of the indicator (1 where a request is slower than the quantile), in order of start. Schmeiser
-    (1982), Batch size effects in the analysis of simulation output, Operations Research 30. 1.0 where it can't be told.
+    By batch means of the values in order of start; for a quantile those of the indicator, 1 where a request is slower.
+    Schmeiser (1982), Batch size effects in the analysis of simulation output, Operations Research 30. 1.0 where it can't
+    be told: fewer than two values a batch, or all of them equal.
     """
-    if len(indicator) < 2 * count:
+    spread = float(values.var()) if len(values) >= 2 * count else 0.0
+    if spread == 0:
         return 1.0
-    rate = float(indicator.mean())
-    if not 0 < rate < 1:
-        return 1.0
-    return float(batches(indicator, count).var(ddof=1)) * (len(indicator) // count) / (rate * (1 - rate))
+    return float(batches(values, count).var(ddof=1)) * (len(values) // count) / spread
 
 
 def quantile_within(values: Floats, at: float, *, confidence: float = 0.95, rank: float | None = None) -> Interval:

@@ -13,7 +13,7 @@ from scipy import stats
 
 from perflab.errors import ComparisonError
 from perflab.stats import intervals, replications
-from perflab.stats.estimates import by_run, quantile_of, requests_of, without_warmup
+from perflab.stats.estimates import by_run, of_endpoint, quantile_of, requests_of, without_warmup
 from perflab.tables import AGGREGATED, Measurements
 
 Floats = npt.NDArray[np.float64]
@@ -105,10 +105,7 @@ def _values(sides: list[Measurements], metric: str, endpoint: str, warmup: float
     parts = []
     for number, side in enumerate(sides):
         found = by_run(side, [metric], warmup=warmup)
-        chosen = found[found["endpoint"] == endpoint]
-        if chosen.empty:
-            known = ", ".join(map(repr, pd.unique(found["endpoint"])[:12]))
-            raise ValueError(f"endpoint must be one of {known}; got {endpoint!r}")
+        chosen = of_endpoint(found, endpoint)
         runs = side.runs.set_index("run").reindex(chosen["run"])
         columns = {c: runs[c].to_numpy() if c in runs.columns else pd.NA for c in ("arm", "pair", "experiment")}
         part = pd.DataFrame({"run": chosen["run"].to_numpy(), **columns, "start": runs["start"].array})

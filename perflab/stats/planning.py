@@ -15,6 +15,7 @@ from scipy import optimize, special, stats
 from perflab import rendering
 from perflab.stats import pilots
 from perflab.stats.pilots import Pilot
+from perflab.stats.wording import whose
 from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction, format_ms, parse_duration, parse_fraction
 
@@ -60,7 +61,7 @@ class RunPlan:
     @property
     def sentence(self) -> str:
         """The answer in one line."""
-        what = f"{self.pilot.metric} of {_whose(self.pilot.endpoint)}"
+        what = f"{self.pilot.metric} of {whose(self.pilot.endpoint)}"
         return (
             f"To see {what} fall by {format_fraction(self.effect)} with power {self.power:g}: {self.pairs} pairs "
             f"({2 * self.pairs} runs, {_minutes(self.minutes)}); unpaired, {self.runs} runs of each arm"
@@ -117,10 +118,6 @@ class RunPlan:
 
     def _repr_html_(self) -> str:
         return rendering.html(self.sentence, self._shown(), self.notes)
-
-
-def _whose(endpoint: str) -> str:
-    return "all requests" if endpoint == AGGREGATED else endpoint
 
 
 def _minutes(value: float) -> str:

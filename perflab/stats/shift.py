@@ -20,7 +20,7 @@ from perflab.stats.one_run import of_one, requests_needed
 from perflab.stats.rows import arms_of
 from perflab.stats.tests import Effect, label_permutations, sign_flips
 from perflab.stats.warmup import declared
-from perflab.stats.wording import interval_words, signed
+from perflab.stats.wording import interval_words, signed, whose
 from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction, format_ms
 
@@ -58,7 +58,7 @@ class Shift:
     @property
     def sentence(self) -> str:
         """Where the distribution moved, in one line."""
-        what = "all requests" if self.endpoint == AGGREGATED else self.endpoint
+        what = whose(self.endpoint)
         parts = [
             f"{_ranges(found, list(self.table['quantile']))} {word}"
             for found, word in ((self.improved, "improved"), (self.regressed, "regressed"))
