@@ -243,6 +243,7 @@ def test_change_points_says_by_its_exit_code_whether_it_got_worse(
         ("choose one with .where(arm=...)", "choose one with --arm"),
         ("load one with load(store, experiment=...)", "load one with --experiment"),
         ("allow='plan' compares them all the same", "--allow plan compares them all the same"),
+        ("no run has arm='later'; there is 'now'", "no run has arm='later'; there is 'now'"),
         ("GET /x?format=json&unit='a' is slow", "GET /x?format=json&unit='a' is slow"),
     ],
 )

@@ -43,7 +43,7 @@ def fraction(text: str) -> float:
 
 _OPTIONS = (
     "started|timezone|time_format|transactions|endpoint|log_line_prefix|format|unit|sample_type|warmup|pacing|order|allow|"
-    "experiment|arm|metric|tolerance|primary|rate|stop_timeout|workers"
+    "rate"
 )
 _ADVICE = (
     (re.compile(r"(?:\.where|load)\((?:store, )?(experiment|arm|run)=\.\.\.\)"), r"--\1"),
