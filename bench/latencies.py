@@ -16,13 +16,13 @@ Floats = npt.NDArray[np.float64]
 Generator = Callable[[np.random.Generator, int, int], Floats]
 
 
-def ar1(random: np.random.Generator, runs: int, requests: int, *, phi: float = 0.6) -> Floats:
+def ar1(random: np.random.Generator, runs: int, requests: int, *, phi: float = 0.6, sigma: float = 0.5) -> Floats:
     """Lognormal latencies whose logarithm is an AR(1) process, 1 % of them with a Pareto spike."""
     noise = random.standard_normal((runs, requests))
     noise[:, 1:] *= np.sqrt(1 - phi**2)
     level = lfilter([1.0], [1.0, -phi], noise, axis=1)
     spikes = np.where(random.random((runs, requests)) < 0.01, 1 + random.pareto(2.5, (runs, requests)), 1.0)
-    return 50.0 * np.exp(0.5 * level) * spikes
+    return 50.0 * np.exp(sigma * level) * spikes
 
 
 def queue(random: np.random.Generator, runs: int, requests: int, *, load: float, spread: float = 1.0) -> Floats:

@@ -19,9 +19,10 @@ from .investigations import Record, execute_notebook, new_notebook, record
 from .loadtest.background import UnderWay, start_pairs, start_run
 from .loadtest.capacity import Capacity, find_capacity
 from .loadtest.merging import merge
-from .loadtest.plan import LoadPlan, Stage
+from .loadtest.plan import LoadPlan
 from .loadtest.run import run, run_pairs
 from .loadtest.shapes import shape
+from .loadtest.stages import Stage
 from .loadtest.target import Target
 from .loadtest.urls import Url
 from .notebook_pages import export
@@ -58,12 +59,13 @@ from .selection import slowest_requests, summarize_errors, time_window
 from .stats.anytime import compare_anytime
 from .stats.change import Change
 from .stats.compare import compare
-from .stats.estimates import summarize, summarize_checks
+from .stats.estimates import harrell_davis, summarize, summarize_checks
 from .stats.explaining import Explanation
 from .stats.growth import Growth, growth
 from .stats.history import change_points
 from .stats.one_run import quantile_interval, within
 from .stats.planning import plan_runs
+from .stats.ranks import mann_whitney
 from .stats.shift import Shift, quantile_shift
 from .store import load
 from .tables import Measurements
@@ -124,9 +126,11 @@ __all__ = [
     "flat_profile",
     "focus",
     "growth",
+    "harrell_davis",
     "hot_paths",
     "ingest",
     "load",
+    "mann_whitney",
     "merge",
     "new_notebook",
     "plan_runs",

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from perflab import rendering
 from perflab.errors import ComparisonError
@@ -19,8 +18,10 @@ from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import run_pairs
 from perflab.loadtest.target import Target, serving
 from perflab.stats import relabelling, replications
-from perflab.stats.estimates import Floats, by_run, quantile_of, requests_of, without_warmup
+from perflab.stats.distributions import chi2_ppf
+from perflab.stats.estimates import Floats, by_run, of_endpoint, quantile_of, requests_of, without_warmup
 from perflab.stats.planning import smallest_effect
+from perflab.stats.wording import signed, whose
 from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction, format_p
 
@@ -72,7 +73,7 @@ class Calibration:
     @property
     def sentence(self) -> str:
         """The answer in one line."""
-        what = "all requests" if self.endpoint == AGGREGATED else self.endpoint
+        what = whose(self.endpoint)
         rates = self.table.set_index("procedure")["false_alarms"]
         pooled = rates[[n for n in _NAMES.values() if n in rates.index]]
         worst = (
@@ -90,7 +91,7 @@ class Calibration:
         """The sd, drift and autocorrelation with their precision, what can be seen, and the warnings."""
         return (
             f"sd {format_fraction(self.sd)} (95 % interval {format_fraction(self.sd_low)} to {format_fraction(self.sd_high)}); "
-            f"drift {_signed(self.drift)} from the first run to the last (p {format_p(self.drift_p)}); autocorrelation of "
+            f"drift {signed(self.drift)} from the first run to the last (p {format_p(self.drift_p)}); autocorrelation of "
             f"neighbouring runs {self.autocorrelation:.2f} (within ±{1.96 / math.sqrt(len(self.values)):.2f} is chance)",
             f"with {self.pairs} pairs a change of {format_fraction(self.smallest_effect)} is seen with power 0.8",
             "the runs are relabelled as two arms at random for the tests of pooled requests; the tests of runs are simulated "
@@ -113,10 +114,6 @@ class Calibration:
 
     def _repr_html_(self) -> str:
         return rendering.html(self.sentence, self._shown(), self.notes)
-
-
-def _signed(value: float) -> str:
-    return f"{'+' if value > 0 else ''}{format_fraction(value)}"
 
 
 def calibrate(
@@ -172,7 +169,7 @@ def calibrate(
     spread = _spread(held, metric, cut)
     sd, drift, p_value, alike = _course(np.log(values["value"].to_numpy(dtype="float64")))
     count = len(values)
-    ends = [math.sqrt((count - 2) / float(stats.chi2.ppf(q, count - 2))) for q in (0.975, 0.025)]
+    ends = [math.sqrt((count - 2) / float(chi2_ppf(q, count - 2))) for q in (0.975, 0.025)]
     rows = [
         *_relabelled(held, values, endpoint, cut, share, relabellings, random),
         *_simulated(sd, drift, alike, count, random),
@@ -231,10 +228,7 @@ def _driven(
 def _values(held: Measurements, metric: str, endpoint: str, warmup: float) -> pd.DataFrame:
     """The metric of each run in order of start: run, arm, start, count, value."""
     found = by_run(held, [metric], warmup=warmup)
-    chosen = found[found["endpoint"] == endpoint].set_index("run")
-    if chosen.empty:
-        known = ", ".join(map(repr, pd.unique(found["endpoint"])[:12]))
-        raise ValueError(f"endpoint must be one of {known}; got {endpoint!r}")
+    chosen = of_endpoint(found, endpoint).set_index("run")
     runs = held.runs.set_index("run").reindex(chosen.index)
     values = pd.DataFrame(
         {"arm": runs["arm"], "start": runs["start"], "count": chosen["count"], "value": chosen[metric]}
@@ -247,7 +241,9 @@ def _values(held: Measurements, metric: str, endpoint: str, warmup: float) -> pd
 
 def _course(logs: Floats) -> tuple[float, float, float, float]:
     """sd around a linear drift, the drift from first to last, its p-value, and the autocorrelation of what is left."""
-    fitted = stats.linregress(np.arange(len(logs)), logs)
+    from scipy.stats import linregress
+
+    fitted = linregress(np.arange(len(logs)), logs)
     left = logs - (fitted.intercept + fitted.slope * np.arange(len(logs)))
     power = float(left @ left)
     if power < 1e-20:

@@ -24,7 +24,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 
 import perflab as lab
-from perflab.queries.findings import findings
+from perflab.findings import findings
 from perflab.recorders import context
 from perflab.recorders.dbapi import RecordedConnection
 from perflab.recorders.log import QueryLog

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from perflab.formats import query_recorder
-from perflab.tables import conform, empty
+from perflab.schemas import conform, empty
 
 
 class Recording:

@@ -15,7 +15,8 @@ from perflab import formats, store
 from perflab.errors import FormatError
 from perflab.formats import Tables
 from perflab.live import Progress
-from perflab.tables import Measurements, conform
+from perflab.schemas import conform
+from perflab.tables import Measurements
 
 Reader = Callable[[Path], Mapping[str, pd.DataFrame]]
 

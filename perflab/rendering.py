@@ -7,10 +7,11 @@ escaped: SQL, URLs and error texts come from outside.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias
 
 from perflab.units import format_value
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 60
 MAX_CELL = 300
+Doubtful: TypeAlias = Mapping[str, Sequence[bool]]
+"""By column which values are to be marked, in the order of the rows."""
+_CERTAIN: Doubtful = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,8 @@ class Grid:
     left_out: int = 0
 
 
-def grid(frame: pd.DataFrame, *, max_rows: int = MAX_ROWS) -> Grid:
-    """The first ``max_rows`` rows as texts, units taken from the column names, long cells cut."""
+def grid(frame: pd.DataFrame, *, max_rows: int = MAX_ROWS, doubtful: Doubtful = _CERTAIN) -> Grid:
+    """The first ``max_rows`` rows as texts, units taken from the column names, long cells cut, doubtful ones marked ~."""
     import pandas as pd
 
     shown = frame.head(max_rows)
@@ -42,25 +46,38 @@ def grid(frame: pd.DataFrame, *, max_rows: int = MAX_ROWS) -> Grid:
         for c in shown.columns
     )
     columns = [[_cell(str(name), value) for value in shown[name].array] for name in shown.columns]
+    for place, name in enumerate(shown.columns):
+        if marks := doubtful.get(str(name)):
+            columns[place] = [f"~{cell}" if mark else cell for cell, mark in zip(columns[place], marks, strict=False)]
     rows = tuple(zip(*columns, strict=True)) if columns else ()
     return Grid(tuple(map(str, shown.columns)), rows, numeric, len(frame) - len(shown))
 
 
 def html(
-    sentence: str, frame: pd.DataFrame | None = None, notes: Sequence[str] = (), *, max_rows: int = MAX_ROWS
+    sentence: str,
+    frame: pd.DataFrame | None = None,
+    notes: Sequence[str] = (),
+    *,
+    max_rows: int = MAX_ROWS,
+    doubtful: Doubtful = _CERTAIN,
 ) -> str:
     """A fragment: the sentence in bold, the table, the notes as a list."""
-    table = None if frame is None else grid(frame, max_rows=max_rows)
+    table = None if frame is None else grid(frame, max_rows=max_rows, doubtful=doubtful)
     return _template().render(sentence=sentence, grid=table, notes=tuple(notes))
 
 
 def text(
-    sentence: str, frame: pd.DataFrame | None = None, notes: Sequence[str] = (), *, max_rows: int = MAX_ROWS
+    sentence: str,
+    frame: pd.DataFrame | None = None,
+    notes: Sequence[str] = (),
+    *,
+    max_rows: int = MAX_ROWS,
+    doubtful: Doubtful = _CERTAIN,
 ) -> str:
     """The same for a terminal: aligned columns."""
     parts = [sentence] if sentence else []
     if frame is not None and len(frame.columns):
-        parts.append(_aligned(grid(frame, max_rows=max_rows)))
+        parts.append(_aligned(grid(frame, max_rows=max_rows, doubtful=doubtful)))
     parts += [f"! {note}" for note in notes]
     return "\n".join(parts)
 

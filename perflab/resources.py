@@ -12,7 +12,7 @@ import pandas as pd
 import psutil
 
 from perflab.repeating import Repeating
-from perflab.tables import conform, empty
+from perflab.schemas import conform, empty
 
 
 class Sampler:

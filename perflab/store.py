@@ -26,7 +26,8 @@ import orjson
 import pandas as pd
 
 from perflab.errors import StoreError
-from perflab.tables import SCHEMAS, Measurements, conform
+from perflab.schemas import SCHEMAS, conform
+from perflab.tables import Measurements
 
 SCHEMA_VERSION = 1
 _RECORD = "run.json"

@@ -94,6 +94,12 @@ def test_the_exit_code_is_the_verdict(
     assert (done.returncode, word in done.stdout) == (code, True), done.stdout + done.stderr
 
 
+def test_an_arm_against_itself_is_inconclusive(capsys: pytest.CaptureFixture[str]) -> None:
+    shop = str(TINY.parents[3] / "datasets" / "shop_runs")
+    assert main(["compare", "--store", shop, "eager", "eager"]) == 2
+    assert "both arms hold the same runs: nothing was compared" in capsys.readouterr().out
+
+
 def test_queries_names_the_n_plus_one(tmp_path: Path) -> None:
     import json
 

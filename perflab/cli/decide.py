@@ -24,6 +24,12 @@ def add(commands: Any) -> None:
     compare.add_argument("--store", help="take two arms of this store")
     compare.add_argument("--experiment", help="of the store: only this one")
     decision_options(compare)
+    compare.add_argument(
+        "--order",
+        default="auto",
+        choices=("auto", "ignore"),
+        help="ignore: a verdict though one arm ran after the other",
+    )
     check = command(
         commands,
         "check",
@@ -52,7 +58,7 @@ def decision_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow",
         action="append",
-        choices=("invalid", "generator", "plan"),
+        choices=("invalid", "generator", "plan", "length"),
         help="compare all the same, with a warning",
     )
 
@@ -64,12 +70,12 @@ def _compare(given: argparse.Namespace) -> int:
         before, after = runs.where(arm=given.baseline), runs.where(arm=given.candidate)
     else:
         before, after = lab.read(given.baseline, arm="baseline"), lab.read(given.candidate, arm="candidate")
-    return judge(before, after, given)
+    return judge(before, after, given, order=given.order)
 
 
-def judge(before: lab.Measurements, after: lab.Measurements, given: argparse.Namespace) -> int:
+def judge(before: lab.Measurements, after: lab.Measurements, given: argparse.Namespace, order: str = "auto") -> int:
     """Print the verdict on two arms; returns its exit code."""
-    options: dict[str, Any] = {"metric": given.metric, "tolerance": fraction(given.tolerance)}
+    options: dict[str, Any] = {"metric": given.metric, "tolerance": fraction(given.tolerance), "order": order}
     if given.primary:
         options["primary"] = given.primary
     if given.allow:

@@ -140,7 +140,7 @@ def _run(given: argparse.Namespace) -> int:
     measured = lab.run(plan, target, store=given.store)
     print(measured)
     print()
-    print(shown("", lab.summarize(measured)))
+    print(lab.summarize(measured))
     if not bool(measured.runs["valid"].all()):
         return 1
     if not plan.objectives:
@@ -169,7 +169,9 @@ def _check_url(given: argparse.Namespace) -> int:
     plan = lab.LoadPlan.from_urls(url, stages=_stages(given), wait=given.wait, warmup=0.0)
     measured = lab.run(plan, target, store=given.store)
     checks = lab.summarize_checks(measured) if "checks" in measured.tables else None
-    print(measured, shown("", lab.summarize(measured).drop(columns="run")), sep="\n\n")
+    summary = lab.summarize(measured)
+    summary.attrs["shown"] = [column for column in summary.columns if column != "run"]
+    print(measured, summary, sep="\n\n")
     if checks is not None:
         print("", shown("", checks.drop(columns="run")), sep="\n")
     held = checks is None or bool((checks["passed"] == checks["count"]).all())

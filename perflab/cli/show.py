@@ -54,7 +54,7 @@ def _read(given: argparse.Namespace) -> int:
     print(measured)
     if "requests" in measured.tables:
         print()
-        print(shown("", lab.summarize(measured)))
+        print(lab.summarize(measured))
     elif "summary" in measured.tables:
         print()
         print(measured.summary.to_string(index=False))

@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from perflab.demo import notebook
-from perflab.loadtest.plan import LoadPlan, Stage
+from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import run, run_pairs
+from perflab.loadtest.stages import Stage
 from perflab.loadtest.target import Target
 from perflab.plots import plot_ecdf, plot_pairs, plot_timeline
 from perflab.queries.n_plus_one import find_n_plus_one

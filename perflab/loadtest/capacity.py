@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 
 from perflab import rendering
-from perflab.loadtest.plan import LoadPlan, Stage
+from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import run
+from perflab.loadtest.stages import Stage
 from perflab.loadtest.target import Target
 from perflab.objectives import Objective, check
 from perflab.objectives.checking import objectives_of

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import locust.argument_parser as arguments
-from locust.main import main
+import locust.main
 
-from perflab.loadtest import recorder
+from perflab.loadtest import locustfile, recorder
 from perflab.loadtest.records import SETTINGS
 
 _Parser = arguments.LocustArgumentParser
@@ -27,7 +28,19 @@ class _WithoutConfigurationFiles(_Parser):
         super().__init__(*args, **{**options, "default_config_files": []})
 
 
+def _wait_for(gate: Path) -> None:
+    """Until the file is there: what has been imported meanwhile need not be waited for once the target is ready."""
+    while not gate.exists():
+        time.sleep(0.01)
+
+
 if __name__ == "__main__":
     arguments.LocustArgumentParser = _WithoutConfigurationFiles  # type: ignore[misc]
-    recorder.install(json.loads(Path(os.environ[SETTINGS]).read_text(encoding="utf-8")))
-    main()
+    settings = json.loads(Path(os.environ[SETTINGS]).read_text(encoding="utf-8"))
+    recorder.install(settings)
+    if "gate" in settings:
+        _wait_for(Path(settings["gate"]))
+    locust.main.merge_locustfiles_content = locustfile.guarded(  # type: ignore[assignment]
+        locust.main.merge_locustfiles_content, Path(settings["folder"]), settings.get("user_classes", ())
+    )
+    locust.main.main()

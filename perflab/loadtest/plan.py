@@ -1,4 +1,4 @@
-"""What load to offer: `LoadPlan`, made of `Stage`."""
+"""What load to offer: `LoadPlan`."""
 
 from __future__ import annotations
 
@@ -14,82 +14,14 @@ from perflab import provenance, rendering
 from perflab.errors import one_of
 from perflab.loadtest.early import can_be_watched
 from perflab.loadtest.k6_options import parse_options
+from perflab.loadtest.stages import Stage, is_number
 from perflab.loadtest.urls import Url
 from perflab.objectives import Objective
 from perflab.objectives.wording import objective_of
-from perflab.units import format_fraction, format_ms, format_number, parse_duration, parse_fraction
+from perflab.units import format_fraction, format_ms, parse_duration, parse_fraction
 
 ARRIVALS = ("constant", "poisson")
 _URL_USERS = Path(__file__).with_name("url_users.py")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stretch of time with a load: a number of users (closed model) or a rate of arrivals (open model).
-
-    Parameters
-    ----------
-    duration : ``"30s"``, ``"2m"``, or a number of seconds.
-    users : simulated users at its end. Each waits for its answer before it goes on, so a slow target slows them.
-    rate : arrivals (executions of a task) a second at its end, whatever the target does; latency counts from the
-        moment an arrival was due.
-    ramp : go to ``users`` or ``rate`` linearly from the stage before (from none, if it is the first), as k6's
-        stages do; otherwise hold it from the beginning.
-    spawn_rate : users started a second at the beginning of a hold; all within the first second if not given.
-
-    >>> Stage("30s", users=50).duration_s, Stage("1m", rate=200).amount
-    (30.0, 200.0)
-    """
-
-    duration: str | float
-    users: int | None = None
-    rate: float | None = None
-    ramp: bool = False
-    spawn_rate: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.duration_s <= 0:
-            raise ValueError(f"Stage: duration must be longer than zero; got {self.duration!r}")
-        if (self.users is None) == (self.rate is None):
-            both = "both" if self.users is not None else "neither"
-            raise ValueError(f"Stage: give either users=50 (closed model) or rate=200 (open model); got {both}")
-        if self.users is not None and (
-            isinstance(self.users, bool) or not isinstance(self.users, int) or self.users < 0
-        ):
-            raise ValueError(f"Stage: users must be a whole number, 0 or more; got {self.users!r}")
-        if self.rate is not None and not (_is_number(self.rate) and 0 <= self.rate < math.inf):
-            raise ValueError(f"Stage: rate must be 0 or more arrivals a second; got {self.rate!r}")
-        if self.spawn_rate is not None:
-            if not (_is_number(self.spawn_rate) and 0 < self.spawn_rate < math.inf):
-                raise ValueError(f"Stage: spawn_rate must be above 0 users a second; got {self.spawn_rate!r}")
-            if self.users is not None and self.users / self.spawn_rate > self.duration_s:
-                raise ValueError(
-                    f"Stage: {self.users} users at a spawn_rate of {self.spawn_rate!r} a second take longer than the "
-                    f"stage ({self.duration!r}); use ramp=True, or a higher spawn_rate"
-                )
-            if self.ramp or self.rate is not None:
-                raise ValueError(
-                    "Stage: spawn_rate goes with users that are held; a ramp and a rate have their own pace"
-                )
-
-    @cached_property
-    def duration_s(self) -> float:
-        return parse_duration(self.duration, parameter="Stage: duration") / 1e3
-
-    @property
-    def amount(self) -> float:
-        """The users, or the rate."""
-        return self.users if self.users is not None else float(self.rate or 0)
-
-    def __str__(self) -> str:
-        took = format_ms(self.duration_s * 1e3)
-        what = f"{format_number(self.amount)} " + ("user" if self.users is not None else "arrival")
-        what += ("s" if self.amount != 1 else "") + ("" if self.users is not None else " a second")
-        return f"to {what} over {took}" if self.ramp else f"{what} for {took}"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, repr=False)
@@ -188,7 +120,7 @@ class LoadPlan:
                     f"requests, and a bound; got {goal}"
                 )
         for name, weight in self.weights.items():
-            if not (_is_number(weight) and 0 < weight < math.inf):
+            if not (is_number(weight) and 0 < weight < math.inf):
                 raise ValueError(f"LoadPlan: the weight of user class {name!r} must be above 0; got {weight!r}")
         for line in (part for pair in self.headers.items() for part in pair):
             if not line.isprintable():

@@ -19,6 +19,7 @@ import orjson
 import perflab
 from perflab.errors import LoadTestError
 from perflab.loadtest.child import Child
+from perflab.loadtest.locustfile import last_traceback, report_in
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.records import SETTINGS
 
@@ -32,6 +33,11 @@ class Generator:
     """Locust under way: one process, or a master and its workers. The first child is the one that ends the run."""
 
     children: tuple[Child, ...]
+    gate: Path
+
+    def begin(self) -> None:
+        """Let it begin, if it did not yet."""
+        self.gate.touch()
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -59,13 +65,16 @@ class Generator:
 
 
 def start(plan: LoadPlan, host: str, folder: Path, *, log: Path) -> Generator:
-    """Start Locust on the plan; its records and statistics go to the (new) folder, its output to the log."""
+    """Start Locust on the plan; its records and statistics go to the (new) folder, its output to the log.
+
+    It imports what it needs, which takes it most of a second, and waits for `Generator.begin`.
+    """
     folder = folder.resolve()
     folder.mkdir()
-    settings = folder / "generator.json"
-    settings.write_bytes(orjson.dumps(_settings(plan, host, folder)))
+    settings, gate = folder / "generator.json", folder / "begin"
+    settings.write_bytes(orjson.dumps({**_settings(plan, host, folder), "gate": str(gate)}))
     if plan.workers == 1 and not plan.remote_workers:
-        return Generator((_child(plan, settings, [*_arguments(plan, host, folder)], log),))
+        return Generator((_child(plan, settings, [*_arguments(plan, host, folder)], log),), gate)
     bind, port = _open_to_others(plan) if plan.remote_workers else ("127.0.0.1", str(_free_port()))
     patience_s = math.ceil(plan.worker_timeout_s) if plan.remote_workers else _WAIT_FOR_WORKERS_S
     master = ["--master", "--master-bind-host", bind, "--master-bind-port", port]
@@ -79,7 +88,7 @@ def start(plan: LoadPlan, host: str, folder: Path, *, log: Path) -> Generator:
         for child in children:
             child.stop()
         raise
-    return Generator(tuple(children))
+    return Generator(tuple(children), gate)
 
 
 def _settings(plan: LoadPlan, host: str, folder: Path) -> dict[str, Any]:
@@ -192,6 +201,15 @@ def counted(entries: list[dict[str, Any]]) -> int:
     return sum(int(entry.get("num_requests", 0)) for entry in entries)
 
 
+def locustfile_at_fault(child: Generator | Child, folder: Path) -> LoadTestError | None:
+    """The error for a locustfile that could not be loaded: file, line, what was expected, then the cause."""
+    if found := report_in(folder):
+        return LoadTestError(found[0], exit_code=child.exit_code(), output=found[1])
+    return None
+
+
 def failure(generator: Generator, why: str) -> LoadTestError:
-    """The error for a Locust that did no work, with its exit code and the end of its log."""
-    return LoadTestError(why, exit_code=generator.exit_code(), output=generator.tail())
+    """The error for a Locust that did no work, with its exit code and the cause: a traceback, else the end of its log."""
+    log = generator.tail()
+    cause = last_traceback(log) if "Traceback (most recent" in log else log
+    return LoadTestError(why, exit_code=generator.exit_code(), output=cause)

@@ -51,6 +51,8 @@ MAX_USER_ERRORS = 1_000
 """So many exceptions of the locustfile are noted with their text, the rest are counted."""
 CANNOT_WRITE = 74
 """Exit code of a generator that could not write its records (EX_IOERR)."""
+BAD_LOCUSTFILE = 78
+"""Exit code of a generator whose locustfile is at fault (EX_CONFIG)."""
 SETTINGS = "PERFLAB_GENERATOR"
 """The environment variable with the path of the generator's settings (JSON)."""
 

@@ -12,7 +12,7 @@ import pandas as pd
 from prometheus_client.parser import text_string_to_metric_families
 
 from perflab.repeating import Repeating
-from perflab.tables import conform, empty
+from perflab.schemas import conform, empty
 
 MAX_BYTES = 4_000_000
 MAX_SERIES = 20_000

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from perflab.errors import one_of
-from perflab.loadtest.plan import Stage
+from perflab.loadtest.stages import Stage
 from perflab.units import parse_duration
 
 SHAPES: Mapping[str, tuple[float, tuple[tuple[float, float, bool], ...]]] = MappingProxyType(

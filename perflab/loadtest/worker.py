@@ -43,6 +43,8 @@ def work(locustfile: str | Path, master: str, *, folder: str | Path = "runs/work
             pass
     finally:
         child.stop()
+    if at_fault := process.locustfile_at_fault(child, place):
+        raise at_fault
     if child.exit_code() and not list(place.glob("remote-*.bin")):
         raise LoadTestError(f"no load was made for {host}:{port}", exit_code=child.exit_code(), output=child.tail())
     return place

@@ -12,6 +12,7 @@ import pandas as pd
 from perflab import rendering
 from perflab.errors import one_of
 from perflab.stats.estimates import quantile_of
+from perflab.stats.wording import whose
 from perflab.tables import AGGREGATED
 from perflab.units import format_fraction, format_ms, format_number, format_rate, parse_duration, parse_fraction
 
@@ -131,7 +132,7 @@ class Objective:
     def subject(self) -> str:
         """What is measured, of what."""
         names = {"throughput_per_s": "throughput", "error_fraction": "error rate", "check_fraction": "passed checks"}
-        where = "all requests" if self.endpoint == AGGREGATED else self.endpoint
+        where = whose(self.endpoint)
         ok = "successful requests to " if self.only_ok and self.endpoint != AGGREGATED else ""
         where = "all successful requests" if self.only_ok and self.endpoint == AGGREGATED else ok + where
         return f"{names.get(self.metric, self.metric)} of {where}"

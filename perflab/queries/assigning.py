@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from perflab.queries.findings import count, findings
+from perflab.findings import count, findings
 from perflab.queries.statements import fingerprint_codes_of, queries_of, statements
 from perflab.queries.units_of_work import FOUND_BY, LOW, units_of_work
 from perflab.tables import Measurements

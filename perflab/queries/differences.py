@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from perflab.queries.findings import count, findings
+from perflab.findings import count, findings
 from perflab.queries.statements import Statements, statements
 from perflab.tables import Measurements
 from perflab.units import format_ms, format_number

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from perflab.errors import one_of
+from perflab.findings import count, findings
 from perflab.queries import evidence, suggestions
-from perflab.queries.findings import count, findings
 from perflab.queries.growth import LIMIT, growth
 from perflab.queries.repeats import Repeats, repeats
 from perflab.queries.scaling import Scaling

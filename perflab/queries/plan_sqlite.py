@@ -8,9 +8,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from perflab.findings import count
 from perflab.queries import conditions
 from perflab.queries.explaining import NO_INDEX, Answer, Index, Step, bound, condition_of, quoted
-from perflab.queries.findings import count
 from perflab.queries.tokens import tokens
 
 _STEP = re.compile(

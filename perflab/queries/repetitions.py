@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from perflab.findings import count, findings
 from perflab.queries import suggestions
-from perflab.queries.findings import count, findings
 from perflab.queries.n_plus_one import find_n_plus_one
 from perflab.queries.repeats import joined_parameters, unknown_values, without_comments
 from perflab.queries.statements import Statements, statements

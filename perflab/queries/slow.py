@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from perflab.queries.findings import count, findings
+from perflab.findings import count, findings
 from perflab.queries.statements import statements
 from perflab.queries.summaries import quantiles_by
 from perflab.tables import Measurements

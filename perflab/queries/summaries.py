@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from perflab.queries.findings import count, findings
+from perflab.findings import count, findings
 from perflab.queries.statements import fingerprints_of, queries_of
 from perflab.tables import Measurements
 from perflab.units import format_ms

@@ -15,8 +15,9 @@ from perflab.stats import sequential
 from perflab.stats.change import Change
 from perflab.stats.compare import compare
 from perflab.stats.sequential import Floats
+from perflab.stats.wording import signed, whose
 from perflab.tables import AGGREGATED, Measurements
-from perflab.units import format_fraction, format_p
+from perflab.units import format_p
 
 _ALPHA = 0.05
 
@@ -41,16 +42,16 @@ class Anytime:
     @property
     def sentence(self) -> str:
         """The answer in one line."""
-        what = f"{self.metric} of {'all requests' if self.endpoint == AGGREGATED else self.endpoint}"
+        what = f"{self.metric} of {whose(self.endpoint)}"
         if self.table.empty or self.reason:
             return f"{what}: {self.verdict}: {self.reason}"
         last = self.table.iloc[-1]
         limits = (
-            f"always valid 95 % interval {_signed(float(last['change_low']))} to {_signed(float(last['change_high']))}"
+            f"always valid 95 % interval {signed(float(last['change_low']))} to {signed(float(last['change_high']))}"
         )
         limits = limits if math.isfinite(last["change_high"]) else "no limits yet"
         return (
-            f"{what} after {last['pairs']} pairs: {_signed(float(last['change']))} ({limits}): {self.verdict}; "
+            f"{what} after {last['pairs']} pairs: {signed(float(last['change']))} ({limits}): {self.verdict}; "
             f"p {format_p(float(last['p_value']))}"
         )
 
@@ -68,9 +69,9 @@ class Anytime:
         return pd.DataFrame(
             {
                 "pairs": table["pairs"],
-                "change": [_signed(v) for v in table["change"]],
+                "change": [signed(v) for v in table["change"]],
                 "always valid 95 % interval": [
-                    f"{_signed(low)} to {_signed(high)}" if math.isfinite(high) else "no limits yet"
+                    f"{signed(low)} to {signed(high)}" if math.isfinite(high) else "no limits yet"
                     for low, high in zip(table["change_low"], table["change_high"], strict=True)
                 ],
                 "p": [format_p(v) for v in table["p_value"]],
@@ -83,10 +84,6 @@ class Anytime:
 
     def _repr_html_(self) -> str:
         return rendering.html(self.sentence, self._shown(), self.notes)
-
-
-def _signed(value: float) -> str:
-    return f"{'+' if value > 0 else ''}{format_fraction(value)}"
 
 
 def compare_anytime(

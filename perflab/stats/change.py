@@ -14,8 +14,7 @@ from perflab.stats.estimates import unit_of
 from perflab.stats.explaining import Explanation, explain
 from perflab.stats.levels import Level
 from perflab.stats.warmup import Warmup
-from perflab.stats.wording import interval_words, points, signed
-from perflab.tables import AGGREGATED
+from perflab.stats.wording import interval_words, points, signed, whose
 from perflab.units import format_fraction, format_p, format_value
 
 _MAX_REASON = 90
@@ -27,8 +26,8 @@ class Change:
 
     ``verdict`` is "improved", "regressed", "equivalent" or "inconclusive": Aggregated's, or the declared primary's, on the
     first metric. ``table`` has a row for each metric and endpoint; ``details`` the same rows with the numbers behind them
-    (difference, error, degrees, randomisation_p, worst_case, not_worse, ...); ``values`` the metric of each run (run, arm,
-    pair, endpoint, metric, count, value). ``warnings`` say what to be careful about.
+    (difference, error, degrees, randomisation_p, rank_p, worst_case, not_worse, ...); ``values`` the metric of each run (run,
+    arm, pair, endpoint, metric, count, value). ``warnings`` say what to be careful about.
     """
 
     verdict: str
@@ -153,7 +152,7 @@ def sentence_of(change: Change, row: pd.Series) -> str:
     name = {"error_fraction": "the share of failed requests", "throughput_per_s": "throughput"}.get(
         row["metric"], row["metric"]
     )
-    what = f"{name} of {'all requests' if row['endpoint'] == AGGREGATED else row['endpoint']}"
+    what = f"{name} of {whose(row['endpoint'])}"
     verdict, size = row["verdict"], float(row["change"])
     if size != size:
         return f"{what}: {verdict}: {row['reason']}"

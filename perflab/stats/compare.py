@@ -18,6 +18,7 @@ from perflab.stats import pacing as omission
 from perflab.stats.arms import design
 from perflab.stats.change import Change as Change
 from perflab.stats.change import overall
+from perflab.stats.copies import without_copies
 from perflab.stats.estimates import Requests, by_run, coded, quantile_of, requests_of
 from perflab.stats.judging import Judged, judge, method_of
 from perflab.stats.levels import level_of
@@ -113,6 +114,7 @@ def compare(
     sides = (requests_of(baseline), requests_of(candidate))
     found = design(*sides, order=order, allow=(allow,) if isinstance(allow, str) else tuple(allow))
     requests = (coded(sides[0]), coded(sides[1]))
+    found = without_copies(found, requests)
     share = declared(sides, warmup)
     needed = max(map(requests_needed, metrics))
     trim = settled(requests, share, needed) if warmup is None else Warmup(share)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import special
 
-from perflab.errors import ComparisonError
+from perflab.errors import ComparisonError, one_of
+from perflab.stats import tails
 from perflab.tables import AGGREGATED, Measurements
 from perflab.units import parse_fraction
 
@@ -21,6 +24,7 @@ Codes = npt.NDArray[np.intp]
 
 DEFAULT_WARMUP = 0.10
 _QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?|100)")
+_NO_WEIGHT = 1e-20
 OTHER_METRICS = ("mean", "throughput_per_s", "error_fraction")
 
 
@@ -55,6 +59,45 @@ def quantile(values: Floats, shares: Sequence[float]) -> Floats:
     picked = np.partition(values, np.unique(np.concatenate([below, above])))
     result: Floats = picked[below] + (ranks - below) * (picked[above] - picked[below])
     return result
+
+
+def harrell_davis(values: npt.ArrayLike, q: float = 0.95) -> float:
+    """The quantile of Harrell and Davis: a mean of all order statistics, weighted by a Beta law around the quantile's rank.
+
+    Parameters
+    ----------
+    values : numbers in any unit, in any order.
+    q : the quantile, between 0 and 1.
+
+    Returns
+    -------
+    float, in the unit of the values. Smoother than any single order statistic, which pays off for few values, most of all
+    where they lie thin around the quantile. At p95 of a run it adds little: by datasets/calibration/estimators.csv the sd
+    from run to run is 1 % less than with type 8 at 200 requests (a third less for a cache whose misses begin at p95), and at
+    2,000 or more the same, or more. So `compare` and `summarize` stay with type 8, which no far outlier can move.
+
+    Harrell and Davis (1982), A new distribution-free quantile estimator, Biometrika 69.
+
+    Raises
+    ------
+    ValueError : no values, not finite, q not between 0 and 1.
+
+    >>> round(harrell_davis(np.arange(1.0, 101.0), 0.95), 3)
+    95.5
+    """
+    numbers = np.asarray(values, dtype="float64").ravel()
+    if not 0 < q < 1:
+        raise ValueError(f"q must lie between 0 and 1; got {q!r}")
+    if not len(numbers) or not np.isfinite(numbers).all():
+        raise ValueError("harrell_davis: values must be finite numbers, at least one")
+    count = len(numbers)
+    a, b = (count + 1) * q, (count + 1) * (1 - q)
+    # The weights outside are below 1e-20 together: only what lies inside needs an order.
+    ends = special.betaincinv(a, b, _NO_WEIGHT), special.betainccinv(a, b, _NO_WEIGHT)
+    low, high = max(0, math.floor(count * ends[0]) - 1), min(count, math.ceil(count * ends[1]) + 1)
+    inside = np.sort(np.partition(numbers, [low, high - 1])[low:high])
+    weights = np.diff(special.betainc(a, b, np.arange(low, high + 1) / count))
+    return float(inside @ weights / weights.sum())
 
 
 def requests_of(measured: Measurements | pd.DataFrame) -> Measurements:
@@ -157,6 +200,14 @@ def by_run(
     return frame.reset_index(drop=True).astype({"run": "str", "endpoint": "str", "count": "int64"})
 
 
+def of_endpoint(table: pd.DataFrame, endpoint: str) -> pd.DataFrame:
+    """The rows of one endpoint; ValueError with what there is."""
+    chosen = table[table["endpoint"] == endpoint]
+    if chosen.empty:
+        raise one_of("endpoint", endpoint, pd.unique(table["endpoint"])[:12])
+    return chosen
+
+
 def _grouped(kept: Requests, key: Codes, names: Sequence[str], shares: Floats, metrics: Sequence[str]) -> pd.DataFrame:
     """The metrics of every group of requests: the key is the run's code times the endpoints, plus the endpoint's."""
     size = len(kept.runs) * len(names)
@@ -208,7 +259,9 @@ def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float = 0.
     Returns
     -------
     DataFrame: run, endpoint, count, errors, error_fraction, throughput_per_s, mean_ms, p50_ms, p95_ms, p99_ms, max_ms.
-    Quantiles are of type 8; "Aggregated" is all of a run together.
+    Quantiles are of type 8; "Aggregated" is all of a run together. A p95 of fewer than 20 requests and a p99 of fewer than
+    100 would be the maximum, and are missing; shown, those of fewer than 200 and 1,000 are marked ~, since they hang on the
+    slowest few (``attrs["warnings"]`` says so too).
 
     >>> import pandas as pd
     >>> at = pd.date_range("2026-01-01", periods=4, freq="s", tz="UTC")
@@ -224,7 +277,8 @@ def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float = 0.
         columns={"mean": "mean_ms", "p50": "p50_ms", "p95": "p95_ms", "p99": "p99_ms", "p100": "max_ms"}
     )
     columns = ["run", "endpoint", "count", "errors", "error_fraction", "throughput_per_s"]
-    return named[[*columns, "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms"]]
+    table = named[[*columns, "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms"]]
+    return tails.marked(table, {"p95_ms": 0.95, "p99_ms": 0.99})
 
 
 def summarize_checks(measured: Measurements) -> pd.DataFrame:

@@ -112,6 +112,13 @@ def _chance(change: Change, row: pd.Series, detail: pd.Series) -> Step:
     numbers = f"p = {format_p(row['p_value'])}"
     if detail["randomisation_p"] == detail["randomisation_p"]:
         numbers += f"; by relabelling the runs themselves: {format_p(detail['randomisation_p'])}"
+    if detail["rank_p"] == detail["rank_p"]:
+        test = (
+            "signed ranks of the pairs"
+            if change.design and change.design.paired
+            else "ranks of the runs (Mann-Whitney)"
+        )
+        numbers += f"; by {test} alone, exactly: {format_p(detail['rank_p'])}"
     if detail["family"]:
         numbers += f"; corrected for the other rows ({detail['family']}): {format_p(row['p_adjusted'])}"
     alpha = change.level.alpha if change.level else 0.05

@@ -13,6 +13,7 @@ from perflab import rendering
 from perflab.errors import one_of
 from perflab.stats.estimates import quantile, quantile_of, unit_of, without_warmup
 from perflab.stats.trend import MIN_POINTS, Trend, theil_sen
+from perflab.stats.wording import whose
 from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_bytes, format_ms, format_number, format_p, parse_fraction
 
@@ -113,7 +114,7 @@ def _latency(measured: Measurements, run: Any, metric: str, endpoint: str, share
     requests = requests[requests["run"] == run.run]
     if endpoint != AGGREGATED:
         requests = requests[requests["endpoint"] == endpoint]
-    name = f"{metric} of {'all requests' if endpoint == AGGREGATED else endpoint}"
+    name = f"{metric} of {whose(endpoint)}"
     pieces = min(_SLICES, len(requests) // _FEWEST)
     if pieces < MIN_POINTS:
         reason = f"{len(requests):,} requests are too few: {MIN_POINTS * _FEWEST} are needed"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from perflab import rendering
 from perflab.errors import ComparisonError
 from perflab.stats import estimates
 from perflab.stats.estimates import Codes, Floats, Requests, coded, quantile, quantile_of, requests_of, unit_of
+from perflab.stats.intervals import design_effect
 from perflab.stats.warmup import declared
 from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_value
@@ -167,7 +169,7 @@ def _row(
         chosen = of_one(requests, run, endpoint, warmup)
         drawn = draws(chosen, metric, seed=0)
         low, high = limits(drawn, value, confidence, relative=metric != "error_fraction")
-        effect = design_effect(chosen, metric)
+        effect = _inflation(chosen, metric)
     return {
         "run": run, "endpoint": endpoint, "metric": metric, "unit": unit_of(metric), "count": count, "value": value,
         "low": low, "high": high, "design_effect": effect, "reason": reason,
@@ -206,7 +208,7 @@ def draws(requests: Requests, metric: str, *, seed: int) -> Floats:
     """The metric under resampling of whole blocks of one run."""
     count = len(requests.latency)
     blocks = max(2, min(BLOCKS, count // _LEAST))
-    weights = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), size=DRAWS).astype("float64")
+    weights = _resampled(blocks, seed)
     block = np.arange(count) * blocks // count
     share = quantile_of(metric)
     if share is not None:
@@ -222,6 +224,14 @@ def draws(requests: Requests, metric: str, *, seed: int) -> Floats:
     return np.asarray((weights @ sums) / (weights @ sizes))
 
 
+@lru_cache(maxsize=8)
+def _resampled(blocks: int, seed: int) -> Floats:
+    """How often each block is drawn: resamples x blocks. The same for every endpoint of a comparison."""
+    weights = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), size=DRAWS).astype("float64")
+    weights.flags.writeable = False
+    return weights
+
+
 def _quantile_draws(latency: Floats, block: Codes, blocks: int, weights: Floats, share: float) -> Floats:
     """Quantiles of resampled blocks, read off the blocks' own distribution functions on a grid around the quantile."""
     count = len(latency)
@@ -233,7 +243,7 @@ def _quantile_draws(latency: Floats, block: Codes, blocks: int, weights: Floats,
     table = np.bincount(block * (_GRID + 1) + cell, minlength=blocks * (_GRID + 1)).reshape(blocks, -1)
     below = np.cumsum(table, axis=1)[:, :_GRID]
     sizes = np.bincount(block, minlength=blocks)
-    reached = (weights @ below) / (weights @ sizes)[:, None] >= share
+    reached = weights @ below.astype("float64") >= share * (weights @ sizes)[:, None]
     return np.asarray(grid[np.where(reached.any(1), reached.argmax(1), _GRID - 1)])
 
 
@@ -254,16 +264,12 @@ def widened(drawn: Floats, value: float, tails: Sequence[float]) -> tuple[float,
     return value - stretch * (value - float(low)), value + stretch * (float(high) - value)
 
 
-def design_effect(requests: Requests, metric: str) -> float:
-    """By how much the order of one run's requests inflates the variance, by batch means."""
+def _inflation(requests: Requests, metric: str) -> float:
+    """By how much the order of one run's requests inflates the variance; NaN where it has no meaning."""
     share = quantile_of(metric)
     values = requests.latency if metric == "mean" else requests.failed.astype("float64")
     if share is not None:
         values = (requests.latency > quantile(requests.latency, [share])[0]).astype("float64")
-    count = len(values)
-    blocks = max(2, min(BLOCKS, count // _LEAST))
     if metric == "throughput_per_s" or values.std() == 0:
         return math.nan
-    block = np.arange(count) * blocks // count
-    means = np.bincount(block, weights=values, minlength=blocks) / np.bincount(block, minlength=blocks)
-    return float(means.var(ddof=1) * count / blocks / values.var())
+    return design_effect(values, max(2, min(BLOCKS, len(values) // _LEAST)))

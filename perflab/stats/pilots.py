@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from perflab.errors import ComparisonError
 from perflab.stats import intervals, replications
-from perflab.stats.estimates import by_run, quantile_of, requests_of, without_warmup
+from perflab.stats.distributions import chi2_ppf, t_cdf
+from perflab.stats.estimates import by_run, of_endpoint, quantile_of, requests_of, without_warmup
 from perflab.tables import AGGREGATED, Measurements
 
 Floats = npt.NDArray[np.float64]
@@ -105,10 +105,7 @@ def _values(sides: list[Measurements], metric: str, endpoint: str, warmup: float
     parts = []
     for number, side in enumerate(sides):
         found = by_run(side, [metric], warmup=warmup)
-        chosen = found[found["endpoint"] == endpoint]
-        if chosen.empty:
-            known = ", ".join(map(repr, pd.unique(found["endpoint"])[:12]))
-            raise ValueError(f"endpoint must be one of {known}; got {endpoint!r}")
+        chosen = of_endpoint(found, endpoint)
         runs = side.runs.set_index("run").reindex(chosen["run"])
         columns = {c: runs[c].to_numpy() if c in runs.columns else pd.NA for c in ("arm", "pair", "experiment")}
         part = pd.DataFrame({"run": chosen["run"].to_numpy(), **columns, "start": runs["start"].array})
@@ -163,7 +160,7 @@ def _neighbours(logs: Floats) -> tuple[float, float]:
 
 def _upper(degrees: float) -> float:
     """The factor to the upper 80 % limit of a standard deviation."""
-    return math.sqrt(degrees / float(stats.chi2.ppf(1 - SURE, degrees)))
+    return math.sqrt(degrees / float(chi2_ppf(1 - SURE, degrees)))
 
 
 def _within(
@@ -188,7 +185,7 @@ def _within(
 
 def _one_standard_error(latencies: Floats, share: float | None) -> tuple[float, float]:
     """The standard error of ln of a run's value from within it, and the design effect."""
-    one = float(2 * stats.t.cdf(1, intervals.BATCHES - 1) - 1)
+    one = float(2 * t_cdf(1, intervals.BATCHES - 1) - 1)
     if share is None:
         estimate, low, high = intervals.mean_within(latencies, confidence=one)
         independent = float(latencies.std(ddof=1)) / math.sqrt(len(latencies))

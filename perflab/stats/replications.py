@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -19,37 +20,68 @@ def refusals(runs: pd.DataFrame, allow: str | Collection[str] = ()) -> list[str]
     given = (allow,) if isinstance(allow, str) else tuple(allow)
     if unknown := [name for name in given if name not in ALLOWABLE]:
         raise one_of("allow", unknown[0], ALLOWABLE)
-    problems: dict[str, str] = {}
-    invalid = runs[~runs["valid"].astype(bool)]
-    if len(invalid):
-        named = ", ".join(invalid["run"].head(3))
-        problems["invalid"] = f"{len(invalid)} of {len(runs)} runs are not valid ({named}; see .runs.reasons)"
+    problems = problems_of(runs)
     arms = sorted(runs["arm"].dropna().unique())
     if len(arms) > 1:
         problems["arms"] = f"the runs are of several arms ({', '.join(arms[:5])}): choose one with .where(arm=...)"
-    generators = {str(e.get("generator", "")).split(" ")[0] for e in _mappings(runs, "environment")} - {""}
-    if len(generators) > 1:
-        problems["generator"] = f"the latencies come from different generators ({', '.join(sorted(generators))})"
-    plans = {str(sorted((k, str(v)) for k, v in p.items() if k != "sentence")) for p in _mappings(runs, "plan") if p}
-    if len(plans) > 1:
-        problems["plan"] = f"the runs have {len(plans)} different plans"
-    refused = [
-        f"{text}; allow={name!r} takes them all the same" for name, text in problems.items() if name not in given
-    ]
+    return allowed(problems, given, "these runs can't be judged together", "takes them")
+
+
+def allowed(problems: Mapping[str, str], allow: Collection[str], refusal: str, verb: str) -> list[str]:
+    """The problems that were allowed, as warnings; ComparisonError for the others."""
+    refused = [f"{text}; allow={name!r} {verb} all the same" for name, text in problems.items() if name not in allow]
     if refused:
-        raise ComparisonError("these runs can't be judged together: " + ". Also: ".join(refused))
+        raise ComparisonError(f"{refusal}: " + ". Also: ".join(refused))
     return [f"allowed: {text}" for text in problems.values()]
 
 
+def problems_of(runs: pd.DataFrame) -> dict[str, str]:
+    """Why runs must not be taken together, by what allows it: "invalid", "generator", "plan"."""
+    problems: dict[str, str] = {}
+    invalid = runs[~runs["valid"].astype(bool)]
+    if len(invalid):
+        named = "; ".join(f"{row.run}: {_reasons(row)}" for row in invalid.head(3).itertuples())
+        more = f" and {len(invalid) - 3} more" if len(invalid) > 3 else ""
+        problems["invalid"] = f"{len(invalid)} of {len(runs)} runs are not valid ({named}{more})"
+    environments = mappings(runs, "environment")
+    generators = {str(env.get("generator") or "").split(" ")[0] for env in environments} - {""}
+    if len(generators) > 1:
+        problems["generator"] = (
+            f"the latencies come from different generators ({', '.join(sorted(generators))}), "
+            "and each sees the same server differently"
+        )
+    plans = []
+    if len({(bool(e.get("recorded_queries")), e.get("profiled") or "") for e in environments}) > 1:
+        plans.append("in some of the runs queries were recorded or profiles taken, in others not: that costs time too")
+    if differing := _differing_plans(mappings(runs, "plan")):
+        plans.append(f"the runs have different plans ({differing})")
+    return problems | ({"plan": ", and ".join(plans)} if plans else {})
+
+
+def _reasons(row: Any) -> str:
+    reasons = getattr(row, "reasons", None)
+    return "; ".join(reasons) if isinstance(reasons, (list, tuple)) and reasons else "no reason given"
+
+
+def _differing_plans(plans: list[dict[str, Any]]) -> str:
+    """The settings in which plans differ, in words; empty when they are the same."""
+    known = [plan for plan in plans if plan]
+    names = sorted({name for plan in known for name in plan} - {"sentence"})
+    differing = [n for n in names if len({json.dumps(p.get(n), sort_keys=True, default=str) for p in known}) > 1]
+    return ", ".join(differing)
+
+
 def warmup_of(runs: pd.DataFrame, given: float | str | None) -> float:
-    """The share of each run to leave out: as given, else the plan's, else 10 %."""
+    """The share of each run to leave out: as given, else the longest of the plans', else 10 %."""
     if given is None:
-        return max((float(p["warmup"]) for p in _mappings(runs, "plan") if "warmup" in p), default=DEFAULT_WARMUP)
+        plans = mappings(runs, "plan")
+        return max((float(p["warmup"]) for p in plans if p.get("warmup") is not None), default=DEFAULT_WARMUP)
     share = parse_fraction(given, parameter="warmup")
     if not 0 <= share <= 0.9:
         raise ValueError(f"warmup must be between 0 and 90%; got {given!r}")
     return share
 
 
-def _mappings(runs: pd.DataFrame, column: str) -> list[Mapping[str, Any]]:
-    return [v for v in runs[column] if isinstance(v, Mapping)] if column in runs.columns else []
+def mappings(runs: pd.DataFrame, column: str) -> list[dict[str, Any]]:
+    """The plan or environment of each run, empty where it has none."""
+    return [dict(v) if isinstance(v, Mapping) else {} for v in runs[column]] if column in runs.columns else []

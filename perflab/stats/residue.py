@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
 
 import pandas as pd
 
 from perflab.errors import ComparisonError
+from perflab.stats import replications
 from perflab.tables import Measurements
 
 
@@ -21,59 +22,11 @@ def check_both(baseline: Measurements, candidate: Measurements, allow: Collectio
             raise ComparisonError(
                 f"the {arm} has more than one run called {twice.iloc[0]!r}: give each run a name of its own"
             )
-    return _refusals(baseline, candidate, allow) + _residue(baseline, candidate) + _same_runs(baseline, candidate)
-
-
-def _refusals(baseline: Measurements, candidate: Measurements, allow: Collection[str]) -> list[str]:
     runs = pd.concat([baseline.runs, candidate.runs], ignore_index=True)
-    problems: dict[str, str] = {}
-    invalid = runs[~runs["valid"].astype(bool)]
-    if len(invalid):
-        named = "; ".join(f"{row.run}: {_reasons(row)}" for row in invalid.head(3).itertuples())
-        more = f" and {len(invalid) - 3} more" if len(invalid) > 3 else ""
-        problems["invalid"] = f"{len(invalid)} of {len(runs)} runs are not valid ({named}{more})"
-    generators = {_generator(env) for env in _column(runs, "environment")} - {""}
-    if len(generators) > 1:
-        problems["generator"] = (
-            f"the latencies come from different generators ({', '.join(sorted(generators))}), "
-            "and each sees the same server differently"
-        )
-    recorded = {(bool(e.get("recorded_queries")), e.get("profiled") or "") for e in _column(runs, "environment")}
-    if len(recorded) > 1:
-        problems["plan"] = (
-            "in some of the runs queries were recorded or profiles taken, in others not: that costs time too"
-        )
-    differing = _differing_plans(_column(runs, "plan"))
-    if differing:
-        both = f"{problems['plan']}, and " if "plan" in problems else ""
-        problems["plan"] = f"{both}the runs have different plans ({differing})"
-    refused = [
-        f"{text}; allow={name!r} compares them all the same" for name, text in problems.items() if name not in allow
-    ]
-    if refused:
-        raise ComparisonError("these must not be compared: " + ". Also: ".join(refused))
-    return [f"allowed: {text}" for text in problems.values()]
-
-
-def _reasons(row: Any) -> str:
-    reasons = getattr(row, "reasons", None)
-    return "; ".join(reasons) if isinstance(reasons, (list, tuple)) and reasons else "no reason given"
-
-
-def _column(runs: pd.DataFrame, name: str) -> list[dict[str, Any]]:
-    return [dict(v) if isinstance(v, Mapping) else {} for v in runs[name]] if name in runs.columns else []
-
-
-def _generator(environment: dict[str, Any]) -> str:
-    return str(environment.get("generator") or "").split(" ")[0]
-
-
-def _differing_plans(plans: list[dict[str, Any]]) -> str:
-    """The settings in which plans differ, in words; empty when they are the same."""
-    known = [plan for plan in plans if plan]
-    names = sorted({name for plan in known for name in plan} - {"sentence"})
-    differing = [n for n in names if len({json.dumps(p.get(n), sort_keys=True, default=str) for p in known}) > 1]
-    return ", ".join(differing)
+    problems = replications.problems_of(runs)
+    return replications.allowed(problems, allow, "these must not be compared", "compares them") + _residue(
+        baseline, candidate
+    )
 
 
 _RESIDUE = {
@@ -107,7 +60,7 @@ def _residue(baseline: Measurements, candidate: Measurements) -> list[str]:
 
 def _facts(runs: pd.DataFrame) -> list[dict[str, Any]]:
     hosts = runs["host"] if "host" in runs.columns else [None] * len(runs)
-    environments = _column(runs, "environment") or [{} for _ in range(len(runs))]
+    environments = replications.mappings(runs, "environment") or [{} for _ in range(len(runs))]
     # Two arms on one machine have two ports: only the machine counts.
     machines = [urlsplit(host).hostname if isinstance(host, str) else None for host in hosts]
     return [e | ({"host": m} if m else {}) for e, m in zip(environments, machines, strict=True)]
@@ -122,9 +75,3 @@ def _difference(name: str, first: set[str], second: set[str]) -> str:
             return ", ".join(listed) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
     short = 10 if name == "git_sha" else 60
     return " and ".join("/".join(str(json.loads(v))[:short] for v in sorted(side)[:3]) for side in (first, second))
-
-
-def _same_runs(baseline: Measurements, candidate: Measurements) -> list[str]:
-    columns = ["run", "start", "duration_ms"]
-    same = baseline.runs[columns].merge(candidate.runs[columns])
-    return [f"{len(same)} runs stand on both sides: they say nothing about a change"] if len(same) else []

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from perflab.stats import tests
+from perflab.stats import ranks, tests
 from perflab.stats.arms import Design
 from perflab.stats.estimates import Floats
 from perflab.stats.judging import Judged
@@ -178,7 +178,7 @@ def _detail(row: Row, asked: Asked) -> dict[str, object]:
     one, effect = row.judged, row.judged.effect
     found = {"endpoint": one.endpoint, "metric": one.metric, "scale": "ln" if one.relative else "difference"}
     if effect is None:
-        numbers = dict.fromkeys(("difference", "error", "degrees", "randomisation_p"), math.nan)
+        numbers = dict.fromkeys(("difference", "error", "degrees", "randomisation_p", "rank_p"), math.nan)
         return {**found, **numbers, "low_90": math.nan, "high_90": math.nan, "worst_case": math.nan,
                 "possible": False, "not_worse": False, "family": row.family}  # fmt: skip
     low, high = (one.out(float(v)) for v in effect.interval(0.9))
@@ -190,6 +190,7 @@ def _detail(row: Row, asked: Asked) -> dict[str, object]:
         "error": float(effect.error),
         "degrees": float(effect.degrees),
         "randomisation_p": _randomisation(one, asked.design),
+        "rank_p": _ranked(one, asked.design),
         "low_90": low,
         "high_90": high,
         # On the bad side: how much slower, or how much less throughput.
@@ -204,6 +205,13 @@ def _randomisation(one: Judged, design: Design) -> float:
     if design.kind == "pairs":
         return tests.sign_flip_p(*one.scaled)
     return tests.label_permutation_p(*one.scaled) if design.kind == "unpaired" else math.nan
+
+
+def _ranked(one: Judged, design: Design) -> float:
+    """By the ranks of the runs alone: Wilcoxon's signed ranks of pairs, else Mann and Whitney's."""
+    if design.paired:
+        return ranks.signed_rank_p(*one.scaled)
+    return ranks.rank_sum_p(*one.scaled) if design.kind == "unpaired" else math.nan
 
 
 def values_of(

@@ -14,12 +14,13 @@ from perflab import rendering
 from perflab.errors import ComparisonError, one_of
 from perflab.stats import tests
 from perflab.stats.arms import Design, design
-from perflab.stats.estimates import Floats, coded, quantile, requests_of
+from perflab.stats.copies import without_copies
+from perflab.stats.estimates import Floats, Requests, coded, quantile, requests_of
 from perflab.stats.one_run import of_one, requests_needed
 from perflab.stats.rows import arms_of
 from perflab.stats.tests import Effect, label_permutations, sign_flips
 from perflab.stats.warmup import declared
-from perflab.stats.wording import interval_words, signed
+from perflab.stats.wording import interval_words, signed, whose
 from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction, format_ms
 
@@ -57,7 +58,7 @@ class Shift:
     @property
     def sentence(self) -> str:
         """Where the distribution moved, in one line."""
-        what = "all requests" if self.endpoint == AGGREGATED else self.endpoint
+        what = whose(self.endpoint)
         parts = [
             f"{_ranges(found, list(self.table['quantile']))} {word}"
             for found, word in ((self.improved, "improved"), (self.regressed, "regressed"))
@@ -128,12 +129,14 @@ def quantile_shift(
     """
     sides = (requests_of(baseline), requests_of(candidate))
     found = design(*sides, order=order, allow=(allow,) if isinstance(allow, str) else tuple(allow))
+    requests = (coded(sides[0]), coded(sides[1]))
+    found = without_copies(found, requests)
     if found.obstacle or found.kind not in ("pairs", "few pairs", "unpaired"):
         raise ComparisonError(found.obstacle or "quantiles of one run have no band; repeat the run (run_pairs)")
     share = declared(sides, warmup)
     chosen = [
         _latencies(side, runs, endpoint, share)
-        for side, runs in zip(sides, (found.baseline, found.candidate), strict=True)
+        for side, runs in zip(requests, (found.baseline, found.candidate), strict=True)
     ]
     many = min(map(len, (found.baseline, found.candidate))) >= (LEAST_PAIRS if found.paired else LEAST_RUNS)
     fewest = min(len(run) for side in chosen for run in side)
@@ -167,8 +170,7 @@ def quantile_shift(
     return Shift(table, endpoint, arms_of(sides), f"{found.counted}, {how}", tuple(dict.fromkeys(notes)))
 
 
-def _latencies(side: Measurements, runs: tuple[str, ...], endpoint: str, share: float) -> list[Floats]:
-    requests = coded(side)
+def _latencies(requests: Requests, runs: tuple[str, ...], endpoint: str, share: float) -> list[Floats]:
     if endpoint != AGGREGATED and endpoint not in requests.endpoints:
         raise one_of("endpoint", endpoint, (AGGREGATED, *sorted(requests.endpoints)))
     missing = [run for run in runs if run not in requests.runs]

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
-from perflab.stats.estimates import DEFAULT_WARMUP, Requests
+from perflab.stats import replications
+from perflab.stats.estimates import Requests
 from perflab.stats.tests import Floats
 from perflab.tables import AGGREGATED, Measurements
-from perflab.units import format_fraction, parse_fraction
+from perflab.units import format_fraction
 
 BINS = 100
 LONGEST = 0.5
@@ -51,15 +53,8 @@ class Warmup:
 
 
 def declared(sides: Sequence[Measurements], given: float | str | None) -> float:
-    """The warm-up that was asked for: the argument, the longest of the plans', or the default."""
-    if given is not None:
-        share = parse_fraction(given, parameter="warmup")
-    else:
-        plans = [p for side in sides if "plan" in side.runs.columns for p in side.runs["plan"] if isinstance(p, dict)]
-        share = max((float(p["warmup"]) for p in plans if p.get("warmup") is not None), default=DEFAULT_WARMUP)
-    if not 0 <= share <= 0.9:
-        raise ValueError(f"warmup must be between 0 and 90%; got {given!r}")
-    return share
+    """The warm-up of all sides together: the argument, the longest of the plans', or the default."""
+    return replications.warmup_of(pd.concat([side.runs for side in sides], ignore_index=True), given)
 
 
 def settled(sides: Sequence[Requests], share: float, needed: int) -> Warmup:

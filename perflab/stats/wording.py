@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from perflab.tables import AGGREGATED
 from perflab.units import format_fraction, format_number
 
 
 def signed(value: float) -> str:
     """``+12 %``, ``-3.4 %``, ``–`` for none."""
     return "–" if value != value else f"{'+' if value > 0 else ''}{format_fraction(value)}"
+
+
+def whose(endpoint: str) -> str:
+    """The endpoint as a sentence names it."""
+    return "all requests" if endpoint == AGGREGATED else endpoint
 
 
 def points(value: float) -> str:

@@ -8,7 +8,7 @@ import pytest
 from golden_files import SAMPLES, Sample, outcome, samples
 
 from perflab import formats, sources
-from perflab.tables import SCHEMAS, conform
+from perflab.schemas import SCHEMAS, conform
 
 ALL = samples()
 WITHOUT_SAMPLES: set[str] = set()

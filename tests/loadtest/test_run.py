@@ -18,6 +18,7 @@ from driving import SERVERS, USERS, assert_clean, free_port, mine, open_plan, pl
 
 import perflab as lab
 from perflab.loadtest.run import draw_order
+from perflab.loadtest.worker import work
 
 
 def test_a_run_keeps_every_request(tmp_path: Path) -> None:
@@ -110,25 +111,42 @@ def test_work_cut_off_at_the_end_makes_a_run_invalid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "first", "cause"),
     [
-        ("def f(:\n", "SyntaxError"),
-        ("import no_such_module_anywhere\n", "ModuleNotFoundError"),
-        ("x = 1\n", "No User class found"),
+        ("x = 1\ndef f(:\n", ":2: the locustfile can't be loaded: SyntaxError: invalid syntax", "def f(:"),
+        (
+            "import os\nimport no_such_module_anywhere\n",
+            ":2: the locustfile can't be loaded: ModuleNotFoundError: No module named 'no_such_module_anywhere'; expected",
+            "import no_such_module_anywhere",
+        ),
+        ("\nimport beside\n", ":2: the locustfile can't be loaded: KeyError: 'TOKEN'", "beside.py"),
+        ("raise SystemExit('set TOKEN')\n", ":1: the locustfile can't be loaded: SystemExit: set TOKEN", "set TOKEN"),
+        ("class Page:\n    pass\n", ": expected a user class", "found Page, which is none or is abstract"),
     ],
 )
-def test_a_broken_locustfile_says_so(tmp_path: Path, text: str, why: str) -> None:
+def test_a_broken_locustfile_says_so_by_file_and_line(tmp_path: Path, text: str, first: str, cause: str) -> None:
     (tmp_path / "users.py").write_text(text)
+    (tmp_path / "beside.py").write_text("{}['TOKEN']\n")
     broken = lab.LoadPlan(tmp_path / "users.py", stages=lab.Stage(1, users=1))
-    with pytest.raises(lab.LoadTestError, match="before it made a request") as caught:
+    with pytest.raises(lab.LoadTestError) as caught:
         lab.run(broken, target(), store=tmp_path / "runs", progress=False)
-    assert why in str(caught.value)
-    assert caught.value.exit_code == 1
+    assert str(caught.value).startswith(f"{tmp_path / 'users.py'}{first}")
+    assert cause in str(caught.value)
+    assert "locust/main.py" not in str(caught.value) and "<frozen" not in str(caught.value)
     assert not list((tmp_path / "runs").iterdir())
 
 
+def test_one_of_several_processes_reports_a_broken_locustfile_too(tmp_path: Path) -> None:
+    (tmp_path / "users.py").write_text("import no_such_module_anywhere\n")
+    broken = lab.LoadPlan(tmp_path / "users.py", stages=lab.Stage(1, users=2), workers=2)
+    with pytest.raises(lab.LoadTestError, match=r"users\.py:1: the locustfile can't be loaded"):
+        lab.run(broken, target(), store=tmp_path / "runs", progress=False)
+    with pytest.raises(lab.LoadTestError, match=r"users\.py:1: the locustfile can't be loaded"):
+        work(tmp_path / "users.py", f"127.0.0.1:{free_port()}", folder=tmp_path / "workers")
+
+
 def test_unknown_user_class_and_users_that_cannot_start(tmp_path: Path) -> None:
-    with pytest.raises(lab.LoadTestError, match=r"Unknown User\(s\): Nobody"):
+    with pytest.raises(lab.LoadTestError, match=r"expected the plan's user class Nobody; found .*Shopper"):
         lab.run(plan(1, user="Nobody"), target(), store=tmp_path, progress=False)
     with pytest.raises(lab.LoadTestError, match="no such account"):
         lab.run(plan(1, user="Broken"), target(), store=tmp_path, progress=False)

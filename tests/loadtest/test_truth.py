@@ -77,7 +77,9 @@ def test_clean_runs_count_what_locust_counts(tmp_path: Path, workers: int) -> No
     for endpoint in (*counted, "Aggregated"):
         raw = one.requests.latency_ms[(one.requests.endpoint == endpoint) | (endpoint == "Aggregated")]
         theirs = np.quantile(raw.to_numpy(), [0.5, 0.95, 0.99], method="median_unbiased")
-        assert np.allclose(summary.loc[endpoint, ["p50_ms", "p95_ms", "p99_ms"]].astype(float), theirs, rtol=1e-12)
+        theirs[2] = theirs[2] if len(raw) >= 100 else np.nan  # summarize takes no maximum for a p99
+        ours = summary.loc[endpoint, ["p50_ms", "p95_ms", "p99_ms"]].astype(float)
+        assert np.allclose(ours, theirs, rtol=1e-12, equal_nan=True)
     assert one.load.users.max() == 4
 
 
@@ -178,7 +180,7 @@ def test_an_objective_ends_a_run_early(tmp_path: Path) -> None:
     run = one.runs.iloc[0]
     assert not run.valid
     assert "stopped early by the objective p95 of all requests < 20 ms: it was " in run.reasons[0]
-    assert 500 <= run.duration_ms < 10_000
+    assert 450 <= run.duration_ms < 10_000  # the delay and the run are timed by two processes
     assert lab.check(one, strict.objectives, allow="invalid").verdict in ("fails", "inconclusive")
     assert len(one.requests) >= 20
 

@@ -399,11 +399,42 @@ def test_exchanging_the_arms_turns_the_ratio_around(paired: bool) -> None:
 @pytest.mark.parametrize("paired", [True, False])
 @pytest.mark.parametrize("runs", [1, 2, 3, 4, 6])
 @pytest.mark.parametrize("metric", ["p95", "mean", "error_fraction", "throughput_per_s"])
-def test_a_run_against_itself_never_has_a_direction(paired: bool, runs: int, metric: str) -> None:
+def test_runs_against_themselves_are_inconclusive_and_say_why(paired: bool, runs: int, metric: str) -> None:
     same, _ = both(steady(100, runs, 0.2), [1.0] * runs, paired=paired, errors=0.1)
-    change = lab.compare(same, same, metric=metric)
-    assert change.verdict not in DIRECTIONAL
-    assert any("both sides" in w for w in change.warnings)
+    for order in ("auto", "ignore"):
+        change = lab.compare(same, same, metric=metric, order=order)
+        assert set(change.table["verdict"]) == {"inconclusive"}
+        assert set(change.table["reason"]) == {"both arms hold the same runs: nothing was compared"}
+        assert not change.not_worse
+
+
+def test_copies_under_other_names_and_at_other_times_are_found_too() -> None:
+    before, after = both(BEFORE, AFTER, paired=False)
+    copied = before.assign(run="copy of " + before["run"], start=before["start"] + pd.Timedelta(seconds=37))
+    assert "both arms hold the same runs" in lab.compare(before, copied.sample(frac=1, random_state=1)).row["reason"]
+    partly = pd.concat([after, copied[copied["run"].isin(["copy of b1", "copy of b2"])]])
+    reason = lab.compare(before, partly).row["reason"]
+    assert reason.startswith("2 runs stand in both arms (b1 is copy of b1, b2 is copy of b2)")
+    inside = pd.concat([before, copied[copied["run"] == "copy of b3"]])
+    assert (
+        "some runs of the baseline hold the same requests (b3 is copy of b3)"
+        in lab.compare(inside, after).row["reason"]
+    )
+
+
+def test_a_history_that_holds_the_run_in_question_says_so() -> None:
+    history, _ = both(steady(100, 8, seed=3), [1.0], paired=False)
+    change = lab.compare(history, history[history["run"] == "b7"])
+    assert change.verdict == "inconclusive"
+    assert "1 run stands in both arms (b7)" in change.row["reason"]
+    with pytest.raises(lab.ComparisonError, match="nothing was compared"):
+        lab.quantile_shift(history, history)
+
+
+def test_a_coarse_clock_that_writes_equal_latencies_makes_no_copies() -> None:
+    before, after = (f.assign(latency_ms=10.0) for f in both(BEFORE, AFTER))
+    assert lab.compare(before, after).verdict == "equivalent"
+    assert "nothing was compared" in lab.compare(before, before).row["reason"]
 
 
 @given(st.integers(0, 1000), st.sampled_from([5, 8]), st.booleans())

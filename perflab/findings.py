@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,7 +12,7 @@ from perflab import rendering
 
 class Findings(pd.DataFrame):  # type: ignore[misc]  # pandas comes without types
     """A plain DataFrame to every function; ``attrs`` holds ``sentence`` and ``warnings``, shown before the rows, and
-    ``shown``, the columns that people read (all of them if empty).
+    ``shown``, the columns that people read (all of them if empty), and ``doubtful``, by column which values to mark.
 
     What is derived from it (a selection, a sort) is a plain DataFrame, for which the sentence would not be true.
     """
@@ -22,10 +22,17 @@ class Findings(pd.DataFrame):  # type: ignore[misc]  # pandas comes without type
         return pd.DataFrame
 
     def __repr__(self) -> str:
-        return rendering.text(str(self.attrs.get("sentence", "")), self._shown(), self._notes())
+        return rendering.text(self._sentence(), self._shown(), self._notes(), doubtful=self._doubtful())
 
     def _repr_html_(self) -> str:
-        return rendering.html(str(self.attrs.get("sentence", "")), self._shown(), self._notes())
+        return rendering.html(self._sentence(), self._shown(), self._notes(), doubtful=self._doubtful())
+
+    def _sentence(self) -> str:
+        return str(self.attrs.get("sentence", ""))
+
+    def _doubtful(self) -> Mapping[str, Sequence[bool]]:
+        found: Mapping[str, Sequence[bool]] = self.attrs.get("doubtful", {})
+        return found
 
     def _shown(self) -> pd.DataFrame | None:
         people = [c for c in self.attrs.get("shown", ()) if c in self.columns]

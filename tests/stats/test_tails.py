@@ -1,0 +1,45 @@
+"""A quantile of a handful of requests must not look like a fact."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+import perflab as lab
+
+
+@pytest.mark.parametrize(
+    ("count", "p95", "p99"),
+    [
+        (10, "missing", "missing"),
+        (19, "missing", "missing"),
+        (20, "marked", "missing"),
+        (99, "marked", "missing"),
+        (100, "marked", "marked"),
+        (199, "marked", "marked"),
+        (200, "plain", "marked"),
+        (999, "plain", "marked"),
+        (1_000, "plain", "plain"),
+    ],
+)
+def test_the_tail_of_few_requests_is_missing_or_marked(make_requests, count, p95, p99):
+    table = lab.summarize(make_requests(count=count))
+    rows = repr(table).splitlines()[1 : 1 + len(table)]
+    whole = table.index[table["endpoint"] == "Aggregated"].item()
+    for column, expected in (("p95_ms", p95), ("p99_ms", p99)):
+        assert table[column].isna()[whole] == (expected == "missing")
+        assert table.attrs["doubtful"][column][whole] == (expected == "marked")
+    assert rows[whole].count("~") == [p95, p99].count("marked")
+    notes = table.attrs["warnings"]
+    assert any("p95 marked ~ hangs on the slowest few: it is steady from 200 requests on" in n for n in notes) == any(
+        20 <= c < 200 for c in table["count"]
+    )
+    assert any(n.startswith("p99 can be told from 100 requests on; ") for n in notes) == (table["count"] < 100).any()
+    assert "~" in table._repr_html_() or "marked" not in (p95, p99)
+
+
+def test_what_is_made_of_a_summary_is_a_plain_table(make_requests, tmp_path):
+    table = lab.summarize(make_requests(count=150))
+    assert type(table[table["count"] > 0]) is pd.DataFrame
+    table.to_parquet(tmp_path / "summary.parquet")
+    assert pd.read_parquet(tmp_path / "summary.parquet").equals(pd.DataFrame(table))
