@@ -134,7 +134,7 @@ def _read_one(
 def _repeated(run: str, count: int) -> pd.Series[Any]:
     import pyarrow as pa
 
-    column: pd.Series[Any] = pa.repeat(run, count).to_pandas()
+    column: pd.Series[Any] = pa.repeat(pa.scalar(run, pa.large_string()), count).to_pandas()
     return column
 
 
