@@ -11,7 +11,7 @@ import perflab as lab
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "corpora"))
 
-from judging import judged, recorded
+from judging import judged, recorded, requests_of
 
 CORPORA = {
     "music": "request",
@@ -38,8 +38,13 @@ def test_units_with_an_n_plus_one_are_found_and_no_others(name: str) -> None:
 @pytest.mark.parametrize("name", CORPORA)
 def test_units_are_found_by_what_the_log_has(name: str) -> None:
     log, truth = recorded(name)
-    units = lab.summarize_units(lab.read(log))
+    queries = lab.read(log).queries
+    units = lab.summarize_units(queries)
     requests = units[(units["unit_by"] == CORPORA[name]) & (units["statements"] > 1)]
+    if name == "observatory":  # its worker commits after each job
+        owner = requests["unit"].astype("str").map(requests_of(queries, truth))
+        requests = requests[owner.map(truth["route"]) != "worker"]
+        truth = truth[truth["route"] != "worker"]
     assert len(requests) == pytest.approx(len(truth), rel=0.05)
     assert (units["confidence"] == "high").mean() > 0.95
 
