@@ -216,7 +216,8 @@ def _runs_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         if table in tables and len(tables[table]):
             frame = tables[table]
             end = frame["start"] + pd.to_timedelta(frame[took], unit="ms")
-            if len(names) == 1:  # all rows are its: grouping a million of them by a text costs more than all the rest here
+            if len(names) == 1:
+                # All rows are its: grouping a million of them by a text costs more than all the rest here.
                 start, last = (pd.Series([at], index=runs.index) for at in (frame["start"].min(), end.max()))
             else:
                 start, last = frame.groupby("run")["start"].min(), end.groupby(frame["run"]).max()
