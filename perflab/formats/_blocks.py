@@ -310,6 +310,7 @@ def _parsed(
             include_columns=list(types),
             column_types=dict(types),
             strings_can_be_null=False,
+            check_utf8=False,  # `_valid` has seen to it
             true_values=["true", "True", "TRUE"],
             false_values=["false", "False", "FALSE"],
         ),

@@ -26,7 +26,7 @@ _WANTED = {
     "elapsed": "float",
     "label": "code",
     "responseCode": "code",
-    "responseMessage": "code",
+    "responseMessage": "text",
     "failureMessage": "text",
     "threadName": "text",
     "success": "flag",
@@ -188,11 +188,12 @@ def _requests(found: pa.Table, clock: _Clock, tally: _blocks.Tally, line: int, t
 def _counted_once(found: pa.Table, tally: _blocks.Tally, line: int, transactions: bool) -> tuple[pa.Table, Any]:
     """The rows of samples, or else of transactions, and their lines."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     lines = np.arange(line, line + len(found))
     if "responseMessage" not in found.column_names:
         return found, lines
-    kept = Coded.of(found["responseMessage"]).test(lambda text: text.startswith(_TRANSACTION) == transactions)
+    kept = pc.starts_with(found["responseMessage"], _TRANSACTION).to_numpy() == transactions
     found = found.drop_columns("responseMessage")
     if kept.all():
         return found, lines

@@ -42,7 +42,8 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
         "metric_name": "code",
         "timestamp": "float" if unit_us else "text",
         "metric_value": "float",
-        **dict.fromkeys(tags, "code"),
+        # Errors are few: as texts, blocks without any cost no look-up of each row's.
+        **{tag: "text" if tag in ("error", "error_code") else "code" for tag in tags},
     }
 
     width = _width(path) if unit_us else 0
