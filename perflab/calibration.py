@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from perflab import rendering
 from perflab.errors import ComparisonError
@@ -19,6 +18,7 @@ from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import run_pairs
 from perflab.loadtest.target import Target, serving
 from perflab.stats import relabelling, replications
+from perflab.stats.distributions import chi2_ppf
 from perflab.stats.estimates import Floats, by_run, of_endpoint, quantile_of, requests_of, without_warmup
 from perflab.stats.planning import smallest_effect
 from perflab.stats.wording import signed, whose
@@ -169,7 +169,7 @@ def calibrate(
     spread = _spread(held, metric, cut)
     sd, drift, p_value, alike = _course(np.log(values["value"].to_numpy(dtype="float64")))
     count = len(values)
-    ends = [math.sqrt((count - 2) / float(stats.chi2.ppf(q, count - 2))) for q in (0.975, 0.025)]
+    ends = [math.sqrt((count - 2) / float(chi2_ppf(q, count - 2))) for q in (0.975, 0.025)]
     rows = [
         *_relabelled(held, values, endpoint, cut, share, relabellings, random),
         *_simulated(sd, drift, alike, count, random),
@@ -241,7 +241,9 @@ def _values(held: Measurements, metric: str, endpoint: str, warmup: float) -> pd
 
 def _course(logs: Floats) -> tuple[float, float, float, float]:
     """sd around a linear drift, the drift from first to last, its p-value, and the autocorrelation of what is left."""
-    fitted = stats.linregress(np.arange(len(logs)), logs)
+    from scipy.stats import linregress
+
+    fitted = linregress(np.arange(len(logs)), logs)
     left = logs - (fitted.intercept + fitted.slope * np.arange(len(logs)))
     power = float(left @ left)
     if power < 1e-20:

@@ -77,19 +77,21 @@ class _Limit:
         if middle != middle:
             return
         least, most = sorted((low, high))
+        kept = now.limit
         if not reset:
             least, most = min(least, now.limit), max(most, now.limit)
         most = max(most * 1.2, 1e-6)
         step = float(f"{most / _STEPS:.1g}")
-        with self._slider.hold_sync():
+        # While the slider's ends move they push its value about; nothing is to be drawn before it has come to rest.
+        with self._state.hold_trait_notifications(), self._slider.hold_sync():
             self._slider.min, self._slider.max = 0.0, 1e12
             self._slider.step = step
             self._slider.max = max(float(f"{most:.3g}"), 2 * step)
             self._slider.min = float(f"{least * 0.8:.2g}")
             self._slider.description = f"Limit, {table['unit'].iloc[0]}"
             self._slider.readout_format = ".4f" if now.metric == "error_fraction" else ".4g"
-        if reset:
-            now.limit = min(max(float(f"{middle:.3g}"), self._slider.min), self._slider.max)
+            wanted = float(f"{middle:.3g}") if reset else kept
+            now.limit = min(max(wanted, self._slider.min), self._slider.max)
 
 
 def _controls(arms: Mapping[str, tuple[Measurements, str]], views: tuple[str, ...]) -> dict[str, widgets.Widget]:

@@ -187,7 +187,7 @@ def _waterfall(log: _Log) -> Callable[[QueriesState], View]:
 def _scaling(log: _Log) -> Callable[[QueriesState], View]:
     def view(now: QueriesState) -> View:
         number = int(log.chosen(now)["number"])
-        ax = plot_scaling(log.queries, number)
+        ax = plot_scaling(log.queries, log.found.iloc[number])
         return View(call("plot_scaling", log.source, str(number)), figure=of_axes(ax))
 
     return view

@@ -125,6 +125,17 @@ class _Ended:
 
 
 def _load(plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch, services: Services) -> _Ended:
+    """Locust gets ready while the target does."""
+    locust = process.start(plan, target.host, draft.folder / GENERATOR, log=draft.folder / "logs" / "locust.log")
+    try:
+        return _loaded(plan, target, draft, watch, services, locust)
+    finally:
+        locust.stop()
+
+
+def _loaded(
+    plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch, services: Services, locust: process.Generator
+) -> _Ended:
     environment = provenance.stamp()
     reason, restarted, interrupted = None, None, False
     scraper = Scraper(target.host, target.metrics) if target.metrics else None
@@ -133,12 +144,12 @@ def _load(plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch, serv
             raise KeyboardInterrupt("stopped before the first request; nothing was kept")
         logs = LogFiles(target.log_files)
         generator = draft.folder / GENERATOR
-        locust = process.start(plan, target.host, generator, log=draft.folder / "logs" / "locust.log")
         trees = {"generator": locust.pids} | ({"target": (service.pid,)} if service.pid else {})
         profiler = profiling.attached(target.profile, service.pid, draft.folder, own=service.own)
         watched = Sampler(trees, roots=() if service.own else ("target",))
         with watched as sampler, scraper or nullcontext(), profiler:
             try:
+                locust.begin()
                 reason = _watched(plan, locust, service, generator, sampler, watch)
             except (KeyboardInterrupt, _Stopped):
                 interrupted = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,18 @@ class _WithoutConfigurationFiles(_Parser):
         super().__init__(*args, **{**options, "default_config_files": []})
 
 
+def _wait_for(gate: Path) -> None:
+    """Until the file is there: what has been imported meanwhile need not be waited for once the target is ready."""
+    while not gate.exists():
+        time.sleep(0.01)
+
+
 if __name__ == "__main__":
     arguments.LocustArgumentParser = _WithoutConfigurationFiles  # type: ignore[misc]
     settings = json.loads(Path(os.environ[SETTINGS]).read_text(encoding="utf-8"))
     recorder.install(settings)
+    if "gate" in settings:
+        _wait_for(Path(settings["gate"]))
     locust.main.merge_locustfiles_content = locustfile.guarded(  # type: ignore[assignment]
         locust.main.merge_locustfiles_content, Path(settings["folder"]), settings.get("user_classes", ())
     )

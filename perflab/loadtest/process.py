@@ -33,6 +33,11 @@ class Generator:
     """Locust under way: one process, or a master and its workers. The first child is the one that ends the run."""
 
     children: tuple[Child, ...]
+    gate: Path
+
+    def begin(self) -> None:
+        """Let it begin, if it did not yet."""
+        self.gate.touch()
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -60,13 +65,16 @@ class Generator:
 
 
 def start(plan: LoadPlan, host: str, folder: Path, *, log: Path) -> Generator:
-    """Start Locust on the plan; its records and statistics go to the (new) folder, its output to the log."""
+    """Start Locust on the plan; its records and statistics go to the (new) folder, its output to the log.
+
+    It imports what it needs, which takes it most of a second, and waits for `Generator.begin`.
+    """
     folder = folder.resolve()
     folder.mkdir()
-    settings = folder / "generator.json"
-    settings.write_bytes(orjson.dumps(_settings(plan, host, folder)))
+    settings, gate = folder / "generator.json", folder / "begin"
+    settings.write_bytes(orjson.dumps({**_settings(plan, host, folder), "gate": str(gate)}))
     if plan.workers == 1 and not plan.remote_workers:
-        return Generator((_child(plan, settings, [*_arguments(plan, host, folder)], log),))
+        return Generator((_child(plan, settings, [*_arguments(plan, host, folder)], log),), gate)
     bind, port = _open_to_others(plan) if plan.remote_workers else ("127.0.0.1", str(_free_port()))
     patience_s = math.ceil(plan.worker_timeout_s) if plan.remote_workers else _WAIT_FOR_WORKERS_S
     master = ["--master", "--master-bind-host", bind, "--master-bind-port", port]
@@ -80,7 +88,7 @@ def start(plan: LoadPlan, host: str, folder: Path, *, log: Path) -> Generator:
         for child in children:
             child.stop()
         raise
-    return Generator(tuple(children))
+    return Generator(tuple(children), gate)
 
 
 def _settings(plan: LoadPlan, host: str, folder: Path) -> dict[str, Any]:

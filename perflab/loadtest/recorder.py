@@ -166,16 +166,31 @@ class PlanShape(LoadTestShape):
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__()
         self.stages, self.schedulers = settings["stages"], settings["workers"] if settings["arrivals"] else 0
+        self.length_s = sum(stage["duration_s"] for stage in self.stages)
+        self._told: tuple[int, float] | None = None
 
     def tick(self) -> tuple[int, float] | None:
-        """(users, spawn rate) now, None when the plan is over."""
-        elapsed, before = self.get_run_time(), 0
+        """(users, spawn rate) now, None when the plan is over.
+
+        Locust asks again only after a second: a plan that ends before that is waited for here, to end when it says.
+        """
+        elapsed = self.get_run_time()
+        wanted, left = self._wanted(elapsed), self.length_s - elapsed
+        if wanted is not None and wanted == self._told and left < 1.0:
+            gevent.sleep(max(0.0, left))
+            return None
+        self._told = wanted
+        return wanted
+
+    def _wanted(self, elapsed: float) -> tuple[int, float] | None:
+        # A hair early is over.
+        if elapsed >= self.length_s - 0.02:
+            return None
         if self.schedulers:
-            over = elapsed >= sum(stage["duration_s"] for stage in self.stages) - 0.02
-            return None if over else (self.schedulers, 100.0)
+            return self.schedulers, 100.0
+        before = 0
         for stage in self.stages:
             length, users = stage["duration_s"], stage["users"]
-            # A hair early is over: Locust asks again only after a whole second.
             if elapsed < length - 0.02:
                 if stage["ramp"]:
                     # A pace that is never the brake: Locust's start blocks until the users are there.

@@ -15,7 +15,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from perflab.plots.drawing import Floats, axes, counted, plain, titled
-from perflab.profiles.layout import Boxes, boxes, difference_boxes
+from perflab.profiles.layout import boxes as laid_out
+from perflab.profiles.layout import difference_boxes
 from perflab.profiles.origins import APPLICATION, DRIVER, FRAMEWORK, KINDS, LIBRARY, NATIVE, NETWORK, STANDARD
 from perflab.profiles.selected import Profile
 from perflab.units import format_fraction, format_ms, format_number, parse_fraction
@@ -29,6 +30,8 @@ _FOUND = "#B3246B"
 _CHANGE = LinearSegmentedColormap.from_list("change", ["#0072B2", "#F7F7F7", "#D55E00"])
 _LEVEL_IN, _MAX_LEVELS, _LETTER = 0.2, 60, 0.0072
 _WIDE_LEVEL = 0.05
+_FEWEST_LETTERS, _MOST_LABELS = 6, 60
+"""Of a name that is cut, fewer letters say nothing; and each label takes a millisecond: the widest boxes have one."""
 
 
 def plot_flamegraph(
@@ -61,9 +64,7 @@ def plot_flamegraph(
     >>> lab.plot_flamegraph(lab.read("tests/samples/pyinstrument/workload.json")).get_xlabel()
     'Share of 2.05 s'
     """
-    least = parse_fraction(narrowest, parameter="narrowest")
-    found = boxes(profile, unit=unit, narrowest=least, trim=trim, application=application)
-    return _flames(found, ax, search, upside_down=False)
+    return _flames(profile, unit, trim, application, search, narrowest, ax, upside_down=False)
 
 
 def plot_icicle(
@@ -82,9 +83,7 @@ def plot_icicle(
     >>> lab.plot_icicle(lab.read("tests/samples/collapsed/py-spy.txt")).get_ylabel()
     'Depth of the call'
     """
-    least = parse_fraction(narrowest, parameter="narrowest")
-    found = boxes(profile, unit=unit, narrowest=least, trim=trim, application=application)
-    return _flames(found, ax, search, upside_down=True)
+    return _flames(profile, unit, trim, application, search, narrowest, ax, upside_down=True)
 
 
 def plot_diff_flamegraph(
@@ -115,6 +114,7 @@ def plot_diff_flamegraph(
     table, deeper = _shown(found.table)
     sums = (table["after"] + table["before"]).to_numpy()
     change = np.divide((table["after"] - table["before"]).to_numpy(), sums, out=np.zeros(len(table)), where=sums > 0)
+    table = table.assign(note=_notes(table["before"].to_numpy(), table["after"].to_numpy()))
     ax = _draw(table, _CHANGE((change + 1) / 2), ax, upside_down=True, free=3.0)
     levels = abs(float(np.diff(ax.get_ylim())[0]))
     scale = ax.inset_axes((0.05, 1.5 / levels, 0.3, 0.7 / levels))
@@ -130,13 +130,28 @@ def plot_diff_flamegraph(
     titled(
         ax,
         finding,
-        f"{counted(found.runs, 'profile')}; width: the mean of both sides; colour: who has more of it{deeper}",
+        f"{counted(found.runs, 'profile')}; width: the mean of both sides; colour and ±: who has more of it{deeper}",
     )
     ax.set_xlabel(f"Share of the mean, {_amount(found.whole, found.unit)}")
     return ax
 
 
-def _flames(found: Boxes, ax: Axes | None, search: str, *, upside_down: bool) -> Axes:
+def _notes(before: Floats, after: Floats) -> list[str]:
+    """The change of each box in words, for those who see no colours; nothing below 5 %."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = after / before - 1
+    return [
+        " new" if old <= 0 < new else " gone" if new <= 0 < old else f" {r * 100:+.0f} %" if abs(r) >= 0.05 else ""
+        for old, new, r in zip(before, after, ratio, strict=True)
+    ]
+
+
+def _flames(
+    profile: Profile, unit: str | None, trim: bool, application: Sequence[str], search: str, narrowest: str | float,
+    ax: Axes | None, *, upside_down: bool,
+) -> Axes:  # fmt: skip
+    least = parse_fraction(narrowest, parameter="narrowest")
+    found = laid_out(profile, unit=unit, narrowest=least, trim=trim, application=application)
     table, deeper = _shown(found.table)
     colours = [COLOURS[str(kind)] for kind in table["kind"]]
     hits = _hits(table, search)
@@ -198,7 +213,9 @@ def _draw(table: pd.DataFrame, colours: Any, ax: Axes | None, *, upside_down: bo
     corners = np.stack(
         [np.column_stack(pair) for pair in ((left, low), (right, low), (right, low + 1), (left, low + 1))], axis=1
     )
-    ax.add_collection(PolyCollection(list(corners), facecolors=colours, edgecolors="white", linewidths=0.6))
+    # An array is taken as it is, a list box by box.
+    boxes: Any = corners
+    ax.add_collection(PolyCollection(boxes, facecolors=colours, edgecolors="white", linewidths=0.6))
     ax.set_xlim(0, 1)
     ax.set_ylim((levels + free, 0) if upside_down else (0, levels + free))
     ax.grid(False)
@@ -217,18 +234,22 @@ def _label(table: pd.DataFrame, colours: Floats, ax: Axes) -> None:
     high = ax.get_window_extent().height / ax.figure.dpi / abs(float(np.diff(ax.get_ylim())[0]))
     size = min(8.5, 58 * high)
     dark = colours[:, :3] @ np.array([0.299, 0.587, 0.114]) < 0.5
-    for place in np.flatnonzero(table["width"].to_numpy() * inches > 0.2):
-        row = table.iloc[place]
-        name = str(row["function"])
+    left, width, level = (table[c].to_numpy() for c in ("left", "width", "level"))
+    names = table["function"].astype("object").to_numpy()
+    notes = table["note"].to_list() if "note" in table.columns else [""] * len(table)
+    wide = np.argsort(-width, kind="stable")
+    for place in wide[width[wide] * inches > 0.2]:
+        name = str(names[place])
+        short, note = name.rsplit(".", 1)[-1], notes[place]
         # `plain` puts a space before a leading underscore.
-        letters = int((row["width"] * inches - 0.06) / (_LETTER * size * 1.12)) - name.rsplit(".", 1)[-1].startswith(
-            "_"
-        )
-        name = name if len(name) <= letters else name.rsplit(".", 1)[-1]
-        if letters >= 3:
+        letters = int((width[place] * inches - 0.06) / (_LETTER * size * 1.12)) - short.startswith("_") - len(note)
+        name = name if len(name) <= letters else short
+        if len(ax.texts) >= _MOST_LABELS:
+            return
+        if letters >= min(_FEWEST_LETTERS, max(3, len(name))):
             ax.text(
-                row["left"] + 0.04 / inches, row["level"] + 0.5, plain(name, letters), fontsize=size,
-                va="center", ha="left", clip_on=True, color="white" if dark[place] else "#111111",
+                left[place] + 0.04 / inches, level[place] + 0.5, plain(name, letters) + note, fontsize=size,
+                va="center", ha="left", clip_on=False, color="white" if dark[place] else "#111111",
             )  # fmt: skip
 
 

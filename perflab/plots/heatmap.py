@@ -8,6 +8,7 @@ from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.ticker import FuncFormatter
 
 from perflab.plots.drawing import (
+    Floats,
     arms_of,
     axes,
     by_run,
@@ -68,8 +69,9 @@ def plot_heatmap(
     seconds = seconds_since_start(requests, "start", measurements.runs)
     latency = np.maximum(requests["latency_ms"].to_numpy(), 1e-3)
     low, high = latency.min(), max(latency.max(), latency.min() * 1.01)
-    edges = np.geomspace(low * (1 - 1e-9), high * (1 + 1e-9), bins[1] + 1)
-    counts, x, y = np.histogram2d(seconds, latency, [np.linspace(0, max(seconds.max(), 1e-3), bins[0] + 1), edges])
+    x = np.linspace(0, max(seconds.max(), 1e-3), bins[0] + 1)
+    y = np.geomspace(low * (1 - 1e-9), high * (1 + 1e-9), bins[1] + 1)
+    counts = counted_requests(seconds, latency, x, y)
     ax = axes(ax)
     most = max(2.0, counts.max())
     mesh = ax.pcolormesh(x, y, np.ma.masked_equal(counts.T, 0), cmap=_BLUES, norm=LogNorm(1, most), rasterized=True)
@@ -80,3 +82,17 @@ def plot_heatmap(
     marks = [float(np.median([quantiles(v, q) for v in by_run(requests, "latency_ms").values()]))]
     titled(ax, finding(f"p{percentile:g}", endpoint, arms, marks), read_as(arms, 0, "white: no request"))
     return ax
+
+
+def counted_requests(seconds: Floats, latency: Floats, x: Floats, y: Floats) -> Floats:
+    """Requests in each cell of a grid of equal steps in time (``x``) and in the logarithm of the latency (``y``).
+
+    numpy's histogram2d searches for each request among edges that may lie anywhere, which takes four times as long.
+    """
+    columns, rows = len(x) - 1, len(y) - 1
+    column = ((seconds - x[0]) / (x[-1] - x[0]) * columns).astype("int64")
+    row = (np.log(latency / y[0]) * (rows / np.log(y[-1] / y[0]))).astype("int64")
+    inside = (column >= 0) & (row >= 0) & (seconds <= x[-1])
+    cell = np.minimum(column, columns - 1) * rows + np.minimum(row, rows - 1)
+    counts: Floats = np.bincount(cell[inside], minlength=columns * rows).reshape(columns, rows).astype("float64")
+    return counts

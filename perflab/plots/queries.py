@@ -132,8 +132,8 @@ def _label(fingerprint: str, calls: int) -> str:
 
 
 def plot_scaling(
-    queries: pd.DataFrame | Measurements, pattern: int = 0, *, threshold: int = 5, dialect: str | None = None,
-    ax: Axes | None = None,
+    queries: pd.DataFrame | Measurements, pattern: int | pd.Series[Any] = 0, *, threshold: int = 5,
+    dialect: str | None = None, ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
     """Calls of a child over the rows of its parent, a dot for each unit of work, with the fitted slope and its interval.
 
@@ -142,7 +142,8 @@ def plot_scaling(
     Parameters
     ----------
     queries : the queries table, or Measurements that hold one.
-    pattern : which row of ``find_n_plus_one(queries)`` to draw (0: the worst).
+    pattern : which row of ``find_n_plus_one(queries)`` to draw (0: the worst), or that row itself, which saves finding it
+        again in a long log.
     threshold, dialect : as for `find_n_plus_one`.
     ax : Axes to draw on; a new figure if not given.
 
@@ -159,13 +160,11 @@ def plot_scaling(
     >>> lab.plot_scaling(lab.load("datasets/shop_recorded").where(arm="n+1")).get_ylabel()
     'Calls of the child in a unit'
     """
-    found = find_n_plus_one(queries, threshold, dialect=dialect)
-    if isinstance(pattern, bool) or not isinstance(pattern, int) or not 0 <= pattern < len(found):
-        raise ValueError(f"pattern must be a row of find_n_plus_one, 0 to {len(found) - 1}; got {pattern!r}")
-    row = found.iloc[pattern]
+    row = pattern if isinstance(pattern, pd.Series) else _found(queries, pattern, threshold, dialect)
     grown = growth_of(queries, row, threshold, dialect=dialect)
     if grown is None or not len(grown.sizes):
-        raise ValueError(f"pattern {pattern} has no parent whose size is known, so there is nothing to draw calls over")
+        name = row.name if isinstance(pattern, pd.Series) else pattern
+        raise ValueError(f"pattern {name} has no parent whose size is known, so there is nothing to draw calls over")
     ax = axes(ax)
     _dots(ax, grown.sizes, grown.calls)
     if grown.scaling.tested:
@@ -179,6 +178,13 @@ def plot_scaling(
     titled(ax, f"{plain(name, 44)}: {row['evidence']}{_slope(grown.scaling)}",
            f"{counted(len(grown.sizes), 'unit')}; child: {plain(row['child'], 88)}")  # fmt: skip
     return ax
+
+
+def _found(queries: pd.DataFrame | Measurements, pattern: int, threshold: int, dialect: str | None) -> pd.Series[Any]:
+    found = find_n_plus_one(queries, threshold, dialect=dialect)
+    if isinstance(pattern, bool) or not isinstance(pattern, int) or not 0 <= pattern < len(found):
+        raise ValueError(f"pattern must be a row of find_n_plus_one, 0 to {len(found) - 1}; got {pattern!r}")
+    return found.iloc[pattern]
 
 
 def _slope(scaling: Any) -> str:

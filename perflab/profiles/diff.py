@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from perflab.call_trees import FRAME, Floats
 from perflab.errors import one_of
 from perflab.profiles.flat import flat_profile
 from perflab.profiles.selected import Profile, Rows, frame_codes, table_of
+from perflab.stats.distributions import t_ppf, t_sf
 from perflab.tables import Measurements
 from perflab.units import parse_fraction
 
@@ -228,15 +228,17 @@ def _tested(
 ) -> dict[str, object]:  # fmt: skip
     """Intervals, p-values and verdicts of all functions at once."""
     first, second = (old.values, new.values) if value == "absolute" else (old.fractions, new.fractions)
+    from scipy.stats import false_discovery_control
+
     difference, error, degrees = _effects(first, second, pairs)
-    half = stats.t.ppf(0.5 + confidence / 2, degrees) * error
+    half = t_ppf(0.5 + confidence / 2, degrees) * error
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * stats.t.sf(np.abs(difference) / error, degrees)
+        p = 2 * t_sf(np.abs(difference) / error, degrees)
     p = np.where(error > 0, p, np.where(difference == 0, 1.0, 0.0))
     family = np.maximum(old.fractions.mean(axis=0), new.fractions.mean(axis=0)) >= least
     adjusted = np.full(len(p), np.nan)
     if family.any():
-        adjusted[family] = stats.false_discovery_control(p[family])
+        adjusted[family] = false_discovery_control(p[family])
     allowed = tolerance * (float(old.wholes.mean()) if value == "absolute" else 1.0)
     certain = family & (adjusted < 1 - confidence)
     within = family & (np.abs(difference) + half <= allowed)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from perflab import rendering
 from perflab.stats import ranks, replications
+from perflab.stats.distributions import t_sf
 from perflab.stats.estimates import by_run, of_endpoint, quantile_of, requests_of, unit_of
 from perflab.stats.planning import MOST, pairs_for
 from perflab.stats.wording import whose
@@ -295,7 +295,7 @@ def _p_value(before: Floats, after: Floats) -> float:
     size = abs(float(after.mean() - before.mean()))
     if error <= 1e-12 * max(1.0, abs(float(before.mean()))):
         return 1.0 if size <= 1e-12 else 0.0
-    return float(2 * stats.t.sf(size / error, len(before) + len(after) - 2))
+    return float(2 * t_sf(size / error, len(before) + len(after) - 2))
 
 
 def _row(values: pd.DataFrame, scaled: Floats, relative: bool, begin: int, place: int, end: int) -> dict[str, Any]:

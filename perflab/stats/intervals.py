@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
+from perflab.stats.distributions import beta_ppf, normal_ppf, t_ppf
 from perflab.stats.estimates import quantile
 
 Floats = npt.NDArray[np.float64]
@@ -27,7 +27,7 @@ def over_runs(values: Floats, *, confidence: float = 0.95) -> Interval:
     positive = bool((values > 0).all())
     numbers = np.log(values) if positive else values
     middle, count = float(numbers.mean()), len(numbers)
-    half = float(stats.t.ppf(0.5 + confidence / 2, count - 1) * numbers.std(ddof=1)) / math.sqrt(count)
+    half = float(t_ppf(0.5 + confidence / 2, count - 1) * numbers.std(ddof=1)) / math.sqrt(count)
     found = (middle, middle - half, middle + half)
     return (math.exp(found[0]), math.exp(found[1]), math.exp(found[2])) if positive else found
 
@@ -49,11 +49,11 @@ def share(events: Floats, counts: Floats, *, confidence: float = 0.95) -> Interv
     binomial = estimate * (1 - estimate) / total
     effect = max(1.0, spread / binomial) if binomial > 0 else 1.0
     level = 0.5 + confidence / 2
-    few = (stats.norm.ppf(level) / stats.t.ppf(level, clusters - 1)) ** 2 if clusters > 1 else 1.0
+    few = (normal_ppf(level) / t_ppf(level, clusters - 1)) ** 2 if clusters > 1 else 1.0
     size = max(1.0, total / effect * float(few))
     hits = estimate * size
-    low = float(stats.beta.ppf(1 - level, hits, size - hits + 1)) if hits > 0 else 0.0
-    high = float(stats.beta.ppf(level, hits + 1, size - hits)) if hits < size else 1.0
+    low = float(beta_ppf(1 - level, hits, size - hits + 1)) if hits > 0 else 0.0
+    high = float(beta_ppf(level, hits + 1, size - hits)) if hits < size else 1.0
     return estimate, low, high
 
 
@@ -87,7 +87,7 @@ def quantile_within(values: Floats, at: float, *, confidence: float = 0.95, rank
     above = (values > estimate).astype("float64")
     effect = max(1.0, design_effect(above))
     error = math.sqrt(at * (1 - at) / len(values) * effect)
-    half = float(stats.t.ppf(0.5 + confidence / 2, BATCHES - 1)) * error
+    half = float(t_ppf(0.5 + confidence / 2, BATCHES - 1)) * error
     low, high = quantile(values, [max(0.0, at - half), min(1.0, at + half)])
     return estimate, min(float(low), estimate), max(float(high), estimate)
 
@@ -96,5 +96,5 @@ def mean_within(values: Floats, *, confidence: float = 0.95) -> Interval:
     """A mean of one run with its interval by batch means; ``values`` in order of start."""
     middle = float(values.mean())
     means = batches(values)
-    half = float(stats.t.ppf(0.5 + confidence / 2, BATCHES - 1)) * float(means.std(ddof=1)) / math.sqrt(BATCHES)
+    half = float(t_ppf(0.5 + confidence / 2, BATCHES - 1)) * float(means.std(ddof=1)) / math.sqrt(BATCHES)
     return middle, middle - half, middle + half

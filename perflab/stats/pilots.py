@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from perflab.errors import ComparisonError
 from perflab.stats import intervals, replications
+from perflab.stats.distributions import chi2_ppf, t_cdf
 from perflab.stats.estimates import by_run, of_endpoint, quantile_of, requests_of, without_warmup
 from perflab.tables import AGGREGATED, Measurements
 
@@ -160,7 +160,7 @@ def _neighbours(logs: Floats) -> tuple[float, float]:
 
 def _upper(degrees: float) -> float:
     """The factor to the upper 80 % limit of a standard deviation."""
-    return math.sqrt(degrees / float(stats.chi2.ppf(1 - SURE, degrees)))
+    return math.sqrt(degrees / float(chi2_ppf(1 - SURE, degrees)))
 
 
 def _within(
@@ -185,7 +185,7 @@ def _within(
 
 def _one_standard_error(latencies: Floats, share: float | None) -> tuple[float, float]:
     """The standard error of ln of a run's value from within it, and the design effect."""
-    one = float(2 * stats.t.cdf(1, intervals.BATCHES - 1) - 1)
+    one = float(2 * t_cdf(1, intervals.BATCHES - 1) - 1)
     if share is None:
         estimate, low, high = intervals.mean_within(latencies, confidence=one)
         independent = float(latencies.std(ddof=1)) / math.sqrt(len(latencies))

@@ -10,10 +10,12 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import optimize, special, stats
+from scipy import special
 
 from perflab import rendering
 from perflab.stats import pilots
+from perflab.stats.bisection import crossing
+from perflab.stats.distributions import chi2_ppf, t_isf
 from perflab.stats.pilots import Pilot
 from perflab.stats.wording import whose
 from perflab.tables import AGGREGATED, Measurements
@@ -211,13 +213,11 @@ def power_unpaired(runs: float, effect: float, sd: float) -> float:
     0.58
     """
     # Welch's degrees of freedom hang on how unlike the two sample variances are: averaged over both.
-    variance = stats.chi2.ppf(_SHARES, runs - 1) / (runs - 1)
+    variance = chi2_ppf(_SHARES, runs - 1) / (runs - 1)
     first, second = variance[:, None], variance[None, :]
     degrees = (runs - 1) * (first + second) ** 2 / (first**2 + second**2)
     size = -math.log1p(-effect) / (sd * math.sqrt(2 / runs))
-    return _seen_when(
-        size, stats.t.isf(ALPHA / 2, degrees) * np.sqrt((first + second) / 2), _WEIGHTS[:, None] * _WEIGHTS
-    )
+    return _seen_when(size, t_isf(ALPHA / 2, degrees) * np.sqrt((first + second) / 2), _WEIGHTS[:, None] * _WEIGHTS)
 
 
 def power_paired(pairs: int, effect: float, sd_pairs: float) -> float:
@@ -253,7 +253,7 @@ def _power(size: float, degrees: float) -> float:
 
     scipy's own gives NaN for large differences.
     """
-    limits = stats.t.isf(ALPHA / 2, degrees) * np.sqrt(stats.chi2.ppf(_SHARES, degrees) / degrees)
+    limits = t_isf(ALPHA / 2, degrees) * np.sqrt(chi2_ppf(_SHARES, degrees) / degrees)
     return _seen_when(size, limits, _WEIGHTS)
 
 
@@ -287,7 +287,7 @@ def smallest_effect(pairs: int, sd_pairs: float, power: float) -> float:
     """
     if power_paired(pairs, 1 - 1e-9, sd_pairs) < power:
         return 1.0
-    return float(optimize.brentq(lambda e: power_paired(pairs, e, sd_pairs) - power, 1e-9, 1 - 1e-9, xtol=1e-5))
+    return crossing(lambda e: power_paired(pairs, e, sd_pairs) - power, 1e-9, 1 - 1e-9, within=1e-6)
 
 
 def optimal_repetitions(costs: Sequence[float], variances: Sequence[float]) -> list[int]:

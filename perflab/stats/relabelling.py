@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+
+from perflab.stats.distributions import normal_sf, t_sf
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -47,7 +48,9 @@ def naive_alarms(latencies: list[Floats], candidate: Flags, share: float, *, see
 
 def _mann_whitney(whole: Floats, run: npt.NDArray[np.int64], sizes: Floats, candidate: Flags) -> Flags:
     """Two-sided, normal approximation with ties and continuity, from the rank sum of each run."""
-    ranks = stats.rankdata(whole)
+    from scipy.stats import rankdata
+
+    ranks = rankdata(whole)
     of_run = np.bincount(run, weights=ranks, minlength=len(sizes))
     second = candidate @ sizes
     first = len(whole) - second
@@ -56,10 +59,12 @@ def _mann_whitney(whole: Floats, run: npt.NDArray[np.int64], sizes: Floats, cand
     n = float(len(whole))
     variance = first * second / 12 * (n + 1 - (tied**3 - tied).sum() / (n * (n - 1)))
     z = (np.abs(above - first * second / 2) - 0.5) / np.sqrt(variance)
-    return np.asarray(2 * stats.norm.sf(z) < ALPHA)
+    return np.asarray(2 * normal_sf(z) < ALPHA)
 
 
 def _kolmogorov_smirnov(values: Floats, run: npt.NDArray[np.int64], sizes: Floats, candidate: Flags) -> Flags:
+    from scipy.stats import kstwo
+
     last = np.append(values[1:] != values[:-1], True)
     alarms = np.empty(len(candidate), dtype=bool)
     for row, chosen in enumerate(candidate):
@@ -68,7 +73,7 @@ def _kolmogorov_smirnov(values: Floats, run: npt.NDArray[np.int64], sizes: Float
         steps = np.where(chosen, 1 / second, -1 / first)[run]
         gap = float(np.abs(np.cumsum(steps)[last]).max())
         # scipy's asymptotic law; with thousands of requests the exact one is the same.
-        alarms[row] = stats.kstwo.sf(gap, round(first * second / (first + second))) < ALPHA
+        alarms[row] = kstwo.sf(gap, round(first * second / (first + second))) < ALPHA
     return alarms
 
 
@@ -118,11 +123,13 @@ def paired_alarms(series: Floats, random: np.random.Generator) -> Flags:
     )
     differences = np.where(half, second - first, first - second)
     t = differences.mean(axis=1) / (differences.std(axis=1, ddof=1) / math.sqrt(pairs))
-    return np.asarray(2 * stats.t.sf(np.abs(t), pairs - 1) < ALPHA)
+    return np.asarray(2 * t_sf(np.abs(t), pairs - 1) < ALPHA)
 
 
 def blocked_alarms(series: Floats) -> Flags:
     """Whether Welch's test calls the arms different when all runs of one come before all of the other."""
+    from scipy.stats import ttest_ind
+
     pairs = series.shape[1] // 2
-    found = stats.ttest_ind(series[:, :pairs], series[:, pairs : 2 * pairs], axis=1, equal_var=False)
+    found = ttest_ind(series[:, :pairs], series[:, pairs : 2 * pairs], axis=1, equal_var=False)
     return np.asarray(found.pvalue < ALPHA)

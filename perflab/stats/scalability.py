@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, stats
+
+from perflab.stats.distributions import t_ppf
 
 Floats = npt.NDArray[np.float64]
 Interval = tuple[float, float, float]
@@ -70,6 +71,8 @@ def fit_scalability(concurrency: Floats, throughput: Floats) -> tuple[Scalabilit
     >>> round(law.contention[0], 3), round(law.coherency[0], 4)
     (0.05, 0.001)
     """
+    from scipy.optimize import OptimizeWarning, curve_fit
+
     usable = np.isfinite(concurrency) & np.isfinite(throughput) & (concurrency > 0) & (throughput > 0)
     n, x = concurrency[usable], throughput[usable]
     if len(n) < MIN_STEPS:
@@ -78,7 +81,7 @@ def fit_scalability(concurrency: Floats, throughput: Floats) -> tuple[Scalabilit
         return None, "the steps reach too few levels of concurrency: at least a factor of three is needed"
     start = (float((x / n).max()), 0.05, 1e-4)
     try:
-        found, covariance = optimize.curve_fit(
+        found, covariance = curve_fit(
             lambda at, *p: np.log(_law(at, *p)),
             n,
             np.log(x),
@@ -86,14 +89,14 @@ def fit_scalability(concurrency: Floats, throughput: Floats) -> tuple[Scalabilit
             bounds=([0, 0, 0], [np.inf, 1, 1]),
             x_scale=start,
         )
-    except (RuntimeError, optimize.OptimizeWarning) as problem:
+    except (RuntimeError, OptimizeWarning) as problem:
         return None, f"the law could not be fitted: {problem}"
     residual = np.log(x) - np.log(_law(n, *found))
     spread = float(((np.log(x) - np.log(x).mean()) ** 2).sum())
     explained = 1 - float((residual**2).sum()) / spread if spread > 0 else 0.0
     if explained < _MIN_EXPLAINED:
         return None, f"the law explains only {explained:.0%} of the differences in throughput"
-    half = stats.t.ppf(0.975, len(n) - 3) * np.sqrt(np.diag(covariance))
+    half = t_ppf(0.975, len(n) - 3) * np.sqrt(np.diag(covariance))
     rate, contention, coherency = (
         (float(p), max(0.0, float(p - h)), float(p + h)) for p, h in zip(found, half, strict=True)
     )

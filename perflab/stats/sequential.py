@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import optimize, stats
 
 from perflab.errors import ComparisonError
+from perflab.stats.bisection import crossing
+from perflab.stats.distributions import normal_cdf, normal_isf, normal_pdf, normal_sf, t_sf
 
 Floats = npt.NDArray[np.float64]
 
@@ -65,7 +66,7 @@ def spending(fraction: float, alpha: float = ALPHA) -> float:
     """
     if fraction >= 1:
         return alpha
-    return float(4 * stats.norm.sf(stats.norm.isf(alpha / 4) / math.sqrt(fraction)))
+    return float(4 * normal_sf(normal_isf(alpha / 4) / math.sqrt(fraction)))
 
 
 @lru_cache(maxsize=256)
@@ -86,9 +87,9 @@ def boundaries(looks: tuple[int, ...], planned: int | None = None, alpha: float 
     for time, budget in zip(times, budgets, strict=True):
         step = math.sqrt(time - before)
         limit = _limit(points, density, step, float(budget))
-        levels.append(float(2 * stats.norm.sf(limit / math.sqrt(time))))
+        levels.append(float(2 * normal_sf(limit / math.sqrt(time))))
         grid = np.linspace(-limit, limit, _GRID)
-        kernel = stats.norm.pdf((grid[:, None] - points[None, :]) / step) / step
+        kernel = normal_pdf((grid[:, None] - points[None, :]) / step) / step
         points, density, before = grid, (kernel @ density) * _simpson(limit), time
     return tuple(levels)
 
@@ -102,12 +103,12 @@ def _simpson(limit: float) -> Floats:
 def _limit(points: Floats, density: Floats, step: float, budget: float) -> float:
     """The bound that the process crosses at this look, for the first time, with probability ``budget``."""
 
-    def crossing(limit: float) -> float:
-        out = stats.norm.sf((limit - points) / step) + stats.norm.cdf((-limit - points) / step)
+    def excess(limit: float) -> float:
+        out = normal_sf((limit - points) / step) + normal_cdf((-limit - points) / step)
         return float(out @ density) - budget
 
     high = 12.0
-    return high if crossing(high) >= 0 else float(optimize.brentq(crossing, 1e-6, high, xtol=1e-10))
+    return high if excess(high) >= 0 else crossing(excess, 1e-6, high)
 
 
 def checked_looks(looks: Iterable[int], pairs: int | None = None) -> tuple[int, ...]:
@@ -231,7 +232,7 @@ def false_alarms(looks: tuple[int, ...], differences: npt.NDArray[np.float64], *
     for count, nominal in zip(looks, levels, strict=True):
         part = differences[:, :count]
         t = part.mean(axis=1) / (part.std(axis=1, ddof=1) / math.sqrt(count))
-        hit |= np.asarray(2 * stats.t.sf(np.abs(t), count - 1)) < nominal
+        hit |= np.asarray(2 * t_sf(np.abs(t), count - 1)) < nominal
     return float(hit.mean())
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+
+from perflab.stats.distributions import normal_ppf, normal_sf
 
 Floats = npt.NDArray[np.float64]
 MIN_POINTS = 10
@@ -61,11 +62,11 @@ def theil_sen(minutes: Floats, values: Floats) -> Trend:
     start = float(np.median(residuals))
     if variance <= 0:
         return Trend(slope, slope, slope, start, 1.0)
-    half = float(stats.norm.ppf(0.975) * np.sqrt(variance))
+    half = float(normal_ppf(0.975) * np.sqrt(variance))
     ranks = np.array([np.floor((len(slopes) - half) / 2), np.ceil((len(slopes) + half) / 2)])
     low, high = slopes[np.clip(ranks, 0, len(slopes) - 1).astype(int)]
     z = max(0.0, abs(float(np.sign(rise).sum())) - 1) / np.sqrt(variance)
-    return Trend(slope, float(low), float(high), start, float(2 * stats.norm.sf(z)))
+    return Trend(slope, float(low), float(high), start, float(2 * normal_sf(z)))
 
 
 def _stretches(minutes: Floats, values: Floats) -> tuple[Floats, Floats]:
