@@ -70,7 +70,7 @@ def write_jtl(data: _HasRequests | pd.DataFrame, path: str | Path) -> Path:
     >>> len(back.requests) == len(one.requests)
     True
     """
-    requests, ok = _one_run(data), _ok(data)
+    requests, ok = _one_run(data)
     status = _text(requests, "status")
     frame = pd.DataFrame(
         {
@@ -116,7 +116,7 @@ def write_k6_csv(data: _HasRequests | pd.DataFrame, path: str | Path) -> Path:
     >>> len(back.requests) == len(one.requests)
     True
     """
-    requests, ok = _one_run(data), _ok(data)
+    requests, ok = _one_run(data)
     parts = _one_line(requests["endpoint"]).str.extract(_METHOD)
     named = parts[0].notna()
     name = parts[1].where(named, _one_line(requests["endpoint"]))
@@ -138,16 +138,14 @@ def write_k6_csv(data: _HasRequests | pd.DataFrame, path: str | Path) -> Path:
     return Path(path)
 
 
-def _one_run(data: _HasRequests | pd.DataFrame) -> pd.DataFrame:
+def _one_run(data: _HasRequests | pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[Any]]:
+    """The requests, and which of them succeeded."""
     requests = data if isinstance(data, pd.DataFrame) else data.requests
     runs = requests["run"].unique()
     if len(runs) != 1:
         raise ValueError(f"data must be the requests of one run (choose it with .where(run=...)); got {len(runs)} runs")
-    return requests.reset_index(drop=True)
-
-
-def _ok(data: _HasRequests | pd.DataFrame) -> pd.Series[Any]:
-    return _one_run(data)["ok"].astype(bool)
+    requests = requests.reset_index(drop=True)
+    return requests, requests["ok"].astype(bool)
 
 
 def _microseconds(instants: pd.Series[Any]) -> pd.Series[Any]:

@@ -54,7 +54,7 @@ def record(**facts: object) -> Record:
     found = {
         "time": stamp["time"],
         "git commit": stamp.get("git_sha"),
-        "uncommitted changes": {True: "yes", False: "no"}.get(stamp.get("git_dirty")),  # type: ignore[arg-type]
+        "uncommitted changes": ", ".join(stamp.get("git_changes", ())) or ("no" if "git_dirty" in stamp else None),
         "python": stamp["python"],
         **packages,
         "system": stamp["system"],

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 _PACKAGES = ("perflab", "locust", "gevent", "pandas", "numpy", "scipy")
+_LISTED = 20
 _SECRET = re.compile(r"key|token|secret|passw|credential|auth|cookie|session|dsn", re.IGNORECASE)
 _PLAIN = re.compile(r"[\w.,:/+=\- ]{0,120}")
 
@@ -56,21 +57,49 @@ def cpu_model() -> str:
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """``git_sha`` and ``git_dirty`` of the checkout that the folder is in; empty outside one."""
+    """``git_sha``, ``git_dirty`` and ``git_changes`` of the checkout that the folder is in; empty outside one.
+
+    Files that git neither tracks nor ignores count too: a locustfile that nobody committed can't be found again. Stores
+    of runs do not. ``git_changes`` lists the first of them, and how many more there are.
+    """
 
     def git(*arguments: str) -> str | None:
+        command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
         try:
-            done = subprocess.run(
-                ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=5, check=True
-            )
+            done = subprocess.run(command, capture_output=True, timeout=5, check=True)
         except (OSError, subprocess.SubprocessError):
             return None
-        return done.stdout.strip()
+        return done.stdout.decode("utf-8", errors="replace")
 
-    sha = git("rev-parse", "HEAD")
-    if not sha:
+    sha, root = git("rev-parse", "HEAD"), git("rev-parse", "--show-toplevel")
+    if not sha or not root:
         return {}
-    return {"git_sha": sha, "git_dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+    status = git("status", "--porcelain", "-z", "--untracked-files=normal")
+    if status is None:
+        return {"git_sha": sha.strip()}
+    changes = _changes(status, Path(root.rstrip("\n")))
+    more = [f"and {len(changes) - _LISTED:,} more"] if len(changes) > _LISTED else []
+    listed = {"git_changes": [*changes[:_LISTED], *more]} if changes else {}
+    return {"git_sha": sha.strip(), "git_dirty": bool(changes), **listed}
+
+
+def _changes(status: str, root: Path) -> list[str]:
+    """The paths in what ``git status -z`` says; new ones are marked."""
+    entries, changes = iter(status.split("\0")), []
+    for entry in entries:
+        state, path = entry[:2], entry[3:]
+        if "R" in state or "C" in state:
+            next(entries, None)  # the name it had before
+        if state == "??" and not _holds_runs(root / path):
+            changes.append(f"{path} (new)")
+        elif path and state != "??":
+            changes.append(path)
+    return changes
+
+
+def _holds_runs(path: Path) -> bool:
+    """Whether it is what perflab wrote: a store of runs, or a folder of stores."""
+    return path.is_dir() and any(next(path.glob(f"{depth}run.json"), None) for depth in ("", "*/", "*/*/"))
 
 
 def sha256(path: Path) -> str:

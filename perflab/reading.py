@@ -60,12 +60,12 @@ def read(
     >>> lab.read("datasets/shop_queries.jsonl").queries.columns[:2].to_list()
     ['run', 'start']
     """
-    files = _files(path)
-    if run is not None and len(files) != 1:
-        return _one_log([_read_one(f, str(n), None, format, options) for n, f in enumerate(files)], run, arm)
-    names = [run] if run is not None else _names(files)
-    starts = _starts(options.pop("started", None), len(files))
-    return _joined([_read_one(f, n, arm, format, options | s) for f, n, s in zip(files, names, starts, strict=True)])
+    found = files(path)
+    if run is not None and len(found) != 1:
+        return _one_log([_read_one(f, str(n), None, format, options) for n, f in enumerate(found)], run, arm)
+    names = [run] if run is not None else _names(found)
+    starts = _starts(options.pop("started", None), len(found))
+    return _joined([_read_one(f, n, arm, format, options | s) for f, n, s in zip(found, names, starts, strict=True)])
 
 
 def ingest(
@@ -99,11 +99,11 @@ def ingest(
     >>> len(runs), kept.runs.arm.item(), len(kept.queries)
     (1, 'n+1', 1111)
     """
-    files = _files(path)
-    if any(file.is_dir() for file in files):
+    found = files(path)
+    if any(file.is_dir() for file in found):
         raise ValueError(f"path must be files of other tools; {path} is a store already: load() reads it")
-    starts = _starts(options.pop("started", None), len(files))
-    return [_ingest_one(f, store, arm, format, options | s) for f, s in zip(files, starts, strict=True)]
+    starts = _starts(options.pop("started", None), len(found))
+    return [_ingest_one(f, store, arm, format, options | s) for f, s in zip(found, starts, strict=True)]
 
 
 def _starts(started: Any, count: int) -> list[dict[str, Any]]:
@@ -134,7 +134,7 @@ def _read_one(
 def _repeated(run: str, count: int) -> pd.Series[Any]:
     import pyarrow as pa
 
-    column: pd.Series[Any] = pa.repeat(run, count).to_pandas()
+    column: pd.Series[Any] = pa.repeat(pa.scalar(run, pa.large_string()), count).to_pandas()
     return column
 
 
@@ -258,24 +258,25 @@ def _joined(parts: list[Measurements]) -> Measurements:
     return Measurements.of(meta=meta, warnings=warnings, **tables)
 
 
-def _files(path: str | Path | Iterable[str | Path]) -> list[Path]:
+def files(path: str | Path | Iterable[str | Path]) -> list[Path]:
+    """The files that a path, a folder, a pattern or several of them name; a store of runs is one. FormatError for none."""
     if not isinstance(path, (str, Path)):
-        files = [file for part in path for file in _files(part)]
-        if not files:
+        several = [file for part in path for file in files(part)]
+        if not several:
             raise ValueError("path must name at least one file; got an empty list")
-        return files
+        return several
     place = Path(path)
     if place.is_dir():
         if store.holds_runs(place):
             return [place]
-        files = sorted(f for f in place.iterdir() if f.is_file() and not f.name.startswith("."))
+        found = sorted(f for f in place.iterdir() if f.is_file() and not f.name.startswith("."))
     elif place.exists():
         return [place]
     else:
-        files = sorted(Path(name) for name in globbing.glob(str(path), recursive=True))  # noqa: PTH207 - any pattern, absolute ones too
-    if not files:
+        found = sorted(Path(name) for name in globbing.glob(str(path), recursive=True))  # noqa: PTH207 - any pattern, absolute ones too
+    if not found:
         raise FormatError(f"{path}: expected a file, a folder or a pattern that matches files; found nothing")
-    return files
+    return found
 
 
 def _names(files: list[Path]) -> list[str]:

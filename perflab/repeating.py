@@ -12,7 +12,7 @@ class Repeating:
     """Calls ``look`` at once and then each ``interval_s`` seconds, until the block ends."""
 
     def __init__(self, look: Callable[[], None], interval_s: float, *, name: str) -> None:
-        self._look, self._interval_s = look, interval_s
+        self._call, self._interval_s = look, interval_s
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._repeat, name=name, daemon=True)
 
@@ -28,6 +28,6 @@ class Repeating:
 
     def _repeat(self) -> None:
         while True:
-            self._look()
+            self._call()
             if self._done.wait(self._interval_s):
                 return

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import pandas as pd
 import psutil
@@ -15,7 +15,7 @@ from perflab.repeating import Repeating
 from perflab.schemas import conform, empty
 
 
-class Sampler:
+class Sampler(Repeating):
     """Samples named process trees from a thread, in a ``with`` block.
 
     Parameters
@@ -35,14 +35,7 @@ class Sampler:
         self._rows: list[dict[str, Any]] = []
         self._seen: dict[tuple[str, int, float], dict[str, float]] = {}
         self._last: dict[str, float] = {}
-        self._repeating = Repeating(self._look, interval_s, name="perflab-resources")
-
-    def __enter__(self) -> Self:
-        self._repeating.__enter__()
-        return self
-
-    def __exit__(self, *ended: Any) -> None:
-        self._repeating.__exit__(*ended)
+        super().__init__(self._look, interval_s, name="perflab-resources")
 
     def frame(self, run: str) -> pd.DataFrame:
         """The ``resources`` table so far."""
@@ -108,13 +101,8 @@ def begun(pid: int) -> float | None:
 
 def listener(port: int) -> str:
     """Who listens on a local TCP port, for messages: "python (pid 123)", or "another process"."""
-    try:
-        for connection in psutil.net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
-                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
-    except (psutil.Error, OSError):
-        pass
-    return "another process"
+    found = _listening(port)
+    return "another process" if found is None else f"{found.name()} (pid {found.pid})"
 
 
 def listening(port: int) -> tuple[int, float] | None:
@@ -122,10 +110,17 @@ def listening(port: int) -> tuple[int, float] | None:
 
     Of several that share the port (workers of one server) it is the first, which began it.
     """
+    found = _listening(port)
+    return None if found is None else (found.pid, found.create_time())
+
+
+def _listening(port: int) -> psutil.Process | None:
     try:
         for connection in psutil.net_connections(kind="tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
-                return connection.pid, psutil.Process(connection.pid).create_time()
+                found = psutil.Process(connection.pid)
+                found.name()  # psutil keeps both, so that they are known when it has ended
+                return found
     except (psutil.Error, OSError):
         pass
     return None

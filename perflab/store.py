@@ -21,7 +21,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import orjson
 import pandas as pd
 
@@ -183,6 +182,8 @@ def _table(table: str, folders: list[Path]) -> pd.DataFrame | None:
     files = [str(f / f"{table}.parquet") for f in folders if (f / f"{table}.parquet").is_file()]
     if not files:
         return None
+    import duckdb
+
     try:
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")

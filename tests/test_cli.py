@@ -16,6 +16,7 @@ import pytest
 import perflab as lab
 from perflab import cli
 from perflab.cli import main
+from perflab.cli.common import in_shell
 from perflab.store import Draft
 
 TINY = Path(__file__).parent / "loadtest" / "servers" / "tiny.py"
@@ -36,6 +37,11 @@ def test_every_command_has_help_with_examples(command: str) -> None:
     done = perflab(command, "--help")
     assert done.returncode == 0
     assert "examples:\n  perflab " + command in done.stdout
+
+
+def test_readme_names_every_command() -> None:
+    readme = (TINY.parents[3] / "README.md").read_text(encoding="utf-8")
+    assert [c for c in commands() if f"perflab {c}" not in readme and f"`{c}`" not in readme] == []
 
 
 def test_errors_are_3_and_say_what_is_wrong(tmp_path: Path) -> None:
@@ -169,3 +175,122 @@ def test_bad_looks_are_refused_before_any_load(capsys: pytest.CaptureFixture[str
     for looks, words in (("5,ten", "like 5,10,15,20"), ("5,99", "beyond the 10 pairs"), ("2,10", "first at 3")):
         assert main(["pairs", str(USERS), *arms, "--looks", looks]) == 3
         assert words in capsys.readouterr().err
+
+
+SHOP = ["--store", str(TINY.parents[3] / "datasets" / "shop_runs")]
+
+
+def test_plan_runs_takes_a_pilot_of_one_arm_or_two(capsys: pytest.CaptureFixture[str]) -> None:
+    orders = ["--endpoint", "GET /orders", "--effect", "20%", "--budget", "20m"]
+    assert main(["plan-runs", *SHOP, "--arm", "n+1", "--arm", "eager", *orders]) == 0
+    two = capsys.readouterr().out
+    assert "To see p95 of GET /orders fall by 20 % with power 0.8: 31 pairs" in two and "20 min can see" in two
+    assert main(["plan-runs", *SHOP, "--arm", "eager", *orders]) == 0
+    assert "from 6 runs" in capsys.readouterr().out
+    assert main(["plan-runs", *SHOP]) == 3
+    assert "choose one with --arm" in capsys.readouterr().err
+    assert main(["plan-runs", *SHOP, "--arm", "a", "--arm", "b", "--arm", "c"]) == 3
+    assert main(["plan-runs"]) == 3
+    assert "plan-runs needs files to read, or --store" in capsys.readouterr().err
+
+
+def test_calibrate_takes_runs_that_are_there_or_drives_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["calibrate", *SHOP, "--arm", "eager", "--endpoint", "GET /orders", "--relabellings", "20", "--seed", "1"]
+    assert main(asked) == 0
+    assert re.search(r"Runs of one and the same system differ by .* in p95 of GET /orders", capsys.readouterr().out)
+    driven: list[object] = []
+    monkeypatch.setattr(lab, "calibrate", lambda *given, **how: driven.extend([*given, how]))
+    host = ["--host", "http://127.0.0.1:1", "--pairs", "4", "--users", "3", "--duration", "5s", "--arm", "now"]
+    assert main(["calibrate", str(USERS), *host, "--user-class", "Shopper"]) == 0
+    target, plan, pairs, options = driven
+    assert (target.arm, target.host, str(plan), pairs) == (  # type: ignore[attr-defined]
+        "now", "http://127.0.0.1:1", "users.py (Shopper): 3 users for 5 s; the first 10 % are warm-up", 4
+    )  # fmt: skip
+    assert options == {"relabellings": 200, "seed": None, "metric": "p95", "warmup": None, "store": "runs"}
+    assert main(["calibrate", *host]) == 3
+    assert "needs one locustfile; got none" in capsys.readouterr().err
+
+
+def test_change_points_says_by_its_exit_code_whether_it_got_worse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    days = pd.date_range("2026-01-01", periods=40, freq="D", tz="UTC")
+    for later, code in ((1.0, 0), (1.4, 1), (0.7, 0)):
+        values = [(100 + (day * 7) % 5) * (later if day >= 25 else 1.0) for day in range(40)]
+        pd.DataFrame({"run": range(40), "start": days, "value": values}).to_csv(tmp_path / "history.csv", index=False)
+        assert main(["change-points", "--values", str(tmp_path / "history.csv")]) == code, later
+        out = capsys.readouterr().out
+        assert ("from run 25 on" in out) == (later != 1.0)
+        assert "run_pairs(" not in out and ("perflab pairs ... --pairs " in out) == (later != 1.0)
+    assert main(["change-points", *SHOP, "--arm", "eager"]) == 0
+    assert "no lasting change in 6 runs" in capsys.readouterr().out
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    assert main(["change-points", "--values", str(tmp_path / "other.csv")]) == 3
+    assert main(["change-points", "--values", str(tmp_path / "none.csv")]) == 3
+
+
+@pytest.mark.parametrize(
+    ("python", "shell"),
+    [
+        ('give timezone="Europe/Berlin" to read()', "give --timezone Europe/Berlin"),
+        ("name it with timezone='Europe/Berlin' (or yours)", "name it with --timezone Europe/Berlin (or yours)"),
+        ('give time_format="%d/%m/%Y %H:%M:%S" to read()', 'give --time-format "%d/%m/%Y %H:%M:%S"'),
+        ("unknown: give started= to read()", "unknown: give --started"),
+        ("(transactions=True reads the transactions instead)", "(--transactions reads the transactions instead)"),
+        ("give the server's with log_line_prefix=", "give the server's with --log-line-prefix"),
+        ("choose one with .where(arm=...)", "choose one with --arm"),
+        ("load one with load(store, experiment=...)", "load one with --experiment"),
+        ("allow='plan' compares them all the same", "--allow plan compares them all the same"),
+        ("no run has arm='later'; there is 'now'", "no run has arm='later'; there is 'now'"),
+        ("GET /x?format=json&unit='a' is slow", "GET /x?format=json&unit='a' is slow"),
+    ],
+)
+def test_advice_in_the_shell_names_options(python: str, shell: str) -> None:
+    assert in_shell(python) == shell
+
+
+def test_results_whose_times_are_local_or_relative_can_be_read_from_the_shell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jtl = tmp_path / "local.jtl"
+    jtl.write_text("timeStamp,elapsed,label,responseCode,success\n2026/11/24 12:00:00.000,12,GET /a,200,true\n")
+    assert main(["read", str(jtl)]) == 0
+    assert "give --timezone Europe/Berlin" in capsys.readouterr().out
+    assert main(["read", str(jtl), "--timezone", "Europe/Berlin"]) == 0
+    out = capsys.readouterr().out
+    assert "2026-11-24 11:00:00" in out and "--timezone" not in out
+    hey = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset\n"
+    for name in ("before", "after"):
+        (tmp_path / f"{name}.csv").write_text(hey + "0.01,0,0,0,0.01,0,200,0.5\n" * 300)
+    both = [str(tmp_path / "before.csv"), str(tmp_path / "after.csv")]
+    assert main(["compare", *both]) == 2
+    assert "give --started" in capsys.readouterr().out
+    times = ["--started", "2026-11-24T12:00:00Z", "--started", "2026-11-24T12:10:00Z"]
+    assert main(["compare", *both, *times, "--endpoint", "GET /a"]) == 2
+    out = capsys.readouterr().out
+    assert "--started" not in out and "GET /a" in out
+    assert main(["compare", *both, *times[:2]]) == 3
+    assert "--started must be given for each of 2 files, the baseline's first; got 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "absent"),
+    [
+        (["--help"], ("pandas", "numpy", "duckdb", "scipy", "matplotlib", "locust", "IPython")),
+        (["compare", "--help"], ("pandas", "numpy", "duckdb", "scipy", "matplotlib", "locust", "IPython")),
+        (["read", "QUERIES"], ("scipy", "duckdb", "matplotlib", "locust", "gevent", "IPython", "ipywidgets", "jinja2")),
+        (["queries", "QUERIES"], ("matplotlib", "locust", "gevent", "IPython", "ipywidgets", "jinja2")),
+        (["compare", *SHOP, "n+1", "eager"], ("matplotlib", "locust", "gevent", "IPython", "ipywidgets", "jinja2")),
+    ],
+)
+def test_a_command_imports_no_more_than_it_needs(arguments: list[str], absent: tuple[str, ...]) -> None:
+    named = [str(TINY.parents[3] / "datasets" / "shop_queries.jsonl") if a == "QUERIES" else a for a in arguments]
+    code = (
+        "import sys\nfrom perflab.cli import main\n"
+        f"try: main({named!r})\nexcept SystemExit: pass\n"
+        f"print('loaded:', *(name for name in {absent!r} if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded:"

@@ -12,7 +12,7 @@ import pytest
 
 import perflab as lab
 from perflab import formats, reading, store
-from perflab.formats import _blocks
+from perflab.formats import _blocks, jmeter_csv, k6_csv
 
 SAMPLES = Path(__file__).parent / "samples"
 K6, JTL, HEY = SAMPLES / "k6_csv/microseconds.csv", SAMPLES / "jmeter_csv/default.jtl", SAMPLES / "hey/flaky.csv"
@@ -89,7 +89,9 @@ def test_percentiles_alone_reach_no_comparison() -> None:
 def test_a_store_keeps_what_read_reads(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = lab.read(sample)
     monkeypatch.setattr(_blocks, "BLOCK_BYTES", 4_000)
-    monkeypatch.setattr(_blocks.blocks, "__kwdefaults__", {"size": 4_000})
+    monkeypatch.setattr(_blocks, "PIECE_BYTES", 4_000)
+    monkeypatch.setattr(k6_csv, "_PART_ROWS", 1)
+    monkeypatch.setattr(jmeter_csv, "_PART_ROWS", 1)
     (kept,) = lab.ingest(sample, tmp_path / "runs", arm="new")
     found = lab.load(tmp_path / "runs")
     for table in expected.tables.keys() - {"runs"}:
@@ -143,7 +145,8 @@ def test_progress_is_shown_for_big_files(tmp_path: Path, monkeypatch: pytest.Mon
             return None
 
     monkeypatch.setattr(reading, "Progress", Spy)
-    monkeypatch.setattr(_blocks.blocks, "__kwdefaults__", {"size": 4_000})
+    monkeypatch.setattr(_blocks, "PIECE_BYTES", 4_000)
+    monkeypatch.setattr(k6_csv, "_PART_ROWS", 1)
     for name, data in (("results.csv", K6.read_bytes()), ("results.csv.gz", gzip.compress(K6.read_bytes()))):
         seen.clear()
         (tmp_path / name).write_bytes(data)

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 
 import perflab as lab
-from perflab.cli import decide, load, notebooks, show
-from perflab.cli.common import ERROR, INTERRUPTED, Parser
+from perflab.cli import decide, load, notebooks, planning, show
+from perflab.cli.common import ERROR, INTERRUPTED, Parser, in_shell
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(parsed.call(parsed))
     except (lab.PerflabError, ValueError) as problem:
-        print(f"perflab: {problem}", file=sys.stderr)
+        print(f"perflab: {in_shell(str(problem))}", file=sys.stderr)
         return ERROR
     except KeyboardInterrupt as stop:
         print(f"\nperflab: {str(stop) or 'interrupted'}", file=sys.stderr)
@@ -36,6 +36,6 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--version", action="version", version=f"perflab {lab.__version__}")
     commands = made.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-    for part in (load, decide, show, notebooks):
+    for part in (load, decide, planning, show, notebooks):
         part.add(commands)
     return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from typing import Any, NoReturn
 
@@ -38,6 +39,48 @@ def command(commands: Any, name: str, call: Any, what: str, *examples: str) -> a
 def fraction(text: str) -> float:
     """The share that --tolerance names."""
     return parse_fraction(text, parameter="--tolerance")
+
+
+_OPTIONS = (
+    "started|timezone|time_format|transactions|endpoint|log_line_prefix|format|unit|sample_type|warmup|pacing|order|allow|"
+    "rate"
+)
+_ADVICE = (
+    (re.compile(r"(?:\.where|load)\((?:store, )?(experiment|arm|run)=\.\.\.\)"), r"--\1"),
+    (re.compile(r"run_pairs\(plan, before, after, pairs=(\d+)\)"), r"perflab pairs ... --pairs \1"),
+    (re.compile("perflab.formats.NAMES lists them, and format= takes a function of your own"), "README lists them"),
+)
+_KEYWORD = re.compile(
+    rf"""(?<![\w/?&=;.-])({_OPTIONS})=("[^"]*"|'[^']*'|True|\.\.\.|(?=[\s;,.)]|$))(?: to read\(\))?"""
+)
+
+
+def in_shell(text: str) -> str:
+    """Advice that speaks of the library's keywords, with the command line's options instead.
+
+    >>> in_shell('give timezone="Europe/Berlin" to read()')
+    'give --timezone Europe/Berlin'
+    """
+    for python, shell in _ADVICE:
+        text = python.sub(shell, text)
+    return _KEYWORD.sub(_option, text)
+
+
+def _option(found: re.Match[str]) -> str:
+    value = "" if found[2] in ("True", "...") else found[2]
+    if re.fullmatch(r"[\w:/-]+", value[1:-1]):
+        value = value[1:-1]
+    return f"--{found[1].replace('_', '-')} {value}".rstrip()
+
+
+def say(*results: object, data: bool = False) -> None:
+    """Print results, a blank line between them; what they advise as options. ``data``: only their notes are our words."""
+    texts = [str(result) for result in results]
+    if data:
+        lines = [[in_shell(line) if line.startswith("! ") else line for line in text.split("\n")] for text in texts]
+        print("\n\n".join("\n".join(part) for part in lines))
+    else:
+        print("\n\n".join(map(in_shell, texts)))
 
 
 def shown(sentence: str, frame: Any) -> str:

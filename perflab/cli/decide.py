@@ -6,7 +6,8 @@ import argparse
 from typing import Any
 
 import perflab as lab
-from perflab.cli.common import EXIT_CODES, command, fraction
+from perflab.cli.common import EXIT_CODES, command, fraction, say
+from perflab.cli.evidence import measured, read, reading_options, source_options
 
 
 def add(commands: Any) -> None:
@@ -30,6 +31,9 @@ def add(commands: Any) -> None:
         choices=("auto", "ignore"),
         help="ignore: a verdict though one arm ran after the other",
     )
+    compare.add_argument("--warmup", help="share of each run to leave out; the plan's, or 10%%")
+    compare.add_argument("--pacing", help="fixed time between the requests of a user, if there was one, like 1s")
+    reading_options(compare, "requests")
     check = command(
         commands,
         "check",
@@ -38,16 +42,14 @@ def add(commands: Any) -> None:
         'perflab check results/ --objective "p95 of GET /orders < 200ms" --objective "error rate < 1%"',
         "perflab check --store runs --arm eager --goals INTERFACE.md",
     )
-    check.add_argument("path", nargs="*", help="files or folders of results")
-    check.add_argument("--store", help="take runs of this store")
-    check.add_argument("--arm", help="of the store: only this one")
-    check.add_argument("--experiment", help="of the store: only this one")
+    source_options(check)
     check.add_argument("--objective", action="append", metavar="TEXT", help='like "p95 < 200ms"; repeatable')
     check.add_argument("--goals", metavar="FILE", help="a Markdown document, or k6's options as JSON")
     check.add_argument("--warmup", help="share of each run to leave out; the plan's, or 10%%")
     check.add_argument(
         "--allow", action="append", choices=("invalid", "generator", "plan", "arms"), help="take together all the same"
     )
+    reading_options(check, "requests")
 
 
 def decision_options(parser: argparse.ArgumentParser) -> None:
@@ -69,30 +71,40 @@ def _compare(given: argparse.Namespace) -> int:
         runs = lab.load(given.store, **only)
         before, after = runs.where(arm=given.baseline), runs.where(arm=given.candidate)
     else:
-        before, after = lab.read(given.baseline, arm="baseline"), lab.read(given.candidate, arm="candidate")
-    return judge(before, after, given, order=given.order)
+        before, after = _read_both(given)
+    return judge(before, after, given, order=given.order, warmup=given.warmup, pacing=given.pacing)
 
 
-def judge(before: lab.Measurements, after: lab.Measurements, given: argparse.Namespace, order: str = "auto") -> int:
+def _read_both(given: argparse.Namespace) -> tuple[lab.Measurements, lab.Measurements]:
+    """Both sides from files; --started has an instant for each of the baseline's, then for each of the candidate's."""
+    from perflab.reading import files
+
+    started, first, second = given.started, len(files(given.baseline)), len(files(given.candidate))
+    if started and len(started) != first + second:
+        raise ValueError(
+            f"--started must be given for each of {first + second} files, the baseline's first; got {len(started)}"
+        )
+    sides = []
+    for arm, own in (("baseline", slice(None, first)), ("candidate", slice(first, None))):
+        given.started = started and started[own]
+        sides.append(read(given, getattr(given, arm), arm=arm))
+    return sides[0], sides[1]
+
+
+def judge(before: lab.Measurements, after: lab.Measurements, given: argparse.Namespace, **how: Any) -> int:
     """Print the verdict on two arms; returns its exit code."""
-    options: dict[str, Any] = {"metric": given.metric, "tolerance": fraction(given.tolerance), "order": order}
+    options: dict[str, Any] = {"metric": given.metric, "tolerance": fraction(given.tolerance), **how}
     if given.primary:
         options["primary"] = given.primary
     if given.allow:
         options["allow"] = tuple(given.allow)
     change = lab.compare(before, after, **options)
-    print(change)
+    say(change)
     return EXIT_CODES[change.verdict]
 
 
 def _check(given: argparse.Namespace) -> int:
-    if given.store:
-        only = {name: getattr(given, name) for name in ("arm", "experiment") if getattr(given, name)}
-        measured = lab.load(given.store, **only)
-    elif given.path:
-        measured = lab.read(given.path)
-    else:
-        raise ValueError("check needs files to read, or --store")
+    held = measured(given, "check")
     goals: list[Any] = list(given.objective or ())
     notes: tuple[str, ...] = ()
     if given.goals:
@@ -101,8 +113,6 @@ def _check(given: argparse.Namespace) -> int:
     if not goals:
         raise ValueError("check needs --objective 'p95 < 200ms' or --goals FILE with an objective in it" + "".join(
             f"\n  {note}" for note in notes))  # fmt: skip
-    checked = lab.check(measured, goals, warmup=given.warmup, allow=tuple(given.allow or ()))
-    print(checked)
-    for note in notes:
-        print(f"! {note}")
+    checked = lab.check(held, goals, warmup=given.warmup, allow=tuple(given.allow or ()))
+    say("\n".join([str(checked), *(f"! {note}" for note in notes)]))
     return EXIT_CODES[checked.verdict]

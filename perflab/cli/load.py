@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import perflab as lab
-from perflab.cli.common import EXIT_CODES, command, fraction, shown
+from perflab.cli.common import EXIT_CODES, command, fraction, say, shown
 from perflab.cli.decide import decision_options, judge
 
 SHAPES = ("smoke", "average load", "stress", "spike", "soak", "breakpoint")
@@ -31,10 +31,9 @@ def add(commands: Any) -> None:
         "perflab run locustfile.py --host http://127.0.0.1:8000 --users 20 --duration 1m",
         'perflab run locustfile.py --host http://127.0.0.1:8000 --command "python app.py" --ready /health',
     )
-    load_options(run)
-    run.add_argument("--host", required=True, help="base URL of the target")
-    run.add_argument("--command", help="start the target with this command, and stop it at the end")
-    run.add_argument("--env", action="append", metavar="NAME=VALUE", help="environment of the command")
+    run.add_argument("locustfile", help="file with the user classes")
+    plan_options(run)
+    target_options(run, required=True)
     run.add_argument("--objective", action="append", metavar="TEXT", help='to check at the end, like "p95 < 200ms"')
     run.add_argument("--arm", help="the name of this side of a later comparison")
     quick = command(
@@ -63,7 +62,8 @@ def add(commands: Any) -> None:
         "randomised, interleaved pairs of runs, and the verdict",
         "perflab pairs locustfile.py --baseline old=http://127.0.0.1:8001 --candidate new=http://127.0.0.1:8002",
     )
-    load_options(pairs)
+    pairs.add_argument("locustfile", help="file with the user classes")
+    plan_options(pairs)
     pairs.add_argument("--pairs", type=int, default=10, help="how many (%(default)s)")
     pairs.add_argument("--looks", metavar="N,N", help="after which pairs to look, and end if it is decided: 5,10,15,20")
     for side in ("baseline", "candidate"):
@@ -96,8 +96,8 @@ def _worker_commands(commands: Any) -> None:
     merge.add_argument("folder", nargs="+", help="the folder of a worker's own records, copied here")
 
 
-def load_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("locustfile", help="file with the user classes")
+def plan_options(parser: argparse.ArgumentParser, *, store: str | None = "runs") -> None:
+    """The load, and where runs are kept."""
     stage_options(parser)
     parser.add_argument(
         "--k6", type=Path, metavar="FILE", help="take the load from the options of a k6 script, or JSON"
@@ -110,11 +110,19 @@ def load_options(parser: argparse.ArgumentParser) -> None:
         "--remote-workers", type=int, default=0, help="more on other machines: perflab worker (%(default)s)"
     )
     parser.add_argument("--master", default="0.0.0.0:5557", help="where they find this one (%(default)s)")
-    parser.add_argument("--warmup", default="10%", help="share or length left out of decisions (%(default)s)")
+    parser.add_argument("--warmup", help="share or length left out of decisions (10%%)")
     parser.add_argument("--user-class", action="append", help="only this class; repeatable")
     parser.add_argument("--seed", type=int, help="of the users' choices, and of the order of pairs")
     parser.add_argument("--ready", help="path that answers once the target can take load")
-    parser.add_argument("--store", default="runs", help="where runs are kept (%(default)s)")
+    kept = "where runs are kept (%(default)s)" if store else "take runs of this store; with --host, where they are kept"
+    parser.add_argument("--store", default=store, help=kept)
+
+
+def target_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """One system under test."""
+    parser.add_argument("--host", required=required, help="base URL of the target")
+    parser.add_argument("--command", help="start the target with this command, and stop it at the end")
+    parser.add_argument("--env", action="append", metavar="NAME=VALUE", help="environment of the command")
 
 
 def stage_options(parser: argparse.ArgumentParser) -> None:
@@ -130,23 +138,22 @@ def _demo(given: argparse.Namespace) -> int:
     from perflab.demo.investigation import investigate
 
     found = investigate(given.folder, pairs=given.pairs, seconds=given.seconds, seed=given.seed)
-    print(found)
+    say(found)
     return EXIT_CODES[found.change.verdict]
 
 
 def _run(given: argparse.Namespace) -> int:
-    plan = _plan(given)
-    target = _target(given, "run", given.host, given.command, given.env)
+    plan = plan_from(given)
+    target = target_from(given, "run", given.host, given.command, given.env)
     measured = lab.run(plan, target, store=given.store)
-    print(measured)
-    print()
-    print(lab.summarize(measured))
+    say(measured, lab.summarize(measured), data=True)
     if not bool(measured.runs["valid"].all()):
         return 1
     if not plan.objectives:
         return 0
     checked = lab.check(measured, plan.objectives)
-    print("", checked, sep="\n")
+    print()
+    say(checked)
     return EXIT_CODES[checked.verdict]
 
 
@@ -171,9 +178,8 @@ def _check_url(given: argparse.Namespace) -> int:
     checks = lab.summarize_checks(measured) if "checks" in measured.tables else None
     summary = lab.summarize(measured)
     summary.attrs["shown"] = [column for column in summary.columns if column != "run"]
-    print(measured, summary, sep="\n\n")
-    if checks is not None:
-        print("", shown("", checks.drop(columns="run")), sep="\n")
+    parts = [measured, summary, None if checks is None else shown("", checks.drop(columns="run"))]
+    say(*(part for part in parts if part is not None), data=True)
     held = checks is None or bool((checks["passed"] == checks["count"]).all())
     return 0 if held and bool(measured.requests["ok"].all()) and bool(measured.runs["valid"].all()) else 1
 
@@ -182,7 +188,7 @@ def _pairs(given: argparse.Namespace) -> int:
     baseline = _side(given, "baseline")
     candidate = _side(given, "candidate")
     before, after = lab.run_pairs(
-        _plan(given),
+        plan_from(given),
         baseline,
         candidate,
         pairs=given.pairs,
@@ -213,13 +219,14 @@ def _worker(given: argparse.Namespace) -> int:
 
 def _merge(given: argparse.Namespace) -> int:
     measured = lab.merge(given.run, *given.folder)
-    print(measured)
+    say(measured, data=True)
     return 0 if bool(measured.runs["valid"].all()) else 1
 
 
-def _plan(given: argparse.Namespace) -> lab.LoadPlan:
+def plan_from(given: argparse.Namespace) -> lab.LoadPlan:
+    """The plan that the options describe."""
     options: dict[str, Any] = {
-        "warmup": given.warmup,
+        "warmup": given.warmup or "10%",
         "user_classes": given.user_class or (),
         "seed": given.seed,
         "workers": given.workers,
@@ -250,12 +257,13 @@ def _side(given: argparse.Namespace, side: str) -> lab.Target:
     arm, _, host = getattr(given, side).partition("=")
     if not host:
         raise ValueError(f"--{side} must be ARM=URL, for example eager=http://127.0.0.1:8002; got {arm!r}")
-    return _target(given, arm, host, getattr(given, f"{side}_command"), getattr(given, f"{side}_env"))
+    return target_from(given, arm, host, getattr(given, f"{side}_command"), getattr(given, f"{side}_env"))
 
 
-def _target(
+def target_from(
     given: argparse.Namespace, arm: str, host: str, command: str | None, env: Sequence[str] | None
 ) -> lab.Target:
+    """The target of one side."""
     return lab.Target(
         getattr(given, "arm", None) or arm,
         host=host,

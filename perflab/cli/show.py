@@ -6,7 +6,9 @@ import argparse
 from typing import Any
 
 import perflab as lab
-from perflab.cli.common import EXIT_CODES, command, fraction, shown
+from perflab.cli.common import EXIT_CODES, command, fraction, say, shown
+from perflab.cli.evidence import read as read_files
+from perflab.cli.evidence import reading_options
 
 
 def add(commands: Any) -> None:
@@ -20,6 +22,7 @@ def add(commands: Any) -> None:
         "perflab read k6.csv.gz",
     )
     read.add_argument("path", nargs="+", help="files, folders or patterns")
+    reading_options(read, "requests", "queries", "profiles")
     queries = command(
         commands,
         "queries",
@@ -31,7 +34,7 @@ def add(commands: Any) -> None:
     queries.add_argument("path", nargs="+", help="query logs")
     queries.add_argument("--threshold", type=int, default=5, help="calls in a unit of work that count (%(default)s)")
     queries.add_argument("--top", type=int, default=10, help="statements to list (%(default)s)")
-    queries.add_argument("--log-line-prefix", help="PostgreSQL's setting, where it can't be guessed")
+    reading_options(queries, "queries")
     report = command(
         commands,
         "report",
@@ -50,24 +53,20 @@ def add(commands: Any) -> None:
 
 
 def _read(given: argparse.Namespace) -> int:
-    measured = lab.read(given.path)
-    print(measured)
-    if "requests" in measured.tables:
-        print()
-        print(lab.summarize(measured))
-    elif "summary" in measured.tables:
-        print()
-        print(measured.summary.to_string(index=False))
+    measured = read_files(given, given.path)
+    table = lab.summarize(measured) if "requests" in measured.tables else None
+    if table is None and "summary" in measured.tables:
+        table = measured.summary.to_string(index=False)
+    say(*(part for part in (measured, table) if part is not None), data=True)
     return 0
 
 
 def _queries(given: argparse.Namespace) -> int:
-    options = {"log_line_prefix": given.log_line_prefix} if given.log_line_prefix else {}
-    queries = lab.read(given.path, **options).queries
-    found = lab.find_n_plus_one(queries, threshold=given.threshold)
-    print(shown(found.attrs.get("sentence", ""), found))
-    print()
-    print(shown("Where the time goes:", lab.summarize_queries(queries).head(given.top)))
+    log = read_files(given, given.path)
+    found = lab.find_n_plus_one(log.queries, threshold=given.threshold)
+    notes = "\n".join(f"! {warning}" for warning in log.warnings)
+    listed = shown("Where the time goes:", lab.summarize_queries(log.queries).head(given.top))
+    say(*filter(None, (shown(found.attrs.get("sentence", ""), found), listed, notes)), data=True)
     return 1 if found["evidence"].isin(["confirmed", "likely"]).any() else 0
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from csv import Error as CsvError
 from csv import reader
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 _Parsed = TypeVar("_Parsed")
 
 BLOCK_BYTES = 16 * 1024 * 1024
+PIECE_BYTES = 2 * 1024 * 1024
+"""A block that stays in a core's cache, with all that is made of it on the way: for parsers that cost little per block."""
 MAX_RECORD_BYTES = 4 * 1024 * 1024
+_COUNTED_BYTES = 128 * 1024
 _ENGINE_BYTES = 8 * 1024 * 1024
 
 
@@ -93,9 +96,9 @@ def blocks(path: Path, tally: Tally, *, quotes: bool, size: int = BLOCK_BYTES) -
 
 
 def ahead(
-    path: Path, tally: Tally, parse: Callable[[Block, Tally], _Parsed], *, quotes: bool
+    path: Path, tally: Tally, parse: Callable[[Block, Tally], _Parsed], *, quotes: bool, size: int
 ) -> Iterator[tuple[Block, _Parsed]]:
-    """Each block with what ``parse`` makes of it, two blocks ahead of whoever asks: the engine works while Python does."""
+    """Each block with what ``parse`` makes of it, some blocks ahead of whoever asks: the engine works while Python does."""
 
     def one(block: Block) -> tuple[Block, _Parsed, Tally]:
         own = Tally()
@@ -104,16 +107,35 @@ def ahead(
     def done() -> tuple[Block, _Parsed]:
         block, parsed, own = waiting.popleft().result()
         tally.skip(own.first, own.skipped)
+        for text, count in own.notes.items():
+            tally.note(text, count)
         return block, parsed
 
+    most = max(2, BLOCK_BYTES // size)
     waiting: deque[Future[tuple[Block, _Parsed, Tally]]] = deque()
     with ThreadPoolExecutor(2, "perflab-read") as pool:
-        for block in blocks(path, tally, quotes=quotes):
+        for block in blocks(path, tally, quotes=quotes, size=size):
             waiting.append(pool.submit(one, block))
-            if len(waiting) > 2:
+            if len(waiting) > most:
                 yield done()
         while waiting:
             yield done()
+
+
+def gathered(pieces: Iterable[tuple[Block, pa.Table]], rows: int) -> Iterator[tuple[int, pa.Table]]:
+    """Tables of blocks put together to so many rows, nothing copied, with the bytes of the file read by then."""
+    import pyarrow as pa
+
+    held: list[pa.Table] = []
+    count = done = 0
+    for block, table in pieces:
+        held.append(table)
+        count, done = count + len(table), block.done
+        if count >= rows:
+            yield done, pa.concat_tables(held)
+            held, count = [], 0
+    if count:
+        yield done, pa.concat_tables(held)
 
 
 def without_header(block: Block) -> Block:
@@ -182,8 +204,10 @@ def _decoded(stream: IO[bytes], size: int) -> Iterator[bytes]:
 
 
 def _count(data: Any, letter: bytes) -> int:
-    """How often the letter is in the data: faster than bytes.count for letters that are frequent."""
-    return int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == letter[0]))
+    """How often the letter is in the data: faster than bytes.count for letters that are frequent, without fresh memory."""
+    letters = np.frombuffer(data, dtype=np.uint8)
+    parts = (letters[at : at + _COUNTED_BYTES] for at in range(0, len(letters), _COUNTED_BYTES))
+    return sum(int(np.count_nonzero(part == letter[0])) for part in parts)
 
 
 def _end(data: bytes, quotes: bool) -> int:
@@ -210,9 +234,10 @@ def csv_table(
     delimiter: str = ",",
     threads: bool = True,
 ) -> pa.Table:
-    """The wanted columns of a block without its header: each "float", "text", or "code" (a text of few distinct values).
+    """The wanted columns of a block without its header: each "float", "text", "code" (a text of few values) or "flag".
 
-    Texts that are not numbers become missing values. Rows with another number of columns are counted and left out.
+    Texts that are not numbers, or neither true nor false, become missing values. Rows with another number of columns
+    are counted and left out.
     Without ``threads`` the engine uses one core: for those who parse several blocks at a time (`ahead`).
     """
     import pyarrow as pa
@@ -224,18 +249,36 @@ def csv_table(
     except pa.ArrowInvalid:
         pass
     try:
-        texts = dict.fromkeys(wanted, pa.string())
+        texts = {n: pa.string() if k == "code" else pa.large_string() for n, k in wanted.items()}
         found = _parsed(block, names, texts, tally, delimiter, max(len(block.data) + 1, 64))
     except pa.ArrowInvalid:
         tally.skip(block.line, block.data.count(b"\n"))
         return csv_table(Block(b"", block.line, block.done), names, wanted, tally)
-    return pa.table({n: numbers(found[n]) if k == "float" else found[n] for n, k in wanted.items()})
+    return pa.table({name: _as_kind(found[name], kind) for name, kind in wanted.items()})
+
+
+def _as_kind(texts: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
+    import pyarrow.compute as pc
+
+    if kind == "float":
+        return numbers(texts)
+    if kind == "code":
+        return texts.dictionary_encode()
+    if kind == "flag":
+        small = pc.utf8_lower(texts)
+        return pc.if_else(pc.is_in(small, pc.cast(["true", "false"], small.type)), pc.equal(small, "true"), None)
+    return texts
 
 
 def _type(kind: str) -> pa.DataType:
     import pyarrow as pa
 
-    kinds = {"float": pa.float64(), "text": pa.string(), "code": pa.dictionary(pa.int32(), pa.string())}
+    kinds = {
+        "float": pa.float64(),
+        "text": pa.large_string(),
+        "code": pa.dictionary(pa.int32(), pa.string()),
+        "flag": pa.bool_(),
+    }
     return kinds[kind]
 
 
@@ -264,7 +307,12 @@ def _parsed(
             delimiter=delimiter, newlines_in_values=b'"' in block.data, invalid_row_handler=reject
         ),
         convert_options=csv.ConvertOptions(
-            include_columns=list(types), column_types=dict(types), strings_can_be_null=False
+            include_columns=list(types),
+            column_types=dict(types),
+            strings_can_be_null=False,
+            check_utf8=False,  # `_valid` has seen to it
+            true_values=["true", "True", "TRUE"],
+            false_values=["false", "False", "FALSE"],
         ),
     )
     for text in rejected:

@@ -27,8 +27,11 @@ class Coded:
     def of(cls, column: pa.ChunkedArray) -> Coded:
         """A dictionary or text column of Arrow; missing texts are empty."""
         import pyarrow as pa
+        import pyarrow.compute as pc
 
         if not pa.types.is_dictionary(column.type):
+            if not pc.max(pc.binary_length(column)).as_py():
+                return cls(np.zeros(len(column), dtype="int64"), [""])
             column = column.fill_null("").dictionary_encode()
         column = column.unify_dictionaries()
         if not column.num_chunks:
@@ -39,6 +42,10 @@ class Coded:
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    def mapped(self, function: Callable[[str], str]) -> Coded:
+        """What the function makes of the texts."""
+        return Coded(self.codes, [function(value) for value in self.values])
 
     def where(self, mask: Any) -> Coded:
         return Coded(self.codes[mask], self.values)
@@ -59,19 +66,24 @@ class Coded:
         rows: np.ndarray[Any, np.dtype[np.int64]] = found[self.codes]
         return rows
 
-    def numbers(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """The texts as numbers, NaN where they are none."""
+    def numbers(self, function: Callable[[Any], Any] | None = None) -> np.ndarray[Any, np.dtype[Any]]:
+        """The texts as numbers, NaN where they are none, or what the function makes of an array of these."""
         found = np.array([_number(value) for value in self.values], dtype="float64")
-        rows: np.ndarray[Any, np.dtype[np.float64]] = found[self.codes]
+        rows: np.ndarray[Any, np.dtype[Any]] = (found if function is None else function(found))[self.codes]
         return rows
 
     def texts(self, function: Callable[[str], str | None] | None = None) -> pd.Series[Any]:
         """The texts, or what the function makes of each; None is a missing value."""
+        found: pd.Series[Any] = self.array(function).to_pandas()
+        return found
+
+    def array(self, function: Callable[[str], str | None] | None = None) -> pa.Array:
+        """As `texts`, for Arrow."""
         import pyarrow as pa
 
-        made = pa.array([value if function is None else function(value) for value in self.values], pa.string())
-        found: pd.Series[Any] = made.take(pa.array(self.codes)).to_pandas()
-        return found
+        made = [value if function is None else function(value) for value in self.values]
+        # Large strings are what pandas holds: no conversion follows.
+        return pa.array(made, pa.large_string()).take(pa.array(self.codes))
 
 
 def joined(first: Coded, second: Coded, function: Callable[[str, str], str]) -> Coded:

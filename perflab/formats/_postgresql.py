@@ -34,25 +34,24 @@ _BATCH = 50_000
 _LONGEST_MS = 1e12
 _SMALL = 16 << 20
 
+# One pass over the records: a part of the query that is named twice would be kept whole in memory.
 _STATEMENTS = f"""
-WITH timed AS (
-    SELECT *, strpos(substr(message, 11, 150), ': ') AS colon, split_part(substr(message, 1, 60), ' ', 5) AS word
-    FROM records WHERE starts_with(message, 'duration: ')
+WITH told AS (
+    SELECT *, starts_with(message, 'duration: ') AS timed FROM records
+    WHERE starts_with(message, 'duration: ') OR starts_with(message, 'statement: ') OR starts_with(message, 'execute ')
+), words AS (
+    SELECT *, strpos(substr(message, CASE WHEN timed THEN 11 ELSE 1 END, 150), ': ') AS colon,
+        split_part(substr(message, 1, 60), ' ', 5) AS word FROM told
 ), kinds AS (
-    SELECT *, CASE WHEN starts_with(word, 'plan:') THEN 'x' WHEN colon > 0 AND word[1] IN ('s', 'e', 'p', 'b') THEN word[1]
-        ELSE 'd' END AS kind FROM timed
-), texts AS (
-    SELECT *, strpos(substr(message, 1, 150), ': ') AS colon
-    FROM records WHERE starts_with(message, 'statement: ') OR starts_with(message, 'execute ')
+    SELECT *, CASE WHEN NOT timed THEN 'q' WHEN starts_with(word, 'plan:') THEN 'x'
+        WHEN colon > 0 AND word[1] IN ('s', 'e', 'p', 'b') THEN word[1] ELSE 'd' END AS kind FROM words
 )
 SELECT logged, "user", "database", application, session, line,
-    CASE WHEN kind IN ('s', 'e') THEN detail END AS detail,
-    TRY_CAST(split_part(substr(message, 1, 60), ' ', 2) AS DOUBLE) AS ms, kind,
-    CASE WHEN kind IN ('s', 'e') THEN substr(message, colon + 12, {MAX_TEXT}) WHEN kind = 'x' THEN message END AS sql
+    CASE WHEN kind IN ('s', 'e', 'q') THEN detail END AS detail,
+    CASE WHEN timed THEN TRY_CAST(split_part(substr(message, 1, 60), ' ', 2) AS DOUBLE) END AS ms, kind,
+    CASE WHEN kind IN ('s', 'e') THEN substr(message, colon + 12, {MAX_TEXT})
+        WHEN kind = 'q' THEN substr(message, colon + 2, {MAX_TEXT}) WHEN kind = 'x' THEN message END AS sql
 FROM kinds
-UNION ALL
-SELECT logged, "user", "database", application, session, line, detail, NULL, 'q', substr(message, colon + 2, {MAX_TEXT})
-FROM texts
 """
 
 _PARAMETERS = r"""
@@ -146,6 +145,7 @@ def from_query(
 def _tables(path: Path, held: list[Any], skipped: Skipped, timezone: str | None, meta: dict[str, Any]) -> Tables:
     """The queries of the found records; the list gives its only table away, to free it early."""
     found = held.pop()
+    _give_back()
     if found.num_rows == 0:
         raise FormatError(
             f"{path}: expected statements with durations, found none in this PostgreSQL log; "
@@ -160,15 +160,15 @@ def _tables(path: Path, held: list[Any], skipped: Skipped, timezone: str | None,
         skipped.notes.append(
             f"{path.name}: {left:,} durations without a statement (parse or bind that failed, or text not logged)"
         )
-    texts = found["sql"]
     planned = _Planned(chosen, took, None, {})
     if len(plans):
-        planned = _with_plans(plans, chosen, took, codes, kind, ms, texts.take(order), skipped, path)
+        planned = _with_plans(plans, chosen, took, codes, kind, ms, found["sql"].take(order), skipped, path)
     if not len(planned.places):
         raise FormatError(f"{path}: expected the texts of statements, found {len(kind):,} durations without one")
     rows = order[planned.places]
-    table = {name: _taken(found[name], rows) for name in ("logged", "sql", "detail", *COLUMNS[1:5])}
-    del found, texts
+    columns = {name: found[name] for name in ("logged", "sql", "detail", *COLUMNS[1:5])}
+    del found
+    table = {name: _taken(columns.pop(name), rows) for name in list(columns)}  # each is freed once it is taken
     frame, notes = _frame(table, planned, codes[planned.places], timezone)
     frame, left_out = _without_housekeeping(frame)
     if left_out:
@@ -281,10 +281,19 @@ def _taken(column: Any, rows: Any) -> Any:
     """These rows of a column; of one with few different texts, by their codes."""
     import pyarrow as pa
 
-    whole = column.combine_chunks()
+    whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    del column
+    _give_back()
     if len(whole) > 1000 and len(whole[: 1 << 16].unique()) < 1000:
         whole = whole.dictionary_encode()
     return whole.take(pa.array(rows))
+
+
+def _give_back() -> None:
+    """Memory that Arrow holds for later, which is not soon enough here."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
 
 
 def _folded(codes: Any, kind: Any, ms: Any) -> tuple[Any, Any, int]:

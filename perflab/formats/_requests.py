@@ -47,7 +47,8 @@ def endpoints(method: pa.Array | None, name: pa.Array) -> pd.Series[Any]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    joined = name if method is None else pc.binary_join_element_wise(method.fill_null(""), name.fill_null(""), "\x00")
+    between = pa.scalar("\x00", name.type)
+    joined = name if method is None else pc.binary_join_element_wise(method.fill_null(""), name.fill_null(""), between)
     if isinstance(joined, pa.ChunkedArray):
         joined = joined.combine_chunks()
     coded = pc.dictionary_encode(joined.fill_null(""))
@@ -67,11 +68,16 @@ def microseconds(values: Any, unit_us: float) -> np.ndarray[Any, np.dtype[np.flo
 
 def instants(us: Any) -> pd.Series[Any]:
     """Microseconds since 1970 as instants in UTC; missing where they are no plausible time."""
+    return pd.Series(moments(us)).dt.tz_localize("UTC")
+
+
+def moments(us: Any) -> np.ndarray[Any, np.dtype[np.datetime64]]:
+    """As `instants`, for numpy: without the zone."""
     numbers = np.asarray(us, dtype="float64")
     plausible = (numbers >= _EARLIEST_US) & (numbers < _LATEST_US)
-    whole = np.where(plausible, numbers, 0).round().astype("int64")
-    found = pd.Series(whole.view("datetime64[us]")).dt.tz_localize("UTC")
-    return found if plausible.all() else found.where(plausible)
+    whole = np.where(plausible, numbers, 0).round().astype("int64").view("datetime64[us]")
+    whole[~plausible] = np.datetime64("NaT")
+    return whole
 
 
 def offsets(us: Any, started: Any) -> pd.Series[Any]:
@@ -127,47 +133,91 @@ def usable(
 
     So are rows of which a text holds further records: ``swallowed`` counts them where the error column does not tell.
     """
-    frame = pd.DataFrame(dict(columns))
+    frame = pd.DataFrame(dict(columns), copy=False)
     if one_line is None:
         one_line = ~frame["endpoint"].str.contains("\n", regex=False).fillna(True).to_numpy(dtype=bool)
     if swallowed is None and "error" in frame and frame["error"].str.contains("\n", regex=False).any():
         swallowed = frame["error"].fillna("").map(spilled).to_numpy()
+
+    inside = None if one_line.all() else frame["endpoint"].str.count("\n").fillna(0).to_numpy()
+    whole = frame["start"].notna().to_numpy() & one_line
+    good = sound(frame["latency_ms"].to_numpy(), whole, np.asarray(lines), tally, swallowed=swallowed, inside=inside)
+    return frame if good.all() else frame[good].reset_index(drop=True)
+
+
+def sound(
+    latency_ms: Any, whole: Any, lines: Any, tally: Tally, *, swallowed: Any, inside: Any
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which of the rows are ``whole``, swallowed no other and have a latency that can be; the others are counted.
+
+    ``swallowed`` are the records and ``inside`` the line ends in each row's texts, None where there are none.
+    """
+    good: np.ndarray[Any, np.dtype[np.bool_]] = (latency_ms >= 0) & (latency_ms <= _LONGEST_MS) & whole
     if swallowed is not None and swallowed.any():
-        tally.skip(int(np.asarray(lines)[swallowed > 0].min()), int(swallowed.sum()))
-        one_line = one_line & (swallowed == 0)
-    latency = frame["latency_ms"].to_numpy()
-    good = (latency >= 0) & (latency <= _LONGEST_MS) & one_line & frame["start"].notna().to_numpy()
-    if good.all():
-        return frame
-    numbers = np.asarray(lines)[~good]
-    inside = frame.loc[~good, "endpoint"].str.count("\n").fillna(0).sum()
-    tally.skip(int(numbers.min()), int(len(numbers) + inside))
-    return frame[good].reset_index(drop=True)
+        tally.skip(int(lines[swallowed > 0].min()), int(swallowed.sum()))
+        good &= swallowed == 0
+    if not good.all():
+        numbers = lines[~good]
+        tally.skip(int(numbers.min()), len(numbers) + (0 if inside is None else int(inside[~good].sum())))
+    return good
+
+
+def frame(table: pa.Table) -> pd.DataFrame:
+    """Columns of Arrow in the dtypes of the data model."""
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_integer(column.type) and column.null_count:
+            numbers, missing = column.fill_null(0).to_numpy(), column.is_null().to_numpy()
+            columns[name] = pd.arrays.IntegerArray(numbers, missing)
+        elif pa.types.is_timestamp(column.type):
+            columns[name] = pd.Series(column.to_numpy()).dt.tz_localize("UTC")
+        else:
+            columns[name] = column.to_pandas()
+    return pd.DataFrame(columns, copy=False)
 
 
 def texts(values: pa.ChunkedArray) -> pd.Series[Any]:
     """A text column, missing where it is empty."""
+    found: pd.Series[Any] = present(values).to_pandas()
+    return found
+
+
+def present(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """As `texts`, for Arrow."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    found: pd.Series[Any] = pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values).to_pandas()
-    return found
+    if pc.min(pc.binary_length(values)).as_py() != 0:
+        return values
+    return pc.if_else(pc.equal(values, ""), pa.scalar(None, values.type), values)
 
 
 def statuses(values: Any) -> pd.Series[Any]:
     """HTTP status codes; 0 and what is no status are missing."""
+    numbers = status_numbers(values)
+    return pd.Series(pd.arrays.IntegerArray(numbers, numbers == 0))
+
+
+def status_numbers(values: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """As `statuses`, 0 where it is missing."""
     numbers = np.asarray(values, dtype="float64")
     known = (numbers >= 100) & (numbers <= 999) & (numbers == np.floor(numbers))
-    return pd.Series(np.where(known, numbers, 0).astype("int64")).astype("Int64").where(pd.Series(known))
+    return np.where(known, numbers, 0).astype("int64")
 
 
 def whole(values: Any) -> pd.Series[Any]:
     """Sizes: whole numbers that are not negative, others missing."""
+    numbers, known = whole_numbers(values)
+    return pd.Series(numbers if known.all() else pd.arrays.IntegerArray(numbers, ~known))
+
+
+def whole_numbers(values: Any) -> tuple[Any, Any]:
+    """As `whole`: the numbers, 0 where they are missing, and which are known."""
     numbers = np.asarray(values, dtype="float64")
     known = (numbers >= 0) & (numbers < 2**53) & (numbers == np.floor(numbers))
-    if known.all():
-        return pd.Series(numbers.astype("int64"))
-    return pd.Series(np.where(known, numbers, 0).astype("int64")).astype("Int64").where(pd.Series(known))
+    return np.where(known, numbers, 0).astype("int64"), known
 
 
 def finish(path: Path, tally: Tally, rows: int, expected: str, **known: Any) -> Iterator[Tables]:

@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _NEEDED = ("timeStamp", "elapsed", "label", "success")
-_TEXTS = ("label", "responseCode", "responseMessage", "failureMessage", "threadName", "success", "Hostname")
+_WANTED = {
+    "elapsed": "float",
+    "label": "code",
+    "responseCode": "code",
+    "responseMessage": "text",
+    "failureMessage": "text",
+    "threadName": "text",
+    "success": "flag",
+    "bytes": "float",
+    "Hostname": "text",
+}
+_PART_ROWS = 250_000
 _FIXED = ("timeStamp", "elapsed", "label", "responseCode", "responseMessage", "threadName", "dataType", "success")
 _DELIMITERS = (",", ";", "\t", "|")
 _TIME = re.compile(r"\d{13}|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}[ T]\d{1,2}:\d\d.*")
@@ -67,21 +78,19 @@ def stream(
     if layout is None:
         raise FormatError(f"{path}:1: expected the columns of a JTL ({', '.join(_NEEDED)}), found {first[:120]!r}")
     clock = _Clock(path, layout, time_format, common.zone(timezone))
-    tally, rows = _blocks.Tally(), 0
-    texts = [name for name in _TEXTS if name in layout.names]
-    wanted = {"timeStamp": "text" if clock.format else "float", "elapsed": "float", **dict.fromkeys(texts, "code")}
-    if "bytes" in layout.names:
-        wanted["bytes"] = "float"
+    wanted = {"timeStamp": "text" if clock.format else "float"}
+    wanted |= {name: kind for name, kind in _WANTED.items() if name in layout.names}
 
     def parse(block: _blocks.Block, own: _blocks.Tally) -> pa.Table:
-        rows = _blocks.without_header(block) if layout.header else block
-        return _blocks.csv_table(rows, layout.names, wanted, own, delimiter=layout.delimiter, threads=False)
+        block = _blocks.without_header(block) if layout.header else block
+        found = _blocks.csv_table(block, layout.names, wanted, own, delimiter=layout.delimiter, threads=False)
+        return _requests(found, clock, own, block.line, transactions)
 
-    for block, found in _blocks.ahead(path, tally, parse, quotes=True):
-        first_line = 2 if layout.header and block.line == 1 else block.line
-        frame = _requests(found, clock, tally, first_line, transactions)
-        rows += len(frame)
-        yield Tables({"requests": frame}, done=block.done)
+    tally, rows = _blocks.Tally(), 0
+    pieces = _blocks.ahead(path, tally, parse, quotes=True, size=_blocks.PIECE_BYTES)
+    for done, table in _blocks.gathered(pieces, _PART_ROWS):
+        rows += len(table)
+        yield Tables({"requests": common.frame(table)}, done=done)
     hint = "" if transactions or not tally.notes else " beside transactions (transactions=True reads those)"
     yield from common.finish(path, tally, rows, f"samples of JMeter{hint}", generator="JMeter", warnings=clock.notes)
 
@@ -103,14 +112,17 @@ class _Clock:
                 "set jmeter.save.saveservice.timestamp_format=ms"
             )
 
-    def instants(self, values: pd.Series[Any]) -> pd.Series[Any]:
+    def moments(self, column: pa.ChunkedArray) -> Any:
+        """The times in UTC, missing where they are none."""
         if not self.format:
-            return common.instants(common.microseconds(values, 1e3))
+            return common.moments(common.microseconds(column.to_numpy(), 1e3))
+        values = column.to_pandas()
         try:
             parsed = pd.to_datetime(values, format=self.format, errors="coerce", utc="%z" in self.format)
         except ValueError as problem:
             raise ValueError(f"time_format must be one of strptime's; got {self.format!r} ({problem})") from problem
-        return parsed if "%z" in self.format else common.in_zone(parsed, self.timezone)
+        placed = parsed if "%z" in self.format else common.in_zone(parsed, self.timezone)
+        return common.moments(placed.dt.tz_localize(None).to_numpy().astype("datetime64[us]").view("int64"))
 
 
 def _first_time(path: Path, layout: Layout) -> str:
@@ -147,45 +159,76 @@ def _layout(first: str) -> Layout | None:
     return None
 
 
-def _requests(found: pa.Table, clock: _Clock, tally: _blocks.Tally, line: int, transactions: bool) -> pd.DataFrame:
-    texts = {name: Coded.of(found[name]) for name in _TEXTS if name in found.column_names}
-    kept = np.ones(len(found), dtype=bool)
-    if "responseMessage" in texts:
-        kept = texts["responseMessage"].test(lambda text: text.startswith(_TRANSACTION) == transactions)
-        tally.note(_ONLY_TRANSACTIONS if transactions else _LEFT_OUT, int((~kept).sum()))
-    lines = np.flatnonzero(kept) + line
-    texts = {name: column.where(kept) for name, column in texts.items()}
-    ok = texts["success"].test(lambda text: text.lower() == "true")
-    # A truth that is neither is a row that can't be trusted.
-    known = texts["success"].test(lambda text: text.lower() in ("true", "false"))
-    columns = {
-        "endpoint": texts["label"].texts(lambda text: common.endpoint(None, text)),
-        "start": clock.instants(found["timeStamp"].to_pandas()[kept].reset_index(drop=True)),
-        "latency_ms": np.where(known, found["elapsed"].to_numpy()[kept], np.nan),
-        "ok": ok,
-        **_details(texts, ok),
-    }
-    if "bytes" in found.column_names:
-        columns["size_bytes"] = common.whole(found["bytes"].to_numpy()[kept])
-    one_line = texts["label"].test(lambda text: "\n" not in text)
-    swallowed = texts["failureMessage"].counts(common.spilled) if "failureMessage" in texts else None
-    return common.usable(columns, tally, lines, one_line=one_line, swallowed=swallowed)
+def _requests(found: pa.Table, clock: _Clock, tally: _blocks.Tally, line: int, transactions: bool) -> pa.Table:
+    import pyarrow as pa
+
+    found, lines = _counted_once(found, tally, line, transactions)
+    label = Coded.of(found["label"])
+    endpoint = label.mapped(lambda text: common.endpoint(None, text))
+    latency, truth = found["elapsed"].to_numpy(), found["success"]
+    ok, known = truth.fill_null(False).to_numpy(), truth.is_valid().to_numpy()
+    words = _coded(found, "failureMessage")
+    start = clock.moments(found["timeStamp"])
+    rows = pa.table(
+        {
+            "endpoint": endpoint.array(),
+            "start": pa.array(start, pa.timestamp("us", "UTC")),
+            "latency_ms": latency,
+            "ok": ok,
+            **_details(found, words, ok),
+        }
+    )
+    # A truth that is neither true nor false is a row that can't be trusted.
+    whole = label.test(lambda text: "\n" not in text) & known & ~np.isnat(start)
+    swallowed, inside = words.counts(common.spilled), endpoint.counts(lambda text: text.count("\n"))
+    good = common.sound(latency, whole, lines, tally, swallowed=swallowed, inside=inside)
+    return rows if good.all() else rows.filter(pa.array(good))
 
 
-def _details(texts: dict[str, Coded], ok: Any) -> dict[str, Any]:
-    nothing = Coded(np.zeros(len(ok), dtype="int64"), [""])
-    code = texts.get("responseCode", nothing)
-    # What went wrong, in this order: the assertion's words, a code that is none (an exception), the status.
-    said = joined(texts.get("failureMessage", nothing), code, lambda words, status: words or _words(status))
-    said = joined(said, Coded(ok.astype("int64"), ["failed", "ok"]), lambda words, how: "" if how == "ok" else words)
-    details: dict[str, Any] = {
-        "status": common.statuses(code.numbers()),
-        "error": said.texts(lambda text: text or None),
-    }
+def _counted_once(found: pa.Table, tally: _blocks.Tally, line: int, transactions: bool) -> tuple[pa.Table, Any]:
+    """The rows of samples, or else of transactions, and their lines."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lines = np.arange(line, line + len(found))
+    if "responseMessage" not in found.column_names:
+        return found, lines
+    kept = pc.starts_with(found["responseMessage"], _TRANSACTION).to_numpy() == transactions
+    found = found.drop_columns("responseMessage")
+    if kept.all():
+        return found, lines
+    tally.note(_ONLY_TRANSACTIONS if transactions else _LEFT_OUT, int((~kept).sum()))
+    return found.filter(pa.array(kept)), lines[kept]
+
+
+def _details(found: pa.Table, words: Coded, ok: Any) -> dict[str, Any]:
+    import pyarrow as pa
+
+    code = _coded(found, "responseCode")
+    status = code.numbers(common.status_numbers)
+    details: dict[str, Any] = {"status": pa.array(status, mask=status == 0), "error": _errors(words, code, ok)}
     for column, name in (("user", "threadName"), ("worker", "Hostname")):
-        if name in texts:
-            details[column] = texts[name].texts(lambda text: text or None)
+        if name in found.column_names:
+            details[column] = common.present(found[name])
+    if "bytes" in found.column_names:
+        size, known = common.whole_numbers(found["bytes"].to_numpy())
+        details["size_bytes"] = pa.array(size, mask=~known)
     return details
+
+
+def _coded(found: pa.Table, name: str) -> Coded:
+    if name in found.column_names:
+        return Coded.of(found[name])
+    return Coded(np.zeros(len(found), dtype="int64"), [""])
+
+
+def _errors(words: Coded, code: Coded, ok: Any) -> pa.Array:
+    """What went wrong, in this order: the assertion's words, a code that is none (an exception), the status."""
+    failed = np.flatnonzero(~ok)
+    said = joined(words.where(failed), code.where(failed), lambda words, status: words or _words(status))
+    codes = np.zeros(len(ok), dtype="int64")
+    codes[failed] = said.codes + 1
+    return Coded(codes, ["", *said.values]).array(lambda text: text or None)
 
 
 def _words(status: str) -> str:

@@ -23,6 +23,9 @@ _SECONDS = (
     "set K6_CSV_TIME_FORMAT=unix_micro and run again where the order of requests matters"
 )
 
+_PART_ROWS = 150_000
+_COUNTED = "lines of http_reqs"
+
 
 def sniff(head: bytes) -> bool:
     return head.startswith(",".join(_FIRST).encode() + b",")
@@ -39,67 +42,76 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
         "metric_name": "code",
         "timestamp": "float" if unit_us else "text",
         "metric_value": "float",
-        **dict.fromkeys(tags, "code"),
+        # Errors are few: as texts, blocks without any cost no look-up of each row's.
+        **{tag: "text" if tag in ("error", "error_code") else "code" for tag in tags},
     }
 
     width = _width(path) if unit_us else 0
 
-    def parse(block: _blocks.Block, own: _blocks.Tally) -> tuple[pa.Table, Any, int]:
-        matter, lines, counted = _matter(_blocks.without_header(block), width)
-        found = _blocks.csv_table(matter, names, wanted, own, threads=False)
-        exact = lines is not None and len(lines) == len(found)
-        return found, lines if exact else np.arange(len(found)) + matter.line, counted
+    def parse(block: _blocks.Block, own: _blocks.Tally) -> pa.Table:
+        matter, lines = _matter(_blocks.without_header(block), width, own)
+        bad = _blocks.Tally()
+        found = _blocks.csv_table(matter, names, wanted, bad, threads=False)
+        own.skip(int(lines[bad.first - matter.line]) if bad.skipped else 0, bad.skipped)
+        return found.append_column("line", [lines[: len(found)]])
 
     points = _k6.Points()
-    for block, (found, lines, counted) in _blocks.ahead(path, points.tally, parse, quotes=True):
+    pieces = _blocks.ahead(path, points.tally, parse, quotes=True, size=_blocks.PIECE_BYTES)
+    for done, found in _blocks.gathered(pieces, _PART_ROWS):
         times = found["timestamp"]
         end_us = common.microseconds(times.to_numpy(), unit_us) if unit_us else common.iso_microseconds(times)
         coded = {tag: Coded.of(found[tag]) for tag in tags}
-        points.counted += counted
         metric = Coded.of(found["metric_name"])
-        yield points.tables(metric, found["metric_value"].to_numpy(), coded, end_us, lines, block.done)
+        yield points.tables(metric, found["metric_value"].to_numpy(), coded, end_us, found["line"].to_numpy(), done)
+    points.counted += points.tally.notes.pop(_COUNTED, 0)
     notes = [_SECONDS] if unit_us == 1e6 else []
     yield from points.finish(path, "points of http_req_duration in k6's CSV", notes)
 
 
-def _matter(block: _blocks.Block, width: int) -> tuple[_blocks.Block, Any, int]:
-    """The lines of the block whose metrics may matter, their numbers, and how many lines of http_reqs were left out.
+def _matter(block: _blocks.Block, width: int, tally: _blocks.Tally) -> tuple[_blocks.Block, Any]:
+    """The lines of the block whose metrics may matter, and their numbers; lines of http_reqs are left out and counted.
 
     Most of k6's lines are of other metrics: leaving them out by a look at a few of their bytes is faster than parsing them.
     It is all of the block where a field may hold a line end. ``width`` is that of the times where it never changes, else 0.
     """
     data = np.frombuffer(block.data, dtype=np.uint8)
     ends = np.flatnonzero(data == ord("\n"))
-    if not len(ends) or (b'"' in block.data and _open_quotes(data, ends)):
-        return block, None, 0
+    if len(data) < 8 or not len(ends) or (b'"' in block.data and _open_quotes(data, ends)):
+        return block, np.arange(len(ends) + 1) + block.line
     starts = np.concatenate([[0], ends[:-1] + 1])
     # Names are told apart by these letters; those that look alike are sorted out after parsing.
-    first, second, ninth, tenth = (data[np.minimum(starts + at, len(data) - 1)] for at in (0, 1, 8, 9))
+    first, second, ninth, tenth = (data.take(starts + at, mode="clip") for at in (0, 1, 8, 9))
     http = first == ord("h")
-    connecting, tls = http & (tenth == ord("c")), http & (tenth == ord("t"))
     kept = (http | (first == ord("g"))) & (tenth == ord("d"))
     kept |= (first == ord("c")) | (first == ord("v")) | ((first == ord("d")) & (second == ord("r")))
-    for lines, name in ((connecting, "http_req_connecting"), (tls, "http_req_tls_handshaking")):
-        kept |= _not_zero(data, starts, lines, len(name) + width + 2) if width else lines
+    for letter, name in (("c", "http_req_connecting"), ("t", "http_req_tls_handshaking")):
+        lines = np.flatnonzero(http & (tenth == ord(letter)))
+        kept[lines] |= _not_zero(data, starts[lines] + len(name) + width + 2) if width else True
     chosen = np.flatnonzero(kept)
-    view = memoryview(block.data)
-    parts = [view[a:b] for a, b in zip(starts[chosen].tolist(), (ends[chosen] + 1).tolist(), strict=True)]
-    counted = int((http & (ninth == ord("s")) & (tenth == ord(","))).sum())
-    return _blocks.Block(b"".join(parts), block.line, block.done), chosen + block.line, counted
+    tally.note(_COUNTED, int(np.count_nonzero(http & (ninth == ord("s")) & (tenth == ord(",")))))
+    return _blocks.Block(_lines(block.data, ends, chosen), block.line, block.done), chosen + block.line
 
 
-def _not_zero(data: Any, starts: Any, lines: Any, at: int) -> Any:
-    """Those of the lines in which no "0.000000" stands at that place: most connections are kept, and took no time."""
-    zero = np.frombuffer(b"0.000000", dtype=np.uint8)
-    places = np.minimum(starts[lines][:, None] + at + np.arange(len(zero)), len(data) - 1)
-    found = lines.copy()
-    found[lines] = (data[places] != zero).any(axis=1)
-    return found
+def _lines(data: bytes, ends: Any, chosen: Any) -> bytes:
+    """The chosen lines of the data, put together."""
+    import pyarrow as pa
+
+    offsets = np.zeros(len(ends) + 1, dtype="int64")
+    offsets[1:] = ends + 1
+    lines = pa.Array.from_buffers(pa.large_binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+    taken: bytes = lines.take(pa.array(chosen)).buffers()[2].to_pybytes()
+    return taken
+
+
+def _not_zero(data: Any, places: Any) -> Any:
+    """Whether anything but "0.000000" stands at the places: most connections are kept, and took no time."""
+    words = np.ndarray(len(data) - 7, dtype="<u8", buffer=data, strides=(1,))
+    return words[np.minimum(places, len(words) - 1)] != int.from_bytes(b"0.000000", "little")
 
 
 def _open_quotes(data: Any, ends: Any) -> bool:
     """Whether a quoted field is open at the end of any line."""
-    return bool((np.searchsorted(np.flatnonzero(data == ord('"')), ends) % 2).any())
+    return bool((np.searchsorted(np.flatnonzero(data == ord('"')), ends) & 1).any())
 
 
 def _width(path: Path) -> int:

@@ -44,7 +44,7 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
         return _blocks.json_table(block, schema, own).combine_chunks()
 
     points = _k6.Points()
-    for block, found in _blocks.ahead(path, points.tally, parse, quotes=False):
+    for block, found in _blocks.ahead(path, points.tally, parse, quotes=False, size=_blocks.BLOCK_BYTES):
         known = pc.equal(found["type"], "Point").fill_null(False).to_numpy()
         lines = np.flatnonzero(known) + block.line
         found = found.filter(pa.array(known))

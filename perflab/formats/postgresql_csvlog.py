@@ -25,7 +25,7 @@ _FIRST = re.compile(
 _RECORDS = """
 SELECT c0 AS logged, c1 AS "user", c2 AS "database", c22 AS application, c5 AS session, c6 AS line, c13 AS message, c14 AS detail
 FROM read_csv($path, header = false, auto_detect = false, delim = ',', quote = '"', escape = '"', new_line = '\\n',
-    max_line_size = 4194304, columns = {columns})
+    max_line_size = 4194304, buffer_size = 33554432, columns = {columns})
 """
 
 

@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from perflab import sources
 from perflab.errors import FormatError
-from perflab.formats import Tables, _blocks, join
+from perflab.formats import Tables, _blocks, _vegeta, join
 from perflab.formats import _requests as common
 
 _FIRST = re.compile(rb"\d{19},\d{1,3},\d+,\d+,\d+,")
@@ -36,26 +34,12 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
     names = _NAMES[: _width(path)]
     numbers = ("start", "status", "latency", "bytes_in")
     texts = [name for name in ("error", "method", "url") if name in names]
-    tally, rows = _blocks.Tally(), 0
+    tally = _blocks.Tally()
     wanted = {name: "float" if name in numbers else "text" for name in (*numbers, *texts)}
-    for block in _blocks.blocks(path, tally, quotes=True):
-        found = _blocks.csv_table(block, names, wanted, tally)
-        status, error = common.statuses(found["status"].to_numpy()), common.texts(found["error"])
-        ok = (status < 400).fillna(False).astype(bool) & error.isna()
-        named = "url" in names
-        columns = {
-            "endpoint": common.endpoints(found["method"], found["url"]) if named else "all requests",
-            "start": common.instants(common.microseconds(found["start"].to_numpy(), 1e-3)),
-            "latency_ms": found["latency"].to_numpy() / 1e6,
-            "ok": ok,
-            "status": status,
-            "error": common.failures(error, ok, status),
-            "size_bytes": common.whole(found["bytes_in"].to_numpy()),
-        }
-        frame = common.usable(columns, tally, np.arange(len(found)) + block.line)
-        rows += len(frame)
-        yield Tables({"requests": frame}, done=block.done)
-    yield from common.finish(path, tally, rows, "results of vegeta", generator="vegeta")
+    blocks = _blocks.blocks(path, tally, quotes=True)
+    found = ((block, _blocks.csv_table(block, names, wanted, tally)) for block in blocks)
+    parts = ((block, table, common.microseconds(table["start"].to_numpy(), 1e-3)) for block, table in found)
+    yield from _vegeta.stream(path, tally, parts, "status")
 
 
 def _width(path: Path) -> int:

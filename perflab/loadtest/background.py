@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from perflab.errors import LoadTestError
 from perflab.live import Progress
 from perflab.loadtest.drive import Place, Watch, drive, expected_s
+from perflab.loadtest.looking import Looks
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import check_pairs, interleaved, loaded
 from perflab.loadtest.target import Target
@@ -109,6 +110,10 @@ def start_pairs(
     candidate: Target,
     *,
     pairs: int = 10,
+    looks: Sequence[int] = (),
+    metric: str = "p95",
+    tolerance: float | str = 0.05,
+    primary: str | Sequence[str] = (),
     seed: int | None = None,
     store: str | Path = "runs",
     progress: bool = True,
@@ -117,24 +122,26 @@ def start_pairs(
 
     Parameters
     ----------
-    plan, baseline, candidate, pairs, seed, store, progress : as in `run_pairs`.
+    plan, baseline, candidate, pairs, looks, metric, tolerance, primary, seed, store, progress : as in `run_pairs`.
 
     Returns
     -------
-    A handle whose ``.result()`` gives (baseline, candidate); stopped, the runs until then.
+    A handle whose ``.result()`` gives (baseline, candidate); stopped, or decided by a look, the runs until then.
 
     >>> going = lab.start_pairs(plan, old, new, pairs=10, seed=7)  # doctest: +SKIP
     >>> before, after = going.result()                             # doctest: +SKIP
     """
     check_pairs(pairs, baseline, candidate)
+    registered = Looks.registered(looks, pairs, metric, tolerance, primary)
     plan.found_locustfile()
     drawn = secrets.randbelow(2**31) if seed is None else seed
 
     def work(watch: Watch) -> tuple[Measurements, Measurements]:
-        _, _, driven = interleaved(plan, baseline, candidate, pairs, drawn, store, watch)
+        _, interrupted, driven = interleaved(plan, baseline, candidate, pairs, drawn, store, watch, registered)
         if not all(driven.values()):
             raise KeyboardInterrupt("one arm has no run yet; load what the store holds with load()")
-        return loaded(driven[baseline.arm]), loaded(driven[candidate.arm])
+        before, after = loaded(driven[baseline.arm]), loaded(driven[candidate.arm])
+        return (before, after) if interrupted else registered.noted(len(driven[baseline.arm]), before, after)
 
     label = f"{baseline.arm} and {candidate.arm}: {plan}"
     return UnderWay(work, 2 * pairs * expected_s(plan), label, shown=progress)

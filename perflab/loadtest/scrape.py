@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import urllib.request
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urljoin
 
 import pandas as pd
@@ -20,7 +20,7 @@ INTERVAL_S = 1.0
 _STARTED = "process_start_time_seconds"
 
 
-class Scraper:
+class Scraper(Repeating):
     """Reads a metrics page once a second from a thread, in a ``with`` block.
 
     A page that can't be read, lines that are not in Prometheus' text format, and what is beyond 4 MB or 20,000 series a
@@ -34,14 +34,7 @@ class Scraper:
         self._problem = ""
         # Proxies of the environment are for the way out, not for the service under test.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        self._repeating = Repeating(self._look, interval_s, name="perflab-metrics")
-
-    def __enter__(self) -> Self:
-        self._repeating.__enter__()
-        return self
-
-    def __exit__(self, *ended: Any) -> None:
-        self._repeating.__exit__(*ended)
+        super().__init__(self._look, interval_s, name="perflab-metrics")
 
     def frame(self, run: str) -> pd.DataFrame:
         """The ``metrics`` table so far."""

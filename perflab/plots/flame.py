@@ -15,8 +15,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from perflab.plots.drawing import Floats, axes, counted, plain, titled
-from perflab.profiles.layout import Boxes, difference_boxes
 from perflab.profiles.layout import boxes as laid_out
+from perflab.profiles.layout import difference_boxes
 from perflab.profiles.origins import APPLICATION, DRIVER, FRAMEWORK, KINDS, LIBRARY, NATIVE, NETWORK, STANDARD
 from perflab.profiles.selected import Profile
 from perflab.units import format_fraction, format_ms, format_number, parse_fraction
@@ -64,9 +64,7 @@ def plot_flamegraph(
     >>> lab.plot_flamegraph(lab.read("tests/samples/pyinstrument/workload.json")).get_xlabel()
     'Share of 2.05 s'
     """
-    least = parse_fraction(narrowest, parameter="narrowest")
-    found = laid_out(profile, unit=unit, narrowest=least, trim=trim, application=application)
-    return _flames(found, ax, search, upside_down=False)
+    return _flames(profile, unit, trim, application, search, narrowest, ax, upside_down=False)
 
 
 def plot_icicle(
@@ -85,9 +83,7 @@ def plot_icicle(
     >>> lab.plot_icicle(lab.read("tests/samples/collapsed/py-spy.txt")).get_ylabel()
     'Depth of the call'
     """
-    least = parse_fraction(narrowest, parameter="narrowest")
-    found = laid_out(profile, unit=unit, narrowest=least, trim=trim, application=application)
-    return _flames(found, ax, search, upside_down=True)
+    return _flames(profile, unit, trim, application, search, narrowest, ax, upside_down=True)
 
 
 def plot_diff_flamegraph(
@@ -150,7 +146,12 @@ def _notes(before: Floats, after: Floats) -> list[str]:
     ]
 
 
-def _flames(found: Boxes, ax: Axes | None, search: str, *, upside_down: bool) -> Axes:
+def _flames(
+    profile: Profile, unit: str | None, trim: bool, application: Sequence[str], search: str, narrowest: str | float,
+    ax: Axes | None, *, upside_down: bool,
+) -> Axes:  # fmt: skip
+    least = parse_fraction(narrowest, parameter="narrowest")
+    found = laid_out(profile, unit=unit, narrowest=least, trim=trim, application=application)
     table, deeper = _shown(found.table)
     colours = [COLOURS[str(kind)] for kind in table["kind"]]
     hits = _hits(table, search)

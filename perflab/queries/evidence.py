@@ -59,6 +59,8 @@ def _level(facts: Facts) -> str:
     calls, linked, grown, variety = facts.calls, facts.linked, facts.grown, facts.variety
     if facts.shape.kind == "write":
         return "write loop"
+    if turns_pages(variety):
+        return "loop without parent"
     if _repeats_itself(variety, linked):
         return "duplicate"
     if grown.tested:
@@ -78,6 +80,11 @@ def _doubtful(facts: Facts) -> bool:
     nothing = facts.linked <= 0 or bool(np.isnan(facts.variety.distinct))
     against = facts.interrupted or facts.bounded or _unmoved(facts.parent_rows, facts.calls)
     return nothing or against
+
+
+def turns_pages(variety: Variety) -> bool:
+    """The keys stand still and something else moves: an open end of a range, from which on the next page is asked."""
+    return variety.keys == 1 and variety.distinct >= LEAST_DISTINCT
 
 
 def _repeats_itself(variety: Variety, linked: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +48,12 @@ def growth(found: Repeats, parent: int, child: int, route: str, members: Ints) -
     full = _full(limits, calls_of)
     fitted = scaling(limits[full], calls_of[full])
     if not fitted.tested:
-        full, fitted = np.isfinite(limits), scaling(limits, calls_of)
+        # Full lists of two sizes make a slope; that the calls grow at all is tested on all lists.
+        whole, two = scaling(limits, calls_of), scaling(limits[full], calls_of[full], sizes=2)
+        if whole.tested and two.tested:
+            fitted = replace(two, p_value=whole.p_value, units=whole.units)
+        else:
+            full, fitted = np.isfinite(limits), whole
     if not fitted.tested:
         times, calls_then = found.times_asked(asked, child)
         nested = scaling(times, calls_then)

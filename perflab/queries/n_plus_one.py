@@ -221,7 +221,8 @@ def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern
     time = float(groups.time_ms[members].sum())
     unit_time = found.unit_time(members)
     parent = prepared.fingerprints[key.parent] if key.parent >= 0 else None
-    saved = calls - len(members) if level in evidence.MENDABLE else 0
+    pages = facts.shape.kind == "lookup" and evidence.turns_pages(facts.variety)
+    saved = calls - len(members) if level in evidence.MENDABLE and not pages else 0
     return {
         "parent": parent,
         "child": prepared.fingerprints[key.child],
@@ -235,7 +236,9 @@ def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern
         "slope_high": fitted.high,
         "p_value": fitted.p_value,
         "evidence": level,
-        "suggestion": suggestions.suggestion(parent, prepared.fingerprints[key.child], level),
+        "suggestion": suggestions.PAGES
+        if pages
+        else suggestions.suggestion(parent, prepared.fingerprints[key.child], level),
         "example_unit": found.example(members),
         "calls_saved": saved,
         "time_saved_ms": time * saved / calls,

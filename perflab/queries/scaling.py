@@ -36,15 +36,15 @@ class Scaling:
         return not math.isnan(self.p_value)
 
 
-def scaling(rows: Floats, calls: Floats, *, seed: int = 0) -> Scaling:
-    """Fit calls over rows, one point a unit; needs at least 8 units and 3 different sizes of the parent."""
+def scaling(rows: Floats, calls: Floats, *, sizes: int = MIN_SIZES, seed: int = 0) -> Scaling:
+    """Fit calls over rows, one point a unit; needs at least 8 units and 3 different sizes of the parent (or ``sizes``)."""
     known = np.isfinite(rows) & np.isfinite(calls)
     x, y = rows[known], calls[known]
     random = np.random.default_rng(seed)
     if len(x) > _MOST_UNITS:
         chosen = random.choice(len(x), _MOST_UNITS, replace=False)
         x, y = x[chosen], y[chosen]
-    if len(x) < MIN_UNITS or len(np.unique(x)) < MIN_SIZES:
+    if len(x) < MIN_UNITS or len(np.unique(x)) < sizes:
         return Scaling(units=len(x))
     dx, dy = x - x.mean(), y - y.mean()
     spread = float(dx @ dx)

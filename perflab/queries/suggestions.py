@@ -26,6 +26,9 @@ def orm_of(fingerprint: str) -> str:
     return "django" if _DJANGO.search(fingerprint) else ""
 
 
+PAGES = "No N+1: each call goes on where the one before ended. Larger pages save round trips, if that matters."
+
+
 def suggestion(parent: str | None, child: str, level: str) -> str:
     """One or two sentences that name the fix."""
     below = shape(child)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from driving import free_port, plan, wait_for
@@ -37,11 +38,16 @@ def up(arm: str, delay: float) -> Iterator[lab.Target]:
         process.wait()
 
 
-def test_a_look_ends_the_experiment_and_compare_knows_of_it(tmp_path: Path) -> None:
+def in_background(*sides: object, **how: Any) -> tuple[lab.Measurements, lab.Measurements]:
+    return lab.start_pairs(*sides, **how).result(120)
+
+
+@pytest.mark.parametrize("pairs_of_runs", [lab.run_pairs, in_background])
+def test_a_look_ends_the_experiment_and_compare_knows_of_it(tmp_path: Path, pairs_of_runs: Callable[..., Any]) -> None:
     """2 against 60 ms: decided at the first look, after three of five pairs."""
     load = plan(1, users=8, user="Mostly")
     with up("slow", 0.06) as slow, up("quick", 0.002) as quick:
-        before, after = lab.run_pairs(
+        before, after = pairs_of_runs(
             load, slow, quick, pairs=5, looks=(3,), metric="p50", seed=3, store=tmp_path, progress=False
         )
     assert len(before.runs) == len(after.runs) == 3
@@ -58,3 +64,5 @@ def test_bad_looks_are_refused_before_anything_runs() -> None:
     for looks, words in (((2, 5), "first at 3"), ((5, 12), "beyond the 10 pairs"), ((5, 5), "increase")):
         with pytest.raises(ValueError, match=words):
             lab.run_pairs(plan(), slow, quick, pairs=10, looks=looks)
+        with pytest.raises(ValueError, match=words):
+            lab.start_pairs(plan(), slow, quick, pairs=10, looks=looks)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
 import pandas as pd
+import psutil
 import pytest
 from driving import SERVERS, free_port, open_plan, plan, target, wait_for
 
 import perflab as lab
+from perflab.loadtest import capture, records
 
 
 def record(store: Path, one: lab.Measurements) -> dict[str, object]:
@@ -83,29 +85,39 @@ def test_clean_runs_count_what_locust_counts(tmp_path: Path, workers: int) -> No
     assert one.load.users.max() == 4
 
 
-def test_a_killed_worker_makes_the_run_invalid_and_loses_little(tmp_path: Path) -> None:
-    killed: dict[str, float] = {}
+def test_a_killed_worker_makes_the_run_invalid_and_loses_nothing_but_what_came_after_its_last_beat(
+    tmp_path: Path,
+) -> None:
+    killed: dict[str, Any] = {}
 
     def kill_one() -> None:
         wait_for(lambda: sum(p.stat().st_size > 4_000 for p in tmp_path.glob(".*/generator/worker-*.bin")) == 2)
-        pid = int(next(tmp_path.glob(".*/generator/worker-*.bin")).stem.partition("-")[2])
-        os.kill(pid, signal.SIGKILL)
-        killed["pid"], killed["at"] = pid, pd.Timestamp.now(tz="UTC").timestamp()
+        file = next(tmp_path.glob(".*/generator/worker-*.bin"))
+        process = psutil.Process(int(file.stem.partition("-")[2]))
+        process.send_signal(signal.SIGKILL)
+        wait_for(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+        notes = [orjson.loads(line) for line in file.with_suffix(".jsonl").read_bytes().splitlines()]
+        visit = next(n["index"] for n in notes if n["kind"] == "endpoint" and n["name"] == "GET /visit")
+        kept = int((np.fromfile(file, capture.DTYPE)["endpoint"] == visit).sum())
+        killed.update(pid=str(process.pid), beat=max(n["time"] for n in notes if n["kind"] == "users"), kept=kept)
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    log = tmp_path / "served.log"
-    one = lab.run(plan(5, user="Visitor", workers=2), target("tiny", "--log", str(log)), store=tmp_path, progress=False)
+    log, users = tmp_path / "served.log", 4
+    crowd = plan(5, users, user="Visitor", workers=2)
+    one = lab.run(crowd, target("tiny", "--log", str(log)), store=tmp_path, progress=False)
     killer.join()
     run = one.runs.iloc[0]
     assert not run.valid
     assert any(f"worker-{killed['pid']} was lost in mid-run" in reason for reason in run.reasons), run.reasons
-    # What the server answered to the dead worker and the records do not have is at most 0.6 s of its work.
-    asked = [line.split()[1] for line in log.read_text().splitlines() if line.startswith("/ok ")]
-    lost = len(asked) - len(one.requests.query("endpoint == 'GET /visit'"))
-    mine = asked.count(str(int(killed["pid"])))
-    lived = killed["at"] - run.start.timestamp()
-    assert 0 <= lost <= 0.6 * 1.5 * mine / lived + 4
+    asked = [line.split() for line in log.read_text().splitlines() if line.startswith("/ok ")]
+    own = [float(at) for _, pid, at in asked if pid == killed["pid"]]
+    # All that the other worker was answered is there, and of the dead one all that it had written ...
+    visits = len(one.requests.query("endpoint == 'GET /visit'"))
+    assert visits == killed["kept"] + len(asked) - len(own)
+    # ... and that is all that it was answered until its last beat, but for the request that each user was waiting for.
+    assert 0 <= sum(at <= killed["beat"] for at in own) - killed["kept"] <= users
+    assert records.FLUSH_S <= 0.6  # from one beat to the next, and so what can be lost
 
 
 def test_two_workers_share_one_schedule(tmp_path: Path) -> None:

@@ -128,7 +128,11 @@ def test_paging_by_key_is_no_child():
     unit = ["SELECT id FROM genre"] + [
         f"SELECT id FROM book WHERE genre_id = 4 AND id > {i} ORDER BY id LIMIT 5" for i in range(0, 100, 10)
     ]
-    assert evidence(build([unit])) == ["duplicate"]
+    found = lab.find_n_plus_one(build([unit, unit]))
+    assert found["evidence"].to_list() == ["loop without parent"]
+    assert found["calls_saved"].item() == 0
+    assert "goes on where the one before ended" in found["suggestion"].item()
+    assert lab.find_duplicates(build([unit])).empty
 
 
 def test_parameters_count_like_literals():
@@ -259,7 +263,7 @@ def test_keys_are_recognised_in_other_handwritings(parent, child):
             "confirmed",
         ),
         ("at >= {low} AND at <= {high}", "confirmed"),
-        ("site_id = 7 AND at > {low}", "duplicate"),
+        ("site_id = 7 AND at > {low}", "loop without parent"),
     ],
 )
 def test_a_range_from_the_parents_row_is_a_key_and_an_open_end_is_a_page(condition: str, evidence: str) -> None:

@@ -32,7 +32,8 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         time.sleep(float(environ["QUERY_STRING"]))
     if arguments.log and path != "/ready":
         with lock, open(arguments.log, "a") as log:
-            log.write(f"{path} {environ.get('HTTP_X_PROCESS', '')}".strip() + "\n")
+            process = environ.get("HTTP_X_PROCESS")
+            log.write((f"{path} {process} {time.time()}" if process else path) + "\n")
     if path == "/headers":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [f"X-Plan: {environ.get('HTTP_X_PLAN', 'none')}".encode()]
