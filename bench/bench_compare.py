@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.stats import mstats
 
 import perflab as lab
 
@@ -76,6 +77,10 @@ def main() -> int:
     slow *= 9_999 / few
     print(f"interval of p95 of 100,000 values: {quick * 1e3:.2f} ms (goal 2 ms)")
     print(f"  scipy.stats.bootstrap, 9,999 resamples (from {few} timed): {slow:.1f} s, {slow / quick:,.0f} times that")
+    smooth = median_of(lambda: lab.harrell_davis(values), 20)
+    peer = median_of(lambda: mstats.hdquantiles(values, [0.95]), 5)
+    print(f"p95 of 100,000 values by Harrell and Davis: {smooth * 1e3:.2f} ms")
+    print(f"  scipy.stats.mstats.hdquantiles: {peer * 1e3:.1f} ms, {peer / smooth:.0f} times that")
     one = before[before["run"] == "old-0"]
     block = median_of(lambda: lab.within(one), 3)
     print(f"block-bootstrap intervals of one run, 51 rows (within): {block:.2f} s")

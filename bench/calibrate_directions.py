@@ -93,21 +93,21 @@ def stricter(banks: Mapping[str, Floats], experiments: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def one_against_one(verdicts: int, whole: int) -> pd.DataFrame:
+def one_against_one(verdicts: int, whole: int, endpoints: int = 125) -> pd.DataFrame:
     """One run against one by `compare` itself, true ratios drawn widely, with and without order="ignore".
 
-    ``verdicts`` in all from calls with 125 endpoints, each with a change of its own; ``whole`` calls with one.
+    ``verdicts`` in all from calls with many endpoints, each with a change of its own; ``whole`` calls with one.
     """
     rows = []
     cells = list(product((0.0, 0.05, 0.3, 1.0), ("auto", "ignore")))
     for spread, order in cells:
         random = np.random.default_rng([SEED, 17, round(100 * spread), len(order)])
-        for endpoints, calls in ((125, max(1, round(verdicts / len(cells) / 125))), (1, max(1, whole // len(cells)))):
-            tables = [_call(random, endpoints, spread, order) for _ in range(calls)]
+        for many, calls in ((endpoints, verdicts / len(cells) / endpoints), (1, whole / len(cells))):
+            tables = [_call(random, many, spread, order) for _ in range(max(1, round(calls)))]
             found = pd.concat(tables)
             rows.append(
                 {
-                    "true_change_sd": spread, "order": order, "endpoints": endpoints, "verdicts": len(found),
+                    "true_change_sd": spread, "order": order, "endpoints": many, "verdicts": len(found),
                     "directional": int(found["verdict"].isin(["improved", "regressed"]).sum()),
                     "equivalent": int((found["verdict"] == "equivalent").sum()),
                     "interval_of_these_runs_excludes_0": float(((found["change_low"] > 0) | (found["change_high"] < 0)).mean()),

@@ -120,13 +120,16 @@ def goals(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """What statistics promises, and whether it held."""
     plans = tables["plans"]
     missed = np.r_[plans["realised_runs"] - plans["promised_runs"], plans["realised_pairs"] - plans["promised_pairs"]]
-    chosen = tables["histories"][tables["histories"]["generator"].isin(["ar1", "mg1"])]
     rows = [
         ("false alarms at registered looks", float(tables["looks"]["false_alarms"].max()), "<= 0.06"),
         ("false alarms of the test for any time", float(tables["looks"]["anytime_false_alarms"].max()), "<= 0.06"),
         ("power against promise (largest miss)", float(np.nanmax(np.abs(missed))), "<= 0.03"),
-        ("stable histories flagged", float(chosen["stable_flagged"].max()), "<= 0.015"),
-        ("10 % shifts found at sd 5 %", float(chosen["shift_10_percent_found"].min()), ">= 0.94"),
+        ("stable histories flagged, worst generator", float(tables["histories"]["stable_flagged"].max()), "<= 0.005"),
+        (
+            "10 % shifts found at sd 5 %, worst generator",
+            float(tables["histories"]["shift_10_percent_found"].min()),
+            ">= 0.94",
+        ),
     ]
     table = pd.DataFrame(rows, columns=["goal", "found", "wanted"])
     table["holds"] = [
@@ -147,7 +150,7 @@ def main() -> int:
     tables = {
         "looks": pd.DataFrame(looking(banks, count)),
         "plans": pd.DataFrame(planned(count)),
-        "histories": pd.DataFrame(changed(banks, count // 10)),
+        "histories": pd.DataFrame(changed(banks, count // 4)),
     }
     reached = goals(tables)
     print(reached.to_string(index=False))
@@ -158,7 +161,7 @@ def main() -> int:
         took = time.perf_counter() - began
         (PLACE / "planning_made.txt").write_text(
             f"bench/calibrate_planning.py on {datetime.now(UTC):%Y-%m-%d}, seed {SEED}, {took / 60:.0f} minutes; banks of "
-            f"{size.bank} runs, {count} experiments, {count // 10} histories; numpy {np.__version__}\n"
+            f"{size.bank} runs, {count} experiments, {count // 4} histories; numpy {np.__version__}\n"
         )
     return 0 if bool(reached["holds"].all()) else 1
 

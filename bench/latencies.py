@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 Generator = Callable[[np.random.Generator, int, int], Floats]
 
 
-def ar1(random: np.random.Generator, runs: int, requests: int, *, phi: float = 0.6, sigma: float = 0.5) -> Floats:
+def ar1(random: np.random.Generator, runs: int, requests: int, *, phi: float = 0.7, sigma: float = 0.5) -> Floats:
     """Lognormal latencies whose logarithm is an AR(1) process, 1 % of them with a Pareto spike."""
     noise = random.standard_normal((runs, requests))
     noise[:, 1:] *= np.sqrt(1 - phi**2)

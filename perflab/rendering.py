@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 60
 MAX_CELL = 300
+_NUMBER = re.compile(
+    r"[-+]?[\d.,]+(?: to [-+]?[\d.,]+)?(?: ?(?:%|ns|µs|ms|s|min|h|B|kB|MB|GB|/s|cores?|x|×))?", re.ASCII
+)
 Doubtful: TypeAlias = Mapping[str, Sequence[bool]]
 """By column which values are to be marked, in the order of the rows."""
 _CERTAIN: Doubtful = MappingProxyType({})
@@ -41,11 +44,12 @@ def grid(frame: pd.DataFrame, *, max_rows: int = MAX_ROWS, doubtful: Doubtful = 
     import pandas as pd
 
     shown = frame.head(max_rows)
-    numeric = tuple(
-        bool(pd.api.types.is_numeric_dtype(shown[c].dtype)) and not pd.api.types.is_bool_dtype(shown[c].dtype)
-        for c in shown.columns
-    )
     columns = [[_cell(str(name), value) for value in shown[name].array] for name in shown.columns]
+    numeric = tuple(
+        (bool(pd.api.types.is_numeric_dtype(shown[c].dtype)) and not pd.api.types.is_bool_dtype(shown[c].dtype))
+        or _all_numbers(cells)
+        for c, cells in zip(shown.columns, columns, strict=True)
+    )
     for place, name in enumerate(shown.columns):
         if marks := doubtful.get(str(name)):
             columns[place] = [f"~{cell}" if mark else cell for cell, mark in zip(columns[place], marks, strict=False)]
@@ -116,6 +120,11 @@ def visible(value: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else " " if c.isspace() else "�" for c in value)
 
 
+def _all_numbers(cells: Sequence[str]) -> bool:
+    """Whether a column of texts holds numbers with their units, or intervals of them, and nothing else."""
+    return any(cell != "–" for cell in cells) and all(cell == "–" or _NUMBER.fullmatch(cell) for cell in cells)
+
+
 def _cell(name: str, value: object) -> str:
     written = visible(format_value(name, value))
     return written if len(written) <= MAX_CELL else written[: MAX_CELL - 1] + "…"
@@ -151,17 +160,19 @@ _HTML = """\
 <p style="margin:0 0 .4em"><strong>{{ sentence }}</strong></p>
 {% endif %}
 {% if grid and grid.headings %}
-<table style="border-collapse:collapse;font-size:90%">
+<div style="overflow-x:auto"><table style="border-collapse:collapse;font-size:90%">
 <thead><tr>{% for h in grid.headings %}<th style="text-align:{{ 'right' if grid.numeric[loop.index0] else 'left' }};\
-padding:.2em .6em;border-bottom:1px solid #888">{{ h }}</th>{% endfor %}</tr></thead>
+padding:.2em .6em;border-bottom:1px solid #888;vertical-align:bottom">\
+{% for part in h.split('_') %}{% if not loop.first %}_<wbr>{% endif %}{{ part }}{% endfor %}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for row in grid.rows %}
-<tr>{% for cell in row %}{% set wide = 30 if cell|length > 100 else 16 %}
-<td style="text-align:{{ 'right' if grid.numeric[loop.index0] else 'left' }};\
-padding:.15em .6em;border-bottom:1px solid #ddd\
-{{ ';white-space:normal;min-width:%dem' % wide if cell|length > 32 }}">{{ cell }}</td>{% endfor %}</tr>
+<tr>{% for cell in row %}{% set number = grid.numeric[loop.index0] %}{% set wide = 18 if cell|length > 100 else 11 %}
+<td style="text-align:{{ 'right' if number else 'left' }};padding:.15em .6em;border-bottom:1px solid #ddd\
+{{ ';white-space:nowrap' if number and cell|length < 24 }}\
+{{ ';white-space:normal;min-width:%dem' % wide if cell|length > 32 }}\
+{{ ';overflow-wrap:anywhere' if ('x ' ~ cell).split()|map('length')|max > 40 }}">{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
-</tbody></table>
+</tbody></table></div>
 {% if grid.left_out %}<p style="margin:.3em 0">… and {{ '{:,}'.format(grid.left_out) }} more rows</p>{% endif %}
 {% endif %}
 {% if notes %}

@@ -67,7 +67,7 @@ def jupyterlab(place: Path, cells: Sequence[str]) -> Iterator[str]:
     }
     for plugin, settings in SETTINGS.items():
         file = place / "settings" / f"{plugin}.jupyterlab-settings"
-        file.parent.mkdir(parents=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(settings))
     command = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",

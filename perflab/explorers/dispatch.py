@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as widgets
 import pandas as pd
 
+from perflab.explorers.changes import explore_change
 from perflab.explorers.code import method, name_of, sum_of
 from perflab.explorers.comparison import explore_comparison
 from perflab.explorers.frame import Explorer, view_buttons
+from perflab.explorers.keeping import Keeping
 from perflab.explorers.objectives import Goals, explore_objectives
 from perflab.explorers.profiles import explore_profiles
 from perflab.explorers.queries import explore_queries
 from perflab.explorers.runs import explore_runs
 from perflab.objectives import Objective, Objectives
+from perflab.stats.change import Change
 from perflab.tables import Measurements
 
 Given = tuple[Measurements, str]
 """Measurements, and the code that names them."""
+_INSTEAD = {
+    (
+        "str",
+        "PosixPath",
+        "WindowsPath",
+    ): "read it first: lab.explore(lab.read(path)), or lab.load(path) for a store of runs",
+    ("Checked",): "give the measurements and the objectives: lab.explore(measurements, objectives)",
+    ("Shift", "Anytime", "RunPlan"): "give the measurements it was made of: lab.explore(before, after)",
+    ("Calibration",): "give its runs: lab.explore(calibration.runs)",
+    ("tuple", "list"): "give its parts one by one: lab.explore(*parts)",
+}
+"""What to give in place of a result that holds no evidence."""
 _TABLES = {"requests": "latency_ms", "queries": "sql", "profile": "self"}
 
 
@@ -33,6 +48,7 @@ class Explorers(widgets.VBox):  # type: ignore[misc]
     def __init__(self, makers: Mapping[str, Callable[[], Explorer]]) -> None:
         self._makers = makers
         self._made: dict[str, Explorer] = {}
+        self._keeping = Keeping()
         self.choice = view_buttons(makers)
         self.choice.add_class("perflab-choice")
         super().__init__([self.choice])
@@ -50,7 +66,14 @@ class Explorers(widgets.VBox):  # type: ignore[misc]
     def _explorer(self, name: str) -> Explorer:
         if name not in self._made:
             self._made[name] = self._makers[name]()
+            self._made[name].keeping = self._keeping
         return self._made[name]
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        return {**super()._repr_mimebundle_(**options), "text/html": self._explorer(self.choice.value).static}
+
+    def _ipython_display_(self) -> None:
+        self._keeping.show(self._repr_mimebundle_())
 
     def _show(self) -> None:
         self.children = (self.choice, self._explorer(self.choice.value))
@@ -63,27 +86,31 @@ def explore(*evidence: Any) -> Any:
     ----------
     *evidence : Measurements (from `run`, `load` or `read`), best (baseline, candidate) as `run_pairs` returns them; or a
         requests, queries or profile table. Objectives beside them (from `read_objectives`, or an Objective or a list of
-        them) are checked against them.
+        them) are checked against them. What `compare` returned can be looked at too, endpoint by endpoint; the
+        measurements it was made of hold much more.
 
     Returns
     -------
     A widget: an explorer, or several behind a row of buttons (``.explorers`` by name). Each shows the code for its view;
-    ``.state`` of an explorer holds the choices and can be set from code.
+    ``.state`` of an explorer holds the choices and can be set from code. "Keep below" puts the view that is shown into the
+    notebook as plain HTML, for those who read it without a kernel.
 
     Raises
     ------
-    ValueError : nothing to explore: neither requests nor queries nor profiles.
+    ValueError : nothing to explore: neither requests nor queries nor profiles; of other results it says what to give
+    instead.
 
     >>> shown = lab.explore(lab.load("datasets/shop_runs"))
     >>> list(shown.explorers)
     ['Runs', 'Comparison', 'Objectives']
     """
-    measured = [thing for thing in evidence if not _is_goals(thing)]
+    changes = [thing for thing in evidence if isinstance(thing, Change)]
+    measured = [thing for thing in evidence if not _is_goals(thing) and not isinstance(thing, Change)]
     given = [_named(thing, position, len(measured)) for position, thing in enumerate(measured, 1)]
     goals = [(thing, _name_of_goals(thing)) for thing in evidence if _is_goals(thing)]
     if len(goals) > 1:
         raise ValueError("evidence may hold one set of objectives; put them into one list")
-    makers = _makers(given, goals[0] if goals else None)
+    makers = _makers(given, goals[0] if goals else None) | _of_changes(changes)
     if not makers:
         held = ", ".join(dict.fromkeys(t for m, _ in given for t in m.tables)) or "nothing"
         raise ValueError(f"evidence must hold requests, queries or a profile to explore; it holds {held}")
@@ -100,10 +127,27 @@ def _named(thing: object, position: int, of: int) -> Given:
             if column in thing.columns:
                 frame = thing if "run" in thing.columns else thing.assign(run="run")
                 return Measurements.of(**{table: frame}), f"lab.Measurements.of({table}={name})"
+    hint = next((f": {text}" for kinds, text in _INSTEAD.items() if _kind(thing) in kinds), "")
     raise ValueError(
-        "evidence must be Measurements (from run, load or read), or a requests, queries or profile table; "
-        f"got {type(thing).__name__}"
+        "evidence must be Measurements (from run, load or read), a requests, queries or profile table, or a Change; "
+        f"got {_kind(thing)}{hint}"
     )
+
+
+def _kind(thing: object) -> str:
+    if isinstance(thing, pd.DataFrame):
+        return f"a table of {', '.join(map(str, thing.columns[:6]))}{', ...' if len(thing.columns) > 6 else ''}"
+    return type(thing).__name__
+
+
+def _of_changes(changes: Sequence[Change]) -> dict[str, Callable[[], Explorer]]:
+    """An explorer for each result of `compare`."""
+    several = len(changes) > 1
+
+    def maker(change: Change, position: int) -> Callable[[], Explorer]:
+        return lambda: explore_change(change, name_of(change, f"change_{position}" if several else "change"))
+
+    return {f"Change {i}" if several else "Change": maker(change, i) for i, change in enumerate(changes, 1)}
 
 
 def _is_goals(thing: object) -> bool:
@@ -129,10 +173,10 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
         makers["Comparison"] = lambda: explore_comparison(arms)
     if arms:
         makers["Objectives"] = lambda: explore_objectives(arms, goals)
-    queries = [(m, name) for m, name in given if len(m.tables.get("queries", ()))]
-    if queries:
-        logged = sum((m for m, _ in queries[1:]), start=queries[0][0]).queries
-        makers["Queries"] = lambda: explore_queries(logged, _table([name for _, name in queries], "queries"))
+    # Each arm by itself: calls over rows of two programs laid together have a slope that neither has.
+    logs = _arms([(m, name) for m, name in given if len(m.tables.get("queries", ()))])
+    for label, log in logs.items():
+        makers["Queries" if len(logs) == 1 else f"Queries: {label}"] = _of_log(*log)
     profiled = [(m, _table([name], "")) for m, name in given if {"profile", "calls"} & set(m.tables)]
     profiles = _arms(profiled)
     if profiles:
@@ -143,6 +187,10 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
         order = sorted(makers, key=lambda name: name != "Comparison")  # two sides were given: that is the question
         makers = {name: makers[name] for name in order}
     return makers
+
+
+def _of_log(measured: Measurements, name: str) -> Callable[[], Explorer]:
+    return lambda: explore_queries(measured.queries, _table([name], "queries"))
 
 
 def _table(names: list[str], table: str) -> str:

@@ -22,6 +22,8 @@ from matplotlib.figure import Figure
 
 from perflab import rendering
 from perflab.errors import PerflabError
+from perflab.explorers.compact import compact
+from perflab.explorers.keeping import Keeping, keep_button, static
 from perflab.explorers.saving import Saving
 
 MAX_ROWS = 40
@@ -83,9 +85,12 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         )
         self._code.add_class("perflab-code")
         self._saving = Saving(self)
-        heading = widgets.HTML(f'<div role="heading" aria-level="3"><strong>{escape(title)}</strong></div>')
+        self.keeping = Keeping()
+        heading = widgets.HTML(
+            f'<div role="heading" aria-level="3" style="line-height:1.45"><strong>{escape(title)}</strong></div>'
+        )
         self._rows = {tuple(traits): row([controls[t] for t in traits]) for traits in rows or [list(controls)]}
-        below = row([widgets.HTML(_COPY), self._saving.box])
+        below = row([widgets.HTML(_COPY), keep_button(lambda: self.keeping.keep(self.static)), self._saving.box])
         super().__init__([heading, *self._rows.values(), self._stage, self._code, below])
         self.add_class("perflab-explorer")
         for trait, control in controls.items():
@@ -112,6 +117,18 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
     def sentences(self) -> list[str]:
         """The sentences shown now."""
         return [v.sentence for v in self._shown if v.sentence]
+
+    @property
+    def static(self) -> str:
+        """What is shown now as HTML without widgets and scripts."""
+        return static(self._title, [self._places[panel].widget.value for panel in self._panels], self.code)
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        """The widget, and what it shows now for those who read the notebook without a kernel."""
+        return {**super()._repr_mimebundle_(**options), "text/html": self.static}
+
+    def _ipython_display_(self) -> None:
+        self.keeping.show(self._repr_mimebundle_())
 
     @property
     def _panels(self) -> Sequence[Panel]:
@@ -161,11 +178,11 @@ class _Place:
             return
         self.view = _view(panel, state)
         picture = _picture(self.view.figure) if self.view.figure is not None else ""
-        words = self.view.html or rendering.html(
-            self.view.sentence, self.view.table, self.view.notes, max_rows=MAX_ROWS
-        )
+        table = None if self.view.table is None else compact(self.view.table)
+        words = self.view.html or rendering.html(self.view.sentence, table, self.view.notes, max_rows=MAX_ROWS)
         # Jupyter's widgets set lines 28 pixels apart, which is for one line, not for tables.
-        self.widget.value = f'<div style="line-height:1.45;overflow-x:auto">{words}{picture}</div>'
+        # A width of nothing that must be at least all there is: a wide table scrolls by itself, and sentences are not cut.
+        self.widget.value = f'<div style="line-height:1.45;width:0;min-width:100%">{words}{picture}</div>'
         self._drawn_from = now
 
 

@@ -29,13 +29,16 @@ class Saving:
     def __init__(self, explorer: Shows) -> None:
         self._explorer = explorer
         self._name = widgets.Text("view", description="Save as", continuous_update=False)
-        self._figure = widgets.Button(description="Save figure (.png)")
-        self._table = widgets.Button(description="Save table (.csv)")
+        wide = widgets.Layout(width="auto")
+        self._figure = widgets.Button(description="Save figure (.png)", layout=wide)
+        self._table = widgets.Button(description="Save table (.csv)", layout=wide)
         self._said = widgets.HTML()
         self._said.add_class("perflab-saved")
         self._figure.on_click(lambda _: self._save(".png", self._explorer.figures, _write_figure))
         self._table.on_click(lambda _: self._save(".csv", self._explorer.tables, _write_table))
-        self.box = widgets.HBox([self._name, self._figure, self._table, self._said])
+        self.box = widgets.HBox(
+            [self._name, self._figure, self._table, self._said], layout=widgets.Layout(flex_flow="row wrap")
+        )
 
     def offer(self, *, figure: bool, table: bool) -> None:
         """Enable what can be saved now."""

@@ -65,7 +65,8 @@ def plot_power(plan: RunPlan, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(left=min(3, plan.pairs) - 0.5)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    ax.legend(frameon=False, loc="lower right", fontsize=8.5)
+    # Right of the curve that is planned for, which ends at the top right, and above that of the smallest change.
+    ax.legend(frameon=False, loc="center right", bbox_to_anchor=(1, 0.45), fontsize=8.5)
     where = plain(pilot.metric if pilot.endpoint == "Aggregated" else f"{pilot.metric} of {pilot.endpoint}", 44)
     titled(
         ax,
@@ -101,7 +102,7 @@ def plot_history(changes: ChangePoints, *, ax: Axes | None = None) -> Axes:
     naive = values["start"].dt.tz_convert("UTC").dt.tz_localize(None) if known else None
     at = np.arange(1, len(values) + 1) if naive is None else naive.to_numpy()
     colour = STYLES[1][0]
-    ax.plot(at, values["value"], "o", color=colour, markersize=4, alpha=0.65, markeredgewidth=0, zorder=2)
+    ax.plot(at, values["value"], "o", color=colour, markersize=5, alpha=0.75, markeredgewidth=0, zorder=2)
     positive = bool((values["value"] > 0).all())
     for _, part in values.groupby("segment"):
         typical = float(np.exp(np.log(part["value"]).mean())) if positive else float(part["value"].mean())

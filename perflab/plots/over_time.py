@@ -77,11 +77,11 @@ def plot_timeline(
     'Latency, ms (log scale)'
     """
     metric = metric or f"p{percentile:g}"
-    estimates.quantile_of(metric)
+    share = estimates.quantile_of(metric)
     arms = arms_of(measurements)
     requests = [requests_of(arm, endpoint) for arm in arms]
     seconds = [seconds_since_start(r, "start", arm.data.runs) for arm, r in zip(arms, requests, strict=True)]
-    edges = _slices(seconds, [arm.runs for arm in arms])
+    edges = _slices(seconds, [arm.runs for arm in arms], _enough(share))
     with_load = [a for a in arms if "load" in a.data.tables and len(a.data.load)] if ax is None else []
     with_cpu = [a for a in arms if "resources" in a.data.tables and len(a.data.resources)] if ax is None else []
     column = [axes(ax)] if ax is not None else panels([3.2] + [0.9] * bool(with_load) + [1.1] * bool(with_cpu))
@@ -98,7 +98,8 @@ def plot_timeline(
     marks = [_typical(r, metric, edges[-1] - edges[0]) for r in requests]
     band = "; band: range of the runs" if any(arm.runs > 1 for arm in arms) else ""
     dots = "; dots: requests, × failed" if _is_latency(metric) else ""
-    how = f"line: {_WORDS.get(metric, metric).lower()} of each {edges[1] - edges[0]:.3g} s{band}{dots}"
+    word = "mean" if metric == "mean" else _WORDS.get(metric, metric).lower()
+    how = f"line: {word} of each {edges[1] - edges[0]:.3g} s{band}{dots}"
     titled(main, finding(_WORDS.get(metric, metric), endpoint, arms, marks, _writer(metric)), read_as(arms, 0, how))
     return main
 
@@ -230,7 +231,10 @@ def _upper_panel(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats, edges: Flo
         _dots(ax, arm, frame, at)
     by_slice = pd.DataFrame(in_slices(frame, at, edges, metric))
     middle = edges[:-1] + np.diff(edges) / 2
-    ax.plot(middle, by_slice.median(), color=arm.colour, linestyle=arm.dashes, linewidth=2.2, label=arm.label, zorder=4)
+    ax.plot(
+        middle, by_slice.median(), color=arm.colour, linestyle=arm.dashes, linewidth=2.2, label=arm.label, zorder=4,
+        marker=arm.marker, markersize=5, markeredgecolor="white", markevery=max(1, len(middle) // 20),
+    )  # fmt: skip
     if len(by_slice) > 1:
         ax.fill_between(middle, by_slice.min(), by_slice.max(), color=arm.colour, alpha=0.15, linewidth=0, zorder=2)
 
@@ -280,6 +284,12 @@ def _metric_axis(ax: Axes, metric: str) -> None:
 
 def _writer(metric: str) -> Callable[[float], str]:
     return {"throughput_per_s": format_rate, "error_fraction": format_fraction}.get(metric, format_ms)
+
+
+def _enough(share: float | None) -> int:
+    """Requests that a run should have in a slice of time: of fewer a high percentile is the luck of the slowest one, and
+    its line zigzags whatever the system does."""
+    return 20 if share is None else int(np.clip(3 / (1 - share), 20, 400))
 
 
 def _slices(seconds: Sequence[Floats], runs: Sequence[int], enough: int = 20) -> Floats:

@@ -10,16 +10,18 @@ import numpy as np
 import pandas as pd
 
 from perflab import rendering
-from perflab.errors import ComparisonError
+from perflab.errors import ComparisonError, one_of
 from perflab.stats import sequential
 from perflab.stats.change import Change
 from perflab.stats.compare import compare
+from perflab.stats.estimates import requests_of
 from perflab.stats.sequential import Floats
 from perflab.stats.wording import signed, whose
 from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_p
 
 _ALPHA = 0.05
+_COLUMNS = ("pairs", "change", "change_low", "change_high", "p_value", "verdict")
 
 
 @dataclass(frozen=True, repr=False)
@@ -128,6 +130,12 @@ def compare_anytime(
         raise ValueError(
             'metric must be a latency or "throughput_per_s" here: differences of error shares are no normal ones'
         )
+    known = {
+        AGGREGATED,
+        *(e for side in (baseline, candidate) for e in requests_of(side).requests["endpoint"].unique()),
+    }
+    if endpoint not in known:
+        raise one_of("endpoint", endpoint, sorted(known))
     primary = () if endpoint == AGGREGATED else endpoint
     change = compare(
         baseline,
@@ -139,8 +147,12 @@ def compare_anytime(
         allow=allow,
     )
     differences = _differences(change.values, metric, endpoint, change.arms)
-    if not np.isfinite(differences).all():
-        raise ComparisonError(f"{metric} of {endpoint} is zero or unknown in some runs, so no ratio can be formed")
+    if not len(differences) or not np.isfinite(differences).all():
+        # Nothing to look at: with the reason that `compare` has, or because the runs were never in pairs.
+        if not (why := _obstacle(change, metric, endpoint)):
+            raise ComparisonError("these runs are not in pairs: run_pairs makes them, or give the runs a pair column")
+        none = pd.DataFrame(columns=list(_COLUMNS))
+        return Anytime("inconclusive", none, metric, endpoint, change.tolerance, why, change.warnings)
     better = 1 if metric == "throughput_per_s" else -1
     margin = math.log1p(change.tolerance)
     rows = [
@@ -154,8 +166,8 @@ def compare_anytime(
         }
         for one in sequential.anytime(differences, alpha=_ALPHA)
     ]
-    table = pd.DataFrame(rows, columns=["pairs", "change", "change_low", "change_high", "p_value", "verdict"])
-    obstacle = _obstacle(change, metric, endpoint, table)
+    table = pd.DataFrame(rows, columns=list(_COLUMNS))
+    obstacle = _obstacle(change, metric, endpoint) or _failing(change, endpoint, table)
     if obstacle:
         table = table.assign(verdict="inconclusive")
     verdict = "inconclusive" if table.empty else str(table["verdict"].iloc[-1])
@@ -169,8 +181,6 @@ def _differences(values: pd.DataFrame, metric: str, endpoint: str, arms: tuple[s
     if first.index.has_duplicates or second.index.has_duplicates:
         raise ComparisonError("the runs come from more than one experiment: load one with load(store, experiment=...)")
     both = first.merge(second, left_index=True, right_index=True, suffixes=("_baseline", "_candidate"))
-    if both.empty:
-        raise ComparisonError("these runs are not in pairs: run_pairs makes them, or give the runs a pair column")
     both = both.assign(start=both[["start_baseline", "start_candidate"]].max(axis=1)).sort_values(
         "start", kind="stable"
     )
@@ -192,11 +202,14 @@ def _verdict(one: sequential.Anytime, margin: float, better: int) -> str:
     return "inconclusive"
 
 
-def _obstacle(change: Change, metric: str, endpoint: str, table: pd.DataFrame) -> str:
+def _obstacle(change: Change, metric: str, endpoint: str) -> str:
     """What stands in the way of a verdict, as `compare` sees it; empty when nothing does."""
     detail = change.details[(change.details["endpoint"] == endpoint) & (change.details["metric"] == metric)].iloc[0]
-    if not detail["possible"]:
-        return str(change.row_of(endpoint, metric)["reason"])
+    return "" if detail["possible"] else str(change.row_of(endpoint, metric)["reason"])
+
+
+def _failing(change: Change, endpoint: str, table: pd.DataFrame) -> str:
+    """Why faster is not better here; empty where it is."""
     improved = not table.empty and table["verdict"].iloc[-1] == "improved"
     if improved and change.row_of(endpoint, "error_fraction")["verdict"] == "regressed":
         return "faster, but more requests fail than before: failing fast is no improvement"

@@ -32,6 +32,7 @@ from perflab.stats.rows import (
     both_ways,
     details_of,
     failing_fast,
+    failing_runs,
     row_of,
     size_words,
     table_of,
@@ -88,8 +89,8 @@ def compare(
     logarithms, three or four by least squares with a trend, other runs by Welch's, one run against five or more by a
     prediction interval, one against one never. Error shares are compared as differences, with at least the variance that
     counting gives. Equivalent means that the 90 % interval lies within the tolerance (two one-sided tests); improved or
-    regressed that p is below 5 %: for all rows but the deciding one corrected by the maximum of t over relabelled whole
-    runs (from 8 pairs or 4 runs an arm), else by Holm. How often this errs is simulated in datasets/calibration.
+    regressed that p is below 5 %: for all rows but the deciding one corrected by the maximum of t over sign flips of
+    whole runs (from 8 pairs or 4 runs an arm), else by Holm. How often this errs is simulated in datasets/calibration.
 
     Raises
     ------
@@ -129,7 +130,7 @@ def compare(
 
 
 def _metrics(metric: str | Sequence[str]) -> tuple[str, ...]:
-    metrics = (metric,) if isinstance(metric, str) else tuple(metric or ())
+    metrics = (metric,) if isinstance(metric, str) or not isinstance(metric, Sequence) else tuple(metric)
     if not metrics or len(set(metrics)) != len(metrics):
         raise ValueError(f"metric must name one or more different metrics; got {metric!r}")
     for name in metrics:
@@ -268,7 +269,16 @@ def _change(
         values=values_of(values, sides, asked.metrics, arms),
         warmup=asked.trim.share,
         warnings=tuple(
-            dict.fromkeys((*asked.design.warnings, *asked.trim.notes, *notes, *sides[0].warnings, *sides[1].warnings))
+            dict.fromkeys(
+                (
+                    *asked.design.warnings,
+                    *failing_runs(values),
+                    *asked.trim.notes,
+                    *notes,
+                    *sides[0].warnings,
+                    *sides[1].warnings,
+                )
+            )
         ),
         details=details_of([rows[key] for key in ordered], asked),
         design=asked.design,

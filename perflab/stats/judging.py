@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from perflab.stats import one_run, tests
@@ -61,8 +62,8 @@ class Judged:
         return self.effect is not None and not self.obstacle
 
     def out(self, value: float) -> float:
-        """From the scale of the analysis to a change."""
-        return math.expm1(value) if self.relative else value
+        """From the scale of the analysis to a change; shares can't differ by more than the whole."""
+        return math.expm1(value) if self.relative else min(1.0, max(-1.0, value))
 
 
 def method_of(design: Design) -> str:
@@ -105,7 +106,18 @@ def judge(
         limits = _limits(own, requests, endpoint, metric, design, warmup, pair)
         raw = (wide[0][i], wide[1][i])
         judged.append(
-            Judged(endpoint, metric, raw, pair, float(floors[i]), own, limits, margin, obstacle, _ticked(raw, tick))
+            Judged(
+                endpoint,
+                metric,
+                raw,
+                pair,
+                float(floors[i]),
+                own,
+                limits,
+                margin,
+                obstacle,
+                _ticked(raw, 0.0 if metric == "mean" else tick),
+            )
         )
     return judged
 
@@ -150,7 +162,8 @@ def _gate(metric: str, counts: tuple[Floats, Floats]) -> str:
         if own == len(c):
             return f"the {arm} has no requests to this endpoint"
     if sum(empty):
-        return f"{sum(empty)} of {sum(map(len, counts))} runs have no requests to this endpoint"
+        have = "have" if sum(empty) > 1 else "has"
+        return f"{sum(empty)} of {sum(map(len, counts))} runs {have} no requests to this endpoint"
     return one_run.too_few(metric, int(min(c.min() for c in counts)))
 
 
@@ -163,8 +176,22 @@ def _degenerate(metric: str, scaled: tuple[Floats, Floats], effect: Effect | Non
 
 
 def _tick(requests: tuple[Requests, Requests]) -> float:
-    """The resolution of the latencies, in ms: 1 where a tool rounds to whole milliseconds, else 0 (fine enough)."""
-    return 1.0 if all(bool((side.latency == np.floor(side.latency)).all()) for side in requests) else 0.0
+    """The resolution of the latencies in ms where a tool rounds them to 0.01 ms or worse, else 0 (fine enough)."""
+    for digits in range(3):
+        steps = [_in_steps(side.latency, 10.0**digits) for side in requests]
+        if all(len(s) for s in steps):
+            # A clock of 10 ms writes whole milliseconds too: the tick is what all of them are multiples of.
+            return float(np.gcd.reduce(np.concatenate(steps))) / 10.0**digits
+    return 0.0
+
+
+def _in_steps(latency: Floats, scale: float) -> npt.NDArray[np.int64]:
+    """The latencies as whole numbers of 1 / ``scale`` ms; empty where they are not."""
+    for values in (latency[:100], latency):
+        scaled = values * scale
+        if not (np.abs(scaled - np.rint(scaled)) <= 1e-9 * np.maximum(scaled, 1.0)).all() or scaled.max() > 2**52:
+            return np.empty(0, dtype="int64")
+    return np.rint(scaled).astype("int64")
 
 
 def _ticked(values: tuple[Floats, Floats], tick: float) -> str:
@@ -188,10 +215,21 @@ def _floors(metric: str, values: Sequence[Floats], counts: Sequence[Floats], tic
     elif metric == "throughput_per_s":
         single = [1 / 12 / s**2 for s in size]
     else:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            single = [np.nan_to_num((tick / v) ** 2 / 12, posinf=0.0) for v in values]
+        single = [_rounded(v, c, tick, mean=metric == "mean") for v, c in zip(values, size, strict=True)]
     found: Floats = sum((s.sum(-1) / s.shape[-1] ** 2 for s in single), np.zeros(len(single[0])))
     return found
+
+
+def _rounded(values: Floats, counts: Floats, tick: float, *, mean: bool) -> Floats:
+    """The variance that rounding to ticks gives ln of each run's value."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        single: Floats = np.nan_to_num((tick / values) ** 2 / 12, posinf=0.0)
+        if mean:
+            # The roundings of many requests average out, unless all of them fell on one tick.
+            return np.where(values % tick == 0, single, single / counts) if tick else single
+    # Where all runs fall on neighbouring ticks their roundings may be one and the same: more runs don't average it out.
+    shared = np.max(values, axis=-1) - np.min(values, axis=-1) <= tick
+    return np.where(shared[:, None], single * values.shape[-1], single)
 
 
 def _limits(

@@ -21,6 +21,8 @@ from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction
 
 ERRORS = "error_fraction"
+_ODD = 0.1
+"""A run whose share of failed requests is larger than is usual in its arm by more than this is pointed at."""
 Key = tuple[str, str]
 """Metric and endpoint: a row of the table."""
 _COLUMNS = (
@@ -212,6 +214,21 @@ def _ranked(one: Judged, design: Design) -> float:
     if design.paired:
         return ranks.signed_rank_p(*one.scaled)
     return ranks.rank_sum_p(*one.scaled) if design.kind == "unpaired" else math.nan
+
+
+def failing_runs(values: pd.DataFrame) -> tuple[str, ...]:
+    """Runs in which far more requests failed than in a typical one of their arm, in words; ``values`` as `by_run`, with side."""
+    found = []
+    whole = values[values["endpoint"] == AGGREGATED]
+    for side, arm in enumerate(("baseline", "candidate")):
+        own = whole[whole["side"] == side]
+        usual = float(own[ERRORS].median())
+        found += [
+            f"in run {row.run} of the {arm} {format_fraction(getattr(row, ERRORS))} of the requests failed, in a typical one "
+            f"{format_fraction(usual)}: find out what happened there before you trust either answer"
+            for row in own[own[ERRORS] > usual + _ODD].head(3).itertuples()
+        ]
+    return tuple(found)
 
 
 def values_of(

@@ -12,13 +12,13 @@ from scipy import special
 
 from perflab import rendering
 from perflab.errors import ComparisonError, one_of
-from perflab.stats import tests
+from perflab.stats import families, tests
 from perflab.stats.arms import Design, design
 from perflab.stats.copies import without_copies
 from perflab.stats.estimates import Floats, Requests, coded, quantile, requests_of
 from perflab.stats.one_run import of_one, requests_needed
 from perflab.stats.rows import arms_of
-from perflab.stats.tests import Effect, label_permutations, sign_flips
+from perflab.stats.tests import Effect
 from perflab.stats.warmup import declared
 from perflab.stats.wording import interval_words, signed, whose
 from perflab.tables import AGGREGATED, Measurements
@@ -28,7 +28,7 @@ GRID = (*range(5, 100, 5), 97, 98, 99, 99.5, 99.9)
 FEW = (10, 25, 50, 75, 90, 95, 99)
 LEAST_PAIRS = 8
 LEAST_RUNS = 5
-"""From here on the band is read off relabelled whole runs; below, there are too few of them, and Bonferroni is used."""
+"""From here on the band is read off flipped whole runs; below, there are too few of them, and Bonferroni is used."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -114,7 +114,7 @@ def quantile_shift(
 
     The shift function of Doksum (1974), Empirical probability plots and statistical inference, Annals of Statistics 2, with
     the run as the unit: each quantile of each run is one number. The band is as wide as the largest |t| over all quantiles in
-    95 of 100 relabellings of whole runs (from 8 pairs, or 5 runs an arm); with fewer runs at seven quantiles by Bonferroni.
+    95 of 100 sign flips of whole runs (from 8 pairs, or 5 runs an arm); with fewer runs at seven quantiles by Bonferroni.
 
     Raises
     ------
@@ -195,31 +195,15 @@ def _band(before: Floats, after: Floats, found: Design) -> tuple[Effect, Floats,
     largest = _largest_t(before, after, paired=found.paired)
     # Never narrower than a single interval.
     width = np.maximum(float(np.quantile(largest, 0.95, method="higher")), tests.critical(0.95, effect.degrees))
-    return effect, width, "band over relabelled whole runs"
+    return effect, width, "band over flipped whole runs"
 
 
 def _largest_t(before: Floats, after: Floats, *, paired: bool) -> Floats:
-    """The largest |t| over the quantiles for each relabelling of runs that have no difference any more."""
-    if paired:
-        differences = after - before
-        centred = differences - differences.mean(1, keepdims=True)
-        count = centred.shape[1]
-        mean = sign_flips(count) @ centred.T / count
-        error = np.sqrt(((centred**2).mean(1) - mean**2) / (count - 1))
-    else:
-        values = np.concatenate([before - before.mean(1, keepdims=True), after - after.mean(1, keepdims=True)], axis=1)
-        first, second = before.shape[1], after.shape[1]
-        chosen = label_permutations(first, second)
-        sums, squares = chosen @ values.T, chosen @ (values**2).T
-        rest = (values**2).sum(1) - squares
-        mean = sums / first + sums / second
-        error = np.sqrt(
-            np.maximum((squares / first - (sums / first) ** 2) / (first - 1), 0)
-            + np.maximum((rest / second - (sums / second) ** 2) / (second - 1), 0)
-        )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.nan_to_num(np.abs(mean) / error, nan=0.0, posinf=1e9)
-    return np.asarray(t.max(1))
+    """The largest |t| over the quantiles for each flip of runs that have no difference any more."""
+    if not paired:
+        return np.asarray(families.t_of_residues(before, after).max(1))
+    differences = after - before
+    return np.asarray(families.t_of_flips(differences - differences.mean(1, keepdims=True)).max(1))
 
 
 def _name(share: float) -> str:

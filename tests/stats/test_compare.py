@@ -98,6 +98,19 @@ def test_a_pair_column_does_not_undo_a_confounded_order() -> None:
     assert lab.compare(before, late, order="ignore").verdict == "improved"
 
 
+def test_pairs_that_always_began_with_the_same_arm_are_pointed_at() -> None:
+    before, after = both(BEFORE, AFTER)
+    assert any("in all 8 pairs the baseline ran first" in w for w in lab.compare(before, after).warnings)
+    assert any("in all 8 pairs the candidate ran first" in w for w in lab.compare(after, before).warnings)
+    mixed = [
+        f.assign(start=f["start"] + pd.to_timedelta(40 * (f["pair"] % 2 == i), unit="s"))
+        for i, f in enumerate((before, after))
+    ]
+    first = mixed[0].groupby("pair")["start"].min() < mixed[1].groupby("pair")["start"].min()
+    assert 0 < first.sum() < 8
+    assert not any("ran first" in w for w in lab.compare(*mixed).warnings)
+
+
 def test_throughput_is_better_when_higher() -> None:
     before, after = both(steady(100, 6), steady(100, 6))
     more = pd.concat([after, after.assign(start=after["start"] + pd.Timedelta(milliseconds=50))])
@@ -119,6 +132,24 @@ def test_no_error_in_either_arm_still_has_an_interval() -> None:
     row = lab.compare(*both(BEFORE, AFTER), metric="error_fraction").row
     assert row["verdict"] == "equivalent"
     assert row["change_low"] < 0 < row["change_high"] < 0.01
+
+
+def test_shares_differ_by_no_more_than_the_whole() -> None:
+    before, _ = both(BEFORE, AFTER, errors=1.0)
+    _, after = both(BEFORE, AFTER, errors=0.0)
+    change = lab.compare(before, after, metric="error_fraction")
+    assert change.verdict == "improved"
+    assert (change.row["change"], change.row["change_low"]) == (-1.0, -1.0)
+
+
+def test_a_run_that_broke_half_way_is_pointed_at() -> None:
+    before, after = both(BEFORE, AFTER)
+    broken = (before["run"] == "b2") & (before["start"] > before.loc[before["run"] == "b2", "start"].median())
+    fast = before.assign(ok=~broken, latency_ms=before["latency_ms"].where(~broken, 0.2))
+    assert any(
+        w.startswith("in run b2 of the baseline 55.6 % of the requests") for w in lab.compare(fast, after).warnings
+    )
+    assert not any("of the requests failed" in w for w in lab.compare(before, after).warnings)
 
 
 def test_failing_fast_is_no_improvement() -> None:
@@ -221,6 +252,25 @@ def test_a_difference_of_one_tick_of_a_coarse_clock() -> None:
     assert lab.compare(*rounded).verdict not in DIRECTIONAL
 
 
+@pytest.mark.parametrize("tick", [10.0, 5.0, 0.1])
+@pytest.mark.parametrize("runs", [6, 40])
+def test_a_clock_too_coarse_for_the_difference_proves_nothing_equal(tick: float, runs: int) -> None:
+    """Every run's median falls on the same tick, whatever the true difference: no spread, and no certainty either."""
+    before, after = both([1.0 * tick] * runs, [1.05 * tick] * runs, shape=0.01)
+    rounded = [f.assign(latency_ms=np.round(f["latency_ms"] / tick) * tick) for f in (before, after)]
+    change = lab.compare(*rounded, metric="p50")
+    assert change.verdict == "inconclusive"
+    assert change.row["change_low"] < 0.05 < change.row["change_high"]
+
+
+def test_a_coarse_clock_does_not_spoil_a_mean() -> None:
+    before, after = both(steady(40, 8, 0.01, 1), steady(36, 8, 0.01, 2), shape=0.5, count=1_000)
+    rounded = [f.assign(latency_ms=np.round(f["latency_ms"] / 10) * 10) for f in (before, after)]
+    exact, coarse = (lab.compare(*sides, metric="mean").row for sides in ((before, after), rounded))
+    assert (exact["verdict"], coarse["verdict"]) == ("improved", "improved")
+    assert coarse["change"] == pytest.approx(exact["change"], abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
@@ -282,6 +332,7 @@ def test_duplicate_indices_do_not_matter() -> None:
         ({"pacing": "-1s"}, "pacing"),
         ({"pacing": "1us"}, "never offered"),
         ({"metric": None}, "metric"),
+        ({"metric": 95}, "got 95"),
     ],
 )
 def test_a_bad_argument_is_a_value_error_that_names_it(options: dict[str, object], expected: str) -> None:
@@ -433,7 +484,7 @@ def test_a_history_that_holds_the_run_in_question_says_so() -> None:
 
 def test_a_coarse_clock_that_writes_equal_latencies_makes_no_copies() -> None:
     before, after = (f.assign(latency_ms=10.0) for f in both(BEFORE, AFTER))
-    assert lab.compare(before, after).verdict == "equivalent"
+    assert "same" not in lab.compare(before, after).row["reason"]
     assert "nothing was compared" in lab.compare(before, before).row["reason"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -149,15 +150,41 @@ def test_the_best_length_of_a_run_is_a_minimum_of_cost() -> None:
 
 @pytest.mark.parametrize(("costs", "variances"), [([1, 20], [0.04, 0.01]), ([2, 7, 90], [0.5, 0.02, 0.3])])
 def test_optimal_repetitions_are_kalibera_and_jones(costs: list[float], variances: list[float]) -> None:
-    """No other repetition count at the lowest level gives less variance for the same cost."""
+    """Section 6.2: no other counts below the highest level give less variance for the same cost, by trying them all."""
     found = optimal_repetitions(costs, variances)
+    levels = zip(costs, costs[1:], variances, variances[1:], strict=False)
+    assert found == [math.ceil(math.sqrt(c2 / c1 * v1 / v2) - 1e-9) for c1, c2, v1, v2 in levels]
 
-    def price(lowest: float) -> float:
-        return (costs[0] * lowest + costs[1]) * (variances[0] / lowest + variances[1])
+    def price(counts: tuple[int, ...]) -> float:
+        cost, variance, times = costs[-1], variances[-1], 1
+        for c, v, n in zip(costs[-2::-1], variances[-2::-1], counts[::-1], strict=True):
+            times *= n
+            cost, variance = cost + c * times, variance + v / times
+        return cost * variance
 
-    assert min(price(found[0]), price(max(1, found[0] - 1))) <= min(price(n) for n in range(1, 200)) * 1.0001
+    around = itertools.product(*[(max(1, n - 1), n) for n in found])
+    every = itertools.product(range(1, 40), repeat=len(found))
+    assert min(map(price, around)) <= min(map(price, every)) * 1.0001
     with pytest.raises(ValueError, match="above zero"):
         optimal_repetitions([1, 0], [1, 1])
+
+
+def test_the_split_of_variance_is_kalibera_and_jones() -> None:
+    """Section 6.1: T1 = S1, T2 = S2 - S1 / n, with S1 the mean variance within runs and S2 that of the runs' means."""
+    random = np.random.default_rng(8)
+    runs, count = 40, 2_000
+    values = 100 * np.exp(0.01 * random.standard_normal((runs, 1))) * (1 + 0.5 * random.standard_normal((runs, count)))
+    values = np.maximum(values, 1.0)
+    frame = pd.DataFrame(
+        {"run": np.repeat([f"r{i:02d}" for i in range(runs)], count), "endpoint": "GET /",
+         "start": pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(np.arange(runs * count) * 0.01, unit="s"),
+         "latency_ms": values.ravel(), "ok": True}
+    )  # fmt: skip
+    pilot = lab.plan_runs(frame, metric="mean", warmup=0).pilot
+    first, second = values.var(axis=1, ddof=1).mean(), values.mean(axis=1).var(ddof=1)
+    mean = values.mean()
+    assert pilot.within**2 == pytest.approx(first / count / mean**2, rel=0.15)
+    assert pilot.between**2 == pytest.approx((second - first / count) / mean**2, rel=0.25)
 
 
 def test_a_budget_tells_what_it_can_see() -> None:

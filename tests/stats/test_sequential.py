@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from made_runs import both, steady
 from scipy import integrate, stats
 
 import perflab as lab
@@ -220,3 +221,14 @@ def test_watching_is_as_careful_as_compare() -> None:
         lab.compare_anytime(*alone, warmup=0)
     with pytest.raises(ValueError, match="throughput"):
         lab.compare_anytime(before, after, metric="error_fraction")
+    with pytest.raises(ValueError, match="endpoint must be one of 'Aggregated'"):
+        lab.compare_anytime(before, after, endpoint="GET /nowhere")
+
+
+def test_an_endpoint_that_an_arm_never_called_has_no_verdict_at_any_time() -> None:
+    before, after = both(
+        {"a": steady(100, 6), "b": steady(50, 6)}, {"a": steady(99, 6, seed=1), "b": steady(50, 6, seed=2)}
+    )
+    found = lab.compare_anytime(before[before["endpoint"] == "a"], after, endpoint="b")
+    assert (found.verdict, found.reason) == ("inconclusive", "the baseline has no requests to this endpoint")
+    assert found.table.empty and "no requests" in found._repr_html_()

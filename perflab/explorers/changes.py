@@ -1,0 +1,92 @@
+"""A verdict that is there already, looked at endpoint by endpoint: what it says, its effect, how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import ipywidgets as widgets
+import pandas as pd
+import traitlets
+
+from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
+from perflab.plots.comparison import plot_comparison
+from perflab.stats.change import Change, sentence_of
+
+VIEWS = ("Effect", "How it was decided", "Every run")
+ONE = ("endpoint", "metric")
+MORE = (
+    "a Change holds the numbers of each run, not the requests: lab.explore(before, after) has other metrics, tolerances "
+    "and warm-ups, and the distributions"
+)
+
+
+class ChangeState(traitlets.HasTraits):
+    """The choices: an endpoint, a metric (of those compared), and one of `VIEWS`."""
+
+    endpoint = traitlets.Unicode()
+    metric = traitlets.Unicode()
+    view = traitlets.Unicode(VIEWS[0])
+
+
+def explore_change(change: Change, source: str) -> Explorer:
+    """The explorer of one result of `compare`; ``source`` is what it is called in the code that is shown."""
+    state = ChangeState(endpoint=change.endpoint, metric=change.metric)
+    controls = {
+        "endpoint": widgets.Dropdown(
+            options=list(change.table["endpoint"].unique()), value=change.endpoint, description="Endpoint"
+        ),
+        "metric": widgets.Dropdown(options=change.metrics, value=change.metric, description="Metric"),
+        "view": view_buttons(VIEWS),
+    }
+    verdict = Panel(_verdict(change, source), ONE)
+    views = {
+        "Effect": (verdict, Panel(_effect(change, source), ONE)),
+        "How it was decided": (Panel(_explained(change, source), ONE),),
+        "Every run": (verdict, Panel(_values(change, source), ONE)),
+    }
+    return Explorer(
+        f"Change: {' against '.join(change.arms)}", state, controls, views, rows=[["endpoint", "metric"], ["view"]]
+    )
+
+
+def _verdict(change: Change, source: str) -> Callable[[ChangeState], View]:
+    def view(now: ChangeState) -> View:
+        row = change.row_of(now.endpoint, now.metric)
+        # The row that is looked at, in the words in which a change tells its deciding one.
+        said = replace(
+            change, endpoint=now.endpoint, metric=now.metric, primaries=(), warnings=(*change.warnings, MORE)
+        )
+        return View(source, sentence_of(change, row), table=change.table, html=said._repr_html_())
+
+    return view
+
+
+def _effect(change: Change, source: str) -> Callable[[ChangeState], View]:
+    def view(now: ChangeState) -> View:
+        figure = of_axes(plot_comparison(change, endpoint=now.endpoint, metric=now.metric))
+        return View(f"lab.plot_comparison({source}, endpoint={now.endpoint!r}, metric={now.metric!r})", figure=figure)
+
+    return view
+
+
+def _explained(change: Change, source: str) -> Callable[[ChangeState], View]:
+    def view(now: ChangeState) -> View:
+        explained = change.explain(now.endpoint, now.metric)
+        return View(f"{source}.explain({now.endpoint!r}, {now.metric!r})", html=explained._repr_html_())
+
+    return view
+
+
+def _values(change: Change, source: str) -> Callable[[ChangeState], View]:
+    def view(now: ChangeState) -> View:
+        values = change.values
+        chosen = (values["endpoint"] == now.endpoint) & (values["metric"] == now.metric)
+        table = pd.DataFrame(values[chosen]).reset_index(drop=True)
+        code = (
+            f'{source}.values.loc[lambda table: (table["endpoint"] == {now.endpoint!r}) '
+            f'& (table["metric"] == {now.metric!r})]'
+        )
+        return View(code, f"{now.metric} of each run: {now.endpoint}", table=table)
+
+    return view

@@ -1,0 +1,61 @@
+"""What stays in the notebook of an explorer: its views as plain HTML, for readers without a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+
+
+def static(title: str, panels: list[str], code: str) -> str:
+    """A view as HTML that needs no kernel and no script: the panels' own HTML, and the code that makes them again."""
+    shown = "\n".join(panels)
+    source = f'<pre style="font-size:85%;white-space:pre-wrap">{escape(code)}</pre>' if code else ""
+    return f'<div class="perflab-kept"><p><strong>{escape(title)}</strong></p>\n{shown}\n{source}</div>'
+
+
+class Keeping:
+    """The place below an explorer where views are kept, and the button that keeps the one that is shown.
+
+    A widget is gone with its kernel; what is kept is an output of the cell like any other.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[str] = []
+        self._place: Any = None
+
+    def show(self, bundle: dict[str, Any]) -> None:
+        """Display the widget, and below it an output that is empty so far."""
+        from IPython.display import HTML, display, publish_display_data
+
+        publish_display_data(bundle)
+        self._kept = []
+        self._place = display(HTML(""), display_id=True)
+
+    def keep(self, view: str) -> bool:
+        """Add the view to those kept; False where there is no notebook to keep it in."""
+        if self._place is None:
+            return False
+        from IPython.display import HTML
+
+        self._kept.append(view)
+        self._place.update(HTML("\n<hr>\n".join(self._kept)))
+        return True
+
+
+def keep_button(keep: Callable[[], bool]) -> widgets.HBox:
+    """The button, and what it says once it was pressed."""
+    button = widgets.Button(
+        description="Keep below",
+        tooltip="Keep this view in the notebook, below the explorer, for readers without a kernel",
+    )
+    said = widgets.HTML()
+    said.add_class("perflab-kept-said")
+
+    def pressed(_: Any) -> None:
+        said.value = "kept" if keep() else "shown in no notebook"
+
+    button.on_click(pressed)
+    return widgets.HBox([button, said])
