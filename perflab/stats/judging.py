@@ -63,7 +63,7 @@ class Judged:
 
     def out(self, value: float) -> float:
         """From the scale of the analysis to a change; shares can't differ by more than the whole."""
-        return math.expm1(value) if self.relative else min(1.0, max(-1.0, value))
+        return math.expm1(value) if self.relative else float(np.clip(value, -1.0, 1.0))
 
 
 def method_of(design: Design) -> str:
