@@ -15,8 +15,10 @@ from typing import Any
 
 import pandas as pd
 
+from perflab.findings import Findings, findings
 from perflab.queries.fingerprint import fingerprint
 from perflab.rendering import Grid
+from perflab.stats import tails
 from perflab.stats.estimates import summarize
 from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_ms, format_number, format_p, format_value
@@ -45,17 +47,23 @@ def arms(measured: Measurements) -> pd.Series[Any]:
     return measured.runs.set_index("run")["arm"].fillna("all runs")
 
 
-def latency(measured: Measurements) -> pd.DataFrame:
-    """By arm and endpoint: runs, requests, p50, p95, p99, throughput and errors; medians over runs."""
+def latency(measured: Measurements) -> Findings:
+    """By arm and endpoint: runs, requests, p50, p95, p99, throughput and errors; medians over runs.
+
+    Quantiles are doubtful where some run has too few requests for them.
+    """
     by_run = summarize(measured)
     by_run.insert(0, "arm", by_run["run"].map(arms(measured)))
     grouped = by_run.groupby(["endpoint", "arm"], sort=False)
     table = grouped[["p50_ms", "p95_ms", "p99_ms", "throughput_per_s", "error_fraction"]].median()
+    least = grouped["count"].min()
     table.insert(0, "requests", grouped["count"].sum())
     table.insert(0, "runs", grouped.size())
     table = table.reset_index()
     last = table["endpoint"].where(table["endpoint"] != AGGREGATED, "\U0010ffff")
-    return table.loc[last.sort_values(kind="stable").index].reset_index(drop=True)
+    order = last.sort_values(kind="stable").index
+    few = {column: tails.few(least.to_numpy()[order], share).tolist() for column, share in tails.QUANTILES.items()}
+    return findings(table.loc[order], "", doubtful=few)
 
 
 def resources(measured: Measurements) -> pd.DataFrame:

@@ -22,15 +22,17 @@ class Findings(pd.DataFrame):  # type: ignore[misc]  # pandas comes without type
         return pd.DataFrame
 
     def __repr__(self) -> str:
-        return rendering.text(self._sentence(), self._shown(), self._notes(), doubtful=self._doubtful())
+        return rendering.text(self._sentence(), self._shown(), self._notes(), doubtful=self.doubtful)
 
     def _repr_html_(self) -> str:
-        return rendering.html(self._sentence(), self._shown(), self._notes(), doubtful=self._doubtful())
+        return rendering.html(self._sentence(), self._shown(), self._notes(), doubtful=self.doubtful)
 
     def _sentence(self) -> str:
         return str(self.attrs.get("sentence", ""))
 
-    def _doubtful(self) -> Mapping[str, Sequence[bool]]:
+    @property
+    def doubtful(self) -> Mapping[str, Sequence[bool]]:
+        """By column which values are marked when it is shown."""
         found: Mapping[str, Sequence[bool]] = self.attrs.get("doubtful", {})
         return found
 

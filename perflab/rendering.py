@@ -52,7 +52,8 @@ def grid(frame: pd.DataFrame, *, max_rows: int = MAX_ROWS, doubtful: Doubtful = 
     )
     for place, name in enumerate(shown.columns):
         if marks := doubtful.get(str(name)):
-            columns[place] = [f"~{cell}" if mark else cell for cell, mark in zip(columns[place], marks, strict=False)]
+            both = zip(columns[place], marks, strict=False)
+            columns[place] = [f"~{cell}" if mark and cell != "–" else cell for cell, mark in both]
     rows = tuple(zip(*columns, strict=True)) if columns else ()
     return Grid(tuple(map(str, shown.columns)), rows, numeric, len(frame) - len(shown))
 

@@ -17,6 +17,7 @@ import pandas as pd
 from perflab import document, evidence, rendering
 from perflab.document import Block, Heading, Items, Paragraph, Picture, Table
 from perflab.errors import StoreError, one_of
+from perflab.findings import Findings
 from perflab.tables import Measurements
 
 if TYPE_CHECKING:
@@ -295,15 +296,16 @@ class _Writer:
             return self._result(item)
         raise ValueError(f"items of the section {section!r} must be evidence; got {type(item).__name__}")
 
-    def _table(self, frame: pd.DataFrame) -> Table:
+    def _table(self, frame: pd.DataFrame, doubtful: rendering.Doubtful | None = None) -> Table:
         shown = frame if self.show_literals else evidence.without_literals(frame)
-        return Table(evidence.headed(rendering.grid(shown)))
+        return Table(evidence.headed(rendering.grid(shown, doubtful=doubtful or {})))
 
     def _measured(self, measured: Measurements) -> list[Block]:
         blocks: list[Block] = []
         if "requests" in measured.tables:
             blocks += [Heading("Response time, throughput and errors", 3), Paragraph(_LATENCY_NOTE)]
-            blocks.append(self._table(evidence.latency(measured)))
+            table = evidence.latency(measured)
+            blocks.append(self._table(table, table.doubtful))
         elif "summary" in measured.tables:
             blocks += [Heading("Response time, as the tool reported it", 3), self._table(measured.summary)]
         if "resources" in measured.tables:
@@ -318,7 +320,8 @@ class _Writer:
         body: list[Block] = [] if told or len(frame) else [Paragraph("Nothing was found.")]
         if len(frame):
             # The advice is too long for a column, and what readers look for: it stands below, in full.
-            body = [self._table(frame[[c for c in people if c != "suggestion"]]), *_advice(frame, people)]
+            marks = frame.doubtful if isinstance(frame, Findings) else None
+            body = [self._table(frame[[c for c in people if c != "suggestion"]], marks), *_advice(frame, people)]
         notes = [Items(tuple(map(str, frame.attrs["warnings"])), "Be careful:")] if frame.attrs.get("warnings") else []
         return [*([Heading(title, 3)] if title else []), *told, *body, *notes]
 
@@ -354,6 +357,7 @@ class _Writer:
 
 _LATENCY_NOTE = (
     "Each run's own statistics (quantiles of type 8), then the median over the arm's runs; failed requests count, "
-    "nothing is left out at the start."
+    "nothing is left out at the start. What is marked ~ hangs on the slowest few requests: a steady p95 takes 200 of them in "
+    "each run, a steady p99 1,000."
 )
 _RESOURCE_NOTE = "CPU is the mean number of cores busy, memory the highest RSS; medians over the arm's runs."

@@ -86,6 +86,9 @@ _MAY_BE_MISSING: Mapping[str, frozenset[str]] = MappingProxyType(
 no absolute time leaves the start of its run unknown (its requests then count from 1970-01-01)."""
 
 
+_LONGEST_MS = 1e12
+
+
 def conform(table: str, frame: pd.DataFrame) -> pd.DataFrame:
     """A new frame with the schema's columns first, in its dtypes, and a fresh index.
 
@@ -130,7 +133,12 @@ def _converted(name: str, values: pd.Series[Any], *, must: bool) -> Any:
     if kind == _DURATION and (negative := converted < 0).any():
         raise ValueError(
             f"{int(negative.sum())} of {len(values)} values negative, the first in row {int(negative.argmax())}: "
-            f"{converted[int(negative.argmax())]!r}"
+            f"{float(converted[int(negative.argmax())]):g}"
+        )
+    if kind == _DURATION and (endless := converted > _LONGEST_MS).any():
+        raise ValueError(
+            f"{int(endless.sum())} of {len(values)} values above {_LONGEST_MS:g} ms (30 years), the first in row "
+            f"{int(endless.argmax())}: {float(converted[int(endless.argmax())]):g}; give milliseconds"
         )
     return converted.array
 

@@ -135,9 +135,9 @@ def load(path: str | Path = "runs", **only: object) -> Measurements:
     folders = [place] if (place / _RECORD).is_file() else sorted(f.parent for f in place.glob(f"*/{_RECORD}"))
     folders = [f for f in folders if not f.name.startswith(".")]
     if not folders:
-        raise StoreError(
-            f"{place}: expected a folder with runs in it, found {'none' if place.is_dir() else 'no such folder'}"
-        )
+        found = "none" if place.is_dir() else "no such folder"
+        where = "" if place.is_absolute() else f" in {Path.cwd()}"  # a notebook runs in its own folder
+        raise StoreError(f"{place}: expected a folder with runs in it, found {found}{where}")
     records = [_record(folder) for folder in folders]
     runs = pd.DataFrame.from_records([_row(record) for record in records])
     wanted = Measurements.of(runs=runs).where(**only).runs["run"] if only else runs["run"]

@@ -177,6 +177,9 @@ class Measurements:
             c for c in ("run", "arm", "pair", "start", "duration_ms", "valid", "reasons") if c in self.runs.columns
         ]
         overview = self.runs[shown].dropna(axis="columns", how="all") if len(self.runs) else self.runs[shown]
+        overview = overview.assign(
+            duration_ms=overview["duration_ms"].where(overview["duration_ms"] > 0)
+        )  # else unknown
         if "requests" in self.tables:
             counts = self.requests["run"].value_counts()
             overview = overview.assign(requests=overview["run"].map(counts).fillna(0).astype("int64"))

@@ -231,12 +231,34 @@ def test_change_points_says_by_its_exit_code_whether_it_got_worse(
     assert main(["change-points", "--values", str(tmp_path / "none.csv")]) == 3
 
 
+def test_a_run_that_records_queries_says_what_they_hold(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], make_requests: Callable[..., pd.DataFrame]
+) -> None:
+    queries = lab.read(TINY.parents[3] / "datasets" / "shop_queries.jsonl").queries
+    targets: list[lab.Target] = []
+
+    def run(plan: lab.LoadPlan, target: lab.Target, **_: object) -> lab.Measurements:
+        targets.append(target)
+        return lab.Measurements.of(requests=make_requests("r"), queries=queries.assign(run="r"))
+
+    monkeypatch.setattr(lab, "run", run)
+    asked = ["run", str(USERS), "--host", "http://127.0.0.1:1", "--command", "python app.py", "--record-queries"]
+    assert main(asked) == 0
+    assert targets[0].record_queries
+    out = capsys.readouterr().out
+    assert lab.find_n_plus_one(queries).attrs["sentence"] in out and "p95" in out
+    assert main([*asked, "--env", "PERFLAB_QUERY_LOG=x"]) == 3
+    assert "give --record-queries: each run has a log of its own" in capsys.readouterr().err
+    assert main([*asked[:-3], "--record-queries"]) == 3
+
+
 @pytest.mark.parametrize(
     ("python", "shell"),
     [
         ('give timezone="Europe/Berlin" to read()', "give --timezone Europe/Berlin"),
         ("name it with timezone='Europe/Berlin' (or yours)", "name it with --timezone Europe/Berlin (or yours)"),
         ('give time_format="%d/%m/%Y %H:%M:%S" to read()', 'give --time-format "%d/%m/%Y %H:%M:%S"'),
+        ("measure with an open plan (Stage(rate=...)) to see", "measure with an open plan (--rate) to see"),
         ("unknown: give started= to read()", "unknown: give --started"),
         ("(transactions=True reads the transactions instead)", "(--transactions reads the transactions instead)"),
         ("give the server's with log_line_prefix=", "give the server's with --log-line-prefix"),

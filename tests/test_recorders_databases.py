@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -76,6 +77,33 @@ def test_asgi_requests_have_an_id_inside_and_in_the_answer():
     assert seen == [("mine", "GET /found")]
     assert sent[0]["headers"] == [(b"x-request-id", b"mine")]
     assert context.current_unit() is None
+
+
+@pytest.mark.parametrize(
+    ("found", "route"),
+    [
+        ({"route": SimpleNamespace(path="/orders/{order_id}"), "endpoint": len}, "GET /orders/{order_id}"),
+        ({"route": SimpleNamespace(path="/deep/{x}"), "root_path": "/mounted"}, "GET /mounted/deep/{x}"),
+        ({"endpoint": len}, "GET len"),
+        ({}, "GET"),
+    ],
+)
+def test_asgi_routes_are_known_as_soon_as_the_framework_has_found_them(found: dict[str, object], route: str) -> None:
+    """FastAPI and Starlette write them into the scope, after the middleware and before the page."""
+    seen = []
+
+    async def application(scope, receive, send):
+        seen.append(context.current_route())
+        scope.update(found)
+        seen.append(await asyncio.to_thread(context.current_route))
+
+    async def around():
+        with context.seen_route() as last:
+            await asgi.RequestContext(application)({"type": "http", "method": "GET", "headers": []}, None, None)
+        return last["route"]
+
+    assert asyncio.run(around()) == route
+    assert seen == ["GET", route]
 
 
 DJANGO = """if 1:

@@ -95,7 +95,8 @@ def test_all_kinds_of_problems_are_told_together(make_requests):
 @pytest.mark.parametrize(
     ("column", "value", "problem"),
     [
-        ("latency_ms", -1.0, "negative, the first in row 0"),
+        ("latency_ms", -1.0, "negative, the first in row 0: -1"),
+        ("latency_ms", 1e15, r"above 1e\+12 ms \(30 years\), the first in row 0"),
         ("latency_ms", "fast", "expected numbers, found 'fast'"),
         ("latency_ms", float("inf"), "finite"),
         ("start", pd.Timestamp("2026-01-01"), "naive ones; use .dt.tz_localize"),

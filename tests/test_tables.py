@@ -52,6 +52,17 @@ def test_a_missing_table_says_what_is_there(make_summary, experiment):
         lab.Measurements.of(summary=make_summary()).requests
 
 
+def test_a_length_that_no_tool_told_is_shown_as_unknown(make_summary, experiment):
+    assert "0 ms" not in repr(lab.Measurements.of(summary=make_summary()))
+    assert "30 s" in repr(experiment[0])
+
+
+def test_a_store_that_is_not_there_says_where_it_was_looked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(lab.StoreError, match=f"^runs: .*found no such folder in {tmp_path}$"):
+        lab.load("runs")
+
+
 def test_measurements_show_themselves_and_can_not_be_changed(experiment):
     before, _ = experiment
     assert before.sentence.startswith("6 runs (n+1: 6), 3,600 requests")

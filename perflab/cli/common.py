@@ -42,11 +42,12 @@ def fraction(text: str) -> float:
 
 
 _OPTIONS = (
-    "started|timezone|time_format|transactions|endpoint|log_line_prefix|format|unit|sample_type|warmup|pacing|order|allow|"
+    "record_queries|started|timezone|time_format|transactions|endpoint|log_line_prefix|format|unit|sample_type|warmup|pacing|order|allow|"
     "rate"
 )
 _ADVICE = (
     (re.compile(r"(?:\.where|load)\((?:store, )?(experiment|arm|run)=\.\.\.\)"), r"--\1"),
+    (re.compile(r"Stage\(rate=\.\.\.\)"), "--rate"),
     (re.compile(r"run_pairs\(plan, before, after, pairs=(\d+)\)"), r"perflab pairs ... --pairs \1"),
     (re.compile("perflab.formats.NAMES lists them, and format= takes a function of your own"), "README lists them"),
 )

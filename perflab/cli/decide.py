@@ -32,7 +32,6 @@ def add(commands: Any) -> None:
         help="ignore: a verdict though one arm ran after the other",
     )
     compare.add_argument("--warmup", help="share of each run to leave out; the plan's, or 10%%")
-    compare.add_argument("--pacing", help="fixed time between the requests of a user, if there was one, like 1s")
     reading_options(compare, "requests")
     check = command(
         commands,
@@ -57,6 +56,7 @@ def decision_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metric", default="p95", help="p95 or any p<q>, mean, throughput_per_s, error_fraction")
     parser.add_argument("--tolerance", default="5%", help="differences below this do not matter (%(default)s)")
     parser.add_argument("--primary", action="append", help="endpoint that decides; repeatable, up to three")
+    parser.add_argument("--pacing", help="fixed time between the requests of a user, if there was one, like 1s")
     parser.add_argument(
         "--allow",
         action="append",
@@ -72,7 +72,7 @@ def _compare(given: argparse.Namespace) -> int:
         before, after = runs.where(arm=given.baseline), runs.where(arm=given.candidate)
     else:
         before, after = _read_both(given)
-    return judge(before, after, given, order=given.order, warmup=given.warmup, pacing=given.pacing)
+    return judge(before, after, given, order=given.order, warmup=given.warmup)
 
 
 def _read_both(given: argparse.Namespace) -> tuple[lab.Measurements, lab.Measurements]:
@@ -93,7 +93,12 @@ def _read_both(given: argparse.Namespace) -> tuple[lab.Measurements, lab.Measure
 
 def judge(before: lab.Measurements, after: lab.Measurements, given: argparse.Namespace, **how: Any) -> int:
     """Print the verdict on two arms; returns its exit code."""
-    options: dict[str, Any] = {"metric": given.metric, "tolerance": fraction(given.tolerance), **how}
+    options: dict[str, Any] = {
+        "metric": given.metric,
+        "tolerance": fraction(given.tolerance),
+        "pacing": given.pacing,
+        **how,
+    }
     if given.primary:
         options["primary"] = given.primary
     if given.allow:

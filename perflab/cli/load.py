@@ -30,10 +30,16 @@ def add(commands: Any) -> None:
         "one run of a locustfile",
         "perflab run locustfile.py --host http://127.0.0.1:8000 --users 20 --duration 1m",
         'perflab run locustfile.py --host http://127.0.0.1:8000 --command "python app.py" --ready /health',
+        'perflab run locustfile.py --host http://127.0.0.1:8000 --command "python app.py" --record-queries',
     )
     run.add_argument("locustfile", help="file with the user classes")
     plan_options(run)
     target_options(run, required=True)
+    run.add_argument(
+        "--record-queries",
+        action="store_true",
+        help="with --command: keep what perflab's recorder in the application sees",
+    )
     run.add_argument("--objective", action="append", metavar="TEXT", help='to check at the end, like "p95 < 200ms"')
     run.add_argument("--arm", help="the name of this side of a later comparison")
     quick = command(
@@ -147,6 +153,9 @@ def _run(given: argparse.Namespace) -> int:
     target = target_from(given, "run", given.host, given.command, given.env)
     measured = lab.run(plan, target, store=given.store)
     say(measured, lab.summarize(measured), data=True)
+    if "queries" in measured.tables:
+        print()
+        say(lab.find_n_plus_one(measured.queries), data=True)
     if not bool(measured.runs["valid"].all()):
         return 1
     if not plan.objectives:
@@ -270,6 +279,7 @@ def target_from(
         command=shlex.split(command) if command else (),
         env=_named(env, "an environment variable"),
         ready=given.ready,
+        record_queries=getattr(given, "record_queries", False),
     )
 
 

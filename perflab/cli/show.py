@@ -29,9 +29,12 @@ def add(commands: Any) -> None:
         _queries,
         "N+1 and where the time goes, from a query log (exit code 1 if an N+1 was found)",
         "perflab queries queries.jsonl",
+        "perflab queries runs/20261124-014503-now-7f3a",
         "perflab queries postgresql.log --log-line-prefix '%m [%p] '",
     )
-    queries.add_argument("path", nargs="+", help="query logs")
+    queries.add_argument(
+        "path", nargs="+", help="query logs, or runs that recorded theirs (perflab run --record-queries)"
+    )
     queries.add_argument("--threshold", type=int, default=5, help="calls in a unit of work that count (%(default)s)")
     queries.add_argument("--top", type=int, default=10, help="statements to list (%(default)s)")
     reading_options(queries, "queries")
@@ -56,7 +59,7 @@ def _read(given: argparse.Namespace) -> int:
     measured = read_files(given, given.path)
     table = lab.summarize(measured) if "requests" in measured.tables else None
     if table is None and "summary" in measured.tables:
-        table = measured.summary.to_string(index=False)
+        table = shown("", measured.summary)
     say(*(part for part in (measured, table) if part is not None), data=True)
     return 0
 
@@ -66,7 +69,7 @@ def _queries(given: argparse.Namespace) -> int:
     found = lab.find_n_plus_one(log.queries, threshold=given.threshold)
     notes = "\n".join(f"! {warning}" for warning in log.warnings)
     listed = shown("Where the time goes:", lab.summarize_queries(log.queries).head(given.top))
-    say(*filter(None, (shown(found.attrs.get("sentence", ""), found), listed, notes)), data=True)
+    say(found, *filter(None, (listed, notes)), data=True)
     return 1 if found["evidence"].isin(["confirmed", "likely"]).any() else 0
 
 

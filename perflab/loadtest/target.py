@@ -82,6 +82,10 @@ class Target:
             raise ValueError('Target: command must be a list like ["python", "app.py"], not one string')
         object.__setattr__(self, "command", tuple(map(str, self.command)))
         object.__setattr__(self, "env", MappingProxyType({str(k): str(v) for k, v in self.env.items()}))
+        if QUERY_LOG in self.env:
+            raise ValueError(
+                f"Target: env can't set {QUERY_LOG}; give record_queries=True: each run has a log of its own"
+            )
         if self.record_queries and not self.command:
             raise ValueError(
                 "Target: record_queries needs a command, so that perflab can tell the recorder where to write"

@@ -1,6 +1,6 @@
 """Gives each request of an ASGI application (Starlette, FastAPI, Quart, ...) its id, and answers with it in ``X-Request-ID``.
 
-application = RequestContext(application)
+application = RequestContext(application)          # or, in FastAPI and Starlette: app.add_middleware(RequestContext)
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ Application = Callable[[Scope, Callable[..., Awaitable[Any]], Callable[..., Awai
 class RequestContext:
     """ASGI middleware: the unit of work is the ``X-Request-ID`` of the request, or a new id.
 
-    ``route(scope)`` names the route before the application runs. The default is the method alone, since a raw path has as
-    many values as there are products; an application may do better with `context.set_route` once it knows its route.
+    ``route(scope)`` names the route whenever a statement is recorded, with what the framework has written into the scope by
+    then. The default is the method and the route's path ("GET /orders/{order_id}", FastAPI) or the function that answers
+    (Starlette); the method alone where nobody tells, since a raw path has as many values as there are products. An
+    application may do better with `context.set_route`.
     """
 
     def __init__(self, application: Application, route: Callable[[Scope], str] | None = None) -> None:
         self.application = application
-        self.route = route or _method
+        self.route = route or _named
 
     async def __call__(self, scope: Scope, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -31,7 +33,7 @@ class RequestContext:
             return
         given = next((value for name, value in scope.get("headers", ()) if name.lower() == b"x-request-id"), None)
         unit = context.request_id(given.decode("latin-1") if given is not None else None)
-        tokens = context.enter(unit, self.route(scope))
+        tokens = context.enter(unit, lambda: self.route(scope))
 
         async def answer(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -42,8 +44,13 @@ class RequestContext:
         try:
             await self.application(scope, receive, answer)
         finally:
+            context.set_route(context.current_route())  # for middleware around this one
             context.leave(tokens)
 
 
-def _method(scope: Scope) -> str:
-    return str(scope.get("method", scope["type"]))
+def _named(scope: Scope) -> str:
+    method = str(scope.get("method", scope["type"]))
+    if path := getattr(scope.get("route"), "path", None):
+        return f"{method} {scope.get('root_path') or ''}{path}"
+    function = getattr(scope.get("endpoint"), "__qualname__", None)
+    return f"{method} {function}" if function else method

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 
@@ -21,11 +21,13 @@ MAX_ID_LENGTH = 128
 _GOOD_ID = re.compile(rf"[A-Za-z0-9._:/+=@-]{{1,{MAX_ID_LENGTH}}}", re.ASCII)
 
 _unit: ContextVar[str | None] = ContextVar("perflab_unit", default=None)
-_route: ContextVar[str | None] = ContextVar("perflab_route", default=None)
+Route = str | Callable[[], str | None] | None
+"""The name of a route, or what finds it: many frameworks know it only after the request has begun."""
+_route: ContextVar[Route] = ContextVar("perflab_route", default=None)
 
 _seen: ContextVar[dict[str, str] | None] = ContextVar("perflab_seen_route", default=None)
 
-Tokens = tuple[Token[str | None], Token[str | None]]
+Tokens = tuple[Token[str | None], Token[Route]]
 
 
 def request_id(given: str | None = None) -> str:
@@ -43,10 +45,11 @@ def current_unit() -> str | None:
 
 def current_route() -> str | None:
     """The route of the unit of work, such as ``"GET /orders"``, where a hook knows it."""
-    return _route.get()
+    route = _route.get()
+    return route() if callable(route) else route
 
 
-def enter(unit: str, route: str | None = None) -> Tokens:
+def enter(unit: str, route: Route = None) -> Tokens:
     """Begin a unit of work; hand what this returns to `leave` in the same thread or task."""
     _notice(route)
     return _unit.set(unit), _route.set(route)
@@ -65,9 +68,9 @@ def set_route(route: str | None) -> None:
     _route.set(route)
 
 
-def _notice(route: str | None) -> None:
+def _notice(route: Route) -> None:
     seen = _seen.get()
-    if seen is not None and route:
+    if seen is not None and isinstance(route, str) and route:
         seen["route"] = route
 
 

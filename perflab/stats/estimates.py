@@ -279,7 +279,7 @@ def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float = 0.
     )
     columns = ["run", "endpoint", "count", "errors", "error_fraction", "throughput_per_s"]
     table = named[[*columns, "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms"]]
-    return tails.marked(table, {"p95_ms": 0.95, "p99_ms": 0.99})
+    return tails.marked(table)
 
 
 def summarize_checks(measured: Measurements) -> pd.DataFrame:

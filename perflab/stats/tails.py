@@ -4,30 +4,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 
 from perflab.findings import Findings, findings
 
+QUANTILES: Mapping[str, float] = MappingProxyType({"p95_ms": 0.95, "p99_ms": 0.99})
+"""The columns of a summary that this is about."""
 _BEYOND = 10
 """So many requests beyond a quantile make it steady; `compare` asks for as many."""
 
 
-def marked(table: pd.DataFrame, quantiles: Mapping[str, float]) -> Findings:
+def few(count: Any, share: float) -> Any:
+    """Which of these numbers of requests are too few for a steady quantile."""
+    return count < _needed(_BEYOND, share)
+
+
+def _needed(beyond: int, share: float) -> int:
+    return math.ceil(round(beyond / (1 - share), 6))
+
+
+def marked(table: pd.DataFrame) -> Findings:
     """The summary with each quantile missing that would be the maximum, and those marked that hang on a few requests.
 
-    ``quantiles`` are the columns and their shares; ``count`` says how many requests there were.
+    ``count`` says how many requests there were.
     """
     count, doubts, notes = table["count"], {}, []
-    for column, share in quantiles.items():
-        needed, least = (math.ceil(round(n / (1 - share), 6)) for n in (_BEYOND, 1))
-        few, none = (count < needed) & (count >= least), count < least
+    for column, share in QUANTILES.items():
+        needed, least = _needed(_BEYOND, share), _needed(1, share)
+        none = count < least
+        doubtful = few(count, share) & ~none
         table = table.assign(**{column: table[column].mask(none)})
-        doubts[column] = [bool(doubt) for doubt in few]
+        doubts[column] = [bool(doubt) for doubt in doubtful]
         name = column.removesuffix("_ms")
         if none.any():
             notes.append(f"{name} can be told from {least:,} requests on; {_rows(table, none)} fewer")
-        if few.any():
+        if doubtful.any():
             notes.append(f"{name} marked ~ hangs on the slowest few: it is steady from {needed:,} requests on")
     return findings(table, "", notes, doubtful=doubts)
 

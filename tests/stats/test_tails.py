@@ -43,3 +43,14 @@ def test_what_is_made_of_a_summary_is_a_plain_table(make_requests, tmp_path):
     assert type(table[table["count"] > 0]) is pd.DataFrame
     table.to_parquet(tmp_path / "summary.parquet")
     assert pd.read_parquet(tmp_path / "summary.parquet").equals(pd.DataFrame(table))
+
+
+def test_a_report_marks_what_hangs_on_few_requests_in_any_run(make_requests, tmp_path):
+    """One run of 1,500 requests, one of 150."""
+    runs = [make_requests(run=f"r{n}", count=n, seed=n).assign(endpoint="GET /", arm="now") for n in (1_500, 150)]
+    text = lab.Report("x", [lab.Measurements.of(requests=pd.concat(runs))]).save(tmp_path / "x.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| GET / |"))
+    p50, p95, p99 = (cell.strip() for cell in row.split("|")[5:8])
+    assert (p50[:2] != "\\~", p95[:2], p99[:2]) == (True, "\\~", "\\~")
+    lone = lab.Report("x", [lab.Measurements.of(requests=runs[0])]).save(tmp_path / "y.md").read_text()
+    assert "~" not in next(line for line in lone.splitlines() if line.startswith("| GET / |"))
