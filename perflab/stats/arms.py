@@ -15,6 +15,7 @@ from perflab.tables import Measurements
 
 ALLOWABLE = ("invalid", "generator", "plan", "length")
 LEAST_HISTORY = 5
+SAME = "same runs"
 _UNEQUAL = 1.5
 _SERIES = 3.0
 
@@ -24,9 +25,10 @@ class Design:
     """How the runs stand to each other, and so how they are compared.
 
     ``kind`` is "pairs" (five or more), "few pairs" (three or four), "unpaired" (three or more an arm), "history" (one
-    against five or more), "one against one" or "too few". ``baseline`` and ``candidate`` name the runs that count, the
-    runs of a pair in the same place; ``slots`` are their places in the order of all of them. ``obstacle`` says why
-    there can be no verdict at all, ``capped`` why none with a direction; both are empty when nothing stands in the way.
+    against five or more), "one against one", "too few" or "same runs" (on both sides). ``baseline`` and ``candidate``
+    name the runs that count, the runs of a pair in the same place; ``slots`` are their places in the order of all of
+    them. ``obstacle`` says why there can be no verdict at all, ``capped`` why none with a direction; both are empty when
+    nothing stands in the way.
     """
 
     kind: str

@@ -8,12 +8,13 @@ from itertools import combinations
 
 import numpy as np
 
-from perflab.stats.arms import Design
+from perflab.stats.arms import SAME, Design
 from perflab.stats.estimates import Floats, Requests
 
 _BITS = 64.0
 """Two runs whose requests agree by a chance of less than 1 in 2**64 are one run."""
 _NAMED = 3
+_NOTHING = "both arms hold the same runs: nothing was compared"
 
 Place = tuple[int, str]
 """The arm (0 or 1) and the run's name."""
@@ -22,7 +23,9 @@ Place = tuple[int, str]
 def without_copies(found: Design, requests: tuple[Requests, Requests]) -> Design:
     """The design, with its obstacle where some of the runs that count hold the same requests."""
     why = _obstacle(_copies(found, requests), found)
-    return replace(found, obstacle=why) if why else found
+    # Of an arm against itself no number means anything, not even "0 % (0 to 0)".
+    kind = SAME if why == _NOTHING else found.kind
+    return replace(found, obstacle=why, kind=kind) if why else found
 
 
 def _obstacle(same: list[tuple[Place, Place]], found: Design) -> str:
@@ -30,7 +33,7 @@ def _obstacle(same: list[tuple[Place, Place]], found: Design) -> str:
     if across:
         sides = {a for a, _ in across}, {b for _, b in across}
         if sides == (set(found.baseline), set(found.candidate)):
-            return "both arms hold the same runs: nothing was compared"
+            return _NOTHING
         count = min(map(len, sides))
         return (
             f"{count} run{'s' if count > 1 else ''} stand{'' if count > 1 else 's'} in both arms ({_listed(across)}): what "

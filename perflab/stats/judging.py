@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from perflab.stats import one_run, tests
-from perflab.stats.arms import Design
+from perflab.stats.arms import SAME, Design
 from perflab.stats.estimates import Requests, unit_of
 from perflab.stats.tests import Effect, Floats
 from perflab.stats.warmup import Warmup
@@ -63,7 +63,7 @@ class Judged:
 
     def out(self, value: float) -> float:
         """From the scale of the analysis to a change; shares can't differ by more than the whole."""
-        return math.expm1(value) if self.relative else min(1.0, max(-1.0, value))
+        return math.expm1(value) if self.relative else float(np.clip(value, -1.0, 1.0))
 
 
 def method_of(design: Design) -> str:
@@ -141,6 +141,8 @@ def _logarithms(values: Floats) -> Floats:
 def _effect(baseline: Floats, candidate: Floats, floors: Floats, design: Design) -> Effect | None:
     """The test that the design calls for, of all endpoints at once."""
     sizes = baseline.shape[-1], candidate.shape[-1]
+    if design.kind == SAME:
+        return None
     if design.kind == "pairs":
         return tests.paired(baseline, candidate, floors)
     if design.kind == "few pairs":

@@ -456,6 +456,8 @@ def test_runs_against_themselves_are_inconclusive_and_say_why(paired: bool, runs
         change = lab.compare(same, same, metric=metric, order=order)
         assert set(change.table["verdict"]) == {"inconclusive"}
         assert set(change.table["reason"]) == {"both arms hold the same runs: nothing was compared"}
+        assert change.table[["change", "change_low", "change_high", "p_value"]].isna().all(axis=None)
+        assert "0 to 0" not in f"{change!r} {change.explain()!r}"
         assert not change.not_worse
 
 
