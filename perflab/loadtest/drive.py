@@ -215,7 +215,7 @@ def _must_have_worked(plan: LoadPlan, locust: process.Generator, folder: Path, r
         raise process.failure(locust, f"not all of the {plan.all_workers} workers came within {waited}")
     errors = [note["text"] for p in found for note in p.notes.get("user_error", [])]
     if errors:
-        raise process.failure(locust, f"no request was made: the locustfile's users raised {errors[0]}")
+        raise process.failure(locust, f"no request was made: the users of {plan.found_locustfile()} raised {errors[0]}")
     if reason and not reason.startswith("Locust"):
         raise process.failure(locust, f"no request was made: {reason}")
     if locust.exit_code():

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,6 +33,16 @@ def guarded(load: Callable[[list[str]], Any], folder: Path, wanted: Iterable[str
         return found
 
     return loaded
+
+
+def misspelt(path: str) -> str | None:
+    """The report on a locustfile that is no Python; told before anything is started."""
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            ast.parse(Path(path).read_bytes(), path)
+        except SyntaxError as problem:
+            return blamed(problem, path)
+    return None
 
 
 def blamed(problem: BaseException, path: str) -> str | None:
@@ -84,10 +95,14 @@ def _end(folder: Path, report: str) -> NoReturn:
 def report_in(folder: Path) -> tuple[str, str] | None:
     """The error in one line and its cause, where a process of this folder reported one."""
     try:
-        text = (folder / REPORT).read_text(encoding="utf-8", errors="replace")
+        return parts((folder / REPORT).read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return None
-    first, _, cause = text.partition("\n")
+
+
+def parts(report: str) -> tuple[str, str]:
+    """The error in one line, and its cause."""
+    first, _, cause = report.partition("\n")
     return first, cause
 
 

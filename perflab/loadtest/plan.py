@@ -11,7 +11,8 @@ from types import MappingProxyType
 from typing import Any
 
 from perflab import provenance, rendering
-from perflab.errors import one_of
+from perflab.errors import LoadTestError, one_of
+from perflab.loadtest import locustfile
 from perflab.loadtest.early import can_be_watched
 from perflab.loadtest.k6_options import parse_options
 from perflab.loadtest.stages import Stage, is_number
@@ -261,10 +262,13 @@ class LoadPlan:
         return self.stages  # type: ignore[return-value]
 
     def found_locustfile(self) -> Path:
-        """The locustfile's absolute path; ValueError when there is no such file."""
+        """The locustfile's absolute path; ValueError when there is no such file, LoadTestError when it is no Python."""
         path = Path(self.locustfile).expanduser().resolve()
         if not path.is_file():
             raise ValueError(f"LoadPlan: locustfile must be an existing file; got {str(self.locustfile)!r}")
+        if report := locustfile.misspelt(str(path)):
+            error, cause = locustfile.parts(report)
+            raise LoadTestError(error, output=cause)
         return path
 
     def record(self) -> dict[str, Any]:

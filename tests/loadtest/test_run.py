@@ -54,6 +54,11 @@ def test_a_run_keeps_every_request(tmp_path: Path) -> None:
     assert_clean(tmp_path / "runs")
 
 
+def test_a_run_is_as_long_as_its_plan_says_though_locust_asks_once_a_second(tmp_path: Path) -> None:
+    one = lab.run(plan(1.2), target(), store=tmp_path, progress=False)
+    assert 1_150 < one.runs.duration_ms.item() < 1_950
+
+
 def test_one_endpoint_can_be_chosen_by_tag(tmp_path: Path) -> None:
     one = lab.run(plan(1, tags=["slow"]), target(), store=tmp_path, progress=False)
     assert set(one.requests.endpoint) == {"GET /slow"}
@@ -133,7 +138,19 @@ def test_a_broken_locustfile_says_so_by_file_and_line(tmp_path: Path, text: str,
     assert str(caught.value).startswith(f"{tmp_path / 'users.py'}{first}")
     assert cause in str(caught.value)
     assert "locust/main.py" not in str(caught.value) and "<frozen" not in str(caught.value)
-    assert not list((tmp_path / "runs").iterdir())
+    assert not list((tmp_path / "runs").glob("*"))
+
+
+def test_a_locustfile_that_is_no_python_is_told_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "users.py").write_text("x = '\\d'\ndef f(:\n")
+    broken = lab.LoadPlan(tmp_path / "users.py", stages=lab.Stage(1, users=1))
+    sides = [lab.Target(arm, command=["no-such-program"], host="http://127.0.0.1:9") for arm in "ab"]
+    for begin in (lab.run, lab.start_run):
+        with pytest.raises(lab.LoadTestError, match=r"users\.py:2: the locustfile can't be loaded: SyntaxError"):
+            begin(broken, sides[0], store=tmp_path / "runs", progress=False)
+    with pytest.raises(lab.LoadTestError, match=r"users\.py:2: the locustfile can't be loaded: SyntaxError"):
+        lab.run_pairs(broken, *sides, pairs=3, store=tmp_path / "runs", progress=False)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_one_of_several_processes_reports_a_broken_locustfile_too(tmp_path: Path) -> None:
