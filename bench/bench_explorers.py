@@ -121,7 +121,10 @@ def views(
     panels = Panels(explorer)
     for view in names:
         prepare(explorer)
-        said(f"{title}: {view}, opened", median(lambda _, view=view: setattr(explorer.state, "view", view), 1))
+        panels.took.clear()
+        took = median(lambda _, view=view: setattr(explorer.state, "view", view), 1)
+        drawn = max(1, len(explorer._panels))
+        said(f"{title}: {view}, opened ({drawn} panel{'s' * (drawn > 1)})", took, REDRAW * drawn)
         for trait, values in choices.items():
             each_panel(f"{title}: {view}", panels, trait, values)
 
@@ -168,7 +171,7 @@ def profiles_explorer(before: pd.DataFrame, after: pd.DataFrame) -> None:
 
     views("profiles", lambda: explore_profiles({"before": (before, "before"), "after": (after, "after")}),
           [*PROFILES, DIFFERENCE],
-          {"profile": ["after", "before"], "other": ["before", "after"], "focus": functions,
+          {"profile": ["after", "before"] * 2, "other": ["before", "after"] * 2, "focus": functions,
            "search": ["module9", "function_1", "views"], "threshold": [0.001, 0.005, 0.02]}, prepare)  # fmt: skip
 
 

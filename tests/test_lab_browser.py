@@ -85,14 +85,17 @@ def image(box: Locator, position: int = 0) -> Locator:
 
 
 def shown(box: Locator) -> str:
-    """The panels' texts and the pictures' words: what a reader sees."""
-    panels = box.locator(".perflab-panel")
-    words = [a.get_attribute("alt") or "" for a in panels.locator("img[alt]").all()]
-    return " ".join([*words, *panels.all_inner_texts()])
+    """The pictures' words and the panels' texts: what a reader sees. Read at once: panels come and go meanwhile."""
+    return str(
+        box.evaluate(
+            """box => [...[...box.querySelectorAll(".perflab-panel img")].map(image => image.alt),
+                       ...[...box.querySelectorAll(".perflab-panel")].map(panel => panel.innerText)].join(" ")"""
+        )
+    )
 
 
 def pictures(box: Locator) -> list[str]:
-    return [a.get_attribute("src") or "" for a in box.locator(".perflab-panel img").all()]
+    return list(box.evaluate("box => [...box.querySelectorAll('.perflab-panel img')].map(image => image.src)"))
 
 
 def code(box: Locator) -> Locator:

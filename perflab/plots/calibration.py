@@ -41,8 +41,10 @@ def plot_calibration(calibration: Calibration, *, ax: Axes | None = None) -> Axe
         if row.basis == BY_SIMULATION:
             bar.set_hatch("///")
             bar.set_edgecolor("white")
+        # Beside the line of what is promised, never on it.
         ax.annotate(
-            format_fraction(row.false_alarms), (row.false_alarms, bar.get_y() + bar.get_height() / 2), xytext=(5, 0),
+            format_fraction(row.false_alarms), (max(row.false_alarms, _PROMISED), bar.get_y() + bar.get_height() / 2),
+            xytext=(5, 0),
             textcoords="offset points", va="center", fontsize=9,
         )  # fmt: skip
     ax.axvline(_PROMISED, color=GREY, linestyle=(0, (4, 3)), linewidth=1.2, zorder=3)

@@ -89,7 +89,14 @@ def plot_timeline(
     for arm, frame, at in zip(arms, requests, seconds, strict=True):
         _upper_panel(main, arm, frame, at, edges, metric)
     _metric_axis(main, metric)
-    main.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=min(4, len(arms)), handlelength=3.2)
+    main.legend(
+        frameon=False,
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        ncols=min(4, len(arms)),
+        handlelength=2.6,
+        columnspacing=1.2,
+    )
     if with_load:
         _over_time(below[0], with_load, "load", "users", edges, "Users")
     if with_cpu:

@@ -54,6 +54,11 @@ def test_a_run_keeps_every_request(tmp_path: Path) -> None:
     assert_clean(tmp_path / "runs")
 
 
+def test_a_run_is_as_long_as_its_plan_says_though_locust_asks_once_a_second(tmp_path: Path) -> None:
+    one = lab.run(plan(1.2), target(), store=tmp_path, progress=False)
+    assert 1_150 < one.runs.duration_ms.item() < 1_950
+
+
 def test_one_endpoint_can_be_chosen_by_tag(tmp_path: Path) -> None:
     one = lab.run(plan(1, tags=["slow"]), target(), store=tmp_path, progress=False)
     assert set(one.requests.endpoint) == {"GET /slow"}
