@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 
 from perflab.stats import families, tests
 from perflab.stats.verdicts import decide
@@ -85,6 +86,24 @@ def noisier_arm(experiments: int, endpoints: int = 20) -> pd.DataFrame:
                      "any_false": count / experiments}
                     for name, count in false.items()
                 ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def uneven_arms(experiments: int) -> pd.DataFrame:
+    """No true change, few runs against many, either the noisier: false alarms of perflab, and of Welch as published."""
+    rows = []
+    for first, second in ((3, 5), (3, 8), (3, 20), (4, 12), (5, 20), (8, 12)):
+        for noise in ((0.05, 0.05), (0.05, 0.10), (0.10, 0.05), (0.20, 0.05)):
+            random = np.random.default_rng([SEED, 31, first, second, *(round(100 * n) for n in noise)])
+            before = noise[0] * random.standard_normal((experiments, first))
+            after = noise[1] * random.standard_normal((experiments, second))
+            effect = tests.welch(before, after)
+            published = stats.ttest_ind(after, before, axis=1, equal_var=False).pvalue
+            rows.append(
+                {"runs_baseline": first, "runs_candidate": second, "sd_baseline": noise[0], "sd_candidate": noise[1],
+                 "perflab": float(np.isin(decide(effect, MARGIN, effect.p_value), ["improved", "regressed"]).mean()),
+                 "welch": float(np.isin(decide(effect, MARGIN, published), ["improved", "regressed"]).mean())}
+            )  # fmt: skip
     return pd.DataFrame(rows)
 
 

@@ -32,7 +32,7 @@ def test_paired_is_scipys(count: int) -> None:
     assert effect.interval(0.95) == pytest.approx((interval.low, interval.high))
 
 
-@pytest.mark.parametrize("sizes", [(3, 3), (5, 9), (20, 4)])
+@pytest.mark.parametrize("sizes", [(3, 3), (9, 9), (20, 20)])
 def test_welch_is_scipys(sizes: tuple[int, int]) -> None:
     before, after = two(sizes[0])[0], two(sizes[1])[1]
     effect = tests.welch(before, after)
@@ -41,6 +41,21 @@ def test_welch_is_scipys(sizes: tuple[int, int]) -> None:
     assert effect.p_value == pytest.approx(peer.pvalue)
     assert effect.interval(0.95) == pytest.approx((interval.low, interval.high))
     assert effect.degrees == pytest.approx(peer.df)
+
+
+@pytest.mark.parametrize("sizes", [(3, 20), (20, 3), (4, 12), (5, 9)])
+def test_a_small_arm_gets_no_more_degrees_than_arms_that_vary_alike(sizes: tuple[int, int]) -> None:
+    random = np.random.default_rng(2)
+    before, after = random.normal(size=(20_000, sizes[0])), random.normal(size=(20_000, sizes[1]))
+    effect = tests.welch(before, after)
+    peer = stats.ttest_ind(after, before, axis=1, equal_var=False)
+    first, second = sizes
+    limit = (1 / first + 1 / second) ** 2 / (1 / first**2 / (first - 1) + 1 / second**2 / (second - 1))
+    assert effect.degrees == pytest.approx(np.minimum(peer.df, limit))
+    assert effect.t == pytest.approx(peer.statistic)
+    assert (effect.p_value < 0.05).mean() <= 0.05
+    if min(sizes) == 3:
+        assert (peer.pvalue < 0.05).mean() >= 0.065
 
 
 @pytest.mark.parametrize("pairs", [3, 4])
