@@ -41,6 +41,7 @@ NAMES: tuple[str, ...] = (
     "k6_csv",
     "k6_json",
     "k6_summary",
+    "k6_text",
     "locust_history",
     "locust_html",
     "locust_json",

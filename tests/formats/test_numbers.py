@@ -150,6 +150,9 @@ def test_summaries_count_as_the_server_did() -> None:
     assert statistic("k6_summary/export.json", "count") == 110 + 24
     assert statistic("k6_summary/handle_summary.json", "count") == 50 + 9
     assert statistic("artillery/report.json", "count") == 120
+    assert statistic("k6_text/console.txt", "count") == 2068
+    assert statistic("k6_text/console.txt", "errors") == 1034
+    assert statistic("k6_text/console.txt", "min") == pytest.approx(0.12963)
     assert statistic("hey_text/flaky.txt", "count") == 300
     assert statistic("hey_text/flaky.txt", "errors") == 75
     assert statistic("locust_json/file.json", "count") == 445 + 76

@@ -17,8 +17,8 @@ from perflab import formats
 
 LOAD_TOOLS = (
     *("ab_percentiles", "ab_requests", "artillery", "autocannon", "gatling", "hey", "hey_text", "jmeter_csv", "jmeter_xml"),
-    *("k6_csv", "k6_json", "k6_summary", "locust_history", "locust_html", "locust_json", "locust_requests", "locust_stats"),
-    *("oha_csv", "oha_json", "vegeta_csv", "vegeta_json", "wrk"),
+    *("k6_csv", "k6_json", "k6_summary", "k6_text", "locust_history", "locust_html", "locust_json", "locust_requests"),
+    *("locust_stats", "oha_csv", "oha_json", "vegeta_csv", "vegeta_json", "wrk"),
 )  # fmt: skip
 OTHERS = ("binary_3.13.log", "bare.jtl")  # refused; without a header
 ONE_EACH = {name: next(s for s in samples() if s.format == name and s.path.name not in OTHERS) for name in LOAD_TOOLS}
