@@ -37,8 +37,9 @@ def share(events: Floats, counts: Floats, *, confidence: float = 0.95) -> Interv
 
     ``events`` of ``counts`` in each cluster (run, or stretch of one run). Clusters that differ more than the binomial
     law allows lower the effective sample size, and so do few clusters; without an event the upper limit is still above
-    zero. Korn and Graubard (1998), Confidence intervals for proportions with small expected number of positive
-    counts estimated from survey data, Survey Methodology 24.
+    zero. What it can't know of is a rare run in which nearly everything fails, before one was seen. Korn and Graubard
+    (1998), Confidence intervals for proportions with small expected number of positive counts estimated from survey
+    data, Survey Methodology 24.
 
     >>> [round(v, 4) for v in share(np.zeros(10), np.full(10, 100.0))]
     [0.0, 0.0, 0.0049]
