@@ -208,6 +208,14 @@ def _stack(table: str, frames: list[pd.DataFrame]) -> pd.DataFrame:
 _UNKNOWN_BEFORE = pd.Timestamp("1971-01-01", tz="UTC")
 
 
+def _timed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose time is known, and all rows of runs that have none: a log may tell the time of some statements only."""
+    timed = frame["start"] >= _UNKNOWN_BEFORE
+    if timed.all() or not timed.any():
+        return frame
+    return frame[timed | ~frame["run"].isin(frame.loc[timed, "run"].unique())]
+
+
 def _runs_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """A row for each run that any table names, its span from the requests (or queries) where there are any."""
     names = pd.unique(pd.concat([f["run"] for f in tables.values()], ignore_index=True)) if tables else []
@@ -217,7 +225,7 @@ def _runs_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     ).assign(duration_ms=0.0, valid=True)
     for table, took in (("queries", "duration_ms"), ("requests", "latency_ms")):
         if table in tables and len(tables[table]):
-            frame = tables[table]
+            frame = _timed(tables[table])
             end = frame["start"] + pd.to_timedelta(frame[took], unit="ms")
             if len(names) == 1:
                 # All rows are its: grouping a million of them by a text costs more than all the rest here.

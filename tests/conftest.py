@@ -291,12 +291,12 @@ def make_summary() -> Builder:
     return _summary
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_queries() -> Builder:
     return _queries
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_profile() -> Builder:
     return _profile
 
@@ -326,7 +326,7 @@ def make_metrics() -> Builder:
     return _metrics
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_measurements() -> Callable[..., lab.Measurements]:
     return _measurements
 

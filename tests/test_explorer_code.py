@@ -27,14 +27,16 @@ ODD = "GET /it's $\\frac{a}$ \"<b>"
 
 
 @pytest.fixture(scope="module")
-def evidence() -> dict[str, Any]:
-    import conftest
-
-    both = conftest._measurements(pairs=4, endpoints={"GET /orders": 120.0, ODD: 40.0})
+def evidence(
+    make_measurements: Callable[..., lab.Measurements],
+    make_queries: Callable[..., pd.DataFrame],
+    make_profile: Callable[..., pd.DataFrame],
+) -> dict[str, Any]:
+    both = make_measurements(pairs=4, endpoints={"GET /orders": 120.0, ODD: 40.0})
     before, after = both.where(arm="n+1"), both.where(arm="eager")
-    log = conftest._queries(units=14)
+    log = make_queries(units=14)
     log.loc[log["unit"] > "u5", "route"] = ODD
-    slow, fast = conftest._profile(), conftest._profile(slow=20.0).replace("render", ODD)
+    slow, fast = make_profile(), make_profile(slow=20.0).replace("render", ODD)
     goals = ["p95 < 300ms", "error rate < 5%"]
     change = lab.compare(before, after, metric=["p95", "p50"])
     return {"both": both, "before": before, "after": after, "log": log, "slow": slow, "fast": fast, "goals": goals,

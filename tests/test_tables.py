@@ -75,3 +75,13 @@ def test_measurements_show_themselves_and_can_not_be_changed(experiment):
 
 def test_invalid_runs_are_told(make_runs):
     assert "1 of the runs NOT valid" in lab.Measurements.of(runs=make_runs(valid=False)).sentence
+
+
+def test_a_run_spans_the_rows_whose_time_is_known(make_queries):
+    log = make_queries(units=4)
+    log.loc[log.index[:2], "start"] = pd.Timestamp("1970-01-01", tz="UTC")
+    known = log["start"] > pd.Timestamp("1971-01-01", tz="UTC")
+    (run,) = lab.Measurements.of(queries=log).runs.to_dict("records")
+    end = (log["start"] + pd.to_timedelta(log["duration_ms"], unit="ms"))[known].max()
+    assert run["start"] == log.loc[known, "start"].min()
+    assert run["duration_ms"] == pytest.approx((end - run["start"]).total_seconds() * 1e3)
