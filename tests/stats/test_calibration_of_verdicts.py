@@ -171,7 +171,7 @@ def test_harrell_davis_adds_nothing_to_the_p95_of_a_run() -> None:
     assert committed["ratio"].between(0.99, 1.01).all()
 
 
-def test_the_committed_tables_hold_the_goals() -> None:
+def test_the_committed_tables_hold_the_goals_but_for_those_known_to_be_missed() -> None:
     goals = pd.read_csv(COMMITTED / "goals.csv")
     assert set(goals.loc[~goals["holds"], "goal"]) == calibrate.KNOWN_MISSES
     tables = {p.stem: pd.read_csv(p) for p in COMMITTED.glob("*.csv") if p.stem != "goals"}
