@@ -36,6 +36,7 @@ class Progress:
         self._bar: Any = None
         self._handle: Any = None
         self._panel: Any = None
+        self._log = False
         if not shown:
             return
         if _in_notebook():
@@ -45,8 +46,10 @@ class Progress:
             if stop is not None:
                 self._panel = _Panel(self._line(0.0), stop)
             self._handle = display(self._panel.box if self._panel else HTML(self._line(0.0)), display_id=True)
-        else:
+        elif sys.stderr.isatty():
             self._bar = self._terminal()
+        else:
+            self._log = True
 
     def _terminal(self) -> Any:
         """A bar with what is known beside it; a label that would push that out of the line stands above."""
@@ -54,14 +57,13 @@ class Progress:
 
         bar = tqdm(
             total=self.total,
-            disable=None,
             leave=False,
             file=sys.stderr,
             # A terminal that doesn't know its width says 0, in which no bar fits.
             ncols=shutil.get_terminal_size((100, 24)).columns,
             bar_format="{desc}{percentage:3.0f}%|{bar:10}| {elapsed}<{remaining} {postfix}",
         )
-        if not bar.disable and len(self.label) > _LONGEST_LABEL:
+        if len(self.label) > _LONGEST_LABEL:
             tqdm.write(self.label, file=sys.stderr)
         return bar
 
@@ -69,7 +71,7 @@ class Progress:
         """Say how much is done by now, and what is known (``requests=120, p95="31 ms"``)."""
         self._done = done
         self._facts = ", ".join(f"{name} {value}" for name, value in facts.items())
-        if label and label != self.label and self._bar is not None and self._bar.disable:
+        if label and label != self.label and self._log:
             # Not in a terminal: a line for each step is all that a log can show.
             sys.stderr.write(f"{label}\n")
             sys.stderr.flush()

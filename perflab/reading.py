@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from perflab import formats, store
@@ -134,7 +135,10 @@ def _read_one(
 def _repeated(run: str, count: int) -> pd.Series[Any]:
     import pyarrow as pa
 
-    column: pd.Series[Any] = pa.repeat(pa.scalar(run, pa.large_string()), count).to_pandas()
+    text = run.encode()
+    offsets = np.arange(count + 1, dtype="int64") * len(text)
+    held = pa.LargeStringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(text * count))
+    column: pd.Series[Any] = held.to_pandas()
     return column
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from perflab import exports, rendering
@@ -216,6 +217,14 @@ def _timed(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[timed | ~frame["run"].isin(frame.loc[timed, "run"].unique())]
 
 
+def _span(start: pd.Series[Any], took_ms: pd.Series[Any]) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """When the first began and when the last ended."""
+    first, begun = start.min(), start.to_numpy("datetime64[us]")
+    after_us = (begun - begun.min()).astype("float64") + took_ms.to_numpy("float64") * 1e3
+    longest = np.fmax.reduce(after_us)
+    return first, first + pd.Timedelta(longest, unit="us")
+
+
 def _runs_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """A row for each run that any table names, its span from the requests (or queries) where there are any."""
     names = pd.unique(pd.concat([f["run"] for f in tables.values()], ignore_index=True)) if tables else []
@@ -226,11 +235,11 @@ def _runs_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     for table, took in (("queries", "duration_ms"), ("requests", "latency_ms")):
         if table in tables and len(tables[table]):
             frame = _timed(tables[table])
-            end = frame["start"] + pd.to_timedelta(frame[took], unit="ms")
             if len(names) == 1:
                 # All rows are its: grouping a million of them by a text costs more than all the rest here.
-                start, last = (pd.Series([at], index=runs.index) for at in (frame["start"].min(), end.max()))
+                start, last = (pd.Series([at], index=runs.index) for at in _span(frame["start"], frame[took]))
             else:
+                end = frame["start"] + pd.to_timedelta(frame[took], unit="ms")
                 start, last = frame.groupby("run")["start"].min(), end.groupby(frame["run"]).max()
             runs.loc[start.index, "start"] = start
             runs.loc[start.index, "duration_ms"] = (last - start).dt.total_seconds() * 1e3

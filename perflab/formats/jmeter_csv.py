@@ -33,7 +33,7 @@ _WANTED = {
     "bytes": "float",
     "Hostname": "text",
 }
-_PART_ROWS = 250_000
+_PART_ROWS = 1_000_000
 _FIXED = ("timeStamp", "elapsed", "label", "responseCode", "responseMessage", "threadName", "dataType", "success")
 _DELIMITERS = (",", ";", "\t", "|")
 _TIME = re.compile(r"\d{13}|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}[ T]\d{1,2}:\d\d.*")

@@ -1,0 +1,69 @@
+"""Reading a file in blocks that are parsed side by side: their order, what is counted, and what goes wrong."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from perflab.errors import FormatError
+from perflab.formats import _blocks
+
+
+@pytest.fixture
+def numbers(tmp_path: Path) -> Path:
+    path = tmp_path / "numbers.txt"
+    path.write_text("".join(f"{number}\n" for number in range(20_000)))
+    return path
+
+
+def test_blocks_come_in_the_order_of_the_file_whoever_is_done_first(numbers: Path) -> None:
+    def parse(block: _blocks.Block, tally: _blocks.Tally) -> list[int]:
+        found = [int(line) for line in block.data.split()]
+        time.sleep(0.002 * (found[0] % 3))
+        tally.skip(block.line)
+        tally.note("{count} blocks", 1)
+        return found
+
+    tally = _blocks.Tally()
+    read = list(_blocks.ahead(numbers, tally, parse, quotes=False, size=1_000))
+
+    assert len(read) > 50
+    assert [number for _, found in read for number in found] == list(range(20_000))
+    assert all(block.line == found[0] + 1 for block, found in read)
+    assert (tally.total, tally.skipped, tally.first) == (20_000, len(read), 1)
+    assert tally.warnings(numbers)[1] == f"{len(read)} blocks"
+
+
+def test_what_a_parser_raises_comes_out_and_so_does_a_damaged_archive(numbers: Path, tmp_path: Path) -> None:
+    def refuse(block: _blocks.Block, _: _blocks.Tally) -> int:
+        if block.line > 5_000:
+            raise ValueError(block.line)
+        return block.line
+
+    with pytest.raises(ValueError, match=r"\d+"):
+        list(_blocks.ahead(numbers, _blocks.Tally(), refuse, quotes=False, size=1_000))
+
+    import gzip
+
+    cut = tmp_path / "cut.gz"
+    cut.write_bytes(gzip.compress(numbers.read_bytes())[:-200])
+    with pytest.raises(FormatError, match=r"cut\.gz"):
+        list(_blocks.ahead(cut, _blocks.Tally(), lambda block, _: block.line, quotes=False, size=1_000))
+
+
+def test_a_reader_that_is_left_early_does_not_read_on(numbers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_blocks, "BLOCK_BYTES", 4_000)
+    parsed: list[int] = []
+
+    def parse(block: _blocks.Block, _: _blocks.Tally) -> int:
+        parsed.append(block.line)
+        return block.line
+
+    pieces = _blocks.ahead(numbers, _blocks.Tally(), parse, quotes=False, size=1_000)
+    first, _ = next(pieces)
+    pieces.close()  # type: ignore[attr-defined]
+
+    assert first.line == 1
+    assert len(parsed) <= 5
