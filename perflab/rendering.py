@@ -7,6 +7,7 @@ escaped: SQL, URLs and error texts come from outside.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -131,14 +132,28 @@ def _cell(name: str, value: object) -> str:
     return written if len(written) <= MAX_CELL else written[: MAX_CELL - 1] + "…"
 
 
+def _cells(text: str) -> int:
+    """Columns of a terminal: Chinese, Japanese and Korean characters take two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+
+
+def _within(text: str, width: int) -> str:
+    text = text[:width]
+    while _cells(text) > width:
+        text = text[:-1]
+    return text
+
+
 def _aligned(table: Grid) -> str:
     lines = [table.headings, *(tuple(" ".join(cell.split()) for cell in row) for row in table.rows)]
     # The last column is the one that explains; it may run on.
     limits = [60] * (len(table.headings) - 1) + [MAX_CELL]
-    widths = [min(limit, max(len(line[i]) for line in lines)) for i, limit in enumerate(limits)]
+    widths = [min(limit, max(_cells(line[i]) for line in lines)) for i, limit in enumerate(limits)]
     written = [
         "  ".join(
-            cell[:width].rjust(width) if right else cell[:width].ljust(width)
+            " " * (width - _cells(cell)) * right + _within(cell, width) + " " * (width - _cells(cell)) * (not right)
             for cell, width, right in zip(line, widths, table.numeric, strict=True)
         ).rstrip()
         for line in lines

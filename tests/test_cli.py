@@ -262,6 +262,10 @@ def test_a_run_that_records_queries_says_what_they_hold(
         ("unknown: give started= to read()", "unknown: give --started"),
         ("(transactions=True reads the transactions instead)", "(--transactions reads the transactions instead)"),
         ("give the server's with log_line_prefix=", "give the server's with --log-line-prefix"),
+        (
+            'kept: load("runs", experiment="e-1").where(valid=True)',
+            "kept: perflab compare --store runs --experiment e-1 --only-valid BASELINE CANDIDATE",
+        ),
         ("choose one with .where(arm=...)", "choose one with --arm"),
         ("load one with load(store, experiment=...)", "load one with --experiment"),
         ("allow='plan' compares them all the same", "--allow plan compares them all the same"),
@@ -271,6 +275,16 @@ def test_a_run_that_records_queries_says_what_they_hold(
 )
 def test_advice_in_the_shell_names_options(python: str, shell: str) -> None:
     assert in_shell(python) == shell
+
+
+def test_a_reader_who_has_seen_enough_changes_no_exit_code() -> None:
+    made = [sys.executable, "-m", "perflab", "compare", "--store", "datasets/shop_runs", "eager", "n+1"]
+    with subprocess.Popen(made, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        assert child.stderr
+        child.stdout.close()
+        assert child.stderr.read() == ""
+    assert child.returncode == 1
 
 
 def test_results_whose_times_are_local_or_relative_can_be_read_from_the_shell(

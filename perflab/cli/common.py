@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from typing import Any, NoReturn
@@ -46,6 +47,11 @@ _OPTIONS = (
     "rate"
 )
 _ADVICE = (
+    (
+        re.compile(r'load\("([^"]+)", experiment="([^"]+)"\)\.where\(valid=True\)'),
+        r"perflab compare --store \1 --experiment \2 --only-valid BASELINE CANDIDATE",
+    ),
+    (re.compile(r"\.where\(valid=True\)"), "--only-valid"),
     (re.compile(r"(?:\.where|load)\((?:store, )?(experiment|arm|run)=\.\.\.\)"), r"--\1"),
     (re.compile(r"Stage\(rate=\.\.\.\)"), "--rate"),
     (re.compile(r"run_pairs\(plan, before, after, pairs=(\d+)\)"), r"perflab pairs ... --pairs \1"),
@@ -79,9 +85,14 @@ def say(*results: object, data: bool = False) -> None:
     texts = [str(result) for result in results]
     if data:
         lines = [[in_shell(line) if line.startswith("! ") else line for line in text.split("\n")] for text in texts]
-        print("\n\n".join("\n".join(part) for part in lines))
+        texts = ["\n".join(part) for part in lines]
     else:
-        print("\n\n".join(map(in_shell, texts)))
+        texts = [in_shell(text) for text in texts]
+    try:
+        print("\n\n".join(texts), flush=True)
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; the exit code still tells the verdict.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def shown(sentence: str, frame: Any) -> str:

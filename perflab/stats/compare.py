@@ -170,11 +170,11 @@ def _decided(requests: tuple[Requests, Requests], asked: Asked) -> tuple[dict[Ke
         for m in wanted
         for one in judge(both, requests, m, asked.design, asked.trim, asked.margins)
     }
-    worse = {endpoint for (m, endpoint), one in judged.items() if m == ERRORS and _more_errors(one, asked)}
+    worse = {endpoint: one for (m, endpoint), one in judged.items() if m == ERRORS and _more_errors(one, asked)}
     shown = {key: one for key, one in judged.items() if key[0] in asked.metrics}
     corrected = _corrected(shown, asked)
     rows = {key: row_of(one, *corrected[key], asked) for key, one in shown.items()}
-    rows = {key: failing_fast(row) if key[1] in worse else row for key, row in rows.items()}
+    rows = {key: failing_fast(row, worse[key[1]]) if key[1] in worse else row for key, row in rows.items()}
     return rows, pd.concat([t.assign(side=i) for i, t in enumerate(both)], ignore_index=True)
 
 

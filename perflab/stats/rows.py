@@ -108,10 +108,12 @@ def _needed(one: Judged, effect: tests.Effect, p_adjusted: float, asked: Asked) 
     return f"{why}; about {more:,} more {what} would decide"
 
 
-def failing_fast(row: Row) -> Row:
+def failing_fast(row: Row, errors: Judged) -> Row:
+    """Better is not improved where the share of failed requests grew."""
     if row.verdict != "improved" or row.judged.metric == ERRORS:
         return row
-    why = "better, but more requests fail than before: failing fast is no improvement"
+    before, after = (format_fraction(_typical(values, errors.relative)) for values in errors.values)
+    why = f"better, but {after} of the requests fail instead of {before}: failing fast is no improvement"
     return replace(row, verdict="inconclusive", reason=why)
 
 

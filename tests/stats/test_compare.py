@@ -157,7 +157,31 @@ def test_failing_fast_is_no_improvement() -> None:
     _, after = both(BEFORE, AFTER, errors=0.2)
     change = lab.compare(before, after)
     assert change.verdict == "inconclusive"
-    assert "more requests fail" in change.row["reason"]
+    assert "20.1 % of the requests fail instead of 0 %" in change.row["reason"]
+
+
+@pytest.mark.parametrize("metric", ["p0.95", 0.95, "0.95", 95, "P95", "p101"])
+def test_a_percentile_written_otherwise_is_no_other_percentile(metric: object) -> None:
+    with pytest.raises(ValueError, match='"p95" or any "p<q>" from p1 to p100'):
+        lab.compare(*both(BEFORE, AFTER, count=2000), metric=metric)  # type: ignore[arg-type]
+
+
+def test_both_arms_on_one_side_are_told_as_such() -> None:
+    before, after = both(BEFORE, AFTER)
+    sides = [measured(frame, arm=name) for frame, name in ((before, "old"), (after, "new"))]
+    with pytest.raises(lab.ComparisonError, match=r"the baseline .*more than one arm \(new, old\); choose one"):
+        lab.compare(sides[0] + sides[1], sides[1])
+
+
+def test_what_was_interrupted_can_be_left_out_and_what_failed_is_not_offered() -> None:
+    before, after = both(BEFORE, AFTER)
+    for reason, offered in (("interrupted after 3 s", True), ("60 % of the requests failed", False)):
+        valid = [i > 0 for i in range(after["run"].nunique())]
+        stopped = measured(after, valid=valid, reasons=[[] if well else [reason] for well in valid])
+        with pytest.raises(lab.ComparisonError) as refused:
+            lab.compare(before, stopped)
+        assert (".where(valid=True) leaves out" in str(refused.value)) is offered
+    assert "1 run without a partner was left out" in lab.compare(before, stopped.where(valid=True)).warnings
 
 
 def test_several_metrics_in_one_call_the_first_decides() -> None:
