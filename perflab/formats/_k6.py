@@ -97,7 +97,7 @@ def _requests(tags: Mapping[str, Coded], end_us: Any, value: Any, lines: Any, ta
         tag["error"], tag["status"], lambda error, code: error or (f"HTTP {code}" if code > "0" else "failed")
     )
     said = joined(said, Coded(ok.astype("int64"), ["failed", "ok"]), lambda words, how: "" if how == "ok" else words)
-    named = joined(tag["method"], tag["name"], common.endpoint)
+    named = joined(tag["method"], tag["name"], common.endpoint).mapped(common.one_line)
     columns = {
         "endpoint": named.texts(),
         "start": common.instants(end_us - value * 1e3),
@@ -106,8 +106,8 @@ def _requests(tags: Mapping[str, Coded], end_us: Any, value: Any, lines: Any, ta
         "status": status,
         "error": said.texts(lambda text: text or None),
     }
-    one_line, swallowed = named.test(lambda text: "\n" not in text), tag["error"].counts(common.spilled)
-    return common.usable(columns, tally, lines, one_line=one_line, swallowed=swallowed)
+    swallowed = common.swallowed(tag["name"], tag["error"])
+    return common.kept(pd.DataFrame(columns, copy=False), tally, lines, swallowed=swallowed)
 
 
 def _checks(tags: Mapping[str, Coded], end_us: Any, value: Any, lines: Any, tally: Tally) -> pd.DataFrame:

@@ -164,7 +164,7 @@ def _requests(found: pa.Table, clock: _Clock, tally: _blocks.Tally, line: int, t
 
     found, lines = _counted_once(found, tally, line, transactions)
     label = Coded.of(found["label"])
-    endpoint = label.mapped(lambda text: common.endpoint(None, text))
+    endpoint = label.mapped(lambda text: common.one_line(common.endpoint(None, text)))
     latency, truth = found["elapsed"].to_numpy(), found["success"]
     ok, known = truth.fill_null(False).to_numpy(), truth.is_valid().to_numpy()
     words = _coded(found, "failureMessage")
@@ -179,9 +179,8 @@ def _requests(found: pa.Table, clock: _Clock, tally: _blocks.Tally, line: int, t
         }
     )
     # A truth that is neither true nor false is a row that can't be trusted.
-    whole = label.test(lambda text: "\n" not in text) & known & ~np.isnat(start)
-    swallowed, inside = words.counts(common.spilled), endpoint.counts(lambda text: text.count("\n"))
-    good = common.sound(latency, whole, lines, tally, swallowed=swallowed, inside=inside)
+    whole, swallowed = known & ~np.isnat(start), common.swallowed(label, words)
+    good = common.sound(latency, whole, lines, tally, swallowed=swallowed)
     return rows if good.all() else rows.filter(pa.array(good))
 
 

@@ -91,7 +91,8 @@ def _matter(block: _blocks.Block, width: int, tally: _blocks.Tally) -> tuple[_bl
         lines = np.flatnonzero(http & (tenth == ord(letter)))
         kept[lines] |= _not_zero(data, starts[lines] + len(name) + width + 2) if width else True
     chosen = np.flatnonzero(kept)
-    tally.note(_COUNTED, int(np.count_nonzero(http & (ninth == ord("s")) & (tenth == ord(",")))))
+    counted = starts[http & (ninth == ord("s")) & (tenth == ord(","))]
+    tally.note(_COUNTED, int(np.count_nonzero(_words(data, counted) == _word(b"http_req"))))
     return _blocks.Block(_lines(block.data, ends, chosen), block.line, block.done), chosen + block.line
 
 
@@ -108,8 +109,17 @@ def _lines(data: bytes, ends: Any, chosen: Any) -> bytes:
 
 def _not_zero(data: Any, places: Any) -> Any:
     """Whether anything but "0.000000" stands at the places: most connections are kept, and took no time."""
+    return _words(data, places) != _word(b"0.000000")
+
+
+def _words(data: Any, places: Any) -> Any:
+    """The eight bytes at each of the places as a number."""
     words = np.ndarray(len(data) - 7, dtype="<u8", buffer=data, strides=(1,))
-    return words[np.minimum(places, len(words) - 1)] != int.from_bytes(b"0.000000", "little")
+    return words[np.minimum(places, len(words) - 1)]
+
+
+def _word(text: bytes) -> int:
+    return int.from_bytes(text, "little")
 
 
 def _places(data: Any, letters: bytes) -> Any:
