@@ -28,8 +28,8 @@ class Facts:
 
     ``linked``: how clearly names tie the child to its parent (`shape.link`). ``calls`` and ``parent_rows`` by unit (NaN
     where the log has no rows). ``grown``: calls over the parent's rows; ``bounded``: calls were held against its
-    LIMIT. ``interrupted``: writes
-    or savepoints stand between the calls. ``sure``: the units of work are not guessed at.
+    LIMIT. ``interrupted``: writes or savepoints stand between the calls. ``everywhere``: most units ask the parent, and few of
+    them the child. ``sure``: the units of work are not guessed at.
     """
 
     shape: Shape
@@ -41,6 +41,7 @@ class Facts:
     grown: Scaling
     bounded: bool
     interrupted: bool
+    everywhere: bool
     sure: bool
 
     @property
@@ -78,7 +79,7 @@ def _level(facts: Facts) -> str:
 def _doubtful(facts: Facts) -> bool:
     """Names say too little, and so do the values, or something speaks against the parent."""
     nothing = facts.linked <= 0 or bool(np.isnan(facts.variety.distinct))
-    against = facts.interrupted or facts.bounded or _unmoved(facts.parent_rows, facts.calls)
+    against = facts.interrupted or facts.everywhere or facts.bounded or _unmoved(facts.parent_rows, facts.calls)
     return nothing or against
 
 

@@ -86,8 +86,8 @@ def find_n_plus_one(
         raise one_of("by", by, ("pattern", "unit"))
     if isinstance(threshold, bool) or not isinstance(threshold, int) or threshold < 2:
         raise ValueError(f"threshold must be a whole number of at least 2; got {threshold!r}")
-    prepared = statements(queries, dialect=dialect)
-    found = repeats(prepared, threshold)
+    found = repeats(statements(queries, dialect=dialect), threshold)
+    prepared = found.prepared
     occurrences = _with_parents(prepared, found)
     patterns = _patterns(prepared, found, occurrences)
     sentence = _sentence(prepared, patterns)
@@ -214,6 +214,7 @@ def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern
         grown=fitted,
         bounded=bounded,
         interrupted=found.interrupted(members),
+        everywhere=found.everywhere(key.parent, key.child),
         sure=not found.unsure(members),
     )
     level = evidence.level(facts)
@@ -238,7 +239,7 @@ def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern
         "evidence": level,
         "suggestion": suggestions.PAGES
         if pages
-        else suggestions.suggestion(parent, prepared.fingerprints[key.child], level),
+        else suggestions.suggestion(parent, prepared.fingerprints[key.child], level, found.moving[key.child]),
         "example_unit": found.example(members),
         "calls_saved": saved,
         "time_saved_ms": time * saved / calls,
