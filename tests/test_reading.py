@@ -78,6 +78,29 @@ def test_two_generators_are_not_compared(tmp_path: Path) -> None:
         lab.compare(perflabs, k6)
 
 
+def test_a_tool_that_tells_no_failures_gets_no_verdict_on_them(tmp_path: Path) -> None:
+    """ab -g writes refusals as it writes answers: nought failed would be made up, in a file as in a store."""
+    files = [SAMPLES / f"ab_requests/{name}.tsv" for name in ("orders", "flaky")]
+    lab.ingest(files, tmp_path, arm="ab")
+    for held in (lab.read(files), lab.load(tmp_path)):
+        assert lab.summarize(held)[["errors", "error_fraction"]].isna().all(axis=None)
+        assert lab.check(held, ["error rate < 1%"]).verdict == "inconclusive"
+        assert set(lab.within(held, "error_fraction").table["reason"]) == {
+            "the tool does not say which requests failed"
+        }
+    rows = pd.read_csv(files[0], sep="\t")
+    arms = []
+    for arm in ("before", "after"):
+        (tmp_path / arm).mkdir()
+        for i in range(3):
+            place = tmp_path / arm / f"{i}.tsv"
+            rows.sample(frac=1, replace=True, random_state=i + 3 * len(arms)).to_csv(place, sep="\t", index=False)
+        arms.append(lab.read(tmp_path / arm, arm=arm))
+    change = lab.compare(*arms, metric="error_fraction")
+    assert change.verdict == "inconclusive"
+    assert set(change.table["reason"]) == {"the tool does not say which requests failed"}
+
+
 def test_percentiles_alone_reach_no_comparison() -> None:
     wrk = lab.read(SAMPLES / "wrk/latency.txt")
     with pytest.raises(lab.MissingTableError, match="percentiles only"):
