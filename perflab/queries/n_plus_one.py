@@ -222,7 +222,7 @@ def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern
     time = float(groups.time_ms[members].sum())
     unit_time = found.unit_time(members)
     parent = prepared.fingerprints[key.parent] if key.parent >= 0 else None
-    pages = facts.shape.kind == "lookup" and evidence.turns_pages(facts.variety)
+    pages = facts.shape.kind == "lookup" and evidence.turns_pages(facts)
     saved = calls - len(members) if level in evidence.MENDABLE and not pages else 0
     return {
         "parent": parent,
