@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import inspect
 import shutil
 from pathlib import Path
 
@@ -165,6 +166,21 @@ def test_the_readme_names_every_format() -> None:
     readme = (SAMPLES.parent.parent / "README.md").read_text()
     table = readme.partition("<!-- formats -->")[2].partition("<!-- /formats -->")[0]
     assert [name for name in formats.NAMES if f"`{name}`" not in table] == []
+
+
+def test_an_option_that_no_format_knows_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"options must be among endpoint, .*; got endpiont"):
+        lab.read(HEY, endpiont="GET /orders")
+    with pytest.raises(ValueError, match="options must be among"):
+        lab.ingest(HEY, tmp_path, zone="UTC")
+    taken = {
+        name
+        for module in map(formats.named, formats.NAMES)
+        for reader in (module.read, getattr(module, "stream", module.read))
+        for name, parameter in inspect.signature(reader).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    assert taken | {"started"} == formats.OPTIONS, "hey and oha hand started= on"
 
 
 def test_a_readers_own_function_is_a_format(tmp_path: Path) -> None:

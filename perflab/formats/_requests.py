@@ -26,6 +26,10 @@ _EARLIEST_US, _LATEST_US = 31_536_000_000_000, 7_258_118_400_000_000
 _LONGEST_MS = 10 * 86_400_000.0
 """Ten days: a request that took longer is damage."""
 
+SECONDS_MS = 1000.0
+LENGTH = "a run's length and throughput are right to a second too, and not told of runs below ten"
+"""Of a tool whose clock ticks once a second."""
+
 NO_START = (
     "{tool} writes no absolute times: starts count from 1970-01-01 and the order of runs is unknown; "
     'give started="2026-01-31T12:00:00Z" to read()'
@@ -284,10 +288,15 @@ def summarized(
 ) -> Tables:
     """Tables of a tool that reports percentiles only, with the warning that says what they are no good for."""
     frame = summary(rows)
-    if frame.empty or not (frame["unit"] == "ms").any():
+    times = frame["unit"] == "ms"
+    notes = list(warnings)
+    if times.any() and not frame.loc[times, "value"].any():
+        notes.append("all its latencies are 0: no request was answered in time, so there are none")
+        frame = frame[~times].reset_index(drop=True)
+    elif not times.any():
         raise FormatError(f"{path}: expected {expected}, found no latency in it")
     only = (
         f"{meta['generator']} wrote percentiles only: they can be shown, but neither averaged nor compared by a test; "
         f"{meta.pop('instead', 'have it write every request')}"
     )
-    return Tables({"summary": frame}, warnings=[*warnings, only], meta=meta)
+    return Tables({"summary": frame}, warnings=[*notes, only], meta=meta)

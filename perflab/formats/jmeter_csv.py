@@ -92,14 +92,15 @@ def stream(
         rows += len(table)
         yield Tables({"requests": common.frame(table)}, done=done)
     hint = "" if transactions or not tally.notes else " beside transactions (transactions=True reads those)"
-    yield from common.finish(path, tally, rows, f"samples of JMeter{hint}", generator="JMeter", warnings=clock.notes)
+    expected = f"samples of JMeter{hint}"
+    yield from common.finish(path, tally, rows, expected, generator="JMeter", warnings=clock.notes, **clock.known)
 
 
 class _Clock:
     """Times of a JTL as instants, and what is not known about them."""
 
     def __init__(self, path: Path, layout: Layout, time_format: str | None, timezone: tzinfo | None) -> None:
-        self.timezone, self.notes = timezone, list[str]()
+        self.timezone, self.notes, self.known = timezone, list[str](), dict[str, Any]()
         first = _first_time(path, layout)
         self.format = time_format or ("" if re.fullmatch(r"-?\d+", first) or not first else _format_of(path, first))
         if not self.format:
@@ -107,8 +108,9 @@ class _Clock:
         if "%z" not in self.format and timezone is None:
             self.notes.append('the times have no zone and were taken for UTC; give timezone="Europe/Berlin" to read()')
         if "%f" not in self.format:
+            self.known["clock_ms"] = common.SECONDS_MS
             self.notes.append(
-                "the times are whole seconds, so starts are right to a second only; "
+                f"the times are whole seconds, so starts are right to a second only; {common.LENGTH}; "
                 "set jmeter.save.saveservice.timestamp_format=ms"
             )
 

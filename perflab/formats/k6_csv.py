@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _FIRST = ("metric_name", "timestamp", "metric_value")
 _SECONDS = (
     "k6 wrote whole seconds (its default), so starts are right to a second only and may be up to one too early; "
-    "set K6_CSV_TIME_FORMAT=unix_micro and run again where the order of requests matters"
+    f"{common.LENGTH}; set K6_CSV_TIME_FORMAT=unix_micro and run again where that or the order of requests matters"
 )
 
 _PART_ROWS = 150_000
@@ -65,8 +65,9 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
         metric = Coded.of(found["metric_name"])
         yield points.tables(metric, found["metric_value"].to_numpy(), coded, end_us, found["line"].to_numpy(), done)
     points.counted += points.tally.notes.pop(_COUNTED, 0)
-    notes = [_SECONDS] if unit_us == 1e6 else []
-    yield from points.finish(path, "points of http_req_duration in k6's CSV", notes)
+    coarse = unit_us == 1e6
+    known = {"clock_ms": common.SECONDS_MS} if coarse else {}
+    yield from points.finish(path, "points of http_req_duration in k6's CSV", [_SECONDS] if coarse else [], **known)
 
 
 def _matter(block: _blocks.Block, width: int, tally: _blocks.Tally) -> tuple[_blocks.Block, Any]:
