@@ -418,3 +418,15 @@ def test_ids_first_then_each_row_by_its_id() -> None:
 def test_the_advice_fits_what_the_child_asks(child: str, advice: str) -> None:
     found = lab.find_n_plus_one(build([wards(n, child) for n in SIZES]))
     assert found["evidence"].to_list() == ["confirmed"] and advice in found["suggestion"].item()
+
+
+def test_of_two_claims_the_dearer_is_first() -> None:
+    sure = [authors(n) for n in (6, 8, 12, 5, 9, 20, 7, 6)]
+    dear = [("SELECT id, name FROM ward", 9)] + [f"SELECT id FROM shift WHERE ward_id = {i}" for i in range(9)]
+    queries = build([*sure, dear])
+    queries["duration_ms"] = queries["duration_ms"].where(~queries["sql"].str.contains("shift"), 50)
+    assert evidence(queries) == ["likely", "confirmed"]
+    loop = [f"INSERT INTO log (a) VALUES ({i})" for i in range(9)]
+    queries = build([*sure, loop])
+    queries["duration_ms"] = queries["duration_ms"].where(~queries["sql"].str.contains("log"), 50)
+    assert evidence(queries) == ["confirmed", "write loop"]
