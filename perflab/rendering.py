@@ -127,18 +127,31 @@ def _all_numbers(cells: Sequence[str]) -> bool:
 
 
 def _cell(name: str, value: object) -> str:
-    written = visible(format_value(name, value))
-    return written if len(written) <= MAX_CELL else written[: MAX_CELL - 1] + "…"
+    return shortened(visible(format_value(name, value)), MAX_CELL)
+
+
+_COLUMNS = re.compile(r"(?<=^select )((?:distinct )?.{12}).{13,}?(?= from )", re.IGNORECASE)
+
+
+def shortened(value: str, width: int) -> str:
+    """The text in at most ``width`` characters: of a SELECT its list of columns goes first, then the middle.
+
+    What tells the statements of an ORM apart is their end.
+    """
+    if len(value) > width:
+        value = _COLUMNS.sub(r"\1…", value, count=1)
+    tail = width // 3
+    return value if len(value) <= width else value[: width - tail - 1] + "…" + value[len(value) - tail :]
 
 
 def _aligned(table: Grid) -> str:
     lines = [table.headings, *(tuple(" ".join(cell.split()) for cell in row) for row in table.rows)]
     # The last column is the one that explains; it may run on.
-    limits = [60] * (len(table.headings) - 1) + [MAX_CELL]
+    limits = [72] * (len(table.headings) - 1) + [MAX_CELL]
     widths = [min(limit, max(len(line[i]) for line in lines)) for i, limit in enumerate(limits)]
     written = [
         "  ".join(
-            cell[:width].rjust(width) if right else cell[:width].ljust(width)
+            shortened(cell, width).rjust(width) if right else shortened(cell, width).ljust(width)
             for cell, width, right in zip(line, widths, table.numeric, strict=True)
         ).rstrip()
         for line in lines

@@ -60,7 +60,7 @@ def _level(facts: Facts) -> str:
     calls, linked, grown, variety = facts.calls, facts.linked, facts.grown, facts.variety
     if facts.shape.kind == "write":
         return "write loop"
-    if turns_pages(variety):
+    if turns_pages(facts):
         return "loop without parent"
     if _repeats_itself(variety, linked):
         return "duplicate"
@@ -83,17 +83,18 @@ def _doubtful(facts: Facts) -> bool:
     return nothing or against
 
 
-def turns_pages(variety: Variety) -> bool:
-    """The keys stand still and something else moves: an open end of a range, from which on the next page is asked."""
-    return variety.keys == 1 and variety.distinct >= LEAST_DISTINCT
+def turns_pages(facts: Facts) -> bool:
+    """The keys stand still and something else moves: an open end of a range, from which on the next page is asked.
+
+    But for each row of a list that is no page (the tariff from this weight on): how many pages there are has nothing to do
+    with a list's rows.
+    """
+    moves = facts.variety.keys == 1 and facts.variety.distinct >= LEAST_DISTINCT
+    return moves and not (facts.grown.tested and facts.grown.low >= STEEP)
 
 
 def _repeats_itself(variety: Variety, linked: int) -> bool:
     """The same question again and again, which a cache or a variable would answer."""
-    if np.isnan(variety.distinct):
-        return False
-    if variety.keys == 1:
-        return True
     return variety.distinct < LEAST_DISTINCT and not (linked >= 3 and variety.keys >= 2)
 
 

@@ -93,7 +93,10 @@ def find_n_plus_one(
     sentence = _sentence(prepared, patterns)
     if by == "unit":
         return findings(_by_unit(prepared, found, occurrences, patterns), sentence, prepared.units.notes)
-    shown = patterns.sort_values(["_rank", "time_ms"], ascending=[True, False], kind="stable")[list(PATTERN_COLUMNS)]
+    claimed_first = patterns.assign(_rank=patterns["_rank"].where(~patterns["evidence"].isin(evidence.CLAIMS), -1))
+    shown = claimed_first.sort_values(["_rank", "time_ms"], ascending=[True, False], kind="stable")[
+        list(PATTERN_COLUMNS)
+    ]
     return findings(shown, sentence, prepared.units.notes, shown=FOR_PEOPLE)
 
 
@@ -222,7 +225,7 @@ def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern
     time = float(groups.time_ms[members].sum())
     unit_time = found.unit_time(members)
     parent = prepared.fingerprints[key.parent] if key.parent >= 0 else None
-    pages = facts.shape.kind == "lookup" and evidence.turns_pages(facts.variety)
+    pages = facts.shape.kind == "lookup" and evidence.turns_pages(facts)
     saved = calls - len(members) if level in evidence.MENDABLE and not pages else 0
     return {
         "parent": parent,
@@ -282,5 +285,5 @@ def _sentence(prepared: Statements, patterns: pd.DataFrame) -> str:
     kinds = f"{sure} confirmed, {len(claimed) - sure} likely"
     return (
         f"{len(claimed)} N+1 ({kinds}) in {where}: mending {'it' if len(claimed) == 1 else 'them'} saves "
-        f"{count(saved, 'call')} and about {format_ms(time)} of database time{also}"
+        f"{count(saved, 'call')} and at most {format_ms(time)} of database time{also}"
     )

@@ -367,7 +367,7 @@ def _link(above: Shape, below: Shape, key: str) -> int:
         return 0
     if key in above.columns:
         return 2
-    return 1 if everything or any(c in _OWN_KEYS or _KEY_ENDINGS.search(c) for c in above.columns) else 0
+    return 1 if everything or (named and any(c in _OWN_KEYS or _KEY_ENDINGS.search(c) for c in above.columns)) else 0
 
 
 def _points_elsewhere(column: str) -> bool:

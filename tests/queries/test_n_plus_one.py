@@ -263,10 +263,10 @@ def test_keys_are_recognised_in_other_handwritings(parent, child):
             "confirmed",
         ),
         ("at >= {low} AND at <= {high}", "confirmed"),
-        ("site_id = 7 AND at > {low}", "loop without parent"),
+        ("site_id = 7 AND at > {low}", "confirmed"),
     ],
 )
-def test_a_range_from_the_parents_row_is_a_key_and_an_open_end_is_a_page(condition: str, evidence: str) -> None:
+def test_a_range_from_the_parents_row_is_a_key(condition: str, evidence: str) -> None:
     """The key stands still because the list was made by it; what moves is a range of the parent's own."""
     start, rows = pd.Timestamp("2026-11-24T01:45:00Z"), []
     for unit in range(24):
@@ -280,6 +280,27 @@ def test_a_range_from_the_parents_row_is_a_key_and_an_open_end_is_a_page(conditi
     frame["start"] = start + pd.to_timedelta(range(len(frame)), unit="ms")
     found = lab.find_n_plus_one(frame)
     assert found["evidence"].to_list() == [evidence]
+
+
+def test_an_open_end_is_a_page_unless_it_is_asked_for_each_row() -> None:
+    parcels = "SELECT id, weight FROM parcel WHERE route_id = 3"
+    tariff = "SELECT cents FROM tariff WHERE zone = 'A' AND up_to >= {} ORDER BY up_to LIMIT 1"
+    each = [[(parcels, n)] + [tariff.format((7 * i + n) % 31) for i in range(n)] for n in SIZES]
+    assert evidence(build(each)) == ["confirmed"]
+    pages = [[(parcels, n)] + [tariff.format(20 * i) for i in range(5 + (3 * n) % 4)] for n in SIZES]
+    found = lab.find_n_plus_one(build(pages))
+    assert found["evidence"].to_list() == ["loop without parent"] and "No N+1" in found["suggestion"].item()
+
+
+def test_an_id_in_the_list_says_nothing_of_a_key_that_is_no_reference() -> None:
+    units = [
+        ["SELECT id, day FROM holiday"]
+        + [f"SELECT id FROM parcel WHERE tracking = 'T{n}{i}'" for i in range(5 + n % 4)]
+        for n in range(12)
+    ]
+    assert evidence(build(units)) == ["loop without parent"]
+    said = [[x.replace("day", "tracking") for x in unit] for unit in units]
+    assert evidence(build(said)) == ["likely"]
 
 
 def wards(count, child, *, parent="SELECT id, name FROM ward ORDER BY name", rows=True):
@@ -397,3 +418,15 @@ def test_ids_first_then_each_row_by_its_id() -> None:
 def test_the_advice_fits_what_the_child_asks(child: str, advice: str) -> None:
     found = lab.find_n_plus_one(build([wards(n, child) for n in SIZES]))
     assert found["evidence"].to_list() == ["confirmed"] and advice in found["suggestion"].item()
+
+
+def test_of_two_claims_the_dearer_is_first() -> None:
+    sure = [authors(n) for n in (6, 8, 12, 5, 9, 20, 7, 6)]
+    dear = [("SELECT id, name FROM ward", 9)] + [f"SELECT id FROM shift WHERE ward_id = {i}" for i in range(9)]
+    queries = build([*sure, dear])
+    queries["duration_ms"] = queries["duration_ms"].where(~queries["sql"].str.contains("shift"), 50)
+    assert evidence(queries) == ["likely", "confirmed"]
+    loop = [f"INSERT INTO log (a) VALUES ({i})" for i in range(9)]
+    queries = build([*sure, loop])
+    queries["duration_ms"] = queries["duration_ms"].where(~queries["sql"].str.contains("log"), 50)
+    assert evidence(queries) == ["confirmed", "write loop"]
