@@ -318,6 +318,7 @@ def tables(size: Size) -> dict[str, pd.DataFrame]:
         "families": lambda: calibrate_families.families_of_endpoints(size.families),
         "noisier_arm": lambda: calibrate_families.noisier_arm(size.families),
         "uneven_arms": lambda: calibrate_families.uneven_arms(size.experiments),
+        "uneven_families": lambda: calibrate_families.uneven_families(size.families),
         "error_rates": lambda: error_rates(size),
         "within_one_run": lambda: within_a_run(size),
         "naive_rules": lambda: naive(banks, size),

@@ -89,6 +89,37 @@ def noisier_arm(experiments: int, endpoints: int = 20) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def uneven_families(experiments: int, endpoints: int = 20) -> pd.DataFrame:
+    """No true change, arms of unlike size, either the noisier: any false verdict among many endpoints.
+
+    Beside what perflab does: Holm on Welch's p-values, and the signs of residues (max-T).
+    """
+    rows = []
+    for first, second in ((3, 4), (3, 5), (3, 20), (4, 8), (4, 20), (5, 8), (5, 20)):
+        for small, large in ((1, 1), (4, 1), (1, 4)):
+            random = np.random.default_rng([SEED, 37, first, second, small, large])
+            false = dict.fromkeys(("perflab", "Holm", "max-T"), 0)
+            for _ in range(experiments):
+                before, after = (
+                    0.02 * factor * (np.sqrt(0.2) * random.standard_normal((1, runs))
+                                     + np.sqrt(0.8) * random.standard_normal((endpoints, runs)))
+                    for runs, factor in ((first, small), (second, large))
+                )  # fmt: skip
+                effect = tests.welch(before, after)
+                for name, p in (
+                    ("perflab", families.adjusted(before, after, effect, pairs=False)[0]),
+                    ("Holm", families.holm(effect.p_value)),
+                    ("max-T", families.max_t(before, after, effect, pairs=False)),
+                ):
+                    false[name] += bool(np.isin(decide(effect, MARGIN, p), ["improved", "regressed"]).any())
+            rows += [
+                {"runs_baseline": first, "runs_candidate": second, "noise_baseline": small, "noise_candidate": large,
+                 "endpoints": endpoints, "correction": name, "any_false": count / experiments}
+                for name, count in false.items()
+            ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def uneven_arms(experiments: int) -> pd.DataFrame:
     """No true change, few runs against many, either the noisier: false alarms of perflab, and of Welch as published."""
     rows = []

@@ -30,6 +30,7 @@ def _alarms(found: Mapping[str, pd.DataFrame]) -> list[Line]:
     still = others[others["true_change"] == "0 %"]
     none = many[(many["correction"] == "perflab") & (many["true_change"] == "-0 %")]
     uneven = found["noisier_arm"].query("correction == 'perflab'")
+    unlike = found["uneven_families"].query("correction == 'perflab'")
     return [
         ("false alarms, worst cell", alarms["directional"].max(), "<=", 0.06, ""),
         ("false alarms under drift, worst cell", found["drift"]["directional"].max(), "<=", 0.07, ""),
@@ -38,6 +39,7 @@ def _alarms(found: Mapping[str, pd.DataFrame]) -> list[Line]:
         ("any false verdict among 50 endpoints, worst cell", none["any_false"].max(), "<=", 0.065, ""),
         ("false alarms, few runs against many, either noisier", found["uneven_arms"]["perflab"].max(), "<=", 0.07, ""),
         ("any false verdict among 20, one arm up to 4 times as noisy", uneven["any_false"].max(), "<=", 0.065, ""),
+        ("any false verdict among 20, arms of unlike size, either noisier", unlike["any_false"].max(), "<=", 0.065, ""),
     ]
 
 

@@ -129,7 +129,7 @@ def _read_one(
         held["requests"] = held["requests"].assign(arm=arm)
     meta = {"source": str(path), "format": used, **tables.meta}
     measurements = Measurements.of(meta=meta, warnings=tables.warnings, **held)
-    return _described(measurements, arm, meta.get("generator"))
+    return _described(measurements, arm, meta)
 
 
 def _repeated(run: str, count: int) -> pd.Series[Any]:
@@ -146,6 +146,8 @@ def _parts(path: Path, format: str | Reader | None, options: dict[str, Any]) -> 
     """The name of the format, and the parts of the file as they are read."""
     if callable(format):
         return getattr(format, "__name__", "a function"), iter([formats.tables_of(format(path, **options))])
+    if unknown := sorted(set(options) - formats.OPTIONS):
+        raise ValueError(f"options must be among {', '.join(sorted(formats.OPTIONS))}; got {', '.join(unknown)}")
     used = format or formats.of_file(path)
     module = formats.named(used)
     stream = getattr(module, "stream", None)
@@ -175,15 +177,14 @@ def _ingest_one(
             for table, frame in last.items():
                 draft.append(table, frame)
                 span.see(table, frame)
-        described = {"generator": last.meta["generator"]} if "generator" in last.meta else {}
         return draft.keep(
             {
                 "arm": arm,
                 "start": span.start,
-                "duration_ms": span.duration_ms,
+                "duration_ms": _told(span.duration_ms, last.meta),
                 "valid": True,
                 "warnings": list(last.warnings),
-                "environment": described,
+                "environment": _environment(last.meta),
                 "source": path.name,
                 "format": used,
             }
@@ -191,6 +192,16 @@ def _ingest_one(
     except BaseException:
         draft.drop()
         raise
+
+
+def _environment(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a file's meta decisions hang on: the tool, and whether it tells which requests failed."""
+    return {name: meta[name] for name in ("generator", "failures") if name in meta}
+
+
+def _told(duration_ms: float, meta: Mapping[str, Any]) -> float:
+    """The length of a run, 0 (not known) where the tool's clock is too coarse for it: throughput would be anything."""
+    return duration_ms if duration_ms >= 10 * meta.get("clock_ms", 0) else 0.0
 
 
 class _Span:
@@ -233,14 +244,16 @@ def _one_log(parts: list[Measurements], run: str, arm: str | None) -> Measuremen
     queries = queries.sort_values("start", kind="stable", ignore_index=True)
     warnings = dict.fromkeys(warning for part in parts for warning in part.warnings)
     meta = {**parts[0].meta, "source": ", ".join(str(part.meta["source"]) for part in parts)}
-    return _described(Measurements.of(meta=meta, warnings=warnings, queries=queries), arm, None)
+    return _described(Measurements.of(meta=meta, warnings=warnings, queries=queries), arm, {})
 
 
-def _described(measurements: Measurements, arm: str | None, generator: str | None) -> Measurements:
+def _described(measurements: Measurements, arm: str | None, meta: Mapping[str, Any]) -> Measurements:
     """Runs with their arm, and with the tool that drove the load: `compare` sets no two of them against each other."""
     runs = measurements.runs if arm is None else measurements.runs.assign(arm=arm)
-    if generator is not None and "environment" not in runs.columns:
-        runs = runs.assign(environment=[{"generator": generator} for _ in range(len(runs))])
+    if (known := _environment(meta)) and "environment" not in runs.columns:
+        runs = runs.assign(environment=[dict(known) for _ in range(len(runs))])
+    if "clock_ms" in meta:
+        runs = runs.assign(duration_ms=[_told(length, meta) for length in runs["duration_ms"]])
     return replace(measurements, tables=MappingProxyType({**measurements.tables, "runs": conform("runs", runs)}))
 
 

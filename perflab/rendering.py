@@ -128,8 +128,21 @@ def _all_numbers(cells: Sequence[str]) -> bool:
 
 
 def _cell(name: str, value: object) -> str:
-    written = visible(format_value(name, value))
-    return written if len(written) <= MAX_CELL else written[: MAX_CELL - 1] + "…"
+    return shortened(visible(format_value(name, value)), MAX_CELL)
+
+
+_COLUMNS = re.compile(r"(?<=^select )((?:distinct )?.{12}).{13,}?(?= from )", re.IGNORECASE)
+
+
+def shortened(value: str, width: int) -> str:
+    """The text in at most ``width`` characters: of a SELECT its list of columns goes first, then the middle.
+
+    What tells the statements of an ORM apart is their end.
+    """
+    if len(value) > width:
+        value = _COLUMNS.sub(r"\1…", value, count=1)
+    tail = width // 3
+    return value if len(value) <= width else value[: width - tail - 1] + "…" + value[len(value) - tail :]
 
 
 def _cells(text: str) -> int:
@@ -139,25 +152,21 @@ def _cells(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
 
 
-def _within(text: str, width: int) -> str:
-    text = text[:width]
-    while _cells(text) > width:
-        text = text[:-1]
-    return text
-
-
 def _aligned(table: Grid) -> str:
-    lines = [table.headings, *(tuple(" ".join(cell.split()) for cell in row) for row in table.rows)]
     # The last column is the one that explains; it may run on.
-    limits = [60] * (len(table.headings) - 1) + [MAX_CELL]
-    widths = [min(limit, max(_cells(line[i]) for line in lines)) for i, limit in enumerate(limits)]
-    written = [
-        "  ".join(
-            " " * (width - _cells(cell)) * right + _within(cell, width) + " " * (width - _cells(cell)) * (not right)
-            for cell, width, right in zip(line, widths, table.numeric, strict=True)
-        ).rstrip()
-        for line in lines
+    limits = [72] * (len(table.headings) - 1) + [MAX_CELL]
+    lines = [
+        [shortened(" ".join(cell.split()), limit) for cell, limit in zip(row, limits, strict=True)]
+        for row in (table.headings, *table.rows)
     ]
+    widths = [max(map(_cells, column)) for column in zip(*lines, strict=True)]
+    written = []
+    for line in lines:
+        gaps = [" " * (width - _cells(cell)) for cell, width in zip(line, widths, strict=True)]
+        padded = [
+            gap + cell if right else cell + gap for cell, gap, right in zip(line, gaps, table.numeric, strict=True)
+        ]
+        written.append("  ".join(padded).rstrip())
     if table.left_out:
         written.append(f"… and {table.left_out:,} more rows")
     return "\n".join(written)

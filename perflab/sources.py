@@ -43,6 +43,8 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
                 yield raw
     except (OSError, EOFError, zlib.error) as problem:
         reason = getattr(problem, "strerror", None) or str(problem)
+        if isinstance(problem, EOFError) or "Truncated" in reason:
+            reason += "; decompress what there is of it (gzip -dc, zstd -dc) into a file and read that"
         raise FormatError(f"{path}: cannot be read: {reason}") from problem
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import inspect
 import shutil
 from pathlib import Path
 
@@ -75,6 +76,29 @@ def test_two_generators_are_not_compared(tmp_path: Path) -> None:
     perflabs = lab.load(SAMPLES.parent.parent / "datasets/shop_runs").where(arm="eager")
     with pytest.raises(lab.ComparisonError, match=r"different generators \(k6, locust\)"):
         lab.compare(perflabs, k6)
+
+
+def test_a_tool_that_tells_no_failures_gets_no_verdict_on_them(tmp_path: Path) -> None:
+    """ab -g writes refusals as it writes answers: nought failed would be made up, in a file as in a store."""
+    files = [SAMPLES / f"ab_requests/{name}.tsv" for name in ("orders", "flaky")]
+    lab.ingest(files, tmp_path, arm="ab")
+    for held in (lab.read(files), lab.load(tmp_path)):
+        assert lab.summarize(held)[["errors", "error_fraction"]].isna().all(axis=None)
+        assert lab.check(held, ["error rate < 1%"]).verdict == "inconclusive"
+        assert set(lab.within(held, "error_fraction").table["reason"]) == {
+            "the tool does not say which requests failed"
+        }
+    rows = pd.read_csv(files[0], sep="\t")
+    arms = []
+    for arm in ("before", "after"):
+        (tmp_path / arm).mkdir()
+        for i in range(3):
+            place = tmp_path / arm / f"{i}.tsv"
+            rows.sample(frac=1, replace=True, random_state=i + 3 * len(arms)).to_csv(place, sep="\t", index=False)
+        arms.append(lab.read(tmp_path / arm, arm=arm))
+    change = lab.compare(*arms, metric="error_fraction")
+    assert change.verdict == "inconclusive"
+    assert set(change.table["reason"]) == {"the tool does not say which requests failed"}
 
 
 def test_percentiles_alone_reach_no_comparison() -> None:
@@ -165,6 +189,21 @@ def test_the_readme_names_every_format() -> None:
     readme = (SAMPLES.parent.parent / "README.md").read_text()
     table = readme.partition("<!-- formats -->")[2].partition("<!-- /formats -->")[0]
     assert [name for name in formats.NAMES if f"`{name}`" not in table] == []
+
+
+def test_an_option_that_no_format_knows_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"options must be among endpoint, .*; got endpiont"):
+        lab.read(HEY, endpiont="GET /orders")
+    with pytest.raises(ValueError, match="options must be among"):
+        lab.ingest(HEY, tmp_path, zone="UTC")
+    taken = {
+        name
+        for module in map(formats.named, formats.NAMES)
+        for reader in (module.read, getattr(module, "stream", module.read))
+        for name, parameter in inspect.signature(reader).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    assert taken | {"started"} == formats.OPTIONS, "hey and oha hand started= on"
 
 
 def test_a_readers_own_function_is_a_format(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -199,6 +200,31 @@ def test_a_forked_worker_writes_its_own_lines_once(tmp_path):
     path = tmp_path / "q.jsonl"
     subprocess.run([sys.executable, "-c", code, path], check=True, timeout=30)
     assert sorted(path.read_text().split("\n")) == ["", '"child"', '"parent before"']
+
+
+def test_a_server_that_is_told_to_stop_loses_no_lines(tmp_path):
+    """SIGTERM ends Python at once, without what `atexit` has registered; so do servers that hand the signal on to themselves."""
+    code = """if True:
+        import os, signal, sys, time
+        from perflab.recorders.log import QueryLog
+        log = QueryLog(sys.argv[1])
+        for number in range(3):
+            log.write(str(number))
+            time.sleep(0.15)
+        os.kill(os.getpid(), signal.SIGTERM)
+    """
+    path = tmp_path / "q.jsonl"
+    assert subprocess.run([sys.executable, "-c", code, path], timeout=30).returncode == -signal.SIGTERM
+    assert path.read_text().split() == ["0", "1", "2"]
+
+
+def test_a_list_of_one_value_can_be_told_when_hashed():
+    one, same, two = (
+        json.loads(lines.line(0, 0, "", [value], redact=True))["parameters"][0] for value in ([5], (5,), [5, 6])
+    )
+    assert one == same and isinstance(one, list) and len(one) == 1
+    assert one == json.loads(lines.line(0, 0, "", [[5]], redact=True))["parameters"][0] != [5]
+    assert isinstance(two, str)
 
 
 def test_a_slow_disk_costs_lines_not_memory(tmp_path, monkeypatch):

@@ -82,6 +82,20 @@ def test_long_cells_and_tables_are_bounded_and_say_so():
     assert "140 more rows" in rendering.markdown_table(frame)
 
 
+def test_of_a_long_statement_the_end_is_shown():
+    """An ORM's statements begin alike, with all columns of a table: they differ in what follows."""
+    columns = ", ".join(f"shift.column_{i}" for i in range(40))
+    both = pd.DataFrame(
+        {"sql": [f"select {columns} from shift where shift.{key} = ?" for key in ("ward_id", "nurse_id")], "n": 1}
+    )
+    for shown in (rendering.text("", both), rendering.html("", both), rendering.markdown_table(both)):
+        flat = shown.replace("\\_", "_")
+        assert "select shift.column… from shift where shift.ward_id = ?" in flat
+        assert "select shift.column… from shift where shift.nurse_id = ?" in flat
+    assert rendering.shortened("a" * 50 + "b" * 50, 30) == "a" * 19 + "…" + "b" * 10
+    assert rendering.shortened("select a from b", 15) == "select a from b"
+
+
 def test_units_come_from_the_columns():
     frame = pd.DataFrame({"p95_ms": [182.4], "rss_bytes": [1.5e6], "error_fraction": [0.012], "ok": [True]})
     assert rendering.grid(frame).rows == (("182 ms", "1.5 MB", "1.2 %", "yes"),)
@@ -106,4 +120,3 @@ def test_wide_characters_take_two_columns_of_a_terminal():
         "GET /商品  improved",
         "GET /e\u0301     equivalent",
     ]
-    assert len(rendering.text("", frame.assign(endpoint="商" * 1000)).splitlines()[1]) < 60

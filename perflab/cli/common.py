@@ -91,7 +91,7 @@ def say(*results: object, data: bool = False) -> None:
     try:
         print("\n\n".join(texts), flush=True)
     except BrokenPipeError:
-        # The reader (head, less) has seen enough; the exit code still tells the verdict.
+        # Who reads has seen enough (| head): the exit code is still to be given, and nothing more to be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

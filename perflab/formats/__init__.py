@@ -73,6 +73,14 @@ NAMES: tuple[str, ...] = (
 )
 """The modules of this package that are formats. Add yours here."""
 
+OPTIONS = frozenset(
+    {
+        *("endpoint", "event", "inlined", "lines", "log_line_prefix", "max_bytes", "sample_type", "started"),
+        *("time_format", "timezone", "transactions", "unit", "weight"),
+    }
+)
+"""What the formats' readers take; each ignores what is for others."""
+
 
 class Tables(dict[str, pd.DataFrame]):
     """Canonical tables of one file by name, with what a reader must know about them.

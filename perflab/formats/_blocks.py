@@ -122,7 +122,8 @@ def ahead(
         own = Tally()
         return number, block, parse(block, own), own
 
-    with ThreadPoolExecutor(2, "perflab-read") as pool:
+    pool = ThreadPoolExecutor(2, "perflab-read")
+    try:
         waiting = deque(pool.submit(one) for _ in range(max(3, BLOCK_BYTES // size)))
         # Two that started together may have read in the other order.
         early: dict[int, tuple[Block, _Parsed]] = {}
@@ -138,6 +139,8 @@ def ahead(
                 yield early.pop(following)
                 following += 1
             waiting.append(pool.submit(one))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @cache

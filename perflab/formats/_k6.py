@@ -22,6 +22,21 @@ TAGS = ("method", "name", "status", "error", "error_code", "expected_response", 
 _DURATIONS = ("http_req_duration", "grpc_req_duration")
 _CONNECTS = ("http_req_connecting", "http_req_tls_handshaking")
 
+_CONNECTING = "k6's latency (http_req_duration) leaves out name lookup, connecting and TLS"
+_DROPPED = (
+    "k6 dropped {:,.0f} iterations because no virtual user was free: the load was not what the scenario says; "
+    "raise maxVUs and run again"
+)
+
+
+def promised(thresholds: dict[str, bool], dropped: float) -> dict[str, Any]:
+    """What a summary says beside latencies, as its warnings and meta."""
+    failed = [name for name, held in thresholds.items() if not held]
+    notes = [f"{len(failed)} of {len(thresholds)} thresholds failed: {'; '.join(failed)}"] if failed else []
+    if dropped:
+        notes.append(_DROPPED.format(dropped))
+    return {"warnings": [*notes, _CONNECTING], "thresholds": thresholds}
+
 
 @dataclass
 class Points:
@@ -64,24 +79,22 @@ class Points:
         self.connects += int((of(_CONNECTS[0]) > 0).sum())
         self.connect_ms += float(np.nansum(of(*_CONNECTS)))
 
-    def finish(self, path: Path, expected: str, notes: list[str]) -> Iterator[Tables]:
-        notes = [*notes, self._connecting()]
+    def finish(self, path: Path, expected: str, notes: list[str], **known: Any) -> Iterator[Tables]:
+        notes = [*notes, self._connecting(path)]
         if self.dropped > 0:
-            notes.append(
-                f"k6 dropped {self.dropped:,.0f} iterations because no virtual user was free: the load was not what the "
-                "scenario says; raise maxVUs and run again"
-            )
+            notes.append(f"{path.name}: {_DROPPED.format(self.dropped)}")
         if self.counted and self.counted != self.timed:
             notes.append(
                 f"{path.name}: {self.counted:,.0f} requests were counted (http_reqs) but {self.timed:,} timed: it is damaged"
             )
-        return common.finish(path, self.tally, self.rows, expected, generator="k6", warnings=notes)
+        return common.finish(path, self.tally, self.rows, expected, generator="k6", warnings=notes, **known)
 
-    def _connecting(self) -> str:
-        text = "k6's latency (http_req_duration) leaves out name lookup, connecting and TLS"
+    def _connecting(self, path: Path) -> str:
+        text = _CONNECTING
         if self.connects > self.rows / 20:
             mean = self.connect_ms / self.connects
-            text += f": {self.connects:,} of {self.rows:,} requests opened a connection, {mean:.3g} ms each on average"
+            opened = f"{self.connects:,} of {self.rows:,} requests opened a connection, {mean:.3g} ms each on average"
+            text = f"{path.name}: {text}: {opened}"
         return text
 
 
@@ -97,7 +110,7 @@ def _requests(tags: Mapping[str, Coded], end_us: Any, value: Any, lines: Any, ta
         tag["error"], tag["status"], lambda error, code: error or (f"HTTP {code}" if code > "0" else "failed")
     )
     said = joined(said, Coded(ok.astype("int64"), ["failed", "ok"]), lambda words, how: "" if how == "ok" else words)
-    named = joined(tag["method"], tag["name"], common.endpoint)
+    named = joined(tag["method"], tag["name"], common.endpoint).mapped(common.one_line)
     columns = {
         "endpoint": named.texts(),
         "start": common.instants(end_us - value * 1e3),
@@ -106,12 +119,12 @@ def _requests(tags: Mapping[str, Coded], end_us: Any, value: Any, lines: Any, ta
         "status": status,
         "error": said.texts(lambda text: text or None),
     }
-    one_line, swallowed = named.test(lambda text: "\n" not in text), tag["error"].counts(common.spilled)
-    return common.usable(columns, tally, lines, one_line=one_line, swallowed=swallowed)
+    swallowed = common.swallowed(tag["name"], tag["error"])
+    return common.kept(pd.DataFrame(columns, copy=False), tally, lines, swallowed=swallowed)
 
 
 def _checks(tags: Mapping[str, Coded], end_us: Any, value: Any, lines: Any, tally: Tally) -> pd.DataFrame:
-    name = tags["check"].texts(lambda text: text or None) if "check" in tags else None
+    name = tags["check"].texts(lambda text: common.one_line(text) or None) if "check" in tags else None
     return _whole(pd.DataFrame({"start": common.instants(end_us), "name": name, "ok": value >= 1}), lines, tally)
 
 

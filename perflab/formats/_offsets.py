@@ -28,6 +28,7 @@ class Columns:
     latency: str
     status: str
     size: str = ""
+    only: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -66,4 +67,6 @@ def stream(path: Path, columns: Columns, *, started: Any = None, endpoint: str =
     notes = [*columns.notes, *([] if endpoint else [_NO_URL])]
     if started is None:
         notes.append(common.NO_START.format(tool=columns.tool))
-    yield from common.finish(path, tally, rows, f"requests of {columns.tool}", generator=columns.tool, warnings=notes)
+    yield from common.finish(
+        path, tally, rows, f"requests of {columns.tool}{columns.only}", generator=columns.tool, warnings=notes
+    )

@@ -16,6 +16,7 @@ import pandas as pd
 from perflab.errors import FormatError
 from perflab.formats import Tables
 from perflab.formats._blocks import Tally
+from perflab.formats._coded import Coded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +25,10 @@ _EARLIEST_US, _LATEST_US = 31_536_000_000_000, 7_258_118_400_000_000
 """1971 and 2200: instants outside are damage, or another unit."""
 _LONGEST_MS = 10 * 86_400_000.0
 """Ten days: a request that took longer is damage."""
+
+SECONDS_MS = 1000.0
+LENGTH = "a run's length and throughput are right to a second too, and not told of runs below ten"
+"""Of a tool whose clock ticks once a second."""
 
 NO_START = (
     "{tool} writes no absolute times: starts count from 1970-01-01 and the order of runs is unknown; "
@@ -118,7 +123,8 @@ def in_zone(naive: pd.Series[Any], timezone: tzinfo | None) -> pd.Series[Any]:
     return placed.dt.tz_convert("UTC")
 
 
-_SPILLED = re.compile(r"\n(?:[a-z_]+,)?(?:\d{10,19}(?:\.\d+)?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}[ T][\d:.]+)[,;\t|]")
+_SPILLED = re.compile(r"\n(?:[A-Za-z_]\w*,)?(?:\d{10,19}(?:\.\d+)?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}[ T][\d:.]+)[,;\t|]")
+_LINE_ENDS = re.compile(r"[\r\n]+")
 
 
 def spilled(text: str) -> int:
@@ -126,39 +132,53 @@ def spilled(text: str) -> int:
     return len(_SPILLED.findall(text)) if "\n" in text else 0
 
 
-def usable(
-    columns: Mapping[str, Any], tally: Tally, lines: Any, *, one_line: Any = None, swallowed: Any = None
-) -> pd.DataFrame:
-    """Rows of a requests table; those without a latency, a start or a name of one line are counted and left out.
+def swallowed(*columns: Coded) -> Any:
+    """How many further records the texts of each row hold; None where there are none."""
+    found = [counts for column in columns if (counts := column.counts(spilled)) is not None]
+    return np.sum(found, axis=0) if found else None
 
-    So are rows of which a text holds further records: ``swallowed`` counts them where the error column does not tell.
+
+def one_line(text: str) -> str:
+    """A name as one line: tools take names of several, tables and plots don't."""
+    return _LINE_ENDS.sub(" ", text) if "\n" in text or "\r" in text else text
+
+
+def usable(columns: Mapping[str, Any], tally: Tally, lines: Any) -> pd.DataFrame:
+    """Rows of a requests table; those without a latency, a start or a name are counted and left out.
+
+    So are rows of which a text holds further records. Names are put on one line.
     """
     frame = pd.DataFrame(dict(columns), copy=False)
-    if one_line is None:
-        one_line = ~frame["endpoint"].str.contains("\n", regex=False).fillna(True).to_numpy(dtype=bool)
-    if swallowed is None and "error" in frame and frame["error"].str.contains("\n", regex=False).any():
-        swallowed = frame["error"].fillna("").map(spilled).to_numpy()
+    several = None
+    for name in ("endpoint", "error"):
+        if name in frame and frame[name].str.contains("\n", regex=False).any():
+            counts = frame[name].map(spilled, na_action="ignore").fillna(0).to_numpy(dtype="int64")
+            several = counts if several is None else several + counts
+    if several is not None:
+        frame["endpoint"] = frame["endpoint"].str.replace(_LINE_ENDS, " ", regex=True)
+    return kept(frame, tally, lines, swallowed=several)
 
-    inside = None if one_line.all() else frame["endpoint"].str.count("\n").fillna(0).to_numpy()
-    whole = frame["start"].notna().to_numpy() & one_line
-    good = sound(frame["latency_ms"].to_numpy(), whole, np.asarray(lines), tally, swallowed=swallowed, inside=inside)
+
+def kept(frame: pd.DataFrame, tally: Tally, lines: Any, *, swallowed: Any) -> pd.DataFrame:
+    """The rows that are `sound`, whose endpoint and start are known."""
+    whole = (frame["start"].notna() & frame["endpoint"].notna()).to_numpy()
+    good = sound(frame["latency_ms"].to_numpy(), whole, np.asarray(lines), tally, swallowed=swallowed)
     return frame if good.all() else frame[good].reset_index(drop=True)
 
 
 def sound(
-    latency_ms: Any, whole: Any, lines: Any, tally: Tally, *, swallowed: Any, inside: Any
+    latency_ms: Any, whole: Any, lines: Any, tally: Tally, *, swallowed: Any
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which of the rows are ``whole``, swallowed no other and have a latency that can be; the others are counted.
 
-    ``swallowed`` are the records and ``inside`` the line ends in each row's texts, None where there are none.
+    ``swallowed`` counts the records in each row's texts, None where there are none.
     """
     good: np.ndarray[Any, np.dtype[np.bool_]] = (latency_ms >= 0) & (latency_ms <= _LONGEST_MS) & whole
     if swallowed is not None and swallowed.any():
         tally.skip(int(lines[swallowed > 0].min()), int(swallowed.sum()))
         good &= swallowed == 0
     if not good.all():
-        numbers = lines[~good]
-        tally.skip(int(numbers.min()), len(numbers) + (0 if inside is None else int(inside[~good].sum())))
+        tally.skip(int(lines[~good].min()), int((~good).sum()))
     return good
 
 
@@ -268,10 +288,15 @@ def summarized(
 ) -> Tables:
     """Tables of a tool that reports percentiles only, with the warning that says what they are no good for."""
     frame = summary(rows)
-    if frame.empty or not (frame["unit"] == "ms").any():
+    times = frame["unit"] == "ms"
+    notes = list(warnings)
+    if times.any() and not frame.loc[times, "value"].any():
+        notes.append("all its latencies are 0: no request was answered in time, so there are none")
+        frame = frame[~times].reset_index(drop=True)
+    elif not times.any():
         raise FormatError(f"{path}: expected {expected}, found no latency in it")
     only = (
         f"{meta['generator']} wrote percentiles only: they can be shown, but neither averaged nor compared by a test; "
         f"{meta.pop('instead', 'have it write every request')}"
     )
-    return Tables({"summary": frame}, warnings=[*warnings, only], meta=meta)
+    return Tables({"summary": frame}, warnings=[*notes, only], meta=meta)

@@ -49,6 +49,8 @@ def _rows(found: Any, latency: dict[str, Any], requests: dict[str, Any]) -> Iter
         yield AGGREGATED, statistic, number(latency.get(key))
     if not isinstance(found, dict):
         return
-    yield AGGREGATED, "count", number(requests.get("total"))
-    yield AGGREGATED, "errors", (number(found.get("non2xx")) or 0) + (number(found.get("errors")) or 0)
+    lost = number(found.get("errors")) or 0
+    # Its total is of those that were answered.
+    yield AGGREGATED, "count", (number(requests.get("total")) or 0) + lost
+    yield AGGREGATED, "errors", (number(found.get("non2xx")) or 0) + lost
     yield AGGREGATED, "throughput_per_s", number(requests.get("mean"))

@@ -31,4 +31,6 @@ def stream(path: Path, **options: Any) -> Iterator[Tables]:
     return offsets.stream(path, _COLUMNS, **options)
 
 
-_COLUMNS = offsets.Columns("hey", _HEADER, "offset", "response-time", "status-code", notes=_NOTES)
+_COLUMNS = offsets.Columns(
+    "hey", _HEADER, "offset", "response-time", "status-code", only=" that were answered", notes=_NOTES
+)

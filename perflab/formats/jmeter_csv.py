@@ -92,14 +92,15 @@ def stream(
         rows += len(table)
         yield Tables({"requests": common.frame(table)}, done=done)
     hint = "" if transactions or not tally.notes else " beside transactions (transactions=True reads those)"
-    yield from common.finish(path, tally, rows, f"samples of JMeter{hint}", generator="JMeter", warnings=clock.notes)
+    expected = f"samples of JMeter{hint}"
+    yield from common.finish(path, tally, rows, expected, generator="JMeter", warnings=clock.notes, **clock.known)
 
 
 class _Clock:
     """Times of a JTL as instants, and what is not known about them."""
 
     def __init__(self, path: Path, layout: Layout, time_format: str | None, timezone: tzinfo | None) -> None:
-        self.timezone, self.notes = timezone, list[str]()
+        self.timezone, self.notes, self.known = timezone, list[str](), dict[str, Any]()
         first = _first_time(path, layout)
         self.format = time_format or ("" if re.fullmatch(r"-?\d+", first) or not first else _format_of(path, first))
         if not self.format:
@@ -107,8 +108,9 @@ class _Clock:
         if "%z" not in self.format and timezone is None:
             self.notes.append('the times have no zone and were taken for UTC; give timezone="Europe/Berlin" to read()')
         if "%f" not in self.format:
+            self.known["clock_ms"] = common.SECONDS_MS
             self.notes.append(
-                "the times are whole seconds, so starts are right to a second only; "
+                f"the times are whole seconds, so starts are right to a second only; {common.LENGTH}; "
                 "set jmeter.save.saveservice.timestamp_format=ms"
             )
 
@@ -164,7 +166,7 @@ def _requests(found: pa.Table, clock: _Clock, tally: _blocks.Tally, line: int, t
 
     found, lines = _counted_once(found, tally, line, transactions)
     label = Coded.of(found["label"])
-    endpoint = label.mapped(lambda text: common.endpoint(None, text))
+    endpoint = label.mapped(lambda text: common.one_line(common.endpoint(None, text)))
     latency, truth = found["elapsed"].to_numpy(), found["success"]
     ok, known = truth.fill_null(False).to_numpy(), truth.is_valid().to_numpy()
     words = _coded(found, "failureMessage")
@@ -179,9 +181,8 @@ def _requests(found: pa.Table, clock: _Clock, tally: _blocks.Tally, line: int, t
         }
     )
     # A truth that is neither true nor false is a row that can't be trusted.
-    whole = label.test(lambda text: "\n" not in text) & known & ~np.isnat(start)
-    swallowed, inside = words.counts(common.spilled), endpoint.counts(lambda text: text.count("\n"))
-    good = common.sound(latency, whole, lines, tally, swallowed=swallowed, inside=inside)
+    whole, swallowed = known & ~np.isnat(start), common.swallowed(label, words)
+    good = common.sound(latency, whole, lines, tally, swallowed=swallowed)
     return rows if good.all() else rows.filter(pa.array(good))
 
 

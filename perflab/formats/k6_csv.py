@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _FIRST = ("metric_name", "timestamp", "metric_value")
 _SECONDS = (
     "k6 wrote whole seconds (its default), so starts are right to a second only and may be up to one too early; "
-    "set K6_CSV_TIME_FORMAT=unix_micro and run again where the order of requests matters"
+    f"{common.LENGTH}; set K6_CSV_TIME_FORMAT=unix_micro and run again where that or the order of requests matters"
 )
 
 _PART_ROWS = 150_000
@@ -65,8 +65,9 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
         metric = Coded.of(found["metric_name"])
         yield points.tables(metric, found["metric_value"].to_numpy(), coded, end_us, found["line"].to_numpy(), done)
     points.counted += points.tally.notes.pop(_COUNTED, 0)
-    notes = [_SECONDS] if unit_us == 1e6 else []
-    yield from points.finish(path, "points of http_req_duration in k6's CSV", notes)
+    coarse = unit_us == 1e6
+    known = {"clock_ms": common.SECONDS_MS} if coarse else {}
+    yield from points.finish(path, "points of http_req_duration in k6's CSV", [_SECONDS] if coarse else [], **known)
 
 
 def _matter(block: _blocks.Block, width: int, tally: _blocks.Tally) -> tuple[_blocks.Block, Any]:
@@ -91,7 +92,8 @@ def _matter(block: _blocks.Block, width: int, tally: _blocks.Tally) -> tuple[_bl
         lines = np.flatnonzero(http & (tenth == ord(letter)))
         kept[lines] |= _not_zero(data, starts[lines] + len(name) + width + 2) if width else True
     chosen = np.flatnonzero(kept)
-    tally.note(_COUNTED, int(np.count_nonzero(http & (ninth == ord("s")) & (tenth == ord(",")))))
+    counted = starts[http & (ninth == ord("s")) & (tenth == ord(","))]
+    tally.note(_COUNTED, int(np.count_nonzero(_words(data, counted) == _word(b"http_req"))))
     return _blocks.Block(_lines(block.data, ends, chosen), block.line, block.done), chosen + block.line
 
 
@@ -108,8 +110,17 @@ def _lines(data: bytes, ends: Any, chosen: Any) -> bytes:
 
 def _not_zero(data: Any, places: Any) -> Any:
     """Whether anything but "0.000000" stands at the places: most connections are kept, and took no time."""
+    return _words(data, places) != _word(b"0.000000")
+
+
+def _words(data: Any, places: Any) -> Any:
+    """The eight bytes at each of the places as a number."""
     words = np.ndarray(len(data) - 7, dtype="<u8", buffer=data, strides=(1,))
-    return words[np.minimum(places, len(words) - 1)] != int.from_bytes(b"0.000000", "little")
+    return words[np.minimum(places, len(words) - 1)]
+
+
+def _word(text: bytes) -> int:
+    return int.from_bytes(text, "little")
 
 
 def _places(data: Any, letters: bytes) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from perflab.formats import Tables, _documents
+from perflab.formats import Tables, _documents, _k6
 from perflab.formats import _requests as common
 from perflab.formats._documents import mapping, number
 from perflab.tables import AGGREGATED
@@ -30,16 +30,10 @@ def sniff(head: bytes) -> bool:
 def read(path: Path, **_: Any) -> Tables:
     metrics = mapping(_documents.document(path, "a summary of k6"), "metrics")
     thresholds = dict(_thresholds(metrics))
-    failed = [name for name, held in thresholds.items() if not held]
-    notes = [f"{len(failed)} of {len(thresholds)} thresholds failed: {'; '.join(failed)}"] if failed else []
-    if dropped := number(_values(metrics, "dropped_iterations").get("count")):
-        notes.append(
-            f"k6 dropped {dropped:,.0f} iterations because no virtual user was free: raise maxVUs and run again"
-        )
-    notes.append("k6's latency (http_req_duration) leaves out name lookup, connecting and TLS")
+    dropped = number(_values(metrics, "dropped_iterations").get("count"))
     return common.summarized(
-        path, _rows(metrics), "a summary of k6 with http_req_duration", warnings=notes, generator="k6",
-        instead="run k6 with --out csv=requests.csv", thresholds=thresholds,
+        path, _rows(metrics), "a summary of k6 with http_req_duration", generator="k6",
+        instead="run k6 with --out csv=requests.csv", **_k6.promised(thresholds, dropped or 0),
     )  # fmt: skip
 
 

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from perflab import sources
-from perflab.formats import Tables
+from perflab.formats import Tables, _k6
 from perflab.formats import _requests as common
 from perflab.tables import AGGREGATED
 
 _DURATION = re.compile(rb"\n[^\n\w{]{0,20}http_req_duration\.+:[^\n]*? avg=[\d.]+")
 _BEGIN = re.compile(rb"\n +execution: [^\n]+\r?\n +script: ")
 """What it prints first: a long run's progress may fill all that is looked at."""
+_DROPPED = re.compile(r"\W*dropped_iterations\.+: *(\d+) .*")
+_CHECKED = re.compile(r" +([✓✗]) '(.+?)' .*")
+_OF_METRIC = re.compile(r" {4}([a-z]\w*(?:\{.*\})?)")
 _METRIC = re.compile(r"[^\w{]*(http_req_duration|http_reqs|http_req_failed)\.+: *(.*)")
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _STATISTIC = re.compile(r"(avg|min|med|max|p\((\d+(?:\.\d+)?)\))=((?:\d+(?:\.\d+)?(?:h|ms|m|s|µs|us|ns))+)")
@@ -34,9 +37,22 @@ def read(path: Path, **_: Any) -> Tables:
     lines = [_COLOUR.sub("", line) for _, line in zip(range(100_000), sources.lines(path), strict=False)]
     return common.summarized(
         path, _rows(lines), "k6's summary with http_req_duration", generator="k6",
-        instead="run k6 with --out csv=requests.csv",
-        warnings=["k6's latency (http_req_duration) leaves out name lookup, connecting and TLS"],
+        instead="run k6 with --out csv=requests.csv", **_k6.promised(dict(_thresholds(lines)), _dropped(lines)),
     )  # fmt: skip
+
+
+def _dropped(lines: list[str]) -> int:
+    return sum(int(found[1]) for line in lines if (found := _DROPPED.fullmatch(line)))
+
+
+def _thresholds(lines: list[str]) -> Iterator[tuple[str, bool]]:
+    """What k6 1.0 and later print of each: the metric, and below it a mark and the expression."""
+    metric = ""
+    for line in lines:
+        if named := _OF_METRIC.fullmatch(line):
+            metric = named[1]
+        elif metric and (found := _CHECKED.fullmatch(line)):
+            yield f"{metric} {found[2]}", found[1] == "✓"
 
 
 def _rows(lines: list[str]) -> Iterator[tuple[str, str, Any]]:

@@ -28,8 +28,8 @@ class Facts:
 
     ``linked``: how clearly names tie the child to its parent (`shape.link`). ``calls`` and ``parent_rows`` by unit (NaN
     where the log has no rows). ``grown``: calls over the parent's rows; ``bounded``: calls were held against its
-    LIMIT. ``interrupted``: writes
-    or savepoints stand between the calls. ``sure``: the units of work are not guessed at.
+    LIMIT. ``interrupted``: writes or savepoints stand between the calls. ``everywhere``: most units ask the parent, and few of
+    them the child. ``sure``: the units of work are not guessed at.
     """
 
     shape: Shape
@@ -41,6 +41,7 @@ class Facts:
     grown: Scaling
     bounded: bool
     interrupted: bool
+    everywhere: bool
     sure: bool
 
     @property
@@ -59,7 +60,7 @@ def _level(facts: Facts) -> str:
     calls, linked, grown, variety = facts.calls, facts.linked, facts.grown, facts.variety
     if facts.shape.kind == "write":
         return "write loop"
-    if turns_pages(variety):
+    if turns_pages(facts):
         return "loop without parent"
     if _repeats_itself(variety, linked):
         return "duplicate"
@@ -78,21 +79,22 @@ def _level(facts: Facts) -> str:
 def _doubtful(facts: Facts) -> bool:
     """Names say too little, and so do the values, or something speaks against the parent."""
     nothing = facts.linked <= 0 or bool(np.isnan(facts.variety.distinct))
-    against = facts.interrupted or facts.bounded or _unmoved(facts.parent_rows, facts.calls)
+    against = facts.interrupted or facts.everywhere or facts.bounded or _unmoved(facts.parent_rows, facts.calls)
     return nothing or against
 
 
-def turns_pages(variety: Variety) -> bool:
-    """The keys stand still and something else moves: an open end of a range, from which on the next page is asked."""
-    return variety.keys == 1 and variety.distinct >= LEAST_DISTINCT
+def turns_pages(facts: Facts) -> bool:
+    """The keys stand still and something else moves: an open end of a range, from which on the next page is asked.
+
+    But for each row of a list that is no page (the tariff from this weight on): how many pages there are has nothing to do
+    with a list's rows.
+    """
+    moves = facts.variety.keys == 1 and facts.variety.distinct >= LEAST_DISTINCT
+    return moves and not (facts.grown.tested and facts.grown.low >= STEEP)
 
 
 def _repeats_itself(variety: Variety, linked: int) -> bool:
     """The same question again and again, which a cache or a variable would answer."""
-    if np.isnan(variety.distinct):
-        return False
-    if variety.keys == 1:
-        return True
     return variety.distinct < LEAST_DISTINCT and not (linked >= 3 and variety.keys >= 2)
 
 

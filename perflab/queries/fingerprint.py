@@ -72,13 +72,25 @@ def fingerprint(sql: str | pd.Series[str], dialect: str = "generic") -> str | pd
 @lru_cache(maxsize=4096)
 def _fingerprint(sql: str, dialect: str) -> str:
     cut = len(sql) > MAX_SQL
-    words = normalised(tokens(sql[:MAX_SQL] if cut else sql, dialect))
+    words = _values_folded(tokens(sql[:MAX_SQL] if cut else sql, dialect))
+    words = _lists_folded(_closed(words) if cut else words)  # an IN list longer than that is the usual case
     return written(words) + (CUT if cut else "")
 
 
 def normalised(raw: Iterable[Token]) -> list[Token]:
     """Tokens with values as ``?``, words in lower case, and lists of any length in one form."""
     return _lists_folded(_values_folded(raw))
+
+
+def _closed(words: list[Token]) -> list[Token]:
+    """With the brackets that are still open at its end closed."""
+    opened: list[str] = []
+    for _, text in words:
+        if text in ("(", "["):
+            opened.append(")" if text == "(" else "]")
+        elif opened and text == opened[-1]:
+            opened.pop()
+    return words + [("operator", text) for text in reversed(opened)]
 
 
 def _values_folded(raw: Iterable[Token]) -> list[Token]:

@@ -75,11 +75,10 @@ def growth_of(
     """The growth of a row of `find_n_plus_one`; None where it has no parent."""
     if not isinstance(pattern["parent"], str):
         return None
-    prepared = statements(queries, dialect=dialect)
-    numbers = {text: number for number, text in enumerate(prepared.fingerprints)}
+    found = repeats(statements(queries, dialect=dialect), threshold)
+    texts = found.prepared.fingerprints
     route = pattern["route"] if isinstance(pattern["route"], str) else ""
-    found = repeats(prepared, threshold)
-    child = numbers[str(pattern["child"])]
-    mine = found.repeated[found.groups.fp[found.repeated] == child]
+    mine = found.repeated[[texts[code] == pattern["child"] for code in found.groups.fp[found.repeated]]]
+    child = int(found.groups.fp[mine[0]])
     members = mine[found.same_question(mine) == (pattern["evidence"] == "duplicate")]
-    return growth(found, numbers[pattern["parent"]], child, route, members if len(members) else mine)
+    return growth(found, texts.index(pattern["parent"]), child, route, members if len(members) else mine)

@@ -86,14 +86,17 @@ def find_n_plus_one(
         raise one_of("by", by, ("pattern", "unit"))
     if isinstance(threshold, bool) or not isinstance(threshold, int) or threshold < 2:
         raise ValueError(f"threshold must be a whole number of at least 2; got {threshold!r}")
-    prepared = statements(queries, dialect=dialect)
-    found = repeats(prepared, threshold)
+    found = repeats(statements(queries, dialect=dialect), threshold)
+    prepared = found.prepared
     occurrences = _with_parents(prepared, found)
     patterns = _patterns(prepared, found, occurrences)
     sentence = _sentence(prepared, patterns)
     if by == "unit":
         return findings(_by_unit(prepared, found, occurrences, patterns), sentence, prepared.units.notes)
-    shown = patterns.sort_values(["_rank", "time_ms"], ascending=[True, False], kind="stable")[list(PATTERN_COLUMNS)]
+    claimed_first = patterns.assign(_rank=patterns["_rank"].where(~patterns["evidence"].isin(evidence.CLAIMS), -1))
+    shown = claimed_first.sort_values(["_rank", "time_ms"], ascending=[True, False], kind="stable")[
+        list(PATTERN_COLUMNS)
+    ]
     return findings(shown, sentence, prepared.units.notes, shown=FOR_PEOPLE)
 
 
@@ -214,6 +217,7 @@ def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern
         grown=fitted,
         bounded=bounded,
         interrupted=found.interrupted(members),
+        everywhere=found.everywhere(key.parent, key.child),
         sure=not found.unsure(members),
     )
     level = evidence.level(facts)
@@ -221,7 +225,7 @@ def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern
     time = float(groups.time_ms[members].sum())
     unit_time = found.unit_time(members)
     parent = prepared.fingerprints[key.parent] if key.parent >= 0 else None
-    pages = facts.shape.kind == "lookup" and evidence.turns_pages(facts.variety)
+    pages = facts.shape.kind == "lookup" and evidence.turns_pages(facts)
     saved = calls - len(members) if level in evidence.MENDABLE and not pages else 0
     return {
         "parent": parent,
@@ -238,7 +242,7 @@ def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern
         "evidence": level,
         "suggestion": suggestions.PAGES
         if pages
-        else suggestions.suggestion(parent, prepared.fingerprints[key.child], level),
+        else suggestions.suggestion(parent, prepared.fingerprints[key.child], level, found.moving[key.child]),
         "example_unit": found.example(members),
         "calls_saved": saved,
         "time_saved_ms": time * saved / calls,
@@ -281,5 +285,5 @@ def _sentence(prepared: Statements, patterns: pd.DataFrame) -> str:
     kinds = f"{sure} confirmed, {len(claimed) - sure} likely"
     return (
         f"{len(claimed)} N+1 ({kinds}) in {where}: mending {'it' if len(claimed) == 1 else 'them'} saves "
-        f"{count(saved, 'call')} and about {format_ms(time)} of database time{also}"
+        f"{count(saved, 'call')} and at most {format_ms(time)} of database time{also}"
     )

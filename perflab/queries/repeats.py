@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from perflab.queries.lists_of_one import lists_of_one
 from perflab.queries.shape import Shape, link
 from perflab.queries.statements import Statements
 from perflab.queries.values import key_values, limit_of
@@ -21,6 +22,7 @@ Flags = npt.NDArray[np.bool_]
 LEAST_DISTINCT = 0.6
 _UNITS_LOOKED_AT = 24
 _CALLS_LOOKED_AT = 40
+_MANY_UNITS = 20
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,26 @@ class Repeats:
         pairs = np.where(here, fp[parents] * len(prints) + fp[children], -1)
         different, where = np.unique(pairs, return_inverse=True)
         strengths = [
-            link(prints[p // len(prints)], prints[p % len(prints)]) if p >= 0 else 0 for p in different.tolist()
+            link(prints[p // len(prints)], prints[p % len(prints)], self.moving[p % len(prints)]) if p >= 0 else 0
+            for p in different.tolist()
         ]
         return np.array(strengths, dtype="int64")[where]
+
+    @cached_property
+    def moving(self) -> dict[int, tuple[str, ...]]:
+        """Of each repeated fingerprint the keys that take several values within a unit: only those can come from a parent.
+
+        All of its keys where the values are not known, or where none moves but a range beside them.
+        """
+        found = {}
+        for code in np.unique(self.groups.fp[self.repeated]).tolist():
+            shape = self.prepared.shapes[code]
+            mine = self.repeated[self.groups.fp[self.repeated] == code]
+            asked = self._asked_for(mine, shape)
+            known = len(shape.key_slots) >= len(shape.keys) and all(asked)
+            moving = [shape.keys[i] for i in _varying(asked) if i < len(shape.keys)] if known else []
+            found[code] = tuple(moving) or shape.keys
+        return found
 
     def could_hand_out(self, parents: Ints, children: Ints, strength: Ints) -> Flags:
         """Whether the candidate returned enough rows to cause these calls, as far as is known."""
@@ -103,8 +122,17 @@ class Repeats:
         return np.array([s.kind == "write" for s in self.prepared.shapes], dtype=bool)
 
     def rows_match(self, parents: Ints, children: Ints) -> Flags:
-        matched: Flags = self.groups.rows[parents] == self.groups.calls[children]
-        return matched
+        """Where there were as many calls as rows, and not by chance: in most units of the route in which both ran."""
+        rows, fp = self.groups.rows[parents], self.groups.fp
+        matched: Flags = rows == self.groups.calls[children]
+        if not matched.any():
+            return matched
+        routes = pd.factorize(self._unit_route)[0][self.groups.unit[children]]
+        pairs = (routes * len(self.prepared.shapes) + fp[parents]) * len(self.prepared.shapes) + fp[children]
+        together = ~np.isnan(rows) & (self.groups.unit[parents] == self.groups.unit[children])
+        _, pair = np.unique(pairs, return_inverse=True)
+        often = np.bincount(pair, matched & together) * 2 >= np.bincount(pair, together)
+        return matched & often[pair]
 
     def rows_of(self, parents: Ints) -> Floats:
         rows = self.groups.rows[parents]
@@ -155,6 +183,18 @@ class Repeats:
         """Whether the calls mostly have writes or savepoints between them, as retries and workers do."""
         between = self._busy[self.groups.last[groups]] - self._busy[self.groups.second[groups]]
         return bool(np.median(between / self.groups.calls[groups]) >= 0.5)
+
+    @cached_property
+    def _working(self) -> int:
+        return len(self.prepared.working_units())
+
+    def everywhere(self, parent: int, child: int) -> bool:
+        """Whether the parent runs in most units, most of which have no such child: a preamble (who is logged in?), no list."""
+        unit, fp = self.groups.unit, self.groups.fp
+        asked = unit[fp == parent]
+        total = self._working
+        both = int(np.isin(unit[fp == child], asked).sum())
+        return total >= _MANY_UNITS and len(asked) * 2 > total and both * 2 < len(asked)
 
     def same_question(self, groups: Ints) -> Flags:
         """Whether a group asked for the very same values each time: a duplicate, whatever other units do with it."""
@@ -207,14 +247,18 @@ class Repeats:
         """How the values of a pattern differ within its units and between them (looked at in some of the units)."""
         share = float(np.median(self.groups.distinct[groups] / self.groups.calls[groups]))
         shape = self.prepared.shapes[int(self.groups.fp[groups[0]])]
-        step = max(1, len(groups) // _UNITS_LOOKED_AT)
-        asked = self._keys(groups[::step][:_UNITS_LOOKED_AT], shape)
+        asked = self._asked_for(groups, shape)
         if not asked or any(len(a) == 0 for a in asked):
             return Variety(share, 0 if np.isnan(share) else 2, False)
         varying = _varying(asked)
         sets = {frozenset(tuple(row[i] for i in varying) for row in unit) for unit in asked}
         most = max(len({tuple(row[i] for i in varying) for row in unit}) for unit in asked) if varying else 1
         return Variety(share, most, len(asked) >= 3 and len(sets) == 1)
+
+    def _asked_for(self, groups: Ints, shape: Shape) -> list[list[tuple[str, ...]]]:
+        """What some of the groups asked for."""
+        step = max(1, len(groups) // _UNITS_LOOKED_AT)
+        return self._keys(groups[::step][:_UNITS_LOOKED_AT], shape)
 
     @cached_property
     def _places(self) -> tuple[Ints, Ints]:
@@ -243,7 +287,8 @@ def _varying(asked: list[list[tuple[str, ...]]]) -> list[int]:
 
 
 def repeats(prepared: Statements, threshold: int) -> Repeats:
-    """Group statements by unit and fingerprint."""
+    """Group statements by unit and fingerprint (and those that ask for lists of one value apart)."""
+    prepared = lists_of_one(prepared, threshold)
     frame, width = prepared.frame, max(1, len(prepared.fingerprints))
     codes = frame["unit"].to_numpy() * width + frame["fp"].to_numpy()
     unique, first, member, calls = np.unique(codes, return_index=True, return_inverse=True, return_counts=True)

@@ -178,7 +178,7 @@ def find_write_loops(
     loops = loops[list(WRITE_LOOPS)].sort_values("time_ms", ascending=False, kind="stable")
     calls, saved = int(loops["calls"].sum()), float(loops["time_saved_ms"].sum())
     sentence = (
-        f"{count(calls, 'write')} one by one, of {count(len(loops), 'kind')}: in one statement each they would save about "
+        f"{count(calls, 'write')} one by one, of {count(len(loops), 'kind')}: in one statement each they would save at most "
         f"{format_ms(saved)} of database time"
         if len(loops)
         else "no writes in a loop found"

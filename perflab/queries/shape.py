@@ -31,6 +31,9 @@ class Shape:
     equality. ``key_slots``: which of the statement's values, in the order of the text, those are, and beside them the
     ends of ranges that are bounded on both sides (of a night, a shift: a value of the parent's row as much as its key);
     counted from the end (negative) where a list of any length stands before them. ``columns``: what a SELECT names in its list.
+    ``list_key``: the column looked up in the statement's only list ("" without one), ``list_slot`` the value that this list
+    is (``in_array``: an array, for ANY) or that it begins with; ``slots``: how many values
+    stand in no list of any length.
     """
 
     kind: str
@@ -43,6 +46,10 @@ class Shape:
     limited: bool
     listed: bool
     limit_slot: int | None
+    list_key: str
+    list_slot: int | None
+    in_array: bool
+    slots: int
 
 
 @lru_cache(maxsize=16384)
@@ -52,6 +59,7 @@ def shape(fingerprint: str) -> Shape:
     verb = _verb(words)
     tables = _tables(words)
     keys, slots, listed, limit_slot = _keys(words)
+    list_key, list_slot, in_array, fixed = _list(words)
     columns = _columns(words) if verb == "select" else frozenset[str]()
     texts = {text for kind, text in words if kind == "word"}
     if verb in _WRITES:
@@ -73,6 +81,10 @@ def shape(fingerprint: str) -> Shape:
         limited="limit" in texts or "fetch" in texts,
         listed=listed,
         limit_slot=limit_slot,
+        list_key=list_key,
+        list_slot=list_slot,
+        in_array=in_array,
+        slots=fixed,
     )
 
 
@@ -148,7 +160,7 @@ def _keys(words: list[Token]) -> tuple[tuple[str, ...], tuple[int, ...], bool, i
             filtering = True
         elif kind == "word" and text in _ENDS_FILTER:
             filtering = False
-        elif text == "." and _is_list(words, position):
+        elif _is_list(words, position):
             lists.append(slot + 1)
             listed = listed or filtering
         elif text == "?":
@@ -171,6 +183,26 @@ def _keys(words: list[Token]) -> tuple[tuple[str, ...], tuple[int, ...], bool, i
     return tuple(keys), tuple(placed), listed, None if limit is None else _placed(limit, lists, slot + 1)
 
 
+def _list(words: list[Token]) -> tuple[str, int | None, bool, int]:
+    """The column of the only list that something is looked up in, where it begins, whether it is an array; slots elsewhere."""
+    found: list[tuple[str, int, bool]] = []
+    slot = 0
+    for position, (_, text) in enumerate(words):
+        if _is_list(words, position):
+            if _text(words, position - 2) == "in":
+                found.append((_column_before(words, position - 2), slot, False))
+            elif [_text(words, p) for p in range(position - 5, position)] == ["=", "any", "(", "array", "["]:
+                found.append((_column_before(words, position - 5), slot, False))
+            else:
+                found.append(("", slot, False))
+        elif text == "?":
+            if _compared(words, position) == "any":
+                opened = next(p for p in range(position, -1, -1) if _text(words, p) == "any")
+                found.append((_column_before(words, opened - 1), slot, True))
+            slot += 1
+    return (*found[0], slot) if len(found) == 1 and found[0][0] else ("", None, False, slot)
+
+
 def _placed(slot: int, lists: list[int], total: int) -> int | None:
     """The slot counted from the start, from the end behind a list of any length, or None between two of them."""
     if not lists or slot < lists[0]:
@@ -179,7 +211,14 @@ def _placed(slot: int, lists: list[int], total: int) -> int | None:
 
 
 def _is_list(words: list[Token], position: int) -> bool:
-    return position + 2 < len(words) and words[position + 1][1] == "." and words[position + 2][1] == "."
+    """Whether a list of any length is written here: ``...``, or ``?::type`` behind IN."""
+    if words[position][1] == "?":
+        return (
+            _text(words, position + 1) == "::"
+            and _text(words, position - 1) == "("
+            and _text(words, position - 2) == "in"
+        )
+    return words[position][1] == _text(words, position + 1) == _text(words, position + 2) == "."
 
 
 def _text(words: list[Token], position: int) -> str:
@@ -301,11 +340,11 @@ def same_noun(one: str, other: str) -> bool:
 
 
 @lru_cache(maxsize=65536)
-def link(parent: str, child: str) -> int:
-    """How clearly names tie a child to a parent: 3 a key says so, 2 the parent hands out a column of that name, 1 it may be,
-    0 nothing does, -1 the parent holds no such key."""
+def link(parent: str, child: str, keys: tuple[str, ...]) -> int:
+    """How clearly names tie a child, by these of its keys, to a parent: 3 a key says so, 2 the parent hands out a column of
+    that name, 1 it may be, 0 nothing does, -1 the parent holds no such key."""
     above, below = shape(parent), shape(child)
-    return max((_link(above, below, key) for key in below.keys), default=0)
+    return max((_link(above, below, key) for key in keys), default=0)
 
 
 def _link(above: Shape, below: Shape, key: str) -> int:
@@ -318,6 +357,8 @@ def _link(above: Shape, below: Shape, key: str) -> int:
         own = bool(nouns) and same_noun(owner, nouns[0])
         if not own and any(same_noun(c, owner) for c in foreign | {stem(c) for c in above.columns}):
             return 3
+        if own and key in above.columns:  # the ids first, then each row by its id
+            return 2
         return 1 if foreign or everything else -1
     named = _KEY_ENDINGS.search(key) is not None or _KEY_BEGINNINGS.match(key) is not None
     if (named and key in above.columns and _KEY_ENDINGS.sub("", key)) or any(same_noun(stem(key), n) for n in nouns):
@@ -326,7 +367,7 @@ def _link(above: Shape, below: Shape, key: str) -> int:
         return 0
     if key in above.columns:
         return 2
-    return 1 if everything or any(c in _OWN_KEYS or _KEY_ENDINGS.search(c) for c in above.columns) else 0
+    return 1 if everything or (named and any(c in _OWN_KEYS or _KEY_ENDINGS.search(c) for c in above.columns)) else 0
 
 
 def _points_elsewhere(column: str) -> bool:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 
-from perflab.queries.shape import shape, stem
+from perflab.queries.shape import same_noun, shape, stem
 
 _SQLALCHEMY = re.compile(r"^select (?:distinct )?([a-z_]\w\w+)\.\w+(?: as \w+)?(?:, \w{3,}\.\w+(?: as \w+)?)* from")
-_DJANGO = re.compile(r'^select (?:distinct )?(?:"(\w+)"\."\w+"|`(\w+)`\.`\w+`)')
+_DJANGO = re.compile(r'^select (?:distinct )?(["`])(\w+)\1\.\1\w+\1.*? from \1\2\1(?! ["`])')
 _PEEWEE = re.compile(r'["`]t1["`]\.["`]\w+["`]')
 _RAILS = re.compile(r'^select ["`]\w+["`]\.\*')
 _HIBERNATE = re.compile(r"\b\w+\d+_[\d_]*\.\w+ as \w+\d+_|\b[a-z]+\d_\d\.\w+")
+
+
+_AGGREGATE = re.compile(r"select (count|sum|avg|min|max) ?\((?!.* over \()(?!.* group by )")
+_EXISTS = re.compile(r"select (?:exists ?\(|\? as \W?\w+\W? from .* limit \?$|\? from .* limit \?$)")
+_FIRST_OF = re.compile(r" order by [^()]* limit \?")
 
 
 def orm_of(fingerprint: str) -> str:
@@ -29,8 +34,8 @@ def orm_of(fingerprint: str) -> str:
 PAGES = "No N+1: each call goes on where the one before ended. Larger pages save round trips, if that matters."
 
 
-def suggestion(parent: str | None, child: str, level: str) -> str:
-    """One or two sentences that name the fix."""
+def suggestion(parent: str | None, child: str, level: str, keys: tuple[str, ...] = ()) -> str:
+    """One or two sentences that name the fix; ``keys`` are those of the child that differ from call to call, where known."""
     below = shape(child)
     table = below.tables[0] if below.tables else "the table"
     if level == "write loop":
@@ -39,12 +44,36 @@ def suggestion(parent: str | None, child: str, level: str) -> str:
         return f"Ask once for a unit of work and keep the answer of {table} (a variable, a request cache)."
     if level == "constant fan-out":
         return "No N+1: the number of calls is fixed. One query with IN would save round trips, if that matters."
-    key = below.keys[0] if below.keys else "key"
+    key = next(iter(keys or below.keys), "key")
     if level == "loop without parent":
         return f"Collect the values first and ask once: {_batch(table, key)}."
+    if summary := _of_summary(child, table, key):
+        return summary
+    if below.list_key in keys:
+        return f"Each call asks for a list of one value: collect them for all rows and ask once: {_batch(table, key)}."
     to_one = below.single_row
+    if same_noun(stem(table), stem(_owner(parent or ""))):  # no relationship leads from a table to its own rows
+        return _plain(parent or "", child, table, key, False)
     orm = orm_of(child) or orm_of(parent or "")
     return _FIX.get(orm, _plain)(parent or "", child, table, key, to_one)
+
+
+def _of_summary(child: str, table: str, key: str) -> str:
+    """The fix of a child that doesn't load rows: eager loading would fetch them all, only to count them or to take the first."""
+    if found := _AGGREGATE.match(child):
+        function = found[1]
+        return (
+            f"One grouped query for all: SELECT {key}, {function}(...) FROM {table} WHERE {key} IN (...) GROUP BY {key} "
+            "(Django: annotate; SQLAlchemy: group_by, or a column_property)."
+        )
+    if _EXISTS.match(child):
+        return f"Ask once which exist: SELECT DISTINCT {key} FROM {table} WHERE {key} IN (...), or EXISTS in the parent's query."
+    if _FIRST_OF.search(child) and not shape(child).single_row:
+        return (
+            f"One query for the first rows of each: row_number() OVER (PARTITION BY {key} ORDER BY ...) on {table} WHERE {key} "
+            "IN (...), or a LATERAL join (PostgreSQL also: DISTINCT ON)."
+        )
+    return ""
 
 
 def _batch(table: str, key: str) -> str:

@@ -36,6 +36,12 @@ _TAKES = re.compile(r"(?:select \?(?: from dual)?|ping|connect|change user|reset
 _SHORTEST_GAP_MS, _LONGEST_GAP_MS, _TYPICAL_GAPS = 20.0, 1000.0, 20.0
 
 
+_RARE = 3
+"""With so many times more pauses than resets (or commits) in a session, those are not how it is handed on: a health check."""
+
+_APART, _VALLEY, _ENOUGH = 8.0, 0.05, 200
+"""Two kinds of pauses differ by such a factor, and at most such a share lies between them; told from so many."""
+
 _FEW = 0.05
 """A share of units that is no cause for a warning: what a client does when it connects."""
 
@@ -129,12 +135,15 @@ def _of_sessions(queries: pd.DataFrame, run: Ints, marks: Ints, gap_ms: float | 
     ends, resets = _count(session, bare_end), _count(session, back | taken)
     pauses = _pauses(queries["duration_ms"].to_numpy(dtype="float64")[order], start, opened)
     gap = gap_ms if gap_ms is not None else _gap(pauses)
-    by_gap = (ends == 0) & (resets < 2)
     moved = np.append(True, inside[1:] != inside[:-1])
     after = np.append(False, (bare_end | back)[:-1]) & ~(back | bare_end)
+    by_gap = (ends == 0) & (resets < 2)
+    if (start % 1_000_000).any():  # else the log knows whole seconds only
+        loose = _count(session, (pauses > gap) & ~(inside | opened | taken | after))
+        by_gap |= loose > _RARE * np.maximum(_count(session, taken | after), 1)
     cut = opened | taken | after | (by_gap & ((pauses > gap) | moved))
     stretch = np.cumsum(cut)
-    how = np.where(ends > 0, FOUND_BY.index("transaction"), FOUND_BY.index("session reset"))
+    how = np.where((ends > 0) & ~by_gap, FOUND_BY.index("transaction"), FOUND_BY.index("session reset"))
     how = np.where(by_gap, _gap_or_session(session, stretch), how)
     unit = np.where(inside, len(order) + begin, stretch)
     found, by = np.empty_like(unit), np.empty_like(unit)
@@ -165,9 +174,27 @@ def _pauses(took: npt.NDArray[np.float64], start: Ints, opened: Flags) -> npt.ND
 
 
 def _gap(pauses: npt.NDArray[np.float64]) -> float:
-    """A pause well above what lies between the statements of one unit, which are most of all pauses."""
+    """A pause between the two kinds that there are, or else well above the usual one, which then lies within a unit."""
     usual = float(np.quantile(pauses, 0.75)) if len(pauses) else 0.0
-    return float(np.clip(usual * _TYPICAL_GAPS, _SHORTEST_GAP_MS, _LONGEST_GAP_MS))
+    between = _between_kinds(np.log(pauses[pauses > 0]))
+    found = usual * _TYPICAL_GAPS if between is None else between
+    return float(np.clip(found, _SHORTEST_GAP_MS, _LONGEST_GAP_MS))
+
+
+def _between_kinds(logs: npt.NDArray[np.float64]) -> float | None:
+    """Where to part short pauses from long ones (Otsu 1979: most variance between the two); None if they are of one kind."""
+    ordered = np.sort(logs)
+    if len(ordered) < _ENOUGH:
+        return None
+    below = np.arange(1, len(ordered))
+    sums = np.cumsum(ordered)
+    low, high = sums[:-1] / below, (sums[-1] - sums[:-1]) / (len(ordered) - below)
+    best = int(np.argmax(below * (len(ordered) - below) * (high - low) ** 2))
+    middle = (low[best] + high[best]) / 2
+    width = (high[best] - low[best]) / 4
+    valley = float(np.mean(np.abs(ordered - middle) < width / 2))
+    apart = high[best] - low[best] >= np.log(_APART) and valley <= _VALLEY
+    return float(np.exp(middle)) if apart else None
 
 
 def _gap_or_session(session: Ints, stretch: Ints) -> Ints:

@@ -23,7 +23,7 @@ def key_values(sql: str, parameters: Any, slots: Sequence[int], dialect: str) ->
     """
     if not slots:
         return None
-    found = _values(sql, parameters, dialect)
+    found = values_in(sql, parameters, dialect)
     chosen = [found[s] if -len(found) <= s < len(found) else None for s in slots]
     return tuple(str(v) for v in chosen) if all(v is not None for v in chosen) else None
 
@@ -31,13 +31,14 @@ def key_values(sql: str, parameters: Any, slots: Sequence[int], dialect: str) ->
 def limit_of(sql: str, parameters: Any, slot: int | None, listed: bool, dialect: str) -> float:
     """The most rows that the statement may return, by its LIMIT, else by the length of its only list; NaN if unknown."""
     if slot is not None:
-        found = _values(sql, parameters, dialect)
+        found = values_in(sql, parameters, dialect)
         value = found[slot] if -len(found) <= slot < len(found) else None
         return float(value) if value is not None and re.fullmatch(r"\d{1,9}", value) else math.nan
-    return float(len(_values(sql, parameters, dialect))) if listed else math.nan
+    return float(len(values_in(sql, parameters, dialect))) if listed else math.nan
 
 
-def _values(sql: str, parameters: Any, dialect: str) -> list[str | None]:
+def values_in(sql: str, parameters: Any, dialect: str) -> list[str | None]:
+    """All values of a statement in the order of its text; None for those that were not recorded."""
     bound = _bound(parameters)
     found: list[str | None] = []
     position = 0

@@ -63,6 +63,8 @@ def line(
 def _hashed(value: Any) -> str:
     if value is None:
         return "null"
+    if type(value) in (list, tuple) and len(value) == 1 and not isinstance(value[0], (list, tuple)):
+        return f"[{_hashed(value[0])}]"  # that a list holds a single value is a finding
     return f'"{blake2b(_bytes(value), key=_KEY, digest_size=6).hexdigest()}"'
 
 

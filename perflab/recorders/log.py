@@ -1,8 +1,9 @@
 """A log of JSON lines that never hurts the application that writes it.
 
-Lines are appended in whole chunks, by a daemon thread, at least each half second and at exit, so several
-processes may share a file. When the file can't be written (no such folder, disk full) recording stops, the
-``logging`` logger ``perflab.recorders`` says so once, and the application goes on.
+Lines are appended in whole chunks, by a daemon thread, moments after they were made and at exit, so several
+processes may share a file. (At exit alone would not do: a server that SIGTERM tells to stop often ends without one.)
+When the file can't be written (no such folder, disk full) recording stops, the ``logging`` logger
+``perflab.recorders`` says so once, and the application goes on.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import contextlib
 import logging
 import os
 import threading
+import time
 import weakref
 from pathlib import Path
 
-FLUSH_SECONDS = 0.5
+FLUSH_SECONDS = 0.02
+"""How long a line waits for others before they are written together."""
 MAX_WAITING = 100_000
 """Lines in memory at most; a disk that is slower than that loses lines, and the count of them is logged."""
 
@@ -58,6 +61,8 @@ class QueryLog:
         self._waiting.append(line.encode("utf-8", "replace"))
         if self._thread is None:
             self._start()
+        if not self._wake.is_set():
+            self._wake.set()
 
     def flush(self) -> None:
         """Write what waits, now."""
@@ -98,7 +103,10 @@ class QueryLog:
                     self._thread = None
 
     def _flush_now_and_then(self) -> None:
-        while not self._wake.wait(FLUSH_SECONDS):
+        while self.recording:
+            self._wake.wait()
+            time.sleep(FLUSH_SECONDS)
+            self._wake.clear()  # first, so that a line that comes while others are written wakes us again
             self.flush()
 
     def _stop(self, problem: Exception) -> None:

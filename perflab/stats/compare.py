@@ -90,7 +90,8 @@ def compare(
     prediction interval, one against one never. Error shares are compared as differences, with at least the variance that
     counting gives. Equivalent means that the 90 % interval lies within the tolerance (two one-sided tests); improved or
     regressed that p is below 5 %: for all rows but the deciding one corrected by the maximum of t over sign flips of
-    whole runs (from 8 pairs or 4 runs an arm), else by Holm. How often this errs is simulated in datasets/calibration.
+    whole runs (from 8 pairs or 4 runs an arm; 5 where one has more), else by Holm. How often this errs is simulated in
+    datasets/calibration.
 
     Raises
     ------

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from perflab.stats.tests import Effect, Floats, sign_flips
+from perflab.stats.tests import Effect, Floats, sign_flips, two_sided
 
 LEAST_PAIRS = 8
 LEAST_RUNS = 4
 """From here on max-T has more power than Holm (datasets/calibration/families.csv); below, too few flips exist."""
+LEAST_UNEVEN_RUNS = 5
+"""The same for the smaller of two arms of unlike size: four runs against twenty give 9 % false alarms."""
 
 
 def holm(p_values: Floats) -> Floats:
@@ -96,11 +98,27 @@ def adjusted(
     baseline: Floats, candidate: Floats, effect: Effect, *, pairs: bool, floor: Floats | float = 0.0
 ) -> tuple[Floats, str]:
     """p-values corrected for the family by the method that has more power at this number of runs, and its name."""
-    count = len(effect.difference)
+    count, sizes = len(effect.difference), (baseline.shape[-1], candidate.shape[-1])
     if count < 2:
         return effect.p_value, ""
-    enough = min(baseline.shape[-1], candidate.shape[-1]) >= (LEAST_PAIRS if pairs else LEAST_RUNS)
-    if enough:
+    uneven = not pairs and sizes[0] != sizes[1]
+    least = LEAST_PAIRS if pairs else LEAST_UNEVEN_RUNS if uneven else LEAST_RUNS
+    if min(sizes) >= least:
         how = "signs of whole pairs" if pairs else "signs of whole runs"
         return max_t(baseline, candidate, effect, pairs=pairs, floor=floor), f"max-T over the {how}, {count} tests"
+    if uneven:
+        return holm(
+            _by_smaller_arm(effect, min(sizes))
+        ), f"Holm with the smaller arm's degrees of freedom, {count} tests"
     return holm(effect.p_value), f"Holm, {count} tests"
+
+
+def _by_smaller_arm(effect: Effect, runs: int) -> Floats:
+    """p-values that are too small under no variances: Welch's are, far out in the tail that many endpoints ask for.
+
+    With three runs against five, the three being the noisier, 15 % of families of twenty had a false alarm
+    (datasets/calibration/uneven_families.csv). Mickey and Brown (1966), Bounds on the distribution functions of the
+    Behrens-Fisher statistic, Annals of Mathematical Statistics 37.
+    """
+    found: Floats = np.maximum(effect.p_value, two_sided(effect.t, np.full(effect.t.shape, runs - 1.0)))
+    return found

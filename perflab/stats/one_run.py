@@ -164,7 +164,7 @@ def _row(
     requests: Requests, run: str, endpoint: str, count: int, metric: str, warmup: float, confidence: float, value: float
 ) -> dict[str, object]:
     low = high = effect = math.nan
-    reason = too_few(metric, count)
+    reason = too_few(metric, count) or (estimates.UNTOLD if metric == "error_fraction" and math.isnan(value) else "")
     if not reason:
         chosen = of_one(requests, run, endpoint, warmup)
         drawn = draws(chosen, metric, seed=0)

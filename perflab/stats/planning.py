@@ -73,8 +73,9 @@ class RunPlan:
     def notes(self) -> tuple[str, ...]:
         """Where the numbers come from, what would be cheaper, and the warnings."""
         p = self.pilot
+        length = format_ms(p.seconds * 1e3) if p.seconds else "unknown length"
         found = [
-            f"from {p.count} runs of {format_ms(p.seconds * 1e3)}: they differ by {format_fraction(p.sd)} (standard "
+            f"from {p.count} runs of {length}: they differ by {format_fraction(p.sd)} (standard "
             f"deviation; planned for its upper 80 % limit, {format_fraction(p.sd_upper)}), the two of a pair by "
             f"{format_fraction(p.sd_pairs)} ({format_fraction(p.sd_pairs_upper)})"
         ]
@@ -92,7 +93,7 @@ class RunPlan:
                 f"cheapest are runs of {format_ms(self.seconds * 1e3)}: {self.pairs_then} pairs, "
                 f"{_minutes(self.minutes_then)}"
             )
-        elif self.pilot.overhead > 0 and self.pilot.within > 0:
+        elif min(self.pilot.overhead, self.pilot.within, self.pilot.seconds) > 0:
             found.append(f"runs of {format_ms(self.pilot.seconds * 1e3)} are about as long as is cheapest")
         if self.budget_minutes is not None:
             seen = (
@@ -345,7 +346,7 @@ def _best_length(
 ) -> tuple[float | None, int | None, float | None]:
     """The length of a run that is cheapest, its pairs and minutes; None where it changes little or can't be told."""
     nothing = (None, None, None)
-    if pilot.overhead <= 0 or not pilot.within > 0:
+    if pilot.overhead <= 0 or not pilot.within > 0 or not pilot.seconds > 0:
         return nothing
     within = pilot.within**2 * pilot.seconds
     longest = 10 * pilot.seconds

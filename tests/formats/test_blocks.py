@@ -49,7 +49,7 @@ def test_what_a_parser_raises_comes_out_and_so_does_a_damaged_archive(numbers: P
 
     cut = tmp_path / "cut.gz"
     cut.write_bytes(gzip.compress(numbers.read_bytes())[:-200])
-    with pytest.raises(FormatError, match=r"cut\.gz"):
+    with pytest.raises(FormatError, match=r"cut\.gz.*decompress what there is of it"):
         list(_blocks.ahead(cut, _blocks.Tally(), lambda block, _: block.line, quotes=False, size=1_000))
 
 
@@ -67,3 +67,20 @@ def test_a_reader_that_is_left_early_does_not_read_on(numbers: Path, monkeypatch
 
     assert first.line == 1
     assert len(parsed) <= 5
+
+
+def test_who_is_interrupted_waits_for_no_block_that_was_not_begun(numbers: Path) -> None:
+    parsed: list[int] = []
+
+    def parse(block: _blocks.Block, _: _blocks.Tally) -> int:
+        parsed.append(block.line)
+        if len(parsed) > 1:
+            time.sleep(0.2)
+        return block.line
+
+    pieces = _blocks.ahead(numbers, _blocks.Tally(), parse, quotes=False, size=1_000)
+    next(pieces)
+    with pytest.raises(KeyboardInterrupt):
+        pieces.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
+
+    assert len(parsed) < 50, "the two that were begun, and what they did meanwhile; hundreds are waiting"

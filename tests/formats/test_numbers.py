@@ -188,9 +188,49 @@ def test_dropped_iterations_and_failed_thresholds_are_said() -> None:
         "http_req_duration p(99)<1": False,
     }
     assert any("1 of 3 thresholds failed: http_req_duration p(99)<1" in w for w in found.warnings)
-    for path in ("k6_summary/handle_summary.json", "k6_csv/seconds.csv", "k6_json/requests.json.gz"):
+    told = ("k6_summary/handle_summary.json", "k6_csv/seconds.csv", "k6_json/requests.json.gz")
+    for path in told:
         assert any("k6 dropped 27 iterations" in w for w in lab.read(SAMPLES / path).warnings), path
-    assert lab.read(SAMPLES / "k6_summary/handle_summary.json").meta["thresholds"]["http_req_duration p(99)<1"] is False
+    assert lab.read(SAMPLES / told[0]).meta["thresholds"]["http_req_duration p(99)<1"] is False
+
+
+def test_what_k6_prints_tells_of_them_too(tmp_path: Path) -> None:
+    console = SAMPLES / "k6_text/console.txt"
+    assert lab.read(console).meta["thresholds"] == {"http_req_failed rate<0.1": False}
+    dropped = "    dropped_iterations......................: 180    29.744297/s\n"
+    (tmp_path / "x").write_text(console.read_text().replace("    http_reqs.", f"{dropped}    http_reqs."))
+    notes = lab.read(tmp_path / "x").warnings
+    assert any("1 of 1 thresholds failed: http_req_failed rate<0.1" in note for note in notes)
+    assert any("k6 dropped 180 iterations" in note for note in notes)
+
+
+@pytest.mark.parametrize("path", ["hey_text/refused.txt", "wrk/timeouts.txt", "autocannon/refused.json"])
+def test_requests_without_an_answer_make_no_latency_of_nought(path: str) -> None:
+    found = lab.read(SAMPLES / path)
+    assert set(found.summary["unit"]) == {"requests", "1/s"}
+    assert any("no request was answered in time" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("path", "row"),
+    [
+        ("ab_requests/orders.tsv", "Wed Nov 25 01:09:44 2026\t{}\t0\t5\t5\t5\n"),
+        ("k6_csv/seconds.csv", "http_req_duration,{},5,,,,true,,GET,/orders,,,,200,,,,,\n"),
+        ("jmeter_csv/tab.jtl", ""),
+    ],
+)
+def test_a_clock_of_seconds_tells_no_throughput_of_short_runs(path: str, row: str, tmp_path: Path) -> None:
+    """All of ab's requests of a quick run carry the same second: 200 of them would make 30,000 a second."""
+    short = lab.read(SAMPLES / path)
+    assert short.runs["duration_ms"].item() == 0
+    assert lab.summarize(short)["throughput_per_s"].isna().all()
+    lab.ingest(SAMPLES / path, tmp_path / "runs")
+    assert lab.load(tmp_path / "runs").runs["duration_ms"].item() == 0
+    if row:
+        header = (SAMPLES / path).read_text().splitlines(keepends=True)[0]
+        (tmp_path / "long").write_text(header + "".join(row.format(1_764_000_000 + i // 100) for i in range(6_000)))
+        throughput = lab.summarize(lab.read(tmp_path / "long"), warmup=0)["throughput_per_s"]
+        assert throughput.to_numpy() == pytest.approx(100, rel=0.02)
 
 
 def test_an_overcorrected_autocannon_is_told_from_a_sound_one() -> None:

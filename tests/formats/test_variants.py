@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,6 +128,49 @@ def test_a_quote_opened_in_one_message_and_closed_in_another(tmp_path: Path) -> 
     assert skipped >= 5
     assert f"skipped {skipped} of 11 lines" in found.warnings[0], found.warnings
     assert not set(found.requests["latency_ms"]) & {13.0, 14.0, 15.0, 16.0, 17.0}
+
+
+def test_a_name_of_two_lines_costs_no_row(tmp_path: Path) -> None:
+    """k6, JMeter and Locust write them, in quotes; perflab's names are of one line."""
+    name, one_line = '"the ""cart""\nof all, and 17 more"', 'the "cart" of all, and 17 more'
+    jtl = text(Sample(ONE_EACH["jmeter_csv"].path.with_name("five.jtl"))).split(b"\n")[0].decode()
+    row = f"1764000000000,31,{name},200,OK,Users 1-1,text,true,,100,10,1,1,http://x/,5,0,0"
+    locust = "timestamp,request_type,name,response_time_ms,response_length,status_code,exception"
+    k6 = "metric_name,timestamp,metric_value,check,error,expected_response,method,name,status"
+    point = {"time": "2026-01-01T00:00:00Z", "value": 31, "tags": {"name": 'the "cart"\nof all, and 17 more'}}
+    for written in (
+        f"{jtl}\n{row}\n{row}\n",
+        f"{locust}\n" + f"1764000000.5,,{name},31,10,200,\n" * 2,
+        f"{k6}\n" + f"http_req_duration,1764000000,31,,,true,,{name},200\n" * 2,
+        (json.dumps({"metric": "http_req_duration", "type": "Point", "data": point}) + "\n") * 2,
+    ):
+        (tmp_path / "x").write_text(written)
+        found = lab.read(tmp_path / "x")
+        assert found.requests["endpoint"].to_list() == [one_line, one_line], written
+        assert not any("skipped" in warning for warning in found.warnings), found.warnings
+
+
+def test_a_quote_opened_in_one_name_and_closed_in_another(tmp_path: Path) -> None:
+    row = "1764000{:06d},{},{},200,OK,Users 1-1,text,true,,100,10,1,1,http://x/,5,0,0\n"
+    header = text(Sample(ONE_EACH["jmeter_csv"].path.with_name("five.jtl"))).split(b"\n")[0].decode() + "\n"
+    rows = [row.format(i, 10 + i, {3: '"GET x', 7: '"GET y"'}.get(i, "GET x")) for i in range(10)]
+    (tmp_path / "x.jtl").write_text(header + "".join(rows))
+    found = lab.read(tmp_path / "x.jtl")
+    skipped = 10 - len(found.requests)
+    assert skipped >= 5
+    assert f"skipped {skipped} of 11 lines" in found.warnings[0], found.warnings
+    assert set(found.requests["endpoint"]) == {"GET x"}
+
+
+def test_metrics_of_ones_own_are_no_requests_of_k6(tmp_path: Path) -> None:
+    header = "metric_name,timestamp,metric_value,method,name,status\n"
+    own = "".join(f"{name},1764000000,1,,,\n" for name in ("home_hits", "hits_was_daily", "http_resd"))
+    (tmp_path / "x").write_text(
+        header + own + "http_reqs,1764000000,1,GET,/,200\nhttp_req_duration,1764000000,31,GET,/,200\n"
+    )
+    found = lab.read(tmp_path / "x")
+    assert found.requests["latency_ms"].to_list() == [31.0]
+    assert not any("damaged" in warning for warning in found.warnings), found.warnings
 
 
 def test_a_swallowed_row_in_an_error_is_counted(tmp_path: Path) -> None:

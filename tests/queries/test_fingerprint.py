@@ -142,3 +142,15 @@ def test_a_series_gives_the_same_as_one_by_one():
     assert found.index.equals(sql.index)
     assert found.iloc[:-1].tolist() == [lab.fingerprint(s) for s in sql.iloc[:-1]]
     assert pd.isna(found.iloc[-1])
+
+
+@pytest.mark.parametrize("dialect", ["generic", "postgresql", "mysql"])
+def test_lists_too_long_to_be_read_to_their_end_are_one_fingerprint(dialect: str) -> None:
+    def asked(count: int, text: str = "SELECT a FROM t WHERE (b IN ({}) AND c = 1)") -> str:
+        return lab.fingerprint(text.format(", ".join(f"'id-{i:012d}'" for i in range(count))), dialect=dialect)
+
+    assert asked(15_000) == asked(40_001) == "select a from t where (b in (...))…"
+    assert asked(9) == "select a from t where (b in (...) and c = ?)"
+    rows = [f"INSERT INTO t (a, b) VALUES {', '.join(f'({i}, {i})' for i in range(n))}" for n in (30_000, 40_007)]
+    assert len({lab.fingerprint(sql, dialect=dialect) for sql in rows}) == 1
+    assert len(lab.fingerprint(rows[0], dialect=dialect)) < 60

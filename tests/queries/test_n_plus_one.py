@@ -263,10 +263,10 @@ def test_keys_are_recognised_in_other_handwritings(parent, child):
             "confirmed",
         ),
         ("at >= {low} AND at <= {high}", "confirmed"),
-        ("site_id = 7 AND at > {low}", "loop without parent"),
+        ("site_id = 7 AND at > {low}", "confirmed"),
     ],
 )
-def test_a_range_from_the_parents_row_is_a_key_and_an_open_end_is_a_page(condition: str, evidence: str) -> None:
+def test_a_range_from_the_parents_row_is_a_key(condition: str, evidence: str) -> None:
     """The key stands still because the list was made by it; what moves is a range of the parent's own."""
     start, rows = pd.Timestamp("2026-11-24T01:45:00Z"), []
     for unit in range(24):
@@ -280,3 +280,153 @@ def test_a_range_from_the_parents_row_is_a_key_and_an_open_end_is_a_page(conditi
     frame["start"] = start + pd.to_timedelta(range(len(frame)), unit="ms")
     found = lab.find_n_plus_one(frame)
     assert found["evidence"].to_list() == [evidence]
+
+
+def test_an_open_end_is_a_page_unless_it_is_asked_for_each_row() -> None:
+    parcels = "SELECT id, weight FROM parcel WHERE route_id = 3"
+    tariff = "SELECT cents FROM tariff WHERE zone = 'A' AND up_to >= {} ORDER BY up_to LIMIT 1"
+    each = [[(parcels, n)] + [tariff.format((7 * i + n) % 31) for i in range(n)] for n in SIZES]
+    assert evidence(build(each)) == ["confirmed"]
+    pages = [[(parcels, n)] + [tariff.format(20 * i) for i in range(5 + (3 * n) % 4)] for n in SIZES]
+    found = lab.find_n_plus_one(build(pages))
+    assert found["evidence"].to_list() == ["loop without parent"] and "No N+1" in found["suggestion"].item()
+
+
+def test_an_id_in_the_list_says_nothing_of_a_key_that_is_no_reference() -> None:
+    units = [
+        ["SELECT id, day FROM holiday"]
+        + [f"SELECT id FROM parcel WHERE tracking = 'T{n}{i}'" for i in range(5 + n % 4)]
+        for n in range(12)
+    ]
+    assert evidence(build(units)) == ["loop without parent"]
+    said = [[x.replace("day", "tracking") for x in unit] for unit in units]
+    assert evidence(build(said)) == ["likely"]
+
+
+def wards(count, child, *, parent="SELECT id, name FROM ward ORDER BY name", rows=True):
+    return [(parent, count) if rows else parent] + [child.replace("@", str(i)) for i in range(count)]
+
+
+SIZES = (6, 8, 12, 5, 9, 20, 7, 6)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "ward_id IN (@)",
+        "state = 'open' AND ward_id IN (@)",
+        "ward_id = ANY('{@}')",
+        "ward_id = ANY(ARRAY[@])",
+        "ward_id IN (@::integer)",
+        "ward_id IN (@) AND at > 5",
+    ],
+)
+def test_a_list_of_one_value_for_each_row_is_an_n_plus_one(condition: str) -> None:
+    child = f"SELECT id FROM alert WHERE {condition}"
+    found = lab.find_n_plus_one(build([wards(n, child) for n in SIZES]), dialect="postgresql")
+    assert found["evidence"].to_list() == ["confirmed"] and found["slope"].item() == pytest.approx(1)
+    assert "list of one value" in found["suggestion"].item()
+
+
+@pytest.mark.parametrize("values", ["@, @1", "@, @1, @2"])
+def test_batches_of_several_values_are_none(values: str) -> None:
+    child = f"SELECT id FROM alert WHERE ward_id IN ({values})"
+    assert evidence(build([wards(n, child) for n in SIZES])) == []
+    assert evidence(build([wards(n, child, rows=False) for n in SIZES])) == []
+
+
+def test_lists_of_one_are_told_from_batches_of_the_same_text() -> None:
+    child = "SELECT id FROM alert WHERE ward_id IN (@)"
+    batches = [[("SELECT id, name FROM ward ORDER BY name", 9)] + [child.replace("@", "1, 2, 3")] * 2 for _ in range(9)]
+    found = lab.find_n_plus_one(build([wards(n, child) for n in SIZES] + batches))
+    assert found["units"].to_list() == [8] and found["child"].item() == "select id from alert where ward_id in (...)"
+
+
+def test_arrays_of_one_among_recorded_parameters() -> None:
+    child = "SELECT id FROM alert WHERE ward_id = ANY($1)"
+    queries = build([wards(n, child) for n in SIZES])
+    asked = queries["sql"] == child
+    one = queries.assign(parameters=[[[n]] if a else [] for n, a in enumerate(asked)])
+    two = queries.assign(parameters=[[[n, n + 1]] if a else [] for n, a in enumerate(asked)])
+    assert evidence(one) == ["confirmed"] and evidence(two) == []
+    assert evidence(queries) == []  # nobody knows how many
+
+
+def month(length, *, ward):
+    days = [f"SELECT id FROM shift WHERE ward_id = {ward} AND day = {d}" for d in range(length)]
+    return ["SELECT id, name, ward_id FROM app_user WHERE token = 'x'", *days]
+
+
+def test_only_a_key_that_moves_ties_a_child_to_its_parent() -> None:
+    found = lab.find_n_plus_one(build([month(n, ward=n) for n in (7, 14, 28, 7, 14, 28, 7, 14, 28)]))
+    assert found["evidence"].to_list() == ["loop without parent"]
+    assert "WHERE day IN" in found["suggestion"].item()
+    nested = [
+        ["SELECT id, ward_id FROM bed WHERE floor = 2"]
+        + [f"SELECT id FROM shift WHERE ward_id = {w} AND day = 3" for w in range(n)]
+        for n in SIZES
+    ]
+    assert evidence(build(nested)) == ["confirmed"]
+
+
+def test_rows_that_equal_the_calls_now_and_then_make_no_parent() -> None:
+    """A list that names nobody, and lookups of what the client asked for: six rows, and five to nine lookups."""
+    units = [
+        [("SELECT code, title FROM grade", 6)] + [f"SELECT name FROM nurse WHERE id = {n}{i}" for i in range(5 + n % 5)]
+        for n in range(15)
+    ]
+    assert set(evidence(build(units))) == {"loop without parent"}
+    always = [
+        [("SELECT code, title FROM grade", n)] + [f"SELECT name FROM nurse WHERE id = {n}{i}" for i in range(n)]
+        for n in SIZES
+    ]
+    assert evidence(build(always)) == ["confirmed"]
+
+
+def test_what_nearly_every_unit_asks_is_no_parent() -> None:
+    def unit(*sql):
+        return ["SELECT id, name, ward_id FROM app_user WHERE token = 'x'", *sql]
+
+    lookups = [unit(*(f"SELECT name FROM nurse WHERE id = {n}{i}" for i in range(5 + n % 5))) for n in range(9)]
+    others = [unit(f"SELECT name FROM ward WHERE code = 'c{n}'") for n in range(30)]
+    assert evidence(build(lookups + others)) == ["loop without parent"]
+    assert evidence(build(lookups)) == ["likely"]
+
+
+def test_ids_first_then_each_row_by_its_id() -> None:
+    def unit(n):
+        return ["SELECT id FROM shift WHERE day = 4"] + [f"SELECT slot FROM shift WHERE id = {i}" for i in range(n)]
+
+    assert evidence(build([unit(n) for n in SIZES])) == ["likely"]
+    other = [["SELECT name FROM ward", *unit(n)[1:]] for n in SIZES]
+    assert evidence(build(other)) == ["loop without parent"]
+
+
+@pytest.mark.parametrize(
+    ("child", "advice"),
+    [
+        ("SELECT count(*) FROM shift WHERE ward_id = @", "SELECT ward_id, count(...) FROM shift"),
+        ("SELECT EXISTS (SELECT 1 FROM shift WHERE ward_id = @)", "SELECT DISTINCT ward_id FROM shift"),
+        ("SELECT 1 AS a FROM shift WHERE ward_id = @ LIMIT 1", "SELECT DISTINCT ward_id FROM shift"),
+        ("SELECT shift.id FROM shift WHERE shift.ward_id = @ ORDER BY shift.day DESC LIMIT 1", "PARTITION BY ward_id"),
+        ("SELECT shift.id FROM shift WHERE shift.ward_id = @ ORDER BY shift.day", "selectinload(Ward."),
+        ("SELECT ward.id FROM ward WHERE ward.parent_id = @", "WHERE parent_id IN (...)"),
+        ('SELECT "s"."id" FROM "shift" "s" WHERE "s"."ward_id" = @', "one batch after it"),
+        ('SELECT "shift"."id" FROM "shift" WHERE "shift"."ward_id" = @', "prefetch_related"),
+    ],
+)
+def test_the_advice_fits_what_the_child_asks(child: str, advice: str) -> None:
+    found = lab.find_n_plus_one(build([wards(n, child) for n in SIZES]))
+    assert found["evidence"].to_list() == ["confirmed"] and advice in found["suggestion"].item()
+
+
+def test_of_two_claims_the_dearer_is_first() -> None:
+    sure = [authors(n) for n in (6, 8, 12, 5, 9, 20, 7, 6)]
+    dear = [("SELECT id, name FROM ward", 9)] + [f"SELECT id FROM shift WHERE ward_id = {i}" for i in range(9)]
+    queries = build([*sure, dear])
+    queries["duration_ms"] = queries["duration_ms"].where(~queries["sql"].str.contains("shift"), 50)
+    assert evidence(queries) == ["likely", "confirmed"]
+    loop = [f"INSERT INTO log (a) VALUES ({i})" for i in range(9)]
+    queries = build([*sure, loop])
+    queries["duration_ms"] = queries["duration_ms"].where(~queries["sql"].str.contains("log"), 50)
+    assert evidence(queries) == ["confirmed", "write loop"]

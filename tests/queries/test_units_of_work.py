@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -122,3 +123,50 @@ def test_guessed_units_confirm_nothing():
 def test_a_bad_gap_is_named():
     with pytest.raises(ValueError, match="gap must be a duration"):
         lab.assign_units(log(READ), gap="soon")
+
+
+def sessions(pings: int, *, think_ms: float = 100.0, seed: int = 1) -> pd.DataFrame:
+    """200 requests in each of three sessions, one or two statements each, with a pause after each, and pings now and then."""
+    draw, rows = np.random.default_rng(seed), []
+    for session in range(3):
+        at = 0.0
+        for number in range(200):
+            at += draw.exponential(think_ms) + think_ms / 3
+            ping = ["SELECT 1"] if pings and number % pings == 0 else []
+            for sql in [*ping, f"SELECT a FROM u WHERE id = {number}", *[READ] * (number % 2)]:
+                at += 1.001
+                rows.append((str(session), at, sql, f"{session}-{number}"))
+    frame = pd.DataFrame(rows, columns=["session", "at", "sql", "true"]).sort_values("at", ignore_index=True)
+    return frame.assign(start=START + pd.to_timedelta(frame["at"], unit="ms"), duration_ms=0.5, run="r")
+
+
+@pytest.mark.parametrize(("pings", "how"), [(0, "time gap"), (100, "time gap"), (10, "time gap"), (1, "session reset")])
+def test_a_health_check_now_and_then_is_no_reset(pings: int, how: str) -> None:
+    queries = sessions(pings)
+    found = lab.assign_units(queries)
+    assert set(found["unit_by"]) == {how}
+    assert set(found["confidence"]) == {"low" if how == "time gap" else "high"}
+    together = found.groupby("unit")["true"].nunique()
+    assert len(together) == pytest.approx(600, abs=6) and (together == 1).mean() > 0.98
+
+
+def test_commits_now_and_then_do_not_hold_a_session_together() -> None:
+    queries = sessions(0)
+    now_and_then = queries.index % 150 == 149
+    queries.loc[now_and_then, "sql"] = "COMMIT"
+    assert lab.assign_units(queries)["unit"].nunique() == pytest.approx(600, abs=20)
+    whole_seconds = queries.assign(start=queries["start"].dt.floor("s"))  # whose pauses mean nothing
+    assert set(lab.assign_units(whole_seconds)["unit_by"]) == {"transaction"}
+
+
+@pytest.mark.parametrize("kind", ["exponential", "lognormal", "uniform"])
+def test_pauses_of_one_kind_are_not_parted(kind: str) -> None:
+    draw = np.random.default_rng(3)
+    pauses = {
+        "exponential": draw.exponential(3, 2000),
+        "lognormal": draw.lognormal(0.5, 1, 2000),
+        "uniform": draw.uniform(0, 9, 2000),
+    }
+    start = START + pd.to_timedelta(np.cumsum(pauses[kind] + 0.1), unit="ms")
+    queries = pd.DataFrame({"run": "r", "session": "s", "start": start, "sql": READ, "duration_ms": 0.1})
+    assert lab.assign_units(queries)["unit"].nunique() < 20

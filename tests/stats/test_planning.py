@@ -212,6 +212,14 @@ def test_bad_pilots_and_arguments_say_what_is_wrong() -> None:
         lab.plan_runs(same)
 
 
+def test_a_pilot_whose_runs_have_no_known_length_plans_their_number() -> None:
+    pilot = runs_with("a", 0.05)
+    untimed = lab.Measurements.of(runs=pilot.runs.assign(duration_ms=0.0), requests=pilot.requests)
+    plan = lab.plan_runs(untimed)
+    assert plan.pairs == lab.plan_runs(pilot).pairs
+    assert "runs of unknown length" in plan.notes[0]
+
+
 def test_a_pilot_in_seconds_or_minutes_plans_the_same() -> None:
     pilot = runs_with("a", 0.05)
     tenfold = lab.Measurements.of(
