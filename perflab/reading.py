@@ -177,7 +177,6 @@ def _ingest_one(
             for table, frame in last.items():
                 draft.append(table, frame)
                 span.see(table, frame)
-        described = {"generator": last.meta["generator"]} if "generator" in last.meta else {}
         return draft.keep(
             {
                 "arm": arm,
@@ -185,7 +184,7 @@ def _ingest_one(
                 "duration_ms": _told(span.duration_ms, last.meta),
                 "valid": True,
                 "warnings": list(last.warnings),
-                "environment": described,
+                "environment": _environment(last.meta),
                 "source": path.name,
                 "format": used,
             }
@@ -193,6 +192,11 @@ def _ingest_one(
     except BaseException:
         draft.drop()
         raise
+
+
+def _environment(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a file's meta decisions hang on: the tool, and whether it tells which requests failed."""
+    return {name: meta[name] for name in ("generator", "failures") if name in meta}
 
 
 def _told(duration_ms: float, meta: Mapping[str, Any]) -> float:
@@ -246,8 +250,8 @@ def _one_log(parts: list[Measurements], run: str, arm: str | None) -> Measuremen
 def _described(measurements: Measurements, arm: str | None, meta: Mapping[str, Any]) -> Measurements:
     """Runs with their arm, and with the tool that drove the load: `compare` sets no two of them against each other."""
     runs = measurements.runs if arm is None else measurements.runs.assign(arm=arm)
-    if "generator" in meta and "environment" not in runs.columns:
-        runs = runs.assign(environment=[{"generator": meta["generator"]} for _ in range(len(runs))])
+    if (known := _environment(meta)) and "environment" not in runs.columns:
+        runs = runs.assign(environment=[dict(known) for _ in range(len(runs))])
     if "clock_ms" in meta:
         runs = runs.assign(duration_ms=[_told(length, meta) for length in runs["duration_ms"]])
     return replace(measurements, tables=MappingProxyType({**measurements.tables, "runs": conform("runs", runs)}))

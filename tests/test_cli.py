@@ -44,6 +44,18 @@ def test_readme_names_every_command() -> None:
     assert [c for c in commands() if f"perflab {c}" not in readme and f"`{c}`" not in readme] == []
 
 
+def test_who_reads_may_leave_early() -> None:
+    """As head and less do; the exit code stays that of the verdict."""
+    command = [sys.executable, "-m", "perflab", "read", "tests/samples/k6_csv/microseconds.csv"]
+    place = Path(__file__).parent.parent
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=place)
+    assert running.stdout is not None
+    assert running.stderr is not None
+    running.stdout.close()
+    assert (running.stderr.read(), running.wait()) == (b"", 0)
+    running.stderr.close()
+
+
 def test_errors_are_3_and_say_what_is_wrong(tmp_path: Path) -> None:
     for arguments in (["compare"], ["nonsense"], [], ["run", "x.py"]):
         assert perflab(*arguments).returncode == 3, arguments

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from typing import Any, NoReturn
@@ -79,9 +80,14 @@ def say(*results: object, data: bool = False) -> None:
     texts = [str(result) for result in results]
     if data:
         lines = [[in_shell(line) if line.startswith("! ") else line for line in text.split("\n")] for text in texts]
-        print("\n\n".join("\n".join(part) for part in lines))
+        texts = ["\n".join(part) for part in lines]
     else:
-        print("\n\n".join(map(in_shell, texts)))
+        texts = [in_shell(text) for text in texts]
+    try:
+        print("\n\n".join(texts), flush=True)
+    except BrokenPipeError:
+        # Who reads has seen enough (| head): the exit code is still to be given, and nothing more to be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def shown(sentence: str, frame: Any) -> str:

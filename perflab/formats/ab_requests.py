@@ -16,7 +16,7 @@ from perflab.formats import _requests as common
 _HEADER = ("starttime", "seconds", "ctime", "dtime", "ttime", "wait")
 _NOTES = (
     f"ab -g writes whole milliseconds, and starts in whole seconds: {common.LENGTH}",
-    "ab -g does not say which requests failed: all count as ok; look at ab's own output for failed and non-2xx responses",
+    "ab -g does not say which requests failed, nor then their share; look at ab's own output for failed and non-2xx responses",
     "ab -g is sorted by duration, so the order of requests within a second is lost",
 )
 
@@ -53,5 +53,12 @@ def stream(path: Path, *, endpoint: str = "", **_: Any) -> Iterator[Tables]:
         *([] if endpoint else ['the file does not say what was requested: give endpoint="GET /orders" to read()']),
     ]
     yield from common.finish(
-        path, tally, rows, "requests of ab -g", generator="ab", clock_ms=common.SECONDS_MS, warnings=notes
+        path,
+        tally,
+        rows,
+        "requests of ab -g",
+        generator="ab",
+        clock_ms=common.SECONDS_MS,
+        failures="not told",
+        warnings=notes,
     )

@@ -15,7 +15,7 @@ from perflab.objectives.evidence import Evidence, Flags, Part
 from perflab.objectives.objective import EXTREMES, SHARES, Objective, Objectives
 from perflab.objectives.wording import objective_of
 from perflab.stats import intervals, replications
-from perflab.stats.estimates import Floats, quantile, requests_of
+from perflab.stats.estimates import UNTOLD, Floats, quantile, requests_of
 from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction
 
@@ -180,6 +180,8 @@ def _measure(goal: Objective, data: Evidence, endpoint: str) -> dict[str, Any]:
         return _rates(goal, [parts.get(run) for run in data.runs], [data.seconds[run] for run in data.runs])
     if not parts:
         return {"reason": "no requests are left after the warm-up"}
+    if goal.metric == "error_fraction" and not data.told:
+        return {"reason": UNTOLD}
     if goal.metric == "error_fraction":
         return _events(goal, [~part.ok for part in parts.values()])
     return _latencies(goal, [part.latency for part in parts.values()])

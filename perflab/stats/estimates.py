@@ -25,6 +25,7 @@ Codes = npt.NDArray[np.intp]
 DEFAULT_WARMUP = 0.10
 _QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?|100)")
 _NO_WEIGHT = 1e-20
+UNTOLD = "the tool does not say which requests failed"
 OTHER_METRICS = ("mean", "throughput_per_s", "error_fraction")
 
 
@@ -120,7 +121,7 @@ class Requests:
     """The requests of several runs as plain arrays: codes of run and endpoint, latency, failure, and age.
 
     ``age`` is the share of the run's time (until its last request started) that had passed when a request started, which
-    does not depend on the latencies; ``seconds`` the length of each run.
+    does not depend on the latencies; ``seconds`` the length of each run, ``told`` whether it says which requests failed.
     """
 
     runs: tuple[str, ...]
@@ -131,6 +132,7 @@ class Requests:
     failed: npt.NDArray[np.bool_]
     age: Floats
     seconds: Floats
+    told: npt.NDArray[np.bool_]
 
     def take(self, rows: npt.NDArray[Any]) -> Requests:
         """The chosen rows (a mask, or positions)."""
@@ -166,6 +168,16 @@ def coded(measured: Measurements) -> Requests:
         failed=~requests["ok"].to_numpy(dtype=bool),
         age=np.nan_to_num(age, nan=1.0, posinf=1.0),
         seconds=known["duration_ms"].to_numpy(dtype="float64") / 1e3,
+        told=failures_told(known),
+    )
+
+
+def failures_told(runs: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Whether the tool of each run says which requests failed: ab -g does not, and no share of them can be judged."""
+    if "environment" not in runs.columns:
+        return np.ones(len(runs), dtype=bool)
+    return np.array(
+        [not (isinstance(e, dict) and e.get("failures") == "not told") for e in runs["environment"]], dtype=bool
     )
 
 
@@ -225,7 +237,8 @@ def _grouped(kept: Requests, key: Codes, names: Sequence[str], shares: Floats, m
         latency = kept.latency[order]
         columns["mean"] = [np.sort(latency[low:high]).mean() for low, high in pairwise(edges)]
     if "error_fraction" in metrics:
-        columns["error_fraction"] = np.bincount(key, weights=kept.failed, minlength=size)[present] / found
+        failed = np.bincount(key, weights=kept.failed, minlength=size)[present] / found
+        columns["error_fraction"] = np.where(kept.told[run], failed, np.nan)
     if "throughput_per_s" in metrics:
         seconds = kept.seconds[run] * (1 - shares[endpoint])
         columns["throughput_per_s"] = np.divide(found, seconds, out=np.full(len(found), np.nan), where=seconds > 0)
@@ -273,7 +286,8 @@ def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float = 0.
     share = parse_fraction(warmup, parameter="warmup")
     held = requests_of(measured)
     table = by_run(held, ["error_fraction", "throughput_per_s", "mean", "p50", "p95", "p99", "p100"], warmup=share)
-    table["errors"] = (table["error_fraction"] * table["count"]).round().astype("int64")
+    errors = (table["error_fraction"] * table["count"]).round()
+    table["errors"] = errors.astype("Int64" if errors.isna().any() else "int64")
     named = table.rename(
         columns={"mean": "mean_ms", "p50": "p50_ms", "p95": "p95_ms", "p99": "p99_ms", "p100": "max_ms"}
     )

@@ -12,7 +12,7 @@ import pandas as pd
 
 from perflab.stats import one_run, tests
 from perflab.stats.arms import SAME, Design
-from perflab.stats.estimates import Requests, unit_of
+from perflab.stats.estimates import UNTOLD, Requests, unit_of
 from perflab.stats.tests import Effect, Floats
 from perflab.stats.warmup import Warmup
 
@@ -170,6 +170,8 @@ def _gate(metric: str, counts: tuple[Floats, Floats]) -> str:
 
 
 def _degenerate(metric: str, scaled: tuple[Floats, Floats], effect: Effect | None) -> str:
+    if metric in DIFFERENCES and any(np.isnan(s).any() for s in scaled):
+        return UNTOLD
     if not all(np.isfinite(s).all() for s in scaled):
         return f"{metric} is zero or unknown in some runs, so no ratio can be formed"
     if effect is not None and effect.error == 0 and effect.difference != 0:

@@ -95,7 +95,15 @@ def paced(
 def requests_with(latency: np.ndarray) -> Requests:
     zeros = np.zeros(len(latency), dtype=int)
     return Requests(
-        ("r",), ("e",), zeros, zeros, latency, zeros.astype(bool), np.linspace(0, 1, len(latency)), np.ones(1)
+        ("r",),
+        ("e",),
+        zeros,
+        zeros,
+        latency,
+        zeros.astype(bool),
+        np.linspace(0, 1, len(latency)),
+        np.ones(1),
+        np.ones(1, dtype=bool),
     )
 
 
