@@ -248,7 +248,8 @@ def _split(chunk: bytes, head: str, skipped: Skipped) -> tuple[Any, Any, Any]:
     foreign = np.flatnonzero(found.is_null().to_numpy(zero_copy_only=False) & (starts > begins))
     # A line that only lost its tab (to an editor, to another log's agent) begins with some other space, if not with nothing.
     foreign = foreign[~np.isin(data[starts[foreign]], _SPACES)]
-    skipped.lines(skipped.total + np.append(np.arange(head_lines), np.searchsorted(ends, starts[foreign])) + 1)
+    missed_lines = np.append(np.arange(head_lines), np.searchsorted(ends, starts[foreign]))
+    skipped.lines((skipped.total + missed_lines + 1).tolist())
     skipped.total += len(ends) + (not chunk.endswith(b"\n"))
     edges = np.union1d(right, foreign)
     following = np.append(starts[edges], len(chunk))[np.searchsorted(edges, right) + 1]
