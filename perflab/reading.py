@@ -270,9 +270,33 @@ def _joined(parts: list[Measurements]) -> Measurements:
         for table, frame in part.tables.items():
             held.setdefault(table, []).append(frame)
     meta = {k: v for k, v in parts[0].meta.items() if all(part.meta.get(k) == v for part in parts)}
-    warnings = dict.fromkeys(warning for part in parts for warning in part.warnings)
+    warnings = dict.fromkeys([*(warning for part in parts for warning in part.warnings), *_told_twice(parts)])
     tables = {t: f[0] if len(f) == 1 else pd.concat(f, ignore_index=True) for t, f in held.items()}
     return Measurements.of(meta=meta, warnings=warnings, **tables)
+
+
+def _told_twice(parts: list[Measurements]) -> list[str]:
+    """A warning where files of several formats hold queries of the same time: a server that logs in each, or the driver too."""
+    spans = []
+    for part in parts:
+        if "queries" in part.tables and part.queries["start"].notna().any():
+            start = part.queries["start"]
+            spans.append(
+                (start.min(), start.max(), str(part.meta.get("format")), Path(str(part.meta.get("source"))).name)
+            )
+    spans.sort()
+    twice = [
+        (one[3], other[3])
+        for n, one in enumerate(spans)
+        for other in spans[n + 1 : n + 4]
+        if other[0] < one[1] and other[2] != one[2]
+    ]
+    if not twice:
+        return []
+    names = ", ".join(dict.fromkeys(name for pair in twice for name in pair))
+    return [
+        f"{names} hold queries of the same time in different formats: what both logged is counted twice; read one of them"
+    ]
 
 
 def files(path: str | Path | Iterable[str | Path]) -> list[Path]:

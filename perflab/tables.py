@@ -127,7 +127,10 @@ class Measurements:
             return NotImplemented
         shared = set(self.runs["run"]) & set(other.runs["run"])
         if shared:
-            raise ValueError(f"a + b needs different runs; both hold {', '.join(sorted(shared)[:5])}")
+            raise ValueError(
+                f"a + b needs different runs; both hold {', '.join(sorted(shared)[:5])}: name the files that were read "
+                "otherwise, or ingest() them into a store, where each run has a name of its own"
+            )
         names = [*self.tables, *(t for t in other.tables if t not in self.tables)]
         joined = {t: _stack(t, [m.tables[t] for m in (self, other) if t in m.tables]) for t in names}
         meta = {k: v for k, v in self.meta.items() if other.meta.get(k) == v}

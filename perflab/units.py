@@ -163,8 +163,8 @@ _BY_SUFFIX: tuple[tuple[str, Callable[[float], str]], ...] = (
 def format_value(name: str, value: object) -> str:
     """The value of a column for people, its unit taken from the column's name.
 
-    >>> format_value("p95_ms", 182.4), format_value("errors", 3)
-    ('182 ms', '3')
+    >>> format_value("p95_ms", 182.4), format_value("errors", 3204), format_value("line", 3204)
+    ('182 ms', '3,204', '3204')
     """
     if value is None or type(value).__name__ == "NAType" or value != value:
         return "–"
@@ -178,6 +178,8 @@ def format_value(name: str, value: object) -> str:
         return str(value)
     if isinstance(value, str):
         return value
+    if name == "line":
+        return f"{number:.0f}"  # a place, not an amount
     for suffix, write in _BY_SUFFIX:
         if name.endswith(suffix):
             return write(number)

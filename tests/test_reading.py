@@ -85,9 +85,11 @@ def test_a_tool_that_tells_no_failures_gets_no_verdict_on_them(tmp_path: Path) -
     for held in (lab.read(files), lab.load(tmp_path)):
         assert lab.summarize(held)[["errors", "error_fraction"]].isna().all(axis=None)
         assert lab.check(held, ["error rate < 1%"]).verdict == "inconclusive"
-        assert set(lab.within(held, "error_fraction").table["reason"]) == {
-            "the tool does not say which requests failed"
-        }
+        for metric, why in (
+            ("error_fraction", "does not say which requests failed"),
+            ("throughput_per_s", "is unknown"),
+        ):
+            assert lab.within(held, metric).table["reason"].str.contains(why).all(), metric
     rows = pd.read_csv(files[0], sep="\t")
     arms = []
     for arm in ("before", "after"):
@@ -127,6 +129,17 @@ def test_a_store_keeps_what_read_reads(sample: Path, tmp_path: Path, monkeypatch
     assert run["start"] == expected.runs["start"][0]
     assert run["duration_ms"] == pytest.approx(expected.runs["duration_ms"][0])
     assert [w.partition(": ")[2] for w in found.warnings] == list(expected.warnings)
+
+
+def test_advice_where_names_clash_or_a_folder_holds_other_files(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"both hold a: name the files .* or ingest\(\) them into a store"):
+        lab.read(folder / "a.jtl", arm="before") + lab.read(folder / "a.jtl", arm="after")
+    (folder / "notes.txt").write_text("warm-up was long\n")
+    with pytest.raises(
+        lab.FormatError, match=r"notes\.txt: no known format .* a pattern like '\*\.csv' leaves such files out"
+    ):
+        lab.read(folder)
+    assert len(lab.read(folder / "*.jtl").runs) == 3
 
 
 def test_a_file_at_fault_leaves_no_run(tmp_path: Path) -> None:

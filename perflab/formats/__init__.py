@@ -136,7 +136,7 @@ def of_file(path: Path) -> str:
     shown = head[:60].decode("utf-8", errors="replace")
     raise FormatError(
         f"{path}: no known format (it begins with {shown!r}); perflab.formats.NAMES lists them, and format= takes a "
-        "function of your own"
+        "function of your own; in a folder, a pattern like '*.csv' leaves such files out"
     )
 
 

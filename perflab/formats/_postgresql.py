@@ -165,6 +165,13 @@ def _tables(path: Path, held: list[Any], skipped: Skipped, timezone: str | None,
         planned = _with_plans(plans, chosen, took, codes, kind, ms, found["sql"].take(order), skipped, path)
     if not len(planned.places):
         raise FormatError(f"{path}: expected the texts of statements, found {len(kind):,} durations without one")
+    untimed = int(np.isnan(planned.took).sum())
+    if untimed == len(planned.took):
+        skipped.notes.append(_queries.NO_DURATIONS)
+    elif untimed:
+        skipped.notes.append(
+            f"{path.name}: {untimed:,} of {len(planned.took):,} statements have no duration: they count 0 ms"
+        )
     rows = order[planned.places]
     columns = {name: found[name] for name in ("logged", "sql", "detail", *COLUMNS[1:5])}
     del found
@@ -316,7 +323,7 @@ def _folded(codes: Any, kind: Any, ms: Any) -> tuple[Any, Any, int]:
     same[belongs] = codes[belongs] == codes[chosen[following[belongs]]]
     total = np.bincount(following[same], weights=np.nan_to_num(ms[same]), minlength=len(chosen))
     left = int(np.sum(~text & ~owned & ~same))
-    return chosen, total, left
+    return chosen, np.where(np.isnan(ms[chosen]) & (total == 0), np.nan, total), left
 
 
 def _not_before(start: Any, codes: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,10 @@ class Skipped:
     def line(self, number: int) -> None:
         self.count += 1
         self.first = self.first or number
+
+    def lines(self, numbers: Sequence[int]) -> None:
+        self.count += len(numbers)
+        self.first = self.first or int(min(numbers, default=0))
 
     def warnings(self, path: Path) -> list[str]:
         found = []

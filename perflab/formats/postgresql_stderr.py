@@ -161,15 +161,19 @@ def _table(path: Path, prefix: str, skipped: Skipped) -> Any:
     return pa.Table.from_batches(parts, schema) if parts else schema.empty_table()
 
 
+_SPACES = np.frombuffer(b" \r\n", dtype=np.uint8)
+
+
 def _batch(chunk: bytes, head: str, skipped: Skipped, first: int) -> Any:
     """The records of a chunk that are of statements, without a loop over them.
 
-    A record begins at a line that has the prefix (a tab at the beginning never has), and ends where the next one begins.
+    A record begins at a line that has the prefix (a tab at the beginning never has), and ends where the next one begins, or
+    what another program wrote into the file.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    starts, found = _split(chunk, head, skipped)
+    starts, ends, found = _split(chunk, head, skipped)
     level, begins = pc.struct_field(found, "level"), pc.struct_field(found, "begins")
     given = pc.match_substring(begins, "arameters:").to_numpy(zero_copy_only=False)
     logged = pc.and_(pc.equal(level, "LOG"), pc.not_equal(begins, "")).to_numpy(zero_copy_only=False)
@@ -180,7 +184,7 @@ def _batch(chunk: bytes, head: str, skipped: Skipped, first: int) -> Any:
     detailed[:1] = False
     lengths = pc.binary_length(pc.struct_field(found, "head")).to_numpy(zero_copy_only=False)
     wanted = np.flatnonzero((logged & ~given) | detailed)
-    bodies = _bodies(chunk, starts, lengths, brief, wanted)
+    bodies = _bodies(chunk, starts, ends, lengths, brief, wanted)
     place = np.searchsorted(wanted, told)
     with_detail = np.append(detailed, False)[told + 1]
     columns = {
@@ -194,7 +198,7 @@ def _batch(chunk: bytes, head: str, skipped: Skipped, first: int) -> Any:
     return pa.RecordBatch.from_arrays([columns.get(name, nothing) for name in schema.names], schema=schema)
 
 
-def _bodies(chunk: bytes, starts: Any, lengths: Any, brief: Any, wanted: Any) -> Any:
+def _bodies(chunk: bytes, starts: Any, ends: Any, lengths: Any, brief: Any, wanted: Any) -> Any:
     """The messages of the wanted records: without heads and line ends, continuation lines without the server's tab.
 
     Bytes are marked and copied once.
@@ -203,7 +207,7 @@ def _bodies(chunk: bytes, starts: Any, lengths: Any, brief: Any, wanted: Any) ->
 
     data = np.frombuffer(chunk, dtype=np.uint8)
     begin = starts[wanted] + lengths[wanted]
-    end = np.append(starts, len(chunk))[wanted + 1]
+    end = ends[wanted]
     end = np.where(brief[wanted], np.minimum(end, begin + _BRIEF), end)
     for _ in range(3):  # no character may be cut in two
         inside = (data[np.minimum(end, len(chunk) - 1)] & 0xC0 == 0x80) & (end < len(chunk))
@@ -212,8 +216,8 @@ def _bodies(chunk: bytes, starts: Any, lengths: Any, brief: Any, wanted: Any) ->
     edges[begin] = 1
     edges[end[end > begin]] -= 1
     keep = np.cumsum(edges[:-1], dtype=np.int8).view(np.bool_)
-    ends = np.flatnonzero(data == 10)
-    after = np.minimum(ends + 1, len(chunk) - 1)
+    breaks = np.flatnonzero(data == 10)
+    after = np.minimum(breaks + 1, len(chunk) - 1)
     keep[after[data[after] == 9]] = False
     last = end - 1
     keep[last[data[last] == 10]] = False
@@ -225,8 +229,8 @@ def _bodies(chunk: bytes, starts: Any, lengths: Any, brief: Any, wanted: Any) ->
     return pa.LargeStringArray.from_buffers(len(wanted), pa.py_buffer(offsets), pa.py_buffer(data[keep]))
 
 
-def _split(chunk: bytes, head: str, skipped: Skipped) -> tuple[Any, Any]:
-    """Where the chunk's records begin, and the parts of their heads."""
+def _split(chunk: bytes, head: str, skipped: Skipped) -> tuple[Any, Any, Any]:
+    """Where the chunk's records begin and end, and the parts of their heads."""
     import pyarrow as pa
 
     data = np.frombuffer(chunk, dtype=np.uint8)
@@ -239,11 +243,17 @@ def _split(chunk: bytes, head: str, skipped: Skipped) -> tuple[Any, Any]:
     if missed.any() and (longer := _heads(lines.filter(pa.array(missed)), head, _HEAD)).null_count < len(longer):
         found = _heads(lines, head, _HEAD)
     right = np.flatnonzero(found.is_valid().to_numpy(zero_copy_only=False))
-    lost = int(np.searchsorted(ends, starts[right[0]])) if len(right) else len(ends)
-    for number in range(lost):
-        skipped.line(skipped.total + number + 1)
+    begins = int(starts[right[0]]) if len(right) else len(chunk)
+    head_lines = int(np.searchsorted(ends, begins))
+    foreign = np.flatnonzero(found.is_null().to_numpy(zero_copy_only=False) & (starts > begins))
+    # A line that only lost its tab (to an editor, to another log's agent) begins with some other space, if not with nothing.
+    foreign = foreign[~np.isin(data[starts[foreign]], _SPACES)]
+    missed_lines = np.append(np.arange(head_lines), np.searchsorted(ends, starts[foreign]))
+    skipped.lines((skipped.total + missed_lines + 1).tolist())
     skipped.total += len(ends) + (not chunk.endswith(b"\n"))
-    return starts[right], found.take(pa.array(right))
+    edges = np.union1d(right, foreign)
+    following = np.append(starts[edges], len(chunk))[np.searchsorted(edges, right) + 1]
+    return starts[right], following, found.take(pa.array(right))
 
 
 def _heads(lines: Any, head: str, size: int) -> Any:

@@ -60,7 +60,8 @@ def diff_profiles(
         recording, or "profile" (as measured). Without it: request where both sides know their requests, else second
         where both know how long they took, else profile.
     unit : which unit, where there are several; the first if not given.
-    lines : tell functions of one name in one file apart by their lines, which an edit may have moved.
+    lines : tell functions of one name in one file apart by their lines, which an edit may have moved. (In a graph of calls
+        the totals of those that call one another can't be told apart, and are added.)
     least : functions with a smaller share on both sides are not tested, so that the many small ones cost no power.
     tolerance : a change within this share of the whole baseline counts as none.
     confidence : of each function's own interval. p_adjusted is of the false discovery rate: of the functions that
@@ -114,7 +115,10 @@ def diff_profiles(
 
 def _flat(side: Profile, unit: str | None, metric: str, columns: Sequence[str]) -> pd.DataFrame:
     """run, function, file, (line,) value: by run, threads and endpoints merged."""
-    flat = flat_profile(side, unit=unit, per=("run",) if "run" in table_of(side).columns else ())
+    table = table_of(side)
+    if "line" not in columns and "line" in table.columns:
+        table = table.assign(line=pd.NA)  # before totals are made: functions of one name may call one another
+    flat = flat_profile(table, unit=unit, per=("run",) if "run" in table.columns else ())
     flat = flat if "run" in flat.columns else flat.assign(run="profile")
     return flat[["run", *columns, "unit"]].assign(
         value=flat[metric].astype("float64"), own=flat["self"].astype("float64")

@@ -27,6 +27,10 @@ from perflab.units import format_value
 BLOCKS = 30
 DRAWS = 2_000
 _GRID = 400
+_UNKNOWN = {
+    "error_fraction": estimates.UNTOLD,
+    "throughput_per_s": "the length of the run is unknown, so it has no throughput",
+}
 _LEAST = 5
 """Requests in a block, on average, below which blocks say nothing about the order of requests."""
 
@@ -164,7 +168,7 @@ def _row(
     requests: Requests, run: str, endpoint: str, count: int, metric: str, warmup: float, confidence: float, value: float
 ) -> dict[str, object]:
     low = high = effect = math.nan
-    reason = too_few(metric, count) or (estimates.UNTOLD if metric == "error_fraction" and math.isnan(value) else "")
+    reason = too_few(metric, count) or (_UNKNOWN.get(metric, "") if math.isnan(value) else "")
     if not reason:
         chosen = of_one(requests, run, endpoint, warmup)
         drawn = draws(chosen, metric, seed=0)

@@ -183,3 +183,52 @@ def test_a_rotated_log_is_one_run(tmp_path):
         ValueError, match=r"run= names one run, but 4 files were given \(postgresql_csvlog, query_recorder\)"
     ):
         lab.read(tmp_path, run="friday")
+
+
+def _stderr(*records: str) -> str:
+    return "".join(f"2026-11-24 02:33:16.55{n % 10} UTC [77] app@shop {record}\n" for n, record in enumerate(records))
+
+
+def test_what_another_program_wrote_into_a_log_is_no_part_of_a_statement(tmp_path: Path) -> None:
+    first = _stderr(*(f"LOG:  duration: 0.5 ms  statement: SELECT a,\n\t\n\tb FROM t WHERE id = {i}" for i in range(9)))
+    other = "# a note\nmysqld: ready\nSELECT secret FROM other;\n\nls: no such file\n"
+    path = tmp_path / "postgresql.log"
+    path.write_text(first + other + first)
+    found = lab.read(path)
+    assert found.queries["sql"].to_list() == [f"SELECT a,\n\nb FROM t WHERE id = {i}" for i in range(9)] * 2
+    assert found.warnings == ("postgresql.log: skipped 4 of 59 lines, the first at 28",)
+
+
+def test_continuation_lines_that_lost_their_tab_to_spaces_are_still_read(tmp_path: Path) -> None:
+    path = tmp_path / "postgresql.log"
+    path.write_text(_stderr(*["LOG:  duration: 0.5 ms  statement: SELECT a\n    FROM t\n    WHERE id = 5"] * 9))
+    found = lab.read(path)
+    assert set(found.queries["sql"].str.split().str.join(" ")) == {"SELECT a FROM t WHERE id = 5"}
+    assert found.warnings == ()
+
+
+def test_a_postgresql_log_without_durations_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "postgresql.log"
+    path.write_text(_stderr(*["LOG:  statement: SELECT 1 FROM t"] * 9))
+    assert "no durations" in lab.read(path).warnings[0]
+    path.write_text(
+        _stderr(*["LOG:  statement: SELECT 1 FROM t"] * 9, *["LOG:  duration: 2.5 ms  statement: SELECT 2 FROM t"] * 3)
+    )
+    assert lab.read(path).warnings == ("postgresql.log: 9 of 12 statements have no duration: they count 0 ms",)
+    path.write_text(_stderr(*["LOG:  statement: SELECT 1 FROM t", "LOG:  duration: 1.5 ms"] * 9))
+    found = lab.read(path)
+    assert found.warnings == () and found.queries["duration_ms"].sum() == 13.5
+
+
+def test_one_log_in_several_formats_is_counted_twice_with_a_warning(tmp_path: Path) -> None:
+    text = "2026-11-24 02:33:16.55{} UTC [77] app@shop LOG:  duration: 0.5 ms  statement: SELECT {} FROM t\n"
+    (tmp_path / "a.log").write_text("".join(text.format(n, n) for n in range(9)))
+    lines = ({"start": 1795487596.55 + n / 1000, "duration_ms": 0.5, "sql": f"SELECT {n} FROM t"} for n in range(9))
+    (tmp_path / "b.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (warning,) = lab.read(tmp_path).warnings
+    assert warning.startswith("a.log, b.jsonl hold queries of the same time in different formats")
+    (tmp_path / "b.jsonl").write_text("".join(text.format(n, n) for n in range(9)))  # two servers, or two databases
+    assert lab.read(tmp_path).warnings == ()
+    lines = ({"start": 1795487999.55 + n / 1000, "duration_ms": 0.5, "sql": f"SELECT {n} FROM t"} for n in range(9))
+    (tmp_path / "b.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))  # later
+    assert lab.read(tmp_path).warnings == ()

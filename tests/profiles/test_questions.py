@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -245,3 +246,28 @@ def test_a_pair_on_a_busy_machine_does_not_drown_the_others() -> None:
         sides = (in_pairs(repeated(BASE, 6, 0.1, seed_), speeds) for seed_ in (200 + seed, 700 + seed))
         alarms += bool(lab.diff_profiles(*sides, tolerance=0.0).verdict.isin(["improved", "regressed"]).any())
     assert alarms <= 7  # 2 expected of 40; more than 7 has a chance below 1 %
+
+
+def test_functions_of_one_name_that_call_one_another_count_once_in_a_difference(tmp_path):
+    """Two generators in a file, one inside the other, as pyinstrument and speedscope tell them apart: by their lines."""
+    frames = [{"name": "main", "file": "w.py", "line": 1}, {"name": "<genexpr>", "file": "w.py", "line": 3},
+              {"name": "<genexpr>", "file": "w.py", "line": 9}]  # fmt: skip
+
+    def profile(inner: int):
+        document = {
+            "$schema": "https://www.speedscope.app/file-format-schema.json",
+            "shared": {"frames": frames},
+            "profiles": [{"type": "sampled", "name": "t", "unit": "milliseconds", "startValue": 0, "endValue": 10 + inner,
+                          "samples": [[0, 1], [0, 1, 2]], "weights": [10, inner]}],
+        }  # fmt: skip
+        path = tmp_path / f"{inner}.speedscope.json"
+        path.write_text(json.dumps(document))
+        return lab.read(path)
+
+    total = lab.diff_profiles(profile(30), profile(50), metric="total").set_index("function")
+    assert total.loc["<genexpr>", ["before", "after"]].to_list() == [40, 60]
+    assert (total["after_fraction"] <= 1).all()
+    apart = lab.diff_profiles(profile(30), profile(50), metric="total", lines=True)
+    assert sorted(apart.loc[apart["function"] == "<genexpr>", "before"]) == [30, 40]
+    own = lab.diff_profiles(profile(30), profile(50)).set_index("function")
+    assert own.loc["<genexpr>", ["before", "after"]].to_list() == [40, 60]
