@@ -7,6 +7,7 @@ escaped: SQL, URLs and error texts come from outside.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -144,18 +145,28 @@ def shortened(value: str, width: int) -> str:
     return value if len(value) <= width else value[: width - tail - 1] + "…" + value[len(value) - tail :]
 
 
+def _cells(text: str) -> int:
+    """Columns of a terminal: Chinese, Japanese and Korean characters take two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+
+
 def _aligned(table: Grid) -> str:
-    lines = [table.headings, *(tuple(" ".join(cell.split()) for cell in row) for row in table.rows)]
     # The last column is the one that explains; it may run on.
     limits = [72] * (len(table.headings) - 1) + [MAX_CELL]
-    widths = [min(limit, max(len(line[i]) for line in lines)) for i, limit in enumerate(limits)]
-    written = [
-        "  ".join(
-            shortened(cell, width).rjust(width) if right else shortened(cell, width).ljust(width)
-            for cell, width, right in zip(line, widths, table.numeric, strict=True)
-        ).rstrip()
-        for line in lines
+    lines = [
+        [shortened(" ".join(cell.split()), limit) for cell, limit in zip(row, limits, strict=True)]
+        for row in (table.headings, *table.rows)
     ]
+    widths = [max(map(_cells, column)) for column in zip(*lines, strict=True)]
+    written = []
+    for line in lines:
+        gaps = [" " * (width - _cells(cell)) for cell, width in zip(line, widths, strict=True)]
+        padded = [
+            gap + cell if right else cell + gap for cell, gap, right in zip(line, gaps, table.numeric, strict=True)
+        ]
+        written.append("  ".join(padded).rstrip())
     if table.left_out:
         written.append(f"… and {table.left_out:,} more rows")
     return "\n".join(written)

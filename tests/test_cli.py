@@ -274,6 +274,10 @@ def test_a_run_that_records_queries_says_what_they_hold(
         ("unknown: give started= to read()", "unknown: give --started"),
         ("(transactions=True reads the transactions instead)", "(--transactions reads the transactions instead)"),
         ("give the server's with log_line_prefix=", "give the server's with --log-line-prefix"),
+        (
+            'kept: load("runs", experiment="e-1").where(valid=True)',
+            "kept: perflab compare --store runs --experiment e-1 --only-valid BASELINE CANDIDATE",
+        ),
         ("choose one with .where(arm=...)", "choose one with --arm"),
         ("load one with load(store, experiment=...)", "load one with --experiment"),
         ("allow='plan' compares them all the same", "--allow plan compares them all the same"),

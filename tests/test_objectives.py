@@ -164,10 +164,10 @@ def test_k6_thresholds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "given",
     [("p0", "<", 1), ("p95", "~", 1), ("p95", "<", "soon"), ("p95", "<", -1), ("error_fraction", "<", 2), ("speed", ">", 1),
-     ("p95", "<", float("nan"))],
+     ("p95", "<", float("nan")), ("p0.95", "<", 1), ("error rate", "<", "1"), ("error_fraction", "<=", "100%")],
 )  # fmt: skip
 def test_a_bad_objective_is_a_value_error(given: tuple[str, str, object]) -> None:
-    with pytest.raises(ValueError, match=r"must be|p<q>"):
+    with pytest.raises(ValueError, match=r"must be|p<q>|no objective"):
         lab.Objective(*given)  # type: ignore[arg-type]
 
 

@@ -7,8 +7,11 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontEntry
+from matplotlib.text import Text
 
 import perflab as lab
 from perflab.plots import drawing, latency
@@ -208,3 +211,18 @@ def test_a_curve_follows_the_data_to_its_last_value():
     shares = latency._shares(1_000_000)
     assert len(shares) <= latency._CURVE_POINTS and shares[0] == 0 and 1 - shares[-1] < 1e-6
     assert (np.diff(shares) > 0).all()
+
+
+def test_east_asian_names_get_a_font_of_this_machine_that_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = lab.load("datasets/shop_runs", arm="eager")
+    named = lab.Measurements.of(
+        runs=runs.runs,
+        requests=runs.requests.assign(endpoint=runs.requests["endpoint"].replace("GET /orders", "GET /商品")),
+    )
+    here = [FontEntry(name="Noto Sans CJK JP"), FontEntry(name="Some Serif")]
+    monkeypatch.setattr("perflab.plots.drawing.fontManager.ttflist", here)
+    ax = lab.plot_ecdf(named, endpoint="GET /商品")
+    assert ax.get_title(loc="left").startswith("p95 of GET /商品")
+    families = {t.get_text(): t.get_fontfamily() for t in ax.findobj(Text)}
+    assert [f for t, f in families.items() if "商品" in t] == [[*rcParams["font.family"], "Noto Sans CJK JP"]]
+    assert all(f == rcParams["font.family"] for t, f in families.items() if t.isascii())

@@ -111,3 +111,12 @@ def test_text_is_aligned():
         "GET /orders  182 ms",
         "! careful",
     ]
+
+
+def test_wide_characters_take_two_columns_of_a_terminal():
+    frame = pd.DataFrame({"endpoint": ["GET /商品", "GET /e\u0301"], "verdict": ["improved", "equivalent"]})
+    assert rendering.text("", frame).splitlines() == [
+        "endpoint   verdict",
+        "GET /商品  improved",
+        "GET /e\u0301     equivalent",
+    ]

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"perflab: {in_shell(str(problem))}", file=sys.stderr)
         return ERROR
     except KeyboardInterrupt as stop:
-        print(f"\nperflab: {str(stop) or 'interrupted'}", file=sys.stderr)
+        print(f"\nperflab: {in_shell(str(stop)) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -47,6 +47,11 @@ _OPTIONS = (
     "rate"
 )
 _ADVICE = (
+    (
+        re.compile(r'load\("([^"]+)", experiment="([^"]+)"\)\.where\(valid=True\)'),
+        r"perflab compare --store \1 --experiment \2 --only-valid BASELINE CANDIDATE",
+    ),
+    (re.compile(r"\.where\(valid=True\)"), "--only-valid"),
     (re.compile(r"(?:\.where|load)\((?:store, )?(experiment|arm|run)=\.\.\.\)"), r"--\1"),
     (re.compile(r"Stage\(rate=\.\.\.\)"), "--rate"),
     (re.compile(r"run_pairs\(plan, before, after, pairs=(\d+)\)"), r"perflab pairs ... --pairs \1"),

@@ -31,6 +31,9 @@ def add(commands: Any) -> None:
         choices=("auto", "ignore"),
         help="ignore: a verdict though one arm ran after the other",
     )
+    compare.add_argument(
+        "--only-valid", action="store_true", help="leave out runs that are not valid (interrupted ones)"
+    )
     compare.add_argument("--warmup", help="share of each run to leave out; the plan's, or 10%%")
     reading_options(compare, "requests")
     check = command(
@@ -72,6 +75,8 @@ def _compare(given: argparse.Namespace) -> int:
         before, after = runs.where(arm=given.baseline), runs.where(arm=given.candidate)
     else:
         before, after = _read_both(given)
+    if given.only_valid:
+        before, after = before.where(valid=True), after.where(valid=True)
     return judge(before, after, given, order=given.order, warmup=given.warmup)
 
 

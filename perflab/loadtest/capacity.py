@@ -24,6 +24,7 @@ from perflab.units import format_fraction, format_rate, parse_duration, parse_fr
 
 _WARMUP = 0.1
 _TRIES = 2
+_SEEN = 2.0
 _COLUMNS = (
     *("run", "rate", "throughput_per_s", "mean_ms", "p50_ms", "p95_ms", "error_fraction", "concurrency"),
     *("holds", "verdict", "reason"),
@@ -52,10 +53,11 @@ class Capacity:
     def sentence(self) -> str:
         """The answer in one line."""
         goals = " and ".join(map(str, self.goals))
+        if math.isinf(self.high):
+            tried = f"{goals} held up to {format_rate(self.low)}" if self.low else f"whether {goals} can't be told"
+            return f"{tried}: {self.stopped}"
         if self.low == 0:
             return f"{goals} does not hold even at {format_rate(self.high)}"
-        if math.isinf(self.high):
-            return f"{goals} held up to {format_rate(self.low)}, the highest rate tried: {self.stopped}"
         return f"{goals} holds up to {format_rate(self.low)} and no longer at {format_rate(self.high)}"
 
     @property
@@ -65,13 +67,15 @@ class Capacity:
             law = f"no Universal Scalability Law: {self.law_problem}"
         else:
             contention, coherency = self.law.contention, self.law.coherency
-            peak = format_rate(self.law.peak_per_s) if math.isfinite(self.law.peak_per_s) else "no limit in sight"
+            # A peak far beyond the steps is the fit's fancy: a small error of its parameters moves it by magnitudes.
+            seen = self.law.peak_concurrency <= _SEEN * float(self.table["concurrency"].max())
+            peak = format_rate(self.law.peak_per_s) if seen else "beyond what these steps can tell"
             law = (
                 f"Universal Scalability Law: contention {format_fraction(contention[0])} "
                 f"({format_fraction(contention[1])} to {format_fraction(contention[2])}), coherency "
                 f"{coherency[0]:.2g} ({coherency[1]:.2g} to {coherency[2]:.2g}); highest throughput {peak}"
             )
-        return (law, f"the search ended because {self.stopped}")
+        return (law,) if math.isinf(self.high) else (law, f"the search ended because {self.stopped}")
 
     def __repr__(self) -> str:
         return rendering.text(self.sentence, self._shown(), self.notes)
@@ -162,7 +166,7 @@ def _search(holds: Any, start: float, factor: float, limit: float, closeness: fl
         low, high = (rate, high) if answer else (low, rate)
         if math.isinf(high):
             if rate >= limit:
-                return low, high, f"the limit of {format_rate(limit)} was reached"
+                return low, high, f"nothing higher was tried (limit={limit:g})"
             rate = min(limit, rate * factor)
         elif high - low <= closeness * high or (low == 0 and rate <= start / 64):
             return low, high, f"the bracket is as narrow as was asked ({format_fraction(closeness)})"

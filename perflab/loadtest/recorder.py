@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import random
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import gevent
 from gevent import getcurrent
 from locust import HttpUser, LoadTestShape, events
 from locust.contrib.fasthttp import FastHttpUser
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import STATE_INIT, STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
 from perflab.loadtest import remote
 from perflab.loadtest.arrivals import Pace, arrivals_class
@@ -323,6 +324,13 @@ def _watch(
 
     def on_start(**_: Any) -> None:
         journal.note("start", time=time.time())
+        if role in ("local", "master"):
+            # Locust listens to SIGTERM only once a shape is over, and would die of it before.
+            gevent.signal_handler(signal.SIGTERM, end_load)
+
+    def end_load() -> None:
+        if runner.shape_greenlet is not None and runner.state in (STATE_INIT, STATE_SPAWNING, STATE_RUNNING):
+            runner.shape_greenlet.kill(block=False)
 
     def on_stopping(**_: Any) -> None:
         stopping["at"] = time.monotonic()

@@ -119,7 +119,7 @@ def run_pairs(
     if interrupted:
         raise KeyboardInterrupt(
             f"stopped in pair {interrupted} of {pairs}; what was captured is kept: "
-            f'load("{store}", experiment="{experiment}")'
+            f'load("{store}", experiment="{experiment}").where(valid=True)'
         )
     before, after = loaded(driven[baseline.arm]), loaded(driven[candidate.arm])
     return registered.noted(len(driven[baseline.arm]), before, after)

@@ -80,6 +80,9 @@ class Objective:
             raise ValueError(f"limit must be zero or more; got {self.limit!r}")
         if self.metric in SHARES and self.bound > 1:
             raise ValueError(f'limit of {self.metric} must be between 0 and 1 ("1%" or 0.01); got {self.limit!r}')
+        if self.metric == "error_fraction" and self.bound == 1 and self.operator in ("<", "<="):
+            # "error rate < 1" means 1 %, and would hold while requests fail.
+            raise ValueError(f'an error rate below 100 % is no objective: write "1%" or 0.01; got {self.limit!r}')
 
     @property
     def share(self) -> float | None:

@@ -56,7 +56,7 @@ def plot_capacity(capacity: Capacity, *, ax: Axes | None = None) -> Axes:
     log_axis(ax.yaxis, "p95 latency, ms (log scale)")
     ax.set_xlim(0, float(np.max(table["rate"])) * 1.08)
     ax.set_xlabel("Offered rate, arrivals/s")
-    ax.legend(frameon=False, loc="upper left")
+    ax.legend(loc="best", framealpha=0.85, edgecolor="none")
     titled(
         ax, capacity.sentence[:1].upper() + capacity.sentence[1:], "each mark is a run at a constant rate (open model)"
     )

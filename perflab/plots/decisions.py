@@ -65,8 +65,7 @@ def plot_power(plan: RunPlan, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(left=min(3, plan.pairs) - 0.5)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    # Right of the curve that is planned for, which ends at the top right, and above that of the smallest change.
-    ax.legend(frameon=False, loc="center right", bbox_to_anchor=(1, 0.45), fontsize=8.5)
+    ax.legend(loc="best", fontsize=8.5, framealpha=0.85, edgecolor="none")
     where = plain(pilot.metric if pilot.endpoint == "Aggregated" else f"{pilot.metric} of {pilot.endpoint}", 44)
     titled(
         ax,

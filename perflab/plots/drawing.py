@@ -6,15 +6,19 @@ again, for black and white. matplotlib is imported in this package only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import east_asian_width
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from perflab.stats.estimates import quantile
@@ -32,6 +36,10 @@ STYLES = (
 )
 GREY = "#595959"
 _WIDTH = 8.4
+_EAST_ASIAN = re.compile(
+    r"CJK|Noto Sans (JP|SC|TC|KR)|WenQuanYi|Source Han|IPA.*Gothic|Takao|VL ?Gothic|Droid Sans Fallback|Hiragino|PingFang|"
+    r"Heiti|YaHei|SimHei|Yu Gothic|Meiryo|MS Gothic|Malgun|Nanum|Arial Unicode"
+)
 Floats = np.ndarray[Any, Any]
 
 
@@ -154,12 +162,26 @@ def tidy(ax: Axes) -> None:
 
 
 def titled(ax: Axes, finding: str, detail: str, *, left: float = 0.0) -> None:
-    """The finding in bold, how to read it below in grey, both at the left of the Axes (or so far beside it)."""
+    """The finding in bold, how to read it below in grey, both at the left of the Axes (or so far beside it).
+
+    Comes last: what has been written by then gets fonts that can write it.
+    """
     ax.set_title(finding, loc="left", fontweight="bold", fontsize=11, pad=21, x=left)
     ax.annotate(
         detail, (left, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points", fontsize=8.5, color=GREY,
         annotation_clip=False,
     )  # fmt: skip
+    _legible(ax)
+
+
+def _legible(ax: Axes) -> None:
+    """Fonts of this machine for Chinese, Japanese and Korean, which matplotlib's own lacks: boxes otherwise."""
+    wide = [t for t in ax.findobj(Text) if any(east_asian_width(c) in "WF" for c in t.get_text())]
+    if wide and (known := sorted({f.name for f in fontManager.ttflist if _EAST_ASIAN.search(f.name)})):
+        for text in wide:
+            text.set_fontfamily([*text.get_fontfamily(), *known[:3]])
+            if text in (*ax.get_xticklabels(), *ax.get_yticklabels()):
+                ax.tick_params(labelfontfamily=text.get_fontfamily())
 
 
 def log_axis(axis: Any, label: str) -> None:

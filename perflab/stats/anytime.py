@@ -210,7 +210,7 @@ def _obstacle(change: Change, metric: str, endpoint: str) -> str:
 
 def _failing(change: Change, endpoint: str, table: pd.DataFrame) -> str:
     """Why faster is not better here; empty where it is."""
-    improved = not table.empty and table["verdict"].iloc[-1] == "improved"
-    if improved and change.row_of(endpoint, "error_fraction")["verdict"] == "regressed":
-        return "faster, but more requests fail than before: failing fast is no improvement"
+    good = not table.empty and table["verdict"].iloc[-1] in ("improved", "equivalent")
+    if good and change.row_of(endpoint, "error_fraction")["verdict"] == "regressed":
+        return "as fast or faster, but more requests fail than before: failing fast is no improvement"
     return ""

@@ -153,12 +153,16 @@ def _pairs(baseline: pd.DataFrame, candidate: pd.DataFrame) -> tuple[pd.DataFram
     if not all("pair" in runs.columns and runs["pair"].notna().any() for runs in (baseline, candidate)):
         return None, []
     sides = [_keyed(runs) for runs in (baseline, candidate)]
-    for side, arm in zip(sides, ("baseline", "candidate"), strict=True):
+    for side, runs, arm in zip(sides, (baseline, candidate), ("baseline", "candidate"), strict=True):
         if side["key"].duplicated().any():
             twice = side.loc[side["key"].duplicated(), "key"].iloc[0]
             raise ComparisonError(
-                f"the {arm} has several runs of pair {twice[1]}: they come from more than one experiment; "
-                "load one with load(store, experiment=...)"
+                f"the {arm} has several runs of pair {twice[1]}: "
+                + (
+                    f"it holds more than one arm ({', '.join(names)}); choose one with .where(arm=...)"
+                    if len(names := sorted(runs["arm"].dropna().unique())) > 1
+                    else "they come from more than one experiment; load one with load(store, experiment=...)"
+                )
             )
     joined = sides[0].merge(sides[1], on="key", suffixes=("_baseline", "_candidate"))
     lost = (

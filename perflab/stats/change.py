@@ -60,7 +60,10 @@ class Change:
 
     @property
     def not_worse(self) -> bool:
-        """The no-regression gate: the one-sided 95 % limit on the bad side is within the tolerance, where a verdict can be."""
+        """The no-regression gate: the one-sided 95 % limit on the bad side is within the tolerance, where a verdict can be.
+
+        Never where more requests fail than before.
+        """
         return bool(self._detail(self.endpoint, self.metric)["not_worse"])
 
     @property

@@ -124,9 +124,10 @@ def compare(
     asked = Asked(metrics, primaries, margins, found, trim, level, adjust)
     rows, values = _decided(requests, asked)
     _check_primaries(primaries, values)
-    notes: tuple[str, ...] = ()
+    notes = _in_one_arm(values) if AGGREGATED in (key[1] for key in asked.deciding) else ()
     if any(_is_latency(m) for m in metrics):
-        rows, notes = _with_unsent(rows, requests, sides, asked, interval)
+        rows, more = _with_unsent(rows, requests, sides, asked, interval)
+        notes += more
     return _change(rows, values, sides, asked, notes)
 
 
@@ -171,12 +172,24 @@ def _decided(requests: tuple[Requests, Requests], asked: Asked) -> tuple[dict[Ke
         for m in wanted
         for one in judge(both, requests, m, asked.design, asked.trim, asked.margins)
     }
-    worse = {endpoint for (m, endpoint), one in judged.items() if m == ERRORS and _more_errors(one, asked)}
+    worse = {endpoint: one for (m, endpoint), one in judged.items() if m == ERRORS and _more_errors(one, asked)}
     shown = {key: one for key, one in judged.items() if key[0] in asked.metrics}
     corrected = _corrected(shown, asked)
     rows = {key: row_of(one, *corrected[key], asked) for key, one in shown.items()}
-    rows = {key: failing_fast(row) if key[1] in worse else row for key, row in rows.items()}
+    rows = {key: failing_fast(row, worse[key[1]]) if key[1] in worse else row for key, row in rows.items()}
     return rows, pd.concat([t.assign(side=i) for i, t in enumerate(both)], ignore_index=True)
+
+
+def _in_one_arm(values: pd.DataFrame) -> tuple[str, ...]:
+    """What to say of a verdict on all requests when they are not the same requests in both arms."""
+    found = values[values["count"] > 0].groupby("endpoint")["side"].nunique()
+    if not (lone := list(found.index[found < 2])):
+        return ()
+    named = ", ".join(map(str, lone[:3])) + (f" and {len(lone) - 3} more" if len(lone) > 3 else "")
+    return (
+        f"only one arm has requests to {named}: all requests together are not the same work in both; "
+        "name the endpoints that decide (primary=...)",
+    )
 
 
 def _more_errors(one: Judged, asked: Asked) -> bool:

@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
 
 DEFAULT_WARMUP = 0.10
-_QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?|100)")
+_QUANTILE = re.compile(r"p([1-9]\d?(?:\.\d+)?|100)")
 _NO_WEIGHT = 1e-20
 UNTOLD = "the tool does not say which requests failed"
 OTHER_METRICS = ("mean", "throughput_per_s", "error_fraction")
@@ -38,8 +38,10 @@ def quantile_of(metric: str) -> float | None:
     if metric in OTHER_METRICS:
         return None
     found = _QUANTILE.fullmatch(metric) if isinstance(metric, str) else None
-    if not found or float(found[1]) <= 0:
-        raise ValueError(f'metric must be "p95" or any "p<q>", {", ".join(OTHER_METRICS)}; got {metric!r}')
+    if not found:  # p0.95 too, which is hardly ever meant
+        raise ValueError(
+            f'metric must be "p95" or any "p<q>" from p1 to p100, {", ".join(OTHER_METRICS)}; got {metric!r}'
+        )
     return float(found[1]) / 100
 
 

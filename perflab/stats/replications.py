@@ -43,6 +43,9 @@ def problems_of(runs: pd.DataFrame) -> dict[str, str]:
         named = "; ".join(f"{row.run}: {_reasons(row)}" for row in invalid.head(3).itertuples())
         more = f" and {len(invalid) - 3} more" if len(invalid) > 3 else ""
         problems["invalid"] = f"{len(invalid)} of {len(runs)} runs are not valid ({named}{more})"
+        # What somebody stopped says nothing of the target; other reasons may, and leaving those out would flatter it.
+        if len(invalid) < len(runs) and all(_reasons(row).startswith("interrupted") for row in invalid.itertuples()):
+            problems["invalid"] += "; .where(valid=True) leaves out what was interrupted"
     environments = mappings(runs, "environment")
     generators = {str(env.get("generator") or "").split(" ")[0] for env in environments} - {""}
     if len(generators) > 1:

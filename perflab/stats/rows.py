@@ -59,6 +59,7 @@ class Row:
     family: str
     verdict: str
     reason: str
+    failing: bool = False
 
 
 def row_of(one: Judged, p_adjusted: float, family: str, asked: Asked) -> Row:
@@ -108,11 +109,20 @@ def _needed(one: Judged, effect: tests.Effect, p_adjusted: float, asked: Asked) 
     return f"{why}; about {more:,} more {what} would decide"
 
 
-def failing_fast(row: Row) -> Row:
-    if row.verdict != "improved" or row.judged.metric == ERRORS:
+def failing_fast(row: Row, errors: Judged) -> Row:
+    """More failed requests are always told; better is then not improved, nor as good equivalent."""
+    if row.judged.metric == ERRORS:
         return row
-    why = "better, but more requests fail than before: failing fast is no improvement"
-    return replace(row, verdict="inconclusive", reason=why)
+    before, after = (format_fraction(_typical(values, errors.relative)) for values in errors.values)
+    fail = f"{after} of the requests fail instead of {before}"
+    if row.verdict not in ("improved", "equivalent"):
+        return replace(row, reason="; ".join(filter(None, (row.reason, fail))), failing=True)
+    why = (
+        f"better, but {fail}: failing fast is no improvement"
+        if row.verdict == "improved"
+        else f"as fast, but {fail}: that is a change"
+    )
+    return replace(row, verdict="inconclusive", reason=why, failing=True)
 
 
 def both_ways(row: Row, filled: Row) -> Row:
@@ -198,7 +208,7 @@ def _detail(row: Row, asked: Asked) -> dict[str, object]:
         # On the bad side: how much slower, or how much less throughput.
         "worst_case": one.out(worst) if one.better < 0 else -one.out(-worst),
         "possible": possible,
-        "not_worse": bool(possible and worst < one.margin),
+        "not_worse": bool(possible and worst < one.margin and not row.failing),
         "family": row.family,
     }
 

@@ -110,7 +110,8 @@ def quantile_shift(
     Returns
     -------
     Shift. Its table has a row for each quantile from p5 to the highest that the runs' requests allow (ten beyond it in each
-    run): quantile (0.5 for p50), baseline_ms, candidate_ms, change (relative), low, high, band_low, band_high.
+    run): quantile (0.5 for p50), baseline_ms, candidate_ms (geometric means of the runs), change (relative), low, high, band_low,
+    band_high.
 
     The shift function of Doksum (1974), Empirical probability plots and statistical inference, Annals of Statistics 2, with
     the run as the unit: each quantile of each run is one number. The band is as wide as the largest |t| over all quantiles in
@@ -151,8 +152,8 @@ def quantile_shift(
     table = pd.DataFrame(
         {
             "quantile": levels,
-            "baseline_ms": np.median(numbers[0], axis=1),
-            "candidate_ms": np.median(numbers[1], axis=1),
+            "baseline_ms": np.exp(np.log(numbers[0]).mean(axis=1)),
+            "candidate_ms": np.exp(np.log(numbers[1]).mean(axis=1)),
             "change": np.expm1(effect.difference),
             "low": np.expm1(low),
             "high": np.expm1(high),

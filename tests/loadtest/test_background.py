@@ -37,7 +37,8 @@ def test_a_run_in_the_background_can_be_stopped(tmp_path: Path) -> None:
     going.stop()
     one = going.result(30)
     assert time.monotonic() - began < 11 + 3
-    assert "interrupted after" in one.runs.reasons.item()[0]
+    # Stopped, not lost: Locust wrote all of its records.
+    assert re.fullmatch("interrupted after [^;]*", "; ".join(one.runs.reasons.item()))
     assert len(one.requests) > 20
     assert "ended" in repr(going)
     assert_clean(tmp_path)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from driving import SERVERS, free_port, plan, target, wait_for
 
 import perflab as lab
-from perflab.loadtest.capacity import _search
+from perflab.loadtest.capacity import Capacity, _search
 from perflab.loadtest.logfiles import LogFiles
 from perflab.loadtest.scrape import parse
 from perflab.loadtest.target import _connects
+from perflab.stats.scalability import fit_scalability
 
 NARROW = SERVERS / "narrow.py"
 
@@ -153,6 +158,31 @@ def test_capacity_brackets_the_truth(tmp_path: Path) -> None:
     assert lab.plot_capacity(found).get_xlabel() == "Offered rate, arrivals/s"
     with pytest.raises(ValueError, match="factor > 1"):
         lab.find_capacity(one, narrow("n", 0.02), "p95 < 1s", factor=1)
+
+
+def test_a_capacity_tells_no_peak_that_its_steps_never_came_near() -> None:
+    rates = np.array([30.0, 60, 120, 240, 480])
+
+    def found(answered: np.ndarray, concurrency: np.ndarray, low: float, high: float, why: str) -> Capacity:
+        law, problem = fit_scalability(concurrency, answered)
+        names = ("rate", "throughput_per_s", "p50_ms", "p95_ms", "error_fraction", "concurrency", "holds", "reason")
+        table = pd.DataFrame(dict.fromkeys(names, 0.0) | {"rate": rates, "concurrency": concurrency})
+        return Capacity(low, high, table, (lab.Objective("p95", "<", "60ms"),), law, problem, why)
+
+    idle = found(
+        rates, rates * np.array([19.8, 19.7, 21.2, 20.9, 19.9]) / 1e3, 480, math.inf, "nothing higher was tried"
+    )
+    assert idle.law is not None
+    assert idle.law.peak_per_s > 5_000
+    assert "highest throughput beyond what these steps can tell" in idle.notes[0]
+    assert repr(idle).count("nothing higher was tried") == 1
+    n = np.array([1.0, 4, 16, 48, 120])
+    busy = found(100 * n / (1 + 0.05 * (n - 1) + 0.001 * n * (n - 1)), n, 240, 480, "")
+    assert re.search(r"highest throughput \d+/s", busy.notes[0])
+    none = found(rates, n, 0, math.inf, "the generator could not offer 30/s: use more workers")
+    assert none.sentence == (
+        "whether p95 of all requests < 60 ms can't be told: the generator could not offer 30/s: use more workers"
+    )
 
 
 @pytest.mark.parametrize("knee", [3.0, 37.0, 640.0, 5000.0])

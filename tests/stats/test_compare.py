@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -157,7 +159,56 @@ def test_failing_fast_is_no_improvement() -> None:
     _, after = both(BEFORE, AFTER, errors=0.2)
     change = lab.compare(before, after)
     assert change.verdict == "inconclusive"
-    assert "more requests fail" in change.row["reason"]
+    assert "20.1 % of the requests fail instead of 0 %" in change.row["reason"]
+
+
+def test_as_fast_with_more_failures_is_neither_equivalent_nor_not_worse() -> None:
+    level = np.array(BEFORE)
+    near = level * [1.002, 0.997, 1.001, 0.999, 1.003, 0.998, 1.001, 0.999]
+    before, after = both(level, near)
+    assert (same := lab.compare(before, after)).verdict == "equivalent"
+    assert same.not_worse
+    _, failing = both(level, near, errors=0.08)
+    change = lab.compare(before, failing)
+    assert (change.verdict, change.not_worse) == ("inconclusive", False)
+    assert re.search(r"as fast, but 7.78 % of the requests fail instead of 0 %", change.sentence)
+    assert lab.compare(before, failing, metric="error_fraction").verdict == "regressed"
+    _, slower = both(level, level * 1.5, errors=0.08)
+    assert "% of the requests fail instead of 0 %" in lab.compare(before, slower).row["reason"]
+
+
+def test_all_requests_of_an_arm_without_an_endpoint_are_not_the_same_work() -> None:
+    level = np.array(BEFORE)
+    before, after = both({"GET /": level, "GET /slow": level * 3}, {"GET /": level, "GET /slow": level * 3.1})
+    left = after[after["endpoint"] != "GET /slow"]
+    said = "only one arm has requests to GET /slow"
+    assert any(w.startswith(said) for w in lab.compare(before, left).warnings)
+    assert not any("only one arm" in w for w in lab.compare(before, after).warnings)
+    assert not any("only one arm" in w for w in lab.compare(before, left, primary="GET /").warnings)
+
+
+@pytest.mark.parametrize("metric", ["p0.95", 0.95, "0.95", 95, "P95", "p101"])
+def test_a_percentile_written_otherwise_is_no_other_percentile(metric: object) -> None:
+    with pytest.raises(ValueError, match='"p95" or any "p<q>" from p1 to p100'):
+        lab.compare(*both(BEFORE, AFTER, count=2000), metric=metric)  # type: ignore[arg-type]
+
+
+def test_both_arms_on_one_side_are_told_as_such() -> None:
+    before, after = both(BEFORE, AFTER)
+    sides = [measured(frame, arm=name) for frame, name in ((before, "old"), (after, "new"))]
+    with pytest.raises(lab.ComparisonError, match=r"the baseline .*more than one arm \(new, old\); choose one"):
+        lab.compare(sides[0] + sides[1], sides[1])
+
+
+def test_what_was_interrupted_can_be_left_out_and_what_failed_is_not_offered() -> None:
+    before, after = both(BEFORE, AFTER)
+    for reason, offered in (("interrupted after 3 s", True), ("60 % of the requests failed", False)):
+        valid = [i > 0 for i in range(after["run"].nunique())]
+        stopped = measured(after, valid=valid, reasons=[[] if well else [reason] for well in valid])
+        with pytest.raises(lab.ComparisonError) as refused:
+            lab.compare(before, stopped)
+        assert (".where(valid=True) leaves out" in str(refused.value)) is offered
+    assert "1 run without a partner was left out" in lab.compare(before, stopped.where(valid=True)).warnings
 
 
 def test_several_metrics_in_one_call_the_first_decides() -> None:

@@ -212,6 +212,9 @@ def test_watching_is_as_careful_as_compare() -> None:
     failing = lab.compare_anytime(*arms(logs, errors=60), warmup=0)
     assert failing.verdict == "inconclusive"
     assert "failing fast" in failing.reason
+    level = pair_logs(8, 0.0, 0.004, seed=6)
+    assert lab.compare_anytime(*arms(level), warmup=0).verdict == "equivalent"
+    assert lab.compare_anytime(*arms(level, errors=60), warmup=0).verdict == "inconclusive"
     few = lab.compare_anytime(*arms(logs, count=120), warmup=0)
     assert (few.verdict, "too few requests" in few.reason) == ("inconclusive", True)
     assert set(few.table["verdict"]) == {"inconclusive"}

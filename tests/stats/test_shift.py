@@ -81,3 +81,8 @@ def test_a_confounded_order_has_no_band() -> None:
 def test_it_shows_itself() -> None:
     found = lab.quantile_shift(*both(steady(100, 8, seed=1), steady(80, 8, seed=2)))
     assert found.sentence in repr(found) and "95 % band" in found._repr_html_()
+
+
+def test_the_numbers_of_the_arms_agree_with_the_change_between_them() -> None:
+    table = lab.quantile_shift(*both(steady(100, 6, seed=1), [*steady(99, 5, seed=2), 180])).table
+    np.testing.assert_allclose(table["candidate_ms"] / table["baseline_ms"] - 1, table["change"])
