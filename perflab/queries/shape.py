@@ -11,7 +11,7 @@ from perflab.queries.tokens import Token, tokens
 
 CLASSES = ("lookup", "batch", "scan", "no table", "write", "control")
 
-_WRITES = frozenset({"insert", "update", "delete", "merge", "replace", "upsert"})
+_WRITES = frozenset({"insert", "update", "delete", "merge", "replace", "upsert", "call"})
 _READS = frozenset({"select", "with", "table", "values", "(", "explain"})
 _AGGREGATES = frozenset({"count", "sum", "avg", "min", "max", "exists"})
 _CLAUSES = frozenset(

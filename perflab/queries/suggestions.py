@@ -38,6 +38,8 @@ def suggestion(parent: str | None, child: str, level: str, keys: tuple[str, ...]
     """One or two sentences that name the fix; ``keys`` are those of the child that differ from call to call, where known."""
     below = shape(child)
     table = below.tables[0] if below.tables else "the table"
+    if level == "write loop" and below.verb == "call":
+        return "Call it once for all rows: let the procedure take a set (an array, a temporary table)."
     if level == "write loop":
         return _of_write(below.verb, table, orm_of(child) or orm_of(parent or ""))
     if level == "duplicate":

@@ -24,6 +24,7 @@ CORPORA = {
     "observatory": "transaction",
     "courts": "transaction",
     "brewery": "transaction",
+    "museum": "transaction",
 }
 
 

@@ -94,6 +94,14 @@ def test_writes_one_by_one_are_a_write_loop():
     assert evidence(build([[f"INSERT INTO log (a) VALUES ({i})" for i in range(9)]])) == ["write loop"]
 
 
+def test_a_procedure_called_for_each_row_is_a_write_loop():
+    found = lab.find_n_plus_one(build([[("SELECT id FROM parcel", 9)] + [f"CALL ship({i}, 'x')" for i in range(9)]]))
+    assert found["evidence"].to_list() == ["write loop"] and found["calls_saved"].item() == 8
+    assert "let the procedure take a set" in found["suggestion"].item()
+    assert evidence(build([[f"CALL ship({i}, 'x')" for i in range(4)]] * 9)) == []
+    assert evidence(build([["SELECT call FROM t WHERE id = 4"], ["SAVEPOINT call"] * 9])) == []
+
+
 def test_two_lookups_in_one_loop_share_their_parent():
     unit = [("SELECT id, author_id, shop_id FROM book", 8)]
     for i in range(8):
