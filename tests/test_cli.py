@@ -278,6 +278,7 @@ def test_a_run_that_records_queries_says_what_they_hold(
             'kept: load("runs", experiment="e-1").where(valid=True)',
             "kept: perflab compare --store runs --experiment e-1 --only-valid BASELINE CANDIDATE",
         ),
+        ("name the endpoints that decide (primary=...)", "name the endpoints that decide (--primary)"),
         ("choose one with .where(arm=...)", "choose one with --arm"),
         ("load one with load(store, experiment=...)", "load one with --experiment"),
         ("allow='plan' compares them all the same", "--allow plan compares them all the same"),

@@ -44,7 +44,7 @@ def fraction(text: str) -> float:
 
 _OPTIONS = (
     "record_queries|started|timezone|time_format|transactions|endpoint|log_line_prefix|format|unit|sample_type|warmup|pacing|order|allow|"
-    "rate"
+    "rate|primary"
 )
 _ADVICE = (
     (

@@ -17,7 +17,7 @@ from perflab.stats.warmup import Warmup
 from perflab.stats.wording import interval_words, points, signed, whose
 from perflab.units import format_fraction, format_p, format_value
 
-_MAX_REASON = 90
+_MAX_REASON = 120
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -135,7 +135,6 @@ class Change:
     def _shown_row(self, row: pd.Series) -> dict[str, str]:
         unit = {"ms": "_ms", "1/s": "_per_s", "fraction": "_fraction"}[unit_of(row["metric"])]
         absolute = row["metric"] == "error_fraction"
-        reason = str(row["reason"])
         return {
             "endpoint": row["endpoint"],
             "metric": row["metric"],
@@ -145,7 +144,7 @@ class Change:
             "change": points(row["change"]) if absolute else signed(row["change"]),
             "95 % interval": interval_words(row["change_low"], row["change_high"], absolute=absolute),
             "p": format_p(row["p_adjusted"]),
-            "reason": reason if len(reason) <= _MAX_REASON else reason[: _MAX_REASON - 1] + "…",
+            "reason": rendering.shortened(str(row["reason"]), _MAX_REASON),
         }
 
 

@@ -56,6 +56,13 @@ def test_what_would_change_the_answer(before: list[float], after: list[float], w
     assert "the interval holds" not in note
 
 
+def test_a_reason_is_shown_with_its_end_which_says_what_to_do() -> None:
+    wide = lab.compare(*both(steady(100, 8, 0.2, 1), steady(100, 8, 0.2, 2)))
+    assert re.search(r"; about [\d,]+ more pairs would decide$", repr(wide).splitlines()[2])
+    alone = lab.compare(*both(BEFORE[:1], AFTER[:1]))
+    assert repr(alone).splitlines()[2].endswith("6 for an exact test (run_pairs)")
+
+
 def test_one_row_beside_the_deciding_one_is_corrected_for_nothing() -> None:
     few = both({"GET /": BEFORE[:3]}, {"GET /": AFTER[:3]})
     assert "corrected" not in lab.compare(*few).notes[0]
