@@ -181,7 +181,8 @@ def what_would_change(change: Change) -> str:
             f"a tolerance smaller than {limit.lstrip('+')}, if smaller differences matter to you: say so before looking"
         )
     if verdict == "inconclusive":
-        return str(row["reason"])
+        # The sentence has told the reason, which ends with what to do.
+        return str(row["reason"]).rsplit("; ", 1)[-1]
     low, high = float(row["change_low"]), float(row["change_high"])
     near = min(abs(low), abs(high))
     written = points(near) if change.metric == "error_fraction" else format_fraction(near)

@@ -220,6 +220,8 @@ def _of_family(judged: Sequence[Judged], asked: Asked) -> tuple[tests.Floats, st
     effect = tests.Effect(*(np.array([getattr(e, c) for e in effects]) for c in ("difference", "error", "degrees")))
     if asked.adjust == "explore":
         return families.benjamini_hochberg(effect.p_value), f"Benjamini and Hochberg, {len(judged)} tests (exploring)"
+    if len(judged) < 2:
+        return effect.p_value, ""
     if asked.design.kind not in ("pairs", "unpaired"):
         return families.holm(effect.p_value), f"Holm, {len(judged)} tests"
     sides = [np.stack([one.scaled[i] for one in judged]) for i in (0, 1)]

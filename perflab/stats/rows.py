@@ -116,11 +116,11 @@ def failing_fast(row: Row, errors: Judged) -> Row:
     before, after = (format_fraction(_typical(values, errors.relative)) for values in errors.values)
     fail = f"{after} of the requests fail instead of {before}"
     if row.verdict not in ("improved", "equivalent"):
-        return replace(row, reason="; ".join(filter(None, (row.reason, fail))), failing=True)
+        return replace(row, reason="; ".join(filter(None, (fail, row.reason))), failing=True)
     why = (
-        f"better, but {fail}: failing fast is no improvement"
+        f"better, but {fail}: failing fast is no improvement; mend what fails and run again"
         if row.verdict == "improved"
-        else f"as fast, but {fail}: that is a change"
+        else f"as fast, but {fail}: that is a change; mend what fails and run again"
     )
     return replace(row, verdict="inconclusive", reason=why, failing=True)
 

@@ -52,6 +52,13 @@ def test_what_is_from_outside_is_escaped() -> None:
 def test_what_would_change_the_answer(before: list[float], after: list[float], words: str) -> None:
     note = next(n for n in lab.compare(*both(before, after)).notes if n.startswith("what would change"))
     assert words in note
+    # What the sentence has said already is not said again.
+    assert "the interval holds" not in note
+
+
+def test_one_row_beside_the_deciding_one_is_corrected_for_nothing() -> None:
+    few = both({"GET /": BEFORE[:3]}, {"GET /": AFTER[:3]})
+    assert "corrected" not in lab.compare(*few).notes[0]
 
 
 def test_the_number_of_runs_that_would_decide_is_about_right() -> None:
