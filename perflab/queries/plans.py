@@ -112,7 +112,8 @@ def _sentence(wasteful: Sequence[Step], steps: Sequence[Step], time_ms: float, m
         whole = [s for s in steps if s.table and not s.condition and s.keeps >= many_rows and _to_the_end(s, steps)]
         if whole:
             most = max(whole, key=lambda s: s.keeps)
-            return f"reads all rows of {most.table}, on which it has no condition: only an index in a LIMIT's order ends that early{ran}"
+            read = f"reads all rows of {most.table}, on which it has no condition"
+            return f"{read}: only an index in a LIMIT's order ends that early{ran}"
         return ("no table is read from end to end" if not scans else "no wasteful full scan found") + ran
     worst = max(wasteful, key=lambda s: s.reads)
     more = f", and {len(wasteful) - 1} more like it" if len(wasteful) > 1 else ""
