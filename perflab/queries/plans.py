@@ -101,14 +101,19 @@ def explain(
     answer = module.plan(raw, sql, parameters, analyze=analyze, timeout_ms=timeout_ms)
     wasteful = [s for s in answer.steps if s.full_scan and s.reads >= many_rows and s.keeps <= selective * s.reads]
     indexes, notes = module.indexes(raw, sql, wasteful)
-    return Plan(_sentence(wasteful, answer.steps, answer.time_ms), _table(answer.steps), indexes, answer.time_ms,
+    return Plan(_sentence(wasteful, answer.steps, answer.time_ms, many_rows), _table(answer.steps), indexes, answer.time_ms,
                 (*answer.notes, *notes))  # fmt: skip
 
 
-def _sentence(wasteful: Sequence[Step], steps: Sequence[Step], time_ms: float) -> str:
+def _sentence(wasteful: Sequence[Step], steps: Sequence[Step], time_ms: float, many_rows: int) -> str:
     ran = "" if math.isnan(time_ms) else f"; it took {format_ms(time_ms)}"
     if not wasteful:
         scans = sum(s.full_scan for s in steps)
+        whole = [s for s in steps if s.table and not s.condition and s.keeps >= many_rows and _to_the_end(s, steps)]
+        if whole:
+            most = max(whole, key=lambda s: s.keeps)
+            read = f"reads all rows of {most.table}, on which it has no condition"
+            return f"{read}: only an index in a LIMIT's order ends that early{ran}"
         return ("no table is read from end to end" if not scans else "no wasteful full scan found") + ran
     worst = max(wasteful, key=lambda s: s.reads)
     more = f", and {len(wasteful) - 1} more like it" if len(wasteful) > 1 else ""
@@ -117,6 +122,19 @@ def _sentence(wasteful: Sequence[Step], steps: Sequence[Step], time_ms: float) -
         f"reads all {format_number(round(worst.reads))} rows of {worst.table} to keep {format_number(round(worst.keeps))} "
         f"({share}){more}{ran}"
     )
+
+
+def _to_the_end(step: Step, steps: Sequence[Step]) -> bool:
+    """Whether what is above the step takes all of its rows: no LIMIT does, but for one above a sort or an aggregate."""
+    above = {s.step: s for s in steps}
+    parent = step.parent
+    while parent is not None and parent in above:
+        if above[parent].operation.startswith(("Sort", "Aggregate", "Hash")):
+            return True
+        if above[parent].operation.startswith("Limit"):
+            return False
+        parent = above[parent].parent
+    return True
 
 
 def _table(steps: Sequence[Step]) -> pd.DataFrame:

@@ -165,6 +165,17 @@ def test_postgresql_refuses_a_write_hidden_in_a_function(postgresql: Any) -> Non
     assert postgresql.info.transaction_status == 0
 
 
+@pytest.mark.parametrize(
+    "sql", ["SELECT id FROM {} ORDER BY md5(id::text) LIMIT 3", "SELECT count(DISTINCT tracking) FROM {}"]
+)
+def test_a_table_that_is_read_whole_without_a_condition_is_named(postgresql: Any, sql: str) -> None:
+    found = lab.explain(postgresql, sql.format('"parcel post"'))
+    assert found.sentence.startswith("reads all rows of parcel post, on which it has no condition")
+    assert not found.indexes
+    for few in ("SELECT id FROM {} LIMIT 3", "SELECT id FROM {} WHERE id = 5", "SELECT max(id) FROM {}"):
+        assert lab.explain(postgresql, few.format('"parcel post"')).sentence == "no table is read from end to end"
+
+
 def test_an_open_transaction_stays_open_and_writable(postgresql: Any) -> None:
     with postgresql.transaction(force_rollback=True):
         postgresql.execute("""INSERT INTO "parcel post" VALUES (-1, 'new')""")
