@@ -42,11 +42,9 @@ def test_a_run_keeps_every_request(tmp_path: Path) -> None:
     assert (one.requests.status == 200).all()
     assert (one.requests.size_bytes == 100).all()
     assert one.requests.ok.all()
-    # Starts are real instants inside the run.
-    inside = (one.requests.start >= run.start) & (
-        one.requests.start <= run.start + np.timedelta64(int(run.duration_ms), "ms")
-    )
-    assert inside.all()
+    # Starts are real instants inside the run; Locust tells its users to stop a turn of its loop after it says so.
+    end = run.start + np.timedelta64(int(run.duration_ms) + 100, "ms")
+    assert one.requests.start.between(run.start, end).all()
     assert 2_900 < run.duration_ms < 4_100
     assert set(one.resources.process) == {"generator", "target"}
     assert (one.resources.rss_bytes > 1e6).all()
