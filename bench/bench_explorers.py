@@ -25,22 +25,22 @@ matplotlib.use("agg")
 from evidence import SECONDS, experiment, profile, query_log
 
 import perflab as lab
-from perflab.explorers.comparison import VIEWS as COMPARISONS
-from perflab.explorers.comparison import explore_comparison
+from perflab.data.selection import time_window
+from perflab.explorers.explore_comparison import VIEWS as COMPARISONS
+from perflab.explorers.explore_comparison import explore_comparison
+from perflab.explorers.explore_objectives import VIEWS as OBJECTIVES
+from perflab.explorers.explore_objectives import explore_objectives
+from perflab.explorers.explore_profiles import DIFFERENCE, explore_profiles
+from perflab.explorers.explore_profiles import VIEWS as PROFILES
+from perflab.explorers.explore_queries import ALL_ROUTES, explore_queries
+from perflab.explorers.explore_queries import VIEWS as QUERIES
+from perflab.explorers.explore_runs import VIEWS as RUNS
+from perflab.explorers.explore_runs import explore_runs
 from perflab.explorers.frame import Explorer
-from perflab.explorers.light import with_categories
-from perflab.explorers.objectives import VIEWS as OBJECTIVES
-from perflab.explorers.objectives import explore_objectives
-from perflab.explorers.profiles import DIFFERENCE, explore_profiles
-from perflab.explorers.profiles import VIEWS as PROFILES
-from perflab.explorers.queries import ALL_ROUTES, explore_queries
-from perflab.explorers.queries import VIEWS as QUERIES
-from perflab.explorers.runs import VIEWS as RUNS
-from perflab.explorers.runs import explore_runs
+from perflab.explorers.reduced import with_categories
 from perflab.plots.drawing import seconds_since_start
 from perflab.plots.heatmap import counted_requests
 from perflab.plots.over_time import in_slices
-from perflab.selection import time_window
 
 REPEATS = 5
 FIRST, REDRAW = 2000.0, 200.0

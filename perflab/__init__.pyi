@@ -1,6 +1,9 @@
 """The public vocabulary: one line for each home, sorted by home."""
 
-from .calibration import calibrate
+from .data.exports import write_jtl, write_k6_csv
+from .data.selection import slowest_requests, summarize_errors, time_window
+from .data.store import load
+from .data.tables import Measurements
 from .errors import (
     ComparisonError,
     FormatError,
@@ -13,10 +16,9 @@ from .errors import (
     TargetError,
 )
 from .explorers.dispatch import explore
-from .exports import write_jtl, write_k6_csv
-from .flame_pages import FlameGraph, draw_flamegraph
-from .investigations import Record, execute_notebook, new_notebook, record
+from .formats.reading import ingest, read
 from .loadtest.background import UnderWay, start_pairs, start_run
+from .loadtest.calibration import calibrate
 from .loadtest.capacity import Capacity, find_capacity
 from .loadtest.merging import merge
 from .loadtest.plan import LoadPlan
@@ -25,20 +27,19 @@ from .loadtest.shapes import shape
 from .loadtest.stages import Stage
 from .loadtest.target import Target
 from .loadtest.urls import Url
-from .notebook_pages import export
 from .objectives import Objective, attainable, check, read_objectives
-from .plots.attainable import plot_attainable
-from .plots.calibration import plot_calibration
-from .plots.capacity import plot_capacity
-from .plots.comparison import plot_comparison, plot_quantile_shift
+from .plots.attainable_plots import plot_attainable
+from .plots.calibration_plots import plot_calibration
+from .plots.capacity_plots import plot_capacity
+from .plots.comparison_plots import plot_comparison, plot_quantile_shift
 from .plots.decisions import plot_history, plot_power
 from .plots.flame import plot_diff_flamegraph, plot_flamegraph, plot_icicle
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
+from .plots.load_plots import plot_plan
 from .plots.over_time import plot_resources, plot_timeline, plot_users
 from .plots.pairs import plot_pairs
-from .plots.plan import plot_plan
-from .plots.queries import plot_scaling, plot_waterfall
+from .plots.query_plots import plot_scaling, plot_waterfall
 from .profiles.diff import diff_profiles
 from .profiles.flat import flat_profile
 from .profiles.modules import by_module, by_package
@@ -53,22 +54,21 @@ from .queries.plans import Plan, explain
 from .queries.repetitions import find_duplicates, find_write_loops
 from .queries.slow import find_slow
 from .queries.summaries import summarize_queries
-from .reading import ingest, read
-from .report import Report, Section
-from .selection import slowest_requests, summarize_errors, time_window
+from .reports.flamegraph_page import FlameGraph, draw_flamegraph
+from .reports.investigations import Record, execute_notebook, new_notebook, record
+from .reports.notebook_export import export
+from .reports.report import Report, Section
 from .stats.anytime import compare_anytime
 from .stats.change import Change
 from .stats.compare import compare
 from .stats.estimates import harrell_davis, summarize, summarize_checks
-from .stats.explaining import Explanation
-from .stats.growth import Growth, growth
+from .stats.explanation import Explanation
 from .stats.history import change_points
 from .stats.one_run import quantile_interval, within
 from .stats.planning import plan_runs
 from .stats.ranks import mann_whitney
 from .stats.shift import Shift, quantile_shift
-from .store import load
-from .tables import Measurements
+from .stats.trends_over_time import Growth, growth
 
 __version__: str
 

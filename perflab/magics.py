@@ -24,10 +24,10 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 
 import perflab as lab
-from perflab.findings import findings
 from perflab.recorders import context
 from perflab.recorders.dbapi import RecordedConnection
 from perflab.recorders.log import QueryLog
+from perflab.results import findings
 from perflab.units import format_fraction, format_ms
 
 _CONNECTION = ("cursor", "commit", "rollback", "close")

@@ -6,15 +6,17 @@ escaped: SQL, URLs and error texts come from outside.
 
 from __future__ import annotations
 
+import math
+import numbers
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from perflab.units import format_value
+from perflab.units import format_short, format_value
 
 if TYPE_CHECKING:
     import jinja2
@@ -40,12 +42,17 @@ class Grid:
     left_out: int = 0
 
 
-def grid(frame: pd.DataFrame, *, max_rows: int = MAX_ROWS, doubtful: Doubtful = _CERTAIN) -> Grid:
-    """The first ``max_rows`` rows as texts, units taken from the column names, long cells cut, doubtful ones marked ~."""
+def grid(frame: pd.DataFrame, *, max_rows: int = MAX_ROWS, doubtful: Doubtful = _CERTAIN, ours: bool = False) -> Grid:
+    """The first ``max_rows`` rows as texts, long cells cut, doubtful ones marked ~.
+
+    Of a table that is ``ours`` each column has one unit, which stands in its heading ("p95, ms"); of another one the
+    headings stay as they are, and each cell has its unit, taken from the column's name.
+    """
     import pandas as pd
 
     shown = frame.head(max_rows)
-    columns = [[_cell(str(name), value) for value in shown[name].array] for name in shown.columns]
+    written = [_column(str(name), shown[name].array, ours) for name in shown.columns]
+    columns = [cells for _, cells in written]
     numeric = tuple(
         (bool(pd.api.types.is_numeric_dtype(shown[c].dtype)) and not pd.api.types.is_bool_dtype(shown[c].dtype))
         or _all_numbers(cells)
@@ -56,36 +63,91 @@ def grid(frame: pd.DataFrame, *, max_rows: int = MAX_ROWS, doubtful: Doubtful = 
             both = zip(columns[place], marks, strict=False)
             columns[place] = [f"~{cell}" if mark and cell != "–" else cell for cell, mark in both]
     rows = tuple(zip(*columns, strict=True)) if columns else ()
-    return Grid(tuple(map(str, shown.columns)), rows, numeric, len(frame) - len(shown))
+    return Grid(tuple(heading for heading, _ in written), rows, numeric, len(frame) - len(shown))
+
+
+_UNITS: Mapping[str, tuple[tuple[float, float, str], ...]] = MappingProxyType(
+    {
+        "_ms": ((1.0, 1e-3, "µs"), (1e4, 1.0, "ms"), (6e5, 1e3, "s"), (math.inf, 6e4, "min")),
+        "_bytes": ((1e3, 1.0, "B"), (1e6, 1e3, "kB"), (1e9, 1e6, "MB"), (math.inf, 1e9, "GB")),
+        "_fraction": ((math.inf, 0.01, "%"),),
+        "_per_s": ((math.inf, 1.0, "/s"),),
+    }
+)
+"""By the ending of a column: below which largest value, divided by what, in which unit."""
+_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "sql": "SQL", "p_value": "p", "p_adjusted": "p, adjusted", "p": "p", "ok": "OK", "cpu": "CPU", "id": "ID", "url": "URL",
+        "throughput_per_s": "Throughput, /s", "error_fraction": "Error rate, %",
+    }
+)  # fmt: skip
+
+
+def heading(name: str, unit: str = "") -> str:
+    """A column of ours as people read it.
+
+    >>> heading("runs_baseline"), heading("p95_ms", "ms")
+    ('Runs baseline', 'p95, ms')
+    """
+    if name in _WORDS:
+        return _WORDS[name]
+    suffix = next((s for s in _UNITS if name.endswith(s)), "") if unit else ""
+    words = name.removesuffix(suffix).replace("_", " ").strip() or name
+    words = words if re.match(r"p\d", words) else words[:1].upper() + words[1:]
+    words = " ".join(_WORDS.get(word.lower(), word) if len(word) < 4 else word for word in words.split(" "))
+    return f"{words}, {unit}" if unit else words
+
+
+def _column(name: str, values: Any, ours: bool) -> tuple[str, list[str]]:
+    """The heading of a column and its cells."""
+    if not ours:
+        return name, [_cell(name, value) for value in values]
+    suffix = next((s for s in _UNITS if name.endswith(s)), "")
+    found = [float(v) for v in values if _is_number(v)] if suffix else []
+    if not found:
+        return heading(name), [_cell(name, value) for value in values]
+    largest = max((abs(n) for n in found if math.isfinite(n)), default=0.0)
+    largest = largest if largest else 1.0
+    _, scale, unit = next(u for u in _UNITS[suffix] if largest < u[0])
+    cells = [format_short(float(v) / scale) if _is_number(v) else _cell(name, v) for v in values]
+    return heading(name, unit), cells
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and value == value
 
 
 def html(
     sentence: str,
-    frame: pd.DataFrame | None = None,
-    notes: Sequence[str] = (),
+    table: pd.DataFrame | Grid | None = None,
+    notes: Sequence[object] = (),
     *,
     max_rows: int = MAX_ROWS,
     doubtful: Doubtful = _CERTAIN,
 ) -> str:
     """A fragment: the sentence in bold, the table, the notes as a list."""
-    table = None if frame is None else grid(frame, max_rows=max_rows, doubtful=doubtful)
-    return _template().render(sentence=sentence, grid=table, notes=tuple(notes))
+    return _template().render(sentence=sentence, grid=_as_grid(table, max_rows, doubtful), notes=tuple(notes))
 
 
 def text(
     sentence: str,
-    frame: pd.DataFrame | None = None,
-    notes: Sequence[str] = (),
+    table: pd.DataFrame | Grid | None = None,
+    notes: Sequence[object] = (),
     *,
     max_rows: int = MAX_ROWS,
     doubtful: Doubtful = _CERTAIN,
 ) -> str:
     """The same for a terminal: aligned columns."""
     parts = [sentence] if sentence else []
-    if frame is not None and len(frame.columns):
-        parts.append(_aligned(grid(frame, max_rows=max_rows, doubtful=doubtful)))
+    found = _as_grid(table, max_rows, doubtful)
+    if found is not None and found.headings:
+        parts.append(_aligned(found))
     parts += [f"! {note}" for note in notes]
     return "\n".join(parts)
+
+
+def _as_grid(table: pd.DataFrame | Grid | None, max_rows: int, doubtful: Doubtful) -> Grid | None:
+    return table if table is None or isinstance(table, Grid) else grid(table, max_rows=max_rows, doubtful=doubtful)
 
 
 def markdown_table(frame: pd.DataFrame, *, max_rows: int = MAX_ROWS) -> str:

@@ -92,6 +92,15 @@ def format_number(value: float, digits: int = 3) -> str:
     return written.rstrip("0").rstrip(".") if "." in written else written
 
 
+def format_short(value: float) -> str:
+    """A number rounded to three significant digits.
+
+    >>> format_short(182.44), format_short(12345.6)
+    ('182', '12,300')
+    """
+    return format_number(_round(value))
+
+
 def format_ms(value: float) -> str:
     """A duration in the unit that people would choose.
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 import perflab as lab
-from perflab.cli import decide, load, notebooks, planning, show
+from perflab.cli import decide, load, notebooks, plan_commands, show
 from perflab.cli.common import ERROR, INTERRUPTED, Parser, in_shell
 
 
@@ -36,6 +36,6 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--version", action="version", version=f"perflab {lab.__version__}")
     commands = made.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-    for part in (load, decide, planning, show, notebooks):
+    for part in (load, decide, plan_commands, show, notebooks):
         part.add(commands)
     return made

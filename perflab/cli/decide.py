@@ -7,7 +7,7 @@ from typing import Any
 
 import perflab as lab
 from perflab.cli.common import EXIT_CODES, command, fraction, say
-from perflab.cli.evidence import measured, read, reading_options, source_options
+from perflab.cli.inspect_files import measured, read, reading_options, source_options
 
 
 def add(commands: Any) -> None:
@@ -82,7 +82,7 @@ def _compare(given: argparse.Namespace) -> int:
 
 def _read_both(given: argparse.Namespace) -> tuple[lab.Measurements, lab.Measurements]:
     """Both sides from files; --started has an instant for each of the baseline's, then for each of the candidate's."""
-    from perflab.reading import files
+    from perflab.formats.reading import files
 
     started, first, second = given.started, len(files(given.baseline)), len(files(given.candidate))
     if started and len(started) != first + second:

@@ -7,8 +7,8 @@ from typing import Any
 
 import perflab as lab
 from perflab.cli.common import EXIT_CODES, command, fraction, say, shown
-from perflab.cli.evidence import read as read_files
-from perflab.cli.evidence import reading_options
+from perflab.cli.inspect_files import read as read_files
+from perflab.cli.inspect_files import reading_options
 
 
 def add(commands: Any) -> None:

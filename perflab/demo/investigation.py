@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from perflab.data.tables import Measurements
 from perflab.demo import notebook
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import run, run_pairs
@@ -16,10 +17,9 @@ from perflab.loadtest.stages import Stage
 from perflab.loadtest.target import Target
 from perflab.plots import plot_ecdf, plot_pairs, plot_timeline
 from perflab.queries.n_plus_one import find_n_plus_one
-from perflab.report import Report, Section
+from perflab.reports.report import Report, Section
 from perflab.stats.change import Change
 from perflab.stats.compare import compare
-from perflab.tables import Measurements
 from perflab.units import format_ms
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from perflab.errors import MissingExtraError, StoreError
-from perflab.investigations import execute_notebook
+from perflab.reports.investigations import execute_notebook
 
 
 def cells(experiment: str, evidence: list[str], endpoint: str) -> list[tuple[str, str]]:

@@ -10,7 +10,8 @@ import pandas as pd
 import traitlets
 
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
-from perflab.plots.comparison import plot_comparison
+from perflab.notes import DESIGN, plain
+from perflab.plots.comparison_plots import plot_comparison
 from perflab.stats.change import Change, sentence_of
 
 VIEWS = ("Effect", "How it was decided", "Every run")
@@ -55,7 +56,11 @@ def _verdict(change: Change, source: str) -> Callable[[ChangeState], View]:
         row = change.row_of(now.endpoint, now.metric)
         # The row that is looked at, in the words in which a change tells its deciding one.
         said = replace(
-            change, endpoint=now.endpoint, metric=now.metric, primaries=(), warnings=(*change.warnings, MORE)
+            change,
+            endpoint=now.endpoint,
+            metric=now.metric,
+            primaries=(),
+            warnings=(*change.warnings, plain(MORE, DESIGN)),
         )
         return View(source, sentence_of(change, row), table=change.table, html=said._repr_html_())
 

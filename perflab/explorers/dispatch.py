@@ -9,18 +9,18 @@ from typing import Any
 import ipywidgets as widgets
 import pandas as pd
 
+from perflab.data.tables import Measurements
 from perflab.explorers.changes import explore_change
 from perflab.explorers.code import method, name_of, sum_of
-from perflab.explorers.comparison import explore_comparison
+from perflab.explorers.explore_comparison import explore_comparison
+from perflab.explorers.explore_objectives import Goals, explore_objectives
+from perflab.explorers.explore_profiles import explore_profiles
+from perflab.explorers.explore_queries import explore_queries
+from perflab.explorers.explore_runs import explore_runs
 from perflab.explorers.frame import Explorer, view_buttons
-from perflab.explorers.keeping import Keeping
-from perflab.explorers.objectives import Goals, explore_objectives
-from perflab.explorers.profiles import explore_profiles
-from perflab.explorers.queries import explore_queries
-from perflab.explorers.runs import explore_runs
+from perflab.explorers.static_export import Keeping
 from perflab.objectives import Objective, Objectives
 from perflab.stats.change import Change
-from perflab.tables import Measurements
 
 Given = tuple[Measurements, str]
 """Measurements, and the code that names them."""

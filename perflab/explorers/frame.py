@@ -23,8 +23,8 @@ from matplotlib.figure import Figure
 from perflab import rendering
 from perflab.errors import PerflabError
 from perflab.explorers.compact import compact
-from perflab.explorers.keeping import Keeping, keep_button, static
-from perflab.explorers.saving import Saving
+from perflab.explorers.save_buttons import Saving
+from perflab.explorers.static_export import Keeping, keep_button, static
 
 MAX_ROWS = 40
 VIEW = "view"

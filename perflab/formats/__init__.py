@@ -21,8 +21,10 @@ from typing import Any, Protocol, cast
 
 import pandas as pd
 
-from perflab import sources
+from perflab.data import sources
+from perflab.data.accounting import Accounting
 from perflab.errors import FormatError
+from perflab.notes import notes_of
 
 NAMES: tuple[str, ...] = (
     "ab_percentiles",
@@ -87,20 +89,23 @@ class Tables(dict[str, pd.DataFrame]):
 
     ``warnings``: each says what was skipped or can't be told, and what to do. ``meta``: tool, version, settings;
     ``generator`` names the tool that drove the load. ``done``: for a part of a file, the bytes of it read by now.
+    ``accounting``: where every line of the file (of the part) went.
     """
 
     def __init__(
         self,
         tables: Mapping[str, pd.DataFrame] | None = None,
         *,
-        warnings: Iterable[str] = (),
+        warnings: Iterable[object] = (),
         meta: Mapping[str, Any] | None = None,
         done: int = 0,
+        accounting: Accounting | None = None,
     ) -> None:
         super().__init__(tables or {})
-        self.warnings = tuple(warnings)
+        self.warnings = notes_of(warnings)
         self.meta = dict(meta or {})
         self.done = done
+        self.accounting = accounting
 
 
 class Format(Protocol):

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from perflab import sources
+from perflab.data import sources
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from perflab import sources
+from perflab.data import sources
 from perflab.errors import FormatError
 
 MAX_BYTES = 256 * 1024 * 1024

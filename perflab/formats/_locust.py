@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from perflab import sources
+from perflab.data import sources
+from perflab.data.tables import AGGREGATED
 from perflab.errors import FormatError
 from perflab.formats import _requests as common
 from perflab.formats._blocks import Tally
-from perflab.tables import AGGREGATED
 
 ROUNDED = "Locust rounds percentiles to about two significant digits: a change of a few per cent can't be seen in them"
 UNFINISHED = "Locust does not write its CSV again at the end: the last seconds' requests may be missing from it"

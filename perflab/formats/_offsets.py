@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from perflab import sources
+from perflab.data import sources
 from perflab.errors import FormatError
 from perflab.formats import Tables, _blocks, join
 from perflab.formats import _requests as common

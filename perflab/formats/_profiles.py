@@ -13,10 +13,20 @@ from typing import Any
 import numpy as np
 import orjson
 
-from perflab import sources
-from perflab.call_trees import MAX_DEPTH, Flags, Floats, Frames, Ints, Tree, frame_table, from_parents, from_stacks
+from perflab.data import sources
 from perflab.errors import FormatError
 from perflab.formats import Tables
+from perflab.profiles.call_trees import (
+    MAX_DEPTH,
+    Flags,
+    Floats,
+    Frames,
+    Ints,
+    Tree,
+    frame_table,
+    from_parents,
+    from_stacks,
+)
 
 MAX_NAME = 4_000
 MAX_WEIGHT = 1e18

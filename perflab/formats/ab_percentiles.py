@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from perflab import sources
+from perflab.data import sources
+from perflab.data.tables import AGGREGATED
 from perflab.errors import FormatError
 from perflab.formats import Tables, _blocks
 from perflab.formats import _requests as common
-from perflab.tables import AGGREGATED
 
 _HEADER = "Percentage served,Time in ms"
 

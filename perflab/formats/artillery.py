@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from perflab.data.tables import AGGREGATED
 from perflab.formats import Tables, _documents
 from perflab.formats import _requests as common
 from perflab.formats._documents import mapping, number
-from perflab.tables import AGGREGATED
 
 _ALL = "http.response_time"
 _BY_ENDPOINT = "plugins.metrics-by-endpoint.response_time."

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from perflab import sources
+from perflab.data import sources
 from perflab.errors import FormatError, one_of
 from perflab.formats import Tables, _profiles
 from perflab.formats._profiles import Problems

@@ -11,11 +11,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from perflab import sources
-from perflab.call_trees import MAX_DEPTH, Frames
+from perflab.data import sources
 from perflab.errors import FormatError
 from perflab.formats import Tables, _profiles
 from perflab.formats._profiles import Problems, Stacks
+from perflab.profiles.call_trees import MAX_DEPTH, Frames
 
 _LINE = re.compile(r"(.*)\s(-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)")
 _PLACED = re.compile(r"(.+) \((.+):(\d+)\)")

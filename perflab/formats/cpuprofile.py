@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from perflab.call_trees import Floats, Frames, from_parents
 from perflab.errors import FormatError
 from perflab.formats import Tables, _profiles
 from perflab.formats._profiles import Problems
+from perflab.profiles.call_trees import Floats, Frames, from_parents
 
 _IGNORED = frozenset({"(root)", "(idle)"})
 _ON_TOP = frozenset({"(program)", "(garbage collector)"})

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from perflab import sources
+from perflab.data import sources
+from perflab.data.tables import AGGREGATED
 from perflab.formats import Tables
 from perflab.formats import _requests as common
-from perflab.tables import AGGREGATED
 
 _FIRST = re.compile(rb"\s*Summary:\s+Total:\s+\d+\.\d+ secs\s+Slowest:")
 _PERCENTILE = re.compile(r"\s+(\d+)% in (\d+\.\d+) secs\s*")

@@ -13,7 +13,7 @@ from xml.parsers import expat
 
 import pandas as pd
 
-from perflab import sources
+from perflab.data import sources
 from perflab.errors import FormatError
 from perflab.formats import Tables, _blocks, join
 from perflab.formats import _requests as common

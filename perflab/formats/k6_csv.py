@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perflab import sources
+from perflab.data import sources
 from perflab.errors import FormatError
 from perflab.formats import Tables, _blocks, _k6, join
 from perflab.formats import _requests as common

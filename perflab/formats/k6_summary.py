@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from perflab.data.tables import AGGREGATED
 from perflab.formats import Tables, _documents, _k6
 from perflab.formats import _requests as common
 from perflab.formats._documents import mapping, number
-from perflab.tables import AGGREGATED
 
 _METRICS = re.compile(rb'"metrics"\s*:\s*\{')
 _OF_K6 = re.compile(rb'"(http_req_duration|http_reqs|iterations|vus|data_received)(\{[^"]*\})?"\s*:\s*\{')

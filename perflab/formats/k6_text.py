@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from perflab import sources
+from perflab.data import sources
+from perflab.data.tables import AGGREGATED
 from perflab.formats import Tables, _k6
 from perflab.formats import _requests as common
-from perflab.tables import AGGREGATED
 
 _DURATION = re.compile(rb"\n[^\n\w{]{0,20}http_req_duration\.+:[^\n]*? avg=[\d.]+")
 _BEGIN = re.compile(rb"\n +execution: [^\n]+\r?\n +script: ")

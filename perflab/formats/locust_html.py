@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from perflab import sources
+from perflab.data import sources
 from perflab.errors import FormatError
 from perflab.formats import Tables, _documents, _locust
 from perflab.formats import _requests as common

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from perflab.data.tables import AGGREGATED
 from perflab.errors import FormatError
 from perflab.formats import Tables, _documents, _locust
 from perflab.formats import _requests as common
 from perflab.formats._documents import mapping, number
-from perflab.tables import AGGREGATED
 
 _SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
 _NO_ERRORS = "Locust's JSON has no row for all endpoints together: it was added up from those of the endpoints"

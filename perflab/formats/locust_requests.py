@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from perflab import sources
+from perflab.data import sources
 from perflab.errors import FormatError
 from perflab.formats import Tables, _blocks, join
 from perflab.formats import _requests as common

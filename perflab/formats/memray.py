@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from perflab import sources
-from perflab.call_trees import Frames, Tree, from_parents
+from perflab.data import sources
 from perflab.errors import FormatError
 from perflab.formats import Tables, _profiles
 from perflab.formats._profiles import Problems
+from perflab.profiles.call_trees import Frames, Tree, from_parents
 
 _PLACE = re.compile(r"(.+?):(.+):(\d+)")
 OTHERS = "(other places)"

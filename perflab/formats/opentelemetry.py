@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from perflab import sources
+from perflab.data import sources
 from perflab.formats import Tables, _printed, _queries
 from perflab.formats._queries import Skipped
 

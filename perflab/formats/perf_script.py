@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from perflab import sources
-from perflab.call_trees import MAX_DEPTH, Frames
+from perflab.data import sources
 from perflab.errors import FormatError, one_of
 from perflab.formats import Tables, _profiles
 from perflab.formats._profiles import Problems, Stacks
+from perflab.profiles.call_trees import MAX_DEPTH, Frames
 
 _HEADER = re.compile(r"(?P<command>\S.*?)\s+(?P<first>\d+)(?:/(?P<second>\d+))?\s+(?=\S)")
 _TIME = re.compile(r"\s(\d+\.\d+):\s")

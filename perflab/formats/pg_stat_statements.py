@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from perflab import sources
+from perflab.data import sources
 from perflab.errors import FormatError
 from perflab.formats import Tables
 from perflab.formats._queries import Skipped, cut

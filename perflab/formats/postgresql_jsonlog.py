@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from perflab import sources
+from perflab.data import sources
 from perflab.formats import Tables, _postgresql
 from perflab.formats._postgresql import Record
 from perflab.formats._queries import Skipped

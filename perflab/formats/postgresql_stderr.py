@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from perflab import sources
+from perflab.data import sources
 from perflab.errors import FormatError
 from perflab.formats import Tables, _postgresql
 from perflab.formats._queries import Skipped

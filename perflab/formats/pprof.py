@@ -13,10 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from perflab.call_trees import MAX_DEPTH, Frames
 from perflab.errors import FormatError, one_of
 from perflab.formats import Tables, _profiles
 from perflab.formats._profiles import MILLISECONDS, Problems, Stacks
+from perflab.profiles.call_trees import MAX_DEPTH, Frames
 
 _BYTES = {"bytes": 1.0, "byte": 1.0, "kilobytes": 1e3, "kb": 1024.0, "megabytes": 1e6, "mb": 2.0**20}
 _WIRE = {1: 2, 2: 2, 3: 2, 4: 2, 5: 2, 6: 2, 7: 0, 8: 0, 9: 0, 10: 0, 11: 2, 12: 0, 13: 2, 14: 0, 15: 0}

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from perflab.call_trees import Frames, from_parents
 from perflab.errors import FormatError
 from perflab.formats import Tables, _profiles
 from perflab.formats._profiles import Problems
+from perflab.profiles.call_trees import Frames, from_parents
 
 _SYNTHETIC = frozenset({"[self]", "[await]", "[out-of-context]"})
 

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import pandas as pd
 
-from perflab import sources
+from perflab.data import sources
 from perflab.errors import FormatError
 from perflab.formats import Tables, _queries
 from perflab.formats._queries import Skipped

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from perflab import sources
+from perflab.data import sources
 from perflab.formats import Tables, _printed, _queries
 from perflab.formats._queries import Clock, Skipped
 

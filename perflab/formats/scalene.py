@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from perflab.call_trees import MAX_DEPTH, Frames, Tree, from_parents
 from perflab.errors import FormatError
 from perflab.formats import Tables, _profiles
 from perflab.formats._profiles import Problems, Stacks
+from perflab.profiles.call_trees import MAX_DEPTH, Frames, Tree, from_parents
 
 _FRAME = re.compile(r"(.+) (\S+):(\d+);?")
 _PERCENTAGES = ("n_cpu_percent_python", "n_cpu_percent_c", "n_sys_percent")

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from perflab.call_trees import MAX_DEPTH, Frames, Tree, from_stacks
 from perflab.errors import FormatError
 from perflab.formats import Tables, _profiles
 from perflab.formats._profiles import MILLISECONDS, Problems, Replay
+from perflab.profiles.call_trees import MAX_DEPTH, Frames, Tree, from_stacks
 
 _PROCESS = re.compile(r"process \d+:")
 _SYNTHETIC = frozenset({"[self]", "[await]"})

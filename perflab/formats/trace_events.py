@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import orjson
 
-from perflab.call_trees import MAX_DEPTH, Frames, Tree, from_parents
 from perflab.errors import FormatError
 from perflab.formats import Tables, _profiles
 from perflab.formats._profiles import Problems
+from perflab.profiles.call_trees import MAX_DEPTH, Frames, Tree, from_parents
 
 _PLACED = re.compile(r"(.+) \((.+):(\d{1,9})\)")
 _PHASE = re.compile(rb'"ph"\s*:\s*"[BEXMbeisfPNODCSTFRcIn]"')

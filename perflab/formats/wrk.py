@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from perflab import sources
+from perflab.data import sources
+from perflab.data.tables import AGGREGATED
 from perflab.formats import Tables
 from perflab.formats import _requests as common
-from perflab.tables import AGGREGATED
 
 _FIRST = re.compile(rb"Running \S+ test @ \S+")
 _MS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4, "h": 3.6e6}

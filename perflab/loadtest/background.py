@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from perflab.data.tables import Measurements
 from perflab.errors import LoadTestError
-from perflab.live import Progress
 from perflab.loadtest.drive import Place, Watch, drive, expected_s
-from perflab.loadtest.looking import Looks
+from perflab.loadtest.looks import Looks
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import check_pairs, interleaved, loaded
 from perflab.loadtest.target import Target
-from perflab.tables import Measurements
+from perflab.progress import Progress
 
 T = TypeVar("T")
 

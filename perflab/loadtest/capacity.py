@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from perflab import rendering
+from perflab.data.tables import AGGREGATED, Measurements
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import run
 from perflab.loadtest.stages import Stage
@@ -19,7 +20,6 @@ from perflab.objectives import Objective, check
 from perflab.objectives.checking import objectives_of
 from perflab.stats.estimates import by_run
 from perflab.stats.scalability import ScalabilityLaw, fit_scalability
-from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction, format_rate, parse_duration, parse_fraction
 
 _WARMUP = 0.1

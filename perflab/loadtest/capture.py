@@ -13,8 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from perflab.loadtest.histogram import Spread
 from perflab.loadtest.records import CHECK, CHECK_FIELDS, FIELDS, RECORD
-from perflab.loadtest.spread import Spread
 
 DTYPE = np.dtype(list(FIELDS))
 CHECK_DTYPE = np.dtype(list(CHECK_FIELDS))

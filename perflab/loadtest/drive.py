@@ -13,18 +13,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from perflab import formats, provenance, store
+from perflab import formats, provenance
+from perflab.data import store
 from perflab.errors import FormatError, LoadTestError, StoreError
-from perflab.live import Progress
-from perflab.loadtest import capture, process, profiling, validity
-from perflab.loadtest.early import broken
+from perflab.loadtest import capture, process, profiled_target, validity
+from perflab.loadtest.abort import broken
 from perflab.loadtest.logfiles import LogFiles
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.records import CANNOT_WRITE
+from perflab.loadtest.resources import Sampler
 from perflab.loadtest.scrape import Scraper
 from perflab.loadtest.tail import Sight, Tail
 from perflab.loadtest.target import Service, Services, Target
-from perflab.resources import Sampler
+from perflab.progress import Progress
 from perflab.stats import sequential
 from perflab.units import format_fraction, format_ms, format_rate
 
@@ -145,7 +146,7 @@ def _loaded(
         logs = LogFiles(target.log_files)
         generator = draft.folder / GENERATOR
         trees = {"generator": locust.pids} | ({"target": (service.pid,)} if service.pid else {})
-        profiler = profiling.attached(target.profile, service.pid, draft.folder, own=service.own)
+        profiler = profiled_target.attached(target.profile, service.pid, draft.folder, own=service.own)
         watched = Sampler(trees, roots=() if service.own else ("target",))
         with watched as sampler, scraper or nullcontext(), profiler:
             try:
@@ -256,7 +257,7 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Place, ended: 
         *(ended.scraper.warnings if ended.scraper else ()),
         *(_keep_queries(draft) if target.record_queries else ()),
     ]
-    profiled, notes = profiling.keep(target.profile, draft)
+    profiled, notes = profiled_target.keep(target.profile, draft)
     warnings += notes
     expected = plan.expected_arrivals
     return draft.keep(

@@ -17,7 +17,7 @@ from typing import Any
 import locust.argument_parser as arguments
 import locust.main
 
-from perflab.loadtest import locustfile, recorder
+from perflab.loadtest import checking_locustfile, recorder
 from perflab.loadtest.records import SETTINGS
 
 _Parser = arguments.LocustArgumentParser
@@ -40,7 +40,7 @@ if __name__ == "__main__":
     recorder.install(settings)
     if "gate" in settings:
         _wait_for(Path(settings["gate"]))
-    locust.main.merge_locustfiles_content = locustfile.guarded(  # type: ignore[assignment]
+    locust.main.merge_locustfiles_content = checking_locustfile.guarded(  # type: ignore[assignment]
         locust.main.merge_locustfiles_content, Path(settings["folder"]), settings.get("user_classes", ())
     )
     locust.main.main()

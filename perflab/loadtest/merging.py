@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import orjson
 
-from perflab import store
+from perflab.data import store
+from perflab.data.tables import Measurements
 from perflab.errors import StoreError
 from perflab.loadtest import capture, validity
 from perflab.loadtest.drive import GENERATOR, JUDGING
 from perflab.loadtest.records import CHECK
-from perflab.tables import Measurements
 
 _PREFIX = "remote-"
 

@@ -12,13 +12,13 @@ from typing import Any
 
 from perflab import provenance, rendering
 from perflab.errors import LoadTestError, one_of
-from perflab.loadtest import locustfile
-from perflab.loadtest.early import can_be_watched
+from perflab.loadtest import checking_locustfile
+from perflab.loadtest.abort import can_be_watched
 from perflab.loadtest.k6_options import parse_options
 from perflab.loadtest.stages import Stage, is_number
 from perflab.loadtest.urls import Url
 from perflab.objectives import Objective
-from perflab.objectives.wording import objective_of
+from perflab.objectives.grammar import objective_of
 from perflab.units import format_fraction, format_ms, parse_duration, parse_fraction
 
 ARRIVALS = ("constant", "poisson")
@@ -266,8 +266,8 @@ class LoadPlan:
         path = Path(self.locustfile).expanduser().resolve()
         if not path.is_file():
             raise ValueError(f"LoadPlan: locustfile must be an existing file; got {str(self.locustfile)!r}")
-        if report := locustfile.misspelt(str(path)):
-            error, cause = locustfile.parts(report)
+        if report := checking_locustfile.misspelt(str(path)):
+            error, cause = checking_locustfile.parts(report)
             raise LoadTestError(error, output=cause)
         return path
 

@@ -18,8 +18,8 @@ import orjson
 
 import perflab
 from perflab.errors import LoadTestError
+from perflab.loadtest.checking_locustfile import last_traceback, report_in
 from perflab.loadtest.child import Child
-from perflab.loadtest.locustfile import last_traceback, report_in
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.records import SETTINGS
 

@@ -10,13 +10,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from perflab import store as kept
-from perflab.live import Progress
+from perflab.data import store as kept
+from perflab.data.tables import Measurements
 from perflab.loadtest.drive import Driven, Place, Watch, drive, expected_s
-from perflab.loadtest.looking import ONLY_THE_END, Looks
+from perflab.loadtest.looks import ONLY_THE_END, Looks
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.target import Services, Target
-from perflab.tables import Measurements
+from perflab.progress import Progress
 
 
 def run(

@@ -11,8 +11,8 @@ from urllib.parse import urljoin
 import pandas as pd
 from prometheus_client.parser import text_string_to_metric_families
 
-from perflab.repeating import Repeating
-from perflab.schemas import conform, empty
+from perflab.data.schemas import conform, empty
+from perflab.loadtest.repeating import Repeating
 
 MAX_BYTES = 4_000_000
 MAX_SERIES = 20_000

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 
 from perflab.loadtest.capture import DTYPE
-from perflab.loadtest.spread import Spread
+from perflab.loadtest.histogram import Spread
 
 _WINDOW_S = 3.0
 

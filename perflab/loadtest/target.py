@@ -16,9 +16,9 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from perflab import provenance, resources
+from perflab import provenance
 from perflab.errors import TargetError
-from perflab.loadtest import profiling
+from perflab.loadtest import profiled_target, resources
 from perflab.loadtest.child import Child
 from perflab.units import parse_duration
 
@@ -98,7 +98,9 @@ class Target:
             raise ValueError("Target: pid is for a target that is up already; perflab knows the one that it starts")
         logs = (self.logs,) if isinstance(self.logs, (str, Path)) else self.logs
         object.__setattr__(self, "logs", tuple(Path(path).expanduser().resolve() for path in logs))
-        profiling.check(self.profile, starts=self.managed and self.restart, known=self.managed or self.pid is not None)
+        profiled_target.check(
+            self.profile, starts=self.managed and self.restart, known=self.managed or self.pid is not None
+        )
         for name in ("ready_timeout", "stop_timeout"):
             if parse_duration(getattr(self, name), parameter=f"Target: {name}") <= 0:
                 raise ValueError(f"Target: {name} must be longer than zero; got {getattr(self, name)!r}")
@@ -242,8 +244,8 @@ def _started(target: Target, folder: Path) -> Iterator[Service]:
     variables.pop(QUERY_LOG, None)
     if target.record_queries:
         variables[QUERY_LOG] = str((folder / "queries.jsonl").resolve())
-    variables.pop(profiling.VARIABLE, None)
-    variables.update(profiling.variables(target.profile, folder))
+    variables.pop(profiled_target.VARIABLE, None)
+    variables.update(profiled_target.variables(target.profile, folder))
     child = Child(
         target.command,
         log=folder / "logs" / "target.log",

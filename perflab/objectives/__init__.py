@@ -2,8 +2,8 @@
 
 from perflab.objectives.attainable import attainable
 from perflab.objectives.checking import Checked, check
+from perflab.objectives.documents import read_objectives
 from perflab.objectives.k6 import from_thresholds
 from perflab.objectives.objective import Objective, Objectives
-from perflab.objectives.reading import read_objectives
 
 __all__ = ["Checked", "Objective", "Objectives", "attainable", "check", "from_thresholds", "read_objectives"]

@@ -8,11 +8,11 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pandas as pd
 
+from perflab.data.tables import AGGREGATED, Measurements
 from perflab.objectives.checking import check
 from perflab.objectives.objective import Objective
 from perflab.stats import intervals
 from perflab.stats.estimates import Floats, by_run, quantile_of, requests_of, without_warmup
-from perflab.tables import AGGREGATED, Measurements
 
 CONFIDENCES = (0.5, 0.8, 0.9, 0.95, 0.975, 0.99)
 FLOORS = ("throughput_per_s",)

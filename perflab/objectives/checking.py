@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from perflab import rendering
-from perflab.objectives.evidence import Evidence, Flags, Part
+from perflab.data.tables import AGGREGATED, Measurements
+from perflab.notes import Note, notes_of
+from perflab.objectives.cells import Evidence, Flags, Part
+from perflab.objectives.grammar import objective_of
 from perflab.objectives.objective import EXTREMES, SHARES, Objective, Objectives
-from perflab.objectives.wording import objective_of
 from perflab.stats import intervals, replications
 from perflab.stats.estimates import UNTOLD, Floats, quantile, requests_of
-from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction
 
 VERDICTS = ("holds", "fails", "inconclusive")
@@ -37,7 +38,7 @@ class Checked:
     table: pd.DataFrame
     goals: tuple[Objective, ...]
     warmup: float
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Note, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -62,7 +63,7 @@ class Checked:
         return f"{what} (95 % interval {goal.written(row['low'])} to {goal.written(row['high'])}; {how})"
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[object, ...]:
         """How it was decided, and the warnings."""
         cut = (
             f"after the first {format_fraction(self.warmup)} of each run (warm-up)" if self.warmup else "of whole runs"
@@ -141,7 +142,7 @@ def check(
         warnings.append("one run: the interval covers this run only, and others may differ; repeat it (3 runs or more)")
     words = table["verdict"].to_list()
     overall = "fails" if "fails" in words else "inconclusive" if "inconclusive" in words else "holds"
-    return Checked(overall, table, wanted, cut, tuple(dict.fromkeys(warnings)))
+    return Checked(overall, table, wanted, cut, notes_of(warnings))
 
 
 def objectives_of(goals: Any) -> tuple[Objective, ...]:

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from perflab.data.tables import AGGREGATED
 from perflab.objectives.objective import Objective, Objectives, collected
-from perflab.tables import AGGREGATED
 from perflab.units import parse_duration
 
 _EXPRESSION = re.compile(

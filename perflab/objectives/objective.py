@@ -10,10 +10,10 @@ from functools import cached_property
 import pandas as pd
 
 from perflab import rendering
+from perflab.data.tables import AGGREGATED
 from perflab.errors import one_of
 from perflab.stats.estimates import quantile_of
 from perflab.stats.wording import whose
-from perflab.tables import AGGREGATED
 from perflab.units import format_fraction, format_ms, format_number, format_rate, parse_duration, parse_fraction
 
 OPERATORS = ("<", "<=", ">", ">=", "==", "!=")

@@ -21,8 +21,8 @@ from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from perflab.data.tables import AGGREGATED, Measurements, of_run
 from perflab.stats.estimates import quantile
-from perflab.tables import AGGREGATED, Measurements, of_run
 from perflab.units import format_fraction, format_ms, format_number, parse_duration, parse_fraction
 
 STYLES = (

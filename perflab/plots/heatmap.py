@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.ticker import FuncFormatter
 
+from perflab.data.tables import AGGREGATED, Measurements
 from perflab.plots.drawing import (
     Floats,
     arms_of,
@@ -21,7 +22,6 @@ from perflab.plots.drawing import (
     seconds_since_start,
     titled,
 )
-from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_number
 
 _BLUES = LinearSegmentedColormap.from_list("perflab", ["#9ecae1", "#4292c6", "#084594", "#041f45"])

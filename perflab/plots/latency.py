@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from perflab.data.tables import AGGREGATED, Measurements
 from perflab.plots.drawing import (
     GREY,
     Floats,
@@ -21,7 +22,6 @@ from perflab.plots.drawing import (
     titled,
     without_warmup,
 )
-from perflab.tables import AGGREGATED, Measurements
 
 _CURVE_POINTS = 400
 

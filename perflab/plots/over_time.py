@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
+from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import one_of
 from perflab.plots.drawing import (
     GREY,
@@ -30,7 +31,6 @@ from perflab.plots.drawing import (
     titled,
 )
 from perflab.stats import estimates
-from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction, format_ms, format_number, format_rate
 
 _SCATTER_POINTS = 1500

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from perflab.data.tables import AGGREGATED, Measurements
 from perflab.plots.drawing import (
     GREY,
     Arm,
@@ -22,7 +23,6 @@ from perflab.plots.drawing import (
     titled,
 )
 from perflab.stats import estimates
-from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction, format_ms, format_rate, parse_fraction
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from perflab.call_trees import FRAME, Floats
+from perflab.data.tables import Measurements
 from perflab.errors import one_of
+from perflab.profiles.call_trees import FRAME, Floats
 from perflab.profiles.flat import flat_profile
 from perflab.profiles.selected import Profile, Rows, frame_codes, table_of
 from perflab.stats.distributions import t_ppf, t_sf
-from perflab.tables import Measurements
 from perflab.units import parse_fraction
 
 _METRICS = ("self", "total")

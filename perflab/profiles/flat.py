@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from perflab.call_trees import FRAME, outermost
+from perflab.profiles.call_trees import FRAME, outermost
 from perflab.profiles.selected import Profile, frame_codes, group_columns, is_graph, sums, table_of, tree_rows
 
 _COLUMNS = [*FRAME, "self", "total", "calls", "unit", "self_fraction", "total_fraction"]

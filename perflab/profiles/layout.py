@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from perflab.call_trees import FRAME, Floats, Ints, Tree, from_parents, shape
+from perflab.profiles.call_trees import FRAME, Floats, Ints, Tree, from_parents, shape
 from perflab.profiles.diff import run_weights
 from perflab.profiles.origins import origins
 from perflab.profiles.selected import Profile, frame_codes, merged, tree_rows

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from perflab.call_trees import outermost
+from perflab.profiles.call_trees import outermost
 from perflab.profiles.origins import origins
 from perflab.profiles.selected import Profile, sums, tree_rows
 

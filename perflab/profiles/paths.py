@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from perflab.call_trees import FRAME, Floats, Tree, outermost, shape
+from perflab.profiles.call_trees import FRAME, Floats, Tree, outermost, shape
 from perflab.profiles.origins import APPLICATION, origins
 from perflab.profiles.selected import Profile, as_table, is_graph, matching, merged, subtree, sums, table_of, tree_rows
 from perflab.units import parse_fraction

@@ -10,9 +10,9 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from perflab.call_trees import FRAME, Flags, Floats, Ints, Tree, from_parents, shape
+from perflab.data.tables import Measurements
 from perflab.errors import MissingTableError, one_of
-from perflab.tables import Measurements
+from perflab.profiles.call_trees import FRAME, Flags, Floats, Ints, Tree, from_parents, shape
 
 Profile: TypeAlias = Measurements | pd.DataFrame
 GROUPS = ("run", "thread", "endpoint")

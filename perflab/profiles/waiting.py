@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from perflab.call_trees import FRAME, Ints
+from perflab.data.tables import AGGREGATED, Measurements
+from perflab.profiles.call_trees import FRAME, Ints
 from perflab.profiles.origins import DRIVER, NETWORK, origin
 from perflab.profiles.selected import Profile, frame_codes, is_graph, sums, table_of, tree_rows
-from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction
 
 _WORTH_SAYING = 0.1

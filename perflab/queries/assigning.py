@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from perflab.findings import count, findings
+from perflab.data.tables import Measurements
 from perflab.queries.statements import fingerprint_codes_of, queries_of, statements
 from perflab.queries.units_of_work import FOUND_BY, LOW, units_of_work
-from perflab.tables import Measurements
+from perflab.results import count, findings
 from perflab.units import parse_duration
 
 

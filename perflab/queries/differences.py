@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from perflab.findings import count, findings
+from perflab.data.tables import Measurements
 from perflab.queries.statements import Statements, statements
-from perflab.tables import Measurements
+from perflab.results import count, findings
 from perflab.units import format_ms, format_number
 
 COLUMNS = (

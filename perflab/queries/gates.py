@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from perflab.queries.evidence import CLAIMS
+from perflab.data.tables import Measurements
+from perflab.queries.claims import CLAIMS
 from perflab.queries.n_plus_one import find_n_plus_one
-from perflab.tables import Measurements
 from perflab.units import format_number
 
 _SHOWN = 5

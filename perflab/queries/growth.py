@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from perflab.data.tables import Measurements
 from perflab.queries.repeats import Repeats, repeats
 from perflab.queries.scaling import Scaling, scaling
 from perflab.queries.statements import statements
-from perflab.tables import Measurements
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

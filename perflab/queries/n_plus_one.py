@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from perflab.data.tables import Measurements
 from perflab.errors import one_of
-from perflab.findings import count, findings
-from perflab.queries import evidence, suggestions
+from perflab.queries import claims, suggestions
 from perflab.queries.growth import LIMIT, growth
 from perflab.queries.repeats import Repeats, repeats
 from perflab.queries.scaling import Scaling
 from perflab.queries.statements import Statements, statements
-from perflab.tables import Measurements
+from perflab.results import count, findings
 from perflab.units import format_ms
 
 UNIT_COLUMNS = ("unit", "parent", "child", "calls", "distinct_parameters", "time_ms", "evidence")
@@ -93,7 +93,7 @@ def find_n_plus_one(
     sentence = _sentence(prepared, patterns)
     if by == "unit":
         return findings(_by_unit(prepared, found, occurrences, patterns), sentence, prepared.units.notes)
-    claimed_first = patterns.assign(_rank=patterns["_rank"].where(~patterns["evidence"].isin(evidence.CLAIMS), -1))
+    claimed_first = patterns.assign(_rank=patterns["_rank"].where(~patterns["evidence"].isin(claims.CLAIMS), -1))
     shown = claimed_first.sort_values(["_rank", "time_ms"], ascending=[True, False], kind="stable")[
         list(PATTERN_COLUMNS)
     ]
@@ -207,7 +207,7 @@ def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern
     grown = growth(found, key.parent, key.child, key.route, members) if key.parent >= 0 else None
     fitted = grown.scaling if grown is not None and grown.speaks else Scaling()
     bounded = grown is not None and grown.measure == LIMIT and grown.scaling.tested
-    facts = evidence.Facts(
+    facts = claims.Facts(
         shape=prepared.shapes[key.child],
         parent=key.parent >= 0,
         linked=int(part["linked"].max()),
@@ -220,13 +220,13 @@ def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern
         everywhere=found.everywhere(key.parent, key.child),
         sure=not found.unsure(members),
     )
-    level = evidence.level(facts)
+    level = claims.level(facts)
     calls = int(groups.calls[members].sum())
     time = float(groups.time_ms[members].sum())
     unit_time = found.unit_time(members)
     parent = prepared.fingerprints[key.parent] if key.parent >= 0 else None
-    pages = facts.shape.kind == "lookup" and evidence.turns_pages(facts)
-    saved = calls - len(members) if level in evidence.MENDABLE and not pages else 0
+    pages = facts.shape.kind == "lookup" and claims.turns_pages(facts)
+    saved = calls - len(members) if level in claims.MENDABLE and not pages else 0
     return {
         "parent": parent,
         "child": prepared.fingerprints[key.child],
@@ -249,7 +249,7 @@ def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern
         "unit_time_fraction": time / unit_time.sum() if unit_time.sum() else 0.0,
         "unit_p95_ms": float(np.quantile(unit_time, 0.95, method="median_unbiased")),
         "source": found.source(members),
-        "_rank": evidence.LEVELS.index(level),
+        "_rank": claims.LEVELS.index(level),
     }
 
 
@@ -275,7 +275,7 @@ def _by_unit(prepared: Statements, found: Repeats, occurrences: pd.DataFrame, pa
 
 def _sentence(prepared: Statements, patterns: pd.DataFrame) -> str:
     where = f"{count(len(prepared.frame), 'statement')} of {count(len(prepared.working_units()), 'unit')}"
-    claimed = patterns[patterns["evidence"].isin(evidence.CLAIMS)]
+    claimed = patterns[patterns["evidence"].isin(claims.CLAIMS)]
     other = len(patterns) - len(claimed)
     also = f"; {count(other, 'other repetition')} shown with what they are" if other else ""
     if not len(claimed):

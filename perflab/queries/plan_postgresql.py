@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from perflab.queries import conditions
-from perflab.queries.explaining import FEW_ROWS, NO_INDEX, Answer, Index, Step, bound, condition_of, numbered
+from perflab.queries.plan_advice import FEW_ROWS, NO_INDEX, Answer, Index, Step, bound, condition_of, numbered
 
 _SAVEPOINT = "perflab_explain"
 

@@ -8,10 +8,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from perflab.findings import count
 from perflab.queries import conditions
-from perflab.queries.explaining import NO_INDEX, Answer, Index, Step, bound, condition_of, quoted
+from perflab.queries.plan_advice import NO_INDEX, Answer, Index, Step, bound, condition_of, quoted
 from perflab.queries.tokens import tokens
+from perflab.results import count
 
 _STEP = re.compile(
     r"(?P<how>SCAN|SEARCH) (?:TABLE )?(?P<table>.+?)(?: AS (?P<alias>\S+))?"

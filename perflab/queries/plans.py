@@ -11,7 +11,7 @@ import pandas as pd
 
 from perflab import rendering
 from perflab.queries import plan_postgresql, plan_sqlite
-from perflab.queries.explaining import Index, Step, checked, driver_of
+from perflab.queries.plan_advice import Index, Step, checked, driver_of
 from perflab.units import format_fraction, format_ms, format_number, parse_duration
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None

@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from perflab.findings import count, findings
+from perflab.data.tables import Measurements
 from perflab.queries import suggestions
 from perflab.queries.n_plus_one import find_n_plus_one
 from perflab.queries.repeats import joined_parameters, unknown_values, without_comments
 from perflab.queries.statements import Statements, statements
-from perflab.tables import Measurements
+from perflab.results import count, findings
 from perflab.units import format_ms
 
 Ints = npt.NDArray[np.int64]

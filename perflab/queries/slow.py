@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from perflab.findings import count, findings
+from perflab.data.tables import Measurements
 from perflab.queries.statements import statements
 from perflab.queries.summaries import quantiles_by
-from perflab.tables import Measurements
+from perflab.results import count, findings
 from perflab.units import format_fraction, format_ms, parse_duration, parse_fraction
 
 COLUMNS = (

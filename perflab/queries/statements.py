@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from perflab.data.tables import Measurements
 from perflab.errors import SchemaError, one_of
 from perflab.queries import comments
 from perflab.queries.fingerprint import fingerprint
@@ -15,7 +16,6 @@ from perflab.queries.shape import Shape, shape
 from perflab.queries.tokens import DIALECTS
 from perflab.queries.units_of_work import Units, instants, units_of_work
 from perflab.queries.vectorised import fingerprint_codes
-from perflab.tables import Measurements
 
 Ints = npt.NDArray[np.int64]
 

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from perflab.findings import count, findings
+from perflab.data.tables import Measurements
 from perflab.queries.statements import fingerprints_of, queries_of
-from perflab.tables import Measurements
+from perflab.results import count, findings
 from perflab.units import format_ms
 
 QUANTILES = (0.5, 0.95, 0.99)

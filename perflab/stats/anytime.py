@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 
 from perflab import rendering
+from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
+from perflab.notes import Note
 from perflab.stats import sequential
 from perflab.stats.change import Change
 from perflab.stats.compare import compare
 from perflab.stats.estimates import requests_of
 from perflab.stats.sequential import Floats
 from perflab.stats.wording import signed, whose
-from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_p
 
 _ALPHA = 0.05
@@ -39,7 +40,7 @@ class Anytime:
     endpoint: str
     tolerance: float
     reason: str = ""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Note, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -58,7 +59,7 @@ class Anytime:
         )
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[object, ...]:
         """How it was decided, and the warnings."""
         return (
             "decided by: mixture sequential t-test of the pairs' differences; valid at every pair, looked at as often as one "

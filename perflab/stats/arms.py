@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from perflab.data.tables import Measurements
 from perflab.errors import ComparisonError, one_of
-from perflab.stats.residue import check_both
+from perflab.stats.confounders import check_both
 from perflab.stats.tests import Floats
-from perflab.tables import Measurements
 
 ALLOWABLE = ("invalid", "generator", "plan", "length")
 LEAST_HISTORY = 5

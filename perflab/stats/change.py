@@ -9,9 +9,10 @@ import pandas as pd
 
 from perflab import rendering
 from perflab.errors import one_of
+from perflab.notes import Note
 from perflab.stats.arms import Design
 from perflab.stats.estimates import unit_of
-from perflab.stats.explaining import Explanation, explain
+from perflab.stats.explanation import Explanation, explain
 from perflab.stats.levels import Level
 from perflab.stats.warmup import Warmup
 from perflab.stats.wording import interval_words, points, signed, whose
@@ -39,7 +40,7 @@ class Change:
     method: str
     values: pd.DataFrame
     warmup: float
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[Note, ...] = field(default=())
     details: pd.DataFrame = field(default_factory=pd.DataFrame)
     design: Design | None = None
     trim: Warmup | None = None
@@ -104,7 +105,7 @@ class Change:
         return rendering.html(self.sentence, self._shown(), self.notes)
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[object, ...]:
         """How it was decided, what would change the answer, and the warnings."""
         names = ", ".join(self.metrics)
         decided = (

@@ -12,7 +12,9 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
+from perflab.notes import notes_of
 from perflab.stats import families, tests
 from perflab.stats import pacing as omission
 from perflab.stats.arms import design
@@ -40,7 +42,6 @@ from perflab.stats.rows import (
 )
 from perflab.stats.verdicts import decide
 from perflab.stats.warmup import Warmup, declared, settled
-from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_ms, parse_duration, parse_fraction
 
 _MOST_PRIMARIES = 3
@@ -284,16 +285,14 @@ def _change(
         method=method_of(asked.design),
         values=values_of(values, sides, asked.metrics, arms),
         warmup=asked.trim.share,
-        warnings=tuple(
-            dict.fromkeys(
-                (
-                    *asked.design.warnings,
-                    *failing_runs(values),
-                    *asked.trim.notes,
-                    *notes,
-                    *sides[0].warnings,
-                    *sides[1].warnings,
-                )
+        warnings=notes_of(
+            (
+                *asked.design.warnings,
+                *failing_runs(values),
+                *asked.trim.notes,
+                *notes,
+                *sides[0].warnings,
+                *sides[1].warnings,
             )
         ),
         details=details_of([rows[key] for key in ordered], asked),

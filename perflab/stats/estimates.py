@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
+from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
 from perflab.stats import tails
-from perflab.tables import AGGREGATED, Measurements
 from perflab.units import parse_fraction
 
 Floats = npt.NDArray[np.float64]

@@ -12,12 +12,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from perflab import rendering
+from perflab.data.tables import AGGREGATED, Measurements
 from perflab.stats import ranks, replications
 from perflab.stats.distributions import t_sf
 from perflab.stats.estimates import by_run, of_endpoint, quantile_of, requests_of, unit_of
 from perflab.stats.planning import MOST, pairs_for
 from perflab.stats.wording import whose
-from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction, format_p, format_value, parse_fraction
 
 Floats = npt.NDArray[np.float64]

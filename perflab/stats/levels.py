@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from perflab.data.tables import Measurements
 from perflab.stats import sequential
 from perflab.stats.arms import Design
 from perflab.stats.verdicts import ALPHA
-from perflab.tables import Measurements
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,13 @@ import pandas as pd
 from scipy import special
 
 from perflab import rendering
+from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError
+from perflab.notes import Note, notes_of
 from perflab.stats import estimates
 from perflab.stats.estimates import Codes, Floats, Requests, coded, quantile, quantile_of, requests_of, unit_of
 from perflab.stats.intervals import design_effect
 from perflab.stats.warmup import declared
-from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_value
 
 BLOCKS = 30
@@ -82,7 +83,7 @@ class Within:
     table: pd.DataFrame
     metric: str
     confidence: float
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[Note, ...] = field(default=())
 
     @property
     def sentence(self) -> str:
@@ -161,7 +162,7 @@ def within(
             for r in table.rename(columns={metric: "value", "count": "count_"}).itertuples()]  # fmt: skip
     frame = pd.DataFrame(rows)
     notes = ("of this run only: it says nothing about the difference between runs; repeat the run and compare",)
-    return Within(frame, metric, confidence, notes + held.warnings)
+    return Within(frame, metric, confidence, notes_of((*notes, *held.warnings)))
 
 
 def _row(

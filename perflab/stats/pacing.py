@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from perflab.data.tables import Measurements
 from perflab.stats.estimates import Floats, Requests
-from perflab.tables import Measurements
 from perflab.units import format_fraction, format_ms
 
 SHARE_OF_TAIL = 0.5

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError
 from perflab.stats import intervals, replications
 from perflab.stats.distributions import chi2_ppf, t_cdf
 from perflab.stats.estimates import by_run, of_endpoint, quantile_of, requests_of, without_warmup
-from perflab.tables import AGGREGATED, Measurements
 
 Floats = npt.NDArray[np.float64]
 

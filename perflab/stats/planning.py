@@ -13,12 +13,12 @@ import pandas as pd
 from scipy import special
 
 from perflab import rendering
+from perflab.data.tables import AGGREGATED, Measurements
 from perflab.stats import pilots
 from perflab.stats.bisection import crossing
 from perflab.stats.distributions import chi2_ppf, t_isf
 from perflab.stats.pilots import Pilot
 from perflab.stats.wording import whose
-from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction, format_ms, parse_duration, parse_fraction
 
 Floats = npt.NDArray[np.float64]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from perflab.data.tables import AGGREGATED, Measurements
 from perflab.stats import ranks, tests
 from perflab.stats.arms import Design
 from perflab.stats.estimates import Floats
@@ -17,7 +18,6 @@ from perflab.stats.levels import Level
 from perflab.stats.verdicts import decide, runs_to_decide, worst_case
 from perflab.stats.warmup import Warmup
 from perflab.stats.wording import points
-from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction
 
 ERRORS = "error_fraction"

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import special
 
 from perflab import rendering
+from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
 from perflab.stats import families, tests
 from perflab.stats.arms import Design, design
@@ -21,7 +22,6 @@ from perflab.stats.rows import arms_of
 from perflab.stats.tests import Effect
 from perflab.stats.warmup import declared
 from perflab.stats.wording import interval_words, signed, whose
-from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction, format_ms
 
 GRID = (*range(5, 100, 5), 97, 98, 99, 99.5, 99.9)

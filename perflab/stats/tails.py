@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from perflab.findings import Findings, findings
+from perflab.results import Findings, findings
 
 QUANTILES: Mapping[str, float] = MappingProxyType({"p95_ms": 0.95, "p99_ms": 0.99})
 """The columns of a summary that this is about."""

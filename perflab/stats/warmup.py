@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from perflab.data.tables import AGGREGATED, Measurements
 from perflab.stats import replications
 from perflab.stats.estimates import Requests
 from perflab.stats.tests import Floats
-from perflab.tables import AGGREGATED, Measurements
 from perflab.units import format_fraction
 
 BINS = 100

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perflab.tables import AGGREGATED
+from perflab.data.tables import AGGREGATED
 from perflab.units import format_fraction, format_number
 
 

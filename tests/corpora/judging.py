@@ -13,7 +13,7 @@ import pandas as pd
 from recording import RECORDED
 
 import perflab as lab
-from perflab.queries.evidence import CLAIMS
+from perflab.queries.claims import CLAIMS
 from perflab.queries.shape import shape
 
 

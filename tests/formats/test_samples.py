@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from golden_files import SAMPLES, Sample, outcome, samples
 
-from perflab import formats, sources
-from perflab.schemas import SCHEMAS, conform
+from perflab import formats
+from perflab.data import sources
+from perflab.data.schemas import SCHEMAS, conform
 
 ALL = samples()
 WITHOUT_SAMPLES: set[str] = set()

@@ -21,7 +21,7 @@ from driving import SERVERS, USERS, assert_clean, free_port, mine, plan, target,
 from jupyter_client.manager import start_new_kernel
 
 import perflab as lab
-from perflab import live
+from perflab import progress as live
 from perflab.loadtest.tail import Tail
 
 
@@ -72,7 +72,7 @@ def test_pairs_in_the_background_keep_what_was_captured(tmp_path: Path) -> None:
 def test_a_terminal_shows_what_matters(tmp_path: Path) -> None:
     """In a real terminal of 80 columns."""
     code = (
-        "import time; from perflab.live import Progress\n"
+        "import time; from perflab.progress import Progress\n"
         "with Progress(2, 'users.py (Shopper): 4 users for 30 s; the first 10 % are warm-up') as shown:\n"
         "    for i in range(4): shown.update(i / 2, users=4, throughput='18.7/s', p95='63.5 ms'); time.sleep(0.15)\n"
     )

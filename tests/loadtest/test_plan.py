@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import perflab as lab
 from perflab.loadtest.due import due_times
+from perflab.loadtest.histogram import Spread
 from perflab.loadtest.script_object import options_of
 from perflab.loadtest.shapes import SHAPES
-from perflab.loadtest.spread import Spread
 
 
 @pytest.mark.parametrize(

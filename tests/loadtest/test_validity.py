@@ -10,8 +10,8 @@ import pytest
 
 from perflab.loadtest import validity
 from perflab.loadtest.capture import DTYPE, Process, Written, processes, write_checks, write_requests
+from perflab.loadtest.histogram import Spread
 from perflab.loadtest.records import CHECK, RECORD
-from perflab.loadtest.spread import Spread
 
 FOOTER = {"count": 100, "clock_jump_s": 0.0, "exit_code": 0, "user_errors": 0}
 

@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 
 import perflab as lab
-from perflab import store
-from perflab.loadtest import profiling as under_load
+from perflab.data import store
+from perflab.loadtest import profiled_target
 from perflab.recorders import context, profiling
 
 SERVERS = Path(__file__).parent.parent / "loadtest" / "servers"
@@ -229,7 +229,7 @@ def test_py_spy_attaches_from_outside(target: lab.Target, tmp_path: Path) -> Non
 
 
 def test_a_target_that_records_nothing_says_so(tmp_path: Path) -> None:
-    facts, warnings = under_load.keep("pyinstrument", store.Draft(tmp_path, "now"))
+    facts, warnings = profiled_target.keep("pyinstrument", store.Draft(tmp_path, "now"))
     assert facts == {"profiled": "pyinstrument"}
     assert "does the application call profile_requests()" in warnings[0]
 

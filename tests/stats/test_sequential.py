@@ -11,7 +11,7 @@ from made_runs import both, steady
 from scipy import integrate, stats
 
 import perflab as lab
-from perflab.loadtest.looking import Looks
+from perflab.loadtest.looks import Looks
 from perflab.stats import sequential
 from perflab.stats.sequential import anytime, boundaries, checked_looks, look, registered, spending
 

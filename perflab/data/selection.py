@@ -1,0 +1,108 @@
+"""The part of a run that one wants to look at: a slice of its time, its slowest requests, its errors."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+
+from perflab.data.tables import AGGREGATED, Measurements, of_run
+from perflab.units import parse_duration
+
+_INSTANTS = {"requests": "start", "queries": "start", "checks": "start"} | dict.fromkeys(
+    ("resources", "load", "metrics"), "time"
+)
+
+
+def time_window(measurements: Measurements, begin: str | float = 0, end: str | float | None = None) -> Measurements:
+    """What began in the same slice of time of every run.
+
+    Parameters
+    ----------
+    begin, end : since each run's start: "5s", "1m30s" or seconds; without ``end``, to the run's end.
+
+    Returns
+    -------
+    Measurements with the same runs; profiles, calls and summaries, which know no time, as they are. A run whose start is
+    unknown counts from its first row.
+
+    >>> import perflab as lab
+    >>> after_ramp = lab.time_window(lab.load("datasets/shop_runs"), "5s")
+    >>> float(after_ramp.requests.latency_ms.min()) > 0
+    True
+    """
+    low = parse_duration(begin, parameter="begin")
+    high = np.inf if end is None else parse_duration(end, parameter="end")
+    if low > high:
+        raise ValueError(f"begin must not lie after end; got {begin!r} and {end!r}")
+    starts = measurements.runs.set_index("run")["start"]
+    kept = {}
+    for table, frame in measurements.tables.items():
+        instants = _INSTANTS.get(table)
+        if instants is None or len(frame) == 0:
+            kept[table] = frame
+            continue
+        zero = of_run(frame, starts)
+        if zero.isna().any():
+            zero = zero.fillna(frame.groupby("run", observed=True)[instants].transform("min"))
+        at = (frame[instants] - zero).dt.total_seconds() * 1e3
+        kept[table] = frame[(at >= low) & (at <= high)].reset_index(drop=True)
+    return Measurements(MappingProxyType(kept), measurements.meta, measurements.warnings)
+
+
+def slowest_requests(measurements: Measurements, endpoint: str = AGGREGATED, *, count: int = 20) -> pd.DataFrame:
+    """The requests with the highest latency, slowest first, with the time since their run's start.
+
+    Returns
+    -------
+    run, arm, endpoint, at_s (seconds since the run's start), latency_ms, ok, and of status, error, user, worker what
+    was recorded.
+
+    >>> import perflab as lab
+    >>> lab.slowest_requests(lab.load("datasets/shop_runs"), count=3).latency_ms.is_monotonic_decreasing
+    True
+    """
+    requests = measurements.requests
+    if endpoint != AGGREGATED:
+        requests = requests[requests["endpoint"] == endpoint]
+    top = requests.nlargest(count, "latency_ms")
+    runs = measurements.runs.set_index("run")
+    names = top["run"].astype("str")
+    top = top.assign(arm=names.map(runs["arm"]), at_s=(top["start"] - names.map(runs["start"])).dt.total_seconds())
+    shown = ("run", "arm", "endpoint", "at_s", "latency_ms", "ok", "status", "error", "user", "worker")
+    return top[[c for c in shown if c in top.columns]].reset_index(drop=True)
+
+
+def summarize_errors(measurements: Measurements, endpoint: str = AGGREGATED) -> pd.DataFrame:
+    """Failed requests by arm, endpoint and what was recorded of the cause, most frequent first.
+
+    Returns
+    -------
+    arm, endpoint, status and error (where recorded), count, share_fraction (of that endpoint's requests in the arm),
+    first_s (seconds from the run's start to the first one).
+
+    >>> import perflab as lab
+    >>> len(lab.summarize_errors(lab.load("datasets/shop_runs")))
+    0
+    """
+    requests = measurements.requests
+    if endpoint != AGGREGATED:
+        requests = requests[requests["endpoint"] == endpoint]
+    runs = measurements.runs.set_index("run")
+    failed = requests[~requests["ok"].to_numpy(dtype=bool)]
+    names = failed["run"].astype("str")
+    at = (failed["start"] - names.map(runs["start"])).dt.total_seconds()
+    keys = ["arm", "endpoint", *(c for c in ("status", "error") if c in failed.columns)]
+    grouped = failed.assign(arm=_arm_of(names, runs), at_s=at).groupby(keys, observed=True, dropna=False)["at_s"]
+    table = grouped.agg(count="size", first_s="min").reset_index()
+    totals = requests.groupby(["run", "endpoint"], observed=True).size().rename("total").reset_index()
+    totals["arm"] = _arm_of(totals["run"].astype("str"), runs)
+    totals = totals.groupby(["arm", "endpoint"], observed=True)["total"].sum().reset_index()
+    table = table.merge(totals, on=["arm", "endpoint"], how="left")
+    table.insert(len(keys) + 1, "share_fraction", table["count"] / table["total"])
+    return table.drop(columns="total").sort_values("count", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def _arm_of(names: pd.Series, runs: pd.DataFrame) -> pd.Series:
+    return names.map(runs["arm"]).fillna("all runs")

@@ -1,0 +1,254 @@
+"""`Measurements`: the tables of one or more runs, which `perflab.data.schemas` describes, with where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from perflab.data import exports
+from perflab.data.schemas import conform
+from perflab.errors import MissingTableError
+from perflab.notes import PYTHON, Note, notes_of, written
+from perflab.results import Result, Shown
+
+AGGREGATED = "Aggregated"
+"""The endpoint that stands for all requests of a run together (Locust's word)."""
+
+
+def of_run(frame: pd.DataFrame, values: pd.Series[Any]) -> pd.Series[Any]:
+    """For each row the value of its run (``values`` is indexed by run), whether runs are texts or categories.
+
+    By category a million rows cost a look-up of integers.
+    """
+    run = frame["run"]
+    if not isinstance(run.dtype, pd.CategoricalDtype):
+        return run.map(values)
+    by_code = values.reindex(run.cat.categories).array
+    return pd.Series(by_code.take(run.cat.codes.to_numpy(), allow_fill=True), index=frame.index)
+
+
+class _Table:
+    """An attribute of `Measurements` that is one of its tables."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, measurements: Measurements | None, owner: type) -> pd.DataFrame:
+        if measurements is None:
+            return self
+        if self.name not in measurements.tables:
+            raise MissingTableError(_what_instead(self.name, measurements))
+        return measurements.tables[self.name]
+
+
+def _what_instead(name: str, measurements: Measurements) -> str:
+    held = ", ".join(f"{t} ({len(f):,} rows)" for t, f in measurements.tables.items()) or "nothing"
+    text = f"these measurements have no table {name!r}; they hold: {held}"
+    if name == "requests" and "summary" in measurements.tables:
+        text += (
+            ". The tool that wrote them reports percentiles only: those can be shown, but neither averaged nor "
+            "compared by a test. Have it write every request (raw results) instead"
+        )
+    return text
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Measurements(Result):
+    """The evidence of one or more runs: tables, where they came from, and what to be careful about.
+
+    Parameters
+    ----------
+    tables : mapping of table name to DataFrame
+        In their schemas already; `Measurements.of` takes raw frames and conforms them.
+    meta : mapping
+        Where the evidence came from (source, tool, versions, store).
+    warnings : tuple of Note (texts become notes)
+        What a reader must know; each says what to do next.
+
+    Each table is an attribute (``.requests``, ``.runs``, ``.queries``, ...); one that is not there raises
+    `MissingTableError`, which says what is. ``a + b`` holds the runs of both.
+
+    >>> frame = pd.DataFrame({"run": ["a"], "endpoint": ["GET /"], "latency_ms": [12.5], "ok": [True],
+    ...                       "start": pd.to_datetime(["2026-01-01T00:00:00Z"])})
+    >>> Measurements.of(requests=frame).requests.latency_ms.item()
+    12.5
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[Note, ...] = ()
+
+    runs = _Table()
+    requests = _Table()
+    summary = _Table()
+    queries = _Table()
+    profile = _Table()
+    calls = _Table()
+    resources = _Table()
+    load = _Table()
+    checks = _Table()
+    metrics = _Table()
+
+    @classmethod
+    def of(
+        cls, *, meta: Mapping[str, Any] | None = None, warnings: Iterable[object] = (), **tables: pd.DataFrame
+    ) -> Measurements:
+        """Conform raw frames and add a ``runs`` table when there is none."""
+        held = {name: conform(name, frame) for name, frame in tables.items()}
+        if "runs" not in held:
+            held = {"runs": _runs_of(held), **held}
+        return cls(MappingProxyType(held), MappingProxyType(dict(meta or {})), notes_of(warnings))
+
+    def where(self, **only: object) -> Measurements:
+        """The runs whose columns in ``runs`` have these values (one, or several in a list).
+
+        ``measurements.where(arm="eager")``, ``where(run=["r1", "r2"])``, ``where(valid=True)``. ValueError where no run has
+        such an arm, experiment or name: a misspelt arm is no empty one.
+        """
+        chosen = pd.Series(True, index=self.runs.index)
+        for column, value in only.items():
+            if column not in self.runs.columns:
+                raise ValueError(f"where() takes a column of runs ({', '.join(self.runs.columns)}); got {column!r}")
+            values = value if isinstance(value, (list, tuple, set, frozenset)) else [value]
+            named = self.runs[column].isin(list(values)).astype(bool)
+            if column in _NAMES and len(self.runs) and not named.any():
+                raise ValueError(_no_such_name(self.runs, column, value))
+            chosen &= named
+        names = self.runs.loc[chosen, "run"]
+        kept = {t: f[f["run"].isin(names)].reset_index(drop=True) for t, f in self.tables.items()}
+        return Measurements(MappingProxyType(kept), self.meta, self.warnings)
+
+    def __add__(self, other: object) -> Measurements:
+        if not isinstance(other, Measurements):
+            return NotImplemented
+        shared = set(self.runs["run"]) & set(other.runs["run"])
+        if shared:
+            raise ValueError(
+                f"a + b needs different runs; both hold {', '.join(sorted(shared)[:5])}: name the files that were read "
+                "otherwise, or ingest() them into a store, where each run has a name of its own"
+            )
+        names = [*self.tables, *(t for t in other.tables if t not in self.tables)]
+        joined = {t: _stack(t, [m.tables[t] for m in (self, other) if t in m.tables]) for t in names}
+        meta = {k: v for k, v in self.meta.items() if other.meta.get(k) == v}
+        return Measurements(
+            MappingProxyType(joined), MappingProxyType(meta), tuple(dict.fromkeys(self.warnings + other.warnings))
+        )
+
+    def __radd__(self, other: object) -> Measurements:
+        return self if other == 0 else NotImplemented
+
+    def __iter__(self) -> Iterator[Any]:
+        raise TypeError("Measurements are not a sequence: use .runs for the list of runs, .requests for the raw rows")
+
+    def to_parquet(self, folder: str | Path) -> list[Path]:
+        """Write each table as a Parquet file into a folder; returns the files."""
+        return exports.to_parquet(self.tables, folder)
+
+    def to_csv(self, folder: str | Path) -> list[Path]:
+        """Write each table as a CSV file into a folder; returns the files.
+
+        Instants are ISO 8601 in UTC, lists and mappings JSON. Texts that a spreadsheet would run as a formula get an
+        apostrophe in front: names and errors come from outside.
+        """
+        return exports.to_csv(self.tables, folder)
+
+    @property
+    def sentence(self) -> str:
+        """One line that says what is here."""
+        runs = self.runs
+        arms = runs["arm"].dropna().value_counts(sort=False)
+        parts = [f"{len(runs):,} run{'s' if len(runs) != 1 else ''}"]
+        if len(arms):
+            parts[0] += " (" + ", ".join(f"{arm}: {count}" for arm, count in arms.items()) + ")"
+        parts += [f"{len(f):,} {t}" for t, f in self.tables.items() if t not in ("runs", "resources", "load")]
+        invalid = int((~runs["valid"].astype(bool)).sum())
+        if invalid:
+            parts.append(f"{invalid} of the runs NOT valid (see .runs.reasons)")
+        return ", ".join(parts)
+
+    def show(self, surface: str = PYTHON) -> Shown:
+        """What is here, its runs, and the warnings."""
+        return Shown(self.sentence, self._overview(), written(self.warnings, surface), ours=True, max_rows=20)
+
+    def _overview(self) -> pd.DataFrame:
+        shown = [
+            c for c in ("run", "arm", "pair", "start", "duration_ms", "valid", "reasons") if c in self.runs.columns
+        ]
+        overview = self.runs[shown].dropna(axis="columns", how="all") if len(self.runs) else self.runs[shown]
+        overview = overview.assign(
+            duration_ms=overview["duration_ms"].where(overview["duration_ms"] > 0)
+        )  # else unknown
+        if "requests" in self.tables:
+            counts = self.requests["run"].value_counts()
+            overview = overview.assign(requests=overview["run"].map(counts).fillna(0).astype("int64"))
+        if "checks" in self.tables:
+            passed = self.checks.groupby("run")["ok"].mean()
+            overview = overview.assign(checks_passed_fraction=overview["run"].map(passed))
+        if "reasons" in overview and not overview["reasons"].map(len).any():
+            overview = overview.drop(columns="reasons")
+        return overview
+
+
+_NAMES = ("arm", "experiment", "run")
+
+
+def _no_such_name(runs: pd.DataFrame, column: str, value: object) -> str:
+    """What was asked for, and what there is."""
+    names = [repr(name) for name in pd.unique(runs[column].dropna())]
+    there = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "") if names else "none"
+    return f"no run has {column}={value!r}; there is {there}"
+
+
+def _stack(table: str, frames: list[pd.DataFrame]) -> pd.DataFrame:
+    return frames[0] if len(frames) == 1 else conform(table, pd.concat(frames, ignore_index=True))
+
+
+_UNKNOWN_BEFORE = pd.Timestamp("1971-01-01", tz="UTC")
+
+
+def _timed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose time is known, and all rows of runs that have none: a log may tell the time of some statements only."""
+    timed = frame["start"] >= _UNKNOWN_BEFORE
+    if timed.all() or not timed.any():
+        return frame
+    return frame[timed | ~frame["run"].isin(frame.loc[timed, "run"].unique())]
+
+
+def _span(start: pd.Series[Any], took_ms: pd.Series[Any]) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """When the first began and when the last ended."""
+    first, begun = start.min(), start.to_numpy("datetime64[us]")
+    after_us = (begun - begun.min()).astype("float64") + took_ms.to_numpy("float64") * 1e3
+    longest = np.fmax.reduce(after_us)
+    return first, first + pd.Timedelta(longest, unit="us")
+
+
+def _runs_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row for each run that any table names, its span from the requests (or queries) where there are any."""
+    names = pd.unique(pd.concat([f["run"] for f in tables.values()], ignore_index=True)) if tables else []
+    runs = pd.DataFrame(
+        {"arm": None, "start": pd.Series(dtype="datetime64[us, UTC]"), "duration_ms": 0.0, "valid": True},
+        index=pd.Index(pd.array(names, dtype="str"), name="run"),
+    ).assign(duration_ms=0.0, valid=True)
+    for table, took in (("queries", "duration_ms"), ("requests", "latency_ms")):
+        if table in tables and len(tables[table]):
+            frame = _timed(tables[table])
+            if len(names) == 1:
+                # All rows are its: grouping a million of them by a text costs more than all the rest here.
+                start, last = (pd.Series([at], index=runs.index) for at in _span(frame["start"], frame[took]))
+            else:
+                end = frame["start"] + pd.to_timedelta(frame[took], unit="ms")
+                start, last = frame.groupby("run")["start"].min(), end.groupby(frame["run"]).max()
+            runs.loc[start.index, "start"] = start
+            runs.loc[start.index, "duration_ms"] = (last - start).dt.total_seconds() * 1e3
+    if "requests" in tables:
+        for column in ("arm", "pair"):
+            if column in tables["requests"].columns:
+                runs[column] = tables["requests"].groupby("run")[column].first()
+    runs["start"] = runs["start"].where(runs["start"] >= _UNKNOWN_BEFORE)
+    return conform("runs", runs.reset_index())

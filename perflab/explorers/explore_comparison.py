@@ -1,0 +1,246 @@
+"""Two arms weighed by hand: another metric, tolerance, warm-up or endpoint, and what the verdict becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import ipywidgets as widgets
+import traitlets
+
+from perflab.data.tables import AGGREGATED, Measurements
+from perflab.errors import PerflabError
+from perflab.explorers.code import call
+from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
+from perflab.explorers.reduced import for_statistics
+from perflab.notes import DESIGN, plain
+from perflab.plots.comparison_plots import plot_comparison, plot_quantile_shift
+from perflab.plots.decisions import plot_power
+from perflab.plots.latency import plot_ecdf
+from perflab.plots.pairs import plot_pairs
+from perflab.stats.compare import Change, compare
+from perflab.stats.estimates import quantile_of
+from perflab.stats.planning import RunPlan, plan_runs, power_paired, smallest_effect
+from perflab.stats.shift import quantile_shift
+from perflab.units import format_fraction
+
+METRICS = ("p50", "p75", "p90", "p95", "p99", "p99.9", "mean", "throughput_per_s", "error_fraction")
+SIDES = ("baseline", "candidate")
+DECIDING = (*SIDES, "endpoint", "metric", "tolerance", "warmup")
+VIEWS = ("Effect", "Shift function", "Every run", "ECDF", "What if")
+EXPLORING = (
+    "turning this over is exploring: among many views one looks good by chance. Decide on what was named before the "
+    "runs, and test what you find here on new ones"
+)
+
+
+class ComparisonState(traitlets.HasTraits):
+    """The choices: the arms, a metric, the tolerance and warm-up as shares, an endpoint, and one of `VIEWS`.
+
+    ``effect``, ``power`` and ``pairs`` are the experiment of "What if".
+    """
+
+    baseline = traitlets.Unicode()
+    candidate = traitlets.Unicode()
+    metric = traitlets.Unicode("p95")
+    tolerance = traitlets.Float(0.05)
+    warmup = traitlets.Float(0.1)
+    endpoint = traitlets.Unicode(AGGREGATED)
+    effect = traitlets.Float(0.1)
+    power = traitlets.Float(0.8)
+    pairs = traitlets.Int(10)
+    view = traitlets.Unicode(VIEWS[0])
+
+
+def explore_comparison(arms: Mapping[str, tuple[Measurements, str]]) -> Explorer:
+    """The comparison explorer for two or more arms, each with the code that names it; the first is the baseline."""
+    if len(arms) < 2:
+        raise ValueError(f"a comparison needs two arms; got {', '.join(arms) or 'none'}")
+    sides = _Sides(arms)
+    first, second = list(arms)[:2]
+    state = ComparisonState(baseline=first, candidate=second, warmup=sides.usual_warmup(first, second))
+    rows = [
+        ["baseline", "candidate", "endpoint"],
+        ["metric", "tolerance", "warmup"],
+        ["effect", "power", "pairs"],
+        ["view"],
+    ]
+    return Explorer(f"Comparison of {' and '.join(arms)}", state, _controls(sides, state), _views(sides), rows=rows)
+
+
+class _Sides:
+    """The arms by their labels, and the last few comparisons of them."""
+
+    def __init__(self, arms: Mapping[str, tuple[Measurements, str]]) -> None:
+        self.arms = {label: (for_statistics(m), source) for label, (m, source) in arms.items()}
+        self._compare = lru_cache(maxsize=32)(self._compared)
+        self.plan = lru_cache(maxsize=4)(self._planned)
+
+    @property
+    def endpoints(self) -> list[str]:
+        found = {str(e) for m, _ in self.arms.values() for e in m.requests["endpoint"].unique()}
+        return [AGGREGATED, *sorted(found)]
+
+    def of(self, now: ComparisonState) -> tuple[Measurements, Measurements]:
+        _different(now)
+        return self.arms[now.baseline][0], self.arms[now.candidate][0]
+
+    def sources(self, now: ComparisonState) -> tuple[str, str]:
+        return self.arms[now.baseline][1], self.arms[now.candidate][1]
+
+    def usual_warmup(self, baseline: str, candidate: str) -> float:
+        """What `compare` leaves out when nobody says: the plan's warm-up."""
+        try:
+            return self._compare(baseline, candidate).warmup
+        except PerflabError:
+            return 0.1
+
+    def change(self, now: ComparisonState) -> Change:
+        _different(now)
+        return self._compare(now.baseline, now.candidate, **_arguments(now))
+
+    def _planned(self, baseline: str, candidate: str, **arguments: Any) -> RunPlan:
+        return plan_runs((self.arms[baseline][0], self.arms[candidate][0]), **arguments)
+
+    def _compared(self, baseline: str, candidate: str, **arguments: Any) -> Change:
+        return compare(self.arms[baseline][0], self.arms[candidate][0], **arguments)
+
+
+def _different(now: ComparisonState) -> None:
+    if now.baseline == now.candidate:
+        raise ValueError("Choose two different arms.")
+
+
+def _arguments(now: ComparisonState) -> dict[str, Any]:
+    """The keyword arguments of `compare` for what is chosen."""
+    declared = {} if now.endpoint == AGGREGATED else {"primary": now.endpoint}
+    return {"metric": now.metric, "tolerance": round(now.tolerance, 4), "warmup": round(now.warmup, 4), **declared}
+
+
+def _controls(sides: _Sides, state: ComparisonState) -> dict[str, widgets.Widget]:
+    arms = list(sides.arms)
+
+    def share(name: str, most: float, step: float) -> widgets.FloatSlider:
+        return widgets.FloatSlider(
+            min=0 if name == "Warm-up" else step, max=most, step=step, description=name, continuous_update=False,
+            readout_format=".1%",
+        )  # fmt: skip
+
+    return {
+        "baseline": widgets.Dropdown(options=arms, value=arms[0], description="Baseline"),
+        "candidate": widgets.Dropdown(options=arms, value=arms[1], description="Candidate"),
+        "endpoint": widgets.Dropdown(options=sides.endpoints, description="Endpoint"),
+        "metric": widgets.Dropdown(options=METRICS, value="p95", description="Metric"),
+        "tolerance": share("Tolerance", 0.3, 0.005),
+        "warmup": share("Warm-up", 0.6, 0.05),
+        "effect": share("Change", 0.5, 0.01),
+        "power": share("Chance", 0.95, 0.05),
+        "pairs": widgets.IntSlider(min=3, max=60, description="Pairs", continuous_update=False),
+        "view": view_buttons(VIEWS),
+    }
+
+
+def _views(sides: _Sides) -> Mapping[str, tuple[Panel, ...]]:
+    verdict = Panel(_verdict(sides), DECIDING)
+    shown = (*SIDES, "endpoint", "metric", "warmup")
+    return {
+        "Effect": (verdict, Panel(_effect(sides), DECIDING)),
+        "Shift function": (verdict, Panel(_shift(sides), (*SIDES, "endpoint", "warmup"))),
+        "Every run": (verdict, Panel(_every_run(sides), shown)),
+        "ECDF": (verdict, Panel(_ecdf(sides), shown)),
+        "What if": (
+            verdict,
+            Panel(_more_pairs(sides), (*shown, "effect", "power", "pairs")),
+            Panel(_planned(sides), (*shown, "effect", "power")),
+        ),
+    }
+
+
+def _verdict(sides: _Sides) -> Any:
+    def view(now: ComparisonState) -> View:
+        change = sides.change(now)
+        said = replace(change, warnings=(*change.warnings, plain(EXPLORING, DESIGN)))
+        code = call("compare", *sides.sources(now), **_arguments(now))
+        return View(code, change.sentence, table=change.table, html=said._repr_html_())
+
+    return view
+
+
+def _effect(sides: _Sides) -> Any:
+    def view(now: ComparisonState) -> View:
+        ax = plot_comparison(sides.change(now))
+        compared = call("compare", *sides.sources(now), **_arguments(now))
+        return View(f"lab.plot_comparison({compared})", figure=of_axes(ax))
+
+    return view
+
+
+def _shift(sides: _Sides) -> Any:
+    def view(now: ComparisonState) -> View:
+        takes: dict[str, Any] = {"endpoint": now.endpoint, "warmup": round(now.warmup, 4)}
+        shift = quantile_shift(*sides.of(now), **takes)
+        made = call("quantile_shift", *sides.sources(now), **takes)
+        figure = of_axes(plot_quantile_shift(shift))
+        return View(f"lab.plot_quantile_shift({made})", shift.sentence, figure, notes=shift.warnings)
+
+    return view
+
+
+def _every_run(sides: _Sides) -> Any:
+    def view(now: ComparisonState) -> View:
+        takes: dict[str, Any] = {"metric": now.metric, "endpoint": now.endpoint, "warmup": round(now.warmup, 4)}
+        ax = plot_pairs(*sides.of(now), **takes)
+        return View(call("plot_pairs", *sides.sources(now), **takes), figure=of_axes(ax))
+
+    return view
+
+
+def _ecdf(sides: _Sides) -> Any:
+    def view(now: ComparisonState) -> View:
+        share = quantile_of(now.metric)
+        takes: dict[str, Any] = {"endpoint": now.endpoint, "warmup": round(now.warmup, 4)}
+        takes |= {"percentile": round(share * 100, 6)} if share is not None and share < 1 else {}
+        ax = plot_ecdf(*sides.of(now), **takes)
+        return View(call("plot_ecdf", *sides.sources(now), **takes), figure=of_axes(ax))
+
+    return view
+
+
+def _plan(sides: _Sides, now: ComparisonState) -> tuple[RunPlan, str]:
+    """What `plan_runs` says with these runs as the pilot, and its code."""
+    takes: dict[str, Any] = {
+        "effect": round(now.effect, 4), "power": round(now.power, 4), "metric": now.metric, "endpoint": now.endpoint,
+        "warmup": round(now.warmup, 4),
+    }  # fmt: skip
+    _different(now)
+    return sides.plan(now.baseline, now.candidate, **takes), call(
+        "plan_runs", f"({', '.join(sides.sources(now))})", **takes
+    )
+
+
+def _more_pairs(sides: _Sides) -> Any:
+    def view(now: ComparisonState) -> View:
+        plan, code = _plan(sides, now)
+        sd = plan.pilot.sd_pairs_upper
+        seen, least = power_paired(now.pairs, plan.effect, sd), smallest_effect(now.pairs, sd, plan.power)
+        said = (
+            f"With {now.pairs} new pairs a change of {format_fraction(plan.effect)} would be seen {_times(seen)}; the "
+            f"smallest change seen {_times(plan.power)} is {format_fraction(least)}"
+        )
+        return View(code, said, notes=[plan.sentence, *plan.notes])
+
+    return view
+
+
+def _times(chance: float) -> str:
+    return f"{100 * chance:.0f} times in 100"
+
+
+def _planned(sides: _Sides) -> Any:
+    def view(now: ComparisonState) -> View:
+        plan, code = _plan(sides, now)
+        return View(f"lab.plot_power({code})", figure=of_axes(plot_power(plan)))
+
+    return view

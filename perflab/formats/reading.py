@@ -1,0 +1,329 @@
+"""`read` and `ingest`: evidence of any supported format, found by content, as `Measurements` or into a store."""
+
+from __future__ import annotations
+
+import glob as globbing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from perflab import formats
+from perflab.data import store
+from perflab.data.schemas import conform
+from perflab.data.tables import Measurements
+from perflab.errors import FormatError
+from perflab.formats import Tables
+from perflab.progress import Progress
+
+Reader = Callable[[Path], Mapping[str, pd.DataFrame]]
+
+SHOWN_FROM_BYTES = 64 * 1024 * 1024
+"""Files of this size and more show how far they have been read."""
+
+
+def read(
+    path: str | Path | Iterable[str | Path],
+    *,
+    run: str | None = None,
+    arm: str | None = None,
+    format: str | Reader | None = None,
+    **options: Any,
+) -> Measurements:
+    """Read files that Locust, other load tools, profilers and databases wrote.
+
+    Parameters
+    ----------
+    path : a file, a folder, a glob pattern, or several of them
+        Each file is a run, named by its stem. A folder is either a run or a store of perflab's own, or all
+        the files in it. Compressed files (.gz, .zst, .bz2) are read as they are.
+    run : the name of the run, for one file, or for the parts of one query log that was rotated.
+    arm : the arm ("baseline", "eager", ...) that these runs belong to.
+    format : the name of a format, or your own function ``path -> {table: DataFrame}``; found by content if not given.
+    **options : passed to the format. Load tools know ``started="2026-01-31T12:00:00Z"`` (hey and oha write no absolute
+        times; one for each file), ``timezone="Europe/Berlin"`` and ``time_format=`` (JTL with local times),
+        ``transactions=True`` (JTL), ``endpoint="GET /orders"`` (hey, oha, ab); PostgreSQL's log ``log_line_prefix="%m [%p] "``.
+
+    Returns
+    -------
+    Measurements with ``requests`` (latencies in ms, starts in UTC) or, of a tool that reports percentiles only, ``summary``.
+    ``warnings`` says what was skipped and what the tool can't tell; the runs' ``environment["generator"]`` names the
+    tool, so that `compare` refuses to set two tools against each other.
+
+    Raises
+    ------
+    FormatError : no format, or more than one, claims a file, or nothing in it is usable.
+
+    >>> import perflab as lab
+    >>> lab.read("datasets/shop_queries.jsonl").queries.columns[:2].to_list()
+    ['run', 'start']
+    """
+    found = files(path)
+    if run is not None and len(found) != 1:
+        return _one_log([_read_one(f, str(n), None, format, options) for n, f in enumerate(found)], run, arm)
+    names = [run] if run is not None else _names(found)
+    starts = _starts(options.pop("started", None), len(found))
+    return _joined([_read_one(f, n, arm, format, options | s) for f, n, s in zip(found, names, starts, strict=True)])
+
+
+def ingest(
+    path: str | Path | Iterable[str | Path],
+    store: str | Path = "runs",
+    *,
+    arm: str | None = None,
+    format: str | Reader | None = None,
+    **options: Any,
+) -> list[Path]:
+    """Put files of other tools into a store of runs, block by block, so that they need not fit into memory.
+
+    Parameters
+    ----------
+    path : a file, a folder, a glob pattern, or several of them; each file becomes a run.
+    store : the folder of runs, which `load` reads.
+    arm, format, **options : as for `read`.
+
+    Returns
+    -------
+    The folders of the new runs. A run keeps its warnings, the generator's name, and the file's name as ``source``.
+
+    Raises
+    ------
+    FormatError : as `read`; a file at fault leaves no run behind. StoreError : the store can't be written.
+
+    >>> import tempfile, perflab as lab
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     runs = lab.ingest("datasets/shop_queries.jsonl", folder, arm="n+1")
+    ...     kept = lab.load(folder)
+    >>> len(runs), kept.runs.arm.item(), len(kept.queries)
+    (1, 'n+1', 1111)
+    """
+    found = files(path)
+    if any(file.is_dir() for file in found):
+        raise ValueError(f"path must be files of other tools; {path} is a store already: load() reads it")
+    starts = _starts(options.pop("started", None), len(found))
+    return [_ingest_one(f, store, arm, format, options | s) for f, s in zip(found, starts, strict=True)]
+
+
+def _starts(started: Any, count: int) -> list[dict[str, Any]]:
+    """The ``started`` option of each file: two runs that began at the same moment would hide an unknown order."""
+    if started is None:
+        return [{}] * count
+    given = list(started) if isinstance(started, Sequence) and not isinstance(started, str) else [started]
+    if len(given) != count:
+        raise ValueError(f"started must have an instant for each of {count} files; got {len(given)}")
+    return [{"started": one} for one in given]
+
+
+def _read_one(
+    path: Path, run: str, arm: str | None, format: str | Reader | None, options: dict[str, Any]
+) -> Measurements:
+    if path.is_dir():
+        return store.load(path)
+    used, parts = _parts(path, format, options)
+    tables = formats.join(parts)
+    held = {t: f if "run" in f.columns else f.assign(run=_repeated(run, len(f))) for t, f in tables.items()}
+    if arm is not None and "runs" not in held and "requests" in held:
+        held["requests"] = held["requests"].assign(arm=arm)
+    meta = {"source": str(path), "format": used, **tables.meta}
+    measurements = Measurements.of(meta=meta, warnings=tables.warnings, **held)
+    return _described(measurements, arm, meta)
+
+
+def _repeated(run: str, count: int) -> pd.Series[Any]:
+    import pyarrow as pa
+
+    text = run.encode()
+    offsets = np.arange(count + 1, dtype="int64") * len(text)
+    held = pa.LargeStringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(text * count))
+    column: pd.Series[Any] = held.to_pandas()
+    return column
+
+
+def _parts(path: Path, format: str | Reader | None, options: dict[str, Any]) -> tuple[str, Iterator[Tables]]:
+    """The name of the format, and the parts of the file as they are read."""
+    if callable(format):
+        return getattr(format, "__name__", "a function"), iter([formats.tables_of(format(path, **options))])
+    if unknown := sorted(set(options) - formats.OPTIONS):
+        raise ValueError(f"options must be among {', '.join(sorted(formats.OPTIONS))}; got {', '.join(unknown)}")
+    used = format or formats.of_file(path)
+    module = formats.named(used)
+    stream = getattr(module, "stream", None)
+    if stream is None:
+        return used, iter([formats.tables_of(module.read(path, **options))])
+    return used, _shown(path, stream(path, **options))
+
+
+def _shown(path: Path, parts: Iterator[Tables]) -> Iterator[Tables]:
+    size = path.stat().st_size
+    with Progress(size, f"reading {path.name}", shown=size >= SHOWN_FROM_BYTES) as progress:
+        rows = 0
+        for part in parts:
+            rows += sum(len(frame) for frame in part.values())
+            progress.update(part.done or size, rows=f"{rows:,}")
+            yield part
+
+
+def _ingest_one(
+    path: Path, place: str | Path, arm: str | None, format: str | Reader | None, options: dict[str, Any]
+) -> Path:
+    used, parts = _parts(path, format, options)
+    draft = store.Draft(place, arm or path.name.split(".")[0])
+    try:
+        last, span = Tables(), _Span()
+        for last in parts:
+            for table, frame in last.items():
+                draft.append(table, frame)
+                span.see(table, frame)
+        return draft.keep(
+            {
+                "arm": arm,
+                "start": span.start,
+                "duration_ms": _told(span.duration_ms, last.meta),
+                "valid": True,
+                "warnings": list(last.warnings),
+                "environment": _environment(last.meta),
+                "source": path.name,
+                "format": used,
+            }
+        )
+    except BaseException:
+        draft.drop()
+        raise
+
+
+def _environment(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a file's meta decisions hang on: the tool, and whether it tells which requests failed."""
+    return {name: meta[name] for name in ("generator", "failures") if name in meta}
+
+
+def _told(duration_ms: float, meta: Mapping[str, Any]) -> float:
+    """The length of a run, 0 (not known) where the tool's clock is too coarse for it: throughput would be anything."""
+    return duration_ms if duration_ms >= 10 * meta.get("clock_ms", 0) else 0.0
+
+
+class _Span:
+    """When a run began and how long it took, from parts of its tables."""
+
+    def __init__(self) -> None:
+        self._first: pd.Timestamp | None = None
+        self._last: pd.Timestamp | None = None
+
+    def see(self, table: str, frame: pd.DataFrame) -> None:
+        took = {"requests": "latency_ms", "queries": "duration_ms"}.get(table)
+        if took is None or frame.empty:
+            return
+        ends = frame["start"] + pd.to_timedelta(frame[took], unit="ms")
+        begin, end = frame["start"].min(), ends.max()
+        self._first = begin if self._first is None else min(self._first, begin)
+        self._last = end if self._last is None else max(self._last, end)
+
+    @property
+    def start(self) -> str | None:
+        """None where the tool writes no absolute times."""
+        return None if self._first is None or self._first.year < 1971 else self._first.isoformat()
+
+    @property
+    def duration_ms(self) -> float:
+        if self._first is None or self._last is None:
+            return 0.0
+        return float((self._last - self._first).total_seconds() * 1e3)
+
+
+def _one_log(parts: list[Measurements], run: str, arm: str | None) -> Measurements:
+    """The parts of a rotated query log as one run, in the order of time. Load tests stay apart: the run is what counts there."""
+    kinds = {str(part.meta.get("format")) for part in parts}
+    if len(kinds) != 1 or any(set(part.tables) - {"runs", "queries"} for part in parts):
+        raise ValueError(
+            f"run= names one run, but {len(parts)} files were given ({', '.join(sorted(kinds))}), and only the parts of one "
+            "query log are joined; leave it out to name each by its file"
+        )
+    queries = pd.concat([part.queries.assign(run=run) for part in parts], ignore_index=True)
+    queries = queries.sort_values("start", kind="stable", ignore_index=True)
+    warnings = dict.fromkeys(warning for part in parts for warning in part.warnings)
+    meta = {**parts[0].meta, "source": ", ".join(str(part.meta["source"]) for part in parts)}
+    return _described(Measurements.of(meta=meta, warnings=warnings, queries=queries), arm, {})
+
+
+def _described(measurements: Measurements, arm: str | None, meta: Mapping[str, Any]) -> Measurements:
+    """Runs with their arm, and with the tool that drove the load: `compare` sets no two of them against each other."""
+    runs = measurements.runs if arm is None else measurements.runs.assign(arm=arm)
+    if (known := _environment(meta)) and "environment" not in runs.columns:
+        runs = runs.assign(environment=[dict(known) for _ in range(len(runs))])
+    if "clock_ms" in meta:
+        runs = runs.assign(duration_ms=[_told(length, meta) for length in runs["duration_ms"]])
+    return replace(measurements, tables=MappingProxyType({**measurements.tables, "runs": conform("runs", runs)}))
+
+
+def _joined(parts: list[Measurements]) -> Measurements:
+    """All the files' measurements as one, each table joined once."""
+    if len(parts) == 1:
+        return parts[0]
+    names = pd.concat([part.runs["run"] for part in parts])
+    if names.duplicated().any():
+        twice = ", ".join(names[names.duplicated()].unique()[:5])
+        raise ValueError(f"path gives more than one run of the same name: {twice}")
+    held: dict[str, list[pd.DataFrame]] = {}
+    for part in parts:
+        for table, frame in part.tables.items():
+            held.setdefault(table, []).append(frame)
+    meta = {k: v for k, v in parts[0].meta.items() if all(part.meta.get(k) == v for part in parts)}
+    warnings = dict.fromkeys([*(warning for part in parts for warning in part.warnings), *_told_twice(parts)])
+    tables = {t: f[0] if len(f) == 1 else pd.concat(f, ignore_index=True) for t, f in held.items()}
+    return Measurements.of(meta=meta, warnings=warnings, **tables)
+
+
+def _told_twice(parts: list[Measurements]) -> list[str]:
+    """A warning where files of several formats hold queries of the same time: a server that logs in each, or the driver too."""
+    spans = []
+    for part in parts:
+        if "queries" in part.tables and part.queries["start"].notna().any():
+            start = part.queries["start"]
+            spans.append(
+                (start.min(), start.max(), str(part.meta.get("format")), Path(str(part.meta.get("source"))).name)
+            )
+    spans.sort()
+    twice = [
+        (one[3], other[3])
+        for n, one in enumerate(spans)
+        for other in spans[n + 1 : n + 4]
+        if other[0] < one[1] and other[2] != one[2]
+    ]
+    if not twice:
+        return []
+    names = ", ".join(dict.fromkeys(name for pair in twice for name in pair))
+    return [
+        f"{names} hold queries of the same time in different formats: what both logged is counted twice; read one of them"
+    ]
+
+
+def files(path: str | Path | Iterable[str | Path]) -> list[Path]:
+    """The files that a path, a folder, a pattern or several of them name; a store of runs is one. FormatError for none."""
+    if not isinstance(path, (str, Path)):
+        several = [file for part in path for file in files(part)]
+        if not several:
+            raise ValueError("path must name at least one file; got an empty list")
+        return several
+    place = Path(path)
+    if place.is_dir():
+        if store.holds_runs(place):
+            return [place]
+        found = sorted(f for f in place.iterdir() if f.is_file() and not f.name.startswith("."))
+    elif place.exists():
+        return [place]
+    else:
+        found = sorted(Path(name) for name in globbing.glob(str(path), recursive=True))  # noqa: PTH207 - any pattern, absolute ones too
+    if not found:
+        raise FormatError(f"{path}: expected a file, a folder or a pattern that matches files; found nothing")
+    return found
+
+
+def _names(files: list[Path]) -> list[str]:
+    stems = [file.name.split(".")[0] or file.name for file in files]
+    if len(set(stems)) == len(stems):
+        return stems
+    names = [file.name for file in files]
+    return names if len(set(names)) == len(names) else [str(file) for file in files]

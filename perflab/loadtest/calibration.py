@@ -1,0 +1,315 @@
+"""`calibrate`: one system against itself, so that its user sees how much runs differ and which tests can be trusted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from perflab import rendering
+from perflab.data.tables import AGGREGATED, Measurements
+from perflab.errors import ComparisonError
+from perflab.loadtest.plan import LoadPlan
+from perflab.loadtest.run import run_pairs
+from perflab.loadtest.target import Target, serving
+from perflab.stats import relabelling, replications
+from perflab.stats.distributions import chi2_ppf
+from perflab.stats.estimates import Floats, by_run, of_endpoint, quantile_of, requests_of, without_warmup
+from perflab.stats.planning import smallest_effect
+from perflab.stats.wording import signed, whose
+from perflab.units import format_fraction, format_p
+
+LEAST_RUNS = 6
+SIMULATIONS = 4_000
+BY_RELABELLING, BY_SIMULATION, BY_COUNT = "this data, relabelled", "simulation", "single runs"
+_BASES = {
+    BY_RELABELLING: "this data, relabelled {:,} times",
+    BY_SIMULATION: "simulation of {:,} experiments",
+    BY_COUNT: "all {:,} pairings of these runs",
+}
+_NAMES = {
+    "Mann-Whitney": "Mann-Whitney on pooled requests",
+    "Kolmogorov-Smirnov": "Kolmogorov-Smirnov on pooled requests",
+    "bootstrap": "bootstrap of the pooled quantile",
+}
+_PAIRED = "perflab: randomised pairs, paired t-test on the runs"
+_BLOCKED = "Welch on the runs, all of one arm before the other"
+
+
+@dataclass(frozen=True, repr=False)
+class Calibration:
+    """The result of `calibrate`.
+
+    ``sd`` is how much runs of one and the same system differ (a share of the metric, after the drift is taken out) with
+    its 95 % interval ``sd_low`` to ``sd_high``; ``drift`` the relative change from the first run to the last, with
+    ``drift_p``; ``autocorrelation`` that of neighbouring runs. ``table`` has a row for each procedure: procedure,
+    false_alarms (a share; 0.05 is what they promise), experiments, basis. ``spread`` has sd, drift and autocorrelation
+    of each endpoint, ``values`` the metric of each run, ``runs`` the measurements. ``smallest_effect`` is what as many
+    pairs see with power .8.
+    """
+
+    metric: str
+    endpoint: str
+    sd: float
+    sd_low: float
+    sd_high: float
+    drift: float
+    drift_p: float
+    autocorrelation: float
+    pairs: int
+    smallest_effect: float
+    table: pd.DataFrame
+    spread: pd.DataFrame
+    values: pd.DataFrame
+    runs: Measurements
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The answer in one line."""
+        what = whose(self.endpoint)
+        rates = self.table.set_index("procedure")["false_alarms"]
+        pooled = rates[[n for n in _NAMES.values() if n in rates.index]]
+        worst = (
+            f"; a test of pooled requests calls that a change in {format_fraction(pooled.max())} of cases"
+            if len(pooled)
+            else ""
+        )
+        return (
+            f"Runs of one and the same system differ by {format_fraction(self.sd)} in {self.metric} of {what} (standard "
+            f"deviation, {len(self.values)} runs){worst}, perflab in {format_fraction(float(rates[_PAIRED]))}"
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The sd, drift and autocorrelation with their precision, what can be seen, and the warnings."""
+        return (
+            f"sd {format_fraction(self.sd)} (95 % interval {format_fraction(self.sd_low)} to {format_fraction(self.sd_high)}); "
+            f"drift {signed(self.drift)} from the first run to the last (p {format_p(self.drift_p)}); autocorrelation of "
+            f"neighbouring runs {self.autocorrelation:.2f} (within ±{1.96 / math.sqrt(len(self.values)):.2f} is chance)",
+            f"with {self.pairs} pairs a change of {format_fraction(self.smallest_effect)} is seen with power 0.8",
+            "the runs are relabelled as two arms at random for the tests of pooled requests; the tests of runs are simulated "
+            "at the measured sd, drift and autocorrelation, since relabelling one experiment would give them 5 % by "
+            "construction; 5 % is what each of them promises",
+            *self.warnings,
+        )
+
+    def _shown(self) -> pd.DataFrame:
+        return pd.DataFrame(
+            {
+                "procedure": self.table["procedure"],
+                "false alarms": [format_fraction(v) for v in self.table["false_alarms"]],
+                "basis": [_BASES[r.basis].format(r.experiments) for r in self.table.itertuples()],
+            }
+        )
+
+    def __repr__(self) -> str:
+        return rendering.text(self.sentence, self._shown(), self.notes)
+
+    def _repr_html_(self) -> str:
+        return rendering.html(self.sentence, self._shown(), self.notes)
+
+
+def calibrate(
+    target: Target | Measurements | pd.DataFrame | Sequence[Measurements],
+    plan: LoadPlan | None = None,
+    pairs: int = 10,
+    *,
+    metric: str = "p95",
+    endpoint: str = AGGREGATED,
+    warmup: float | str | None = None,
+    relabellings: int = 200,
+    seed: int | None = None,
+    store: str | Path = "runs",
+    progress: bool = True,
+) -> Calibration:
+    """One system against itself (A/A): how much its runs differ, and which tests would call that a change.
+
+    Parameters
+    ----------
+    target : the system; its arms will be called "<arm> A" and "<arm> B". Or the measurements of runs that are there
+        already, of one and the same system: six or more, of one arm, or both sides of an A/A experiment.
+    plan, pairs : the load, and how many pairs of runs to drive; for a target only.
+    metric : "p95", any "p<q>" or "mean".
+    endpoint, warmup : as in `compare`.
+    relabellings : how many random labellings of the runs the tests of pooled requests are tried on.
+    seed : of the order of the runs, the labellings and the simulation.
+    store, progress : as in `run_pairs`.
+
+    Returns
+    -------
+    Calibration. The false alarms of tests on pooled requests (Mann-Whitney, Kolmogorov-Smirnov, bootstrap) are counted on
+    this very data: whatever the labels, there is no difference. Those of perflab's procedure come from a simulation at the
+    measured sd, drift and autocorrelation, beside what it avoids: all runs of one arm before all of the other.
+
+    Raises
+    ------
+    ComparisonError : fewer than six runs, invalid runs, several plans or generators. What `run_pairs` raises.
+
+    >>> runs = lab.load("datasets/shop_runs", arm="eager")
+    >>> lab.calibrate(runs, endpoint="GET /orders", seed=1).table.procedure[0]
+    'Mann-Whitney on pooled requests'
+    """
+    share = quantile_of(metric)
+    if metric in ("throughput_per_s", "error_fraction"):
+        raise ValueError(f'metric must be a latency ("p95", any "p<q>" or "mean"); got {metric!r}')
+    if not isinstance(relabellings, int) or not 20 <= relabellings <= 100_000:
+        raise ValueError(f"relabellings must be a number from 20 to 100,000; got {relabellings!r}")
+    held = _measured(target, plan, pairs, seed, store, progress)
+    warnings = replications.refusals(held.runs, ("arms",))
+    cut = replications.warmup_of(held.runs, warmup)
+    values = _values(held, metric, endpoint, cut)
+    random = np.random.default_rng(0 if seed is None else seed)
+    spread = _spread(held, metric, cut)
+    sd, drift, p_value, alike = _course(np.log(values["value"].to_numpy(dtype="float64")))
+    count = len(values)
+    ends = [math.sqrt((count - 2) / float(chi2_ppf(q, count - 2))) for q in (0.975, 0.025)]
+    rows = [
+        *_relabelled(held, values, endpoint, cut, share, relabellings, random),
+        *_simulated(sd, drift, alike, count, random),
+    ]
+    return Calibration(
+        metric=metric,
+        endpoint=endpoint,
+        sd=sd,
+        sd_low=sd * ends[0],
+        sd_high=sd * ends[1],
+        drift=math.expm1(drift),
+        drift_p=p_value,
+        autocorrelation=alike,
+        pairs=count // 2,
+        smallest_effect=smallest_effect(count // 2, sd * math.sqrt(2 * max(0.05, 1 - alike)), 0.8),
+        table=pd.DataFrame(rows, columns=["procedure", "false_alarms", "experiments", "basis"]),
+        spread=spread,
+        values=values,
+        runs=held,
+        warnings=tuple(w for w in warnings if "several arms" not in w) + _doubts(values, p_value, drift, metric, share),
+    )
+
+
+def _measured(
+    given: Any, plan: LoadPlan | None, pairs: int, seed: int | None, store: str | Path, progress: bool
+) -> Measurements:
+    if isinstance(given, Target):
+        if plan is None:
+            raise ValueError("calibrate: a target needs a plan of the load; got none")
+        if not isinstance(pairs, int) or pairs < LEAST_RUNS // 2:
+            raise ValueError(f"calibrate: pairs must be {LEAST_RUNS // 2} or more; got {pairs!r}")
+        return _driven(given, plan, pairs, seed, store, progress)
+    if isinstance(given, (Measurements, pd.DataFrame)):
+        return requests_of(given)
+    first, *rest = [requests_of(side) for side in given]
+    for side in rest:
+        first = first + side
+    return first
+
+
+def _driven(
+    target: Target, plan: LoadPlan, pairs: int, seed: int | None, store: str | Path, progress: bool
+) -> Measurements:
+    if not target.restart and (target.managed or target.deploy):
+        # Both arms are one and the same service: a second copy would want the same port.
+        with TemporaryDirectory(prefix="perflab-target-") as place:
+            (Path(place) / "logs").mkdir()
+            with serving(target, Path(place)) as service:
+                up = replace(target, command=(), deploy=None, restart=True, pid=service.pid)
+                return _driven(up, plan, pairs, seed, store, progress)
+    sides = [replace(target, arm=f"{target.arm} {letter}") for letter in "AB"]
+    first, second = run_pairs(plan, *sides, pairs=pairs, seed=seed, store=store, progress=progress)
+    return first + second
+
+
+def _values(held: Measurements, metric: str, endpoint: str, warmup: float) -> pd.DataFrame:
+    """The metric of each run in order of start: run, arm, start, count, value."""
+    found = by_run(held, [metric], warmup=warmup)
+    chosen = of_endpoint(found, endpoint).set_index("run")
+    runs = held.runs.set_index("run").reindex(chosen.index)
+    values = pd.DataFrame(
+        {"arm": runs["arm"], "start": runs["start"], "count": chosen["count"], "value": chosen[metric]}
+    )
+    values = values[values["value"] > 0].sort_values("start", kind="stable", na_position="last").reset_index()
+    if len(values) < LEAST_RUNS:
+        raise ComparisonError(f"a calibration needs {LEAST_RUNS} runs or more with this endpoint; got {len(values)}")
+    return values
+
+
+def _course(logs: Floats) -> tuple[float, float, float, float]:
+    """sd around a linear drift, the drift from first to last, its p-value, and the autocorrelation of what is left."""
+    from scipy.stats import linregress
+
+    fitted = linregress(np.arange(len(logs)), logs)
+    left = logs - (fitted.intercept + fitted.slope * np.arange(len(logs)))
+    power = float(left @ left)
+    if power < 1e-20:
+        raise ComparisonError("the runs agree to the last digit: copies of a run are no repetitions")
+    alike = float(left[1:] @ left[:-1]) / power
+    return math.sqrt(power / (len(logs) - 2)), float(fitted.slope) * (len(logs) - 1), float(fitted.pvalue), alike
+
+
+def _spread(held: Measurements, metric: str, warmup: float) -> pd.DataFrame:
+    found = by_run(held, [metric], warmup=warmup)
+    start = held.runs.set_index("run")["start"]
+    rows = []
+    for endpoint, part in found.groupby("endpoint", sort=False):
+        ordered = part.assign(start=part["run"].map(start)).sort_values("start", kind="stable", na_position="last")
+        values = ordered[metric].to_numpy(dtype="float64")
+        if len(values) < LEAST_RUNS or not (values > 0).all() or len(np.unique(values)) == 1:
+            continue
+        sd, drift, _, alike = _course(np.log(values))
+        rows.append((endpoint, len(values), float(np.exp(np.log(values).mean())), sd, math.expm1(drift), alike))
+    columns = ["endpoint", "runs", f"{metric}_ms", "sd_fraction", "drift_fraction", "autocorrelation"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _relabelled(
+    held: Measurements, values: pd.DataFrame, endpoint: str, warmup: float, share: float | None, count: int,
+    random: np.random.Generator,
+) -> list[tuple[str, float, int, str]]:  # fmt: skip
+    requests = without_warmup(held, warmup)
+    chosen = requests if endpoint == AGGREGATED else requests[requests["endpoint"] == endpoint]
+    by_name = {str(run): part["latency_ms"].to_numpy(dtype="float64") for run, part in chosen.groupby("run")}
+    candidate = relabelling.labels(len(values), count, random)
+    alarms = relabelling.naive_alarms([by_name[r] for r in values["run"]], candidate, 0.5 if share is None else share)
+    logs = np.log(values["value"].to_numpy(dtype="float64"))
+    apart = np.abs(logs[:, None] - logs[None, :])[np.triu_indices(len(logs), 1)] > math.log1p(0.05)
+    rows = [(_NAMES[name], float(found.mean()), count, BY_RELABELLING) for name, found in alarms.items()]
+    return [*rows, ("two single runs more than 5 % apart", float(apart.mean()), len(apart), BY_COUNT)]
+
+
+def _simulated(
+    sd: float, drift: float, alike: float, runs: int, random: np.random.Generator
+) -> list[tuple[str, float, int, str]]:
+    # Three and four pairs are decided by another test; the simulation is of five or more.
+    length = max(10, runs - runs % 2)
+    drift *= (length - 1) / (runs - 1)
+    series = relabelling.simulated_series(sd, drift, min(0.95, max(0.0, alike)), length, SIMULATIONS, random)
+    blocked, paired = relabelling.blocked_alarms(series), relabelling.paired_alarms(series, random)
+    return [
+        (_BLOCKED, float(blocked.mean()), SIMULATIONS, BY_SIMULATION),
+        (_PAIRED, float(paired.mean()), SIMULATIONS, BY_SIMULATION),
+    ]
+
+
+def _doubts(values: pd.DataFrame, p_value: float, drift: float, metric: str, share: float | None) -> tuple[str, ...]:
+    found = []
+    needed = 10 / min(share, 1 - share) if share is not None and 0 < share < 1 else 30.0
+    if values["count"].min() < round(needed, 6):
+        found.append(
+            f"{metric} needs {math.ceil(round(needed, 6)):,} requests in each run, the smallest has "
+            f"{values['count'].min():,}: compare will give no verdict on runs as short as these"
+        )
+    if values["start"].isna().any():
+        found.append("the start of some runs is unknown, so drift and autocorrelation mean little")
+    if p_value < 0.05 and abs(drift) > 0.02:
+        found.append("the system drifts: let its arms take turns (run_pairs), never one after the other")
+    if len(values) < 12:
+        found.append(
+            f"{len(values)} runs tell the sd only roughly, drift and autocorrelation hardly: 20 or more are better"
+        )
+    return tuple(found)

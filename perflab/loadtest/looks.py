@@ -1,0 +1,54 @@
+"""Registered looks at an experiment that is going on: when to look, what decides, and what that spends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from perflab.data.tables import Measurements
+from perflab.notes import DESIGN, plain
+from perflab.stats import sequential
+from perflab.stats.compare import compare
+
+
+@dataclass(frozen=True)
+class Looks:
+    """After which pairs to look, and the question that is asked there; settled before the first run.
+
+    ``at`` is empty where nobody looks before the end.
+    """
+
+    at: tuple[int, ...] = ()
+    metric: str = "p95"
+    tolerance: float | str = 0.05
+    primary: str | Sequence[str] = ()
+
+    @classmethod
+    def registered(
+        cls, looks: Sequence[int], pairs: int, metric: str, tolerance: float | str, primary: str | Sequence[str]
+    ) -> Looks:
+        """Checked: increasing, the first at three pairs or more, the last at the end."""
+        return cls(sequential.checked_looks(looks, pairs) if looks else (), metric, tolerance, primary)
+
+    def decided(self, pairs: int, before: Measurements, after: Measurements) -> str:
+        """The verdict at this many pairs when it ends the experiment, else ""; invalid runs are left out."""
+        if pairs not in self.at[:-1]:
+            return ""
+        sides = (before.where(valid=True), after.where(valid=True))
+        if not all(len(side.runs) for side in sides):
+            return ""
+        found = compare(*sides, metric=self.metric, tolerance=self.tolerance, primary=self.primary)
+        return "" if found.verdict == "inconclusive" else found.verdict
+
+    def noted(self, pairs: int, before: Measurements, after: Measurements) -> tuple[Measurements, Measurements]:
+        """Both sides with a warning that says how early the experiment ended, and what its looks spent."""
+        if not self.at:
+            return before, after
+        look = sequential.look(self.at, min(pairs, self.at[-1]))
+        ended = f"stopped after {pairs} of {self.at[-1]} pairs, when {self.metric} was decided" if pairs < self.at[-1] else (
+            f"went to the end of its {self.at[-1]} pairs")  # fmt: skip
+        note = plain(f"the experiment {ended}: {look.sentence}", DESIGN)
+        return replace(before, warnings=(*before.warnings, note)), replace(after, warnings=(*after.warnings, note))
+
+
+ONLY_THE_END = Looks()

@@ -1,0 +1,217 @@
+"""Profiles taken while load runs: py-spy attached to the target, or the profiler of perflab's middleware inside it."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pandas as pd
+import psutil
+
+from perflab import formats
+from perflab.data import store
+from perflab.errors import FormatError, LoadTestError, MissingExtraError, one_of
+from perflab.units import format_fraction
+
+PROFILERS = ("py-spy", "pyinstrument", "cprofile")
+VARIABLE = "PERFLAB_PROFILE"
+"""The environment variable in which the middleware finds what to do."""
+_RATE = 100
+_ENDING_S = 20.0
+
+
+def check(profile: str | None, *, starts: bool, known: bool) -> None:
+    """ValueError unless the profiler is one of ours, and can get at the target.
+
+    ``starts``: perflab starts the target for each run; ``known``: it knows its process at least.
+    """
+    if profile is None:
+        return
+    if profile not in PROFILERS:
+        raise one_of("profile", profile, PROFILERS)
+    if not starts and profile != "py-spy":
+        raise ValueError(f"profile={profile!r} needs a target with a command that is started for each run")
+    if not known:
+        raise ValueError("profile='py-spy' needs a target with a command, or with its pid")
+    if profile == "py-spy" and _py_spy() is None:
+        raise MissingExtraError("profile='py-spy' needs the program py-spy: pip install py-spy")
+
+
+def variables(profile: str | None, folder: Path) -> dict[str, str]:
+    """What the target's environment needs for it; the folder is made."""
+    if profile not in ("pyinstrument", "cprofile"):
+        return {}
+    place = _place(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    return {VARIABLE: f"{profile}:{place.resolve()}"}
+
+
+@contextmanager
+def attached(profile: str | None, pid: int | None, folder: Path, *, own: bool = True) -> Iterator[None]:
+    """py-spy attached to the target while the block runs; nothing for other profilers.
+
+    ``pid`` is the guard around a target of our ``own``, else the target itself.
+    """
+    program = _py_spy() if profile == "py-spy" else None
+    if program is None or pid is None:
+        yield
+        return
+    place = _place(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    output, log = place / "py-spy.json", folder / "logs" / "py-spy.log"
+    command = [
+        program, "record", "--pid", str(_below(pid) if own else pid), "--subprocesses", "--rate", str(_RATE),
+        "--duration", "86400", "--format", "speedscope", "--output", str(output),
+    ]  # fmt: skip
+    with log.open("wb") as written:
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=written, stderr=subprocess.STDOUT)
+    began = time.monotonic()
+    try:
+        time.sleep(0.3)
+        if child.poll() is not None:
+            raise LoadTestError(
+                "py-spy could not attach to the target",
+                exit_code=child.returncode,
+                output=log.read_text(errors="replace"),
+            )
+        yield
+    finally:
+        used = _cpu_s(child.pid)
+        elapsed = time.monotonic() - began
+        child.send_signal(signal.SIGINT)
+        try:
+            child.wait(_ENDING_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        (place / "cost.json").write_bytes(orjson.dumps({"cpu_cores": used / elapsed if elapsed > 0 else 0.0}))
+
+
+def keep(profile: str | None, draft: store.Draft) -> tuple[dict[str, Any], list[str]]:
+    """Turn what the profiler wrote into the run's tables; returns facts for its environment, and warnings."""
+    if profile is None:
+        return {}, []
+    place = _place(draft.folder)
+    facts: dict[str, Any] = {"profiled": profile}
+    try:
+        found = _of_py_spy(place) if profile == "py-spy" else _of_middleware(place, profile)
+    except (FormatError, OSError, orjson.JSONDecodeError) as problem:
+        return facts, [f"the profile could not be read: {problem}"]
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    tables, more, warnings = found
+    for name, frame in tables.items():
+        draft.write(name, frame)
+    return {**facts, "profiling": more}, warnings
+
+
+def _of_py_spy(place: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any], list[str]]:
+    output = place / "py-spy.json"
+    if not output.exists():
+        raise FormatError("py-spy wrote nothing; its log is logs/py-spy.log in the run's folder")
+    tables = formats.named("speedscope").read(output)
+    cost = orjson.loads((place / "cost.json").read_bytes())
+    note = (
+        f"profiled by py-spy, {_RATE} times a second: it used {cost['cpu_cores']:.2f} cores of this machine and stopped "
+        "the target for each sample; take latencies from runs without a profiler"
+    )
+    return dict(tables), {"rate_per_s": _RATE, **cost}, [*getattr(tables, "warnings", ()), note]
+
+
+def _of_middleware(place: Path, profile: str) -> tuple[dict[str, pd.DataFrame], dict[str, Any], list[str]]:
+    files = sorted(place.glob("profile-*.json")) if place.is_dir() else []
+    if not files:
+        raise FormatError(
+            "the target recorded none: does the application call profile_requests() of perflab.recorders.profiling?"
+        )
+    notes, frames = [], []
+    endpoints: dict[str, dict[str, float]] = {}
+    for file in files:
+        facts = orjson.loads(file.read_bytes())
+        facts = facts.get("perflab", facts)
+        for endpoint, counts in facts["endpoints"].items():
+            known = endpoints.setdefault(endpoint, dict.fromkeys(("profiled", "profiled_s", "timed", "timed_s"), 0.0))
+            for name in known:
+                known[name] += float(counts[name])
+        for part, endpoint in _parts(place, file, facts, profile):
+            tables = formats.named("speedscope" if profile == "pyinstrument" else "pstats").read(part)
+            notes += list(getattr(tables, "warnings", ()))
+            frame = tables["profile" if profile == "pyinstrument" else "calls"]
+            named = (
+                {"endpoint": endpoint} if endpoint is not None else {"endpoint": frame["thread"], "thread": file.stem}
+            )
+            frames.append(frame.assign(**named))
+    name = "profile" if profile == "pyinstrument" else "calls"
+    joined = pd.concat(frames, ignore_index=True)
+    if name == "profile" and len(frames) > 1:
+        joined = _renumbered(joined, [len(frame) for frame in frames])
+    overhead = _overhead(endpoints)
+    return (
+        {name: joined},
+        {"endpoints": endpoints, "overhead_fraction": overhead},
+        [*notes, _cost(profile, endpoints, overhead)],
+    )
+
+
+def _parts(place: Path, file: Path, facts: Mapping[str, Any], profile: str) -> list[tuple[Path, str | None]]:
+    if profile == "pyinstrument":
+        return [(file, None)]
+    # Only names that the recorder makes: the file came from another process.
+    return [(place / Path(str(name)).name, endpoint) for endpoint, name in facts["files"].items()]
+
+
+def _renumbered(table: pd.DataFrame, counts: list[int]) -> pd.DataFrame:
+    """Nodes of several processes, numbered through."""
+    offsets = pd.Series([0, *counts[:-1]]).cumsum().repeat(counts).to_numpy()
+    return table.assign(node=table["node"] + offsets, parent=table["parent"] + offsets)
+
+
+def _overhead(endpoints: Mapping[str, Mapping[str, float]]) -> float | None:
+    """How much longer the profiled requests took than the others: endpoints weighed by their profiled requests."""
+    usable = [c for c in endpoints.values() if c["profiled"] >= 5 and c["timed"] >= 5 and c["timed_s"] > 0]
+    if not usable:
+        return None
+    expected = sum(c["profiled"] * c["timed_s"] / c["timed"] for c in usable)
+    return sum(c["profiled_s"] for c in usable) / expected - 1
+
+
+def _cost(profile: str, endpoints: Mapping[str, Mapping[str, float]], overhead: float | None) -> str:
+    profiled = int(sum(c["profiled"] for c in endpoints.values()))
+    every = int(sum(c["profiled"] + c["timed"] for c in endpoints.values()))
+    took = "" if overhead is None else (
+        f", which took {format_fraction(abs(overhead))} {'longer' if overhead >= 0 else 'less'} than the others"
+    )  # fmt: skip
+    return (
+        f"profiled by {profile}: {profiled:,} of {every:,} requests{took}; take latencies from runs without a profiler"
+    )
+
+
+def _place(folder: Path) -> Path:
+    return folder / "profiles"
+
+
+def _py_spy() -> str | None:
+    beside = Path(sys.executable).with_name("py-spy")
+    return str(beside) if beside.exists() else shutil.which("py-spy")
+
+
+def _below(pid: int) -> int:
+    """The command itself: the one child of the guard that perflab starts around it."""
+    children = psutil.Process(pid).children()
+    return int(children[0].pid) if children else pid
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)

@@ -1,0 +1,330 @@
+"""What "p95" means: its unit, its direction, the scale of a change, how it is written, and how it is computed.
+
+A metric is public as a text ("p95"); `Metric.of` turns it into the value that all other modules ask. A new metric is one
+entry of `_NAMED`; no other file compares names of metrics.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from perflab.units import format_fraction, format_number, format_value
+
+Floats = npt.NDArray[np.float64]
+
+QUANTILE, MEAN, RATE, SHARE, COUNT, RESOURCE = "quantile", "mean", "rate", "share", "count", "resource"
+RATIO, DIFFERENCE = "ratio", "difference"
+_QUANTILE = re.compile(r"p([1-9]\d?(?:\.\d+)?|100)")
+_SUFFIXES = MappingProxyType({"ms": "_ms", "1/s": "_per_s", "fraction": "_fraction", "bytes": "_bytes"})
+_BEYOND = 10
+"""So many requests beyond a quantile make it steady."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes
+    ----------
+    name : as the public functions take it ("p95", "throughput_per_s").
+    label : as a sentence names it ("p95", "throughput").
+    unit : "ms", "1/s", "fraction", "bytes" or "requests".
+    table : the table that it is computed from.
+    kind : how it is computed: one of `QUANTILE`, `MEAN`, `RATE`, `SHARE`, `COUNT`, `RESOURCE`.
+    better : the sign of a good change: -1 where lower is better, 1 where higher is.
+    scale : `RATIO` (a change is relative) or `DIFFERENCE` (for what can be zero; a change is in the metric's own unit).
+    rows_needed : how many requests a run needs for a verdict without a warning.
+    share : of a quantile, between 0 and 1; None for other metrics.
+    tolerance : of a difference, in its unit; a ratio's is the caller's.
+    decided : whether `compare` decides on it. An objective may be about more.
+
+    >>> Metric.of("p95").unit, Metric.of("throughput_per_s").better, Metric.of("error_fraction").scale
+    ('ms', 1, 'difference')
+    """
+
+    name: str
+    label: str
+    unit: str
+    table: str = "requests"
+    kind: str = MEAN
+    better: int = -1
+    scale: str = RATIO
+    rows_needed: int = 30
+    share: float | None = None
+    tolerance: float = 0.01
+    decided: bool = True
+
+    @classmethod
+    def of(cls, name: str | Metric) -> Metric:
+        """The metric of a name; ValueError, with what there is, for none.
+
+        >>> Metric.of("p99.9").rows_needed
+        10000
+        """
+        return name if isinstance(name, Metric) else _of(name)
+
+    @property
+    def relative(self) -> bool:
+        """Whether a change is a ratio."""
+        return self.scale == RATIO
+
+    @property
+    def is_latency(self) -> bool:
+        """Whether it is a statistic of the latencies of requests."""
+        return self.table == "requests" and self.kind in (QUANTILE, MEAN) and self.unit == "ms"
+
+    @property
+    def is_maximum(self) -> bool:
+        """Whether it is the largest value of a run, which has no sampling distribution to test."""
+        return self.share == 1.0
+
+    @property
+    def has_endpoints(self) -> bool:
+        """Whether it is known by endpoint; a resource is that of a whole run."""
+        return self.table != "resources"
+
+    @property
+    def suffix(self) -> str:
+        """The ending of a column that holds values of this metric: ``_ms``, ``_per_s``, ``_fraction``, ``_bytes``."""
+        return _SUFFIXES.get(self.unit, "")
+
+    @property
+    def column(self) -> str:
+        """The name of its column in a summary: ``p95_ms``, ``throughput_per_s``."""
+        return self.name if self.name.endswith(self.suffix) else f"{self.name}{self.suffix}"
+
+    @property
+    def axis_label(self) -> str:
+        """For the axis of a plot: ``p95, ms``.
+
+        >>> Metric.of("throughput_per_s").axis_label
+        'Throughput, requests/s'
+        """
+        units = {"1/s": "requests/s", "fraction": "%"}
+        title = self.label if _QUANTILE.fullmatch(self.label) else self.label[:1].upper() + self.label[1:]
+        return f"{title}, {units.get(self.unit, self.unit)}"
+
+    def needs(self, share_beyond: int = _BEYOND) -> int:
+        """Requests that a run needs so that ``share_beyond`` of them lie beyond the quantile."""
+        return _needed(self.share, share_beyond)
+
+    # As people write it
+
+    def format(self, value: float) -> str:
+        """A value with its unit.
+
+        >>> Metric.of("p95").format(182.4), Metric.of("error_fraction").format(0.0042)
+        ('182 ms', '0.42 %')
+        """
+        return format_value(self.suffix, value)
+
+    def format_change(self, value: float) -> str:
+        """A change with its sign: ``+12 %`` of a ratio, ``+1.2 points`` of a share.
+
+        >>> Metric.of("p95").format_change(-0.26), Metric.of("error_fraction").format_change(0.012)
+        ('-26 %', '+1.2 points')
+        """
+        return "–" if value != value else f"{'+' if value > 0 else ''}{self._size(value)}"
+
+    def format_size(self, value: float) -> str:
+        """The size of a change without its sign: ``12 %``, ``1.2 points``."""
+        return "–" if value != value else self._size(abs(value))
+
+    def moved(self, change: float) -> str:
+        """``fell by 12 %``, ``rose by 1.2 points``, ``did not change``."""
+        if change == 0:
+            return "did not change"
+        return f"{'fell' if change < 0 else 'rose'} by {self.format_size(change)}"
+
+    def interval(self, low: float, high: float, *, plain: bool = False) -> str:
+        """``-16 to -8 %``; ``plain``: ``95 % interval 8 to 16 %`` of the size, where both ends have one sign.
+
+        >>> Metric.of("p95").interval(-0.74, -0.49), Metric.of("p95").interval(-0.74, -0.49, plain=True)
+        ('-74 to -49 %', '95 % interval 49 to 74 %')
+        """
+        if low != low or high != high:
+            return "–"
+        if plain and low * high > 0:
+            low, high = sorted((abs(low), abs(high)))
+        sign = "" if plain and low * high > 0 else "+"
+        first, second = (f"{sign if v > 0 else ''}{self._number(v)}" for v in (low, high))
+        written = f"{first} to {second}{self._change_unit(high)}"
+        return f"95 % interval {written}" if plain else written
+
+    def _size(self, value: float) -> str:
+        return f"{self._number(value)}{self._change_unit(value)}"
+
+    def _number(self, value: float) -> str:
+        percent = self.relative or self.unit == "fraction"
+        return format_number(float(f"{value * (100 if percent else 1):.3g}")) if math.isfinite(value) else "∞"
+
+    def _change_unit(self, value: float) -> str:
+        if self.relative:
+            return " %"
+        if self.unit == "fraction":
+            return " point" if abs(value) == 0.01 else " points"
+        return f" {self.unit}" if self.unit else ""
+
+    # As it is computed
+
+    def scaled(self, values: Floats) -> Floats:
+        """Values on the scale of the analysis: logarithms of a ratio (NaN where there is none), else as they are."""
+        if not self.relative:
+            return values
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found: Floats = np.log(np.where(values > 0, values, np.nan))
+        return found
+
+    def unscaled(self, change: float) -> float:
+        """A difference on the scale of the analysis as a change; a share can't change by more than the whole."""
+        if self.relative:
+            return math.expm1(change)
+        return float(np.clip(change, -1.0, 1.0)) if self.unit == "fraction" else change
+
+    def margin(self, tolerance: float, error_tolerance: float | None = None) -> float:
+        """The tolerance on the scale of the analysis: ln(1 + tolerance) of a ratio, else its own."""
+        if self.relative:
+            return math.log1p(tolerance)
+        return self.tolerance if error_tolerance is None else error_tolerance
+
+    def typical(self, values: Floats) -> float:
+        """One number for an arm: the mean of its runs, geometric for a ratio, so that arms and change agree."""
+        known = values[~np.isnan(values)]
+        if not len(known):
+            return math.nan
+        if self.relative and (known > 0).all():
+            return float(np.exp(np.log(known).mean()))
+        return float(known.mean())
+
+    def reduce(self, latency_ms: Floats) -> float:
+        """Of latencies: the quantile (type 8) or the mean."""
+        if not len(latency_ms):
+            return math.nan
+        if self.share is None:
+            return float(np.sort(latency_ms).mean())
+        return float(quantile(latency_ms, [self.share])[0])
+
+    def of_resources(self, resources: Any, *, requests: int, seconds: float) -> float:
+        """Of one run's samples of the target (a `resources` table after the warm-up), its requests and its length.
+
+        CPU and I/O are what the target used over that time, divided by the requests; memory is the largest sample.
+        """
+        compute = _FROM_RESOURCES.get(self.name)
+        if compute is None:
+            raise ValueError(f"{self.name} is not computed from resources")
+        return compute(resources, requests, seconds) if len(resources) else math.nan
+
+
+def quantile(values: Floats, shares: Sequence[float]) -> Floats:
+    """Quantiles of type 8 (median-unbiased), by selection instead of a full sort.
+
+    Hyndman and Fan (1996), Sample quantiles in statistical packages, The American Statistician 50.
+    """
+    count = len(values)
+    ranks = np.clip((count + 1 / 3) * np.asarray(shares, dtype="float64") + 1 / 3, 1, count) - 1
+    below = np.floor(ranks).astype("int64")
+    above = np.minimum(below + 1, count - 1)
+    picked = np.partition(values, np.unique(np.concatenate([below, above])))
+    result: Floats = picked[below] + (ranks - below) * (picked[above] - picked[below])
+    return result
+
+
+def _per_request(resources: Any, requests: int, seconds: float, column: str) -> float:
+    if not requests or column not in resources:
+        return math.nan
+    values = resources[column].to_numpy(dtype="float64")
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return math.nan
+    # Cores are a rate, bytes are counts between two samples.
+    total = known.mean() * seconds * 1e3 if column == "cpu_cores" else known.sum()
+    return float(total / requests)
+
+
+_FROM_RESOURCES: Mapping[str, Callable[[Any, int, float], float]] = MappingProxyType(
+    {
+        "cpu_ms_per_request": lambda r, n, s: _per_request(r, n, s, "cpu_cores"),
+        "read_bytes": lambda r, n, s: _per_request(r, n, s, "read_bytes"),
+        "written_bytes": lambda r, n, s: _per_request(r, n, s, "written_bytes"),
+        "rss_bytes": lambda r, _n, _s: float(r["rss_bytes"].max()),
+    }
+)
+
+
+def _resource(name: str, label: str, unit: str) -> Metric:
+    return Metric(name, label, unit, table="resources", kind=RESOURCE, rows_needed=1)
+
+
+_NAMED: Mapping[str, Metric] = MappingProxyType(
+    {
+        metric.name: metric
+        for metric in (
+            Metric("mean", "mean latency", "ms"),
+            Metric("throughput_per_s", "throughput", "1/s", kind=RATE, better=1),
+            Metric("error_fraction", "error rate", "fraction", kind=SHARE, scale=DIFFERENCE),
+            Metric("size_bytes", "response size", "bytes"),
+            _resource("cpu_ms_per_request", "CPU of the target per request", "ms"),
+            _resource("rss_bytes", "memory of the target", "bytes"),
+            _resource("read_bytes", "bytes read per request", "bytes"),
+            _resource("written_bytes", "bytes written per request", "bytes"),
+            # Of an objective, not of a comparison.
+            Metric("min", "minimum", "ms", kind=QUANTILE, share=0.0, decided=False),
+            Metric("max", "maximum", "ms", kind=QUANTILE, share=1.0, decided=False),
+            Metric("check_fraction", "passed checks", "fraction", "checks", SHARE, 1, DIFFERENCE, decided=False),
+            Metric("count", "requests", "requests", kind=COUNT, better=1, decided=False),
+        )
+    }
+)
+_ALIASES = MappingProxyType(
+    {
+        **dict.fromkeys(("median", "med"), "p50"),
+        **dict.fromkeys(("average", "avg"), "mean"),
+        "minimum": "min",
+        **dict.fromkeys(("maximum", "p100"), "max"),
+        **dict.fromkeys(("throughput", "rps", "requests_per_s"), "throughput_per_s"),
+        **dict.fromkeys(("errors", "error_rate", "failure_rate", "error rate"), "error_fraction"),
+        **dict.fromkeys(("checks", "check_rate"), "check_fraction"),
+    }
+)
+
+
+def canonical(name: str) -> str:
+    """The metric's own name for one that people use: ``"median"`` is p50, ``"error rate"`` is error_fraction.
+
+    >>> canonical("P(95)"), canonical("rps")
+    ('p95', 'throughput_per_s')
+    """
+    lowered = re.sub(r"^p\((.*)\)$", r"p\1", str(name).strip().lower())
+    return _ALIASES.get(lowered, lowered)
+
+
+@lru_cache(maxsize=256)
+def _of(name: str) -> Metric:
+    if isinstance(name, str):
+        if name in _NAMED:
+            return _NAMED[name]
+        if found := _QUANTILE.fullmatch(name):  # not p0.95, which is hardly ever meant
+            share = float(found[1]) / 100
+            return Metric(name, name, "ms", kind=QUANTILE, rows_needed=_needed(share, _BEYOND), share=share)
+    others = ", ".join(_NAMED)
+    raise ValueError(f'metric must be "p95" or any "p<q>" from p1 to p100, {others}; got {name!r}')
+
+
+def _needed(share: float | None, beyond: int) -> int:
+    if share is None or not 0 < share < 1:
+        return 30
+    return math.ceil(round(beyond / min(share, 1 - share), 6))
+
+
+def format_margin(metric: Metric, tolerance: float, error_tolerance: float) -> str:
+    """The tolerance as people write it."""
+    return format_fraction(tolerance) if metric.relative else metric.format_size(error_tolerance)

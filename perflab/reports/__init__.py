@@ -1,0 +1,1 @@
+"""Records for readers without a kernel: reports, exported notebooks, flame graph pages."""

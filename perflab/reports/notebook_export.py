@@ -1,0 +1,169 @@
+"""`export`: a notebook as one HTML page that needs no kernel, script or network."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from perflab.errors import PerflabError, StoreError
+from perflab.reports import document
+from perflab.reports.investigations import existing, missing
+
+_PRIORITY = (*("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain"),)
+"""What is shown of an output. Widgets are not among it: without a kernel only their plain text is left."""
+
+_TAGS = frozenset(
+    {
+        *(
+            "a",
+            "abbr",
+            "b",
+            "blockquote",
+            "br",
+            "caption",
+            "cite",
+            "code",
+            "col",
+            "colgroup",
+            "dd",
+            "del",
+            "details",
+            "div",
+        ),
+        *(
+            "dl",
+            "dt",
+            "em",
+            "figcaption",
+            "figure",
+            "h1",
+            "h2",
+            "h3",
+            "h4",
+            "h5",
+            "h6",
+            "hr",
+            "i",
+            "img",
+            "ins",
+            "kbd",
+            "li",
+        ),
+        *(
+            "mark",
+            "ol",
+            "p",
+            "pre",
+            "q",
+            "s",
+            "samp",
+            "small",
+            "span",
+            "strong",
+            "sub",
+            "summary",
+            "sup",
+            "table",
+            "tbody",
+        ),
+        *("td", "tfoot", "th", "thead", "tr", "u", "ul", "var"),
+    }
+)
+_STYLES = (
+    *("color", "background", "background-color", "font-weight", "font-style", "font-size", "font-family", "text-align"),
+    *("vertical-align", "white-space", "margin", "margin-top", "margin-bottom", "margin-left", "margin-right"),
+    *("padding", "padding-left", "padding-right", "width", "max-width", "min-width", "height", "max-height"),
+    *("border", "border-collapse", "border-bottom", "border-top", "border-left", "border-radius", "display"),
+    *("overflow-wrap", "overflow-x", "line-height", "opacity", "list-style"),
+)
+
+
+def export(notebook: str | Path, path: str | Path) -> Path:
+    """One HTML file with all of a notebook's text, tables and pictures, that needs no kernel, script or network.
+
+    Parameters
+    ----------
+    notebook : an executed notebook.
+    path : the HTML file to write.
+
+    Returns
+    -------
+    The path. Scripts, forms, remote pictures and whatever else could act in a reader's browser are taken out; of a widget
+    only its plain text is left, because it would need a kernel.
+
+    Raises
+    ------
+    PerflabError : no such notebook, or not a notebook. StoreError : the file can't be written. MissingExtraError : nbconvert
+    is missing.
+
+    >>> import perflab as lab, tempfile, pathlib
+    >>> page = pathlib.Path(tempfile.mkdtemp()) / "record.html"
+    >>> "<script" in lab.export("notebooks/01_is_it_faster.ipynb", page).read_text()
+    False
+    """
+    try:
+        import nbformat
+        from nbconvert import HTMLExporter
+        from pygments.formatters import HtmlFormatter
+        from traitlets.config import Config
+    except ImportError as problem:
+        raise missing(problem) from problem
+    source, place = existing(notebook), Path(path)
+    try:
+        book = nbformat.read(source, as_version=4)
+    except (ValueError, KeyError, AttributeError, nbformat.ValidationError) as problem:
+        raise PerflabError(f"{source}: expected a Jupyter notebook: {problem}") from problem
+    config = Config({"NbConvertBase": {"display_data_priority": list(_PRIORITY)}})
+    exporter = HTMLExporter(template_name="basic", embed_images=True, config=config)
+    body, _ = exporter.from_notebook_node(book, resources={"metadata": {"path": str(source.parent)}})
+    style = HtmlFormatter(style="default").get_style_defs(".highlight") + _STYLE
+    page = document.page(_harmless(body), _title(book) or source.stem, style=style)
+    try:
+        place.write_text(page, encoding="utf-8")
+    except OSError as problem:
+        raise StoreError(f"{place}: cannot be written: {problem.strerror}") from problem
+    return place
+
+
+_STYLE = """
+.prompt, .anchor-link { display: none; }
+.cell { margin: .9rem 0; }
+.highlight { background: var(--band); border-radius: 6px; padding: .5rem .75rem; overflow-x: auto; }
+.highlight pre, .output_area pre { margin: 0; font-size: .85rem; line-height: 1.45; white-space: pre-wrap; }
+.output_area { margin: .5rem 0; overflow-x: auto; } .output_stderr pre { color: var(--soft); }
+@media (prefers-color-scheme: dark) { .highlight { background: #f5f5f7; color: #1d1d1f; } }
+"""
+
+
+def _harmless(body: str) -> str:
+    """The page's body without anything that acts or loads; outputs come from outside."""
+    import bleach
+    from bleach.css_sanitizer import CSSSanitizer
+
+    # bleach keeps the text inside of what it strips, and nobody wants to read style sheets.
+    body = re.sub(r"(?is)<(style|script)\b.*?</\1\s*>", "", body)
+
+    def allowed(tag: str, name: str, value: str) -> bool:
+        if tag == "img" and name == "src":
+            return value.startswith("data:image/")
+        if name == "style":
+            return not re.search(r"(?i)url|image|@|\\", value)
+        if tag == "a" and name == "href":
+            return value.startswith(("http://", "https://", "#", "mailto:"))
+        return name in {"class", "alt", "title", "colspan", "rowspan", "scope", "width", "height", "open"} or (
+            name == "id" and tag in {"h1", "h2", "h3", "h4", "h5", "h6"}
+        )
+
+    styles = CSSSanitizer(allowed_css_properties=_STYLES)
+    protocols = {"http", "https", "mailto", "data"}
+    return str(
+        bleach.clean(body, tags=_TAGS, attributes=allowed, protocols=protocols, strip=True, css_sanitizer=styles)
+    )
+
+
+def _title(book: Any) -> str:
+    for cell in book.cells:
+        if cell.cell_type == "markdown" and (found := re.search(r"(?m)^#\s+(.+)$", cell.source)):
+            return found[1].strip()
+    return ""

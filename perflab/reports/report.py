@@ -1,0 +1,365 @@
+"""`Report`: evidence in order, as a document that a colleague reads without a kernel."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import tempfile
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast, runtime_checkable
+
+import pandas as pd
+
+from perflab import rendering
+from perflab.data.tables import Measurements
+from perflab.errors import StoreError, one_of
+from perflab.notes import written
+from perflab.reports import document, sections
+from perflab.reports.document import Block, Heading, Items, Paragraph, Picture, Table
+from perflab.results import Findings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BASELINE, BOTTLENECKS, OPTIMISATIONS, RESULTS, METHOD = (
+    "Baseline metrics",
+    "Bottlenecks found",
+    "Optimisations applied",
+    "Results",
+    "How it was measured",
+)
+_EMPTY = {
+    BASELINE: "No measurements were given.",
+    BOTTLENECKS: "No findings were given.",
+    OPTIMISATIONS: "None were named.",
+    RESULTS: "Nothing was compared, so there is no verdict.",
+    METHOD: "No measurements were given, so nothing is known about how they were made.",
+}
+
+
+Evidence: TypeAlias = object
+"""Measurements, Result, DataFrame, str, Section, matplotlib Axes or Figure (which are not imported for this)."""
+
+
+@runtime_checkable
+class Result(Protocol):
+    """What `compare`, `check` and their like return: a sentence, a table, and what to be careful about."""
+
+    @property
+    def sentence(self) -> str: ...
+
+    @property
+    def table(self) -> pd.DataFrame: ...
+
+    @property
+    def warnings(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section by hand: ``title`` is one of the report's own sections, or a new one before "How it was measured"."""
+
+    title: str
+    items: Sequence[Evidence]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Report:
+    """Ordered evidence as Markdown, HTML, a commit message, and in a notebook.
+
+    Parameters
+    ----------
+    title : what was found, in a line.
+    evidence : Measurements, results of `compare` and `check`, DataFrames of findings, matplotlib Axes or Figures,
+        paragraphs (str), and `Section` to place things by hand. Measurements go to "Baseline metrics" and "How it
+        was measured", DataFrames to "Bottlenecks found", results to "Results"; a paragraph or a picture stays with
+        what stands before it in the list, and a paragraph at the start goes below the title.
+    optimisations : what was changed, a line each.
+    question : the question that was asked.
+    show_literals : queries are shown as fingerprints and values in URLs are left out, because literals can be
+        personal data and URLs can carry tokens; True shows them.
+
+    Raises
+    ------
+    ValueError : evidence of another kind.
+
+    >>> import perflab as lab
+    >>> report = lab.Report("Checkout is faster", ["Measured on the staging host."], optimisations=["eager loading"])
+    >>> print(report.to_markdown().splitlines()[0])
+    # Checkout is faster
+    """
+
+    title: str
+    evidence: Sequence[Evidence]
+    optimisations: Sequence[str] = field(default=(), kw_only=True)
+    question: str = field(default="", kw_only=True)
+    show_literals: bool = field(default=False, kw_only=True)
+
+    def to_markdown(self, pictures: str = "report_files") -> str:
+        """GitHub Markdown whose pictures lie in the folder ``pictures`` (`save` writes them there)."""
+        return document.to_markdown(_blocks(self), pictures)
+
+    def to_html(self) -> str:
+        """One self-contained page: pictures inside, no script, nothing from the network."""
+        return document.to_html(_blocks(self), self.title)
+
+    def commit_message(self) -> str:
+        """The title, the verdicts, what was changed and how it was measured, in lines of at most 72 characters."""
+        verdicts = [result.sentence for result in _results(self.evidence)]
+        method = sections.design(measured) if (measured := _measurements(self.evidence)) is not None else ""
+        bodies = ["\n".join(_wrapped(v) for v in verdicts), "\n".join(_wrapped(o, "- ") for o in self.optimisations)]
+        bodies.append(_wrapped(f"Measured: {method}") if method else "")
+        subject = textwrap.shorten(rendering.visible(self.title), 72, placeholder="…")
+        return "\n\n".join([subject, *filter(None, bodies)]) + "\n"
+
+    def save(self, path: str | Path) -> Path:
+        """Write ``report.md`` (its pictures in ``report_files/`` beside it) or ``report.html``; replaces what is there.
+
+        Raises
+        ------
+        ValueError : another suffix. StoreError : the folder can't be written.
+        """
+        place = Path(path)
+        if place.suffix.lower() not in (".md", ".html"):
+            raise one_of("path", str(path), ("*.md", "*.html"))
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.suffix.lower() == ".html":
+                _replace(place, self.to_html().encode())
+            else:
+                _save_markdown(place, _blocks(self))
+        except OSError as problem:
+            raise StoreError(f"{place}: the report cannot be written: {problem.strerror or problem}") from problem
+        return place
+
+    def __repr__(self) -> str:
+        return rendering.text("\n".join([self.title, *(r.sentence for r in _results(self.evidence))]))
+
+    def _repr_html_(self) -> str:
+        return document.to_fragment(_blocks(self))
+
+
+def _save_markdown(place: Path, blocks: list[Block]) -> None:
+    folder = place.with_name(f"{place.stem}_files")
+    pictures = document.pictures(blocks)
+    if pictures:
+        folder.mkdir(exist_ok=True)
+    for picture in pictures:
+        _replace(folder / picture.name, picture.png)
+    _replace(place, document.to_markdown(blocks, folder.name).encode())
+    kept = {picture.name for picture in pictures}
+    for old in folder.glob("[0-9][0-9]-*.png") if folder.is_dir() else ():
+        if old.name not in kept:
+            old.unlink()
+
+
+def _replace(place: Path, content: bytes) -> None:
+    """All of the new file or the old one, never half."""
+    handle, draft = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(draft).chmod(0o644)
+        Path(draft).replace(place)
+    except OSError:
+        Path(draft).unlink(missing_ok=True)
+        raise
+
+
+def _wrapped(text: str, bullet: str = "") -> str:
+    flat = " ".join(rendering.visible(text).split())
+    return textwrap.fill(flat, 72, initial_indent=bullet, subsequent_indent=" " * len(bullet), break_on_hyphens=False)
+
+
+# From evidence to blocks
+
+
+def _blocks(report: Report) -> list[Block]:
+    placed = _placed(report)
+    write = _Writer(show_literals=report.show_literals)
+    blocks: list[Block] = [Heading(report.title, 1)]
+    if report.question:
+        blocks.append(Paragraph(f"Question: {report.question}"))
+    blocks += [Paragraph(r.sentence, strong=True) for r in _results(report.evidence)]
+    blocks += [Paragraph(str(item)) for item in placed.pop("", [])]
+    for title, items in placed.items():
+        written = [block for item in items for block in write(item, title)]
+        blocks += [Heading(title), *(written or [Paragraph(_EMPTY.get(title, "Nothing was given."))])]
+    return blocks
+
+
+def _placed(report: Report) -> dict[str, list[Evidence]]:
+    """Each item under the title of its section, sections in the order they are written."""
+    given: dict[str, list[Evidence]] = {}
+    here = ""
+    for position, item in enumerate(report.evidence):
+        if isinstance(item, Section):
+            given.setdefault(item.title, []).extend(item.items)
+        else:
+            here = _home(item, here, position)
+            given.setdefault(here, []).append(item)
+    measured = _measurements(report.evidence)
+    given.setdefault(OPTIMISATIONS, []).insert(0, _Lines(tuple(report.optimisations)))
+    if measured is not None:
+        given[BASELINE] = [measured, *(i for i in given.get(BASELINE, []) if not isinstance(i, Measurements))]
+        given.setdefault(METHOD, []).insert(0, _Method(measured))
+    by_hand = [t for t in given if t not in ("", BASELINE, BOTTLENECKS, OPTIMISATIONS, RESULTS, METHOD)]
+    order = ["", BASELINE, BOTTLENECKS, OPTIMISATIONS, RESULTS, *by_hand, METHOD]
+    return {title: given.get(title, []) for title in order}
+
+
+def _home(item: Evidence, before: str, position: int) -> str:
+    if isinstance(item, Measurements):
+        return BASELINE
+    if isinstance(item, pd.DataFrame):
+        return BOTTLENECKS
+    if isinstance(item, str):
+        return before
+    if _figure(item) is not None:
+        return before or RESULTS
+    if isinstance(item, Result):
+        return RESULTS
+    kinds = "Measurements, a result of compare or check, a DataFrame, Axes, a Figure, a str or a Section"
+    raise ValueError(f"evidence[{position}] must be {kinds}; got {type(item).__name__}")
+
+
+def _flat(items: Sequence[Evidence]) -> Iterator[Evidence]:
+    for item in items:
+        yield from _flat(item.items) if isinstance(item, Section) else [item]
+
+
+def _results(items: Sequence[Evidence]) -> list[Result]:
+    return [i for i in _flat(items) if isinstance(i, Result) and not isinstance(i, (Measurements, pd.DataFrame))]
+
+
+def _measurements(items: Sequence[Evidence]) -> Measurements | None:
+    found: list[Measurements] = []
+    for item in items:
+        if isinstance(item, Measurements) and not any(item is known for known in found):
+            found.append(item)
+    return sections.together(found) if found else None
+
+
+def _figure(item: Evidence) -> Figure | None:
+    """The Figure of an Axes or Figure, by duck type: matplotlib need not be loaded for a report without pictures."""
+    figure = item.get_figure(root=True) if hasattr(item, "get_figure") else None
+    return cast("Figure", figure) if hasattr(figure, "savefig") else None
+
+
+@dataclass(frozen=True)
+class _Lines:
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Method:
+    measurements: Measurements
+
+
+def _advice(frame: pd.DataFrame, shown: Sequence[str]) -> list[Block]:
+    """How to mend what was found, each way once."""
+    if "suggestion" not in shown:
+        return []
+    routes = frame["route"].fillna("") if "route" in frame.columns else pd.Series("", index=frame.index)
+    ways = dict.fromkeys(
+        f"{route}: {words}" if route else str(words)
+        for route, words in zip(routes, frame["suggestion"], strict=True)
+        if isinstance(words, str) and words
+    )
+    return [Items(tuple(ways), "How to mend it:")] if ways else []
+
+
+@dataclass
+class _Writer:
+    """Turns an item into blocks, and numbers the pictures."""
+
+    show_literals: bool
+    pictures: int = 0
+
+    def __call__(self, item: Evidence, section: str) -> list[Block]:
+        if isinstance(item, str):
+            return [Paragraph(item)]
+        if isinstance(item, _Lines):
+            return [Items(item.texts)] if item.texts else []
+        if isinstance(item, _Method):
+            return self._method(item.measurements)
+        if isinstance(item, Measurements):
+            return self._measured(item)
+        if isinstance(item, pd.DataFrame):
+            return self._findings(item)
+        if (figure := _figure(item)) is not None:
+            return [self._picture(item, figure)]
+        if isinstance(item, Result):
+            return self._result(item)
+        raise ValueError(f"items of the section {section!r} must be evidence; got {type(item).__name__}")
+
+    def _table(self, frame: pd.DataFrame, doubtful: rendering.Doubtful | None = None) -> Table:
+        shown = frame if self.show_literals else sections.without_literals(frame)
+        return Table(sections.headed(rendering.grid(shown, doubtful=doubtful or {})))
+
+    def _measured(self, measured: Measurements) -> list[Block]:
+        blocks: list[Block] = []
+        if "requests" in measured.tables:
+            blocks += [Heading("Response time, throughput and errors", 3), Paragraph(_LATENCY_NOTE)]
+            table = sections.latency(measured)
+            blocks.append(self._table(table, table.doubtful))
+        elif "summary" in measured.tables:
+            blocks += [Heading("Response time, as the tool reported it", 3), self._table(measured.summary)]
+        if "resources" in measured.tables:
+            blocks += [Heading("CPU, memory and I/O", 3), Paragraph(_RESOURCE_NOTE)]
+            blocks.append(self._table(sections.resources(measured)))
+        return blocks or [Paragraph(f"{measured.sentence}; neither requests nor resources were recorded.")]
+
+    def _findings(self, frame: pd.DataFrame) -> list[Block]:
+        title = str(frame.attrs.get("title", ""))
+        told = [Paragraph(str(frame.attrs["sentence"]))] if "sentence" in frame.attrs else []
+        people = [c for c in frame.attrs.get("shown", ()) if c in frame.columns] or list(frame.columns)
+        body: list[Block] = [] if told or len(frame) else [Paragraph("Nothing was found.")]
+        if len(frame):
+            # The advice is too long for a column, and what readers look for: it stands below, in full.
+            marks = frame.doubtful if isinstance(frame, Findings) else None
+            body = [self._table(frame[[c for c in people if c != "suggestion"]], marks), *_advice(frame, people)]
+        notes = [Items(tuple(map(str, frame.attrs["warnings"])), "Be careful:")] if frame.attrs.get("warnings") else []
+        return [*([Heading(title, 3)] if title else []), *told, *body, *notes]
+
+    def _result(self, result: Result) -> list[Block]:
+        blocks: list[Block] = [Paragraph(result.sentence, strong=True)]
+        if len(result.table):
+            blocks.append(self._table(sections.verdicts(result.table)))
+        notes = tuple(getattr(result, "notes", result.warnings))  # `notes`: how it was decided, then the warnings
+        return [*blocks, *([Items(notes)] if notes else [])]
+
+    def _picture(self, item: Evidence, figure: Figure) -> Picture:
+        drawn = [cast("Axes", item)] if hasattr(item, "get_title") else figure.axes
+        first = drawn[0] if drawn else None
+        titles = [first.get_title(loc=side) for side in ("left", "center", "right")] if first is not None else []
+        alt = " ".join(t for t in titles if t).replace(r"\$", "$") or f"Figure {self.pictures + 1}"
+        self.pictures += 1
+        slug = re.sub(r"[^a-z0-9]+", "-", alt.lower()).strip("-")[:40].strip("-") or "figure"
+        png = io.BytesIO()
+        figure.savefig(png, format="png", dpi=150, bbox_inches="tight", facecolor="white", metadata={"Software": None})
+        return Picture(f"{self.pictures:02d}-{slug}.png", alt, png.getvalue())
+
+    def _method(self, measured: Measurements) -> list[Block]:
+        blocks: list[Block] = [Paragraph(sections.design(measured)), Paragraph(sections.validity(measured))]
+        blocks += [Paragraph(f"Load: {plan}") for plan in sections.plans(measured)]
+        blocks += [Heading("Runs", 3), self._table(sections.run_list(measured))]
+        provenance = sections.provenance(measured)
+        if len(provenance):
+            blocks += [Heading("Provenance", 3), self._table(provenance)]
+        if measured.warnings:
+            blocks += [Heading("Warnings", 3), Items(written(measured.warnings))]
+        return blocks
+
+
+_LATENCY_NOTE = (
+    "Each run's own statistics (quantiles of type 8), then the median over the arm's runs; failed requests count, "
+    "nothing is left out at the start. What is marked ~ hangs on the slowest few requests: a steady p95 takes 200 of them in "
+    "each run, a steady p99 1,000."
+)
+_RESOURCE_NOTE = "CPU is the mean number of cores busy, memory the highest RSS; medians over the arm's runs."

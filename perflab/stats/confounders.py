@@ -1,0 +1,77 @@
+"""What else differed between two arms, beside what was meant to: some must not be compared, the rest is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import urlsplit
+
+import pandas as pd
+
+from perflab.data.tables import Measurements
+from perflab.errors import ComparisonError
+from perflab.stats import replications
+
+
+def check_both(baseline: Measurements, candidate: Measurements, allow: Collection[str]) -> list[str]:
+    """Warnings on what differed; raises ComparisonError for what must not be compared and was not allowed."""
+    for side, arm in ((baseline, "baseline"), (candidate, "candidate")):
+        twice = side.runs["run"][side.runs["run"].duplicated()]
+        if len(twice):
+            raise ComparisonError(
+                f"the {arm} has more than one run called {twice.iloc[0]!r}: give each run a name of its own"
+            )
+    runs = pd.concat([baseline.runs, candidate.runs], ignore_index=True)
+    problems = replications.problems_of(runs)
+    return replications.allowed(problems, allow, "these must not be compared", "compares them") + _residue(
+        baseline, candidate
+    )
+
+
+_RESIDUE = {
+    "cpu_model": "the processor",
+    "cpu_count": "the number of cores",
+    "system": "the operating system",
+    "python": "Python",
+    "packages": "package versions",
+    "git_sha": "the git commit",
+    "git_dirty": "whether the sources had uncommitted changes",
+    "generator": "the generator's version",
+    "host": "the machine of the target",
+}
+
+
+def _residue(baseline: Measurements, candidate: Measurements) -> list[str]:
+    """What else differed between the arms, with the values."""
+    sides = [_facts(side.runs) for side in (baseline, candidate)]
+    found = []
+    for name, words in _RESIDUE.items():
+        values = [
+            {json.dumps(facts[name], sort_keys=True, default=str) for facts in side if name in facts} for side in sides
+        ]
+        if values[0] and values[1] and values[0] != values[1]:
+            meant = "; fine if that is the change" if name in ("git_sha", "host", "packages", "git_dirty") else ""
+            found.append(
+                f"{words} differed between the arms too ({_difference(name, *values)}): the change may come from that{meant}"
+            )
+    return found
+
+
+def _facts(runs: pd.DataFrame) -> list[dict[str, Any]]:
+    hosts = runs["host"] if "host" in runs.columns else [None] * len(runs)
+    environments = replications.mappings(runs, "environment") or [{} for _ in range(len(runs))]
+    # Two arms on one machine have two ports: only the machine counts.
+    machines = [urlsplit(host).hostname if isinstance(host, str) else None for host in hosts]
+    return [e | ({"host": m} if m else {}) for e, m in zip(environments, machines, strict=True)]
+
+
+def _difference(name: str, first: set[str], second: set[str]) -> str:
+    if name == "packages":
+        before, after = (json.loads(sorted(values)[0]) for values in (first, second))
+        if isinstance(before, dict) and isinstance(after, dict):
+            changed = sorted(k for k in {*before, *after} if before.get(k) != after.get(k))
+            listed = [f"{k} {before.get(k, 'none')} and {after.get(k, 'none')}" for k in changed[:3]]
+            return ", ".join(listed) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+    short = 10 if name == "git_sha" else 60
+    return " and ".join("/".join(str(json.loads(v))[:short] for v in sorted(side)[:3]) for side in (first, second))

@@ -1,0 +1,1 @@
+"""perflab in a test suite: the pytest plugin."""

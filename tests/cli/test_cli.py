@@ -1,0 +1,335 @@
+"""The command line as a user meets it: in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import perflab as lab
+from perflab import cli
+from perflab.cli import main
+from perflab.cli.common import in_shell
+from perflab.data.store import Draft
+
+TINY = Path(__file__).parent.parent / "loadtest" / "servers" / "tiny.py"
+USERS = TINY.with_name("users.py")
+
+
+def perflab(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "perflab", *arguments], capture_output=True, text=True, cwd=cwd)
+
+
+def commands() -> list[str]:
+    listed = next(a for a in cli.parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return sorted(listed.choices)
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_has_help_with_examples(command: str) -> None:
+    done = perflab(command, "--help")
+    assert done.returncode == 0
+    assert "examples:\n  perflab " + command in done.stdout
+
+
+def test_readme_names_every_command() -> None:
+    readme = (TINY.parents[3] / "README.md").read_text(encoding="utf-8")
+    assert [c for c in commands() if f"perflab {c}" not in readme and f"`{c}`" not in readme] == []
+
+
+def test_who_reads_may_leave_early() -> None:
+    """As head and less do; the exit code stays that of the verdict."""
+    command = [sys.executable, "-m", "perflab", "read", "tests/samples/k6_csv/microseconds.csv"]
+    place = Path(__file__).parent.parent.parent
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=place)
+    assert running.stdout is not None
+    assert running.stderr is not None
+    running.stdout.close()
+    assert (running.stderr.read(), running.wait()) == (b"", 0)
+    running.stderr.close()
+
+
+def test_errors_are_3_and_say_what_is_wrong(tmp_path: Path) -> None:
+    for arguments in (["compare"], ["nonsense"], [], ["run", "x.py"]):
+        assert perflab(*arguments).returncode == 3, arguments
+    missing = perflab("read", str(tmp_path / "nothing.jtl"))
+    assert missing.returncode == 3
+    assert "nothing.jtl" in missing.stderr
+    assert "Traceback" not in missing.stderr
+    bad = perflab("run", str(USERS), "--host", "http://127.0.0.1:1", "--duration", "soon")
+    assert (bad.returncode, "soon" in bad.stderr) == (3, True)
+
+
+def test_run_then_compare_then_report(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / "script.js").write_text(
+        "export const options = { vus: 3, duration: '1s', thresholds: { http_req_failed: ['rate<0.9'] } };"
+    )
+    done = perflab(
+        *("run", str(USERS), "--host", f"http://127.0.0.1:{port}", "--command", f"{sys.executable} {TINY} {port}"),
+        *("--ready", "/ready", "--k6", "script.js", "--user-class", "Shopper", "--arm", "now"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "error rate of all requests < 90 %" in done.stdout
+    assert re.search(r"1 run \(now: 1\), \d+ requests", done.stdout)
+    assert len(lab.load(tmp_path / "runs").runs) == 1
+    wrong = perflab("compare", "--store", "runs", "now", "later", cwd=tmp_path)
+    assert wrong.returncode == 3
+    assert "no run has arm='later'; there is 'now'" in wrong.stderr
+    single = perflab("report", "runs", "now", "now", "-o", "report.md", cwd=tmp_path)
+    assert single.returncode == 2, single.stderr
+    assert "# Before and after" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("factor", "code", "word"), [(0.6, 0, "improved"), (1.0, 2, "inconclusive"), (1.6, 1, "regressed")]
+)
+def test_the_exit_code_is_the_verdict(
+    tmp_path: Path, make_requests: Callable[..., pd.DataFrame], factor: float, code: int, word: str
+) -> None:
+    begin = pd.Timestamp("2026-11-24T01:45:00Z")
+    for pair in range(6):
+        for order, (arm, slower) in enumerate((("old", 1.0), ("new", factor))):
+            start = begin + pd.Timedelta(minutes=2 * pair + order)
+            requests = make_requests("r", count=2_000, start=start, seed=pair + 100 * order, slower=slower, errors=0)
+            draft = Draft(tmp_path, arm)
+            draft.write("requests", requests)
+            record = {"arm": arm, "pair": pair, "start": start.isoformat(), "duration_ms": 30_000.0, "valid": True}
+            draft.keep({**record, "experiment": "e1", "order": order + 1})
+    done = perflab("compare", "--store", str(tmp_path), "old", "new", "--experiment", "e1")
+    assert (done.returncode, word in done.stdout) == (code, True), done.stdout + done.stderr
+
+
+def test_an_arm_against_itself_is_inconclusive(capsys: pytest.CaptureFixture[str]) -> None:
+    shop = str(TINY.parents[3] / "datasets" / "shop_runs")
+    assert main(["compare", "--store", shop, "eager", "eager"]) == 2
+    assert "both arms hold the same runs: nothing was compared" in capsys.readouterr().out
+
+
+def test_queries_names_the_n_plus_one(tmp_path: Path) -> None:
+    import json
+
+    at = 1_763_942_400.0
+    lines = []
+    for unit in range(10):
+        records = [("SELECT id FROM author LIMIT 8", [8])]
+        records += [("SELECT * FROM book WHERE author_id = ?", [unit * 10 + i]) for i in range(8)]
+        for sql, parameters in records:
+            at += 0.001
+            lines.append(
+                json.dumps({"start": at, "duration_ms": 0.2, "sql": sql, "parameters": parameters, "unit": f"r{unit}"})
+            )
+    path = tmp_path / "queries.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    done = perflab("queries", str(path))
+    assert done.returncode == 1, done.stderr
+    assert "select * from book where author_id = ?" in done.stdout
+    path.write_text("\n".join(line for line in lines if "author LIMIT" in line) + "\n")
+    assert perflab("queries", str(path)).returncode == 0
+
+
+def test_check_says_by_its_exit_code_whether_objectives_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = ["check", "--store", str(TINY.parents[3] / "datasets" / "shop_runs")]
+    for text, code in (("p95 < 2s", 0), ("p95 of GET /orders < 1ms", 1), ("max latency < 1h", 2), ("p95 is nice", 3)):
+        assert main([*shop, "--arm", "eager", "--objective", text]) == code, text
+    goals = tmp_path / "SLO.md"
+    goals.write_text("# Objectives\n\n- p95 of all requests < 2 s\n- p95 should be good for 200 people\n")
+    assert main([*shop, "--arm", "eager", "--goals", str(goals)]) == 0
+    assert "not understood: SLO.md:4: - p95 should be good" in capsys.readouterr().out
+    assert main([*shop, "--objective", "p95 < 2s"]) == 3  # two arms are no replications
+    assert "several arms" in capsys.readouterr().err
+
+
+def test_check_url_needs_no_locustfile(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    tiny = subprocess.Popen([sys.executable, str(TINY), str(port)])
+    try:
+        for _ in range(200):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        url = f"http://127.0.0.1:{port}/ok?page=1"
+        done = perflab("check-url", url, "--users", "2", "--duration", "1s", "--contains", "xxx", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"GET /ok +status is 200 +([\d,]+) +\1 +100 %", done.stdout)
+        assert re.search(r"GET /ok +body contains 'xxx' +([\d,]+) +\1 +100 %", done.stdout)
+        bad = perflab("check-url", url, "--rate", "20", "--duration", "1s", "--status", "201", cwd=tmp_path)
+        assert bad.returncode == 1, bad.stderr
+        assert re.search(r"status is 201 +20 +0 +0 %", bad.stdout)
+    finally:
+        tiny.terminate()
+        tiny.wait(10)
+    wrong = perflab("check-url", url, "--users", "1", "--rate", "1")
+    assert (wrong.returncode, "--users (closed model) or --rate" in wrong.stderr) == (3, True)
+
+
+def test_bad_looks_are_refused_before_any_load(capsys: pytest.CaptureFixture[str]) -> None:
+    arms = ["--baseline", "a=http://127.0.0.1:1", "--candidate", "b=http://127.0.0.1:2"]
+    for looks, words in (("5,ten", "like 5,10,15,20"), ("5,99", "beyond the 10 pairs"), ("2,10", "first at 3")):
+        assert main(["pairs", str(USERS), *arms, "--looks", looks]) == 3
+        assert words in capsys.readouterr().err
+
+
+SHOP = ["--store", str(TINY.parents[3] / "datasets" / "shop_runs")]
+
+
+def test_plan_runs_takes_a_pilot_of_one_arm_or_two(capsys: pytest.CaptureFixture[str]) -> None:
+    orders = ["--endpoint", "GET /orders", "--effect", "20%", "--budget", "20m"]
+    assert main(["plan-runs", *SHOP, "--arm", "n+1", "--arm", "eager", *orders]) == 0
+    two = capsys.readouterr().out
+    assert "To see p95 of GET /orders fall by 20 % with power 0.8: 31 pairs" in two and "20 min can see" in two
+    assert main(["plan-runs", *SHOP, "--arm", "eager", *orders]) == 0
+    assert "from 6 runs" in capsys.readouterr().out
+    assert main(["plan-runs", *SHOP]) == 3
+    assert "choose one with --arm" in capsys.readouterr().err
+    assert main(["plan-runs", *SHOP, "--arm", "a", "--arm", "b", "--arm", "c"]) == 3
+    assert main(["plan-runs"]) == 3
+    assert "plan-runs needs files to read, or --store" in capsys.readouterr().err
+
+
+def test_calibrate_takes_runs_that_are_there_or_drives_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["calibrate", *SHOP, "--arm", "eager", "--endpoint", "GET /orders", "--relabellings", "20", "--seed", "1"]
+    assert main(asked) == 0
+    assert re.search(r"Runs of one and the same system differ by .* in p95 of GET /orders", capsys.readouterr().out)
+    driven: list[object] = []
+    monkeypatch.setattr(lab, "calibrate", lambda *given, **how: driven.extend([*given, how]))
+    host = ["--host", "http://127.0.0.1:1", "--pairs", "4", "--users", "3", "--duration", "5s", "--arm", "now"]
+    assert main(["calibrate", str(USERS), *host, "--user-class", "Shopper"]) == 0
+    target, plan, pairs, options = driven
+    assert (target.arm, target.host, str(plan), pairs) == (  # type: ignore[attr-defined]
+        "now", "http://127.0.0.1:1", "users.py (Shopper): 3 users for 5 s; the first 10 % are warm-up", 4
+    )  # fmt: skip
+    assert options == {"relabellings": 200, "seed": None, "metric": "p95", "warmup": None, "store": "runs"}
+    assert main(["calibrate", *host]) == 3
+    assert "needs one locustfile; got none" in capsys.readouterr().err
+
+
+def test_change_points_says_by_its_exit_code_whether_it_got_worse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    days = pd.date_range("2026-01-01", periods=40, freq="D", tz="UTC")
+    for later, code in ((1.0, 0), (1.4, 1), (0.7, 0)):
+        values = [(100 + (day * 7) % 5) * (later if day >= 25 else 1.0) for day in range(40)]
+        pd.DataFrame({"run": range(40), "start": days, "value": values}).to_csv(tmp_path / "history.csv", index=False)
+        assert main(["change-points", "--values", str(tmp_path / "history.csv")]) == code, later
+        out = capsys.readouterr().out
+        assert ("from run 25 on" in out) == (later != 1.0)
+        assert "run_pairs(" not in out and ("perflab pairs ... --pairs " in out) == (later != 1.0)
+    assert main(["change-points", *SHOP, "--arm", "eager"]) == 0
+    assert "no lasting change in 6 runs" in capsys.readouterr().out
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    assert main(["change-points", "--values", str(tmp_path / "other.csv")]) == 3
+    assert main(["change-points", "--values", str(tmp_path / "none.csv")]) == 3
+
+
+def test_a_run_that_records_queries_says_what_they_hold(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], make_requests: Callable[..., pd.DataFrame]
+) -> None:
+    queries = lab.read(TINY.parents[3] / "datasets" / "shop_queries.jsonl").queries
+    targets: list[lab.Target] = []
+
+    def run(plan: lab.LoadPlan, target: lab.Target, **_: object) -> lab.Measurements:
+        targets.append(target)
+        return lab.Measurements.of(requests=make_requests("r"), queries=queries.assign(run="r"))
+
+    monkeypatch.setattr(lab, "run", run)
+    asked = ["run", str(USERS), "--host", "http://127.0.0.1:1", "--command", "python app.py", "--record-queries"]
+    assert main(asked) == 0
+    assert targets[0].record_queries
+    out = capsys.readouterr().out
+    assert lab.find_n_plus_one(queries).attrs["sentence"] in out and "p95" in out
+    assert main([*asked, "--env", "PERFLAB_QUERY_LOG=x"]) == 3
+    assert "give --record-queries: each run has a log of its own" in capsys.readouterr().err
+    assert main([*asked[:-3], "--record-queries"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("python", "shell"),
+    [
+        ('give timezone="Europe/Berlin" to read()', "give --timezone Europe/Berlin"),
+        ("name it with timezone='Europe/Berlin' (or yours)", "name it with --timezone Europe/Berlin (or yours)"),
+        ('give time_format="%d/%m/%Y %H:%M:%S" to read()', 'give --time-format "%d/%m/%Y %H:%M:%S"'),
+        ("measure with an open plan (Stage(rate=...)) to see", "measure with an open plan (--rate) to see"),
+        ("unknown: give started= to read()", "unknown: give --started"),
+        ("(transactions=True reads the transactions instead)", "(--transactions reads the transactions instead)"),
+        ("give the server's with log_line_prefix=", "give the server's with --log-line-prefix"),
+        (
+            'kept: load("runs", experiment="e-1").where(valid=True)',
+            "kept: perflab compare --store runs --experiment e-1 --only-valid BASELINE CANDIDATE",
+        ),
+        ("name the endpoints that decide (primary=...)", "name the endpoints that decide (--primary)"),
+        ("choose one with .where(arm=...)", "choose one with --arm"),
+        ("load one with load(store, experiment=...)", "load one with --experiment"),
+        ("allow='plan' compares them all the same", "--allow plan compares them all the same"),
+        ("no run has arm='later'; there is 'now'", "no run has arm='later'; there is 'now'"),
+        ("GET /x?format=json&unit='a' is slow", "GET /x?format=json&unit='a' is slow"),
+    ],
+)
+def test_advice_in_the_shell_names_options(python: str, shell: str) -> None:
+    assert in_shell(python) == shell
+
+
+def test_results_whose_times_are_local_or_relative_can_be_read_from_the_shell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jtl = tmp_path / "local.jtl"
+    jtl.write_text("timeStamp,elapsed,label,responseCode,success\n2026/11/24 12:00:00.000,12,GET /a,200,true\n")
+    assert main(["read", str(jtl)]) == 0
+    assert "give --timezone Europe/Berlin" in capsys.readouterr().out
+    assert main(["read", str(jtl), "--timezone", "Europe/Berlin"]) == 0
+    out = capsys.readouterr().out
+    assert "2026-11-24 11:00:00" in out and "--timezone" not in out
+    hey = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset\n"
+    for name in ("before", "after"):
+        (tmp_path / f"{name}.csv").write_text(hey + "0.01,0,0,0,0.01,0,200,0.5\n" * 300)
+    both = [str(tmp_path / "before.csv"), str(tmp_path / "after.csv")]
+    assert main(["compare", *both]) == 2
+    assert "give --started" in capsys.readouterr().out
+    times = ["--started", "2026-11-24T12:00:00Z", "--started", "2026-11-24T12:10:00Z"]
+    assert main(["compare", *both, *times, "--endpoint", "GET /a"]) == 2
+    out = capsys.readouterr().out
+    assert "--started" not in out and "GET /a" in out
+    assert main(["compare", *both, *times[:2]]) == 3
+    assert "--started must be given for each of 2 files, the baseline's first; got 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "absent"),
+    [
+        (["--help"], ("pandas", "numpy", "duckdb", "scipy", "matplotlib", "locust", "IPython")),
+        (["compare", "--help"], ("pandas", "numpy", "duckdb", "scipy", "matplotlib", "locust", "IPython")),
+        (["read", "QUERIES"], ("scipy", "duckdb", "matplotlib", "locust", "gevent", "IPython", "ipywidgets", "jinja2")),
+        (["queries", "QUERIES"], ("matplotlib", "locust", "gevent", "IPython", "ipywidgets", "jinja2")),
+        (["compare", *SHOP, "n+1", "eager"], ("matplotlib", "locust", "gevent", "IPython", "ipywidgets", "jinja2")),
+    ],
+)
+def test_a_command_imports_no_more_than_it_needs(arguments: list[str], absent: tuple[str, ...]) -> None:
+    named = [str(TINY.parents[3] / "datasets" / "shop_queries.jsonl") if a == "QUERIES" else a for a in arguments]
+    code = (
+        "import sys\nfrom perflab.cli import main\n"
+        f"try: main({named!r})\nexcept SystemExit: pass\n"
+        f"print('loaded:', *(name for name in {absent!r} if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded:"

@@ -1,0 +1,136 @@
+"""Notebooks as records: begun, executed with parameters, stamped, exported as one harmless file."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import perflab as lab
+
+ROOT = Path(__file__).parent.parent.parent
+PARAMETERS = {
+    "store": str(ROOT / "datasets" / "shop_runs"),
+    "baseline": "n+1",
+    "candidate": "eager",
+    "endpoint": "GET /orders",
+}
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("investigation")
+    book = lab.new_notebook("Is GET /orders <b>faster</b>?", place)
+    return lab.execute_notebook(book, place / "done.ipynb", parameters=PARAMETERS)
+
+
+def outputs(path: Path) -> list[nbformat.NotebookNode]:
+    book = nbformat.read(path, as_version=4)
+    return [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def test_a_template_runs_with_its_parameters(executed: Path) -> None:
+    shown = outputs(executed)
+    assert not [output for output in shown if output.output_type == "error"]
+    assert "p95 of GET /orders fell by" in "".join(output.get("text", "") for output in shown)
+    assert sum("image/png" in output.get("data", {}) for output in shown) == 2
+
+
+def test_an_investigation_has_its_parts_and_is_never_overwritten(tmp_path: Path) -> None:
+    book = nbformat.read(lab.new_notebook("Why slow?", tmp_path), as_version=4)
+    text = "\n".join(cell.source for cell in book.cells)
+    for part in ("Question", "Baseline", "Hypothesis", "Change", "Result", "Decision", "lab.record()"):
+        assert part in text
+    with pytest.raises(ValueError, match="is there already"):
+        lab.new_notebook("Why slow?", tmp_path)
+    with pytest.raises(ValueError, match="letters or digits"):
+        lab.new_notebook("???", tmp_path)
+
+
+def test_the_cell_that_fails_is_named_and_what_was_done_is_kept(executed: Path, tmp_path: Path) -> None:
+    with pytest.raises(lab.PerflabError, match=r"cell \d+ failed: StoreError"):
+        lab.execute_notebook(executed, tmp_path / "broken.ipynb", parameters={"store": "nowhere"})
+    kept = outputs(tmp_path / "broken.ipynb")
+    assert kept[0].output_type == "execute_result"
+    assert kept[-1].output_type == "error"
+    with pytest.raises(lab.PerflabError, match="no such file"):
+        lab.execute_notebook(tmp_path / "none.ipynb")
+
+
+def test_an_export_needs_nothing_from_anywhere(executed: Path, tmp_path: Path) -> None:
+    page = lab.export(executed, tmp_path / "record.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert not re.search(r"(src|srcset|data|poster)=[\"']?(?!data:)\w", page.split("<body>")[1])
+    assert "<link" not in page
+    assert "url(" not in page
+    assert "default-src 'none'" in page
+    assert page.count("data:image/png;base64,") == 2
+    assert "95 % interval" in page
+
+
+def test_hostile_output_does_nothing_in_an_export(tmp_path: Path) -> None:
+    make = nbformat.v4
+    hostile = (
+        "<img src=x onerror=alert(1)><script>alert(2)</script><iframe srcdoc='<script>alert(3)</script>'></iframe>"
+        "<a href='javascript:alert(4)'>go</a><svg onload=alert(5)></svg><meta http-equiv=refresh content='0;url=http://a.test'>"
+        "<table style='background:url(http://a.test/x)'><tr><td onclick=alert(6)>kept</td></tr></table>"
+    )
+    cell = make.new_code_cell("1 < 2", execution_count=1)
+    cell.outputs = [
+        make.new_output("display_data", data={"text/html": hostile, "text/plain": "plain"}),
+        make.new_output("display_data", data={"application/javascript": "alert(7)", "text/plain": "from a script"}),
+        make.new_output(
+            "display_data",
+            data={"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "Slider()"},
+        ),
+        make.new_output(
+            "display_data", data={"image/svg+xml": "<svg xmlns='http://www.w3.org/2000/svg' onload='alert(8)'/>"}
+        ),
+    ]
+    book = make.new_notebook(cells=[make.new_markdown_cell(f"# Title\n\n`a < b` {hostile}"), cell])
+    nbformat.write(book, tmp_path / "hostile.ipynb")
+    page = lab.export(tmp_path / "hostile.ipynb", tmp_path / "hostile.html").read_text(encoding="utf-8")
+    body = page.split("<body>")[1]
+    assert not re.search(r"<(script|iframe|svg|meta|object|embed|form)\b", body, re.IGNORECASE)
+    assert not re.search(r"<[^>]*\bon\w+=", body)
+    assert "javascript:" not in body
+    assert "url(" not in body
+    assert "kept" in body
+    assert "Slider()" in body
+    assert "from a script" in body
+
+
+def test_what_is_no_notebook_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.ipynb").write_text("{}")
+    (tmp_path / "b.ipynb").write_text("nothing")
+    for name in ("a.ipynb", "b.ipynb"):
+        with pytest.raises(lab.PerflabError, match="expected a Jupyter notebook"):
+            lab.export(tmp_path / name, tmp_path / "x.html")
+
+
+def test_a_record_says_with_what_and_hides_secrets() -> None:
+    stamped = lab.record(seed=7, api_token="hunter2")
+    facts = stamped.table.set_index("fact")["value"]
+    assert facts["perflab"] == lab.__version__
+    assert facts["seed"] == "7"
+    assert {"time", "python", "locust", "processor"} <= set(facts.index)
+    assert "hunter2" not in stamped._repr_html_() + repr(stamped)
+
+
+def test_from_the_command_line(tmp_path: Path) -> None:
+    def perflab(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "perflab", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    assert perflab("new", "Checkout").stdout.strip() == "checkout.ipynb"
+    options = [text for name, value in PARAMETERS.items() for text in ("-p", name, value)]
+    done = perflab("execute", "checkout.ipynb", *options, "-p", "tolerance", "0.1", "-o", "done.ipynb")
+    assert done.returncode == 0, done.stderr
+    assert "tolerance 10 %" in "".join(str(output.get("data", "")) for output in outputs(tmp_path / "done.ipynb"))
+    assert perflab("export", "done.ipynb", "done.html").returncode == 0
+    assert perflab("export", "none.ipynb", "x.html").returncode == 3

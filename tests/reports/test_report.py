@@ -1,0 +1,245 @@
+"""Reports: where things go, what they never show, and files that are whole."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import pandas as pd
+import pytest
+from markdown_it import MarkdownIt
+from test_rendering import HOSTILE, Seen
+
+import perflab as lab
+from perflab.reports import report, sections
+
+SECTIONS = [report.BASELINE, report.BOTTLENECKS, report.OPTIMISATIONS, report.RESULTS, report.METHOD]
+
+
+@dataclass(frozen=True)
+class FakeChange:
+    """Only the shape of what `compare` returns; its own tests are elsewhere."""
+
+    sentence: str
+    table: pd.DataFrame
+    warnings: tuple[str, ...] = ()
+
+
+@pytest.fixture
+def change():
+    table = pd.DataFrame(
+        {
+            "endpoint": ["Aggregated", "GET /orders"],
+            "metric": ["p95", "error_fraction"],
+            "unit": ["ms", "fraction"],
+            "baseline": [176.0, 0.01],
+            "candidate": [78.0, 0.014],
+            "change": [-0.557, 0.004],
+            "change_low": [-0.58, -0.001],
+            "change_high": [-0.52, float("nan")],
+            "p_value": [1e-6, 0.3],
+            "p_adjusted": [float("nan"), 0.3],
+            "verdict": ["improved", "inconclusive"],
+            "reason": ["", "needs 4 more pairs"],
+        }
+    )
+    return FakeChange("p95 improved by 55.7 %.", table, ("the generator was busy; use 2 workers",))
+
+
+@pytest.fixture
+def findings():
+    frame = pd.DataFrame({"child": ["SELECT a FROM t WHERE id = ?"], "time_ms": [1830.0], "evidence": ["confirmed"]})
+    frame.attrs = {"sentence": "One N+1.", "warnings": ("few units",)}
+    return frame
+
+
+@pytest.fixture
+def full(experiment, change, findings):
+    ax = lab.plot_pairs(*experiment)
+    return lab.Report(
+        "Checkout is faster",
+        ["Staging.", *experiment, change, ax, findings, "The page asks for each customer."],
+        optimisations=["eager loading"],
+        question="Is it faster?",
+    )
+
+
+def headings(markdown: str, level: int = 2) -> list[str]:
+    return re.findall(rf"^{'#' * level} (.*)$", markdown, re.MULTILINE)
+
+
+def part(markdown: str, title: str) -> str:
+    return markdown.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def test_sections_stand_in_their_order_and_hold_their_own(full):
+    text = full.to_markdown()
+    assert headings(text) == SECTIONS
+    assert "| GET /orders | n+1 | 6 |" in part(text, report.BASELINE)
+    assert "| target | eager |" in part(text, report.BASELINE)
+    assert "One N+1." in part(text, report.BOTTLENECKS) and "few units" in part(text, report.BOTTLENECKS)
+    assert "The page asks" in part(text, report.BOTTLENECKS)
+    assert "- eager loading" in part(text, report.OPTIMISATIONS)
+    assert "![p95 of all requests" in part(text, report.RESULTS) and "the generator was busy" in part(
+        text, report.RESULTS
+    )
+    assert "They ran as 6 pairs" in part(text, report.METHOD) and "locust 2.47.0" in part(text, report.METHOD)
+    top = text.split("\n## ")[0]
+    assert "Staging." in top and "Is it faster?" in top and "**p95 improved by 55.7 %.**" in top
+
+
+def test_results_have_units_and_intervals(full):
+    results = part(full.to_markdown(), report.RESULTS)
+    assert "| Aggregated | p95 | 176 ms | 78 ms | -55.7 % | -58.0 % to -52.0 % |" in results
+    assert "| 1 % | 1.4 % | +0.4 points | – | 0.3 | inconclusive | needs 4 more pairs |" in results
+
+
+def test_an_empty_report_says_that_nothing_was_given():
+    text = lab.Report("Empty", []).to_markdown()
+    assert headings(text) == SECTIONS
+    assert "there is no verdict" in text and "nothing is known about how" in text
+
+
+def test_a_section_by_hand_comes_before_the_method_and_known_titles_are_met(experiment):
+    made = lab.Report("t", [lab.Section("Costs", ["cheap"]), lab.Section(report.RESULTS, ["by hand"]), *experiment])
+    text = made.to_markdown()
+    assert headings(text) == [*SECTIONS[:4], "Costs", SECTIONS[4]]
+    assert "by hand" in part(text, report.RESULTS) and "cheap" in part(text, "Costs")
+
+
+def test_the_order_within_a_section_is_the_order_given():
+    text = lab.Report("t", [pd.DataFrame({"a": [1]}), "first", pd.DataFrame({"b": [2]}), "second"]).to_markdown()
+    assert [text.index(x) for x in ("| a |", "first", "| b |", "second")] == sorted(
+        text.index(x) for x in ("| a |", "first", "| b |", "second")
+    )
+
+
+def test_html_is_self_contained_and_well_formed(full):
+    page = full.to_html()
+    seen = Seen(page)
+    assert [t for t in seen.tags if t in ("script", "link", "iframe", "object", "a")] == []
+    sources = [value for name, value in seen.attributes if name in ("src", "href", "srcset", "data", "action")]
+    assert sources and all(value.startswith("data:image/png;base64,") for value in sources)
+    assert not re.search(r"url\(|@import|https?://(?!127\.0\.0\.1)", page)
+    assert not any(name.startswith("on") for name, _ in seen.attributes)
+    assert seen.tags.count("h1") == 1 and seen.tags.count("h2") == 5
+    images = dict(name_value for name_value in seen.attributes if name_value[0] == "alt")
+    assert images["alt"].startswith("p95 of all requests")
+    for sign in ("prefers-color-scheme: dark", "@media print", "Content-Security-Policy"):
+        assert sign in page
+
+
+@pytest.mark.parametrize("show_literals", [False, True])
+def test_hostile_text_stays_text_in_both_forms(show_literals, make_requests):
+    hostile = lab.Measurements.of(requests=make_requests(endpoints={HOSTILE: 5.0}), warnings=[HOSTILE])
+    frame = pd.DataFrame({"suggestion": [HOSTILE], HOSTILE: [HOSTILE]})
+    made = lab.Report(
+        HOSTILE, [HOSTILE, hostile, frame], optimisations=[HOSTILE], question=HOSTILE, show_literals=show_literals
+    )
+    for page in (made.to_html(), made._repr_html_()):
+        seen = Seen(page)
+        assert not {"script", "a", "img", "em", "code"} & set(seen.tags)
+        assert "<script>alert(1)</script>" in seen.text
+    markdown = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(made.to_markdown())
+    seen = Seen(markdown)
+    assert not {"script", "a", "img", "em", "code", "s"} & set(seen.tags)
+    assert seen.text.count("[x](javascript:alert(1))") >= 6
+
+
+def test_literals_passwords_and_url_values_are_shown_only_when_asked():
+    frame = pd.DataFrame(
+        {
+            "sql": ["SELECT 1 FROM users WHERE mail = 'eve@example.test' AND id = 4711"],
+            "parameters": [["hunter2"]],
+            "endpoint": ["GET /login?token=s3cret&page=2"],
+            "error": ["cannot reach http://bob:pa55@db/x"],
+        }
+    )
+    secrets = ("eve@", "4711", "hunter2", "s3cret", "pa55")
+    for text in (lab.Report("t", [frame]).to_markdown(), lab.Report("t", [frame]).to_html()):
+        assert not [secret for secret in secrets if secret in text]
+        assert "token=…" in text
+    shown = lab.Report("t", [frame], show_literals=True).to_html()
+    assert all(secret in shown for secret in secrets)
+
+
+def test_markdown_is_saved_with_its_pictures_beside_it(full, tmp_path):
+    place = full.save(tmp_path / "my reports" / "report.md")
+    links = re.findall(r"\]\(([^)]+)\)", place.read_text())
+    assert len(links) == 1 and links[0].startswith("report_files/01-p95-of-all-requests")
+    assert (place.parent / links[0]).read_bytes().startswith(b"\x89PNG")
+    before = {p.name for p in (place.parent / "report_files").iterdir()}
+    lab.Report("t", []).save(place)
+    assert place.read_text().startswith("# t") and before
+    assert list((place.parent / "report_files").iterdir()) == []
+    assert {p.name for p in place.parent.iterdir()} == {"report.md", "report_files"}
+
+
+def test_the_same_evidence_makes_the_same_files(full, tmp_path):
+    one, two = full.save(tmp_path / "a" / "r.html"), full.save(tmp_path / "b" / "r.html")
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_what_cannot_be_saved_says_so(full, tmp_path):
+    with pytest.raises(ValueError, match=r"path must be one of '\*\.md', '\*\.html'; got .*report\.pdf"):
+        full.save(tmp_path / "report.pdf")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(lab.StoreError, match=r"file/report\.md: the report cannot be written"):
+        full.save(tmp_path / "file" / "report.md")
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(lab.StoreError, match="cannot be written"):
+        full.save(tmp_path / "report.html")
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_other_evidence_is_refused_by_position():
+    with pytest.raises(ValueError, match=r"evidence\[1\] must be Measurements.*got dict"):
+        lab.Report("t", ["text", {}]).to_html()
+    with pytest.raises(ValueError, match="items of the section 'x'"):
+        lab.Report("t", [lab.Section("x", [3])]).to_html()
+
+
+def test_commit_message_fits_git(full):
+    lines = full.commit_message().splitlines()
+    assert lines[0] == "Checkout is faster" and lines[1] == ""
+    assert all(len(line) <= 72 for line in lines)
+    assert "p95 improved by 55.7 %." in lines and "- eager loading" in lines
+    assert "Measured: 6 runs of n+1" in full.commit_message()
+
+
+def test_a_report_shows_itself(full):
+    assert repr(full) == "Checkout is faster\np95 improved by 55.7 %."
+    assert "<h2>Results</h2>" in full._repr_html_() and "<html" not in full._repr_html_()
+
+
+def test_invalid_runs_and_warnings_are_told(make_runs, make_requests):
+    data = lab.Measurements.of(runs=make_runs(valid=False), requests=make_requests(), warnings=["skipped 3 lines"])
+    method = part(lab.Report("t", [data]).to_markdown(), report.METHOD)
+    assert (
+        "1 of 1 runs are NOT valid: r1: the generator was the bottleneck." in method and "- skipped 3 lines" in method
+    )
+
+
+def test_arms_run_one_after_the_other_are_told(make_runs, make_requests):
+    runs = make_runs(["a", "b", "c", "d"], arms=["x", "x", "y", "y"])
+    assert "can't be told apart" in sections.design(lab.Measurements.of(runs=runs))
+    runs = make_runs(["a", "b", "c", "d"], arms=["x", "y", "x", "y"])
+    assert "ran in turns" in sections.design(lab.Measurements.of(runs=runs))
+
+
+def test_runs_of_equal_names_from_two_files_are_both_reported(make_requests):
+    parts = [lab.Measurements.of(requests=make_requests(run="results").assign(arm=arm)) for arm in ("old", "new")]
+    assert sections.together(parts).runs["arm"].tolist() == ["old", "new"]
+    assert "| GET /orders | new |" in lab.Report("t", parts).to_markdown()
+
+
+def test_the_latency_table_does_not_depend_on_the_order_of_rows(experiment):
+    before, _ = experiment
+    shuffled = lab.Measurements.of(**{**before.tables, "requests": before.requests.sample(frac=1, random_state=2)})
+    one, two = (sections.latency(m).sort_values("endpoint", ignore_index=True) for m in (before, shuffled))
+    pd.testing.assert_frame_equal(one, two)
+
+
+def test_percentiles_of_other_tools_are_shown_as_they_are(make_summary):
+    text = lab.Report("t", [lab.Measurements.of(summary=make_summary())]).to_markdown()
+    assert "as the tool reported it" in text and "| p95 | 182 | ms |" in text
