@@ -51,8 +51,8 @@ def test_one_run_alone_can_name_a_limit_of_latency(eager: lab.Measurements) -> N
 def test_too_few_requests_are_said_to_be_too_few(eager: lab.Measurements) -> None:
     table = lab.attainable(eager, "p99.9", None, confidences=[0.95])
     assert table["endpoint"].tolist() == ["Aggregated", "GET /orders", "GET /products", "POST /cart"]
-    assert table["limit"].isna().all() and table["reason"].str.contains("run longer").all()
-    with pytest.raises(ValueError, match="run longer"):
+    assert table["limit"].isna().all() and table["reason"].str.contains("needs 10,000 requests").all()
+    with pytest.raises(ValueError, match="needs 10,000 requests"):
         lab.plot_attainable(eager, "p99.9")
 
 
