@@ -65,23 +65,33 @@ def explain(
 
     Parameters
     ----------
-    connection : an open connection to SQLite (sqlite3) or PostgreSQL (psycopg, psycopg2), or SQLAlchemy's around one.
-    sql : one statement.
-    parameters : its values, as the driver takes them.
-    analyze : run it too, for real row counts and times.
-    many_rows, selective : a full scan is named when it reads at least so many rows and keeps at most this share.
-    timeout : the longest that a run may take, as "30s" or a number of seconds.
+    connection : connection
+        An open connection to SQLite (sqlite3) or PostgreSQL (psycopg, psycopg2), or SQLAlchemy's around one.
+    sql : str
+        One statement.
+    parameters : sequence or mapping, optional
+        Its values, as the driver takes them.
+    analyze : bool
+        Run it too, for real row counts and times.
+    many_rows, selective : int, float
+        A full scan is named when it reads at least so many rows and keeps at most this share.
+    timeout : str or float
+        The longest that a run may take, as "30s" or a number of seconds.
 
     Returns
     -------
-    QueryPlan: shows itself; ``table``, ``indexes``, ``time_ms`` (missing unless run), ``warnings``. Values of the statement are not
-    in it.
+    QueryPlan
+        Shows itself; ``table``, ``indexes``, ``time_ms`` (missing unless run), ``warnings``. Values of the statement are
+        not in it.
 
     Raises
     ------
-    ValueError : several statements in one; with ``analyze``, one that is no SELECT; an unknown driver.
-    The driver's own exceptions pass through.
+    ValueError
+        Several statements in one; with ``analyze``, one that is no SELECT; an unknown driver. The driver's own exceptions
+        pass through.
 
+    Examples
+    --------
     >>> import perflab as lab, sqlite3
     >>> shop = sqlite3.connect(":memory:")
     >>> _ = shop.execute("CREATE TABLE parcel (id INTEGER PRIMARY KEY, tracking TEXT)")
