@@ -200,7 +200,7 @@ def _check_url(given: argparse.Namespace) -> int:
     )
     plan = lab.LoadPlan.from_urls(url, stages=_stages(given), wait=given.wait, warmup=0.0)
     measured = lab.run(plan, target, store=given.store)
-    checks = lab.summarize_checks(measured) if "checks" in measured.tables else None
+    checks = lab.stats.summarize_checks(measured) if "checks" in measured.tables else None
     summary = lab.summarize(measured)
     summary.attrs["shown"] = [column for column in summary.columns if column != "run"]
     say(measured, summary, None if checks is None else table("", checks.drop(columns="run")))
@@ -242,7 +242,7 @@ def _worker(given: argparse.Namespace) -> int:
 
 
 def _merge(given: argparse.Namespace) -> int:
-    measured = lab.merge(given.run, *given.folder)
+    measured = lab.loadtest.merge(given.run, *given.folder)
     say(measured)
     return 0 if bool(measured.runs["valid"].all()) else 1
 

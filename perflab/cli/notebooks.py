@@ -58,7 +58,7 @@ def _execute(given: argparse.Namespace) -> int:
 
 
 def _export(given: argparse.Namespace) -> int:
-    print(lab.export(given.notebook, given.output))
+    print(lab.export_notebook(given.notebook, given.output))
     return 0
 
 

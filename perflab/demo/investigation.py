@@ -15,7 +15,9 @@ from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import run, run_pairs
 from perflab.loadtest.stages import Stage
 from perflab.loadtest.target import Target
-from perflab.plots import plot_ecdf, plot_pairs, plot_timeline
+from perflab.plots.latency import plot_ecdf
+from perflab.plots.over_time import plot_timeline
+from perflab.plots.pairs import plot_pairs
 from perflab.queries.n_plus_one import find_n_plus_one
 from perflab.reports.report import Report, Section
 from perflab.stats.change import Change

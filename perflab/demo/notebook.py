@@ -33,7 +33,7 @@ def cells(experiment: str, evidence: list[str], endpoint: str) -> list[tuple[str
         ("markdown", "And with eager loading:"),
         ("code", f'lab.find_n_plus_one(lab.load("runs/{eager}").queries)'),
         ("markdown", "## What it costs in resources"),
-        ("code", "lab.plot_resources(before, after);"),
+        ("code", "lab.plots.plot_resources(before, after);"),
         ("markdown", "## Decision"),
         ("code", "print(change.sentence)"),
     ]

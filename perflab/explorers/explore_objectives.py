@@ -14,8 +14,8 @@ from perflab.explorers.code import call
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
 from perflab.explorers.reduced import for_statistics
 from perflab.metrics import SHARE, Metric
-from perflab.objectives.attainable import attainable
 from perflab.objectives.checking import check
+from perflab.objectives.limits import attainable
 from perflab.objectives.objective import Objective
 from perflab.plots.attainable_plots import plot_attainable
 from perflab.units import format_fraction

@@ -85,7 +85,7 @@ class _Selection:
         begin, end = window
         if begin > 0 or end < self.longest:
             chosen = time_window(chosen, begin, end)
-            source = f"lab.time_window({source}, {literal(begin)}, {literal(end)})"
+            source = f"lab.data.time_window({source}, {literal(begin)}, {literal(end)})"
         return chosen, source
 
 

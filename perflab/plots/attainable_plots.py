@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter
 
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.metrics import Metric
-from perflab.objectives.attainable import attainable
+from perflab.objectives.limits import attainable
 from perflab.plots.drawing import GREY, STYLES, Floats, axes, counted, plain, titled
 from perflab.stats import estimates
 from perflab.stats.estimates import by_run
@@ -59,7 +59,7 @@ def plot_attainable(
         These runs do not suffice, and why.
 
     >>> eager = lab.load("datasets/shop_runs", arm="eager")
-    >>> lab.plot_attainable(eager, "p95", "GET /orders", limit=40).get_ylabel()
+    >>> lab.plots.plot_attainable(eager, "p95", "GET /orders", limit=40).get_ylabel()
     'Confidence that it holds, %'
     """
     table = attainable(measured, metric, endpoint, confidences=_GRID.tolist(), warmup=warmup)

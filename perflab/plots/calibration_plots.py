@@ -32,7 +32,7 @@ def plot_calibration(calibration: Calibration, *, ax: Axes | None = None) -> Axe
         simulated with the measured noise; line: the nominal 5 %.
 
     >>> runs = lab.load("datasets/shop_runs", arm="eager")
-    >>> lab.plot_calibration(lab.calibrate(runs, seed=1)).get_xlabel()
+    >>> lab.plots.plot_calibration(lab.calibrate(runs, seed=1)).get_xlabel()
     'False-alarm rate (A/A)'
     """
     ax = axes(ax, height=4.0)
@@ -59,7 +59,8 @@ def plot_calibration(calibration: Calibration, *, ax: Axes | None = None) -> Axe
     ax.figure.subplots_adjust(left=0.3)
     titled(
         ax,
-        f"{Metric.of(calibration.metric).label} of {of_endpoint(calibration.endpoint)}: run-to-run sd {format_fraction(calibration.sd)}",
+        f"{Metric.of(calibration.metric).label} of {of_endpoint(calibration.endpoint)}: run-to-run sd "
+        f"{format_fraction(calibration.sd)}",
         f"{len(calibration.values)} runs; solid: relabelled runs; hatched: simulated with their sd and drift",
     )
     return ax

@@ -33,7 +33,7 @@ def plot_capacity(capacity: Capacity, *, ax: Axes | None = None) -> Axes:
         x: offered arrivals per second; y: p95 in ms (log). Circles held the objective, crosses did not, the grey band
         contains the limit; where throughput fell short of the offered rate, it is written beside the mark.
 
-    >>> lab.plot_capacity(found)  # doctest: +SKIP
+    >>> lab.plots.plot_capacity(found)  # doctest: +SKIP
     """
     ax = axes(ax)
     table = capacity.table

@@ -149,7 +149,7 @@ def plot_quantile_shift(shift: Shift, *, ax: Axes | None = None) -> Axes:
     >>> import perflab as lab
     >>> runs = lab.load("datasets/shop_runs")
     >>> shift = lab.quantile_shift(runs.where(arm="n+1"), runs.where(arm="eager"))
-    >>> lab.plot_quantile_shift(shift).get_xlabel()
+    >>> lab.plots.plot_quantile_shift(shift).get_xlabel()
     'Quantile of the latencies'
     """
     table = shift.table

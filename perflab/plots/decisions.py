@@ -37,7 +37,7 @@ def plot_power(plan: RunPlan, *, ax: Axes | None = None) -> Axes:
 
     >>> runs = lab.load("datasets/shop_runs")
     >>> plan = lab.plan_runs(runs.where(arm="n+1"), effect="30%", endpoint="GET /orders")
-    >>> lab.plot_power(plan).get_xlabel()
+    >>> lab.plots.plot_power(plan).get_xlabel()
     'Pairs of runs'
     """
     ax = axes(ax)
@@ -99,7 +99,7 @@ def plot_history(changes: ChangePoints, *, ax: Axes | None = None) -> Axes:
     >>> start = pd.date_range("2026-01-01", periods=40, freq="D", tz="UTC")
     >>> value = 100 * np.exp(np.random.default_rng(1).normal(0, 0.05, 40)) * np.where(np.arange(40) < 25, 1.0, 1.3)
     >>> found = lab.change_points(pd.DataFrame({"run": range(40), "start": start, "value": value}))
-    >>> lab.plot_history(found).get_xlabel()
+    >>> lab.plots.plot_history(found).get_xlabel()
     'Start of the run (UTC)'
     """
     ax = axes(ax)

@@ -80,7 +80,7 @@ def plot_icicle(
     """The same as `plot_flamegraph` with the callers above: the way that people read stacks. Arguments as there.
 
     >>> import perflab as lab
-    >>> lab.plot_icicle(lab.read("tests/samples/collapsed/py-spy.txt")).get_ylabel()
+    >>> lab.plots.plot_icicle(lab.read("tests/samples/collapsed/py-spy.txt")).get_ylabel()
     'Depth of the call'
     """
     return _flames(profile, unit, trim, application, search, narrowest, ax, upside_down=True)
@@ -107,7 +107,7 @@ def plot_diff_flamegraph(
 
     >>> import perflab as lab
     >>> profile = lab.read("tests/samples/collapsed/py-spy.txt")
-    >>> lab.plot_diff_flamegraph(profile, profile).get_ylabel()
+    >>> lab.plots.plot_diff_flamegraph(profile, profile).get_ylabel()
     'Depth of the call'
     """
     found = difference_boxes(before, after, unit=unit, narrowest=0.002, application=application)

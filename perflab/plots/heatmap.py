@@ -65,7 +65,7 @@ def plot_heatmap(
 
     >>> import perflab as lab
     >>> runs = lab.load("datasets/shop_runs")
-    >>> lab.plot_heatmap(runs.where(arm="eager"), endpoint="GET /orders").get_xlabel()
+    >>> lab.plots.plot_heatmap(runs.where(arm="eager"), endpoint="GET /orders").get_xlabel()
     "Time since the run's start, s"
     """
     metric, q = metric_of(percentile)

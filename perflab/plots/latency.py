@@ -149,7 +149,7 @@ def plot_histogram(
 
     >>> import perflab as lab
     >>> runs = lab.load("datasets/shop_runs")
-    >>> lab.plot_histogram(runs, endpoint="GET /orders").get_xlabel()
+    >>> lab.plots.plot_histogram(runs, endpoint="GET /orders").get_xlabel()
     'Latency, ms (log scale)'
     """
     metric, q = metric_of(percentile)

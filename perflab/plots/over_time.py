@@ -140,7 +140,7 @@ def plot_users(*measurements: Measurements, ax: Axes | None = None) -> Axes:
         No load was recorded.
 
     >>> import perflab as lab
-    >>> lab.plot_users(lab.load("datasets/shop_runs")).get_ylabel()
+    >>> lab.plots.plot_users(lab.load("datasets/shop_runs")).get_ylabel()
     'Users'
     """
     arms = arms_of(measurements)
@@ -176,7 +176,7 @@ def plot_resources(
         The panel of the first quantity.
 
     >>> import perflab as lab
-    >>> lab.plot_resources(lab.load("datasets/shop_runs")).get_ylabel()
+    >>> lab.plots.plot_resources(lab.load("datasets/shop_runs")).get_ylabel()
     'CPU, cores busy'
     """
     for quantity in quantities:

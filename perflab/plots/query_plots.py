@@ -169,7 +169,7 @@ def plot_scaling(
         No such pattern, or one without a parent.
 
     >>> import perflab as lab
-    >>> lab.plot_scaling(lab.load("datasets/shop_recorded").where(arm="n+1")).get_ylabel()
+    >>> lab.plots.plot_scaling(lab.load("datasets/shop_recorded").where(arm="n+1")).get_ylabel()
     'Calls of the child per unit of work'
     """
     row = pattern if isinstance(pattern, pd.Series) else _found(queries, pattern, threshold, dialect)

@@ -5,3 +5,7 @@ Every function takes `Measurements` with a ``profile`` table (a tree), or that t
 that it is on, so recursion inflates nothing; threads and runs are kept apart until they are merged on purpose; and
 values of different units are never added.
 """
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -28,7 +28,7 @@ def by_package(profile: Profile, *, unit: str | None = None, application: Sequen
     each stack that the package is on.
 
     >>> import perflab as lab
-    >>> lab.by_package(lab.read("tests/samples/pyinstrument/workload.json"))[["package", "kind"]].values.tolist()
+    >>> lab.profiles.by_package(lab.read("tests/samples/pyinstrument/workload.json"))[["package", "kind"]].values.tolist()
     [['workload', 'application'], ['(built-in)', 'native']]
     """
     return _by(profile, unit, application, ("package", "kind"))
@@ -38,7 +38,7 @@ def by_module(profile: Profile, *, unit: str | None = None, application: Sequenc
     """Self and total of each module (file), most self first; arguments and columns as in `by_package`, with ``module``.
 
     >>> import perflab as lab
-    >>> lab.by_module(lab.read("tests/samples/pyinstrument/workload.json")).module.tolist()
+    >>> lab.profiles.by_module(lab.read("tests/samples/pyinstrument/workload.json")).module.tolist()
     ['workload', '(built-in)']
     """
     return _by(profile, unit, application, ("module", "package", "kind"))

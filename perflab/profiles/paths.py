@@ -116,7 +116,7 @@ def focus(profile: Profile, function: str, *, file: str | None = None, unit: str
     A profile table, which every question takes. ValueError, with the nearest names, when no such function is there.
 
     >>> import perflab as lab
-    >>> lab.focus(lab.read("tests/samples/collapsed/traps_crlf.txt"), "read").total.to_list()
+    >>> lab.profiles.focus(lab.read("tests/samples/collapsed/traps_crlf.txt"), "read").total.to_list()
     [5.0, 5.0, 5.0]
     """
     rows = tree_rows(profile, unit)
@@ -140,7 +140,7 @@ def callers_of(profile: Profile, function: str, *, file: str | None = None, unit
     DataFrame, heaviest first: caller, file, line, total, fraction, calls, unit. A root has "(nobody)" for its caller.
 
     >>> import perflab as lab
-    >>> lab.callers_of(lab.read("tests/samples/pstats/workload.pstats"), "spin_half").caller.to_list()
+    >>> lab.profiles.callers_of(lab.read("tests/samples/pstats/workload.pstats"), "spin_half").caller.to_list()
     ['half']
     """
     table = table_of(profile)

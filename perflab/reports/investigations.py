@@ -205,7 +205,7 @@ markdown
 Why is it slow, and what evidence says so (queries, profile, resources)?
 ----
 code
-lab.plot_resources(before);
+lab.plots.plot_resources(before);
 ----
 markdown
 ## Change

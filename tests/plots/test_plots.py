@@ -20,7 +20,7 @@ PLOTS = {
     "ecdf": lambda a, b, **more: lab.plot_ecdf(a, b, **more),
     "timeline": lambda a, b, **more: lab.plot_timeline(a, b, **more),
     "pairs": lambda a, b, **more: lab.plot_pairs(a, b, **more),
-    "resources": lambda a, b, **more: lab.plot_resources(a, b, **more),
+    "resources": lambda a, b, **more: lab.plots.plot_resources(a, b, **more),
 }
 
 
@@ -190,7 +190,7 @@ def test_what_cannot_be_drawn_says_so(experiment, make_summary, make_requests):
     with pytest.raises(lab.MissingTableError, match="percentiles only"):
         lab.plot_ecdf(lab.Measurements.of(summary=make_summary()))
     with pytest.raises(lab.MissingTableError, match="resources"):
-        lab.plot_resources(lab.Measurements.of(requests=make_requests()))
+        lab.plots.plot_resources(lab.Measurements.of(requests=make_requests()))
     with pytest.raises(
         ValueError, match="before and after must hold one arm each; got n\\+1, eager \\(1\\), eager \\(2\\)"
     ):
@@ -204,7 +204,7 @@ def test_what_cannot_be_drawn_says_so(experiment, make_summary, make_requests):
     with pytest.raises(ValueError, match="measurements must be Measurements"):
         lab.plot_ecdf(before.requests)
     with pytest.raises(ValueError, match="quantities must be one of"):
-        lab.plot_resources(before, quantities=("cpu",))
+        lab.plots.plot_resources(before, quantities=("cpu",))
 
 
 def test_a_curve_follows_the_data_to_its_last_value():

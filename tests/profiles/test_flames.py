@@ -21,7 +21,7 @@ def _closed() -> object:
     plt.close("all")
 
 
-@pytest.mark.parametrize("draw", [lab.plot_flamegraph, lab.plot_icicle])
+@pytest.mark.parametrize("draw", [lab.plot_flamegraph, lab.plots.plot_icicle])
 def test_a_box_for_each_path_as_wide_as_its_share(draw: object) -> None:
     profile = lab.read(SAMPLES / "pyinstrument" / "workload.json")
     ax = draw(profile, trim=False)  # type: ignore[operator]
@@ -35,14 +35,14 @@ def test_a_box_for_each_path_as_wide_as_its_share(draw: object) -> None:
 
 
 def test_outer_levels_are_left_out_and_counted() -> None:
-    ax = lab.plot_icicle(lab.read(SAMPLES / "collapsed" / "py-spy.txt"))
+    ax = lab.plots.plot_icicle(lab.read(SAMPLES / "collapsed" / "py-spy.txt"))
     assert "1 outer level left out" in " ".join(t.get_text() for t in ax.texts)
 
 
 def test_colours_say_what_grew(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("main;gone 50\nmain;same 50\n")
     (tmp_path / "b.txt").write_text("main;new 50\nmain;same 50\n")
-    ax = lab.plot_diff_flamegraph(lab.read(tmp_path / "a.txt"), lab.read(tmp_path / "b.txt"))
+    ax = lab.plots.plot_diff_flamegraph(lab.read(tmp_path / "a.txt"), lab.read(tmp_path / "b.txt"))
     boxes = ax.collections[0]
     names = [t.get_text() for t in ax.texts]
     assert {"gone gone", "new new", "same"} <= set(names)  # the change in words, for those who see no colours

@@ -101,7 +101,7 @@ def test_an_empty_report_says_that_nothing_was_given():
 
 
 def test_a_section_by_hand_comes_before_the_method_and_known_titles_are_met(experiment):
-    made = lab.Report("t", [lab.Section("Costs", ["cheap"]), lab.Section(report.RESULTS, ["by hand"]), *experiment])
+    made = lab.Report("t", [lab.reports.Section("Costs", ["cheap"]), lab.reports.Section(report.RESULTS, ["by hand"]), *experiment])
     text = made.to_markdown()
     assert headings(text) == [*SECTIONS[:4], "Costs", SECTIONS[4]]
     assert "by hand" in part(text, report.RESULTS) and "cheap" in part(text, "Costs")
@@ -196,7 +196,7 @@ def test_other_evidence_is_refused_by_position():
     with pytest.raises(ValueError, match=r"evidence\[1\] must be Measurements.*got dict"):
         lab.Report("t", ["text", {}]).to_html()
     with pytest.raises(ValueError, match="items of the section 'x'"):
-        lab.Report("t", [lab.Section("x", [3])]).to_html()
+        lab.Report("t", [lab.reports.Section("x", [3])]).to_html()
 
 
 def test_commit_message_fits_git(full):

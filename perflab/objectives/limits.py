@@ -56,7 +56,7 @@ def attainable(
     ComparisonError, MissingTableError : as `check`. ValueError : bad arguments.
 
     >>> eager = lab.load("datasets/shop_runs", arm="eager")
-    >>> table = lab.attainable(eager, "p95", "GET /orders", confidences=[0.9, 0.975])
+    >>> table = lab.objectives.attainable(eager, "p95", "GET /orders", confidences=[0.9, 0.975])
     >>> bool(table.limit[0] < table.limit[1]), lab.check(eager, [f"p95 of GET /orders < {table.limit[1] + 0.1} ms"]).verdict
     (True, 'holds')
     """
