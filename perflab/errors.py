@@ -33,7 +33,7 @@ class FormatError(PerflabError):
 class SchemaError(PerflabError):
     """A table does not have the columns or values of its schema.
 
-    ``problems`` lists all of them, so that one round of mending is enough.
+    ``problems`` lists all of them, so that one round of fixes is enough.
     """
 
     def __init__(self, table: str, problems: Sequence[str]) -> None:

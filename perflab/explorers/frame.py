@@ -189,8 +189,8 @@ class _Place:
         view = self.view
         table = None if view.table is None else compact(view.table)
         words = view.shown or Shown(view.sentence, table, written(view.notes), ours=True, max_rows=MAX_ROWS)
-        # Jupyter's widgets set lines 28 pixels apart, which is for one line, not for tables.
-        # A width of nothing that must be at least all there is: a wide table scrolls by itself, and sentences are not cut.
+        # Jupyter's widgets set lines 28 pixels apart, which suits one line, not tables.
+        # Width zero with a minimum of 100 %: a wide table scrolls in its own box, and sentences are not cut.
         self.widget.value = f'<div style="line-height:1.45;width:0;min-width:100%">{words.html()}{picture}</div>'
         self._drawn_from = now
 

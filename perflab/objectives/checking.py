@@ -58,12 +58,13 @@ class Checked(Result):
         """The answer, a row for each objective, and how it was decided."""
         rows = zip(self.goals, self.table.itertuples(), strict=True)
         texts = [[g.written(v) for v in (r.measured, r.low, r.high)] for g, r in rows]
-        table = self.table[["objective", "verdict"]].assign(
-            measured=[t[0] for t in texts],
-            interval_95=["–" if low == "–" else f"{low} to {high}" for _, low, high in texts],
-            covers=self.table["interval"],
-            reason=list(written(self.reasons, surface)),
-        )
+        columns = {
+            "measured": [t[0] for t in texts],
+            "95 % interval": ["–" if low == "–" else f"{low} to {high}" for _, low, high in texts],
+            "covers": self.table["interval"],
+            "reason": list(written(self.reasons, surface)),
+        }
+        table = self.table[["objective", "verdict"]].assign(**columns)
         return Shown(self._sentence(surface), table, written(self.notes, surface), ours=True)
 
     def _sentence(self, surface: str) -> str:

@@ -52,7 +52,7 @@ def read_objectives(source: str | Path | Mapping[str, Any]) -> Objectives:
 
     >>> goals = read_objectives({"http_req_duration": ["p(95)<200"], "http_req_failed": ["rate<0.01"]})
     >>> [str(goal) for goal in goals]
-    ['p95 of all requests < 200 ms', 'error rate of all requests < 1 %']
+    ['p95 (linear quantile) of all requests < 200 ms', 'error rate of all requests < 1 %']
     """
     if isinstance(source, Mapping):
         return from_thresholds(_thresholds(source))

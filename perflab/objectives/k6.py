@@ -38,7 +38,7 @@ def from_thresholds(thresholds: Mapping[str, Any], *, source: str = "") -> Objec
     """k6's ``thresholds`` as objectives; what cannot be checked is listed, never dropped.
 
     >>> list(map(str, from_thresholds({"http_req_duration{name:GET /}": ["p(95)<200"], "http_req_failed": "rate<0.01"})))
-    ['p95 of GET / < 200 ms', 'error rate of all requests < 1 %']
+    ['p95 (linear quantile) of GET / < 200 ms', 'error rate of all requests < 1 %']
     """
     if not isinstance(thresholds, Mapping):
         raise ValueError(f"thresholds must be a mapping of metric to thresholds; got {type(thresholds).__name__}")

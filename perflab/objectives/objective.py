@@ -140,6 +140,8 @@ class Objective:
         """What is measured, of what."""
         metric = self.measure
         name = metric.name if metric.kind == COUNT else f"{metric.label} latency" if self.is_extreme else metric.label
+        if self.method == "linear" and self.share is not None and not self.is_extreme:
+            name += " (linear quantile)"
         successful = "successful requests" if self.only_ok else "requests"
         if self.endpoint == AGGREGATED:
             return f"{name} of all {successful}"

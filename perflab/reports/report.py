@@ -17,7 +17,7 @@ import pandas as pd
 from perflab import rendering
 from perflab.data.tables import Measurements
 from perflab.errors import StoreError, one_of
-from perflab.notes import written
+from perflab.notes import PYTHON, written
 from perflab.queries.layout import laid_out
 from perflab.reports import document, sections
 from perflab.reports.document import Block, Code, Heading, Items, Paragraph, Picture, Table
@@ -57,7 +57,7 @@ class Section:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Report:
+class Report(Result):
     """Ordered evidence as Markdown, HTML, a commit message, and in a notebook.
 
     Parameters
@@ -131,11 +131,21 @@ class Report:
             raise StoreError(f"{place}: the report cannot be written: {problem.strerror or problem}") from problem
         return place
 
-    def __repr__(self) -> str:
-        return rendering.text("\n".join([self.title, *(show(r).sentence for r in _results(self.evidence))]))
+    def show(self, surface: str = PYTHON) -> Shown:
+        """The title and the verdicts; in a notebook the whole report."""
+        sentences = [show(result, surface).sentence for result in _results(self.evidence)]
+        return _Page("\n".join([self.title, *sentences]), report=self)
 
-    def _repr_html_(self) -> str:
-        return document.to_fragment(_blocks(self))
+
+@dataclass(frozen=True)
+class _Page(Shown):
+    """A report in a notebook."""
+
+    report: Report = field(kw_only=True)
+
+    def html(self) -> str:
+        """The document, without its page."""
+        return document.to_fragment(_blocks(self.report))
 
 
 def _save_markdown(place: Path, blocks: list[Block]) -> None:

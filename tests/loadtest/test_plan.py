@@ -133,8 +133,8 @@ def test_a_script_is_read_and_never_run() -> None:
         (60, 0, True),
     ]
     assert list(map(str, found.objectives)) == [
-        "p95 of all requests < 500 ms",
-        "mean of all requests < 200 ms",
+        "p95 (linear quantile) of all requests < 500 ms",
+        "mean latency of all requests < 200 ms",
         "error rate of all requests < 1 %",
         "p99.9 of GET /orders <= 1 s",
     ]

@@ -143,10 +143,10 @@ THRESHOLDS = {
 def test_k6_thresholds(tmp_path: Path) -> None:
     found = from_thresholds(THRESHOLDS)
     assert [str(o) for o in found] == [
-        "p95 of all requests < 200 ms",
+        "p95 (linear quantile) of all requests < 200 ms",
         "mean latency of all requests < 100 ms",
-        "p99 of all requests <= 1 s",
-        "p99.9 of successful requests to GET /orders < 1.5 s",
+        "p99 (linear quantile) of all requests <= 1 s",
+        "p99.9 (linear quantile) of successful requests to GET /orders < 1.5 s",
         "error rate of all requests < 1 %",
         "count of all requests > 1,000",
         "throughput of all requests >= 50/s",

@@ -212,7 +212,9 @@ def test_callgrind_recursion_and_relative_lines() -> None:
     assert flat.loc["descend", "total"] == flat.loc["descend", "self"] == 6_400_492
     assert flat.loc["descend", "calls"] == 24
     assert flat.loc["main", "total"] == pytest.approx(32_000_608, rel=1e-4)
-    assert set(lab.profiles.callers_of(lab.read(SAMPLES / "callgrind" / "workload.out"), "spin_half").caller) == {"half"}
+    assert set(lab.profiles.callers_of(lab.read(SAMPLES / "callgrind" / "workload.out"), "spin_half").caller) == {
+        "half"
+    }
 
 
 def test_lines_that_ran_are_kept_on_demand() -> None:

@@ -130,7 +130,14 @@ def test_a_comparison_with_itself_says_nothing_changed():
 
 
 @pytest.mark.parametrize(
-    "find", [lab.find_duplicates, lab.queries.find_write_loops, lab.find_slow, lab.queries.summarize_units, lab.summarize_queries]
+    "find",
+    [
+        lab.find_duplicates,
+        lab.queries.find_write_loops,
+        lab.find_slow,
+        lab.queries.summarize_units,
+        lab.summarize_queries,
+    ],
 )
 def test_an_empty_table_gives_an_empty_result_of_the_same_columns(find):
     full = find(build(lazy(6), [f"INSERT INTO t (a) VALUES ({i})" for i in range(9)], ["SELECT 1 FROM t"] * 3))

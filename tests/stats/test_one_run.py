@@ -36,7 +36,9 @@ def test_the_interval_of_independent_values_covers_as_often_as_it_says() -> None
 
 def test_the_unit_does_not_matter() -> None:
     values = np.random.default_rng(1).lognormal(3, 0.5, 2000)
-    assert lab.stats.quantile_interval(values * 10) == pytest.approx([10 * v for v in lab.stats.quantile_interval(values)])
+    assert lab.stats.quantile_interval(values * 10) == pytest.approx(
+        [10 * v for v in lab.stats.quantile_interval(values)]
+    )
 
 
 @pytest.mark.parametrize("bad", [[], [1.0], [np.nan] * 100, [np.inf] * 100])
