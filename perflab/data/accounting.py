@@ -14,7 +14,7 @@ from perflab.notes import DATA, RECORDER, Kind, Note
 SKIPPED = Kind(
     "skipped",
     DATA,
-    "{source:raw}: skipped {skipped} of {total} {unit:raw}s, the first at {unit:raw} {first:raw}{why:raw}",
+    "{source:raw}: skipped {skipped} of {total} {unit:raw}s, the first at {unit:raw} {first}{why:raw}",
 )
 UNBALANCED = Kind(
     "unbalanced",
@@ -79,7 +79,7 @@ class Accounting:
                     skipped=self.skipped,
                     total=self.total,
                     unit=self.unit,
-                    first=f"{self.first:,}",
+                    first=self.first,
                     why=why,
                 )
             )

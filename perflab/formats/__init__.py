@@ -24,7 +24,8 @@ import pandas as pd
 from perflab.data import sources
 from perflab.data.accounting import Accounting
 from perflab.errors import FormatError
-from perflab.notes import notes_of
+from perflab.formats import _caveats as caveats
+from perflab.notes import Remedy, notes_of
 
 NAMES: tuple[str, ...] = (
     "ab_percentiles",
@@ -136,13 +137,11 @@ def of_file(path: Path) -> str:
     names = claimants(head)
     if len(names) == 1:
         return names[0]
+    remedy = Remedy("read", {"format": ...})
     if names:
-        raise FormatError(f"{path}: claimed by the formats {' and '.join(names)}; name the right one with format=")
+        raise FormatError(caveats.SEVERAL_FORMATS(remedy, path=path, formats=" and ".join(names)))
     shown = head[:60].decode("utf-8", errors="replace")
-    raise FormatError(
-        f"{path}: no known format (it begins with {shown!r}); perflab.formats.NAMES lists them, and format= takes a "
-        "function of your own; in a folder, a pattern like '*.csv' leaves such files out"
-    )
+    raise FormatError(caveats.UNKNOWN_FORMAT(remedy, path=path, head=repr(shown)))
 
 
 def join(parts: Iterable[Tables]) -> Tables:
@@ -160,8 +159,3 @@ def join(parts: Iterable[Tables]) -> Tables:
 def tables_of(found: Mapping[str, pd.DataFrame]) -> Tables:
     """What a reader gave, as `Tables`."""
     return found if isinstance(found, Tables) else Tables(found)
-
-
-def skipped(path: Path, count: int, total: int, first: int) -> str:
-    """The warning for malformed lines that were left out."""
-    return f"{path.name}: skipped {count:,} of {total:,} lines, the first at {first:,}"
