@@ -20,9 +20,6 @@ WITHOUT_ACCOUNTING = {
     *("ab_percentiles", "ab_requests", "artillery", "autocannon", "gatling", "hey", "hey_text", "jmeter_csv"),
     *("jmeter_xml", "k6_csv", "k6_json", "k6_summary", "k6_text", "locust_history", "locust_html", "locust_json"),
     *("locust_requests", "locust_stats", "oha_csv", "oha_json", "vegeta_csv", "vegeta_json", "wrk"),
-    # queries and traces
-    *("django_sql", "mysql_general", "mysql_slow", "opentelemetry", "pg_stat_statements", "postgresql_csvlog"),
-    *("postgresql_jsonlog", "postgresql_stderr", "query_recorder", "rails_activerecord", "sqlalchemy_echo"),
     # profiles
     *("callgrind", "collapsed", "cpuprofile", "memray", "perf_script", "pprof", "pstats", "pyinstrument"),
     *("scalene", "speedscope", "trace_events"),
