@@ -113,13 +113,13 @@ class _Log:
             entry.body.append(line)
 
     def _begins(self, entry: _Entry | None, line: str, *, ended: bool) -> bool:
-        """Whether a line begins an entry: any head behind the end of a statement, a whole one inside a statement too."""
+        """Whether a line begins an entry: a whole head, inside a statement too; a bare Query_time only behind its end."""
         if not line.startswith("# "):
             return False
-        if entry is None or entry.body:
-            whole = _TIME.match(line) or _USER.match(line)
-            return bool(whole or (ended and (line.startswith(("# Time: ", "# User@Host: ")) or _TOOK.match(line))))
-        return "Query_time" in entry.fields and bool(_TIME.match(line) or _USER.match(line) or _TOOK.match(line))
+        if _TIME.match(line) or _USER.match(line):
+            return entry is None or bool(entry.body) or "Query_time" in entry.fields
+        taken = entry is None or bool(entry.body) or "Query_time" in entry.fields
+        return taken and ended and _TOOK.match(line) is not None
 
     def _head(self, entry: _Entry, line: str) -> bool:
         """Whether the line belongs before the statement; takes what it says."""
