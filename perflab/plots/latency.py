@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
@@ -81,9 +83,10 @@ def plot_ecdf(
         if len(curves) > 1:
             for curve in curves[:_THIN_LINES]:
                 ax.plot(curve, shares, color=arm.colour, linewidth=0.7, alpha=0.35, zorder=2)
-        middle = np.exp(np.log(np.maximum(curves, 1e-3)).mean(axis=0))
+        middle = _between(np.exp(np.log(np.maximum(curves, 1e-3)).mean(axis=0)), curves)
         ax.plot(middle, shares, color=arm.colour, linestyle=arm.dashes, linewidth=2.4, label=arm.label)
-        marks.append(metric.typical(np.array([quantiles(v, q) for v in runs.values()])))
+        each = np.array([quantiles(v, q) for v in runs.values()])
+        marks.append(float(_between(metric.typical(each), each)))
         ax.plot(marks[-1], q, marker=arm.marker, color=arm.colour, markersize=8, markeredgecolor="white", zorder=5)
     _tail_axis(ax, deepest)
     log_axis(ax.xaxis, "Latency, ms (log scale)")
@@ -92,6 +95,11 @@ def plot_ecdf(
     how = _BOLD if any(a.runs > 1 for a in arms) else "up to the slowest request"
     titled(ax, finding(metric, endpoint, arms, marks), read_as(arms, warmup, how))
     return ax
+
+
+def _between(mean: Any, values: Floats) -> Any:
+    """A mean that rounding has not moved beyond the values: equal ones stay equal, for matplotlib's limits."""
+    return np.clip(mean, values.min(axis=0), values.max(axis=0))
 
 
 def _shares(count: int) -> Floats:

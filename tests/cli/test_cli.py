@@ -273,7 +273,7 @@ def test_names_pass_through_every_command_unchanged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], make_requests: Callable[..., pd.DataFrame]
 ) -> None:
     begin = pd.Timestamp("2026-11-24T01:45:00Z")
-    for order in range(8):
+    for order in range(12):
         start = begin + pd.Timedelta(minutes=order)
         requests = make_requests("r", count=400, start=start, seed=order, errors=0).assign(endpoint=NAME)
         arm = ("old", "new")[order % 2]

@@ -16,9 +16,6 @@ WITHOUT_SAMPLES: set[str] = set()
 """Formats that have none here yet: take yours out when you add its folder."""
 
 WITHOUT_ACCOUNTING = {
-    # queries and traces
-    *("django_sql", "mysql_general", "mysql_slow", "opentelemetry", "pg_stat_statements", "postgresql_csvlog"),
-    *("postgresql_jsonlog", "postgresql_stderr", "query_recorder", "rails_activerecord", "sqlalchemy_echo"),
     # profiles
     *("callgrind", "collapsed", "cpuprofile", "memray", "perf_script", "pprof", "pstats", "pyinstrument"),
     *("scalene", "speedscope", "trace_events"),
