@@ -50,7 +50,7 @@ from .queries.differences import compare_queries
 from .queries.fingerprint import fingerprint
 from .queries.gates import assert_no_n_plus_one
 from .queries.n_plus_one import find_n_plus_one
-from .queries.plans import Plan, explain
+from .queries.plans import explain
 from .queries.repetitions import find_duplicates, find_write_loops
 from .queries.slow import find_slow
 from .queries.summaries import summarize_queries
@@ -87,7 +87,6 @@ __all__ = [
     "MissingTableError",
     "Objective",
     "PerflabError",
-    "Plan",
     "Record",
     "Report",
     "SchemaError",

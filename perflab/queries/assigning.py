@@ -17,22 +17,27 @@ def assign_units(
 ) -> pd.DataFrame:
     """The statements, each with its unit of work, how that was found, and how sure that is.
 
-    All functions on queries do this by themselves; do it by hand to look at the units, or to choose the pause that ends
-    one.
+    All functions on queries do this themselves; call it to inspect the units, or to choose the pause that ends one.
 
     Parameters
     ----------
-    queries : the queries table, or Measurements that hold one.
-    gap : a pause in a session that ends a unit, as "300ms" or a number of seconds, where nothing better is to be seen.
-        Not given: 20 times what pauses usually are, at least 20 ms and at most 1 s.
-    dialect : of the SQL; from the table's ``dialect`` column, or "generic", when not given.
+    queries : DataFrame or Measurements
+        The queries table, or Measurements that hold one.
+    gap : str or float, optional
+        A pause in a session that ends a unit, as "300ms" or a number of seconds, where the log has nothing better. Not
+        given: 20 times what pauses usually are, at least 20 ms and at most 1 s.
+    dialect : str, optional
+        Of the SQL; from the table's ``dialect`` column, or "generic", when not given.
 
     Returns
     -------
-    DataFrame: the queries (those with a statement) with ``unit``, ``unit_by`` and ``confidence``. ``unit_by`` is "trace",
-    "request", "transaction", "session reset", "session" (one connection for each request) or "time gap"; the last two
-    have the ``confidence`` "low", all others "high". A unit without an id is named session@time of its first statement.
+    DataFrame
+        The queries (those with a statement) with ``unit``, ``unit_by`` and ``confidence``. ``unit_by`` is "trace",
+        "request", "transaction", "session reset", "session" (one connection for each request) or "time gap"; the last two
+        have the ``confidence`` "low", all others "high". A unit without an id is named session@time of its first statement.
 
+    Examples
+    --------
     >>> import perflab as lab, pandas as pd
     >>> sql = ["BEGIN", "SELECT 1 FROM t", "COMMIT", "BEGIN", "SELECT 2 FROM t", "COMMIT"]
     >>> queries = pd.DataFrame({"session": "7", "sql": sql, "duration_ms": 0.1})
@@ -58,14 +63,19 @@ def summarize_units(queries: pd.DataFrame | Measurements, *, dialect: str | None
 
     Parameters
     ----------
-    queries : the queries table, or Measurements that hold one.
-    dialect : of the SQL; from the table's ``dialect`` column, or "generic", when not given.
+    queries : DataFrame or Measurements
+        The queries table, or Measurements that hold one.
+    dialect : str, optional
+        Of the SQL; from the table's ``dialect`` column, or "generic", when not given.
 
     Returns
     -------
-    DataFrame: unit, route, start (of its first statement), statements, kinds (different fingerprints), time_ms (in the
-    database), span_ms (from the first statement's start to the last one's end), unit_by, confidence.
+    DataFrame
+        Unit, route, start (of its first statement), statements, kinds (different fingerprints), time_ms (in the database),
+        span_ms (from the first statement's start to the last one's end), unit_by, confidence.
 
+    Examples
+    --------
     >>> import perflab as lab
     >>> units = lab.summarize_units(lab.read("datasets/shop_queries.jsonl"))
     >>> len(units), units["unit_by"][0]

@@ -20,7 +20,7 @@ _ARRAY_OF_ONE = re.compile(r"['\"]?[\[{(][^,{}\[\]()]+,?[\]})]['\"]?")
 def lists_of_one(prepared: Statements, threshold: int) -> Statements:
     """The same statements, where those that often ask for a list of one value in a unit have a shape that says so.
 
-    They are told from the batches of their fingerprint by a code of their own (with the same text).
+    They get a code apart from the batches of their fingerprint (with the same text).
     """
     frame, width = prepared.frame, len(prepared.shapes)
     listed = np.array([s.list_slot is not None for s in prepared.shapes], dtype=bool)

@@ -1,7 +1,7 @@
-"""N+1: one query for a list, then one more for each of its rows. Found by structure, proved by scaling.
+"""N+1: one query for a list, then one more for each of its rows. Found by structure, confirmed by growth.
 
 A child is a lookup repeated in a unit of work with different values; its parent is an earlier SELECT that could have
-handed out those values. Whether the calls grow with the parent's rows, over units, tells an N+1 from a fixed fan-out.
+handed out those values. Whether the calls grow with the parent's rows, over units, separates an N+1 from a fixed fan-out.
 """
 
 from __future__ import annotations
@@ -49,22 +49,27 @@ _NEAREST, _LINKED, _ROWS_MATCH = 1.0, 10.0, 12.0
 def find_n_plus_one(
     queries: pd.DataFrame | Measurements, threshold: int = 5, by: str = "pattern", *, dialect: str | None = None
 ) -> pd.DataFrame:
-    """Find N+1 patterns, and say how sure it is, what they cost and how to mend them.
+    """Find N+1 patterns, how certain each is, what it costs and how to fix it.
 
     Parameters
     ----------
-    queries : the queries table, or Measurements that hold one.
-    threshold : a statement must be repeated at least this often in a unit of work to count.
-    by : "pattern" (a row for each parent, child and route) or "unit" (a row for each unit of work it occurred in).
-    dialect : of the SQL; taken from the table's ``dialect`` column, or "generic", when not given.
+    queries : DataFrame or Measurements
+        The queries table, or Measurements that hold one.
+    threshold : int
+        A statement must be repeated at least this often in a unit of work to count.
+    by : str
+        "pattern" (a row for each parent, child and route) or "unit" (a row for each unit of work it occurred in).
+    dialect : str, optional
+        Of the SQL; taken from the table's ``dialect`` column, or "generic", when not given.
 
     Returns
     -------
-    DataFrame, worst first. by="pattern": parent, child, route, units, calls, calls_per_unit, time_ms, slope (calls for
-    each row of the parent; where the log has no rows, for each row that its LIMIT allows, or for each time that a nested
-    parent ran) with its 95 % interval and permutation p, evidence, suggestion, example_unit, then what
-    mending it would save: calls_saved, time_saved_ms, the share of the units' time, and the units' p95.
-    by="unit": unit, parent, child, calls, distinct_parameters, time_ms, evidence.
+    DataFrame
+        Worst first. by="pattern": parent, child, route, units, calls, calls_per_unit, time_ms, slope (calls for each row of
+        the parent; where the log has no rows, for each row that its LIMIT allows, or for each time that a nested parent
+        ran) with its 95 % interval and permutation p, evidence, suggestion, example_unit, then what fixing it would save:
+        calls_saved, time_saved_ms, the share of the units' time, and the units' p95. by="unit": unit, parent, child, calls,
+        distinct_parameters, time_ms, evidence.
 
     ``evidence`` is "confirmed" (the calls grow with the parent's rows), "likely" (too few units to test that),
     "constant fan-out", "duplicate", "loop without parent" or "write loop"; only the first two claim an N+1.
@@ -73,8 +78,13 @@ def find_n_plus_one(
 
     Raises
     ------
-    ValueError : unknown ``by``, a threshold below 2. SchemaError : no sql or duration_ms column.
+    ValueError
+        Unknown ``by``, a threshold below 2.
+    SchemaError
+        No sql or duration_ms column.
 
+    Examples
+    --------
     >>> import perflab as lab, pandas as pd
     >>> sql = ["SELECT id, name FROM author LIMIT 20"] + [f"SELECT * FROM book WHERE author_id = {i}" for i in range(20)]
     >>> start = pd.date_range("2026-01-01", periods=21, freq="ms", tz="UTC")
@@ -118,7 +128,7 @@ def _with_parents(prepared: Statements, found: Repeats) -> pd.DataFrame:
 def _nearest(
     found: Repeats, children: npt.NDArray[np.int64], before: npt.NDArray[np.int64], *, fewer: bool = False
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The likeliest parent among the SELECTs that first ran before these places, and how clearly names tie it."""
+    """The likeliest parent among the SELECTs that first ran before these places, and how clearly names link it."""
     groups, order = found.groups, found.selects  # positions of SELECT groups, by unit and first appearance
     parent = np.full(len(children), -1, dtype="int64")
     linked = np.zeros(len(children), dtype="int64")
@@ -147,7 +157,7 @@ def _nearest(
 def _of_sibling(
     found: Repeats, children: npt.NDArray[np.int64], parent: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """A statement that ran as often as the child hands out nothing: it stands in the same loop.
+    """A statement that ran as often as the child is no parent: it is in the same loop.
 
     Its own parent is the child's then. Without one (a queue worker that takes the next job again and again) the loop has
     no parent.
@@ -277,13 +287,13 @@ def _sentence(prepared: Statements, patterns: pd.DataFrame) -> str:
     where = f"{count(len(prepared.frame), 'statement')} of {count(len(prepared.working_units()), 'unit')}"
     claimed = patterns[patterns["evidence"].isin(claims.CLAIMS)]
     other = len(patterns) - len(claimed)
-    also = f"; {count(other, 'other repetition')} shown with what they are" if other else ""
+    also = f"; {count(other, 'other repetition')} that {'is' if other == 1 else 'are'} none" if other else ""
     if not len(claimed):
         return f"no N+1 found in {where}{also}"
     saved, time = int(claimed["calls_saved"].sum()), float(claimed["time_saved_ms"].sum())
     sure = int((claimed["evidence"] == "confirmed").sum())
     kinds = f"{sure} confirmed, {len(claimed) - sure} likely"
     return (
-        f"{len(claimed)} N+1 ({kinds}) in {where}: mending {'it' if len(claimed) == 1 else 'them'} saves "
+        f"{len(claimed)} N+1 ({kinds}) in {where}: fixing {'it' if len(claimed) == 1 else 'them'} saves "
         f"{count(saved, 'call')} and at most {format_ms(time)} of database time{also}"
     )

@@ -1,4 +1,4 @@
-"""Statements asked again although the answer is there already, and writes one by one."""
+"""Reads repeated with the same values, and writes sent one by one."""
 
 from __future__ import annotations
 
@@ -29,27 +29,35 @@ WRITE_LOOPS = (
 def find_duplicates(
     queries: pd.DataFrame | Measurements, threshold: int = 2, *, dialect: str | None = None
 ) -> pd.DataFrame:
-    """Reads that ask the very same thing again, with the same values, in one unit of work.
+    """Reads repeated with the same values within one unit of work.
 
-    What was read again after a write to one of its tables is not counted, nor are statements whose values the log does not
-    have.
+    A read repeated after a write to one of its tables is not counted, nor is a statement whose values the log lacks.
 
     Parameters
     ----------
-    queries : the queries table, or Measurements that hold one.
-    threshold : how often the same question must be asked in a unit to count.
-    dialect : of the SQL; from the table's ``dialect`` column, or "generic", when not given.
+    queries : DataFrame or Measurements
+        The queries table, or Measurements that hold one.
+    threshold : int
+        How often the same read must run in a unit to count.
+    dialect : str, optional
+        Of the SQL; from the table's ``dialect`` column, or "generic", when not given.
 
     Returns
     -------
-    DataFrame, those that cost most first: statement (fingerprint), route, units it happened in, calls (in those), needless
-    (calls that a variable or a request cache would save), time_ms, time_saved_ms, unit_time_fraction (share of those units'
-    database time), suggestion, example_unit, source.
+    DataFrame
+        Those that cost most first: statement (fingerprint), route, units it happened in, calls (in those), needless (calls
+        that a variable or a request cache would save), time_ms, time_saved_ms, unit_time_fraction (share of those units'
+        database time), suggestion, example_unit, source.
 
     Raises
     ------
-    ValueError : a threshold below 2. SchemaError : no sql or duration_ms column.
+    ValueError
+        A threshold below 2.
+    SchemaError
+        No sql or duration_ms column.
 
+    Examples
+    --------
     >>> import perflab as lab, pandas as pd
     >>> sql = ["SELECT name FROM user WHERE id = 7"] * 3 + ["SELECT name FROM user WHERE id = 8"]
     >>> queries = pd.DataFrame({"sql": sql, "duration_ms": 0.5, "unit": "request 1"})
@@ -66,10 +74,10 @@ def find_duplicates(
     needless = int(table["needless"].sum())
     where = f"{count(len(prepared.frame), 'statement')} of {count(len(prepared.working_units()), 'unit')}"
     sentence = (
-        f"{count(needless, 'needless call')} in {where}: the same question, with the same values, asked again within a unit; "
-        f"about {format_ms(float(table['time_saved_ms'].sum()))} of database time"
+        f"{count(needless, 'needless call')} in {where}: reads repeated with the same values within a unit, about "
+        f"{format_ms(float(table['time_saved_ms'].sum()))} of database time"
         if needless
-        else f"no question asked twice within a unit in {where}"
+        else f"no read repeated with the same values within a unit in {where}"
     )
     return findings(table, sentence, prepared.units.notes)
 
@@ -153,20 +161,29 @@ def find_write_loops(
 
     Parameters
     ----------
-    queries : the queries table, or Measurements that hold one.
-    threshold : a write must be repeated at least this often in a unit to count.
-    dialect : of the SQL; from the table's ``dialect`` column, or "generic", when not given.
+    queries : DataFrame or Measurements
+        The queries table, or Measurements that hold one.
+    threshold : int
+        A write must be repeated at least this often in a unit to count.
+    dialect : str, optional
+        Of the SQL; from the table's ``dialect`` column, or "generic", when not given.
 
     Returns
     -------
-    DataFrame, those that cost most first: statement (fingerprint), route, units, calls, calls_per_unit, time_ms, calls_saved,
-    time_saved_ms, unit_time_fraction (share of those units' database time), suggestion (executemany, the ORM's bulk call),
-    example_unit, source.
+    DataFrame
+        Those that cost most first: statement (fingerprint), route, units, calls, calls_per_unit, time_ms, calls_saved,
+        time_saved_ms, unit_time_fraction (share of those units' database time), suggestion (executemany, the ORM's bulk
+        call), example_unit, source.
 
     Raises
     ------
-    ValueError : a threshold below 2. SchemaError : no sql or duration_ms column.
+    ValueError
+        A threshold below 2.
+    SchemaError
+        No sql or duration_ms column.
 
+    Examples
+    --------
     >>> import perflab as lab, pandas as pd
     >>> sql = [f"INSERT INTO line (amount) VALUES ({i})" for i in range(8)]
     >>> loops = lab.find_write_loops(pd.DataFrame({"sql": sql, "duration_ms": 0.5, "unit": "request 1"}))
@@ -178,10 +195,10 @@ def find_write_loops(
     loops = loops[list(WRITE_LOOPS)].sort_values("time_ms", ascending=False, kind="stable")
     calls, saved = int(loops["calls"].sum()), float(loops["time_saved_ms"].sum())
     sentence = (
-        f"{count(calls, 'write')} one by one, of {count(len(loops), 'kind')}: in one statement each they would save at most "
+        f"{count(calls, 'write')} one by one, of {count(len(loops), 'kind')}: one statement for each kind would save at most "
         f"{format_ms(saved)} of database time"
         if len(loops)
-        else "no writes in a loop found"
+        else "no write loops found"
     )
     return findings(loops, sentence, found.attrs["warnings"])
 

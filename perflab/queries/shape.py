@@ -341,7 +341,7 @@ def same_noun(one: str, other: str) -> bool:
 
 @lru_cache(maxsize=65536)
 def link(parent: str, child: str, keys: tuple[str, ...]) -> int:
-    """How clearly names tie a child, by these of its keys, to a parent: 3 a key says so, 2 the parent hands out a column of
+    """How clearly names link a child, by these of its keys, to a parent: 3 a key says so, 2 the parent hands out a column of
     that name, 1 it may be, 0 nothing does, -1 the parent holds no such key."""
     above, below = shape(parent), shape(child)
     return max((_link(above, below, key) for key in keys), default=0)
@@ -382,6 +382,6 @@ _ATTRIBUTES = frozenset(
     "name title label state status type kind role level region country lang language locale category key flag shard "  # noqa: SIM905
     "partition bucket day date month year priority queue channel value active enabled deleted".split()
 )
-"""What a program knows by itself and asks for one by one: settings, states, shards."""
+"""What a program knows without a query and reads one by one: settings, states, shards."""
 _ROLES = frozenset({"parent", "owner", "author", "creator", "user", "customer", "manager", "assignee"})
 _OWN_KEYS = frozenset({"id", "pk", "uuid"})

@@ -31,7 +31,7 @@ def orm_of(fingerprint: str) -> str:
     return "django" if _DJANGO.search(fingerprint) else ""
 
 
-PAGES = "No N+1: each call goes on where the one before ended. Larger pages save round trips, if that matters."
+PAGES = "No N+1: each call continues where the previous one ended. Larger pages would save round trips."
 
 
 def suggestion(parent: str | None, child: str, level: str, keys: tuple[str, ...] = ()) -> str:
@@ -43,16 +43,16 @@ def suggestion(parent: str | None, child: str, level: str, keys: tuple[str, ...]
     if level == "write loop":
         return _of_write(below.verb, table, orm_of(child) or orm_of(parent or ""))
     if level == "duplicate":
-        return f"Ask once for a unit of work and keep the answer of {table} (a variable, a request cache)."
+        return f"Query {table} once per unit of work and keep the result (a variable, a request cache)."
     if level == "constant fan-out":
-        return "No N+1: the number of calls is fixed. One query with IN would save round trips, if that matters."
+        return "No N+1: the number of calls is fixed. One query with IN would save round trips."
     key = next(iter(keys or below.keys), "key")
     if level == "loop without parent":
-        return f"Collect the values first and ask once: {_batch(table, key)}."
+        return f"Collect the values first and query once: {_batch(table, key)}."
     if summary := _of_summary(child, table, key):
         return summary
     if below.list_key in keys:
-        return f"Each call asks for a list of one value: collect them for all rows and ask once: {_batch(table, key)}."
+        return f"Each call passes a list of one value: collect the values of all rows and query once: {_batch(table, key)}."
     to_one = below.single_row
     if same_noun(stem(table), stem(_owner(parent or ""))):  # no relationship leads from a table to its own rows
         return _plain(parent or "", child, table, key, False)
@@ -69,7 +69,7 @@ def _of_summary(child: str, table: str, key: str) -> str:
             "(Django: annotate; SQLAlchemy: group_by, or a column_property)."
         )
     if _EXISTS.match(child):
-        return f"Ask once which exist: SELECT DISTINCT {key} FROM {table} WHERE {key} IN (...), or EXISTS in the parent's query."
+        return f"Query once: SELECT DISTINCT {key} FROM {table} WHERE {key} IN (...), or EXISTS in the parent's query."
     if _FIRST_OF.search(child) and not shape(child).single_row:
         return (
             f"One query for the first rows of each: row_number() OVER (PARTITION BY {key} ORDER BY ...) on {table} WHERE {key} "

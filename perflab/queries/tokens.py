@@ -1,7 +1,7 @@
 """SQL as a flat list of tokens: one linear regular expression for each dialect, no parser and no recursion.
 
 sqlparse's lexer was tried first: it is 20 times slower, reads ``"ident"`` as a string in every dialect, and has no
-notion of E'..', dollar quotes or a backslash in MySQL's strings, which are what a fingerprint stands or falls with.
+notion of E'..', dollar quotes or a backslash in MySQL's strings, all of which a fingerprint depends on.
 Lexical rules: PostgreSQL 17 manual 4.1, MySQL 8.4 manual 9, https://www.sqlite.org/lang.html.
 """
 

@@ -1,8 +1,8 @@
 """Units of work: which statements belong to one request, transaction or job, and how sure that is.
 
-A trace id says it best, then a request id; without either, each session is cut: at BEGIN and COMMIT, at resets (what a pool
-does when it hands a connection on), and, where nothing else is to be seen, at pauses. A pause says little on a pool
-under load, so units found by it have a low confidence, and nothing is called "confirmed" on their word.
+A trace id is best, then a request id. Without either, each session is cut: at BEGIN and COMMIT, at resets (what a pool
+does when it hands a connection on), and, failing all else, at pauses. A pause means little on a pool under load, so
+units found by it have a low confidence, and no pattern in them is "confirmed".
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from perflab.notes import Note
 from perflab.queries import comments
-from perflab.units import format_ms
+from perflab.queries.findings_notes import UNITS_BY_PAUSES, UNITS_BY_SESSION
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -40,10 +41,10 @@ _RARE = 3
 """With so many times more pauses than resets (or commits) in a session, those are not how it is handed on: a health check."""
 
 _APART, _VALLEY, _ENOUGH = 8.0, 0.05, 200
-"""Two kinds of pauses differ by such a factor, and at most such a share lies between them; told from so many."""
+"""Two kinds of pauses differ by such a factor, and at most such a share lies between them; decided from so many."""
 
 _FEW = 0.05
-"""A share of units that is no cause for a warning: what a client does when it connects."""
+"""A share of statements that is no cause for a warning: what a client does when it connects."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +55,7 @@ class Units:
     codes: Ints
     names: pd.Index[str]
     found_by: Ints
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
     def low(self) -> Flags:
@@ -81,7 +82,7 @@ def units_of_work(
         by[rest] = how
     codes, first = _numbered(run, keys, instants(queries))
     found_by = _declared(queries, first, by[first])
-    return Units(codes, _names(queries, first, trace, request), found_by, _notes(found_by, gap))
+    return Units(codes, _names(queries, first, trace, request), found_by, _notes(codes, found_by, gap))
 
 
 def _mark(text: str) -> int:
@@ -238,13 +239,14 @@ def _names(queries: pd.DataFrame, first: Ints, trace: Ints, request: Ints) -> pd
     return pd.Index(names.astype("str"), dtype="str")
 
 
-def _notes(found_by: Ints, gap: float) -> tuple[str, ...]:
-    low = int((found_by >= LOW).sum())
-    if low <= _FEW * len(found_by):
+def _notes(codes: Ints, found_by: Ints, gap: float) -> tuple[Note, ...]:
+    low = found_by >= LOW
+    statements = int(low[codes].sum())
+    if statements <= _FEW * len(codes):
         return ()
-    by_gap = int((found_by == FOUND_BY.index("time gap")).sum())
-    how = f"pauses of more than {format_ms(gap)} in a session" if by_gap else "sessions"
-    return (
-        f"{low:,} of {len(found_by):,} units of work were told apart only by {how} (low confidence): requests that follow "
-        "one another at once become one; put a request id or a traceparent comment into the log",
-    )
+    facts = {
+        "statements": statements, "total": len(codes), "share_fraction": statements / len(codes), "units": int(low.sum())
+    }  # fmt: skip
+    if (found_by == FOUND_BY.index("time gap")).any():
+        return (UNITS_BY_PAUSES(gap_ms=gap, **facts),)
+    return (UNITS_BY_SESSION(**facts),)
