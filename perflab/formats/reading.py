@@ -18,6 +18,8 @@ from perflab.data.schemas import conform
 from perflab.data.tables import Measurements
 from perflab.errors import FormatError
 from perflab.formats import Tables
+from perflab.formats import _caveats as caveats
+from perflab.notes import Note
 from perflab.progress import Progress
 
 Reader = Callable[[Path], Mapping[str, pd.DataFrame]]
@@ -129,8 +131,14 @@ def _read_one(
     if arm is not None and "runs" not in held and "requests" in held:
         held["requests"] = held["requests"].assign(arm=arm)
     meta = {"source": str(path), "format": used, **tables.meta}
-    measurements = Measurements.of(meta=meta, warnings=tables.warnings, **held)
+    measurements = Measurements.of(meta=meta, warnings=_doubts(tables, path), **held)
     return _described(measurements, arm, meta)
+
+
+def _doubts(tables: Tables, path: Path) -> tuple[Note, ...]:
+    """The warnings of a file: lines that were left out or lost first, then what its reader found."""
+    counted = tables.accounting.notes(path.name) if tables.accounting else ()
+    return (*counted, *tables.warnings)
 
 
 def _repeated(run: str, count: int) -> pd.Series[Any]:
@@ -182,9 +190,9 @@ def _ingest_one(
             {
                 "arm": arm,
                 "start": span.start,
-                "duration_ms": _told(span.duration_ms, last.meta),
+                "duration_ms": _length(span.duration_ms, last.meta),
                 "valid": True,
-                "warnings": list(last.warnings),
+                "warnings": list(_doubts(last, path)),
                 "environment": _environment(last.meta),
                 "source": path.name,
                 "format": used,
@@ -196,11 +204,11 @@ def _ingest_one(
 
 
 def _environment(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a file's meta decisions hang on: the tool, and whether it tells which requests failed."""
+    """What `compare` needs of a file's meta: the tool, and whether it says which requests failed."""
     return {name: meta[name] for name in ("generator", "failures") if name in meta}
 
 
-def _told(duration_ms: float, meta: Mapping[str, Any]) -> float:
+def _length(duration_ms: float, meta: Mapping[str, Any]) -> float:
     """The length of a run, 0 (not known) where the tool's clock is too coarse for it: throughput would be anything."""
     return duration_ms if duration_ms >= 10 * meta.get("clock_ms", 0) else 0.0
 
@@ -254,7 +262,7 @@ def _described(measurements: Measurements, arm: str | None, meta: Mapping[str, A
     if (known := _environment(meta)) and "environment" not in runs.columns:
         runs = runs.assign(environment=[dict(known) for _ in range(len(runs))])
     if "clock_ms" in meta:
-        runs = runs.assign(duration_ms=[_told(length, meta) for length in runs["duration_ms"]])
+        runs = runs.assign(duration_ms=[_length(length, meta) for length in runs["duration_ms"]])
     return replace(measurements, tables=MappingProxyType({**measurements.tables, "runs": conform("runs", runs)}))
 
 
@@ -271,12 +279,12 @@ def _joined(parts: list[Measurements]) -> Measurements:
         for table, frame in part.tables.items():
             held.setdefault(table, []).append(frame)
     meta = {k: v for k, v in parts[0].meta.items() if all(part.meta.get(k) == v for part in parts)}
-    warnings = dict.fromkeys([*(warning for part in parts for warning in part.warnings), *_told_twice(parts)])
+    warnings = dict.fromkeys([*(warning for part in parts for warning in part.warnings), *_logged_twice(parts)])
     tables = {t: f[0] if len(f) == 1 else pd.concat(f, ignore_index=True) for t, f in held.items()}
     return Measurements.of(meta=meta, warnings=warnings, **tables)
 
 
-def _told_twice(parts: list[Measurements]) -> list[str]:
+def _logged_twice(parts: list[Measurements]) -> list[Note]:
     """A warning where files of several formats hold queries of the same time: a server that logs in each, or the driver too."""
     spans = []
     for part in parts:
@@ -294,10 +302,7 @@ def _told_twice(parts: list[Measurements]) -> list[str]:
     ]
     if not twice:
         return []
-    names = ", ".join(dict.fromkeys(name for pair in twice for name in pair))
-    return [
-        f"{names} hold queries of the same time in different formats: what both logged is counted twice; read one of them"
-    ]
+    return [caveats.LOGGED_TWICE(names=", ".join(dict.fromkeys(name for pair in twice for name in pair)))]
 
 
 def files(path: str | Path | Iterable[str | Path]) -> list[Path]:
