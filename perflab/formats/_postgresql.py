@@ -20,9 +20,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 import pandas as pd
 
+from perflab.data.accounting import Tally, count_marker
 from perflab.errors import FormatError
 from perflab.formats import Tables, _plans, _queries
-from perflab.formats._queries import MAX_TEXT, Skipped
+from perflab.formats import _log_notes as notes
+from perflab.formats._queries import MAX_TEXT
+from perflab.notes import Note
 
 MAX_MESSAGE = MAX_TEXT + 200
 """Characters of a message that are kept: the text of a statement and what comes before it."""
@@ -33,17 +36,18 @@ COLUMNS = ("logged", "user", "database", "application", "session", "line", "mess
 _BATCH = 50_000
 _LONGEST_MS = 1e12
 _SMALL = 16 << 20
+_BLOCK = 1 << 20
 
 # One pass over the records: a part of the query that is named twice would be kept whole in memory.
 _STATEMENTS = f"""
-WITH told AS (
-    SELECT *, starts_with(message, 'duration: ') AS timed FROM records
-    WHERE starts_with(message, 'duration: ') OR starts_with(message, 'statement: ') OR starts_with(message, 'execute ')
+WITH marked AS (
+    SELECT *, starts_with(message, 'duration: ') AS timed,
+        starts_with(message, 'statement: ') OR starts_with(message, 'execute ') AS texted FROM records
 ), words AS (
     SELECT *, strpos(substr(message, CASE WHEN timed THEN 11 ELSE 1 END, 150), ': ') AS colon,
-        split_part(substr(message, 1, 60), ' ', 5) AS word FROM told
+        split_part(substr(message, 1, 60), ' ', 5) AS word FROM marked
 ), kinds AS (
-    SELECT *, CASE WHEN NOT timed THEN 'q' WHEN starts_with(word, 'plan:') THEN 'x'
+    SELECT *, CASE WHEN NOT (timed OR texted) THEN 'o' WHEN NOT timed THEN 'q' WHEN starts_with(word, 'plan:') THEN 'x'
         WHEN colon > 0 AND word[1] IN ('s', 'e', 'p', 'b') THEN word[1] ELSE 'd' END AS kind FROM words
 )
 SELECT logged, "user", "database", application, session, line,
@@ -118,74 +122,83 @@ def _part(batch: list[Record], schema: Any) -> Any:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def from_table(path: Path, records: list[Any], skipped: Skipped, timezone: str | None, meta: dict[str, Any]) -> Tables:
+def from_table(path: Path, records: list[Any], tally: Tally, timezone: str | None, meta: dict[str, Any]) -> Tables:
     """Statements of an Arrow table of records (the tolerant way); the list gives its only table away, to free it early."""
     with _computing(records[0].nbytes, ordered=False) as connection:
         connection.register("records", records.pop())
         found = [connection.sql(_STATEMENTS).to_arrow_table()]
         connection.unregister("records")
-    return _tables(path, found, skipped, timezone, meta)
+    return _tables(path, found, tally, timezone, meta)
 
 
-def from_query(
-    path: Path, records: str, parameters: dict[str, Any], timezone: str | None, meta: dict[str, Any]
-) -> Tables | None:
-    """Statements of a DuckDB query for records (the fast way); None where any of the file is not as it should be."""
+def from_query(path: Path, records: str, marker: bytes, timezone: str | None, meta: dict[str, Any]) -> Tables | None:
+    """Statements of a DuckDB query for records (the fast way); None where any of the file is not as it should be.
+
+    The durations that the query finds must be as many as the markers in the file's bytes.
+    """
     import duckdb
 
     with _computing(path.stat().st_size, ordered=False) as connection:
         try:
             query = f"WITH records AS ({records}), {_STATEMENTS.lstrip()[5:]}"
-            found = [connection.sql(query, params=parameters).to_arrow_table()]
+            found = [connection.sql(query, params={"path": str(path)}).to_arrow_table()]
         except duckdb.Error:
             return None
-    return _tables(path, found, Skipped(), timezone, meta)
+    with path.open("rb") as file:
+        marked = count_marker(iter(lambda: file.read(_BLOCK), b""), marker)
+    if marked != len(found[0]) - found[0]["ms"].null_count:
+        return None
+    tally = Tally("record", total=len(found[0]))
+    tally.mark("duration:", marked, 0)
+    return _tables(path, found, tally, timezone, meta)
 
 
-def _tables(path: Path, held: list[Any], skipped: Skipped, timezone: str | None, meta: dict[str, Any]) -> Tables:
+def _tables(path: Path, held: list[Any], tally: Tally, timezone: str | None, meta: dict[str, Any]) -> Tables:
     """The queries of the found records; the list gives its only table away, to free it early."""
     found = held.pop()
     _give_back()
-    if found.num_rows == 0:
-        raise FormatError(
-            f"{path}: expected statements with durations, found none in this PostgreSQL log; "
-            "set log_min_duration_statement = 0 (or log_statement = 'all' with log_duration = on)"
-        )
     codes, kind, ms, order = _ordered(found)
+    tally.known += found.num_rows - len(kind)
+    if not len(kind):
+        raise FormatError(notes.NOTHING_TIMED(path=path))
     plans = np.flatnonzero(kind == "x")
     rest = np.flatnonzero(kind != "x") if len(plans) else np.arange(len(kind))
     chosen, took, left = _folded(codes[rest], kind[rest], ms[rest])
     chosen = rest[chosen]
-    if left:
-        skipped.notes.append(
-            f"{path.name}: {left:,} durations without a statement (parse or bind that failed, or text not logged)"
-        )
-    planned = _Planned(chosen, took, None, {})
+    warnings = [notes.DURATIONS_ALONE(source=path.name, count=left)] if left else []
+    planned, unread = _Planned(chosen, took, None, {}), 0
     if len(plans):
-        planned = _with_plans(plans, chosen, took, codes, kind, ms, found["sql"].take(order), skipped, path)
+        planned, unread = _with_plans(plans, chosen, took, codes, kind, ms, found["sql"].take(order))
+        warnings += [notes.UNREAD_PLANS(source=path.name, count=unread)] if unread else []
     if not len(planned.places):
-        raise FormatError(f"{path}: expected the texts of statements, found {len(kind):,} durations without one")
-    untimed = int(np.isnan(planned.took).sum())
-    if untimed == len(planned.took):
-        skipped.notes.append(_queries.NO_DURATIONS)
+        raise FormatError(notes.NO_TEXTS(path=path, count=len(kind)))
+    untimed, count = int(np.isnan(planned.took).sum()), len(planned.took)
+    if untimed == count:
+        warnings.append(notes.NO_DURATIONS())
     elif untimed:
-        skipped.notes.append(
-            f"{path.name}: {untimed:,} of {len(planned.took):,} statements have no duration: they count 0 ms"
-        )
+        warnings.append(notes.SOME_UNTIMED(source=path.name, untimed=untimed, count=count))
+    tally.mark("duration:", 0, int(np.sum(kind != "q")))
     rows = order[planned.places]
     columns = {name: found[name] for name in ("logged", "sql", "detail", *COLUMNS[1:5])}
     del found
     table = {name: _taken(columns.pop(name), rows) for name in list(columns)}  # each is freed once it is taken
-    frame, notes = _frame(table, planned, codes[planned.places], timezone)
+    frame, zones = _frame(table, planned, codes[planned.places], timezone)
     frame, left_out = _without_housekeeping(frame)
-    if left_out:
-        notes.append(f"{path.name}: left out {left_out:,} DEALLOCATE (the driver's own, not the application's)")
-    skipped.cut += int((frame["sql"].str.len() >= MAX_TEXT).sum())
-    return Tables({"queries": frame}, warnings=[*notes, *skipped.warnings(path)], meta={"tool": "postgresql", **meta})
+    tally.note(notes.DEALLOCATES, left_out)
+    tally.note(notes.CUT_TEXTS, int((frame["sql"].str.len() >= MAX_TEXT).sum()))
+    tally.rows += len(frame)
+    tally.known += left_out + left + unread
+    tally.continued += len(kind) - count - left - unread
+    return Tables(
+        {"queries": frame},
+        warnings=[*zones, *warnings, *tally.notes(path.name)],
+        meta={"tool": "postgresql", **meta},
+        accounting=tally.account(),
+    )
 
 
 def _ordered(found: Any) -> tuple[Any, Any, Any, Any]:
-    """Session codes, kinds and durations in the order of sessions and their lines, and that order."""
+    """Session codes, kinds and durations of what is about statements, in the order of sessions and lines, and that order."""
     session = found["session"].combine_chunks().dictionary_encode()
     found_first = session.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype("int64")
     names = np.array([*session.dictionary.to_pylist(), ""], dtype=object)
@@ -195,6 +208,8 @@ def _ordered(found: Any) -> tuple[Any, Any, Any, Any]:
     kinds = found["kind"].combine_chunks().dictionary_encode()
     letters = np.array([*kinds.dictionary.to_pylist(), ""], dtype="U1")
     kind = letters[kinds.indices.to_numpy(zero_copy_only=False)][order]
+    if (about := kind != "o").sum() < len(kind):
+        order, kind = order[about], kind[about]
     ms = found["ms"].combine_chunks().fill_null(float("nan")).to_numpy(zero_copy_only=False).astype("float64")[order]
     ms[~((ms >= 0) & (ms < _LONGEST_MS))] = np.nan  # a damaged number
     return codes[order], kind, ms, order
@@ -202,7 +217,7 @@ def _ordered(found: Any) -> tuple[Any, Any, Any, Any]:
 
 @dataclass(frozen=True)
 class _Planned:
-    """The places of statements and their durations, the rows that their plans returned, and what only plans told."""
+    """The places of statements and their durations, the rows that their plans returned, and what only plans say."""
 
     places: Any
     took: Any
@@ -210,42 +225,36 @@ class _Planned:
     plans: dict[int, _plans.Plan]
 
 
-def _with_plans(
-    plans: Any, chosen: Any, took: Any, codes: Any, kind: Any, ms: Any, texts: Any, skipped: Skipped, path: Path
-) -> _Planned:
-    """Plans joined to their statements; a plan without one (auto_explain alone is logged) is a statement."""
+def _with_plans(plans: Any, chosen: Any, took: Any, codes: Any, kind: Any, ms: Any, texts: Any) -> tuple[_Planned, int]:
+    """Plans joined to their statements, and how many could not be read; a plan without a statement is one."""
     import pyarrow as pa
 
     parsed = [_plans.plan(text or "") for text in texts.take(pa.array(plans)).to_pylist()]
     kept = [(int(place), one) for place, one in zip(plans, parsed, strict=True) if one is not None]
-    if len(kept) < len(plans):
-        skipped.notes.append(
-            f"{path.name}: {len(plans) - len(kept):,} plans could not be read; "
-            "log them with auto_explain.log_format = text or json"
-        )
     known = texts.take(pa.array(chosen)).to_pylist() if len(chosen) else []
     owner = np.array(
         _plans.owners([p for p, _ in kept], [o for _, o in kept], chosen, kind[chosen], codes, known), dtype="int64"
     )
     rows = np.full(len(chosen), np.nan)
-    told = np.array([np.nan if one.rows is None else one.rows for _, one in kept])
-    rows[owner[owner >= 0]] = told[owner >= 0]
+    given = np.array([np.nan if one.rows is None else one.rows for _, one in kept])
+    rows[owner[owner >= 0]] = given[owner >= 0]
     own = [entry for entry, number in zip(kept, owner, strict=True) if number < 0]
     places = np.concatenate([chosen, np.array([p for p, _ in own], dtype="int64")])
     order = np.argsort(places, kind="stable")
     took = np.concatenate([took, ms[[p for p, _ in own]]])[order]
-    return _Planned(places[order], took, np.concatenate([rows, told[owner < 0]])[order], dict(own))
+    planned = _Planned(places[order], took, np.concatenate([rows, given[owner < 0]])[order], dict(own))
+    return planned, len(plans) - len(kept)
 
 
 def _frame(
     table: dict[str, Any], planned: _Planned, codes: Any, timezone: str | None
-) -> tuple[pd.DataFrame, list[str]]:
+) -> tuple[pd.DataFrame, list[Note]]:
     took = np.round(np.nan_to_num(planned.took), 6)
-    end, notes = _instants(table["logged"], timezone)
+    end, zones = _instants(table["logged"], timezone)
     start = _not_before(end - np.round(took * 1e3).astype("int64"), codes)
     sql, detail = _text(table["sql"]), table["detail"]
     if planned.plans:
-        sql, detail = _told_by_plans(sql, detail, planned)
+        sql, detail = _with_planned(sql, detail, planned)
     frame = pd.DataFrame(
         {
             "start": pd.Series(pd.to_datetime(start, unit="us", utc=True)).astype("datetime64[us, UTC]"),
@@ -264,7 +273,7 @@ def _frame(
     frame = frame.iloc[np.argsort(start, kind="stable")].reset_index(drop=True)
     optional = ("session", "parameters", "database", "user", "application", "plan_rows")
     frame = frame.drop(columns=[c for c in optional if c in frame and frame[c].isna().all()])
-    return _queries.commented(frame), notes
+    return _queries.commented(frame), zones
 
 
 def _without_housekeeping(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -273,7 +282,7 @@ def _without_housekeeping(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return (frame[~theirs].reset_index(drop=True), int(theirs.sum())) if theirs.any() else (frame, 0)
 
 
-def _told_by_plans(sql: Any, detail: Any, planned: _Planned) -> tuple[Any, Any]:
+def _with_planned(sql: Any, detail: Any, planned: _Planned) -> tuple[Any, Any]:
     """Texts and parameters, with those of the statements that are known by their plan only."""
     import pyarrow as pa
 
@@ -341,8 +350,8 @@ def _not_before(start: Any, codes: Any) -> Any:
 _ZONES = {"UTC": "UTC", "GMT": "UTC", "Z": "UTC", "": "UTC"}
 
 
-def _instants(logged: Any, timezone: str | None) -> tuple[Any, list[str]]:
-    """Microseconds since 1970 of texts like ``2026-11-24 02:33:16.550 CET``, and a warning where the zone is a guess."""
+def _instants(logged: Any, timezone: str | None) -> tuple[Any, list[Note]]:
+    """Microseconds since 1970 of texts like ``2026-11-24 02:33:16.550 CET``, and a note where the zone is a guess."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -357,21 +366,19 @@ def _instants(logged: Any, timezone: str | None) -> tuple[Any, list[str]]:
     zones = pc.fill_null(
         pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, r"^[\d :.-]{19,23}", "")), ""
     ).dictionary_encode()
-    notes = []
+    doubts = []
     codes = zones.indices.to_numpy(zero_copy_only=False)
     for code, name in enumerate(zones.dictionary.to_pylist()):
         zone = _zone(name if timezone is None else timezone)
         if zone is None:
-            notes.append(
-                f"the log's time zone {name!r} is taken for UTC; name it with timezone='Europe/Berlin' (or yours)"
-            )
+            doubts.append(notes.UNKNOWN_ZONE(_queries.ZONE, zone=repr(name)))
         elif zone != "UTC":
             mine = codes == code
             local = pd.to_datetime(micros[mine], unit="us").tz_localize(
                 ZoneInfo(zone), ambiguous=np.zeros(mine.sum(), bool), nonexistent="shift_forward"
             )
             micros[mine] = local.tz_convert("UTC").as_unit("us").asi8
-    return micros, notes
+    return micros, doubts
 
 
 def _zone(name: str) -> str | None:

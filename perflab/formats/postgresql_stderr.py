@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _postgresql
-from perflab.formats._queries import Skipped
+from perflab.formats import _log_notes as notes
+from perflab.notes import Remedy
 
 COMMON_PREFIXES = (
     "%m [%p] %q%u@%d ",  # Debian and Ubuntu
@@ -94,19 +96,17 @@ def read(path: Path, *, log_line_prefix: str | None = None, timezone: str | None
     head = sources.head(path).decode("utf-8", errors="replace")
     prefix = log_line_prefix if log_line_prefix is not None else guess(head)
     if prefix is None:
-        raise FormatError(
-            f"{path}:1: no common log_line_prefix fits {head[:80]!r}; give the server's with log_line_prefix="
-        )
+        remedy = Remedy("read", {"log_line_prefix": "%m [%p] %q%u@%d "})
+        raise FormatError(notes.UNKNOWN_PREFIX(remedy, path=path, begins=repr(head[:80])))
     entry = re.compile("^" + pattern(prefix) + _LEVELS, re.MULTILINE)
     if not entry.search(head):
-        raise FormatError(f"{path}:1: expected lines behind log_line_prefix {prefix!r}, found {head[:80]!r}")
-    skipped = Skipped()
-    if "session" not in entry.groupindex:
-        skipped.notes.append(
-            "the log_line_prefix has no %p or %c: sessions can't be told apart; log it for units of work"
-        )
+        raise FormatError(notes.WRONG_PREFIX(path=path, prefix=repr(prefix), begins=repr(head[:80])))
+    tally = Tally()
     meta = {"log": "stderr", "log_line_prefix": prefix}
-    return _postgresql.from_table(path, [_table(path, prefix, skipped)], skipped, timezone, meta)
+    tables = _postgresql.from_table(path, [_table(path, prefix, tally)], tally, timezone, meta)
+    if "session" not in entry.groupindex:
+        tables.warnings += (notes.NO_SESSION(),)
+    return tables
 
 
 def pattern(prefix: str) -> str:
@@ -131,7 +131,7 @@ def _pattern(prefix: str, seen: set[str]) -> str:
                 f"log_line_prefix must use PostgreSQL's escapes (%m, %p, %u, ...); got %{found[2]} in {prefix!r}"
             )
         name = next(iter(re.findall(r"\(\?P<(\w+)>", escape)), None)
-        if name in seen:  # %p and %c both tell the session: the first one does
+        if name in seen:  # %p and %c are both the session: the first one counts
             escape = escape.replace(f"?P<{name}>", "?:")
         elif name:
             seen.add(name)
@@ -140,21 +140,21 @@ def _pattern(prefix: str, seen: set[str]) -> str:
 
 
 def guess(head: str) -> str | None:
-    """The common prefix that fits the most entries of the head, and all but a few of them; of equals, that tells most."""
+    """The common prefix that fits the most entries of the head, and all but a few of them; of equals, that with most fields."""
     total = len(_ANY.findall(head.encode()))
     fits = {p: len(re.findall("^" + pattern(p) + _LEVELS, head, re.MULTILINE)) for p in COMMON_PREFIXES}
     best = max(COMMON_PREFIXES, key=lambda p: (fits[p], p.count("%") - p.count("%q")))
     return best if fits[best] and fits[best] * 10 >= total * 8 else None
 
 
-def _table(path: Path, prefix: str, skipped: Skipped) -> Any:
+def _table(path: Path, prefix: str, tally: Tally) -> Any:
     """Log records as one Arrow table, chunk after chunk of the file."""
     import pyarrow as pa
 
     head = rf"\A(?P<head>{pattern(prefix)}{_LEVELS})(?P<begins>{_BEGINS})?"
     first, parts = 0, []
     for chunk in _chunks(path):
-        batch = _batch(chunk, head, skipped, first)
+        batch = _batch(chunk, head, tally, first)
         first += len(batch)
         parts.append(batch)
     schema = _postgresql.schema()
@@ -164,7 +164,7 @@ def _table(path: Path, prefix: str, skipped: Skipped) -> Any:
 _SPACES = np.frombuffer(b" \r\n", dtype=np.uint8)
 
 
-def _batch(chunk: bytes, head: str, skipped: Skipped, first: int) -> Any:
+def _batch(chunk: bytes, head: str, tally: Tally, first: int) -> Any:
     """The records of a chunk that are of statements, without a loop over them.
 
     A record begins at a line that has the prefix (a tab at the beginning never has), and ends where the next one begins, or
@@ -173,27 +173,30 @@ def _batch(chunk: bytes, head: str, skipped: Skipped, first: int) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    starts, ends, found = _split(chunk, head, skipped)
+    starts, ends, found, lines = _split(chunk, head, tally)
     level, begins = pc.struct_field(found, "level"), pc.struct_field(found, "begins")
     given = pc.match_substring(begins, "arameters:").to_numpy(zero_copy_only=False)
     logged = pc.and_(pc.equal(level, "LOG"), pc.not_equal(begins, "")).to_numpy(zero_copy_only=False)
-    told = np.flatnonzero(logged & ~given)
+    statements = np.flatnonzero(logged & ~given)
     brief = pc.is_in(pc.struct_field(found, "word"), pa.array(["parse", "bind"])).to_numpy(zero_copy_only=False)
     detailed = pc.equal(level, "DETAIL").to_numpy(zero_copy_only=False) & given
     detailed[1:] &= logged[:-1] & ~brief[:-1]  # of the record right before it, if that is of a statement
     detailed[:1] = False
     lengths = pc.binary_length(pc.struct_field(found, "head")).to_numpy(zero_copy_only=False)
     wanted = np.flatnonzero((logged & ~given) | detailed)
+    tally.continued += int(lines[wanted].sum()) - len(statements)
+    tally.known += int(lines.sum() - lines[wanted].sum())
+    tally.mark("duration:", chunk.count(b"LOG:  duration: "), 0)
     bodies = _bodies(chunk, starts, ends, lengths, brief, wanted)
-    place = np.searchsorted(wanted, told)
-    with_detail = np.append(detailed, False)[told + 1]
+    place = np.searchsorted(wanted, statements)
+    with_detail = np.append(detailed, False)[statements + 1]
     columns = {
         "message": bodies.take(pa.array(place)),
         "detail": bodies.take(pa.array(place + 1, mask=~with_detail)),
-        "line": pa.array(np.arange(first, first + len(told))),
-        **_fields(found.take(pa.array(told))),
+        "line": pa.array(np.arange(first, first + len(statements))),
+        **_fields(found.take(pa.array(statements))),
     }
-    nothing = pa.nulls(len(told), pa.large_string())
+    nothing = pa.nulls(len(statements), pa.large_string())
     schema = _postgresql.schema()
     return pa.RecordBatch.from_arrays([columns.get(name, nothing) for name in schema.names], schema=schema)
 
@@ -229,8 +232,8 @@ def _bodies(chunk: bytes, starts: Any, ends: Any, lengths: Any, brief: Any, want
     return pa.LargeStringArray.from_buffers(len(wanted), pa.py_buffer(offsets), pa.py_buffer(data[keep]))
 
 
-def _split(chunk: bytes, head: str, skipped: Skipped) -> tuple[Any, Any, Any]:
-    """Where the chunk's records begin and end, and the parts of their heads."""
+def _split(chunk: bytes, head: str, tally: Tally) -> tuple[Any, Any, Any, Any]:
+    """Where the chunk's records begin and end, the parts of their heads, and how many lines each has."""
     import pyarrow as pa
 
     data = np.frombuffer(chunk, dtype=np.uint8)
@@ -239,21 +242,35 @@ def _split(chunk: bytes, head: str, skipped: Skipped) -> tuple[Any, Any, Any]:
     starts = np.concatenate([[0], following[data[following] != 9]]).astype("int64")
     lines = _slices(chunk, starts)
     found = _heads(lines, head, _SHORT)
-    missed = found.is_null().to_numpy(zero_copy_only=False)
-    if missed.any() and (longer := _heads(lines.filter(pa.array(missed)), head, _HEAD)).null_count < len(longer):
-        found = _heads(lines, head, _HEAD)
-    right = np.flatnonzero(found.is_valid().to_numpy(zero_copy_only=False))
+    if len(again := np.flatnonzero(_cut_short(found, lines))):  # what follows the prefix may be beyond those bytes
+        longer = _heads(lines.take(pa.array(again)), head, _HEAD)
+        place = np.arange(len(found))
+        place[again] = len(found) + np.arange(len(again))
+        found = pa.concat_arrays([found, longer]).take(pa.array(place))
+    valid = found.is_valid().to_numpy(zero_copy_only=False)
+    right = np.flatnonzero(valid)
     begins = int(starts[right[0]]) if len(right) else len(chunk)
-    head_lines = int(np.searchsorted(ends, begins))
-    foreign = np.flatnonzero(found.is_null().to_numpy(zero_copy_only=False) & (starts > begins))
+    foreign = np.flatnonzero(~valid & (starts > begins))
     # A line that only lost its tab (to an editor, to another log's agent) begins with some other space, if not with nothing.
     foreign = foreign[~np.isin(data[starts[foreign]], _SPACES)]
-    missed_lines = np.append(np.arange(head_lines), np.searchsorted(ends, starts[foreign]))
-    skipped.lines((skipped.total + missed_lines + 1).tolist())
-    skipped.total += len(ends) + (not chunk.endswith(b"\n"))
     edges = np.union1d(right, foreign)
-    following = np.append(starts[edges], len(chunk))[np.searchsorted(edges, right) + 1]
-    return starts[right], following, found.take(pa.array(right))
+    stops = np.append(starts[edges], len(chunk))[np.searchsorted(edges, right) + 1]
+    counts = np.searchsorted(ends, stops) - np.searchsorted(ends, starts[right])
+    total = len(ends) + (not chunk.endswith(b"\n"))
+    counts[-1:] += len(right) > 0 and stops[-1] == len(chunk) and not chunk.endswith(b"\n")
+    first = int(np.searchsorted(ends, starts[foreign[0]])) + 1 if begins == 0 and len(foreign) else 1
+    tally.skip(tally.total + first, total - int(counts.sum()), "no log_line_prefix")
+    tally.total += total
+    return starts[right], stops, found.take(pa.array(right)), counts
+
+
+def _cut_short(found: Any, lines: Any) -> Any:
+    """Which lines may be records of statements whose head is longer than the bytes in which it was looked for."""
+    import pyarrow.compute as pc
+
+    unsure = pc.and_(pc.equal(pc.struct_field(found, "level"), "LOG"), pc.equal(pc.struct_field(found, "begins"), ""))
+    long = pc.greater(pc.binary_length(lines), _SHORT)
+    return pc.and_(pc.or_(found.is_null(), pc.fill_null(unsure, False)), long).to_numpy(zero_copy_only=False)
 
 
 def _heads(lines: Any, head: str, size: int) -> Any:
@@ -273,7 +290,7 @@ def _slices(chunk: bytes, starts: Any) -> Any:
 
 
 def _fields(found: Any) -> dict[str, Any]:
-    """The columns that the prefix tells; what it left empty is missing."""
+    """The columns that the prefix has; what it left empty is missing."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -281,9 +298,9 @@ def _fields(found: Any) -> dict[str, Any]:
     columns = {n: pc.struct_field(found, n) for n in names}
     if "epoch" in columns:
         columns["logged"] = pa.array([_of_epoch(text) for text in columns["epoch"].to_pylist()], type=pa.large_string())
-    told = {n: columns[n] for n in ("logged", "user", "database", "application", "session") if n in columns}
+    known = {n: columns[n] for n in ("logged", "user", "database", "application", "session") if n in columns}
     missing = pa.scalar(None, type=pa.large_string())
-    return {n: pc.if_else(pc.equal(values, ""), missing, values) for n, values in told.items()}
+    return {n: pc.if_else(pc.equal(values, ""), missing, values) for n, values in known.items()}
 
 
 def _of_epoch(text: str) -> str:
