@@ -89,7 +89,7 @@ class Tables(dict[str, pd.DataFrame]):
 
     ``warnings``: each says what was skipped or can't be told, and what to do. ``meta``: tool, version, settings;
     ``generator`` names the tool that drove the load. ``done``: for a part of a file, the bytes of it read by now.
-    ``accounting``: where every line of the file (of the part) went.
+    ``accounting``: where every line of the file went; of a file in parts, the last part has it. `reading` makes warnings of it.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ def of_file(path: Path) -> str:
 
 
 def join(parts: Iterable[Tables]) -> Tables:
-    """The tables of all parts of a file as one; warnings and meta of the last part stand for the whole."""
+    """The tables of all parts of a file as one, with the warnings, the meta and the accounting of the last part."""
     held: dict[str, list[pd.DataFrame]] = {}
     last = Tables()
     for part in parts:
@@ -154,7 +154,7 @@ def join(parts: Iterable[Tables]) -> Tables:
         for name, frame in part.items():
             held.setdefault(name, []).append(frame)
     joined = {n: f[0] if len(f) == 1 else pd.concat(f, ignore_index=True) for n, f in held.items()}
-    return Tables(joined, warnings=last.warnings, meta=last.meta)
+    return Tables(joined, warnings=last.warnings, meta=last.meta, accounting=last.accounting)
 
 
 def tables_of(found: Mapping[str, pd.DataFrame]) -> Tables:

@@ -18,6 +18,7 @@ from perflab.data.schemas import conform
 from perflab.data.tables import Measurements
 from perflab.errors import FormatError
 from perflab.formats import Tables
+from perflab.notes import Note
 from perflab.progress import Progress
 
 Reader = Callable[[Path], Mapping[str, pd.DataFrame]]
@@ -129,8 +130,14 @@ def _read_one(
     if arm is not None and "runs" not in held and "requests" in held:
         held["requests"] = held["requests"].assign(arm=arm)
     meta = {"source": str(path), "format": used, **tables.meta}
-    measurements = Measurements.of(meta=meta, warnings=tables.warnings, **held)
+    measurements = Measurements.of(meta=meta, warnings=_doubts(tables, path), **held)
     return _described(measurements, arm, meta)
+
+
+def _doubts(tables: Tables, path: Path) -> tuple[Note, ...]:
+    """The warnings of a file: lines that were left out or lost first, then what its reader found."""
+    counted = tables.accounting.notes(path.name) if tables.accounting else ()
+    return (*counted, *tables.warnings)
 
 
 def _repeated(run: str, count: int) -> pd.Series[Any]:
@@ -184,7 +191,7 @@ def _ingest_one(
                 "start": span.start,
                 "duration_ms": _told(span.duration_ms, last.meta),
                 "valid": True,
-                "warnings": list(last.warnings),
+                "warnings": list(_doubts(last, path)),
                 "environment": _environment(last.meta),
                 "source": path.name,
                 "format": used,

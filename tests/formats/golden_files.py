@@ -63,7 +63,7 @@ def outcome(sample: Sample, folder: Path) -> dict[str, str]:
         if t != "runs" or "environment" in f.columns
     }
     meta = {k: v for k, v in found.meta.items() if k != "source"}
-    notes = [*found.warnings, json.dumps(meta, indent=1, sort_keys=True, default=str, ensure_ascii=False)]
+    notes = [*map(str, found.warnings), json.dumps(meta, indent=1, sort_keys=True, default=str, ensure_ascii=False)]
     return {**tables, f"{name}.golden.txt": "\n".join(notes).replace(str(unknown), "unknown") + "\n"}
 
 
