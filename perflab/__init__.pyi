@@ -33,7 +33,7 @@ from .plots.calibration_plots import plot_calibration
 from .plots.capacity_plots import plot_capacity
 from .plots.comparison_plots import plot_comparison, plot_quantile_shift
 from .plots.decisions import plot_history, plot_power
-from .plots.flame import plot_diff_flamegraph, plot_flamegraph, plot_icicle
+from .plots.flame import plot_flamegraph
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.load_plots import plot_plan
@@ -137,13 +137,11 @@ __all__ = [
     "plot_calibration",
     "plot_capacity",
     "plot_comparison",
-    "plot_diff_flamegraph",
     "plot_ecdf",
     "plot_flamegraph",
     "plot_heatmap",
     "plot_histogram",
     "plot_history",
-    "plot_icicle",
     "plot_pairs",
     "plot_plan",
     "plot_power",
