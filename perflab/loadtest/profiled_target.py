@@ -54,7 +54,7 @@ def check(profile: str | None, *, starts: bool, known: bool) -> None:
     if not known:
         raise ValueError("profile='py-spy' needs a target with a command, or with its pid")
     if profile == "py-spy" and _py_spy() is None:
-        raise MissingExtraError("profile='py-spy' needs the program py-spy: pip install py-spy")
+        raise MissingExtraError.of("the program py-spy", "profile", "profile='py-spy'")
 
 
 def variables(profile: str | None, folder: Path) -> dict[str, str]:
@@ -146,7 +146,8 @@ def _of_middleware(place: Path, profile: str) -> tuple[dict[str, pd.DataFrame], 
     files = sorted(place.glob("profile-*.json")) if place.is_dir() else []
     if not files:
         raise FormatError(
-            "the target recorded nothing. Wrap its application in profile_requests() of perflab.recorders.profiling."
+            "the target recorded nothing. Wrap its application in profile_requests() of perflab.recorders.profiling, and install "
+            "pyinstrument where it runs (pip install 'perflab[profile]')."
         )
     notes: list[Note] = []
     frames = []

@@ -242,7 +242,9 @@ def _recording() -> Recording | None:
         try:
             import pyinstrument  # noqa: F401 - to know now, not in the first request
         except ImportError:
-            _logger.warning("%s: pyinstrument is not installed; nothing is profiled", PROFILE)
+            _logger.warning(
+                "%s: pyinstrument is not installed (pip install 'perflab[profile]'); nothing is profiled", PROFILE
+            )
             return None
     return Recording(tool, Path(folder))
 
