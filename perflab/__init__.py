@@ -17,13 +17,25 @@ Everything is loaded on first use, so that ``import perflab as lab`` costs next 
 where they live are in ``__init__.pyi``.
 """
 
+import sys as _sys
+
 import lazy_loader as _lazy
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, _names = _lazy.attach_stub(__name__, __file__)
+__getattr__, _dir, _names = _lazy.attach_stub(__name__, __file__)
 _PACKAGES = ("data", "loadtest", "objectives", "plots", "profiles", "queries", "reports", "stats")
 __all__ = [name for name in _names if name not in _PACKAGES]
+
+
+def __dir__() -> list[str]:
+    """The public names; in IPython loaded now, since its completion shows the kind of names that are loaded only."""
+    for name in __all__ if "IPython" in _sys.modules else ():
+        try:
+            __getattr__(name)
+        except ImportError:  # of an extra that is not installed: the name is completed without its kind
+            continue
+    return list(_dir())
 
 
 def load_ipython_extension(shell: object) -> None:

@@ -233,13 +233,13 @@ VIEWS = [
     (RUNS, "Resources", "lab.plots.plot_resources(", "Busiest process"),
     (RUNS, "Errors", "lab.data.summarize_errors(", "Failed requests|None in this part"),
     (RUNS, "Slowest requests", "lab.data.slowest_requests(", "slowest requests"),
-    (RUNS, "Summary", "lab.summarize(", "Each run's numbers"),
-    (COMPARISON, "Shift function", "lab.plots.plot_quantile_shift(", "Shift of the latencies"),
+    (RUNS, "Summary", "lab.summarize(", "Each run: "),
+    (COMPARISON, "Shift function", "lab.plots.plot_quantile_shift(", "quantile by quantile"),
     (COMPARISON, "Every run", "lab.plot_pairs(", ""),
     (COMPARISON, "ECDF", "lab.plot_ecdf(", ""),
     (COMPARISON, "What if", "lab.plots.plot_power(", "new pairs"),
     (COMPARISON, "Effect", "lab.plot_comparison(", ""),
-    (OBJECTIVES, "Every endpoint", "lab.objectives.attainable(after, 'p90', None", "objectives that would hold"),
+    (OBJECTIVES, "Every endpoint", "lab.objectives.attainable(after, 'p90', None", "limits that would hold"),
     (OBJECTIVES, "One limit", "lab.plots.plot_attainable(", "would hold"),
     (CHANGE, "How it was decided", "change.explain(", "count the runs"),
     (CHANGE, "Every run", "change.values.loc", "of each run"),
@@ -249,9 +249,9 @@ VIEWS = [
     (QUERIES, "Fix", ".iloc[", "asked again and again|No pattern"),
     (QUERIES, "Statements", "lab.summarize_queries(", "kinds"),
     (QUERIES, "Patterns", "lab.find_n_plus_one(", "patterns"),
-    (PROFILES, "Icicle", "lab.plots.plot_icicle(", ""),
+    (PROFILES, "Icicle", "lab.plot_flamegraph(", ""),
     (PROFILES, "Flat table", "lab.flat_profile(", "functions"),
-    (PROFILES, "Hot paths", "lab.hot_paths(", "paths that carry most"),
+    (PROFILES, "Hot paths", "lab.hot_paths(", "heaviest paths"),
     (PROFILES, "Difference", "lab.diff_profiles(", "before, .* after"),
     (PROFILES, "Flame graph", "lab.plot_flamegraph(", ""),
 ]
@@ -316,7 +316,7 @@ def test_figure_and_table_are_saved_under_the_name_that_was_entered(page: Page, 
 def test_a_view_is_kept_in_the_notebook_for_readers_without_a_kernel(page: Page, folder: Path) -> None:
     box = explorer(page, RUNS)
     box.get_by_role("button", name="Heatmap", exact=True).click()
-    expect(code(box)).to_have_value(re.compile(r"lab\.plot_heatmap"))
+    expect(code(box)).to_have_value(re.compile(r"lab\.plots\.plot_heatmap"))
     kept = page.locator(".jp-RenderedHTML .perflab-kept")
     expect(kept).to_have_count(0)
     box.get_by_role("button", name="Keep below").click()

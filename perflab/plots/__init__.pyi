@@ -5,7 +5,6 @@ from .calibration_plots import plot_calibration
 from .capacity_plots import plot_capacity
 from .comparison_plots import plot_quantile_shift
 from .decisions import plot_history, plot_power
-from .flame import plot_diff_flamegraph, plot_icicle
 from .heatmap import plot_heatmap
 from .latency import plot_histogram
 from .over_time import plot_resources, plot_users
@@ -15,11 +14,9 @@ __all__ = [
     "plot_attainable",
     "plot_calibration",
     "plot_capacity",
-    "plot_diff_flamegraph",
     "plot_heatmap",
     "plot_histogram",
     "plot_history",
-    "plot_icicle",
     "plot_power",
     "plot_quantile_shift",
     "plot_resources",
