@@ -18,11 +18,12 @@ from perflab.errors import ComparisonError
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import run_pairs
 from perflab.loadtest.target import Target, serving
+from perflab.metrics import Metric
+from perflab.notes import Note
 from perflab.stats import relabelling, replications
 from perflab.stats.distributions import chi2_ppf
-from perflab.stats.estimates import Floats, by_run, of_endpoint, quantile_of, requests_of, without_warmup
+from perflab.stats.estimates import Floats, by_run, of_endpoint, requests_of, whose, without_warmup
 from perflab.stats.planning import smallest_effect
-from perflab.stats.wording import signed, whose
 from perflab.units import format_fraction, format_p
 
 LEAST_RUNS = 6
@@ -68,7 +69,7 @@ class Calibration:
     spread: pd.DataFrame
     values: pd.DataFrame
     runs: Measurements
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Note | str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -87,12 +88,13 @@ class Calibration:
         )
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[Note | str, ...]:
         """The sd, drift and autocorrelation with their precision, what can be seen, and the warnings."""
         return (
             f"sd {format_fraction(self.sd)} (95 % interval {format_fraction(self.sd_low)} to {format_fraction(self.sd_high)}); "
-            f"drift {signed(self.drift)} from the first run to the last (p {format_p(self.drift_p)}); autocorrelation of "
-            f"neighbouring runs {self.autocorrelation:.2f} (within ±{1.96 / math.sqrt(len(self.values)):.2f} is chance)",
+            f"drift {Metric.of('p50').format_change(self.drift)} from the first run to the last (p {format_p(self.drift_p)}); "
+            f"autocorrelation of neighbours {self.autocorrelation:.2f} "
+            f"(within ±{1.96 / math.sqrt(len(self.values)):.2f} is chance)",
             f"with {self.pairs} pairs a change of {format_fraction(self.smallest_effect)} is seen with power 0.8",
             "the runs are relabelled as two arms at random for the tests of pooled requests; the tests of runs are simulated "
             "at the measured sd, drift and autocorrelation, since relabelling one experiment would give them 5 % by "
@@ -156,7 +158,7 @@ def calibrate(
     >>> lab.calibrate(runs, endpoint="GET /orders", seed=1).table.procedure[0]
     'Mann-Whitney on pooled requests'
     """
-    share = quantile_of(metric)
+    share = Metric.of(metric).share
     if metric in ("throughput_per_s", "error_fraction"):
         raise ValueError(f'metric must be a latency ("p95", any "p<q>" or "mean"); got {metric!r}')
     if not isinstance(relabellings, int) or not 20 <= relabellings <= 100_000:
@@ -189,7 +191,8 @@ def calibrate(
         spread=spread,
         values=values,
         runs=held,
-        warnings=tuple(w for w in warnings if "several arms" not in w) + _doubts(values, p_value, drift, metric, share),
+        warnings=tuple(w for w in warnings if w.facts["problem"].code != "arms")
+        + _doubts(values, p_value, drift, metric, share),
     )
 
 

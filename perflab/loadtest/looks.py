@@ -47,7 +47,7 @@ class Looks:
         look = sequential.look(self.at, min(pairs, self.at[-1]))
         ended = f"stopped after {pairs} of {self.at[-1]} pairs, when {self.metric} was decided" if pairs < self.at[-1] else (
             f"went to the end of its {self.at[-1]} pairs")  # fmt: skip
-        note = plain(f"the experiment {ended}: {look.sentence}", DESIGN)
+        note = plain(f"the experiment {ended}: {look.note}", DESIGN)
         return replace(before, warnings=(*before.warnings, note)), replace(after, warnings=(*after.warnings, note))
 
 
