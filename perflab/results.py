@@ -57,14 +57,6 @@ class Result:
         return self.show().html()
 
 
-def show(result: Any, surface: str = PYTHON) -> Shown:
-    """What a result shows on a surface."""
-    if isinstance(result, Result):
-        return result.show(surface)
-    table = result._shown() if hasattr(result, "_shown") else result.table
-    return Shown(result.sentence, table, written(getattr(result, "notes", result.warnings), surface))
-
-
 class Findings(pd.DataFrame, Result):  # type: ignore[misc]  # pandas comes without types
     """A plain DataFrame to every function. ``attrs`` holds its ``sentence`` and ``warnings``; ``shown``, the columns for
     people (all if empty); and ``doubtful``, by column which values to mark.
@@ -77,6 +69,12 @@ class Findings(pd.DataFrame, Result):  # type: ignore[misc]  # pandas comes with
         return pd.DataFrame
 
     __repr__ = Result.__repr__
+
+    def to_parquet(self, *args: Any, **options: Any) -> Any:
+        """As of a DataFrame; the sentence and the notes stay behind, since a file takes attributes in JSON only."""
+        plain = pd.DataFrame(self)
+        plain.attrs = {}
+        return plain.to_parquet(*args, **options)
 
     def _repr_html_(self) -> str:
         return self.show().html()

@@ -13,7 +13,6 @@ import pytest
 import perflab as lab
 from perflab.metrics import Metric
 from perflab.notes import SHELL
-from perflab.results import show
 
 ENDPOINT = "GET /orders"
 P95 = Metric.of("p95")
@@ -61,7 +60,7 @@ class Cells(HTMLParser):
 
 
 def test_notebook_report_and_shell_show_the_same_cells(change: lab.Change) -> None:
-    grid = show(change).grid()
+    grid = change.show().grid()
     assert grid is not None
     expected = [list(grid.headings), *map(list, grid.rows)]
     assert len(expected) == 1 + len(change.table)
@@ -76,7 +75,7 @@ def test_notebook_report_and_shell_show_the_same_cells(change: lab.Change) -> No
         if line.startswith("| ")
     ]
     assert markdown == expected
-    shell = [" ".join(line.split()) for line in show(change, SHELL).text().splitlines()]
+    shell = [" ".join(line.split()) for line in change.show(SHELL).text().splitlines()]
     assert all(" ".join(filter(None, row)) in shell for row in expected)
 
 

@@ -59,11 +59,7 @@ def say(*results: object) -> None:
 
 
 def _text(result: Any) -> str:
-    if isinstance(result, str) or not hasattr(result, "sentence"):
-        return str(result)
-    from perflab.results import show
-
-    return show(result, SHELL).text()
+    return str(result.show(SHELL).text() if hasattr(result, "show") else result)
 
 
 def table(sentence: str, frame: Any, notes: Iterable[object] = (), *, ours: bool = True) -> str:

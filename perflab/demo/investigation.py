@@ -24,7 +24,7 @@ from perflab.plots.pairs import plot_pairs
 from perflab.queries.n_plus_one import find_n_plus_one
 from perflab.rendering import shortened
 from perflab.reports.report import Report, Section
-from perflab.results import Result, Shown, show
+from perflab.results import Result, Shown
 from perflab.stats.change import Change
 from perflab.stats.compare import compare
 
@@ -71,7 +71,7 @@ class Investigation(Result):
 
     def show(self, surface: str = PYTHON) -> Shown:
         """The change, then the cause and the files."""
-        change = show(self.change, surface)
+        change = self.change.show(surface)
         return replace(change, notes=(_cause(self.found, self.left), *(f"wrote {path}" for path in self.files)))
 
 

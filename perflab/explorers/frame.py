@@ -25,7 +25,7 @@ from perflab.explorers.compact import compact
 from perflab.explorers.save_buttons import Saving
 from perflab.explorers.static_export import Keeping, keep_button, static
 from perflab.notes import Note, written
-from perflab.results import Shown, show
+from perflab.results import Shown
 
 MAX_ROWS = 40
 VIEW = "view"
@@ -54,7 +54,7 @@ class View:
     @classmethod
     def of(cls, result: Any, code: str, *more: Note) -> View:
         """The view of a result as a notebook shows it, with further notes; ``.table`` keeps all of its columns."""
-        shown = show(result)
+        shown = result.show()
         shown = replace(shown, notes=(*shown.notes, *written(more)))
         return cls(code, shown.sentence, table=result.table, shown=shown)
 

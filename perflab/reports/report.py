@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import pandas as pd
 
@@ -21,7 +21,7 @@ from perflab.notes import PYTHON, written
 from perflab.queries.layout import laid_out
 from perflab.reports import document, sections
 from perflab.reports.document import Block, Code, Heading, Items, Paragraph, Picture, Table
-from perflab.results import Findings, Result, Shown, show
+from perflab.results import Findings, Result, Shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,7 +104,7 @@ class Report(Result):
 
     def commit_message(self) -> str:
         """The title, the verdicts, what was changed and how it was measured, in lines of at most 72 characters."""
-        verdicts = [show(result).sentence for result in _results(self.evidence)]
+        verdicts = [result.show().sentence for result in _results(self.evidence)]
         method = sections.design(measured) if (measured := _measurements(self.evidence)) is not None else ""
         bodies = ["\n".join(_wrapped(v) for v in verdicts), "\n".join(_wrapped(o, "- ") for o in self.optimisations)]
         bodies.append(_wrapped(f"Measured: {method}") if method else "")
@@ -133,7 +133,7 @@ class Report(Result):
 
     def show(self, surface: str = PYTHON) -> Shown:
         """The title and the verdicts; in a notebook the whole report."""
-        sentences = [show(result, surface).sentence for result in _results(self.evidence)]
+        sentences = [result.show(surface).sentence for result in _results(self.evidence)]
         return _Page("\n".join([self.title, *sentences]), report=self)
 
 
@@ -189,7 +189,7 @@ def _blocks(report: Report) -> list[Block]:
     blocks: list[Block] = [Heading(report.title, 1)]
     if report.question:
         blocks.append(Paragraph(f"Question: {report.question}"))
-    blocks += [Paragraph(show(r).sentence, strong=True) for r in _results(report.evidence)]
+    blocks += [Paragraph(r.show().sentence, strong=True) for r in _results(report.evidence)]
     blocks += [Paragraph(str(item)) for item in placed.pop("", [])]
     for title, items in placed.items():
         written = [block for item in items for block in write(item, title)]
@@ -226,7 +226,7 @@ def _home(item: Evidence, before: str, position: int) -> str:
         return before
     if _figure(item) is not None:
         return before or RESULTS
-    if _is_result(item):
+    if isinstance(item, Result):
         return RESULTS
     kinds = "Measurements, a result of compare or check, a DataFrame, Axes, a Figure, a str or a Section"
     raise ValueError(f"evidence[{position}] must be {kinds}; got {type(item).__name__}")
@@ -237,12 +237,8 @@ def _flat(items: Sequence[Evidence]) -> Iterator[Evidence]:
         yield from _flat(item.items) if isinstance(item, Section) else [item]
 
 
-def _is_result(item: Evidence) -> bool:
-    return isinstance(item, Result) or all(hasattr(item, name) for name in ("sentence", "table", "warnings"))
-
-
-def _results(items: Sequence[Evidence]) -> list[Any]:
-    return [i for i in _flat(items) if _is_result(i) and not isinstance(i, (Measurements, pd.DataFrame))]
+def _results(items: Sequence[Evidence]) -> list[Result]:
+    return [i for i in _flat(items) if isinstance(i, Result) and not isinstance(i, (Measurements, pd.DataFrame))]
 
 
 def _measurements(items: Sequence[Evidence]) -> Measurements | None:
@@ -312,8 +308,8 @@ class _Writer:
             return self._findings(item)
         if (figure := _figure(item)) is not None:
             return [self._picture(item, figure)]
-        if _is_result(item):
-            shown = show(item)
+        if isinstance(item, Result):
+            shown = item.show()
             return [Paragraph(shown.sentence, strong=True), *self._rest(shown)]
         raise ValueError(f"items of the section {section!r} must be evidence; got {type(item).__name__}")
 

@@ -1,8 +1,8 @@
 """The names of this package that are public, beside those in `perflab` itself."""
 
 from .anytime import compare_anytime
+from .change import Explanation
 from .estimates import harrell_davis, summarize_checks
-from .explanation import Explanation
 from .one_run import quantile_interval, within
 from .ranks import mann_whitney
 from .shift import Shift
