@@ -246,7 +246,7 @@ VIEWS = [
     (CHANGE, "Effect", "lab.plot_comparison(", ""),
     (QUERIES, "Unit of work", "lab.plot_waterfall(", ""),
     (QUERIES, "Calls against rows", "lab.plots.plot_scaling(", ""),
-    (QUERIES, "Fix", ".iloc[", "asked again and again|No pattern"),
+    (QUERIES, "Fix", ".iloc[", "-- child|No pattern"),
     (QUERIES, "Statements", "lab.summarize_queries(", "kinds"),
     (QUERIES, "Patterns", "lab.find_n_plus_one(", "patterns"),
     (PROFILES, "Icicle", "lab.plot_flamegraph(", ""),

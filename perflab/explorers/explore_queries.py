@@ -17,6 +17,7 @@ from perflab.explorers.code import call
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
 from perflab.plots.query_plots import plot_scaling, plot_waterfall
 from perflab.queries.claims import LEVELS
+from perflab.queries.layout import laid_out
 from perflab.queries.n_plus_one import FOR_PEOPLE, find_n_plus_one
 from perflab.queries.summaries import summarize_queries
 from perflab.units import format_fraction, format_ms, format_number
@@ -198,7 +199,10 @@ def _fix(log: _Log) -> Callable[[QueriesState], View]:
         row = log.chosen(now)
         facts = pd.DataFrame(_facts(row), columns=["fact", "value"])
         code = f"{log.code(now)}.iloc[{now.pattern}]"
-        return View(code, str(row["suggestion"]), table=facts)
+        listing = "\n\n".join(
+            f"-- {name}\n{laid_out(str(row[name]))}" for name in ("parent", "child") if _text(row[name])
+        )
+        return View(code, str(row["suggestion"]), table=facts, listing=listing)
 
     return view
 
@@ -213,8 +217,6 @@ def _facts(row: pd.Series) -> list[tuple[str, str]]:
         grows = "unknown: the parent returned too few different numbers of rows"
     return [
         ("evidence", str(row["evidence"])),
-        ("parent", "–" if pd.isna(row["parent"]) else str(row["parent"])),
-        ("child", str(row["child"])),
         ("calls", f"{format_number(row['calls'])}: {per_unit}"),
         ("growth of calls", grows),
         (

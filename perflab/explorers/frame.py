@@ -50,6 +50,8 @@ class View:
     notes: Sequence[object] = ()
     shown: Shown | None = None
     """What a result shows of itself, in place of sentence, table and notes."""
+    listing: str = ""
+    """A listing below, such as statements laid out."""
 
     @classmethod
     def of(cls, result: Any, code: str, *more: Note) -> View:
@@ -191,8 +193,14 @@ class _Place:
         words = view.shown or Shown(view.sentence, table, written(view.notes), ours=True, max_rows=MAX_ROWS)
         # Jupyter's widgets set lines 28 pixels apart, which suits one line, not tables.
         # Width zero with a minimum of 100 %: a wide table scrolls in its own box, and sentences are not cut.
-        self.widget.value = f'<div style="line-height:1.45;width:0;min-width:100%">{words.html()}{picture}</div>'
+        self.widget.value = (
+            f'<div style="line-height:1.45;width:0;min-width:100%">{words.html()}{picture}{_listed(view.listing)}</div>'
+        )
         self._drawn_from = now
+
+
+def _listed(text: str) -> str:
+    return f'<pre style="font-size:85%;white-space:pre-wrap">{escape(text)}</pre>' if text else ""
 
 
 def _view(panel: Panel, state: traitlets.HasTraits) -> View:
