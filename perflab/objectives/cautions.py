@@ -29,6 +29,11 @@ NO_REQUESTS = Kind("no-requests", DATA, "no requests are left after the warm-up"
 NO_EVENTS = Kind("no-events", DATA, "nothing was recorded to judge it by")
 NO_LENGTH = Kind("no-length", DATA, "the duration of a run is unknown, so it has no throughput")
 NO_FAILURES_KNOWN = Kind("failures-unknown", DATA, "the tool does not report which requests failed")
+WHOLE_RUN = Kind("whole-run-only", YOU, "{metric:raw} is known for whole runs only. Leave the endpoint out")
+NOT_RECORDED = Kind("not-recorded", DATA, "{metric:raw} was not recorded in these runs")
+ONE_VALUE = Kind(
+    "one-value", DESIGN, "one run gives one value of {metric:raw} and no interval. Run it at least three times"
+)
 NO_SUCH_ENDPOINT = Kind("no-such-endpoint", YOU, "there are no requests to {endpoint}; the endpoints are {endpoints}")
 AMBIGUOUS = Kind("ambiguous-endpoint", YOU, "{endpoint} matches several endpoints: {endpoints}")
 

@@ -20,7 +20,7 @@ from perflab.objectives.grammar import objective_of
 from perflab.objectives.objective import Objective, Objectives
 from perflab.results import Result, Shown
 from perflab.stats import intervals, replications
-from perflab.stats.estimates import Floats, quantile, requests_of
+from perflab.stats.estimates import Floats, by_run, quantile, requests_of
 from perflab.units import format_fraction
 
 VERDICTS = ("holds", "fails", "inconclusive")
@@ -190,6 +190,8 @@ def _measure(goal: Objective, data: Evidence, endpoint: str) -> dict[str, Any]:
     metric = goal.measure
     if metric.table == "checks":
         return _events(goal, data.checks(endpoint))
+    if not metric.is_latency and metric.kind not in (RATE, COUNT, SHARE):
+        return _by_run(goal, data, endpoint)
     parts = data.parts(endpoint, only_ok=goal.only_ok, whole=metric.kind == COUNT)
     if metric.kind in (RATE, COUNT):
         return _rates(goal, [parts.get(run) for run in data.runs], [data.seconds[run] for run in data.runs])
@@ -200,6 +202,20 @@ def _measure(goal: Objective, data: Evidence, endpoint: str) -> dict[str, Any]:
     if metric.kind == SHARE:
         return _events(goal, [~part.ok for part in parts.values()])
     return _latencies(goal, [part.latency for part in parts.values()])
+
+
+def _by_run(goal: Objective, data: Evidence, endpoint: str) -> dict[str, Any]:
+    """A metric of which a run has one value: sizes, CPU, memory, I/O."""
+    metric = goal.measure
+    if endpoint != AGGREGATED and not metric.has_endpoints:
+        return {"reason": cautions.WHOLE_RUN(metric=metric.label)}
+    table = by_run(data.measured, [metric], warmup=data.warmup)
+    each = table.loc[table["endpoint"] == endpoint, metric.name].dropna().to_numpy(dtype="float64")
+    if not len(each):
+        return {"reason": cautions.NOT_RECORDED(metric=metric.label)}
+    if len(each) == 1:
+        return {"measured": float(each[0]), "runs": 1, "reason": cautions.ONE_VALUE(metric=metric.label)}
+    return _judged(goal, intervals.over_runs(each), len(each), OVER_RUNS, each)
 
 
 def _latencies(goal: Objective, values: list[Floats]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
-from perflab.metrics import RATE, RATIO, SHARE, Metric
+from perflab.metrics import RATIO, SHARE, Metric
 from perflab.objectives.checking import check
 from perflab.objectives.objective import Objective
 from perflab.stats import intervals
@@ -92,7 +92,7 @@ def _limits(held: Measurements, metric: Metric, endpoint: str, warmup: float, co
     each = each[each["endpoint"] == endpoint]
     values = each[metric.name].to_numpy(dtype="float64")
     counts = each["count"].to_numpy(dtype="float64")
-    if len(values) < 2 and metric.kind in (RATE, SHARE):
+    if len(values) < 2 and not metric.is_latency:
         return [math.nan] * len(confidences)
     alone = _in_order(held, endpoint, warmup) if len(values) < 2 else np.zeros(0)
 

@@ -333,3 +333,30 @@ def test_within_one_run_the_interval_counts_that_neighbours_are_alike() -> None:
         naive += np.quantile(latencies, 0.95 - half) <= true <= np.quantile(latencies, 0.95 + half)
     assert covered / 300 >= 0.90
     assert naive / 300 < 0.75
+
+
+def test_sizes_and_resources_are_decided_over_runs() -> None:
+    measured = runs_of([100.0, 101.0, 99.0])
+    start = measured.runs.set_index("run")["start"]
+    rows = [
+        {
+            "run": run,
+            "time": start[run] + pd.Timedelta(seconds=second),
+            "process": "target",
+            "cpu_cores": 0.5,
+            "rss_bytes": 5e7,
+        }
+        for run in start.index
+        for second in range(1, 30)
+    ]
+    requests = measured.requests.assign(size_bytes=2_000.0)
+    whole = lab.Measurements.of(runs=measured.runs, requests=requests, resources=pd.DataFrame(rows))
+    goals = [
+        lab.Objective("rss_bytes", "<", "64MB"), lab.Objective("size_bytes", "<", "1kB"),
+        lab.Objective("cpu_ms_per_request", "<", "1h"), lab.Objective("rss_bytes", "<", "1MB", endpoint="GET /orders"),
+    ]  # fmt: skip
+    checked = lab.check(whole, goals, warmup=0)
+    assert list(checked.table["verdict"]) == ["holds", "fails", "holds", "inconclusive"]
+    assert checked.table["measured"][:2].to_list() == pytest.approx([5e7, 2_000])
+    assert checked.reasons[3].code in ("whole-run-only", "no-such-endpoint")
+    assert codes(lab.check(measured, ["p95 < 1s", goals[0]], warmup=0).reasons)[1] == "not-recorded"
