@@ -59,10 +59,9 @@ from .reports.investigations import Record, execute_notebook, new_notebook, reco
 from .reports.notebook_export import export
 from .reports.report import Report, Section
 from .stats.anytime import compare_anytime
-from .stats.change import Change
+from .stats.change import Change, Explanation
 from .stats.compare import compare
 from .stats.estimates import harrell_davis, summarize, summarize_checks
-from .stats.explanation import Explanation
 from .stats.history import change_points
 from .stats.one_run import quantile_interval, within
 from .stats.planning import plan_runs

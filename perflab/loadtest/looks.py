@@ -46,7 +46,7 @@ class Looks:
             return before, after
         look = sequential.look(self.at, min(pairs, self.at[-1]))
         kind = reasons.ENDED_BY_LOOK if pairs < self.at[-1] else reasons.ALL_LOOKS
-        note = kind(pairs=pairs, planned=self.at[-1], metric=self.metric, look=look.sentence)
+        note = kind(pairs=pairs, planned=self.at[-1], metric=self.metric, look=look.note)
         return replace(before, warnings=(*before.warnings, note)), replace(after, warnings=(*after.warnings, note))
 
 
