@@ -17,7 +17,7 @@ from .errors import (
 )
 from .explorers.dispatch import explore
 from .formats.reading import ingest, read
-from .loadtest.background import UnderWay, start_pairs, start_run
+from .loadtest.background import BackgroundRun, start_pairs, start_run
 from .loadtest.calibration import calibrate
 from .loadtest.capacity import Capacity, find_capacity
 from .loadtest.merging import merge
@@ -73,6 +73,7 @@ from .stats.trends_over_time import Growth, growth
 __version__: str
 
 __all__ = [
+    "BackgroundRun",
     "Capacity",
     "Change",
     "ComparisonError",
@@ -97,7 +98,6 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
-    "UnderWay",
     "Url",
     "assert_no_n_plus_one",
     "assign_units",
