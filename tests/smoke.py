@@ -73,7 +73,7 @@ def decide(folder: Path) -> None:
     assert lab.check(after, [lab.Objective("p95", "<", "10s")]).verdict == "holds"
     assert len(lab.find_n_plus_one(lab.read(ROOT / "datasets" / "shop_queries.jsonl").queries))
     lab.Report("smoke", [before, after, change, lab.plot_ecdf(before, after)]).save(folder / "report.html")
-    lab.write_jtl(after.where(pair=1), folder / "one.jtl")
+    lab.data.write_jtl(after.where(pair=1), folder / "one.jtl")
     assert len(lab.read(folder / "one.jtl").requests) == len(after.where(pair=1).requests)
 
 
@@ -83,10 +83,10 @@ def show(folder: Path) -> None:
     import perflab as lab
 
     before, after = arms()
-    for plot in (lab.plot_ecdf, lab.plot_pairs, lab.plot_timeline, lab.plot_resources):
+    for plot in (lab.plot_ecdf, lab.plot_pairs, lab.plot_timeline, lab.plots.plot_resources):
         plot(before, after)
         plt.savefig(folder / "plot.png")
-    lab.plot_heatmap(after)
+    lab.plots.plot_heatmap(after)
     plt.savefig(folder / "plot.png")
     plt.close("all")
     lab.explore(before, after)
@@ -116,7 +116,7 @@ def keep_notebooks(folder: Path) -> None:
 
     store = {"store": str(ROOT / "datasets" / "shop_runs"), "baseline": "n+1", "candidate": "eager"}
     book = lab.execute_notebook(lab.new_notebook("Smoke?", folder), parameters=store)
-    page = lab.export(book, folder / "smoke.html").read_text(encoding="utf-8")
+    page = lab.export_notebook(book, folder / "smoke.html").read_text(encoding="utf-8")
     assert "<script" not in page
     assert "95 % interval" in page
 

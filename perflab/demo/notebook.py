@@ -27,13 +27,13 @@ def cells(experiment: str, evidence: list[str], endpoint: str) -> list[tuple[str
         ("code", f"lab.plot_ecdf(before, after, endpoint={json.dumps(endpoint)});"),
         (
             "markdown",
-            "## Why was it slow?\n\nQueries were recorded in runs of their own, because recording costs time too.",
+            "## Why was it slow?\n\nQueries were recorded in separate runs, because recording costs time.",
         ),
         ("code", f'lab.find_n_plus_one(lab.load("runs/{lazy}").queries)'),
         ("markdown", "And with eager loading:"),
         ("code", f'lab.find_n_plus_one(lab.load("runs/{eager}").queries)'),
-        ("markdown", "## What it costs in resources"),
-        ("code", "lab.plot_resources(before, after);"),
+        ("markdown", "## Resources"),
+        ("code", "lab.plots.plot_resources(before, after);"),
         ("markdown", "## Decision"),
         ("code", "print(change.sentence)"),
     ]

@@ -1,4 +1,4 @@
-"""A verdict that is there already, looked at endpoint by endpoint: what it says, its effect, how it came about."""
+"""A `Change` endpoint by endpoint: the verdict, its effect, how it was decided."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ import pandas as pd
 import traitlets
 
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
-from perflab.notes import DESIGN, plain
+from perflab.metrics import Metric
+from perflab.notes import DESIGN, Kind
 from perflab.plots.comparison_plots import plot_comparison
 from perflab.stats.change import Change
 
 VIEWS = ("Effect", "How it was decided", "Every run")
 ONE = ("endpoint", "metric")
-MORE = (
-    "a Change holds the numbers of each run, not the requests: lab.explore(before, after) has other metrics, tolerances "
-    "and warm-ups, and the distributions"
-)
+MORE = Kind(
+    "change-only", DESIGN,
+    "a Change holds one number per run, not the requests: lab.explore(before, after) has other metrics, tolerances and "
+    "warm-ups, and the distributions",
+)  # fmt: skip
 
 
 class ChangeState(traitlets.HasTraits):
@@ -53,15 +55,9 @@ def explore_change(change: Change, source: str) -> Explorer:
 
 def _verdict(change: Change, source: str) -> Callable[[ChangeState], View]:
     def view(now: ChangeState) -> View:
-        # The row that is looked at, in the words in which a change tells its deciding one.
-        said = replace(
-            change,
-            endpoint=now.endpoint,
-            metric=now.metric,
-            primaries=(),
-            warnings=(*change.warnings, plain(MORE, DESIGN)),
-        )
-        return View(source, change.sentence_of(now.endpoint, now.metric), table=change.table, html=said._repr_html_())
+        # The chosen row in place of the deciding one.
+        chosen = replace(change, endpoint=now.endpoint, metric=now.metric, primaries=())
+        return View.of(chosen, source, MORE())
 
     return view
 
@@ -77,7 +73,7 @@ def _effect(change: Change, source: str) -> Callable[[ChangeState], View]:
 def _explained(change: Change, source: str) -> Callable[[ChangeState], View]:
     def view(now: ChangeState) -> View:
         explained = change.explain(now.endpoint, now.metric)
-        return View(f"{source}.explain({now.endpoint!r}, {now.metric!r})", html=explained._repr_html_())
+        return View.of(explained, f"{source}.explain({now.endpoint!r}, {now.metric!r})")
 
     return view
 
@@ -91,6 +87,6 @@ def _values(change: Change, source: str) -> Callable[[ChangeState], View]:
             f'{source}.values.loc[lambda table: (table["endpoint"] == {now.endpoint!r}) '
             f'& (table["metric"] == {now.metric!r})]'
         )
-        return View(code, f"{now.metric} of each run: {now.endpoint}", table=table)
+        return View(code, f"{Metric.of(now.metric).label} of each run: {now.endpoint}", table=table)
 
     return view

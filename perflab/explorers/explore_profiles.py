@@ -1,4 +1,4 @@
-"""A profile turned over by hand: where the time goes, below one function, by its name, and what changed."""
+"""Profiles, interactively: where the time goes, below one function, by its name, and what changed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ONE = ("profile", "focus", "threshold")
 
 
 class ProfilesState(traitlets.HasTraits):
-    """The choices: a profile, what it is compared with, a function to look below, a text to find, a least share, a view."""
+    """The choices: a profile, what it is compared with, a function to focus on, a text to find, a least share, a view."""
 
     profile = traitlets.Unicode()
     other = traitlets.Unicode()
@@ -52,7 +52,7 @@ def explore_profiles(profiles: Profiles) -> Explorer:
 
 
 class _Below:
-    """The profiles, and what lies below the function that is looked at."""
+    """The profiles, and what lies below the function in focus."""
 
     def __init__(self, profiles: Profiles) -> None:
         self.profiles = profiles
@@ -67,7 +67,7 @@ class _Below:
         return sorted(map(str, shared.nlargest(_LONGEST_LIST).index))
 
     def of(self, now: ProfilesState, label: str | None = None) -> tuple[Profile, str]:
-        """What is looked at of a profile, and its code."""
+        """The profile below the function in focus, and its code."""
         return self._focused(label or now.profile, now.focus)
 
     def _below(self, label: str, function: str) -> tuple[Profile, str]:
@@ -129,7 +129,7 @@ def _flat(below: _Below) -> Callable[[ProfilesState], View]:
         table, source = below.of(now)
         whole = flat_profile(table, per=())
         shown, chosen = _filtered(whole, "total_fraction", now.threshold, now.search)
-        said = f"{len(shown):,} of {len(whole):,} functions; the most self first"
+        said = f"{len(shown):,} of {len(whole):,} functions, most self time first"
         return View(call("flat_profile", source, per=()) + chosen, said, table=shown)
 
     return view
@@ -139,7 +139,7 @@ def _paths(below: _Below) -> Callable[[ProfilesState], View]:
     def view(now: ProfilesState) -> View:
         table, source = below.of(now)
         paths = hot_paths(table, least=now.threshold)
-        said = f"The {len(paths)} paths that carry most"
+        said = f"The {len(paths)} heaviest paths"
         return View(call("hot_paths", source, least=now.threshold), said, table=pd.DataFrame(paths))
 
     return view
@@ -169,6 +169,6 @@ def _changes(below: _Below) -> Callable[[ProfilesState], View]:
         if now.search:
             table = table[table["function"].astype("str").str.contains(now.search, case=False, regex=False)]
             code += f'.loc[lambda table: table["function"].str.contains({now.search!r}, case=False, regex=False)]'
-        return View(code, f"{len(table):,} functions, the largest change first", table=table.reset_index(drop=True))
+        return View(code, f"{len(table):,} functions, largest change first", table=table.reset_index(drop=True))
 
     return view

@@ -37,7 +37,7 @@ def merge(run: str | Path, *folders: str | Path) -> Measurements:
     ------
     StoreError : no such run, one that lost no worker, files of another run, or files shorter than what came home.
 
-    >>> lab.merge("runs/20261124-014503-eager-7f3a", "worker-3")  # doctest: +SKIP
+    >>> lab.loadtest.merge("runs/20261124-014503-eager-7f3a", "worker-3")  # doctest: +SKIP
     """
     place = Path(run)
     record = _record(place)

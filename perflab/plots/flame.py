@@ -15,8 +15,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from perflab.plots.drawing import Floats, axes, counted, plain, titled
-from perflab.profiles.layout import COLOURS, amount, difference_boxes
-from perflab.profiles.layout import boxes as laid_out
+from perflab.profiles.flame_boxes import COLOURS, amount, difference_boxes
+from perflab.profiles.flame_boxes import boxes as laid_out
 from perflab.profiles.origins import KINDS
 from perflab.profiles.selected import Profile
 from perflab.units import format_fraction, parse_fraction

@@ -4,3 +4,7 @@ Every function takes `Measurements` with a ``profile`` table (a tree), or the ta
 `diff_profiles` also take a ``calls`` table (a graph, from cProfile or callgrind). A function counts once for each stack it is
 on, so recursion inflates nothing; threads and runs stay apart until they are merged on purpose; units are never mixed.
 """
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

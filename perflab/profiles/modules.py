@@ -33,7 +33,7 @@ def by_package(profile: Profile, *, unit: str | None = None, application: Sequen
         driver", "network", "library", "standard library" or "native". ``total`` counts a package once for each stack.
 
     >>> import perflab as lab
-    >>> lab.by_package(lab.read("tests/samples/pyinstrument/workload.json"))[["package", "kind"]].values.tolist()
+    >>> lab.profiles.by_package(lab.read("tests/samples/pyinstrument/workload.json"))[["package", "kind"]].values.tolist()
     [['workload', 'application'], ['(built-in)', 'native']]
     """
     return _by(profile, unit, application, ("package", "kind"))
@@ -43,7 +43,7 @@ def by_module(profile: Profile, *, unit: str | None = None, application: Sequenc
     """Sum self and total by module (file), most self first; as `by_package`, with a column ``module``.
 
     >>> import perflab as lab
-    >>> lab.by_module(lab.read("tests/samples/pyinstrument/workload.json")).module.tolist()
+    >>> lab.profiles.by_module(lab.read("tests/samples/pyinstrument/workload.json")).module.tolist()
     ['workload', '(built-in)']
     """
     return _by(profile, unit, application, ("module", "package", "kind"))

@@ -130,7 +130,7 @@ def focus(profile: Profile, function: str, *, file: str | None = None, unit: str
         A profile table, which every function here takes.
 
     >>> import perflab as lab
-    >>> lab.focus(lab.read("tests/samples/collapsed/traps_crlf.txt"), "read").total.to_list()
+    >>> lab.profiles.focus(lab.read("tests/samples/collapsed/traps_crlf.txt"), "read").total.to_list()
     [5.0, 5.0, 5.0]
     """
     rows = tree_rows(profile, unit)
@@ -157,7 +157,7 @@ def callers_of(profile: Profile, function: str, *, file: str | None = None, unit
         caller, file, line, total, fraction, calls, unit, heaviest first. The caller of a root is "(root)".
 
     >>> import perflab as lab
-    >>> lab.callers_of(lab.read("tests/samples/pstats/workload.pstats"), "spin_half").caller.to_list()
+    >>> lab.profiles.callers_of(lab.read("tests/samples/pstats/workload.pstats"), "spin_half").caller.to_list()
     ['half']
     """
     table = table_of(profile)

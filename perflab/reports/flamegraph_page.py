@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from perflab.errors import PerflabError
-from perflab.profiles.layout import COLOURS, amount, boxes
+from perflab.profiles.flame_boxes import COLOURS, amount, boxes
 from perflab.profiles.origins import KINDS
 from perflab.profiles.selected import Profile
 from perflab.rendering import visible

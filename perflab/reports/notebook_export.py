@@ -31,7 +31,7 @@ _STYLES = (
 )
 
 
-def export(notebook: str | Path, path: str | Path) -> Path:
+def export_notebook(notebook: str | Path, path: str | Path) -> Path:
     """One HTML file with all of a notebook's text, tables and pictures, that needs no kernel, script or network.
 
     Parameters
@@ -58,7 +58,7 @@ def export(notebook: str | Path, path: str | Path) -> Path:
 
     >>> import perflab as lab, tempfile, pathlib
     >>> page = pathlib.Path(tempfile.mkdtemp()) / "record.html"
-    >>> "<script" in lab.export("notebooks/01_is_it_faster.ipynb", page).read_text()
+    >>> "<script" in lab.export_notebook("notebooks/01_is_it_faster.ipynb", page).read_text()
     False
     """
     try:

@@ -122,7 +122,7 @@ def compare_anytime(
         Bad arguments.
 
     >>> runs = lab.load("datasets/shop_runs")
-    >>> watched = lab.compare_anytime(runs.where(arm="n+1"), runs.where(arm="eager"), endpoint="GET /orders")
+    >>> watched = lab.stats.compare_anytime(runs.where(arm="n+1"), runs.where(arm="eager"), endpoint="GET /orders")
     >>> watched.verdict, watched.table.pairs.to_list()
     ('improved', [2, 3, 4, 5, 6])
     """

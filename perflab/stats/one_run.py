@@ -136,7 +136,7 @@ def within(
 
     >>> import perflab as lab
     >>> one = lab.load("datasets/shop_runs").where(arm="n+1", pair=1)
-    >>> found = lab.within(one, "p95")
+    >>> found = lab.stats.within(one, "p95")
     >>> int(found.table["count"][0]), "of this run only" in found.sentence
     (461, True)
     """

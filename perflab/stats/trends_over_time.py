@@ -91,7 +91,7 @@ def growth(
     >>> at = np.arange(6000) / 10.0
     >>> rows = {"run": "soak", "endpoint": "GET /", "ok": True, "latency_ms": 20 + at / 60}
     >>> start = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(at, unit="s")
-    >>> print(lab.growth(lab.Measurements.of(requests=pd.DataFrame({**rows, "start": start}))).sentence)
+    >>> print(lab.stats.growth(lab.Measurements.of(requests=pd.DataFrame({**rows, "start": start}))).sentence)
     p95 of all requests grows by 1 ms a minute (95 % interval 998 µs to 1 ms)
     """
     wanted = Metric.of(metric)

@@ -92,7 +92,7 @@ def test_a_tool_that_tells_no_failures_gets_no_verdict_on_them(tmp_path: Path) -
             ("error_fraction", "does not say which requests failed"),
             ("throughput_per_s", "is unknown"),
         ):
-            assert lab.within(held, metric).table["reason"].str.contains(why).all(), metric
+            assert lab.stats.within(held, metric).table["reason"].str.contains(why).all(), metric
     rows = pd.read_csv(files[0], sep="\t")
     arms = []
     for arm in ("before", "after"):

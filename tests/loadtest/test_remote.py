@@ -114,10 +114,10 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         with pytest.raises(lab.LoadTestError, match="can't listen at"):
             lab.run(busy, target(), store=tmp_path, progress=False)
     with pytest.raises(lab.StoreError, match="expected the folder of a run"):
-        lab.merge(tmp_path, tmp_path)
+        lab.loadtest.merge(tmp_path, tmp_path)
     shutil.copytree(next((ROOT / "datasets" / "shop_runs").iterdir()), tmp_path / "whole")
     with pytest.raises(lab.StoreError, match="nothing to merge"):
-        lab.merge(tmp_path / "whole", tmp_path)
+        lab.loadtest.merge(tmp_path / "whole", tmp_path)
 
 
 HOSTS = ("master", "left", "right")
@@ -239,8 +239,8 @@ def test_a_link_that_is_cut_makes_the_run_invalid_until_its_files_are_merged(
     folder = tmp_path / "runs" / one.runs.run[0]
     left = next((tmp_path / "left").glob("*/remote-*.jsonl"))
     with pytest.raises(lab.StoreError, match="expected the files of a worker"):
-        lab.merge(folder, tmp_path)
-    whole = lab.merge(folder, lost.parent)
+        lab.loadtest.merge(folder, tmp_path)
+    whole = lab.loadtest.merge(folder, lost.parent)
     remaining = [code for code in whole.runs.reason_codes[0] if code != "most-requests-failed"]
     assert not remaining, remaining
     # All of both workers' records until the load's end are in it, and the rest of what was there is untouched.

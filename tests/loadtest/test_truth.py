@@ -169,7 +169,7 @@ def test_headers_of_the_plan_are_sent(mixed: lab.Measurements) -> None:
 
 def test_checks_are_recorded_beside_the_requests(mixed: lab.Measurements) -> None:
     assert mixed.requests.ok.all()
-    found = lab.summarize_checks(mixed).query("name != 'has the header'").set_index(["name", "endpoint"])
+    found = lab.stats.summarize_checks(mixed).query("name != 'has the header'").set_index(["name", "endpoint"])
     asked = mixed.requests.endpoint.value_counts()
     assert found.passed_fraction.to_dict() == {
         ("always", "the visit"): 1.0,

@@ -71,7 +71,7 @@ def test_statistics_of_cprofile_are_pstats_own(tmp_path: Path) -> None:
         assert len(mine) >= len(callers)
     recursive = next(r for r in whole.itertuples() if r.callee == "again")
     assert (recursive.calls, recursive.primitive_calls) == (51, 1)
-    assert lab.callers_of(lab.read(path), "again").caller.to_list() == ["<lambda>"]
+    assert lab.profiles.callers_of(lab.read(path), "again").caller.to_list() == ["<lambda>"]
 
 
 def test_functions_of_one_name_in_two_files_stay_apart() -> None:
@@ -215,7 +215,9 @@ def test_callgrind_recursion_and_relative_lines() -> None:
     assert flat.loc["descend", "total"] == flat.loc["descend", "self"] == 6_400_492
     assert flat.loc["descend", "calls"] == 24
     assert flat.loc["main", "total"] == pytest.approx(32_000_608, rel=1e-4)
-    assert set(lab.callers_of(lab.read(SAMPLES / "callgrind" / "workload.out"), "spin_half").caller) == {"half"}
+    assert set(lab.profiles.callers_of(lab.read(SAMPLES / "callgrind" / "workload.out"), "spin_half").caller) == {
+        "half"
+    }
 
 
 def test_lines_that_ran_are_kept_on_demand() -> None:

@@ -96,7 +96,7 @@ def test_pyinstrument_by_endpoint_from_several_threads(recording: Callable[[str]
     assert counts["profiled"] + counts["timed"] == 36
     assert 6 <= counts["profiled"] <= 30
     profile = lab.read(next(folder.glob("profile-*.json")))
-    flat = lab.flat_profile(lab.focus(profile, "slow_page"))
+    flat = lab.flat_profile(lab.profiles.focus(profile, "slow_page"))
     assert {"burn", "sleep"} & set(flat.function)
     assert profile.profile.function[profile.profile.depth == 0].eq("application").all()  # nothing of the middleware
 
@@ -214,7 +214,7 @@ def test_cprofile_under_load_gives_a_graph(target: lab.Target, tmp_path: Path) -
     flat = lab.flat_profile(one, per=())
     assert flat.function.str.contains("time.sleep").any()
     assert lab.summarize_time(one).waiting_fraction.max() > 0.25
-    assert lab.callers_of(one, "load_lines").caller.to_list() == ["page"]
+    assert lab.profiles.callers_of(one, "load_lines").caller.to_list() == ["page"]
 
 
 def test_py_spy_attaches_from_outside(target: lab.Target, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_the_cell_that_fails_is_named_and_what_was_done_is_kept(executed: Path, 
 
 
 def test_an_export_needs_nothing_from_anywhere(executed: Path, tmp_path: Path) -> None:
-    page = lab.export(executed, tmp_path / "record.html").read_text(encoding="utf-8")
+    page = lab.export_notebook(executed, tmp_path / "record.html").read_text(encoding="utf-8")
     assert "<script" not in page
     assert not re.search(r"(src|srcset|data|poster)=[\"']?(?!data:)\w", page.split("<body>")[1])
     assert "<link" not in page
@@ -92,7 +92,7 @@ def test_hostile_output_does_nothing_in_an_export(tmp_path: Path) -> None:
     ]
     book = make.new_notebook(cells=[make.new_markdown_cell(f"# Title\n\n`a < b` {hostile}"), cell])
     nbformat.write(book, tmp_path / "hostile.ipynb")
-    page = lab.export(tmp_path / "hostile.ipynb", tmp_path / "hostile.html").read_text(encoding="utf-8")
+    page = lab.export_notebook(tmp_path / "hostile.ipynb", tmp_path / "hostile.html").read_text(encoding="utf-8")
     body = page.split("<body>")[1]
     assert not re.search(r"<(script|iframe|svg|meta|object|embed|form)\b", body, re.IGNORECASE)
     assert not re.search(r"<[^>]*\bon\w+=", body)
@@ -108,7 +108,7 @@ def test_what_is_no_notebook_says_so(tmp_path: Path) -> None:
     (tmp_path / "b.ipynb").write_text("nothing")
     for name in ("a.ipynb", "b.ipynb"):
         with pytest.raises(lab.PerflabError, match="expected a Jupyter notebook"):
-            lab.export(tmp_path / name, tmp_path / "x.html")
+            lab.export_notebook(tmp_path / name, tmp_path / "x.html")
 
 
 def test_a_record_says_with_what_and_hides_secrets() -> None:

@@ -153,6 +153,6 @@ def test_pictures_of_awkward_changes() -> None:
 
 
 def test_the_picture_of_the_shift() -> None:
-    ax = lab.plot_quantile_shift(lab.quantile_shift(*both(BEFORE, AFTER)))
+    ax = lab.plots.plot_quantile_shift(lab.quantile_shift(*both(BEFORE, AFTER)))
     ax.figure.canvas.draw()
     assert {"p10", "p50", "p95"} <= {t.get_text() for t in ax.get_xticklabels()}

@@ -194,44 +194,44 @@ def test_an_experiment_ends_when_a_look_decides_and_says_what_it_spent() -> None
 
 def test_watching_pairs_whenever_one_likes() -> None:
     before, after = arms(pair_logs(10, -0.25, 0.05, seed=5))
-    watched = lab.compare_anytime(before, after, warmup=0)
+    watched = lab.stats.compare_anytime(before, after, warmup=0)
     assert watched.verdict == "improved"
     assert watched.table["pairs"].to_list() == list(range(2, 11))
     assert watched.table["p_value"].is_monotonic_decreasing
     assert watched.table["change"].iloc[-1] == pytest.approx(lab.compare(before, after, warmup=0).row["change"])
-    back = lab.compare_anytime(after, before, warmup=0)
+    back = lab.stats.compare_anytime(after, before, warmup=0)
     assert back.verdict == "regressed"
     assert back.table["p_value"].to_list() == pytest.approx(watched.table["p_value"].to_list())
-    assert lab.compare_anytime(before, before.where(valid=True), warmup=0, allow="plan").verdict != "improved"
+    assert lab.stats.compare_anytime(before, before.where(valid=True), warmup=0, allow="plan").verdict != "improved"
     assert "always valid" in repr(watched)
     assert "no limits yet" in watched._repr_html_()
 
 
 def test_watching_is_as_careful_as_compare() -> None:
     logs = pair_logs(8, -0.4, 0.03, seed=6)
-    failing = lab.compare_anytime(*arms(logs, errors=60), warmup=0)
+    failing = lab.stats.compare_anytime(*arms(logs, errors=60), warmup=0)
     assert failing.verdict == "inconclusive"
     assert failing.reason.code == "failing-fast"
     level = pair_logs(8, 0.0, 0.004, seed=6)
-    assert lab.compare_anytime(*arms(level), warmup=0).verdict == "equivalent"
-    assert lab.compare_anytime(*arms(level, errors=60), warmup=0).verdict == "inconclusive"
-    few = lab.compare_anytime(*arms(logs, count=120), warmup=0)
+    assert lab.stats.compare_anytime(*arms(level), warmup=0).verdict == "equivalent"
+    assert lab.stats.compare_anytime(*arms(level, errors=60), warmup=0).verdict == "inconclusive"
+    few = lab.stats.compare_anytime(*arms(logs, count=120), warmup=0)
     assert (few.verdict, few.reason.code) == ("inconclusive", "too-few-requests")
     assert set(few.table["verdict"]) == {"inconclusive"}
     before, after = arms(logs)
     alone = [lab.Measurements.of(runs=m.runs.drop(columns="pair"), requests=m.requests) for m in (before, after)]
     with pytest.raises(lab.ComparisonError, match="not in pairs"):
-        lab.compare_anytime(*alone, warmup=0)
+        lab.stats.compare_anytime(*alone, warmup=0)
     with pytest.raises(ValueError, match="ratio"):
-        lab.compare_anytime(before, after, metric="error_fraction")
+        lab.stats.compare_anytime(before, after, metric="error_fraction")
     with pytest.raises(ValueError, match="endpoint must be one of 'Aggregated'"):
-        lab.compare_anytime(before, after, endpoint="GET /nowhere")
+        lab.stats.compare_anytime(before, after, endpoint="GET /nowhere")
 
 
 def test_an_endpoint_that_an_arm_never_called_has_no_verdict_at_any_time() -> None:
     before, after = both(
         {"a": steady(100, 6), "b": steady(50, 6)}, {"a": steady(99, 6, seed=1), "b": steady(50, 6, seed=2)}
     )
-    found = lab.compare_anytime(before[before["endpoint"] == "a"], after, endpoint="b")
+    found = lab.stats.compare_anytime(before[before["endpoint"] == "a"], after, endpoint="b")
     assert (found.verdict, found.reason.code) == ("inconclusive", "no-requests")
     assert found.table.empty and "no requests" in found._repr_html_()

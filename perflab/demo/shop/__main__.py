@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m perflab.demo.shop",
         description="A web shop with performance defects to find.",
-        epilog=f"Environment: SHOP_FIXES, a comma-separated list of {', '.join(FIXES)}, mends the defects; "
+        epilog=f"Environment: SHOP_FIXES, a comma-separated list of {', '.join(FIXES)}, fixes the defects; "
         "PERFLAB_QUERY_LOG names a file to record every SQL statement to.",
     )
     parser.add_argument("--host", default="127.0.0.1")

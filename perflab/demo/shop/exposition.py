@@ -1,4 +1,4 @@
-"""What the shop tells Prometheus: requests by route and status, their duration, and the process."""
+"""What the shop exposes to Prometheus: requests by route and status, their duration, and the process."""
 
 from __future__ import annotations
 
