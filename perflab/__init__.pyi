@@ -17,7 +17,7 @@ from .errors import (
 )
 from .explorers.dispatch import explore
 from .formats.reading import ingest, read
-from .loadtest.background import UnderWay, start_pairs, start_run
+from .loadtest.background import BackgroundRun, start_pairs, start_run
 from .loadtest.calibration import calibrate
 from .loadtest.capacity import Capacity, find_capacity
 from .loadtest.merging import merge
@@ -33,7 +33,7 @@ from .plots.calibration_plots import plot_calibration
 from .plots.capacity_plots import plot_capacity
 from .plots.comparison_plots import plot_comparison, plot_quantile_shift
 from .plots.decisions import plot_history, plot_power
-from .plots.flame import plot_diff_flamegraph, plot_flamegraph, plot_icicle
+from .plots.flame import plot_flamegraph
 from .plots.heatmap import plot_heatmap
 from .plots.latency import plot_ecdf, plot_histogram
 from .plots.load_plots import plot_plan
@@ -50,7 +50,7 @@ from .queries.differences import compare_queries
 from .queries.fingerprint import fingerprint
 from .queries.gates import assert_no_n_plus_one
 from .queries.n_plus_one import find_n_plus_one
-from .queries.plans import Plan, explain
+from .queries.plans import explain
 from .queries.repetitions import find_duplicates, find_write_loops
 from .queries.slow import find_slow
 from .queries.summaries import summarize_queries
@@ -59,10 +59,9 @@ from .reports.investigations import Record, execute_notebook, new_notebook, reco
 from .reports.notebook_export import export
 from .reports.report import Report, Section
 from .stats.anytime import compare_anytime
-from .stats.change import Change
+from .stats.change import Change, Explanation
 from .stats.compare import compare
 from .stats.estimates import harrell_davis, summarize, summarize_checks
-from .stats.explanation import Explanation
 from .stats.history import change_points
 from .stats.one_run import quantile_interval, within
 from .stats.planning import plan_runs
@@ -73,6 +72,7 @@ from .stats.trends_over_time import Growth, growth
 __version__: str
 
 __all__ = [
+    "BackgroundRun",
     "Capacity",
     "Change",
     "ComparisonError",
@@ -87,7 +87,6 @@ __all__ = [
     "MissingTableError",
     "Objective",
     "PerflabError",
-    "Plan",
     "Record",
     "Report",
     "SchemaError",
@@ -97,7 +96,6 @@ __all__ = [
     "StoreError",
     "Target",
     "TargetError",
-    "UnderWay",
     "Url",
     "assert_no_n_plus_one",
     "assign_units",
@@ -138,13 +136,11 @@ __all__ = [
     "plot_calibration",
     "plot_capacity",
     "plot_comparison",
-    "plot_diff_flamegraph",
     "plot_ecdf",
     "plot_flamegraph",
     "plot_heatmap",
     "plot_histogram",
     "plot_history",
-    "plot_icicle",
     "plot_pairs",
     "plot_plan",
     "plot_power",

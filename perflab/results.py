@@ -70,6 +70,12 @@ class Findings(pd.DataFrame, Result):  # type: ignore[misc]  # pandas comes with
 
     __repr__ = Result.__repr__
 
+    def to_parquet(self, *args: Any, **options: Any) -> Any:
+        """As of a DataFrame; the sentence and the notes stay behind, since a file takes attributes in JSON only."""
+        plain = pd.DataFrame(self)
+        plain.attrs = {}
+        return plain.to_parquet(*args, **options)
+
     def _repr_html_(self) -> str:
         return self.show().html()
 

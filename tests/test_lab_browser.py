@@ -249,7 +249,7 @@ VIEWS = [
     (QUERIES, "Fix", ".iloc[", "asked again and again|No pattern"),
     (QUERIES, "Statements", "lab.summarize_queries(", "kinds"),
     (QUERIES, "Patterns", "lab.find_n_plus_one(", "patterns"),
-    (PROFILES, "Icicle", "lab.plot_icicle(", ""),
+    (PROFILES, "Icicle", "lab.plot_flamegraph(", ""),
     (PROFILES, "Flat table", "lab.flat_profile(", "functions"),
     (PROFILES, "Hot paths", "lab.hot_paths(", "paths that carry most"),
     (PROFILES, "Difference", "lab.diff_profiles(", "before, .* after"),

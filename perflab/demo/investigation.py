@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 
 from perflab.data.tables import Measurements
 from perflab.demo import notebook
+from perflab.errors import MissingExtraError
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import run, run_pairs
 from perflab.loadtest.stages import Stage
@@ -23,6 +25,7 @@ from perflab.stats.compare import compare
 from perflab.units import format_ms
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+_NEEDS = ("flask", "ipykernel", "nbformat", "papermill", "sqlalchemy", "waitress")
 USERS = 65
 ENDPOINT = "GET /orders"
 QUESTION = "Does loading the lines of all orders at once (eager loading) make GET /orders faster for visitors?"
@@ -81,6 +84,9 @@ def investigate(
     pairs, seconds, seed : how many pairs, how long each run is, and what fixes their order.
     """
     place = Path(folder)
+    # Before minutes of load, not after them: what the shop and the notebook at the end need.
+    if absent := [name for name in _NEEDS if find_spec(name) is None]:
+        raise MissingExtraError.of(", ".join(absent), "demo", "the demo")
     store = place / "runs"
     plan = LoadPlan(LOCUSTFILE, stages=[Stage(seconds, users=USERS)], seed=1)
     before, after = run_pairs(

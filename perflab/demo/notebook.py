@@ -44,7 +44,7 @@ def write(path: Path, experiment: str, evidence: list[str], endpoint: str) -> Pa
     try:
         import nbformat
     except ImportError as problem:
-        raise MissingExtraError(f"executing a notebook needs {problem.name}: pip install 'perflab[lab]'") from problem
+        raise MissingExtraError.of(problem, "demo", "the demo's notebook") from problem
     make: dict[str, Any] = {"markdown": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}
     book = nbformat.v4.new_notebook(
         cells=[make[kind](source) for kind, source in cells(experiment, evidence, endpoint)]

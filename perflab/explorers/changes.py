@@ -12,7 +12,7 @@ import traitlets
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
 from perflab.notes import DESIGN, plain
 from perflab.plots.comparison_plots import plot_comparison
-from perflab.stats.change import Change, sentence_of
+from perflab.stats.change import Change
 
 VIEWS = ("Effect", "How it was decided", "Every run")
 ONE = ("endpoint", "metric")
@@ -53,7 +53,6 @@ def explore_change(change: Change, source: str) -> Explorer:
 
 def _verdict(change: Change, source: str) -> Callable[[ChangeState], View]:
     def view(now: ChangeState) -> View:
-        row = change.row_of(now.endpoint, now.metric)
         # The row that is looked at, in the words in which a change tells its deciding one.
         said = replace(
             change,
@@ -62,7 +61,7 @@ def _verdict(change: Change, source: str) -> Callable[[ChangeState], View]:
             primaries=(),
             warnings=(*change.warnings, plain(MORE, DESIGN)),
         )
-        return View(source, sentence_of(change, row), table=change.table, html=said._repr_html_())
+        return View(source, change.sentence_of(now.endpoint, now.metric), table=change.table, html=said._repr_html_())
 
     return view
 

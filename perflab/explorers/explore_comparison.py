@@ -15,13 +15,13 @@ from perflab.errors import PerflabError
 from perflab.explorers.code import call
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
 from perflab.explorers.reduced import for_statistics
-from perflab.notes import DESIGN, plain
+from perflab.metrics import Metric
+from perflab.notes import DESIGN, plain, written
 from perflab.plots.comparison_plots import plot_comparison, plot_quantile_shift
 from perflab.plots.decisions import plot_power
 from perflab.plots.latency import plot_ecdf
 from perflab.plots.pairs import plot_pairs
 from perflab.stats.compare import Change, compare
-from perflab.stats.estimates import quantile_of
 from perflab.stats.planning import RunPlan, plan_runs, power_paired, smallest_effect
 from perflab.stats.shift import quantile_shift
 from perflab.units import format_fraction
@@ -183,7 +183,7 @@ def _shift(sides: _Sides) -> Any:
         shift = quantile_shift(*sides.of(now), **takes)
         made = call("quantile_shift", *sides.sources(now), **takes)
         figure = of_axes(plot_quantile_shift(shift))
-        return View(f"lab.plot_quantile_shift({made})", shift.sentence, figure, notes=shift.warnings)
+        return View(f"lab.plot_quantile_shift({made})", shift.sentence, figure, notes=written(shift.warnings))
 
     return view
 
@@ -199,7 +199,7 @@ def _every_run(sides: _Sides) -> Any:
 
 def _ecdf(sides: _Sides) -> Any:
     def view(now: ComparisonState) -> View:
-        share = quantile_of(now.metric)
+        share = Metric.of(now.metric).share
         takes: dict[str, Any] = {"endpoint": now.endpoint, "warmup": round(now.warmup, 4)}
         takes |= {"percentile": round(share * 100, 6)} if share is not None and share < 1 else {}
         ax = plot_ecdf(*sides.of(now), **takes)
@@ -229,7 +229,7 @@ def _more_pairs(sides: _Sides) -> Any:
             f"With {now.pairs} new pairs a change of {format_fraction(plan.effect)} would be seen {_times(seen)}; the "
             f"smallest change seen {_times(plan.power)} is {format_fraction(least)}"
         )
-        return View(code, said, notes=[plan.sentence, *plan.notes])
+        return View(code, said, notes=[plan.sentence, *written(plan.notes)])
 
     return view
 

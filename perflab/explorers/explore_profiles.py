@@ -12,7 +12,7 @@ import traitlets
 
 from perflab.explorers.code import call, literal
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
-from perflab.plots.flame import plot_diff_flamegraph, plot_flamegraph, plot_icicle
+from perflab.plots.flame import plot_flamegraph
 from perflab.profiles.diff import diff_profiles
 from perflab.profiles.flat import flat_profile
 from perflab.profiles.paths import focus, hot_paths
@@ -93,8 +93,8 @@ def _controls(labels: list[str], below: _Below) -> dict[str, widgets.Widget]:
 
 def _views(below: _Below, count: int) -> Mapping[str, tuple[Panel, ...]]:
     views: dict[str, tuple[Panel, ...]] = {
-        "Flame graph": (Panel(_flames(below, plot_flamegraph), (*ONE, "search")),),
-        "Icicle": (Panel(_flames(below, plot_icicle), (*ONE, "search")),),
+        "Flame graph": (Panel(_flames(below), (*ONE, "search")),),
+        "Icicle": (Panel(_flames(below, invert=True), (*ONE, "search")),),
         "Flat table": (Panel(_flat(below), (*ONE, "search")),),
         "Hot paths": (Panel(_paths(below), ONE),),
     }
@@ -104,12 +104,12 @@ def _views(below: _Below, count: int) -> Mapping[str, tuple[Panel, ...]]:
     return views
 
 
-def _flames(below: _Below, plot: Callable[..., Any]) -> Callable[[ProfilesState], View]:
+def _flames(below: _Below, *, invert: bool = False) -> Callable[[ProfilesState], View]:
     def view(now: ProfilesState) -> View:
         table, source = below.of(now)
-        takes: dict[str, Any] = {"search": now.search or None, "narrowest": now.threshold}
-        ax = plot(table, search=now.search, narrowest=now.threshold)
-        return View(call(plot.__name__, source, **takes), figure=of_axes(ax))
+        takes: dict[str, Any] = {"invert": invert or None, "search": now.search or None, "narrowest": now.threshold}
+        ax = plot_flamegraph(table, invert=invert, search=now.search, narrowest=now.threshold)
+        return View(call("plot_flamegraph", source, **takes), figure=of_axes(ax))
 
     return view
 
@@ -154,8 +154,8 @@ def _difference(below: _Below) -> Callable[[ProfilesState], View]:
     def view(now: ProfilesState) -> View:
         _different(now)
         (before, first), (after, second) = below.of(now), below.of(now, now.other)
-        figure = of_axes(plot_diff_flamegraph(before, after))
-        return View(call("plot_diff_flamegraph", first, second), figure=figure)
+        figure = of_axes(plot_flamegraph(after, against=before, invert=True))
+        return View(call("plot_flamegraph", second, f"against={first}", "invert=True"), figure=figure)
 
     return view
 

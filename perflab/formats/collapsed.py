@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _profiles
-from perflab.formats._profiles import Problems, Stacks
+from perflab.formats import _profile_notes as kinds
+from perflab.formats._profiles import Stacks
 from perflab.profiles.call_trees import MAX_DEPTH, Frames
 
 _LINE = re.compile(r"(.*)\s(-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)")
@@ -38,8 +40,8 @@ def read(path: Path, *, lines: bool = False, unit: str = "samples", **_: Any) ->
 
     ``lines=True`` keeps the lines of py-spy apart, which are those that ran, not those where functions begin.
     """
-    problems = Problems()
-    found = _stacks(path, problems)
+    tally = Tally()
+    found = _stacks(path, tally)
     names = {name for stack in found if stack for name in stack.split(";")}
     placed = all(_PLACED.fullmatch(name) or _GROUP.fullmatch(name) for name in names) and bool(names)
     frames, stacks = Frames(), Stacks()
@@ -47,19 +49,19 @@ def read(path: Path, *, lines: bool = False, unit: str = "samples", **_: Any) ->
     for stack, value in found.items():
         parts = stack.split(";") if stack else []
         if len(parts) > MAX_DEPTH:
-            problems.add(f"stacks were cut at {MAX_DEPTH:,} frames", "a line")
+            tally.note(kinds.TOO_DEEP, 1, _profiles.name(stack[:60], tally))
         numbers = []
         for part in parts[:MAX_DEPTH]:
             code = codes.get(part)
             if code is None:
-                code = codes[part] = _frame(part, frames, problems, placed=placed, lines=lines)
+                code = codes[part] = _frame(part, frames, tally, placed=placed, lines=lines)
             numbers.append(code)
         stacks.add(tuple(numbers), value)
     meta = {"tool": "py-spy"} if placed else None
-    return _profiles.tables(path, [(None, unit, stacks.tree())], frames, problems, meta=meta)
+    return _profiles.tables(path, [(None, unit, stacks.tree())], frames, tally, meta=meta)
 
 
-def _stacks(path: Path, problems: Problems) -> dict[str, float]:
+def _stacks(path: Path, tally: Tally) -> dict[str, float]:
     found: dict[str, float] = {}
     number = size = 0
     for number, line in enumerate(sources.lines(path), start=1):
@@ -68,19 +70,22 @@ def _stacks(path: Path, problems: Problems) -> dict[str, float]:
             raise FormatError(f"{path}:{number}: expected at most {_profiles.MAX_BYTES:,} characters, found more")
         text = line.rstrip()
         if not text or text.startswith("#"):
+            tally.known += 1
             continue
         match = _LINE.fullmatch(text)
         value = _profiles.weight(float(match[2])) if match else None
         if match is None or value is None:
-            problems.add("lines are no stack and weight and were skipped", f"line {number}")
+            tally.skip(number, why="expected a stack and a weight")
         else:
+            tally.rows += 1
             stack = match[1].strip()
             found[stack] = found.get(stack, 0.0) + value
+    tally.total = number
     return found
 
 
-def _frame(part: str, frames: Frames, problems: Problems, *, placed: bool, lines: bool) -> int:
+def _frame(part: str, frames: Frames, tally: Tally, *, placed: bool, lines: bool) -> int:
     match = _PLACED.fullmatch(part) if placed and len(part) < _profiles.MAX_NAME else None
     if match is None:
-        return frames.number(_profiles.name(part, problems))
+        return frames.number(_profiles.name(part, tally))
     return frames.number(match[1], match[2], _profiles.line_number(int(match[3][:9])) if lines else None)

@@ -1,7 +1,7 @@
 """V8's .cpuprofile (Node.js, Chrome, ``vite build --profile``): https://chromedevtools.github.io/devtools-protocol/tot/Profiler/#type-Profile
 
-A sample lasts until the next one; the first delta comes before any sample. Deltas may be negative: time then stands
-still. ``(root)`` is no frame, ``(idle)`` no stack, and ``(program)`` and ``(garbage collector)`` interrupt the stack
+A sample lasts until the next one; the first delta comes before any sample. Deltas may be negative; the clock then
+stands still. ``(root)`` is no frame, ``(idle)`` no stack, and ``(program)`` and ``(garbage collector)`` interrupt the stack
 that they follow. Lines are from 0 in the file and from 1 in the table.
 """
 
@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _profiles
-from perflab.formats._profiles import Problems
+from perflab.formats import _profile_notes as kinds
 from perflab.profiles.call_trees import Floats, Frames, from_parents
 
 _IGNORED = frozenset({"(root)", "(idle)"})
@@ -32,22 +33,21 @@ def read(path: Path, *, max_bytes: int | None = None, **_: Any) -> Tables:
     found = _profiles.json_of(path, max_bytes)
     if not isinstance(found, dict):
         raise FormatError(f"{path}:1: expected a .cpuprofile, found no object")
-    problems = Problems()
-    nodes = _Nodes(_listed(found, path), problems)
+    tally = Tally(unit="sample")
+    nodes = _Nodes(_listed(found, path), tally)
     samples = list(found["samples"]) if isinstance(found.get("samples"), list) else None
     if samples is None:
         return nodes.by_hits(path)
     deltas = found.get("timeDeltas")
     if not isinstance(deltas, list):
         deltas = _deltas(found)
-    if len(samples) != len(deltas):
-        problems.add("samples and deltas without a partner were left out", "the end", abs(len(samples) - len(deltas)))
     count = min(len(samples), len(deltas))
-    return nodes.by_time(path, samples[:count], _durations(samples[:count], deltas[:count], problems))
+    tally.note(kinds.NO_PARTNER, max(len(samples), len(deltas)) - count, "the end")
+    return nodes.by_time(path, samples[:count], _durations(samples[:count], deltas[:count], tally))
 
 
 def _listed(found: Mapping[str, Any], path: Path) -> list[Any]:
-    """The nodes; those of old V8 versions hang below ``head``."""
+    """The nodes; old V8 versions nest them below ``head``."""
     if isinstance(found.get("nodes"), list):
         return list(found["nodes"])
     if not isinstance(found.get("head"), dict):
@@ -70,15 +70,15 @@ def _deltas(found: Mapping[str, Any]) -> list[Any]:
     return [0, *(b - a for a, b in zip(times, times[1:], strict=False))]
 
 
-def _durations(samples: Sequence[Any], deltas: Sequence[Any], problems: Problems) -> Floats:
+def _durations(samples: Sequence[Any], deltas: Sequence[Any], tally: Tally) -> Floats:
     """How long each sample lasts, in ms: to the time of the next sample of another node, which never runs back."""
     good = [type(d) in (int, float) and abs(d) < _profiles.MAX_WEIGHT for d in deltas]
-    problems.flagged("deltas that are huge or no numbers counted as zero", "delta", ~np.array(good, dtype=bool))
+    _profiles.flagged(tally, kinds.BAD_WEIGHT, "delta", ~np.array(good, dtype=bool))
     deltas = [d if fine else 0 for d, fine in zip(deltas, good, strict=True)]
     steps = np.array(deltas, dtype="float64")
-    problems.flagged("deltas are negative: time stood still", "delta", steps < 0)
+    _profiles.flagged(tally, kinds.DELTA_NEGATIVE, "delta", steps < 0)
     times = np.cumsum(steps)
-    # Only where the node changes (and at the end) is the time of a sample looked at, as in speedscope: a negative
+    # The time of a sample only counts where the node changes (and at the end), as in speedscope: a negative
     # delta within a run of equal samples is made up for by its neighbours.
     changes = np.ones(len(times), dtype=bool)
     changes[1:] = [a != b for a, b in zip(samples[1:], samples[:-1], strict=True)]
@@ -93,23 +93,23 @@ def _durations(samples: Sequence[Any], deltas: Sequence[Any], problems: Problems
 class _Nodes:
     """The nodes of the file by their position, parents resolved."""
 
-    def __init__(self, listed: list[Any], problems: Problems) -> None:
-        self.problems, self.frames = problems, Frames()
+    def __init__(self, listed: list[Any], tally: Tally) -> None:
+        self.tally, self.frames = tally, Frames()
         good = [
             n
             for n in listed
             if isinstance(n, dict) and type(n.get("id")) is int and isinstance(n.get("callFrame"), dict)
         ]
-        problems.add("nodes are malformed and were left out", "the nodes", len(listed) - len(good))
+        tally.note(kinds.BAD_NODE, len(listed) - len(good), "the nodes")
         self.position: dict[int, int] = {}
         kept: list[dict[str, Any]] = []
         for node in good:
             if node["id"] in self.position:
-                problems.add("nodes have an id that another has and were left out", f"id {node['id']}")
+                tally.note(kinds.BAD_NODE, 1, f"id {node['id']}")
             else:
                 self.position[node["id"]] = len(kept)
                 kept.append(node)
-        self.names = [_profiles.name(n["callFrame"].get("functionName") or "(anonymous)", problems) for n in kept]
+        self.names = [_profiles.name(n["callFrame"].get("functionName") or "(anonymous)", tally) for n in kept]
         self.code = [self._frame(n["callFrame"], name) for n, name in zip(kept, self.names, strict=True)]
         self.parent = self._parents(kept)
         self.hits = [n.get("hitCount") for n in kept]
@@ -118,7 +118,7 @@ class _Nodes:
     def _frame(self, frame: Mapping[str, Any], name: str) -> int:
         url, line = frame.get("url"), frame.get("lineNumber")
         first = _profiles.line_number(line + 1) if isinstance(line, int) and line >= 0 else None
-        return self.frames.number(name, _profiles.name(url, self.problems) if url else None, first)
+        return self.frames.number(name, _profiles.name(url, self.tally) if url else None, first)
 
     def _parents(self, kept: list[dict[str, Any]]) -> list[int]:
         parent = [-1] * len(kept)
@@ -142,29 +142,31 @@ class _Nodes:
                 path.append(node)
                 node = self.parent[node]
             if node >= 0 and state[node] == 1:
-                self.problems.add("nodes are their own ancestors; they were taken as roots", f"node {node + 1}")
+                self.tally.note(kinds.CIRCULAR, 1, f"node {node + 1}")
                 self.parent[node] = -1
             for done in path:
                 state[done] = 2
 
     def by_hits(self, path: Path) -> Tables:
         """Without samples there are only counts of hits."""
-        hits = _profiles.good_weights([0 if h is None else h for h in self.hits], self.problems, "hit count")
+        hits = _profiles.good_weights([0 if h is None else h for h in self.hits], self.tally, "hit count")
         keep = [name not in _IGNORED for name in self.names]
         parent = np.array([self._kept_parent(i, keep) for i in range(len(keep))], dtype="int64")
         kept = np.array(keep, dtype=bool)
+        self.tally.unit, self.tally.total, self.tally.rows = "node", len(keep), int(kept.sum())
+        self.tally.known = len(keep) - self.tally.rows
         number = np.cumsum(kept) - 1
         above = np.where(parent[kept] < 0, -1, number[parent[kept]])
         tree, lost = from_parents(above, np.array(self.code, dtype="int64")[kept], hits[kept])
-        self.problems.add("nodes deeper than any real stack were left out", "the deepest", lost)
-        return _profiles.tables(path, [(None, "samples", tree)], self.frames, self.problems, meta={"tool": "V8"})
+        self.tally.note(kinds.TOO_DEEP, lost, "the deepest")
+        return _profiles.tables(path, [(None, "samples", tree)], self.frames, self.tally, meta={"tool": "V8"})
 
     def _kept_parent(self, node: int, keep: list[bool]) -> int:
         above = self.parent[node]
         return above if above >= 0 and keep[above] else -1
 
     def by_time(self, path: Path, samples: Sequence[Any], durations: Floats) -> Tables:
-        """The stacks that the samples make, in which interruptions stand on the stack before them."""
+        """The stacks of the samples; interruptions are on top of the stack before them."""
         parent: list[int] = []
         code: list[int] = []
         weights: list[float] = []
@@ -194,24 +196,27 @@ class _Nodes:
             return current
 
         current, idle = -1, 0.0
+        self.tally.total = len(samples)
         for number, (sample, duration) in enumerate(zip(samples, durations.tolist(), strict=True), start=1):
             node = self.position.get(sample, -1) if type(sample) is int else -1
             if node < 0:
-                self.problems.add("samples name a node that is not there: the one before goes on", f"sample {number}")
+                self.tally.skip(number, why="it names a node that is not there, so the sample before goes on")
             elif self.names[node] in _ON_TOP:
                 current = self._on_top(current, node, parent, source, child)
             else:
                 current = of(node)
             if current >= 0:
                 weights[current] += duration
+                self.tally.rows += node >= 0
             else:
                 idle += duration
+                self.tally.known += node >= 0
         tree, lost = from_parents(
             _profiles.integers(parent), _profiles.integers(code), np.array(weights, dtype="float64")
         )
-        self.problems.add("nodes deeper than any real stack were left out", "the deepest", lost)
+        self.tally.note(kinds.TOO_DEEP, lost, "the deepest")
         return _profiles.tables(
-            path, [(None, "ms", tree)], self.frames, self.problems, meta={"tool": "V8", "idle_ms": idle}
+            path, [(None, "ms", tree)], self.frames, self.tally, meta={"tool": "V8", "idle_ms": idle}
         )
 
     def _on_top(self, current: int, node: int, parent: list[int], source: list[int], child: Any) -> int:

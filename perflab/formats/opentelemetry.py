@@ -14,8 +14,8 @@ from typing import Any
 import orjson
 
 from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.formats import Tables, _printed, _queries
-from perflab.formats._queries import Skipped
 
 _ID = re.compile(r"[0-9a-fA-F]{16,32}")
 _PARAMETER = re.compile(r"db\.(?:query|operation)\.parameter\.(.{1,100})")
@@ -31,27 +31,27 @@ def sniff(head: bytes) -> bool:
 
 def read(path: Path, **_: Any) -> Tables:
     """Statements of exported spans, with trace, route, service, and rows where they were recorded."""
-    skipped = Skipped()
+    tally = Tally("span")
     rows: list[dict[str, Any]] = []
     parents: dict[str, tuple[str, str | None]] = {}
     for number, line in enumerate(sources.lines(path), start=1):
-        skipped.total = number
         if line.strip():
-            _read_line(line, number, rows, parents, skipped)
+            _read_line(line, number, rows, parents, tally)
     for row in rows:
         row["route"] = _route(row.pop("parent"), parents)
     return _queries.tables(
-        path, rows, skipped, meta={"tool": "opentelemetry"}, expected="spans with db.query.text (or db.statement)"
+        path, rows, tally, meta={"tool": "opentelemetry"}, expected="spans with db.query.text (or db.statement)"
     )
 
 
 def _read_line(
-    line: str, number: int, rows: list[dict[str, Any]], parents: dict[str, tuple[str, str | None]], skipped: Skipped
+    line: str, number: int, rows: list[dict[str, Any]], parents: dict[str, tuple[str, str | None]], tally: Tally
 ) -> None:
     try:
         found = orjson.loads(line)
     except orjson.JSONDecodeError:
-        skipped.line(number)
+        tally.total += 1
+        tally.skip(tally.total, why=f"line {number} is not JSON")
         return
     for service, span in _spans(found):
         attributes = _attributes(span.get("attributes"))
@@ -59,12 +59,15 @@ def _read_line(
         if own:
             parents[own] = (parent or "", _own_route(span, attributes))
         sql = attributes.get("db.query.text", attributes.get("db.statement"))
+        tally.total += 1
         if not isinstance(sql, str) or not sql:
+            tally.known += 1
             continue
-        row = _row(span, attributes, sql, service, skipped)
+        row = _row(span, attributes, sql, service, tally)
         if row is None:
-            skipped.line(number)
+            tally.skip(tally.total, why="no times")
         else:
+            tally.rows += 1
             rows.append(row | {"parent": parent or ""})
 
 
@@ -104,7 +107,7 @@ def _hex(value: Any) -> str | None:
 
 
 def _row(
-    span: dict[str, Any], attributes: dict[str, Any], sql: str, service: str | None, skipped: Skipped
+    span: dict[str, Any], attributes: dict[str, Any], sql: str, service: str | None, tally: Tally
 ) -> dict[str, Any] | None:
     start, end = _whole(span.get("startTimeUnixNano")), _whole(span.get("endTimeUnixNano"))
     if start is None or end is None or start < 0 or end < start:
@@ -114,7 +117,7 @@ def _row(
     line = attributes.get("code.line.number", attributes.get("code.lineno"))
     trace = _hex(span.get("traceId"))
     return {
-        "start": start // 1000, "sql": _queries.cut(sql, skipped), "duration_ms": (end - start) / 1e6, "trace": trace,
+        "start": start // 1000, "sql": _queries.cut(sql, tally), "duration_ms": (end - start) / 1e6, "trace": trace,
         "parameters": _parameters(attributes), "rows": rows if isinstance(rows, int) and 0 <= rows < 2**62 else None,
         "database": _text(attributes.get("db.namespace", attributes.get("db.name"))), "application": service,
         "source": f"{file}:{line}" if isinstance(file, str) and line is not None else None,

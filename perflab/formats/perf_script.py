@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError, one_of
 from perflab.formats import Tables, _profiles
-from perflab.formats._profiles import Problems, Stacks
+from perflab.formats import _profile_notes as kinds
+from perflab.formats._profiles import Stacks
+from perflab.notes import Note, Remedy
 from perflab.profiles.call_trees import MAX_DEPTH, Frames
 
 _HEADER = re.compile(r"(?P<command>\S.*?)\s+(?P<first>\d+)(?:/(?P<second>\d+))?\s+(?=\S)")
@@ -39,33 +42,35 @@ def sniff(head: bytes) -> bool:
 
 
 def read(path: Path, *, weight: str = "samples", **_: Any) -> Tables:
-    """Each thread and event by itself.
+    """Each thread and event separately.
 
-    ``weight``: "samples" counts them; "period" adds up what each stands for (cycles, nanoseconds of a clock event);
+    ``weight``: "samples" counts them; "period" adds up their periods (cycles, nanoseconds of a clock event);
     "time" is the time to halfway between the neighbouring samples of the thread, in ms, which is how speedscope shows
     such files (it counts the time asleep to the samples around it).
     """
     if weight not in _WEIGHTS:
         raise one_of("weight", weight, _WEIGHTS)
-    problems, frames = Problems(), Frames()
+    tally, frames = Tally(), Frames()
     stacks: dict[tuple[str, str], list[Sample]] = {}
-    for sample in _samples(path, frames, problems):
+    for sample in _samples(path, frames, tally):
         stacks.setdefault((sample[0], sample[1]), []).append(sample)
     events = list(dict.fromkeys(event for _, event in stacks))
     # The first event of the file comes first, so that it is what is shown when no unit is asked for.
     order = sorted(stacks, key=lambda key: events.index(key[1]))
     trees = [
-        (thread, _unit(weight, event, several=len(events) > 1), _weighed(stacks[thread, event], weight, problems))
+        (thread, _unit(weight, event, several=len(events) > 1), _weighed(stacks[thread, event], weight, tally))
         for thread, event in order
     ]
-    return _profiles.tables(path, trees, frames, problems, warnings=_notes(path, events), meta={"tool": "perf"})
+    return _profiles.tables(path, trees, frames, tally, warnings=_notes(path, events), meta={"tool": "perf"})
 
 
-def _notes(path: Path, events: list[str]) -> list[str]:
+def _notes(path: Path, events: list[str]) -> list[Note]:
     if len(events) < 2:
         return []
     return [
-        f"{path.name}: {len(events)} events ({', '.join(events[:5])}), each with a unit of its own; choose one with unit="
+        kinds.SEVERAL_EVENTS(
+            Remedy("flat_profile", {"unit": f"samples of {events[-1]}"}), source=path.name, events=events
+        )
     ]
 
 
@@ -77,7 +82,7 @@ def _unit(weight: str, event: str, *, several: bool) -> str:
     return f"ms by {event}" if several else "ms"
 
 
-def _samples(path: Path, frames: Frames, problems: Problems) -> Iterator[Sample]:
+def _samples(path: Path, frames: Frames, tally: Tally) -> Iterator[Sample]:
     block: list[str] = []
     first = size = 0
     codes: dict[str, int] = {}
@@ -85,31 +90,38 @@ def _samples(path: Path, frames: Frames, problems: Problems) -> Iterator[Sample]
         size += len(line)
         if size > _profiles.MAX_BYTES:
             raise FormatError(f"{path}:{number}: expected at most {_profiles.MAX_BYTES:,} characters, found more")
+        tally.total = number
         if not line.strip():
-            if block and (sample := _sample(block, first, codes, frames, problems)):
+            tally.known += 1
+            if block and (sample := _sample(block, first, codes, frames, tally)):
                 yield sample
             block = []
         elif not line.lstrip().startswith("#"):
             if block and not line[0].isspace() and _HEADER.match(line):  # without frames there are no empty lines
-                if sample := _sample(block, first, codes, frames, problems):
+                if sample := _sample(block, first, codes, frames, tally):
                     yield sample
                 block = []
             first = first if block else number
             block.append(line)
-    if block and (sample := _sample(block, first, codes, frames, problems)):
+        else:
+            tally.known += 1
+    if block and (sample := _sample(block, first, codes, frames, tally)):
         yield sample
 
 
-def _sample(block: list[str], first: int, codes: dict[str, int], frames: Frames, problems: Problems) -> Sample | None:
+def _sample(block: list[str], first: int, codes: dict[str, int], frames: Frames, tally: Tally) -> Sample | None:
     header = _HEADER.match(block[0].lstrip())
     if header is None:
-        problems.add("samples without a command and thread were skipped", f"line {first}", 1)
+        tally.skip(first, len(block), "expected a command and a thread")
         return None
+    tally.rows += 1
     process = f" pid: {header['first']} tid: {header['second']}" if header["second"] else f" tid: {header['first']}"
     time = _TIME.search(block[0])
     rest = block[1:]
+    inline_frame = None
     if inline := _INLINE_EVENT.search(block[0]):
-        period, event, rest = inline[1], inline[2], [inline[3], *rest]
+        period, event, inline_frame = inline[1], inline[2], inline[3]
+        rest = [inline_frame, *rest]
     else:
         found = _EVENT.search(block[0])
         period, event = (found[1], found[2]) if found else (None, "")
@@ -119,39 +131,40 @@ def _sample(block: list[str], first: int, codes: dict[str, int], frames: Frames,
         if code is None:
             match = _FRAME.match(line)
             if match is None:
-                problems.add("frames are malformed and were skipped", f"line {first + offset}")
+                tally.skip(first + offset, why="expected a frame")
                 continue
             symbol, file = _OFFSET.sub("", match[2]), match[3]
-            code = codes[line] = frames.number(_profiles.name(symbol, problems), _profiles.name(file, problems) or None)
+            code = codes[line] = frames.number(_profiles.name(symbol, tally), _profiles.name(file, tally) or None)
         stack.append(code)
+        tally.continued += line is not inline_frame
     if len(stack) > MAX_DEPTH:
-        problems.add(f"stacks were cut at {MAX_DEPTH:,} frames", f"line {first}")
+        tally.note(kinds.TOO_DEEP, 1, f"line {first}")
         stack = stack[-MAX_DEPTH:]
-    thread = _profiles.name(header["command"] + process, problems)
+    thread = _profiles.name(header["command"] + process, tally)
     at = float(time[1]) if time and len(time[1]) < 40 else None
     return thread, event, at, float(period) if period and len(period) < 19 else None, tuple(reversed(stack))
 
 
-def _weighed(samples: list[Sample], weight: str, problems: Problems) -> Any:
+def _weighed(samples: list[Sample], weight: str, tally: Tally) -> Any:
     stacks = Stacks()
     if weight == "time":
-        for sample, duration in zip(samples, _durations(samples, problems), strict=True):
+        for sample, duration in zip(samples, _durations(samples, tally), strict=True):
             stacks.add(sample[4], duration)
         return stacks.tree()
     for _, _, _, period, stack in samples:
         if weight == "period" and period is None:
-            problems.add("samples have no period and count as zero", "a sample")
+            tally.note(kinds.NO_PERIOD, 1, "a sample")
         stacks.add(stack, 1.0 if weight == "samples" else period or 0.0)
     return stacks.tree()
 
 
-def _durations(samples: list[Sample], problems: Problems) -> list[float]:
+def _durations(samples: list[Sample], tally: Tally) -> list[float]:
     """From halfway to the sample before until halfway to the one after."""
     times: list[float] = []
     for sample in samples:
         before = times[-1] if times else 0.0
         if sample[2] is None or sample[2] < before:
-            problems.add("samples have no time, or one before that of the sample before", "a sample")
+            tally.note(kinds.NO_TIME, 1, "a sample")
         times.append(before if sample[2] is None else max(sample[2], before))
     middles = [(a + b) / 2 for a, b in zip(times, times[1:], strict=False)]
     edges = [times[0], *middles, times[-1]]

@@ -2,7 +2,7 @@
 
 A graph of calls, not stacks: a function's own row has no caller, and each other row is what one caller had of it.
 ``marshal.loads`` is unsafe on files from others (it believes the sizes they declare), so this module reads the few
-types that such a file is made of by itself, and nothing else: https://github.com/python/cpython/blob/main/Python/marshal.c
+types that such a file consists of, and nothing else: https://github.com/python/cpython/blob/main/Python/marshal.c
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _profiles
-from perflab.formats._profiles import Problems
 
 _KEEP = 0x80
 _FOUR = struct.Struct("<BiBiBdBd")
@@ -39,17 +39,17 @@ def read(path: Path, *, max_bytes: int | None = None, **_: Any) -> Tables:
         raise FormatError(f"{path}:1: expected cProfile's statistics, found {problem} at byte {reader.at:,}") from None
     if not reader.functions:
         raise FormatError(f"{path}:1: expected cProfile's statistics, found no function in them")
-    # The file and its references are done with: the table need not stand beside them in memory.
+    # The file and its references are freed before the table takes its memory.
     del data
     reader.refs, reader.data = [], b""
-    problems = Problems()
-    return Tables({"calls": _frame(reader, problems)}, warnings=problems.warnings(path), meta={"tool": "cProfile"})
+    tally = Tally(unit="record")
+    return _profiles.finished(path, {"calls": _frame(reader, tally)}, tally, meta={"tool": "cProfile"})
 
 
-def _frame(reader: _Reader, problems: Problems) -> pd.DataFrame:
+def _frame(reader: _Reader, tally: Tally) -> pd.DataFrame:
     keys = list(reader.keys)
-    names = pd.array([_profiles.name(function, problems) for _, _, function in keys], dtype="str")
-    files = pd.array([None if file == "~" else _profiles.name(file, problems) for file, _, _ in keys], dtype="str")
+    names = pd.array([_profiles.name(function, tally) for _, _, function in keys], dtype="str")
+    files = pd.array([None if file == "~" else _profiles.name(file, tally) for file, _, _ in keys], dtype="str")
     lines = pd.array([line if 0 < line < 2**31 else pd.NA for _, line, _ in keys], dtype="Int64")
     whole = len(reader.functions)
     callee = np.concatenate([reader.functions, reader.callees]).astype("int64")
@@ -57,7 +57,8 @@ def _frame(reader: _Reader, problems: Problems) -> pd.DataFrame:
     numbers = np.concatenate([reader.numbers, reader.edges]).reshape(-1, 4)
     good = (numbers >= 0) & (numbers <= _profiles.MAX_WEIGHT)
     bad = np.logical_not(np.all(good, axis=1))
-    problems.flagged("rows with negative or huge numbers were left out", "row", bad)
+    tally.total, tally.rows = len(bad), int((~bad).sum())
+    tally.skip(int(bad.argmax()) + 1, int(bad.sum()), "a negative or huge number")
     callee, caller, numbers = callee[~bad], caller[~bad], numbers[~bad]
     return pd.DataFrame(
         {
@@ -141,7 +142,7 @@ class _Reader:
         return self.keys.setdefault(found, len(self.keys))
 
     def _four(self) -> tuple[float, float, float, float]:
-        """Two counts and two times; nearly always two integers (or references to them) and two doubles."""
+        """Two counts and two times; nearly always two integers (or references) and two doubles."""
         a, first, b, second, c, third, d, fourth = _FOUR.unpack_from(self.data, self.at)
         if c & ~_KEEP != 0x67 or d & ~_KEEP != 0x67 or a & ~_KEEP not in (0x69, 0x72) or b & ~_KEEP not in (0x69, 0x72):
             return self._number(), self._number(), self._number(), self._number()

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import orjson
 
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _profiles
-from perflab.formats._profiles import Problems
+from perflab.formats import _profile_notes as kinds
 from perflab.profiles.call_trees import MAX_DEPTH, Frames, Tree, from_parents
 
 _PLACED = re.compile(r"(.+) \((.+):(\d{1,9})\)")
@@ -33,16 +34,13 @@ def sniff(head: bytes) -> bool:
 
 def read(path: Path, *, lines: bool = False, max_bytes: int | None = None, **_: Any) -> Tables:
     """Each process and thread of the trace, in ms. ``lines=True`` keeps py-spy's lines apart, which are those that ran."""
-    problems, frames = Problems(), Frames()
-    threads, names, others = _sorted_out(_events(path, max_bytes), frames, problems, lines=lines)
+    tally, frames = Tally(unit="event"), Frames()
+    threads, names = _sorted_out(_events(path, max_bytes), frames, tally, lines=lines)
     trees: list[tuple[str | None, str, Tree]] = []
     for thread, intervals in threads.items():
         label = names.get(thread) or f"pid {thread[0]} tid {thread[1]}"
-        trees.append((_profiles.name(label, problems), "ms", _nested(intervals, problems)))
-    note = [f"{path.name}: {others:,} events that are no durations (asynchronous, flows, counters) were left out"]
-    return _profiles.tables(
-        path, trees, frames, problems, warnings=note if others else [], meta={"tool": "trace events"}
-    )
+        trees.append((_profiles.name(label, tally), "ms", _nested(intervals, tally)))
+    return _profiles.tables(path, trees, frames, tally, meta={"tool": "trace events"})
 
 
 def _events(path: Path, max_bytes: int | None) -> list[Any]:
@@ -76,47 +74,51 @@ def _cut_off(data: bytes) -> Any:
 
 
 def _sorted_out(
-    events: Sequence[Any], frames: Frames, problems: Problems, *, lines: bool
-) -> tuple[dict[Thread, list[Interval]], dict[Thread, str], int]:
-    """The intervals (start, end, frame) of each thread, the threads' names, and how many events are neither."""
+    events: Sequence[Any], frames: Frames, tally: Tally, *, lines: bool
+) -> tuple[dict[Thread, list[Interval]], dict[Thread, str]]:
+    """The intervals (start, end, frame) of each thread, and the threads' names."""
     threads: dict[Thread, list[Interval]] = {}
     names: dict[Thread, str] = {}
     open_: dict[Thread, list[tuple[float, int, str]]] = {}
     last: dict[Thread, float] = {}
-    others = 0
+    tally.total = len(events)
     ordered = sorted(enumerate(events, start=1), key=_when)
     for number, event in ordered:
         phase = event.get("ph") if isinstance(event, dict) else None
         if not isinstance(event, dict) or not isinstance(phase, str):
-            problems.add("events are malformed and were left out", f"event {number}")
+            tally.skip(number, why="malformed")
             continue
         thread = (_scalar(event.get("pid")), _scalar(event.get("tid")))
         if phase == "M":
+            tally.known += 1
             _named(event, thread, names)
             continue
         if phase not in "BEX":
-            others += 1
+            tally.known += 1
+            tally.note(kinds.NO_DURATION, 1, f"event {number}")
             continue
         at = _profiles.weight(event.get("ts"))
         if at is None:
-            problems.add("events are malformed and were left out", f"event {number}")
+            tally.skip(number, why="malformed")
             continue
         last[thread] = max(last.get(thread, at), at)
         if phase == "X":
             length = _profiles.weight(event.get("dur", 0))
             if length is None:
-                problems.add("events are malformed and were left out", f"event {number}")
+                tally.skip(number, why="malformed")
                 continue
-            threads.setdefault(thread, []).append((at, at + length, _code(event, frames, problems, lines)))
+            tally.rows += 1
+            threads.setdefault(thread, []).append((at, at + length, _code(event, frames, tally, lines)))
         elif phase == "B":
+            tally.rows += 1
             name = str(event.get("name"))[:200]
-            open_.setdefault(thread, []).append((at, _code(event, frames, problems, lines), name))
+            open_.setdefault(thread, []).append((at, _code(event, frames, tally, lines), name))
         else:
-            _close(event, at, open_.get(thread, []), threads.setdefault(thread, []), problems, number)
+            _close(event, at, open_.get(thread, []), threads.setdefault(thread, []), tally, number)
     for thread, stack in open_.items():
-        problems.add("events were begun and never ended; they end with their thread", f"thread {thread[1]}", len(stack))
+        tally.note(kinds.NOT_CLOSED, len(stack), f"thread {thread[1]}")
         threads.setdefault(thread, []).extend((at, max(last[thread], at), code) for at, code, _ in stack)
-    return threads, names, others
+    return threads, names
 
 
 def _when(numbered: tuple[int, Any]) -> float:
@@ -130,7 +132,7 @@ def _close(
     at: float,
     stack: list[tuple[float, int, str]],
     into: list[Interval],
-    problems: Problems,
+    tally: Tally,
     number: int,
 ) -> None:
     """End the innermost event of that name (an E may leave the name out)."""
@@ -138,14 +140,17 @@ def _close(
     if stack and (name is None or stack[-1][2] == str(name)[:200]):
         begun, code, _ = stack.pop()
         into.append((begun, at, code))
+        tally.continued += 1
         return
     wanted = str(name)[:200]
     # Looked for among the innermost only, so that a file of wrong ends can't take the square of its length.
     place = next((i for i in range(len(stack) - 1, max(-1, len(stack) - 200), -1) if stack[i][2] == wanted), None)
     if place is None:
-        problems.add("events end what was not begun", f"event {number}")
+        tally.known += 1
+        tally.note(kinds.NOT_OPENED, 1, f"event {number}")
         return
-    problems.add("events were ended out of order", f"event {number}")
+    tally.continued += 1
+    tally.note(kinds.MISNESTED, len(stack) - place - 1, f"event {number}")
     into.extend((begun, at, code) for begun, code, _ in stack[place:])
     del stack[place:]
 
@@ -160,18 +165,18 @@ def _named(event: Mapping[str, Any], thread: Thread, names: dict[Thread, str]) -
         names[thread] = f"{arguments['name'][:200]} (pid {thread[0]} tid {thread[1]})"
 
 
-def _code(event: Mapping[str, Any], frames: Frames, problems: Problems, lines: bool) -> int:
-    name = _profiles.name(event.get("name"), problems)
+def _code(event: Mapping[str, Any], frames: Frames, tally: Tally, lines: bool) -> int:
+    name = _profiles.name(event.get("name"), tally)
     arguments = event.get("args")
     if event.get("cat") == "py-spy" and isinstance(arguments, dict):
         file, line = arguments.get("filename"), _profiles.line_number(arguments.get("line"))
-        return frames.number(name, _profiles.name(file, problems) if file else None, line if lines else None)
+        return frames.number(name, _profiles.name(file, tally) if file else None, line if lines else None)
     if match := _PLACED.fullmatch(name):
         return frames.number(match[1], match[2], int(match[3]) or None)
     return frames.number(name)
 
 
-def _nested(intervals: list[Interval], problems: Problems) -> Tree:
+def _nested(intervals: list[Interval], tally: Tally) -> Tree:
     """Intervals within intervals as a tree; one that outlasts the interval it began in ends with it."""
     intervals.sort(key=lambda i: (i[0], -i[1]))
     parent: list[int] = []
@@ -182,10 +187,10 @@ def _nested(intervals: list[Interval], problems: Problems) -> Tree:
         while stack and stack[-1][0] <= start:
             stack.pop()
         if stack and end > stack[-1][0]:
-            problems.add("events outlast the one that they began in and were cut", f"{start} µs")
+            tally.note(kinds.OUTLASTS, 1, f"{start} µs")
             end = stack[-1][0]
         if len(stack) >= MAX_DEPTH:
-            problems.add(f"events deeper than {MAX_DEPTH:,} were left out", f"{start} µs")
+            tally.note(kinds.TOO_DEEP, 1, f"{start} µs")
             continue
         above = stack[-1][1] if stack else -1
         if above >= 0:

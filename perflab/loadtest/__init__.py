@@ -1,1 +1,1 @@
-"""Driving load: plans, targets, Locust in a process of its own, and runs that know whether they are valid."""
+"""Driving load: plans, targets, Locust in its own process, and runs that are judged valid or not."""

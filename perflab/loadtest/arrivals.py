@@ -2,7 +2,7 @@
 
 A closed model waits for each answer before it asks again, so a stalled server also stalls its users, and the
 requests that would have waited are never sent (coordinated omission). Here one scheduler owns the due times, each
-arrival is a task in a greenlet of its own, latency counts from the due time, and no arrival is dropped.
+arrival is a task in its own greenlet, latency counts from the due time, and no arrival is dropped.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Pace:
 
 
 def _must_end(classes: Sequence[Any]) -> None:
-    """End Locust, with a word why, if a class has task sets: they go on until they stop themselves, an arrival ends."""
+    """End Locust with the reason if a class has task sets: they never end, while an arrival does."""
     nested = [f"{c.__name__}.{t.__name__}" for c in classes for t in c.tasks if isinstance(t, type)]
     if nested:
         raise SystemExit(
-            f"perflab: each arrival of an open plan is one task, and {', '.join(nested)} is a TaskSet, which never ends by "
-            "itself: write its steps as one @task method, or use a plan with users"
+            f"perflab: each arrival of an open plan is one task, and {', '.join(nested)} is a TaskSet, which never "
+            "ends: write its steps as one @task method, or use a plan with users"
         )
 
 

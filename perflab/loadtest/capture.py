@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from perflab.loadtest.histogram import Spread
+from perflab.loadtest.histogram import Histogram
 from perflab.loadtest.records import CHECK, CHECK_FIELDS, FIELDS, RECORD
 
 DTYPE = np.dtype(list(FIELDS))
@@ -107,9 +107,9 @@ class Written:
 
     rows: int
     failed: int
-    latency: Spread
-    lag: Spread
-    by_endpoint: Mapping[str, Spread] = field(default_factory=dict)
+    latency: Histogram
+    lag: Histogram
+    by_endpoint: Mapping[str, Histogram] = field(default_factory=dict)
 
 
 def write_requests(found: list[Process], path: Path) -> Written:
@@ -118,8 +118,8 @@ def write_requests(found: list[Process], path: Path) -> Written:
     Records without a response time (events that are not requests) are left out.
     """
     rows = failed = 0
-    latencies, lags = Spread(), Spread()
-    by_endpoint: dict[str, Spread] = {}
+    latencies, lags = Histogram(), Histogram()
+    by_endpoint: dict[str, Histogram] = {}
     with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
         for process in found:
             endpoints = _names(process, "endpoint", "name", first=0)
@@ -139,7 +139,7 @@ def write_requests(found: list[Process], path: Path) -> Written:
                 for index in np.unique(chunk["endpoint"]):
                     name = str(endpoints[int(index)])
                     if name in by_endpoint or len(by_endpoint) < _MOST_ENDPOINTS:
-                        by_endpoint.setdefault(name, Spread()).add(latency[chunk["endpoint"] == index])
+                        by_endpoint.setdefault(name, Histogram()).add(latency[chunk["endpoint"] == index])
     return Written(rows, failed, latencies, lags, by_endpoint)
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a locustfile, said by file and line. Runs inside Locust, whose own report is a traceback of itself;
+"""What is wrong with a locustfile, by file and line. Runs inside Locust, whose own report is a traceback of itself;
 standard library only."""
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def guarded(load: Callable[[list[str]], Any], folder: Path, wanted: Iterable[str
 
 
 def misspelt(path: str) -> str | None:
-    """The report on a locustfile that is no Python; told before anything is started."""
+    """The report on a locustfile that is not valid Python, made before anything is started."""
     with warnings.catch_warnings(action="ignore"):
         try:
             ast.parse(Path(path).read_bytes(), path)
@@ -64,7 +64,7 @@ def blamed(problem: BaseException, path: str) -> str | None:
 
 def _advice(problem: BaseException) -> str:
     if isinstance(problem, ModuleNotFoundError):
-        return f"; expected beside the locustfile, or installed in the Python that runs perflab ({sys.executable})"
+        return f"; expected next to the locustfile, or installed in the Python that runs perflab ({sys.executable})"
     return ""
 
 
@@ -75,7 +75,7 @@ def lacking(users: Mapping[str, Any], wanted: Iterable[str], path: str) -> str |
             classes = [node.name for node in ast.parse(Path(path).read_bytes()).body if isinstance(node, ast.ClassDef)]
         except (OSError, SyntaxError):
             classes = []
-        found = f"{', '.join(classes)}, which is none or is abstract" if classes else "no class"
+        found = f"{', '.join(classes)}, which is not a user class or is abstract" if classes else "no class"
         return f"{path}: expected a user class, such as `class Visitor(FastHttpUser)` with a @task; found {found}"
     missing = [each for each in wanted if each not in users]
     if missing:

@@ -15,9 +15,12 @@ class Child:
 
     Parameters
     ----------
-    command : the program and its arguments.
-    log : the file that takes its standard output and error.
-    grace_s : seconds between SIGTERM and SIGKILL when it is stopped.
+    command : Sequence[str]
+        The program and its arguments.
+    log : Path
+        The file that takes its standard output and error.
+    grace_s : float
+        Seconds between SIGTERM and SIGKILL when it is stopped.
     """
 
     def __init__(

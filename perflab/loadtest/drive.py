@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import math
 import shutil
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,18 +17,20 @@ from typing import Any
 from perflab import formats, provenance
 from perflab.data import store
 from perflab.errors import FormatError, LoadTestError, StoreError
-from perflab.loadtest import capture, process, profiled_target, validity
+from perflab.loadtest import capture, process, profiled_target, reasons, validity
 from perflab.loadtest.abort import broken
 from perflab.loadtest.logfiles import LogFiles
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.records import CANNOT_WRITE
 from perflab.loadtest.resources import Sampler
 from perflab.loadtest.scrape import Scraper
-from perflab.loadtest.tail import Sight, Tail
+from perflab.loadtest.tail import Snapshot, Tail
 from perflab.loadtest.target import Service, Services, Target
-from perflab.progress import Progress
+from perflab.notes import GENERATOR as BY_GENERATOR
+from perflab.notes import Note, notes_of
+from perflab.progress import Listener, Progress
 from perflab.stats import sequential
-from perflab.units import format_fraction, format_ms, format_rate
+from perflab.units import format_ms, format_value
 
 _ALONE = threading.Lock()
 _POLL_S = 0.25
@@ -39,8 +42,8 @@ JUDGING = "judging"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a run stands in an experiment."""
+class Slot:
+    """The position of a run in its experiment."""
 
     experiment: str | None = None
     pair: int | None = None
@@ -49,24 +52,24 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Watch:
-    """Who looks on: where progress is shown, the seconds that are done before, and the event that ends the run."""
+class Live:
+    """Who follows a run: what receives its progress, the seconds done before it, and the event that ends it."""
 
-    shown: Progress
+    listener: Listener
     done_s: float = 0.0
     stop: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True)
 class Driven:
-    """A run that was kept in a folder, and whether its user stopped it."""
+    """A run kept in a folder, and whether its user stopped it."""
 
     folder: Path
     interrupted: bool
 
 
 class _Stopped(Exception):
-    """The user asked for the end, from another thread."""
+    """The user ended the run from another thread."""
 
 
 def expected_s(plan: LoadPlan) -> float:
@@ -74,12 +77,29 @@ def expected_s(plan: LoadPlan) -> float:
     return plan.duration_s + 3.0
 
 
+def listening(
+    progress: bool | Listener, total_s: float, label: str, stop: Callable[[], None] | None = None
+) -> AbstractContextManager[Listener]:
+    """Who receives the progress: the display, or the caller's own listener."""
+    if isinstance(progress, bool):
+        return Progress(total_s, label, shown=progress, stop=stop, write=_fact)
+    return nullcontext(progress)
+
+
+def _fact(name: str, value: object) -> str:
+    """``p95 31 ms``, ``generator 0.21 cores``."""
+    if name == "generator_cores":
+        return f"generator {f'{value:.2f} cores' if value == value else '–'}"
+    short = {"throughput_per_s": "throughput", "p95_ms": "p95", "error_fraction": "errors"}
+    return f"{short.get(name, name)} {format_value(name, value)}"
+
+
 def drive(
     plan: LoadPlan,
     target: Target,
     place: str | Path,
-    at: Place,
-    watch: Watch,
+    at: Slot,
+    live: Live,
     seed: int | None = None,
     services: Services | None = None,
 ) -> Driven:
@@ -87,21 +107,21 @@ def drive(
     plan.found_locustfile()
     if not _ALONE.acquire(blocking=False):
         raise LoadTestError(
-            "another run is under way in this process, and the two would disturb each other: stop it or wait"
+            "another run is in progress in this process and the two would disturb each other; stop it or wait"
         )
     try:
         with closing(Services()) if services is None else nullcontext(services) as held:
-            return _drive(plan, target, place, at, watch, seed, held)
+            return _drive(plan, target, place, at, live, seed, held)
     finally:
         _ALONE.release()
 
 
 def _drive(
-    plan: LoadPlan, target: Target, place: str | Path, at: Place, watch: Watch, seed: int | None, services: Services
+    plan: LoadPlan, target: Target, place: str | Path, at: Slot, live: Live, seed: int | None, services: Services
 ) -> Driven:
     draft = store.Draft(place, target.arm)
     try:
-        ended = _load(plan, target, draft, watch, services)
+        ended = _load(plan, target, draft, live, services)
         return Driven(_keep(plan, target, draft, at, ended, seed), ended.interrupted)
     except OSError as problem:
         if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
@@ -114,34 +134,34 @@ def _drive(
 
 @dataclass(frozen=True)
 class _Ended:
-    """How the load ended: in time, or for a reason; whether the target restarted; whether by the user; the resources seen."""
+    """How the load ended (the reason, if early), whether the target restarted, and what was observed beside the requests."""
 
-    reason: str | None
-    restarted: str | None
+    reason: Note | None
+    restarted: Note | None
     interrupted: bool
     sampler: Sampler
     scraper: Scraper | None
     environment: dict[str, Any]
-    warnings: tuple[str, ...]
+    warnings: tuple[Note, ...]
 
 
-def _load(plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch, services: Services) -> _Ended:
+def _load(plan: LoadPlan, target: Target, draft: store.Draft, live: Live, services: Services) -> _Ended:
     """Locust gets ready while the target does."""
     locust = process.start(plan, target.host, draft.folder / GENERATOR, log=draft.folder / "logs" / "locust.log")
     try:
-        return _loaded(plan, target, draft, watch, services, locust)
+        return _loaded(plan, target, draft, live, services, locust)
     finally:
         locust.stop()
 
 
 def _loaded(
-    plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch, services: Services, locust: process.Generator
+    plan: LoadPlan, target: Target, draft: store.Draft, live: Live, services: Services, locust: process.Generator
 ) -> _Ended:
     environment = provenance.stamp()
     reason, restarted, interrupted = None, None, False
     scraper = Scraper(target.host, target.metrics) if target.metrics else None
     with services.of(target, draft.folder) as service:
-        if watch.stop.is_set():
+        if live.stop.is_set():
             raise KeyboardInterrupt("stopped before the first request; nothing was kept")
         logs = LogFiles(target.log_files)
         generator = draft.folder / GENERATOR
@@ -151,7 +171,7 @@ def _loaded(
         with watched as sampler, scraper or nullcontext(), profiler:
             try:
                 locust.begin()
-                reason = _watched(plan, locust, service, generator, sampler, watch)
+                reason = _watched(plan, locust, service, generator, sampler, live)
             except (KeyboardInterrupt, _Stopped):
                 interrupted = True
             finally:
@@ -161,70 +181,69 @@ def _loaded(
             _must_have_worked(plan, locust, generator, reason)
         warnings = logs.collect(draft.folder / "logs")
     if scraper and scraper.restarted and not restarted:
-        restarted = "the target was restarted in mid-run (its process_start_time_seconds changed)"
+        restarted = reasons.TARGET_START_TIME_CHANGED()
     return _Ended(reason, restarted, interrupted, sampler, scraper, environment, tuple(warnings))
 
 
 def _watched(
-    plan: LoadPlan, locust: process.Generator, service: Service, folder: Path, sampler: Sampler, watch: Watch
-) -> str | None:
-    """Wait for the end of the load, showing how it goes; returns why it ended before its time."""
+    plan: LoadPlan, locust: process.Generator, service: Service, folder: Path, sampler: Sampler, live: Live
+) -> Note | None:
+    """Wait for the end of the load and publish its progress; returns why it ended before its time."""
     began, tail = time.monotonic(), Tail(folder)
     limit_s = plan.duration_s + plan.stop_timeout_s + _OVERTIME_S
     limit_s += plan.worker_timeout_s if plan.remote_workers else 0.0
     while not locust.wait(_POLL_S):
-        if watch.stop.is_set():
+        if live.stop.is_set():
             raise _Stopped
         if died := service.died():
             return died
         elapsed = time.monotonic() - began
         if elapsed > limit_s:
-            return f"Locust did not end {format_ms(_OVERTIME_S * 1e3)} after the plan's end and was stopped"
-        sight = tail.update()
+            return reasons.DID_NOT_END(overtime_ms=_OVERTIME_S * 1e3)
+        so_far = tail.update()
         for goal in plan.goals:
-            if failed := broken(goal, sight):
+            if failed := broken(goal, so_far):
                 return failed
-        done_s = watch.done_s + min(elapsed, expected_s(plan))
-        watch.shown.update(done_s, **_facts(sight, sampler.latest("generator").get("cpu_cores")))
+        done_s = live.done_s + min(elapsed, expected_s(plan))
+        live.listener.update(done_s, **_facts(so_far, sampler.latest("generator").get("cpu_cores", math.nan)))
     if locust.exit_code() == CANNOT_WRITE:
-        return f"the generator could not write its records: {locust.tail(300).strip().splitlines()[-1]}"
-    return service.died() or (f"Locust ended with exit code {locust.exit_code()}" if locust.exit_code() else None)
+        return reasons.CANNOT_WRITE(problem=locust.tail(300).strip().splitlines()[-1])
+    code = locust.exit_code()
+    return service.died() or (reasons.EXIT_CODE(exit_code=code) if code else None)
 
 
-def _facts(sight: Sight, cpu_cores: float | None) -> dict[str, str]:
-    """What the display says of a run under way."""
-    some = sight.requests > 0
+def _facts(so_far: Snapshot, cpu_cores: float) -> dict[str, Any]:
     return {
-        "users": f"{sight.users:,}",
-        "throughput": format_rate(sight.requests_per_s),
-        "p95": format_ms(sight.latency.quantile(0.95)) if some else "–",
-        "errors": format_fraction(sight.errors / sight.requests) if some else "–",
-        "requests": f"{sight.requests:,}",
-        "generator": "–" if cpu_cores is None else f"{cpu_cores:.2f} cores",
+        "users": so_far.users,
+        "throughput_per_s": so_far.requests_per_s,
+        "p95_ms": so_far.latency.quantile(0.95),
+        "error_fraction": so_far.errors / so_far.requests if so_far.requests else math.nan,
+        "requests": so_far.requests,
+        "generator_cores": cpu_cores,
     }
 
 
-def _must_have_worked(plan: LoadPlan, locust: process.Generator, folder: Path, reason: str | None) -> None:
+def _must_have_worked(plan: LoadPlan, locust: process.Generator, folder: Path, reason: Note | None) -> None:
     """Raise unless Locust made at least one request."""
     found = capture.processes(folder)
     if sum(p.count for p in found):
         return
     if at_fault := process.locustfile_at_fault(locust, folder):
         raise at_fault
-    if plan.remote_workers and "Gave up waiting for workers" in locust.tail():
+    if plan.remote_workers and "Gave up waiting for workers" in locust.tail():  # Locust's own words
         waited = format_ms(plan.worker_timeout_s * 1e3)
-        raise process.failure(locust, f"not all of the {plan.all_workers} workers came within {waited}")
+        raise process.failure(locust, f"not all of the {plan.all_workers} workers connected within {waited}")
     errors = [note["text"] for p in found for note in p.notes.get("user_error", [])]
     if errors:
         raise process.failure(locust, f"no request was made: the users of {plan.found_locustfile()} raised {errors[0]}")
-    if reason and not reason.startswith("Locust"):
+    if reason and reason.about != BY_GENERATOR:
         raise process.failure(locust, f"no request was made: {reason}")
     if locust.exit_code():
-        raise process.failure(locust, f"Locust ended with exit code {locust.exit_code()} before it made a request")
+        raise process.failure(locust, f"Locust exited with code {locust.exit_code()} before it made a request")
     raise process.failure(locust, "the run made no request at all: does the locustfile have tasks, and the plan users?")
 
 
-def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Place, ended: _Ended, seed: int | None) -> Path:
+def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Slot, ended: _Ended, seed: int | None) -> Path:
     folder, generator = draft.folder, draft.folder / GENERATOR
     found = capture.processes(generator)
     if not sum(p.count for p in found):
@@ -236,7 +255,7 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Place, ended: 
     if ended.scraper:
         draft.write("metrics", ended.scraper.frame(draft.run))
     start_s, stop_s = _span(found)
-    reason = f"interrupted after {format_ms((stop_s - start_s) * 1e3)}" if ended.interrupted else ended.reason
+    reason = reasons.INTERRUPTED(after_ms=(stop_s - start_s) * 1e3) if ended.interrupted else ended.reason
     entries = process.statistics(generator)
     judging: dict[str, Any] = {
         "expected_arrivals": plan.expected_arrivals,
@@ -251,7 +270,7 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Place, ended: 
     can_be_merged = any(p.role == "remote" and p.footer is None for p in found)
     if not can_be_merged:
         shutil.rmtree(generator)
-    warnings = [
+    warnings: list[object] = [
         *judgement.warnings,
         *ended.warnings,
         *(ended.scraper.warnings if ended.scraper else ()),
@@ -270,7 +289,7 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Place, ended: 
             "duration_ms": (stop_s - start_s) * 1e3,
             "valid": not judgement.reasons,
             "reasons": list(judgement.reasons),
-            "warnings": warnings,
+            "warnings": notes_of(warnings),
             "host": provenance.without_credentials(target.host),
             "plan": plan.record(),
             "environment": _environment(target, ended.environment, seed) | profiled | sequential.environment(at.looks),
@@ -295,23 +314,23 @@ def _span(found: list[capture.Process]) -> tuple[float, float]:
     """First start and last stop of the load, in seconds since 1970."""
     starts = [note["time"] for p in found for note in p.notes.get("start", [])]
     stops = [note["time"] for p in found for note in p.notes.get("stop", [])]
-    # A generator that was lost noted no stop; its last sign of life stands for it.
+    # A generator that was lost noted no stop; its last note stands in.
     alive = [note["time"] for p in found for note in p.notes.get("users", [])]
     if not starts:
-        raise LoadTestError("the generator never began: its record files have no start")
+        raise LoadTestError("the generator never started: its record files have no start")
     return min(starts), max(stops or alive or starts)
 
 
-def _keep_queries(draft: store.Draft) -> list[str]:
+def _keep_queries(draft: store.Draft) -> list[object]:
     """Turn what the application's recorder wrote into the run's queries; returns warnings."""
     path = draft.folder / "queries.jsonl"
     if not path.exists() or not path.stat().st_size:
         path.unlink(missing_ok=True)
-        return ["the target recorded no queries: does the application call record_queries()?"]
+        return [reasons.NO_QUERIES()]
     try:
         tables = formats.named("query_recorder").read(path)
     except FormatError as problem:
-        return [f"the recorded queries could not be read: {problem}"]
+        return [reasons.QUERIES_UNREADABLE(problem=problem)]
     draft.write("queries", tables["queries"])
     path.unlink()
     return list(getattr(tables, "warnings", ()))

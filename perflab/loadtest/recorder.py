@@ -1,6 +1,6 @@
 """What runs inside Locust's processes: it writes a record for each request and carries out the plan's stages.
 
-Installed by `launcher`; imports neither pandas nor pyarrow, so that the generator stays light. One file for
+Installed by `launcher`; imports neither pandas nor pyarrow, so that the generator needs little CPU. One file for
 each process, opened when the runner exists, never at import (Locust may fork between the two).
 """
 
@@ -168,7 +168,7 @@ class PlanShape(LoadTestShape):
         super().__init__()
         self.stages, self.schedulers = settings["stages"], settings["workers"] if settings["arrivals"] else 0
         self.length_s = sum(stage["duration_s"] for stage in self.stages)
-        self._told: tuple[int, float] | None = None
+        self._last: tuple[int, float] | None = None
 
     def tick(self) -> tuple[int, float] | None:
         """(users, spawn rate) now, None when the plan is over.
@@ -177,10 +177,10 @@ class PlanShape(LoadTestShape):
         """
         elapsed = self.get_run_time()
         wanted, left = self._wanted(elapsed), self.length_s - elapsed
-        if wanted is not None and wanted == self._told and left < 1.0:
+        if wanted is not None and wanted == self._last and left < 1.0:
             gevent.sleep(max(0.0, left))
             return None
-        self._told = wanted
+        self._last = wanted
         return wanted
 
     def _wanted(self, elapsed: float) -> tuple[int, float] | None:
@@ -266,7 +266,7 @@ def _seed(seed: int | None, runner: Any) -> None:
 
 
 def _apply_timeouts(user_classes: list[Any], timeout_s: float) -> None:
-    """FastHttpUser waits for 60 s unless told otherwise; a class that sets its own time-outs keeps them."""
+    """FastHttpUser waits for 60 s by default; a class that sets its own time-outs keeps them."""
     for user_class in user_classes:
         if issubclass(user_class, FastHttpUser):
             for attribute in ("connection_timeout", "network_timeout"):

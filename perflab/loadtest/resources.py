@@ -20,9 +20,11 @@ class Sampler(Repeating):
 
     Parameters
     ----------
-    processes : name -> ids of root processes. Their descendants are counted, themselves only where named
-        in ``roots``: a guard's own few megabytes are not the service's.
-    interval_s : seconds between samples.
+    processes : Mapping[str, Sequence[int]]
+        Name -> ids of root processes. Their descendants are counted, themselves only where named in ``roots``: a
+        guard's own few megabytes are not the service's.
+    interval_s : float
+        Seconds between samples.
 
     CPU is the difference of the CPU times of each process between samples, so 1.0 is one core busy; a process
     that starts and ends between two samples is not seen.
@@ -91,7 +93,7 @@ class Sampler(Repeating):
 
 
 def begun(pid: int) -> float | None:
-    """When a process began, which tells it from a later one with its number; None when there is none."""
+    """When a process started, which distinguishes it from a later one with its id; None when there is none."""
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()

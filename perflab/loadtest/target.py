@@ -18,8 +18,9 @@ from urllib.parse import urljoin, urlsplit
 
 from perflab import provenance
 from perflab.errors import TargetError
-from perflab.loadtest import profiled_target, resources
+from perflab.loadtest import profiled_target, reasons, resources
 from perflab.loadtest.child import Child
+from perflab.notes import Note
 from perflab.units import parse_duration
 
 QUERY_LOG = "PERFLAB_QUERY_LOG"
@@ -32,25 +33,40 @@ class Target:
 
     Parameters
     ----------
-    arm : the name of this side of a comparison ("n+1", "eager").
-    host : its base URL, ``http://127.0.0.1:8001``.
-    command : the program and its arguments; started anew for each run. Without it the target must be up.
-    deploy : a function that brings this arm up (or switches a flag, or restores a database), called before each run; what
+    arm : str
+        The name of this side of a comparison ("n+1", "eager").
+    host : str
+        Its base URL, ``http://127.0.0.1:8001``.
+    command : Sequence[str]
+        The program and its arguments; started anew for each run. Without it the target must be up.
+    deploy : Callable[[], object] | None
+        A function that brings this arm up (or switches a flag, or restores a database), called before each run; what
         it returns is called at the run's end, if it can be called. Goes with or without a command.
-    restart : whether command and deploy are done anew for each run; if not, once for all runs of `run_pairs`. A process that
-        lives on carries its caches and its luck from run to run, so that is for targets that are slow to start.
-    env : environment variables for the command, beside those of this process.
-    cwd : the folder to start it in.
-    ready : path (or URL) that answers with a status below 400 once it can take load; without it, a TCP
-        connection to the host is enough.
-    ready_timeout : how long it may take to become ready.
-    stop_timeout : how long it may take to end after SIGTERM, before SIGKILL.
-    record_queries : let perflab's recorders, where the application has one, write the queries of the run, as the
-        run's ``queries`` table. Such runs are evidence, not measurements: the recorder costs time too.
-    metrics : path (or URL) of a Prometheus page such as ``"/metrics"``, read each second into the ``metrics`` table.
-    logs : log files of the target; what they gain during a run is kept with it.
-    pid : the process of a target that is up already, whose resources (and those of its children) are to be watched.
-    profile : "py-spy", "pyinstrument" or "cprofile": take a profile of the run, see `run`.
+    restart : bool
+        Whether command and deploy are done anew for each run; if not, once for all runs of `run_pairs`. A process that
+        keeps running carries its caches and its state from run to run, so that is for targets that are slow to start.
+    env : Mapping[str, str]
+        Environment variables for the command, beside those of this process.
+    cwd : str | Path | None
+        The folder to start it in.
+    ready : str | None
+        Path (or URL) that answers with a status below 400 once it can take load; without it, a TCP connection to the
+        host is enough.
+    ready_timeout : str | float
+        How long it may take to become ready.
+    stop_timeout : str | float
+        How long it may take to end after SIGTERM, before SIGKILL.
+    record_queries : bool
+        Let perflab's recorders, where the application has one, write the queries of the run, as the run's ``queries``
+        table. Such runs are evidence, not measurements: the recorder costs time too.
+    metrics : str | None
+        Path (or URL) of a Prometheus page such as ``"/metrics"``, read each second into the ``metrics`` table.
+    logs : Sequence[str | Path]
+        Log files of the target; what they gain during a run is kept with it.
+    pid : int | None
+        The process of a target that is up already, whose resources (and those of its children) are to be watched.
+    profile : str | None
+        "py-spy", "pyinstrument" or "cprofile": take a profile of the run, see `run`.
 
     >>> Target("eager", host="http://127.0.0.1:8001").managed
     False
@@ -83,15 +99,13 @@ class Target:
         object.__setattr__(self, "command", tuple(map(str, self.command)))
         object.__setattr__(self, "env", MappingProxyType({str(k): str(v) for k, v in self.env.items()}))
         if QUERY_LOG in self.env:
-            raise ValueError(
-                f"Target: env can't set {QUERY_LOG}; give record_queries=True: each run has a log of its own"
-            )
+            raise ValueError(f"Target: env can't set {QUERY_LOG}; give record_queries=True: each run has its own log")
         if self.record_queries and not self.command:
             raise ValueError(
-                "Target: record_queries needs a command, so that perflab can tell the recorder where to write"
+                "Target: record_queries needs a command, so that perflab can pass the recorder the file to write to"
             )
         if self.record_queries and not self.restart:
-            raise ValueError("Target: record_queries needs restart=True, because each run has a log of its own")
+            raise ValueError("Target: record_queries needs restart=True, because each run has its own log")
         if self.deploy is not None and not callable(self.deploy):
             raise ValueError(f"Target: deploy must be a function without arguments; got {self.deploy!r}")
         if self.pid is not None and self.command:
@@ -151,20 +165,20 @@ class Service:
         """Whether perflab started it, under a guard whose own resources don't count."""
         return self._child is not None
 
-    def died(self) -> str | None:
-        """How the target ended by itself, in words; None while it is well, or can't be watched."""
+    def died(self) -> Note | None:
+        """How the target exited without being stopped; None while it runs, or can't be watched."""
         if self.target.pid and resources.begun(self.target.pid) != self._begun:
-            return f"the process {self.target.pid} of the target {self.target.arm!r} ended"
+            return reasons.TARGET_ENDED(pid=self.target.pid, arm=self.target.arm)
         code = self._child.exit_code() if self._child else None
-        return None if code is None else f"the target {self.target.arm!r} ended by itself with exit code {code}"
+        return None if code is None else reasons.TARGET_EXITED(arm=self.target.arm, exit_code=code)
 
-    def restarted(self) -> str | None:
-        """Whether another process listens than at the beginning, in words; None if not, or where it can't be seen."""
+    def restarted(self) -> Note | None:
+        """That another process listens than at the start; None if not, or where it can't be seen."""
         before, now = self._listener, self._who_listens()
         self._listener = now
         if before is None or now is None or before == now:
             return None
-        return f"the target {self.target.arm!r} was restarted during the run (process {before[0]}, then {now[0]})"
+        return reasons.TARGET_RESTARTED(arm=self.target.arm, before=before[0], now=now[0])
 
     def _who_listens(self) -> tuple[int, float] | None:
         host, port = self.target.address
@@ -177,7 +191,7 @@ class Service:
 
 @contextmanager
 def serving(target: Target, folder: Path) -> Iterator[Service]:
-    """Start the target (or find it up), wait until it is ready, and stop it at the end.
+    """Start the target (or find it running), wait until it is ready, and stop it at the end.
 
     Raises `TargetError` when its port is taken, it ends, or it does not become ready; with its last output.
     """
@@ -216,7 +230,7 @@ class Services:
             self._kept[target.arm] = self._living.enter_context(serving(target, place))
         service = self._kept[target.arm]
         if died := service.died():
-            raise TargetError(died)
+            raise TargetError(str(died))
         yield service
 
 
@@ -287,7 +301,9 @@ def _wait_until_ready(target: Target, child: Child) -> None:
     while time.monotonic() < deadline:
         if (code := child.exit_code()) is not None:
             raise TargetError(
-                f"the target {target.arm!r} ended at start with exit code {code}", exit_code=code, output=child.tail()
+                f"the target {target.arm!r} exited during start-up with code {code}",
+                exit_code=code,
+                output=child.tail(),
             )
         problem = _not_ready(target)
         if not problem:

@@ -1,4 +1,4 @@
-"""Whether a run can be believed, and if not, why, in words."""
+"""Whether a run is valid, and the reasons if not."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from perflab.loadtest import reasons
 from perflab.loadtest.capture import Process, Written
-from perflab.units import format_fraction, format_ms
+from perflab.notes import Note, Remedy, notes_of
 
 ERROR_LIMIT = 0.5
 SCHEDULE_LIMIT = 0.02
@@ -19,10 +20,10 @@ _CLOCK_JUMP_S = 0.05
 
 @dataclass(frozen=True)
 class Judgement:
-    """``reasons`` make the run invalid; ``warnings`` only tell what to look at."""
+    """``reasons`` make the run invalid; ``warnings`` do not."""
 
-    reasons: tuple[str, ...]
-    warnings: tuple[str, ...]
+    reasons: tuple[Note, ...]
+    warnings: tuple[Note, ...]
 
 
 def judge(
@@ -33,71 +34,57 @@ def judge(
     expected_arrivals: float | None = None,
     poisson: bool = False,
     expected_workers: int = 1,
-    ended: str | None = None,
+    ended: object = None,
     merged: bool = False,
-    restarted: str | None = None,
+    restarted: object = None,
 ) -> Judgement:
     """Judge what a run left behind.
 
     ``written`` are the captured requests, ``locust_count`` is Locust's own final count (None when it wrote none),
-    ``expected_arrivals`` what an open plan asked for, ``ended`` says what ended the run before its time,
-    ``restarted`` whether the target was.
+    ``expected_arrivals`` what an open plan asked for, ``ended`` is what ended the run before its time, ``restarted`` that
+    the target did: notes, or what a file kept of them.
     """
     generators = [p for p in processes if p.role != "master"]
     lost = [p for p in processes if p.footer is None]
-    reasons = [said for said in (ended, restarted) if said]
-    reasons += [_lost(p) for p in lost]
+    found = [*notes_of(note for note in (ended, restarted) if note), *map(_lost, lost)]
     if len(generators) < expected_workers and not ended:
-        reasons.append(f"{expected_workers} workers were asked for, {len(generators)} took part")
+        found.append(reasons.WORKERS_MISSING(wanted=expected_workers, found=len(generators)))
     raw = sum(p.count for p in generators)
     if not lost and locust_count is None and not ended and not merged:
-        reasons.append("Locust wrote no final statistics, so the count of requests can't be confirmed")
+        found.append(reasons.NO_COUNT())
     if not lost and locust_count is not None and raw != locust_count:
-        reasons.append(f"{raw:,} requests were captured but Locust counted {locust_count:,}")
-    reasons += [
-        f"{p.name}: the last record is torn ({p.torn_bytes} bytes)" for p in generators if p.torn_bytes and p.footer
-    ]
-    reasons += _saturated(processes) + _censored(processes) + _jumped(processes)
+        found.append(reasons.COUNTS_DIFFER(captured=raw, counted=locust_count))
+    found += [reasons.TORN(process=p.name, left=p.torn_bytes) for p in generators if p.torn_bytes and p.footer]
+    found += _saturated(processes) + _censored(processes) + _jumped(processes)
     if expected_arrivals is not None and not ended and not lost:
-        reasons += _behind(generators, written, expected_arrivals, poisson)
+        found += _behind(generators, written, expected_arrivals, poisson)
     if written.rows and written.failed / written.rows > ERROR_LIMIT:
-        share, limit = format_fraction(written.failed / written.rows), format_fraction(ERROR_LIMIT)
-        reasons.append(f"{share} of the requests failed (the limit is {limit})")
+        found.append(reasons.MOST_FAILED(failed_fraction=written.failed / written.rows, limit_fraction=ERROR_LIMIT))
     warnings = _warnings(generators, raw - written.rows)
     if expected_arrivals is None:
         warnings += _exposed(generators, written)
     else:
         warnings += _late(written)
-    return Judgement(tuple(reasons), tuple(warnings))
+    return Judgement(tuple(found), tuple(warnings))
 
 
-def _lost(process: Process) -> str:
+def _lost(process: Process) -> Note:
     if process.role == "remote":
-        return (
-            f"the worker on another machine {process.name.removeprefix('remote-')} was lost in mid-run: what it recorded since "
-            "is still there and can be merged (perflab merge)"
-        )
-    if process.role == "worker":
-        return f"{process.name} was lost in mid-run: what it recorded after its last sign of life is missing"
-    return f"the generator's process {process.name} was lost: its last records are missing"
+        return reasons.REMOTE_WORKER_LOST(Remedy("merge"), worker=process.name.removeprefix("remote-"))
+    return (reasons.WORKER_LOST if process.role == "worker" else reasons.PROCESS_LOST)(process=process.name)
 
 
-def _behind(generators: Sequence[Process], written: Written, expected: float, poisson: bool) -> list[str]:
+def _behind(generators: Sequence[Process], written: Written, expected: float, poisson: bool) -> list[Note]:
     """Why the schedule of an open plan was not kept."""
     found = []
     begun = sum(note["begun"] for p in generators for note in p.notes.get("arrivals", []))
     allowed = SCHEDULE_LIMIT + (4 / math.sqrt(expected) if poisson and expected else 0.0)
     if expected and abs(begun - expected) / expected > allowed:
-        found.append(
-            f"the schedule was not kept: {begun:,} of {expected:,.0f} arrivals began; use more workers or a lower rate"
-        )
+        found.append(reasons.ARRIVALS_MISSED(started=begun, expected=round(expected)))
     if written.lag.count:
         lag, latency = written.lag.quantile(0.95), written.latency.quantile(0.95)
         if lag > max(LAG_LIMIT_MS, LAG_SHARE * latency):
-            found.append(
-                f"the schedule was not kept: arrivals began {format_ms(lag)} late (p95), beside a latency of "
-                f"{format_ms(latency)}; use more workers or a lower rate"
-            )
+            found.append(reasons.ARRIVALS_LATE(lag_ms=lag, latency_ms=latency))
     return found
 
 
@@ -113,22 +100,19 @@ def schedule(processes: Sequence[Process], written: Written, expected: float) ->
     }
 
 
-def _late(written: Written) -> list[str]:
-    """Whether a lag that is small in itself is still much of the latency that it is in."""
+def _late(written: Written) -> list[Note]:
+    """Whether a small lag is still a large part of the latency."""
     lag, latency = written.lag.quantile(0.95), written.latency.quantile(0.95)
     if not lag > LAG_SHARE * latency or lag > LAG_LIMIT_MS:
         return []
-    return [
-        f"arrivals began {format_ms(lag)} late (p95), which is part of the latency of {format_ms(latency)}: the target "
-        "is faster than this generator can time; use a quieter machine, a lower rate or more workers"
-    ]
+    return [reasons.LAG_IN_LATENCY(lag_ms=lag, latency_ms=latency)]
 
 
-def _exposed(processes: Sequence[Process], written: Written) -> list[str]:
-    """Whether stalls kept the users of a closed model from asking, so that slow moments are under-represented.
+def _exposed(processes: Sequence[Process], written: Written) -> list[Note]:
+    """Whether stalls kept the users of a closed model from sending, so that slow moments are under-represented.
 
-    For each request much slower than the usual, its user would have made as many more as fit into that time; what
-    was not asked can't have been slow in the records (coordinated omission; Gil Tene, How not to measure latency).
+    For each request much slower than usual, its user would have sent as many more as fit into that time; what was not
+    sent can't have been slow in the records (coordinated omission; Gil Tene, How not to measure latency).
     """
     spans = [note["time"] for p in processes for kind in ("start", "stop") for note in p.notes.get(kind, [])]
     users = sum(_mean_users(p, min(spans), max(spans)) for p in processes) if spans else 0.0
@@ -136,18 +120,14 @@ def _exposed(processes: Sequence[Process], written: Written) -> list[str]:
         return []
     cycle = (max(spans) - min(spans)) * 1e3 * users / written.rows
     missing = stalled = 0.0
-    for spread in written.by_endpoint.values():
+    for latencies in written.by_endpoint.values():
         # Slow for this endpoint: a report that always takes long is no stall.
-        limit = max(10 * spread.quantile(0.5), 2 * cycle)
-        missing += spread.above(limit, lambda waited: waited / cycle - 1) / written.rows
-        stalled = max(stalled, spread.largest if spread.largest > limit else 0.0)
+        limit = max(10 * latencies.quantile(0.5), 2 * cycle)
+        missing += latencies.above(limit, lambda waited: waited / cycle - 1) / written.rows
+        stalled = max(stalled, latencies.largest if latencies.largest > limit else 0.0)
     if missing <= OMISSION_LIMIT:
         return []
-    return [
-        f"exposed to coordinated omission: while the target stalled (up to {format_ms(stalled)}) the users "
-        f"waited, and about {format_fraction(missing)} of the requests were never made; measure with an open plan "
-        "(Stage(rate=...)) to see what visitors would have felt"
-    ]
+    return [reasons.OMISSION(Remedy("Stage", {"rate": ...}), stall_ms=stalled, missing_fraction=missing)]
 
 
 def _mean_users(process: Process, start: float, stop: float) -> float:
@@ -155,40 +135,32 @@ def _mean_users(process: Process, start: float, stop: float) -> float:
     return sum(notes) / len(notes) if notes else 0.0
 
 
-def _saturated(processes: Sequence[Process]) -> list[str]:
+def _saturated(processes: Sequence[Process]) -> list[Note]:
     busiest = max((note["percent"] for p in processes for note in p.notes.get("cpu", [])), default=0.0)
-    if not busiest:
-        return []
-    return [
-        f"the generator used {busiest:.0f} % of a core: it may have been the bottleneck; "
-        "offer less load, or use FastHttpUser"
-    ]
+    return [reasons.GENERATOR_BUSY(cpu_fraction=busiest / 100)] if busiest else []
 
 
-def _censored(processes: Sequence[Process]) -> list[str]:
+def _censored(processes: Sequence[Process]) -> list[Note]:
     stopped = [note for p in processes for note in p.notes.get("stopped", []) if note["censored"]]
     if not stopped:
         return []
-    waited = format_ms(max(note["took_s"] for note in stopped) * 1e3)
-    return [
-        f"requests were still in flight {waited} after the end and were cut off: raise stop_timeout above the slowest request"
-    ]
+    return [reasons.CUT_OFF(waited_ms=max(note["took_s"] for note in stopped) * 1e3)]
 
 
-def _jumped(processes: Sequence[Process]) -> list[str]:
+def _jumped(processes: Sequence[Process]) -> list[Note]:
     jump = max((abs(p.footer["clock_jump_s"]) for p in processes if p.footer), default=0.0)
-    return [f"the clock was set by {format_ms(jump * 1e3)} during the run"] if jump > _CLOCK_JUMP_S else []
+    return [reasons.CLOCK_SET(jump_ms=jump * 1e3)] if jump > _CLOCK_JUMP_S else []
 
 
-def _warnings(generators: Sequence[Process], without_time: int) -> list[str]:
-    found = []
+def _warnings(generators: Sequence[Process], without_time: int) -> list[Note]:
+    found: list[Note] = []
     errors = [note["text"] for p in generators for note in p.notes.get("user_error", [])]
     if errors:
         count = sum(max(len(p.notes.get("user_error", [])), (p.footer or {}).get("user_errors", 0)) for p in generators)
-        found.append(f"{count:,} exceptions in the locustfile's tasks, the first: {errors[0]}")
+        found.append(reasons.USER_ERRORS(errors=count, first=errors[0]))
     if without_time:
-        found.append(f"left out {without_time:,} events without a response time")
+        found.append(reasons.WITHOUT_TIME(events=without_time))
     names = max((len(p.notes.get("endpoint", [])) for p in generators), default=0)
     if names > 500:
-        found.append(f"{names:,} different endpoints: group them with name=, for example name='/products/[id]'")
+        found.append(reasons.MANY_ENDPOINTS(endpoints=names))
     return found

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
+from perflab.metrics import Metric
 from perflab.objectives.checking import check
 from perflab.objectives.objective import Objective
 from perflab.stats import intervals
-from perflab.stats.estimates import Floats, by_run, quantile_of, requests_of, without_warmup
+from perflab.stats.estimates import Floats, by_run, requests_of, without_warmup
 
 CONFIDENCES = (0.5, 0.8, 0.9, 0.95, 0.975, 0.99)
 FLOORS = ("throughput_per_s",)
@@ -58,7 +59,7 @@ def attainable(
     wanted = [float(c) for c in confidences]
     if not wanted or not all(0 < c < 1 for c in wanted):
         raise ValueError(f"confidences must lie between 0 and 1; got {confidences!r}")
-    share = quantile_of(metric)
+    share = Metric.of(metric).share
     held = requests_of(measured)
     endpoints = [endpoint] if endpoint else [AGGREGATED, *sorted(map(str, held.requests["endpoint"].unique()))]
     checked = check(held, [_goal(metric, e) for e in endpoints], warmup=warmup, allow=allow)

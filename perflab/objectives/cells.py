@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
-from perflab.stats.estimates import Floats, failures_told, without_warmup
+from perflab.stats.estimates import Floats, knows_failures, without_warmup
 
 Flags = npt.NDArray[np.bool_]
 
@@ -70,7 +70,7 @@ class Evidence:
         self.runs = [str(r) for r in measured.runs["run"]]
         seconds = measured.runs["duration_ms"].to_numpy(dtype="float64") * (1 - warmup) / 1e3
         self.seconds = dict(zip(self.runs, seconds.tolist(), strict=True))
-        self.told = bool(failures_told(measured.runs).all())
+        self.told = bool(knows_failures(measured.runs).all())
 
     @cached_property
     def _kept(self) -> _Coded:

@@ -17,7 +17,8 @@ from perflab.objectives.cells import Evidence, Flags, Part
 from perflab.objectives.grammar import objective_of
 from perflab.objectives.objective import EXTREMES, SHARES, Objective, Objectives
 from perflab.stats import intervals, replications
-from perflab.stats.estimates import UNTOLD, Floats, quantile, requests_of
+from perflab.stats.doubts import NO_FAILURES
+from perflab.stats.estimates import Floats, quantile, requests_of
 from perflab.units import format_fraction
 
 VERDICTS = ("holds", "fails", "inconclusive")
@@ -131,7 +132,7 @@ def check(
     """
     wanted = objectives_of(goals)
     held = requests_of(measured)
-    warnings = list(held.warnings) + replications.refusals(held.runs, allow)
+    warnings: list[object] = [*held.warnings, *replications.refusals(held.runs, allow)]
     cut = replications.warmup_of(held.runs, warmup)
     data = Evidence(held, cut)
     rows = [_row(goal, data) for goal in wanted]
@@ -182,7 +183,7 @@ def _measure(goal: Objective, data: Evidence, endpoint: str) -> dict[str, Any]:
     if not parts:
         return {"reason": "no requests are left after the warm-up"}
     if goal.metric == "error_fraction" and not data.told:
-        return {"reason": UNTOLD}
+        return {"reason": str(NO_FAILURES())}
     if goal.metric == "error_fraction":
         return _events(goal, [~part.ok for part in parts.values()])
     return _latencies(goal, [part.latency for part in parts.values()])

@@ -12,8 +12,8 @@ import pandas as pd
 from perflab import rendering
 from perflab.data.tables import AGGREGATED
 from perflab.errors import one_of
-from perflab.stats.estimates import quantile_of
-from perflab.stats.wording import whose
+from perflab.metrics import Metric
+from perflab.stats.estimates import whose
 from perflab.units import format_fraction, format_ms, format_number, format_rate, parse_duration, parse_fraction
 
 OPERATORS = ("<", "<=", ">", ">=", "==", "!=")
@@ -69,7 +69,7 @@ class Objective:
         object.__setattr__(self, "metric", _SAME_METRIC.get(metric, metric))
         object.__setattr__(self, "operator", _SAME_OPERATOR.get(str(self.operator).strip(), str(self.operator).strip()))
         if self.metric not in (*EXTREMES, "check_fraction", "count"):
-            quantile_of(self.metric)
+            Metric.of(self.metric)
         if self.operator not in OPERATORS:
             raise one_of("operator", self.operator, OPERATORS)
         if self.method not in METHODS:
@@ -89,7 +89,7 @@ class Objective:
         """The share that the metric's quantile names (0.95 for p95), None where it is no quantile."""
         if self.metric in EXTREMES:
             return EXTREMES[self.metric]
-        return None if self.metric in ("check_fraction", "count") else quantile_of(self.metric)
+        return None if self.metric in ("check_fraction", "count") else Metric.of(self.metric).share
 
     @property
     def unit(self) -> str:

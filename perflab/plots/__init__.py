@@ -7,7 +7,7 @@ is always inside the picture. Every run of an arm is shown: the run is the unit 
 from perflab.plots.attainable_plots import plot_attainable
 from perflab.plots.calibration_plots import plot_calibration
 from perflab.plots.decisions import plot_history, plot_power
-from perflab.plots.flame import plot_diff_flamegraph, plot_flamegraph, plot_icicle
+from perflab.plots.flame import plot_flamegraph
 from perflab.plots.heatmap import plot_heatmap
 from perflab.plots.latency import plot_ecdf, plot_histogram
 from perflab.plots.over_time import plot_resources, plot_timeline, plot_users
@@ -17,13 +17,11 @@ from perflab.plots.query_plots import plot_scaling, plot_waterfall
 __all__ = [
     "plot_attainable",
     "plot_calibration",
-    "plot_diff_flamegraph",
     "plot_ecdf",
     "plot_flamegraph",
     "plot_heatmap",
     "plot_histogram",
     "plot_history",
-    "plot_icicle",
     "plot_pairs",
     "plot_power",
     "plot_resources",

@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from perflab.data.tables import AGGREGATED
+from perflab.metrics import Metric
 from perflab.plots.drawing import GREY, STYLES, axes, log_axis, plain, titled
 from perflab.stats.change import Change
 from perflab.stats.shift import Shift
-from perflab.stats.wording import interval_words, points, signed
-from perflab.units import format_fraction, format_number
+from perflab.units import format_number
 
 _EFFECT = 1.75
 _COLOURS = {"improved": "#009E73", "regressed": "#D55E00", "equivalent": "#0072B2", "inconclusive": GREY}
@@ -131,7 +131,9 @@ def _scales(ax: Axes, row: pd.Series, values: pd.Series, base: float, *, absolut
         right.set_yscale("log")
         right.yaxis.set_major_locator(FixedLocator([0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20]))
         right.yaxis.set_minor_locator(NullLocator())
-    right.yaxis.set_major_formatter(FuncFormatter(lambda ratio, _: signed(float(f"{ratio - 1:.6f}"))))
+    right.yaxis.set_major_formatter(
+        FuncFormatter(lambda ratio, _: Metric.of("p50").format_change(float(f"{ratio - 1:.6f}")))
+    )
     right.set_ylabel("Change from the baseline")
     right.spines["right"].set_visible(False)
 
@@ -139,11 +141,11 @@ def _scales(ax: Axes, row: pd.Series, values: pd.Series, base: float, *, absolut
 def _titles(ax: Axes, change: Change, row: pd.Series, margin: float, *, absolute: bool) -> None:
     where = "all requests" if row["endpoint"] == AGGREGATED else plain(row["endpoint"], 40)
     name = row["metric"].replace("_", " ").removesuffix(" per s")
-    size = points(row["change"]) if absolute else signed(row["change"])
-    interval = interval_words(row["change_low"], row["change_high"], absolute=absolute)
+    metric = Metric.of(row["metric"])
+    size, interval = metric.format_change(row["change"]), metric.interval(row["change_low"], row["change_high"])
     found = f" ({interval})" if interval != "–" else ""
     counted = change.design.counted if change.design else ""
-    limit = (points(margin) if absolute else format_fraction(margin)).lstrip("+")
+    limit = metric.format_size(margin)
     detail = f"{counted}, each mark is a run; effect with its 95 % interval; grey: within the tolerance of {limit}"
     titled(ax, f"{name} of {where}: {size}{found}, {row['verdict']}", detail)
 
@@ -196,7 +198,9 @@ def plot_quantile_shift(shift: Shift, *, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"p{value * 100:g}"))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(float(f"{value:.6f}")).removesuffix(" %")))
+    ax.yaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: Metric.of("p50").format_change(float(f"{value:.6f}")).removesuffix(" %"))
+    )
     ax.set_xlabel("Quantile of the latencies")
     ax.set_ylabel(f"Change from {plain(shift.arms[0], 24)} to {plain(shift.arms[1], 24)}, %")
     ax.legend(frameon=False, loc="best", fontsize=8.5)

@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter
 
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import one_of
+from perflab.metrics import Metric
 from perflab.plots.drawing import (
     GREY,
     Arm,
@@ -30,7 +31,6 @@ from perflab.plots.drawing import (
     tidy,
     titled,
 )
-from perflab.stats import estimates
 from perflab.units import format_fraction, format_ms, format_number, format_rate
 
 _SCATTER_POINTS = 1500
@@ -77,7 +77,7 @@ def plot_timeline(
     'Latency, ms (log scale)'
     """
     metric = metric or f"p{percentile:g}"
-    share = estimates.quantile_of(metric)
+    share = Metric.of(metric).share
     arms = arms_of(measurements)
     requests = [requests_of(arm, endpoint) for arm in arms]
     seconds = [seconds_since_start(r, "start", arm.data.runs) for arm, r in zip(arms, requests, strict=True)]
@@ -266,7 +266,7 @@ def in_slices(frame: pd.DataFrame, at: Floats, edges: Floats, metric: str) -> Fl
 
 
 def _quantile_of_cells(latency: Floats, cell: Floats, requests: Floats, metric: str) -> Floats:
-    q = estimates.quantile_of(metric)
+    q = Metric.of(metric).share
     grouped = np.maximum(latency[grouping_order(cell, len(requests))], 1e-3)
     ends = np.cumsum(requests)
     values = np.full(len(requests), np.nan)
@@ -313,6 +313,6 @@ def _typical(requests: pd.DataFrame, metric: str, seconds: float) -> float:
         return float(np.median([len(v) / seconds for v in by_run(requests, "latency_ms").values()]))
     if metric == "error_fraction":
         return float(np.median([1 - ok.mean() for ok in by_run(requests, "ok").values()]))
-    q = estimates.quantile_of(metric)
+    q = Metric.of(metric).share
     latencies = by_run(requests, "latency_ms").values()
     return float(np.median([v.mean() if q is None else quantiles(v, q) for v in latencies]))

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from perflab.data.tables import AGGREGATED, Measurements
+from perflab.metrics import Metric
 from perflab.plots.drawing import (
     GREY,
     Arm,
@@ -91,7 +92,7 @@ def plot_pairs(
 
 def metric_words(metric: str) -> tuple[Callable[[float], str], str]:
     """How to write a value of the metric, and the label of its axis; ValueError for no metric at all."""
-    estimates.quantile_of(metric)
+    Metric.of(metric)
     if metric == "throughput_per_s":
         return format_rate, "Throughput, requests/s"
     if metric == "error_fraction":

@@ -10,9 +10,15 @@ import pandas as pd
 
 from perflab.profiles.call_trees import FRAME, Floats, Ints, Tree, from_parents, shape
 from perflab.profiles.diff import run_weights
-from perflab.profiles.origins import origins
+from perflab.profiles.origins import APPLICATION, DRIVER, FRAMEWORK, LIBRARY, NATIVE, NETWORK, STANDARD, origins
 from perflab.profiles.selected import Profile, frame_codes, merged, tree_rows
+from perflab.units import format_ms, format_number
 
+COLOURS = {
+    APPLICATION: "#F2A07B", FRAMEWORK: "#9CCBEA", DRIVER: "#7FCBB0", NETWORK: "#DDB3CE", LIBRARY: "#F3CE85",
+    STANDARD: "#D9D9D9", NATIVE: "#EDEDED",
+}  # fmt: skip
+"""Tints of Okabe and Ito's colours, light enough for black text."""
 _WHOLE_WIDTH = 0.995
 
 
@@ -56,6 +62,7 @@ def difference_boxes(
     *,
     unit: str | None = None,
     narrowest: float = 0.0005,
+    trim: bool = True,
     application: Sequence[str] = (),
 ) -> Boxes:
     """Boxes as wide as the mean of both sides, with each side's total as ``before`` and ``after``.
@@ -78,7 +85,7 @@ def difference_boxes(
     of_before = np.maximum(summed[end] - summed[:-1], 0.0)
     of_after = np.maximum(2 * tree.total - of_before, 0.0)
     table, outer, narrow = _laid_out(
-        tree, frames, narrowest, True, application, {"before": of_before, "after": of_after}
+        tree, frames, narrowest, trim, application, {"before": of_before, "after": of_after}
     )
     return Boxes(table, unit_name, float(tree.self_weight.sum()), runs, outer, narrow)
 
@@ -129,3 +136,14 @@ def _outer(tree: Tree, width: Floats) -> int:
     wide = np.bincount(tree.depth[width >= _WHOLE_WIDTH], minlength=1)
     levels = int(np.argmax(wide != 1)) if (wide != 1).any() else len(wide)
     return max(0, levels - 1)
+
+
+def amount(value: float, unit: str) -> str:
+    """A value with its unit, as titles and axes write it.
+
+    >>> amount(2050.0, "ms/request"), amount(1234.6, "samples")
+    ('2.05 s/request', '1,230 samples')
+    """
+    if unit == "ms" or unit.startswith("ms/"):
+        return format_ms(value) + unit.removeprefix("ms")
+    return f"{format_number(float(f'{value:.3g}'))} {unit}"

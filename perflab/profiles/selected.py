@@ -46,8 +46,8 @@ def table_of(profile: Profile) -> pd.DataFrame:
     if "calls" in profile.tables:
         return profile.calls
     raise MissingTableError(
-        f"these measurements hold no profile: they hold {', '.join(profile.tables)}; take one with run(..., profile=...) "
-        "or read one that a profiler wrote"
+        f"these measurements hold no profile: they hold {', '.join(profile.tables)}; record one with run(..., profile=...) "
+        "or read a profiler's file"
     )
 
 
@@ -60,8 +60,8 @@ def tree_rows(profile: Profile, unit: str | None) -> Rows:
     table = table_of(profile)
     if is_graph(table):
         raise MissingTableError(
-            "this profile is a graph of calls (cProfile, callgrind): it knows who called whom, but no stacks; "
-            "flat_profile, callers_of and diff_profiles can be asked, or take a profile with a sampling profiler"
+            "this profile is a graph of calls (cProfile, callgrind) without stacks; use flat_profile, callers_of or "
+            "diff_profiles, or record with a sampling profiler"
         )
     if not len(table):
         raise ValueError("the profile has no rows")
@@ -107,7 +107,7 @@ def merged(rows: Rows) -> Tree:
 
 
 def subtree(tree: Tree, roots: Flags, end: Ints) -> Tree:
-    """What hangs below these nodes of a tree, each of them a root now, and equal ones merged."""
+    """The parts of a tree below these nodes, each a root now, equal ones merged."""
     inside = np.zeros(len(tree) + 1, dtype="int64")
     inside[np.flatnonzero(roots)] += 1
     np.add.at(inside, end[roots], -1)
@@ -129,9 +129,9 @@ def matching(frames: pd.DataFrame, function: str, file: str | None) -> Ints:
         found &= frames["file"].fillna("").str.endswith(file).to_numpy(dtype=bool)
     if not found.any():
         near = difflib.get_close_matches(function, frames["function"].unique().tolist(), n=3, cutoff=0.5)
-        hint = f"; near it are {', '.join(near)}" if near else ""
+        hint = f"; the nearest names are {', '.join(near)}" if near else ""
         raise ValueError(
-            f"function must be one of the profile; {function!r} is not in it" + (f" in {file!r}" if file else "") + hint
+            f"function must occur in the profile; {function!r} does not" + (f" in {file!r}" if file else "") + hint
         )
     return np.flatnonzero(found)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from perflab.data.tables import AGGREGATED, Measurements
 from perflab.profiles.call_trees import FRAME, Ints
 from perflab.profiles.origins import DRIVER, NETWORK, origin
 from perflab.profiles.selected import Profile, frame_codes, is_graph, sums, table_of, tree_rows
+from perflab.results import Findings, count, findings
 from perflab.units import format_fraction
 
 _WORTH_SAYING = 0.1
@@ -39,24 +41,26 @@ _BUILT_IN = (
 )
 
 
-def summarize_time(profile: Profile, *, unit: str | None = None) -> pd.DataFrame:
-    """The share of its time that each endpoint spends in the database, the network, waiting and computing.
+def summarize_time(profile: Profile, *, unit: str | None = None) -> Findings:
+    """Split each endpoint's time into database, network, waiting and computing.
 
-    A sample belongs to the first of its frames, from the outside, that is known: a database driver (or the call of one
-    by SQLAlchemy or Django) is "database" with all below it; sockets and HTTP clients are "network"; locks, queues,
-    futures and sleep are "waiting"; the rest is "cpu", which includes waiting for Python's global lock. For a graph of
-    calls (cProfile) only the function itself is looked at.
+    A sample belongs to its outermost known frame: a database driver (or its call by SQLAlchemy or Django) is "database" with
+    everything below; sockets and HTTP clients are "network"; locks, queues, futures and sleep are "waiting"; the rest is
+    "cpu", which includes waiting for Python's global lock. In a call graph (cProfile) only the function itself counts.
 
     Parameters
     ----------
-    profile : Measurements of runs with ``profile="pyinstrument"`` or ``"cprofile"``, whose middleware knows the
-        endpoint; of other profiles the whole is one row, "Aggregated". With recorded queries these are counted.
-    unit : which unit, where there are several; the first if not given.
+    profile : Measurements or DataFrame
+        Runs with ``profile="pyinstrument"`` or ``"cprofile"``, whose middleware records the endpoint; other profiles make one
+        row, "Aggregated". Recorded queries are counted.
+    unit : str, optional
+        Which unit, if there are several; the first by default.
 
     Returns
     -------
-    DataFrame, most time first: endpoint, requests (profiled), time, unit, per_request, database_fraction,
-    network_fraction, waiting_fraction, cpu_fraction, queries, sentence. Missing where it is not known.
+    Findings
+        endpoint, requests (profiled), time, unit, per_request, database_fraction, network_fraction, waiting_fraction,
+        cpu_fraction, queries, sentence, most time first. Unknown values are missing.
 
     >>> import perflab as lab
     >>> lab.summarize_time(lab.read("tests/samples/pyinstrument/workload.json")).sentence.item()
@@ -76,7 +80,8 @@ def summarize_time(profile: Profile, *, unit: str | None = None) -> pd.DataFrame
     found = found.assign(**{f"{name}_fraction": shares[:, k] for k, name in enumerate(KINDS)}, queries=queries)
     sentences = [_sentence(str(n), shares[i], queries[i]) for i, n in enumerate(names)]
     found = found.assign(sentence=pd.array(sentences, dtype="str"))
-    return found.sort_values("time", ascending=False, kind="stable").reset_index(drop=True)
+    found = found.sort_values("time", ascending=False, kind="stable")
+    return findings(found, str(found["sentence"].iloc[0]))
 
 
 def _of_tree(table: pd.DataFrame, unit: str | None) -> tuple[pd.Series, Ints, np.ndarray, str]:
@@ -145,10 +150,10 @@ def _queries(profile: Profile) -> dict[str, int]:
     return {str(route): int(count) for route, count in profile.queries["route"].value_counts().items()}
 
 
-def _sentence(endpoint: str, shares: np.ndarray, queries: object) -> str:
+def _sentence(endpoint: str, shares: np.ndarray, queries: Any) -> str:
     if not np.isfinite(shares).all():
-        return f"{endpoint} took no time that was seen"
-    counted = "the database" if queries is pd.NA else f"{queries:,} {'query' if queries == 1 else 'queries'}"
+        return f"the profile holds no time of {endpoint}"
+    counted = "the database" if queries is pd.NA else count(int(queries), "query")
     words = (f"waiting for {counted}", "waiting for the network", "waiting for locks, threads or sleep", "computing")
     most = [int(kind) for kind in np.argsort(-shares, kind="stable")[:2]]
     first = f"{endpoint} spends {format_fraction(float(shares[most[0]]))} of its time {words[most[0]]}"

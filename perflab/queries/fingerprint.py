@@ -42,18 +42,24 @@ def fingerprint(sql: str | pd.Series[str], dialect: str = "generic") -> str | pd
 
     Parameters
     ----------
-    sql : one statement, or a pandas Series of them.
-    dialect : "postgresql", "mysql", "sqlite" or "generic". It decides what a quote is: ``"x"`` is a string in MySQL
-        and a name elsewhere; ``\\'`` ends a string everywhere but in MySQL.
+    sql : str or Series
+        One statement, or a pandas Series of them.
+    dialect : str
+        "postgresql", "mysql", "sqlite" or "generic". It decides what a quote is: ``"x"`` is a string in MySQL and a name
+        elsewhere; ``\\'`` ends a string everywhere but in MySQL.
 
     Returns
     -------
-    str, or a Series of str. Statements longer than 200,000 characters are cut there, marked with "…".
+    str or Series
+        Statements longer than 200,000 characters are cut there, marked with "…".
 
     Raises
     ------
-    ValueError : an unknown dialect.
+    ValueError
+        An unknown dialect.
 
+    Examples
+    --------
     >>> import perflab as lab
     >>> lab.fingerprint("SELECT * FROM Book WHERE author_id = 7 AND lang IN ('en', 'de') LIMIT 5 -- page 1")
     'select * from book where author_id = ? and lang in (...) limit ?'

@@ -20,7 +20,7 @@ _ARRAY_OF_ONE = re.compile(r"['\"]?[\[{(][^,{}\[\]()]+,?[\]})]['\"]?")
 def lists_of_one(prepared: Statements, threshold: int) -> Statements:
     """The same statements, where those that often ask for a list of one value in a unit have a shape that says so.
 
-    They are told from the batches of their fingerprint by a code of their own (with the same text).
+    They get a code apart from the batches of their fingerprint (with the same text).
     """
     frame, width = prepared.frame, len(prepared.shapes)
     listed = np.array([s.list_slot is not None for s in prepared.shapes], dtype=bool)
@@ -37,7 +37,10 @@ def lists_of_one(prepared: Statements, threshold: int) -> Statements:
         _single(prepared.shapes[code], values_in(sql, parameters, prepared.dialect))
         for code, sql, parameters in zip(fp[place].tolist(), part["sql"], part["parameters"], strict=True)
     ]
-    place = place[np.array(single, dtype=bool)]
+    one = np.array(single, dtype=bool)
+    # Eager loads of lists that happen to hold one row are batches: other units show longer ones.
+    usual = np.bincount(fp[place], weights=one, minlength=width) * 2 >= np.bincount(fp[place], minlength=width)
+    place = place[one & usual[fp[place]]]
     if not len(place):
         return prepared
     codes, new = np.unique(fp[place], return_inverse=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from perflab.notes import Note
 from perflab.queries.fingerprint import fingerprint
 from perflab.queries.shape import shape
 from perflab.queries.tokens import tokens
@@ -16,8 +17,7 @@ DIALECT = {"sqlite": "sqlite", "postgresql": "postgresql"}
 _EXPLAINED = ("select", "insert", "update", "delete", "merge", "replace")
 
 FEW_ROWS = 10.0
-"""Rows from which on a further column in an index spares next to nothing."""
-NO_INDEX = "{table}: no plain index serves its condition (OR, a function of a column, a pattern); look at it by hand"
+"""With fewer rows left, a further column in an index saves next to nothing."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a database said: the steps of its plan, how long it took where it ran, and what limits that."""
+    """A database's answer: the steps of its plan, how long the statement took where it ran, and what limits that."""
 
     steps: tuple[Step, ...]
     time_ms: float = math.nan
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from perflab.notes import Note
 from perflab.queries import conditions
-from perflab.queries.plan_advice import FEW_ROWS, NO_INDEX, Answer, Index, Step, bound, condition_of, numbered
+from perflab.queries.findings_notes import INDEX_UNUSED, NO_PLAIN_INDEX, NO_ROW_COUNT
+from perflab.queries.plan_advice import FEW_ROWS, Answer, Index, Step, bound, condition_of, numbered
 
 _SAVEPOINT = "perflab_explain"
 
@@ -39,7 +41,7 @@ def plan(
         rows = _table_rows(cursor, top["Plan"])
     steps = tuple(_steps(top["Plan"], rows))
     unknown = sorted({s.table for s in steps if s.table and s.full_scan and math.isnan(s.reads)})
-    notes = tuple(f"PostgreSQL does not know how many rows {t} has; run ANALYZE on it" for t in unknown)
+    notes = tuple(NO_ROW_COUNT(table=t) for t in unknown)
     return Answer(steps, float(top.get("Execution Time", math.nan)), notes)
 
 
@@ -79,7 +81,7 @@ def _idle(connection: Any) -> bool:
 
 
 def _table_rows(cursor: Any, node: Mapping[str, Any]) -> dict[tuple[str, str], float]:
-    """How many rows PostgreSQL believes each table of the plan to have."""
+    """PostgreSQL's estimate of the rows of each table of the plan."""
     found: dict[tuple[str, str], float] = {}
     for one in _nodes(node):
         if "Relation Name" in one:
@@ -152,21 +154,19 @@ def _step(node: Mapping[str, Any], number: int, parent: int | None, rows: Mappin
     )
 
 
-def indexes(connection: Any, sql: str, wasteful: Sequence[Step]) -> tuple[tuple[Index, ...], tuple[str, ...]]:
+def indexes(connection: Any, sql: str, wasteful: Sequence[Step]) -> tuple[tuple[Index, ...], tuple[Note, ...]]:
     """An index for each wasteful scan, unless there is one that begins with its columns."""
     found: dict[Index, None] = {}
     notes = []
     for step in wasteful:
         if not step.equal and not step.bounded:
-            notes.append(NO_INDEX.format(table=step.table))
+            notes.append(NO_PLAIN_INDEX(table=step.table))
             continue
         with _read_only(connection, 30_000) as cursor:
             existing = _leading(cursor, step)
             columns = _columns(cursor, step)
         if any(lead[: len(columns)] == list(columns) for lead in existing):
-            notes.append(
-                f"{step.table} has an index that begins with {', '.join(columns)}, and PostgreSQL does not use it here"
-            )
+            notes.append(INDEX_UNUSED(table=step.table, columns=columns, database="PostgreSQL"))
             continue
         found[Index(str(step.table), columns, step.schema)] = None
     return tuple(found), tuple(notes)

@@ -8,10 +8,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from perflab.notes import Note
 from perflab.queries import conditions
-from perflab.queries.plan_advice import NO_INDEX, Answer, Index, Step, bound, condition_of, quoted
+from perflab.queries.findings_notes import INDEX_UNUSED, NO_PLAIN_INDEX, ROWS_READ_UNKNOWN
+from perflab.queries.plan_advice import Answer, Index, Step, bound, condition_of, quoted
 from perflab.queries.tokens import tokens
-from perflab.results import count
 
 _STEP = re.compile(
     r"(?P<how>SCAN|SEARCH) (?:TABLE )?(?P<table>.+?)(?: AS (?P<alias>\S+))?"
@@ -21,7 +22,7 @@ _STEP = re.compile(
 )
 _COUNTED = 1_000_000
 _LOOKED_AT = 20_000
-_EVERY = 10_000  # virtual machine steps between looks at the clock
+_EVERY = 10_000  # virtual machine steps between checks of the clock
 
 
 def plan(
@@ -36,9 +37,7 @@ def plan(
     if not analyze:
         return Answer(tuple(steps))
     took, returned = _run(connection, sql, values, timeout_ms)
-    return Answer(
-        tuple(steps), took, (f"it returned {count(returned, 'row')}; SQLite doesn't say how many each step read",)
-    )
+    return Answer(tuple(steps), took, (ROWS_READ_UNKNOWN(rows=returned),))
 
 
 def _placeholders(sql: str) -> int:
@@ -129,16 +128,16 @@ def _run(connection: Any, sql: str, values: Any, timeout_ms: float) -> tuple[flo
         connection.execute(f"PRAGMA query_only = {int(before)}")
 
 
-def indexes(connection: Any, sql: str, wasteful: Sequence[Step]) -> tuple[tuple[Index, ...], tuple[str, ...]]:
+def indexes(connection: Any, sql: str, wasteful: Sequence[Step]) -> tuple[tuple[Index, ...], tuple[Note, ...]]:
     """An index for each wasteful scan, unless there is one that begins with its columns."""
     found: dict[Index, None] = {}
     notes = []
     for step in wasteful:
         table, columns = str(step.table), (*step.equal, *step.bounded[:1])
         if not columns:
-            notes.append(NO_INDEX.format(table=table))
+            notes.append(NO_PLAIN_INDEX(table=table))
         elif any(lead[: len(columns)] == list(columns) for lead in _leading(connection, table)):
-            notes.append(f"{table} has an index that begins with {', '.join(columns)}, and SQLite does not use it here")
+            notes.append(INDEX_UNUSED(table=table, columns=columns, database="SQLite"))
         else:
             found[Index(table, columns)] = None
     return tuple(found), tuple(notes)

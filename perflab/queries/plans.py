@@ -1,17 +1,18 @@
-"""Plans: how the database answers a statement, which table it reads from end to end, and the index that would spare it that."""
+"""Query plans: how the database answers a statement, which table it reads from end to end, and the index that would avoid it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from perflab import rendering
+from perflab.notes import PYTHON, Note, written
 from perflab.queries import plan_postgresql, plan_sqlite
 from perflab.queries.plan_advice import Index, Step, checked, driver_of
+from perflab.results import Result, Shown
 from perflab.units import format_fraction, format_ms, format_number, parse_duration
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
@@ -21,11 +22,11 @@ SELECTIVE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
-    """A plan as a table, and the indexes that would serve it.
+class QueryPlan(Result):
+    """A query plan as a table, and the indexes that would serve it.
 
     ``table``: step, parent, operation, table, index, condition (values as ``?``), reads (rows of the table), keeps (rows
-    that are left), loops, time_ms (missing unless it was run), full_scan. ``indexes``: each an `Index` with ``statement``, the
+    that are left), loops, time_ms (missing unless it ran), full_scan. ``indexes``: each an `Index` with ``statement``, the
     SQL that would create it. ``time_ms``: how long the statement took, where it was run.
     """
 
@@ -33,22 +34,17 @@ class Plan:
     table: pd.DataFrame
     indexes: tuple[Index, ...] = ()
     time_ms: float = math.nan
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[Note, ...] = ()
 
-    def __repr__(self) -> str:
-        return rendering.text(self.sentence, self._shown(), self._notes())
-
-    def _repr_html_(self) -> str:
-        return rendering.html(self.sentence, self._shown(), self._notes())
-
-    def _shown(self) -> pd.DataFrame:
+    def show(self, surface: str = PYTHON) -> Shown:
+        """The steps, indented below the step that takes their rows; then the indexes and the notes."""
         depth = _depths(self.table)
         steps = [f"{'· ' * d}{text}" for d, text in zip(depth, self.table["operation"], strict=True)]
-        shown = self.table.assign(operation=steps).drop(columns=["step", "parent", "full_scan"])
-        return shown.dropna(axis="columns", how="all")
-
-    def _notes(self) -> tuple[str, ...]:
-        return (*(index.statement for index in self.indexes), *self.warnings)
+        table = self.table.assign(operation=steps).drop(columns=["step", "parent", "full_scan"])
+        indexes = tuple(index.statement for index in self.indexes)
+        return Shown(
+            self.sentence, table.dropna(axis="columns", how="all"), indexes + written(self.warnings, surface), ours=True
+        )
 
 
 def explain(
@@ -60,32 +56,42 @@ def explain(
     many_rows: int = MANY_ROWS,
     selective: float = SELECTIVE,
     timeout: str | float = "30s",
-) -> Plan:
+) -> QueryPlan:
     """The plan of a statement, the tables it reads from end to end for few rows, and the index that would serve.
 
-    Nothing is ever written: without ``analyze`` the statement isn't run at all; with it, only a SELECT is, in a transaction
-    that is read-only and taken back. A statement from a log may keep its placeholders (``?``, ``$1``, ``%s``): without
+    Nothing is ever written: without ``analyze`` the statement isn't run at all; with it, only a SELECT is, in a read-only
+    transaction that is rolled back. A statement from a log may keep its placeholders (``?``, ``$1``, ``%s``): without
     ``parameters`` it is planned for any value.
 
     Parameters
     ----------
-    connection : an open connection to SQLite (sqlite3) or PostgreSQL (psycopg, psycopg2), or SQLAlchemy's around one.
-    sql : one statement.
-    parameters : its values, as the driver takes them.
-    analyze : run it too, for real row counts and times.
-    many_rows, selective : a full scan is named when it reads at least so many rows and keeps at most this share.
-    timeout : the longest that a run may take, as "30s" or a number of seconds.
+    connection : connection
+        An open connection to SQLite (sqlite3) or PostgreSQL (psycopg, psycopg2), or SQLAlchemy's around one.
+    sql : str
+        One statement.
+    parameters : sequence or mapping, optional
+        Its values, as the driver takes them.
+    analyze : bool
+        Run it too, for real row counts and times.
+    many_rows, selective : int, float
+        A full scan is named when it reads at least so many rows and keeps at most this share.
+    timeout : str or float
+        The longest that a run may take, as "30s" or a number of seconds.
 
     Returns
     -------
-    Plan: shows itself; ``table``, ``indexes``, ``time_ms`` (missing unless run), ``warnings``. Values of the statement are not
-    in it.
+    QueryPlan
+        Shows itself; ``table``, ``indexes``, ``time_ms`` (missing unless run), ``warnings``. Values of the statement are
+        not in it.
 
     Raises
     ------
-    ValueError : several statements in one; with ``analyze``, one that is no SELECT; an unknown driver.
-    The driver's own exceptions pass through.
+    ValueError
+        Several statements in one; with ``analyze``, one that is no SELECT; an unknown driver. The driver's own exceptions
+        pass through.
 
+    Examples
+    --------
     >>> import perflab as lab, sqlite3
     >>> shop = sqlite3.connect(":memory:")
     >>> _ = shop.execute("CREATE TABLE parcel (id INTEGER PRIMARY KEY, tracking TEXT)")
@@ -101,7 +107,7 @@ def explain(
     answer = module.plan(raw, sql, parameters, analyze=analyze, timeout_ms=timeout_ms)
     wasteful = [s for s in answer.steps if s.full_scan and s.reads >= many_rows and s.keeps <= selective * s.reads]
     indexes, notes = module.indexes(raw, sql, wasteful)
-    return Plan(_sentence(wasteful, answer.steps, answer.time_ms, many_rows), _table(answer.steps), indexes, answer.time_ms,
+    return QueryPlan(_sentence(wasteful, answer.steps, answer.time_ms, many_rows), _table(answer.steps), indexes, answer.time_ms,
                 (*answer.notes, *notes))  # fmt: skip
 
 
@@ -113,7 +119,7 @@ def _sentence(wasteful: Sequence[Step], steps: Sequence[Step], time_ms: float, m
         if whole:
             most = max(whole, key=lambda s: s.keeps)
             read = f"reads all rows of {most.table}, on which it has no condition"
-            return f"{read}: only an index in a LIMIT's order ends that early{ran}"
+            return f"{read}: only an index in the order of a LIMIT would stop that sooner{ran}"
         return ("no table is read from end to end" if not scans else "no wasteful full scan found") + ran
     worst = max(wasteful, key=lambda s: s.reads)
     more = f", and {len(wasteful) - 1} more like it" if len(wasteful) > 1 else ""

@@ -30,21 +30,31 @@ def find_slow(
 
     Parameters
     ----------
-    queries : the queries table, or Measurements that hold one.
-    slow : a p95 of this or more is slow, as "100ms" or a number of seconds.
-    least : a share of all query time from which on a statement is listed even when each call is fast.
-    dialect : of the SQL; from the table's ``dialect`` column, or "generic", when not given.
+    queries : DataFrame or Measurements
+        The queries table, or Measurements that hold one.
+    slow : str or float
+        A p95 of this or more is slow, as "100ms" or a number of seconds.
+    least : str or float
+        A share of all query time from which on a statement is listed even when each call is fast.
+    dialect : str, optional
+        Of the SQL; from the table's ``dialect`` column, or "generic", when not given.
 
     Returns
     -------
-    DataFrame, the largest share first: fingerprint, reason ("slow calls", "many calls" for each unit, "all calls together",
-    or several), calls, calls_per_unit (in units that ask it), total_ms, time_fraction, mean_ms, p95_ms, max_ms, rows (for each
-    call; missing where unknown), route and slowest_unit (of the slowest call), source.
+    DataFrame
+        The largest share first: fingerprint, reason ("slow calls", "many calls" for each unit, "all calls together", or
+        several), calls, calls_per_unit (in units that ask it), total_ms, time_fraction, mean_ms, p95_ms, max_ms, rows (for
+        each call; missing where unknown), route and slowest_unit (of the slowest call), source.
 
     Raises
     ------
-    ValueError : a threshold that is no duration or share. SchemaError : no sql or duration_ms column.
+    ValueError
+        A threshold that is no duration or share.
+    SchemaError
+        No sql or duration_ms column.
 
+    Examples
+    --------
     >>> import perflab as lab
     >>> lab.find_slow(lab.read("datasets/shop_queries.jsonl"))["reason"].tolist()[0]
     'many calls'
@@ -94,6 +104,7 @@ def _sentence(shown: pd.DataFrame, slow: int, slow_ms: float, share: float) -> s
     if shown.empty:
         return f"no statement with a p95 of {format_ms(slow_ms)}, and none with {format_fraction(share)} of the time"
     return (
-        f"{count(len(shown), 'kind')} of statement take {format_fraction(float(shown['time_fraction'].sum()))} of the database's "
-        f"time; {slow:,} with a p95 of {format_ms(slow_ms)} or more"
+        f"{count(len(shown), 'kind')} of statement {'takes' if len(shown) == 1 else 'take'} "
+        f"{format_fraction(float(shown['time_fraction'].sum()))} of the database time; {slow:,} with a p95 of "
+        f"{format_ms(slow_ms)} or more"
     )

@@ -19,14 +19,19 @@ def summarize_queries(queries: pd.DataFrame | Measurements, *, dialect: str | No
 
     Parameters
     ----------
-    queries : the queries table, or Measurements that hold one.
-    dialect : of the SQL; from the table's ``dialect`` column, or "generic", when not given.
+    queries : DataFrame or Measurements
+        The queries table, or Measurements that hold one.
+    dialect : str, optional
+        Of the SQL; from the table's ``dialect`` column, or "generic", when not given.
 
     Returns
     -------
-    DataFrame: fingerprint, calls, total_ms, mean_ms, p50_ms, p95_ms, p99_ms, max_ms, rows (their sum; missing where the
-    log does not say), time_fraction (share of all query time). Quantiles are type 8, as everywhere in perflab.
+    DataFrame
+        Fingerprint, calls, total_ms, mean_ms, p50_ms, p95_ms, p99_ms, max_ms, rows (their sum; missing where the log does
+        not say), time_fraction (share of all query time). Quantiles are type 8, as everywhere in perflab.
 
+    Examples
+    --------
     >>> import perflab as lab, pandas as pd
     >>> queries = pd.DataFrame({"sql": ["SELECT 1", "SELECT 2"], "duration_ms": [1.0, 3.0]})
     >>> lab.summarize_queries(queries)[["fingerprint", "calls", "total_ms"]].values.tolist()

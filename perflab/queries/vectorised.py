@@ -40,7 +40,7 @@ _LITERALS: Mapping[str, str] = MappingProxyType(
 )
 """Kept in group 1: names and comments. What else matches is a literal."""
 
-# What a number follows that its text alone does not tell from another value: a sign, and the OPERATOR or FUNCTION of a family.
+# What makes a number part of something other than a value: a sign, and the OPERATOR or FUNCTION of a family.
 _SIGNED = r"""-\s*(?:(?:[a-zA-Z]|[uU]&)?'|["$?:%@/#])|-\s+-|(?i:operator|function)"""
 # What is left of literals that touch words, as no one writes them.
 _GLUED = r"\x01(?:[\w.$]|:[^:=]|@\w)|(?:\w&?|[:@])\x01|^[^\[]*\]"

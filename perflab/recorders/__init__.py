@@ -1,4 +1,4 @@
-"""Recorders for your own application: light hooks that write its evidence as JSON lines.
+"""Recorders for your own application: small hooks that write its evidence as JSON lines.
 
 They run inside the application under test, so they are standard library plus the framework that they hook,
 and import nothing else of perflab. Read what they wrote with ``perflab.read``.

@@ -19,7 +19,7 @@ class RequestContext:
 
     ``route(scope)`` names the route whenever a statement is recorded, with what the framework has written into the scope by
     then. The default is the method and the route's path ("GET /orders/{order_id}", FastAPI) or the function that answers
-    (Starlette); the method alone where nobody tells, since a raw path has as many values as there are products. An
+    (Starlette); the method alone where neither is known, since a raw path has as many values as there are products. An
     application may do better with `context.set_route`.
     """
 

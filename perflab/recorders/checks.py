@@ -34,13 +34,18 @@ def check(subject: Any, assertions: Any, *, endpoint: str | None = None) -> bool
 
     Parameters
     ----------
-    subject : the response that the assertions look at, or the name of a single assertion.
-    assertions : a mapping of name to a function of the response (or to a value that is true or false); with a name
-        as the subject, the value itself.
-    endpoint : what they are about ("GET /orders"); the response's own endpoint if not given.
+    subject : object
+        The response that the assertions look at, or the name of a single assertion.
+    assertions : mapping or bool
+        A mapping of name to a function of the response (or to a value that is true or false); with a name as the subject,
+        the value itself.
+    endpoint : str, optional
+        What they are about ("GET /orders"); the response's own endpoint if not given.
 
     An assertion that raises has failed; the first time it does, its error is logged.
 
+    Examples
+    --------
     >>> check("two is even", 2 % 2 == 0)
     True
     >>> check({"total": 3}, {"has a total": lambda r: "total" in r, "has a name": lambda r: r["name"]})

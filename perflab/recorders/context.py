@@ -1,7 +1,7 @@
 """The current unit of work: what recorded statements belong to.
 
 A unit of work is a request, a job or a message: whatever the statements of an N+1 have in common. The request
-hooks set it; a job sets it by itself:
+hooks set it; a job sets its own:
 
 >>> with unit_of_work(route="job nightly-invoices") as unit:
 ...     current_unit() == unit, current_route()
@@ -22,7 +22,7 @@ _GOOD_ID = re.compile(rf"[A-Za-z0-9._:/+=@-]{{1,{MAX_ID_LENGTH}}}", re.ASCII)
 
 _unit: ContextVar[str | None] = ContextVar("perflab_unit", default=None)
 Route = str | Callable[[], str | None] | None
-"""The name of a route, or what finds it: many frameworks know it only after the request has begun."""
+"""The name of a route, or what finds it: many frameworks know it only after the request has started."""
 _route: ContextVar[Route] = ContextVar("perflab_route", default=None)
 
 _seen: ContextVar[dict[str, str] | None] = ContextVar("perflab_seen_route", default=None)
@@ -50,7 +50,7 @@ def current_route() -> str | None:
 
 
 def enter(unit: str, route: Route = None) -> Tokens:
-    """Begin a unit of work; hand what this returns to `leave` in the same thread or task."""
+    """Start a unit of work; hand what this returns to `leave` in the same thread or task."""
     _notice(route)
     return _unit.set(unit), _route.set(route)
 

@@ -43,7 +43,7 @@ def line(
     """The line for one statement: ``start`` in seconds since 1970, the rest as in the format of the recorder.
 
     With ``redact`` each parameter becomes 12 hex digits of a hash keyed with a secret of this process: equal
-    values stay equal and different ones different, and nobody can guess them back. NULL stays null.
+    values stay equal and different ones different, and none can be recovered. NULL stays null.
     """
     parts = [f'{{"start": {start:.6f}, "duration_ms": {max(duration_ms, 0.0):.4f}, "sql": {_quoted(sql)}']
     if parameters is not None:

@@ -1,7 +1,7 @@
-"""A log of JSON lines that never hurts the application that writes it.
+"""A log of JSON lines that never disturbs the application that writes it.
 
 Lines are appended in whole chunks, by a daemon thread, moments after they were made and at exit, so several
-processes may share a file. (At exit alone would not do: a server that SIGTERM tells to stop often ends without one.)
+processes may share a file. (Writing only at exit would not do: a server stopped by SIGTERM often skips its exit hooks.)
 When the file can't be written (no such folder, disk full) recording stops, the ``logging`` logger
 ``perflab.recorders`` says so once, and the application goes on.
 """
@@ -29,7 +29,7 @@ class QueryLog:
     """An append-only file of lines; `write` from any thread.
 
     ``path`` is where it goes, ``recording`` is False once it is closed or broken, ``dropped`` counts the
-    lines that a slow disk made us lose.
+    lines that were lost to a slow disk.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

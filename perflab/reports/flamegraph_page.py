@@ -14,16 +14,12 @@ from pathlib import Path
 import pandas as pd
 
 from perflab.errors import PerflabError
-from perflab.profiles.layout import boxes
-from perflab.profiles.origins import APPLICATION, DRIVER, FRAMEWORK, KINDS, LIBRARY, NATIVE, NETWORK, STANDARD
+from perflab.profiles.layout import COLOURS, amount, boxes
+from perflab.profiles.origins import KINDS
 from perflab.profiles.selected import Profile
 from perflab.rendering import visible
-from perflab.units import format_fraction, format_ms, format_number
+from perflab.units import format_fraction
 
-_COLOURS = {
-    APPLICATION: "#F2A07B", FRAMEWORK: "#9CCBEA", DRIVER: "#7FCBB0", NETWORK: "#DDB3CE", LIBRARY: "#F3CE85",
-    STANDARD: "#D9D9D9", NATIVE: "#EDEDED",
-}  # fmt: skip
 _WIDTH, _ROW, _TOP, _LETTER = 1200, 18, 44, 6.6
 _MAX_BOXES, _MAX_NAME = 20_000, 300
 
@@ -88,8 +84,8 @@ def draw_flamegraph(
     table = found.table
     if len(table) > _MAX_BOXES:
         table = table[table["width"] >= table["width"].nlargest(_MAX_BOXES).iloc[-1]].head(_MAX_BOXES)
-    amount = _amount(found.whole, found.unit)
-    name = title or f"{amount} in {found.runs:,} profile{'' if found.runs == 1 else 's'}"
+    whole = amount(found.whole, found.unit)
+    name = title or f"{whole} in {found.runs:,} profile{'' if found.runs == 1 else 's'}"
     return FlameGraph(name, _svg(table, name, found.whole, found.unit))
 
 
@@ -109,8 +105,8 @@ def _svg(table: pd.DataFrame, title: str, whole: float, unit: str) -> str:
     for left, width, level, function, file, line, own, total, kind in rows:
         name = _text(_cut(function, _MAX_NAME))
         where = "" if not isinstance(file, str) else f"\n{file}" + ("" if line is pd.NA or line != line else f":{line}")
-        told = (
-            f"{_cut(function, _MAX_NAME)}\n{format_fraction(width)}, {_amount(total, unit)}; "
+        said = (
+            f"{_cut(function, _MAX_NAME)}\n{format_fraction(width)}, {amount(total, unit)}; "
             f"itself {format_fraction(own / whole if whole else 0.0)}{_cut(where, _MAX_NAME)}"
         )
         x, w, y = left * _WIDTH, width * _WIDTH, _TOP + level * _ROW
@@ -118,12 +114,12 @@ def _svg(table: pd.DataFrame, title: str, whole: float, unit: str) -> str:
         shown = _text(_cut(function, letters)) if letters >= 3 else ""
         parts.append(
             f'<g class="f" data-x="{left:.6f}" data-w="{width:.6f}" data-l="{level}" data-n="{name}">'
-            f"<title>{_text(told)}</title>"
-            f'<rect x="{x:.2f}" y="{y}" width="{max(w, 0.1):.2f}" height="{_ROW - 1}" fill="{_COLOURS[kind]}" '
+            f"<title>{_text(said)}</title>"
+            f'<rect x="{x:.2f}" y="{y}" width="{max(w, 0.1):.2f}" height="{_ROW - 1}" fill="{COLOURS[kind]}" '
             'stroke="#FFFFFF" stroke-width="0.5"/>'
             f'<text x="{x + 3:.2f}" y="{y + 13}">{shown}</text></g>'
         )
-    parts.append(f'<text class="told" x="8" y="{height - 8}" fill="#555555"></text></svg>')
+    parts.append(f'<text class="said" x="8" y="{height - 8}" fill="#555555"></text></svg>')
     return "".join(parts)
 
 
@@ -132,15 +128,11 @@ def _legend(table: pd.DataFrame) -> str:
     for kind in KINDS:
         if (table["kind"] == kind).any():
             parts.append(
-                f'<rect x="{x}" y="27" width="10" height="10" fill="{_COLOURS[kind]}" stroke="#888888" stroke-width="0.5"/>'
+                f'<rect x="{x}" y="27" width="10" height="10" fill="{COLOURS[kind]}" stroke="#888888" stroke-width="0.5"/>'
                 f'<text x="{x + 14}" y="36" fill="#555555">{kind}</text>'
             )
             x += 30 + int(_LETTER * len(kind))
     return "".join(parts)
-
-
-def _amount(value: float, unit: str) -> str:
-    return format_ms(value) if unit == "ms" else f"{format_number(float(f'{value:.3g}'))} {unit}"
 
 
 def _cut(text: str, longest: int) -> str:
@@ -175,7 +167,7 @@ _SCRIPT = """
   "use strict";
   var svg = document.querySelector("svg.perflab-flames") || document.documentElement;
   var boxes = Array.prototype.slice.call(svg.querySelectorAll("g.f"));
-  var told = svg.querySelector("text.told");
+  var said = svg.querySelector("text.said");
   var input = document.querySelector("input"), found = document.querySelector(".found"), reset = document.querySelector("button");
   var WIDTH = 1200, LETTER = 6.6, low = 0, span = 1, wanted = "";
   var data = boxes.map(function (g) {
@@ -211,12 +203,12 @@ _SCRIPT = """
     });
     var line = wanted === "" ? "" : count + " boxes, " + (covered * 100).toFixed(1) + " % of all";
     if (found) { found.textContent = line; }
-    told.textContent = line;
+    said.textContent = line;
   }
   data.forEach(function (d) {
     d.g.addEventListener("click", function () { zoom(d); });
     d.g.addEventListener("mouseover", function () {
-      told.textContent = d.g.querySelector("title").textContent.replace(/\\n/g, "   ");
+      said.textContent = d.g.querySelector("title").textContent.replace(/\\n/g, "   ");
     });
   });
   if (input) {

@@ -94,7 +94,7 @@ def execute_notebook(
         from papermill.exceptions import PapermillExecutionError
         from traitlets.config import Config
     except ImportError as problem:
-        raise missing(problem) from problem
+        raise MissingExtraError.of(problem, "lab") from problem
     source = existing(notebook)
     unknown = set(parameters or {}) - set(papermill.inspect_notebook(str(source)) if parameters else {})
     if unknown:
@@ -138,7 +138,7 @@ def new_notebook(title: str, folder: str | Path = ".") -> Path:
     try:
         import nbformat
     except ImportError as problem:
-        raise missing(problem) from problem
+        raise MissingExtraError.of(problem, "lab") from problem
     slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60]
     if not slug:
         raise ValueError(f"title must have letters or digits in it; got {title!r}")
@@ -244,8 +244,3 @@ def existing(notebook: str | Path) -> Path:
     if not path.is_file():
         raise PerflabError(f"{path}: expected a notebook, found no such file")
     return path
-
-
-def missing(problem: ImportError) -> MissingExtraError:
-    """The error for a package of the extra that is not installed."""
-    return MissingExtraError(f"this needs {problem.name}: pip install 'perflab[lab]'")

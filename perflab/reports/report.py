@@ -331,7 +331,7 @@ class _Writer:
         blocks: list[Block] = [Paragraph(result.sentence, strong=True)]
         if len(result.table):
             blocks.append(self._table(sections.verdicts(result.table)))
-        notes = tuple(getattr(result, "notes", result.warnings))  # `notes`: how it was decided, then the warnings
+        notes = written(getattr(result, "notes", result.warnings))  # `notes`: how it was decided, then the warnings
         return [*blocks, *([Items(notes)] if notes else [])]
 
     def _picture(self, item: Evidence, figure: Figure) -> Picture:

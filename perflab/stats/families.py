@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 
 from perflab.stats.tests import Effect, Floats, sign_flips, two_sided
@@ -37,6 +39,11 @@ def benjamini_hochberg(p_values: Floats) -> Floats:
     adjusted = np.empty(count)
     adjusted[order] = np.minimum(stepped, 1.0)
     return adjusted
+
+
+FALSE_DISCOVERY, FAMILYWISE = "false-discovery", "familywise"
+ADJUST = MappingProxyType({FALSE_DISCOVERY: benjamini_hochberg, FAMILYWISE: holm})
+"""How a family's p-values are corrected, by what the correction holds."""
 
 
 def max_t(baseline: Floats, candidate: Floats, effect: Effect, *, pairs: bool, floor: Floats | float = 0.0) -> Floats:

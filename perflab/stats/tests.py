@@ -77,14 +77,22 @@ def welch(baseline: Floats, candidate: Floats, floor: Floats | float = 0.0) -> E
     chance, they are several times too many, and 5 % become 8 (datasets/calibration/uneven_arms.csv). Arms of one size
     never reach the limit.
     """
-    sizes = baseline.shape[-1], candidate.shape[-1]
-    first, second = _variance(baseline) / sizes[0], _variance(candidate) / sizes[1]
-    total = first + second
+    sides = [(side.mean(-1), _variance(side), np.array(float(side.shape[-1]))) for side in (baseline, candidate)]
+    return welch_of_moments(sides[0], sides[1], floor)
+
+
+def welch_of_moments(
+    baseline: tuple[Floats, Floats, Floats], candidate: tuple[Floats, Floats, Floats], floor: Floats | float = 0.0
+) -> Effect:
+    """The same of the means, variances and counts of both sides; no error (NaN) where a count is below two."""
+    (mean, first, m), (other, second, n) = baseline, candidate
     with np.errstate(invalid="ignore", divide="ignore"):
-        degrees = total**2 / (first**2 / (sizes[0] - 1) + second**2 / (sizes[1] - 1))
-    alike = sum(1 / n for n in sizes) ** 2 / sum(1 / n**2 / (n - 1) for n in sizes)
+        first, second = np.where(m > 1, first / m, math.nan), np.where(n > 1, second / n, math.nan)
+        total = first + second
+        degrees = total**2 / (first**2 / (m - 1) + second**2 / (n - 1))
+        alike = (1 / m + 1 / n) ** 2 / (1 / m**2 / (m - 1) + 1 / n**2 / (n - 1))
     degrees = np.where(total > 0, np.minimum(degrees, alike), alike)
-    return Effect(candidate.mean(-1) - baseline.mean(-1), np.sqrt(np.maximum(total, floor)), degrees)
+    return Effect(other - mean, np.sqrt(np.maximum(total, floor)), degrees)
 
 
 def few_pairs(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from perflab.stats import families
 from perflab.stats.tests import Effect, Floats, critical
 
 ALPHA = 0.05
 VERDICTS = ("improved", "regressed", "equivalent", "inconclusive")
+NEW, GONE = "new", "gone"
 _QUANTILES_5_80 = 1.959964 + 0.841621
 """Standard normal quantiles of a 5 % test with 80 % power."""
 
@@ -32,6 +35,76 @@ def decide(
         [same, (p_adjusted < alpha) & (effect.difference != 0)], ["equivalent", direction], default="inconclusive"
     )
     return words
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What `decide_all` found, an array of one value for each row: the ``low`` and ``high`` of the interval at ``1 - alpha``
+    are for people, those of the interval at ``1 - 2 alpha`` decide on "equivalent". ``verdict`` is "" where a row was not tested.
+    """
+
+    effect: Effect
+    low: Floats
+    high: Floats
+    p_value: Floats
+    p_adjusted: Floats
+    verdict: npt.NDArray[np.str_]
+
+
+def decide_all(
+    effect: Effect,
+    margin: Floats | float,
+    *,
+    tested: npt.NDArray[np.bool_] | None = None,
+    absent: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None = None,
+    complete: bool = False,
+    adjust: str = families.FALSE_DISCOVERY,
+    better: int = -1,
+    alpha: float = ALPHA,
+) -> Decided:
+    """The one verdict rule for many rows at once: functions of a profile, statements, endpoints.
+
+    Parameters
+    ----------
+    effect : Effect
+        One for each row, from `tests.paired`, `tests.welch` (values by run, runs along the last axis), or
+        `tests.welch_of_moments` (means, variances and counts); all three cap the degrees of freedom alike.
+    margin : array or float
+        The tolerance on the effect's own scale; ``ln(1 + tolerance)`` for logarithms.
+    tested : array of bool, optional
+        The rows of the family; the others get the verdict "" and no adjusted p.
+    absent : two arrays of bool, optional
+        Rows that the baseline, and that the candidate, does not have at all: "new" and "gone" take the place of a direction.
+    complete : bool
+        The evidence holds everything (each statement was recorded), so "new" and "gone" need no test. Of samples (a
+        profile) they do: a function may have been missed.
+    adjust : str
+        `families.FALSE_DISCOVERY` (Benjamini and Hochberg) or `families.FAMILYWISE` (Holm).
+    better, alpha : as in `decide`.
+
+    Returns
+    -------
+    Decided
+        Rows whose effect has no error (fewer than two runs on a side) are "inconclusive".
+
+    >>> from perflab.stats.tests import welch
+    >>> before, after = np.array([[10.0, 11, 10, 11]] * 2), np.array([[5.0, 6, 5, 6], [10.0, 11, 11, 10]])
+    >>> decide_all(welch(before, after), 0.1).verdict.tolist()
+    ['improved', 'inconclusive']
+    """
+    rows = np.ones(effect.difference.shape, dtype=bool) if tested is None else tested
+    with np.errstate(invalid="ignore"):
+        low, high = effect.interval(1 - alpha)
+        p_value = effect.p_value
+        family = rows & np.isfinite(p_value)
+        adjusted = np.full(p_value.shape, math.nan)
+        adjusted[family] = families.ADJUST[adjust](p_value[family])
+        words = decide(effect, margin, adjusted, better, alpha).astype(object)
+    if absent is not None:
+        for word, missing in zip((NEW, GONE), absent, strict=True):
+            words[missing & (complete | np.isin(words, VERDICTS[:2]))] = word
+    words[~rows] = ""
+    return Decided(effect, low, high, p_value, adjusted, words.astype(str))
 
 
 def worst_case(effect: Effect, better: int = -1) -> Floats:

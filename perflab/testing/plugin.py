@@ -1,4 +1,4 @@
-"""Fixtures for your own test suite: what a test asked its database, and a failure when that is an N+1.
+"""Fixtures for your own test suite: the statements that a test sent, and a failure if they hold an N+1.
 
     def test_orders_page(client, recorded_queries):
         client.get("/orders")
@@ -7,7 +7,7 @@
     @pytest.mark.no_n_plus_one                      # the same; also threshold=..., allow=[...]
     def test_orders_page(client): ...
 
-``pytest --no-n-plus-one`` holds every test to it. SQLAlchemy's engines and Django's connections are recorded by themselves;
+``pytest --no-n-plus-one`` holds every test to it. SQLAlchemy's engines and Django's connections are recorded automatically;
 for any other driver use ``recorded_queries.connect(sqlite3.connect)`` in place of ``sqlite3.connect``.
 
 pytest loads this file in every project that perflab is installed in, so it imports nothing else until a test asks for it.

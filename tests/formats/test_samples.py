@@ -15,16 +15,6 @@ ALL = samples()
 WITHOUT_SAMPLES: set[str] = set()
 """Formats that have none here yet: take yours out when you add its folder."""
 
-WITHOUT_ACCOUNTING = {
-    # queries and traces
-    *("django_sql", "mysql_general", "mysql_slow", "opentelemetry", "pg_stat_statements", "postgresql_csvlog"),
-    *("postgresql_jsonlog", "postgresql_stderr", "query_recorder", "rails_activerecord", "sqlalchemy_echo"),
-    # profiles
-    *("callgrind", "collapsed", "cpuprofile", "memray", "perf_script", "pprof", "pstats", "pyinstrument"),
-    *("scalene", "speedscope", "trace_events"),
-}
-"""Formats whose readers do not yet say where every line went: take yours out."""
-
 
 def _id(sample: Sample) -> str:
     return f"{sample.format}/{sample.path.name}"
@@ -60,7 +50,7 @@ def test_its_tables_conform(sample: Sample) -> None:
         conform(name, frame if "run" in frame.columns else frame.assign(run="r"))
 
 
-@pytest.mark.parametrize("sample", [s for s in ALL if s.format not in WITHOUT_ACCOUNTING | {"unclaimed"}], ids=_id)
+@pytest.mark.parametrize("sample", [s for s in ALL if s.format != "unclaimed"], ids=_id)
 def test_every_line_of_it_is_accounted_for(sample: Sample) -> None:
     if len(sample.golden()) == 1:
         return

@@ -31,14 +31,14 @@ def test_a_run_in_the_background_can_be_stopped(tmp_path: Path) -> None:
     with pytest.raises(TimeoutError):
         going.result(0.01)
     wait_for(lambda: sum(p.stat().st_size for p in tmp_path.glob(".*/generator/*.bin")) > 2_000)
-    with pytest.raises(lab.LoadTestError, match="another run is under way"):
+    with pytest.raises(lab.LoadTestError, match="another run is in progress"):
         lab.run(plan(1), target(), store=tmp_path, progress=False)
     began = time.monotonic()
     going.stop()
     one = going.result(30)
     assert time.monotonic() - began < 11 + 3
     # Stopped, not lost: Locust wrote all of its records.
-    assert re.fullmatch("interrupted after [^;]*", "; ".join(one.runs.reasons.item()))
+    assert one.runs.reason_codes.item() == ["interrupted"]
     assert len(one.requests) > 20
     assert "ended" in repr(going)
     assert_clean(tmp_path)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import perflab as lab
 from perflab.loadtest.due import due_times
-from perflab.loadtest.histogram import Spread
+from perflab.loadtest.histogram import Histogram
 from perflab.loadtest.script_object import options_of
 from perflab.loadtest.shapes import SHAPES
 
@@ -283,7 +283,7 @@ def test_poisson_arrivals_are_poisson() -> None:
 
 @given(st.lists(st.floats(0.01, 1e6), min_size=1, max_size=300), st.floats(0.01, 0.99))
 def test_a_spread_knows_quantiles_to_a_per_cent(values: list[float], share: float) -> None:
-    whole, parts = Spread(), Spread()
+    whole, parts = Histogram(), Histogram()
     array = np.array(values)
     whole.add(array)
     for part in np.array_split(array, 3):

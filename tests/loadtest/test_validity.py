@@ -10,8 +10,11 @@ import pytest
 
 from perflab.loadtest import validity
 from perflab.loadtest.capture import DTYPE, Process, Written, processes, write_checks, write_requests
-from perflab.loadtest.histogram import Spread
+from perflab.loadtest.histogram import Histogram
+from perflab.loadtest.reasons import TARGET_EXITED, TARGET_RESTARTED
+from perflab.loadtest.reasons import about as about_code
 from perflab.loadtest.records import CHECK, RECORD
+from perflab.notes import Note
 
 FOOTER = {"count": 100, "clock_jump_s": 0.0, "exit_code": 0, "user_errors": 0}
 
@@ -30,13 +33,13 @@ def process(name: str = "local-1", *, count: int = 100, torn: int = 0, footer: b
 
 
 def written(latencies: Any = (20.0,) * 100, lags: Any = (), failed: int = 0) -> Written:
-    latency, lag = Spread(), Spread()
+    latency, lag = Histogram(), Histogram()
     latency.add(np.asarray(latencies, dtype="float64"))
     lag.add(np.asarray(lags, dtype="float64"))
     return Written(latency.count, failed, latency, lag)
 
 
-def reasons(*found: Process, rows: Written | None = None, count: int | None = 100, **options: Any) -> list[str]:
+def reasons(*found: Process, rows: Written | None = None, count: int | None = 100, **options: Any) -> list[Note]:
     return list(validity.judge(found, rows or written(), locust_count=count, **options).reasons)
 
 
@@ -46,29 +49,34 @@ def test_a_clean_run_has_no_reasons() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("found", "code", "about", "facts"),
     [
-        (reasons(process(footer=False)), "process local-1 was lost"),
-        (reasons(process("worker-1"), process("worker-2", footer=False)), "worker-2 was lost in mid-run"),
-        (reasons(process("worker-1"), expected_workers=2), "2 workers were asked for, 1 took part"),
-        (reasons(process(), count=101), "100 requests were captured but Locust counted 101"),
-        (reasons(process(), count=None), "Locust wrote no final statistics"),
-        (reasons(process(torn=7)), "the last record is torn (7 bytes)"),
-        (reasons(process(cpu=[{"time": 5.0, "percent": 97.0}])), "the generator used 97 % of a core"),
-        (reasons(process(stopped=[{"took_s": 11.0, "censored": True}])), "still in flight 11 s after the end"),
+        (reasons(process(footer=False)), "process-lost", "generator", {"process": "local-1"}),
+        (reasons(process("worker-1"), process("worker-2", footer=False)), "worker-lost", "generator", {"process": "worker-2"}),
+        (reasons(process("remote-w", footer=False)), "remote-worker-lost", "generator", {"worker": "w"}),
+        (reasons(process("worker-1"), expected_workers=2), "workers-missing", "generator", {"wanted": 2, "found": 1}),
+        (reasons(process(), count=101), "counts-differ", "recorder", {"captured": 100, "counted": 101}),
+        (reasons(process(), count=None), "no-locust-count", "recorder", {}),
+        (reasons(process(torn=7)), "torn-record", "recorder", {"process": "local-1", "left": 7}),
+        (reasons(process(cpu=[{"time": 5.0, "percent": 97.0}])), "generator-busy", "generator", {"cpu_fraction": 0.97}),
+        (reasons(process(stopped=[{"took_s": 11.0, "censored": True}])), "requests-cut-off", "target", {"waited_ms": 11_000.0}),
         (reasons(Process("local-1", Path("x"), 100, 0, {**process().notes, "footer": [{**FOOTER, "clock_jump_s": -3.0}]})),
-         "the clock was set by 3 s"),
-        (reasons(process(), rows=written(failed=51)), "51 % of the requests failed (the limit is 50 %)"),
-        (reasons(process(), ended="the target ended"), "the target ended"),
-        (reasons(process(), restarted="the target was restarted"), "the target was restarted"),
-        (reasons(process(arrivals=[{"due": 100, "begun": 90}]), expected_arrivals=100.0), "90 of 100 arrivals began"),
+         "clock-set", "machine", {"jump_ms": 3_000.0}),
+        (reasons(process(), rows=written(failed=51)), "most-requests-failed", "target",
+         {"failed_fraction": 0.51, "limit_fraction": 0.5}),
+        (reasons(process(), ended=TARGET_EXITED(arm="a", exit_code=3)), "target-exited", "target", {"arm": "a", "exit_code": 3}),
+        (reasons(process(), restarted=TARGET_RESTARTED(arm="a", before=1, now=2).to_json()), "target-restarted", "target",
+         {"arm": "a", "before": 1, "now": 2, "text": "the target 'a' restarted during the run (process 1, then 2)"}),
+        (reasons(process(arrivals=[{"due": 100, "begun": 90}]), expected_arrivals=100.0), "schedule-not-kept", "generator",
+         {"started": 90, "expected": 100}),
         (reasons(process(arrivals=[{"due": 100, "begun": 100}]), rows=written(lags=(9.0,) * 100), expected_arrivals=100.0),
-         "arrivals began 9 ms late (p95), beside a latency of 20 ms"),
+         "arrivals-late", "generator", {"lag_ms": 9.0, "latency_ms": 20.0}),
     ],
 )  # fmt: skip
-def test_each_reason_is_said(found: list[str], said: str) -> None:
-    assert len(found) == 1, found
-    assert said in found[0]
+def test_each_reason(found: list[Note], code: str, about: str, facts: dict[str, Any]) -> None:
+    [reason] = found
+    assert (reason.code, reason.about, reason.facts) == (code, about, facts)
+    assert about_code(code) == about
 
 
 def test_poisson_arrivals_may_differ_by_chance() -> None:
@@ -81,7 +89,7 @@ def test_lag_that_is_small_in_itself_is_a_warning() -> None:
     on_time = process(arrivals=[{"due": 100, "begun": 100}])
     judged = validity.judge([on_time], written([5.0] * 100, [3.0] * 100), locust_count=100, expected_arrivals=100.0)
     assert not judged.reasons
-    assert "arrivals began 3 ms late" in judged.warnings[0]
+    assert (judged.warnings[0].code, judged.warnings[0].facts["lag_ms"]) == ("lag-in-latency", 3.0)
 
 
 def test_the_warnings() -> None:
@@ -92,10 +100,10 @@ def test_the_warnings() -> None:
          "endpoint": [{"index": i, "name": str(i)} for i in range(501)]},
     )  # fmt: skip
     judged = validity.judge([noisy], written([20.0] * 98), locust_count=100)
-    assert [w.split(":")[0] for w in judged.warnings] == [
-        "5,000 exceptions in the locustfile's tasks, the first",
-        "left out 2 events without a response time",
-        "501 different endpoints",
+    assert [(w.code, w.facts) for w in judged.warnings] == [
+        ("user-exceptions", {"errors": 5_000, "first": "KeyError: 'a'"}),
+        ("events-without-time", {"events": 2}),
+        ("many-endpoints", {"endpoints": 501}),
     ]
 
 
@@ -128,11 +136,11 @@ def test_conversion_is_exact_and_keeps_what_it_can(tmp_path: Path) -> None:
     assert checks.endpoint.notna().equals(checks.ok)
 
 
-def closed(**endpoints: list[float]) -> list[str]:
+def closed(**endpoints: list[float]) -> list[Note]:
     """The warnings of ten seconds of four users."""
     by_endpoint = {}
     for name, latencies in endpoints.items():
-        by_endpoint[name] = Spread()
+        by_endpoint[name] = Histogram()
         by_endpoint[name].add(np.array(latencies))
     every = written([latency for latencies in endpoints.values() for latency in latencies])
     rows = Written(every.rows, 0, every.latency, every.lag, by_endpoint)
@@ -141,7 +149,8 @@ def closed(**endpoints: list[float]) -> list[str]:
 
 def test_a_stall_is_told_from_an_endpoint_that_is_always_slow() -> None:
     usual = [5.0] * 1_000
-    assert any("exposed to coordinated omission" in w and "up to 2 s" in w for w in closed(a=[*usual, *[2_000.0] * 4]))
+    [exposed] = closed(a=[*usual, *[2_000.0] * 4])
+    assert (exposed.code, exposed.facts["stall_ms"]) == ("coordinated-omission", 2_000.0)
     assert not closed(a=usual, report=[2_000.0] * 4)
     assert not closed(a=usual)
     # As much waiting in many short moments: nobody was kept from asking for long.

@@ -21,10 +21,11 @@ def _closed() -> object:
     plt.close("all")
 
 
-@pytest.mark.parametrize("draw", [lab.plot_flamegraph, lab.plot_icicle])
-def test_a_box_for_each_path_as_wide_as_its_share(draw: object) -> None:
+@pytest.mark.parametrize("invert", [False, True])
+def test_a_box_for_each_path_as_wide_as_its_share(invert: bool) -> None:
     profile = lab.read(SAMPLES / "pyinstrument" / "workload.json")
-    ax = draw(profile, trim=False)  # type: ignore[operator]
+    ax = lab.plot_flamegraph(profile, trim=False, invert=invert)
+    assert bool(ax.get_ylim()[0] > ax.get_ylim()[1]) is invert
     boxes = ax.collections[0].get_paths()
     wide = {round(float(b.vertices[:, 0].max() - b.vertices[:, 0].min()), 2) for b in boxes}
     assert {1.0, 0.51, 0.3} & wide
@@ -35,14 +36,14 @@ def test_a_box_for_each_path_as_wide_as_its_share(draw: object) -> None:
 
 
 def test_outer_levels_are_left_out_and_counted() -> None:
-    ax = lab.plot_icicle(lab.read(SAMPLES / "collapsed" / "py-spy.txt"))
+    ax = lab.plot_flamegraph(lab.read(SAMPLES / "collapsed" / "py-spy.txt"))
     assert "1 outer level left out" in " ".join(t.get_text() for t in ax.texts)
 
 
 def test_colours_say_what_grew(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("main;gone 50\nmain;same 50\n")
     (tmp_path / "b.txt").write_text("main;new 50\nmain;same 50\n")
-    ax = lab.plot_diff_flamegraph(lab.read(tmp_path / "a.txt"), lab.read(tmp_path / "b.txt"))
+    ax = lab.plot_flamegraph(lab.read(tmp_path / "b.txt"), against=lab.read(tmp_path / "a.txt"), invert=True)
     boxes = ax.collections[0]
     names = [t.get_text() for t in ax.texts]
     assert {"gone gone", "new new", "same"} <= set(names)  # the change in words, for those who see no colours

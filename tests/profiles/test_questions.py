@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import perflab as lab
+from perflab.profiles.diff import Side, _tested
 from perflab.profiles.layout import boxes
 from perflab.profiles.origins import origin
 
@@ -48,8 +49,8 @@ def test_focus_and_callers(stacks: lab.Measurements) -> None:
     assert flat.loc["query", "total"] == 60
     callers = lab.callers_of(stacks, "query")
     assert callers[["caller", "total"]].values.tolist() == [["view", 60.0]]
-    assert lab.callers_of(stacks, "web").caller.to_list() == ["(nobody)"]
-    with pytest.raises(ValueError, match="'quary' is not in it; near it are query"):
+    assert lab.callers_of(stacks, "web").caller.to_list() == ["(root)"]
+    with pytest.raises(ValueError, match="'quary' does not; the nearest names are query"):
         lab.focus(stacks, "quary")
 
 
@@ -136,6 +137,30 @@ def test_equal_sides_are_never_directional() -> None:
     assert alarms <= 8  # 3 expected of 60; more than 8 has a chance below 1 %
     same = repeated(BASE, 4, 0.1, 5)
     assert not lab.diff_profiles(same, same).verdict.isin(["improved", "regressed"]).any()
+
+
+@pytest.mark.parametrize("sizes", [(3, 20), (20, 3)])
+def test_three_runs_against_twenty_raise_no_more_false_alarms(sizes: tuple[int, int]) -> None:
+    """The full table is datasets/calibration/profiles.csv."""
+    random = np.random.default_rng(5)
+    alarms = 0
+    for _ in range(200):
+        sides = []
+        for runs in sizes:
+            values = np.exp(random.normal(0, 0.1, (runs, 20)))
+            wholes = values.sum(axis=1)
+            sides.append(Side(values, values / wholes[:, None], [str(i) for i in range(runs)], wholes))
+        verdict = _tested(*sides, "absolute", 0.0, 0.001, 0.95, (None, None))["verdict"]
+        alarms += pd.Series(verdict).isin(["improved", "regressed", "new", "gone"]).any()
+    assert alarms <= 10
+
+
+def test_functions_on_one_side_only_are_new_and_gone() -> None:
+    before = repeated({**BASE, "old": 40.0}, 6, 0.05, 21)
+    after = repeated({**BASE, "fresh": 40.0}, 6, 0.05, 22)
+    found = lab.diff_profiles(before, after).set_index("function")
+    assert found.loc[["old", "fresh"], "verdict"].to_list() == ["gone", "new"]
+    assert not found.drop(index=["old", "fresh"]).verdict.isin(["improved", "regressed", "new", "gone"]).any()
 
 
 def test_sides_are_antisymmetric_and_units_cancel() -> None:

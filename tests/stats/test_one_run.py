@@ -9,6 +9,7 @@ from scipy import stats
 from scipy.signal import lfilter
 
 import perflab as lab
+from perflab.metrics import Metric
 from perflab.stats import one_run
 
 
@@ -84,7 +85,7 @@ def test_related_requests_are_covered_where_the_independent_interval_fails() -> 
 def test_within_names_itself_and_claims_nothing_more() -> None:
     found = lab.within(arm([100.0], count=500))
     assert "of this run only" in found.sentence
-    assert "of this run only" in found._repr_html_() and "design_effect" in repr(found)
+    assert "of this run only" in found._repr_html_() and "Design effect" in repr(found)
     assert found.table.loc[0, "low"] < found.table.loc[0, "value"] < found.table.loc[0, "high"]
 
 
@@ -112,7 +113,7 @@ def test_draws_of_a_quantile_are_quantiles_of_drawn_blocks() -> None:
     frame = arm([100.0], count=1200, seed=7)
     requests = one_run.coded(lab.Measurements.of(requests=frame))
     ordered = one_run.of_one(requests, "run0", "GET /", 0.0)
-    drawn = one_run.draws(ordered, "p90", seed=0)
+    drawn = one_run.draws(ordered, Metric.of("p90"), seed=0)
     weights = np.random.default_rng(0).multinomial(30, np.full(30, 1 / 30), size=one_run.DRAWS)
     blocks = ordered.latency.reshape(30, 40)
     by_hand = [np.quantile(np.repeat(blocks, w, axis=0).ravel(), 0.9, method="inverted_cdf") for w in weights[:200]]
