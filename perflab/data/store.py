@@ -37,7 +37,7 @@ UNFINISHED = Kind(
 )
 SCHEMA_VERSION = 1
 _RECORD = "run.json"
-_AS_JSON = frozenset({"parameters", "labels"})
+_AS_JSON = frozenset({"parameters", "labels", "attributes"})
 """Columns of lists and mappings of anything: kept as JSON texts."""
 
 

@@ -94,6 +94,7 @@ class Measurements(Result):
     load = _Table()
     checks = _Table()
     metrics = _Table()
+    spans = _Table()
 
     @classmethod
     def of(

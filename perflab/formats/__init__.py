@@ -38,6 +38,7 @@ NAMES: tuple[str, ...] = (
     "gatling",
     "hey",
     "hey_text",
+    "jaeger",
     "jmeter_csv",
     "jmeter_xml",
     "k6_csv",
@@ -66,12 +67,14 @@ NAMES: tuple[str, ...] = (
     "query_recorder",
     "rails_activerecord",
     "scalene",
+    "sentry",
     "speedscope",
     "sqlalchemy_echo",
     "trace_events",
     "vegeta_csv",
     "vegeta_json",
     "wrk",
+    "zipkin",
 )
 """The modules of this package that are formats. Add yours here."""
 
