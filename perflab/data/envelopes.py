@@ -30,7 +30,7 @@ _SYSLOG = re.compile(
     rb"(?:<\d{1,3}>)?(?:1 )?"
     rb"(?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)) "
     rb"(?:(?P<host>[^\s\[\]]{1,255}) )?(?P<program>[\w./@-]{1,64})"
-    rb"(?:\[(?P<pid>[\w.]{1,20})\]:| (?P<procid>\d{1,10}|-) (?:\S{1,64}) (?:-|\[[^\]]{0,200}\])|:) ?"
+    rb"(?:\[(?P<pid>[\w.]{1,20})\]:?| (?P<procid>\d{1,10}|-) (?:\S{1,64}) (?:-|\[[^\]]{0,200}\])|:) ?"
 )
 _DATABASE = re.compile(rb"(?:postgres|postmaster|pgsql|mysqld|mariadbd|mysql)", re.IGNORECASE)
 _PIECE = re.compile(rb"\[(?P<message>\d{1,9})-(?P<piece>\d{1,6})\] ")
@@ -169,7 +169,8 @@ def _dated(text: bytes, found: re.Match[bytes], pid: bytes, modified: float) -> 
     level = _LEVEL.match(text)
     if level is None or _OWN_TIME.match(level[0]):
         return text
-    return _time(found["time"], modified) + b" [" + (pid if pid.isdigit() else b"0") + b"]: " + text
+    number = pid.rpartition(b".")[2]  # of "postgres.1371"
+    return _time(found["time"], modified) + b" [" + (number if number.isdigit() else b"0") + b"]: " + text
 
 
 def _time(text: bytes, modified: float) -> bytes:
@@ -204,7 +205,7 @@ def _inner_of(record: dict[str, Any]) -> Inner | None:
     if isinstance(record.get("log"), str) and ("stream" in record or "time" in record):
         return lambda r: _text(r.get("log"))
     if isinstance(record.get("textPayload"), str):
-        return lambda r: _text(r.get("textPayload"))
+        return _of_cloud_sql
     if "MESSAGE" in record and "__REALTIME_TIMESTAMP" in record:
         return _of_journal
     if isinstance(record.get("properties"), dict) and "category" in record and "message" in record["properties"]:
@@ -270,6 +271,18 @@ def _of_journal(record: dict[str, Any]) -> str | None:
     if isinstance(text, list):  # journald writes bytes that are no UTF-8 as numbers
         text = bytes(n for n in text if isinstance(n, int) and 0 <= n < 256).decode(errors="replace")
     return _text(text)
+
+
+def _of_cloud_sql(record: dict[str, Any]) -> str | None:
+    """The payload; Cloud SQL's prefix may leave the time to the record."""
+    text = _text(record.get("textPayload"))
+    level = _LEVEL.match(text.encode()) if text else None
+    if text is None or level is None or _OWN_TIME.match(level[0]):
+        return text
+    try:
+        return f"{_time(str(record.get('timestamp')).encode(), 0).decode()} {text}"
+    except ValueError:
+        return text
 
 
 _CNPG = (

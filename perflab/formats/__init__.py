@@ -43,6 +43,7 @@ NAMES: tuple[str, ...] = (
     "ghz",
     "hey",
     "hey_text",
+    "jaeger",
     "jmeter_csv",
     "jmeter_report",
     "jmeter_xml",
@@ -73,6 +74,7 @@ NAMES: tuple[str, ...] = (
     "query_recorder",
     "rails_activerecord",
     "scalene",
+    "sentry",
     "speedscope",
     "sqlalchemy_echo",
     "trace_events",
@@ -80,6 +82,7 @@ NAMES: tuple[str, ...] = (
     "vegeta_json",
     "vegeta_report",
     "wrk",
+    "zipkin",
 )
 """The modules of this package that are formats. Add yours here."""
 

@@ -87,7 +87,7 @@ def _pattern(prefix: str, seen: set[str]) -> str:
 
 _MOST_LINES = 400
 _MOST_SHAPES = 6
-_FITS = 0.8
+_FITS = 0.7
 """The share of lines that a prefix must fit to be taken."""
 _BEFORE_LEVEL = re.compile(rf"^(?![\t{{])(?P<head>[^\n]{{0,400}}?)(?:LOG): {{1,2}}(?:{STATEMENT})", re.MULTILINE)
 _OTHER = re.compile(rf"^(?![\t{{])(?P<head>[^\n]{{0,400}}?)(?:LOG): {{1,2}}(?!{STATEMENT})", re.MULTILINE)

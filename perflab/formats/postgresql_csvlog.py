@@ -21,7 +21,7 @@ _LOGGED, _USER, _DATABASE, _SESSION, _LINE, _MESSAGE, _DETAIL, _CONTEXT, _APPLIC
 _MARK = ',"duration: '
 _MARKER = _MARK.encode()
 _FIRST = re.compile(
-    rb'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [^,]{1,20},(?:"(?:[^"]|"")*")?,(?:"(?:[^"]|"")*")?,\d*,'
+    rb'"?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [^,]{1,20}"?,(?:"(?:[^"]|"")*")?,(?:"(?:[^"]|"")*")?,\d*,'
     rb'(?:"[^"]*")?,[0-9a-f]+\.[0-9a-f]+,\d+,'
 )
 _RECORDS = """
@@ -83,7 +83,7 @@ def _row(text: str) -> list[str] | None:
     return row if len(row) in COLUMN_COUNTS and row[_LINE].isdecimal() and len(row[_LINE]) <= 18 else None
 
 
-_BEGINS = re.compile(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [^,"]{1,20},("|,)')
+_BEGINS = re.compile(r'"?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [^,"]{1,20}"?,("|,)')
 
 
 def _texts(path: Path) -> Iterator[str]:

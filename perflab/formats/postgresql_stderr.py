@@ -26,6 +26,11 @@ _STATEMENT = re.compile(
     rb".{0,300}?LOG: {1,2}(?:duration: [\d.]+ ms|statement: |execute .{1,64}: )",
     re.MULTILINE,
 )
+_SERVER = re.compile(
+    rb"(?![\t{])(?:[^\n]{0,300}\n){0,2}?[^\n,\"]{0,40}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{3})? "
+    rb"[A-Z+-][^\n]{0,300}?(?:LOG|FATAL):  "
+)
+"""A log may begin with other messages than statements."""
 _BEGINS = r"duration: [\d.]+ ms(?: {1,2}(?:rows: \d+ +size: \d+ bytes +)?(?P<word>[a-z]+))?|statement: |execute |[pP]arameters: "
 _HEAD = 600
 """Bytes of a record in which its prefix and its level must be."""
@@ -39,7 +44,7 @@ _INFERRED_FROM = 256 * 1024
 
 
 def sniff(head: bytes) -> bool:
-    return _STATEMENT.search(head[: 64 * 1024]) is not None
+    return _STATEMENT.search(head[: 64 * 1024]) is not None or _SERVER.match(head) is not None
 
 
 def read(path: Path, *, log_line_prefix: str | None = None, timezone: str | None = None, **_: Any) -> Tables:
@@ -48,8 +53,10 @@ def read(path: Path, *, log_line_prefix: str | None = None, timezone: str | None
     ``log_line_prefix`` as in postgresql.conf (inferred from the log when not given; ``meta`` says which was used);
     ``timezone`` where the log's zone is an abbreviation such as CET.
     """
-    head = sources.head(path, _INFERRED_FROM).decode("utf-8", errors="replace")
+    head = _with_statements(path)
     prefix = log_line_prefix if log_line_prefix is not None else _line_prefix.infer(head)
+    if prefix is None and not _STATEMENT.search(head.encode()):
+        raise FormatError(notes.NOTHING_TIMED(path=path))
     if prefix is None:
         begins = next((line for line in head.splitlines() if _STATEMENT.search(line.encode())), head)[:80]
         remedy = Remedy("read", {"log_line_prefix": "%m [%p] %q%u@%d "})
@@ -64,6 +71,15 @@ def read(path: Path, *, log_line_prefix: str | None = None, timezone: str | None
     if "session" not in _line_prefix.names(prefix):
         tables.warnings += (notes.NO_SESSION(),)
     return tables
+
+
+def _with_statements(path: Path) -> str:
+    """The beginning of the log, or of that part of it where statements begin."""
+    with sources.open_bytes(path) as stream:
+        first = data = sources.as_utf8(stream.read(_INFERRED_FROM))
+        while data and not _STATEMENT.search(data):
+            data = stream.read(_INFERRED_FROM)
+    return (data or first).decode("utf-8", errors="replace")
 
 
 def _table(path: Path, expression: str, tally: Tally) -> Any:
