@@ -45,8 +45,8 @@ def assign_units(
     DataFrame
         The queries (those with a statement) with ``unit``, ``unit_by`` and ``confidence``. ``unit_by`` is "trace",
         "request", "transaction", "session reset", "opening statement", "connection" (one for each request), "session" or
-        "time gap"; the last two have the ``confidence`` "low", all others "high". A unit without an id is named session@time of its
-        first statement.
+        "time gap"; the last two have the ``confidence`` "low", all others "high". A unit without an id
+        is named session@time of its first statement.
 
     Examples
     --------

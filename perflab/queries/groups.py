@@ -5,6 +5,7 @@ The steps are functions from tables to tables: statements -> groups -> parents -
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,21 +34,21 @@ class Groups:
     """``table`` has a row for each group: unit, fp, site (code of the call site), first, second and last (places of those
     statements), calls, time_ms, rows, distinct (different values; both NaN where not known), between (writes and control
     statements between the second and the last), written (of those, writes to its own tables), route, low, repeated.
-    ``order`` holds the places of the statements by group, ``starts`` where each group starts in it.
+    ``order`` holds the places of the statements by group, ``starts`` where each group starts in it, ``arrays`` the columns.
     """
 
     prepared: Statements
     table: pd.DataFrame
     order: Ints
     starts: Ints
+    arrays: Mapping[str, npt.NDArray[Any]]
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
         return self.prepared.shapes
 
     def column(self, name: str) -> npt.NDArray[Any]:
-        values: npt.NDArray[Any] = self.table[name].to_numpy()
-        return values
+        return self.arrays[name]
 
 
 def grouped(prepared: Statements, threshold: int) -> Groups:
@@ -80,7 +81,8 @@ def grouped(prepared: Statements, threshold: int) -> Groups:
             "repeated": repeated,
         }
     )  # fmt: skip
-    return Groups(prepared, table, np.argsort(member, kind="stable"), np.append(0, np.cumsum(calls)))
+    arrays = {name: table[name].to_numpy() for name in table.columns}
+    return Groups(prepared, table, np.argsort(member, kind="stable"), np.append(0, np.cumsum(calls)), arrays)
 
 
 def _first_pages(prepared: Statements) -> Ints:

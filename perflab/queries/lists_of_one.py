@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from perflab.queries.shape import Shape
 from perflab.queries.statements import Statements
@@ -38,9 +39,10 @@ def lists_of_one(prepared: Statements, threshold: int) -> Statements:
         for code, sql, parameters in zip(fp[place].tolist(), part["sql"], part["parameters"], strict=True)
     ]
     one = np.array(single, dtype=bool)
-    # Eager loads of lists that happen to hold one row are batches: other units show longer ones.
-    usual = np.bincount(fp[place], weights=one, minlength=width) * 2 >= np.bincount(fp[place], minlength=width)
-    place = place[one & usual[fp[place]]]
+    # Eager loads of lists that happen to hold one row are batches: other units of the route show longer ones.
+    _, kind = np.unique(pd.factorize(frame["route"])[0][place] * width + fp[place], return_inverse=True)
+    usual = np.bincount(kind, weights=one) * 2 >= np.bincount(kind)
+    place = place[one & usual[kind]]
     if not len(place):
         return prepared
     codes, new = np.unique(fp[place], return_inverse=True)

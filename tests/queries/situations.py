@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Small situations of ORM traffic with a known answer, built after what other detectors test (in words of our own).
 
 ``N`` loops over ``n`` rows: the list, then the calls of each row. Values can be literals, or placeholders without a value;
