@@ -88,7 +88,7 @@ _MAY_BE_MISSING: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "runs": frozenset({"arm", "start"}),
         "profile": frozenset({"thread", "parent", "file", "line"}),
-        "calls": frozenset({"caller", "self_ms", "total_ms"}),
+        "calls": frozenset({"caller", "calls", "self_ms", "total_ms"}),
         "metrics": frozenset({"labels"}),
         "spans": frozenset({"trace", "parent", "service"}),
     }
