@@ -22,6 +22,7 @@ from .loadtest.calibration import calibrate
 from .loadtest.capacity import Capacity, find_capacity
 from .loadtest.merging import merge
 from .loadtest.plan import LoadPlan
+from .loadtest.recovery import recover
 from .loadtest.run import run, run_pairs
 from .loadtest.shapes import shape
 from .loadtest.stages import Stage
@@ -159,6 +160,7 @@ __all__ = [
     "read",
     "read_objectives",
     "record",
+    "recover",
     "run",
     "run_pairs",
     "shape",
