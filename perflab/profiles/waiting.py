@@ -12,7 +12,7 @@ import pandas as pd
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.notes import DATA, RECORDER, Kind, Note, Remedy
 from perflab.profiles.call_trees import FRAME, Flags, Ints
-from perflab.profiles.layout import amount
+from perflab.profiles.flame_boxes import amount
 from perflab.profiles.origins import DRIVER, NETWORK, STANDARD, origin
 from perflab.profiles.selected import Profile, Rows, frame_codes, is_graph, shares_of, sums, table_of, tree_rows
 from perflab.results import Findings, count, findings
