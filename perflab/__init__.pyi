@@ -27,6 +27,7 @@ from .loadtest.background import start_pairs, start_run
 from .loadtest.calibration import calibrate
 from .loadtest.capacity import find_capacity
 from .loadtest.plan import LoadPlan
+from .loadtest.recovery import recover
 from .loadtest.run import run, run_pairs
 from .loadtest.shapes import shape
 from .loadtest.stages import Stage
@@ -120,6 +121,7 @@ __all__ = [
     "read",
     "read_objectives",
     "record",
+    "recover",
     "run",
     "run_pairs",
     "shape",

@@ -53,7 +53,7 @@ _RECORD, _LOCK = "run.json", ".lock"
 _UNREADABLE = (OSError, ValueError, TypeError, LookupError, NotImplementedError, PerflabError)
 """What pyarrow raises for a file that it cannot read (its exceptions are children of these), and pandas for its values."""
 _STORED = tuple(table for table in SCHEMAS if table != "runs")
-_AS_JSON = frozenset({"parameters", "labels"})
+_AS_JSON = frozenset({"parameters", "labels", "attributes"})
 """Columns of lists and mappings of anything: kept as JSON texts."""
 
 

@@ -52,6 +52,7 @@ def shop(arm: str, fixes: str = "", *, record_queries: bool = False, restart: bo
         host=f"http://127.0.0.1:{port}",
         command=[sys.executable, "-m", "perflab.demo.shop", "--port", str(port)],
         env={"SHOP_FIXES": fixes},
+        record_env=("SHOP_FIXES",),
         ready="/health",
         record_queries=record_queries,
         restart=restart,

@@ -25,11 +25,13 @@ from perflab.data import sources
 from perflab.data.accounting import Accounting
 from perflab.errors import FormatError
 from perflab.formats import _caveats as caveats
+from perflab.formats import _unread
 from perflab.notes import Remedy, notes_of
 
 NAMES: tuple[str, ...] = (
     "ab_percentiles",
     "ab_requests",
+    "ab_text",
     "artillery",
     "autocannon",
     "callgrind",
@@ -37,9 +39,13 @@ NAMES: tuple[str, ...] = (
     "cpuprofile",
     "django_sql",
     "gatling",
+    "gatling_binary",
+    "ghz",
     "hey",
     "hey_text",
+    "jaeger",
     "jmeter_csv",
+    "jmeter_report",
     "jmeter_xml",
     "k6_csv",
     "k6_json",
@@ -55,6 +61,7 @@ NAMES: tuple[str, ...] = (
     "mysql_slow",
     "oha_csv",
     "oha_json",
+    "oha_text",
     "opentelemetry",
     "perf_script",
     "pg_stat_statements",
@@ -67,12 +74,15 @@ NAMES: tuple[str, ...] = (
     "query_recorder",
     "rails_activerecord",
     "scalene",
+    "sentry",
     "speedscope",
     "sqlalchemy_echo",
     "trace_events",
     "vegeta_csv",
     "vegeta_json",
+    "vegeta_report",
     "wrk",
+    "zipkin",
 )
 """The modules of this package that are formats. Add yours here."""
 
@@ -141,7 +151,7 @@ def of_file(path: Path) -> str:
     if names:
         raise FormatError(caveats.SEVERAL_FORMATS(remedy, path=path, formats=" and ".join(names)))
     shown = head[:60].decode("utf-8", errors="replace")
-    raise FormatError(caveats.UNKNOWN_FORMAT(remedy, path=path, head=repr(shown)))
+    raise FormatError(caveats.UNKNOWN_FORMAT(remedy, path=path, head=repr(shown), instead=_unread.instead(head)))
 
 
 def join(parts: Iterable[Tables]) -> Tables:

@@ -24,6 +24,7 @@ import numpy as np
 from perflab.data import sources
 from perflab.data.accounting import Tally
 from perflab.errors import FormatError
+from perflab.formats import _caveats as caveats
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -166,12 +167,17 @@ def gathered(pieces: Iterable[tuple[Block, pa.Table]], rows: int) -> Iterator[tu
         yield done, pa.concat_tables(held)
 
 
-def without_header(block: Block, tally: Tally) -> Block:
-    """The block behind the file's first line, where it holds that."""
-    if block.line > 1:
-        return block
-    tally.known += 1
-    return Block(block.data[block.data.find(b"\n") + 1 :], 2, block.done, block.lines - 1)
+def without_header(path: Path, block: Block, header: str, tally: Tally, tool: str) -> Block:
+    """The block behind the file's first line, where it holds that. A second header is another run, and refused."""
+    data, line = block.data, block.line
+    if line == 1:
+        tally.known += 1
+        data, line = data[data.find(b"\n") + 1 :], 2
+    again = header.encode() + b"\n"
+    found = 0 if data.startswith(again) else data.find(b"\n" + again) + 1
+    if found or data.startswith(again):
+        raise FormatError(caveats.SECOND_RUN(path=path, line=line + data.count(b"\n", 0, found), tool=tool))
+    return Block(data, line, block.done, block.lines - (block.line == 1))
 
 
 def _valid(data: bytes) -> bytes:

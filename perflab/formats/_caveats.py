@@ -27,7 +27,18 @@ PERCENTILES_ONLY = Kind(
 )
 NOTHING_ANSWERED = Kind("nothing-answered", DATA, "no request was answered in time, so there are no latencies")
 UNANSWERED = Kind(
-    "unanswered", DATA, "{count:request} failed without an answer, and have no latency{how:raw}: they count as errors"
+    "unanswered", DATA, "{count:request} failed without an answer, and have no latency: they count as errors"
+)
+UNANSWERED_TIMED = Kind(
+    "unanswered-timed",
+    DATA,
+    "{count:request} failed without an answer; the tool counts the time until they failed among the latencies",
+)
+OTHER_LENGTH = Kind(
+    "other-length",
+    DATA,
+    "{count:response} had another length than the first, which ab counts as failed: here only connection errors, exceptions "
+    "and responses other than 2xx count as errors",
 )
 UNANSWERED_LEFT_OUT = Kind(
     "unanswered-left-out",
@@ -86,6 +97,23 @@ INNER_LEFT_OUT = Kind(
     DATA,
     "{source:raw}: left out {count:sample} inside others (redirects, embedded resources), whose time the outer one includes",
 )
+SUMMED_UP = Kind(
+    "summed-up",
+    DATA,
+    "{path:raw}: rows stand for several samples each (SampleCount above 1), whose own latencies are lost: run JMeter with "
+    "mode=StrippedBatch instead of Statistical, and read that",
+)
+PERCENTILES_BY_SETTING = Kind(
+    "percentiles-by-setting",
+    DATA,
+    "the dashboard's percentiles are those of aggregate_rpt_pct1 to 3, read here as its defaults 90, 95 and 99",
+)
+SECOND_RUN = Kind(
+    "second-run",
+    YOU,
+    "{path:raw}:{line}: expected one run of {tool:raw}, found a second header: split the file there and read both; where the "
+    "parts are generators of one run, remove the header",
+)
 BROKEN_XML = Kind(
     "broken-xml",
     DATA,
@@ -116,8 +144,11 @@ SOCKET_ERRORS = Kind(
 UNKNOWN_FORMAT = Kind(
     "unknown-format",
     YOU,
-    "{path:raw}: no known format (it begins with {head:raw}); perflab.formats.NAMES lists those that are read, and {remedy} "
-    "takes a function of your own; in a folder, a pattern like '*.csv' leaves such files out",
+    "{path:raw}: no known format (it begins with {head:raw}){instead:raw}; perflab.formats.NAMES lists those that are read, and "
+    "{remedy} takes a function of your own; in a folder, a pattern like '*.csv' leaves such files out",
+)
+PASSED_OVER = Kind(
+    "passed-over", DATA, "passed over {files}, which Locust writes besides its statistics and which hold no latencies"
 )
 SEVERAL_FORMATS = Kind(
     "several-formats", YOU, "{path:raw}: claimed by the formats {formats:raw}; name the right one with {remedy}"
@@ -160,6 +191,6 @@ def coarse(tool: str, unit: str = "tenths of a millisecond") -> Note:
     return _COARSE(tool=tool, unit=unit)
 
 
-def unanswered(count: Any, how: str = "") -> tuple[Note, ...]:
+def unanswered(count: Any) -> tuple[Note, ...]:
     """The note of requests that got no answer, where there are any."""
-    return (UNANSWERED(count=count, how=how),) if count else ()
+    return (UNANSWERED(count=count),) if count else ()

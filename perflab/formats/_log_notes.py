@@ -106,3 +106,19 @@ INTERLEAVED = Kind(
     "{source:raw}: {count:statement} logged while several requests ran, so their requests are unknown. Set config.log_tags = "
     "[:request_id].",
 )
+NOT_SQL = Kind(
+    "spans-not-sql",
+    DATA,
+    "{source:raw}: {count:span} of databases without SQL (Redis, MongoDB, Elasticsearch ...): in .spans, not in .queries",
+)
+SUMMARIES = Kind(
+    "summaries-only",
+    DATA,
+    "{source:raw}: {count:statement} with db.query.summary only: they can be counted, not compared by their conditions. "
+    "Record db.query.text.",
+)
+TRACED_TWICE = Kind(
+    "spans-twice",
+    DATA,
+    "{source:raw}: {count:span} repeat the statement of another span (ORM and driver are both instrumented): counted once",
+)

@@ -45,7 +45,7 @@ def stream(path: Path, columns: Columns, *, started: Any = None, endpoint: str =
     tally, kept = Tally(), common.Kept()
     wanted = dict.fromkeys(filter(None, (columns.start, columns.latency, columns.status, columns.size)), "float")
     for block in _blocks.blocks(path, tally, quotes=False):
-        block = _blocks.without_header(block, tally)
+        block = _blocks.without_header(path, block, first, tally, columns.tool)
         found, lines = _blocks.csv_table(block, columns.header, wanted, tally)
         status = common.statuses(found[columns.status].to_numpy())
         ok = (status < 400).fillna(False).astype(bool)

@@ -30,8 +30,8 @@ from perflab.notes import Note
 MAX_MESSAGE = MAX_TEXT + 200
 """Characters of a message that are kept: the text of a statement and what comes before it."""
 
-Record = tuple[str | None, str | None, str | None, str | None, str | None, int | None, str, str | None]
-COLUMNS = ("logged", "user", "database", "application", "session", "line", "message", "detail")
+Record = tuple[str | None, str | None, str | None, str | None, str | None, int | None, str, str | None, str | None]
+COLUMNS = ("logged", "user", "database", "application", "session", "line", "message", "detail", "context")
 
 _BATCH = 50_000
 _LONGEST_MS = 1e12
@@ -43,25 +43,35 @@ _STATEMENTS = f"""
 WITH marked AS (
     SELECT *, starts_with(message, 'duration: ') AS timed,
         starts_with(message, 'statement: ') OR starts_with(message, 'execute ') AS texted FROM records
+), places AS (
+    SELECT *, CASE WHEN timed THEN strpos(substr(message, 1, 40), ' ms') + 3 ELSE 1 END AS place FROM marked
 ), words AS (
-    SELECT *, strpos(substr(message, CASE WHEN timed THEN 11 ELSE 1 END, 150), ': ') AS colon,
-        split_part(substr(message, 1, 60), ' ', 5) AS word FROM marked
+    SELECT *, substr(message, place, 200) AS rest,
+        CASE WHEN timed THEN ltrim(substr(message, place, 20)) ELSE substr(message, 1, 20) END AS word FROM places
 ), kinds AS (
+    SELECT *, CASE WHEN strpos(rest, ': ') > 0 THEN strpos(rest, ': ') ELSE strpos(rest, ':' || chr(10)) END AS colon FROM (
+        SELECT * REPLACE (CASE WHEN starts_with(word, 'rows: ') THEN regexp_extract(rest, 'bytes +(.*)', 1) ELSE word END AS word,
+            CASE WHEN starts_with(word, 'rows: ') THEN place + strpos(rest, ' bytes') + 5 ELSE place END AS place,
+            CASE WHEN starts_with(word, 'rows: ') THEN substr(rest, strpos(rest, ' bytes') + 6) ELSE rest END AS rest)
+        FROM words)
+), named AS (
     SELECT *, CASE WHEN NOT (timed OR texted) THEN 'o' WHEN NOT timed THEN 'q' WHEN starts_with(word, 'plan:') THEN 'x'
-        WHEN colon > 0 AND word[1] IN ('s', 'e', 'p', 'b') THEN word[1] ELSE 'd' END AS kind FROM words
+        WHEN colon > 0 AND word[1] IN ('s', 'e', 'p', 'b') THEN word[1] ELSE 'd' END AS kind FROM kinds
 )
 SELECT logged, "user", "database", application, session, line,
     CASE WHEN kind IN ('s', 'e', 'q') THEN detail END AS detail,
     CASE WHEN timed THEN TRY_CAST(split_part(substr(message, 1, 60), ' ', 2) AS DOUBLE) END AS ms, kind,
-    CASE WHEN kind IN ('s', 'e') THEN substr(message, colon + 12, {MAX_TEXT})
-        WHEN kind = 'q' THEN substr(message, colon + 2, {MAX_TEXT}) WHEN kind = 'x' THEN message END AS sql
-FROM kinds
+    CASE WHEN kind IN ('s', 'e', 'q') THEN substr(message, place + colon + 1, {MAX_TEXT})
+        WHEN kind = 'x' THEN message END AS sql,
+    CASE WHEN kind = 'x' THEN context IS NOT NULL WHEN kind IN ('e', 'q') THEN starts_with(word, 'execute fetch from ')
+        ELSE false END AS inner
+FROM named
 """
 
 _PARAMETERS = r"""
 SELECT list_transform(
     regexp_extract_all(detail, '\$\d+ = (NULL|''(?:[^'']|'''')*''?)', 1),
-    lambda v: CASE WHEN v = 'NULL' THEN NULL
+    lambda v: CASE WHEN v = 'NULL' OR ends_with(v, '...''') THEN NULL
         ELSE replace(substr(v, 2, length(v) - 1 - ends_with(v[2:], '''')::INT), '''''', '''') END
 ) AS parameters FROM details
 """
@@ -165,10 +175,15 @@ def _tables(path: Path, held: list[Any], tally: Tally, timezone: str | None, met
     rest = np.flatnonzero(kind != "x") if len(plans) else np.arange(len(kind))
     chosen, took, left = _folded(codes[rest], kind[rest], ms[rest])
     chosen = rest[chosen]
+    inner = found["inner"].combine_chunks().to_numpy(zero_copy_only=False)[order]
+    if inner[chosen].any():
+        chosen, took = _without_fetches(chosen, took, inner, codes, found["sql"].take(order))
     warnings = [notes.DURATIONS_ALONE(source=path.name, count=left)] if left else []
     planned, unread = _Planned(chosen, took, None, {}), 0
     if len(plans):
-        planned, unread = _with_plans(plans, chosen, took, codes, kind, ms, found["sql"].take(order))
+        outer = plans[~_nested(plans, chosen, inner, codes)]
+        tally.note(notes.NESTED, len(plans) - len(outer))
+        planned, unread = _with_plans(outer, chosen, took, codes, kind, ms, found["sql"].take(order))
         warnings += [notes.UNREAD_PLANS(source=path.name, count=unread)] if unread else []
     if not len(planned.places):
         raise FormatError(notes.NO_TEXTS(path=path, count=len(kind)))
@@ -223,6 +238,32 @@ class _Planned:
     took: Any
     rows: Any
     plans: dict[int, _plans.Plan]
+
+
+def _without_fetches(chosen: Any, took: Any, inner: Any, codes: Any, texts: Any) -> tuple[Any, Any]:
+    """Statements without the fetches from their cursors, whose time counts with the statement that opened the cursor."""
+    import pyarrow as pa
+
+    some = np.flatnonzero(np.isin(codes[chosen], codes[chosen[inner[chosen]]]))
+    frame = pd.DataFrame(
+        {"code": codes[chosen[some]], "sql": texts.take(pa.array(chosen[some])).to_pylist(), "at": some}
+    )
+    frame["owner"] = frame["at"].where(~inner[chosen[some]])
+    owner = frame.groupby(["code", "sql"], sort=False)["owner"].ffill()
+    fetched = frame[owner.notna() & (owner != frame["at"])]
+    took = took.copy()
+    np.add.at(took, owner[fetched.index].to_numpy(dtype="int64"), np.nan_to_num(took[fetched["at"]]))
+    kept = np.setdiff1d(np.arange(len(chosen)), fetched["at"].to_numpy())
+    return chosen[kept], took[kept]
+
+
+def _nested(plans: Any, chosen: Any, inner: Any, codes: Any) -> Any:
+    """Which plans are of statements inside functions (they have a context), whose caller the session logs after them."""
+    outer = np.union1d(chosen, plans[~inner[plans]])
+    following = np.searchsorted(outer, plans)
+    called = following < len(outer)
+    called[called] = codes[outer[following[called]]] == codes[plans[called]]
+    return inner[plans] & called
 
 
 def _with_plans(plans: Any, chosen: Any, took: Any, codes: Any, kind: Any, ms: Any, texts: Any) -> tuple[_Planned, int]:

@@ -10,6 +10,7 @@ def _kind(code: str, text: str) -> Kind:
 
 
 NAME_CUT = _kind("name-cut", "cut {count:name} to 4,000 characters")
+NEGATIVE = _kind("negative-weights", "{count:value} below zero: this is a difference of two profiles")
 TOO_DEEP = _kind("too-deep", "cut {count:stack} deeper than 100,000 frames")
 BAD_WEIGHT = _kind("bad-weight", "counted {count:weight} as zero (huge or not a number)")
 TIME_BACKWARDS = _kind(
@@ -28,8 +29,10 @@ NO_PERIOD = _kind("no-period", "{count:sample} without a period; each counts as 
 NO_TIME = _kind("no-time", "{count:sample} without a time, or out of order")
 BAD_COUNT = _kind("bad-count", "{count:call} with a malformed count; each counts as no call")
 BAD_NODE = _kind("bad-node", "left out {count:node} (malformed, or with the id of another)")
+TIMELINE = _kind("timeline-left-out", "holds CPU samples; left out {count:event} of the timeline around them")
 NO_DURATION = _kind("no-duration", "left out {count:event} without a duration (asynchronous, flows, counters)")
 
+ONE_SAMPLE = _kind("one-sample", "{count:thread} with a single sample, which has no duration")
 SEVERAL_EVENTS = Kind(
     "several-events", DATA, "{source:raw}: {events} are separate events with a unit each. Choose one with {remedy}."
 )

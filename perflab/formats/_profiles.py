@@ -153,15 +153,22 @@ def weight(value: object) -> float | None:
     return float(value) if 0 <= value <= MAX_WEIGHT and math.isfinite(value) else None
 
 
-def good_weights(values: Sequence[Any], tally: Tally, what: str = "weight") -> Floats:
-    """Weights as numbers; those that make no sense count as zero, and are counted."""
+def signed(value: object) -> float | None:
+    """A weight that may be negative, as in a difference of two profiles; None if it is not finite or huge."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if abs(value) <= MAX_WEIGHT and math.isfinite(value) else None
+
+
+def good_weights(values: Sequence[Any], tally: Tally, what: str = "weight", *, least: float = 0.0) -> Floats:
+    """Weights as numbers; invalid ones and those below ``least`` count as zero, with a note."""
     try:
         numbers = np.asarray(values, dtype="float64")
         if numbers.ndim != 1:
             raise ValueError
     except (ValueError, TypeError, OverflowError):
-        numbers = np.array([-1.0 if (w := weight(v)) is None else w for v in values], dtype="float64")
-    bad = ~((numbers >= 0) & (numbers <= MAX_WEIGHT))
+        numbers = np.array([math.nan if (w := signed(v)) is None else w for v in values], dtype="float64")
+    bad = ~((numbers >= least) & (numbers <= MAX_WEIGHT))
     if bad.any():
         flagged(tally, kinds.BAD_WEIGHT, what, bad)
         numbers = np.where(bad, 0.0, numbers)
@@ -280,6 +287,7 @@ def tables(
 ) -> Tables:
     """The profile of a file; a FormatError when there is not one stack in it."""
     kept = [(thread, unit, tree) for thread, unit, tree in trees if len(tree)]
+    tally.note(kinds.NEGATIVE, sum(int((tree.self_weight < 0).sum()) for _, _, tree in kept), "its stacks")
     if not kept:
         raise FormatError(
             f"{path}:1: expected a profile with at least one stack, found none{found_instead(path, tally)}"

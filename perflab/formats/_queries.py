@@ -110,6 +110,8 @@ def commented(frame: pd.DataFrame) -> pd.DataFrame:
     )
     traces = pc.struct_field(pc.extract_regex(comments, _TRACE), "trace").to_pandas()
     routes = _routes(comments.dictionary_encode())
+    if "unit" in frame:  # a request is known already; a trace may hold several
+        traces = traces.where(frame["unit"][marked].isna().to_numpy(), None)
     return _filled(_filled(frame, "trace", marked, traces), "route", marked, routes)
 
 

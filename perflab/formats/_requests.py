@@ -250,6 +250,15 @@ def _unit(statistic: str) -> str:
     return {"throughput_per_s": "1/s", "error_fraction": "fraction"}.get(statistic, "ms")
 
 
+_GO_PARTS = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|µs|us|ns)")
+_MS = {"h": 3.6e6, "m": 6e4, "s": 1e3, "ms": 1.0, "µs": 1e-3, "us": 1e-3, "ns": 1e-6}
+
+
+def go_duration(text: str) -> float:
+    """Milliseconds of a duration as Go prints it: ``1m2.5s``, ``340.02ms``, ``933.67µs``."""
+    return sum(float(number) * _MS[unit] for number, unit in _GO_PARTS.findall(text))
+
+
 def of_url(rows: Iterable[tuple[str, str, Any]], url: str, method: str = "GET") -> Iterator[tuple[str, str, Any]]:
     """The rows for all requests, and once more for the one endpoint that the URL names."""
     where = endpoint(method, url) if url.startswith(("http://", "https://")) else ""

@@ -38,7 +38,7 @@ def stream(path: Path, *, endpoint: str = "", **_: Any) -> Iterator[Tables]:
         raise FormatError(f"{path}:1: expected the columns {' '.join(_HEADER)}, found {first[:120]!r}")
     tally, kept = Tally(), common.Kept()
     for block in _blocks.blocks(path, tally, quotes=False):
-        block = _blocks.without_header(block, tally)
+        block = _blocks.without_header(path, block, first, tally, "ab")
         numbers = {"seconds": "float", "ttime": "float"}
         found, lines = _blocks.csv_table(block, _HEADER, numbers, tally, delimiter="\t")
         columns = {

@@ -1,6 +1,6 @@
 """Gatling's simulation.log, the text of 3.11 and earlier: tab-separated, https://docs.gatling.io/reference/stats/reports/
 
-``REQUEST groups name startMs endMs OK|KO message`` (before 3.4 with the user's number first). Since 3.12 the log is binary.
+``REQUEST groups name startMs endMs OK|KO message`` (before 3.4 with the user's number first). Binary since 3.12.
 """
 
 from __future__ import annotations
@@ -12,20 +12,18 @@ from typing import Any
 
 import pandas as pd
 
-from perflab.data import sources
 from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _blocks, join
 from perflab.formats import _requests as common
 
 _FIRST = re.compile(rb"(RUN|ASSERTION)\t")
-_BINARY = re.compile(rb"\x00\x00\x00\x00[\x05-\x14]\d+\.\d+\.\d+")
 _BLOCK_BYTES = 8 * 1024 * 1024
 _KNOWN = frozenset({"RUN", "USER", "GROUP", "ASSERTION", "ERROR"})
 
 
 def sniff(head: bytes) -> bool:
-    return _FIRST.match(head) is not None or _BINARY.match(head) is not None
+    return _FIRST.match(head) is not None
 
 
 def read(path: Path, **options: Any) -> Tables:
@@ -33,11 +31,6 @@ def read(path: Path, **options: Any) -> Tables:
 
 
 def stream(path: Path, **_: Any) -> Iterator[Tables]:
-    if _BINARY.match(sources.head(path, 64)):
-        raise FormatError(
-            f"{path}: this is the binary simulation.log of Gatling 3.12 or later, which has no public format; run the "
-            "simulation with Gatling 3.11, whose log is text, or turn the log into a CSV and give read() a format= function"
-        )
     tally, kept, version, runs = Tally(), common.Kept(), "", 0
     for block in _blocks.blocks(path, tally, quotes=False, size=_BLOCK_BYTES):
         rows = list[_Row]()

@@ -43,7 +43,8 @@ def read(path: Path, **_: Any) -> Tables:
 
 def _rows(found: Printout) -> Iterator[tuple[str, str, Any]]:
     for match in found.matches(_PERCENTILE):
-        yield AGGREGATED, f"p{int(match[1])}", float(match[2]) * 1e3
+        if int(match[1]):  # "0% in 0.0000 secs" is what hey prints for percentiles that it does not have
+            yield AGGREGATED, f"p{int(match[1])}", float(match[2]) * 1e3
     for match in found.matches(_LINE):
         yield AGGREGATED, _SUMMARY[match[1]], float(match[2]) * 1e3
     for match in found.matches(_RATE):

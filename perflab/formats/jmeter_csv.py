@@ -18,6 +18,7 @@ from perflab.formats import Tables, _blocks, join
 from perflab.formats import _caveats as caveats
 from perflab.formats import _requests as common
 from perflab.formats._coded import Coded, joined
+from perflab.formats._parts import Parts
 from perflab.notes import Note, Remedy
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _WANTED = {
     "success": "flag",
     "bytes": "float",
     "Hostname": "text",
+    "SampleCount": "float",
 }
 _PART_ROWS = 1_000_000
 _FIXED = ("timeStamp", "elapsed", "label", "responseCode", "responseMessage", "threadName", "dataType", "success")
@@ -70,6 +72,8 @@ def stream(
     **_: Any,
 ) -> Iterator[Tables]:
     """Samples of a JTL; ``timezone`` and ``time_format`` (strptime's) for times that are not milliseconds since 1970."""
+    import pyarrow as pa
+
     (first,) = _blocks.first_lines(path)
     layout = _layout(first)
     if layout is None:
@@ -79,13 +83,21 @@ def stream(
     wanted |= {name: kind for name, kind in _WANTED.items() if name in layout.names}
 
     def parse(block: _blocks.Block, own: Tally) -> pa.Table:
-        block = _blocks.without_header(block, own) if layout.header else block
+        block = _blocks.without_header(path, block, first, own, "JMeter") if layout.header else block
         found, lines = _blocks.csv_table(block, layout.names, wanted, own, delimiter=layout.delimiter, threads=False)
+        _refuse(path, found)
         return _requests(found, clock, own, lines + block.line, transactions)
 
-    tally, kept = Tally(), common.Kept()
+    tally, kept, parts = Tally(), common.Kept(), Parts()
     pieces = _blocks.ahead(path, tally, parse, quotes=True, size=_blocks.PIECE_BYTES)
     for done, table in _blocks.gathered(pieces, _PART_ROWS):
+        inner = parts.of(table)
+        table = table.drop_columns("label")
+        if inner.any():
+            count = int(np.count_nonzero(inner))
+            tally.rows, tally.known = tally.rows - count, tally.known + count
+            tally.note(caveats.INNER_LEFT_OUT, count)
+            table = table.filter(pa.array(~inner))
         yield Tables({"requests": kept.add(common.frame(table))}, done=done)
     hint = "" if transactions or not tally.noted else " besides transactions (transactions=True reads those)"
     expected = f"samples of JMeter{hint}"
@@ -162,6 +174,7 @@ def _requests(found: pa.Table, clock: _Clock, tally: Tally, lines: Any, transact
     start = clock.moments(found["timeStamp"])
     rows = pa.table(
         {
+            "label": found["label"],
             "endpoint": endpoint.array(),
             "start": pa.array(start, pa.timestamp("us", "UTC")),
             "latency_ms": latency,
@@ -172,6 +185,12 @@ def _requests(found: pa.Table, clock: _Clock, tally: Tally, lines: Any, transact
     # A truth that is neither true nor false is a row that can't be trusted.
     good = common.sound(latency, known & ~np.isnat(start), lines, tally)
     return rows if good.all() else rows.filter(pa.array(good))
+
+
+def _refuse(path: Path, found: pa.Table) -> None:
+    """Rows that sum up several samples hold no latencies."""
+    if "SampleCount" in found.column_names and (found["SampleCount"].to_numpy() > 1).any():
+        raise FormatError(caveats.SUMMED_UP(path=path))
 
 
 def _counted_once(found: pa.Table, tally: Tally, lines: Any, transactions: bool) -> tuple[pa.Table, Any]:

@@ -26,6 +26,7 @@ _SAMPLES = ("httpSample", "sample")
 _TRANSACTION = "Number of samples in transaction"
 _CHUNK = 1024 * 1024
 _BATCH = 50_000
+_LONGEST_TAG = 8 * 1024 * 1024
 
 
 def sniff(head: bytes) -> bool:
@@ -63,6 +64,7 @@ class _Samples:
         self._path, self._tally, self._transactions = path, tally, transactions
         self._outer: list[bool] = []
         self._broken = False
+        self._fed = 0
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
@@ -72,8 +74,12 @@ class _Samples:
     def feed(self, data: bytes) -> None:
         if self._broken:
             return
+        self._fed += len(data)
         try:
             self._parser.Parse(data, not data)
+            if self._fed - max(self._parser.CurrentByteIndex, 0) > _LONGEST_TAG:
+                # Older versions of the parser go over an unfinished tag again with each chunk.
+                raise ValueError(f"a tag of more than {_LONGEST_TAG:,} bytes")
         except (expat.ExpatError, LookupError, ValueError) as problem:
             line = self._parser.CurrentLineNumber
             self._broken = True

@@ -36,6 +36,7 @@ def read(path: Path, **options: Any) -> Tables:
 
 def stream(path: Path, **_: Any) -> Iterator[Tables]:
     names, unit_us = _header(path)
+    (header,) = _blocks.first_lines(path)
     tags = [tag for tag in _k6.TAGS if tag in names]
     wanted = {
         "metric_name": "code",
@@ -49,7 +50,7 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
     failures = "expected_response" not in tags
 
     def parse(block: _blocks.Block, own: Tally) -> pa.Table:
-        matter, lines = _matter(_blocks.without_header(block, own), width, own, failures)
+        matter, lines = _matter(_blocks.without_header(path, block, header, own, "k6"), width, own, failures)
         bad = Tally()
         found, rows = _blocks.csv_table(matter, names, wanted, bad, threads=False)
         if bad.skipped:
@@ -65,10 +66,6 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
         coded = {tag: Coded.of(found[tag]) for tag in tags}
         metric = Coded.of(found["metric_name"])
         value = found["metric_value"].to_numpy()
-        if int(np.count_nonzero(metric.test(lambda name: name == _FIRST[0]))):
-            raise FormatError(
-                f"{path}: expected one run of k6, found a second header: write each run to a file of its own"
-            )
         yield points.tables(metric, value, coded, end_us, found["line"].to_numpy(), done)
     points.counted += points.tally.markers.pop(_COUNTED, (0, 0))[0]
     coarse = unit_us == 1e6
@@ -96,7 +93,6 @@ def _matter(block: _blocks.Block, width: int, tally: Tally, failures: bool) -> t
     http = first == ord("h")
     kept = (http | (first == ord("g"))) & (tenth == ord("d"))
     kept |= (first == ord("c")) | (first == ord("v")) | ((first == ord("d")) & (second == ord("r")))
-    kept |= (first == ord("m")) & (second == ord("e"))
     if failures:
         kept |= http & (tenth == ord("f"))
     for letter, name in (("c", "http_req_connecting"), ("t", "http_req_tls_handshaking")):

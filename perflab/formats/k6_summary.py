@@ -1,7 +1,7 @@
 """k6's end-of-test summary: ``--summary-export`` or a script's handleSummary as JSON.
 
 https://grafana.com/docs/k6/latest/results-output/end-of-test/custom-summary/. In an export a threshold's ``true`` means that it
-FAILED; handleSummary says ``{ok: bool}``.
+FAILED; handleSummary says ``{ok: bool}``. The machine-readable summary (``--new-machine-readable-summary``) lists its metrics.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from perflab.formats import Tables, _documents, _k6
 from perflab.formats import _requests as common
 from perflab.formats._documents import mapping, number
 
+_NEWER = re.compile(rb'"k6Version"\s*:')
 _METRICS = re.compile(rb'"metrics"\s*:\s*\{')
 _OF_K6 = re.compile(
     rb'"(http_req_duration|grpc_req_duration|http_reqs|iterations|vus|data_received)(\{[^"]*\})?"\s*:\s*\{'
@@ -27,11 +28,14 @@ _PLAIN = {"avg": "mean", "min": "min", "max": "max", "med": "p50", "count": "cou
 
 
 def sniff(head: bytes) -> bool:
-    return head.lstrip().startswith(b"{") and bool(_METRICS.search(head)) and bool(_OF_K6.search(head))
+    if not head.lstrip().startswith(b"{"):
+        return False
+    return _NEWER.search(head) is not None or bool(_METRICS.search(head) and _OF_K6.search(head))
 
 
 def read(path: Path, **_: Any) -> Tables:
-    metrics = mapping(_documents.document(path, "a summary of k6"), "metrics")
+    found = _documents.document(path, "a summary of k6")
+    metrics = mapping(found, "metrics") or _newer(found)
     thresholds = dict(_thresholds(metrics))
     dropped = number(_values(metrics, "dropped_iterations").get("count")) or 0
     rows = list(_rows(metrics))
@@ -40,6 +44,18 @@ def read(path: Path, **_: Any) -> Tables:
         path, rows, "a summary of k6 with http_req_duration or grpc_req_duration", generator="k6",
         tally=_account(metrics), instead="run k6 with --out csv=requests.csv", **known,
     )  # fmt: skip
+
+
+def _newer(found: Any) -> dict[str, Any]:
+    """The metrics of the machine-readable summary, as those of an export."""
+    metrics = mapping(found, "results").get("metrics")
+    named = {str(m.get("name")): dict(mapping(m, "values")) for m in metrics or () if isinstance(m, dict)}
+    for values in named.values():
+        values.setdefault("passes", values.get("matches"))
+    seconds, requests = number(mapping(found, "config").get("duration")), mapping(named, "http_reqs")
+    if seconds and (count := number(requests.get("count"))) is not None:
+        requests["rate"] = count / seconds
+    return named
 
 
 def _account(metrics: dict[str, Any]) -> Tally:

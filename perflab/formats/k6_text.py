@@ -30,11 +30,9 @@ _KNOWN = re.compile(
 )
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _STATISTIC = re.compile(r"(avg|min|med|max|p\((\d+(?:\.\d+)?)\))=((?:\d+(?:\.\d+)?(?:h|ms|m|s|µs|us|ns))+)")
-_TIME = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|µs|us|ns)")
 _RATE = re.compile(r"(\d+) +(\d+(?:\.\d+)?)/s")
 _FAILED = re.compile(r"[\d.]+% .*?(?:(\d+) out of|✓ *(\d+))")
 _PLAIN = {"avg": "mean", "med": "p50", "min": "min", "max": "max"}
-_MS = {"h": 3.6e6, "m": 6e4, "s": 1e3, "ms": 1.0, "µs": 1e-3, "us": 1e-3, "ns": 1e-6}
 
 
 def sniff(head: bytes) -> bool:
@@ -104,9 +102,4 @@ def _rows(found: Printout) -> Iterator[tuple[str, str, Any]]:
 
 def _statistics(where: str, said: str) -> Iterator[tuple[str, str, Any]]:
     for name, share, took in _STATISTIC.findall(said):
-        yield where, f"p{float(share):g}" if share else _PLAIN[name], _milliseconds(took)
-
-
-def _milliseconds(text: str) -> float:
-    """Of ``1m2.5s``, ``340.02ms``, ``933.67µs``."""
-    return sum(float(number) * _MS[unit] for number, unit in _TIME.findall(text))
+        yield where, f"p{float(share):g}" if share else _PLAIN[name], common.go_duration(took)

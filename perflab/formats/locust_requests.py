@@ -30,7 +30,7 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
     numbers = ("timestamp", "response_time_ms", "response_length", "status_code")
     wanted = {name: "float" if name in numbers else "text" for name in _HEADER}
     for block in _blocks.blocks(path, tally, quotes=True):
-        block = _blocks.without_header(block, tally)
+        block = _blocks.without_header(path, block, first, tally, "Locust")
         found, lines = _blocks.csv_table(block, _HEADER, wanted, tally)
         status, error = common.statuses(found["status_code"].to_numpy()), common.texts(found["exception"])
         ok = error.isna()

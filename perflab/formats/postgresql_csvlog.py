@@ -17,15 +17,16 @@ from perflab.formats._postgresql import Record
 COLUMN_COUNTS = (23, 24, 26)
 """PostgreSQL 12; 13 adds backend_type; 14 adds leader_pid and query_id."""
 
-_LOGGED, _USER, _DATABASE, _SESSION, _LINE, _MESSAGE, _DETAIL, _APPLICATION = 0, 1, 2, 5, 6, 13, 14, 22
+_LOGGED, _USER, _DATABASE, _SESSION, _LINE, _MESSAGE, _DETAIL, _CONTEXT, _APPLICATION = 0, 1, 2, 5, 6, 13, 14, 18, 22
 _MARK = ',"duration: '
 _MARKER = _MARK.encode()
 _FIRST = re.compile(
-    rb'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [^,]{1,20},(?:"(?:[^"]|"")*")?,(?:"(?:[^"]|"")*")?,\d*,'
+    rb'"?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [^,]{1,20}"?,(?:"(?:[^"]|"")*")?,(?:"(?:[^"]|"")*")?,\d*,'
     rb'(?:"[^"]*")?,[0-9a-f]+\.[0-9a-f]+,\d+,'
 )
 _RECORDS = """
-SELECT c0 AS logged, c1 AS "user", c2 AS "database", c22 AS application, c5 AS session, c6 AS line, c13 AS message, c14 AS detail
+SELECT c0 AS logged, c1 AS "user", c2 AS "database", c22 AS application, c5 AS session, c6 AS line, c13 AS message, c14 AS detail,
+    c18 AS context
 FROM read_csv($path, header = false, auto_detect = false, delim = ',', quote = '"', escape = '"', new_line = '\\n',
     max_line_size = 4194304, buffer_size = 33554432, columns = {columns})
 """
@@ -70,6 +71,7 @@ def _records(path: Path, tally: Tally) -> Iterator[Record]:
         yield (
             row[_LOGGED], row[_USER] or None, row[_DATABASE] or None, row[_APPLICATION] or None, row[_SESSION],
             int(row[_LINE]), _postgresql.cut(row[_MESSAGE]), row[_DETAIL] or None,
+            row[_CONTEXT] or None,
         )  # fmt: skip
 
 
@@ -81,7 +83,7 @@ def _row(text: str) -> list[str] | None:
     return row if len(row) in COLUMN_COUNTS and row[_LINE].isdecimal() and len(row[_LINE]) <= 18 else None
 
 
-_BEGINS = re.compile(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [^,"]{1,20},("|,)')
+_BEGINS = re.compile(r'"?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [^,"]{1,20}"?,("|,)')
 
 
 def _texts(path: Path) -> Iterator[str]:

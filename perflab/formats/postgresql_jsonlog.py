@@ -17,10 +17,10 @@ from perflab.formats._queries import Marker
 
 _RECORDS = """
 SELECT "timestamp" AS logged, "user", dbname AS "database", application_name AS application,
-       session_id AS session, line_num AS line, message, detail
+       session_id AS session, line_num AS line, message, detail, context
 FROM read_json($path, format = 'newline_delimited', columns = {
     'timestamp': 'VARCHAR', 'user': 'VARCHAR', 'dbname': 'VARCHAR', 'application_name': 'VARCHAR',
-    'session_id': 'VARCHAR', 'line_num': 'BIGINT', 'message': 'VARCHAR', 'detail': 'VARCHAR'})
+    'session_id': 'VARCHAR', 'line_num': 'BIGINT', 'message': 'VARCHAR', 'detail': 'VARCHAR', 'context': 'VARCHAR'})
 """
 
 _MARKER = b'"message":"duration: '
@@ -63,10 +63,10 @@ def _record(line: str) -> Record | None:
     number = found.get("line_num")
     texts = [
         v if isinstance(v := found.get(k), str) else None
-        for k in ("timestamp", "user", "dbname", "application_name", "session_id", "detail")
+        for k in ("timestamp", "user", "dbname", "application_name", "session_id", "detail", "context")
     ]
     if texts[0] is None:
         return None
     message = _postgresql.cut(found["message"])
     line_number = number if type(number) is int and 0 <= number < 2**63 else None
-    return (*texts[:5], line_number, message, texts[5])  # type: ignore[return-value]
+    return (*texts[:5], line_number, message, texts[5], texts[6])  # type: ignore[return-value]

@@ -71,7 +71,7 @@ def read(
     kind, unit = profile.types[chosen]
     scale, name = _unit(kind, unit)
     tree = _profiles.scaled(stacks.tree(), scale)
-    meta = {"tool": "pprof", "sample_type": kind, **_facts(profile)}
+    meta = {"tool": "pprof", "sample_type": kind, **({"clock": "cpu"} if kind == "cpu" else {}), **_facts(profile)}
     others = [k for i, (k, _) in enumerate(profile.types) if i != chosen]
     remedy = Remedy("read", {"sample_type": others[0]}) if others else None
     notes = [kinds.OTHER_VALUES(remedy, source=path.name, chosen=kind, others=others)] if others else []
@@ -209,8 +209,8 @@ def _stacks(profile: _Profile, chosen: int, locations: dict[int, tuple[int, ...]
             tally.skip(number, why="expected a value of each type")
             continue
         weight = values[chosen] - 2**64 if values[chosen] >= 2**63 else values[chosen]
-        if not 0 <= weight <= _profiles.MAX_WEIGHT:
-            tally.skip(number, why="a negative or huge value")
+        if abs(weight) > _profiles.MAX_WEIGHT:
+            tally.skip(number, why="a huge value")
             continue
         tally.rows += 1
         stack = [frame for i in ids for frame in locations.get(i, ())]

@@ -1,6 +1,6 @@
 """pyinstrument's JSON (``pyinstrument -r json``): https://pyinstrument.readthedocs.io/en/latest/reference.html
 
-``time`` of a frame is its total, in seconds; the leaves "[self]" and "[await]" are parts of their parent.
+``time`` of a frame is its total, in seconds; leaves named "[self]" are part of their parent, while "[await]" stays apart.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from perflab.formats import Tables, _profiles
 from perflab.formats import _profile_notes as kinds
 from perflab.profiles.call_trees import Frames, from_parents
 
-_SYNTHETIC = frozenset({"[self]", "[await]", "[out-of-context]"})
+_SYNTHETIC = frozenset({"[self]"})
 
 
 def sniff(head: bytes) -> bool:

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from perflab import formats
-from perflab.data import store
+from perflab.data import sources, store
 from perflab.data.schemas import conform
 from perflab.data.tables import Measurements
 from perflab.errors import FormatError
-from perflab.formats import Tables
+from perflab.formats import Tables, _unread
 from perflab.formats import _caveats as caveats
 from perflab.notes import Note
 from perflab.progress import Progress
@@ -64,12 +64,13 @@ def read(
     >>> lab.read("datasets/shop_queries.jsonl").queries.columns[:2].to_list()
     ['run', 'start']
     """
-    found = files(path)
+    found, notes = _results(path)
     if run is not None and len(found) != 1:
         return _one_log([_read_one(f, str(n), None, format, options) for n, f in enumerate(found)], run, arm)
     names = [run] if run is not None else _names(found)
     starts = _starts(options.pop("started", None), len(found))
-    return _joined([_read_one(f, n, arm, format, options | s) for f, n, s in zip(found, names, starts, strict=True)])
+    read = _joined([_read_one(f, n, arm, format, options | s) for f, n, s in zip(found, names, starts, strict=True)])
+    return replace(read, warnings=(*read.warnings, *notes)) if notes else read
 
 
 def ingest(
@@ -103,11 +104,20 @@ def ingest(
     >>> len(runs), kept.runs.arm.item(), len(kept.queries)
     (1, 'n+1', 1111)
     """
-    found = files(path)
+    found, _ = _results(path)
     if any(file.is_dir() for file in found):
         raise ValueError(f"path must be files of other tools; {path} is a store already: load() reads it")
     starts = _starts(options.pop("started", None), len(found))
     return [_ingest_one(f, store, arm, format, options | s) for f, s in zip(found, starts, strict=True)]
+
+
+def _results(path: str | Path | Iterable[str | Path]) -> tuple[list[Path], list[Note]]:
+    """The files of `files` without those that Locust writes besides its results, where there are others."""
+    found = files(path)
+    beside = [f for f in found if len(found) > 1 and f.is_file() and _unread.is_companion(sources.head(f, 4096))]
+    if not beside or len(beside) == len(found):
+        return found, []
+    return [f for f in found if f not in beside], [caveats.PASSED_OVER(files=[f.name for f in beside])]
 
 
 def _starts(started: Any, count: int) -> list[dict[str, Any]]:
@@ -317,8 +327,10 @@ def files(path: str | Path | Iterable[str | Path]) -> list[Path]:
         if store.holds_runs(place):
             return [place]
         found = sorted(f for f in place.iterdir() if f.is_file() and not f.name.startswith("."))
-    elif place.exists():
+    elif place.is_file():
         return [place]
+    elif place.exists():
+        raise FormatError(f"{path}: expected a file, found a named pipe or a device; write what it gives to a file")
     else:
         found = sorted(Path(name) for name in globbing.glob(str(path), recursive=True))  # noqa: PTH207 - any pattern, absolute ones too
     if not found:

@@ -1,7 +1,8 @@
 """speedscope's own JSON: https://www.speedscope.app/file-format-schema.json (written by py-spy, pyinstrument and others).
 
 A profile of it is a thread here. ``sampled`` profiles are stacks with weights, ``evented`` ones frames opened and
-closed. py-spy writes the line that ran, pyinstrument adds frames "[self]": neither makes a function of its own.
+closed. py-spy writes the line that ran, pyinstrument adds "[self]" and dotnet-trace
+"CPU_TIME": none of these makes a function of its own. "[await]" does: it is no time of its parent.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from perflab.formats._profiles import MILLISECONDS, Replay
 from perflab.profiles.call_trees import MAX_DEPTH, Frames, Tree, from_stacks
 
 _PROCESS = re.compile(r"process \d+:")
-_SYNTHETIC = frozenset({"[self]", "[await]"})
 
 
 def sniff(head: bytes) -> bool:
@@ -46,7 +46,7 @@ def read(path: Path, *, lines: bool = False, max_bytes: int | None = None, **_: 
     exporter = str(found.get("exporter", ""))[:100]
     tally, frames = Tally(unit="record"), Frames()
     codes = _codes(listed, frames, tally, drop_lines=exporter.startswith("py-spy") and not lines)
-    folded = _SYNTHETIC if exporter.startswith("pyinstrument") else frozenset()
+    folded = frozenset({"[self]"}) if exporter.startswith("pyinstrument") else frozenset({"CPU_TIME"})
     # With --subprocesses py-spy makes the process the root of each stack; the profile's name holds it too.
     process = _PROCESS if exporter.startswith("py-spy") else None
     leave_out = frozenset(
@@ -111,7 +111,7 @@ def _sampled(
     tally.note(kinds.NO_PARTNER, max(len(samples), len(weights)) - count, place)
     before = tally.total
     tally.total += count
-    numbers = _profiles.good_weights(weights[:count], tally)
+    numbers = _profiles.good_weights(weights[:count], tally, least=-_profiles.MAX_WEIGHT)
     known = len(codes)
     kept: list[list[int]] = []
     for number, stack in enumerate(samples[:count], start=1):

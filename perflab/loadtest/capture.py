@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from perflab.errors import LoadTestError
 from perflab.loadtest.histogram import Histogram
 from perflab.loadtest.records import CHECK, CHECK_FIELDS, FIELDS, RECORD
 
@@ -232,3 +233,14 @@ def load_frame(found: list[Process]) -> pd.DataFrame:
         frame["rate"] = (due.diff() / (due.index.to_series().diff() * step)).fillna(0.0).to_numpy()
     frame["time"] = pd.to_datetime(frame["time"] * 1e9, unit="ns", utc=True)
     return frame
+
+
+def span(found: list[Process]) -> tuple[float, float]:
+    """First start and last stop of the load, in seconds since 1970."""
+    starts = [note["time"] for p in found for note in p.notes.get("start", [])]
+    stops = [note["time"] for p in found for note in p.notes.get("stop", [])]
+    # A generator that was lost noted no stop; its last note stands in.
+    alive = [note["time"] for p in found for note in p.notes.get("users", [])]
+    if not starts:
+        raise LoadTestError("the generator never started: its record files have no start")
+    return min(starts), max(stops or alive or starts)

@@ -17,7 +17,7 @@ from typing import Any
 from perflab import formats, provenance
 from perflab.data import store
 from perflab.errors import FormatError, LoadTestError, StoreError
-from perflab.loadtest import capture, process, profiled_target, reasons, validity
+from perflab.loadtest import capture, process, profiled_target, reasons, recovery, validity
 from perflab.loadtest.abort import broken
 from perflab.loadtest.logfiles import LogFiles
 from perflab.loadtest.plan import LoadPlan
@@ -35,7 +35,7 @@ from perflab.units import format_ms, format_value
 _ALONE = threading.Lock()
 _POLL_S = 0.25
 _OVERTIME_S = 30.0
-GENERATOR = "generator"
+GENERATOR = recovery.GENERATOR
 """The folder in a draft with what the generator's processes write."""
 JUDGING = "judging"
 """The key in a run's record with what is needed to judge it anew."""
@@ -120,16 +120,16 @@ def _drive(
     plan: LoadPlan, target: Target, place: str | Path, at: Slot, live: Live, seed: int | None, services: Services
 ) -> Driven:
     draft = store.Draft(place, target.arm)
-    try:
-        ended = _load(plan, target, draft, live, services)
-        return Driven(_keep(plan, target, draft, at, ended, seed), ended.interrupted)
-    except OSError as problem:
-        if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
-            raise
-        raise StoreError(f"{draft.store}: the run cannot be kept: {problem.strerror}") from problem
-    finally:
-        # Kept, the folder has its real name by now; anything else must not be left half-written.
-        draft.drop()
+    with recovery.holding(draft):
+        try:
+            environment = provenance.stamp()
+            recovery.prepare(draft, _record(plan, target, at, environment, seed), _judging(plan))
+            ended = _load(plan, target, draft, live, services, environment)
+            return Driven(_keep(plan, target, draft, at, ended, seed), ended.interrupted)
+        except OSError as problem:
+            if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+                raise
+            raise StoreError(f"{draft.store}: the run cannot be kept: {problem.strerror}") from problem
 
 
 @dataclass(frozen=True)
@@ -145,19 +145,31 @@ class _Ended:
     warnings: tuple[Note, ...]
 
 
-def _load(plan: LoadPlan, target: Target, draft: store.Draft, live: Live, services: Services) -> _Ended:
+def _load(
+    plan: LoadPlan,
+    target: Target,
+    draft: store.Draft,
+    live: Live,
+    services: Services,
+    environment: dict[str, Any],
+) -> _Ended:
     """Locust gets ready while the target does."""
     locust = process.start(plan, target.host, draft.folder / GENERATOR, log=draft.folder / "logs" / "locust.log")
     try:
-        return _loaded(plan, target, draft, live, services, locust)
+        return _loaded(plan, target, draft, live, services, locust, environment)
     finally:
         locust.stop()
 
 
 def _loaded(
-    plan: LoadPlan, target: Target, draft: store.Draft, live: Live, services: Services, locust: process.Generator
+    plan: LoadPlan,
+    target: Target,
+    draft: store.Draft,
+    live: Live,
+    services: Services,
+    locust: process.Generator,
+    environment: dict[str, Any],
 ) -> _Ended:
-    environment = provenance.stamp()
     reason, restarted, interrupted = None, None, False
     scraper = Scraper(target.host, target.metrics) if target.metrics else None
     with services.of(target, draft.folder) as service:
@@ -248,28 +260,20 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Slot, ended: _
     found = capture.processes(generator)
     if not sum(p.count for p in found):
         raise KeyboardInterrupt("interrupted before the first request; nothing was kept")
+    start_s, stop_s = capture.span(found)
+    judging = {**_judging(plan), "ended": _reason(ended, (stop_s - start_s) * 1e3), "restarted": ended.restarted}
+    recovery.note_end(draft, ended=judging["ended"], restarted=ended.restarted)
     written = capture.write_requests(found, folder / "requests.parquet")
     capture.write_checks(found, folder / "checks.parquet")
     draft.write("load", capture.load_frame(found))
     draft.write("resources", ended.sampler.frame(draft.run))
     if ended.scraper:
         draft.write("metrics", ended.scraper.frame(draft.run))
-    start_s, stop_s = _span(found)
-    reason = reasons.INTERRUPTED(after_ms=(stop_s - start_s) * 1e3) if ended.interrupted else ended.reason
     entries = process.statistics(generator)
-    judging: dict[str, Any] = {
-        "expected_arrivals": plan.expected_arrivals,
-        "poisson": plan.arrivals == "poisson",
-        "expected_workers": plan.all_workers,
-        "ended": reason,
-        "restarted": ended.restarted,
-    }
     counted = process.counted(entries) if entries else None
     judgement = validity.judge(found, written, locust_count=counted, **judging)
     # What a cut-off worker kept can be merged later, and for that the others' records are needed as they are.
     can_be_merged = any(p.role == "remote" and p.footer is None for p in found)
-    if not can_be_merged:
-        shutil.rmtree(generator)
     warnings: list[object] = [
         *judgement.warnings,
         *ended.warnings,
@@ -279,25 +283,53 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Slot, ended: _
     profiled, notes = profiled_target.keep(target.profile, draft)
     warnings += notes
     expected = plan.expected_arrivals
-    return draft.keep(
+    record = _record(plan, target, at, ended.environment, seed)
+    kept = draft.keep(
         {
-            "arm": target.arm,
-            "experiment": at.experiment,
-            "pair": at.pair,
-            "order": at.order,
+            **record,
             "start": datetime.fromtimestamp(start_s, UTC).isoformat(),
             "duration_ms": (stop_s - start_s) * 1e3,
             "valid": not judgement.reasons,
             "reasons": list(judgement.reasons),
             "warnings": notes_of(warnings),
-            "host": provenance.without_credentials(target.host),
-            "plan": plan.record(),
-            "environment": _environment(target, ended.environment, seed) | profiled | sequential.environment(at.looks),
+            "environment": record["environment"] | profiled,
             "locust": entries,
             **({JUDGING: judging} if can_be_merged else {}),
             **({} if expected is None else {"schedule": validity.schedule(found, written, expected)}),
         }
     )
+    # Not before: what captured the run must outlive every step that can fail.
+    if can_be_merged:
+        (kept / GENERATOR / "generator.json").unlink(missing_ok=True)  # it holds the plan's headers
+    else:
+        shutil.rmtree(kept / GENERATOR)
+    return kept
+
+
+def _record(plan: LoadPlan, target: Target, at: Slot, stamped: Mapping[str, Any], seed: int | None) -> dict[str, Any]:
+    """What is known of a run before its load."""
+    return {
+        "arm": target.arm,
+        "experiment": at.experiment,
+        "pair": at.pair,
+        "order": at.order,
+        "host": provenance.without_credentials(target.host),
+        "plan": plan.record(),
+        "environment": _environment(target, stamped, seed) | sequential.environment(at.looks),
+    }
+
+
+def _judging(plan: LoadPlan) -> dict[str, Any]:
+    return {
+        "expected_arrivals": plan.expected_arrivals,
+        "poisson": plan.arrivals == "poisson",
+        "expected_workers": plan.all_workers,
+    }
+
+
+def _reason(ended: _Ended, after_ms: float) -> Note | None:
+    """Why the load ended early, if it did."""
+    return reasons.INTERRUPTED(after_ms=after_ms) if ended.interrupted else ended.reason
 
 
 def _environment(target: Target, stamped: Mapping[str, Any], seed: int | None) -> dict[str, Any]:
@@ -308,17 +340,6 @@ def _environment(target: Target, stamped: Mapping[str, Any], seed: int | None) -
         "recorded_queries": target.record_queries,
         **({} if seed is None else {"order_seed": seed}),
     }
-
-
-def _span(found: list[capture.Process]) -> tuple[float, float]:
-    """First start and last stop of the load, in seconds since 1970."""
-    starts = [note["time"] for p in found for note in p.notes.get("start", [])]
-    stops = [note["time"] for p in found for note in p.notes.get("stop", [])]
-    # A generator that was lost noted no stop; its last note stands in.
-    alive = [note["time"] for p in found for note in p.notes.get("users", [])]
-    if not starts:
-        raise LoadTestError("the generator never started: its record files have no start")
-    return min(starts), max(stops or alive or starts)
 
 
 def _keep_queries(draft: store.Draft) -> list[object]:

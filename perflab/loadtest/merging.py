@@ -14,8 +14,9 @@ from perflab.data import store
 from perflab.data.tables import Measurements
 from perflab.errors import StoreError
 from perflab.loadtest import capture, reasons, validity
-from perflab.loadtest.drive import GENERATOR, JUDGING
+from perflab.loadtest.drive import JUDGING
 from perflab.loadtest.records import CHECK
+from perflab.loadtest.recovery import GENERATOR
 
 _PREFIX = "remote-"
 

@@ -20,6 +20,7 @@ from perflab import formats
 from perflab.data import store
 from perflab.errors import FormatError, LoadTestError, MissingExtraError, one_of
 from perflab.notes import RECORDER, YOU, Kind, Note
+from perflab.profiles.waiting import without_idle
 
 PROFILERS = ("py-spy", "pyinstrument", "cprofile")
 VARIABLE = "PERFLAB_PROFILE"
@@ -37,6 +38,7 @@ BY_MIDDLEWARE = Kind(
     "profiled {profiled} of {requests:request} with {profiler:raw}. Take latencies from runs without a profiler.",
 )
 _RATE = 100
+_THREAD_NAME = r'"([^"]+?)(?:[-_ ]?\d+)*"'
 _ENDING_S = 20.0
 
 
@@ -80,7 +82,7 @@ def attached(profile: str | None, pid: int | None, folder: Path, *, own: bool = 
     place.mkdir(parents=True, exist_ok=True)
     output, log = place / "py-spy.json", folder / "logs" / "py-spy.log"
     command = [
-        program, "record", "--pid", str(_below(pid) if own else pid), "--subprocesses", "--rate", str(_RATE),
+        program, "record", "--pid", str(_below(pid) if own else pid), "--subprocesses", "--idle", "--rate", str(_RATE),
         "--duration", "86400", "--format", "speedscope", "--output", str(output),
     ]  # fmt: skip
     with log.open("wb") as written:
@@ -132,7 +134,10 @@ def _of_py_spy(place: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any], li
     found, notes = _read("speedscope", output)
     cost = orjson.loads((place / "cost.json").read_bytes())
     notes.append(BY_PY_SPY(rate=_RATE, cores=f"{cost['cpu_cores']:.2f}"))
-    return found, {"rate_per_s": _RATE, **cost}, notes
+    profile, idle = without_idle(found["profile"])
+    # Threads of one name are one, so that the workers of a server are merged.
+    threads = profile["thread"].str.extract(_THREAD_NAME)[0].fillna("thread")
+    return {"profile": profile.assign(thread=threads)}, {"rate_per_s": _RATE, "idle_ms": idle, **cost}, notes
 
 
 def _read(name: str, file: Path) -> tuple[dict[str, pd.DataFrame], list[Note]]:

@@ -67,6 +67,8 @@ class Target:
         The process of a target that is up already, whose resources (and those of its children) are to be watched.
     profile : str | None
         "py-spy", "pyinstrument" or "cprofile": take a profile of the run, see `run`.
+    record_env : Sequence[str]
+        Names of variables in ``env`` whose values are kept with each run; of the others only the names are.
 
     >>> Target("eager", host="http://127.0.0.1:8001").managed
     False
@@ -87,6 +89,7 @@ class Target:
     logs: Sequence[str | Path] = ()
     pid: int | None = None
     profile: str | None = None
+    record_env: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.arm, str) or not self.arm.strip():
@@ -135,16 +138,18 @@ class Target:
         """The absolute paths of its log files."""
         return tuple(map(Path, self.logs))
 
+    def __repr__(self) -> str:
+        record = self.record()
+        shown = (f"{name}={record[name]!r}" for name in ("host", "command", "env") if record[name])
+        return f"Target({self.arm!r}, {', '.join(shown)})"
+
     def record(self) -> dict[str, Any]:
-        """What is kept of the target with each run: no credentials."""
+        """What is kept of the target with each run: no credentials; of variables the names, and values that were asked for."""
         return {
             "arm": self.arm,
             "host": provenance.without_credentials(self.host),
-            "command": [
-                Path(part).name if i == 0 else provenance.without_credentials(part)
-                for i, part in enumerate(self.command)
-            ],
-            "env": provenance.harmless(self.env),
+            "command": [Path(part).name for part in self.command[:1]] + provenance.without_secrets(self.command[1:]),
+            "env": provenance.names_of(self.env, self.record_env),
             "record_queries": self.record_queries,
             **({"deploy": getattr(self.deploy, "__qualname__", "a function")} if self.deploy else {}),
             **({} if self.restart else {"restart": False}),

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from perflab import provenance
 from perflab.units import format_ms, parse_duration
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -47,6 +48,9 @@ class Url:
     status: int | None = 200
     contains: str | None = None
     max_duration: str | float | None = None
+
+    def __repr__(self) -> str:
+        return f"Url({provenance.without_credentials(self.path)!r}, weight={self.weight}, method={self.method!r})"
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.path) if isinstance(self.path, str) else None

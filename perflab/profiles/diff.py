@@ -7,6 +7,7 @@ runs): a pair that met a busy machine measures less well, not more.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from perflab.data.tables import Measurements
-from perflab.errors import one_of
+from perflab.errors import ComparisonError, one_of
+from perflab.notes import DATA, DESIGN, Kind, Remedy
 from perflab.profiles.call_trees import FRAME, Floats
 from perflab.profiles.flat import flat_profile
 from perflab.profiles.selected import Profile, Rows, frame_codes, table_of
@@ -25,6 +27,21 @@ from perflab.units import parse_fraction
 _METRICS = ("self", "total")
 _PER = ("request", "second", "profile")
 _VALUES = ("absolute", "fraction")
+MOVE = "moved"
+_NEARLY = 0.2
+"""Two changes nearly cancel if they leave less than this share of the larger one."""
+BY_SHARE = Kind(
+    "compared-by-share",
+    DESIGN,
+    "counts of samples depend on the sampling rate and the length of the recording, so shares decide. {remedy} compares counts.",
+)
+OTHER_TOOL = Kind(
+    "different-profilers",
+    DESIGN,
+    "the profiles are of different profilers ({before:raw} and {after:raw}), which measure different things. {remedy} compares "
+    "anyway.",
+)
+MOVED = Kind("cost-moved", DATA, "{source:raw} lost about as much as {target:raw} gained: a rename, or work that moved")
 _CHANGED = (*verdicts.VERDICTS[:2], verdicts.NEW, verdicts.GONE)
 
 
@@ -46,13 +63,14 @@ def diff_profiles(
     after: Profile,
     *,
     metric: str = "self",
-    value: str = "absolute",
+    value: str | None = None,
     per: str | None = None,
     unit: str | None = None,
     lines: bool = False,
     least: str | float = "1%",
     tolerance: str | float = "1%",
     confidence: float = 0.95,
+    allow: str | Sequence[str] = (),
 ) -> Findings:
     """Compare the cost of each function before and after; the largest change comes first.
 
@@ -62,9 +80,9 @@ def diff_profiles(
         Profiles (trees or call graphs). With several runs on both sides each change has an interval and a verdict.
     metric : "self" or "total"
         The changes of all functions' self add up to the whole change.
-    value : "absolute" or "fraction"
+    value : "absolute" or "fraction", optional
         What interval and verdict are about: a function's cost, or its share of the profile, which also changes when only
-        other functions do.
+        other functions do. The default is absolute, except for counts of samples, which depend on the sampling rate.
     per : "request", "second" or "profile", optional
         What absolute values are divided by: the requests that were profiled, the seconds of recording, or nothing. The
         default is the first that both sides know.
@@ -79,28 +97,38 @@ def diff_profiles(
     confidence : float
         Of each function's own interval. At most 5 % (1 - confidence) of the functions with a verdict of change have it by
         chance (p_adjusted, the false discovery rate).
+    allow : "tool"
+        Compare profiles of different profilers, which otherwise raises ComparisonError.
 
     Returns
     -------
     Findings
         function, file, (line,) unit, before, after, change, before_fraction, after_fraction, fraction_change; for repeated
         profiles also change_low, change_high, p_value, p_adjusted and verdict ("improved", "regressed", "new", "gone",
-        "equivalent", "inconclusive"; missing if not tested). Numbers of repeated profiles are means over the runs.
+        "moved", "equivalent", "inconclusive"; missing if not tested). "moved" are a new function and one with less cost (or
+        one that is gone and one with more) whose changes nearly cancel, as after a rename. Numbers are means over the runs.
 
     >>> import perflab as lab
     >>> profile = lab.read("tests/samples/collapsed/traps_crlf.txt")
     >>> lab.diff_profiles(profile, profile).change.tolist()
     [0.0, 0.0, 0.0]
     """
-    for name, given, options in (("metric", metric, _METRICS), ("value", value, _VALUES), ("per", per, (None, *_PER))):
+    for name, given, options in (
+        ("metric", metric, _METRICS),
+        ("value", value, (None, *_VALUES)),
+        ("per", per, (None, *_PER)),
+    ):
         if given not in options:
             raise one_of(name, given, options)
     if not 0.5 < confidence < 1:
         raise ValueError(f"confidence must lie between 0.5 and 1; got {confidence!r}")
+    _same_tool(before, after, allow)
     columns = FRAME if lines else FRAME[:2]
     per = per or _normaliser(before, after)
     flats = [_flat(side, unit, metric, columns) for side in (before, after)]
     name = one_unit({str(flat["unit"].iloc[0]) for flat in flats if len(flat)})
+    notes = [BY_SHARE(Remedy("diff_profiles", {"value": "absolute"}))] if value is None and _counts(name) else []
+    value = value or ("fraction" if notes else "absolute")
     both = pd.concat(flats, ignore_index=True)
     code, frames = frame_codes(both, columns)
     cut = len(flats[0])
@@ -115,7 +143,52 @@ def diff_profiles(
     key = "change" if value == "absolute" else "fraction_change"
     order = np.argsort(-np.abs(table[key].to_numpy(dtype="float64")), kind="stable")
     table = table.iloc[order].reset_index(drop=True)
-    return findings(table, _sentence(table, key))
+    if "verdict" in table.columns:
+        table, moves = _moved(table, key)
+        notes += [MOVED(source=source, target=target) for source, target in moves]
+    return findings(table, _sentence(table, key), notes)
+
+
+def _counts(unit: str) -> bool:
+    """Whether values of the unit grow with the sampling rate."""
+    return unit.split()[0] == "samples"
+
+
+def _same_tool(before: Profile, after: Profile, allow: str | Sequence[str]) -> None:
+    allowed = (allow,) if isinstance(allow, str) else tuple(allow)
+    if unknown := [a for a in allowed if a != "tool"]:
+        raise one_of("allow", unknown[0], ("tool",))
+    tools = [_tools(side) for side in (before, after)]
+    if all(tools) and tools[0] != tools[1] and not allowed:
+        first, second = (" and ".join(sorted(t)) for t in tools)
+        raise ComparisonError(OTHER_TOOL(Remedy("diff_profiles", {"allow": "tool"}), before=first, after=second))
+
+
+def _tools(side: Profile) -> frozenset[str]:
+    """The profilers of a side, without versions; none where they are not known."""
+    if not isinstance(side, Measurements):
+        return frozenset()
+    recorded = [e.get("profiled") for e in side.runs.get("environment", ()) if isinstance(e, Mapping)]
+    names = [str(t) for t in recorded if t] or [str(side.meta.get("tool", ""))]
+    return frozenset(re.split(r"[@ ]", name.lower())[0] for name in names) - {"", "speedscope", "trace"}
+
+
+def _moved(table: pd.DataFrame, key: str) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """Pairs of changes that nearly cancel, one of them new or gone, get the verdict "moved"."""
+    words, change = table["verdict"].to_numpy(dtype=object).copy(), table[key].to_numpy(dtype="float64")
+    left = [i for i in range(len(table)) if words[i] in _CHANGED]
+    moves = []
+    for i in list(left):
+        if i not in left or words[i] not in (verdicts.NEW, verdicts.GONE):
+            continue
+        others = [j for j in left if change[i] * change[j] < 0]
+        near = min(others, key=lambda j: abs(change[i] + change[j]), default=None)
+        if near is not None and abs(change[i] + change[near]) <= _NEARLY * max(abs(change[i]), abs(change[near])):
+            source, target = (i, near) if change[i] < 0 else (near, i)
+            moves.append((str(table["function"].iloc[source]), str(table["function"].iloc[target])))
+            words[[i, near]] = MOVE
+            left = [k for k in left if k not in (i, near)]
+    return table.assign(verdict=pd.array(words, dtype="str")), moves
 
 
 def one_unit(units: set[str]) -> str:
@@ -130,7 +203,7 @@ def one_unit(units: set[str]) -> str:
 def _sentence(table: pd.DataFrame, key: str) -> str:
     """What changed, most first; of single profiles the largest change, without a claim."""
     tested = "verdict" in table.columns
-    changed = table[table["verdict"].isin(_CHANGED)] if tested else table[table[key] != 0].head(1)
+    changed = table[table["verdict"].isin((*_CHANGED, MOVE))] if tested else table[table[key] != 0].head(1)
     if changed.empty:
         return f"no function changed for certain; {count(len(table), 'function')}" if tested else "no function changed"
     parts = [

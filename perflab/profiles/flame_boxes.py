@@ -11,7 +11,7 @@ import pandas as pd
 from perflab.profiles.call_trees import FRAME, Floats, Ints, Tree, from_parents, shape
 from perflab.profiles.diff import run_weights
 from perflab.profiles.origins import APPLICATION, DRIVER, FRAMEWORK, LIBRARY, NATIVE, NETWORK, STANDARD, origins
-from perflab.profiles.selected import Profile, frame_codes, merged, tree_rows
+from perflab.profiles.selected import Profile, frame_codes, merged, shares_of, tree_rows
 from perflab.units import format_ms, format_number
 
 COLOURS = {
@@ -49,7 +49,7 @@ def boxes(
 
     With ``trim`` the outermost levels that hold all but 0.5 % of everything are left out, up to the last of them.
     """
-    rows = tree_rows(profile, unit)
+    rows = shares_of(tree_rows(profile, unit), "a flame graph")
     tree = merged(rows)
     runs = int(rows.table["run"].nunique()) if "run" in rows.table.columns else 1
     table, outer, narrow = _laid_out(tree, rows.frames, narrowest, trim, application)

@@ -77,7 +77,7 @@ def _of_graph(table: pd.DataFrame, per: Sequence[str] | None) -> Findings:
     if len(named) > 1 or not groups:
         # The same function of several files or runs that are merged here is one function.
         keys = [pd.Series(group, index=frame.index, name="group"), *(frame[name] for name in (*FRAME, "unit"))]
-        added = frame.groupby(keys, dropna=False, sort=False)[["self", "total", "calls"]].sum().reset_index()
+        added = frame.groupby(keys, dropna=False, sort=False)[["self", "total", "calls"]].sum(min_count=1).reset_index()
         group, frame = added["group"].to_numpy(), added
     frame["calls"] = frame["calls"].astype("Int64")
     return _finished(frame.reset_index(drop=True), named, group, groups)
@@ -90,7 +90,8 @@ def _finished(frame: pd.DataFrame, named: pd.DataFrame, group: np.ndarray, group
     frame = frame.assign(self_fraction=frame["self"] / whole, total_fraction=frame["total"] / whole)
     front = {name: named[name].take(group).array for name in groups}
     frame = pd.concat([pd.DataFrame(front, index=frame.index), frame[_COLUMNS]], axis="columns")
-    order = np.lexsort((-frame["total"].to_numpy(), -frame["self"].to_numpy(), group))
+    # The groups with the most time first, so that a server's workers come before its idle master.
+    order = np.lexsort((-frame["total"].to_numpy(), -frame["self"].to_numpy(), group, -np.nan_to_num(whole)))
     frame = frame.iloc[order].reset_index(drop=True)
     if frame.empty:
         return findings(frame, "no function")

@@ -9,7 +9,18 @@ import pandas as pd
 
 from perflab.profiles.call_trees import FRAME, Floats, Tree, outermost, shape
 from perflab.profiles.origins import APPLICATION, origins
-from perflab.profiles.selected import Profile, as_table, is_graph, matching, merged, subtree, sums, table_of, tree_rows
+from perflab.profiles.selected import (
+    Profile,
+    as_table,
+    is_graph,
+    matching,
+    merged,
+    shares_of,
+    subtree,
+    sums,
+    table_of,
+    tree_rows,
+)
 from perflab.results import Findings, count, findings
 from perflab.units import format_fraction, parse_fraction
 
@@ -54,7 +65,7 @@ def hot_paths(
     share = parse_fraction(least, parameter="least")
     if limit < 1:
         raise ValueError(f"limit must be 1 or more; got {limit!r}")
-    rows = tree_rows(profile, unit)
+    rows = shares_of(tree_rows(profile, unit), "hot_paths")
     tree = merged(rows)
     whole = float(tree.self_weight.sum())
     hot = tree.total >= max(share * whole, np.finfo("float64").tiny)
@@ -190,7 +201,7 @@ def _callers_in_graph(table: pd.DataFrame, function: str, file: str | None) -> F
     total = (edges["total_ms"] if in_ms else edges["total"]).to_numpy(dtype="float64")
     unit = "ms" if in_ms or not len(edges) else str(edges["unit"].iloc[0])
     frames = frames.assign(total=total, calls=edges["calls"].astype("Int64").array)
-    added = frames.groupby(list(FRAME), dropna=False, sort=False)[["total", "calls"]].sum().reset_index()
+    added = frames.groupby(list(FRAME), dropna=False, sort=False)[["total", "calls"]].sum(min_count=1).reset_index()
     return _callers(added[list(FRAME)], added["total"].to_numpy(dtype="float64"), added["calls"].array, unit)
 
 

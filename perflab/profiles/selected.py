@@ -76,6 +76,15 @@ def tree_rows(profile: Profile, unit: str | None) -> Rows:
     return Rows(table, str(wanted), code, found.parent, found.end, frames)
 
 
+def shares_of(rows: Rows, what: str) -> Rows:
+    """The rows, if shares of them mean anything; ValueError for a difference of two profiles."""
+    if (rows.table["self"] < 0).any():
+        raise ValueError(
+            f"{what} needs a profile, but this is a difference of two (it has negative values); use flat_profile"
+        )
+    return rows
+
+
 def frame_codes(table: pd.DataFrame, columns: Sequence[str] = FRAME) -> tuple[Ints, pd.DataFrame]:
     """A number for each row, equal where function, file and line are, and the distinct ones by number."""
     key = np.zeros(len(table), dtype="int64")

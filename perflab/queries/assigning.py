@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from perflab.data.tables import Measurements
+from perflab.queries.fingerprint import fingerprint
 from perflab.queries.statements import fingerprint_codes_of, queries_of, statements
 from perflab.queries.units_of_work import FOUND_BY, LOW, units_of_work
 from perflab.results import count, findings
@@ -13,7 +17,11 @@ from perflab.units import parse_duration
 
 
 def assign_units(
-    queries: pd.DataFrame | Measurements, *, gap: str | float | None = None, dialect: str | None = None
+    queries: pd.DataFrame | Measurements,
+    *,
+    gap: str | float | None = None,
+    begins: str | None = None,
+    dialect: str | None = None,
 ) -> pd.DataFrame:
     """The statements, each with its unit of work, how that was found, and how sure that is.
 
@@ -26,6 +34,9 @@ def assign_units(
     gap : str or float, optional
         A pause in a session that ends a unit, as "300ms" or a number of seconds, where the log has nothing better. Not
         given: 20 times what pauses usually are, at least 20 ms and at most 1 s.
+    begins : str, optional
+        The statement that opens each request, or a part of its fingerprint ("from sessions"): where a log in autocommit has
+        neither ids nor transactions, sessions are cut there.
     dialect : str, optional
         Of the SQL; from the table's ``dialect`` column, or "generic", when not given.
 
@@ -33,8 +44,9 @@ def assign_units(
     -------
     DataFrame
         The queries (those with a statement) with ``unit``, ``unit_by`` and ``confidence``. ``unit_by`` is "trace",
-        "request", "transaction", "session reset", "session" (one connection for each request) or "time gap"; the last two
-        have the ``confidence`` "low", all others "high". A unit without an id is named session@time of its first statement.
+        "request", "transaction", "session reset", "opening statement", "connection" (one for each request), "session" or
+        "time gap"; the last two have the ``confidence`` "low", all others "high". A unit without an id
+        is named session@time of its first statement.
 
     Examples
     --------
@@ -48,12 +60,23 @@ def assign_units(
     table = table[table["sql"].notna()].reset_index(drop=True)
     prints, texts = fingerprint_codes_of(table, dialect)
     gap_ms = None if gap is None else parse_duration(gap, parameter="gap")
-    units = units_of_work(table, prints, texts, gap_ms=gap_ms)
+    units = units_of_work(table, prints, texts, gap_ms=gap_ms, begins=_opening(begins, texts, dialect))
     return table.assign(
         unit=pd.array(units.names.to_numpy(dtype=object)[units.codes], dtype="str"),
         unit_by=pd.array(np.array(FOUND_BY, dtype=object)[units.found_by[units.codes]], dtype="str"),
         confidence=pd.array(np.where(units.low, "low", "high").astype(object)[units.codes], dtype="str"),
     )
+
+
+def _opening(begins: str | None, texts: Sequence[str], dialect: str | None) -> npt.NDArray[np.bool_] | None:
+    """Which fingerprints are meant."""
+    if begins is None:
+        return None
+    wanted = fingerprint(begins, dialect or "generic")
+    found = np.array([text == wanted or begins.lower() in text.lower() for text in texts], dtype=bool)
+    if not found.any():
+        raise ValueError(f"begins must be a statement of these queries, or a part of its fingerprint; got {begins!r}")
+    return found
 
 
 def summarize_units(queries: pd.DataFrame | Measurements, *, dialect: str | None = None) -> pd.DataFrame:

@@ -7,29 +7,42 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from perflab.queries.repeats import LEAST_DISTINCT, Variety
+from perflab.queries.groups import LEAST_DISTINCT
+from perflab.queries.parents import HOLDS
 from perflab.queries.scaling import MIN_SIZES, MIN_UNITS, Scaling
 from perflab.queries.shape import Shape
 
-LEVELS = ("confirmed", "likely", "write loop", "duplicate", "loop without parent", "constant fan-out")
-CLAIMS = ("confirmed", "likely")
-MENDABLE = ("confirmed", "likely", "duplicate", "write loop", "loop without parent")
+CONFIRMED, LIKELY, POSSIBLE = "confirmed", "likely", "possible"
+WRITE_LOOP, DUPLICATE, NO_PARENT, CONSTANT = "write loop", "duplicate", "loop without parent", "constant fan-out"
+LEVELS = (CONFIRMED, LIKELY, WRITE_LOOP, DUPLICATE, NO_PARENT, CONSTANT, POSSIBLE)
+CLAIMS = (CONFIRMED, LIKELY)
+FIXABLE = (CONFIRMED, LIKELY, DUPLICATE, WRITE_LOOP, NO_PARENT)
 FLAT = 0.1
 """A slope whose whole interval lies below this (calls for each parent row) is no growth."""
 
-
 STEEP = 0.5
-"""What a slope must reach where names tie nothing together: pages that happen to differ in both make a gentle one."""
+"""What a slope must reach where names link nothing: pages that happen to differ in both make a gentle one."""
+
+
+@dataclass(frozen=True)
+class Variety:
+    """How a child's values differ: ``distinct`` of the calls (a share, NaN when the values were not recorded), the
+    most different values of its keys in one unit, and whether every unit asked for the very same ones."""
+
+    distinct: float
+    keys: int
+    same_everywhere: bool
 
 
 @dataclass(frozen=True, eq=False)
 class Facts:
     """What is known of a pattern in all its units.
 
-    ``linked``: how clearly names tie the child to its parent (`shape.link`). ``calls`` and ``parent_rows`` by unit (NaN
-    where the log has no rows). ``grown``: calls over the parent's rows; ``bounded``: calls were held against its
-    LIMIT. ``interrupted``: writes or savepoints stand between the calls. ``everywhere``: most units ask the parent, and few of
-    them the child. ``sure``: the units of work are not guessed at.
+    ``linked``: how clearly names link the child to its parent (`shape.link`). ``calls`` and ``parent_rows`` by unit (NaN
+    where the log has no rows). ``grown``: calls over the parent's rows; ``bounded``: calls were compared with its LIMIT.
+    ``opaque``: the parent's columns are not known. ``once``: the parent runs once a unit. ``interrupted``: writes or
+    savepoints stand between the calls; ``written``: writes to the child's own tables do. ``everywhere``: most units run the
+    parent, and few of them the child. ``sure``: the units of work are not guessed.
     """
 
     shape: Shape
@@ -40,7 +53,10 @@ class Facts:
     variety: Variety
     grown: Scaling
     bounded: bool
+    opaque: bool
+    once: bool
     interrupted: bool
+    written: bool
     everywhere: bool
     sure: bool
 
@@ -49,53 +65,86 @@ class Facts:
         """In most units there were as many calls as the parent had rows."""
         return self.parent and bool(np.mean(self.parent_rows == self.calls) >= 0.5)
 
+    @property
+    def grows(self) -> bool:
+        """The calls were shown to grow with the parent's rows."""
+        fit = self.grown
+        if not (fit.tested and fit.low > 0 and fit.p_value <= 0.05):
+            return False
+        return fit.high >= (FLAT if self.linked > 0 and self.shape.keys else STEEP)
+
+    @property
+    def repeats_itself(self) -> bool:
+        """The calls ask for few different values, which a cache or a variable would answer."""
+        few = self.variety.distinct < LEAST_DISTINCT
+        return few and not (self.linked >= HOLDS and self.variety.keys >= 2)
+
+    @property
+    def follows_rows(self) -> bool:
+        """The calls follow the parent's rows, whatever their values: rows that share few values."""
+        if not self.parent or self.linked < (1 if self.variety.keys >= 2 else 2):
+            return False
+        grows = self.grows and self.grown.high >= STEEP
+        held = self.linked >= (2 if self.variety.keys >= 2 else HOLDS) and self.shape.single_row
+        return grows or self.matched or held
+
+    @property
+    def turns_pages(self) -> bool:
+        """The keys stand still and something else moves: an open end of a range, or an OFFSET, where the next page starts.
+
+        But for each row of a list that is no page (the tariff from this weight on): how many pages there are has nothing to
+        do with a list's rows.
+        """
+        moves = self.variety.keys == 1 and self.variety.distinct >= LEAST_DISTINCT
+        return (self.shape.pages or moves) and not (self.grown.tested and self.grown.low >= STEEP)
+
+    @property
+    def varies(self) -> bool:
+        """Enough units with different numbers of calls."""
+        return len(self.calls) >= MIN_UNITS and len(np.unique(self.calls)) >= MIN_SIZES
+
 
 def level(facts: Facts) -> str:
-    """One of `LEVELS`; nothing is confirmed where the units of work are only guessed at."""
+    """One of `LEVELS`; what would be a claim, or a duplicate, is only "possible" where the units of work are guessed."""
     found = _level(facts)
-    return "likely" if found == "confirmed" and not facts.sure else found
+    return POSSIBLE if found in (*CLAIMS, DUPLICATE) and not facts.sure else found
 
 
 def _level(facts: Facts) -> str:
-    calls, linked, grown, variety = facts.calls, facts.linked, facts.grown, facts.variety
     if facts.shape.kind == "write":
-        return "write loop"
-    if turns_pages(facts):
-        return "loop without parent"
-    if _repeats_itself(variety, linked):
-        return "duplicate"
-    if grown.tested:
-        return _tested(grown, calls, linked)
-    fixed = variety.same_everywhere and len(calls) >= 3 and len(np.unique(calls)) == 1
-    if fixed and not facts.matched and linked < 3:
-        return "constant fan-out"
-    if not facts.parent or (linked < 3 and not facts.matched and _doubtful(facts)):
-        return "loop without parent"
-    spread = len(calls) >= MIN_UNITS and len(np.unique(calls)) >= MIN_SIZES
-    unknown = bool(np.isnan(facts.parent_rows).all())
-    return "confirmed" if unknown and spread and linked >= 3 else "likely"
+        return WRITE_LOOP
+    if facts.turns_pages or (facts.written and facts.linked < HOLDS):
+        return NO_PARENT
+    if facts.repeats_itself and not facts.follows_rows:
+        return DUPLICATE
+    if facts.grown.tested:
+        return _tested(facts)
+    return _untested(facts)
+
+
+def _tested(facts: Facts) -> str:
+    if facts.grows:
+        return CONFIRMED
+    if facts.grown.high < FLAT or len(np.unique(facts.calls)) == 1:
+        return CONSTANT
+    return LIKELY if facts.linked >= HOLDS else NO_PARENT
+
+
+def _untested(facts: Facts) -> str:
+    fixed = facts.variety.same_everywhere and len(facts.calls) >= 3 and len(np.unique(facts.calls)) == 1
+    if fixed and not facts.matched and facts.linked < HOLDS:
+        return CONSTANT
+    if not facts.parent or (facts.linked < HOLDS and not facts.matched and _doubtful(facts)):
+        return NO_PARENT
+    return LIKELY
 
 
 def _doubtful(facts: Facts) -> bool:
     """Names say too little, and so do the values, or something speaks against the parent."""
-    nothing = facts.linked <= 0 or bool(np.isnan(facts.variety.distinct))
+    unknown = bool(np.isnan(facts.variety.distinct)) or facts.opaque
+    nothing = facts.linked <= 0 or (unknown and not (facts.varies and facts.once))
     against = facts.interrupted or facts.everywhere or facts.bounded or _unmoved(facts.parent_rows, facts.calls)
     return nothing or against
-
-
-def turns_pages(facts: Facts) -> bool:
-    """The keys stand still and something else moves: an open end of a range, from which on the next page is asked.
-
-    But for each row of a list that is no page (the tariff from this weight on): how many pages there are has nothing to do
-    with a list's rows.
-    """
-    moves = facts.variety.keys == 1 and facts.variety.distinct >= LEAST_DISTINCT
-    return moves and not (facts.grown.tested and facts.grown.low >= STEEP)
-
-
-def _repeats_itself(variety: Variety, linked: int) -> bool:
-    """The same question again and again, which a cache or a variable would answer."""
-    return variety.distinct < LEAST_DISTINCT and not (linked >= 3 and variety.keys >= 2)
 
 
 def _unmoved(parent_rows: npt.NDArray[np.float64], calls: npt.NDArray[np.int64]) -> bool:
@@ -103,11 +152,3 @@ def _unmoved(parent_rows: npt.NDArray[np.float64], calls: npt.NDArray[np.int64])
     known = np.isfinite(parent_rows)
     enough = int(known.sum()) >= MIN_UNITS and len(np.unique(calls[known])) >= MIN_SIZES
     return enough and len(np.unique(parent_rows[known])) == 1
-
-
-def _tested(grown: Scaling, calls: npt.NDArray[np.int64], linked: int) -> str:
-    if grown.low > 0 and grown.p_value <= 0.05 and grown.high >= (FLAT if linked > 0 else STEEP):
-        return "confirmed"
-    if grown.high < FLAT or len(np.unique(calls)) == 1:
-        return "constant fan-out"
-    return "likely" if linked >= 3 else "loop without parent"

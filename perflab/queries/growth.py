@@ -1,4 +1,4 @@
-"""What a child's calls are held against: the rows of its parent, its LIMIT, or how often a nested parent ran."""
+"""What a child's calls grow with: the rows of its parent, its LIMIT, or how often a nested parent ran."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from perflab.data.tables import Measurements
-from perflab.queries.repeats import Repeats, repeats
+from perflab.queries.groups import Groups
 from perflab.queries.scaling import Scaling, scaling
-from perflab.queries.statements import statements
+from perflab.queries.values import limit_of
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 ROWS, LIMIT, TIMES = "Rows of the parent", "Rows that the parent's LIMIT allows", "How often the parent ran"
+_MOST_LIMITS = 200
 
 
 @dataclass(frozen=True, eq=False)
 class Growth:
-    """Sizes of the parent and calls of the child, one of each for a unit; what the size is; and the fit, which has the final
-    say only where it is ``sure``: a LIMIT can speak for growth, never against it."""
+    """Sizes of the parent and calls of the child, one of each for a unit; what the size is; and the fit. A LIMIT can speak
+    for growth, never against it."""
 
     sizes: Floats
     calls: Floats
@@ -34,17 +33,20 @@ class Growth:
         return self.measure == ROWS or (self.scaling.tested and self.scaling.low > 0)
 
 
-def growth(found: Repeats, parent: int, child: int, route: str, members: Ints) -> Growth:
+def growth(groups: Groups, parent: int, members: Ints) -> Growth:
     """The best measure of the parent's size that the log has, and the calls over it.
 
     ``members`` are the groups that the pattern was made of; units in which the child repeats itself otherwise are left out.
     """
-    asked = found.asked(parent, child, route, members)
-    sizes, calls = found.sizes(asked, child)
+    asked = _asked(groups, parent, members)
+    units, place = np.unique(groups.column("unit")[asked], return_inverse=True)
+    calls = _calls(groups, members)[units]
+    sizes = np.full(len(units), 0.0)
+    np.add.at(sizes, place, groups.column("rows")[asked])
     known = np.isfinite(sizes)
     if known.any():
         return Growth(sizes[known], calls[known], ROWS, scaling(sizes, calls))
-    limits, calls_of = found.limits(asked, child)
+    limits, calls_of = _limits(groups, asked, members)
     full = _full(limits, calls_of)
     fitted = scaling(limits[full], calls_of[full])
     if not fitted.tested:
@@ -55,11 +57,50 @@ def growth(found: Repeats, parent: int, child: int, route: str, members: Ints) -
         else:
             full, fitted = np.isfinite(limits), whole
     if not fitted.tested:
-        times, calls_then = found.times_asked(asked, child)
-        nested = scaling(times, calls_then)
-        if nested.tested:
-            return Growth(times, calls_then, TIMES, nested)
+        times = np.zeros(len(units))
+        np.add.at(times, place, groups.column("calls")[asked])
+        if groups.shapes[parent].kind == "lookup" and (times > 1).any():
+            nested = scaling(times, calls)
+            if nested.tested:
+                return Growth(times, calls, TIMES, nested)
     return Growth(limits[full], calls_of[full], LIMIT, fitted)
+
+
+def _asked(groups: Groups, parent: int, members: Ints) -> Ints:
+    """The groups of the parent in units of the route, but for those in which the child repeats itself otherwise.
+
+    Where routes are not known, other pages may run the parent too, so the child must have run.
+    """
+    fp, unit, site, route = (groups.column(c) for c in ("fp", "unit", "site", "route"))
+    one = members[0]
+    child = (fp == fp[one]) & (site == site[one])
+    asked = np.flatnonzero((fp == parent) & (route == route[one]))
+    other = np.setdiff1d(np.flatnonzero(groups.column("repeated") & child), members, assume_unique=True)
+    asked = asked[~np.isin(unit[asked], unit[other])]
+    return asked if route[one] else asked[_calls(groups, members)[unit[asked]] > 0]
+
+
+def _calls(groups: Groups, members: Ints) -> Floats:
+    """Calls of the child, from its call site, in every unit."""
+    fp, site = groups.column("fp"), groups.column("site")
+    mine = (fp == fp[members[0]]) & (site == site[members[0]])
+    calls = np.zeros(len(groups.prepared.units.names))
+    calls[groups.column("unit")[mine]] = groups.column("calls")[mine]
+    return calls
+
+
+def _limits(groups: Groups, asked: Ints, members: Ints) -> tuple[Floats, Floats]:
+    """The LIMIT of the parent, or the length of its IN list, which it may return at most, and the calls."""
+    asked = asked[:: max(1, len(asked) // _MOST_LIMITS)]
+    if not len(asked):
+        return np.zeros(0), np.zeros(0)
+    shape = groups.shapes[int(groups.column("fp")[asked[0]])]
+    rows = groups.prepared.frame[["sql", "parameters"]].iloc[groups.column("first")[asked]]
+    sizes = [
+        limit_of(sql, parameters, shape.limit_slot, shape.listed, groups.prepared.dialect)
+        for sql, parameters in zip(rows["sql"], rows["parameters"], strict=True)
+    ]
+    return np.array(sizes, dtype="float64"), _calls(groups, members)[groups.column("unit")[asked]]
 
 
 def _full(limits: Floats, calls: Floats) -> npt.NDArray[np.bool_]:
@@ -67,18 +108,3 @@ def _full(limits: Floats, calls: Floats) -> npt.NDArray[np.bool_]:
     known = np.isfinite(limits)
     full = known & (calls == limits)
     return full if full.sum() * 2 >= known.sum() and bool((calls <= limits)[known].all()) else known
-
-
-def growth_of(
-    queries: pd.DataFrame | Measurements, pattern: pd.Series[object], threshold: int, *, dialect: str | None = None
-) -> Growth | None:
-    """The growth of a row of `find_n_plus_one`; None where it has no parent."""
-    if not isinstance(pattern["parent"], str):
-        return None
-    found = repeats(statements(queries, dialect=dialect), threshold)
-    texts = found.prepared.fingerprints
-    route = pattern["route"] if isinstance(pattern["route"], str) else ""
-    mine = found.repeated[[texts[code] == pattern["child"] for code in found.groups.fp[found.repeated]]]
-    child = int(found.groups.fp[mine[0]])
-    members = mine[found.same_question(mine) == (pattern["evidence"] == "duplicate")]
-    return growth(found, texts.index(pattern["parent"]), child, route, members if len(members) else mine)

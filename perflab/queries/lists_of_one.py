@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from perflab.queries.shape import Shape
 from perflab.queries.statements import Statements
@@ -37,7 +38,11 @@ def lists_of_one(prepared: Statements, threshold: int) -> Statements:
         _single(prepared.shapes[code], values_in(sql, parameters, prepared.dialect))
         for code, sql, parameters in zip(fp[place].tolist(), part["sql"], part["parameters"], strict=True)
     ]
-    place = place[np.array(single, dtype=bool)]
+    one = np.array(single, dtype=bool)
+    # Eager loads of lists that happen to hold one row are batches: other units of the route show longer ones.
+    _, kind = np.unique(pd.factorize(frame["route"])[0][place] * width + fp[place], return_inverse=True)
+    usual = np.bincount(kind, weights=one) * 2 >= np.bincount(kind)
+    place = place[one & usual[kind]]
     if not len(place):
         return prepared
     codes, new = np.unique(fp[place], return_inverse=True)

@@ -6,7 +6,7 @@ handed out those values. Whether the calls grow with the parent's rows, over uni
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,9 @@ import pandas as pd
 from perflab.data.tables import Measurements
 from perflab.errors import one_of
 from perflab.queries import claims, suggestions
-from perflab.queries.growth import LIMIT, growth
-from perflab.queries.repeats import Repeats, repeats
+from perflab.queries.groups import LEAST_DISTINCT, Groups, Ints, grouped, keys_asked, moving_keys, single_rows, varying
+from perflab.queries.growth import LIMIT, Growth, growth
+from perflab.queries.parents import with_parents
 from perflab.queries.scaling import Scaling
 from perflab.queries.statements import Statements, statements
 from perflab.results import count, findings
@@ -32,6 +33,7 @@ PATTERN_COLUMNS = (
 FOR_PEOPLE = (
     "route",
     "evidence",
+    "units",
     "calls_per_unit",
     "slope",
     "time_ms",
@@ -42,8 +44,7 @@ FOR_PEOPLE = (
 )
 """What people read of a pattern; the rest is for those who go on computing."""
 
-_LOOK_BACK = 8
-_NEAREST, _LINKED, _ROWS_MATCH = 1.0, 10.0, 12.0
+_MANY_UNITS = 20
 
 
 def find_n_plus_one(
@@ -71,8 +72,9 @@ def find_n_plus_one(
         calls_saved, time_saved_ms, the share of the units' time, and the units' p95. by="unit": unit, parent, child, calls,
         distinct_parameters, time_ms, evidence.
 
-    ``evidence`` is "confirmed" (the calls grow with the parent's rows), "likely" (too few units to test that),
-    "constant fan-out", "duplicate", "loop without parent" or "write loop"; only the first two claim an N+1.
+    ``evidence`` is "confirmed" (the calls were shown to grow with the parent's rows), "likely" (too few units, or no sizes, to
+    test that), "possible" (would be one of these, but the units of work rest on pauses alone, which may merge requests),
+    "constant fan-out", "duplicate", "loop without parent" or "write loop"; only "confirmed" and "likely" claim an N+1.
     ``attrs["sentence"]`` sums it up, ``attrs["warnings"]`` says what limits it. Statements appear as fingerprints, so
     that no user's data is shown.
 
@@ -96,13 +98,11 @@ def find_n_plus_one(
         raise one_of("by", by, ("pattern", "unit"))
     if isinstance(threshold, bool) or not isinstance(threshold, int) or threshold < 2:
         raise ValueError(f"threshold must be a whole number of at least 2; got {threshold!r}")
-    found = repeats(statements(queries, dialect=dialect), threshold)
-    prepared = found.prepared
-    occurrences = _with_parents(prepared, found)
-    patterns = _patterns(prepared, found, occurrences)
+    prepared = statements(queries, dialect=dialect)
+    groups, occurrences, patterns = _found(prepared, threshold)
     sentence = _sentence(prepared, patterns)
     if by == "unit":
-        return findings(_by_unit(prepared, found, occurrences, patterns), sentence, prepared.units.notes)
+        return findings(_by_unit(groups, occurrences, patterns), sentence, prepared.units.notes)
     claimed_first = patterns.assign(_rank=patterns["_rank"].where(~patterns["evidence"].isin(claims.CLAIMS), -1))
     shown = claimed_first.sort_values(["_rank", "time_ms"], ascending=[True, False], kind="stable")[
         list(PATTERN_COLUMNS)
@@ -110,96 +110,40 @@ def find_n_plus_one(
     return findings(shown, sentence, prepared.units.notes, shown=FOR_PEOPLE)
 
 
-def _with_parents(prepared: Statements, found: Repeats) -> pd.DataFrame:
-    """Each repeated group with the group that is its parent (a position in ``groups``, or -1).
-
-    The parent ran before the first call. Only where nothing did that could be it, before the second: a request often
-    asks once for the same kind of thing (the user who is logged in) before its loop begins.
-    """
-    groups, children = found.groups, found.repeated
-    parent, linked = _nearest(found, children, groups.first[children])
-    orphans = np.flatnonzero((parent < 0) & (groups.calls[children] > found.threshold))
-    later, strength = _nearest(found, children[orphans], groups.second[children[orphans]], fewer=True)
-    parent[orphans], linked[orphans] = later, strength
-    parent = _of_sibling(found, children, parent)
-    return pd.DataFrame({"group": children, "parent": parent, "linked": np.where(parent >= 0, linked, 0)})
-
-
-def _nearest(
-    found: Repeats, children: npt.NDArray[np.int64], before: npt.NDArray[np.int64], *, fewer: bool = False
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The likeliest parent among the SELECTs that first ran before these places, and how clearly names link it."""
-    groups, order = found.groups, found.selects  # positions of SELECT groups, by unit and first appearance
-    parent = np.full(len(children), -1, dtype="int64")
-    linked = np.zeros(len(children), dtype="int64")
-    best = np.full(len(children), -np.inf)
-    place = np.searchsorted(found.select_keys, before)
-    for back in range(1, _LOOK_BACK + 1):
-        at = place - back
-        candidate = order[np.clip(at, 0, None)] if len(order) else np.zeros(len(children), dtype="int64")
-        here = (at >= 0) & (groups.unit[candidate] == groups.unit[children]) & (candidate != children)
-        if fewer:
-            here &= groups.calls[candidate] * 2 < groups.calls[children]
-        if not (at >= 0).any():
-            break
-        strength = found.links(candidate, children, here)
-        score = np.where(
-            here & found.could_hand_out(candidate, children, strength),
-            _LINKED * strength - _NEAREST * back + _ROWS_MATCH * found.rows_match(candidate, children),
-            -np.inf,
-        )
-        better = score > best
-        parent, best = np.where(better, candidate, parent), np.where(better, score, best)
-        linked = np.where(better, strength, linked)
-    return parent, linked
-
-
-def _of_sibling(
-    found: Repeats, children: npt.NDArray[np.int64], parent: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """A statement that ran as often as the child is no parent: it is in the same loop.
-
-    Its own parent is the child's then. Without one (a queue worker that takes the next job again and again) the loop has
-    no parent.
-    """
-    groups = found.groups
-    mine = np.full(len(groups), -1, dtype="int64")
-    mine[children] = parent
-    beside = (parent >= 0) & (groups.calls[parent] >= groups.calls[children])
-    beside &= ~(groups.rows[parent] > 1.5 * groups.calls[parent])
-    return np.where(beside, mine[parent], parent)
-
-
-@dataclass(frozen=True)
-class _Pattern:
-    parent: int
-    child: int
-    route: str
-
-
-def _patterns(prepared: Statements, found: Repeats, occurrences: pd.DataFrame) -> pd.DataFrame:
-    """A row for each (parent, child, route), with the columns of the result and ``_rank``; the index is its number."""
-    groups = found.groups
-    table = pd.DataFrame(
-        {
-            "parent": np.where(occurrences["parent"] >= 0, groups.fp[occurrences["parent"]], -1),
-            "child": groups.fp[occurrences["group"]],
-            "route": found.route_of(occurrences["group"].to_numpy()),
-            "same": found.same_question(occurrences["group"].to_numpy()),
-        }
-    )
-    numbers = table.groupby(["parent", "child", "route", "same"], sort=False)
-    occurrences["pattern"] = numbers.ngroup().to_numpy() if len(table) else np.zeros(0, dtype="int64")
-    rows = [
-        _row(prepared, found, part, _Pattern(int(key[0]), int(key[1]), str(key[2])))
-        for key, part in ((k, occurrences.loc[i]) for k, i in numbers.groups.items())
-    ]
+def _found(prepared: Statements, threshold: int) -> tuple[Groups, pd.DataFrame, pd.DataFrame]:
+    """statements -> groups -> parents -> patterns: the groups, the repeated ones with their parent and pattern, the patterns."""
+    groups = grouped(prepared, threshold)
+    single = single_rows(groups)
+    moving = moving_keys(groups, single)
+    occurrences = _numbered(groups, with_parents(groups, moving, single, threshold))
+    parts = [part for _, part in occurrences.groupby("pattern", sort=True)]
+    whole = _Whole(_unit_time(prepared), len(prepared.working_units()))
+    rows = [_row(groups, part, moving, whole) for part in parts]
     if not rows:
-        return _no_patterns()
+        return groups, occurrences, _no_patterns()
     patterns = pd.DataFrame(rows)
     for column in ("parent", "route", "suggestion", "example_unit", "source"):
         patterns[column] = patterns[column].astype("str")
-    return patterns
+    return groups, occurrences, patterns
+
+
+def _numbered(groups: Groups, occurrences: pd.DataFrame) -> pd.DataFrame:
+    """Each repeated group with the number of its pattern: one for each parent, child, call site and route."""
+    members = occurrences["group"].to_numpy()
+    fp = groups.column("fp")
+    writes = np.array([s.kind == "write" for s in groups.shapes], dtype=bool)
+    key = pd.DataFrame(
+        {
+            "parent": np.where(occurrences["parent"] >= 0, fp[occurrences["parent"]], -1),
+            "holder": np.where(occurrences["holder"] >= 0, fp[occurrences["holder"]], -1),
+            "child": fp[members],
+            "site": groups.column("site")[members],
+            "route": groups.column("route")[members],
+            "same": (groups.column("distinct")[members] == 1) & ~writes[fp[members]],
+        }
+    )
+    numbers = key.groupby(list(key.columns), sort=False).ngroup().to_numpy() if len(key) else np.zeros(0, dtype="int64")
+    return occurrences.assign(pattern=numbers)
 
 
 def _no_patterns() -> pd.DataFrame:
@@ -207,75 +151,166 @@ def _no_patterns() -> pd.DataFrame:
     counts = ("units", "calls", "calls_saved")
     kinds = {c: "str" if c in texts else "int64" if c in counts else "float64" for c in PATTERN_COLUMNS}
     return pd.DataFrame(
-        {c: pd.Series([], dtype=kind) for c, kind in kinds.items()} | {"_rank": pd.Series([], dtype="int64")}
+        {c: pd.Series([], dtype=kind) for c, kind in kinds.items()}
+        | {c: pd.Series([], dtype="int64") for c in ("_rank", "_driver")}
     )
 
 
-def _row(prepared: Statements, found: Repeats, part: pd.DataFrame, key: _Pattern) -> dict[str, object]:
-    members = part["group"].to_numpy()
-    groups = found.groups
-    grown = growth(found, key.parent, key.child, key.route, members) if key.parent >= 0 else None
-    fitted = grown.scaling if grown is not None and grown.speaks else Scaling()
-    bounded = grown is not None and grown.measure == LIMIT and grown.scaling.tested
-    facts = claims.Facts(
-        shape=prepared.shapes[key.child],
-        parent=key.parent >= 0,
-        linked=int(part["linked"].max()),
-        calls=groups.calls[members],
-        parent_rows=found.rows_of(part["parent"].to_numpy()),
-        variety=found.variety(members),
-        grown=fitted,
-        bounded=bounded,
-        interrupted=found.interrupted(members),
-        everywhere=found.everywhere(key.parent, key.child),
-        sure=not found.unsure(members),
-    )
+class _Whole(NamedTuple):
+    """Of all statements: milliseconds in the database by unit, and how many units do some work."""
+
+    unit_time: npt.NDArray[np.float64]
+    units: int
+
+
+def _row(groups: Groups, part: pd.DataFrame, moving: dict[int, tuple[str, ...]], whole: _Whole) -> dict[str, object]:
+    """One pattern, from the groups that it was found in."""
+    prepared, members = groups.prepared, part["group"].to_numpy()
+    fp, first = groups.column("fp"), int(members[0])
+    child, route = int(fp[first]), str(groups.column("route")[first])
+    driver, holder = (int(fp[p]) if p >= 0 else -1 for p in part[["parent", "holder"]].to_numpy()[0])
+    parent = holder if holder >= 0 and driver >= 0 else driver
+    grown = growth(groups, driver, members) if driver >= 0 else None
+    facts = _facts(groups, part, driver, grown, whole.units)
     level = claims.level(facts)
-    calls = int(groups.calls[members].sum())
-    time = float(groups.time_ms[members].sum())
-    unit_time = found.unit_time(members)
-    parent = prepared.fingerprints[key.parent] if key.parent >= 0 else None
-    pages = facts.shape.kind == "lookup" and claims.turns_pages(facts)
-    saved = calls - len(members) if level in claims.MENDABLE and not pages else 0
+    calls, time = (groups.table[c].to_numpy()[members].sum() for c in ("calls", "time_ms"))
+    unit_time = whole.unit_time[np.unique(groups.column("unit")[members])]
+    pages = facts.shape.kind != "write" and facts.turns_pages
+    saved = int(calls) - len(members) if level in claims.FIXABLE and not pages else 0
+    fit = facts.grown
+    text, above = prepared.fingerprints[child], prepared.fingerprints[parent] if parent >= 0 else None
+    advice = suggestions.suggestion(above, text, level, moving[child], _few(groups, members, facts))
     return {
-        "parent": parent,
-        "child": prepared.fingerprints[key.child],
-        "route": key.route or None,
+        "parent": above if level != claims.NO_PARENT else None,
+        "child": text,
+        "route": route or None,
         "units": len(members),
-        "calls": calls,
+        "calls": int(calls),
         "calls_per_unit": calls / len(members),
-        "time_ms": time,
-        "slope": fitted.slope,
-        "slope_low": fitted.low,
-        "slope_high": fitted.high,
-        "p_value": fitted.p_value,
+        "time_ms": float(time),
+        "slope": fit.slope,
+        "slope_low": fit.low,
+        "slope_high": fit.high,
+        "p_value": fit.p_value,
         "evidence": level,
-        "suggestion": suggestions.PAGES
-        if pages
-        else suggestions.suggestion(parent, prepared.fingerprints[key.child], level, found.moving[key.child]),
-        "example_unit": found.example(members),
+        "suggestion": suggestions.PAGES if pages else f"{advice}{_cold(groups, members, level)}",
+        "example_unit": _example(groups, members),
         "calls_saved": saved,
-        "time_saved_ms": time * saved / calls,
+        "time_saved_ms": float(time) * saved / calls,
         "unit_time_fraction": time / unit_time.sum() if unit_time.sum() else 0.0,
         "unit_p95_ms": float(np.quantile(unit_time, 0.95, method="median_unbiased")),
-        "source": found.source(members),
+        "source": _source(groups, members),
         "_rank": claims.LEVELS.index(level),
+        "_driver": driver,
     }
 
 
-def _by_unit(prepared: Statements, found: Repeats, occurrences: pd.DataFrame, patterns: pd.DataFrame) -> pd.DataFrame:
-    groups = found.groups
+def _facts(groups: Groups, part: pd.DataFrame, driver: int, grown: Growth | None, units: int) -> claims.Facts:
+    members, parents = part["group"].to_numpy(), part["parent"].to_numpy()
+    calls = groups.column("calls")
+    per_call = [groups.column(c)[members] / calls[members] for c in ("between", "written")]
+    shape = groups.shapes[int(groups.column("fp")[members[0]])]
+    return claims.Facts(
+        shape=shape,
+        parent=driver >= 0,
+        linked=int(part["linked"].max()),
+        calls=calls[members],
+        parent_rows=np.where(parents >= 0, groups.column("rows")[parents], np.nan),
+        variety=_variety(groups, members),
+        grown=grown.scaling if grown is not None and grown.speaks else Scaling(),
+        bounded=grown is not None and grown.measure == LIMIT and grown.scaling.tested,
+        opaque=driver >= 0 and groups.shapes[driver].opaque,
+        once=driver >= 0 and bool(np.median(calls[parents]) == 1),
+        interrupted=bool(np.median(per_call[0]) >= 0.5),
+        written=bool(np.median(per_call[1]) >= 0.5),
+        everywhere=driver >= 0 and _everywhere(groups, driver, int(groups.column("fp")[members[0]]), units),
+        sure=not bool(groups.column("low")[members].mean() > 0.5),
+    )
+
+
+def _variety(groups: Groups, members: Ints) -> claims.Variety:
+    """How the values of a pattern differ within its units and between them (read in some of the units)."""
+    share = float(np.median(groups.column("distinct")[members] / groups.column("calls")[members]))
+    asked = keys_asked(groups, members, groups.shapes[int(groups.column("fp")[members[0]])])
+    if not asked or any(len(a) == 0 for a in asked):
+        return claims.Variety(share, 0 if np.isnan(share) else 2, False)
+    places = varying(asked)
+    sets = {frozenset(tuple(row[i] for i in places) for row in unit) for unit in asked}
+    most = max(len({tuple(row[i] for i in places) for row in unit}) for unit in asked) if places else 1
+    return claims.Variety(share, most, len(asked) >= 3 and len(sets) == 1)
+
+
+def _few(groups: Groups, members: Ints, facts: claims.Facts) -> int:
+    """How many different values the calls of a unit have, where they are few for the calls; 0 otherwise."""
+    return int(np.median(groups.column("distinct")[members])) if facts.variety.distinct < LEAST_DISTINCT else 0
+
+
+def _cold(groups: Groups, members: Ints, level: str) -> str:
+    """A word where only the first units of a route have the pattern, as before a cache of the process is filled."""
+    unit, route = groups.column("unit"), groups.column("route")
+    units = np.unique(unit[route == route[members[0]]])
+    mine = np.searchsorted(units, unit[members])
+    early = len(units) >= _MANY_UNITS and len(mine) * 4 < len(units) and int(mine.max()) * 2 < len(units)
+    early &= level in claims.CLAIMS
+    return f" Only {len(mine)} of {len(units)} units have it, all among the first: a cold cache." if early else ""
+
+
+def _everywhere(groups: Groups, parent: int, child: int, total: int) -> bool:
+    """Whether the parent runs in most units, most of which have no such child: a preamble (who is logged in?), no list."""
+    unit, fp = groups.column("unit"), groups.column("fp")
+    asked = np.unique(unit[fp == parent])
+    both = int(np.isin(np.unique(unit[fp == child]), asked).sum())
+    return total >= _MANY_UNITS and len(asked) * 2 > total and both * 2 < len(asked)
+
+
+def _unit_time(prepared: Statements) -> npt.NDArray[np.float64]:
+    """Milliseconds in the database of each unit."""
+    frame = prepared.frame
+    took = frame["duration_ms"].to_numpy(dtype="float64")
+    return np.bincount(frame["unit"], weights=took, minlength=len(prepared.units.names)).astype("float64")
+
+
+def _example(groups: Groups, members: Ints) -> str:
+    """The unit with the most calls."""
+    worst = members[int(np.argmax(groups.column("calls")[members]))]
+    return str(groups.prepared.units.names[int(groups.column("unit")[worst])])
+
+
+def _source(groups: Groups, members: Ints) -> str | None:
+    """The call site, where it is known."""
+    site = groups.prepared.frame["source"].to_numpy(dtype=object)[groups.column("first")[members[0]]]
+    return site if isinstance(site, str) and site else None
+
+
+def growth_of(
+    queries: pd.DataFrame | Measurements, pattern: pd.Series[object], threshold: int, *, dialect: str | None = None
+) -> Growth | None:
+    """The growth of a row of `find_n_plus_one`; None where it has no parent."""
+    groups, occurrences, patterns = _found(statements(queries, dialect=dialect), threshold)
+    columns = ["parent", "child", "route", "evidence", "source", "units", "calls"]
+    wanted = [pattern[c] if isinstance(pattern[c], (str, int, np.integer)) else None for c in columns]
+    same = [
+        [v if v == v else None for v in row] == wanted for row in patterns[columns].astype(object).to_numpy().tolist()
+    ]
+    number = next(iter(np.flatnonzero(same)), None)
+    if number is None or int(patterns["_driver"].iloc[number]) < 0:
+        return None
+    members = occurrences["group"].to_numpy()[occurrences["pattern"].to_numpy() == number]
+    return growth(groups, int(patterns["_driver"].iloc[number]), members)
+
+
+def _by_unit(groups: Groups, occurrences: pd.DataFrame, patterns: pd.DataFrame) -> pd.DataFrame:
     members = occurrences["group"].to_numpy()
     numbers = occurrences["pattern"].to_numpy()
     level = patterns["evidence"].to_numpy(dtype=object)[numbers]
     table = pd.DataFrame(
         {
-            "unit": prepared.units.names.array[groups.unit[members]],
+            "unit": groups.prepared.units.names.array[groups.column("unit")[members].astype("int64")],
             "parent": patterns["parent"].array.take(numbers),
             "child": patterns["child"].array.take(numbers),
-            "calls": groups.calls[members],
-            "distinct_parameters": pd.array(groups.distinct[members], dtype="Float64").astype("Int64"),
-            "time_ms": groups.time_ms[members],
+            "calls": groups.column("calls")[members],
+            "distinct_parameters": pd.array(groups.column("distinct")[members], dtype="Float64").astype("Int64"),
+            "time_ms": groups.column("time_ms")[members],
             "evidence": pd.array(level, dtype="str"),
         }
     )
@@ -286,8 +321,11 @@ def _by_unit(prepared: Statements, found: Repeats, occurrences: pd.DataFrame, pa
 def _sentence(prepared: Statements, patterns: pd.DataFrame) -> str:
     where = f"{count(len(prepared.frame), 'statement')} of {count(len(prepared.working_units()), 'unit')}"
     claimed = patterns[patterns["evidence"].isin(claims.CLAIMS)]
-    other = len(patterns) - len(claimed)
+    possible = int((patterns["evidence"] == claims.POSSIBLE).sum())
+    other = len(patterns) - len(claimed) - possible
     also = f"; {count(other, 'other repetition')} that {'is' if other == 1 else 'are'} none" if other else ""
+    if possible:
+        also += f"; {possible} possible, in units of work that rest on pauses alone"
     if not len(claimed):
         return f"no N+1 found in {where}{also}"
     saved, time = int(claimed["calls_saved"].sum()), float(claimed["time_saved_ms"].sum())

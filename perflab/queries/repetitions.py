@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from perflab.data.tables import Measurements
-from perflab.queries import suggestions
+from perflab.queries import claims, suggestions
+from perflab.queries.changes import ever_changed, stretches
 from perflab.queries.n_plus_one import find_n_plus_one
-from perflab.queries.repeats import joined_parameters, unknown_values, without_comments
+from perflab.queries.questions import questions
 from perflab.queries.statements import Statements, statements
 from perflab.results import count, findings
 from perflab.units import format_ms
 
-Ints = npt.NDArray[np.int64]
+_FEWEST_UNITS, _LEAST_UNITS = 5, 0.1
 
 DUPLICATES = (
-    "statement", "route", "units", "calls", "needless", "time_ms", "time_saved_ms", "unit_time_fraction", "suggestion",
-    "example_unit", "source",
+    "statement", "evidence", "route", "units", "calls", "needless", "time_ms", "time_saved_ms", "unit_time_fraction",
+    "suggestion", "example_unit", "source",
 )  # fmt: skip
 WRITE_LOOPS = (
     "statement", "route", "units", "calls", "calls_per_unit", "time_ms", "calls_saved", "time_saved_ms",
@@ -27,27 +27,37 @@ WRITE_LOOPS = (
 
 
 def find_duplicates(
-    queries: pd.DataFrame | Measurements, threshold: int = 2, *, dialect: str | None = None
+    queries: pd.DataFrame | Measurements,
+    threshold: int = 2,
+    *,
+    across_units: bool = False,
+    dialect: str | None = None,
 ) -> pd.DataFrame:
-    """Reads repeated with the same values within one unit of work.
+    """Reads repeated with the same values, of the same database, schema and tenant, within one unit of work.
 
-    A read repeated after a write to one of its tables is not counted, nor is a statement whose values the log lacks.
+    A read counts as needless only where nothing in between could have changed its result: a write to the row (to another row
+    changes nothing), TRUNCATE, COPY, REFRESH, CALL, EXECUTE, ROLLBACK. A statement whose values the log lacks (a placeholder
+    without a value, a text that was cut or filtered) is never counted.
 
     Parameters
     ----------
     queries : DataFrame or Measurements
         The queries table, or Measurements that hold one.
     threshold : int
-        How often the same read must run in a unit to count.
+        How often the same read must run in a unit to count; across units, in how many units.
+    across_units : bool
+        The reads that many units make with the same values, of tables that nothing in the log writes to: what a cache in
+        front of the database would answer. At least a tenth of the units, and five.
     dialect : str, optional
         Of the SQL; from the table's ``dialect`` column, or "generic", when not given.
 
     Returns
     -------
     DataFrame
-        Those that cost most first: statement (fingerprint), route, units it happened in, calls (in those), needless (calls
-        that a variable or a request cache would save), time_ms, time_saved_ms, unit_time_fraction (share of those units'
-        database time), suggestion, example_unit, source.
+        Those that cost most first: statement (fingerprint), evidence, route, units it happened in, calls (in those), needless
+        (calls that a variable, or a cache, would save), time_ms, time_saved_ms, unit_time_fraction (share of those units'
+        database time), suggestion, example_unit, source. ``evidence`` is "duplicate", or "possible" where the units of work
+        rest on pauses alone, which may have merged requests; the sentence counts the first only.
 
     Raises
     ------
@@ -67,90 +77,104 @@ def find_duplicates(
     if isinstance(threshold, bool) or not isinstance(threshold, int) or threshold < 2:
         raise ValueError(f"threshold must be a whole number of at least 2; got {threshold!r}")
     prepared = statements(queries, dialect=dialect)
-    asked = _asked(prepared)
-    again = asked[asked["calls"] >= threshold]
-    again = again[~_written_between(prepared, again)]
-    table = _duplicates(prepared, again)
-    needless = int(table["needless"].sum())
     where = f"{count(len(prepared.frame), 'statement')} of {count(len(prepared.working_units()), 'unit')}"
+    if across_units:
+        table = _duplicates(prepared, _across(prepared, threshold), "cacheable")
+        total = int(table["needless"].sum())
+        sentence = (
+            f"{count(len(table), 'read')} repeated with the same values across units in {where}: a cache would save "
+            f"{count(total, 'call')}, about {format_ms(float(table['time_saved_ms'].sum()))} of database time"
+            if total
+            else f"no read repeated with the same values across units in {where}"
+        )
+        return findings(table, sentence, prepared.units.notes)
+    table = _duplicates(prepared, _within(prepared, threshold), claims.DUPLICATE)
+    sure = table[table["evidence"] == claims.DUPLICATE]
+    needless = int(sure["needless"].sum())
     sentence = (
         f"{count(needless, 'needless call')} in {where}: reads repeated with the same values within a unit, about "
-        f"{format_ms(float(table['time_saved_ms'].sum()))} of database time"
+        f"{format_ms(float(sure['time_saved_ms'].sum()))} of database time"
         if needless
         else f"no read repeated with the same values within a unit in {where}"
     )
     return findings(table, sentence, prepared.units.notes)
 
 
-def _asked(prepared: Statements) -> pd.DataFrame:
-    """A row for each (unit, statement, values): calls, their time, the places of the first and the last."""
+def _reads(prepared: Statements) -> pd.DataFrame:
+    """The reads whose values are known: place, unit, fp, question, time_ms."""
     reads = np.array([s.kind in ("lookup", "batch", "scan") for s in prepared.shapes], dtype=bool)
-    place = (
-        np.flatnonzero(reads[prepared.frame["fp"].to_numpy()]) if len(prepared.frame) else np.zeros(0, dtype="int64")
-    )
-    part = prepared.frame.iloc[place]
-    texts, kinds = pd.factorize(without_comments(part["sql"]))
-    values, _ = pd.factorize(joined_parameters(part["parameters"]), use_na_sentinel=True)
-    known = ~((values < 0) & unknown_values(kinds)[texts]) if len(part) else np.zeros(0, dtype=bool)
-    keys = pd.DataFrame(
-        {"unit": part["unit"].to_numpy(), "fp": part["fp"].to_numpy(), "text": texts, "values": values, "place": place,
-         "time_ms": part["duration_ms"].to_numpy()}
-    )[known]  # fmt: skip
-    groups = keys.groupby(["unit", "fp", "text", "values"], sort=True)
-    return groups.agg(
-        calls=("place", "size"), time_ms=("time_ms", "sum"), first=("place", "min"), last=("place", "max")
-    ).reset_index()
-
-
-def _written_between(prepared: Statements, again: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Whether a write to one of its tables ran between the first and the last call."""
     fp = prepared.frame["fp"].to_numpy()
-    writes: dict[str, list[Ints]] = {}
-    for code, shape in enumerate(prepared.shapes):
-        if shape.kind == "write":
-            places = np.flatnonzero(fp == code)
-            for table in shape.tables:
-                writes.setdefault(table, []).append(places)
-    changed = {table: np.sort(np.concatenate(places)) for table, places in writes.items()}
-    found = np.zeros(len(again), dtype=bool)
-    first, last, codes = (again[c].to_numpy() for c in ("first", "last", "fp"))
-    for code in np.unique(codes):
-        for table in prepared.shapes[code].tables:
-            if table in changed:
-                mine = codes == code
-                between = np.searchsorted(changed[table], last[mine]) - np.searchsorted(changed[table], first[mine])
-                found[mine] |= between > 0
-    return found
+    place = np.flatnonzero(reads[fp]) if len(fp) else np.zeros(0, dtype="int64")
+    part = prepared.frame.iloc[place]
+    table = pd.DataFrame(
+        {
+            "place": place,
+            "unit": part["unit"].to_numpy(),
+            "fp": fp[place],
+            "question": questions(part, prepared.dialect),
+            "time_ms": part["duration_ms"].to_numpy(),
+        }
+    )
+    return table[table["question"] >= 0]
 
 
-def _duplicates(prepared: Statements, again: pd.DataFrame) -> pd.DataFrame:
+def _within(prepared: Statements, threshold: int) -> pd.DataFrame:
+    """A row for each question asked again in a unit while nothing changed."""
+    asked = _reads(prepared)
+    times = asked.groupby(["unit", "fp", "question"])["place"].transform("size")
+    asked = asked[times >= threshold]
+    asked = asked.assign(stretch=stretches(prepared, asked["place"].to_numpy()))
+    groups = asked.groupby(["unit", "fp", "question", "stretch"], sort=True)
+    parts = groups.agg(calls=("place", "size"), time_ms=("time_ms", "sum"), first=("place", "min")).reset_index()
+    parts = parts[parts["calls"] >= 2].assign(
+        needless=lambda t: t["calls"] - 1, saved=lambda t: t["time_ms"] * (1 - 1 / t["calls"])
+    )
+    whole = parts.groupby(["unit", "fp", "question"], sort=True).agg(
+        calls=("calls", "sum"), needless=("needless", "sum"), time_ms=("time_ms", "sum"), saved=("saved", "sum"),
+        first=("first", "min"),
+    )  # fmt: skip
+    return whole[whole["calls"] >= threshold].reset_index()
+
+
+def _across(prepared: Statements, threshold: int) -> pd.DataFrame:
+    """A row for each unit and question that many units ask, of tables that are never written to."""
+    asked = _reads(prepared)
+    asked = asked[~asked["fp"].isin(ever_changed(prepared))]
+    units = asked.groupby(["fp", "question"])["unit"].transform("nunique")
+    many = max(threshold, _FEWEST_UNITS, _LEAST_UNITS * len(prepared.working_units()))
+    asked = asked[units >= many]
+    groups = asked.groupby(["unit", "fp", "question"], sort=True)
+    table = groups.agg(calls=("place", "size"), time_ms=("time_ms", "sum"), first=("place", "min")).reset_index()
+    again = table.groupby(["fp", "question"]).cumcount() > 0  # the first answer of all fills the cache
+    return table.assign(needless=table["calls"] - ~again, saved=table["time_ms"] * (1 - ~again / table["calls"]))
+
+
+def _duplicates(prepared: Statements, again: pd.DataFrame, evidence: str) -> pd.DataFrame:
     frame = prepared.frame
     again = again.assign(
-        needless=again["calls"] - 1,
-        saved=again["time_ms"] * (1 - 1 / again["calls"]),
         route=frame["route"].to_numpy(dtype=object)[again["first"].to_numpy()],
         source=frame["source"].to_numpy(dtype=object)[again["first"].to_numpy()],
-        statement=[prepared.fingerprints[code] for code in again["fp"]],
+        statement=np.array(prepared.fingerprints, dtype=object)[again["fp"].to_numpy()] if len(again) else [],
+        low=prepared.units.low[again["unit"].to_numpy()] & (evidence == claims.DUPLICATE),
     )
     unit_time = frame.groupby("unit")["duration_ms"].sum()
     rows = []
-    for (statement, route), part in again.groupby(["statement", "route"], sort=False):
+    for (statement, route, low), part in again.groupby(["statement", "route", "low"], sort=False):
         units = part["unit"].unique()
         whole = float(unit_time.reindex(units).sum())
         worst = part.loc[part["needless"].idxmax(), "unit"]
         rows.append(
             {
-                "statement": statement, "route": route or None, "units": len(units), "calls": int(part["calls"].sum()),
-                "needless": int(part["needless"].sum()), "time_ms": float(part["time_ms"].sum()),
-                "time_saved_ms": float(part["saved"].sum()),
+                "statement": statement, "evidence": claims.POSSIBLE if low else evidence, "route": route or None,
+                "units": len(units), "calls": int(part["calls"].sum()), "needless": int(part["needless"].sum()),
+                "time_ms": float(part["time_ms"].sum()), "time_saved_ms": float(part["saved"].sum()),
                 "unit_time_fraction": float(part["time_ms"].sum()) / whole if whole else 0.0,
-                "suggestion": suggestions.suggestion(None, str(statement), "duplicate"),
+                "suggestion": suggestions.suggestion(None, str(statement), evidence),
                 "example_unit": str(prepared.units.names[int(worst)]),
                 "source": next((s for s in part["source"] if isinstance(s, str) and s), None),
             }
         )  # fmt: skip
-    table = pd.DataFrame(rows, columns=list(DUPLICATES))
-    table = _typed(table, DUPLICATES)
+    table = _typed(pd.DataFrame(rows, columns=list(DUPLICATES)), DUPLICATES)
     return table.sort_values(["time_saved_ms", "needless"], ascending=False, kind="stable")
 
 
@@ -205,6 +229,6 @@ def find_write_loops(
 
 def _typed(table: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
     """The same dtypes with and without rows."""
-    texts = {"statement", "route", "suggestion", "example_unit", "source"}
+    texts = {"statement", "evidence", "route", "suggestion", "example_unit", "source"}
     counts = {"units", "calls", "needless"}
     return table.astype({c: "str" if c in texts else "int64" if c in counts else "float64" for c in columns})

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from perflab.queries.tokens import Token, tokens
 
-CLASSES = ("lookup", "batch", "scan", "no table", "write", "control")
+CLASSES = ("lookup", "batch", "scan", "function", "no table", "write", "control")
 
 _WRITES = frozenset({"insert", "update", "delete", "merge", "replace", "upsert", "call"})
 _READS = frozenset({"select", "with", "table", "values", "(", "explain"})
@@ -32,8 +32,10 @@ class Shape:
     ends of ranges that are bounded on both sides (of a night, a shift: a value of the parent's row as much as its key);
     counted from the end (negative) where a list of any length stands before them. ``columns``: what a SELECT names in its list.
     ``list_key``: the column looked up in the statement's only list ("" without one), ``list_slot`` the value that this list
-    is (``in_array``: an array, for ANY) or that it begins with; ``slots``: how many values
-    stand in no list of any length.
+    is (``in_array``: an array, for ANY) or that it starts with; ``slots``: how many values are in no list of any length.
+    ``asks``: a read whose values may differ, whatever its predicate; ``pages``: its values are a LIMIT and an OFFSET only.
+    ``hands_out``: it returns rows that a loop may be over (``opaque``: of columns that its text doesn't name); ``one_row``: at
+    most one, found by a name that is unique by custom. ``cursor``: a DECLARE, whose rows are fetched later.
     """
 
     kind: str
@@ -50,26 +52,38 @@ class Shape:
     list_slot: int | None
     in_array: bool
     slots: int
+    asks: bool = False
+    pages: bool = False
+    hands_out: bool = False
+    opaque: bool = False
+    one_row: bool = False
+    ordered: bool = False
+    cursor: bool = False
 
 
 @lru_cache(maxsize=16384)
 def shape(fingerprint: str) -> Shape:
     """The shape of a fingerprint (of any dialect)."""
-    words = list(tokens(fingerprint))
+    words, cursor = _of_cursor(_working(list(tokens(fingerprint))))
     verb = _verb(words)
     tables = _tables(words)
     keys, slots, listed, limit_slot = _keys(words)
     list_key, list_slot, in_array, fixed = _list(words)
-    columns = _columns(words) if verb == "select" else frozenset[str]()
     texts = {text for kind, text in words if kind == "word"}
+    valued = "?" in [text for _, text in words] or any(_is_list(words, at) for at in range(len(words)))
     if verb in _WRITES:
         kind = "write"
+    elif verb == "execute":
+        kind = "function"
     elif verb != "select":
         kind = "control"
     elif not tables:
-        kind = "no table"
+        kind = "function" if _calls_function(words) else "no table"
     else:
         kind = "lookup" if keys or slots else "batch" if listed else "scan"
+    columns, hands_out, opaque = _handed_out(words, verb, kind, tables)
+    paged = _paged(words)
+    one = bool(_NAMES_ONE & set(keys)) and not texts & {"group", "order"}
     return Shape(
         kind=kind,
         verb=verb,
@@ -85,7 +99,91 @@ def shape(fingerprint: str) -> Shape:
         list_slot=list_slot,
         in_array=in_array,
         slots=fixed,
+        asks=kind in ("scan", "function") and valued,
+        pages=paged > 0 and paged == sum(text == "?" for _, text in words),
+        hands_out=hands_out,
+        opaque=opaque,
+        one_row=one,
+        ordered="order" in texts,
+        cursor=cursor,
     )
+
+
+def _working(words: list[Token]) -> list[Token]:
+    """Of several statements in one text the first that is not about the session (``SET LOCAL ...; SELECT ...``)."""
+    start = 0
+    for position, (_, text) in enumerate([*words, ("operator", ";")]):
+        if text == ";" and position > start:
+            if words[start][1] not in _SESSION or position >= len(words) - 1:
+                return words[start:position] if start else words
+            start = position + 1
+    return words
+
+
+def _of_cursor(words: list[Token]) -> tuple[list[Token], bool]:
+    """The query of a DECLARE ... CURSOR FOR, or of a COPY (...) TO, and whether it is a cursor's."""
+    if words and words[0][1] == "declare":
+        at = next((i for i, (_, text) in enumerate(words) if text == "for" and _text(words, i + 1) in _READS), None)
+        return (words[at + 1 :], True) if at is not None else (words, False)
+    if [text for _, text in words[:2]] == ["copy", "("]:
+        return words[2 : _closing(words, 1)], False
+    return words, False
+
+
+def _closing(words: list[Token], opened: int) -> int:
+    depth = 0
+    for position in range(opened, len(words)):
+        depth += (words[position][1] == "(") - (words[position][1] == ")")
+        if depth == 0:
+            return position
+    return len(words)
+
+
+def _calls_function(words: list[Token]) -> bool:
+    """Whether a statement without a table calls a function of the application, with values."""
+    if not any(text == "?" for _, text in words):
+        return False
+    called = [words[i][1] for i in range(len(words) - 1) if words[i][0] in ("word", "name") and words[i + 1][1] == "("]
+    return any(not _OF_SYSTEM.match(bare(name)) for name in called)
+
+
+def _paged(words: list[Token]) -> int:
+    """How many of the values are a LIMIT, an OFFSET, or the rows of a FETCH or TOP."""
+    before = ("limit", "offset", "next", "first", "top")
+    found = sum(_text(words, i) == "?" and _text(words, i - 1) in before for i in range(len(words)))
+    return found + sum(
+        [_text(words, i - 3), _text(words, i - 2), _text(words, i - 1)] == ["limit", "?", ","]
+        and _text(words, i) == "?"
+        for i in range(len(words))
+    )
+
+
+def _handed_out(words: list[Token], verb: str, kind: str, tables: tuple[str, ...]) -> tuple[frozenset[str], bool, bool]:
+    """The columns that it returns ("*": all, or not known), whether a loop may be over its rows, whether they are unnamed."""
+    everything = frozenset({"*"})
+    texts = [text for _, text in words]
+    if verb == "select" and tables:
+        return everything if texts[0] == "table" else _columns(words), True, False
+    if verb == "select":
+        return _columns(words) | everything, "from" in texts or texts[:1] == ["values"], True
+    if verb in ("call", "execute"):
+        return everything, True, True
+    for word in ("returning", "output"):
+        if kind == "write" and word in texts:
+            return _columns(words[texts.index(word) :]), True, False
+    return frozenset(), False, False
+
+
+_SESSION = frozenset({"set", "use", "begin", "start", "savepoint", "reset", "discard"})
+_OF_SYSTEM = re.compile(
+    r"(?:pg|mysql|sqlite|current|session|last|txid)_|(?:next|set|curr|last)val$|set_config$|(?:get|release|is_free)_lock$|now$"
+    r"|sleep$|(?:gen_random_)?uuid|random$|rand$|coalesce$|cast$|version$|database$|changes$|found_rows$|row_count$|concat$|nullif$"
+)
+_NAMES_ONE = frozenset(
+    "host hostname domain subdomain slug handle token email username login code sku hash digest api_key session_key "  # noqa: SIM905
+    "session_id ext_id external_id app_label".split()
+)
+"""Columns that name one row by custom."""
 
 
 def _verb(words: list[Token]) -> str:
@@ -162,7 +260,7 @@ def _keys(words: list[Token]) -> tuple[tuple[str, ...], tuple[int, ...], bool, i
             filtering = False
         elif _is_list(words, position):
             lists.append(slot + 1)
-            listed = listed or filtering
+            listed = listed or (filtering and _looked_up(words, position))
         elif text == "?":
             slot += 1
             if _text(words, position - 1) == "limit" or (limit == slot - 1 and _text(words, position - 1) == ","):
@@ -208,6 +306,11 @@ def _placed(slot: int, lists: list[int], total: int) -> int | None:
     if not lists or slot < lists[0]:
         return slot
     return slot - total if slot >= lists[-1] else None
+
+
+def _looked_up(words: list[Token], position: int) -> bool:
+    """Whether something is looked up in the list: IN (...), = ANY (ARRAY[...])."""
+    return _text(words, position - 2) == "in" or "any" in [_text(words, p) for p in range(position - 4, position)]
 
 
 def _is_list(words: list[Token], position: int) -> bool:
@@ -342,7 +445,7 @@ def same_noun(one: str, other: str) -> bool:
 @lru_cache(maxsize=65536)
 def link(parent: str, child: str, keys: tuple[str, ...]) -> int:
     """How clearly names link a child, by these of its keys, to a parent: 3 a key says so, 2 the parent hands out a column of
-    that name, 1 it may be, 0 nothing does, -1 the parent holds no such key."""
+    that name, or names a role, 1 it may be, 0 nothing does, -1 the parent holds no such key."""
     above, below = shape(parent), shape(child)
     return max((_link(above, below, key) for key in keys), default=0)
 
@@ -352,13 +455,19 @@ def _link(above: Shape, below: Shape, key: str) -> int:
     owner = stem(below.tables[0]) if below.tables else ""
     plain = key in _OWN_KEYS
     everything = "*" in above.columns
+    if not plain and nouns and same_noun(owner, nouns[0]) and len(below.tables) > 1 and points_elsewhere(key):
+        return 3  # many to many of a table with itself: the key is the join table's
     if plain or same_noun(stem(key), owner):  # many to one: the parent holds the child's key
-        foreign = {stem(c) for c in above.columns if _points_elsewhere(c)}
+        foreign = {stem(c) for c in above.columns if points_elsewhere(c)}
         own = bool(nouns) and same_noun(owner, nouns[0])
         if not own and any(same_noun(c, owner) for c in foreign | {stem(c) for c in above.columns}):
             return 3
         if own and key in above.columns:  # the ids first, then each row by its id
             return 2
+        if plain and any(c in ROLES or c.endswith("_by") for c in foreign):
+            return 2  # an author may be a member, an owner a user
+        if plain and nouns and any(same_noun(stem(t), nouns[0]) for t in below.tables[1:]):
+            return 2  # joined to the parent's table, and found by its id
         return 1 if foreign or everything else -1
     named = _KEY_ENDINGS.search(key) is not None or _KEY_BEGINNINGS.match(key) is not None
     if (named and key in above.columns and _KEY_ENDINGS.sub("", key)) or any(same_noun(stem(key), n) for n in nouns):
@@ -370,12 +479,12 @@ def _link(above: Shape, below: Shape, key: str) -> int:
     return 1 if everything or (named and any(c in _OWN_KEYS or _KEY_ENDINGS.search(c) for c in above.columns)) else 0
 
 
-def _points_elsewhere(column: str) -> bool:
+def points_elsewhere(column: str) -> bool:
     """Whether a column may hold the key of another row: ``author_id``, ``created_by``, ``parent``."""
     if column in _OWN_KEYS:
         return False
     named = _KEY_ENDINGS.search(column) is not None and _KEY_ENDINGS.sub("", column) != ""
-    return named or _KEY_BEGINNINGS.match(column) is not None or column.endswith("_by") or column in _ROLES
+    return named or _KEY_BEGINNINGS.match(column) is not None or column.endswith("_by") or column in ROLES
 
 
 _ATTRIBUTES = frozenset(
@@ -383,5 +492,5 @@ _ATTRIBUTES = frozenset(
     "partition bucket day date month year priority queue channel value active enabled deleted".split()
 )
 """What a program knows without a query and reads one by one: settings, states, shards."""
-_ROLES = frozenset({"parent", "owner", "author", "creator", "user", "customer", "manager", "assignee"})
+ROLES = frozenset({"parent", "owner", "author", "creator", "user", "customer", "manager", "assignee"})
 _OWN_KEYS = frozenset({"id", "pk", "uuid"})

@@ -12,6 +12,7 @@ from perflab.data.tables import Measurements
 from perflab.errors import SchemaError, one_of
 from perflab.queries import comments
 from perflab.queries.fingerprint import fingerprint
+from perflab.queries.questions import session_states
 from perflab.queries.shape import Shape, shape
 from perflab.queries.tokens import DIALECTS
 from perflab.queries.units_of_work import Units, instants, units_of_work
@@ -22,8 +23,9 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Statements:
-    """``frame`` has run, start, sql, duration_ms, rows, route, parameters and two codes, ``unit`` and ``fp``; it is sorted
-    by unit and time. ``units`` are what the unit codes stand for, ``fingerprints`` and ``shapes`` what ``fp`` points to.
+    """``frame`` has run, start, sql, duration_ms, rows, route, parameters, source, database, session, and codes: ``unit``,
+    ``fp`` and ``state`` (what the session was set to); it is sorted by unit and time. ``units`` are what the unit codes stand
+    for, ``fingerprints`` and ``shapes`` what ``fp`` points to.
     """
 
     frame: pd.DataFrame
@@ -69,11 +71,14 @@ def statements(queries: pd.DataFrame | Measurements, *, dialect: str | None = No
             "parameters": table.get("parameters"),
             "route": _routes(table, units.codes),
             "source": table.get("source"),
+            "database": table.get("database"),
+            "session": table.get("session"),
         }
     )
     order = np.lexsort((np.arange(len(frame)), instants(table), units.codes))
+    frame = frame.iloc[order].reset_index(drop=True)
     return Statements(
-        frame=frame.iloc[order].reset_index(drop=True),
+        frame=frame.assign(state=session_states(frame, texts)),
         units=units,
         fingerprints=tuple(texts),
         shapes=tuple(shape(text) for text in texts),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-from perflab.queries.shape import same_noun, shape, stem
+from perflab.notes import count
+from perflab.queries.shape import ROLES, bare, points_elsewhere, same_noun, shape, stem
+from perflab.queries.tokens import tokens
 
 _SQLALCHEMY = re.compile(r"^select (?:distinct )?([a-z_]\w\w+)\.\w+(?: as \w+)?(?:, \w{3,}\.\w+(?: as \w+)?)* from")
 _DJANGO = re.compile(r'^select (?:distinct )?(["`])(\w+)\1\.\1\w+\1.*? from \1\2\1(?! ["`])')
@@ -31,11 +33,23 @@ def orm_of(fingerprint: str) -> str:
     return "django" if _DJANGO.search(fingerprint) else ""
 
 
+CLAIMED = frozenset({"confirmed", "likely", "possible"})
+
+
 PAGES = "No N+1: each call continues where the previous one ended. Larger pages would save round trips."
 
 
-def suggestion(parent: str | None, child: str, level: str, keys: tuple[str, ...] = ()) -> str:
-    """One or two sentences that name the fix; ``keys`` are those of the child that differ from call to call, where known."""
+def suggestion(parent: str | None, child: str, level: str, keys: tuple[str, ...] = (), few: int = 0) -> str:
+    """One or two sentences that name the fix; ``keys`` are those of the child that differ from call to call, where known.
+
+    ``few`` is how many different rows the calls ask for, where they are few.
+    """
+    fix = _suggestion(parent, child, level, keys)
+    rows = f" The calls load only {count(few, 'different row')}."
+    return fix + (rows if few and level in CLAIMED else "")
+
+
+def _suggestion(parent: str | None, child: str, level: str, keys: tuple[str, ...]) -> str:
     below = shape(child)
     table = below.tables[0] if below.tables else "the table"
     if level == "write loop" and below.verb == "call":
@@ -44,15 +58,23 @@ def suggestion(parent: str | None, child: str, level: str, keys: tuple[str, ...]
         return _of_write(below.verb, table, orm_of(child) or orm_of(parent or ""))
     if level == "duplicate":
         return f"Query {table} once per unit of work and keep the result (a variable, a request cache)."
+    if level == "cacheable":
+        return f"Every request reads the same from {table}: keep it in a cache shared by requests, with a time to live."
     if level == "constant fan-out":
         return "No N+1: the number of calls is fixed. One query with IN would save round trips."
-    key = next(iter(keys or below.keys), "key")
+    key = next(iter(keys or below.keys), "")
+    if level == "loop without parent" and not key:
+        return "Collect the values first and query once: a join with a list of the values (unnest, VALUES, a temporary table)."
+    if not key:
+        return (
+            f"Query {table} once for all rows of {_owner(parent or '')}: a join, or a LATERAL join with its condition."
+        )
     if level == "loop without parent":
-        return f"Collect the values first and query once: {_batch(table, key)}."
+        return f"Collect the values first and query once: {_batch(child, table, key)}."
     if summary := _of_summary(child, table, key):
         return summary
     if below.list_key in keys:
-        return f"Each call passes a list of one value: collect the values of all rows and query once: {_batch(table, key)}."
+        return f"Each call passes a list of one value: collect all values and query once: {_batch(child, table, key)}."
     to_one = below.single_row
     if same_noun(stem(table), stem(_owner(parent or ""))):  # no relationship leads from a table to its own rows
         return _plain(parent or "", child, table, key, False)
@@ -78,8 +100,13 @@ def _of_summary(child: str, table: str, key: str) -> str:
     return ""
 
 
-def _batch(table: str, key: str) -> str:
-    return f"SELECT ... FROM {table} WHERE {key} IN (...)"
+def _batch(child: str, table: str, key: str) -> str:
+    return f"SELECT ... FROM {_as_written(child, table)} WHERE {_as_written(child, key)} IN (...)"
+
+
+def _as_written(fingerprint: str, name: str) -> str:
+    """A name with the quotes and capitals that it has in the statement."""
+    return next((text for kind, text in tokens(fingerprint) if kind in ("word", "name") and bare(text) == name), name)
 
 
 def _owner(parent: str) -> str:
@@ -91,19 +118,43 @@ def _class(table: str) -> str:
     return "".join(part.capitalize() for part in stem(table.removeprefix("shop_")).split("_")) or "Parent"
 
 
+def field_of(parent: str, child: str) -> str:
+    """The parent's field that refers to the child's table, from its select list: ``author_image_id`` -> author_image."""
+    below = shape(child)
+    table = stem(below.tables[0]) if below.tables else ""
+    keys = sorted(c for c in shape(parent).columns if points_elsewhere(c))
+    found = next((c for c in keys if same_noun(stem(c), table)), None)
+    found = found or (keys[0] if len(keys) == 1 else next((c for c in keys if stem(c) in ROLES), None))
+    return re.sub(r"_(?:id|fk|pk|uuid)$", "", found) if found else ""
+
+
 def _sqlalchemy(parent: str, child: str, table: str, key: str, to_one: bool) -> str:
     owner = _class(_owner(parent))
     loader, why = ("joinedload", "one row each: a JOIN") if to_one else ("selectinload", "one IN query for all")
     other = "selectinload" if to_one else "joinedload"
+    relationship = (to_one and field_of(parent, child)) or f"<relationship to {table}>"
     return (
-        f"SQLAlchemy: .options({loader}({owner}.<relationship to {table}>)) on the query of {_owner(parent)} ({why}; "
+        f"SQLAlchemy: .options({loader}({owner}.{relationship})) on the query of {_owner(parent)} ({why}; "
         f'{other} works too), or lazy="raise" on the relationship to find every place.'
     )
 
 
 def _django(parent: str, child: str, table: str, key: str, to_one: bool) -> str:
-    call = "select_related" if to_one else "prefetch_related"
-    return f'Django: add .{call}("<field to {table}>") to the queryset of {_owner(parent)}.'
+    owner = _owner(parent)
+    if key.endswith("_ptr_id"):
+        return (
+            f"Django, multi-table inheritance: {table} extends {owner}. Query the subclass, or add "
+            f'.select_related("{stem(table).replace("_", "")}") to the queryset of {owner} (Wagtail: .specific()).'
+        )
+    if to_one:
+        return f'Django: add .select_related("{field_of(parent, child) or f"<field to {table}>"}") to the queryset of {owner}.'
+    if len(shape(child).tables) > 1:
+        return f'Django: add .prefetch_related("<field to {table}>") to the queryset of {owner}.'
+    field = re.sub(r"_id$", "", key)
+    name = f"{stem(table).replace('_', '')}_set"
+    return (
+        f'Django: add .prefetch_related("{name}") (or the related_name of {table}.{field}) to the queryset of {owner}.'
+    )
 
 
 def _peewee(parent: str, child: str, table: str, key: str, to_one: bool) -> str:
@@ -113,7 +164,8 @@ def _peewee(parent: str, child: str, table: str, key: str, to_one: bool) -> str:
 
 
 def _rails(parent: str, child: str, table: str, key: str, to_one: bool) -> str:
-    return f"Rails: add .includes(:{stem(table) if to_one else table}) (or preload) to the query of {_owner(parent)}."
+    name = (to_one and field_of(parent, child)) or (stem(table) if to_one else table)
+    return f"Rails: add .includes(:{name}) (or preload) to the query of {_owner(parent)}."
 
 
 def _hibernate(parent: str, child: str, table: str, key: str, to_one: bool) -> str:
@@ -121,8 +173,11 @@ def _hibernate(parent: str, child: str, table: str, key: str, to_one: bool) -> s
 
 
 def _plain(parent: str, child: str, table: str, key: str, to_one: bool) -> str:
-    join = f"JOIN {table} in the query of {_owner(parent)}" if to_one else f"one batch after it: {_batch(table, key)}"
-    return f"Load {table} together with {_owner(parent)}: {join}."
+    if to_one:
+        how = f"JOIN {_as_written(child, table)} in the query of {_as_written(parent, _owner(parent))}"
+    else:
+        how = f"one batch after it: {_batch(child, table, key)}"
+    return f"Load {table} together with {_owner(parent)}: {how}."
 
 
 _FIX = {"sqlalchemy": _sqlalchemy, "django": _django, "peewee": _peewee, "rails": _rails, "hibernate": _hibernate}

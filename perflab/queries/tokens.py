@@ -26,6 +26,10 @@ _NUMBER = (
 )
 _WORD = r"[A-Za-z_\u0080-\U0010ffff][\w$\u0080-\U0010ffff]*+"
 _PYFORMAT = r"%\([^)\n]{1,200}\)s|%s"
+_BRACKETED = r'(?<![\w\])"])\[[A-Za-z_][\w ]*+\]'
+"""SQL Server's names; no element of an array, which follows a name."""
+_AT = r"@[A-Za-z_]\w*+(?!\()"
+"""Npgsql's parameters; PostgreSQL's operator @ stands before a space or a bracket."""
 _NAMED = r"(?<![:\w])[:@]" + _WORD
 _DOLLAR = r"\$(?P<tag>(?:[A-Za-z_\u0080-\U0010ffff][\w\u0080-\U0010ffff]*+)?)\$(?s:.*?)(?:\$(?P=tag)\$|\Z)"
 _OPERATOR = r"::|<=>|<>|!=|<=|>=|\|\||->>|->|#>>|#>|@>|<@|:=|=>|."
@@ -47,14 +51,14 @@ _PATTERNS: Mapping[str, re.Pattern[str]] = MappingProxyType(
         "generic": _pattern(
             skip=f"{_DASH}|{_BLOCK}",
             value=f"[eE]{_BACKSLASH}|{_PREFIX}?{_STANDARD}|{_DOLLAR}",
-            name=f"{_QUOTED_NAME}|{_BACKTICK}",
-            placeholder=rf"\$\d++|\?\d*+|{_PYFORMAT}|{_NAMED}",
+            name=f"{_QUOTED_NAME}|{_BACKTICK}|{_BRACKETED}",
+            placeholder=rf"\$\d++|\?\d*+|{_PYFORMAT}|{_NAMED}|(?<![:\w\[\]]):\d++",
         ),
         "postgresql": _pattern(
             skip=f"{_DASH}|/\\*",  # nested comments are counted by hand
             value=f"[eE]{_BACKSLASH}|{_PREFIX}?{_STANDARD}|{_DOLLAR}",
             name=f"(?:[uU]&)?{_QUOTED_NAME}",
-            placeholder=rf"\$\d++|\?(?![|&])|{_PYFORMAT}|(?<![:\w\]]):{_WORD}",
+            placeholder=rf"\$\d++|\?(?![|&])|{_PYFORMAT}|(?<![:\w\]]):{_WORD}|(?<![@\w]){_AT}",
         ),
         "mysql": _pattern(
             skip=rf"--(?=\s|\Z)[^\n]*+|\#[^\n]*+|{_BLOCK}",

@@ -22,8 +22,10 @@ from perflab.queries.findings_notes import UNITS_BY_PAUSES, UNITS_BY_SESSION
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-FOUND_BY = ("trace", "request", "transaction", "session reset", "session", "time gap")
-LOW = 4
+FOUND_BY = (
+    "trace", "request", "transaction", "session reset", "opening statement", "connection", "session", "time gap",
+)  # fmt: skip
+LOW = 6
 """From this place in ``FOUND_BY`` on the confidence is low."""
 
 _NOTHING, _BEGIN, _END, _HANDED_BACK, _TAKEN = range(5)
@@ -42,6 +44,12 @@ _RARE = 3
 
 _APART, _VALLEY, _ENOUGH = 8.0, 0.05, 200
 """Two kinds of pauses differ by such a factor, and at most such a share lies between them; decided from so many."""
+
+_FEWEST_BURSTS, _NEARLY_ALL, _PREAMBLE, _ROUTES, _MOST_OF_ONE = 5, 0.95, 4, 3, 0.7
+"""What opens a request: after so many pauses, nearly each time, then at most so many of the same, then so many different."""
+
+_MANY_SESSIONS, _SHORT_LIFE = 20, 0.05
+"""So many connections, each for such a share of the log's time, are one for each request."""
 
 _FEW = 0.05
 """A share of statements that is no cause for a warning: what a client does when it connects."""
@@ -64,9 +72,14 @@ class Units:
 
 
 def units_of_work(
-    queries: pd.DataFrame, prints: Ints, fingerprints: Sequence[str], *, gap_ms: float | None = None
+    queries: pd.DataFrame,
+    prints: Ints,
+    fingerprints: Sequence[str],
+    *,
+    gap_ms: float | None = None,
+    begins: Flags | None = None,
 ) -> Units:
-    """Units of statements whose fingerprints are ``fingerprints[prints]``."""
+    """Units of statements whose fingerprints are ``fingerprints[prints]``; ``begins`` are those that open a request."""
     total = len(queries)
     run = _codes(queries["run"]) if "run" in queries.columns else np.zeros(total, dtype="int64")
     trace, request = _ids(queries, "trace"), _ids(queries, "unit")
@@ -76,7 +89,8 @@ def units_of_work(
     gap = 0.0
     if len(rest):
         marks = np.array([_mark(text) for text in fingerprints], dtype="int64")[prints[rest]]
-        found, how, gap = _of_sessions(queries.iloc[rest], run[rest], marks, gap_ms)
+        opens = begins[prints[rest]] if begins is not None else None
+        found, how, gap = _of_sessions(queries.iloc[rest], run[rest], prints[rest], marks, gap_ms, opens)
         keys, by = keys.copy(), by.copy()
         keys[rest] = found + keys.max(initial=-1) + 1
         by[rest] = how
@@ -119,12 +133,14 @@ def _numbered(run: Ints, keys: Ints, start: Ints) -> tuple[Ints, Ints]:
     return codes.astype("int64"), first
 
 
-def _of_sessions(queries: pd.DataFrame, run: Ints, marks: Ints, gap_ms: float | None) -> tuple[Ints, Ints, float]:
+def _of_sessions(
+    queries: pd.DataFrame, run: Ints, prints: Ints, marks: Ints, gap_ms: float | None, opens: Flags | None
+) -> tuple[Ints, Ints, float]:
     """A number of the unit of each statement, how it was found, and the pause that was taken for an end."""
     session = _session_codes(queries, run)
     start = instants(queries)
     order = np.lexsort((np.arange(len(session)), start, session))
-    session, start, marks = session[order], start[order], marks[order]
+    session, start, marks, prints = session[order], start[order], marks[order], prints[order]
     place = np.arange(len(order))
     opened = np.append(True, session[1:] != session[:-1])
     began = np.maximum.accumulate(np.where(opened, place, 0))
@@ -142,14 +158,60 @@ def _of_sessions(queries: pd.DataFrame, run: Ints, marks: Ints, gap_ms: float | 
     if (start % 1_000_000).any():  # else the log knows whole seconds only
         loose = _count(session, (pauses > gap) & ~(inside | opened | taken | after))
         by_gap |= loose > _RARE * np.maximum(_count(session, taken | after), 1)
+    whole = _one_request_each(session, start, prints, opened)
+    by_gap &= ~whole
     cut = opened | taken | after | (by_gap & ((pauses > gap) | moved))
+    opening = by_gap & (opens[order] if opens is not None else openings(prints, by_gap, cut))
+    if opens is not None or opening.any():
+        cut = np.where(by_gap, opened | moved | opening, cut)
     stretch = np.cumsum(cut)
     how = np.where((ends > 0) & ~by_gap, FOUND_BY.index("transaction"), FOUND_BY.index("session reset"))
     how = np.where(by_gap, _gap_or_session(session, stretch), how)
+    how = np.where(whole, FOUND_BY.index("connection"), how)
+    how = np.where(by_gap & opening.any(), FOUND_BY.index("opening statement"), how)
     unit = np.where(inside, len(order) + begin, stretch)
     found, by = np.empty_like(unit), np.empty_like(unit)
     found[order], by[order] = unit, np.where(inside, FOUND_BY.index("transaction"), how)
     return pd.factorize(found)[0].astype("int64"), by, gap
+
+
+def openings(prints: Ints, by_gap: Flags, cut: Flags) -> Flags:
+    """The statements that open a request, where one kind does: it comes after each pause, and as often in between.
+
+    It is followed by the same (the user of the session), and then by one thing or another. Found only where bursts hold
+    several requests; else a loop over pairs, or a page that is always the first, would look the same.
+    """
+    nothing = np.zeros(len(prints), dtype=bool)
+    place = np.flatnonzero(by_gap)
+    starts = np.flatnonzero(cut & by_gap)
+    if len(starts) < _FEWEST_BURSTS:
+        return nothing
+    kinds, times = np.unique(prints[starts], return_counts=True)
+    opener = kinds[int(np.argmax(times))]
+    mine = place[prints[place] == opener]
+    if times.max() < _NEARLY_ALL * len(starts) or len(mine) < 2 * len(starts):
+        return nothing
+    for ahead in range(1, _PREAMBLE + 1):
+        following = prints[np.minimum(mine + ahead, len(prints) - 1)]
+        _, counts = np.unique(following, return_counts=True)
+        share = counts.max() / len(mine)
+        if share < _NEARLY_ALL:
+            varied = len(counts) >= _ROUTES and share <= _MOST_OF_ONE
+            return np.isin(np.arange(len(prints)), mine) if varied else nothing
+    return nothing
+
+
+def _one_request_each(session: Ints, start: Ints, prints: Ints, opened: Flags) -> Flags:
+    """Where each connection is one request (Django's default): many short ones that start with the same preamble."""
+    begin = np.flatnonzero(opened)
+    if len(begin) < _MANY_SESSIONS:
+        return np.zeros(len(session), dtype=bool)
+    last = np.append(begin[1:], len(session)) - 1
+    _, counts = np.unique(prints[begin], return_counts=True)
+    preamble = counts.max() >= _NEARLY_ALL * len(begin)
+    lifetimes, log = start[last] - start[begin], int(start.max() - start.min())
+    short = log > 0 and float(np.median(lifetimes)) <= _SHORT_LIFE * log
+    return np.full(len(session), bool(preamble and short))
 
 
 def _session_codes(queries: pd.DataFrame, run: Ints) -> Ints:

@@ -38,7 +38,7 @@ def limit_of(sql: str, parameters: Any, slot: int | None, listed: bool, dialect:
 
 
 def values_in(sql: str, parameters: Any, dialect: str) -> list[str | None]:
-    """All values of a statement in the order of its text; None for those that were not recorded."""
+    """All values of a statement in the order of its text; None for those that were not recorded (null in ``parameters``)."""
     bound = _bound(parameters)
     found: list[str | None] = []
     position = 0
@@ -70,7 +70,8 @@ def _value(placeholder: str, bound: Sequence[Any] | Mapping[str, Any] | None, po
     if bound is None:
         return None
     if isinstance(bound, Mapping):
-        name = placeholder.strip("%()s:@$?") if not placeholder.startswith("%(") else placeholder[2:-2]
-        return repr(bound[name]) if name in bound else None
+        name = placeholder[2:-2] if placeholder.startswith("%(") else placeholder.lstrip(":@$?")
+        value = bound.get(name, bound.get(placeholder))
+        return None if value is None else repr(value)
     at = int(placeholder[1:]) - 1 if placeholder[:1] in "$?" and placeholder[1:].isdigit() else position
-    return str(bound[at]) if 0 <= at < len(bound) else None
+    return str(bound[at]) if 0 <= at < len(bound) and bound[at] is not None else None

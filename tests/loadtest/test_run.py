@@ -227,9 +227,15 @@ def test_a_full_disk(tmp_path: Path) -> None:
     if mounted.returncode:
         pytest.skip(f"kernel permissions: cannot mount a small file system here ({mounted.stderr.strip()})")
     try:
-        with pytest.raises(lab.StoreError, match="No space left"):
+        with pytest.raises(lab.StoreError, match="No space left") as failed:
             lab.run(plan(6, users=10), target(), store=disk / "runs", progress=False)
-        assert not list((disk / "runs").iterdir())
+        (draft,) = (disk / "runs").iterdir()
+        assert f'recover("{draft}")' in str(failed.value)
+        del failed  # its frames hold files open, and the disk could not be unmounted
+        subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+        captured = sum(file.stat().st_size // 48 for file in draft.glob("generator/*.bin"))
+        assert len(lab.recover(draft).requests) == captured > 0
+        assert_clean(disk / "runs")
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
@@ -299,6 +305,13 @@ def test_a_killed_parent_leaves_no_process(tmp_path: Path) -> None:
     loaded = lab.load(tmp_path / "runs")
     assert len(loaded.runs) == 1
     assert (loaded.warnings[0].code, loaded.warnings[0].facts["unfinished"]) == ("unfinished-runs", 1)
+    captured = recorded(tmp_path) // 48
+    back = lab.recover(tmp_path / "runs")
+    assert len(back.requests) == captured > 0
+    assert not back.runs["valid"].any()
+    assert "end-unknown" in back.runs.reason_codes[0]
+    assert back.runs["plan"][0]["duration_s"] == 30
+    assert_clean(tmp_path / "runs")
 
 
 def test_settings_from_outside_the_plan_are_left_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

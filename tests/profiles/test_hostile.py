@@ -45,7 +45,7 @@ def test_negative_and_huge_weights_are_counted(tmp_path: Path) -> None:
         found = lab.read(path)
     except lab.FormatError:
         return  # an integer that JSON's readers refuse
-    assert found.profile.self.sum() == 5.0
+    assert found.profile.self.sum() == 4.0
     assert codes(found.warnings) == ("bad-weight",)
 
 
@@ -112,8 +112,9 @@ def read_anything(path: Path, name: str) -> None:
     assert not {"unbalanced", "markers-differ"} & set(codes(found.warnings))
     if "profile" in found.tables:
         table = found.profile
-        assert (table.self >= 0).all()
-        assert (table.total >= table.self * (1 - 1e-9) - 1e-9).all()
+        if "negative-weights" not in codes(found.warnings):
+            assert (table.self >= 0).all()
+            assert (table.total >= table.self * (1 - 1e-9) - 1e-9).all()
         assert table.depth.iloc[0] == 0
         assert len(lab.flat_profile(found)) > 0
 

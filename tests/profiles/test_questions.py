@@ -157,7 +157,7 @@ def test_three_runs_against_twenty_raise_no_more_false_alarms(sizes: tuple[int, 
 
 def test_functions_on_one_side_only_are_new_and_gone() -> None:
     before = repeated({**BASE, "old": 40.0}, 6, 0.05, 21)
-    after = repeated({**BASE, "fresh": 40.0}, 6, 0.05, 22)
+    after = repeated({**BASE, "fresh": 80.0}, 6, 0.05, 22)
     found = lab.diff_profiles(before, after).set_index("function")
     assert found.loc[["old", "fresh"], "verdict"].to_list() == ["gone", "new"]
     assert not found.drop(index=["old", "fresh"]).verdict.isin(["improved", "regressed", "new", "gone"]).any()

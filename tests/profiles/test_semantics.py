@@ -129,7 +129,7 @@ broken
 def test_perf_script(tmp_path: Path) -> None:
     path = tmp_path / "perf.txt"
     path.write_text(PERF.replace("\n", "\r\n"))
-    found = lab.read(path)
+    found = lab.read(path, weight="samples")
     assert found.profile.unit.unique().tolist() == ["samples of cycles:u", "samples of cache-misses"]
     assert found.profile.thread.unique().tolist() == [
         "web server pid: 4210 tid: 4215",
@@ -207,7 +207,7 @@ def test_pprof_inlined_lines_and_default_type(tmp_path: Path, pack: object) -> N
     path.write_bytes(pack(pprof(default=1)))  # type: ignore[operator]
     assert lab.read(path).profile.unit.unique().tolist() == ["samples"]
     path.write_bytes(pack(pprof(value=-5)))  # type: ignore[operator]
-    assert "skipped" in codes(lab.read(path).warnings)
+    assert "negative-weights" in codes(lab.read(path).warnings)
 
 
 def test_callgrind_recursion_and_relative_lines() -> None:

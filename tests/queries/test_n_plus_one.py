@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import perflab as lab
+from perflab.queries.suggestions import PAGES
 
 START = pd.Timestamp("2026-01-01T00:00:00Z")
 
@@ -139,7 +140,7 @@ def test_paging_by_key_is_no_child():
     found = lab.find_n_plus_one(build([unit, unit]))
     assert found["evidence"].to_list() == ["loop without parent"]
     assert found["calls_saved"].item() == 0
-    assert "goes on where the one before ended" in found["suggestion"].item()
+    assert found["suggestion"].item() == PAGES
     assert lab.find_duplicates(build([unit])).empty
 
 
@@ -232,7 +233,7 @@ def test_a_worker_that_takes_the_next_job_has_no_parent():
         ]
 
     levels = set(evidence(build([unit(n) for n in (5, 6, 7, 8, 9, 10, 11, 12)])))
-    assert levels == {"write loop", "duplicate", "loop without parent"}
+    assert levels == {"write loop", "loop without parent"}
 
 
 def test_pages_that_ask_the_same_statement_in_other_ways_are_told_apart():
@@ -374,7 +375,7 @@ def test_only_a_key_that_moves_ties_a_child_to_its_parent() -> None:
         + [f"SELECT id FROM shift WHERE ward_id = {w} AND day = 3" for w in range(n)]
         for n in SIZES
     ]
-    assert evidence(build(nested)) == ["confirmed"]
+    assert evidence(build(nested)) == ["likely"]  # without rows nothing was tested
 
 
 def test_rows_that_equal_the_calls_now_and_then_make_no_parent() -> None:
@@ -393,7 +394,7 @@ def test_rows_that_equal_the_calls_now_and_then_make_no_parent() -> None:
 
 def test_what_nearly_every_unit_asks_is_no_parent() -> None:
     def unit(*sql):
-        return ["SELECT id, name, ward_id FROM app_user WHERE token = 'x'", *sql]
+        return ["SELECT id, name, ward_id FROM app_user WHERE shift = 4", *sql]
 
     lookups = [unit(*(f"SELECT name FROM nurse WHERE id = {n}{i}" for i in range(5 + n % 5))) for n in range(9)]
     others = [unit(f"SELECT name FROM ward WHERE code = 'c{n}'") for n in range(30)]

@@ -113,7 +113,8 @@ def test_guessed_units_confirm_nothing():
     frame["start"] = START + pd.to_timedelta(frame["second"] * 5 + frame.groupby("second").cumcount() / 1e3, unit="s")
     frame = frame.assign(run="r", session="s", duration_ms=0.1)
     found = lab.find_n_plus_one(frame)
-    assert found["evidence"].tolist() == ["likely"]
+    assert found["evidence"].tolist() == ["possible"]
+    lab.assert_no_n_plus_one(frame)
     (note,) = found.warnings
     assert note.code == "units-by-pauses" and note.facts["statements"] == len(frame)
     sure = lab.find_n_plus_one(frame.assign(unit=frame["second"].astype(str)))

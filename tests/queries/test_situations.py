@@ -1,0 +1,188 @@
+# ruff: noqa: E501
+"""N+1 in the situations that other detectors test, behind any predicate, and not in what only looks like one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+from situations import SITUATIONS, table
+
+import perflab as lab
+from perflab.queries.claims import CLAIMS
+
+SIZES = (5, 7, 9, 12, 6, 18, 15, 8, 20, 11, 10, 14)
+HOW = {"literals": {}, "blank": {"blank": True}, "rows": {"rows": True}}
+
+
+def together(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The findings of one log that holds all of these, a route each."""
+    parts = [part.assign(route=name, unit=part["unit"] + name) for name, part in tables.items()]
+    return lab.find_n_plus_one(pd.concat(parts, ignore_index=True))
+
+
+def claimed(found: pd.DataFrame) -> bool:
+    return bool(found["evidence"].isin(CLAIMS).any())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "how", "missed"),
+    [((12,), "literals", 2), ((12,), "blank", 10), ((12,), "rows", 0), (SIZES, "literals", 0), (SIZES, "blank", 0), (SIZES, "rows", 0)],
+)  # fmt: skip
+def test_situations_of_other_detectors(sizes: tuple[int, ...], how: str, missed: int) -> None:
+    wrong = []
+    everything = together({s.name: table(s.unit, sizes, **HOW[how]) for s in SITUATIONS})
+    for situation in SITUATIONS:
+        found = everything[everything["route"] == situation.name]
+        levels = set(found["evidence"])
+        if situation.truth == "n+1":
+            wrong += [situation.name] if not claimed(found) else []
+        else:
+            assert not claimed(found), situation.name
+            assert situation.truth != "writes" or "write loop" in levels, situation.name
+            assert situation.truth != "loop" or levels == {"loop without parent"}, situation.name
+    assert len(wrong) <= missed, wrong
+    assert len(SITUATIONS) == 72
+
+
+LIST = "SELECT id, title FROM album ORDER BY title LIMIT {n} OFFSET 40"
+PREDICATES = [
+    "SELECT * FROM song WHERE album_id = {i}",
+    "SELECT * FROM song s WHERE (s.album_id = {i} AND 1=1) LIMIT 1 OFFSET 0",
+    "SELECT * FROM song WHERE album_id IN ({i})",
+    "SELECT * FROM song WHERE album_id = ANY('{{{i}}}')",
+    "SELECT * FROM song WHERE album_id = ANY(ARRAY[{i}])",
+    "SELECT * FROM song WHERE album_id = '{i}'::bigint",
+    "SELECT * FROM song WHERE album_id::text = '{i}'",
+    "SELECT * FROM song WHERE CAST(album_id AS text) = '{i}'",
+    "SELECT * FROM person WHERE lower(mail) = lower('p{i}@x.org')",
+    "SELECT * FROM event WHERE payload->>'album' = '{i}'",
+    "SELECT * FROM event WHERE payload @> '{{\"album\": {i}}}'",
+    "SELECT * FROM event WHERE payload #>> '{{album,id}}' = '{i}'",
+    "SELECT * FROM song WHERE album_id IN (SELECT {i})",
+    "SELECT EXISTS (SELECT 1 FROM song WHERE album_id = {i})",
+    "SELECT * FROM songs_of({i})",
+    "SELECT price_of({i})",
+    "WITH s AS (SELECT * FROM song WHERE album_id = {i}) SELECT * FROM s",
+    "SELECT * FROM (SELECT {i} AS id) a CROSS JOIN LATERAL (SELECT * FROM song WHERE song.album_id = a.id LIMIT 3) x",
+    "SELECT id FROM song WHERE album_id = {i} UNION ALL SELECT id FROM clip WHERE album_id = {i}",
+    "SELECT * FROM song WHERE (shop_id, album_id) = (5, {i})",
+    "SELECT * FROM folder WHERE path LIKE '/x/{i}/%'",
+    "SELECT * FROM folder WHERE path ~ '^/x/{i}/'",
+    "SELECT sum(v) FROM sample WHERE at BETWEEN {i}0 AND {i}9",
+    "SELECT * FROM note WHERE to_tsvector(body) @@ plainto_tsquery('title {i}')",
+    "SELECT * FROM note WHERE MATCH(body) AGAINST('title {i}')",
+    "SELECT * FROM song WHERE album_ids @> ARRAY[{i}]",
+    "SELECT * FROM place WHERE ST_DWithin(spot, ST_MakePoint({i}.5, {i}.25), 100)",
+    "SELECT s.* FROM song s JOIN album a ON a.id = s.album_id WHERE a.id = {i}",
+    'SELECT * FROM "Song" WHERE "Song"."albumId" = {i}',
+    "SELECT [s].[Id] FROM [Song] AS [s] WHERE [s].[AlbumId] = {i}",
+    "SELECT * FROM song WHERE shop_id = 5 AND album_id = {i} AND deleted_at IS NULL ORDER BY no LIMIT 50",
+    "SELECT * FROM song WHERE album_id = {i} ORDER BY id FETCH FIRST 1 ROWS ONLY",
+    "SELECT * FROM song WHERE (album_id = {i}) IS TRUE",
+    "SELECT * FROM song WHERE coalesce(album_id, 0) = {i}",
+    "SELECT * FROM song WHERE album_id = {i} FOR UPDATE",
+    "SELECT album_id, count(*) FROM song GROUP BY album_id HAVING album_id = {i}",
+    "SELECT * FROM song WHERE album_id IS NOT DISTINCT FROM {i}",
+    "SELECT * FROM letter WHERE from_id = {i} OR to_id = {i}",
+    "EXECUTE songs_of({i})",
+    "SET LOCAL app.shop = 5; SELECT * FROM song WHERE album_id = {i}",
+]
+
+
+def units(unit: Callable[[int, random.Random], list[str]], count: int = 12) -> pd.DataFrame:
+    """A queries table of so many units; sizes and values are drawn."""
+    draw = random.Random(11)
+    said = [(f"u{u}", sql) for u in range(count) for sql in unit(draw.randint(5, 20), draw)]
+    frame = pd.DataFrame(said, columns=["unit", "sql"])
+    start = pd.Timestamp("2026-03-01", tz="UTC") + pd.to_timedelta(range(len(frame)), unit="ms")
+    return frame.assign(run="r", start=start, duration_ms=0.4)
+
+
+def test_a_read_for_each_row_is_found_whatever_its_predicate() -> None:
+    def unit(child: str) -> Callable[[int, random.Random], list[str]]:
+        return lambda n, draw: [LIST.format(n=n), *(child.format(i=i) for i in draw.sample(range(100, 999), n))]
+
+    found = together({child: units(unit(child)) for child in PREDICATES})
+    shown = set(found["route"])
+    missed = [child for child in PREDICATES if not claimed(found[found["route"] == child])]
+    assert shown == set(PREDICATES)
+    assert len(PREDICATES) == 40
+    assert not missed
+
+
+def some(draw: random.Random, n: int, most: int = 999) -> list[int]:
+    return [draw.randint(1, most) for _ in range(n)]
+
+
+def few(draw: random.Random) -> int:
+    return draw.randint(5, 9)
+
+
+ANY_LIST = "SELECT id, name FROM city ORDER BY size LIMIT {n}"
+LOOK_ALIKES: dict[str, Callable[[int, random.Random], list[str]]] = {
+    "roles preloaded": lambda n, r: ["SELECT * FROM claim WHERE id = 4", *(f"SELECT * FROM staff WHERE staff.id IN ({i})" for i in some(r, 6))],
+    "roles preloaded, one to four rows": lambda n, r: [
+        "SELECT * FROM claim LIMIT 4",
+        *(f"SELECT * FROM staff WHERE staff.id IN ({', '.join(map(str, some(r, 1 + n % 4)))})" for _ in range(6)),
+    ],
+    "batches": lambda n, r: [LIST.format(n=n), *(f"SELECT * FROM song WHERE album_id IN ({i}, {i + 1}, {i + 2})" for i in some(r, n))],
+    "permissions": lambda n, r: [f"SELECT * FROM users WHERE id = {n}", *(f"SELECT 1 FROM grants WHERE user_id = {n} AND perm = '{p}'" for p in "abcdefg")],
+    "states": lambda n, r: [ANY_LIST.format(n=n), *(f"SELECT count(*) FROM claim WHERE state = '{s}'" for s in "abcdef")],
+    "hours": lambda n, r: [ANY_LIST.format(n=n), *(f"SELECT avg(v) FROM sample WHERE at >= '{n} {h}:00' AND at < '{n} {h}:59'" for h in range(24))],
+    "parents up to the root": lambda n, r: [ANY_LIST.format(n=n), *(f"SELECT * FROM area WHERE id = {i}" for i in some(r, few(r)))],
+    "as it is typed": lambda n, r: [ANY_LIST.format(n=n), *(f"SELECT id FROM street WHERE name LIKE '{'harbour'[:k]}%'" for k in range(1, 8))],
+    "polling": lambda n, r: [ANY_LIST.format(n=n), *(f"SELECT * FROM event WHERE id > {100 * n + k} ORDER BY id LIMIT 100" for k in range(few(r)))],
+    "pages by offset": lambda n, r: ["SELECT count(*) FROM trip", *(f"SELECT * FROM trip ORDER BY id LIMIT 20 OFFSET {20 * k}" for k in range(few(r)))],
+    "pages of a key": lambda n, r: [ANY_LIST.format(n=n), *(f"SELECT * FROM trip WHERE boat_id = {n} ORDER BY id LIMIT 20 OFFSET {20 * k}" for k in range(few(r)))],
+    "numbers of a sequence": lambda n, r: [LIST.format(n=n), *("SELECT nextval('song_id_seq')" for _ in range(n))],
+    "locks": lambda n, r: [LIST.format(n=n), *(f"SELECT pg_advisory_xact_lock({i})" for i in some(r, n))],
+    "texts of a page": lambda n, r: [ANY_LIST.format(n=n), *(f"SELECT text FROM wording WHERE lang = 'en' AND key = 'p{n}.{k}'" for k in range(8))],
+    "an import that checks and inserts": lambda n, r: [
+        ANY_LIST.format(n=n),
+        *(s for i in some(r, 8, 10**6) for s in (f"SELECT id FROM person WHERE ext_id = 'x{i}'", "INSERT INTO person (ext_id) VALUES ('y')")),
+    ],
+    "the driver's types": lambda n, r: [ANY_LIST.format(n=n), *(f"SELECT typname FROM pg_type WHERE oid = {o}" for o in (16, 20, 21, 23, 25, 114))],
+    "ids of the client": lambda n, r: ["SELECT * FROM users WHERE id = 4", *(f"SELECT * FROM song WHERE id = {i}" for i in some(r, few(r)))],
+    "codes of the client": lambda n, r: ["SELECT id FROM shop WHERE host = 'a.example'", *(f"SELECT * FROM goods WHERE shop_id = 3 AND sku = 's{i}'" for i in some(r, n))],
+    "a loader by level": lambda n, r: ["SELECT * FROM folder WHERE id = 1", *(f"SELECT * FROM folder WHERE parent_id IN ({', '.join(map(str, some(r, 2 + k % 3)))})" for k in range(6))],
+    "one table a month": lambda n, r: [ANY_LIST.format(n=n), *(f"SELECT count(*) FROM log_2026_{m:02d} WHERE user_id = 7" for m in range(1, 9))],
+    "a queue's worker": lambda n, r: [s for i in some(r, few(r)) for s in ("SELECT id FROM job WHERE state = 'new' LIMIT 1", f"SELECT body FROM job WHERE id = {i}", f"UPDATE job SET state = 'old' WHERE id = {i}")],
+    "a retry with savepoints": lambda n, r: [ANY_LIST.format(n=n), *(s for i in range(5) for s in ("SAVEPOINT a", f"SELECT * FROM stock WHERE slot = {i} FOR UPDATE", "ROLLBACK TO SAVEPOINT a"))],
+    "shards": lambda n, r: [ANY_LIST.format(n=n), *(f"SELECT count(*) FROM orders WHERE shard = {k}" for k in range(8))],
+    "settings": lambda n, r: ["SELECT * FROM site", *(f"SELECT value FROM setting WHERE name = 's{k}'" for k in range(7))],
+    "the same row again": lambda n, r: [ANY_LIST.format(n=n), *("SELECT plan FROM account WHERE id = 5" for _ in range(few(r)))],
+}  # fmt: skip
+
+
+def test_look_alikes_are_not_claimed() -> None:
+    assert len(LOOK_ALIKES) == 25
+    found = together({name: units(unit) for name, unit in LOOK_ALIKES.items()})
+    assert found[found["evidence"].isin(CLAIMS)].empty
+
+
+def test_six_lines_are_no_loop_and_two_loops_are_two_rows() -> None:
+    posts, notes = "SELECT id, author_id FROM post", "SELECT id, author_id FROM note"
+    author = "SELECT name FROM author WHERE id = {}"
+    lines = [(posts, "a.py:1"), *((author.format(i), f"a.py:{20 + i}") for i in range(6))]
+    loops = [
+        (posts, "a.py:1"), *((author.format(i), "a.py:2") for i in range(10)),
+        (notes, "b.py:1"), *((author.format(50 + i), "b.py:2") for i in range(7)),
+    ]  # fmt: skip
+
+    def found(said: list[tuple[str, str]]) -> pd.DataFrame:
+        frame = pd.DataFrame(said, columns=["sql", "source"]).assign(unit="u", duration_ms=0.2)
+        return lab.find_n_plus_one(frame)
+
+    assert found(lines).empty
+    two = found(loops).sort_values("calls")
+    assert two[["calls", "source", "parent"]].values.tolist() == [
+        [7, "b.py:2", "select id, author_id from note"],
+        [10, "a.py:2", "select id, author_id from post"],
+    ]
+    frame = pd.DataFrame(loops, columns=["sql", "source"]).assign(unit="u", duration_ms=0.2)
+    with pytest.raises(AssertionError, match=r"a\.py:2[\s\S]*b\.py:2|b\.py:2[\s\S]*a\.py:2"):
+        lab.assert_no_n_plus_one(frame)
+    lab.assert_no_n_plus_one(frame, allow=["a.py:2", "b.py:2"])
