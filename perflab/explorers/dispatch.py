@@ -10,8 +10,8 @@ import ipywidgets as widgets
 import pandas as pd
 
 from perflab.data.tables import Measurements
-from perflab.explorers.changes import explore_change
 from perflab.explorers.code import method, name_of, sum_of
+from perflab.explorers.explore_change import explore_change
 from perflab.explorers.explore_comparison import explore_comparison
 from perflab.explorers.explore_objectives import Goals, explore_objectives
 from perflab.explorers.explore_profiles import explore_profiles
