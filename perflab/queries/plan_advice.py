@@ -42,12 +42,23 @@ class Step:
 
 
 @dataclass(frozen=True)
+class InnerLoop:
+    """What is read from end to end once for each row of something else: ``outer_rows`` at most, ``inner_rows`` each time."""
+
+    inner: str
+    outer: str
+    outer_rows: float
+    inner_rows: float = math.nan
+
+
+@dataclass(frozen=True)
 class Answer:
     """A database's answer: the steps of its plan, how long the statement took where it ran, and what limits that."""
 
     steps: tuple[Step, ...]
     time_ms: float = math.nan
     notes: tuple[Note, ...] = ()
+    loops: tuple[InnerLoop, ...] = ()
 
 
 @dataclass(frozen=True)
