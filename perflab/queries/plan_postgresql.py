@@ -42,7 +42,12 @@ def plan(
     steps = tuple(_steps(top["Plan"], rows))
     unknown = sorted({s.table for s in steps if s.table and s.full_scan and math.isnan(s.reads)})
     notes = tuple(NO_ROW_COUNT(table=t) for t in unknown)
-    return Answer(steps, float(top.get("Execution Time", math.nan)), notes, tuple(_inner_loops(top["Plan"], rows)))
+    return Answer(
+        steps,
+        float(top.get("Execution Time", math.nan)),
+        notes,
+        tuple(loop for loop in _inner_loops(top["Plan"], rows) if loop.matters),
+    )
 
 
 _READ_AGAIN = ("Seq Scan", "CTE Scan", "Subquery Scan", "Materialize", "Function Scan")

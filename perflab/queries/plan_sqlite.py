@@ -59,7 +59,7 @@ def _inner_loops(connection: Any, steps: Sequence[Step]) -> tuple[InnerLoop, ...
             table = before.table or (above["table"] if above else "")
             rows = _rows(connection, table) if before.table else math.nan
             found.append(InnerLoop(name, table, rows, _rows(connection, step.table) if step.table else math.nan))
-    return tuple(found)
+    return tuple(loop for loop in found if loop.matters)
 
 
 def _has_statistics(connection: Any) -> bool:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from perflab.notes import PYTHON, Note, written
 from perflab.queries import plan_postgresql, plan_sqlite
-from perflab.queries.plan_advice import Answer, Index, Step, checked, driver_of
+from perflab.queries.plan_advice import Answer, Index, InnerLoop, Step, checked, driver_of
 from perflab.results import Result, Shown
 from perflab.units import format_fraction, format_ms, format_number, parse_duration
 
@@ -19,7 +19,6 @@ Parameters = Sequence[Any] | Mapping[str, Any] | None
 
 MANY_ROWS = 1_000
 SELECTIVE = 0.1
-_MANY_TIMES = 100
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -115,16 +114,8 @@ def explain(
 def _sentence(wasteful: Sequence[Step], answer: Answer, many_rows: int) -> str:
     steps, time_ms = answer.steps, answer.time_ms
     ran = "" if math.isnan(time_ms) else f"; it took {format_ms(time_ms)}"
-    nested = [
-        loop
-        for loop in answer.loops
-        if not loop.outer_rows * max(loop.inner_rows, _MANY_TIMES) < many_rows * _MANY_TIMES
-    ]
-    if nested:
-        worst = max(nested, key=lambda loop: (loop.outer_rows, loop.inner_rows))
-        rows = "" if math.isnan(worst.inner_rows) else f" (about {format_number(round(worst.inner_rows))} rows)"
-        times = "row" if math.isnan(worst.outer_rows) else f"of up to {format_number(round(worst.outer_rows))} rows"
-        return f"reads all of {worst.inner}{rows} once for each {times} of {worst.outer}{ran}"
+    if answer.loops:
+        return _of_loops(answer.loops) + ran
     if not wasteful:
         scans = sum(s.full_scan for s in steps)
         whole = [s for s in steps if s.table and not s.condition and s.keeps >= many_rows and _to_the_end(s, steps)]
@@ -140,6 +131,13 @@ def _sentence(wasteful: Sequence[Step], answer: Answer, many_rows: int) -> str:
         f"reads all {format_number(round(worst.reads))} rows of {worst.table} to keep {format_number(round(worst.keeps))} "
         f"({share}){more}{ran}"
     )
+
+
+def _of_loops(loops: Sequence[InnerLoop]) -> str:
+    worst = max(loops, key=lambda loop: (loop.outer_rows, loop.inner_rows))
+    rows = "" if math.isnan(worst.inner_rows) else f" (about {format_number(round(worst.inner_rows))} rows)"
+    times = "row" if math.isnan(worst.outer_rows) else f"of up to {format_number(round(worst.outer_rows))} rows"
+    return f"reads all of {worst.inner}{rows} once for each {times} of {worst.outer}"
 
 
 def _to_the_end(step: Step, steps: Sequence[Step]) -> bool:
