@@ -22,6 +22,12 @@ NO_ROW_COUNT = Kind("no-row-count", DATA, "PostgreSQL has no row count for {tabl
 NO_PLAIN_INDEX = Kind(
     "no-plain-index", DATA, "{table}: no plain index serves its condition (OR, a function of a column, a pattern)"
 )
+NO_STATISTICS = Kind(
+    "no-statistics",
+    DATA,
+    "SQLite has no statistics of these tables (sqlite_stat1), so it joins without knowing their sizes: run ANALYZE, or join "
+    "the table itself in place of the subquery",
+)
 INDEX_UNUSED = Kind(
     "index-unused", DATA, "{table} has an index that starts with {columns}, and {database} does not use it here"
 )

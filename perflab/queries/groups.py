@@ -25,6 +25,7 @@ Flags = npt.NDArray[np.bool_]
 
 LEAST_DISTINCT = 0.6
 _UNITS_READ, _CALLS_READ = 24, 40
+_OFFSET = " offset ?"
 _GET = 21.0
 """The LIMIT of Django's ``get()``, which expects one row."""
 
@@ -87,9 +88,12 @@ def grouped(prepared: Statements, threshold: int) -> Groups:
 
 def _first_pages(prepared: Statements) -> Ints:
     """For each fingerprint its code, or that of the same without OFFSET, which many clients leave out on the first page."""
-    places = {text: code for code, text in enumerate(prepared.fingerprints)}
+    places = {text: code for code, text in reversed(list(enumerate(prepared.fingerprints)))}
     return np.array(
-        [places.get(text.replace(" offset ?", ""), code) for code, text in enumerate(prepared.fingerprints)],
+        [
+            places.get(text.replace(_OFFSET, ""), code) if _OFFSET in text else code
+            for code, text in enumerate(prepared.fingerprints)
+        ],
         dtype="int64",
     )
 

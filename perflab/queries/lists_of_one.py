@@ -9,11 +9,15 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from perflab.queries.shape import Shape
 from perflab.queries.statements import Statements
 from perflab.queries.values import values_in
+
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 _ARRAY_OF_ONE = re.compile(r"['\"]?[\[{(][^,{}\[\]()]+,?[\]})]['\"]?")
 
@@ -39,10 +43,7 @@ def lists_of_one(prepared: Statements, threshold: int) -> Statements:
         for code, sql, parameters in zip(fp[place].tolist(), part["sql"], part["parameters"], strict=True)
     ]
     one = np.array(single, dtype=bool)
-    # Eager loads of lists that happen to hold one row are batches: other units of the route show longer ones.
-    _, kind = np.unique(pd.factorize(frame["route"])[0][place] * width + fp[place], return_inverse=True)
-    usual = np.bincount(kind, weights=one) * 2 >= np.bincount(kind)
-    place = place[one & usual[kind]]
+    place = place[one & ~_eager_loads(frame, place, one, calls[member][calls[member] >= threshold], width)]
     if not len(place):
         return prepared
     codes, new = np.unique(fp[place], return_inverse=True)
@@ -54,6 +55,18 @@ def lists_of_one(prepared: Statements, threshold: int) -> Statements:
         fingerprints=prepared.fingerprints + tuple(prepared.fingerprints[c] for c in codes),
         shapes=prepared.shapes + tuple(_lookup(prepared.shapes[c]) for c in codes),
     )
+
+
+def _eager_loads(frame: pd.DataFrame, place: Ints, one: Flags, calls: Ints, width: int) -> Flags:
+    """Eager loads of lists that happen to hold one row: other units show longer lists, and as many of them."""
+    routes = pd.factorize(frame["route"])[0][place]
+    _, kind = np.unique(routes * width + frame["fp"].to_numpy()[place], return_inverse=True)
+    mostly_longer = np.bincount(kind, weights=one) * 2 < np.bincount(kind)
+    most, least = np.zeros(len(mostly_longer), dtype="int64"), np.full(len(mostly_longer), np.iinfo("int64").max)
+    np.maximum.at(most, kind, calls)
+    np.minimum.at(least, kind, calls)
+    fixed: Flags = (mostly_longer & (most == least))[kind]
+    return fixed
 
 
 def _single(shape: Shape, values: list[str | None]) -> bool:

@@ -16,6 +16,9 @@ from perflab.queries.tokens import tokens
 DIALECT = {"sqlite": "sqlite", "postgresql": "postgresql"}
 _EXPLAINED = ("select", "insert", "update", "delete", "merge", "replace")
 
+MANY_TIMES = 100
+"""A scan that is repeated less often, or reads no more than the square of this in all, is not named."""
+
 FEW_ROWS = 10.0
 """With fewer rows left, a further column in an index saves next to nothing."""
 
@@ -42,12 +45,29 @@ class Step:
 
 
 @dataclass(frozen=True)
+class InnerLoop:
+    """What is read from end to end once for each row of something else: ``outer_rows`` at most, ``inner_rows`` each time."""
+
+    inner: str
+    outer: str
+    outer_rows: float
+    inner_rows: float = math.nan
+
+    @property
+    def matters(self) -> bool:
+        """Not where it is small, as far as is known."""
+        few = self.outer_rows < MANY_TIMES
+        return not few and not self.outer_rows * self.inner_rows < MANY_TIMES**2
+
+
+@dataclass(frozen=True)
 class Answer:
     """A database's answer: the steps of its plan, how long the statement took where it ran, and what limits that."""
 
     steps: tuple[Step, ...]
     time_ms: float = math.nan
     notes: tuple[Note, ...] = ()
+    loops: tuple[InnerLoop, ...] = ()
 
 
 @dataclass(frozen=True)

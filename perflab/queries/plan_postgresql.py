@@ -11,7 +11,7 @@ from typing import Any
 from perflab.notes import Note
 from perflab.queries import conditions
 from perflab.queries.findings_notes import INDEX_UNUSED, NO_PLAIN_INDEX, NO_ROW_COUNT
-from perflab.queries.plan_advice import FEW_ROWS, Answer, Index, Step, bound, condition_of, numbered
+from perflab.queries.plan_advice import FEW_ROWS, Answer, Index, InnerLoop, Step, bound, condition_of, numbered
 
 _SAVEPOINT = "perflab_explain"
 
@@ -42,7 +42,33 @@ def plan(
     steps = tuple(_steps(top["Plan"], rows))
     unknown = sorted({s.table for s in steps if s.table and s.full_scan and math.isnan(s.reads)})
     notes = tuple(NO_ROW_COUNT(table=t) for t in unknown)
-    return Answer(steps, float(top.get("Execution Time", math.nan)), notes)
+    return Answer(
+        steps,
+        float(top.get("Execution Time", math.nan)),
+        notes,
+        tuple(loop for loop in _inner_loops(top["Plan"], rows) if loop.matters),
+    )
+
+
+_READ_AGAIN = ("Seq Scan", "CTE Scan", "Subquery Scan", "Materialize", "Function Scan")
+
+
+def _inner_loops(top: Mapping[str, Any], rows: Mapping[tuple[str, str], float]) -> Iterator[InnerLoop]:
+    """Nested loops that compare each row of one side with all of the other: their condition is no index's."""
+    for node in _nodes(top):
+        sides = node.get("Plans", [])
+        if node["Node Type"] == "Nested Loop" and "Join Filter" in node and len(sides) == 2:
+            outer, inner = sides
+            if inner["Node Type"] in _READ_AGAIN:
+                relation = next((n for n in _nodes(inner) if "Relation Name" in n or "CTE Name" in n), inner)
+                size = rows.get((relation.get("Schema", ""), relation.get("Relation Name", "")), math.nan)
+                names = [_name(relation), _name(next((n for n in _nodes(outer) if "Relation Name" in n), outer))]
+                count = float(outer.get("Actual Rows", outer.get("Plan Rows", math.nan)))
+                yield InnerLoop(names[0], names[1], count, size)
+
+
+def _name(node: Mapping[str, Any]) -> str:
+    return str(node.get("Relation Name", node.get("CTE Name", node.get("Alias", node["Node Type"]))))
 
 
 def _extended(cursor: Any) -> tuple[Any, ...]:

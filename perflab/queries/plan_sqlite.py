@@ -10,8 +10,8 @@ from typing import Any
 
 from perflab.notes import Note
 from perflab.queries import conditions
-from perflab.queries.findings_notes import INDEX_UNUSED, NO_PLAIN_INDEX, ROWS_READ_UNKNOWN
-from perflab.queries.plan_advice import Answer, Index, Step, bound, condition_of, quoted
+from perflab.queries.findings_notes import INDEX_UNUSED, NO_PLAIN_INDEX, NO_STATISTICS, ROWS_READ_UNKNOWN
+from perflab.queries.plan_advice import Answer, Index, InnerLoop, Step, bound, condition_of, quoted
 from perflab.queries.tokens import tokens
 
 _STEP = re.compile(
@@ -34,10 +34,36 @@ def plan(
     names = conditions.aliases(sql, "sqlite")
     sought = conditions.where(sql, "sqlite")
     steps = [_step(connection, row, names, sought) for row in rows]
+    loops = _inner_loops(connection, steps)
+    notes = (NO_STATISTICS(),) if loops and not _has_statistics(connection) else ()
     if not analyze:
-        return Answer(tuple(steps))
+        return Answer(tuple(steps), notes=notes, loops=loops)
     took, returned = _run(connection, sql, values, timeout_ms)
-    return Answer(tuple(steps), took, (ROWS_READ_UNKNOWN(rows=returned),))
+    return Answer(tuple(steps), took, (ROWS_READ_UNKNOWN(rows=returned), *notes), loops)
+
+
+def _inner_loops(connection: Any, steps: Sequence[Step]) -> tuple[InnerLoop, ...]:
+    """A SCAN that is not the first loop of its level runs once for each row of the loops before it."""
+    outer: dict[int | None, Step] = {}
+    found = []
+    for step in steps:
+        match = _STEP.match(step.operation)
+        if match is None:
+            continue
+        before = outer.get(step.parent)
+        if before is None:
+            outer[step.parent] = step
+        elif match["how"] == "SCAN" and not match["index"]:
+            name = match["alias"] or match["table"]
+            above = _STEP.match(before.operation)
+            table = before.table or (above["table"] if above else "")
+            rows = _rows(connection, table) if before.table else math.nan
+            found.append(InnerLoop(name, table, rows, _rows(connection, step.table) if step.table else math.nan))
+    return tuple(loop for loop in found if loop.matters)
+
+
+def _has_statistics(connection: Any) -> bool:
+    return bool(_asked(connection, "SELECT count(*) FROM sqlite_master WHERE name = 'sqlite_stat1'")[0][0])
 
 
 def _placeholders(sql: str) -> int:

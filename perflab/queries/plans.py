@@ -11,7 +11,7 @@ import pandas as pd
 
 from perflab.notes import PYTHON, Note, written
 from perflab.queries import plan_postgresql, plan_sqlite
-from perflab.queries.plan_advice import Index, Step, checked, driver_of
+from perflab.queries.plan_advice import Answer, Index, InnerLoop, Step, checked, driver_of
 from perflab.results import Result, Shown
 from perflab.units import format_fraction, format_ms, format_number, parse_duration
 
@@ -21,7 +21,7 @@ MANY_ROWS = 1_000
 SELECTIVE = 0.1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class QueryPlan(Result):
     """A query plan as a table, and the indexes that would serve it.
 
@@ -107,12 +107,15 @@ def explain(
     answer = module.plan(raw, sql, parameters, analyze=analyze, timeout_ms=timeout_ms)
     wasteful = [s for s in answer.steps if s.full_scan and s.reads >= many_rows and s.keeps <= selective * s.reads]
     indexes, notes = module.indexes(raw, sql, wasteful)
-    return QueryPlan(_sentence(wasteful, answer.steps, answer.time_ms, many_rows), _table(answer.steps), indexes, answer.time_ms,
+    return QueryPlan(_sentence(wasteful, answer, many_rows), _table(answer.steps), indexes, answer.time_ms,
                 (*answer.notes, *notes))  # fmt: skip
 
 
-def _sentence(wasteful: Sequence[Step], steps: Sequence[Step], time_ms: float, many_rows: int) -> str:
+def _sentence(wasteful: Sequence[Step], answer: Answer, many_rows: int) -> str:
+    steps, time_ms = answer.steps, answer.time_ms
     ran = "" if math.isnan(time_ms) else f"; it took {format_ms(time_ms)}"
+    if answer.loops:
+        return _of_loops(answer.loops) + ran
     if not wasteful:
         scans = sum(s.full_scan for s in steps)
         whole = [s for s in steps if s.table and not s.condition and s.keeps >= many_rows and _to_the_end(s, steps)]
@@ -128,6 +131,13 @@ def _sentence(wasteful: Sequence[Step], steps: Sequence[Step], time_ms: float, m
         f"reads all {format_number(round(worst.reads))} rows of {worst.table} to keep {format_number(round(worst.keeps))} "
         f"({share}){more}{ran}"
     )
+
+
+def _of_loops(loops: Sequence[InnerLoop]) -> str:
+    worst = max(loops, key=lambda loop: (loop.outer_rows, loop.inner_rows))
+    rows = "" if math.isnan(worst.inner_rows) else f" (about {format_number(round(worst.inner_rows))} rows)"
+    times = "row" if math.isnan(worst.outer_rows) else f"of up to {format_number(round(worst.outer_rows))} rows"
+    return f"reads all of {worst.inner}{rows} once for each {times} of {worst.outer}"
 
 
 def _to_the_end(step: Step, steps: Sequence[Step]) -> bool:

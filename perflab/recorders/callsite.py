@@ -1,24 +1,67 @@
-"""Which line of the application asked: the innermost frame that belongs to neither a library in between nor to us."""
+"""Which line of the application sent a statement: the innermost frame that belongs to no library, or a line of a template."""
 
 from __future__ import annotations
 
 import os
 import sys
+import sysconfig
+from functools import lru_cache
 from typing import Any
 
+VARIABLE = "PERFLAB_QUERY_SOURCE"
+"""Set to 1, it turns call sites on where the application does not say (``Target(env={"PERFLAB_QUERY_SOURCE": "1"})``)."""
+
 _OURS = f"{os.sep}perflab{os.sep}recorders{os.sep}"
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_STANDARD = tuple({os.path.realpath(p) + os.sep for n in ("stdlib", "platstdlib") if (p := sysconfig.get_path(n))})
+_TEMPLATE = f"{os.sep}django{os.sep}template{os.sep}base.py"
+_OWN, _LIBRARY, _BETWEEN = range(3)
+
+
+def wanted(source: bool) -> bool:
+    """Whether call sites are to be recorded: as asked, or as the environment says."""
+    return source or os.environ.get(VARIABLE, "").lower() in ("1", "true", "yes", "on")
 
 
 def call_site(*libraries: str) -> str | None:
-    """``file:line`` of the innermost frame outside these packages (and outside the recorders), if there is one."""
-    between = (_OURS, *(f"{os.sep}{name}{os.sep}" for name in libraries))
+    """``file:line`` of the innermost frame of the application, if there is one.
+
+    Without any (a page of an installed application) the innermost frame outside of ``libraries`` and the recorders.
+    """
     frame: Any = sys._getframe(1)
+    other = None
     while frame is not None:
         name = frame.f_code.co_filename
-        if not any(part in name for part in between) and not name.startswith("<"):
+        kind = _kind(name, libraries)
+        if kind == _OWN:
             return f"{name}:{frame.f_lineno}"
+        if name.endswith(_TEMPLATE) and (line := _template_line(frame)):
+            return line
+        if kind == _LIBRARY and other is None:
+            other = f"{name}:{frame.f_lineno}"
         frame = frame.f_back or _behind(frame)
-    return None
+    return other
+
+
+@lru_cache(maxsize=4096)
+def _kind(name: str, libraries: tuple[str, ...]) -> int:
+    if name.startswith("<") or _OURS in name or any(f"{os.sep}{library}{os.sep}" in name for library in libraries):
+        return _BETWEEN
+    if any(part in name for part in _INSTALLED):
+        return _LIBRARY
+    return _BETWEEN if os.path.realpath(name).startswith(_STANDARD) else _OWN
+
+
+def _template_line(frame: Any) -> str | None:
+    """File and line of the template of the application that Django renders in this frame."""
+    if frame.f_code.co_name != "render_annotated":
+        return None
+    node = frame.f_locals.get("self")
+    name = getattr(getattr(node, "origin", None), "name", None)
+    line = getattr(getattr(node, "token", None), "lineno", None)
+    if not isinstance(name, str) or not isinstance(line, int) or any(part in name for part in _INSTALLED):
+        return None
+    return f"{name}:{line}"
 
 
 def _behind(frame: Any) -> Any:

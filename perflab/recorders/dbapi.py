@@ -16,7 +16,7 @@ from typing import Any
 
 from perflab.recorders import context as current
 from perflab.recorders import lines
-from perflab.recorders.callsite import call_site
+from perflab.recorders.callsite import call_site, wanted
 from perflab.recorders.log import QueryLog
 
 VARIABLE = "PERFLAB_QUERY_LOG"
@@ -41,12 +41,13 @@ def recorded(
     unit and route (from `perflab.recorders.context`), rows where the driver knows them, ``executions`` for an executemany
     (whose parameters are those of its first set), ``session`` (the connection) and ``error``, the class of the exception.
     ``commit()`` and ``rollback()`` are lines of their own. ``redact=True`` writes keyed hashes in place of parameters;
-    literals inside the SQL text stay as they are. ``source=True`` adds file and line of the caller.
+    literals inside the SQL text stay as they are. ``source=True``, or PERFLAB_QUERY_SOURCE=1 in the environment, adds file
+    and line of the caller.
     """
     chosen = path if path is not None else os.environ.get(VARIABLE)
     if not chosen:
         return connect
-    log = QueryLog(chosen)
+    log, source = QueryLog(chosen), wanted(source)
 
     def connect_recorded(*arguments: Any, **options: Any) -> RecordedConnection:
         return RecordedConnection(connect(*arguments, **options), log, redact=redact, source=source)

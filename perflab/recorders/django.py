@@ -22,7 +22,8 @@ from django.db.backends.signals import connection_created  # type: ignore[import
 
 from perflab.recorders import context as current
 from perflab.recorders import lines
-from perflab.recorders.callsite import call_site
+from perflab.recorders.callsite import VARIABLE as SOURCE
+from perflab.recorders.callsite import call_site, wanted
 from perflab.recorders.log import QueryLog
 from perflab.recorders.wsgi import within
 
@@ -43,7 +44,8 @@ def record_queries(
     A line has start (seconds since 1970), duration_ms, sql (with its placeholders), parameters, database (the alias),
     unit and route (from `perflab.recorders.context`), rows where the driver knows them, ``executions`` for an executemany
     (whose parameters are those of its first set) and ``error``. Outside a unit of work ``session`` names the connection.
-    ``redact=True`` writes keyed hashes in place of parameters; ``source=True`` adds file and line of the caller. Django
+    ``redact=True`` writes keyed hashes in place of parameters; ``source=True``, or PERFLAB_QUERY_SOURCE in the settings or the
+    environment, adds file and line of the caller, or of the template. Django
     begins and ends transactions without a statement: those are not recorded.
     """
     chosen = path if path is not None else getattr(settings, VARIABLE, None) or os.environ.get(VARIABLE)
@@ -53,7 +55,8 @@ def record_queries(
     known = _wrappers.get(where)
     if known is not None and known.log.recording:
         return known.log
-    wrapper = _wrappers[where] = _Wrapper(QueryLog(where), redact=redact, source=source)
+    with_source = wanted(source or bool(getattr(settings, SOURCE, False)))
+    wrapper = _wrappers[where] = _Wrapper(QueryLog(where), redact=redact, source=with_source)
     connection_created.connect(wrapper.hook, weak=False, dispatch_uid=f"perflab {where}")
     for connection in connections.all(initialized_only=True):
         wrapper.hook(connection=connection)

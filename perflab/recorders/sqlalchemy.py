@@ -19,7 +19,7 @@ from sqlalchemy import event
 
 from perflab.recorders import context as current
 from perflab.recorders import lines
-from perflab.recorders.callsite import call_site
+from perflab.recorders.callsite import call_site, wanted
 from perflab.recorders.log import QueryLog
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def record_queries(
     ``session`` names the connection instead.
 
     ``redact=True`` writes keyed hashes in place of the parameters: equal values stay equal, and no value can be
-    read. Literals inside the SQL text stay as they are. ``source=True`` adds file and line of the caller, at the
-    price of walking the stack for each statement.
+    read. Literals inside the SQL text stay as they are. ``source=True``, or PERFLAB_QUERY_SOURCE=1 in the environment,
+    adds file and line of the caller, at the price of walking the stack for each statement.
 
     Thread-safe. A file that can't be written stops the recording, never the application; the logger
     ``perflab.recorders`` says so. Recording an engine to the same file again returns the same log.
@@ -67,7 +67,7 @@ def record_queries(
     if known is not None and known.recording:
         return known
     logs[where] = log = QueryLog(where)
-    listen(sync_engine, log, redact=redact, source=source)
+    listen(sync_engine, log, redact=redact, source=wanted(source))
     return log
 
 

@@ -234,3 +234,26 @@ def test_conditions_are_taken_apart(condition: str, equal: list[str], bounded: l
 def test_the_where_of_a_statement_is_found() -> None:
     sql = "SELECT a, (SELECT max(x) FROM u WHERE u.y = 1) FROM t WHERE t.b = 2 AND c IN (1, 2) ORDER BY d LIMIT 3"
     assert [c.name for c in where(sql, "sqlite").equal] == ["b", "c"]
+
+
+def test_a_scan_inside_a_loop_is_multiplied(tmp_path: Path) -> None:
+    """SQLite without statistics reads a materialised subquery once for each row of the outer table."""
+    with sqlite3.connect(tmp_path / "runs.sqlite") as connection:
+        connection.execute("CREATE TABLE runs (id TEXT PRIMARY KEY, kind INTEGER)")
+        connection.execute("CREATE TABLE latest (key TEXT, run TEXT, value REAL, PRIMARY KEY (key, run))")
+        connection.executemany("INSERT INTO runs VALUES (?, ?)", [(f"r{i}", i % 4) for i in range(2000)])
+        values = [(k, f"r{i}", float(i)) for i in range(2000) for k in ("loss", "score")]
+        connection.executemany("INSERT INTO latest VALUES (?, ?, ?)", values)
+        sql = (
+            "SELECT DISTINCT runs.id, a.value FROM runs LEFT OUTER JOIN (SELECT value, run FROM latest WHERE key = 'loss') AS a "
+            "ON runs.id = a.run WHERE runs.kind IN (1) ORDER BY a.value LIMIT 100"
+        )
+        plan = lab.explain(connection, sql)
+        assert "reads all of a once for each of up to 2,000 rows of runs" in plan.sentence
+        assert [note.code for note in plan.warnings] == ["no-statistics"]
+        assert repr(plan).startswith(plan.sentence) and "run ANALYZE" in repr(plan)
+        direct = sql.replace("(SELECT value, run FROM latest WHERE key = 'loss') AS a", "latest AS a").replace(
+            "WHERE", "WHERE a.key = 'loss' AND"
+        )
+        assert "once for each" not in lab.explain(connection, direct).sentence
+    connection.close()

@@ -172,3 +172,86 @@ def test_pauses_of_one_kind_are_not_parted(kind: str) -> None:
     start = START + pd.to_timedelta(np.cumsum(pauses[kind] + 0.1), unit="ms")
     queries = pd.DataFrame({"run": "r", "session": "s", "start": start, "sql": READ, "duration_ms": 0.1})
     assert lab.queries.assign_units(queries)["unit"].nunique() < 20
+
+
+def requests(*, think_ms: float, seed: int = 4) -> pd.DataFrame:
+    """300 requests on four connections in autocommit: session, user, then one of four pages; a pause after every tenth or so."""
+    draw, rows = np.random.default_rng(seed), []
+    for session in range(4):
+        at = 0.0
+        for number in range(75):
+            name = f"{session}-{number}"
+            n = int(draw.integers(6, 15))
+            pages = (
+                ["SELECT id, name FROM author LIMIT 15"]
+                + [f"SELECT id FROM book WHERE author_id = {i}" for i in range(n)],
+                [f"SELECT * FROM book WHERE id = {number}", f"SELECT * FROM review WHERE book_id = {number}"],
+                ["SELECT count(*) FROM book", "SELECT * FROM book ORDER BY id LIMIT 20"],
+                [f"SELECT * FROM shop WHERE id = {number}"],
+            )
+            preamble = [
+                f"SELECT user_id FROM sessions WHERE token = 't{name}'",
+                f"SELECT id, name FROM users WHERE id = {session}",
+            ]
+            at += draw.exponential(think_ms) if number % 10 == 0 else 0.2
+            for sql in [*preamble, *pages[int(draw.integers(0, 4))]]:
+                at += 0.5
+                rows.append((str(session), at, sql, name))
+    frame = pd.DataFrame(rows, columns=["session", "at", "sql", "true"]).sort_values("at", ignore_index=True)
+    return frame.assign(start=START + pd.to_timedelta(frame["at"], unit="ms"), duration_ms=0.2, run="r")
+
+
+def test_what_opens_a_request_is_found_in_autocommit() -> None:
+    queries = requests(think_ms=900)
+    found = lab.queries.assign_units(queries)
+    assert set(found["unit_by"]) == {"opening statement"} and set(found["confidence"]) == {"high"}
+    assert (found.groupby("unit")["true"].nunique() == 1).all() and found["unit"].nunique() == queries["true"].nunique()
+    claimed = lab.find_n_plus_one(queries)
+    assert claimed[claimed["evidence"].isin(["confirmed", "likely"])]["child"].tolist() == [
+        "select id from book where author_id = ?"
+    ]
+    assert lab.find_duplicates(queries).empty
+
+
+def test_what_opens_a_request_can_be_given() -> None:
+    queries = requests(think_ms=3)
+    assert set(lab.queries.assign_units(queries)["confidence"]) == {"low"}
+    given = lab.queries.assign_units(queries, begins="SELECT user_id FROM sessions WHERE token = 'x'")
+    assert (given.groupby("unit")["true"].nunique() == 1).all() and set(given["confidence"]) == {"high"}
+    assert lab.find_duplicates(given).empty
+    with pytest.raises(ValueError, match="begins must be a statement of these queries"):
+        lab.queries.assign_units(queries, begins="SELECT nothing FROM nowhere")
+
+
+def test_a_list_and_the_details_after_it_open_nothing() -> None:
+    """One page after a pause, then details without one: no N+1, and nothing is claimed."""
+    draw, rows, at = np.random.default_rng(2), [], 0.0
+    for visit in range(60):
+        at += 2000
+        for sql in [
+            "SELECT id, name FROM song LIMIT 20",
+            *(f"SELECT * FROM song WHERE id = {visit}{i}" for i in range(int(draw.integers(5, 12)))),
+        ]:
+            at += 10
+            rows.append((at, sql))
+    frame = pd.DataFrame(rows, columns=["at", "sql"])
+    frame = frame.assign(start=START + pd.to_timedelta(frame["at"], unit="ms"), duration_ms=0.2, run="r", session="s")
+    found = lab.find_n_plus_one(frame)
+    assert set(found["evidence"]) == {"possible"}
+    assert found.attrs["sentence"].startswith("no N+1 found") and "1 possible" in found.attrs["sentence"]
+    assert found.warnings[0].facts["statements"] == len(frame)
+    lab.assert_no_n_plus_one(frame)
+
+
+def test_a_connection_for_each_request_is_a_unit() -> None:
+    rows = []
+    for number in range(60):
+        for place, sql in enumerate(
+            ["SET TIME ZONE 'UTC'", READ, *[f"SELECT b FROM u WHERE t_id = {i}" for i in range(3)]]
+        ):
+            rows.append((str(number), number * 40 + place * (30 if place == 2 and number % 9 == 0 else 1), sql))
+    frame = pd.DataFrame(rows, columns=["session", "at", "sql"])
+    frame = frame.assign(start=START + pd.to_timedelta(frame["at"], unit="ms"), duration_ms=0.2, run="r")
+    found = lab.queries.assign_units(frame)
+    assert found["unit"].nunique() == 60
+    assert set(found["unit_by"]) == {"connection"} and set(found["confidence"]) == {"high"}

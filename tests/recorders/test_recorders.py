@@ -324,3 +324,46 @@ def test_wsgi_bodies_are_made_inside_the_unit():
     assert parts[0].startswith(b"r1 ") and parts[1].startswith(b"r1 ")
     assert [h for h in got[0][1] if h[0].lower() == "x-request-id"] == [("X-Request-ID", "r1")]
     assert context.current_unit() is None
+
+
+def asked_from(name: str) -> str | None:
+    """The call site of a function that stands in a file of this name, called from here."""
+    from perflab.recorders import callsite
+
+    space = {"call_site": callsite.call_site}
+    exec(compile("def ask():\n    return call_site('orm')\n", name, "exec"), space)
+    return space["ask"]()
+
+
+@pytest.mark.parametrize(
+    "library",
+    [
+        "/x/site-packages/sqlmodel/session.py",
+        "/x/dist-packages/rest/fields.py",
+        "/x/orm/query.py",
+        os.__file__,
+        "<string>",
+    ],
+)
+def test_a_library_is_no_call_site_while_the_application_is_below(library: str) -> None:
+    file, _, line = str(asked_from(library)).rpartition(":")
+    assert file == __file__ and int(line) > 0
+
+
+def test_without_an_application_the_library_is_named() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from perflab.recorders import callsite
+
+    space = {"call_site": callsite.call_site}
+    exec(compile("def ask():\n    return call_site('orm')\n", "/x/site-packages/wagtail/views.py", "exec"), space)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(space["ask"]).result() == "/x/site-packages/wagtail/views.py:2"
+
+
+def test_call_sites_can_be_switched_on_from_outside(engine, tmp_path, monkeypatch):
+    monkeypatch.setenv("PERFLAB_QUERY_SOURCE", "1")
+    log = record_queries(engine, tmp_path / "q.jsonl")
+    run(engine, "SELECT 1")
+    log.close()
+    assert recorded(log.path)[0]["source"].startswith(__file__)
