@@ -24,6 +24,8 @@ from perflab.notes import Remedy
 _SPEC = re.compile(r"(c?fn|c?fl|c?fi|fe|c?ob)=\s*(?:\((\d+)\))?\s*(.*)")
 _COST = re.compile(r"(?:[+*-]?(?:0x[0-9a-fA-F]+|\d+)|\*)(?:\s+(?:[+-]?(?:0x[0-9a-fA-F]+|\d+)|\*))*")
 _LEVEL = re.compile(r"'\d+$")
+_UNITS = {"Time_(10ns)": (1e-5, "ms"), "Memory_(bytes)": (1.0, "bytes")}
+"""Those of Xdebug, which names the unit in the event."""
 Place = tuple[str, str]
 
 
@@ -155,13 +157,14 @@ class _Graph:
         for (caller, callee), (count, cost) in self.calls.items():
             rows.append((*caller, *callee, count, np.nan, cost))
         caller_name, caller_file, callee, callee_file, calls, self_weight, total = zip(*rows, strict=True)
+        scale, unit = _UNITS.get(self.event, (1.0, self.event))
         return pd.DataFrame(
             {
                 "caller": pd.array(caller_name, dtype="str"), "callee": pd.array(callee, dtype="str"),
                 "calls": np.array(calls, dtype="int64"), "self_ms": np.nan, "total_ms": np.nan,
                 "caller_file": pd.array(_files(caller_file), dtype="str"),
                 "callee_file": pd.array(_files(callee_file), dtype="str"),
-                "self": np.array(self_weight), "total": np.array(total), "unit": self.event,
+                "self": np.array(self_weight) * scale, "total": np.array(total) * scale, "unit": unit,
             }
         )  # fmt: skip
 

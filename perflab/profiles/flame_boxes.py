@@ -10,15 +10,17 @@ import pandas as pd
 
 from perflab.profiles.call_trees import FRAME, Floats, Ints, Tree, from_parents, shape
 from perflab.profiles.diff import run_weights
-from perflab.profiles.origins import APPLICATION, DRIVER, FRAMEWORK, LIBRARY, NATIVE, NETWORK, STANDARD, origins
+from perflab.profiles.origins import APPLICATION, DRIVER, origins
 from perflab.profiles.selected import Profile, frame_codes, merged, shares_of, tree_rows
-from perflab.units import format_ms, format_number
+from perflab.profiles.waiting import KINDS, time_kinds
 
 COLOURS = {
-    APPLICATION: "#F2A07B", FRAMEWORK: "#9CCBEA", DRIVER: "#7FCBB0", NETWORK: "#DDB3CE", LIBRARY: "#F3CE85",
-    STANDARD: "#D9D9D9", NATIVE: "#EDEDED",
+    "own code": "#F2A07B", "database": "#7FCBB0", "network": "#DDB3CE", "waiting": "#B8B0DC", "framework": "#9CCBEA",
+    "library": "#F3CE85", "standard library": "#D9D9D9", "native": "#EDEDED",
 }  # fmt: skip
-"""Tints of Okabe and Ito's colours, light enough for black text."""
+"""Tints of Okabe and Ito's colours, light enough for black text, by what a box is for."""
+_BY_ORIGIN = {APPLICATION: "own code", DRIVER: "database"}
+_BY_TIME = (*KINDS[:3], "", "waiting")
 _WHOLE_WIDTH = 0.995
 
 
@@ -26,7 +28,8 @@ _WHOLE_WIDTH = 0.995
 class Boxes:
     """Boxes as a table: left, width (shares of the whole), level, function, file, line, self, total, kind.
 
-    ``outer`` counts the levels around everything that were left out, ``narrow`` the boxes too narrow to show.
+    ``kind`` is one of `COLOURS`, ``shares`` the self of each. ``outer`` counts the outermost levels that were left out,
+    ``narrow`` the boxes too narrow to show.
     """
 
     table: pd.DataFrame
@@ -35,6 +38,7 @@ class Boxes:
     runs: int
     outer: int
     narrow: int
+    shares: dict[str, float]
 
 
 def boxes(
@@ -52,8 +56,8 @@ def boxes(
     rows = shares_of(tree_rows(profile, unit), "a flame graph")
     tree = merged(rows)
     runs = int(rows.table["run"].nunique()) if "run" in rows.table.columns else 1
-    table, outer, narrow = _laid_out(tree, rows.frames, narrowest, trim, application)
-    return Boxes(table, rows.unit, float(tree.self_weight.sum()), runs, outer, narrow)
+    table, outer, narrow, shares = _laid_out(tree, rows.frames, narrowest, trim, application)
+    return Boxes(table, rows.unit, float(tree.self_weight.sum()), runs, outer, narrow, shares)
 
 
 def difference_boxes(
@@ -84,10 +88,10 @@ def difference_boxes(
     summed = np.concatenate([[0.0], np.cumsum(tree.calls)])
     of_before = np.maximum(summed[end] - summed[:-1], 0.0)
     of_after = np.maximum(2 * tree.total - of_before, 0.0)
-    table, outer, narrow = _laid_out(
+    table, outer, narrow, shares = _laid_out(
         tree, frames, narrowest, trim, application, {"before": of_before, "after": of_after}
     )
-    return Boxes(table, unit_name, float(tree.self_weight.sum()), runs, outer, narrow)
+    return Boxes(table, unit_name, float(tree.self_weight.sum()), runs, outer, narrow, shares)
 
 
 def _laid_out(
@@ -97,23 +101,29 @@ def _laid_out(
     trim: bool,
     application: Sequence[str],
     more: dict[str, Floats] | None = None,
-) -> tuple[pd.DataFrame, int, int]:
+) -> tuple[pd.DataFrame, int, int, dict[str, float]]:
     whole = float(tree.self_weight.sum()) or 1.0
     left, width = _left(tree) / whole, tree.total / whole
     shown = width >= narrowest
     outer = _outer(tree, width) if trim else 0
     chosen = np.flatnonzero(shown & (tree.depth >= outer))
     codes = tree.frame[chosen]
-    kinds = np.array([kind for kind, _, _ in origins(frames["file"].to_list(), application)], dtype=object)
+    whose = [_BY_ORIGIN.get(kind, kind) for kind, _, _ in origins(frames["file"].to_list(), application)]
+    of_time = time_kinds(frames, tree.frame, tree.parent, tree.depth)[0]
+    kinds = np.array(whose, dtype=object)[tree.frame]
+    for number, name in enumerate(_BY_TIME):
+        if name:
+            kinds[of_time == number] = name
+    shares = pd.Series(tree.self_weight).groupby(kinds).sum() / whole
     table = pd.DataFrame(
         {
             "left": left[chosen], "width": width[chosen], "level": tree.depth[chosen] - outer,
             **{name: frames[name].take(codes).array for name in FRAME},
-            "self": tree.self_weight[chosen], "total": tree.total[chosen], "kind": kinds[codes],
+            "self": tree.self_weight[chosen], "total": tree.total[chosen], "kind": kinds[chosen],
             **{name: values[chosen] for name, values in (more or {}).items()},
         }
     )  # fmt: skip
-    return table, outer, int((~shown).sum())
+    return table, outer, int((~shown).sum()), {str(k): float(v) for k, v in shares.items()}
 
 
 def _left(tree: Tree) -> Floats:
@@ -136,14 +146,3 @@ def _outer(tree: Tree, width: Floats) -> int:
     wide = np.bincount(tree.depth[width >= _WHOLE_WIDTH], minlength=1)
     levels = int(np.argmax(wide != 1)) if (wide != 1).any() else len(wide)
     return max(0, levels - 1)
-
-
-def amount(value: float, unit: str) -> str:
-    """A value with its unit, as titles and axes write it.
-
-    >>> amount(2050.0, "ms/request"), amount(1234.6, "samples")
-    ('2.05 s/request', '1,230 samples')
-    """
-    if unit == "ms" or unit.startswith("ms/"):
-        return format_ms(value) + unit.removeprefix("ms")
-    return f"{format_number(float(f'{value:.3g}'))} {unit}"

@@ -13,6 +13,7 @@ import pandas as pd
 from perflab.data.tables import Measurements
 from perflab.errors import MissingTableError, one_of
 from perflab.profiles.call_trees import FRAME, Flags, Floats, Ints, Tree, from_parents, shape
+from perflab.units import format_ms, format_number
 
 Profile: TypeAlias = Measurements | pd.DataFrame
 GROUPS = ("run", "thread", "endpoint")
@@ -159,3 +160,14 @@ def as_table(tree: Tree, frames: pd.DataFrame, unit: str, run: str) -> pd.DataFr
 
 def sums(code: Ints, values: Floats, count: int) -> Floats:
     return np.bincount(code, weights=values, minlength=count).astype("float64")
+
+
+def amount(value: float, unit: str) -> str:
+    """A value with its unit, as titles and axes write it.
+
+    >>> amount(2050.0, "ms/request"), amount(1234.6, "samples")
+    ('2.05 s/request', '1,230 samples')
+    """
+    if unit == "ms" or unit.startswith("ms/"):
+        return format_ms(value) + unit.removeprefix("ms")
+    return f"{format_number(float(f'{value:.3g}'))} {unit}"

@@ -12,9 +12,8 @@ import pandas as pd
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.notes import DATA, RECORDER, Kind, Note, Remedy
 from perflab.profiles.call_trees import FRAME, Flags, Ints
-from perflab.profiles.flame_boxes import amount
 from perflab.profiles.origins import DRIVER, NETWORK, STANDARD, origin
-from perflab.profiles.selected import Profile, Rows, frame_codes, is_graph, shares_of, sums, table_of, tree_rows
+from perflab.profiles.selected import Profile, Rows, amount, frame_codes, is_graph, shares_of, sums, table_of, tree_rows
 from perflab.results import Findings, count, findings
 from perflab.units import format_fraction
 
@@ -193,36 +192,36 @@ def without_idle(table: pd.DataFrame) -> tuple[pd.DataFrame, float]:
 
 def kinds_of(rows: Rows, *, on_cpu: bool = False) -> Ints:
     """What each node's own time is: an index of `KINDS`, or `IDLE`."""
-    listed = [(str(r.function), r.file) for r in rows.frames.itertuples()]
+    depth = rows.table["depth"].to_numpy(dtype="int64")
+    reach, kind, driver_cpu = time_kinds(rows.frames, rows.code, rows.parent, depth)
+    if not on_cpu:
+        kind[(kind == _DATABASE) & (reach == _DATABASE) & driver_cpu] = _CPU
+    return kind
+
+
+def time_kinds(frames: pd.DataFrame, code: Ints, parent: Ints, depth: Ints) -> tuple[Ints, Ints, Flags]:
+    """Of each node in pre-order: what it and all below it are for, what its own time is, and whether it is a driver's CPU."""
+    listed = [(str(r.function), r.file) for r in frames.itertuples()]
 
     def flags(test: Callable[[str, Any], bool]) -> Flags:
-        return np.array([test(*frame) for frame in listed], dtype=bool)[rows.code]
+        return np.array([test(*frame) for frame in listed], dtype=bool)[code]
 
-    own = np.array([_kind(*frame) for frame in listed], dtype="int64")[rows.code]
+    own = np.array([_kind(*frame) for frame in listed], dtype="int64")[code]
     awaits, loops = flags(lambda f, _: f == _AWAIT), flags(lambda f, p: _among(_LOOPS, f, p))
     blocked, offloads = flags(lambda f, p: _among(_BLOCKING_LOOPS, f, p)), flags(lambda f, p: _among(_OFFLOADS, f, p))
-    driver_cpu = flags(_driver_cpu)
-    own[blocked] = IDLE
-    # ``reach`` is what a frame means for those below it, ``kind`` what its own time is.
-    reach, inside = np.where(own == IDLE, _CPU, own), offloads.copy()
-    waits = own == _WAITING
-    idle = np.zeros(len(own), dtype=bool)
-    depth = rows.table["depth"].to_numpy(dtype="int64")
+    reach, inside, idle = own.copy(), offloads.copy(), np.zeros(len(own), dtype=bool)
     order = np.argsort(depth, kind="stable")
     bounds = np.searchsorted(depth[order], np.arange(1, int(depth.max(initial=0)) + 2))
     for low, high in zip(bounds[:-1], bounds[1:], strict=True):
         nodes = order[low:high]
-        above = rows.parent[nodes]
+        above = parent[nodes]
         inside[nodes] |= inside[above]
-        idle[nodes] = waits[nodes] & (loops[above] | idle[above])
-        known = reach[above] != _CPU
-        reach[nodes] = np.where(known, reach[above], reach[nodes])
-    kind = np.where(own == IDLE, IDLE, reach)
-    if not on_cpu:
-        kind[(kind == _DATABASE) & driver_cpu] = _CPU
+        idle[nodes] = (own[nodes] == _WAITING) & (loops[above] | idle[above])
+        reach[nodes] = np.where(reach[above] != _CPU, reach[above], reach[nodes])
+    kind = reach.copy()
     kind[awaits & inside & (kind == _WAITING)] = _UNSEEN
-    kind[idle] = IDLE
-    return kind
+    kind[idle | (blocked & (kind == _CPU))] = IDLE
+    return reach, kind, flags(_driver_cpu)
 
 
 def _among(places: Sequence[tuple[str, str]], function: str, file: object) -> bool:

@@ -6,17 +6,18 @@ Names come from outside: they are escaped, and the script sets texts, never mark
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
 import pandas as pd
 
 from perflab.errors import PerflabError
-from perflab.profiles.flame_boxes import COLOURS, amount, boxes
-from perflab.profiles.origins import KINDS
-from perflab.profiles.selected import Profile
+from perflab.profiles.flame_boxes import COLOURS, Boxes, boxes
+from perflab.profiles.selected import Profile, amount
 from perflab.rendering import visible
 from perflab.units import format_fraction
 
@@ -26,13 +27,14 @@ _MAX_BOXES, _MAX_NAME = 20_000, 300
 
 @dataclass(frozen=True, repr=False)
 class FlameGraph:
-    """A flame graph as text. ``svg`` is static; `save` writes it with the script that zooms and searches.
+    """A flame graph. ``svg`` is static; `save` writes it with the script that zooms and searches.
 
-    In a notebook it shows itself as the static picture; names are in the tooltips.
+    A notebook shows it as an image, which exports, viewers and notebooks that are not trusted keep.
     """
 
     title: str
     svg: str
+    boxes: Boxes = field(repr=False)
 
     def save(self, path: str | Path) -> Path:
         """Write ``.svg`` (open it in a browser) or ``.html``; returns the path.
@@ -56,25 +58,43 @@ class FlameGraph:
     def __repr__(self) -> str:
         return f"flame graph: {self.title} (save it as .html or .svg to zoom and search)"
 
-    def _repr_html_(self) -> str:
-        return f'<div style="max-width:100%">{self.svg}</div>'
+    def png(self) -> bytes:
+        """The picture as PNG."""
+        import matplotlib.pyplot as plt
+
+        from perflab.plots.flame import draw_boxes
+
+        figure = draw_boxes(self.boxes).get_figure(root=True)
+        assert figure is not None
+        written = io.BytesIO()
+        figure.savefig(written, format="png", dpi=110, bbox_inches="tight")
+        plt.close(figure)
+        return written.getvalue()
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"image/png": base64.b64encode(self.png()).decode("ascii"), "text/plain": repr(self)}
 
 
 def draw_flamegraph(
     profile: Profile, *, unit: str | None = None, title: str = "", trim: bool = True, application: Sequence[str] = ()
 ) -> FlameGraph:
-    """A flame graph (callers above) as SVG, to save as a file that zooms on a click and searches.
+    """Draw a flame graph (callers on top) to save as a file that zooms on a click and searches.
 
     Parameters
     ----------
-    profile : Measurements with a profile, or the table; runs and threads are merged.
-    unit : which unit, where there are several; the first if not given.
-    title : what the page is called; the amount and the number of profiles if not given.
-    trim, application : as in `plot_flamegraph`.
+    profile : Measurements or DataFrame
+        Runs and threads are merged.
+    unit : str, optional
+        Which unit, if there are several; the first by default.
+    title : str
+        The title of the page; the amount and the number of profiles by default.
+    trim, application :
+        As in `plot_flamegraph`.
 
     Returns
     -------
-    FlameGraph; boxes narrower than 0.05 % are left out, and past 20,000 boxes the narrowest.
+    FlameGraph
+        Boxes narrower than 0.05 % are left out, and beyond 20,000 boxes the narrowest.
 
     >>> import perflab as lab
     >>> lab.draw_flamegraph(lab.read("tests/samples/pyinstrument/workload.json"))
@@ -86,7 +106,7 @@ def draw_flamegraph(
         table = table[table["width"] >= table["width"].nlargest(_MAX_BOXES).iloc[-1]].head(_MAX_BOXES)
     whole = amount(found.whole, found.unit)
     name = title or f"{whole} in {found.runs:,} profile{'' if found.runs == 1 else 's'}"
-    return FlameGraph(name, _svg(table, name, found.whole, found.unit))
+    return FlameGraph(name, _svg(table, name, found.whole, found.unit), found)
 
 
 def _svg(table: pd.DataFrame, title: str, whole: float, unit: str) -> str:
@@ -125,7 +145,7 @@ def _svg(table: pd.DataFrame, title: str, whole: float, unit: str) -> str:
 
 def _legend(table: pd.DataFrame) -> str:
     parts, x = [], 8
-    for kind in KINDS:
+    for kind in COLOURS:
         if (table["kind"] == kind).any():
             parts.append(
                 f'<rect x="{x}" y="27" width="10" height="10" fill="{COLOURS[kind]}" stroke="#888888" stroke-width="0.5"/>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def test_a_box_for_each_path_as_wide_as_its_share(invert: bool) -> None:
     assert {1.0, 0.51, 0.3} & wide
     labels = {t.get_text().strip() for t in ax.texts}
     assert {"spin_half", "spin_third", "main"} <= labels
-    assert "spin_half itself takes 49" in ax.get_title(loc="left")
+    assert ax.get_title(loc="left").startswith("Where 2.05 s go: ")
+    assert "own code" in ax.get_title(loc="left")
     ax.figure.canvas.draw()
 
 
@@ -82,3 +84,10 @@ def test_the_page_zooms_and_searches(tmp_path: Path) -> None:
         chromium.close()
     assert not problems
     assert all(url.startswith("file://") for url in requested)
+
+
+def test_a_notebook_keeps_it_as_an_image() -> None:
+    bundle = lab.draw_flamegraph(lab.read(SAMPLES / "collapsed" / "py-spy.txt"))._repr_mimebundle_()
+    assert set(bundle) == {"image/png", "text/plain"}
+    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
+    assert not plt.get_fignums()

@@ -16,7 +16,8 @@ import perflab as lab
 from perflab import formats
 from perflab.notes import codes
 
-PROFILES = ("callgrind", "collapsed", "cpuprofile", "memray", "perf_script", "pprof", "pstats", "pyinstrument", "scalene",
+PROFILES = ("callgrind", "collapsed", "cpuprofile", "gecko", "memray", "perf_script", "pprof", "pstats", "pyinstrument",
+            "pyinstrument_session", "scalene",
             "speedscope", "trace_events")  # fmt: skip
 SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 
@@ -125,12 +126,16 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from([
         "nodes", "id", "callFrame", "children", "functionName", "samples", "timeDeltas", "profiles", "shared", "frames", "name",
         "type", "events", "weights", "root_frame", "time", "function", "stacks", "files", "elapsed_time_sec", "ph", "ts", "dur",
-        "tid", "top_allocations_by_size", "location", "size"]), inner, max_size=5),
+        "tid", "top_allocations_by_size", "location", "size",
+        "threads", "data", "schema", "stack", "frame_records", "stackFrames"]), inner, max_size=5),
     max_leaves=25,
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["cpuprofile", "memray", "pyinstrument", "scalene", "speedscope", "trace_events"])
+@pytest.mark.parametrize(
+    "name",
+    ["cpuprofile", "gecko", "memray", "pyinstrument_session", "pyinstrument", "scalene", "speedscope", "trace_events"],
+)
 @given(value=JSON)
 @QUIET
 def test_any_json_is_read_or_refused(tmp_path: Path, name: str, value: object) -> None:

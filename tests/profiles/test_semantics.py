@@ -27,6 +27,7 @@ TOP = {"spin_half": 0.5, "spin_third": 0.3, "descend": 0.2}
 RECORDED = [
     "pstats/workload.pstats", "pyinstrument/workload.json", "speedscope/py-spy.json", "speedscope/pyinstrument.json",
     "collapsed/py-spy.txt", "cpuprofile/node.cpuprofile", "pprof/datadog.pb.gz", "perf_script/two_events.txt",
+    "pyinstrument_session/workload.pyisession",
     "trace_events/py-spy.json", "callgrind/workload.out", "scalene/stacks.json", "scalene/functions.json",
 ]  # fmt: skip
 
