@@ -40,7 +40,7 @@ UNKNOWN_ZONE = Kind(
 NO_TIMES = Kind(
     "times-missing",
     DATA,
-    "this log has no times, so pauses between statements are unknown. Add {{asctime}} to the formatter.",
+    "this log has no times, so pauses between statements are unknown. Have the logger write the time of each statement.",
 )
 COARSE_STARTS = Kind(
     "starts-in-seconds", DATA, "this log has starts in whole seconds: pauses between statements are unknown"
@@ -121,4 +121,20 @@ TRACED_TWICE = Kind(
     "spans-twice",
     DATA,
     "{source:raw}: {count:span} repeat the statement of another span (ORM and driver are both instrumented): counted once",
+)
+IMPLAUSIBLE_STARTS = Kind(
+    "starts-implausible",
+    RECORDER,
+    "{source:raw}: {count:statement} start before 2000 or in the future (the first at {first}): their times are wrong",
+)
+ONE_UNIT = Kind(
+    "one-unit",
+    DATA,
+    "{source:raw}: one unit of work ({unit:raw}) holds {held} of {count:statement}. If it is no single request, its id is shared "
+    "by several and counts per unit are too high.",
+)
+SERVER_COMMENTS = Kind(
+    "server-comments",
+    RECORDER,
+    "{source:raw}: {count:statement} begin with a comment of the server's log, not with SQL: please report this log's format",
 )

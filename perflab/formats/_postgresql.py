@@ -206,7 +206,7 @@ def _tables(path: Path, held: list[Any], tally: Tally, timezone: str | None, met
     tally.continued += len(kind) - count - left - unread
     return Tables(
         {"queries": frame},
-        warnings=[*zones, *warnings, *tally.notes(path.name)],
+        warnings=[*zones, *warnings, *tally.notes(path.name), *_queries.doubts(frame, path.name)],
         meta={"tool": "postgresql", **meta},
         accounting=tally.account(),
     )

@@ -23,6 +23,7 @@ from perflab.notes import Note, Remedy
 MAX_TEXT = 1_000_000
 """Characters of a statement that are kept."""
 
+_EPOCH, _EARLIEST, _MANY = 1970, 2000, 200
 ZONE = Remedy("read", {"timezone": "Europe/Berlin"})
 _LATEST = 253_402_300_799_000_000  # the year 9999 in microseconds
 
@@ -74,8 +75,33 @@ def tables(
     frame = frame.drop(columns=empty).sort_values("start", kind="stable", ignore_index=True)
     if "rows_examined" in frame:
         frame["rows_examined"] = frame["rows_examined"].astype("Int64")
-    warnings = (*tally.notes(path.name), *warnings)
+    warnings = (*tally.notes(path.name), *warnings, *doubts(frame, path.name))
     return Tables({"queries": commented(frame)}, warnings=warnings, meta=meta, accounting=tally.account())
+
+
+_SERVER_COMMENT = r"^\s*#\s*(?:Time: |User@Host: |Query_time: |Thread_id: |explain: |administrator )"
+
+
+def doubts(frame: pd.DataFrame, source: str) -> list[Note]:
+    """What no reader may leave unsaid: starts that can't be, one unit that holds half of a log, comments for statements."""
+    found = []
+    start = frame["start"]
+    dated = (
+        start.dt.year > _EPOCH if (start.dt.year == _EPOCH).all() else start.notna()
+    )  # a log without times says so itself
+    wrong = start[dated & ((start.dt.year < _EARLIEST) | (start > pd.Timestamp.now("UTC") + pd.Timedelta("1D")))]
+    if len(wrong):
+        found.append(notes.IMPLAUSIBLE_STARTS(source=source, count=len(wrong), first=str(wrong.iloc[0])))
+    unit = frame["unit"] if "unit" in frame else frame.get("trace")
+    if unit is not None and len(frame) >= _MANY:
+        held = unit.value_counts()
+        if len(held) > 1 and held.iloc[0] * 2 >= len(frame):
+            found.append(
+                notes.ONE_UNIT(source=source, unit=str(held.index[0]), held=int(held.iloc[0]), count=len(frame))
+            )
+    if comments := int(frame["sql"].str.contains(_SERVER_COMMENT, regex=True).sum()):
+        found.append(notes.SERVER_COMMENTS(source=source, count=comments))
+    return found
 
 
 _COMMENT = r"(?:^\s*/\*(?P<first>[^*]+)\*/|/\*(?P<last>[^*]+)\*/\s*;?\s*$)"
