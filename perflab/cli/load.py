@@ -90,6 +90,7 @@ def _worker_commands(commands: Any) -> None:
     )
     worker.add_argument("locustfile", help="the same file as on the master's machine")
     worker.add_argument("--master", required=True, metavar="HOST[:PORT]", help="where the run was started (port 5557)")
+    worker.add_argument("--token", help="the plan's secret; out of sight of others here: the variable PERFLAB_TOKEN")
     worker.add_argument("--folder", default="runs/workers", help="where this worker's own records go (%(default)s)")
     merge = command(
         commands,
@@ -116,6 +117,7 @@ def plan_options(parser: argparse.ArgumentParser, *, store: str | None = "runs")
         "--remote-workers", type=int, default=0, help="more on other machines: perflab worker (%(default)s)"
     )
     parser.add_argument("--master", default="0.0.0.0:5557", help="where they find this one (%(default)s)")
+    parser.add_argument("--token", help="the secret that they share with it (or the variable PERFLAB_TOKEN)")
     parser.add_argument("--warmup", help="share or length left out of decisions (10%%)")
     parser.add_argument("--user-class", action="append", help="only this class; repeatable")
     parser.add_argument("--seed", type=int, help="of the users' choices, and of the order of pairs")
@@ -221,7 +223,7 @@ def _looks(text: str | None) -> tuple[int, ...]:
 def _worker(given: argparse.Namespace) -> int:
     from perflab.loadtest.worker import work
 
-    folder = work(given.locustfile, given.master, folder=given.folder)
+    folder = work(given.locustfile, given.master, folder=given.folder, token=given.token)
     print(f"the records are in {folder}; if the connection was lost: perflab merge RUN {folder}")
     return 0
 
@@ -241,6 +243,7 @@ def plan_from(given: argparse.Namespace) -> lab.LoadPlan:
         "workers": given.workers,
         "remote_workers": given.remote_workers,
         "master": given.master,
+        "token": given.token,
         "arrivals": given.arrivals,
         **({"objectives": goals} if (goals := getattr(given, "objective", None)) else {}),
     }
