@@ -99,6 +99,9 @@ def _worker_commands(commands: Any) -> None:
     worker.add_argument(
         "--master", required=True, metavar="HOST[:PORT]", help="where the run was started (default port 5557)"
     )
+    worker.add_argument(
+        "--token", help="the secret of the plan; to hide it from other users here, set PERFLAB_TOKEN instead"
+    )
     worker.add_argument("--folder", default="runs/workers", help="folder for this worker's own records (%(default)s)")
     merge = command(
         commands,
@@ -130,6 +133,7 @@ def plan_options(parser: argparse.ArgumentParser, *, store: str | None = "runs")
     parser.add_argument(
         "--master", default="0.0.0.0:5557", help="address on which remote workers connect (%(default)s)"
     )
+    parser.add_argument("--token", help="the secret that remote workers share with the master (or set PERFLAB_TOKEN)")
     parser.add_argument("--warmup", help="warm-up left out of decisions: a share or a duration (10%%)")
     parser.add_argument("--user-class", action="append", help="only this user class; repeatable")
     parser.add_argument("--seed", type=int, help="seed of the users' choices and of the order of pairs")
@@ -236,7 +240,7 @@ def _looks(text: str | None) -> tuple[int, ...]:
 def _worker(given: argparse.Namespace) -> int:
     from perflab.loadtest.worker import work
 
-    folder = work(given.locustfile, given.master, folder=given.folder)
+    folder = work(given.locustfile, given.master, folder=given.folder, token=given.token)
     print(f"the records are in {folder}; if the connection was lost: perflab merge RUN {folder}")
     return 0
 
@@ -256,6 +260,7 @@ def plan_from(given: argparse.Namespace) -> lab.LoadPlan:
         "workers": given.workers,
         "remote_workers": given.remote_workers,
         "master": given.master,
+        "token": given.token,
         "arrivals": given.arrivals,
         **({"objectives": goals} if (goals := getattr(given, "objective", None)) else {}),
     }

@@ -19,7 +19,7 @@ from perflab.data import store
 from perflab.errors import FormatError, LoadTestError, StoreError
 from perflab.loadtest import capture, process, profiled_target, reasons, recovery, validity
 from perflab.loadtest.abort import broken
-from perflab.loadtest.logfiles import LogFiles
+from perflab.loadtest.logfiles import LogFiles, cut
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.records import CANNOT_WRITE
 from perflab.loadtest.resources import Sampler
@@ -192,6 +192,7 @@ def _loaded(
         if not interrupted:
             _must_have_worked(plan, locust, generator, reason)
         warnings = logs.collect(draft.folder / "logs")
+    warnings += cut(draft.folder / "logs")
     if scraper and scraper.restarted and not restarted:
         restarted = reasons.TARGET_START_TIME_CHANGED()
     return _Ended(reason, restarted, interrupted, sampler, scraper, environment, tuple(warnings))

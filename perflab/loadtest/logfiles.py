@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from perflab.loadtest import reasons
+from perflab.loadtest.child import LEFT_OUT
 from perflab.notes import Note
 
 MAX_BYTES = 50_000_000
@@ -27,6 +28,18 @@ class LogFiles:
             except OSError as problem:
                 warnings.append(reasons.LOG_UNREADABLE(file=path.name, problem=problem.strerror))
         return warnings
+
+
+def cut(folder: Path) -> list[Note]:
+    """Warnings of what was printed beyond the limit and not kept."""
+    warnings: list[Note] = []
+    for file in sorted(folder.glob(f"*{LEFT_OUT}")):
+        lost = int(file.read_text() or 0)
+        file.unlink()
+        name = file.name.removesuffix(LEFT_OUT)
+        kept = (folder / name).stat().st_size
+        warnings.append(reasons.LOG_CUT(file=name, grown_bytes=lost + kept, kept_bytes=kept))
+    return warnings
 
 
 def _copy(path: Path, end: int, place: Path) -> list[Note]:

@@ -15,6 +15,7 @@ from perflab.errors import LoadTestError, one_of
 from perflab.loadtest import checking_locustfile
 from perflab.loadtest.abort import can_be_watched
 from perflab.loadtest.k6_options import parse_options
+from perflab.loadtest.records import secret_of
 from perflab.loadtest.stages import Stage, is_number
 from perflab.loadtest.urls import Url
 from perflab.notes import PYTHON
@@ -47,6 +48,9 @@ class LoadPlan(Result):
         some, ``workers`` may be 0. Their records come home with Locust's own reports.
     master : str
         Where the master listens for them, address and port (the next port is used too).
+    token : str | None
+        The secret that remote workers must give too (``perflab worker --token``); the variable PERFLAB_TOKEN if not given.
+        It encrypts what master and workers send each other (ZeroMQ CURVE), and is never kept.
     worker_timeout : str | float
         How long to wait for all workers before the run begins.
     arrivals : str
@@ -83,6 +87,7 @@ class LoadPlan(Result):
     workers: int = 1
     remote_workers: int = 0
     master: str = "0.0.0.0:5557"
+    token: str | None = field(default=None, repr=False, compare=False)
     worker_timeout: str | float = "60s"
     arrivals: str = "constant"
     user_classes: Sequence[str] | Mapping[str, float] = ()
@@ -166,8 +171,15 @@ class LoadPlan(Result):
             raise ValueError(f'LoadPlan: master must be an address and a port like "0.0.0.0:5557"; got {self.master!r}')
         if self.remote_workers and self.urls:
             raise ValueError("LoadPlan: remote workers need a locustfile; a plan from URLs has none to hand to them")
+        if self.remote_workers:
+            secret_of(self.token, "LoadPlan: token")
         if self.worker_timeout_s <= 0:
             raise ValueError(f"LoadPlan: worker_timeout must be longer than zero; got {self.worker_timeout!r}")
+
+    @property
+    def secret(self) -> str:
+        """What remote workers must know."""
+        return secret_of(self.token, "LoadPlan: token")
 
     @property
     def all_workers(self) -> int:

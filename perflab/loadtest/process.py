@@ -72,6 +72,7 @@ def start(plan: LoadPlan, host: str, folder: Path, *, log: Path) -> Generator:
     folder = folder.resolve()
     folder.mkdir()
     settings, gate = folder / "generator.json", folder / "begin"
+    settings.touch(mode=0o600)
     settings.write_bytes(orjson.dumps({**_settings(plan, host, folder), "gate": str(gate)}))
     if plan.workers == 1 and not plan.remote_workers:
         return Generator((_child(plan, settings, [*_arguments(plan, host, folder)], log),), gate)
@@ -101,6 +102,7 @@ def _settings(plan: LoadPlan, host: str, folder: Path) -> dict[str, Any]:
         "arrivals": plan.arrivals if plan.is_open else None,
         "workers": plan.all_workers,
         "remote_workers": plan.remote_workers,
+        "token": plan.secret if plan.remote_workers else None,
         "user_classes": list(plan.user_classes),
         # All workers draw the same Poisson process and take turns in it.
         "seed": secrets.randbelow(2**31) if poisson and plan.seed is None else plan.seed,
@@ -150,11 +152,12 @@ def _whole_stop_timeout_s(plan: LoadPlan) -> int:
     return math.ceil(plan.stop_timeout_s)
 
 
-def join(locustfile: Path, master: str, port: int, folder: Path, *, log: Path) -> Child:
+def join(locustfile: Path, master: str, port: int, folder: Path, *, token: str, log: Path) -> Child:
     """A worker on this machine for a master on another; its plan comes from there, its records stay here too."""
     folder = folder.resolve()
     settings = folder / "generator.json"
-    settings.write_bytes(orjson.dumps({"folder": str(folder), "remote": True}))
+    settings.touch(mode=0o600)
+    settings.write_bytes(orjson.dumps({"folder": str(folder), "remote": True, "token": token}))
     command = ["--headless", "--locustfile", str(locustfile), "--worker", "--master-host", master]
     command += ["--master-port", str(port), "--only-summary", "--loglevel", "INFO"]
     return _launched(settings, command, log, grace_s=15.0)

@@ -203,6 +203,8 @@ class PlanShape(LoadTestShape):
 
 def install(settings: dict[str, Any]) -> None:
     """Listen to Locust's events; called once, before Locust's own main."""
+    if settings.get("token"):
+        remote.secure(settings["token"])
 
     @events.init.add_listener
     def on_init(environment: Any, runner: Any, **_: Any) -> None:

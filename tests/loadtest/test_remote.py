@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,20 +10,32 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import msgpack
 import numpy as np
 import orjson
 import pytest
+import zmq
 from driving import SERVERS, USERS, free_port, plan, target, wait_for
 
 import perflab as lab
 from perflab.loadtest.records import stem_of
 from perflab.notes import codes
 
+ASK, PARTS = "perflab_ask", "perflab_parts"
+
 ROOT = Path(__file__).parent.parent.parent
+TOKEN = "correct horse battery"
+
+
+@pytest.fixture(autouse=True)
+def _token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERFLAB_TOKEN", TOKEN)
 
 
 def free_pair() -> int:
@@ -52,16 +65,58 @@ def worker(master: str, folder: Path, *, within: tuple[str, ...] = ()) -> subpro
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
 
 
+@contextmanager
+def strangers(port: int) -> Iterator[list[object]]:
+    """Processes of others that reach the master's port and have no token, or a wrong one: what they are answered."""
+    context, answers, done = zmq.Context(), [], threading.Event()
+    sockets = []
+    for key in (None, zmq.curve_keypair()[0]):
+        stranger = context.socket(zmq.DEALER)
+        stranger.setsockopt(zmq.IDENTITY, b"stranger")
+        stranger.setsockopt(zmq.LINGER, 0)
+        if key:
+            stranger.setsockopt(zmq.CURVE_SERVERKEY, key)
+            stranger.curve_publickey, stranger.curve_secretkey = zmq.curve_keypair()
+        stranger.connect(f"tcp://127.0.0.1:{port}")
+        sockets.append(stranger)
+
+    def ask() -> None:
+        messages = [("client_ready", "2.40.0", "stranger"), (ASK, {"asked": 0.0}, "stranger"), ("exception", [1], "stranger"),
+                    ("stats", {PARTS: [[".bin", 0, b"x" * 48]]}, "stranger")]  # fmt: skip
+        while not done.wait(0.2):
+            for stranger in sockets:
+                for message in messages:
+                    with contextlib.suppress(zmq.Again):
+                        stranger.send(msgpack.dumps(message), zmq.NOBLOCK)
+                with contextlib.suppress(zmq.Again):
+                    answers.append(stranger.recv(zmq.NOBLOCK))
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as raw:
+                raw.sendall(b"\xff" + b"\x7f" * 200_000)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield answers
+    finally:
+        done.set()
+        asking.join()
+        context.destroy()
+
+
 @pytest.mark.parametrize("here", [0, 1])
 def test_records_of_a_worker_elsewhere_come_home(tmp_path: Path, here: int) -> None:
     port, log = free_pair(), tmp_path / "served.log"
     more = {"workers": here, "remote_workers": 1, "master": f"127.0.0.1:{port}"}
+    secret = plan(3, headers={"Authorization": "Bearer hunter2"}, **more)
     other = worker(f"127.0.0.1:{port}", tmp_path / "worker")
     try:
-        one = lab.run(plan(3, **more), target("tiny", "--log", str(log)), store=tmp_path / "runs", progress=False)
+        with strangers(port) as answers:
+            one = lab.run(secret, target("tiny", "--log", str(log)), store=tmp_path / "runs", progress=False)
         told = other.communicate(timeout=30)[0]
     finally:
         other.kill()
+    assert answers == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()] == []
     run = one.runs.iloc[0]
     assert run.valid, (run.reasons, told)
     record = orjson.loads((tmp_path / "runs" / run.run / "run.json").read_bytes())
@@ -103,6 +158,8 @@ def test_a_worker_that_never_comes_is_an_error(tmp_path: Path) -> None:
 def test_mistakes_are_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="an address and a port like"):
         plan(1, master="here")
+    with pytest.raises(ValueError, match="token must be a secret"):
+        plan(1, remote_workers=1, token="short")
     with pytest.raises(ValueError, match="workers must be 1 or more"):
         plan(1, workers=0)
     with pytest.raises(ValueError, match="remote workers need a locustfile"):
