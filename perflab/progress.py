@@ -25,6 +25,9 @@ class Listener(Protocol):
     def finish(self, outcome: str) -> None:
         """The work is over in another way than usual ("stopped")."""
 
+    def notify(self, text: str) -> None:
+        """What must be known before the work is over."""
+
 
 def _plainly(name: str, value: object) -> str:
     return f"{name} {value}"
@@ -111,6 +114,20 @@ class Progress:
     def finish(self, outcome: str) -> None:
         """The word at the end of the line that stays."""
         self._outcome = outcome
+
+    def notify(self, text: str) -> None:
+        """A line of its own."""
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        elif self._handle is not None:
+            from html import escape
+
+            from IPython.display import display
+
+            display(self._html(f'<div class="perflab-progress">{escape(text)}</div>'))
+        elif self._log:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
 
     def _line(self, done: float, ended: str = "") -> str:
         from html import escape

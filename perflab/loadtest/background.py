@@ -14,7 +14,8 @@ from perflab.errors import LoadTestError
 from perflab.loadtest.drive import Live, Slot, drive, expected_s, listening
 from perflab.loadtest.looks import Looks
 from perflab.loadtest.plan import LoadPlan
-from perflab.loadtest.run import check_pairs, interleaved, loaded
+from perflab.loadtest.run import check_pairs, interleaved, loaded, noted
+from perflab.loadtest.shortness import checked
 from perflab.loadtest.target import Target
 from perflab.progress import Listener
 
@@ -118,6 +119,7 @@ def start_pairs(
     metric: str = "p95",
     tolerance: float | str = 0.05,
     primary: str | Sequence[str] = (),
+    on_short: str = "warn",
     seed: int | None = None,
     store: str | Path = "runs",
     progress: bool | Listener = True,
@@ -126,7 +128,7 @@ def start_pairs(
 
     Parameters
     ----------
-    plan, baseline, candidate, pairs, looks, metric, tolerance, primary, seed, store, progress
+    plan, baseline, candidate, pairs, looks, metric, tolerance, primary, on_short, seed, store, progress
         As in `run_pairs`.
 
     Returns
@@ -140,14 +142,17 @@ def start_pairs(
     """
     check_pairs(pairs, baseline, candidate)
     registered = Looks.registered(looks, pairs, metric, tolerance, primary)
+    checked(on_short)
     plan.found_locustfile()
     drawn = secrets.randbelow(2**31) if seed is None else seed
 
     def work(watch: Live) -> tuple[Measurements, Measurements]:
-        _, interrupted, driven = interleaved(plan, baseline, candidate, pairs, drawn, store, watch, registered)
+        _, interrupted, driven, short = interleaved(
+            plan, baseline, candidate, pairs, drawn, store, watch, registered, on_short
+        )
         if not all(driven.values()):
             raise KeyboardInterrupt("one arm has no run yet; load what the store holds with load()")
-        before, after = loaded(driven[baseline.arm]), loaded(driven[candidate.arm])
+        before, after = (noted(loaded(driven[target.arm]), short) for target in (baseline, candidate))
         return (before, after) if interrupted else registered.noted(len(driven[baseline.arm]), before, after)
 
     label = f"{baseline.arm} and {candidate.arm}: {plan}"

@@ -7,7 +7,7 @@ import ast
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,7 +18,12 @@ REPORT = "locustfile.txt"
 _FOREIGN = ("-packages/locust/", "-packages/gevent/", "/perflab/loadtest/", "<frozen ")
 
 
-def guarded(load: Callable[[list[str]], Any], folder: Path, wanted: Iterable[str]) -> Callable[[list[str]], Any]:
+def guarded(
+    load: Callable[[list[str]], Any],
+    folder: Path,
+    wanted: Collection[str],
+    differing: Callable[[dict[str, Any]], dict[str, str]] = lambda found: {},
+) -> Callable[[list[str]], Any]:
     """Locust's loader of locustfiles, which ends the process with a report where the file is to blame."""
 
     def loaded(paths: list[str]) -> Any:
@@ -30,6 +35,10 @@ def guarded(load: Callable[[list[str]], Any], folder: Path, wanted: Iterable[str
             raise
         if report := lacking(found[0], wanted, paths[0]):
             _end(folder, report)
+        if hosts := differing({name: c for name, c in found[0].items() if name in wanted or not wanted}):
+            listed = ", ".join(f"{name} {host}" for name, host in hosts.items())
+            _end(folder, f"{paths[0]}: the user classes have different hosts ({listed}) and none is the target's; make one "
+                 "of them the target's host, or choose the classes with user_classes=")  # fmt: skip
         return found
 
     return loaded

@@ -138,6 +138,7 @@ class _Ended:
 
     reason: Note | None
     restarted: Note | None
+    exit_code: int
     interrupted: bool
     sampler: Sampler
     scraper: Scraper | None
@@ -179,7 +180,7 @@ def _loaded(
         generator = draft.folder / GENERATOR
         trees = {"generator": locust.pids} | ({"target": (service.pid,)} if service.pid else {})
         profiler = profiled_target.attached(target.profile, service.pid, draft.folder, own=service.own)
-        watched = Sampler(trees, roots=() if service.own else ("target",))
+        watched = Sampler(trees, roots=() if service.own else ("target",), machine=True)
         with watched as sampler, scraper or nullcontext(), profiler:
             try:
                 locust.begin()
@@ -189,13 +190,15 @@ def _loaded(
             finally:
                 locust.stop()
             restarted = service.restarted()
+        waited, service.still_starting = service.still_starting, None
         if not interrupted:
             _must_have_worked(plan, locust, generator, reason)
-        warnings = logs.collect(draft.folder / "logs")
+        warnings = logs.collect(draft.folder / "logs") + sampler.warnings() + ([waited] if waited else [])
     warnings += cut(draft.folder / "logs")
     if scraper and scraper.restarted and not restarted:
         restarted = reasons.TARGET_START_TIME_CHANGED()
-    return _Ended(reason, restarted, interrupted, sampler, scraper, environment, tuple(warnings))
+    code = 0 if interrupted or reason else locust.exit_code() or 0
+    return _Ended(reason, restarted, code, interrupted, sampler, scraper, environment, tuple(warnings))
 
 
 def _watched(
@@ -221,8 +224,7 @@ def _watched(
         live.listener.update(done_s, **_facts(so_far, sampler.latest("generator").get("cpu_cores", math.nan)))
     if locust.exit_code() == CANNOT_WRITE:
         return reasons.CANNOT_WRITE(problem=locust.tail(300).strip().splitlines()[-1])
-    code = locust.exit_code()
-    return service.died() or (reasons.EXIT_CODE(exit_code=code) if code else None)
+    return service.died()
 
 
 def _facts(so_far: Snapshot, cpu_cores: float) -> dict[str, Any]:
@@ -249,6 +251,10 @@ def _must_have_worked(plan: LoadPlan, locust: process.Generator, folder: Path, r
     errors = [note["text"] for p in found for note in p.notes.get("user_error", [])]
     if errors:
         raise process.failure(locust, f"no request was made: the users of {plan.found_locustfile()} raised {errors[0]}")
+    footers = [p.footer or (p.notes.get("users") or [{}])[-1] for p in found]
+    if sent := sum(int(footer.get("sent") or 0) for footer in footers):
+        how = "; the locustfile ended the process (sys.exit)" if any(p.notes.get("exited") for p in found) else ""
+        raise process.failure(locust, f"{sent:,} requests were sent and none was answered{how}")
     if reason and reason.about != BY_GENERATOR:
         raise process.failure(locust, f"no request was made: {reason}")
     if locust.exit_code():
@@ -262,7 +268,8 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Slot, ended: _
     if not sum(p.count for p in found):
         raise KeyboardInterrupt("interrupted before the first request; nothing was kept")
     start_s, stop_s = capture.span(found)
-    judging = {**_judging(plan), "ended": _reason(ended, (stop_s - start_s) * 1e3), "restarted": ended.restarted}
+    ending = {"ended": _reason(ended, (stop_s - start_s) * 1e3), "restarted": ended.restarted}
+    judging = {**_judging(plan), **ending, "exit_code": ended.exit_code}
     recovery.note_end(draft, ended=judging["ended"], restarted=ended.restarted)
     written = capture.write_requests(found, folder / "requests.parquet")
     capture.write_checks(found, folder / "checks.parquet")
@@ -295,6 +302,8 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Slot, ended: _
             "warnings": notes_of(warnings),
             "environment": record["environment"] | profiled,
             "locust": entries,
+            "accounting": validity.account(found, written),
+            **_rates(plan, found, written, start_s, stop_s),
             **({JUDGING: judging} if can_be_merged else {}),
             **({} if expected is None else {"schedule": validity.schedule(found, written, expected)}),
         }
@@ -325,6 +334,7 @@ def _judging(plan: LoadPlan) -> dict[str, Any]:
         "expected_arrivals": plan.expected_arrivals,
         "poisson": plan.arrivals == "poisson",
         "expected_workers": plan.all_workers,
+        "stages": plan.record()["stages"],
     }
 
 
@@ -341,6 +351,26 @@ def _environment(target: Target, stamped: Mapping[str, Any], seed: int | None) -
         "recorded_queries": target.record_queries,
         **({} if seed is None else {"order_seed": seed}),
     }
+
+
+def _rates(
+    plan: LoadPlan, found: list[capture.Process], written: capture.Written, start_s: float, stop_s: float
+) -> dict[str, float | None]:
+    """Requests a second: what was offered, and what was achieved.
+
+    A closed plan offers at most what its users would make if every answer came at once: their time without the waiting.
+    """
+    ran_s = max(stop_s - start_s, 1e-3)
+    achieved = written.rows / ran_s
+    if plan.expected_arrivals is not None:
+        started = sum(note["begun"] for p in found for note in p.notes.get("arrivals", []))
+        offered: float | None = plan.expected_arrivals / plan.duration_s * written.rows / max(1, started)
+    else:
+        frame = capture.load_frame(found)
+        users_s = float(frame["users"].mean()) * ran_s if len(frame) else 0.0
+        idle_s = users_s - float(written.latency.sums.sum()) / 1e3
+        offered = written.rows / ran_s * users_s / idle_s if idle_s > 0.01 * users_s else None
+    return {"offered_per_s": offered, "achieved_per_s": achieved}
 
 
 def _keep_queries(draft: store.Draft) -> list[object]:

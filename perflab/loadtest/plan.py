@@ -35,7 +35,7 @@ class LoadPlan(Result):
     Parameters
     ----------
     locustfile : str | Path
-        Path of the file with the user classes. Prefer FastHttpUser: it spends a quarter of the CPU.
+        Path of the file with the user classes, or of a folder of such files. Prefer FastHttpUser: it spends a quarter of the CPU.
     stages : Sequence[Stage] | Stage
         The load over time. One stage or several.
     warmup : str | float
@@ -67,8 +67,9 @@ class LoadPlan(Result):
     stop_timeout : str | float
         How long requests in flight may take to end when the run is over. It must be longer than ``timeout``: Locust's
         default of 0 throws the slowest requests away.
-    arguments : Mapping[str, str | float]
-        Further command-line arguments for a locustfile that defines some.
+    arguments : Mapping[str, str | float | bool | None | Sequence[object]]
+        Further command-line arguments for a locustfile that defines some; True or None is a bare flag, False leaves it
+        out, a list gives several values.
     headers : Mapping[str, str]
         Sent with each request, unless the locustfile sets them itself. (The host is the target's.)
     objectives : Sequence[Objective | str]
@@ -96,7 +97,7 @@ class LoadPlan(Result):
     seed: int | None = None
     timeout: str | float = "10s"
     stop_timeout: str | float = "11s"
-    arguments: Mapping[str, str | float] = field(default_factory=dict)
+    arguments: Mapping[str, str | float | bool | Sequence[object] | None] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     objectives: Sequence[Objective | str] = ()
     urls: Sequence[Url] = ()
@@ -299,13 +300,20 @@ class LoadPlan(Result):
         return self.stages  # type: ignore[return-value]
 
     def found_locustfile(self) -> Path:
-        """The locustfile's absolute path; ValueError when there is no such file, LoadTestError when it is not valid Python."""
+        """The locustfile's absolute path, or that of a folder of some.
+
+        ValueError when there is no such file, LoadTestError when it is not valid Python.
+        """
         path = Path(self.locustfile).expanduser().resolve()
-        if not path.is_file():
-            raise ValueError(f"LoadPlan: locustfile must be an existing file; got {str(self.locustfile)!r}")
-        if report := checking_locustfile.misspelt(str(path)):
-            error, cause = checking_locustfile.parts(report)
-            raise LoadTestError(error, output=cause)
+        files = _files(path)
+        if not files:
+            raise ValueError(
+                f"LoadPlan: locustfile must be an existing file, or a folder with some; got {str(self.locustfile)!r}"
+            )
+        for file in files:
+            if report := checking_locustfile.misspelt(str(file)):
+                error, cause = checking_locustfile.parts(report)
+                raise LoadTestError(error, output=cause)
         return path
 
     def record(self) -> dict[str, Any]:
@@ -314,7 +322,9 @@ class LoadPlan(Result):
         return {
             "sentence": str(self),
             "locustfile": path.name,
-            "locustfile_sha256": provenance.sha256(path),
+            "locustfile_sha256": provenance.sha256(path)
+            if path.is_file()
+            else provenance.sha256_of({str(file.relative_to(path)): provenance.sha256(file) for file in _files(path)}),
             "stages": [
                 {
                     "duration_s": s.duration_s,
@@ -375,3 +385,10 @@ class LoadPlan(Result):
     def show(self, surface: str = PYTHON) -> Shown:
         """The plan in one sentence."""
         return Shown(str(self))
+
+
+def _files(path: Path) -> list[Path]:
+    """The locustfile itself, or those of a folder, which Locust reads all."""
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*.py") if not file.name.startswith((".", "_")))
+    return [path] if path.is_file() else []

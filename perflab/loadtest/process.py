@@ -121,13 +121,18 @@ def _child(plan: LoadPlan, settings: Path, arguments: Sequence[str], log: Path) 
 
 
 def _launched(settings: Path, arguments: Sequence[str], log: Path, *, grace_s: float) -> Child:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
-    search = [str(Path(perflab.__file__).parent.parent), *filter(None, [kept.get("PYTHONPATH")])]
+    search = [str(Path(perflab.__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     return Child(
         [sys.executable, "-m", "perflab.loadtest.launcher", *arguments],
         log=log,
         grace_s=grace_s,
-        env={**kept, SETTINGS: str(settings), "PYTHONPATH": os.pathsep.join(search), "PYTHONUNBUFFERED": "1"},
+        env={
+            **os.environ,
+            SETTINGS: str(settings),
+            "PYTHONPATH": os.pathsep.join(search),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONIOENCODING": "utf-8:backslashreplace",
+        },
     )
 
 
@@ -139,7 +144,11 @@ def _arguments(plan: LoadPlan, host: str, folder: Path, role: Sequence[str] = ()
     if plan.exclude_tags:
         arguments += ["--exclude-tags", *plan.exclude_tags]
     for name, value in plan.arguments.items():
-        arguments += [f"--{name.lstrip('-').replace('_', '-')}", str(value)]
+        option = f"--{name.lstrip('-').replace('_', '-')}"
+        if value is True or value is None:
+            arguments.append(option)
+        elif value is not False:
+            arguments += [option, *map(str, value if isinstance(value, (list, tuple)) else [value])]
     if "--worker" not in role:
         # --json-file without --json: the two together write an empty list (Locust 2.47).
         arguments += ["--json-file", str((folder / STATISTICS).with_suffix(""))]

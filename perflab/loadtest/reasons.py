@@ -26,7 +26,34 @@ MOST_FAILED = Kind(
 CUT_OFF = Kind(
     "requests-cut-off",
     TARGET,
-    "requests were still in flight {waited_ms} after the end and were cut off: raise stop_timeout above the slowest request",
+    "{requests:request} were sent and cut off before the answer ({waited_ms} after the end): the slowest are missing. Raise "
+    "stop_timeout above the slowest request.",
+)
+
+RUN_SHORT = Kind(
+    "run-short",
+    YOU,
+    "the load ended after {ran_ms} of {planned_ms}: the locustfile ended it (runner.quit, StopTest or sys.exit)",
+)
+USERS_MISSING = Kind(
+    "users-missing",
+    YOU,
+    "the planned load was not applied: {present} of {planned:user} were present on average; {ended:user} left during the "
+    "load, the first: {first:raw}",
+)
+USERS_NEVER_CAME = Kind(
+    "users-missing", GENERATOR, "the planned load was not applied: {present} of {planned:user} were present on average"
+)
+MOSTLY_RAISED = Kind(
+    "users-raise",
+    YOU,
+    "{errors:exception} in the locustfile for {requests:request}: the users did little of the planned work; the first: "
+    "{first:raw}",
+)
+EXITED = Kind(
+    "generator-exited",
+    YOU,
+    "the locustfile ended the generator's process (sys.exit) with {in_flight:request} in flight",
 )
 
 DID_NOT_END = Kind(
@@ -56,6 +83,23 @@ ARRIVALS_MISSED = Kind(
     GENERATOR,
     "the schedule was not kept: {started} of {expected} arrivals started; use more workers or a lower rate",
 )
+ARRIVALS_RAISED = Kind(
+    "arrivals-raise",
+    YOU,
+    "the planned load was not applied: {raised} of {expected} arrivals raised before their first request, the first: {first:raw}",
+)
+GENERATOR_BLOCKED = Kind(
+    "generator-blocked",
+    GENERATOR,
+    "the generator stood still for {late_fraction} of the run (up to {worst_ms} at a time), and that is in the latencies (p95 "
+    "{latency_ms}): a call of the locustfile blocks it, or the machine has no CPU to spare",
+)
+GENERATOR_STALLED = Kind(
+    "generator-stalled",
+    GENERATOR,
+    "the generator stood still for {late_ms} of the run (up to {worst_ms} at a time): a call of the locustfile blocks it, it was "
+    "stopped, or the machine has no CPU to spare; latencies include that",
+)
 ARRIVALS_LATE = Kind(
     "arrivals-late",
     GENERATOR,
@@ -84,6 +128,64 @@ OMISSION = Kind(
     "{missing_fraction} of the requests were never sent; use an open plan ({remedy}) to measure what visitors would see",
 )
 USER_ERRORS = Kind("user-exceptions", YOU, "{errors:exception} in the locustfile's tasks, the first: {first:raw}")
+LATE = Kind(
+    "requests-after-end",
+    DESIGN,
+    "left out {requests:request} that started after the plan's end (an on_stop, or a client's own)",
+)
+IMPOSSIBLE = Kind("impossible-latency", YOU, "left out {events:event} with a negative or infinite response time")
+ODD_STARTS = Kind(
+    "start-no-clock",
+    YOU,
+    "{events:event} gave a start_time that is no wall-clock time; the end minus the response time is used instead",
+)
+UNREPORTED = Kind(
+    "requests-unreported",
+    YOU,
+    "{requests:request} were sent whose with block or call raised: Locust reports no such request, and it is not in the run",
+)
+TASKS_ENDED = Kind(
+    "tasks-ended",
+    YOU,
+    "tasks of {classes} were still running {waited_ms} after the end and were ended; whether they had requests in flight is "
+    "unknown for this client",
+)
+COUNTED_FEWER = Kind(
+    "locust-counted-fewer",
+    YOU,
+    "{captured} requests were captured but Locust counted {counted}: a listener of the locustfile hides requests from it, or "
+    "its statistics were reset",
+)
+OWN_EXIT_CODE = Kind(
+    "own-exit-code",
+    YOU,
+    "Locust exited with code {exit_code:raw}, which the locustfile set (environment.process_exit_code)",
+)
+LISTENER_RAISED = Kind(
+    "listener-raised", YOU, "Locust exited with code {exit_code:raw}: a listener of the locustfile raised {first:raw}"
+)
+SHAPE_UNUSED = Kind("shape-unused", YOU, "the locustfile's {name:raw} was not used: the load is the plan's stages")
+HOST_REPLACED = Kind("host-replaced", YOU, "the target's host took the place of {hosts} in {classes}")
+UNREAD = Kind(
+    "settings-unread", YOU, "Locust's own settings in {where:raw} were not applied: {names}; the plan decides"
+)
+STILL_STARTING = Kind(
+    "target-still-starting",
+    TARGET,
+    "the target was still starting when the load began: it used {cpu_cores} cores after {waited_ms}",
+)
+FOREIGN_LOAD = Kind(
+    "foreign-load",
+    MACHINE,
+    "other processes used {other_fraction} of this machine's CPU during the run; use a quieter machine",
+)
+STOLEN = Kind("stolen-cpu", MACHINE, "the hypervisor took {stolen_fraction} of this machine's CPU during the run")
+OTHER_RUN = Kind("another-run", MACHINE, "another perflab run was in progress on this machine (process {pids})")
+SHORT_RUNS = Kind(
+    "endpoint-runs-short",
+    DESIGN,
+    "{endpoint:raw}: {requests:request} in {ran_ms}; {metric:raw} needs {needed:raw} in each run, which takes {needed_ms}",
+)
 WITHOUT_TIME = Kind("events-without-time", RECORDER, "left out {events:event} without a response time")
 MANY_ENDPOINTS = Kind(
     "many-endpoints", YOU, "{endpoints:different endpoint}; group them with name=, for example name='/products/[id]'"

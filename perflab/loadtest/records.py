@@ -46,6 +46,8 @@ FIELDS = (
 CHECK = struct.Struct("<dIIBxxx")
 CHECK_FIELDS = (("at", "<f8"), ("name", "<u4"), ("endpoint", "<u4"), ("ok", "u1"), ("padding", "u1", 3))
 FLUSH_S = 0.5
+TICK_S = 0.01
+"""How often a generator's loop is asked whether it still wakes in time."""
 MAX_NAMES = 10_000
 MAX_TEXT = 500
 MAX_USER_ERRORS = 1_000

@@ -12,10 +12,13 @@ from pathlib import Path
 
 from perflab.data import store as kept
 from perflab.data.tables import Measurements
+from perflab.errors import LoadTestError
 from perflab.loadtest.drive import Driven, Live, Slot, drive, expected_s, listening
 from perflab.loadtest.looks import ONLY_THE_END, Looks
 from perflab.loadtest.plan import LoadPlan
+from perflab.loadtest.shortness import checked, too_short
 from perflab.loadtest.target import Services, Target
+from perflab.notes import Note
 from perflab.progress import Listener
 
 
@@ -83,6 +86,7 @@ def run_pairs(
     metric: str = "p95",
     tolerance: float | str = 0.05,
     primary: str | Sequence[str] = (),
+    on_short: str = "warn",
     seed: int | None = None,
     store: str | Path = "runs",
     progress: bool | Listener = True,
@@ -106,6 +110,9 @@ def run_pairs(
         `compare` too. Without them there is one look, at the end.
     metric, tolerance, primary
         What the looks ask `compare`.
+    on_short : str
+        When the first run shows that an endpoint will not reach the requests that the metric needs: "warn" says which and
+        how long a run would have to be, "stop" ends the experiment there.
     seed : int | None
         Makes the order of the runs repeatable; drawn, and recorded, if not given.
 
@@ -128,17 +135,18 @@ def run_pairs(
     """
     check_pairs(pairs, baseline, candidate)
     registered = Looks.registered(looks, pairs, metric, tolerance, primary)
+    checked(on_short)
     seed = secrets.randbelow(2**31) if seed is None else seed
     with listening(progress, 2 * pairs * expected_s(plan), "pairs") as listener:
-        experiment, interrupted, driven = interleaved(
-            plan, baseline, candidate, pairs, seed, store, Live(listener), registered
+        experiment, interrupted, driven, short = interleaved(
+            plan, baseline, candidate, pairs, seed, store, Live(listener), registered, on_short
         )
     if interrupted:
         raise KeyboardInterrupt(
             f"stopped in pair {interrupted} of {pairs}; what was captured is kept: "
             f'load("{store}", experiment="{experiment}").where(valid=True)'
         )
-    before, after = loaded(driven[baseline.arm]), loaded(driven[candidate.arm])
+    before, after = (noted(loaded(driven[target.arm]), short) for target in (baseline, candidate))
     return registered.noted(len(driven[baseline.arm]), before, after)
 
 
@@ -159,10 +167,12 @@ def interleaved(
     store: str | Path,
     live: Live,
     registered: Looks = ONLY_THE_END,
-) -> tuple[str, int, dict[str, list[Driven]]]:
-    """Pairs of runs, see `run_pairs`: the experiment, the pair in which it was interrupted (or 0), and runs by arm."""
+    on_short: str = "warn",
+) -> tuple[str, int, dict[str, list[Driven]], tuple[Note, ...]]:
+    """Pairs of runs, see `run_pairs`: the experiment, the pair in which it was interrupted (or 0), runs by arm, short ones."""
     experiment = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     each, done = expected_s(plan), 0
+    short: tuple[Note, ...] = ()
     driven: dict[str, list[Driven]] = {baseline.arm: [], candidate.arm: []}
     with closing(Services()) as services:
         for pair, baseline_first in enumerate(draw_order(pairs, seed), start=1):
@@ -174,16 +184,31 @@ def interleaved(
                     slot = Slot(experiment, pair, order, registered.at)
                     found = drive(plan, target, store, slot, this, seed, services)
                 except KeyboardInterrupt:
-                    return experiment, pair, driven
+                    return experiment, pair, driven, short
                 driven[target.arm].append(found)
                 if found.interrupted:
-                    return experiment, pair, driven
+                    return experiment, pair, driven, short
                 done += 1
+                if done == 1 and (short := too_short(loaded([found]), registered.metric, plan.warmup_fraction)):
+                    _say(short, live, on_short, f'load("{store}", experiment="{experiment}")')
             if pair in registered.at and registered.decided(
                 pair, *(loaded(driven[t.arm]) for t in (baseline, candidate))
             ):
                 break
-    return experiment, 0, driven
+    return experiment, 0, driven, short
+
+
+def _say(short: tuple[Note, ...], live: Live, on_short: str, kept: str) -> None:
+    """Tell at once that runs are short, or end the experiment."""
+    text = "; ".join(map(str, short))
+    if on_short == "stop":
+        raise LoadTestError(f"stopped after the first run, which is too short: {text}; it is kept: {kept}")
+    live.listener.notify(f"runs of this length are short: {text}")
+
+
+def noted(measured: Measurements, more: tuple[Note, ...]) -> Measurements:
+    """Measurements with further warnings."""
+    return replace(measured, warnings=(*measured.warnings, *more))
 
 
 def draw_order(pairs: int, seed: int) -> list[bool]:

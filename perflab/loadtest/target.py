@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -23,6 +24,9 @@ from perflab.loadtest.child import Child
 from perflab.notes import Note
 from perflab.units import parse_duration
 
+_HTTP = ("http://", "https://")
+_QUICK_S, _QUIET_S, _BUSY_CORES = 0.25, 1.0, 0.2
+_ANSWER_S = 3.0
 QUERY_LOG = "PERFLAB_QUERY_LOG"
 """The environment variable in which perflab's recorders find the file to write queries to."""
 
@@ -54,6 +58,9 @@ class Target:
         host is enough.
     ready_timeout : str | float
         How long it may take to become ready.
+    settle : str | float
+        How long a started target may take, once it is ready, until its processes are idle and none is new; the load starts
+        then, or after this time with a warning. 0 does not wait.
     stop_timeout : str | float
         How long it may take to end after SIGTERM, before SIGKILL.
     record_queries : bool
@@ -82,6 +89,7 @@ class Target:
     ready: str | None = None
     ready_timeout: str | float = "30s"
     stop_timeout: str | float = "5s"
+    settle: str | float = "10s"
     record_queries: bool = False
     deploy: Callable[[], object] | None = None
     restart: bool = True
@@ -94,9 +102,15 @@ class Target:
     def __post_init__(self) -> None:
         if not isinstance(self.arm, str) or not self.arm.strip():
             raise ValueError(f"Target: arm must be a name; got {self.arm!r}")
-        parts = urlsplit(self.host)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f'Target: host must be a base URL like "http://127.0.0.1:8001"; got {self.host!r}')
+        if not _address(self.host):
+            raise ValueError(
+                'Target: host must be a base URL like "http://127.0.0.1:8001", or what the locustfile\'s client takes, like '
+                f'"localhost:50051"; got {self.host!r}'
+            )
+        for name in ("ready", "metrics"):
+            page = getattr(self, name)
+            if page and not page.startswith(_HTTP) and not self.host.startswith(_HTTP):
+                raise ValueError(f"Target: {name} must be a whole URL where host is none; got {page!r}")
         if isinstance(self.command, str):
             raise ValueError('Target: command must be a list like ["python", "app.py"], not one string')
         object.__setattr__(self, "command", tuple(map(str, self.command)))
@@ -118,6 +132,8 @@ class Target:
         profiled_target.check(
             self.profile, starts=self.managed and self.restart, known=self.managed or self.pid is not None
         )
+        if parse_duration(self.settle, parameter="Target: settle") < 0:
+            raise ValueError(f"Target: settle must be zero or longer; got {self.settle!r}")
         for name in ("ready_timeout", "stop_timeout"):
             if parse_duration(getattr(self, name), parameter=f"Target: {name}") <= 0:
                 raise ValueError(f"Target: {name} must be longer than zero; got {getattr(self, name)!r}")
@@ -129,9 +145,8 @@ class Target:
 
     @property
     def address(self) -> tuple[str, int]:
-        """(host, port) of the base URL."""
-        parts = urlsplit(self.host)
-        return str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)
+        """(host, port) of the base URL; port 0 where it names none."""
+        return _address(self.host) or ("", 0)
 
     @property
     def log_files(self) -> tuple[Path, ...]:
@@ -156,12 +171,25 @@ class Target:
         }
 
 
+def _address(host: object) -> tuple[str, int] | None:
+    """(host, port) of ``http://127.0.0.1:8001``, ``localhost:50051`` or ``mongodb://db``; None of anything else."""
+    if not isinstance(host, str) or not host.strip():
+        return None
+    try:
+        parts = urlsplit(host if "://" in host else f"//{host}")
+        known = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    except ValueError:
+        return None
+    return (parts.hostname, known) if parts.hostname and (parts.scheme or known) else None
+
+
 class Service:
     """A target while it is under load. ``pid`` is the root of its processes, None for one that was up already."""
 
     def __init__(self, target: Target, child: Child | None) -> None:
         self.target, self._child = target, child
         self.pid = child.pid if child else target.pid
+        self.still_starting: Note | None = None
         self._begun = resources.begun(target.pid) if target.pid else None
         self._listener = self._who_listens()
 
@@ -178,7 +206,12 @@ class Service:
         return None if code is None else reasons.TARGET_EXITED(arm=self.target.arm, exit_code=code)
 
     def restarted(self) -> Note | None:
-        """That another process listens than at the start; None if not, or where it can't be seen."""
+        """That another process listens than at the start; None if not, or where it can't be seen.
+
+        Where the root is known its end is all that counts (`died`): servers replace their workers as they please.
+        """
+        if self.pid is not None:
+            return None
         before, now = self._listener, self._who_listens()
         self._listener = now
         if before is None or now is None or before == now:
@@ -187,7 +220,7 @@ class Service:
 
     def _who_listens(self) -> tuple[int, float] | None:
         host, port = self.target.address
-        return resources.listening(port) if host in ("127.0.0.1", "localhost", "::1") else None
+        return resources.listening(port) if port and host in ("127.0.0.1", "localhost", "::1") else None
 
     def stop(self) -> None:
         if self._child:
@@ -274,14 +307,16 @@ def _started(target: Target, folder: Path) -> Iterator[Service]:
     )
     try:
         _wait_until_ready(target, child)
-        yield Service(target, child)
+        service = Service(target, child)
+        service.still_starting = _settled(target, child)
+        yield service
     finally:
         child.stop()
 
 
 def _must_be_free(target: Target) -> None:
     host, port = target.address
-    if _connects(host, port):
+    if port and _connects(host, port):
         raise TargetError(
             f"cannot start {target.arm!r}: {host}:{port} is taken by {resources.listener(port)}; "
             "stop that, or give the target another port"
@@ -290,7 +325,7 @@ def _must_be_free(target: Target) -> None:
 
 def _must_answer(target: Target) -> None:
     host, port = target.address
-    if not _connects(host, port, timeout=5.0):
+    if port and not _connects(host, port, timeout=5.0):
         raise TargetError(
             f"the target {target.arm!r} is not up: nothing accepts connections at {host}:{port}; "
             "start it first, or give Target a command"
@@ -319,12 +354,50 @@ def _wait_until_ready(target: Target, child: Child) -> None:
     )
 
 
+def _settled(target: Target, child: Child) -> Note | None:
+    """Wait until the target's processes are idle and none is new; a note where they are not in time.
+
+    Ready is the word of one worker: others may still import.
+    """
+    limit_s = parse_duration(target.settle) / 1e3
+    started = time.monotonic()
+    known, before = resources.tree_state([child.pid])
+    quiet_s, cores = 0.0, 0.0
+    needed_s = _QUICK_S
+    while time.monotonic() - started < limit_s:
+        at = time.monotonic()
+        time.sleep(_QUICK_S)
+        passed = time.monotonic() - at
+        members, now = resources.tree_state([child.pid])
+        cores = max(0.0, now - before) / passed
+        if cores < _BUSY_CORES and members <= known:
+            quiet_s += passed
+            if quiet_s >= needed_s:
+                return None
+        else:
+            # Busy once: the next quiet moment may be a pause.
+            quiet_s, needed_s = 0.0, _QUIET_S
+        known, before = members, now
+    waited_ms = (time.monotonic() - started) * 1e3
+    return reasons.STILL_STARTING(cpu_cores=round(cores, 2), waited_ms=waited_ms) if limit_s else None
+
+
 def _not_ready(target: Target) -> str:
     """Why the target cannot take load yet; empty when it can."""
     if not target.ready:
         host, port = target.address
-        return "" if _connects(host, port) else f"nothing accepts connections at {host}:{port}"
+        return "" if not port or _connects(host, port) else f"nothing accepts connections at {host}:{port}"
     url = urljoin(target.host.rstrip("/") + "/", target.ready)
+    answers: list[str] = []
+    # A time-out of a socket is one of each read: a page that trickles would be waited for without end.
+    asking = threading.Thread(target=lambda: answers.append(_answer(url)), name="perflab-ready", daemon=True)
+    asking.start()
+    asking.join(_ANSWER_S)
+    return answers[0] if answers else f"{url} sent no whole answer within {_ANSWER_S:g} s"
+
+
+def _answer(url: str) -> str:
+    """Why a page did not answer well; empty when it did."""
     # Proxies of the environment are for the way out, not for the service under test.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

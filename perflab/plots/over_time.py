@@ -199,7 +199,8 @@ def plot_resources(
 
 
 def _busiest(arm: Arm) -> str:
-    mean = arm.data.resources.groupby("process")["cpu_cores"].mean()
+    resources = arm.data.resources
+    mean = resources[~resources["process"].isin(("machine", "other"))].groupby("process")["cpu_cores"].mean()
     return f"{arm.label} {plain(mean.idxmax(), 30)} {mean.max():.2f} cores"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,12 @@ from perflab.notes import Note
 FOOTER = {"count": 100, "clock_jump_s": 0.0, "exit_code": 0, "user_errors": 0}
 
 
-def process(name: str = "local-1", *, count: int = 100, torn: int = 0, footer: bool = True, **notes: Any) -> Process:
+def process(name: str = "local-1", *, count: int = 100, torn: int = 0, footer: Any = True, **notes: Any) -> Process:
     base: dict[str, list[dict[str, Any]]] = {
         "start": [{"time": 0.0}],
         "stop": [{"time": 10.0, "users": 4}],
         "users": [{"time": t / 2, "users": 4} for t in range(20)],
-        "footer": [FOOTER],
+        "footer": [FOOTER | (footer if isinstance(footer, dict) else {})],
         **notes,
     }
     if not footer:
@@ -59,7 +61,14 @@ def test_a_clean_run_has_no_reasons() -> None:
         (reasons(process(), count=None), "no-locust-count", "recorder", {}),
         (reasons(process(torn=7)), "torn-record", "recorder", {"process": "local-1", "left": 7}),
         (reasons(process(cpu=[{"time": 5.0, "percent": 97.0}])), "generator-busy", "generator", {"cpu_fraction": 0.97}),
-        (reasons(process(stopped=[{"took_s": 11.0, "censored": True}])), "requests-cut-off", "target", {"waited_ms": 11_000.0}),
+        (reasons(process(stopped=[{"took_s": 11.0}], footer={"cut": 2})), "requests-cut-off", "target",
+         {"requests": 2, "waited_ms": 11_000.0}),
+        (reasons(process(footer={"user_errors": 101}, user_error=[{"text": "KeyError: 'a'"}])), "users-raise", "you",
+         {"errors": 101, "requests": 100, "first": "KeyError: 'a'"}),
+        (reasons(process(exited=[{}], footer={"cut": 3}), count=None), "generator-exited", "you", {"in_flight": 3}),
+        (reasons(process(), exit_code=2), "generator-exit-code", "generator", {"exit_code": 2}),
+        (reasons(process(arrivals=[{"due": 100, "begun": 100, "failed": 40}], user_error=[{"text": "E: no"}]),
+                 expected_arrivals=100.0), "arrivals-raise", "you", {"raised": 40, "expected": 100, "first": "E: no"}),
         (reasons(Process("local-1", Path("x"), 100, 0, {**process().notes, "footer": [{**FOOTER, "clock_jump_s": -3.0}]})),
          "clock-set", "machine", {"jump_ms": 3_000.0}),
         (reasons(process(), rows=written(failed=51)), "most-requests-failed", "target",
@@ -77,6 +86,117 @@ def test_each_reason(found: list[Note], code: str, about: str, facts: dict[str, 
     [reason] = found
     assert (reason.code, reason.about, reason.facts) == (code, about, facts)
     assert about_code(code) == about
+
+
+def hold(users: int = 8, seconds: float = 10.0, **more: Any) -> dict[str, Any]:
+    return {"duration_s": seconds, "users": users, "rate": None, "ramp": False, "spawn_rate": None, **more}
+
+
+def seen(by_second: Any, seconds: float = 10.0, **notes: Any) -> Process:
+    """A process that noted so many users twice a second."""
+    users = [{"time": t / 2, "users": by_second(t / 2)} for t in range(int(seconds * 2) + 1)]
+    return process(users=users, stop=[{"time": seconds, "users": 0}], **notes)
+
+
+def left(*seconds: float) -> list[dict[str, Any]]:
+    return [{"time": second, "text": "RuntimeError: cannot log in"} for second in seconds]
+
+
+RAMP = hold(ramp=True)
+
+
+@pytest.mark.parametrize(
+    ("found", "stages", "code"),
+    [
+        (seen(lambda s: 8), [hold()], ""),
+        (seen(lambda s: 8 if s else 0), [hold()], ""),
+        (seen(lambda s: 2, user_ended=left(*[0.5] * 6)), [hold()], "users-missing"),
+        (
+            seen(lambda s: 8 if s < 9.5 else 7, user_ended=left(9.5)),
+            [hold()],
+            "",
+        ),  # one of eight, for the last half second
+        (seen(lambda s: 2), [hold()], "users-missing"),  # never spawned
+        (seen(lambda s: 1, fixed=[{"users": 1}]), [hold()], ""),  # the locustfile's own fixed_count
+        (seen(lambda s: 2, fixed=[{"users": None}]), [hold()], "users-missing"),
+        (seen(lambda s: max(0, round(8 * (s - 1) / 10))), [RAMP], ""),  # Locust asks once a second
+        (seen(lambda s: max(0, round(4 * (s - 1) / 10))), [RAMP], "users-missing"),
+        (seen(lambda s: min(8, int(s))), [hold(spawn_rate=1.0)], ""),
+        (seen(lambda s: 8 if s < 5 else 2), [hold(8, 5), hold(2, 5)], ""),
+        (seen(lambda s: 2, user_ended=left(*[0.1] * 6)), [hold(8, 5), hold(2, 5)], "users-missing"),
+        (seen(lambda s: 8, 1.0), [hold(8, 1)], ""),
+        (seen(lambda s: 0, 1.0, user_ended=left(*[0.1] * 8)), [hold(8, 1)], "users-missing"),
+        (seen(lambda s: 8, 3.0), [hold()], "run-short"),
+        (seen(lambda s: 8, 9.9), [hold()], ""),
+        (seen(lambda s: 0, 0.95), [hold(0, 1)], ""),
+        (process("master-1", stop=[{"time": 10.0, "users": 0}]), [hold()], "workers-missing"),
+    ],
+)
+def test_the_planned_load_was_applied(found: Process, stages: list[dict[str, Any]], code: str) -> None:
+    judged = reasons(found, stages=stages, rows=written([20.0] * 100), count=100 if code != "workers-missing" else None)
+    assert code in {note.code for note in judged} if code else judged == []
+    # What an objective or a person ended is neither short nor lacking users.
+    ended = reasons(found, stages=stages, ended=TARGET_EXITED(arm="a", exit_code=1))
+    assert ended[0].code == "target-exited"
+    assert code in ("", "workers-missing") or code not in {note.code for note in ended}
+
+
+def test_who_left_is_named() -> None:
+    [reason] = reasons(seen(lambda s: 2, user_ended=left(*[0.0] * 6)), stages=[hold()])
+    assert reason.facts == {"present": 2.0, "planned": 8, "ended": 6, "first": "RuntimeError: cannot log in"}
+
+
+def loops(late_s: float, worst_s: float, ticks: int = 50) -> list[dict[str, Any]]:
+    return [{"time": t / 2, "ticks": ticks, "late_s": late_s, "worst_s": worst_s} for t in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("loop", "reason", "warning"),
+    [
+        (loops(0.01, 0.006), "", ""),
+        ([*loops(0.0, 0.0), {"time": 5.0, "ticks": 50, "late_s": 2.0, "worst_s": 2.0}], "", "generator-stalled"),
+        (loops(0.1, 0.012, 40), "", "generator-stalled"),
+        (loops(0.35, 0.03, 15), "generator-blocked", ""),
+        ([{"time": 0.5, "ticks": 5, "late_s": 0.4, "worst_s": 0.4}], "", ""),  # while the users are made
+        ([{"time": 5.0, "ticks": 5, "late_s": 0.4, "worst_s": 0.4, "over": True}], "", ""),
+    ],
+)
+def test_a_generator_that_stands_still_is_named(loop: list[dict[str, Any]], reason: str, warning: str) -> None:
+    judged = validity.judge([process(loop=loop)], written(), locust_count=100)
+    assert [[note.code for note in notes] for notes in (judged.reasons, judged.warnings)] == [
+        [reason] * bool(reason), [warning] * bool(warning),
+    ]  # fmt: skip
+
+
+def test_a_target_is_not_blamed_for_a_stall_of_the_generator() -> None:
+    stall = [5.0] * 1_000 + [2_000.0] * 4
+    assert [note.code for note in closed_notes(stall)] == ["coordinated-omission"]
+    stopped = [*loops(0.0, 0.0), {"time": 5.0, "ticks": 50, "late_s": 2.0, "worst_s": 2.0}]
+    assert [note.code for note in closed_notes(stall, loop=stopped)] == ["generator-stalled"]
+
+
+def test_what_the_locustfile_does_to_its_exit_code_is_a_warning() -> None:
+    for more, code in (({"own_exit_code": 1}, "own-exit-code"), ({"uncaught": "KeyError: 'x'"}, "listener-raised")):
+        judged = validity.judge([process(footer={**more})], written(), locust_count=100, exit_code=1)
+        assert judged.reasons == ()
+        assert [note.code for note in judged.warnings] == [code]
+        torn = validity.judge([process(footer={**more})], written(), locust_count=101, exit_code=1)
+        assert [note.code for note in torn.reasons] == ["counts-differ", "generator-exit-code"]
+
+
+def test_what_was_put_aside_is_a_warning() -> None:
+    footer = {"dropped": 2, "odd_starts": 3}
+    aside = process(
+        footer=footer, count=110, shape=[{"name": "Steps"}], host=[{"classes": ["Shop"], "hosts": ["http://shop"]}],
+        unread=[{"where": "locust.conf", "names": ["users"]}], stopped=[{"took_s": 11.0, "others": ["Grpc"]}],
+    )  # fmt: skip
+    rows = replace(written(), late=4, impossible=5)
+    judged = validity.judge([aside], rows, locust_count=90)
+    assert judged.reasons == ()
+    assert {note.code for note in judged.warnings} == {
+        "requests-after-end", "requests-unreported", "impossible-latency", "start-no-clock", "tasks-ended", "shape-unused",
+        "host-replaced", "settings-unread", "events-without-time", "locust-counted-fewer",
+    }  # fmt: skip
 
 
 def test_poisson_arrivals_may_differ_by_chance() -> None:
@@ -107,6 +227,26 @@ def test_the_warnings() -> None:
     ]
 
 
+def test_late_impossible_and_unnamed_records_are_counted(tmp_path: Path) -> None:
+    import pandas as pd
+
+    rows = np.zeros(10, DTYPE)
+    rows["start"], rows["latency"], rows["due"] = 1.79e9 + np.arange(10), 5.0, np.nan
+    rows["latency"][:3] = (-1.0, np.inf, np.nan)
+    rows["endpoint"][5], rows["error"][6] = 4_000_000_000, 77
+    (tmp_path / "local-1.bin").write_bytes(rows.tobytes())
+    notes = [
+        {"kind": "endpoint", "index": 0, "name": "GET /"}, {"kind": "endpoint", "index": 400_000_000, "name": "far"},
+        {"kind": "stop", "time": 1.79e9 + 8.5}, [1, 2],
+    ]  # fmt: skip
+    (tmp_path / "local-1.jsonl").write_text("\n".join(map(json.dumps, notes)) + "\n")
+    done = write_requests(processes(tmp_path), tmp_path / "requests.parquet")
+    assert (done.rows, done.late, done.impossible) == (6, 1, 2)
+    frame = pd.read_parquet(tmp_path / "requests.parquet")
+    assert frame.endpoint.astype(str).tolist() == ["GET /", "GET /", "?", "GET /", "GET /", "GET /"]
+    assert frame.error.astype(object).dropna().tolist() == ["?"]
+
+
 def test_conversion_is_exact_and_keeps_what_it_can(tmp_path: Path) -> None:
     """Two processes, one of them torn and without a footer; what is not a request is left out."""
     import pandas as pd
@@ -134,6 +274,12 @@ def test_conversion_is_exact_and_keeps_what_it_can(tmp_path: Path) -> None:
     checks = pd.read_parquet(tmp_path / "checks.parquet")
     assert checks.ok.sum() == 10
     assert checks.endpoint.notna().equals(checks.ok)
+
+
+def closed_notes(latencies: list[float], **notes: Any) -> list[Note]:
+    rows = written(latencies)
+    rows = replace(rows, by_endpoint={"a": rows.latency})
+    return list(validity.judge([process(count=rows.rows, **notes)], rows, locust_count=rows.rows).warnings)
 
 
 def closed(**endpoints: list[float]) -> list[Note]:
