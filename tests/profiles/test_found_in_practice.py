@@ -175,7 +175,7 @@ def test_statistics_with_unknown_counts_keep_their_times(tmp_path: Path) -> None
     flat = lab.flat_profile(found)
     assert flat[["function", "self", "total"]].values.tolist() == [["work", 300.0, 300.0], ["main", 0.0, 300.0]]
     assert flat.calls.isna().all()
-    assert lab.callers_of(found, "work").total.to_list() == [300.0]
+    assert lab.profiles.callers_of(found, "work").total.to_list() == [300.0]
     assert not found.warnings
 
 
@@ -187,7 +187,7 @@ def test_statistics_of_python_s_sampling_profiler(marked: bool, tmp_path: Path) 
     stats |= {main: (0, 100, 0.0, 0.1, {}), work: (60, 60, 0.06, 0.06, {main: 60})}
     path.write_bytes(marshal.dumps(stats))
     found = lab.read(path)
-    assert lab.callers_of(found, "work")[["caller", "total"]].values.tolist() == [["main", pytest.approx(60.0)]]
+    assert lab.profiles.callers_of(found, "work")[["caller", "total"]].values.tolist() == [["main", pytest.approx(60.0)]]
     assert lab.flat_profile(found).calls.isna().all()
     assert found.meta["tool"] == "profiling.sampling"
 
