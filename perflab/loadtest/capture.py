@@ -143,7 +143,8 @@ def write_requests(found: list[Process], path: Path) -> Written:
                 chunk = every[~wrong & ~np.isnan(every["latency"])]
                 chunk["start"] += process.clock_ahead_s
                 chunk["due"] += process.clock_ahead_s
-                after = np.where(np.isnan(chunk["due"]), chunk["start"], chunk["due"]) > process.stop_s
+                # An arrival that was due belongs to the plan, also where a worker started its schedule a little later.
+                after = np.isnan(chunk["due"]) & (chunk["start"] > process.stop_s)
                 late += int(after.sum())
                 chunk = chunk[~after]
                 lag = (chunk["start"] - chunk["due"]) * 1e3

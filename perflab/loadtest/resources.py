@@ -164,15 +164,16 @@ def _ancestors(process: psutil.Process) -> list[int]:
     return []
 
 
-def tree_state(pids: Sequence[int]) -> tuple[frozenset[int], float]:
-    """The processes of these trees, and the CPU seconds that they have used."""
+def tree_state(pids: Sequence[int]) -> tuple[frozenset[int], float, bool]:
+    """The processes of these trees, the CPU seconds that they have used, and whether one of them wants CPU now."""
     members = {process.pid: process for pid in pids for process in _tree(pid, True)}
-    seconds = 0.0
+    seconds, runnable = 0.0, False
     for process in members.values():
         with contextlib.suppress(psutil.Error):
             times = process.cpu_times()
             seconds += times.user + times.system
-    return frozenset(members), seconds
+            runnable = runnable or process.status() == psutil.STATUS_RUNNING
+    return frozenset(members), seconds, runnable
 
 
 def begun(pid: int) -> float | None:

@@ -361,16 +361,17 @@ def _settled(target: Target, child: Child) -> Note | None:
     """
     limit_s = parse_duration(target.settle) / 1e3
     started = time.monotonic()
-    known, before = resources.tree_state([child.pid])
+    known, before, _ = resources.tree_state([child.pid])
     quiet_s, cores = 0.0, 0.0
     needed_s = _QUICK_S
     while time.monotonic() - started < limit_s:
         at = time.monotonic()
         time.sleep(_QUICK_S)
         passed = time.monotonic() - at
-        members, now = resources.tree_state([child.pid])
+        members, now, runnable = resources.tree_state([child.pid])
         cores = max(0.0, now - before) / passed
-        if cores < _BUSY_CORES and members <= known:
+        # On a machine without CPU to spare a busy process gets little of it, and waits.
+        if cores < _BUSY_CORES and not runnable and members <= known:
             quiet_s += passed
             if quiet_s >= needed_s:
                 return None
