@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint lab bench calibration aa lock clean
+.PHONY: help demo test lint lowest lab bench calibration aa lock clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -25,6 +25,14 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+## make lowest       a smoke test with the lowest versions of all dependencies, in an environment of its own (2 minutes)
+LOWEST := $(VENV)-lowest
+lowest: $(READY)
+	@test -d $(LOWEST) || $(BIN)/uv venv --quiet --python $(BIN)/python $(LOWEST)
+	@$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --all-extras -r pyproject.toml
+	@$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps -e .
+	$(LOWEST)/bin/python tests/smoke.py
 
 ## make lab          JupyterLab on the notebooks
 lab: $(READY)
@@ -50,7 +58,7 @@ lock: $(READY)
 
 ## make clean        remove what was built and measured here (the environment too)
 clean:
-	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.lock pyproject.toml

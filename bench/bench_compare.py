@@ -66,7 +66,7 @@ def main() -> int:
     print(f"2,000,000 requests, 20 runs, 50 endpoints, DataFrame to verdicts: {whole:.2f} s (goal 1 s)")
     print(f"  quantiles by pandas' groupby and a t-test, nothing else: {peer:.2f} s, {peer / whole:.1f} times that")
     values = np.random.default_rng(0).lognormal(3, 0.5, 100_000)
-    quick = median_of(lambda: lab.quantile_interval(values, 0.95), 50)
+    quick = median_of(lambda: lab.stats.quantile_interval(values, 0.95), 50)
     few = 200
     slow = median_of(
         lambda: stats.bootstrap(
@@ -77,12 +77,12 @@ def main() -> int:
     slow *= 9_999 / few
     print(f"interval of p95 of 100,000 values: {quick * 1e3:.2f} ms (goal 2 ms)")
     print(f"  scipy.stats.bootstrap, 9,999 resamples (from {few} timed): {slow:.1f} s, {slow / quick:,.0f} times that")
-    smooth = median_of(lambda: lab.harrell_davis(values), 20)
+    smooth = median_of(lambda: lab.stats.harrell_davis(values), 20)
     peer = median_of(lambda: mstats.hdquantiles(values, [0.95]), 5)
     print(f"p95 of 100,000 values by Harrell and Davis: {smooth * 1e3:.2f} ms")
     print(f"  scipy.stats.mstats.hdquantiles: {peer * 1e3:.1f} ms, {peer / smooth:.0f} times that")
     one = before[before["run"] == "old-0"]
-    block = median_of(lambda: lab.within(one), 3)
+    block = median_of(lambda: lab.stats.within(one), 3)
     print(f"block-bootstrap intervals of one run, 51 rows (within): {block:.2f} s")
     return 0
 

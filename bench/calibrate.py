@@ -29,6 +29,7 @@ import calibrate_published
 import latencies
 from calibration_goals import KNOWN_MISSES, goals
 
+from perflab.metrics import Metric
 from perflab.stats import one_run, tests
 from perflab.stats.estimates import Requests, quantile
 from perflab.stats.verdicts import decide
@@ -285,9 +286,10 @@ def within_a_run(size: Size) -> pd.DataFrame:
 def _covers(latency: Floats, truth: float) -> bool:
     count = len(latency)
     zeros = np.zeros(count, dtype=np.intp)
-    run = Requests(("r",), ("e",), zeros, zeros, latency, zeros.astype(bool), np.arange(count) / count, np.ones(1))
+    whole = np.ones(1), np.ones(1, bool)
+    run = Requests(("r",), ("e",), zeros, zeros, latency, zeros.astype(bool), np.arange(count) / count, *whole)
     value = float(quantile(latency, [0.95])[0])
-    low, high = one_run.limits(one_run.draws(run, "p95", seed=0), value, 0.95, relative=True)
+    low, high = one_run.limits(one_run.draws(run, Metric.of("p95"), seed=0), value, 0.95, relative=True)
     return low <= truth <= high
 
 

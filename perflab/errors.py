@@ -8,7 +8,7 @@
     ├── LoadTestError       Locust could not run; carries its exit code and the end of its log
     ├── TargetError         the system under test did not start, or died; carries its last output
     ├── StoreError          a store of runs that cannot be read or written
-    └── MissingExtraError   an optional dependency is not installed; names the pip extra
+    └── MissingExtraError   an optional dependency is not installed; names the extra to install
 
 Bad arguments are plain ``ValueError`` that name the parameter, the options and the value.
 Statistical doubt is never raised: it is in the ``warnings`` of a result.
@@ -33,7 +33,7 @@ class FormatError(PerflabError):
 class SchemaError(PerflabError):
     """A table does not have the columns or values of its schema.
 
-    ``problems`` lists all of them, so that one round of mending is enough.
+    ``problems`` lists all of them, so that one round of fixes is enough.
     """
 
     def __init__(self, table: str, problems: Sequence[str]) -> None:
@@ -47,7 +47,7 @@ class MissingTableError(PerflabError):
 
 
 class ComparisonError(PerflabError):
-    """The two sides must not be compared as they are; the text says why and what would allow it."""
+    """The two sides must not be compared as they are; the text says why, and what would allow it."""
 
 
 class StoreError(PerflabError):
@@ -56,6 +56,12 @@ class StoreError(PerflabError):
 
 class MissingExtraError(PerflabError):
     """An optional dependency is missing; the text names the extra to install."""
+
+    @classmethod
+    def of(cls, packages: str | ImportError | None, extra: str, what: str = "this") -> MissingExtraError:
+        """The error for packages (or the import that failed) that an extra would install."""
+        missing = packages.name if isinstance(packages, ImportError) else packages
+        return cls(f"{what} needs {missing}: pip install 'perflab[{extra}]'")
 
 
 class _ChildProcessError(PerflabError):

@@ -145,6 +145,11 @@ class Metric:
             return "did not change"
         return f"{'fell' if change < 0 else 'rose'} by {self.format_size(change)}"
 
+    def comparative(self, change: float) -> str:
+        """``faster`` or ``slower`` of a latency, else ``lower`` or ``higher``."""
+        words = ("faster", "slower") if self.is_latency else ("lower", "higher")
+        return words[change > 0]
+
     def interval(self, low: float, high: float, *, plain: bool = False) -> str:
         """``-16 to -8 %``; ``plain``: ``95 % interval 8 to 16 %`` of the size, where both ends have one sign.
 

@@ -26,8 +26,8 @@ _MAX_FACT, _MAX_LISTED = 300, 5
 class Remedy:
     """A call with the arguments that would help: Python in a notebook, options in a shell.
 
-    ``given`` is what stands before the keywords in Python ("plan, before, after"); without it the call is one the user
-    has made already, and only the arguments are new.
+    ``given`` is what comes before the keywords in Python ("plan, before, after"); without it the call is one that the
+    user has made already, and only the arguments are new.
 
     >>> Remedy("read", {"timezone": "Europe/Berlin"}).python(), Remedy("read", {"timezone": "Europe/Berlin"}).shell()
     ('read(..., timezone="Europe/Berlin")', '--timezone Europe/Berlin')
@@ -46,10 +46,13 @@ class Remedy:
         return f"{self.call}({', '.join(inside)})"
 
     def shell(self) -> str:
-        """The options that do the same, behind their command where that is another one."""
-        options = " ".join(_option(self.call, name, value) for name, value in self.arguments.items())
-        command = _COMMANDS.get(self.call) if self.given or not options else None
-        return " ".join(filter(None, (f"{command} ..." if command else "", options))) or self.python()
+        """The options that do the same, after their command where that is another one; Python where the shell has neither."""
+        if self.call not in _COMMANDS:
+            return self.python()
+        options = [_option(self.call, name, value) for name, value in self.arguments.items()]
+        if self.given or not options:
+            options = [_COMMANDS[self.call].format(self.given.strip("\"'") or "..."), *options]
+        return " ".join(filter(None, options)) or self.python()
 
     def written(self, surface: str = PYTHON) -> str:
         """For one of the two surfaces."""
@@ -57,18 +60,19 @@ class Remedy:
 
 
 _COMMANDS: Mapping[str, str] = {
-    "calibrate": "perflab calibrate",
-    "change_points": "perflab change-points",
-    "check": "perflab check",
-    "compare": "perflab compare",
-    "find_n_plus_one": "perflab queries",
-    "load": "perflab read --store",
-    "merge": "perflab merge",
-    "plan_runs": "perflab plan-runs",
-    "read": "perflab read",
-    "run": "perflab run",
-    "run_pairs": "perflab pairs",
-}
+    "calibrate": "perflab calibrate ...",
+    "change_points": "perflab change-points ...",
+    "check": "perflab check ...",
+    "compare": "perflab compare ...",
+    "find_n_plus_one": "perflab queries ...",
+    "load": "perflab compare BASELINE CANDIDATE --store {}",
+    "merge": "perflab merge ...",
+    "plan_runs": "perflab plan-runs ...",
+    "read": "perflab read ...",
+    "run": "perflab run ...",
+    "run_pairs": "perflab pairs ...",
+} | dict.fromkeys((".where", "LoadPlan", "Stage", "Target"), "")
+"""The command that does what a call does; "" where the call is a part of others, whose options its arguments are."""
 _OPTIONS: Mapping[tuple[str, str], str] = {(".where", "valid"): "--only-valid"}
 
 

@@ -1,7 +1,7 @@
-"""Progress of long work: a bar in a terminal, one line that updates itself in a notebook, nothing elsewhere.
+"""Progress of long work: who does it publishes facts to a `Listener`; `Progress` is the listener that shows them.
 
-The notebook's line is plain HTML, updated in place, so that a saved notebook keeps its last state without a
-widget or a script.
+It is a bar in a terminal, one line that updates itself in a notebook, and nothing elsewhere. The notebook's line is plain
+HTML, updated in place, so that a saved notebook keeps its last state without a widget or a script.
 """
 
 from __future__ import annotations
@@ -11,9 +11,26 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 _LONGEST_LABEL = 24
+
+
+class Listener(Protocol):
+    """Receives the progress of work: a display, a live chart, a test."""
+
+    def update(self, done: float, *, label: str | None = None, **facts: object) -> None:
+        """How much is done, and what is known so far, values with their units (``requests=120, p95_ms=31.2``)."""
+
+    def finish(self, outcome: str) -> None:
+        """The work is over in another way than usual ("stopped")."""
+
+    def notify(self, text: str) -> None:
+        """What must be known before the work is over."""
+
+
+def _plainly(name: str, value: object) -> str:
+    return f"{name} {value}"
 
 
 class Progress:
@@ -21,18 +38,26 @@ class Progress:
 
     Parameters
     ----------
-    total : the size of the work, in seconds or in items.
-    label : what is being done.
-    shown : False shows nothing (for tests and scripts).
-    stop : what a Stop button calls; for work in the background only, since a cell that waits takes no clicks. In a
+    total : float
+        The size of the work, in seconds or in items.
+    label : str
+        What is being done.
+    shown : bool
+        False shows nothing (for tests and scripts).
+    stop : Callable[[], None] | None
+        What a Stop button calls; for work in the background only, since a cell that waits takes no clicks. In a
         notebook the line and the button are a widget until the work is over, and plain HTML from then on.
+    write : Callable[[str, object], str]
+        How a fact is written, from its name and value.
     """
 
-    def __init__(self, total: float, label: str, *, shown: bool = True, stop: Callable[[], None] | None = None) -> None:
-        self.total, self.label, self._facts = max(total, 1e-9), label, ""
+    def __init__(
+        self, total: float, label: str, *, shown: bool = True, stop: Callable[[], None] | None = None,
+        write: Callable[[str, object], str] = _plainly,
+    ) -> None:  # fmt: skip
+        self.total, self.label, self._facts, self._write = max(total, 1e-9), label, "", write
         self._began, self._done = time.monotonic(), 0.0
-        self.ended = ""
-        """Words for the end of a line that stays, such as "; stopped"."""
+        self._outcome = ""
         self._bar: Any = None
         self._handle: Any = None
         self._panel: Any = None
@@ -68,9 +93,9 @@ class Progress:
         return bar
 
     def update(self, done: float, *, label: str | None = None, **facts: object) -> None:
-        """Say how much is done by now, and what is known (``requests=120, p95="31 ms"``)."""
+        """Show how much is done, and what is known so far."""
         self._done = done
-        self._facts = ", ".join(f"{name} {value}" for name, value in facts.items())
+        self._facts = ", ".join(self._write(name, value) for name, value in facts.items())
         if label and label != self.label and self._log:
             # Not in a terminal: a line for each step is all that a log can show.
             sys.stderr.write(f"{label}\n")
@@ -85,6 +110,24 @@ class Progress:
             self._panel.line.value = self._line(done)
         elif self._handle is not None:
             self._handle.update(self._html(self._line(done)))
+
+    def finish(self, outcome: str) -> None:
+        """The word at the end of the line that stays."""
+        self._outcome = outcome
+
+    def notify(self, text: str) -> None:
+        """A line of its own."""
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        elif self._handle is not None:
+            from html import escape
+
+            from IPython.display import display
+
+            display(self._html(f'<div class="perflab-progress">{escape(text)}</div>'))
+        elif self._log:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
 
     def _line(self, done: float, ended: str = "") -> str:
         from html import escape
@@ -112,13 +155,10 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
         if self._handle is not None and (kind is None or self._panel is not None):
-            ended = (
-                self.ended
-                if kind is None
-                else "; stopped"
-                if kind is KeyboardInterrupt
-                else f"; failed: {kind.__name__}"
-            )
+            ended = self._outcome
+            if kind is not None:
+                ended = "stopped" if kind is KeyboardInterrupt else f"failed: {kind.__name__}"
+            ended = f"; {ended}" if ended else ""
             self._handle.update(self._html(self._line(self._done if self._panel else self.total, ended)))
         if self._panel is not None:
             self._panel.close()
@@ -135,7 +175,7 @@ class _Panel:
             description="Stop", icon="stop", tooltip="End the load now; what was captured is kept"
         )
         self.box = ipywidgets.HBox([self.button, self.line])
-        self.box.add_class("perflab-under-way")
+        self.box.add_class("perflab-running")
         self._stop = stop
         self.button.on_click(self._clicked)
 

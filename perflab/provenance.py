@@ -9,17 +9,34 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 _PACKAGES = ("perflab", "locust", "gevent", "pandas", "numpy", "scipy")
 _LISTED = 20
-_SECRET = re.compile(r"key|token|secret|passw|credential|auth|cookie|session|dsn", re.IGNORECASE)
-_PLAIN = re.compile(r"[\w.,:/+=\- ]{0,120}")
+_NAME = (
+    r"(?:key|token|secret|pass|pwd|pswd|credential|auth(?!or)|cookie|session|dsn|jwt|bearer|private|salt|signature|sentry|"
+    r"(?<![a-z0-9])(?:sk|pin|pw|sig|sid|otp|x-api)(?![a-z0-9]))"
+)
+"""What the name of a secret has in it."""
+_SECRET = re.compile(_NAME, re.IGNORECASE)
+_HIDDEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), kept)
+    for pattern, kept in (
+        (r"//[^\s/@'\"]*@", "//"),
+        (r"(?<![\w.])[\w.+-]+:[^\s@/:'\"]+@(?=[\w\[])", "…@"),
+        (r"([?&;#][\w.\-\[\]%]+=)[^&;#\s'\"]*", r"\1…"),
+        (r"\b((?:[\w-]*cookie|[\w-]*authorization)\s*[:=]\s*)[^'\"\r\n]+", r"\1…"),
+        (r"\b(bearer|basic|digest|token)\s+[^\s'\",]+", r"\1 …"),
+        (rf"([\w.\-]*{_NAME}[\w.\-]*[\"']?\s*[=:]\s*)(?:\"[^\"]*\"|'[^']*'|[^\s'\"&;,]+)", r"\1…"),
+        (rf"(--?[\w\-]*{_NAME}[\w\-]*\s+)(?!--)\S+", r"\1…"),
+        (r"\beyJ[\w-]{8,}(?:\.[\w-]*)*|\b[spr]k_(?:live|test)_\w+|\bgh[pousr]_\w{16,}|\bxox[abprs]-[\w-]+", "…"),
+        (r"\bSG\.[\w-]{8,}\.[\w-]+|\bAKIA[0-9A-Z]{12,}", "…"),
+    )
+)
 
 
 def stamp() -> dict[str, Any]:
@@ -32,7 +49,7 @@ def stamp() -> dict[str, Any]:
         "cpu_model": cpu_model(),
         "cpu_count": os.cpu_count() or 0,
         "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "command": [Path(sys.argv[0]).name, *map(without_credentials, sys.argv[1:])] if sys.argv else [],
+        "command": [Path(sys.argv[0]).name, *without_secrets(sys.argv[1:])] if sys.argv else [],
         **git_state(Path.cwd()),
     }
 
@@ -113,25 +130,48 @@ def sha256_of(settings: object) -> str:
 
 
 def without_credentials(text: str) -> str:
-    """A URL without its user, password and query values; other texts as they are, long random-looking ones hidden.
+    """The text with what may be a secret as "…": passwords in URLs and connection strings, values of queries and headers,
+    values whose name says so, and what looks like a token of a known kind.
 
     >>> without_credentials("http://bob:hunter2@example.test/a?token=1")
     'http://example.test/a?token=…'
+    >>> without_credentials("host=db password=hunter2"), without_credentials("--header=X-Api-Key: 1")
+    ('host=db password=…', '--header=X-Api-Key: …')
     """
-    if "://" in text:
-        parts = urlsplit(text)
-        host = parts.netloc.rpartition("@")[2]
-        query = re.sub(r"=[^&]*", "=…", parts.query)
-        return urlunsplit((parts.scheme, host, parts.path, query, ""))
-    name, equals, value = text.partition("=")
-    if equals and value and _SECRET.search(name):
-        return f"{name}=…"
+    for pattern, kept in _HIDDEN:
+        text = pattern.sub(kept, text)
     return text
 
 
-def harmless(environment: Mapping[str, str]) -> dict[str, str]:
-    """Environment variables that can be kept in a record: values that may be secrets are replaced by "…"."""
+def without_secrets(arguments: Sequence[str]) -> list[str]:
+    """The arguments of a command without what may be a secret, in whatever way an option takes its value.
+
+    >>> without_secrets(["psql", "--password", "hunter2", "-phunter2", "-H", "Authorization: Bearer hunter2", "--users=5"])
+    ['psql', '--password', '…', '-p…', '-H', 'Authorization: …', '--users=5']
+    """
+    kept: list[str] = []
+    hide_next = False
+    for argument in arguments:
+        if hide_next and not argument.startswith("--"):
+            kept.append("…")
+            hide_next = False
+            continue
+        hide_next = argument in ("-p", "-u", "--user") or bool(
+            argument.startswith("-") and not re.search("[=: ]", argument) and _SECRET.search(argument)
+        )
+        glued = re.fullmatch(r"(-[pu])([^-=\s].*)", argument)
+        kept.append(f"{glued[1]}…" if glued and not glued[2].isdigit() else without_credentials(argument))
+    return kept
+
+
+def harmless(named: Mapping[str, str], keep: Sequence[str] = ()) -> dict[str, str]:
+    """Named values (headers, options, facts) for a record: those that may be secrets, by name or by look, as "…"."""
     return {
-        name: value if not _SECRET.search(name) and _PLAIN.fullmatch(value) and "@" not in value else "…"
-        for name, value in environment.items()
+        name: value if name in keep or (not _SECRET.search(name) and without_credentials(value) == value) else "…"
+        for name, value in named.items()
     }
+
+
+def names_of(environment: Mapping[str, str], keep: Sequence[str] = ()) -> dict[str, str]:
+    """Environment variables for a record: all names, and the values of those that were asked for only."""
+    return {name: value if name in keep else "…" for name, value in environment.items()}

@@ -105,7 +105,8 @@ def _column(name: str, values: Any, ours: bool) -> tuple[str, list[str]]:
     suffix = next((s for s in _UNITS if name.endswith(s)), "")
     found = [float(v) for v in values if _is_number(v)] if suffix else []
     if not found:
-        return heading(name), [_cell(name, value) for value in values]
+        usual = {"_ms": "ms", "_bytes": "B", "_fraction": "%", "_per_s": "/s"}.get(suffix, "")
+        return heading(name, usual), [_cell(name, value) for value in values]
     largest = max((abs(n) for n in found if math.isfinite(n)), default=0.0)
     largest = largest if largest else 1.0
     _, scale, unit = next(u for u in _UNITS[suffix] if largest < u[0])

@@ -17,8 +17,8 @@ from perflab.notes import count as count
 class Shown:
     """What people see of a result: one description that all surfaces render.
 
-    ``ours`` tells that the table's columns are perflab's own names, which are written as headings ("p95, ms"); the columns
-    of other tables stay as they are, since an arm may have any name.
+    ``ours``: the table's columns are perflab's own names, which become headings ("p95, ms"). The columns of other tables
+    stay as they are, since an arm may have any name.
     """
 
     sentence: str
@@ -44,7 +44,7 @@ class Shown:
 
 
 class Result:
-    """A result that renders itself; what it is made of says `show`."""
+    """A result that renders itself by what `show` returns."""
 
     def show(self, surface: str = PYTHON) -> Shown:
         """The sentence, the table and the notes for a surface ("python" or "shell")."""
@@ -58,8 +58,8 @@ class Result:
 
 
 class Findings(pd.DataFrame, Result):  # type: ignore[misc]  # pandas comes without types
-    """A plain DataFrame to every function; ``attrs`` holds ``sentence`` and ``warnings``, shown before the rows, and
-    ``shown``, the columns that people read (all of them if empty), and ``doubtful``, by column which values to mark.
+    """A plain DataFrame to every function. ``attrs`` holds its ``sentence`` and ``warnings``; ``shown``, the columns for
+    people (all if empty); and ``doubtful``, by column which values to mark.
 
     What is derived from it (a selection, a sort) is a plain DataFrame, for which the sentence would not be true.
     """
@@ -69,6 +69,12 @@ class Findings(pd.DataFrame, Result):  # type: ignore[misc]  # pandas comes with
         return pd.DataFrame
 
     __repr__ = Result.__repr__
+
+    def to_parquet(self, *args: Any, **options: Any) -> Any:
+        """As of a DataFrame; the sentence and the notes stay behind, since a file takes attributes in JSON only."""
+        plain = pd.DataFrame(self)
+        plain.attrs = {}
+        return plain.to_parquet(*args, **options)
 
     def _repr_html_(self) -> str:
         return self.show().html()

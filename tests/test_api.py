@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +36,44 @@ def test_every_public_name_is_documented(name: str) -> None:
 def test_no_public_name_is_a_submodules() -> None:
     modules = {p.stem for p in (ROOT / "perflab").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
     assert not modules & set(lab.__all__)
+
+
+def test_the_vocabulary_is_small_grouped_and_shown_in_notebooks() -> None:
+    assert len(lab.__all__) <= 60
+    assert lab.__doc__
+    groups = lab.__doc__.split("More is public")[0]
+    errors = {name for name in lab.__all__ if name.endswith("Error")}
+    grouped = set(re.findall(r"\w+", groups))
+    assert set(lab.__all__) - errors - grouped == set()
+    books = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "notebooks").glob("*.ipynb"))
+    # An error is no step of an investigation; Change is what compare returns.
+    assert [name for name in lab.__all__ if f"lab.{name}" not in books and name not in errors | {"Change"}] == []
+
+
+PACKAGES = ("data", "loadtest", "objectives", "plots", "profiles", "queries", "reports", "stats")
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_the_rest_is_public_in_its_package(name: str) -> None:
+    package = getattr(lab, name)
+    assert inspect.ismodule(package) and package.__doc__
+    assert package.__all__ == sorted(package.__all__)
+    submodules = {path.stem for path in (ROOT / "perflab" / name).glob("*.py")}
+    assert not submodules & set(package.__all__)
+    for public in package.__all__:
+        thing = getattr(package, public)
+        assert not inspect.ismodule(thing) and thing.__doc__, public
+        assert public not in lab.__all__ or thing is getattr(lab, public)
+
+
+def test_completion_shows_what_each_name_is() -> None:
+    code = (
+        "import IPython, jedi, perflab as lab\n"
+        "found = jedi.Interpreter('lab.', [{'lab': lab}]).complete()\n"
+        "print({c.type for c in found if c.name in lab.__all__})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ast.literal_eval(done.stdout) == {"function", "class"}
 
 
 HEAVY = ("locust", "gevent", "pandas", "numpy", "matplotlib", "scipy", "duckdb", "pyarrow", "ipywidgets", "IPython")

@@ -228,30 +228,30 @@ def look_at(page: Page, name: str) -> None:
 VIEWS = [
     (RUNS, "Over time", "lab.plot_timeline(", ""),
     (RUNS, "ECDF", "lab.plot_ecdf(", ""),
-    (RUNS, "Histogram", "lab.plot_histogram(", ""),
-    (RUNS, "Heatmap", "lab.plot_heatmap(", ""),
-    (RUNS, "Resources", "lab.plot_resources(", "Busiest process"),
-    (RUNS, "Errors", "lab.summarize_errors(", "Failed requests|None in this part"),
-    (RUNS, "Slowest requests", "lab.slowest_requests(", "slowest requests"),
-    (RUNS, "Summary", "lab.summarize(", "Each run's numbers"),
-    (COMPARISON, "Shift function", "lab.plot_quantile_shift(", "Shift of the latencies"),
+    (RUNS, "Histogram", "lab.plots.plot_histogram(", ""),
+    (RUNS, "Heatmap", "lab.plots.plot_heatmap(", ""),
+    (RUNS, "Resources", "lab.plots.plot_resources(", "Busiest process"),
+    (RUNS, "Errors", "lab.data.summarize_errors(", "Failed requests|None in this part"),
+    (RUNS, "Slowest requests", "lab.data.slowest_requests(", "slowest requests"),
+    (RUNS, "Summary", "lab.summarize(", "Each run: "),
+    (COMPARISON, "Shift function", "lab.plots.plot_quantile_shift(", "quantile by quantile"),
     (COMPARISON, "Every run", "lab.plot_pairs(", ""),
     (COMPARISON, "ECDF", "lab.plot_ecdf(", ""),
-    (COMPARISON, "What if", "lab.plot_power(", "new pairs"),
+    (COMPARISON, "What if", "lab.plots.plot_power(", "new pairs"),
     (COMPARISON, "Effect", "lab.plot_comparison(", ""),
-    (OBJECTIVES, "Every endpoint", "lab.attainable(after, 'p90', None", "objectives that would hold"),
-    (OBJECTIVES, "One limit", "lab.plot_attainable(", "would hold"),
+    (OBJECTIVES, "Every endpoint", "lab.objectives.attainable(after, 'p90', None", "limits that would hold"),
+    (OBJECTIVES, "One limit", "lab.plots.plot_attainable(", "would hold"),
     (CHANGE, "How it was decided", "change.explain(", "count the runs"),
     (CHANGE, "Every run", "change.values.loc", "of each run"),
     (CHANGE, "Effect", "lab.plot_comparison(", ""),
     (QUERIES, "Unit of work", "lab.plot_waterfall(", ""),
-    (QUERIES, "Calls against rows", "lab.plot_scaling(", ""),
-    (QUERIES, "Fix", ".iloc[", "asked again and again|No pattern"),
+    (QUERIES, "Calls against rows", "lab.plots.plot_scaling(", ""),
+    (QUERIES, "Fix", ".iloc[", "-- child|No pattern"),
     (QUERIES, "Statements", "lab.summarize_queries(", "kinds"),
     (QUERIES, "Patterns", "lab.find_n_plus_one(", "patterns"),
-    (PROFILES, "Icicle", "lab.plot_icicle(", ""),
+    (PROFILES, "Icicle", "lab.plot_flamegraph(", ""),
     (PROFILES, "Flat table", "lab.flat_profile(", "functions"),
-    (PROFILES, "Hot paths", "lab.hot_paths(", "paths that carry most"),
+    (PROFILES, "Hot paths", "lab.hot_paths(", "heaviest paths"),
     (PROFILES, "Difference", "lab.diff_profiles(", "before, .* after"),
     (PROFILES, "Flame graph", "lab.plot_flamegraph(", ""),
 ]
@@ -316,19 +316,19 @@ def test_figure_and_table_are_saved_under_the_name_that_was_entered(page: Page, 
 def test_a_view_is_kept_in_the_notebook_for_readers_without_a_kernel(page: Page, folder: Path) -> None:
     box = explorer(page, RUNS)
     box.get_by_role("button", name="Heatmap", exact=True).click()
-    expect(code(box)).to_have_value(re.compile(r"lab\.plot_heatmap"))
+    expect(code(box)).to_have_value(re.compile(r"lab\.plots\.plot_heatmap"))
     kept = page.locator(".jp-RenderedHTML .perflab-kept")
     expect(kept).to_have_count(0)
     box.get_by_role("button", name="Keep below").click()
     expect(kept).to_have_count(1)
-    expect(kept).to_contain_text("lab.plot_heatmap(")
+    expect(kept).to_contain_text("lab.plots.plot_heatmap(")
     page.screenshot(path=SHOTS / "kept.png")
     page.keyboard.press("Control+s")
 
     def saved() -> bool:
         outputs = [o for c in json.loads((folder / "explore.ipynb").read_text())["cells"] for o in c.get("outputs", [])]
         html = ["".join(o.get("data", {}).get("text/html", "")) for o in outputs]
-        return any("lab.plot_heatmap(" in text and "data:image/png;base64," in text for text in html)
+        return any("lab.plots.plot_heatmap(" in text and "data:image/png;base64," in text for text in html)
 
     until(page, saved, "the notebook's file does not hold what was kept")
 

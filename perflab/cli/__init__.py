@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import perflab as lab
 from perflab.cli import decide, load, notebooks, plan_commands, show
-from perflab.cli.common import ERROR, INTERRUPTED, Parser, in_shell
+from perflab.cli.common import ERROR, INTERRUPTED, Parser, reason_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,10 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(parsed.call(parsed))
     except (lab.PerflabError, ValueError) as problem:
-        print(f"perflab: {in_shell(str(problem))}", file=sys.stderr)
+        print(f"perflab: {reason_of(problem)}", file=sys.stderr)
         return ERROR
     except KeyboardInterrupt as stop:
-        print(f"\nperflab: {in_shell(str(stop)) or 'interrupted'}", file=sys.stderr)
+        print(f"\nperflab: {reason_of(stop) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -29,18 +29,16 @@ def add(commands: Any) -> None:
         "--order",
         default="auto",
         choices=("auto", "ignore"),
-        help="ignore: a verdict though one arm ran after the other",
+        help="ignore: reach a verdict even if one arm ran after the other",
     )
-    compare.add_argument(
-        "--only-valid", action="store_true", help="leave out runs that are not valid (interrupted ones)"
-    )
+    compare.add_argument("--only-valid", action="store_true", help="leave out invalid runs, such as interrupted ones")
     compare.add_argument("--warmup", help="share of each run to leave out; the plan's, or 10%%")
     reading_options(compare, "requests")
     check = command(
         commands,
         "check",
         _check,
-        "whether objectives hold, fail or can't be told",
+        "whether objectives hold, fail or are inconclusive",
         'perflab check results/ --objective "p95 of GET /orders < 200ms" --objective "error rate < 1%"',
         "perflab check --store runs --arm eager --goals INTERFACE.md",
     )
@@ -49,7 +47,10 @@ def add(commands: Any) -> None:
     check.add_argument("--goals", metavar="FILE", help="a Markdown document, or k6's options as JSON")
     check.add_argument("--warmup", help="share of each run to leave out; the plan's, or 10%%")
     check.add_argument(
-        "--allow", action="append", choices=("invalid", "generator", "plan", "arms"), help="take together all the same"
+        "--allow",
+        action="append",
+        choices=("invalid", "generator", "plan", "arms"),
+        help="check anyway, with a warning",
     )
     reading_options(check, "requests")
 
@@ -57,14 +58,14 @@ def add(commands: Any) -> None:
 def decision_options(parser: argparse.ArgumentParser) -> None:
     """The options of a verdict."""
     parser.add_argument("--metric", default="p95", help="p95 or any p<q>, mean, throughput_per_s, error_fraction")
-    parser.add_argument("--tolerance", default="5%", help="differences below this do not matter (%(default)s)")
+    parser.add_argument("--tolerance", default="5%", help="smaller differences do not matter (%(default)s)")
     parser.add_argument("--primary", action="append", help="endpoint that decides; repeatable, up to three")
-    parser.add_argument("--pacing", help="fixed time between the requests of a user, if there was one, like 1s")
+    parser.add_argument("--pacing", help="fixed time between the requests of a user, if there was one, for example 1s")
     parser.add_argument(
         "--allow",
         action="append",
         choices=("invalid", "generator", "plan", "length"),
-        help="compare all the same, with a warning",
+        help="compare anyway, with a warning",
     )
 
 
@@ -116,13 +117,10 @@ def judge(before: lab.Measurements, after: lab.Measurements, given: argparse.Nam
 def _check(given: argparse.Namespace) -> int:
     held = measured(given, "check")
     goals: list[Any] = list(given.objective or ())
-    notes: tuple[str, ...] = ()
     if given.goals:
-        written = lab.read_objectives(given.goals)
-        goals, notes = [*goals, *written], written.notes
+        goals.append(lab.read_objectives(given.goals))
     if not goals:
-        raise ValueError("check needs --objective 'p95 < 200ms' or --goals FILE with an objective in it" + "".join(
-            f"\n  {note}" for note in notes))  # fmt: skip
+        raise ValueError("check needs --objective 'p95 < 200ms' or --goals FILE")
     checked = lab.check(held, goals, warmup=given.warmup, allow=tuple(given.allow or ()))
-    say("\n".join([str(checked), *(f"! {note}" for note in notes)]))
+    say(checked)
     return EXIT_CODES[checked.verdict]

@@ -13,26 +13,32 @@ READ = ("format", "timezone", "time_format", "transactions", "endpoint", "log_li
 
 
 def reading_options(parser: argparse.ArgumentParser, *kinds: str, endpoint: bool = True) -> None:
-    """What a file can't tell of itself; ``kinds`` are of "requests", "queries", "profiles"."""
-    group = parser.add_argument_group("what a file can't tell")
-    group.add_argument("--format", metavar="NAME", help="of the formats that README lists, where two claim a file")
-    group.add_argument("--timezone", metavar="ZONE", help="Europe/Berlin, of times without a zone (UTC)")
+    """Options of the readers; ``kinds`` are of "requests", "queries", "profiles"."""
+    group = parser.add_argument_group("reader options")
+    group.add_argument("--format", metavar="NAME", help="the format, one of those in the README, if two match the file")
+    group.add_argument(
+        "--timezone", metavar="ZONE", help="zone of times that name none, for example Europe/Berlin (UTC)"
+    )
     if "requests" in kinds:
-        relative = "2026-01-31T12:00:00Z, of a tool that writes no absolute times; repeatable, one for each file"
+        relative = (
+            "start of a file that holds relative times, for example 2026-01-31T12:00:00Z; repeatable, one for each file"
+        )
         group.add_argument("--started", action="append", metavar="INSTANT", help=relative)
-        group.add_argument("--time-format", metavar="FORMAT", help='of JMeter\'s times, like "%%d/%%m/%%Y %%H:%%M:%%S"')
-        group.add_argument("--transactions", action="store_true", help="of JMeter the transactions, not their samples")
+        group.add_argument(
+            "--time-format", metavar="FORMAT", help='JMeter: format of the times, for example "%%d/%%m/%%Y %%H:%%M:%%S"'
+        )
+        group.add_argument("--transactions", action="store_true", help="JMeter: read transactions, not their samples")
     if "requests" in kinds and endpoint:
         group.add_argument(
-            "--endpoint", metavar="NAME", help='of hey, oha and ab: what was requested, like "GET /orders"'
+            "--endpoint", metavar="NAME", help='hey, oha, ab: what was requested, for example "GET /orders"'
         )
     if "queries" in kinds:
         group.add_argument(
-            "--log-line-prefix", metavar="PREFIX", help="PostgreSQL's setting, where it can't be guessed"
+            "--log-line-prefix", metavar="PREFIX", help="PostgreSQL's log_line_prefix, if it cannot be detected"
         )
     if "profiles" in kinds:
-        group.add_argument("--unit", help="of perf script: the event to take")
-        group.add_argument("--sample-type", metavar="TYPE", help="of pprof: the values to take")
+        group.add_argument("--unit", help="perf script: the event to read")
+        group.add_argument("--sample-type", metavar="TYPE", help="pprof: the sample type to read")
 
 
 def read(given: argparse.Namespace, path: str | Sequence[str], **more: Any) -> lab.Measurements:
@@ -44,10 +50,10 @@ def read(given: argparse.Namespace, path: str | Sequence[str], **more: Any) -> l
 def source_options(parser: argparse.ArgumentParser, *, arms: bool = False) -> None:
     """Files, or runs of a store."""
     parser.add_argument("path", nargs="*", help="files or folders of results")
-    parser.add_argument("--store", help="take runs of this store")
-    many: dict[str, Any] = {"action": "append", "help": "of the store: only this one; twice: before, then after"}
-    parser.add_argument("--arm", **(many if arms else {"help": "of the store: only this one"}))
-    parser.add_argument("--experiment", help="of the store: only this one")
+    parser.add_argument("--store", help="read the runs of this store")
+    many: dict[str, Any] = {"action": "append", "help": "with --store: only this arm; twice: before, then after"}
+    parser.add_argument("--arm", **(many if arms else {"help": "with --store: only this arm"}))
+    parser.add_argument("--experiment", help="with --store: only this experiment")
 
 
 def measured(given: argparse.Namespace, name: str) -> lab.Measurements:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import perflab as lab
-from perflab.cli.common import EXIT_CODES, command, fraction, say, shown
+from perflab.cli.common import EXIT_CODES, command, fraction, say, table
 from perflab.cli.decide import decision_options, judge
 
 SHAPES = ("smoke", "average load", "stress", "spike", "soak", "breakpoint")
@@ -18,11 +18,11 @@ SHAPES = ("smoke", "average load", "stress", "spike", "soak", "breakpoint")
 
 def add(commands: Any) -> None:
     """Add the commands to the parser."""
-    demo = command(commands, "demo", _demo, "measure a real shop before and after its N+1 is fixed", "perflab demo")
+    demo = command(commands, "demo", _demo, "measure a real web shop before and after its N+1 is fixed", "perflab demo")
     demo.add_argument("--folder", default="runs/demo", help="where everything is written (%(default)s)")
     demo.add_argument("--pairs", type=int, default=6, help="pairs of runs (%(default)s)")
     demo.add_argument("--seconds", type=float, default=8.0, help="length of a run (%(default)s)")
-    demo.add_argument("--seed", type=int, default=20, help="of the order of the runs (%(default)s)")
+    demo.add_argument("--seed", type=int, default=20, help="seed of the order of the runs (%(default)s)")
     run = command(
         commands,
         "run",
@@ -38,27 +38,32 @@ def add(commands: Any) -> None:
     run.add_argument(
         "--record-queries",
         action="store_true",
-        help="with --command: keep what perflab's recorder in the application sees",
+        help="with --command: keep the queries that perflab's recorder in the application logs",
     )
-    run.add_argument("--objective", action="append", metavar="TEXT", help='to check at the end, like "p95 < 200ms"')
-    run.add_argument("--arm", help="the name of this side of a later comparison")
+    run.add_argument(
+        "--objective",
+        action="append",
+        metavar="TEXT",
+        help='checked after the run, for example "p95 < 200ms"; repeatable',
+    )
+    run.add_argument("--arm", help="name of this side in a later comparison")
     quick = command(
         commands,
         "check-url",
         _check_url,
-        "load on one URL without a locustfile (exit code 1 if a request or a check failed)",
+        "load one URL without a locustfile (exit code 1 if a request or a check failed)",
         "perflab check-url http://127.0.0.1:8000/api --users 10 --duration 30s",
         "perflab check-url http://127.0.0.1:8000/api --rate 50 --contains total --max-duration 300ms",
     )
-    quick.add_argument("url", help="what to ask for")
+    quick.add_argument("url", help="the address to request")
     stage_options(quick)
-    quick.add_argument("--wait", default="0s", help="how long each user waits before it asks again (%(default)s)")
+    quick.add_argument("--wait", default="0s", help="think time between the requests of a user (%(default)s)")
     quick.add_argument("--method", default="GET", help="(%(default)s)")
-    quick.add_argument("--body", help="of the request")
-    quick.add_argument("--header", action="append", metavar="NAME=VALUE", help="of the request; repeatable")
-    quick.add_argument("--status", type=int, default=200, help="check: the answer's status (%(default)s)")
-    quick.add_argument("--contains", help="check: the body contains this text")
-    quick.add_argument("--max-duration", help="check: the answer takes no longer, for example 300ms")
+    quick.add_argument("--body", help="request body")
+    quick.add_argument("--header", action="append", metavar="NAME=VALUE", help="request header; repeatable")
+    quick.add_argument("--status", type=int, default=200, help="check: expected status code (%(default)s)")
+    quick.add_argument("--contains", help="check: the response body contains this text")
+    quick.add_argument("--max-duration", help="check: the response takes no longer than, for example 300ms")
     quick.add_argument("--ready", help="path that answers once the target can take load")
     quick.add_argument("--store", default="runs", help="where the run is kept (%(default)s)")
     pairs = command(
@@ -70,8 +75,10 @@ def add(commands: Any) -> None:
     )
     pairs.add_argument("locustfile", help="file with the user classes")
     plan_options(pairs)
-    pairs.add_argument("--pairs", type=int, default=10, help="how many (%(default)s)")
-    pairs.add_argument("--looks", metavar="N,N", help="after which pairs to look, and end if it is decided: 5,10,15,20")
+    pairs.add_argument("--pairs", type=int, default=10, help="number of pairs (%(default)s)")
+    pairs.add_argument(
+        "--looks", metavar="N,N", help="test after these numbers of pairs and stop once decided, for example 5,10,15,20"
+    )
     for side in ("baseline", "candidate"):
         pairs.add_argument(f"--{side}", required=True, metavar="ARM=URL", help=f"the {side}")
         pairs.add_argument(f"--{side}-command", help=f"start the {side} with this command for each run")
@@ -85,42 +92,57 @@ def _worker_commands(commands: Any) -> None:
         commands,
         "worker",
         _worker,
-        "make load for a run on another machine (LoadPlan(remote_workers=...))",
+        "generate load for a run on another machine (perflab run --remote-workers)",
         "perflab worker locustfile.py --master 10.0.0.5",
     )
     worker.add_argument("locustfile", help="the same file as on the master's machine")
-    worker.add_argument("--master", required=True, metavar="HOST[:PORT]", help="where the run was started (port 5557)")
-    worker.add_argument("--folder", default="runs/workers", help="where this worker's own records go (%(default)s)")
+    worker.add_argument(
+        "--master", required=True, metavar="HOST[:PORT]", help="where the run was started (default port 5557)"
+    )
+    worker.add_argument(
+        "--token", help="the secret of the plan; to hide it from other users here, set PERFLAB_TOKEN instead"
+    )
+    worker.add_argument("--folder", default="runs/workers", help="folder for this worker's own records (%(default)s)")
     merge = command(
         commands,
         "merge",
         _merge,
-        "put the records of a worker whose connection was lost back into its run",
+        "merge the records of a worker that lost its connection into its run",
         "perflab merge runs/20261124-014503-eager-7f3a runs/workers/20261124-014501-4be1",
     )
     merge.add_argument("run", help="the folder of the run")
-    merge.add_argument("folder", nargs="+", help="the folder of a worker's own records, copied here")
+    merge.add_argument("folder", nargs="+", help="folder of a worker's own records, copied to this machine")
 
 
 def plan_options(parser: argparse.ArgumentParser, *, store: str | None = "runs") -> None:
     """The load, and where runs are kept."""
     stage_options(parser)
     parser.add_argument(
-        "--k6", type=Path, metavar="FILE", help="take the load from the options of a k6 script, or JSON"
+        "--k6", type=Path, metavar="FILE", help="load profile from the options of a k6 script or a JSON file"
     )
     parser.add_argument(
         "--arrivals", default="constant", choices=("constant", "poisson"), help="with --rate (%(default)s)"
     )
-    parser.add_argument("--workers", type=int, default=1, help="processes that make the load (%(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="load-generating processes (%(default)s)")
     parser.add_argument(
-        "--remote-workers", type=int, default=0, help="more on other machines: perflab worker (%(default)s)"
+        "--remote-workers",
+        type=int,
+        default=0,
+        help="workers on other machines, started by perflab worker (%(default)s)",
     )
-    parser.add_argument("--master", default="0.0.0.0:5557", help="where they find this one (%(default)s)")
-    parser.add_argument("--warmup", help="share or length left out of decisions (10%%)")
-    parser.add_argument("--user-class", action="append", help="only this class; repeatable")
-    parser.add_argument("--seed", type=int, help="of the users' choices, and of the order of pairs")
+    parser.add_argument(
+        "--master", default="0.0.0.0:5557", help="address on which remote workers connect (%(default)s)"
+    )
+    parser.add_argument("--token", help="the secret that remote workers share with the master (or set PERFLAB_TOKEN)")
+    parser.add_argument("--warmup", help="warm-up left out of decisions: a share or a duration (10%%)")
+    parser.add_argument("--user-class", action="append", help="only this user class; repeatable")
+    parser.add_argument("--seed", type=int, help="seed of the users' choices and of the order of pairs")
     parser.add_argument("--ready", help="path that answers once the target can take load")
-    kept = "where runs are kept (%(default)s)" if store else "take runs of this store; with --host, where they are kept"
+    kept = (
+        "where runs are kept (%(default)s)"
+        if store
+        else "read the runs of this store; with --host, where they are kept"
+    )
     parser.add_argument("--store", default=store, help=kept)
 
 
@@ -132,12 +154,10 @@ def target_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
 
 
 def stage_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--users", type=int, help="simulated users, each waiting for its answer (10)")
-    parser.add_argument("--rate", type=float, help="instead: arrivals a second, whatever the target does (open model)")
-    parser.add_argument(
-        "--shape", choices=SHAPES, help="up, hold and down as usual for such a test, with the load on top"
-    )
-    parser.add_argument("--duration", help="length of a run (30s; the usual one of a shape)")
+    parser.add_argument("--users", type=int, help="closed model: concurrent users (10)")
+    parser.add_argument("--rate", type=float, help="open model: arrivals per second, independent of response times")
+    parser.add_argument("--shape", choices=SHAPES, help="standard load shape, with the given load at its peak")
+    parser.add_argument("--duration", help="duration of a run (30s, or the default of the shape)")
 
 
 def _demo(given: argparse.Namespace) -> int:
@@ -152,10 +172,10 @@ def _run(given: argparse.Namespace) -> int:
     plan = plan_from(given)
     target = target_from(given, "run", given.host, given.command, given.env)
     measured = lab.run(plan, target, store=given.store)
-    say(measured, lab.summarize(measured), data=True)
+    say(measured, lab.summarize(measured))
     if "queries" in measured.tables:
         print()
-        say(lab.find_n_plus_one(measured.queries), data=True)
+        say(lab.find_n_plus_one(measured.queries))
     if not bool(measured.runs["valid"].all()):
         return 1
     if not plan.objectives:
@@ -184,11 +204,10 @@ def _check_url(given: argparse.Namespace) -> int:
     )
     plan = lab.LoadPlan.from_urls(url, stages=_stages(given), wait=given.wait, warmup=0.0)
     measured = lab.run(plan, target, store=given.store)
-    checks = lab.summarize_checks(measured) if "checks" in measured.tables else None
+    checks = lab.stats.summarize_checks(measured) if "checks" in measured.tables else None
     summary = lab.summarize(measured)
     summary.attrs["shown"] = [column for column in summary.columns if column != "run"]
-    parts = [measured, summary, None if checks is None else shown("", checks.drop(columns="run"))]
-    say(*(part for part in parts if part is not None), data=True)
+    say(measured, summary, None if checks is None else table("", checks.drop(columns="run")))
     held = checks is None or bool((checks["passed"] == checks["count"]).all())
     return 0 if held and bool(measured.requests["ok"].all()) and bool(measured.runs["valid"].all()) else 1
 
@@ -221,14 +240,14 @@ def _looks(text: str | None) -> tuple[int, ...]:
 def _worker(given: argparse.Namespace) -> int:
     from perflab.loadtest.worker import work
 
-    folder = work(given.locustfile, given.master, folder=given.folder)
+    folder = work(given.locustfile, given.master, folder=given.folder, token=given.token)
     print(f"the records are in {folder}; if the connection was lost: perflab merge RUN {folder}")
     return 0
 
 
 def _merge(given: argparse.Namespace) -> int:
-    measured = lab.merge(given.run, *given.folder)
-    say(measured, data=True)
+    measured = lab.loadtest.merge(given.run, *given.folder)
+    say(measured)
     return 0 if bool(measured.runs["valid"].all()) else 1
 
 
@@ -241,14 +260,15 @@ def plan_from(given: argparse.Namespace) -> lab.LoadPlan:
         "workers": given.workers,
         "remote_workers": given.remote_workers,
         "master": given.master,
+        "token": given.token,
         "arrivals": given.arrivals,
         **({"objectives": goals} if (goals := getattr(given, "objective", None)) else {}),
     }
     if not given.k6:
         return lab.LoadPlan(given.locustfile, stages=_stages(given), **options)
-    said = [name for name in ("users", "rate", "shape", "duration") if getattr(given, name) is not None]
-    if said:
-        raise ValueError(f"--k6 says the load; leave out {', '.join('--' + name for name in said)}")
+    both = [f"--{name}" for name in ("users", "rate", "shape", "duration") if getattr(given, name) is not None]
+    if both:
+        raise ValueError(f"--k6 sets the load; leave out {', '.join(both)}")
     return lab.LoadPlan.from_k6(given.locustfile, given.k6.read_text(encoding="utf-8"), **options)
 
 

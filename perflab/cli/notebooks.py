@@ -13,15 +13,15 @@ from perflab.cli.common import command
 def add(commands: Any) -> None:
     """Add the commands to the parser."""
     new = command(
-        commands, "new", _new, "begin an investigation: a notebook to fill in", 'perflab new "Is checkout faster?"'
+        commands, "new", _new, "start an investigation: a notebook to fill in", 'perflab new "Is checkout faster?"'
     )
     new.add_argument("title", help="the question; the file is named after it")
-    new.add_argument("--folder", default=".", help="where it goes (%(default)s)")
+    new.add_argument("--folder", default=".", help="folder (%(default)s)")
     execute = command(
         commands,
         "execute",
         _execute,
-        "run a notebook from top to bottom and keep its output",
+        "execute a notebook from top to bottom and keep its output",
         "perflab execute investigation.ipynb",
         "perflab execute investigation.ipynb -p store runs -p candidate eager -o result.ipynb",
     )
@@ -34,12 +34,12 @@ def add(commands: Any) -> None:
         metavar=("NAME", "VALUE"),
         help='for the cell tagged "parameters"',
     )
-    execute.add_argument("-o", "--output", help="where the executed notebook goes; over the original if not given")
+    execute.add_argument("-o", "--output", help="path of the executed notebook; overwrites the original if not given")
     export = command(
         commands,
         "export",
         _export,
-        "one HTML file of a notebook, for readers without a kernel or a network",
+        "export a notebook as one HTML file that needs no kernel and no network",
         "perflab export investigation.ipynb investigation.html",
     )
     export.add_argument("notebook", help="the executed notebook")
@@ -58,7 +58,7 @@ def _execute(given: argparse.Namespace) -> int:
 
 
 def _export(given: argparse.Namespace) -> int:
-    print(lab.export(given.notebook, given.output))
+    print(lab.export_notebook(given.notebook, given.output))
     return 0
 
 

@@ -23,15 +23,15 @@ def _add_plan_runs(commands: Any) -> None:
         commands,
         "plan-runs",
         _plan_runs,
-        "how many runs it takes to see an effect, from a pilot of three runs or more",
+        "how many runs an effect needs, from a pilot of at least three runs",
         "perflab plan-runs pilot/ --effect 10%",
         'perflab plan-runs --store runs --arm "n+1" --arm eager --effect 5% --budget 1h',
     )
     source_options(plan, arms=True)
-    plan.add_argument("--effect", default="10%", help="the gain to be seen (%(default)s)")
-    plan.add_argument("--power", default="0.8", help="the chance to see it, if it is there (%(default)s)")
-    plan.add_argument("--budget", help="time that may be spent, like 1h: the smallest effect that it can see is told")
-    plan.add_argument("--overhead", help="time between runs, like 20s; the pilot's median gap if not given")
+    plan.add_argument("--effect", default="10%", help="effect size to detect (%(default)s)")
+    plan.add_argument("--power", default="0.8", help="probability of detecting it (%(default)s)")
+    plan.add_argument("--budget", help="available time, for example 1h: report the smallest effect it can detect")
+    plan.add_argument("--overhead", help="time between runs, for example 20s; the pilot's median gap if not given")
     _metric_options(plan)
 
 
@@ -40,20 +40,20 @@ def _add_calibrate(commands: Any) -> None:
         commands,
         "calibrate",
         _calibrate,
-        "one system against itself: how much its runs differ, and which tests would call that a change",
+        "A/A calibration: run-to-run noise and the false-alarm rate of common tests",
         "perflab calibrate --store runs --arm eager",
         "perflab calibrate locustfile.py --host http://127.0.0.1:8000 --pairs 10 --users 20 --duration 1m",
     )
     calibrate.add_argument("path", nargs="*", help="files or folders of results; with --host, the locustfile")
-    calibrate.add_argument("--arm", help="of the store: only this one")
-    calibrate.add_argument("--experiment", help="of the store: only this one")
+    calibrate.add_argument("--arm", help="with --store: only this arm")
+    calibrate.add_argument("--experiment", help="with --store: only this experiment")
     target_options(calibrate, required=False)
-    calibrate.add_argument("--pairs", type=int, default=10, help="with --host: how many pairs to drive (%(default)s)")
+    calibrate.add_argument("--pairs", type=int, default=10, help="with --host: number of pairs to run (%(default)s)")
     plan_options(calibrate, store=None)
     calibrate.add_argument("--metric", default="p95", help="p95 or any p<q>, or mean (%(default)s)")
-    calibrate.add_argument("--relabellings", type=int, default=200, help="random labellings to try (%(default)s)")
+    calibrate.add_argument("--relabellings", type=int, default=200, help="number of random relabellings (%(default)s)")
     reading_options(calibrate, "requests", endpoint=False)
-    calibrate.add_argument("--endpoint", help="the endpoint to look at; all requests together if not given")
+    calibrate.add_argument("--endpoint", help="the endpoint; all requests together if not given")
 
 
 def _add_change_points(commands: Any) -> None:
@@ -61,15 +61,20 @@ def _add_change_points(commands: Any) -> None:
         commands,
         "change-points",
         _change_points,
-        "where a metric changed for good over many runs (exit code 1 if the last change was for the worse)",
+        "lasting changes of a metric over many runs (exit code 1 if the last change was a regression)",
         "perflab change-points --store nightly --arm main",
         "perflab change-points --values history.csv",
     )
     source_options(points)
-    points.add_argument("--values", metavar="FILE", help="instead: a CSV file with the columns run, start, value")
+    points.add_argument(
+        "--values", metavar="FILE", help="CSV file with the columns run, start and value, instead of runs"
+    )
     points.add_argument("--minimum", default="3%", help="the smallest change to report")
     points.add_argument(
-        "--allow", action="append", choices=("invalid", "generator", "plan", "arms"), help="take together all the same"
+        "--allow",
+        action="append",
+        choices=("invalid", "generator", "plan", "arms"),
+        help="analyse these runs anyway, with a warning",
     )
     _metric_options(points)
 
@@ -78,7 +83,7 @@ def _metric_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metric", default="p95", help="p95 or any p<q>, mean, throughput_per_s (%(default)s)")
     parser.add_argument("--warmup", help="share of each run to leave out; the plan's, or 10%%")
     reading_options(parser, "requests", endpoint=False)
-    parser.add_argument("--endpoint", help="the endpoint to look at; all requests together if not given")
+    parser.add_argument("--endpoint", help="the endpoint; all requests together if not given")
 
 
 def _chosen(given: argparse.Namespace) -> dict[str, Any]:
@@ -112,10 +117,12 @@ def _calibrate(given: argparse.Namespace) -> int:
 def _change_points(given: argparse.Namespace) -> int:
     history = _history(given.values) if given.values else measured(given, "change-points")
     options = {"allow": tuple(given.allow or ()), "minimum": given.minimum, **_chosen(given)}
+    from perflab.metrics import Metric
+
     found = lab.change_points(history, **options)
     say(found)
     last = float(found.table["change"].iloc[-1]) if len(found.table) else 0.0
-    return int(last < 0 if given.metric == "throughput_per_s" else last > 0)
+    return int(last * Metric.of(given.metric).better < 0)
 
 
 def _history(path: str) -> Any:

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 import perflab as lab
-from perflab.cli.common import EXIT_CODES, command, fraction, say, shown
+from perflab.cli.common import EXIT_CODES, command, fraction, say, table
 from perflab.cli.inspect_files import read as read_files
 from perflab.cli.inspect_files import reading_options
 
@@ -17,7 +17,7 @@ def add(commands: Any) -> None:
         commands,
         "read",
         _read,
-        "what a file of another tool holds",
+        "what a result file of another tool contains",
         "perflab read results.jtl",
         "perflab read k6.csv.gz",
     )
@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
         commands,
         "queries",
         _queries,
-        "N+1 and where the time goes, from a query log (exit code 1 if an N+1 was found)",
+        "N+1 queries and where the time goes, from a query log (exit code 1 if an N+1 was found)",
         "perflab queries queries.jsonl",
         "perflab queries runs/20261124-014503-now-7f3a",
         "perflab queries postgresql.log --log-line-prefix '%m [%p] '",
@@ -35,7 +35,9 @@ def add(commands: Any) -> None:
     queries.add_argument(
         "path", nargs="+", help="query logs, or runs that recorded theirs (perflab run --record-queries)"
     )
-    queries.add_argument("--threshold", type=int, default=5, help="calls in a unit of work that count (%(default)s)")
+    queries.add_argument(
+        "--threshold", type=int, default=5, help="calls in a unit of work from which on a pattern counts (%(default)s)"
+    )
     queries.add_argument("--top", type=int, default=10, help="statements to list (%(default)s)")
     reading_options(queries, "queries")
     report = command(
@@ -48,7 +50,7 @@ def add(commands: Any) -> None:
     report.add_argument("store", help="the folder of runs")
     report.add_argument("baseline", help="arm of the baseline")
     report.add_argument("candidate", help="arm of the candidate")
-    report.add_argument("--experiment", help="only this one")
+    report.add_argument("--experiment", help="only this experiment")
     report.add_argument("--title", default="Before and after", help="headline (%(default)s)")
     report.add_argument("-o", "--output", action="append", required=True, help="report.md or report.html; repeatable")
     report.add_argument("--metric", default="p95", help="(%(default)s)")
@@ -57,19 +59,18 @@ def add(commands: Any) -> None:
 
 def _read(given: argparse.Namespace) -> int:
     measured = read_files(given, given.path)
-    table = lab.summarize(measured) if "requests" in measured.tables else None
-    if table is None and "summary" in measured.tables:
-        table = shown("", measured.summary)
-    say(*(part for part in (measured, table) if part is not None), data=True)
+    summary: Any = lab.summarize(measured) if "requests" in measured.tables else None
+    if summary is None and "summary" in measured.tables:
+        summary = table("", measured.summary, ours=False)
+    say(measured, summary)
     return 0
 
 
 def _queries(given: argparse.Namespace) -> int:
     log = read_files(given, given.path)
     found = lab.find_n_plus_one(log.queries, threshold=given.threshold)
-    notes = "\n".join(f"! {warning}" for warning in log.warnings)
-    listed = shown("Where the time goes:", lab.summarize_queries(log.queries).head(given.top))
-    say(found, *filter(None, (listed, notes)), data=True)
+    top = lab.summarize_queries(log.queries).head(given.top)
+    say(found, table("Where the time goes:", top, log.warnings))
     return 1 if found["evidence"].isin(["confirmed", "likely"]).any() else 0
 
 

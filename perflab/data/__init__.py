@@ -1,1 +1,5 @@
-"""The data model: the canonical tables, what they must hold, where runs are kept, and how they leave again."""
+"""Tables, schemas, the store of runs, and how evidence leaves again: the data model."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,20 +1,20 @@
 """Where every line of an input went: a row, a continuation of a row, known and without meaning, or skipped.
 
-A reader counts as it reads; the four must add up to what the input holds. Beside them stand markers: bytes that a file of
-that kind holds once for each row, counted by somebody who does not read the rows.
+A reader counts in a `Tally` as it reads; its account gives the `Accounting`, whose four parts must add up to what the input
+holds. Markers are a second, independent count: bytes that a file of that kind holds once per row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from perflab.notes import DATA, RECORDER, Kind, Note
 
 SKIPPED = Kind(
     "skipped",
     DATA,
-    "{source:raw}: skipped {skipped} of {total} {unit:raw}s, the first at {unit:raw} {first:raw}{why:raw}",
+    "{source:raw}: skipped {skipped} of {total} {unit:raw}s, the first at {unit:raw} {first}{why:raw}",
 )
 UNBALANCED = Kind(
     "unbalanced",
@@ -27,16 +27,21 @@ MARKERS_DIFFER = Kind(
     DATA,
     "{source:raw}: holds {marker:raw} {found} times, but {rows} rows were read from it: rows are missing or were read twice",
 )
+CUT_OFF = Kind(
+    "cut-off",
+    DATA,
+    "{source:raw}: the last line has no line end, so the file may have been cut off. Check the last row, or run again.",
+)
 
 
 @dataclass(frozen=True)
 class Accounting:
-    """The account of one input, or of a block of it; blocks are added up.
+    """The account of one input.
 
-    ``total`` lines (or records: ``unit``) were seen by who splits the input, and each is one of ``rows`` (the line that
-    makes a row), ``continued`` (more of the row before), ``known`` (understood, and no row: a header, a comment, a
-    checkpoint) or ``skipped``. ``first`` is the number of the first line that was skipped, ``why`` says what was wrong with
-    it. ``markers`` holds by name how often a marker stands in the input, and how many rows it should have made.
+    ``total`` lines (or records, samples, documents: ``unit``) were counted by the code that splits the input, and each is one
+    of ``rows`` (the line that makes a row, or several), ``continued`` (more of the row before), ``known`` (understood, and no
+    row: a header, a comment, a checkpoint) or ``skipped``. ``first`` is the number of the first line that was skipped, ``why``
+    says what was wrong with it. ``markers`` holds by name how often a marker occurs in the input, and the rows it should match.
 
     >>> account = Accounting("line", total=10, rows=7, known=2, skipped=1, first=4)
     >>> account.balanced, [str(note) for note in account.notes("a.log")]
@@ -63,28 +68,6 @@ class Accounting:
         """Whether every line is accounted for, and every marker agrees with its rows."""
         return not self.lost and all(found == rows for found, rows in self.markers.values())
 
-    def __add__(self, later: Accounting) -> Accounting:
-        """This block and the one after it. ``first`` counts from the start of the whole input."""
-        first = self.first or (later.first + self.total if later.first else 0)
-        names = dict.fromkeys((*self.markers, *later.markers))
-        none = (0, 0)
-        markers = {
-            n: (self.markers.get(n, none)[0] + later.markers.get(n, none)[0],
-                self.markers.get(n, none)[1] + later.markers.get(n, none)[1])
-            for n in names
-        }  # fmt: skip
-        return replace(
-            self,
-            total=self.total + later.total,
-            rows=self.rows + later.rows,
-            continued=self.continued + later.continued,
-            known=self.known + later.known,
-            skipped=self.skipped + later.skipped,
-            first=first,
-            why=self.why if self.first else later.why,
-            markers=markers,
-        )
-
     def notes(self, source: str) -> tuple[Note, ...]:
         """What a reader of the tables must know: lines that were skipped, lines that are lost, markers without rows."""
         found = []
@@ -96,7 +79,7 @@ class Accounting:
                     skipped=self.skipped,
                     total=self.total,
                     unit=self.unit,
-                    first=f"{self.first:,}",
+                    first=self.first,
                     why=why,
                 )
             )
@@ -110,8 +93,72 @@ class Accounting:
         return tuple(found)
 
 
+@dataclass
+class Tally:
+    """The account of an input while it is read. ``noted`` counts by kind what else a reader of the tables must know.
+
+    >>> tally = Tally(total=3, known=1, rows=1)
+    >>> tally.skip(3, why="not a number")
+    >>> tally.account().balanced, [str(note) for note in tally.account().notes("a.csv")]
+    (True, ['a.csv: skipped 1 of 3 lines, the first at line 3 (not a number)'])
+    """
+
+    unit: str = "line"
+    total: int = 0
+    rows: int = 0
+    continued: int = 0
+    known: int = 0
+    skipped: int = 0
+    first: int = 0
+    why: str = ""
+    cut_off: bool = False
+    markers: dict[str, tuple[int, int]] = field(default_factory=dict)
+    noted: dict[Kind, tuple[int, object]] = field(default_factory=dict)
+
+    def skip(self, line: int, count: int = 1, why: str = "") -> None:
+        """Count lines that were left out, the first of them at ``line``."""
+        if count:
+            self.skipped += count
+            if not self.first or line < self.first:
+                self.first, self.why = line, why
+
+    def note(self, kind: Kind, count: int = 1, first: object = None) -> None:
+        """Count what is no line: the note has the facts ``count``, ``first`` (the place of the first) and ``source``."""
+        if count:
+            seen, place = self.noted.get(kind, (0, first))
+            self.noted[kind] = (seen + count, place)
+
+    def mark(self, marker: str, found: int, rows: int) -> None:
+        """Add occurrences of a marker and the rows that it should match."""
+        held = self.markers.get(marker, (0, 0))
+        self.markers[marker] = (held[0] + found, held[1] + rows)
+
+    def add(self, other: Tally) -> None:
+        """Add what another tally counted of other lines of the same input; line numbers are those of the input."""
+        self.total += other.total
+        self.rows += other.rows
+        self.continued += other.continued
+        self.known += other.known
+        self.skip(other.first, other.skipped, other.why)
+        self.cut_off |= other.cut_off
+        for marker, (found, rows) in other.markers.items():
+            self.mark(marker, found, rows)
+        for kind, (count, first) in other.noted.items():
+            self.note(kind, count, first)
+
+    def account(self) -> Accounting:
+        """What was counted, for `Tables.accounting`."""
+        counted = (self.total, self.rows, self.continued, self.known, self.skipped, self.first, self.why)
+        return Accounting(self.unit, *counted, self.markers)
+
+    def notes(self, source: str) -> tuple[Note, ...]:
+        """The notes that were counted, without those that `Accounting.notes` makes of the lines."""
+        found = [kind(source=source, count=count, first=first) for kind, (count, first) in self.noted.items()]
+        return (*found, *([CUT_OFF(source=source)] if self.cut_off else []))
+
+
 def count_marker(blocks: Iterable[bytes], marker: bytes) -> int:
-    """How often the marker stands in an input given as blocks of bytes, across their edges too.
+    """How often the marker occurs in an input given as blocks of bytes, across their edges too.
 
     >>> count_marker([b"duration: 1 dura", b"tion: 2"], b"duration: ")
     2

@@ -66,7 +66,7 @@ def write_jtl(data: _HasRequests | pd.DataFrame, path: str | Path) -> Path:
     >>> import tempfile, perflab as lab
     >>> one = lab.load("datasets/shop_runs").where(pair=1, arm="eager")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     back = lab.read(lab.write_jtl(one, f"{folder}/eager.jtl"))
+    ...     back = lab.read(lab.data.write_jtl(one, f"{folder}/eager.jtl"))
     >>> len(back.requests) == len(one.requests)
     True
     """
@@ -112,7 +112,7 @@ def write_k6_csv(data: _HasRequests | pd.DataFrame, path: str | Path) -> Path:
     >>> import tempfile, perflab as lab
     >>> one = lab.load("datasets/shop_runs").where(pair=1, arm="eager")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     back = lab.read(lab.write_k6_csv(one, f"{folder}/eager.csv"))
+    ...     back = lab.read(lab.data.write_k6_csv(one, f"{folder}/eager.csv"))
     >>> len(back.requests) == len(one.requests)
     True
     """

@@ -54,6 +54,9 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
         "load": Schema.of("run time users | rate"),
         "checks": Schema.of("run start name ok | endpoint"),
         "metrics": Schema.of("run time name labels value"),
+        "spans": Schema.of(
+            "run trace span parent service name kind start duration_ms | request status route attributes"
+        ),
     }
 )
 
@@ -73,17 +76,21 @@ _KINDS: Mapping[str, int] = MappingProxyType(
         **dict.fromkeys(("users", "depth", "line", "node", "parent", "calls", "primitive_calls"), _COUNT),
         **dict.fromkeys(("caller_line", "callee_line"), _COUNT),
         **dict.fromkeys(("ok", "valid"), _FLAG),
-        **dict.fromkeys(("parameters", "labels", "plan", "environment", "reasons", "reason_codes"), _ANY),
+        **dict.fromkeys(("parameters", "labels", "attributes", "plan", "environment", "reasons", "reason_codes"), _ANY),
     }
 )
 """Kinds by column name; a name that is not here is text."""
+
+_KINDS_OF: Mapping[tuple[str, str], int] = MappingProxyType({("spans", "parent"): _TEXT})
+"""Kinds of columns that mean something else in one table: the parent of a frame is a number, that of a span an id."""
 
 _MAY_BE_MISSING: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "runs": frozenset({"arm", "start"}),
         "profile": frozenset({"thread", "parent", "file", "line"}),
-        "calls": frozenset({"caller", "self_ms", "total_ms"}),
+        "calls": frozenset({"caller", "calls", "self_ms", "total_ms"}),
         "metrics": frozenset({"labels"}),
+        "spans": frozenset({"trace", "parent", "service"}),
     }
 )
 """Required columns whose values may be missing all the same: a top frame has no parent, and a tool that writes
@@ -111,7 +118,7 @@ def conform(table: str, frame: pd.DataFrame) -> pd.DataFrame:
     for name in known:
         must = name in schema.required and name not in _MAY_BE_MISSING.get(table, ())
         try:
-            columns[name] = _converted(name, frame[name], must=must)
+            columns[name] = _converted(_KINDS_OF.get((table, name), _KINDS.get(name, _TEXT)), frame[name], must=must)
         except ValueError as problem:
             problems.append(f"column {name!r}: {problem}")
     if problems:
@@ -125,8 +132,7 @@ def empty(table: str) -> pd.DataFrame:
     return conform(table, pd.DataFrame({c: [] for c in SCHEMAS[table].required}))
 
 
-def _converted(name: str, values: pd.Series[Any], *, must: bool) -> Any:
-    kind = _KINDS.get(name, _TEXT)
+def _converted(kind: int, values: pd.Series[Any], *, must: bool) -> Any:
     if kind == _ANY:
         return values.array
     converted = _CONVERT[kind](values.reset_index(drop=True))

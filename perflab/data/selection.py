@@ -28,7 +28,7 @@ def time_window(measurements: Measurements, begin: str | float = 0, end: str | f
     unknown counts from its first row.
 
     >>> import perflab as lab
-    >>> after_ramp = lab.time_window(lab.load("datasets/shop_runs"), "5s")
+    >>> after_ramp = lab.data.time_window(lab.load("datasets/shop_runs"), "5s")
     >>> float(after_ramp.requests.latency_ms.min()) > 0
     True
     """
@@ -60,7 +60,7 @@ def slowest_requests(measurements: Measurements, endpoint: str = AGGREGATED, *, 
     was recorded.
 
     >>> import perflab as lab
-    >>> lab.slowest_requests(lab.load("datasets/shop_runs"), count=3).latency_ms.is_monotonic_decreasing
+    >>> lab.data.slowest_requests(lab.load("datasets/shop_runs"), count=3).latency_ms.is_monotonic_decreasing
     True
     """
     requests = measurements.requests
@@ -83,7 +83,7 @@ def summarize_errors(measurements: Measurements, endpoint: str = AGGREGATED) -> 
     first_s (seconds from the run's start to the first one).
 
     >>> import perflab as lab
-    >>> len(lab.summarize_errors(lab.load("datasets/shop_runs")))
+    >>> len(lab.data.summarize_errors(lab.load("datasets/shop_runs")))
     0
     """
     requests = measurements.requests

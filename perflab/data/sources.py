@@ -1,29 +1,73 @@
-"""Foreign files as bytes and lines: decompressed by content, decoded by their byte-order mark, never by name."""
+"""Foreign files as bytes and lines: decompressed by content, taken out of a collector's envelope, never by name."""
 
 from __future__ import annotations
 
 import io
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, cast
 
+from perflab.data import envelopes
+from perflab.data.envelopes import Envelope, Unwrapped
 from perflab.errors import FormatError
 
 HEAD_BYTES = 64 * 1024
 LONGEST_LINE = 32 << 20
 """Characters of a line that are kept; no text file may take all memory by having no line ends."""
 
+_BUFFER = 1 << 20
+_DEEPEST = 3
+"""Envelopes around one line at most: a container's around syslog's around the log."""
 _MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bz2"))
 
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """The decompressed bytes of a file (gzip, zstd and bzip2 are known by their first bytes).
+    """The decompressed bytes of a file (gzip, zstd and bzip2 are known by their first bytes), without a collector's envelope.
 
     What goes wrong while reading (a cut-off archive, no such file) becomes a `FormatError` that names the file.
     """
+    envelope = _envelope_of(path)
+    with _decompressed(path) as stream:
+        if envelope is None:
+            yield stream
+        else:
+            yield io.BufferedReader(Unwrapped(stream, envelope), _BUFFER)
+
+
+def _envelope_of(path: Path) -> Envelope | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return _envelope(str(path), found.st_mtime, found.st_size)
+
+
+@lru_cache(maxsize=64)
+def _envelope(path: str, modified: float, size: int) -> Envelope | None:
+    """The envelopes around the lines of a file, from the outside in; of a file of this age and size."""
+    try:
+        with _decompressed(Path(path)) as stream:
+            start = as_utf8(stream.read(HEAD_BYTES))
+    except FormatError:
+        return None
+    found: list[Envelope] = []
+    while len(found) < _DEEPEST and (envelope := envelopes.detect(start, modified)):
+        found.append(envelope)
+        lines = start.splitlines(keepends=True)
+        whole = lines if len(start) < HEAD_BYTES or len(lines) < 2 else lines[:-1]
+        start = b"".join(line if line.endswith(b"\n") else line + b"\n" for line in envelope(iter(whole)))
+    return envelopes.joined(found) if found else None
+
+
+@contextmanager
+def _decompressed(path: Path) -> Iterator[IO[bytes]]:
     import pyarrow as pa
 
     try:
@@ -78,7 +122,9 @@ def lines(path: Path) -> Iterator[str]:
 
 
 def is_plain(path: Path) -> bool:
-    """Whether the file is neither compressed nor begins with a byte-order mark, so that others may read it by its name."""
+    """Whether others may read the file by its name: not compressed, no byte-order mark, no envelope around its lines."""
     with open_bytes(path) as _, path.open("rb") as raw:
         start = raw.read(4)
-    return not start.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf", *(magic for magic, _ in _MAGIC)))
+    return _envelope_of(path) is None and not start.startswith(
+        (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf", *(magic for magic, _ in _MAGIC))
+    )

@@ -5,39 +5,55 @@
         run.json                      id, arm, pair, plan, target, provenance, validity; written last
         requests.parquet  load.parquet  resources.parquet  queries.parquet  ...
         logs/                         what Locust and the target printed
-      .20261124-014812-eager-91bc/    unfinished: never taken for a run
+      .20261124-014812-eager-91bc/    unfinished: never taken for a run, and what `recover` makes one of
 
-A folder becomes a run by a rename, when everything in it is written: half a run cannot be loaded.
+A folder becomes a run by a rename, when everything in it is written: half a run cannot be loaded. A run that is damaged is
+left out with a note. Nothing is read from the names of folders but the name of the run.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pandas as pd
 
-from perflab.data.schemas import SCHEMAS, conform
+from perflab.data.schemas import SCHEMAS, conform, empty
 from perflab.data.tables import Measurements
-from perflab.errors import StoreError
-from perflab.notes import DATA, Kind, Note, notes_of
+from perflab.errors import PerflabError, StoreError
+from perflab.notes import DATA, Kind, Note, Remedy, notes_of
+from perflab.units import parse_duration, parse_fraction
 
 UNFINISHED = Kind(
     "unfinished-runs",
     DATA,
-    "{place:raw}: left out {unfinished:unfinished run}; delete {place:raw}/.2* once no run is in progress",
+    "{place:raw}: left out {unfinished:unfinished run}; {remedy} makes a run of what one captured, or delete {place:raw}/.2* "
+    "once no run is in progress",
+)
+DAMAGED = Kind("damaged-run", DATA, "{run:raw}: left out, because it is damaged: {problem:raw}")
+NEWER = Kind(
+    "newer-run",
+    DATA,
+    "{run:raw}: left out, because a newer perflab wrote it (schema_version {found:raw}; this one reads {known:raw}): upgrade "
+    "perflab",
 )
 SCHEMA_VERSION = 1
-_RECORD = "run.json"
-_AS_JSON = frozenset({"parameters", "labels"})
+_RECORD, _LOCK = "run.json", ".lock"
+_UNREADABLE = (OSError, ValueError, TypeError, LookupError, NotImplementedError, PerflabError)
+"""What pyarrow raises for a file that it cannot read (its exceptions are children of these), and pandas for its values."""
+_STORED = tuple(table for table in SCHEMAS if table != "runs")
+_AS_JSON = frozenset({"parameters", "labels", "attributes"})
 """Columns of lists and mappings of anything: kept as JSON texts."""
 
 
@@ -53,8 +69,23 @@ class Draft:
         self._writers: dict[str, Any] = {}
         try:
             (self.folder / "logs").mkdir(parents=True)
+            self._lock = _locked(self.folder)
         except OSError as problem:
             raise StoreError(f"{self.store}: cannot keep runs here: {problem.strerror}") from problem
+
+    @classmethod
+    def of(cls, folder: Path) -> Draft:
+        """The draft in a hidden folder that an earlier process, or a failed run of this one, left behind."""
+        draft = cls.__new__(cls)
+        draft.store, draft.run, draft.folder = folder.parent, folder.name.removeprefix("."), folder
+        draft._writers = {}
+        try:
+            draft._lock = _locked(folder)
+        except BlockingIOError:
+            raise StoreError(f"{folder}: this run is still in progress") from None
+        except OSError as problem:
+            raise StoreError(f"{folder}: cannot be written: {problem.strerror}") from problem
+        return draft
 
     def write(self, table: str, frame: pd.DataFrame) -> None:
         """Keep a table of the run (``run`` is the folder's name and is not stored in it)."""
@@ -90,10 +121,11 @@ class Draft:
     def keep(self, record: Mapping[str, Any]) -> Path:
         """Write ``run.json``, then let the folder be a run; returns its path."""
         place = self.store / self.run
-        self._close()
         try:
+            self._finish()
+            tables = sorted(path.stem for path in self.folder.glob("*.parquet"))
             data = orjson.dumps(
-                {"schema_version": SCHEMA_VERSION, "run": self.run, **record},
+                {"schema_version": SCHEMA_VERSION, "run": self.run, **record, "tables": tables},
                 option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS,
                 default=_kept,
             )
@@ -101,19 +133,41 @@ class Draft:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            (self.folder / _LOCK).unlink(missing_ok=True)
             self.folder.rename(place)
         except OSError as problem:
             raise StoreError(f"{place}: the run cannot be kept: {problem.strerror}") from problem
+        self.release()
         return place
 
     def drop(self) -> None:
         """Remove what was written."""
-        self._close()
+        with suppress(OSError):
+            self._finish()
+        self.release()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _close(self) -> None:
+    def release(self) -> None:
+        """Leave the folder as it is, for `Draft.of`."""
+        self._writers.clear()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _finish(self) -> None:
         while self._writers:
             self._writers.popitem()[1].close()
+
+
+def _locked(folder: Path) -> int | None:
+    """A lock that ends with this process, however that ends; BlockingIOError while another holds it."""
+    descriptor = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def holds_runs(path: Path) -> bool:
@@ -131,8 +185,14 @@ def load(path: str | Path = "runs", **only: object) -> Measurements:
 
     Returns
     -------
-    Measurements with every table that any of the runs has. Folders without a ``run.json`` (a run that was
-    killed while it was written) are left out and counted in ``warnings``.
+    Measurements
+        Every table that any of the runs has. Folders without a ``run.json`` (a run that was killed while it was written),
+        damaged runs, and runs of a newer perflab are left out and named in ``warnings``.
+
+    Raises
+    ------
+    StoreError
+        No such folder, no run in it, or none that can be read.
 
     >>> import perflab as lab
     >>> lab.load("datasets/shop_runs").runs.arm.value_counts(sort=False).to_dict()
@@ -145,35 +205,87 @@ def load(path: str | Path = "runs", **only: object) -> Measurements:
         found = "none" if place.is_dir() else "no such folder"
         where = "" if place.is_absolute() else f" in {Path.cwd()}"  # a notebook runs in its own folder
         raise StoreError(f"{place}: expected a folder with runs in it, found {found}{where}")
-    records = [_record(folder) for folder in folders]
-    runs = pd.DataFrame.from_records([_row(record) for record in records])
+    records, left_out = _records(folders)
+    runs = pd.DataFrame.from_records([_row(record) for record in records.values()], columns=_COLUMNS)
     wanted = Measurements.of(runs=runs).where(**only).runs["run"] if only else runs["run"]
-    chosen = [f for f in folders if f.name in set(wanted)]
-    tables = {t: f for t in SCHEMAS if (f := _table(t, chosen)) is not None}
+    tables, damaged = _tables({run: records[run] for run in wanted}, place)
+    left_out = [*left_out, *damaged]
+    kept = [run for run in wanted if run not in {note.facts["run"] for note in damaged}]
+    if not kept and left_out:
+        raise StoreError("; ".join(map(str, left_out[:3])) + (f" and {len(left_out) - 3} more" if left_out[3:] else ""))
     unfinished = [] if place in folders else [f for f in place.glob(".*-*-*") if f.is_dir()]
-    notes = [_of_run(r["run"], note) for r in records if r["run"] in set(wanted) for note in r.get("warnings") or ()]
-    leftovers = [UNFINISHED(place=str(place), unfinished=len(unfinished))]
+    notes = [_of_run(run, note) for run in kept for note in records[run].get("warnings") or ()]
+    if unfinished:
+        remedy = Remedy("recover", given=f'"{unfinished[0]}"')
+        left_out.append(UNFINISHED(remedy, place=str(place), unfinished=len(unfinished)))
     return Measurements.of(
-        meta={"store": str(place)},
-        warnings=notes + (leftovers if unfinished else []),
-        runs=runs[runs["run"].isin(wanted)],
-        **tables,
+        meta={"store": str(place)}, warnings=notes + left_out, runs=runs[runs["run"].isin(kept)], **tables
     )
 
 
-def _record(folder: Path) -> dict[str, Any]:
-    try:
-        record = orjson.loads((folder / _RECORD).read_bytes())
-    except (OSError, orjson.JSONDecodeError) as problem:
-        raise StoreError(f"{folder / _RECORD}: expected the record of a run: {problem}") from problem
+_COLUMNS = (*SCHEMAS["runs"].required, *SCHEMAS["runs"].optional)
+
+
+def _records(folders: Sequence[Path]) -> tuple[dict[str, dict[str, Any]], list[Note]]:
+    """The records that can be read, by run, and a note for each of the others."""
+    found, left_out = {}, []
+    for folder in folders:
+        try:
+            record = _record(folder)
+            if isinstance(record, Note):
+                left_out.append(record)
+                continue
+            conform("runs", pd.DataFrame.from_records([_row(record)], columns=_COLUMNS))
+            found[folder.name] = record
+        except _UNREADABLE as problem:
+            left_out.append(DAMAGED(run=folder.name, problem=f"{_RECORD}: {_first_line(problem)}"))
+    return found, left_out
+
+
+def _record(folder: Path) -> dict[str, Any] | Note:
+    record = orjson.loads((folder / _RECORD).read_bytes())
+    if not isinstance(record, dict):
+        raise ValueError(f"expected an object, found {type(record).__name__}")
     version = record.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise StoreError(f"{folder / _RECORD}: expected schema_version {SCHEMA_VERSION}, found {version!r}")
-    return {**record, "run": folder.name}
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        return NEWER(run=folder.name, found=version, known=SCHEMA_VERSION)
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        raise ValueError(f"expected schema_version {SCHEMA_VERSION}, found {version!r}")
+    for name, kinds in _TYPES.items():
+        if record.get(name) is not None and not isinstance(record[name], kinds):
+            raise ValueError(f"{name}: found {record[name]!r}")
+    if not isinstance(record.get("valid"), bool):
+        raise ValueError(f"valid: expected true or false, found {record.get('valid')!r}")
+    expected = record.get("tables") or (["requests"] if "locust" in record else [])
+    if missing := [name for name in expected if not (folder / f"{name}.parquet").is_file()]:
+        raise ValueError(f"its tables {', '.join(map(str, missing))} are missing")
+    return {**record, "run": folder.name, "folder": folder, "plan": _plan(record.get("plan"))}
 
 
-def _row(record: dict[str, Any]) -> dict[str, Any]:
-    columns = {c: record.get(c) for c in (*SCHEMAS["runs"].required, *SCHEMAS["runs"].optional)}
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("arm", "experiment", "host", "start"), (str,)),
+    **dict.fromkeys(("reasons", "warnings", "tables"), (list,)),
+    **dict.fromkeys(("plan", "environment"), (dict,)),
+    **dict.fromkeys(("pair", "order", "duration_ms"), (int, float)),
+}
+
+
+def _plan(plan: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The plan; its warm-up as a share where somebody wrote it by hand as "10%" or "5s"."""
+    if not plan or plan.get("warmup") is None:
+        return plan
+    warmup = plan["warmup"]
+    try:
+        share = parse_fraction(warmup, parameter="plan.warmup")
+    except ValueError:
+        share = parse_duration(warmup, parameter="plan.warmup") / 1e3 / float(plan.get("duration_s") or "nan")
+    if not 0 <= share < 1:
+        raise ValueError(f"plan.warmup: expected a share of the run like 0.1 or 10%, found {warmup!r}")
+    return {**plan, "warmup": share}
+
+
+def _row(record: Mapping[str, Any]) -> dict[str, Any]:
+    columns = {c: record.get(c) for c in _COLUMNS}
     start, reasons = record.get("start"), notes_of(record.get("reasons") or ())
     return columns | {
         "start": pd.Timestamp(start) if start else pd.NaT,
@@ -197,25 +309,82 @@ def _json(value: object) -> str | None:
     return None if value is None or value != value else orjson.dumps(value, default=str).decode()
 
 
-def _table(table: str, folders: list[Path]) -> pd.DataFrame | None:
-    files = [str(f / f"{table}.parquet") for f in folders if (f / f"{table}.parquet").is_file()]
-    if not files:
-        return None
-    import duckdb
+def _tables(records: Mapping[str, Mapping[str, Any]], place: Path) -> tuple[dict[str, pd.DataFrame], list[Note]]:
+    """All tables of the runs, and a note for each run of which a table cannot be read."""
+    parts: dict[str, dict[str, Any]] = {}
+    damaged: dict[str, Note] = {}
+    for run, record in records.items():
+        for table in _STORED:
+            file = record["folder"] / f"{table}.parquet"
+            if file.exists():
+                try:
+                    parts.setdefault(table, {})[run] = _part(file)
+                except _UNREADABLE as problem:
+                    damaged[run] = _damaged(run, table, problem)
+    frames = {}
+    for table, of_table in parts.items():
+        whole = {run: part for run, part in of_table.items() if run not in damaged}
+        try:
+            frames[table] = _joined(table, whole)
+        except _UNREADABLE:
+            damaged |= _culprits(table, whole)
+            try:
+                frames[table] = _joined(table, {run: part for run, part in whole.items() if run not in damaged})
+            except _UNREADABLE as problem:
+                text = f"{place}: the runs' {table}.parquet differ and cannot be joined: {_first_line(problem)}"
+                raise StoreError(text) from problem
+    if damaged:
+        frames = {table: frame[~frame["run"].isin(set(damaged))] for table, frame in frames.items()}
+    return {table: frame for table, frame in frames.items() if len(frame) or not damaged}, [*damaged.values()]
 
-    try:
-        with duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            relation = connection.sql(
-                "SELECT parse_path(parse_dirpath(filename))[-1] AS run, * EXCLUDE (filename) "
-                "FROM read_parquet($files, union_by_name = true, filename = true)",
-                params={"files": files},
-            )
-            frame = relation.to_arrow_table().to_pandas()
-    except duckdb.Error as problem:
-        raise StoreError(f"{table}.parquet of {len(files)} runs cannot be read: {problem}") from problem
+
+def _culprits(table: str, parts: Mapping[str, Any]) -> dict[str, Note]:
+    """The runs whose table breaks its schema by itself."""
+    found = {}
+    for run, part in parts.items():
+        try:
+            _joined(table, {run: part})
+        except _UNREADABLE as problem:
+            found[run] = _damaged(run, table, problem)
+    return found
+
+
+def _damaged(run: str, table: str, problem: Exception) -> Note:
+    return DAMAGED(run=run, problem=f"{table}.parquet: {_first_line(problem)}")
+
+
+def _part(file: Path) -> Any:
+    """A table of one run. Opened as one file: a reader of datasets takes columns out of the names of folders."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with file.open("rb") as source:
+        part = pq.ParquetFile(source).read()
+    if "run" in part.column_names:
+        part = part.drop_columns("run")
+    for position, column in enumerate(part.schema):
+        if pa.types.is_dictionary(column.type):
+            plain = part.column(position).cast(column.type.value_type)
+            part = part.set_column(position, column.name, plain)
+    return part.replace_schema_metadata(None)
+
+
+def _first_line(problem: Exception) -> str:
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300]
+
+
+def _joined(table: str, parts: Mapping[str, Any]) -> pd.DataFrame:
+    """The tables of several runs as one, each row with its run."""
+    import pyarrow as pa
+
+    if not parts:
+        return empty(table)
+    codes = np.repeat(np.arange(len(parts), dtype="int32"), [part.num_rows for part in parts.values()])
+    names = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array([*parts], pa.string())).cast(pa.string())
+    whole = pa.concat_tables(parts.values(), promote_options="permissive").add_column(0, "run", names)
+    frame = whole.to_pandas()
     for column in _AS_JSON & set(frame.columns):
         frame[column] = pd.Series(
             [orjson.loads(v) if isinstance(v, str) else None for v in frame[column]], dtype=object
         )
-    return frame
+    return conform(table, frame)

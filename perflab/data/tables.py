@@ -94,6 +94,7 @@ class Measurements(Result):
     load = _Table()
     checks = _Table()
     metrics = _Table()
+    spans = _Table()
 
     @classmethod
     def of(
@@ -131,7 +132,7 @@ class Measurements(Result):
         if shared:
             raise ValueError(
                 f"a + b needs different runs; both hold {', '.join(sorted(shared)[:5])}: name the files that were read "
-                "otherwise, or ingest() them into a store, where each run has a name of its own"
+                "otherwise, or ingest() them into a store, which gives each run its own name"
             )
         names = [*self.tables, *(t for t in other.tables if t not in self.tables)]
         joined = {t: _stack(t, [m.tables[t] for m in (self, other) if t in m.tables]) for t in names}
@@ -169,7 +170,7 @@ class Measurements(Result):
         parts += [f"{len(f):,} {t}" for t, f in self.tables.items() if t not in ("runs", "resources", "load")]
         invalid = int((~runs["valid"].astype(bool)).sum())
         if invalid:
-            parts.append(f"{invalid} of the runs NOT valid (see .runs.reasons)")
+            parts.append(f"{invalid} of the runs NOT valid")
         return ", ".join(parts)
 
     def show(self, surface: str = PYTHON) -> Shown:
@@ -213,7 +214,7 @@ _UNKNOWN_BEFORE = pd.Timestamp("1971-01-01", tz="UTC")
 
 
 def _timed(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows whose time is known, and all rows of runs that have none: a log may tell the time of some statements only."""
+    """The rows whose time is known, and all rows of runs that have none: a log may hold times for some statements only."""
     timed = frame["start"] >= _UNKNOWN_BEFORE
     if timed.all() or not timed.any():
         return frame
@@ -221,7 +222,7 @@ def _timed(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _span(start: pd.Series[Any], took_ms: pd.Series[Any]) -> tuple[pd.Timestamp, pd.Timestamp]:
-    """When the first began and when the last ended."""
+    """Start of the first and end of the last."""
     first, begun = start.min(), start.to_numpy("datetime64[us]")
     after_us = (begun - begun.min()).astype("float64") + took_ms.to_numpy("float64") * 1e3
     longest = np.fmax.reduce(after_us)

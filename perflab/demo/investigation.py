@@ -1,28 +1,35 @@
-"""The main job, end to end, on the shop: is it faster with eager loading, and why was it slow?"""
+"""The main job on the shop, end to end: is it faster with eager loading, and why was it slow?"""
 
 from __future__ import annotations
 
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 
 from perflab.data.tables import Measurements
 from perflab.demo import notebook
+from perflab.errors import MissingExtraError
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import run, run_pairs
 from perflab.loadtest.stages import Stage
 from perflab.loadtest.target import Target
-from perflab.plots import plot_ecdf, plot_pairs, plot_timeline
+from perflab.notes import PYTHON
+from perflab.plots.latency import plot_ecdf
+from perflab.plots.over_time import plot_timeline
+from perflab.plots.pairs import plot_pairs
 from perflab.queries.n_plus_one import find_n_plus_one
+from perflab.rendering import shortened
 from perflab.reports.report import Report, Section
+from perflab.results import Result, Shown
 from perflab.stats.change import Change
 from perflab.stats.compare import compare
-from perflab.units import format_ms
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+_NEEDS = ("flask", "ipykernel", "nbformat", "papermill", "sqlalchemy", "waitress")
 USERS = 65
 ENDPOINT = "GET /orders"
 QUESTION = "Does loading the lines of all orders at once (eager loading) make GET /orders faster for visitors?"
@@ -32,7 +39,7 @@ OPTIMISATION = (
 
 
 def shop(arm: str, fixes: str = "", *, record_queries: bool = False, restart: bool = True) -> Target:
-    """The shop on a free port of this machine, with some of its defects mended.
+    """The shop on a free port of this machine, with some of its defects fixed.
 
     >>> shop("n+1").ready
     '/health'
@@ -45,6 +52,7 @@ def shop(arm: str, fixes: str = "", *, record_queries: bool = False, restart: bo
         host=f"http://127.0.0.1:{port}",
         command=[sys.executable, "-m", "perflab.demo.shop", "--port", str(port)],
         env={"SHOP_FIXES": fixes},
+        record_env=("SHOP_FIXES",),
         ready="/health",
         record_queries=record_queries,
         restart=restart,
@@ -52,7 +60,7 @@ def shop(arm: str, fixes: str = "", *, record_queries: bool = False, restart: bo
 
 
 @dataclass(frozen=True, repr=False)
-class Investigation:
+class Investigation(Result):
     """What `investigate` found: the change, the N+1 patterns of each arm, and the files that it wrote."""
 
     change: Change
@@ -62,12 +70,10 @@ class Investigation:
     after: Measurements
     files: tuple[Path, ...]
 
-    def __repr__(self) -> str:
-        table = self.change.table.set_index("endpoint")
-        lines = [self.change.sentence, ""]
-        lines += [f"  {e:<26} {row.verdict:<13} {_change(row)}" for e, row in table.iterrows()]
-        lines += ["", _causes(self.found, self.left), ""]
-        return "\n".join(lines + [f"  {path}" for path in self.files])
+    def show(self, surface: str = PYTHON) -> Shown:
+        """The change, then the cause and the files."""
+        change = self.change.show(surface)
+        return replace(change, notes=(_cause(self.found, self.left), *(f"wrote {path}" for path in self.files)))
 
 
 def investigate(
@@ -81,12 +87,15 @@ def investigate(
     pairs, seconds, seed : how many pairs, how long each run is, and what fixes their order.
     """
     place = Path(folder)
+    # Before minutes of load, not after them: what the shop and the notebook at the end need.
+    if absent := [name for name in _NEEDS if find_spec(name) is None]:
+        raise MissingExtraError.of(", ".join(absent), "demo", "the demo")
     store = place / "runs"
     plan = LoadPlan(LOCUSTFILE, stages=[Stage(seconds, users=USERS)], seed=1)
     before, after = run_pairs(
         plan, shop("n+1"), shop("eager", "eager"), pairs=pairs, seed=seed, store=store, progress=progress
     )
-    # Why it was slow is found in runs of their own: recording queries costs time too.
+    # Queries are recorded in separate runs, because recording costs time.
     short = LoadPlan(LOCUSTFILE, stages=[Stage(min(4.0, seconds), users=15)], seed=1)
     lazy = run(short, shop("n+1", record_queries=True), store=store, progress=progress)
     eager = run(short, shop("eager", "eager", record_queries=True), store=store, progress=progress)
@@ -113,22 +122,14 @@ def investigate(
     return Investigation(change, found, left, before, after, (*files, store))
 
 
-def _change(row: pd.Series) -> str:
-    if row["change"] != row["change"]:
-        return str(row["reason"])
-    interval = f"{row['change_low'] * 100:+.0f} to {row['change_high'] * 100:+.0f} %"
-    return f"{format_ms(row['baseline'])} -> {format_ms(row['candidate'])}, {row['change'] * 100:+.0f} % ({interval})"
-
-
-def _causes(found: pd.DataFrame, left: pd.DataFrame) -> str:
+def _cause(found: pd.DataFrame, left: pd.DataFrame) -> str:
     claimed, remaining = (f[f["evidence"].isin(["confirmed", "likely"])] for f in (found, left))
     if claimed.empty:
-        return "No N+1 was found."
+        return "no N+1 was found"
     worst = claimed[claimed["route"] == ENDPOINT]
     row = (worst if len(worst) else claimed).iloc[0]
     return (
-        f"Why it was slow: an N+1 on {row['route']} ({row['evidence']}): {row['calls_per_unit']:.0f} times\n"
-        f"  {row['child'][:150]}\n"
-        f"  for each {str(row['parent'])[:140]}\n"
-        f"  {len(claimed)} such patterns with lazy loading, {len(remaining)} with eager loading. {row['suggestion']}"
+        f"the cause: an N+1 on {row['route']} ({row['evidence']}), {row['calls_per_unit']:.0f} calls per request of "
+        f"{shortened(row['child'], 150)}; {len(claimed)} such patterns with lazy loading, {len(remaining)} with eager loading. "
+        f"{row['suggestion']}"
     )

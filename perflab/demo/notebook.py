@@ -27,13 +27,13 @@ def cells(experiment: str, evidence: list[str], endpoint: str) -> list[tuple[str
         ("code", f"lab.plot_ecdf(before, after, endpoint={json.dumps(endpoint)});"),
         (
             "markdown",
-            "## Why was it slow?\n\nQueries were recorded in runs of their own, because recording costs time too.",
+            "## Why was it slow?\n\nQueries were recorded in separate runs, because recording costs time.",
         ),
         ("code", f'lab.find_n_plus_one(lab.load("runs/{lazy}").queries)'),
         ("markdown", "And with eager loading:"),
         ("code", f'lab.find_n_plus_one(lab.load("runs/{eager}").queries)'),
-        ("markdown", "## What it costs in resources"),
-        ("code", "lab.plot_resources(before, after);"),
+        ("markdown", "## Resources"),
+        ("code", "lab.plots.plot_resources(before, after);"),
         ("markdown", "## Decision"),
         ("code", "print(change.sentence)"),
     ]
@@ -44,7 +44,7 @@ def write(path: Path, experiment: str, evidence: list[str], endpoint: str) -> Pa
     try:
         import nbformat
     except ImportError as problem:
-        raise MissingExtraError(f"executing a notebook needs {problem.name}: pip install 'perflab[lab]'") from problem
+        raise MissingExtraError.of(problem, "demo", "the demo's notebook") from problem
     make: dict[str, Any] = {"markdown": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}
     book = nbformat.v4.new_notebook(
         cells=[make[kind](source) for kind, source in cells(experiment, evidence, endpoint)]

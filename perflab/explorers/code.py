@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
 
 
 def name_of(thing: object, otherwise: str) -> str:
@@ -35,4 +37,15 @@ def literal(value: object) -> str:
 def call(function: str, *positional: str, **named: object) -> str:
     """``lab.function(source, name=value)``; positional arguments are source already, None is left out."""
     written = [f"{name}={literal(value)}" for name, value in named.items() if value is not None]
-    return f"lab.{function}({', '.join([*positional, *written])})"
+    return f"{_qualified(function)}({', '.join([*positional, *written])})"
+
+
+@cache
+def _qualified(function: str) -> str:
+    """``lab.compare``, ``lab.plots.plot_heatmap``: where a function is public."""
+    packages = (
+        "perflab",
+        *(f"perflab.{name}" for name in ("plots", "stats", "data", "objectives", "profiles", "queries")),
+    )
+    home = next(package for package in packages if function in import_module(package).__all__)
+    return f"{home.replace('perflab', 'lab')}.{function}"

@@ -1,4 +1,4 @@
-"""Tables as a page has room for them: the columns that say something, in fewer and shorter words."""
+"""Tables for the width of a page: the columns that carry information, in fewer and shorter words."""
 
 from __future__ import annotations
 

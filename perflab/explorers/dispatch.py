@@ -10,8 +10,8 @@ import ipywidgets as widgets
 import pandas as pd
 
 from perflab.data.tables import Measurements
-from perflab.explorers.changes import explore_change
 from perflab.explorers.code import method, name_of, sum_of
+from perflab.explorers.explore_change import explore_change
 from perflab.explorers.explore_comparison import explore_comparison
 from perflab.explorers.explore_objectives import Goals, explore_objectives
 from perflab.explorers.explore_profiles import explore_profiles
@@ -19,7 +19,7 @@ from perflab.explorers.explore_queries import explore_queries
 from perflab.explorers.explore_runs import explore_runs
 from perflab.explorers.frame import Explorer, view_buttons
 from perflab.explorers.static_export import Keeping
-from perflab.objectives import Objective, Objectives
+from perflab.objectives.objective import Objective, Objectives
 from perflab.stats.change import Change
 
 Given = tuple[Measurements, str]
@@ -35,12 +35,12 @@ _INSTEAD = {
     ("Calibration",): "give its runs: lab.explore(calibration.runs)",
     ("tuple", "list"): "give its parts one by one: lab.explore(*parts)",
 }
-"""What to give in place of a result that holds no evidence."""
+"""What to pass instead of a result that holds no evidence."""
 _TABLES = {"requests": "latency_ms", "queries": "sql", "profile": "self"}
 
 
 class Explorers(widgets.VBox):  # type: ignore[misc]
-    """Several explorers, one shown at a time; each is made when it is first looked at.
+    """Several explorers, one shown at a time; each is made when it is first opened.
 
     ``choice.value`` names the one that is shown; ``explorers["Runs"]`` is it.
     """
@@ -57,11 +57,11 @@ class Explorers(widgets.VBox):  # type: ignore[misc]
 
     @property
     def explorers(self) -> Mapping[str, Explorer]:
-        """All of them by name, those made that were not looked at yet."""
+        """All of them by name; those not opened yet are made now."""
         return {name: self._explorer(name) for name in self._makers}
 
     def __repr__(self) -> str:
-        return f"{', '.join(self._makers)}: run this cell in JupyterLab to turn them over by hand"
+        return f"{', '.join(self._makers)}: run this cell in JupyterLab to explore them"
 
     def _explorer(self, name: str) -> Explorer:
         if name not in self._made:
@@ -80,25 +80,27 @@ class Explorers(widgets.VBox):  # type: ignore[misc]
 
 
 def explore(*evidence: Any) -> Any:
-    """Turn evidence over by hand, in JupyterLab.
+    """Explore evidence interactively, in JupyterLab.
 
     Parameters
     ----------
-    *evidence : Measurements (from `run`, `load` or `read`), best (baseline, candidate) as `run_pairs` returns them; or a
+    *evidence : Measurements, DataFrame, Objective or Change
+        Measurements (from `run`, `load` or `read`), best as (baseline, candidate), as `run_pairs` returns them; or a
         requests, queries or profile table. Objectives beside them (from `read_objectives`, or an Objective or a list of
-        them) are checked against them. What `compare` returned can be looked at too, endpoint by endpoint; the
-        measurements it was made of hold much more.
+        them) are checked against them. What `compare` returned can be explored too, endpoint by endpoint; the
+        measurements behind it hold much more.
 
     Returns
     -------
-    A widget: an explorer, or several behind a row of buttons (``.explorers`` by name). Each shows the code for its view;
-    ``.state`` of an explorer holds the choices and can be set from code. "Keep below" puts the view that is shown into the
-    notebook as plain HTML, for those who read it without a kernel.
+    widget
+        An explorer, or several behind a row of buttons (``.explorers`` by name). Each shows the code for its view; ``.state``
+        of an explorer holds the choices and can be set from code. "Keep below" puts the current view into the notebook as
+        plain HTML, for readers without a kernel.
 
     Raises
     ------
-    ValueError : nothing to explore: neither requests nor queries nor profiles; of other results it says what to give
-    instead.
+    ValueError
+        Nothing to explore: no requests, queries or profiles; for other results, what to pass instead.
 
     >>> shown = lab.explore(lab.load("datasets/shop_runs"))
     >>> list(shown.explorers)
@@ -173,7 +175,7 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
         makers["Comparison"] = lambda: explore_comparison(arms)
     if arms:
         makers["Objectives"] = lambda: explore_objectives(arms, goals)
-    # Each arm by itself: calls over rows of two programs laid together have a slope that neither has.
+    # Each arm separately: calls against rows of two programs together have a slope that neither has.
     logs = _arms([(m, name) for m, name in given if len(m.tables.get("queries", ()))])
     for label, log in logs.items():
         makers["Queries" if len(logs) == 1 else f"Queries: {label}"] = _of_log(*log)

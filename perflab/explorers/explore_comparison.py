@@ -1,9 +1,8 @@
-"""Two arms weighed by hand: another metric, tolerance, warm-up or endpoint, and what the verdict becomes."""
+"""Two arms compared interactively: another metric, tolerance, warm-up or endpoint, and the verdict they give."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,13 +14,13 @@ from perflab.errors import PerflabError
 from perflab.explorers.code import call
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
 from perflab.explorers.reduced import for_statistics
-from perflab.notes import DESIGN, plain
+from perflab.metrics import Metric
+from perflab.notes import DESIGN, Kind
 from perflab.plots.comparison_plots import plot_comparison, plot_quantile_shift
 from perflab.plots.decisions import plot_power
 from perflab.plots.latency import plot_ecdf
 from perflab.plots.pairs import plot_pairs
 from perflab.stats.compare import Change, compare
-from perflab.stats.estimates import quantile_of
 from perflab.stats.planning import RunPlan, plan_runs, power_paired, smallest_effect
 from perflab.stats.shift import quantile_shift
 from perflab.units import format_fraction
@@ -30,10 +29,11 @@ METRICS = ("p50", "p75", "p90", "p95", "p99", "p99.9", "mean", "throughput_per_s
 SIDES = ("baseline", "candidate")
 DECIDING = (*SIDES, "endpoint", "metric", "tolerance", "warmup")
 VIEWS = ("Effect", "Shift function", "Every run", "ECDF", "What if")
-EXPLORING = (
-    "turning this over is exploring: among many views one looks good by chance. Decide on what was named before the "
-    "runs, and test what you find here on new ones"
-)
+EXPLORING = Kind(
+    "exploratory", DESIGN,
+    "Exploratory: with many views, one looks good by chance. Base the decision on the metric you declared before the runs, "
+    "and test what you find here on new ones",
+)  # fmt: skip
 
 
 class ComparisonState(traitlets.HasTraits):
@@ -91,7 +91,7 @@ class _Sides:
         return self.arms[now.baseline][1], self.arms[now.candidate][1]
 
     def usual_warmup(self, baseline: str, candidate: str) -> float:
-        """What `compare` leaves out when nobody says: the plan's warm-up."""
+        """What `compare` leaves out by default: the plan's warm-up."""
         try:
             return self._compare(baseline, candidate).warmup
         except PerflabError:
@@ -135,8 +135,8 @@ def _controls(sides: _Sides, state: ComparisonState) -> dict[str, widgets.Widget
         "metric": widgets.Dropdown(options=METRICS, value="p95", description="Metric"),
         "tolerance": share("Tolerance", 0.3, 0.005),
         "warmup": share("Warm-up", 0.6, 0.05),
-        "effect": share("Change", 0.5, 0.01),
-        "power": share("Chance", 0.95, 0.05),
+        "effect": share("Effect size", 0.5, 0.01),
+        "power": share("Power", 0.95, 0.05),
         "pairs": widgets.IntSlider(min=3, max=60, description="Pairs", continuous_update=False),
         "view": view_buttons(VIEWS),
     }
@@ -160,10 +160,8 @@ def _views(sides: _Sides) -> Mapping[str, tuple[Panel, ...]]:
 
 def _verdict(sides: _Sides) -> Any:
     def view(now: ComparisonState) -> View:
-        change = sides.change(now)
-        said = replace(change, warnings=(*change.warnings, plain(EXPLORING, DESIGN)))
         code = call("compare", *sides.sources(now), **_arguments(now))
-        return View(code, change.sentence, table=change.table, html=said._repr_html_())
+        return View.of(sides.change(now), code, EXPLORING())
 
     return view
 
@@ -183,7 +181,7 @@ def _shift(sides: _Sides) -> Any:
         shift = quantile_shift(*sides.of(now), **takes)
         made = call("quantile_shift", *sides.sources(now), **takes)
         figure = of_axes(plot_quantile_shift(shift))
-        return View(f"lab.plot_quantile_shift({made})", shift.sentence, figure, notes=shift.warnings)
+        return View(f"lab.plots.plot_quantile_shift({made})", shift.sentence, figure, notes=shift.warnings)
 
     return view
 
@@ -199,7 +197,7 @@ def _every_run(sides: _Sides) -> Any:
 
 def _ecdf(sides: _Sides) -> Any:
     def view(now: ComparisonState) -> View:
-        share = quantile_of(now.metric)
+        share = Metric.of(now.metric).share
         takes: dict[str, Any] = {"endpoint": now.endpoint, "warmup": round(now.warmup, 4)}
         takes |= {"percentile": round(share * 100, 6)} if share is not None and share < 1 else {}
         ax = plot_ecdf(*sides.of(now), **takes)
@@ -226,21 +224,17 @@ def _more_pairs(sides: _Sides) -> Any:
         sd = plan.pilot.sd_pairs_upper
         seen, least = power_paired(now.pairs, plan.effect, sd), smallest_effect(now.pairs, sd, plan.power)
         said = (
-            f"With {now.pairs} new pairs a change of {format_fraction(plan.effect)} would be seen {_times(seen)}; the "
-            f"smallest change seen {_times(plan.power)} is {format_fraction(least)}"
+            f"{now.pairs} new pairs detect a change of {format_fraction(plan.effect)} with power {seen:.0%}; the smallest "
+            f"change they detect with power {plan.power:.0%} is {format_fraction(least)}"
         )
         return View(code, said, notes=[plan.sentence, *plan.notes])
 
     return view
 
 
-def _times(chance: float) -> str:
-    return f"{100 * chance:.0f} times in 100"
-
-
 def _planned(sides: _Sides) -> Any:
     def view(now: ComparisonState) -> View:
         plan, code = _plan(sides, now)
-        return View(f"lab.plot_power({code})", figure=of_axes(plot_power(plan)))
+        return View(f"lab.plots.plot_power({code})", figure=of_axes(plot_power(plan)))
 
     return view

@@ -1,4 +1,4 @@
-"""Objectives moved by hand against the data: which limit would hold, and how sure one can be of it."""
+"""Objectives against the data, interactively: which limit would hold, and with which confidence."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from perflab.errors import PerflabError
 from perflab.explorers.code import call
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
 from perflab.explorers.reduced import for_statistics
-from perflab.objectives import Objective, attainable, check
-from perflab.objectives.attainable import FLOORS
+from perflab.metrics import SHARE, Metric
+from perflab.objectives.checking import check
+from perflab.objectives.limits import attainable
+from perflab.objectives.objective import Objective
 from perflab.plots.attainable_plots import plot_attainable
 from perflab.units import format_fraction
 
@@ -42,7 +44,7 @@ class ObjectivesState(traitlets.HasTraits):
 
 
 def explore_objectives(arms: Mapping[str, tuple[Measurements, str]], goals: Goals | None = None) -> Explorer:
-    """The objectives explorer for one or more arms, each with the code that names it, and objectives to begin with."""
+    """The objectives explorer for one or more arms, each with the code that names it, and objectives to start with."""
     arms = {label: (for_statistics(m), source) for label, (m, source) in arms.items()}
     views = (GIVEN, *VIEWS) if goals else VIEWS
     state = ObjectivesState(arm=next(iter(arms)), view=views[0])
@@ -57,7 +59,7 @@ def explore_objectives(arms: Mapping[str, tuple[Measurements, str]], goals: Goal
 class _Limit:
     """The slider of the limit: its range follows what is measured, so that every step of it says something.
 
-    The limit itself stays where the user put it until another metric or endpoint makes it meaningless.
+    The limit itself stays where the user put it until the metric or endpoint changes.
     """
 
     def __init__(
@@ -82,14 +84,14 @@ class _Limit:
             least, most = min(least, now.limit), max(most, now.limit)
         most = max(most * 1.2, 1e-6)
         step = float(f"{most / _STEPS:.1g}")
-        # While the slider's ends move they push its value about; nothing is to be drawn before it has come to rest.
+        # Moving the ends of a slider moves its value; nothing is drawn until all three are set.
         with self._state.hold_trait_notifications(), self._slider.hold_sync():
             self._slider.min, self._slider.max = 0.0, 1e12
             self._slider.step = step
             self._slider.max = max(float(f"{most:.3g}"), 2 * step)
             self._slider.min = float(f"{least * 0.8:.2g}")
             self._slider.description = f"Limit, {table['unit'].iloc[0]}"
-            self._slider.readout_format = ".4f" if now.metric == "error_fraction" else ".4g"
+            self._slider.readout_format = ".4f" if Metric.of(now.metric).kind == SHARE else ".4g"
             wanted = float(f"{middle:.3g}") if reset else kept
             now.limit = min(max(wanted, self._slider.min), self._slider.max)
 
@@ -131,7 +133,7 @@ def _views(
 
 def _objective(now: ObjectivesState, limit: float | None = None) -> tuple[Objective, str]:
     """The objective that is chosen, and its code."""
-    operator = ">" if now.metric in FLOORS else "<"
+    operator = ">" if Metric.of(now.metric).better > 0 else "<"
     limit = float(f"{now.limit if limit is None else limit:.4g}")
     where: dict[str, Any] = {} if now.endpoint == AGGREGATED else {"endpoint": now.endpoint}
     goal = Objective(now.metric, operator, limit, **where)
@@ -145,7 +147,7 @@ def _check(arms: Mapping[str, tuple[Measurements, str]]) -> Callable[[Objectives
         takes: dict[str, Any] = {"warmup": round(now.warmup, 4)}
         checked = check(measured, goal, **takes)
         code = call("check", source, written, **takes)
-        return View(code, checked.sentence, table=checked.table, html=checked._repr_html_())
+        return View.of(checked, code)
 
     return view
 
@@ -181,8 +183,9 @@ def _everywhere(arms: Mapping[str, tuple[Measurements, str]]) -> Callable[[Objec
         takes: dict[str, Any] = {"confidences": [now.confidence], "warmup": round(now.warmup, 4)}
         table = attainable(measured, now.metric, None, **takes)
         code = call("attainable", source, repr(now.metric), "None", **takes)
-        said = f"The {now.metric} objectives that would hold, {format_fraction(now.confidence)} sure"
-        suffix = {"1/s": "_per_s", "fraction": "_fraction"}.get(str(table["unit"].iloc[0]), "_ms")
+        metric = Metric.of(now.metric)
+        said = f"{metric.axis_label}: the limits that would hold with {format_fraction(now.confidence)} confidence"
+        suffix = metric.suffix
         table = table.rename(columns={"limit": f"limit{suffix}", "measured": f"measured{suffix}"})
         return View(code, said, table=table.drop(columns=["metric", "confidence", "unit"]))
 
@@ -195,6 +198,6 @@ def _given(arms: Mapping[str, tuple[Measurements, str]], goals: Goals) -> Callab
         takes: dict[str, Any] = {"warmup": round(now.warmup, 4)}
         checked = check(measured, goals[0], **takes)
         code = call("check", source, goals[1], **takes)
-        return View(code, checked.sentence, table=checked.table, html=checked._repr_html_())
+        return View.of(checked, code)
 
     return view

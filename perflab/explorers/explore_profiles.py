@@ -1,4 +1,4 @@
-"""A profile turned over by hand: where the time goes, below one function, by its name, and what changed."""
+"""Profiles, interactively: where the time goes, below one function, by its name, and what changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import traitlets
 
 from perflab.explorers.code import call, literal
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
-from perflab.plots.flame import plot_diff_flamegraph, plot_flamegraph, plot_icicle
+from perflab.plots.flame import plot_flamegraph
 from perflab.profiles.diff import diff_profiles
 from perflab.profiles.flat import flat_profile
 from perflab.profiles.paths import focus, hot_paths
@@ -31,7 +31,7 @@ ONE = ("profile", "focus", "threshold")
 
 
 class ProfilesState(traitlets.HasTraits):
-    """The choices: a profile, what it is compared with, a function to look below, a text to find, a least share, a view."""
+    """The choices: a profile, what it is compared with, a function to focus on, a text to find, a least share, a view."""
 
     profile = traitlets.Unicode()
     other = traitlets.Unicode()
@@ -52,7 +52,7 @@ def explore_profiles(profiles: Profiles) -> Explorer:
 
 
 class _Below:
-    """The profiles, and what lies below the function that is looked at."""
+    """The profiles, and what lies below the function in focus."""
 
     def __init__(self, profiles: Profiles) -> None:
         self.profiles = profiles
@@ -67,7 +67,7 @@ class _Below:
         return sorted(map(str, shared.nlargest(_LONGEST_LIST).index))
 
     def of(self, now: ProfilesState, label: str | None = None) -> tuple[Profile, str]:
-        """What is looked at of a profile, and its code."""
+        """The profile below the function in focus, and its code."""
         return self._focused(label or now.profile, now.focus)
 
     def _below(self, label: str, function: str) -> tuple[Profile, str]:
@@ -93,8 +93,8 @@ def _controls(labels: list[str], below: _Below) -> dict[str, widgets.Widget]:
 
 def _views(below: _Below, count: int) -> Mapping[str, tuple[Panel, ...]]:
     views: dict[str, tuple[Panel, ...]] = {
-        "Flame graph": (Panel(_flames(below, plot_flamegraph), (*ONE, "search")),),
-        "Icicle": (Panel(_flames(below, plot_icicle), (*ONE, "search")),),
+        "Flame graph": (Panel(_flames(below), (*ONE, "search")),),
+        "Icicle": (Panel(_flames(below, invert=True), (*ONE, "search")),),
         "Flat table": (Panel(_flat(below), (*ONE, "search")),),
         "Hot paths": (Panel(_paths(below), ONE),),
     }
@@ -104,12 +104,12 @@ def _views(below: _Below, count: int) -> Mapping[str, tuple[Panel, ...]]:
     return views
 
 
-def _flames(below: _Below, plot: Callable[..., Any]) -> Callable[[ProfilesState], View]:
+def _flames(below: _Below, *, invert: bool = False) -> Callable[[ProfilesState], View]:
     def view(now: ProfilesState) -> View:
         table, source = below.of(now)
-        takes: dict[str, Any] = {"search": now.search or None, "narrowest": now.threshold}
-        ax = plot(table, search=now.search, narrowest=now.threshold)
-        return View(call(plot.__name__, source, **takes), figure=of_axes(ax))
+        takes: dict[str, Any] = {"invert": invert or None, "search": now.search or None, "narrowest": now.threshold}
+        ax = plot_flamegraph(table, invert=invert, search=now.search, narrowest=now.threshold)
+        return View(call("plot_flamegraph", source, **takes), figure=of_axes(ax))
 
     return view
 
@@ -129,7 +129,7 @@ def _flat(below: _Below) -> Callable[[ProfilesState], View]:
         table, source = below.of(now)
         whole = flat_profile(table, per=())
         shown, chosen = _filtered(whole, "total_fraction", now.threshold, now.search)
-        said = f"{len(shown):,} of {len(whole):,} functions; the most self first"
+        said = f"{len(shown):,} of {len(whole):,} functions, most self time first"
         return View(call("flat_profile", source, per=()) + chosen, said, table=shown)
 
     return view
@@ -139,7 +139,7 @@ def _paths(below: _Below) -> Callable[[ProfilesState], View]:
     def view(now: ProfilesState) -> View:
         table, source = below.of(now)
         paths = hot_paths(table, least=now.threshold)
-        said = f"The {len(paths)} paths that carry most"
+        said = f"The {len(paths)} heaviest paths"
         return View(call("hot_paths", source, least=now.threshold), said, table=pd.DataFrame(paths))
 
     return view
@@ -154,8 +154,8 @@ def _difference(below: _Below) -> Callable[[ProfilesState], View]:
     def view(now: ProfilesState) -> View:
         _different(now)
         (before, first), (after, second) = below.of(now), below.of(now, now.other)
-        figure = of_axes(plot_diff_flamegraph(before, after))
-        return View(call("plot_diff_flamegraph", first, second), figure=figure)
+        figure = of_axes(plot_flamegraph(after, against=before, invert=True))
+        return View(call("plot_flamegraph", second, f"against={first}", "invert=True"), figure=figure)
 
     return view
 
@@ -169,6 +169,6 @@ def _changes(below: _Below) -> Callable[[ProfilesState], View]:
         if now.search:
             table = table[table["function"].astype("str").str.contains(now.search, case=False, regex=False)]
             code += f'.loc[lambda table: table["function"].str.contains({now.search!r}, case=False, regex=False)]'
-        return View(code, f"{len(table):,} functions, the largest change first", table=table.reset_index(drop=True))
+        return View(code, f"{len(table):,} functions, largest change first", table=table.reset_index(drop=True))
 
     return view

@@ -1,4 +1,4 @@
-"""A query log turned over by hand: which patterns cost most, one of them up close, and how to mend it.
+"""A query log, interactively: which patterns cost most, one of them in detail, and how to fix it.
 
 Statements appear as fingerprints only: literals can be personal data.
 """
@@ -17,6 +17,7 @@ from perflab.explorers.code import call
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
 from perflab.plots.query_plots import plot_scaling, plot_waterfall
 from perflab.queries.claims import LEVELS
+from perflab.queries.layout import laid_out
 from perflab.queries.n_plus_one import FOR_PEOPLE, find_n_plus_one
 from perflab.queries.summaries import summarize_queries
 from perflab.units import format_fraction, format_ms, format_number
@@ -88,10 +89,10 @@ class _Log:
         return list(dict.fromkeys([str(row["example_unit"]), *most.head(_MOST_UNITS)]))
 
     def chosen(self, now: QueriesState) -> pd.Series:
-        """The pattern that is looked at; ValueError when the filter left none."""
+        """The chosen pattern; ValueError when the filter left none."""
         patterns = self.patterns(now)
         if not len(patterns):
-            raise ValueError("No pattern has this route and evidence: choose others.")
+            raise ValueError("No pattern has this route and evidence; choose others.")
         return patterns.iloc[min(now.pattern, len(patterns) - 1)]
 
     def code(self, now: QueriesState) -> str:
@@ -122,7 +123,7 @@ def _controls(log: _Log) -> dict[str, widgets.Widget]:
 
 
 def _fill(log: _Log, state: QueriesState, control: widgets.Dropdown) -> None:
-    """Offer the patterns that pass the filter, and look at the worst of them."""
+    """Offer the patterns that pass the filter, and choose the worst of them."""
     patterns = log.patterns(state)
     options = [(_label(i, row), i) for i, row in enumerate(patterns.to_dict("records"))] or [("none", 0)]
     if list(control.options) != options:
@@ -131,7 +132,7 @@ def _fill(log: _Log, state: QueriesState, control: widgets.Dropdown) -> None:
 
 
 def _fill_units(log: _Log, state: QueriesState, control: widgets.Dropdown) -> None:
-    """Offer the units of work of the chosen pattern, and look at the example."""
+    """Offer the units of work of the chosen pattern, and choose the example."""
     units = log.units(state) or [""]
     if list(control.options) != units:
         control.options = units
@@ -166,7 +167,7 @@ def _patterns(log: _Log) -> Callable[[QueriesState], View]:
         patterns = log.patterns(now)
         saved = patterns["time_saved_ms"].sum()
         said = (
-            f"{len(patterns)} of {len(log.found)} patterns; mending these would save "
+            f"{len(patterns)} of {len(log.found)} patterns; fixing them would save "
             f"{format_number(float(patterns['calls_saved'].sum()))} calls and {format_ms(float(saved))}"
         )
         table = patterns[[c for c in FOR_PEOPLE if c in patterns.columns and c not in ("parent", "suggestion")]]
@@ -196,32 +197,33 @@ def _scaling(log: _Log) -> Callable[[QueriesState], View]:
 def _fix(log: _Log) -> Callable[[QueriesState], View]:
     def view(now: QueriesState) -> View:
         row = log.chosen(now)
-        facts = pd.DataFrame(_facts(row), columns=["what", "is"])
+        facts = pd.DataFrame(_facts(row), columns=["fact", "value"])
         code = f"{log.code(now)}.iloc[{now.pattern}]"
-        return View(code, str(row["suggestion"]), table=facts)
+        listing = "\n\n".join(
+            f"-- {name}\n{laid_out(str(row[name]))}" for name in ("parent", "child") if _text(row[name])
+        )
+        return View(code, str(row["suggestion"]), table=facts, listing=listing)
 
     return view
 
 
 def _facts(row: pd.Series) -> list[tuple[str, str]]:
     """One pattern in words, for a table of two columns."""
-    per_unit = f"{format_number(row['calls_per_unit'])} in each of {format_number(row['units'])} units of work"
+    per_unit = f"{format_number(row['calls_per_unit'])} per unit of work, {format_number(row['units'])} units"
     if row["slope"] == row["slope"]:
         interval = f"{format_number(row['slope_low'])} to {format_number(row['slope_high'])}"
-        grows = f"{format_number(row['slope'])} for each row of the parent (95 % interval {interval})"
+        grows = f"{format_number(row['slope'])} per row of the parent (95 % interval {interval})"
     else:
-        grows = "too few units, or sizes of the parent, to tell"
+        grows = "unknown: the parent returned too few different numbers of rows"
     return [
         ("evidence", str(row["evidence"])),
-        ("asked first", "–" if pd.isna(row["parent"]) else str(row["parent"])),
-        ("asked again and again", str(row["child"])),
         ("calls", f"{format_number(row['calls'])}: {per_unit}"),
-        ("calls grow by", grows),
+        ("growth of calls", grows),
         (
             "time",
             f"{format_ms(row['time_ms'])}, {format_fraction(row['unit_time_fraction'])} of those units' query time",
         ),
-        ("mending saves", f"{format_number(row['calls_saved'])} calls, {format_ms(row['time_saved_ms'])}"),
+        ("fixing saves", f"{format_number(row['calls_saved'])} calls, {format_ms(row['time_saved_ms'])}"),
         ("where", "–" if pd.isna(row["source"]) or not str(row["source"]) else str(row["source"])),
     ]
 

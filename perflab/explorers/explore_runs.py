@@ -1,4 +1,4 @@
-"""Runs turned over by hand: which runs, which endpoint, which slice of time; nine ways to look at them.
+"""Runs, interactively: which runs, which endpoint, which slice of time.
 
 Percentiles are exact, from every request: runs, endpoints and other texts become numbers once, and then choosing and
 grouping a million requests takes less time than drawing the picture. DuckDB would gain little: its own quantiles are type 7,
@@ -33,7 +33,7 @@ from perflab.stats.estimates import summarize
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 METRICS = (
     ("latency percentile", ""), ("mean latency", "mean"), ("throughput", "throughput_per_s"),
-    ("failed share", "error_fraction"),
+    ("error rate", "error_fraction"),
 )  # fmt: skip
 VIEWS = ("Over time", "ECDF", "Histogram", "Heatmap", "Resources", "Errors", "Slowest requests", "Summary")
 SELECTION = ("runs", "window")
@@ -85,7 +85,7 @@ class _Selection:
         begin, end = window
         if begin > 0 or end < self.longest:
             chosen = time_window(chosen, begin, end)
-            source = f"lab.time_window({source}, {literal(begin)}, {literal(end)})"
+            source = f"lab.data.time_window({source}, {literal(begin)}, {literal(end)})"
         return chosen, source
 
 
@@ -129,8 +129,8 @@ def _views(light: Measurements, selection: _Selection) -> Mapping[str, tuple[Pan
         "Histogram": (panel(plot_histogram),),
         "Heatmap": (Panel(_one_arm(selection), one),),
         "Resources": (panel(plot_resources, SELECTION),),
-        "Errors": (Panel(_listed(summarize_errors, selection, "Failed requests: {} kinds."), listing),),
-        "Slowest requests": (Panel(_listed(slowest_requests, selection, "The {} slowest requests."), listing),),
+        "Errors": (Panel(_listed(summarize_errors, selection, "Failed requests: {} kinds"), listing),),
+        "Slowest requests": (Panel(_listed(slowest_requests, selection, "The {} slowest requests"), listing),),
         "Summary": (Panel(_summary(selection), listing),),
     }
 
@@ -178,7 +178,7 @@ def _listed(function: Callable[..., pd.DataFrame], selection: _Selection, senten
     def view(now: RunsState) -> View:
         chosen, source = selection.of(now)
         table = function(chosen, now.endpoint)
-        said = sentence.format(len(table)) if len(table) else "None in this part of the runs."
+        said = sentence.format(len(table)) if len(table) else "None in this part of the runs"
         return View(call(function.__name__, source, repr(now.endpoint)), said, table=table)
 
     return view
@@ -190,7 +190,7 @@ def _summary(selection: _Selection) -> Callable[[RunsState], View]:
         table = summarize(chosen)
         table = table[table["endpoint"] == now.endpoint].reset_index(drop=True)
         code = f'{call("summarize", source)}.loc[lambda table: table["endpoint"] == {now.endpoint!r}]'
-        return View(code, f"Each run's numbers: {now.endpoint}.", table=table)
+        return View(code, f"Each run: {now.endpoint}", table=table)
 
     return view
 
@@ -204,7 +204,7 @@ def _one_arm(selection: _Selection) -> Callable[[RunsState], View]:
         said = ""
         if len(arms) > 1:
             chosen, source = chosen.where(arm=arms[0]), method(source, f"where(arm={arms[0]!r})")
-            said = f"Arm {arms[0]}; choose the runs of another arm to see that one."
+            said = f"Arm {arms[0]}; choose the runs of another arm to see it"
         takes: dict[str, Any] = {"endpoint": now.endpoint, "percentile": now.percentile}
         shown = View(call("plot_heatmap", source, **takes), figure=of_axes(plot_heatmap(chosen, **takes)))
         return replace(shown, sentence=said)

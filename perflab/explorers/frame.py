@@ -1,7 +1,7 @@
-"""What every explorer shares: one observed state, panels that are drawn again only when what they show changed.
+"""What every explorer shares: one observed state, panels that are redrawn only when their inputs change.
 
 An explorer computes nothing. A state has traits; a panel turns it into a `View` by calling public functions, and names
-the traits that it looks at. All texts reach the browser escaped, pictures as PNG with their words beside them.
+the traits that it depends on. All texts reach the browser escaped, pictures as PNG with an alternative text.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -20,11 +20,12 @@ import traitlets
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from perflab import rendering
 from perflab.errors import PerflabError
 from perflab.explorers.compact import compact
 from perflab.explorers.save_buttons import Saving
 from perflab.explorers.static_export import Keeping, keep_button, static
+from perflab.notes import Note, written
+from perflab.results import Shown
 
 MAX_ROWS = 40
 VIEW = "view"
@@ -46,9 +47,18 @@ class View:
     sentence: str = ""
     figure: Figure | None = None
     table: pd.DataFrame | None = None
-    notes: Sequence[str] = ()
-    html: str = ""
-    """A result's own rendering (escaped by it), in place of sentence, table and notes."""
+    notes: Sequence[object] = ()
+    shown: Shown | None = None
+    """What a result shows of itself, in place of sentence, table and notes."""
+    listing: str = ""
+    """A listing below, such as statements laid out."""
+
+    @classmethod
+    def of(cls, result: Any, code: str, *more: Note) -> View:
+        """The view of a result as a notebook shows it, with further notes; ``.table`` keeps all of its columns."""
+        shown = result.show()
+        shown = replace(shown, notes=(*shown.notes, *written(more)))
+        return cls(code, shown.sentence, table=result.table, shown=shown)
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
 
     ``state`` is the one place where the choices are: set one of its traits and the panels follow, as they do when a
     control is used. Its trait ``view`` names one of ``views``. ``controls`` are widgets by the trait that each follows,
-    laid out in ``rows`` of traits; one that the chosen view does not look at is disabled.
+    laid out in ``rows`` of traits; one that the chosen view does not use is disabled.
     """
 
     def __init__(
@@ -153,14 +163,14 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         self._saving.offer(figure=bool(self.figures), table=bool(self.tables))
 
     def _offer_controls(self, needed: set[str]) -> None:
-        """Hide the rows that the view does not look at, and disable what else it does not look at."""
+        """Hide the rows that the view does not use, and disable other controls that it does not use."""
         for trait, control in self._controls.items():
             control.disabled = trait not in needed
         for traits, box in self._rows.items():
             box.layout.display = "flex" if needed.intersection(traits) else "none"
 
     def __repr__(self) -> str:
-        return f"{self._title}: run this cell in JupyterLab to turn it over by hand"
+        return f"{self._title}: run this cell in JupyterLab to explore it"
 
 
 class _Place:
@@ -178,16 +188,23 @@ class _Place:
             return
         self.view = _view(panel, state)
         picture = _picture(self.view.figure) if self.view.figure is not None else ""
-        table = None if self.view.table is None else compact(self.view.table)
-        words = self.view.html or rendering.html(self.view.sentence, table, self.view.notes, max_rows=MAX_ROWS)
-        # Jupyter's widgets set lines 28 pixels apart, which is for one line, not for tables.
-        # A width of nothing that must be at least all there is: a wide table scrolls by itself, and sentences are not cut.
-        self.widget.value = f'<div style="line-height:1.45;width:0;min-width:100%">{words}{picture}</div>'
+        view = self.view
+        table = None if view.table is None else compact(view.table)
+        words = view.shown or Shown(view.sentence, table, written(view.notes), ours=True, max_rows=MAX_ROWS)
+        # Jupyter's widgets set lines 28 pixels apart, which suits one line, not tables.
+        # Width zero with a minimum of 100 %: a wide table scrolls in its own box, and sentences are not cut.
+        self.widget.value = (
+            f'<div style="line-height:1.45;width:0;min-width:100%">{words.html()}{picture}{_listed(view.listing)}</div>'
+        )
         self._drawn_from = now
 
 
+def _listed(text: str) -> str:
+    return f'<pre style="font-size:85%;white-space:pre-wrap">{escape(text)}</pre>' if text else ""
+
+
 def _view(panel: Panel, state: traitlets.HasTraits) -> View:
-    """What the panel shows; what can't be shown is said instead."""
+    """What the panel shows, or why it cannot."""
     try:
         return panel.draw(state)
     except (PerflabError, ValueError) as problem:
@@ -203,7 +220,7 @@ def of_axes(ax: Axes) -> Figure:
 
 
 def png(figure: Figure, *, dpi: int = 96) -> bytes:
-    """The figure as PNG; packed lightly, since time counts here and the way to the browser is short."""
+    """The figure as PNG; compressed little, since speed matters more than size here."""
     image = io.BytesIO()
     figure.savefig(
         image, format="png", dpi=dpi, facecolor="white", metadata={"Software": None}, pil_kwargs={"compress_level": 1}

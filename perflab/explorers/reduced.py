@@ -1,4 +1,4 @@
-"""The same evidence in a form that a million rows can be turned over in: texts as categories, only what is looked at."""
+"""The same evidence, small enough to explore a million rows: texts as categories, only the columns that are used."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def with_categories(measurements: Measurements) -> Measurements:
     """The same rows with texts as categories, so that choosing among a million takes milliseconds."""
     requests = measurements.requests
     texts = [c for c in requests.columns if isinstance(requests[c].dtype, pd.StringDtype)]
-    light = requests.assign(**{c: requests[c].astype("category") for c in texts})
-    return _with_requests(measurements, light)
+    coded = requests.assign(**{c: requests[c].astype("category") for c in texts})
+    return _with_requests(measurements, coded)
 
 
 def for_statistics(measurements: Measurements) -> Measurements:

@@ -24,11 +24,14 @@ import pandas as pd
 from perflab.data import sources
 from perflab.data.accounting import Accounting
 from perflab.errors import FormatError
-from perflab.notes import notes_of
+from perflab.formats import _caveats as caveats
+from perflab.formats import _unread
+from perflab.notes import Remedy, notes_of
 
 NAMES: tuple[str, ...] = (
     "ab_percentiles",
     "ab_requests",
+    "ab_text",
     "artillery",
     "autocannon",
     "callgrind",
@@ -36,9 +39,14 @@ NAMES: tuple[str, ...] = (
     "cpuprofile",
     "django_sql",
     "gatling",
+    "gatling_binary",
+    "gecko",
+    "ghz",
     "hey",
     "hey_text",
+    "jaeger",
     "jmeter_csv",
+    "jmeter_report",
     "jmeter_xml",
     "k6_csv",
     "k6_json",
@@ -52,9 +60,12 @@ NAMES: tuple[str, ...] = (
     "memray",
     "mysql_general",
     "mysql_slow",
+    "mysql_slow_table",
     "oha_csv",
     "oha_json",
+    "oha_text",
     "opentelemetry",
+    "orm_text",
     "perf_script",
     "pg_stat_statements",
     "postgresql_csvlog",
@@ -63,15 +74,19 @@ NAMES: tuple[str, ...] = (
     "pprof",
     "pstats",
     "pyinstrument",
+    "pyinstrument_session",
     "query_recorder",
     "rails_activerecord",
     "scalene",
+    "sentry",
     "speedscope",
     "sqlalchemy_echo",
     "trace_events",
     "vegeta_csv",
     "vegeta_json",
+    "vegeta_report",
     "wrk",
+    "zipkin",
 )
 """The modules of this package that are formats. Add yours here."""
 
@@ -89,7 +104,7 @@ class Tables(dict[str, pd.DataFrame]):
 
     ``warnings``: each says what was skipped or can't be told, and what to do. ``meta``: tool, version, settings;
     ``generator`` names the tool that drove the load. ``done``: for a part of a file, the bytes of it read by now.
-    ``accounting``: where every line of the file (of the part) went.
+    ``accounting``: where every line of the file went; of a file in parts, the last part has it. `reading` makes warnings of it.
     """
 
     def __init__(
@@ -136,17 +151,15 @@ def of_file(path: Path) -> str:
     names = claimants(head)
     if len(names) == 1:
         return names[0]
+    remedy = Remedy("read", {"format": ...})
     if names:
-        raise FormatError(f"{path}: claimed by the formats {' and '.join(names)}; name the right one with format=")
+        raise FormatError(caveats.SEVERAL_FORMATS(remedy, path=path, formats=" and ".join(names)))
     shown = head[:60].decode("utf-8", errors="replace")
-    raise FormatError(
-        f"{path}: no known format (it begins with {shown!r}); perflab.formats.NAMES lists them, and format= takes a "
-        "function of your own; in a folder, a pattern like '*.csv' leaves such files out"
-    )
+    raise FormatError(caveats.UNKNOWN_FORMAT(remedy, path=path, head=repr(shown), instead=_unread.instead(head)))
 
 
 def join(parts: Iterable[Tables]) -> Tables:
-    """The tables of all parts of a file as one; warnings and meta of the last part stand for the whole."""
+    """The tables of all parts of a file as one, with the warnings, the meta and the accounting of the last part."""
     held: dict[str, list[pd.DataFrame]] = {}
     last = Tables()
     for part in parts:
@@ -154,14 +167,9 @@ def join(parts: Iterable[Tables]) -> Tables:
         for name, frame in part.items():
             held.setdefault(name, []).append(frame)
     joined = {n: f[0] if len(f) == 1 else pd.concat(f, ignore_index=True) for n, f in held.items()}
-    return Tables(joined, warnings=last.warnings, meta=last.meta)
+    return Tables(joined, warnings=last.warnings, meta=last.meta, accounting=last.accounting)
 
 
 def tables_of(found: Mapping[str, pd.DataFrame]) -> Tables:
     """What a reader gave, as `Tables`."""
     return found if isinstance(found, Tables) else Tables(found)
-
-
-def skipped(path: Path, count: int, total: int, first: int) -> str:
-    """The warning for malformed lines that were left out."""
-    return f"{path.name}: skipped {count:,} of {total:,} lines, the first at {first:,}"

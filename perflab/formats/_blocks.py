@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from csv import Error as CsvError
 from csv import reader
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -21,6 +22,9 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from perflab.data import sources
+from perflab.data.accounting import Tally
+from perflab.errors import FormatError
+from perflab.formats import _caveats as caveats
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,77 +35,68 @@ BLOCK_BYTES = 16 * 1024 * 1024
 PIECE_BYTES = 4 * 1024 * 1024
 """A block that stays in a core's cache, with all that is made of it on the way: for parsers that cost little per block."""
 MAX_RECORD_BYTES = 4 * 1024 * 1024
+_ENDLESS_BYTES = 256 * 1024 * 1024
+_TOO_LONG = "longer than any record"
 _COUNTED_BYTES = 128 * 1024
 _ENGINE_BYTES = 8 * 1024 * 1024
 _KEPT_BYTES = 32 * 1024 * 1024 - 8192
 
 
-@dataclass
-class Tally:
-    """Lines that were read, those that were left out, and notes, while a file is read."""
-
-    total: int = 0
-    skipped: int = 0
-    first: int = 0
-    cut_off: bool = False
-    notes: dict[str, int] = field(default_factory=dict)
-
-    def skip(self, line: int, count: int = 1) -> None:
-        if count:
-            self.skipped += count
-            self.first = min(self.first or line, line)
-
-    def note(self, text: str, count: int = 1) -> None:
-        """Count something that a reader must know; ``{count}`` in the text becomes the number."""
-        if count:
-            self.notes[text] = self.notes.get(text, 0) + count
-
-    def add(self, other: Tally) -> None:
-        """Count what another counted of the same file's lines."""
-        self.skip(other.first, other.skipped)
-        for text, count in other.notes.items():
-            self.note(text, count)
-
-    def warnings(self, path: Path) -> list[str]:
-        found = [text.replace("{count}", f"{count:,}") for text, count in self.notes.items()]
-        if self.skipped:
-            lines = f"skipped {self.skipped:,} of {self.total:,} lines, the first at {self.first:,}"
-            found.insert(0, f"{path.name}: {lines}")
-        if self.cut_off:
-            found.append(
-                f"{path.name}: the last line has no end, so it may have been cut off: look at the last row, or run again"
-            )
-        return found
-
-
 @dataclass(frozen=True)
 class Block:
-    """Whole records of a file: UTF-8 bytes, the number of their first line, and the bytes of the file read by now."""
+    """Whole records of a file: UTF-8 bytes, the number and the count of their lines, and the bytes of the file read so far."""
 
     data: bytes
     line: int
     done: int
+    lines: int
 
 
 def blocks(path: Path, tally: Tally, *, quotes: bool, size: int = BLOCK_BYTES) -> Iterator[Block]:
-    """The file in blocks that end where a line does; with ``quotes``, outside of quoted fields."""
+    """The file in blocks that end where a line does; with ``quotes``, outside of quoted fields.
+
+    A line without an end in sight is skipped, and counted, while it is read.
+    """
     with sources.open_bytes(path) as stream:
         position = getattr(stream, "fileobj", None) or stream
-        line, carry = 1, b""
+        carry, endless = b"", 0
+
+        def block(data: bytes) -> Block:
+            lines = _count(data, b"\n")
+            tally.total += lines
+            return Block(_valid(data), tally.total - lines + 1, _position(position), lines)
+
         for chunk in _decoded(stream, size) if not _is_plain(stream) else _cut(stream, size):
+            if endless:
+                end = chunk.find(b"\n") + 1
+                endless += end or len(chunk)
+                if endless > _ENDLESS_BYTES:
+                    raise FormatError(
+                        f"{path}:{tally.total + 1}: expected lines, found one of more than {_ENDLESS_BYTES:,} bytes"
+                    )
+                if not end:
+                    continue
+                tally.total, endless = tally.total + 1, 0
+                tally.skip(tally.total, why=_TOO_LONG)
+                chunk = chunk[end:]
             carry = carry + chunk if carry else chunk
             end = _end(carry, quotes)
             if end == 0 and len(carry) > size + MAX_RECORD_BYTES:
                 end = carry.rfind(b"\n") + 1
+                if end == 0:
+                    carry, endless = b"", len(carry)
             if end:
                 data, carry = (carry, b"") if end == len(carry) else (carry[:end], carry[end:])
-                yield Block(_valid(data), line, _position(position))
-                line += _count(data, b"\n")
-        if carry and not carry.isspace():
+                yield block(data)
+        if endless:
+            tally.total += 1
+            tally.skip(tally.total, why=_TOO_LONG)
+        elif carry and not carry.isspace():
             tally.cut_off = not carry.endswith(b"\n")
-            yield Block(_valid(carry.removesuffix(b"\n") + b"\n"), line, _position(position))
-            line += carry.count(b"\n") + (not carry.endswith(b"\n"))
-        tally.total = line - 1
+            yield block(carry.removesuffix(b"\n") + b"\n")
+        elif carry:
+            blank = carry.count(b"\n") + (not carry.endswith(b"\n"))
+            tally.total, tally.known = tally.total + blank, tally.known + blank
 
 
 def ahead(
@@ -112,7 +107,9 @@ def ahead(
     Whoever parses a block also reads it, one at a time: it is in that core's cache then.
     """
     _keep_freed_memory()
-    source, turn = enumerate(blocks(path, tally, quotes=quotes, size=size)), Lock()
+    # Counted by whichever thread reads, so apart from what is added up here.
+    split = Tally()
+    source, turn = enumerate(blocks(path, split, quotes=quotes, size=size)), Lock()
 
     def one() -> tuple[int, Block, _Parsed, Tally] | None:
         with turn:
@@ -139,6 +136,7 @@ def ahead(
                 yield early.pop(following)
                 following += 1
             waiting.append(pool.submit(one))
+        tally.add(split)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -169,11 +167,17 @@ def gathered(pieces: Iterable[tuple[Block, pa.Table]], rows: int) -> Iterator[tu
         yield done, pa.concat_tables(held)
 
 
-def without_header(block: Block) -> Block:
-    """The block behind the file's first line, where it holds that."""
-    if block.line > 1:
-        return block
-    return Block(block.data[block.data.find(b"\n") + 1 :], 2, block.done)
+def without_header(path: Path, block: Block, header: str, tally: Tally, tool: str) -> Block:
+    """The block behind the file's first line, where it holds that. A second header is another run, and refused."""
+    data, line = block.data, block.line
+    if line == 1:
+        tally.known += 1
+        data, line = data[data.find(b"\n") + 1 :], 2
+    again = header.encode() + b"\n"
+    found = 0 if data.startswith(again) else data.find(b"\n" + again) + 1
+    if found or data.startswith(again):
+        raise FormatError(caveats.SECOND_RUN(path=path, line=line + data.count(b"\n", 0, found), tool=tool))
+    return Block(data, line, block.done, block.lines - (block.line == 1))
 
 
 def _valid(data: bytes) -> bytes:
@@ -264,28 +268,109 @@ def csv_table(
     *,
     delimiter: str = ",",
     threads: bool = True,
-) -> pa.Table:
-    """The wanted columns of a block without its header: each "float", "text", "code" (a text of few values) or "flag".
+) -> tuple[pa.Table, Any]:
+    """The wanted columns of a block without its header, and the line of each row (from 0, the block's first).
 
-    Texts that are not numbers, or neither true nor false, become missing values. Rows with another number of columns
-    are counted and left out.
+    Each column is "float", "text", "code" (a text of few values) or "flag"; texts that are not numbers, or neither true nor
+    false, become missing values. Rows with another number of columns are counted and left out, and so are records whose
+    quotes do not match: those would swallow the records after them.
     Without ``threads`` the engine uses one core: for those who parse several blocks at a time (`ahead`).
     """
     import pyarrow as pa
 
+    types = {name: _type(kind) for name, kind in wanted.items()}
+    found, rejected = _table(block, names, wanted, delimiter, threads)
+    if found is None:
+        tally.skip(block.line, block.lines, "not CSV")
+        return pa.table({name: pa.array([], kind) for name, kind in types.items()}), np.arange(0)
+    if len(found) + len(rejected) == block.lines:
+        starts = np.arange(block.lines)
+    else:
+        starts, torn, blank = _starts(block.data, delimiter, len(names))
+        if torn:
+            kept = np.ones(block.lines, dtype=bool)
+            kept[torn] = False
+            tally.skip(block.line + torn[0], len(torn), "quotes that do not match")
+            left, numbers = chosen_lines(block, np.flatnonzero(kept))
+            found, lines = csv_table(left, names, wanted, tally, delimiter=delimiter, threads=threads)
+            return found, numbers[lines]
+        tally.known += blank
+        tally.continued += block.lines - blank - len(starts)
+    if rejected:
+        at = np.array(list(_lines_of(block.data, rejected)))
+        tally.skip(block.line + int(at.min()), len(rejected), "another number of columns")
+        starts = np.setdiff1d(starts, at)
+    return found, starts if len(starts) == len(found) else np.arange(len(found))
+
+
+def chosen_lines(block: Block, chosen: Any, ends: Any = None) -> tuple[Block, Any]:
+    """The chosen lines of a block, counted from 0, as a block of their own."""
+    import pyarrow as pa
+
+    if ends is None:
+        ends = np.flatnonzero(np.frombuffer(block.data, dtype=np.uint8) == ord("\n"))
+    offsets = np.zeros(len(ends) + 1, dtype="int64")
+    offsets[1:] = ends + 1
+    lines = pa.Array.from_buffers(pa.large_binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(block.data)])
+    data: bytes = lines.take(pa.array(chosen)).buffers()[2].to_pybytes()
+    return Block(data, block.line, block.done, len(chosen)), chosen
+
+
+_RECORD = re.compile(rb"(?:[A-Za-z_]\w*,)?(?:\d{10,19}(?:\.\d+)?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}[ T][\d:.]+)[,;\t|]")
+
+
+def _starts(data: bytes, delimiter: str, width: int) -> tuple[Any, list[int], int]:
+    """The lines at which records begin, the lines of records with an open quote that another record follows, and how many are
+    blank; lines count from 0.
+    """
+    starts, torn, blank = list[int](), list[int](), 0
+    open_, begun = False, 0
+    lines = data.split(b"\n")[:-1]
+    for number, line in enumerate(lines):
+        if open_ and (_RECORD.match(line) or line.count(delimiter.encode()) >= max(width - 1, 4)):
+            torn += range(begun, number)
+            starts.pop()
+            open_ = False
+        if not open_:
+            if not line:
+                blank += 1
+                continue
+            starts.append(number)
+            begun = number
+        open_ ^= bool(line.count(b'"') & 1)
+    if open_:
+        torn += range(begun, len(lines))
+    return np.array(starts, dtype="int64"), torn, blank
+
+
+def _lines_of(data: bytes, rejected: Iterable[str]) -> Iterator[int]:
+    """The lines of the texts, which follow each other in the data as a rule."""
+    before = 0
+    for text in rejected:
+        found = data.find(text.encode("utf-8", "replace"), before)
+        found = max(found if found >= 0 else data.find(text.encode("utf-8", "replace")), 0)
+        before = found + 1
+        yield data.count(b"\n", 0, found)
+
+
+def _table(
+    block: Block, names: Sequence[str], wanted: Mapping[str, str], delimiter: str, threads: bool
+) -> tuple[pa.Table | None, list[str]]:
+    """The columns of a block, and the texts of the rows that were rejected; None where it is no table at all."""
+    import pyarrow as pa
+
     if not block.data or block.data.isspace():
-        return pa.table({name: pa.array([], _type(kind)) for name, kind in wanted.items()})
+        return pa.table({name: pa.array([], _type(kind)) for name, kind in wanted.items()}), []
     try:
-        return _parsed(block, names, {n: _type(k) for n, k in wanted.items()}, tally, delimiter, _ENGINE_BYTES, threads)
+        return _parsed(block, names, {n: _type(k) for n, k in wanted.items()}, delimiter, _ENGINE_BYTES, threads)
     except pa.ArrowInvalid:
         pass
     try:
         texts = {n: pa.string() if k == "code" else pa.large_string() for n, k in wanted.items()}
-        found = _parsed(block, names, texts, tally, delimiter, max(len(block.data) + 1, 64))
+        found, rejected = _parsed(block, names, texts, delimiter, max(len(block.data) + 1, 64))
     except pa.ArrowInvalid:
-        tally.skip(block.line, block.data.count(b"\n"))
-        return csv_table(Block(b"", block.line, block.done), names, wanted, tally)
-    return pa.table({name: _as_kind(found[name], kind) for name, kind in wanted.items()})
+        return None, []
+    return pa.table({name: _as_kind(found[name], kind) for name, kind in wanted.items()}), rejected
 
 
 def _as_kind(texts: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
@@ -317,11 +402,10 @@ def _parsed(
     block: Block,
     names: Sequence[str],
     types: Mapping[str, Any],
-    tally: Tally,
     delimiter: str,
     engine_bytes: int,
     threads: bool = True,
-) -> pa.Table:
+) -> tuple[pa.Table, list[str]]:
     import pyarrow as pa
     from pyarrow import csv
 
@@ -346,10 +430,7 @@ def _parsed(
             false_values=["false", "False", "FALSE"],
         ),
     )
-    for text in rejected:
-        at = block.data.find(text.encode("utf-8", "replace"))
-        tally.skip(block.line + (block.data.count(b"\n", 0, at) if at > 0 else 0), text.rstrip("\n").count("\n") + 1)
-    return found
+    return found, rejected
 
 
 def numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -361,34 +442,47 @@ def numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def json_table(block: Block, schema: pa.Schema, tally: Tally) -> pa.Table:
-    """The fields of a schema from a block of JSON lines; lines that don't fit are counted and left out."""
+    """The fields of a schema from a block of JSON lines; lines that don't fit are counted and left out, as blank ones are."""
     import pyarrow as pa
     from pyarrow import json
 
     tables: list[pa.Table] = []
-    open_parts = [(block.data, block.line)]
+    open_parts = [(block.data, block.line, block.lines)]
     while open_parts:
-        data, line = open_parts.pop()
-        if not data.strip():
+        data, line, lines = open_parts.pop()
+        if not data or data.isspace():
+            tally.known += lines
             continue
         options = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
         try:
             read = json.ReadOptions(block_size=max(_ENGINE_BYTES, _longest(data)))
-            tables.append(json.read_json(pa.BufferReader(data), read_options=read, parse_options=options))
-        except pa.ArrowException:
-            half = data.find(b"\n", len(data) // 2)
-            half = half if 0 <= half < len(data) - 1 else data.find(b"\n")
-            if not 0 <= half < len(data) - 1:
-                tally.skip(line)
+            found = json.read_json(pa.BufferReader(data), read_options=read, parse_options=options)
+            if len(found) == lines:
+                tables.append(found)
                 continue
-            cut = half + 1
-            open_parts += [(data[cut:], line + data.count(b"\n", 0, cut)), (data[:cut], line)]
+        except pa.ArrowException:
+            pass
+        # Lines that are damaged or blank, or that hold several objects, are found by halving.
+        half = data.find(b"\n", len(data) // 2)
+        half = half if 0 <= half < len(data) - 1 else data.find(b"\n")
+        if not 0 <= half < len(data) - 1:
+            tally.skip(line, why="not one JSON object of the expected shape")
+            continue
+        cut = half + 1
+        before = data.count(b"\n", 0, cut)
+        open_parts += [(data[cut:], line + before, lines - before), (data[:cut], line, before)]
     return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
 def _longest(data: bytes) -> int:
     """No line of the block is longer than this many bytes, or the block is small."""
     return len(data) + 1 if len(data) < 2 * _ENGINE_BYTES else 2 * MAX_RECORD_BYTES
+
+
+def first_lines(path: Path, count: int = 1) -> list[str]:
+    """The first lines of a file, as far as its head holds them; empty texts where there are none."""
+    found = sources.head(path).decode("utf-8", "replace").splitlines()[:count]
+    return found + [""] * (count - len(found))
 
 
 def fields(line: str, delimiter: str = ",") -> list[str]:

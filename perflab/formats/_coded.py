@@ -58,14 +58,6 @@ class Coded:
         rows: np.ndarray[Any, np.dtype[np.bool_]] = found[self.codes]
         return rows
 
-    def counts(self, function: Callable[[str], int]) -> np.ndarray[Any, np.dtype[np.int64]] | None:
-        """What the function counts in the text of each row; None where it is nothing in all of them."""
-        found = np.fromiter(map(function, self.values), dtype="int64", count=len(self.values))
-        if not found.any():
-            return None
-        rows: np.ndarray[Any, np.dtype[np.int64]] = found[self.codes]
-        return rows
-
     def numbers(self, function: Callable[[Any], Any] | None = None) -> np.ndarray[Any, np.dtype[Any]]:
         """The texts as numbers, NaN where they are none, or what the function makes of an array of these."""
         found = np.array([_number(value) for value in self.values], dtype="float64")

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.data.tables import AGGREGATED
 from perflab.errors import FormatError
 from perflab.formats import _requests as common
-from perflab.formats._blocks import Tally
 
-ROUNDED = "Locust rounds percentiles to about two significant digits: a change of a few per cent can't be seen in them"
-UNFINISHED = "Locust does not write its CSV again at the end: the last seconds' requests may be missing from it"
 INSTEAD = "run it through perflab (run, run_pairs), or with locust.contrib's CsvRequestLogger"
 STATISTICS = {
     "Request Count": "count",
@@ -56,18 +54,36 @@ def percentiles(row: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
 
 def rows(path: Path, first: str, what: str, tally: Tally) -> Iterator[dict[str, str]]:
     """Rows of one of Locust's CSV files as cells by column; those with another number of columns are counted."""
-    lines = csv.reader(sources.lines(path))
+    blanks = set[int]()
+    lines = csv.reader(_noting(sources.lines(path), blanks))
     names = _cells(lines)
     if not names or not ",".join(names).startswith(first):
         raise FormatError(f"{path}:1: expected the columns {first}... of {what}, found {(names or [])[:5]}")
+    tally.known += lines.line_num
     before = lines.line_num
     while (cells := _cells(lines)) != []:
         tally.total = lines.line_num
-        if cells is None or len(cells) != len(names) or any("\n" in cell for cell in cells):
-            tally.skip(before + 1, lines.line_num - before)
+        read, before = lines.line_num - before, lines.line_num
+        if cells is None or (len(cells) != len(names)) or any("\n" in cell for cell in cells):
+            blank = cells is None and lines.line_num in blanks
+            tally.known += blank
+            tally.skip(before - read + 1, 0 if blank else read, "another number of columns")
+        elif cells == names:
+            raise FormatError(
+                f"{path}:{before}: expected one run, found a second header: write each run to a file of its own"
+            )
         else:
+            tally.rows += 1
+            tally.continued += read - 1
             yield dict(zip(names, cells, strict=True))
-        before = lines.line_num
+
+
+def _noting(lines: Iterator[str], blanks: set[int]) -> Iterator[str]:
+    """The lines, noting which are blank (Locust on Windows wrote one after each row)."""
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            blanks.add(number)
+        yield line
 
 
 def _cells(lines: Any) -> list[str] | None:

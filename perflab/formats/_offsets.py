@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _blocks, join
+from perflab.formats import _caveats as caveats
 from perflab.formats import _requests as common
-
-_NO_URL = 'the file does not say what was requested: give endpoint="GET /orders" to read()'
+from perflab.notes import Note
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Columns:
     status: str
     size: str = ""
     only: str = ""
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def read(path: Path, columns: Columns, **options: Any) -> Tables:
@@ -38,17 +37,16 @@ def read(path: Path, columns: Columns, **options: Any) -> Tables:
 
 def stream(path: Path, columns: Columns, *, started: Any = None, endpoint: str = "", **_: Any) -> Iterator[Tables]:
     """Requests in blocks; ``started`` is when the run began, ``endpoint`` what was requested."""
-    first = next(sources.lines(path), "")
+    (first,) = _blocks.first_lines(path)
     if tuple(first.split(",")) != columns.header:
         raise FormatError(f"{path}:1: expected the columns {','.join(columns.header)}, found {first[:120]!r}")
     if started is not None:
         common.instant(started)
-    tally, rows = _blocks.Tally(), 0
+    tally, kept = Tally(), common.Kept()
     wanted = dict.fromkeys(filter(None, (columns.start, columns.latency, columns.status, columns.size)), "float")
     for block in _blocks.blocks(path, tally, quotes=False):
-        if block.line == 1:
-            block = _blocks.Block(block.data[block.data.find(b"\n") + 1 :], 2, block.done)
-        found = _blocks.csv_table(block, columns.header, wanted, tally)
+        block = _blocks.without_header(path, block, first, tally, columns.tool)
+        found, lines = _blocks.csv_table(block, columns.header, wanted, tally)
         status = common.statuses(found[columns.status].to_numpy())
         ok = (status < 400).fillna(False).astype(bool)
         frame = {
@@ -61,12 +59,9 @@ def stream(path: Path, columns: Columns, *, started: Any = None, endpoint: str =
         }
         if columns.size:
             frame["size_bytes"] = common.whole(found[columns.size].to_numpy())
-        kept = common.usable(frame, tally, np.arange(len(found)) + block.line)
-        rows += len(kept)
-        yield Tables({"requests": kept}, done=block.done)
-    notes = [*columns.notes, *([] if endpoint else [_NO_URL])]
+        yield Tables({"requests": kept.add(common.usable(frame, tally, lines + block.line))}, done=block.done)
+    notes = [*columns.notes, *([] if endpoint else [caveats.no_url()])]
     if started is None:
-        notes.append(common.NO_START.format(tool=columns.tool))
-    yield from common.finish(
-        path, tally, rows, f"requests of {columns.tool}{columns.only}", generator=columns.tool, warnings=notes
-    )
+        notes.append(caveats.no_start(columns.tool))
+    expected = f"requests of {columns.tool}{columns.only}"
+    yield from common.finish(path, tally, kept, expected, generator=columns.tool, warnings=notes)

@@ -56,10 +56,10 @@ def _of_json(body: str) -> Plan | None:
     top = found.get("Plan")
     rows, loops = (top.get("Actual Rows"), top.get("Actual Loops")) if isinstance(top, dict) else (None, None)
     parameters = found.get("Query Parameters")
-    told = None
+    returned = None
     if isinstance(rows, (int, float)) and isinstance(loops, int) and 0 <= rows * loops < 1e15:
-        told = round(rows * loops)
-    return Plan(found["Query Text"], told, parameters if isinstance(parameters, str) else None)
+        returned = round(rows * loops)
+    return Plan(found["Query Text"], returned, parameters if isinstance(parameters, str) else None)
 
 
 def owners(

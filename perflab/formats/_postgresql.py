@@ -20,44 +20,58 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 import pandas as pd
 
+from perflab.data.accounting import Tally, count_marker
 from perflab.errors import FormatError
 from perflab.formats import Tables, _plans, _queries
-from perflab.formats._queries import MAX_TEXT, Skipped
+from perflab.formats import _log_notes as notes
+from perflab.formats._queries import MAX_TEXT
+from perflab.notes import Note
 
 MAX_MESSAGE = MAX_TEXT + 200
 """Characters of a message that are kept: the text of a statement and what comes before it."""
 
-Record = tuple[str | None, str | None, str | None, str | None, str | None, int | None, str, str | None]
-COLUMNS = ("logged", "user", "database", "application", "session", "line", "message", "detail")
+Record = tuple[str | None, str | None, str | None, str | None, str | None, int | None, str, str | None, str | None]
+COLUMNS = ("logged", "user", "database", "application", "session", "line", "message", "detail", "context")
 
 _BATCH = 50_000
 _LONGEST_MS = 1e12
 _SMALL = 16 << 20
+_BLOCK = 1 << 20
 
 # One pass over the records: a part of the query that is named twice would be kept whole in memory.
 _STATEMENTS = f"""
-WITH told AS (
-    SELECT *, starts_with(message, 'duration: ') AS timed FROM records
-    WHERE starts_with(message, 'duration: ') OR starts_with(message, 'statement: ') OR starts_with(message, 'execute ')
+WITH marked AS (
+    SELECT *, starts_with(message, 'duration: ') AS timed,
+        starts_with(message, 'statement: ') OR starts_with(message, 'execute ') AS texted FROM records
+), places AS (
+    SELECT *, CASE WHEN timed THEN strpos(substr(message, 1, 40), ' ms') + 3 ELSE 1 END AS place FROM marked
 ), words AS (
-    SELECT *, strpos(substr(message, CASE WHEN timed THEN 11 ELSE 1 END, 150), ': ') AS colon,
-        split_part(substr(message, 1, 60), ' ', 5) AS word FROM told
+    SELECT *, substr(message, place, 200) AS rest,
+        CASE WHEN timed THEN ltrim(substr(message, place, 20)) ELSE substr(message, 1, 20) END AS word FROM places
 ), kinds AS (
-    SELECT *, CASE WHEN NOT timed THEN 'q' WHEN starts_with(word, 'plan:') THEN 'x'
-        WHEN colon > 0 AND word[1] IN ('s', 'e', 'p', 'b') THEN word[1] ELSE 'd' END AS kind FROM words
+    SELECT *, CASE WHEN strpos(rest, ': ') > 0 THEN strpos(rest, ': ') ELSE strpos(rest, ':' || chr(10)) END AS colon FROM (
+        SELECT * REPLACE (CASE WHEN starts_with(word, 'rows: ') THEN regexp_extract(rest, 'bytes +(.*)', 1) ELSE word END AS word,
+            CASE WHEN starts_with(word, 'rows: ') THEN place + strpos(rest, ' bytes') + 5 ELSE place END AS place,
+            CASE WHEN starts_with(word, 'rows: ') THEN substr(rest, strpos(rest, ' bytes') + 6) ELSE rest END AS rest)
+        FROM words)
+), named AS (
+    SELECT *, CASE WHEN NOT (timed OR texted) THEN 'o' WHEN NOT timed THEN 'q' WHEN starts_with(word, 'plan:') THEN 'x'
+        WHEN colon > 0 AND word[1] IN ('s', 'e', 'p', 'b') THEN word[1] ELSE 'd' END AS kind FROM kinds
 )
 SELECT logged, "user", "database", application, session, line,
     CASE WHEN kind IN ('s', 'e', 'q') THEN detail END AS detail,
     CASE WHEN timed THEN TRY_CAST(split_part(substr(message, 1, 60), ' ', 2) AS DOUBLE) END AS ms, kind,
-    CASE WHEN kind IN ('s', 'e') THEN substr(message, colon + 12, {MAX_TEXT})
-        WHEN kind = 'q' THEN substr(message, colon + 2, {MAX_TEXT}) WHEN kind = 'x' THEN message END AS sql
-FROM kinds
+    CASE WHEN kind IN ('s', 'e', 'q') THEN substr(message, place + colon + 1, {MAX_TEXT})
+        WHEN kind = 'x' THEN message END AS sql,
+    CASE WHEN kind = 'x' THEN context IS NOT NULL WHEN kind IN ('e', 'q') THEN starts_with(word, 'execute fetch from ')
+        ELSE false END AS inner
+FROM named
 """
 
 _PARAMETERS = r"""
 SELECT list_transform(
     regexp_extract_all(detail, '\$\d+ = (NULL|''(?:[^'']|'''')*''?)', 1),
-    lambda v: CASE WHEN v = 'NULL' THEN NULL
+    lambda v: CASE WHEN v = 'NULL' OR ends_with(v, '...''') THEN NULL
         ELSE replace(substr(v, 2, length(v) - 1 - ends_with(v[2:], '''')::INT), '''''', '''') END
 ) AS parameters FROM details
 """
@@ -118,74 +132,88 @@ def _part(batch: list[Record], schema: Any) -> Any:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def from_table(path: Path, records: list[Any], skipped: Skipped, timezone: str | None, meta: dict[str, Any]) -> Tables:
+def from_table(path: Path, records: list[Any], tally: Tally, timezone: str | None, meta: dict[str, Any]) -> Tables:
     """Statements of an Arrow table of records (the tolerant way); the list gives its only table away, to free it early."""
     with _computing(records[0].nbytes, ordered=False) as connection:
         connection.register("records", records.pop())
         found = [connection.sql(_STATEMENTS).to_arrow_table()]
         connection.unregister("records")
-    return _tables(path, found, skipped, timezone, meta)
+    return _tables(path, found, tally, timezone, meta)
 
 
-def from_query(
-    path: Path, records: str, parameters: dict[str, Any], timezone: str | None, meta: dict[str, Any]
-) -> Tables | None:
-    """Statements of a DuckDB query for records (the fast way); None where any of the file is not as it should be."""
+def from_query(path: Path, records: str, marker: bytes, timezone: str | None, meta: dict[str, Any]) -> Tables | None:
+    """Statements of a DuckDB query for records (the fast way); None where any of the file is not as it should be.
+
+    The durations that the query finds must be as many as the markers in the file's bytes.
+    """
     import duckdb
 
     with _computing(path.stat().st_size, ordered=False) as connection:
         try:
             query = f"WITH records AS ({records}), {_STATEMENTS.lstrip()[5:]}"
-            found = [connection.sql(query, params=parameters).to_arrow_table()]
+            found = [connection.sql(query, params={"path": str(path)}).to_arrow_table()]
         except duckdb.Error:
             return None
-    return _tables(path, found, Skipped(), timezone, meta)
+    with path.open("rb") as file:
+        marked = count_marker(iter(lambda: file.read(_BLOCK), b""), marker)
+    if marked != len(found[0]) - found[0]["ms"].null_count:
+        return None
+    tally = Tally("record", total=len(found[0]))
+    tally.mark("duration:", marked, 0)
+    return _tables(path, found, tally, timezone, meta)
 
 
-def _tables(path: Path, held: list[Any], skipped: Skipped, timezone: str | None, meta: dict[str, Any]) -> Tables:
+def _tables(path: Path, held: list[Any], tally: Tally, timezone: str | None, meta: dict[str, Any]) -> Tables:
     """The queries of the found records; the list gives its only table away, to free it early."""
     found = held.pop()
     _give_back()
-    if found.num_rows == 0:
-        raise FormatError(
-            f"{path}: expected statements with durations, found none in this PostgreSQL log; "
-            "set log_min_duration_statement = 0 (or log_statement = 'all' with log_duration = on)"
-        )
     codes, kind, ms, order = _ordered(found)
+    tally.known += found.num_rows - len(kind)
+    if not len(kind):
+        raise FormatError(notes.NOTHING_TIMED(path=path))
     plans = np.flatnonzero(kind == "x")
     rest = np.flatnonzero(kind != "x") if len(plans) else np.arange(len(kind))
     chosen, took, left = _folded(codes[rest], kind[rest], ms[rest])
     chosen = rest[chosen]
-    if left:
-        skipped.notes.append(
-            f"{path.name}: {left:,} durations without a statement (parse or bind that failed, or text not logged)"
-        )
-    planned = _Planned(chosen, took, None, {})
+    inner = found["inner"].combine_chunks().to_numpy(zero_copy_only=False)[order]
+    if inner[chosen].any():
+        chosen, took = _without_fetches(chosen, took, inner, codes, found["sql"].take(order))
+    warnings = [notes.DURATIONS_ALONE(source=path.name, count=left)] if left else []
+    planned, unread = _Planned(chosen, took, None, {}), 0
     if len(plans):
-        planned = _with_plans(plans, chosen, took, codes, kind, ms, found["sql"].take(order), skipped, path)
+        outer = plans[~_nested(plans, chosen, inner, codes)]
+        tally.note(notes.NESTED, len(plans) - len(outer))
+        planned, unread = _with_plans(outer, chosen, took, codes, kind, ms, found["sql"].take(order))
+        warnings += [notes.UNREAD_PLANS(source=path.name, count=unread)] if unread else []
     if not len(planned.places):
-        raise FormatError(f"{path}: expected the texts of statements, found {len(kind):,} durations without one")
-    untimed = int(np.isnan(planned.took).sum())
-    if untimed == len(planned.took):
-        skipped.notes.append(_queries.NO_DURATIONS)
+        raise FormatError(notes.NO_TEXTS(path=path, count=len(kind)))
+    untimed, count = int(np.isnan(planned.took).sum()), len(planned.took)
+    if untimed == count:
+        warnings.append(notes.NO_DURATIONS())
     elif untimed:
-        skipped.notes.append(
-            f"{path.name}: {untimed:,} of {len(planned.took):,} statements have no duration: they count 0 ms"
-        )
+        warnings.append(notes.SOME_UNTIMED(source=path.name, untimed=untimed, count=count))
+    tally.mark("duration:", 0, int(np.sum(kind != "q")))
     rows = order[planned.places]
     columns = {name: found[name] for name in ("logged", "sql", "detail", *COLUMNS[1:5])}
     del found
     table = {name: _taken(columns.pop(name), rows) for name in list(columns)}  # each is freed once it is taken
-    frame, notes = _frame(table, planned, codes[planned.places], timezone)
+    frame, zones = _frame(table, planned, codes[planned.places], timezone)
     frame, left_out = _without_housekeeping(frame)
-    if left_out:
-        notes.append(f"{path.name}: left out {left_out:,} DEALLOCATE (the driver's own, not the application's)")
-    skipped.cut += int((frame["sql"].str.len() >= MAX_TEXT).sum())
-    return Tables({"queries": frame}, warnings=[*notes, *skipped.warnings(path)], meta={"tool": "postgresql", **meta})
+    tally.note(notes.DEALLOCATES, left_out)
+    tally.note(notes.CUT_TEXTS, int((frame["sql"].str.len() >= MAX_TEXT).sum()))
+    tally.rows += len(frame)
+    tally.known += left_out + left + unread
+    tally.continued += len(kind) - count - left - unread
+    return Tables(
+        {"queries": frame},
+        warnings=[*zones, *warnings, *tally.notes(path.name), *_queries.doubts(frame, path.name)],
+        meta={"tool": "postgresql", **meta},
+        accounting=tally.account(),
+    )
 
 
 def _ordered(found: Any) -> tuple[Any, Any, Any, Any]:
-    """Session codes, kinds and durations in the order of sessions and their lines, and that order."""
+    """Session codes, kinds and durations of what is about statements, in the order of sessions and lines, and that order."""
     session = found["session"].combine_chunks().dictionary_encode()
     found_first = session.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype("int64")
     names = np.array([*session.dictionary.to_pylist(), ""], dtype=object)
@@ -195,6 +223,8 @@ def _ordered(found: Any) -> tuple[Any, Any, Any, Any]:
     kinds = found["kind"].combine_chunks().dictionary_encode()
     letters = np.array([*kinds.dictionary.to_pylist(), ""], dtype="U1")
     kind = letters[kinds.indices.to_numpy(zero_copy_only=False)][order]
+    if (about := kind != "o").sum() < len(kind):
+        order, kind = order[about], kind[about]
     ms = found["ms"].combine_chunks().fill_null(float("nan")).to_numpy(zero_copy_only=False).astype("float64")[order]
     ms[~((ms >= 0) & (ms < _LONGEST_MS))] = np.nan  # a damaged number
     return codes[order], kind, ms, order
@@ -202,7 +232,7 @@ def _ordered(found: Any) -> tuple[Any, Any, Any, Any]:
 
 @dataclass(frozen=True)
 class _Planned:
-    """The places of statements and their durations, the rows that their plans returned, and what only plans told."""
+    """The places of statements and their durations, the rows that their plans returned, and what only plans say."""
 
     places: Any
     took: Any
@@ -210,42 +240,62 @@ class _Planned:
     plans: dict[int, _plans.Plan]
 
 
-def _with_plans(
-    plans: Any, chosen: Any, took: Any, codes: Any, kind: Any, ms: Any, texts: Any, skipped: Skipped, path: Path
-) -> _Planned:
-    """Plans joined to their statements; a plan without one (auto_explain alone is logged) is a statement."""
+def _without_fetches(chosen: Any, took: Any, inner: Any, codes: Any, texts: Any) -> tuple[Any, Any]:
+    """Statements without the fetches from their cursors, whose time counts with the statement that opened the cursor."""
+    import pyarrow as pa
+
+    some = np.flatnonzero(np.isin(codes[chosen], codes[chosen[inner[chosen]]]))
+    frame = pd.DataFrame(
+        {"code": codes[chosen[some]], "sql": texts.take(pa.array(chosen[some])).to_pylist(), "at": some}
+    )
+    frame["owner"] = frame["at"].where(~inner[chosen[some]])
+    owner = frame.groupby(["code", "sql"], sort=False)["owner"].ffill()
+    fetched = frame[owner.notna() & (owner != frame["at"])]
+    took = took.copy()
+    np.add.at(took, owner[fetched.index].to_numpy(dtype="int64"), np.nan_to_num(took[fetched["at"]]))
+    kept = np.setdiff1d(np.arange(len(chosen)), fetched["at"].to_numpy())
+    return chosen[kept], took[kept]
+
+
+def _nested(plans: Any, chosen: Any, inner: Any, codes: Any) -> Any:
+    """Which plans are of statements inside functions (they have a context), whose caller the session logs after them."""
+    outer = np.union1d(chosen, plans[~inner[plans]])
+    following = np.searchsorted(outer, plans)
+    called = following < len(outer)
+    called[called] = codes[outer[following[called]]] == codes[plans[called]]
+    return inner[plans] & called
+
+
+def _with_plans(plans: Any, chosen: Any, took: Any, codes: Any, kind: Any, ms: Any, texts: Any) -> tuple[_Planned, int]:
+    """Plans joined to their statements, and how many could not be read; a plan without a statement is one."""
     import pyarrow as pa
 
     parsed = [_plans.plan(text or "") for text in texts.take(pa.array(plans)).to_pylist()]
     kept = [(int(place), one) for place, one in zip(plans, parsed, strict=True) if one is not None]
-    if len(kept) < len(plans):
-        skipped.notes.append(
-            f"{path.name}: {len(plans) - len(kept):,} plans could not be read; "
-            "log them with auto_explain.log_format = text or json"
-        )
     known = texts.take(pa.array(chosen)).to_pylist() if len(chosen) else []
     owner = np.array(
         _plans.owners([p for p, _ in kept], [o for _, o in kept], chosen, kind[chosen], codes, known), dtype="int64"
     )
     rows = np.full(len(chosen), np.nan)
-    told = np.array([np.nan if one.rows is None else one.rows for _, one in kept])
-    rows[owner[owner >= 0]] = told[owner >= 0]
+    given = np.array([np.nan if one.rows is None else one.rows for _, one in kept])
+    rows[owner[owner >= 0]] = given[owner >= 0]
     own = [entry for entry, number in zip(kept, owner, strict=True) if number < 0]
     places = np.concatenate([chosen, np.array([p for p, _ in own], dtype="int64")])
     order = np.argsort(places, kind="stable")
     took = np.concatenate([took, ms[[p for p, _ in own]]])[order]
-    return _Planned(places[order], took, np.concatenate([rows, told[owner < 0]])[order], dict(own))
+    planned = _Planned(places[order], took, np.concatenate([rows, given[owner < 0]])[order], dict(own))
+    return planned, len(plans) - len(kept)
 
 
 def _frame(
     table: dict[str, Any], planned: _Planned, codes: Any, timezone: str | None
-) -> tuple[pd.DataFrame, list[str]]:
+) -> tuple[pd.DataFrame, list[Note]]:
     took = np.round(np.nan_to_num(planned.took), 6)
-    end, notes = _instants(table["logged"], timezone)
+    end, zones = _instants(table["logged"], timezone)
     start = _not_before(end - np.round(took * 1e3).astype("int64"), codes)
     sql, detail = _text(table["sql"]), table["detail"]
     if planned.plans:
-        sql, detail = _told_by_plans(sql, detail, planned)
+        sql, detail = _with_planned(sql, detail, planned)
     frame = pd.DataFrame(
         {
             "start": pd.Series(pd.to_datetime(start, unit="us", utc=True)).astype("datetime64[us, UTC]"),
@@ -264,7 +314,7 @@ def _frame(
     frame = frame.iloc[np.argsort(start, kind="stable")].reset_index(drop=True)
     optional = ("session", "parameters", "database", "user", "application", "plan_rows")
     frame = frame.drop(columns=[c for c in optional if c in frame and frame[c].isna().all()])
-    return _queries.commented(frame), notes
+    return _queries.commented(frame), zones
 
 
 def _without_housekeeping(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -273,7 +323,7 @@ def _without_housekeeping(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return (frame[~theirs].reset_index(drop=True), int(theirs.sum())) if theirs.any() else (frame, 0)
 
 
-def _told_by_plans(sql: Any, detail: Any, planned: _Planned) -> tuple[Any, Any]:
+def _with_planned(sql: Any, detail: Any, planned: _Planned) -> tuple[Any, Any]:
     """Texts and parameters, with those of the statements that are known by their plan only."""
     import pyarrow as pa
 
@@ -341,8 +391,8 @@ def _not_before(start: Any, codes: Any) -> Any:
 _ZONES = {"UTC": "UTC", "GMT": "UTC", "Z": "UTC", "": "UTC"}
 
 
-def _instants(logged: Any, timezone: str | None) -> tuple[Any, list[str]]:
-    """Microseconds since 1970 of texts like ``2026-11-24 02:33:16.550 CET``, and a warning where the zone is a guess."""
+def _instants(logged: Any, timezone: str | None) -> tuple[Any, list[Note]]:
+    """Microseconds since 1970 of texts like ``2026-11-24 02:33:16.550 CET``, and a note where the zone is a guess."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -357,21 +407,19 @@ def _instants(logged: Any, timezone: str | None) -> tuple[Any, list[str]]:
     zones = pc.fill_null(
         pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, r"^[\d :.-]{19,23}", "")), ""
     ).dictionary_encode()
-    notes = []
+    doubts = []
     codes = zones.indices.to_numpy(zero_copy_only=False)
     for code, name in enumerate(zones.dictionary.to_pylist()):
         zone = _zone(name if timezone is None else timezone)
         if zone is None:
-            notes.append(
-                f"the log's time zone {name!r} is taken for UTC; name it with timezone='Europe/Berlin' (or yours)"
-            )
+            doubts.append(notes.UNKNOWN_ZONE(_queries.ZONE, zone=repr(name)))
         elif zone != "UTC":
             mine = codes == code
             local = pd.to_datetime(micros[mine], unit="us").tz_localize(
                 ZoneInfo(zone), ambiguous=np.zeros(mine.sum(), bool), nonexistent="shift_forward"
             )
             micros[mine] = local.tz_convert("UTC").as_unit("us").asi8
-    return micros, notes
+    return micros, doubts
 
 
 def _zone(name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What the readers of profiles share: bounded reading, bounded names, weights that make sense, and the count of the rest."""
+"""What the readers of profiles share: bounded reading and names, valid weights, and replayed events."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pandas as pd
 
 from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables
+from perflab.formats import _profile_notes as kinds
+from perflab.notes import Kind, Note
 from perflab.profiles.call_trees import (
     MAX_DEPTH,
     Flags,
@@ -39,30 +43,10 @@ MILLISECONDS: Mapping[str, float] = {
 }  # fmt: skip
 
 
-class Problems:
-    """What was wrong with a file, counted by kind with the first place of each."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, tuple[int, object]] = {}
-
-    def add(self, kind: str, place: object, count: int = 1) -> None:
-        if count:
-            seen, first = self._found.get(kind, (0, place))
-            self._found[kind] = (seen + count, first)
-
-    def flagged(self, kind: str, what: str, flags: Flags) -> None:
-        """Add what these flags mark, counted from 1."""
-        if flags.any():
-            self.add(kind, f"{what} {int(flags.argmax()) + 1}", int(flags.sum()))
-
-    def __bool__(self) -> bool:
-        return bool(self._found)
-
-    def warnings(self, path: Path) -> list[str]:
-        return [f"{path.name}: {count:,} {kind}, the first at {place}" for kind, (count, place) in self._found.items()]
-
-    def summary(self) -> str:
-        return "; ".join(f"{count:,} {kind}, the first at {place}" for kind, (count, place) in self._found.items())
+def flagged(tally: Tally, kind: Kind, what: str, flags: Flags) -> None:
+    """Note what these flags mark, counted from 1."""
+    if flags.any():
+        tally.note(kind, int(flags.sum()), f"{what} {int(flags.argmax()) + 1}")
 
 
 def content(path: Path, max_bytes: int | None = None) -> bytes:
@@ -145,12 +129,12 @@ def _scalar(path: Path, quoted: str | None, bare: str) -> Any:
         raise FormatError(f"{path}: expected a JSON value, found {(bare or quoted or '')[:40]!r}") from None
 
 
-def name(value: object, problems: Problems, place: object = 1) -> str:
+def name(value: object, tally: Tally, place: object = "record 1") -> str:
     """A name as text of bounded length; a longer one is cut, and stays different from others."""
     text = value if isinstance(value, str) else "" if value is None else str(value)[: MAX_NAME + 1]
     if len(text) <= MAX_NAME:
         return text
-    problems.add(f"names longer than {MAX_NAME:,} characters were cut", place)
+    tally.note(kinds.NAME_CUT, 1, place)
     digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=4).hexdigest()
     return f"{text[:MAX_NAME]}…{digest}"
 
@@ -169,17 +153,24 @@ def weight(value: object) -> float | None:
     return float(value) if 0 <= value <= MAX_WEIGHT and math.isfinite(value) else None
 
 
-def good_weights(values: Sequence[Any], problems: Problems, what: str = "weight") -> Floats:
-    """Weights as numbers; those that make no sense count as zero, and are counted."""
+def signed(value: object) -> float | None:
+    """A weight that may be negative, as in a difference of two profiles; None if it is not finite or huge."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if abs(value) <= MAX_WEIGHT and math.isfinite(value) else None
+
+
+def good_weights(values: Sequence[Any], tally: Tally, what: str = "weight", *, least: float = 0.0) -> Floats:
+    """Weights as numbers; invalid ones and those below ``least`` count as zero, with a note."""
     try:
         numbers = np.asarray(values, dtype="float64")
         if numbers.ndim != 1:
             raise ValueError
     except (ValueError, TypeError, OverflowError):
-        numbers = np.array([-1.0 if (w := weight(v)) is None else w for v in values], dtype="float64")
-    bad = ~((numbers >= 0) & (numbers <= MAX_WEIGHT))
+        numbers = np.array([math.nan if (w := signed(v)) is None else w for v in values], dtype="float64")
+    bad = ~((numbers >= least) & (numbers <= MAX_WEIGHT))
     if bad.any():
-        problems.flagged(f"{what}s that are negative, huge or no numbers counted as zero", what, bad)
+        flagged(tally, kinds.BAD_WEIGHT, what, bad)
         numbers = np.where(bad, 0.0, numbers)
     return numbers
 
@@ -207,10 +198,10 @@ class Stacks:
 
 
 class Replay:
-    """Frames entered and left in the order of time, mended where they do not balance, as a tree."""
+    """Builds a tree from frames entered and left in order of time, and repairs unbalanced ones."""
 
-    def __init__(self, problems: Problems, start: float = 0.0) -> None:
-        self._problems, self._last = problems, start
+    def __init__(self, tally: Tally, start: float = 0.0) -> None:
+        self._tally, self._last = tally, start
         self._stack: list[int] = []
         self._frames_on: dict[int, int] = {}
         self._children: dict[tuple[int, int], int] = {}
@@ -222,7 +213,7 @@ class Replay:
     def advance(self, at: float, place: object) -> None:
         """Give the time since the last event to the frame on top."""
         if at < self._last:
-            self._problems.add("events earlier than the one before counted as at its time", place)
+            self._tally.note(kinds.TIME_BACKWARDS, 1, place)
             return
         if self._stack:
             self._weight[self._stack[-1]] += at - self._last
@@ -231,7 +222,7 @@ class Replay:
     def enter(self, frame: int, at: float, place: object) -> None:
         self.advance(at, place)
         if len(self._stack) >= MAX_DEPTH:
-            self._problems.add(f"frames deeper than {MAX_DEPTH:,} were left out", place)
+            self._tally.note(kinds.TOO_DEEP, 1, place)
             self._too_deep += 1
             return
         parent = self._stack[-1] if self._stack else -1
@@ -250,21 +241,21 @@ class Replay:
             self._too_deep -= 1
             return
         if not self._frames_on.get(frame):
-            self._problems.add("events leave a frame that was not entered", place)
+            self._tally.note(kinds.NOT_OPENED, 1, place)
             return
         skipped = 0
         while self._frame[self._stack[-1]] != frame:
             self._pop()
             skipped += 1
         self._pop()
-        self._problems.add("frames were never left before one below them was", place, skipped)
+        self._tally.note(kinds.MISNESTED, skipped, place)
 
     def _pop(self) -> None:
         self._frames_on[self._frame[self._stack.pop()]] -= 1
 
     def tree(self, end: float) -> Tree:
         if self._stack:
-            self._problems.add("frames were never left, and end with the profile", "its end", len(self._stack))
+            self._tally.note(kinds.NOT_CLOSED, len(self._stack), "the end")
             self.advance(max(end, self._last), "its end")
         return from_parents(integers(self._parent), integers(self._frame), np.array(self._weight, dtype="float64"))[0]
 
@@ -289,16 +280,33 @@ def tables(
     path: Path,
     trees: Sequence[tuple[str | None, str, Tree]],
     frames: Frames,
-    problems: Problems,
+    tally: Tally,
     *,
-    warnings: Iterable[str] = (),
+    warnings: Iterable[Note] = (),
     meta: Mapping[str, object] | None = None,
 ) -> Tables:
     """The profile of a file; a FormatError when there is not one stack in it."""
     kept = [(thread, unit, tree) for thread, unit, tree in trees if len(tree)]
+    tally.note(kinds.NEGATIVE, sum(int((tree.self_weight < 0).sum()) for _, _, tree in kept), "its stacks")
     if not kept:
-        found = problems.summary()
         raise FormatError(
-            f"{path}:1: expected a profile with at least one stack, found none" + (f" ({found})" if found else "")
+            f"{path}:1: expected a profile with at least one stack, found none{found_instead(path, tally)}"
         )
-    return Tables({"profile": frame_table(kept, frames)}, warnings=[*problems.warnings(path), *warnings], meta=meta)
+    return finished(path, {"profile": frame_table(kept, frames)}, tally, warnings, meta)
+
+
+def found_instead(path: Path, tally: Tally) -> str:
+    """In brackets what was wrong with the records, for an error."""
+    notes = (*tally.account().notes(path.name), *tally.notes(path.name))
+    return f" ({'; '.join(map(str, notes))})" if notes else ""
+
+
+def finished(
+    path: Path,
+    found: Mapping[str, pd.DataFrame],
+    tally: Tally,
+    warnings: Iterable[Note] = (),
+    meta: Mapping[str, object] | None = None,
+) -> Tables:
+    """The tables with the account of the file and its notes."""
+    return Tables(found, warnings=[*tally.notes(path.name), *warnings], meta=meta, accounting=tally.account())

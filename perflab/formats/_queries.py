@@ -1,11 +1,11 @@
-"""What the readers of query logs share: rows become a table, texts are bounded, comments tell the trace and the route."""
+"""What the readers of query logs share: rows become a table, texts are bounded, comments give the trace and the route."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -13,61 +13,61 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
 
+from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables
+from perflab.formats import _log_notes as notes
+from perflab.notes import Note, Remedy
 
 MAX_TEXT = 1_000_000
 """Characters of a statement that are kept."""
 
-NO_DURATIONS = (
-    "this log holds no durations: each statement counts 0 ms, so rank by calls, "
-    "and record with durations to rank by time"
-)
-
+_EPOCH, _EARLIEST, _MANY = 1970, 2000, 200
+ZONE = Remedy("read", {"timezone": "Europe/Berlin"})
 _LATEST = 253_402_300_799_000_000  # the year 9999 in microseconds
 
 
-@dataclass
-class Skipped:
-    """Lines that could not be read, and texts that were cut, while a log is read."""
+@dataclass(frozen=True)
+class Marker:
+    """What a log of this kind holds once per row, counted in its lines apart from their reading."""
 
-    total: int = 0
-    count: int = 0
-    first: int = 0
-    cut: int = 0
-    notes: list[str] = field(default_factory=list)
-
-    def line(self, number: int) -> None:
-        self.count += 1
-        self.first = self.first or number
-
-    def lines(self, numbers: Sequence[int]) -> None:
-        self.count += len(numbers)
-        self.first = self.first or int(min(numbers, default=0))
-
-    def warnings(self, path: Path) -> list[str]:
-        found = []
-        if self.count:
-            found.append(f"{path.name}: skipped {self.count:,} of {self.total:,} lines, the first at {self.first:,}")
-        if self.cut:
-            found.append(f"{path.name}: {self.cut:,} texts were cut at {MAX_TEXT:,} characters")
-        return found + self.notes
+    name: str
+    pattern: re.Pattern[str]
 
 
-def cut(text: str, skipped: Skipped) -> str:
+def numbered(path: Path, tally: Tally, marker: Marker | None = None) -> Iterator[tuple[int, str]]:
+    """The lines of a log with their numbers; counts them, and what matches the marker."""
+    found = 0
+    for number, line in enumerate(sources.lines(path), start=1):
+        tally.total = number
+        if marker:
+            found += len(marker.pattern.findall(line))
+        yield number, line
+    if marker:
+        tally.mark(marker.name, found, 0)
+
+
+def cut(text: str, tally: Tally) -> str:
     """The text, bounded."""
     if len(text) <= MAX_TEXT:
         return text
-    skipped.cut += 1
+    tally.note(notes.CUT_TEXTS)
     return text[:MAX_TEXT]
 
 
 def tables(
-    path: Path, rows: list[dict[str, Any]], skipped: Skipped, *, meta: Mapping[str, Any], expected: str
+    path: Path,
+    rows: list[dict[str, Any]],
+    tally: Tally,
+    *,
+    meta: Mapping[str, Any],
+    expected: str,
+    warnings: Iterable[Note] = (),
 ) -> Tables:
     """Rows (``start`` in microseconds since 1970) as a queries table, without the columns that no row fills."""
     if not rows:
-        raise FormatError(f"{path}:{max(skipped.first, 1)}: expected {expected}, found none")
+        raise FormatError(f"{path}:{max(tally.first, 1)}: expected {expected}, found none")
     frame = pd.DataFrame.from_records(rows)
     frame["duration_ms"] = frame["duration_ms"].round(6)
     frame["start"] = pd.to_datetime(frame["start"].clip(0, _LATEST), unit="us", utc=True)
@@ -75,7 +75,33 @@ def tables(
     frame = frame.drop(columns=empty).sort_values("start", kind="stable", ignore_index=True)
     if "rows_examined" in frame:
         frame["rows_examined"] = frame["rows_examined"].astype("Int64")
-    return Tables({"queries": commented(frame)}, warnings=skipped.warnings(path), meta=meta)
+    warnings = (*tally.notes(path.name), *warnings, *doubts(frame, path.name))
+    return Tables({"queries": commented(frame)}, warnings=warnings, meta=meta, accounting=tally.account())
+
+
+_SERVER_COMMENT = r"^\s*#\s*(?:Time: |User@Host: |Query_time: |Thread_id: |explain: |administrator )"
+
+
+def doubts(frame: pd.DataFrame, source: str) -> list[Note]:
+    """What no reader may leave unsaid: starts that can't be, one unit that holds half of a log, comments for statements."""
+    found = []
+    start = frame["start"]
+    dated = (
+        start.dt.year > _EPOCH if (start.dt.year == _EPOCH).all() else start.notna()
+    )  # a log without times says so itself
+    wrong = start[dated & ((start.dt.year < _EARLIEST) | (start > pd.Timestamp.now("UTC") + pd.Timedelta("1D")))]
+    if len(wrong):
+        found.append(notes.IMPLAUSIBLE_STARTS(source=source, count=len(wrong), first=str(wrong.iloc[0])))
+    unit = frame["unit"] if "unit" in frame else frame.get("trace")
+    if unit is not None and len(frame) >= _MANY:
+        held = unit.value_counts()
+        if len(held) > 1 and held.iloc[0] * 2 >= len(frame):
+            found.append(
+                notes.ONE_UNIT(source=source, unit=str(held.index[0]), held=int(held.iloc[0]), count=len(frame))
+            )
+    if comments := int(frame["sql"].str.contains(_SERVER_COMMENT, regex=True).sum()):
+        found.append(notes.SERVER_COMMENTS(source=source, count=comments))
+    return found
 
 
 _COMMENT = r"(?:^\s*/\*(?P<first>[^*]+)\*/|/\*(?P<last>[^*]+)\*/\s*;?\s*$)"
@@ -110,6 +136,8 @@ def commented(frame: pd.DataFrame) -> pd.DataFrame:
     )
     traces = pc.struct_field(pc.extract_regex(comments, _TRACE), "trace").to_pandas()
     routes = _routes(comments.dictionary_encode())
+    if "unit" in frame:  # a request is known already; a trace may hold several
+        traces = traces.where(frame["unit"][marked].isna().to_numpy(), None)
     return _filled(_filled(frame, "trace", marked, traces), "route", marked, routes)
 
 
@@ -179,6 +207,5 @@ class Clock:
             return None
         return micros if 0 <= micros <= _LATEST else None
 
-    def notes(self) -> Iterable[str]:
-        if self.guessed:
-            yield "the log's times have no zone and are taken for UTC; name it with timezone='Europe/Berlin' (or yours)"
+    def notes(self) -> tuple[Note, ...]:
+        return (notes.NO_ZONE(ZONE),) if self.guessed else ()

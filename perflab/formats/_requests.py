@@ -13,10 +13,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 import pandas as pd
 
+from perflab.data.accounting import Accounting, Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables
-from perflab.formats._blocks import Tally
-from perflab.formats._coded import Coded
+from perflab.formats import _caveats as caveats
+from perflab.notes import Note
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,13 +28,7 @@ _LONGEST_MS = 10 * 86_400_000.0
 """Ten days: a request that took longer is damage."""
 
 SECONDS_MS = 1000.0
-LENGTH = "a run's length and throughput are right to a second too, and not told of runs below ten"
-"""Of a tool whose clock ticks once a second."""
-
-NO_START = (
-    "{tool} writes no absolute times: starts count from 1970-01-01 and the order of runs is unknown; "
-    'give started="2026-01-31T12:00:00Z" to read()'
-)
+"""The tick of a clock of seconds."""
 
 
 def endpoint(method: str | None, name: str | None) -> str:
@@ -123,19 +118,7 @@ def in_zone(naive: pd.Series[Any], timezone: tzinfo | None) -> pd.Series[Any]:
     return placed.dt.tz_convert("UTC")
 
 
-_SPILLED = re.compile(r"\n(?:[A-Za-z_]\w*,)?(?:\d{10,19}(?:\.\d+)?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}[ T][\d:.]+)[,;\t|]")
 _LINE_ENDS = re.compile(r"[\r\n]+")
-
-
-def spilled(text: str) -> int:
-    """How many further records a text holds: an opened quote that was never closed swallows what comes after it."""
-    return len(_SPILLED.findall(text)) if "\n" in text else 0
-
-
-def swallowed(*columns: Coded) -> Any:
-    """How many further records the texts of each row hold; None where there are none."""
-    found = [counts for column in columns if (counts := column.counts(spilled)) is not None]
-    return np.sum(found, axis=0) if found else None
 
 
 def one_line(text: str) -> str:
@@ -143,42 +126,40 @@ def one_line(text: str) -> str:
     return _LINE_ENDS.sub(" ", text) if "\n" in text or "\r" in text else text
 
 
+class Kept:
+    """The rows of requests that were kept, and how many of them succeeded."""
+
+    rows = succeeded = 0
+
+    def add(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Count the rows of a requests table."""
+        self.rows += len(frame)
+        self.succeeded += int(frame["ok"].sum())
+        return frame
+
+
 def usable(columns: Mapping[str, Any], tally: Tally, lines: Any) -> pd.DataFrame:
-    """Rows of a requests table; those without a latency, a start or a name are counted and left out.
-
-    So are rows of which a text holds further records. Names are put on one line.
-    """
+    """Rows of a requests table, with names on one line; those without a latency, a start or a name are counted and left out."""
     frame = pd.DataFrame(dict(columns), copy=False)
-    several = None
-    for name in ("endpoint", "error"):
-        if name in frame and frame[name].str.contains("\n", regex=False).any():
-            counts = frame[name].map(spilled, na_action="ignore").fillna(0).to_numpy(dtype="int64")
-            several = counts if several is None else several + counts
-    if several is not None:
+    if frame["endpoint"].str.contains("\n", regex=False).any():
         frame["endpoint"] = frame["endpoint"].str.replace(_LINE_ENDS, " ", regex=True)
-    return kept(frame, tally, lines, swallowed=several)
+    return kept(frame, tally, lines)
 
 
-def kept(frame: pd.DataFrame, tally: Tally, lines: Any, *, swallowed: Any) -> pd.DataFrame:
+def kept(frame: pd.DataFrame, tally: Tally, lines: Any) -> pd.DataFrame:
     """The rows that are `sound`, whose endpoint and start are known."""
     whole = (frame["start"].notna() & frame["endpoint"].notna()).to_numpy()
-    good = sound(frame["latency_ms"].to_numpy(), whole, np.asarray(lines), tally, swallowed=swallowed)
+    good = sound(frame["latency_ms"].to_numpy(), whole, np.asarray(lines), tally)
     return frame if good.all() else frame[good].reset_index(drop=True)
 
 
-def sound(
-    latency_ms: Any, whole: Any, lines: Any, tally: Tally, *, swallowed: Any
-) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which of the rows are ``whole``, swallowed no other and have a latency that can be; the others are counted.
-
-    ``swallowed`` counts the records in each row's texts, None where there are none.
-    """
+def sound(latency_ms: Any, whole: Any, lines: Any, tally: Tally) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which of the rows are ``whole`` and have a latency that can be; the others are counted."""
     good: np.ndarray[Any, np.dtype[np.bool_]] = (latency_ms >= 0) & (latency_ms <= _LONGEST_MS) & whole
-    if swallowed is not None and swallowed.any():
-        tally.skip(int(lines[swallowed > 0].min()), int(swallowed.sum()))
-        good &= swallowed == 0
-    if not good.all():
-        tally.skip(int(lines[~good].min()), int((~good).sum()))
+    held = int(np.count_nonzero(good))
+    tally.rows += held
+    if held < len(good):
+        tally.skip(int(lines[~good].min()), len(good) - held, "no latency, start or name that can be")
     return good
 
 
@@ -240,12 +221,21 @@ def whole_numbers(values: Any) -> tuple[Any, Any]:
     return np.where(known, numbers, 0).astype("int64"), known
 
 
-def finish(path: Path, tally: Tally, rows: int, expected: str, **known: Any) -> Iterator[Tables]:
-    """The last part of a file: its warnings and meta; no usable row at all is an error."""
-    if not rows:
-        where = f"skipped {tally.skipped:,} of {tally.total:,} lines" if tally.skipped else "found none"
-        raise FormatError(f"{path}:{tally.first or 1}: expected {expected}; {where}")
-    yield Tables(warnings=[*tally.warnings(path), *known.pop("warnings", ())], meta=known)
+def finish(path: Path, tally: Tally, kept: Kept, expected: str, **known: Any) -> Iterator[Tables]:
+    """The last part of a file: its warnings, meta and accounting; no usable row at all is an error."""
+    skipped = f"skipped {tally.skipped:,} of {tally.total:,} lines"
+    skipped += f" ({tally.why})" if tally.why else ""
+    if not kept.rows:
+        raise FormatError(
+            f"{path}:{tally.first or 1}: expected {expected}; {skipped if tally.skipped else 'found none'}"
+        )
+    if not kept.succeeded and tally.skipped > kept.rows:
+        raise FormatError(
+            f"{path}:{tally.first}: expected {expected}; {skipped}, and all {kept.rows:,} requests that are left failed: they "
+            "are no picture of the run"
+        )
+    notes = [*tally.notes(path.name), *known.pop("warnings", ())]
+    yield Tables(warnings=notes, meta=known, accounting=tally.account())
 
 
 def summary(rows: Iterable[tuple[str, str, float | int | None]]) -> pd.DataFrame:
@@ -258,6 +248,24 @@ def _unit(statistic: str) -> str:
     if statistic in ("count", "errors"):
         return "requests"
     return {"throughput_per_s": "1/s", "error_fraction": "fraction"}.get(statistic, "ms")
+
+
+_GO_PARTS = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|µs|us|ns)")
+_MS = {"h": 3.6e6, "m": 6e4, "s": 1e3, "ms": 1.0, "µs": 1e-3, "us": 1e-3, "ns": 1e-6}
+
+
+def go_duration(text: str) -> float:
+    """Milliseconds of a duration as Go prints it: ``1m2.5s``, ``340.02ms``, ``933.67µs``."""
+    return sum(float(number) * _MS[unit] for number, unit in _GO_PARTS.findall(text))
+
+
+def of_url(rows: Iterable[tuple[str, str, Any]], url: str, method: str = "GET") -> Iterator[tuple[str, str, Any]]:
+    """The rows for all requests, and once more for the one endpoint that the URL names."""
+    where = endpoint(method, url) if url.startswith(("http://", "https://")) else ""
+    for name, statistic, value in rows:
+        yield name, statistic, value
+        if where:
+            yield where, statistic, value
 
 
 def failures(error: pd.Series[Any], ok: pd.Series[Any], status: pd.Series[Any]) -> pd.Series[Any]:
@@ -284,19 +292,39 @@ def iso_microseconds(times: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.floa
 
 
 def summarized(
-    path: Path, rows: Iterable[tuple[str, str, Any]], expected: str, *, warnings: Iterable[str] = (), **meta: Any
+    path: Path,
+    rows: Iterable[tuple[str, str, Any]],
+    expected: str,
+    *,
+    tally: Tally | None = None,
+    warnings: Iterable[Note] = (),
+    instead: str = "have it write every request",
+    **meta: Any,
 ) -> Tables:
-    """Tables of a tool that reports percentiles only, with the warning that says what they are no good for."""
+    """Tables of a tool that reports percentiles only; without a ``tally`` the file is one document."""
     frame = summary(rows)
     times = frame["unit"] == "ms"
-    notes = list(warnings)
-    if times.any() and not frame.loc[times, "value"].any():
-        notes.append("all its latencies are 0: no request was answered in time, so there are none")
+    counted = frame["statistic"] == "count"
+    notes = [*(tally.notes(path.name) if tally else ()), *warnings]
+    if (times.any() and not frame.loc[times, "value"].any()) or (not times.any() and frame.loc[counted, "value"].any()):
+        notes.append(caveats.NOTHING_ANSWERED())
         frame = frame[~times].reset_index(drop=True)
     elif not times.any():
         raise FormatError(f"{path}: expected {expected}, found no latency in it")
-    only = (
-        f"{meta['generator']} wrote percentiles only: they can be shown, but neither averaged nor compared by a test; "
-        f"{meta.pop('instead', 'have it write every request')}"
+    if frame.duplicated(["endpoint", "statistic"]).any():
+        twice = frame[frame.duplicated(["endpoint", "statistic"])].iloc[0]
+        raise FormatError(
+            f"{path}: expected {expected}, found two values for {twice['statistic']} of {twice['endpoint']}"
+        )
+    by_endpoint = frame.pivot(index="endpoint", columns="statistic", values="value").reindex(
+        columns=["count", "errors"]
     )
-    return Tables({"summary": frame}, warnings=[*notes, only], meta=meta)
+    if (by_endpoint["errors"] > by_endpoint["count"]).any():
+        where, row = next(by_endpoint[by_endpoint["errors"] > by_endpoint["count"]].iterrows())
+        raise FormatError(
+            f"{path}: expected {expected}, found {row['errors']:,.0f} errors among {row['count']:,.0f} requests of {where}: "
+            "these counts can't be right"
+        )
+    notes.append(caveats.PERCENTILES_ONLY(tool=meta["generator"], instead=instead))
+    account = tally.account() if tally else Accounting("document", total=1, rows=1)
+    return Tables({"summary": frame}, warnings=notes, meta=meta, accounting=account)

@@ -6,18 +6,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from perflab.data.accounting import Tally
 from perflab.formats import Tables, _blocks
 from perflab.formats import _requests as common
 
 
 def stream(
-    path: Path, tally: _blocks.Tally, parts: Iterable[tuple[_blocks.Block, Any, Any]], status: str
+    path: Path, tally: Tally, parts: Iterable[tuple[_blocks.Block, Any, Any, Any]], status: str
 ) -> Iterator[Tables]:
     """Requests of blocks: each with its columns, and the microseconds at which they started."""
-    rows = 0
-    for block, found, start in parts:
+    kept = common.Kept()
+    for block, found, lines, start in parts:
         statuses, error = common.statuses(found[status].to_numpy()), common.texts(found["error"])
         ok = (statuses < 400).fillna(False).astype(bool) & error.isna()
         columns = {
@@ -31,7 +30,5 @@ def stream(
             "error": common.failures(error, ok, statuses),
             "size_bytes": common.whole(found["bytes_in"].to_numpy()),
         }
-        frame = common.usable(columns, tally, np.arange(len(found)) + block.line)
-        rows += len(frame)
-        yield Tables({"requests": frame}, done=block.done)
-    yield from common.finish(path, tally, rows, "results of vegeta", generator="vegeta")
+        yield Tables({"requests": kept.add(common.usable(columns, tally, lines + block.line))}, done=block.done)
+    yield from common.finish(path, tally, kept, "results of vegeta", generator="vegeta")

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _blocks, join
+from perflab.formats import _caveats as caveats
 from perflab.formats import _requests as common
 
 _HEADER = ("starttime", "seconds", "ctime", "dtime", "ttime", "wait")
 _NOTES = (
-    f"ab -g writes whole milliseconds, and starts in whole seconds: {common.LENGTH}",
-    "ab -g does not say which requests failed, nor then their share; look at ab's own output for failed and non-2xx responses",
-    "ab -g is sorted by duration, so the order of requests within a second is lost",
+    caveats.whole_seconds("ab -g"),
+    caveats.coarse("ab -g", "whole milliseconds"),
+    caveats.NO_FAILURES(),
+    caveats.SORTED(),
 )
 
 
@@ -31,34 +33,28 @@ def read(path: Path, **options: Any) -> Tables:
 
 def stream(path: Path, *, endpoint: str = "", **_: Any) -> Iterator[Tables]:
     """Requests of ``ab -g``; ``endpoint`` says what was requested."""
-    first = next(sources.lines(path), "")
+    (first,) = _blocks.first_lines(path)
     if tuple(first.split("\t")) != _HEADER:
         raise FormatError(f"{path}:1: expected the columns {' '.join(_HEADER)}, found {first[:120]!r}")
-    tally, rows = _blocks.Tally(), 0
+    tally, kept = Tally(), common.Kept()
     for block in _blocks.blocks(path, tally, quotes=False):
-        if block.line == 1:
-            block = _blocks.Block(block.data[block.data.find(b"\n") + 1 :], 2, block.done)
-        found = _blocks.csv_table(block, _HEADER, {"seconds": "float", "ttime": "float"}, tally, delimiter="\t")
+        block = _blocks.without_header(path, block, first, tally, "ab")
+        numbers = {"seconds": "float", "ttime": "float"}
+        found, lines = _blocks.csv_table(block, _HEADER, numbers, tally, delimiter="\t")
         columns = {
             "endpoint": endpoint or "all requests",
             "start": common.instants(common.microseconds(found["seconds"].to_numpy(), 1e6)),
             "latency_ms": found["ttime"].to_numpy(),
             "ok": np.ones(len(found), dtype=bool),
         }
-        frame = common.usable(columns, tally, np.arange(len(found)) + block.line)
-        rows += len(frame)
-        yield Tables({"requests": frame}, done=block.done)
-    notes = [
-        *_NOTES,
-        *([] if endpoint else ['the file does not say what was requested: give endpoint="GET /orders" to read()']),
-    ]
+        yield Tables({"requests": kept.add(common.usable(columns, tally, lines + block.line))}, done=block.done)
     yield from common.finish(
         path,
         tally,
-        rows,
+        kept,
         "requests of ab -g",
         generator="ab",
         clock_ms=common.SECONDS_MS,
         failures="not told",
-        warnings=notes,
+        warnings=[*_NOTES, *([] if endpoint else [caveats.no_url()])],
     )

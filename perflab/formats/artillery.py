@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from perflab.data.accounting import Tally
 from perflab.data.tables import AGGREGATED
 from perflab.formats import Tables, _documents
+from perflab.formats import _caveats as caveats
 from perflab.formats import _requests as common
 from perflab.formats._documents import mapping, number
 
@@ -17,6 +19,7 @@ _BY_ENDPOINT = "plugins.metrics-by-endpoint.response_time."
 _CODES = "plugins.metrics-by-endpoint."
 _KEYS = {"min": "min", "max": "max", "mean": "mean", "p50": "p50", "p75": "p75", "p90": "p90", "p95": "p95", "p99": "p99",
          "p999": "p99.9", "count": "count"}  # fmt: skip
+_FAILED_ALL = re.compile(r"http\.codes\.[45]\d\d")
 _FAILED = re.compile(r"codes\.[45]\d\d")
 
 
@@ -27,17 +30,20 @@ def sniff(head: bytes) -> bool:
 def read(path: Path, **_: Any) -> Tables:
     found = mapping(_documents.document(path, "a report of Artillery"), "aggregate")
     counters = mapping(found, "counters")
-    notes = ["Artillery's percentiles come from a sketch with buckets of about 2 %: they are right to 1 %"]
-    if lost := _sum(counters, "errors."):
-        notes.append(f"{lost:,.0f} requests failed without an answer and have no latency")
+    lost = _sum(counters, "errors.")
+    summaries = mapping(found, "summaries")
+    rows = list(_rows(summaries, counters, mapping(found, "rates"), lost))
+    used = sum(name == _ALL or name.startswith(_BY_ENDPOINT) for name in summaries)
     return common.summarized(
-        path, _rows(mapping(found, "summaries"), counters, mapping(found, "rates")), "a report of Artillery",
-        warnings=notes, generator="artillery",
+        path, rows, "a report of Artillery", tally=Tally("metric", total=len(summaries), rows=used, known=len(summaries) - used),
+        warnings=[caveats.SKETCH(), *caveats.unanswered(lost)], generator="artillery",
         instead="measure with a tool that writes every request (k6 --out csv, JMeter, perflab's own run)",
     )  # fmt: skip
 
 
-def _rows(summaries: dict[str, Any], counters: dict[str, Any], rates: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+def _rows(
+    summaries: dict[str, Any], counters: dict[str, Any], rates: dict[str, Any], lost: float
+) -> Iterator[tuple[str, str, Any]]:
     for name in summaries:
         if name == _ALL:
             endpoint, prefix = AGGREGATED, "http."
@@ -47,13 +53,19 @@ def _rows(summaries: dict[str, Any], counters: dict[str, Any], rates: dict[str, 
         else:
             continue
         for key, statistic in _KEYS.items():
-            yield endpoint, statistic, number(mapping(summaries, name).get(key))
+            if not (statistic == "count" and name == _ALL):
+                yield endpoint, statistic, number(mapping(summaries, name).get(key))
         failed = sum(
             number(v) or 0.0
             for k, v in counters.items()
             if k.startswith(prefix) and _FAILED.fullmatch(k.removeprefix(prefix))
         )
-        yield endpoint, "errors", failed + (_sum(counters, "errors.") if name == _ALL else 0.0)
+        if name != _ALL:
+            yield endpoint, "errors", failed
+    # Its summary counts the requests that were answered.
+    answered = number(counters.get("http.responses")) or number(mapping(summaries, _ALL).get("count")) or 0.0
+    yield AGGREGATED, "count", number(counters.get("http.requests")) or (answered + lost) or None
+    yield AGGREGATED, "errors", lost + sum(number(v) or 0.0 for k, v in counters.items() if _FAILED_ALL.fullmatch(k))
     yield AGGREGATED, "throughput_per_s", number(rates.get("http.request_rate"))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from perflab.data.tables import AGGREGATED
 from perflab.formats import Tables, _documents
+from perflab.formats import _caveats as caveats
 from perflab.formats import _requests as common
 from perflab.formats._documents import mapping, number
 
@@ -25,30 +26,25 @@ def sniff(head: bytes) -> bool:
 def read(path: Path, **_: Any) -> Tables:
     found = _documents.document(path, "a result of autocannon --json")
     latency, requests = mapping(found, "latency"), mapping(found, "requests")
-    notes = ["autocannon writes whole milliseconds, and no p95"]
+    notes = [caveats.coarse("autocannon", "whole milliseconds and no p95")]
     measured, total = number(latency.get("totalCount")), number(requests.get("total"))
     if measured is not None and total is not None and measured != total:
-        notes.append(
-            f'autocannon\'s latencies are not to be used: it "corrected" {total:,.0f} requests to {measured:,.0f} latencies '
-            "(it does so with -R, and counts what it adds in the wrong unit); run it with --ignoreCoordinatedOmission"
-        )
-    if lost := (number(found.get("errors")) if isinstance(found, dict) else None):
-        notes.append(f"{lost:,.0f} requests failed without an answer and have no latency")
+        notes.append(caveats.CORRECTED(requests=total, latencies=measured))
+    plain = mapping(found)
+    url = str(plain.get("url", ""))
     return common.summarized(
-        path, _rows(found, latency, requests), "a result of autocannon --json", warnings=notes, generator="autocannon",
-        url=str(found.get("url", "")) if isinstance(found, dict) else "",
+        path, common.of_url(_rows(plain, latency, requests), url), "a result of autocannon --json",
+        warnings=[*notes, *caveats.unanswered(number(plain.get("errors")))], generator="autocannon", url=url,
         instead="measure with a tool that writes every request (k6 --out csv, vegeta, hey -o csv)",
     )  # fmt: skip
 
 
-def _rows(found: Any, latency: dict[str, Any], requests: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+def _rows(found: dict[str, Any], latency: dict[str, Any], requests: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
     for key in _SHOWN:
         whole, fraction = _PERCENTILE.fullmatch(key).groups()  # type: ignore[union-attr]
         yield AGGREGATED, f"p{whole}.{fraction}" if fraction else f"p{whole}", number(latency.get(key))
     for key, statistic in (("mean", "mean"), ("min", "min"), ("max", "max")):
         yield AGGREGATED, statistic, number(latency.get(key))
-    if not isinstance(found, dict):
-        return
     lost = number(found.get("errors")) or 0
     # Its total is of those that were answered.
     yield AGGREGATED, "count", (number(requests.get("total")) or 0) + lost

@@ -15,13 +15,17 @@ import numpy as np
 import pandas as pd
 
 from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError, one_of
 from perflab.formats import Tables, _profiles
-from perflab.formats._profiles import Problems
+from perflab.formats import _profile_notes as kinds
+from perflab.notes import Remedy
 
 _SPEC = re.compile(r"(c?fn|c?fl|c?fi|fe|c?ob)=\s*(?:\((\d+)\))?\s*(.*)")
 _COST = re.compile(r"(?:[+*-]?(?:0x[0-9a-fA-F]+|\d+)|\*)(?:\s+(?:[+-]?(?:0x[0-9a-fA-F]+|\d+)|\*))*")
 _LEVEL = re.compile(r"'\d+$")
+_UNITS = {"Time_(10ns)": (1e-5, "ms"), "Memory_(bytes)": (1.0, "bytes")}
+"""Those of Xdebug, which names the unit in the event."""
 Place = tuple[str, str]
 
 
@@ -34,29 +38,31 @@ def sniff(head: bytes) -> bool:
 
 def read(path: Path, *, event: str | None = None, **_: Any) -> Tables:
     """The graph of calls by one event (the first of the file when ``event`` is not given)."""
-    problems = Problems()
-    graph = _Graph(path, event, problems)
-    size = 0
+    tally = Tally()
+    graph = _Graph(path, event, tally)
+    size = number = 0
     for number, line in enumerate(sources.lines(path), start=1):
         size += len(line)
         if size > _profiles.MAX_BYTES:
             raise FormatError(f"{path}:{number}: expected at most {_profiles.MAX_BYTES:,} characters, found more")
         graph.line(line.strip(), number)
+    tally.total = number
     if not graph.own:
         raise FormatError(
-            f"{path}:1: expected callgrind's costs of functions, found none ({problems.summary() or 'no fn='})"
+            f"{path}:1: expected callgrind's costs of functions, found none{_profiles.found_instead(path, tally)}"
         )
     others = [e for e in graph.events if e != graph.event]
-    notes = [f"{path.name}: the values are {graph.event}; event= gives {' or '.join(others)}"] if others else []
+    remedy = Remedy("read", {"event": others[0]}) if others else None
+    notes = [kinds.OTHER_VALUES(remedy, source=path.name, chosen=graph.event, others=others)] if others else []
     meta = {"tool": "callgrind", "event": graph.event}
-    return Tables({"calls": graph.frame()}, warnings=[*problems.warnings(path), *notes], meta=meta)
+    return _profiles.finished(path, {"calls": graph.frame()}, tally, notes, meta)
 
 
 class _Graph:
     """The state of the file while its lines come by."""
 
-    def __init__(self, path: Path, event: str | None, problems: Problems) -> None:
-        self.path, self.wanted, self.problems = path, event, problems
+    def __init__(self, path: Path, event: str | None, tally: Tally) -> None:
+        self.path, self.wanted, self.tally = path, event, tally
         self.events: list[str] = []
         self.event, self.column, self.positions = "", 0, 1
         self.names: dict[str, dict[str, str]] = {"fn": {}, "file": {}, "ob": {}}
@@ -69,21 +75,26 @@ class _Graph:
 
     def line(self, text: str, number: int) -> None:
         if not text or text.startswith("#"):
-            return
-        if match := _SPEC.fullmatch(text):
+            self.tally.known += 1
+        elif match := _SPEC.fullmatch(text):
+            self.tally.known += 1
             self._name(match[1], match[2], match[3])
         elif text.startswith("calls="):
+            self.tally.known += 1
             first = text[6:].split()[:1]
             good = bool(first) and first[0].isdigit() and len(first[0]) < 19
-            self.problems.add("calls are malformed and counted as none", f"line {number}", 0 if good else 1)
+            self.tally.note(kinds.BAD_COUNT, not good, f"line {number}")
             self.pending = int(first[0]) if good else 0
         elif _COST.fullmatch(text):
             self._cost(text.split(), number)
         elif ":" in text:
+            self.tally.known += 1
             name, _, value = text.partition(":")
             self._header(name, value, number)
-        elif not text.startswith(("jump=", "jcnd=", "jfi=", "jfn=")):
-            self.problems.add("lines are malformed and were skipped", f"line {number}")
+        elif text.startswith(("jump=", "jcnd=", "jfi=", "jfn=")):
+            self.tally.known += 1
+        else:
+            self.tally.skip(number, why="malformed")
 
     def _header(self, name: str, value: str, number: int) -> None:
         if name == "positions":
@@ -102,10 +113,10 @@ class _Graph:
         known = self.names[family]
         if number is not None:
             if name:
-                known[number] = _profiles.name(name, self.problems)
+                known[number] = _profiles.name(name, self.tally)
             name = known.get(number, "???")
         else:
-            name = _profiles.name(name, self.problems)
+            name = _profiles.name(name, self.tally)
         if kind == "fn":
             self.function, self.home = name, self.file
             self.called_file = self.file
@@ -122,8 +133,9 @@ class _Graph:
         text = costs[self.column] if self.column < len(costs) else "0"  # zeros at the end are left out
         value = _profiles.weight(float(text)) if text.isdigit() and len(text) < 20 else None
         if value is None or not self.function:
-            self.problems.add("costs are malformed or belong to no function and were skipped", f"line {number}")
+            self.tally.skip(number, why="a cost that is malformed or belongs to no function")
             return
+        self.tally.rows += 1
         place = (self.function, self.home)
         if self.pending is None:
             self.own[place] += value
@@ -145,13 +157,14 @@ class _Graph:
         for (caller, callee), (count, cost) in self.calls.items():
             rows.append((*caller, *callee, count, np.nan, cost))
         caller_name, caller_file, callee, callee_file, calls, self_weight, total = zip(*rows, strict=True)
+        scale, unit = _UNITS.get(self.event, (1.0, self.event))
         return pd.DataFrame(
             {
                 "caller": pd.array(caller_name, dtype="str"), "callee": pd.array(callee, dtype="str"),
                 "calls": np.array(calls, dtype="int64"), "self_ms": np.nan, "total_ms": np.nan,
                 "caller_file": pd.array(_files(caller_file), dtype="str"),
                 "callee_file": pd.array(_files(callee_file), dtype="str"),
-                "self": np.array(self_weight), "total": np.array(total), "unit": self.event,
+                "self": np.array(self_weight) * scale, "total": np.array(total) * scale, "unit": unit,
             }
         )  # fmt: skip
 

@@ -2,7 +2,8 @@
 
     main;read_orders;execute 42
 
-py-spy writes this too (``-f raw``), its frames as ``name (file:line)``.
+py-spy (``-f raw``) writes frames as ``name (file:line)``, Austin and Python 3.15's profiling.sampling as ``file:name:line``,
+async-profiler with suffixes (``run_[j]``) for how a method was compiled. Their processes and threads are the outermost frames.
 """
 
 from __future__ import annotations
@@ -12,14 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _profiles
-from perflab.formats._profiles import Problems, Stacks
+from perflab.formats import _profile_notes as kinds
+from perflab.formats._profiles import Stacks
 from perflab.profiles.call_trees import MAX_DEPTH, Frames
 
 _LINE = re.compile(r"(.*)\s(-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)")
 _PLACED = re.compile(r"(.+) \((.+):(\d+)\)")
-_GROUP = re.compile(r"process \d+.*|thread \(?(?:0x)?[0-9A-Fa-f]+\)?.*")
+_LOCATED = re.compile(r"(.+):([^:;]+):(\d+)")
+_GROUP = re.compile(
+    r"process \d+.*|thread \(?(?:0x)?[0-9A-Fa-f]+\)?.*|P\d+|T(?:\d+:)?[0-9a-fA-F]+|tid:\d+|\[.*\btid=\d+\]"
+)
+_COMPILED = re.compile(r"(.+?)_\[([0ijk1])\]")
+_HEADER = re.compile(r"#\s*(austin|mode|duration|interval):\s*(.*)")
 
 
 def sniff(head: bytes) -> bool:
@@ -33,33 +41,50 @@ def sniff(head: bytes) -> bool:
     return 2 * len(good) > len(lines) and 2 * sum(";" in m[1] for m in good) >= len(good)
 
 
-def read(path: Path, *, lines: bool = False, unit: str = "samples", **_: Any) -> Tables:
-    """Stacks and their weights, in ``unit`` (the file does not say what they count).
+def read(path: Path, *, lines: bool = False, unit: str | None = None, **_: Any) -> Tables:
+    """Stacks and their weights, in ``unit`` ("samples" by default: only Austin's files name theirs).
 
-    ``lines=True`` keeps the lines of py-spy apart, which are those that ran, not those where functions begin.
+    ``lines=True`` keeps apart the lines that ran, which py-spy, Austin and profiling.sampling write.
     """
-    problems = Problems()
-    found = _stacks(path, problems)
-    names = {name for stack in found if stack for name in stack.split(";")}
-    placed = all(_PLACED.fullmatch(name) or _GROUP.fullmatch(name) for name in names) and bool(names)
-    frames, stacks = Frames(), Stacks()
+    tally = Tally()
+    found, facts = _stacks(path, tally)
+    parts_of = {stack: stack.split(";") if stack else [] for stack in found}
+    names = {name for parts in parts_of.values() for name in parts if not _GROUP.fullmatch(name)}
+    style = next((s for s in (_PLACED, _LOCATED, _COMPILED) if names and all(map(s.fullmatch, names))), None)
+    if style is None and names and 2 * sum(bool(_COMPILED.fullmatch(n)) for n in names) > len(names):
+        style = _COMPILED  # some of async-profiler's frames (native ones) have no suffix
+    frames, threads = Frames(), dict[str | None, Stacks]()
     codes: dict[str, int] = {}
     for stack, value in found.items():
-        parts = stack.split(";") if stack else []
-        if len(parts) > MAX_DEPTH:
-            problems.add(f"stacks were cut at {MAX_DEPTH:,} frames", "a line")
+        parts = parts_of[stack]
+        groups = next((i for i, part in enumerate(parts) if not _GROUP.fullmatch(part)), len(parts)) if style else 0
+        if len(parts) - groups > MAX_DEPTH:
+            tally.note(kinds.TOO_DEEP, 1, _profiles.name(stack[:60], tally))
         numbers = []
-        for part in parts[:MAX_DEPTH]:
+        for part in parts[groups : groups + MAX_DEPTH]:
             code = codes.get(part)
             if code is None:
-                code = codes[part] = _frame(part, frames, problems, placed=placed, lines=lines)
+                code = codes[part] = _frame(part, style, frames, tally, lines=lines)
             numbers.append(code)
-        stacks.add(tuple(numbers), value)
-    meta = {"tool": "py-spy"} if placed else None
-    return _profiles.tables(path, [(None, unit, stacks.tree())], frames, problems, meta=meta)
+        thread = _profiles.name(" ".join(parts[:groups]), tally) or None
+        threads.setdefault(thread, Stacks()).add(tuple(numbers), value)
+    scale, default = (1e-3, "ms") if "austin" in facts and facts.get("mode") != "memory" else (1.0, "samples")
+    if "austin" in facts and facts.get("mode") == "memory":
+        default = "bytes"
+    trees = [
+        (thread, unit or default, _profiles.scaled(stacks.tree(), 1.0 if unit else scale))
+        for thread, stacks in threads.items()
+    ]
+    tool = "austin" if "austin" in facts else "py-spy" if style is _PLACED else (
+        "profiling.sampling" if style is _LOCATED else "async-profiler" if style is _COMPILED else None
+    )  # fmt: skip
+    meta = {**({"tool": tool} if tool else {}), **({"clock": "cpu"} if facts.get("mode") == "cpu" else {})}
+    return _profiles.tables(path, trees, frames, tally, meta=meta)
 
 
-def _stacks(path: Path, problems: Problems) -> dict[str, float]:
+def _stacks(path: Path, tally: Tally) -> tuple[dict[str, float], dict[str, str]]:
+    """The weights by stack, and the facts that Austin writes as comments."""
+    facts: dict[str, str] = {}
     found: dict[str, float] = {}
     number = size = 0
     for number, line in enumerate(sources.lines(path), start=1):
@@ -68,19 +93,29 @@ def _stacks(path: Path, problems: Problems) -> dict[str, float]:
             raise FormatError(f"{path}:{number}: expected at most {_profiles.MAX_BYTES:,} characters, found more")
         text = line.rstrip()
         if not text or text.startswith("#"):
+            tally.known += 1
+            if fact := _HEADER.match(text):
+                facts[fact[1]] = fact[2].strip()
             continue
         match = _LINE.fullmatch(text)
         value = _profiles.weight(float(match[2])) if match else None
         if match is None or value is None:
-            problems.add("lines are no stack and weight and were skipped", f"line {number}")
+            tally.skip(number, why="expected a stack and a weight")
         else:
+            tally.rows += 1
             stack = match[1].strip()
             found[stack] = found.get(stack, 0.0) + value
-    return found
+    tally.total = number
+    return found, facts
 
 
-def _frame(part: str, frames: Frames, problems: Problems, *, placed: bool, lines: bool) -> int:
-    match = _PLACED.fullmatch(part) if placed and len(part) < _profiles.MAX_NAME else None
+def _frame(part: str, style: re.Pattern[str] | None, frames: Frames, tally: Tally, *, lines: bool) -> int:
+    match = style.fullmatch(part) if style is not None and len(part) < _profiles.MAX_NAME else None
     if match is None:
-        return frames.number(_profiles.name(part, problems))
-    return frames.number(match[1], match[2], _profiles.line_number(int(match[3][:9])) if lines else None)
+        return frames.number(_profiles.name(part, tally))
+    if style is _COMPILED:
+        # A Java class is where its method is; functions of the kernel have none.
+        file = "[kernel]" if match[2] == "k" else match[1].rpartition(".")[0] or None
+        return frames.number(match[1], file)
+    name, file = (match[1], match[2]) if style is _PLACED else (match[2], match[1])
+    return frames.number(name, file, _profiles.line_number(int(match[3][:9])) if lines else None)

@@ -11,14 +11,16 @@ import re
 from pathlib import Path
 from typing import Any
 
-from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.formats import Tables, _printed, _queries
-from perflab.formats._queries import Clock, Skipped
+from perflab.formats import _log_notes as notes
+from perflab.formats._queries import Clock, Marker
 
 _SQL = r"(?:[A-Za-z]{2,20}\b|\(|/\*|--)"
 _BEGIN = re.compile(rf"(?P<before>.{{0,400}}?)\((?P<seconds>\d{{1,6}}\.\d{{3}})\) (?P<text>{_SQL}.*)", re.DOTALL)
 _END = re.compile(r"args=(?:None|[(\[{].*[)\]}])(?:; alias=[\w\-]{1,100})?$|[)\]}]; alias=[\w\-]{1,100}$")
 _ALIAS = re.compile(r"; alias=(?P<alias>[\w\-]{1,100})$")
+_STATEMENT = Marker("; args=", re.compile(r"; args=(?:None|[(\[{]).*"))
 _SNIFF = re.compile(
     rb"^[^\n{]{0,400}?\(\d{1,6}\.\d{3}\) [A-Z(/-][^\n]*(?:\n[^\n]*){0,200}?; ?args=(?:None|[(\[{])", re.MULTILINE
 )
@@ -36,37 +38,38 @@ def sniff(head: bytes) -> bool:
 
 def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
     """Statements of a Django log; what other loggers wrote into the same file is left out."""
-    skipped, clock = Skipped(), Clock(timezone)
+    tally, clock = Tally(), Clock(timezone)
     rows: list[dict[str, Any]] = []
     begun: tuple[int, re.Match[str]] | None = None
     parts: list[str] = []
-    for number, line in enumerate(sources.lines(path), start=1):
-        skipped.total = number
+    for number, line in _queries.numbered(path, tally, _STATEMENT):
         if found := _BEGIN.match(line):
             if begun:
-                skipped.line(begun[0])
+                tally.skip(begun[0], len(parts), "no args=")
             begun, parts = (number, found), [found["text"]]
         elif begun:
             parts.append(line)
+        else:
+            tally.known += 1
         if begun and _END.search(line) and (split := _split("\n".join(parts))):
-            rows.append(_row(begun[1], *split, clock, skipped))
+            rows.append(_row(begun[1], *split, clock, tally))
+            tally.rows += 1
+            tally.continued += len(parts) - 1
             begun = None
         elif begun and len(parts) > _LONGEST:
-            skipped.line(begun[0])
+            tally.skip(begun[0], len(parts), "no args=")
             begun = None
     if begun:
-        skipped.line(begun[0])
-    skipped.notes += clock.notes()
-    if rows and not any(row["start"] for row in rows):
-        skipped.notes.append(
-            "the log has no times: add {asctime} to the formatter, or nothing can be told from its order"
-        )
+        tally.skip(begun[0], len(parts), "no args=")
+    tally.mark(_STATEMENT.name, 0, tally.rows)
+    undated = rows and not any(row["start"] for row in rows)
     return _queries.tables(
         path,
         rows,
-        skipped,
+        tally,
         meta={"tool": "django", "log": "django.db.backends"},
         expected="lines like '(0.001) SQL; args=...'",
+        warnings=[*clock.notes(), *([notes.NO_TIMES()] if undated else [])],
     )
 
 
@@ -85,14 +88,12 @@ def _split(whole: str) -> tuple[str, str, str | None] | None:
     return None
 
 
-def _row(
-    found: re.Match[str], sql: str, args: str, alias: str | None, clock: Clock, skipped: Skipped
-) -> dict[str, Any]:
+def _row(found: re.Match[str], sql: str, args: str, alias: str | None, clock: Clock, tally: Tally) -> dict[str, Any]:
     took = float(found["seconds"])
     at = clock.in_text(found["before"])
     return {
         "start": max(int(at - took * 1e6), 0) if at is not None else 0,
-        "sql": _queries.cut(sql, skipped),
+        "sql": _queries.cut(sql, tally),
         "duration_ms": took * 1e3,
         "parameters": _printed.values(args),
         "database": alias,

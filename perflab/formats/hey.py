@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from perflab.formats import Tables
+from perflab.formats import _caveats as caveats
 from perflab.formats import _offsets as offsets
 
 _HEADER = (
     *("response-time", "DNS+dialup", "DNS", "Request-write"),
     *("Response-delay", "Response-read", "status-code", "offset"),
 )
-_NOTES = (
-    "hey writes tenths of a millisecond: latencies below a few ms are coarse",
-    "hey leaves requests that got no answer out of its CSV: where there are any, its error rate is too low",
-)
+_NOTES = (caveats.coarse("hey"), caveats.UNANSWERED_LEFT_OUT(tool="hey"))
 
 
 def sniff(head: bytes) -> bool:

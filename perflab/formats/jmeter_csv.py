@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _blocks, join
+from perflab.formats import _caveats as caveats
 from perflab.formats import _requests as common
 from perflab.formats._coded import Coded, joined
+from perflab.formats._parts import Parts
+from perflab.notes import Note, Remedy
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,6 +35,7 @@ _WANTED = {
     "success": "flag",
     "bytes": "float",
     "Hostname": "text",
+    "SampleCount": "float",
 }
 _PART_ROWS = 1_000_000
 _FIXED = ("timeStamp", "elapsed", "label", "responseCode", "responseMessage", "threadName", "dataType", "success")
@@ -40,11 +44,6 @@ _TIME = re.compile(r"\d{13}|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}[ T]\d{1,2}:\d\d.*")
 _TIME_FORMATS = ("%Y/%m/%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S.%f", "%Y/%m/%d %H:%M:%S", "%Y-%m-%d %H:%M:%S", "%m/%d/%y %H:%M:%S",
                  "%m/%d/%Y %H:%M:%S", "%d.%m.%Y %H:%M:%S.%f", "%d.%m.%Y %H:%M:%S")  # fmt: skip
 _TRANSACTION = "Number of samples in transaction"
-_LEFT_OUT = (
-    "left out {count} rows of transaction controllers: their samples are in the file too and would count twice "
-    "(transactions=True reads the transactions instead)"
-)
-_ONLY_TRANSACTIONS = "left out {count} rows of samples: transactions=True was given"
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,9 @@ def stream(
     **_: Any,
 ) -> Iterator[Tables]:
     """Samples of a JTL; ``timezone`` and ``time_format`` (strptime's) for times that are not milliseconds since 1970."""
-    first = next(sources.lines(path), "")
+    import pyarrow as pa
+
+    (first,) = _blocks.first_lines(path)
     layout = _layout(first)
     if layout is None:
         raise FormatError(f"{path}:1: expected the columns of a JTL ({', '.join(_NEEDED)}), found {first[:120]!r}")
@@ -81,38 +82,42 @@ def stream(
     wanted = {"timeStamp": "text" if clock.format else "float"}
     wanted |= {name: kind for name, kind in _WANTED.items() if name in layout.names}
 
-    def parse(block: _blocks.Block, own: _blocks.Tally) -> pa.Table:
-        block = _blocks.without_header(block) if layout.header else block
-        found = _blocks.csv_table(block, layout.names, wanted, own, delimiter=layout.delimiter, threads=False)
-        return _requests(found, clock, own, block.line, transactions)
+    def parse(block: _blocks.Block, own: Tally) -> pa.Table:
+        block = _blocks.without_header(path, block, first, own, "JMeter") if layout.header else block
+        found, lines = _blocks.csv_table(block, layout.names, wanted, own, delimiter=layout.delimiter, threads=False)
+        _refuse(path, found)
+        return _requests(found, clock, own, lines + block.line, transactions)
 
-    tally, rows = _blocks.Tally(), 0
+    tally, kept, parts = Tally(), common.Kept(), Parts()
     pieces = _blocks.ahead(path, tally, parse, quotes=True, size=_blocks.PIECE_BYTES)
     for done, table in _blocks.gathered(pieces, _PART_ROWS):
-        rows += len(table)
-        yield Tables({"requests": common.frame(table)}, done=done)
-    hint = "" if transactions or not tally.notes else " beside transactions (transactions=True reads those)"
+        inner = parts.of(table)
+        table = table.drop_columns("label")
+        if inner.any():
+            count = int(np.count_nonzero(inner))
+            tally.rows, tally.known = tally.rows - count, tally.known + count
+            tally.note(caveats.INNER_LEFT_OUT, count)
+            table = table.filter(pa.array(~inner))
+        yield Tables({"requests": kept.add(common.frame(table))}, done=done)
+    hint = "" if transactions or not tally.noted else " besides transactions (transactions=True reads those)"
     expected = f"samples of JMeter{hint}"
-    yield from common.finish(path, tally, rows, expected, generator="JMeter", warnings=clock.notes, **clock.known)
+    yield from common.finish(path, tally, kept, expected, generator="JMeter", warnings=clock.notes, **clock.known)
 
 
 class _Clock:
     """Times of a JTL as instants, and what is not known about them."""
 
     def __init__(self, path: Path, layout: Layout, time_format: str | None, timezone: tzinfo | None) -> None:
-        self.timezone, self.notes, self.known = timezone, list[str](), dict[str, Any]()
+        self.timezone, self.notes, self.known = timezone, list[Note](), dict[str, Any]()
         first = _first_time(path, layout)
         self.format = time_format or ("" if re.fullmatch(r"-?\d+", first) or not first else _format_of(path, first))
         if not self.format:
             return
         if "%z" not in self.format and timezone is None:
-            self.notes.append('the times have no zone and were taken for UTC; give timezone="Europe/Berlin" to read()')
+            self.notes.append(caveats.no_zone())
         if "%f" not in self.format:
             self.known["clock_ms"] = common.SECONDS_MS
-            self.notes.append(
-                f"the times are whole seconds, so starts are right to a second only; {common.LENGTH}; "
-                "set jmeter.save.saveservice.timestamp_format=ms"
-            )
+            self.notes.append(caveats.whole_seconds("JMeter", "jmeter.save.saveservice.timestamp_format=ms"))
 
     def moments(self, column: pa.ChunkedArray) -> Any:
         """The times in UTC, missing where they are none."""
@@ -128,11 +133,9 @@ class _Clock:
 
 
 def _first_time(path: Path, layout: Layout) -> str:
-    lines = sources.lines(path)
-    if layout.header:
-        next(lines, None)
     # A field of two lines makes half a row, but the time stands in front of it.
-    row, at = next(lines, "").split(layout.delimiter), layout.names.index("timeStamp")
+    line = _blocks.first_lines(path, 2)[layout.header]
+    row, at = line.split(layout.delimiter), layout.names.index("timeStamp")
     return row[at].strip().strip('"') if len(row) > at else ""
 
 
@@ -143,10 +146,8 @@ def _format_of(path: Path, first: str) -> str:
     for known in ("%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%dT%H:%M:%S%z"):
         if not pd.isna(pd.to_datetime(first, format=known, errors="coerce", utc=True)):
             return known
-    raise FormatError(
-        f"{path}: expected milliseconds since 1970 or a known time format, found {first[:40]!r}; "
-        'give time_format="%d/%m/%Y %H:%M:%S" to read()'
-    )
+    remedy = Remedy("read", {"time_format": "%d/%m/%Y %H:%M:%S"})
+    raise FormatError(caveats.UNKNOWN_TIMES(remedy, path=path, found=repr(first[:40])))
 
 
 def _layout(first: str) -> Layout | None:
@@ -161,10 +162,10 @@ def _layout(first: str) -> Layout | None:
     return None
 
 
-def _requests(found: pa.Table, clock: _Clock, tally: _blocks.Tally, line: int, transactions: bool) -> pa.Table:
+def _requests(found: pa.Table, clock: _Clock, tally: Tally, lines: Any, transactions: bool) -> pa.Table:
     import pyarrow as pa
 
-    found, lines = _counted_once(found, tally, line, transactions)
+    found, lines = _counted_once(found, tally, lines, transactions)
     label = Coded.of(found["label"])
     endpoint = label.mapped(lambda text: common.one_line(common.endpoint(None, text)))
     latency, truth = found["elapsed"].to_numpy(), found["success"]
@@ -173,6 +174,7 @@ def _requests(found: pa.Table, clock: _Clock, tally: _blocks.Tally, line: int, t
     start = clock.moments(found["timeStamp"])
     rows = pa.table(
         {
+            "label": found["label"],
             "endpoint": endpoint.array(),
             "start": pa.array(start, pa.timestamp("us", "UTC")),
             "latency_ms": latency,
@@ -181,24 +183,30 @@ def _requests(found: pa.Table, clock: _Clock, tally: _blocks.Tally, line: int, t
         }
     )
     # A truth that is neither true nor false is a row that can't be trusted.
-    whole, swallowed = known & ~np.isnat(start), common.swallowed(label, words)
-    good = common.sound(latency, whole, lines, tally, swallowed=swallowed)
+    good = common.sound(latency, known & ~np.isnat(start), lines, tally)
     return rows if good.all() else rows.filter(pa.array(good))
 
 
-def _counted_once(found: pa.Table, tally: _blocks.Tally, line: int, transactions: bool) -> tuple[pa.Table, Any]:
+def _refuse(path: Path, found: pa.Table) -> None:
+    """Rows that sum up several samples hold no latencies."""
+    if "SampleCount" in found.column_names and (found["SampleCount"].to_numpy() > 1).any():
+        raise FormatError(caveats.SUMMED_UP(path=path))
+
+
+def _counted_once(found: pa.Table, tally: Tally, lines: Any, transactions: bool) -> tuple[pa.Table, Any]:
     """The rows of samples, or else of transactions, and their lines."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    lines = np.arange(line, line + len(found))
     if "responseMessage" not in found.column_names:
         return found, lines
     kept = pc.starts_with(found["responseMessage"], _TRANSACTION).to_numpy() == transactions
     found = found.drop_columns("responseMessage")
     if kept.all():
         return found, lines
-    tally.note(_ONLY_TRANSACTIONS if transactions else _LEFT_OUT, int((~kept).sum()))
+    left_out = int((~kept).sum())
+    tally.known += left_out
+    tally.note(caveats.SAMPLES_LEFT_OUT if transactions else caveats.TRANSACTIONS_LEFT_OUT, left_out)
     return found.filter(pa.array(kept)), lines[kept]
 
 

@@ -14,17 +14,19 @@ from xml.parsers import expat
 import pandas as pd
 
 from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
-from perflab.formats import Tables, _blocks, join
+from perflab.formats import Tables, join
+from perflab.formats import _caveats as caveats
 from perflab.formats import _requests as common
+from perflab.notes import Note
 
 _FIRST = re.compile(rb"\s*(<\?xml[^>]*\?>\s*)?(<!--.*?-->\s*)*<testResults[\s>]", re.DOTALL)
 _SAMPLES = ("httpSample", "sample")
 _TRANSACTION = "Number of samples in transaction"
 _CHUNK = 1024 * 1024
 _BATCH = 50_000
-_INNER = "left out {count} samples inside of others (redirects, embedded resources): the outer one's time holds them"
-_LEFT_OUT = "left out {count} transactions: their samples are in the file too and would count twice"
+_LONGEST_TAG = 8 * 1024 * 1024
 
 
 def sniff(head: bytes) -> bool:
@@ -35,9 +37,9 @@ def read(path: Path, **options: Any) -> Tables:
     return join(stream(path, **options))
 
 
-def stream(path: Path, **_: Any) -> Iterator[Tables]:
-    tally, rows = _blocks.Tally(), 0
-    samples = _Samples(path, tally)
+def stream(path: Path, *, transactions: bool = False, **_: Any) -> Iterator[Tables]:
+    tally, kept = Tally("sample"), common.Kept()
+    samples = _Samples(path, tally, transactions)
     with sources.open_bytes(path) as source:
         done = 0
         while True:
@@ -45,26 +47,24 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
             done += len(data)
             samples.feed(data)
             if len(samples.found) >= _BATCH or not data:
-                frame = _requests(samples.found, tally)
+                frame = kept.add(_requests(samples.found, tally))
                 samples.found = []
-                rows += len(frame)
                 yield Tables({"requests": frame}, done=done)
             if not data:
                 break
-    tally.total = samples.lines
-    yield from common.finish(path, tally, rows, "samples of JMeter", generator="JMeter", warnings=samples.notes)
+    yield from common.finish(path, tally, kept, "samples of JMeter", generator="JMeter", warnings=samples.notes)
 
 
 class _Samples:
     """The samples that count, as attributes with their line, while the document goes by."""
 
-    def __init__(self, path: Path, tally: _blocks.Tally) -> None:
+    def __init__(self, path: Path, tally: Tally, transactions: bool) -> None:
         self.found: list[tuple[dict[str, str], int]] = []
-        self.notes: list[str] = []
-        self.lines = 0
-        self._path, self._tally = path, tally
+        self.notes: list[Note] = []
+        self._path, self._tally, self._transactions = path, tally, transactions
         self._outer: list[bool] = []
         self._broken = False
+        self._fed = 0
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
@@ -74,15 +74,16 @@ class _Samples:
     def feed(self, data: bytes) -> None:
         if self._broken:
             return
+        self._fed += len(data)
         try:
             self._parser.Parse(data, not data)
+            if self._fed - max(self._parser.CurrentByteIndex, 0) > _LONGEST_TAG:
+                # Older versions of the parser go over an unfinished tag again with each chunk.
+                raise ValueError(f"a tag of more than {_LONGEST_TAG:,} bytes")
         except (expat.ExpatError, LookupError, ValueError) as problem:
             line = self._parser.CurrentLineNumber
             self._broken = True
-            self.notes.append(
-                f"{self._path.name}:{line}: the XML is broken or cut off here ({problem}): what follows is lost"
-            )
-        self.lines = self._parser.CurrentLineNumber
+            self.notes.append(caveats.BROKEN_XML(source=self._path.name, line=line, problem=problem))
 
     def _refuse(self, *_: Any) -> None:
         raise FormatError(
@@ -92,13 +93,16 @@ class _Samples:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if name not in _SAMPLES:
             return
+        self._tally.total += 1
         transaction = attributes.get("rm", "").startswith(_TRANSACTION)
         if any(self._outer):
-            self._tally.note(_INNER, 1)
-        elif transaction:
-            self._tally.note(_LEFT_OUT, 1)
+            self._tally.known += 1
+            self._tally.note(caveats.INNER_LEFT_OUT)
+        elif transaction != self._transactions:
+            self._tally.known += 1
+            self._tally.note(caveats.TRANSACTIONS_LEFT_OUT if transaction else caveats.SAMPLES_LEFT_OUT)
         else:
-            self.found.append((attributes, self._parser.CurrentLineNumber))
+            self.found.append((attributes, self._tally.total))
         self._outer.append(not transaction)
 
     def _end(self, name: str) -> None:
@@ -106,7 +110,7 @@ class _Samples:
             self._outer.pop()
 
 
-def _requests(found: list[tuple[dict[str, str], int]], tally: _blocks.Tally) -> pd.DataFrame:
+def _requests(found: list[tuple[dict[str, str], int]], tally: Tally) -> pd.DataFrame:
     def column(name: str) -> pd.Series[Any]:
         return pd.Series([attributes.get(name) or None for attributes, _ in found], dtype="str")
 

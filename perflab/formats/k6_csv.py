@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _blocks, _k6, join
+from perflab.formats import _caveats as caveats
 from perflab.formats import _requests as common
 from perflab.formats._coded import Coded
 
@@ -18,14 +19,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _FIRST = ("metric_name", "timestamp", "metric_value")
-_SECONDS = (
-    "k6 wrote whole seconds (its default), so starts are right to a second only and may be up to one too early; "
-    f"{common.LENGTH}; set K6_CSV_TIME_FORMAT=unix_micro and run again where that or the order of requests matters"
-)
+_SETTING = "K6_CSV_TIME_FORMAT=unix_micro"
 
 _PART_ROWS = 150_000
 _SEARCHED_BYTES = 256 * 1024
-_COUNTED = "lines of http_reqs"
+_COUNTED = "http_reqs"
 
 
 def sniff(head: bytes) -> bool:
@@ -38,6 +36,7 @@ def read(path: Path, **options: Any) -> Tables:
 
 def stream(path: Path, **_: Any) -> Iterator[Tables]:
     names, unit_us = _header(path)
+    (header,) = _blocks.first_lines(path)
     tags = [tag for tag in _k6.TAGS if tag in names]
     wanted = {
         "metric_name": "code",
@@ -48,13 +47,16 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
     }
 
     width = _width(path) if unit_us else 0
+    failures = "expected_response" not in tags
 
-    def parse(block: _blocks.Block, own: _blocks.Tally) -> pa.Table:
-        matter, lines = _matter(_blocks.without_header(block), width, own)
-        bad = _blocks.Tally()
-        found = _blocks.csv_table(matter, names, wanted, bad, threads=False)
-        own.skip(int(lines[bad.first - matter.line]) if bad.skipped else 0, bad.skipped)
-        return found.append_column("line", [lines[: len(found)]])
+    def parse(block: _blocks.Block, own: Tally) -> pa.Table:
+        matter, lines = _matter(_blocks.without_header(path, block, header, own, "k6"), width, own, failures)
+        bad = Tally()
+        found, rows = _blocks.csv_table(matter, names, wanted, bad, threads=False)
+        if bad.skipped:
+            bad.first = int(lines[bad.first - matter.line])
+        own.add(bad)
+        return found.append_column("line", [lines[rows]])
 
     points = _k6.Points()
     pieces = _blocks.ahead(path, points.tally, parse, quotes=True, size=_blocks.PIECE_BYTES)
@@ -63,15 +65,18 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
         end_us = common.microseconds(times.to_numpy(), unit_us) if unit_us else common.iso_microseconds(times)
         coded = {tag: Coded.of(found[tag]) for tag in tags}
         metric = Coded.of(found["metric_name"])
-        yield points.tables(metric, found["metric_value"].to_numpy(), coded, end_us, found["line"].to_numpy(), done)
-    points.counted += points.tally.notes.pop(_COUNTED, 0)
+        value = found["metric_value"].to_numpy()
+        yield points.tables(metric, value, coded, end_us, found["line"].to_numpy(), done)
+    points.counted += points.tally.markers.pop(_COUNTED, (0, 0))[0]
     coarse = unit_us == 1e6
     known = {"clock_ms": common.SECONDS_MS} if coarse else {}
-    yield from points.finish(path, "points of http_req_duration in k6's CSV", [_SECONDS] if coarse else [], **known)
+    notes = [caveats.whole_seconds("k6", _SETTING)] if coarse else []
+    yield from points.finish(path, "points of http_req_duration or grpc_req_duration in k6's CSV", notes, **known)
 
 
-def _matter(block: _blocks.Block, width: int, tally: _blocks.Tally) -> tuple[_blocks.Block, Any]:
-    """The lines of the block whose metrics may matter, and their numbers; lines of http_reqs are left out and counted.
+def _matter(block: _blocks.Block, width: int, tally: Tally, failures: bool) -> tuple[_blocks.Block, Any]:
+    """The lines of the block whose metrics may matter, and their numbers; lines of http_reqs are left out and counted, those of
+    http_req_failed are kept where no tag says which ``failures`` there were.
 
     Most of k6's lines are of other metrics: leaving them out by a look at a few of their bytes is faster than parsing them.
     It is all of the block where a field may hold a line end. ``width`` is that of the times where it never changes, else 0.
@@ -88,24 +93,17 @@ def _matter(block: _blocks.Block, width: int, tally: _blocks.Tally) -> tuple[_bl
     http = first == ord("h")
     kept = (http | (first == ord("g"))) & (tenth == ord("d"))
     kept |= (first == ord("c")) | (first == ord("v")) | ((first == ord("d")) & (second == ord("r")))
+    if failures:
+        kept |= http & (tenth == ord("f"))
     for letter, name in (("c", "http_req_connecting"), ("t", "http_req_tls_handshaking")):
         lines = np.flatnonzero(http & (tenth == ord(letter)))
         kept[lines] |= _not_zero(data, starts[lines] + len(name) + width + 2) if width else True
     chosen = np.flatnonzero(kept)
     counted = starts[http & (ninth == ord("s")) & (tenth == ord(","))]
-    tally.note(_COUNTED, int(np.count_nonzero(_words(data, counted) == _word(b"http_req"))))
-    return _blocks.Block(_lines(block.data, ends, chosen), block.line, block.done), chosen + block.line
-
-
-def _lines(data: bytes, ends: Any, chosen: Any) -> bytes:
-    """The chosen lines of the data, put together."""
-    import pyarrow as pa
-
-    offsets = np.zeros(len(ends) + 1, dtype="int64")
-    offsets[1:] = ends + 1
-    lines = pa.Array.from_buffers(pa.large_binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
-    taken: bytes = lines.take(pa.array(chosen)).buffers()[2].to_pybytes()
-    return taken
+    tally.mark(_COUNTED, int(np.count_nonzero(_words(data, counted) == _word(b"http_req"))), 0)
+    tally.known += len(ends) - len(chosen)
+    matter, chosen = _blocks.chosen_lines(block, chosen, ends)
+    return matter, chosen + block.line
 
 
 def _not_zero(data: Any, places: Any) -> Any:
@@ -141,19 +139,17 @@ def _open_quotes(is_end: Any) -> bool:
 
 
 def _width(path: Path) -> int:
-    lines = sources.lines(path)
-    next(lines, "")
-    return len(next(lines, ",").split(",", 2)[1])
+    _, first = _blocks.first_lines(path, 2)
+    return len((first or ",").split(",", 2)[1])
 
 
 def _header(path: Path) -> tuple[list[str], float]:
     """The names of the columns, and the unit of the times in microseconds (0 for RFC 3339)."""
-    lines = sources.lines(path)
-    names = _blocks.fields(next(lines, ""))
+    header, first = _blocks.first_lines(path, 2)
+    names = _blocks.fields(header)
     if tuple(names[:3]) != _FIRST or len(set(names)) != len(names):
         raise FormatError(
             f"{path}:1: expected the columns {', '.join(_FIRST)} and tags, found {', '.join(names)[:120]}"
         )
-    first = next(lines, "")
     time = first.split(",", 2)[1] if first.count(",") >= 2 else ""
     return names, {10: 1e6, 13: 1e3, 16: 1.0, 19: 1e-3}.get(len(time), 1e6) if time.isdecimal() else 0.0

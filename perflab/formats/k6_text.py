@@ -7,25 +7,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from perflab.data import sources
 from perflab.data.tables import AGGREGATED
 from perflab.formats import Tables, _k6
 from perflab.formats import _requests as common
+from perflab.formats._printouts import Printout, printout
 
-_DURATION = re.compile(rb"\n[^\n\w{]{0,20}http_req_duration\.+:[^\n]*? avg=[\d.]+")
+_DURATION = re.compile(
+    rb"\n[^\n\w{]{0,20}(?:http|grpc)_req_duration\.+:[^\n]*?(?: avg| p\(\d+(?:\.\d+)?\)| med)=[\d.]+"
+)
 _BEGIN = re.compile(rb"\n +execution: [^\n]+\r?\n +script: ")
 """What it prints first: a long run's progress may fill all that is looked at."""
-_DROPPED = re.compile(r"\W*dropped_iterations\.+: *(\d+) .*")
+_BEGINS = re.compile(r"\s*(?:\x1b\[[\d;]*m)*(?:█ [A-Z]|[✓✗]? ?[a-z]\w*\.{3,}:)")
+_DROPPED = re.compile(r"\W*dropped_iterations\.+: *(\d{1,15}) .*")
 _CHECKED = re.compile(r" +([✓✗]) '(.+?)' .*")
 _OF_METRIC = re.compile(r" {4}([a-z]\w*(?:\{.*\})?)")
-_METRIC = re.compile(r"[^\w{]*(http_req_duration|http_reqs|http_req_failed)\.+: *(.*)")
+_SECTION = re.compile(r"( *)[█↳] (?:(TOTAL RESULTS|THRESHOLDS|SCENARIO|GROUP):? *(.*))")
+_METRIC = re.compile(r"([^\w{]*)(http_req_duration|grpc_req_duration|http_reqs|http_req_failed)\.+: *(.*)")
+_NAMED = re.compile(r"\s+\{ ?(?:name|url):(.+?) ?\}\.+: *(avg=.*)")
+_KNOWN = re.compile(
+    r"\s*([✓✗↳█]|[A-Z]+$|\{ ?\w+:.*\}\.+:|[a-z]\w*\.+:|[a-z]\w*(\{.*\})?$|running \(|default |\w+ +[✓✗]|.*\[=*[->]*\]|"
+    r"time=|INFO|WARN|ERRO)"
+)
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _STATISTIC = re.compile(r"(avg|min|med|max|p\((\d+(?:\.\d+)?)\))=((?:\d+(?:\.\d+)?(?:h|ms|m|s|µs|us|ns))+)")
-_TIME = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|µs|us|ns)")
 _RATE = re.compile(r"(\d+) +(\d+(?:\.\d+)?)/s")
 _FAILED = re.compile(r"[\d.]+% .*?(?:(\d+) out of|✓ *(\d+))")
 _PLAIN = {"avg": "mean", "med": "p50", "min": "min", "max": "max"}
-_MS = {"h": 3.6e6, "m": 6e4, "s": 1e3, "ms": 1.0, "µs": 1e-3, "us": 1e-3, "ns": 1e-6}
 
 
 def sniff(head: bytes) -> bool:
@@ -34,43 +41,65 @@ def sniff(head: bytes) -> bool:
 
 
 def read(path: Path, **_: Any) -> Tables:
-    lines = [_COLOUR.sub("", line) for _, line in zip(range(100_000), sources.lines(path), strict=False)]
+    expected = "k6's summary with http_req_duration or grpc_req_duration"
+    found = printout(path, _BEGINS, expected, once=False)
+    found.lines = [_COLOUR.sub("", line) for line in found.lines]
+    rows = list(_rows(found))
+    http = any(match[2] == _k6.DURATIONS[0] for match in found.matches(_METRIC))
+    known = _k6.promised(dict(_thresholds(found)), sum(int(m[1]) for m in found.matches(_DROPPED)), http=http)
     return common.summarized(
-        path, _rows(lines), "k6's summary with http_req_duration", generator="k6",
-        instead="run k6 with --out csv=requests.csv", **_k6.promised(dict(_thresholds(lines)), _dropped(lines)),
-    )  # fmt: skip
+        path,
+        rows,
+        expected,
+        tally=found.closed(_KNOWN),
+        generator="k6",
+        instead="run k6 with --out csv=requests.csv",
+        **known,
+    )
 
 
-def _dropped(lines: list[str]) -> int:
-    return sum(int(found[1]) for line in lines if (found := _DROPPED.fullmatch(line)))
-
-
-def _thresholds(lines: list[str]) -> Iterator[tuple[str, bool]]:
+def _thresholds(found: Printout) -> Iterator[tuple[str, bool]]:
     """What k6 1.0 and later print of each: the metric, and below it a mark and the expression."""
     metric = ""
-    for line in lines:
+    for number, line in found:
         if named := _OF_METRIC.fullmatch(line):
             metric = named[1]
-        elif metric and (found := _CHECKED.fullmatch(line)):
-            yield f"{metric} {found[2]}", found[1] == "✓"
+        elif metric and (held := _CHECKED.fullmatch(line)):
+            found.used(number)
+            yield f"{metric} {held[2]}", held[1] == "✓"
 
 
-def _rows(lines: list[str]) -> Iterator[tuple[str, str, Any]]:
-    for line in lines:
-        found = _METRIC.fullmatch(line)
-        if not found:
+def _rows(found: Printout) -> Iterator[tuple[str, str, Any]]:
+    """Metrics of all requests, and of each scenario and group by its own name (``--summary-mode=full``)."""
+    open_: list[tuple[int, str]] = []
+    for number, line in found:
+        if section := _SECTION.fullmatch(line):
+            depth, kind, name = len(section[1]), section[2], section[3]
+            open_ = [(at, over) for at, over in open_ if at < depth]
+            if kind in ("SCENARIO", "GROUP"):
+                open_.append((depth, name.strip() if open_ else f"{kind.lower()} {name.strip()}"))
             continue
-        metric, said = found.groups()
-        if metric == "http_req_duration":
-            for name, share, took in _STATISTIC.findall(said):
-                yield AGGREGATED, f"p{float(share):g}" if share else _PLAIN[name], _milliseconds(took)
+        within = " / ".join(name for _, name in open_)
+        if named := _NAMED.fullmatch(line):
+            if not within:
+                found.used(number)
+                yield from _statistics(common.endpoint(None, named[1]), named[2])
+            continue
+        match = _METRIC.fullmatch(line)
+        if not match:
+            continue
+        found.used(number)
+        _, metric, said = match.groups()
+        where = within or AGGREGATED
+        if metric in _k6.DURATIONS:
+            yield from _statistics(where if metric == _k6.DURATIONS[0] else f"{where} (gRPC)", said)
         elif metric == "http_reqs" and (rate := _RATE.match(said)):
-            yield AGGREGATED, "count", int(rate[1])
-            yield AGGREGATED, "throughput_per_s", float(rate[2])
-        elif failed := _FAILED.match(said):
-            yield AGGREGATED, "errors", int(failed[1] or failed[2])
+            yield where, "count", int(rate[1])
+            yield where, "throughput_per_s", float(rate[2])
+        elif metric == "http_req_failed" and (failed := _FAILED.match(said)):
+            yield where, "errors", int(failed[1] or failed[2])
 
 
-def _milliseconds(text: str) -> float:
-    """Of ``1m2.5s``, ``340.02ms``, ``933.67µs``."""
-    return sum(float(number) * _MS[unit] for number, unit in _TIME.findall(text))
+def _statistics(where: str, said: str) -> Iterator[tuple[str, str, Any]]:
+    for name, share, took in _STATISTIC.findall(said):
+        yield where, f"p{float(share):g}" if share else _PLAIN[name], common.go_duration(took)

@@ -10,7 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from perflab.formats import Tables, _blocks, _locust
+from perflab.data.accounting import Tally
+from perflab.formats import Tables, _locust
+from perflab.formats import _caveats as caveats
 from perflab.formats import _requests as common
 
 _FIRST = "Timestamp,User Count,Type,Name,Requests/s,"
@@ -22,9 +24,6 @@ _TOTALS = {
     "Total Min Response Time": "min",
     "Total Max Response Time": "max",
 }
-_WINDOW = (
-    "the percentiles in Locust's history are of the last ten seconds before each row, so only the totals were read"
-)
 
 
 def sniff(head: bytes) -> bool:
@@ -32,24 +31,28 @@ def sniff(head: bytes) -> bool:
 
 
 def read(path: Path, **_: Any) -> Tables:
-    tally = _blocks.Tally(total=1)
+    tally = Tally(total=1)
     last: dict[str, dict[str, str]] = {}
     users: list[tuple[float, float]] = []
     for row in _locust.rows(path, _FIRST, "Locust's history", tally):
         count, at = _locust.number(row["User Count"]), _locust.number(row["Timestamp"])
         if count is None or at is None or count != int(count):
-            tally.skip(tally.total)
+            tally.rows -= 1
+            tally.skip(tally.total, why="no time or number of users")
             continue
         last[_locust.endpoint(row["Type"], row["Name"])] = row
         if not row["Type"]:
             users.append((at, count))
     found = common.summarized(
         path, _totals(last), "Locust's history", generator="locust", instead=_locust.INSTEAD,
-        warnings=[*tally.warnings(path), _WINDOW, _locust.UNFINISHED],
+        tally=tally,
+        warnings=[caveats.WINDOW(), caveats.UNFINISHED()],
     )  # fmt: skip
     load = pd.DataFrame(users, columns=["time", "users"], dtype="float64")
     load["time"] = common.instants(common.microseconds(load["time"], 1e6))
-    return Tables({**found, "load": load.dropna()}, warnings=found.warnings, meta=found.meta)
+    return Tables(
+        {**found, "load": load.dropna()}, warnings=found.warnings, meta=found.meta, accounting=found.accounting
+    )
 
 
 def _totals(last: dict[str, dict[str, str]]) -> Iterator[tuple[str, str, Any]]:

@@ -15,6 +15,7 @@ import orjson
 from perflab.data import sources
 from perflab.errors import FormatError
 from perflab.formats import Tables, _documents, _locust
+from perflab.formats import _caveats as caveats
 from perflab.formats import _requests as common
 from perflab.formats._documents import mapping, number
 
@@ -41,7 +42,7 @@ def read(path: Path, **_: Any) -> Tables:
         page = sources.as_utf8(stream.read(_documents.MAX_BYTES))
     found = _data(path, page)
     return common.summarized(
-        path, _rows(found), "the statistics in Locust's report", warnings=[_locust.ROUNDED], generator="locust",
+        path, _rows(found), "the statistics in Locust's report", warnings=[caveats.ROUNDED()], generator="locust",
         instead=_locust.INSTEAD, started=str(mapping(found).get("start_time", ""))[:40],
     )  # fmt: skip
 

@@ -10,14 +10,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from perflab.data.accounting import Tally
 from perflab.data.tables import AGGREGATED
 from perflab.errors import FormatError
 from perflab.formats import Tables, _documents, _locust
+from perflab.formats import _caveats as caveats
 from perflab.formats import _requests as common
 from perflab.formats._documents import mapping, number
 
 _SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
-_NO_ERRORS = "Locust's JSON has no row for all endpoints together: it was added up from those of the endpoints"
 
 
 def sniff(head: bytes) -> bool:
@@ -29,12 +30,11 @@ def read(path: Path, **_: Any) -> Tables:
     if not isinstance(found, list):
         raise FormatError(f"{path}: expected a list of endpoints, found {type(found).__name__}")
     entries = [entry for entry in found if isinstance(entry, dict) and number(entry.get("num_requests"))]
-    notes = [_locust.ROUNDED, _NO_ERRORS]
-    if len(entries) < len(found):
-        notes.insert(0, f"{path.name}: skipped {len(found) - len(entries)} of {len(found)} entries without requests")
+    account = Tally("entry", total=len(found), rows=len(entries), known=len(found) - len(entries))
     return common.summarized(
-        path, _rows(entries), "Locust's JSON", warnings=notes, generator="locust", instead=_locust.INSTEAD
-    )
+        path, _rows(entries), "Locust's JSON", tally=account, warnings=[caveats.ROUNDED(), caveats.NO_TOTAL()],
+        generator="locust", instead=_locust.INSTEAD,
+    )  # fmt: skip
 
 
 def _rows(entries: list[dict[str, Any]]) -> Iterator[tuple[str, str, Any]]:

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _blocks, join
 from perflab.formats import _requests as common
@@ -25,16 +23,15 @@ def read(path: Path, **options: Any) -> Tables:
 
 
 def stream(path: Path, **_: Any) -> Iterator[Tables]:
-    first = next(sources.lines(path), "")
+    (first,) = _blocks.first_lines(path)
     if tuple(first.split(",")) != _HEADER:
         raise FormatError(f"{path}:1: expected the columns {','.join(_HEADER)}, found {first[:120]!r}")
-    tally, rows = _blocks.Tally(), 0
+    tally, kept = Tally(), common.Kept()
     numbers = ("timestamp", "response_time_ms", "response_length", "status_code")
     wanted = {name: "float" if name in numbers else "text" for name in _HEADER}
     for block in _blocks.blocks(path, tally, quotes=True):
-        if block.line == 1:
-            block = _blocks.Block(block.data[block.data.find(b"\n") + 1 :], 2, block.done)
-        found = _blocks.csv_table(block, _HEADER, wanted, tally)
+        block = _blocks.without_header(path, block, first, tally, "Locust")
+        found, lines = _blocks.csv_table(block, _HEADER, wanted, tally)
         status, error = common.statuses(found["status_code"].to_numpy()), common.texts(found["exception"])
         ok = error.isna()
         columns = {
@@ -46,7 +43,5 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
             "error": common.failures(error, ok, status),
             "size_bytes": common.whole(found["response_length"].to_numpy()),
         }
-        frame = common.usable(columns, tally, np.arange(len(found)) + block.line)
-        rows += len(frame)
-        yield Tables({"requests": frame}, done=block.done)
-    yield from common.finish(path, tally, rows, "rows of Locust's CsvRequestLogger", generator="locust")
+        yield Tables({"requests": kept.add(common.usable(columns, tally, lines + block.line))}, done=block.done)
+    yield from common.finish(path, tally, kept, "rows of Locust's CsvRequestLogger", generator="locust")

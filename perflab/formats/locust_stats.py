@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from perflab.formats import Tables, _blocks, _locust
+from perflab.data.accounting import Tally
+from perflab.formats import Tables, _locust
+from perflab.formats import _caveats as caveats
 from perflab.formats import _requests as common
 
 _FIRST = "Type,Name,Request Count,Failure Count,"
@@ -17,25 +19,21 @@ def sniff(head: bytes) -> bool:
 
 
 def read(path: Path, **_: Any) -> Tables:
-    tally = _blocks.Tally(total=1)
+    tally = Tally(total=1)
+    rows = list(_rows(path, tally))
     return common.summarized(
-        path, list(_rows(path, tally)), "Locust's statistics", generator="locust", instead=_locust.INSTEAD,
-        warnings=_notes(path, tally),
+        path, rows, "Locust's statistics", tally=tally, generator="locust", instead=_locust.INSTEAD,
+        warnings=[caveats.ROUNDED(), caveats.UNFINISHED()],
     )  # fmt: skip
 
 
-def _notes(path: Path, tally: _blocks.Tally) -> Iterator[str]:
-    yield from tally.warnings(path)
-    yield _locust.ROUNDED
-    yield _locust.UNFINISHED
-
-
-def _rows(path: Path, tally: _blocks.Tally) -> Iterator[tuple[str, str, Any]]:
+def _rows(path: Path, tally: Tally) -> Iterator[tuple[str, str, Any]]:
     seen: set[str] = set()
     for row in _locust.rows(path, _FIRST, "Locust's statistics", tally):
         where = _locust.endpoint(row["Type"], row["Name"])
         if _locust.number(row["Request Count"]) is None or where in seen:
-            tally.skip(tally.total)
+            tally.rows -= 1
+            tally.skip(tally.total, why="no count, or an endpoint that came before")
             continue
         seen.add(where)
         for name, statistic in _locust.STATISTICS.items():

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _profiles
-from perflab.formats._profiles import Problems
+from perflab.formats import _profile_notes as kinds
 from perflab.profiles.call_trees import Frames, Tree, from_parents
 
 _PLACE = re.compile(r"(.+?):(.+):(\d+)")
@@ -35,16 +36,17 @@ def read(path: Path, *, max_bytes: int | None = None, **_: Any) -> Tables:
     listed = found.get("top_allocations_by_size") if isinstance(found, dict) else None
     if not isinstance(listed, list):
         raise FormatError(f"{path}:1: expected memray's statistics with top_allocations_by_size, found none")
-    problems, frames = Problems(), Frames()
+    tally, frames = Tally(unit="place", total=len(listed)), Frames()
     codes, weights = [], []
     for number, entry in enumerate(listed, start=1):
         place = entry.get("location") if isinstance(entry, dict) else None
         value = _profiles.weight(entry.get("size")) if isinstance(entry, dict) else None
         if not isinstance(place, str) or value is None:
-            problems.add("places are malformed and were left out", f"place {number}")
+            tally.skip(number, why="expected a location and a size")
             continue
+        tally.rows += 1
         match = _PLACE.fullmatch(place) if len(place) < _profiles.MAX_NAME else None
-        name = match[1] if match else _profiles.name(place, problems)
+        name = match[1] if match else _profiles.name(place, tally)
         codes.append(frames.number(name, match[2] if match else None, int(match[3][:9]) or None if match else None))
         weights.append(value)
     rest = (_profiles.weight(found.get("total_bytes_allocated")) or 0.0) - sum(weights)
@@ -52,9 +54,9 @@ def read(path: Path, *, max_bytes: int | None = None, **_: Any) -> Tables:
     if rest > 0 and weights:
         codes.append(frames.number(OTHERS))
         weights.append(rest)
-        notes = [f"{path.name}: only the {len(listed)} largest places are told apart; memray stats -n gives more"]
+        notes = [kinds.LARGEST_ONLY(source=path.name, places=len(listed))]
     return _profiles.tables(
-        path, [(None, "bytes", _flat(codes, weights))], frames, problems, warnings=notes, meta={"tool": "memray"}
+        path, [(None, "bytes", _flat(codes, weights))], frames, tally, warnings=notes, meta={"tool": "memray"}
     )
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.formats import Tables, _queries
-from perflab.formats._queries import Clock, Skipped
+from perflab.formats import _log_notes as notes
+from perflab.formats._queries import Clock, Marker
 
 _COMMANDS = (
     "Query|Execute|Prepare|Connect|Quit|Init DB|Close stmt|Reset stmt|Long Data|Field List|Statistics|Ping|Change user"
@@ -28,6 +29,7 @@ _SNIFF = re.compile(
     re.MULTILINE,
 )
 _SERVER = re.compile(r"(?:Tcp port: |Time\s+Id\s+Command\s+Argument\s*$|.{0,300}, Version: .{0,200} started with:\s*$)")
+_STATEMENTS = Marker("Query/Execute", re.compile(r"^[^\t]{0,40}\t\t? *\d+ (?:Query|Execute|Bulk_execute)\t"))
 _BY_TEXT = re.compile(r"EXECUTE\s", re.IGNORECASE)
 
 
@@ -37,25 +39,27 @@ def sniff(head: bytes) -> bool:
 
 def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
     """Statements of a general log: Query and Execute count, Prepare does not; ``timezone`` for MariaDB's local times."""
-    log = _Log(Skipped(), Clock(timezone))
-    for found, lines in _records(path, log.skipped):
+    log = _Log(Tally(), Clock(timezone))
+    for found, lines in _records(path, log.tally):
         log.add(found, lines)
-    log.skipped.notes += [_queries.NO_DURATIONS, *log.clock.notes()]
+    log.tally.mark(_STATEMENTS.name, 0, log.sent)
     return _queries.tables(
         path,
         log.rows,
-        log.skipped,
+        log.tally,
         meta={"tool": "mysql", "log": "general"},
         expected="lines with 'Query' or 'Execute'",
+        warnings=[notes.NO_DURATIONS(), *log.clock.notes()],
     )
 
 
 @dataclass
 class _Log:
-    skipped: Skipped
+    tally: Tally
     clock: Clock
     rows: list[dict[str, Any]] = field(default_factory=list)
     at: int = 0
+    sent: int = 0
     databases: dict[str, str] = field(default_factory=dict)
     users: dict[str, str] = field(default_factory=dict)
     last: dict[str, int] = field(default_factory=dict)
@@ -68,24 +72,29 @@ class _Log:
             self.users[session], self.databases[session] = who[1], who[2] if who[2] != "using" else ""
         elif command == "Init DB":
             self.databases[session] = text.strip()
-        elif command in ("Query", "Execute", "Bulk_execute") and text.strip():
-            self._statement(session, command, text)
+        if command in ("Query", "Execute", "Bulk_execute"):
+            self.sent += 1
+            if text.strip() and self._statement(session, command, text):
+                self.tally.rows += 1
+                self.tally.continued += len(lines)
+                return
+        self.tally.known += 1 + len(lines)
 
-    def _statement(self, session: str, command: str, text: str) -> None:
+    def _statement(self, session: str, command: str, text: str) -> bool:
+        """Whether it is a row of its own: EXECUTE p is logged twice, as sent, and as run."""
         before = self.last.get(session)
         if command == "Execute" and before is not None and _BY_TEXT.match(self.rows[before]["sql"]):
-            self.rows[before]["sql"] = _queries.cut(
-                text, self.skipped
-            )  # EXECUTE p is logged twice: as sent, and as run
-            return
+            self.rows[before]["sql"] = _queries.cut(text, self.tally)
+            return False
         self.last[session] = len(self.rows)
         self.rows.append(
             {
-                "start": self.at, "sql": _queries.cut(text, self.skipped), "duration_ms": 0.0, "session": session,
+                "start": self.at, "sql": _queries.cut(text, self.tally), "duration_ms": 0.0, "session": session,
                 "database": self.databases.get(session) or None, "user": self.users.get(session) or None,
                 "dialect": "mysql",
             }
         )  # fmt: skip
+        return True
 
     def _time(self, found: re.Match[str]) -> int | None:
         if found["new"]:
@@ -96,21 +105,20 @@ class _Log:
         return None
 
 
-def _records(path: Path, skipped: Skipped) -> Iterator[tuple[re.Match[str], list[str]]]:
+def _records(path: Path, tally: Tally) -> Iterator[tuple[re.Match[str], list[str]]]:
     pending: re.Match[str] | None = None
     more: list[str] = []
-    for number, line in enumerate(sources.lines(path), start=1):
-        skipped.total = number
+    for number, line in _queries.numbered(path, tally, _STATEMENTS):
         found = _RECORD.match(line)
         if found:
             if pending:
                 yield pending, more
             pending, more = found, []
-        elif _SERVER.match(line):
-            continue
-        elif pending:
+        elif pending and not _SERVER.match(line):
             more.append(line)
-        elif line.strip():
-            skipped.line(number)
+        elif _SERVER.match(line) or not line.strip():
+            tally.known += 1
+        else:
+            tally.skip(number)
     if pending:
         yield pending, more

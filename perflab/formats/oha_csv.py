@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from perflab.formats import Tables
+from perflab.formats import _caveats as caveats
 from perflab.formats import _offsets as offsets
 
 _HEADER = ("request-start", "DNS", "DNS+dialup", "Response-delay", "request-duration", "bytes", "status")
-_NOTES = ("oha leaves requests that got no answer out of its CSV: its error rate is too low where there are any",)
+_NOTES = (caveats.UNANSWERED_LEFT_OUT(tool="oha"),)
 
 
 def sniff(head: bytes) -> bool:

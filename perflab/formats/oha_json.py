@@ -9,6 +9,7 @@ from typing import Any
 
 from perflab.data.tables import AGGREGATED
 from perflab.formats import Tables, _documents
+from perflab.formats import _caveats as caveats
 from perflab.formats import _requests as common
 from perflab.formats._documents import counts, mapping, number
 
@@ -22,9 +23,8 @@ def sniff(head: bytes) -> bool:
 def read(path: Path, **_: Any) -> Tables:
     found = _documents.document(path, "a result of oha")
     lost = counts(mapping(found, "errorDistribution"))
-    notes = [f"{lost:,.0f} requests failed without an answer and have no latency"] if lost else []
     return common.summarized(
-        path, _rows(found, lost), "a result of oha with latencyPercentiles", warnings=notes, generator="oha",
+        path, _rows(found, lost), "a result of oha with latencyPercentiles", warnings=caveats.unanswered(lost), generator="oha",
         instead="run oha with --output-format csv",
     )  # fmt: skip
 
@@ -37,7 +37,7 @@ def _rows(found: Any, lost: float) -> Iterator[tuple[str, str, Any]]:
     for key, statistic in (("average", "mean"), ("fastest", "min"), ("slowest", "max")):
         yield AGGREGATED, statistic, _ms(summary.get(key))
     codes = mapping(found, "statusCodeDistribution")
-    if not codes:
+    if not codes and not lost:
         return
     answered = counts(codes)
     yield AGGREGATED, "count", answered + lost

@@ -1,7 +1,6 @@
-"""OpenTelemetry's spans as OTLP JSON lines: https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/ https://opentelemetry.io/docs/specs/semconv/database/database-spans/
+"""OpenTelemetry's spans as OTLP's JSON: lines or one document, as collectors, Tempo and the file exporter write it.
 
-Spans with ``db.query.text`` (or the older ``db.statement``) are statements; the trace is their unit of work, and the
-nearest span above them with a route names the route.
+https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/ https://opentelemetry.io/docs/specs/semconv/database/database-spans/
 """
 
 from __future__ import annotations
@@ -11,70 +10,45 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
+from perflab.data.accounting import Tally
+from perflab.formats import Tables, _spans
+from perflab.formats._spans import Span
 
-from perflab.data import sources
-from perflab.formats import Tables, _printed, _queries
-from perflab.formats._queries import Skipped
-
-_ID = re.compile(r"[0-9a-fA-F]{16,32}")
-_PARAMETER = re.compile(r"db\.(?:query|operation)\.parameter\.(.{1,100})")
-_DIALECTS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
-_DEEPEST = 200
-"""Spans between a statement and its request at most."""
+_SNIFF = re.compile(rb'"(?:resourceSpans|resource_spans)"\s*:|"batches"\s*:\s*\[\s*\{\s*"resource"')
+_MARKERS = (b'"startTimeUnixNano"', b'"start_time_unix_nano"')
+_KINDS = {1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
+_DEEPEST = 3
 
 
 def sniff(head: bytes) -> bool:
     start = head.lstrip()[:4096]
-    return start.startswith(b"{") and (b'"resourceSpans"' in start or b'"resource_spans"' in start)
+    return start[:1] in (b"{", b"[") and _SNIFF.search(start) is not None
 
 
 def read(path: Path, **_: Any) -> Tables:
-    """Statements of exported spans, with trace, route, service, and rows where they were recorded."""
-    skipped = Skipped()
-    rows: list[dict[str, Any]] = []
-    parents: dict[str, tuple[str, str | None]] = {}
-    for number, line in enumerate(sources.lines(path), start=1):
-        skipped.total = number
-        if line.strip():
-            _read_line(line, number, rows, parents, skipped)
-    for row in rows:
-        row["route"] = _route(row.pop("parent"), parents)
-    return _queries.tables(
-        path, rows, skipped, meta={"tool": "opentelemetry"}, expected="spans with db.query.text (or db.statement)"
-    )
+    """All spans; those with SQL also as statements, with the request, the route, the service, and rows where recorded."""
+    tally = Tally("span")
+    spans = (span for found in _spans.documents(path, tally, *_MARKERS) for span in _of_document(found, 0))
+    return _spans.tables(path, spans, tally, _MARKERS[0], tool="opentelemetry")
 
 
-def _read_line(
-    line: str, number: int, rows: list[dict[str, Any]], parents: dict[str, tuple[str, str | None]], skipped: Skipped
-) -> None:
-    try:
-        found = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        skipped.line(number)
+def _of_document(found: Any, depth: int) -> Iterator[Span | None]:
+    """The spans of a request, of a list of requests, or of Tempo's answer."""
+    if isinstance(found, list) and depth < _DEEPEST:
+        for one in found:
+            yield from _of_document(one, depth + 1)
+    if not isinstance(found, dict):
         return
-    for service, span in _spans(found):
-        attributes = _attributes(span.get("attributes"))
-        own, parent = _hex(span.get("spanId")), _hex(span.get("parentSpanId"))
-        if own:
-            parents[own] = (parent or "", _own_route(span, attributes))
-        sql = attributes.get("db.query.text", attributes.get("db.statement"))
-        if not isinstance(sql, str) or not sql:
-            continue
-        row = _row(span, attributes, sql, service, skipped)
-        if row is None:
-            skipped.line(number)
-        else:
-            rows.append(row | {"parent": parent or ""})
-
-
-def _spans(found: Any) -> Iterator[tuple[str | None, dict[str, Any]]]:
-    for resource in _dicts(found, "resourceSpans", "resource_spans"):
+    if depth < _DEEPEST and isinstance(found.get("trace"), dict):
+        yield from _of_document(found["trace"], depth + 1)
+    for resource in _dicts(found, "resourceSpans", "resource_spans", "batches"):
         inner = resource.get("resource")
-        service = _attributes(inner.get("attributes")).get("service.name") if isinstance(inner, dict) else None
+        service = attributes(inner.get("attributes")).get("service.name") if isinstance(inner, dict) else None
         for scope in _dicts(resource, "scopeSpans", "instrumentationLibrarySpans", "scope_spans"):
+            named = scope.get("scope", scope.get("instrumentationLibrary"))
+            name = str(named.get("name", "")) if isinstance(named, dict) else ""
             for span in _dicts(scope, "spans"):
-                yield (service if isinstance(service, str) else None), span
+                yield _span(span, service if isinstance(service, str) else None, name)
 
 
 def _dicts(found: Any, *names: str) -> list[dict[str, Any]]:
@@ -82,78 +56,33 @@ def _dicts(found: Any, *names: str) -> list[dict[str, Any]]:
     return [item for item in held if isinstance(item, dict)] if isinstance(held, list) else []
 
 
-def _attributes(listed: Any) -> dict[str, Any]:
+def attributes(listed: Any) -> dict[str, Any]:
     """``[{"key": ..., "value": {"stringValue": ...}}]`` as a mapping of plain values."""
     found: dict[str, Any] = {}
     for item in listed if isinstance(listed, list) else []:
         if isinstance(item, dict) and isinstance(item.get("key"), str) and isinstance(item.get("value"), dict):
             kind, value = next(iter(item["value"].items()), ("", None))
-            found[item["key"]] = _whole(value) if kind == "intValue" else value
+            found[item["key"]] = _spans.whole(value) if kind in ("intValue", "int_value") else value
     return found
 
 
-def _whole(value: Any) -> int | None:
-    """64-bit numbers are texts in OTLP's JSON."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d{1,19}", value, re.ASCII) else None
-
-
-def _hex(value: Any) -> str | None:
-    return value.lower() if isinstance(value, str) and _ID.fullmatch(value) else None
-
-
-def _row(
-    span: dict[str, Any], attributes: dict[str, Any], sql: str, service: str | None, skipped: Skipped
-) -> dict[str, Any] | None:
-    start, end = _whole(span.get("startTimeUnixNano")), _whole(span.get("endTimeUnixNano"))
-    if start is None or end is None or start < 0 or end < start:
+def _span(span: dict[str, Any], service: str | None, scope: str) -> Span | None:
+    start = _spans.whole(span.get("startTimeUnixNano", span.get("start_time_unix_nano")))
+    end = _spans.whole(span.get("endTimeUnixNano", span.get("end_time_unix_nano")))
+    own = _spans.identifier(span.get("spanId", span.get("span_id")))
+    if start is None or end is None or start < 0 or end < start or start > 2**62 or own is None:
         return None
-    rows = attributes.get("db.response.returned_rows", attributes.get("db.row_count"))
-    file = attributes.get("code.file.path", attributes.get("code.filepath"))
-    line = attributes.get("code.line.number", attributes.get("code.lineno"))
-    trace = _hex(span.get("traceId"))
-    return {
-        "start": start // 1000, "sql": _queries.cut(sql, skipped), "duration_ms": (end - start) / 1e6, "trace": trace,
-        "parameters": _parameters(attributes), "rows": rows if isinstance(rows, int) and 0 <= rows < 2**62 else None,
-        "database": _text(attributes.get("db.namespace", attributes.get("db.name"))), "application": service,
-        "source": f"{file}:{line}" if isinstance(file, str) and line is not None else None,
-        "dialect": _DIALECTS.get(str(attributes.get("db.system.name", attributes.get("db.system"))), "generic"),
-    }  # fmt: skip
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _parameters(attributes: dict[str, Any]) -> _printed.Values | None:
-    printed = attributes.get("db.statement.parameters")
-    if isinstance(printed, str):
-        return _printed.values(printed)
-    found: dict[str, str | None] = {key[1]: str(v) for k, v in attributes.items() if (key := _PARAMETER.fullmatch(k))}
-    if not found:
-        return None
-    if all(re.fullmatch(r"\d{1,5}", k, re.ASCII) for k in found):
-        return [found[k] for k in sorted(found, key=int)]
-    return found
-
-
-def _own_route(span: dict[str, Any], attributes: dict[str, Any]) -> str | None:
-    """``GET /books/{id}`` of a server's span, or what a consumer's span is called."""
-    route = attributes.get("http.route")
-    method = attributes.get("http.request.method", attributes.get("http.method"))
-    if isinstance(route, str):
-        return f"{method} {route}" if isinstance(method, str) else route
-    served = span.get("kind") in (2, 5, "SPAN_KIND_SERVER", "SPAN_KIND_CONSUMER")
-    return _text(span.get("name")) if served else None
-
-
-def _route(span: str, parents: dict[str, tuple[str, str | None]]) -> str | None:
-    for _ in range(_DEEPEST):
-        above = parents.get(span)
-        if above is None:
-            return None
-        span, route = above
-        if route is not None:
-            return route
-    return None
+    kind = span.get("kind")
+    written = _KINDS.get(kind, "") if type(kind) is int else str(kind or "").removeprefix("SPAN_KIND_").lower()
+    return Span(
+        trace=_spans.identifier(span.get("traceId", span.get("trace_id"))),
+        span=own,
+        parent=_spans.identifier(span.get("parentSpanId", span.get("parent_span_id"))),
+        service=service,
+        name=str(span.get("name", "")),
+        kind="" if written == "unspecified" else written,
+        start=start // 1000,
+        duration_ms=(end - start) / 1e6,
+        attributes=attributes(span.get("attributes")),
+        scope=scope,
+    )

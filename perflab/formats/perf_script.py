@@ -1,7 +1,7 @@
 """What ``perf script`` prints: https://www.man7.org/linux/man-pages/man1/perf-script.1.html
 
-A sample is a line of facts and then its frames, the innermost first. Command names may hold spaces. Several events
-in a file are kept apart: each has its own unit.
+A sample is a line of facts and then its frames, the innermost first; without call graphs it is one line, its command
+right-aligned. Command names may hold spaces. Events are kept apart: each has its own unit.
 """
 
 from __future__ import annotations
@@ -9,150 +9,186 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError, one_of
 from perflab.formats import Tables, _profiles
-from perflab.formats._profiles import Problems, Stacks
+from perflab.formats import _profile_notes as kinds
+from perflab.formats._profiles import Stacks
+from perflab.notes import Note, Remedy
 from perflab.profiles.call_trees import MAX_DEPTH, Frames
 
-_HEADER = re.compile(r"(?P<command>\S.*?)\s+(?P<first>\d+)(?:/(?P<second>\d+))?\s+(?=\S)")
-_TIME = re.compile(r"\s(\d+\.\d+):\s")
-_EVENT = re.compile(r"(?:\s(\d+))?\s+(\S+):\s*$")
-_INLINE_EVENT = re.compile(r"\d+\.\d+:\s+(?:(\d+)\s+)?(\S+?):\s+([0-9a-fA-F]+\s.+ \(.*\))\s*$")
-_FRAME = re.compile(r"\s*([0-9a-fA-F]+)\s+(.+) \(((?:[^()]|\(deleted\))*|[^()\s]*(?:\([^()]*\)[^()\s]*)*)\)\s*$")
+_HEADER = re.compile(
+    r"\s*(?P<command>\S.*?)\s+(?P<first>-?\d+)(?:/(?P<second>-?\d+))?\s+(?:\[\d+\]\s+)?(?:(?P<time>\d+\.\d+):)?"
+    r"\s*(?:(?P<period>\d+)\s+)?(?P<event>[^\s()]+?):(?:\s+(?P<rest>\S.*?))?\s*$"
+)
+_FRAME = re.compile(
+    r"\s*([0-9a-fA-F]+)(?:\s+(\S.*?))?\s+\(((?:[^()]|\(deleted\))*|[^()\s]*(?:\([^()]*\)[^()\s]*)*)\)\s*$"
+)
+_SOURCE_LINE = re.compile(r"\s+\S+:\d+\s*$")
 _OFFSET = re.compile(r"\+0x[0-9a-f]+$")
+_CLOCKS = ("cpu-clock", "task-clock")
+"""Events whose period is in nanoseconds."""
 _WEIGHTS = ("samples", "period", "time")
-Sample = tuple[str, str, float | None, float | None, tuple[int, ...]]
+
+
+class Sample(NamedTuple):
+    thread: str
+    event: str
+    time: float | None
+    period: float | None
+    stack: tuple[int, ...]
 
 
 def sniff(head: bytes) -> bool:
     lines = [
         t for t in head.decode("utf-8", errors="replace").splitlines() if t.strip() and not t.lstrip().startswith("#")
     ]
-    if not lines or lines[0][0] in "{[<" or not _HEADER.match(lines[0].lstrip()):
+    if not lines or lines[0][0] in "{[<" or (header := _header(lines[0])) is None:
         return False
-    if _INLINE_EVENT.search(lines[0]):
-        return True
-    return bool(_EVENT.search(lines[0])) and len(lines) > 1 and bool(_FRAME.match(lines[1])) and lines[1][0] in " \t"
+    if header["rest"]:
+        return bool(_FRAME.match(header["rest"]))
+    return len(lines) > 1 and bool(_FRAME.match(lines[1])) and _header(lines[1]) is None
 
 
-def read(path: Path, *, weight: str = "samples", **_: Any) -> Tables:
-    """Each thread and event by itself.
+def _header(line: str) -> re.Match[str] | None:
+    """The facts of a sample: they have a time, or nothing but a frame after the event."""
+    found = _HEADER.match(line) if len(line) < _profiles.MAX_NAME else None
+    if found is None or found["time"] or not found["rest"] or _FRAME.match(found["rest"]):
+        return found
+    return None
 
-    ``weight``: "samples" counts them; "period" adds up what each stands for (cycles, nanoseconds of a clock event);
-    "time" is the time to halfway between the neighbouring samples of the thread, in ms, which is how speedscope shows
-    such files (it counts the time asleep to the samples around it).
+
+def read(path: Path, *, weight: str | None = None, **_: Any) -> Tables:
+    """Read each thread and event separately.
+
+    ``weight``: "samples" counts them; "period" adds up their periods (cycles; milliseconds of a clock event); "time" is the
+    time to halfway between the neighbouring samples of the thread, in ms, as speedscope shows such files (it counts time
+    asleep to the samples around it). The default is the period where the periods of an event differ, else samples.
     """
-    if weight not in _WEIGHTS:
+    if weight not in (None, *_WEIGHTS):
         raise one_of("weight", weight, _WEIGHTS)
-    problems, frames = Problems(), Frames()
+    tally, frames = Tally(), Frames()
     stacks: dict[tuple[str, str], list[Sample]] = {}
-    for sample in _samples(path, frames, problems):
-        stacks.setdefault((sample[0], sample[1]), []).append(sample)
-    events = list(dict.fromkeys(event for _, event in stacks))
-    # The first event of the file comes first, so that it is what is shown when no unit is asked for.
+    periods: dict[str, set[float | None]] = {}
+    for sample in _samples(path, frames, tally):
+        stacks.setdefault((sample.thread, sample.event), []).append(sample)
+        known = periods.setdefault(sample.event, set())
+        if len(known) < 2:
+            known.add(sample.period)
+    events = list(periods)
+    # The first event of the file comes first, so that it is shown unless a unit is named.
     order = sorted(stacks, key=lambda key: events.index(key[1]))
-    trees = [
-        (thread, _unit(weight, event, several=len(events) > 1), _weighed(stacks[thread, event], weight, problems))
-        for thread, event in order
-    ]
-    return _profiles.tables(path, trees, frames, problems, warnings=_notes(path, events), meta={"tool": "perf"})
+    trees, units = [], dict[str, None]()
+    for thread, event in order:
+        chosen = weight or ("period" if len(periods[event] - {None}) > 1 else "samples")
+        unit = _unit(chosen, event, several=len(events) > 1)
+        units[unit] = None
+        scale = 1e-6 if chosen == "period" and event in _CLOCKS else 1.0
+        trees.append((thread, unit, _profiles.scaled(_weighed(stacks[thread, event], chosen, tally), scale)))
+    notes = _notes(path, events, list(units))
+    return _profiles.tables(path, trees, frames, tally, warnings=notes, meta={"tool": "perf", "clock": "cpu"})
 
 
-def _notes(path: Path, events: list[str]) -> list[str]:
+def _notes(path: Path, events: list[str], units: list[str]) -> list[Note]:
     if len(events) < 2:
         return []
-    return [
-        f"{path.name}: {len(events)} events ({', '.join(events[:5])}), each with a unit of its own; choose one with unit="
-    ]
+    return [kinds.SEVERAL_EVENTS(Remedy("flat_profile", {"unit": units[-1]}), source=path.name, events=events)]
 
 
 def _unit(weight: str, event: str, *, several: bool) -> str:
     if weight == "samples":
         return f"samples of {event}" if several else "samples"
-    if weight == "period":
+    if weight == "period" and event not in _CLOCKS:
         return event or "period"
     return f"ms by {event}" if several else "ms"
 
 
-def _samples(path: Path, frames: Frames, problems: Problems) -> Iterator[Sample]:
-    block: list[str] = []
-    first = size = 0
+def _samples(path: Path, frames: Frames, tally: Tally) -> Iterator[Sample]:
+    """Each line is the header of a sample, a frame of it, a comment or nothing."""
+    header: re.Match[str] | None = None
+    stack: list[int] = []
+    size = number = 0
     codes: dict[str, int] = {}
     for number, line in enumerate(sources.lines(path), start=1):
         size += len(line)
         if size > _profiles.MAX_BYTES:
             raise FormatError(f"{path}:{number}: expected at most {_profiles.MAX_BYTES:,} characters, found more")
-        if not line.strip():
-            if block and (sample := _sample(block, first, codes, frames, problems)):
-                yield sample
-            block = []
-        elif not line.lstrip().startswith("#"):
-            if block and not line[0].isspace() and _HEADER.match(line):  # without frames there are no empty lines
-                if sample := _sample(block, first, codes, frames, problems):
-                    yield sample
-                block = []
-            first = first if block else number
-            block.append(line)
-    if block and (sample := _sample(block, first, codes, frames, problems)):
-        yield sample
-
-
-def _sample(block: list[str], first: int, codes: dict[str, int], frames: Frames, problems: Problems) -> Sample | None:
-    header = _HEADER.match(block[0].lstrip())
-    if header is None:
-        problems.add("samples without a command and thread were skipped", f"line {first}", 1)
-        return None
-    process = f" pid: {header['first']} tid: {header['second']}" if header["second"] else f" tid: {header['first']}"
-    time = _TIME.search(block[0])
-    rest = block[1:]
-    if inline := _INLINE_EVENT.search(block[0]):
-        period, event, rest = inline[1], inline[2], [inline[3], *rest]
-    else:
-        found = _EVENT.search(block[0])
-        period, event = (found[1], found[2]) if found else (None, "")
-    stack = []
-    for offset, line in enumerate(rest, start=1):
         code = codes.get(line)
-        if code is None:
-            match = _FRAME.match(line)
-            if match is None:
-                problems.add("frames are malformed and were skipped", f"line {first + offset}")
-                continue
-            symbol, file = _OFFSET.sub("", match[2]), match[3]
-            code = codes[line] = frames.number(_profiles.name(symbol, problems), _profiles.name(file, problems) or None)
-        stack.append(code)
+        if (code is None and not line.strip()) or line.lstrip().startswith("#"):
+            tally.known += 1
+            if header is not None and not line.strip():
+                yield _sample(header, stack, tally, number)
+                header, stack = None, []
+        elif code is None and (found := _header(line)):
+            if header is not None:
+                yield _sample(header, stack, tally, number)
+            tally.rows += 1
+            header, stack = found, []
+            if found["rest"] and (match := _FRAME.match(found["rest"])):
+                stack.append(_frame(match, frames, tally))
+        elif header is None:
+            tally.skip(number, why="expected a command, a thread and an event")
+        elif code is not None or (match := _FRAME.match(line)):
+            if code is None:
+                assert match is not None
+                code = codes[line] = _frame(match, frames, tally)
+            tally.continued += 1
+            stack.append(code)
+        elif _SOURCE_LINE.match(line):
+            tally.continued += 1
+        else:
+            tally.skip(number, why="expected a frame")
+    if header is not None:
+        yield _sample(header, stack, tally, number)
+    tally.total = number
+
+
+def _frame(match: re.Match[str], frames: Frames, tally: Tally) -> int:
+    symbol = _OFFSET.sub("", match[2] or "").strip() or "[unknown]"
+    return frames.number(_profiles.name(symbol, tally), _profiles.name(match[3], tally) or None)
+
+
+def _sample(header: re.Match[str], stack: list[int], tally: Tally, number: int) -> Sample:
+    first, second = header["first"], header["second"]
+    process = f" pid: {first} tid: {second}" if second else f" tid: {first}"
     if len(stack) > MAX_DEPTH:
-        problems.add(f"stacks were cut at {MAX_DEPTH:,} frames", f"line {first}")
+        tally.note(kinds.TOO_DEEP, 1, f"line {number}")
         stack = stack[-MAX_DEPTH:]
-    thread = _profiles.name(header["command"] + process, problems)
-    at = float(time[1]) if time and len(time[1]) < 40 else None
-    return thread, event, at, float(period) if period and len(period) < 19 else None, tuple(reversed(stack))
+    time, period = header["time"], header["period"]
+    return Sample(
+        _profiles.name(header["command"] + process, tally),
+        header["event"],
+        float(time) if time and len(time) < 40 else None,
+        float(period) if period and len(period) < 19 else None,
+        tuple(reversed(stack)),
+    )
 
 
-def _weighed(samples: list[Sample], weight: str, problems: Problems) -> Any:
+def _weighed(samples: list[Sample], weight: str, tally: Tally) -> Any:
     stacks = Stacks()
     if weight == "time":
-        for sample, duration in zip(samples, _durations(samples, problems), strict=True):
-            stacks.add(sample[4], duration)
+        tally.note(kinds.ONE_SAMPLE, len(samples) == 1, samples[0].thread)
+        for sample, duration in zip(samples, _durations(samples, tally), strict=True):
+            stacks.add(sample.stack, duration)
         return stacks.tree()
-    for _, _, _, period, stack in samples:
-        if weight == "period" and period is None:
-            problems.add("samples have no period and count as zero", "a sample")
-        stacks.add(stack, 1.0 if weight == "samples" else period or 0.0)
+    for sample in samples:
+        if weight == "period" and sample.period is None:
+            tally.note(kinds.NO_PERIOD, 1, "a sample")
+        stacks.add(sample.stack, 1.0 if weight == "samples" else sample.period or 0.0)
     return stacks.tree()
 
 
-def _durations(samples: list[Sample], problems: Problems) -> list[float]:
+def _durations(samples: list[Sample], tally: Tally) -> list[float]:
     """From halfway to the sample before until halfway to the one after."""
     times: list[float] = []
     for sample in samples:
         before = times[-1] if times else 0.0
-        if sample[2] is None or sample[2] < before:
-            problems.add("samples have no time, or one before that of the sample before", "a sample")
-        times.append(before if sample[2] is None else max(sample[2], before))
+        if sample.time is None or sample.time < before:
+            tally.note(kinds.NO_TIME, 1, "a sample")
+        times.append(before if sample.time is None else max(sample.time, before))
     middles = [(a + b) / 2 for a, b in zip(times, times[1:], strict=False)]
     edges = [times[0], *middles, times[-1]]
     return [(b - a) * 1e3 for a, b in zip(edges, edges[1:], strict=False)]

@@ -15,9 +15,11 @@ from typing import Any
 import pandas as pd
 
 from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables
-from perflab.formats._queries import Skipped, cut
+from perflab.formats import _log_notes as notes
+from perflab.formats._queries import cut
 
 _STATISTICS = (
     ("count", ("calls",), ""),
@@ -32,44 +34,56 @@ _STATISTICS = (
 
 
 def sniff(head: bytes) -> bool:
-    names = {n.strip(' "\r') for n in head.split(b"\n", 1)[0].decode("utf-8", errors="replace").split(",")}
-    return (
-        {"query", "calls", "rows"} <= names and bool(names & {"total_exec_time", "total_time"}) and "queryid" in names
+    first = head.split(b"\n", 1)[0].decode("utf-8", errors="replace")
+    names = {n.strip(' "\r') for n in first.split(_separator(head))}
+    return {"query", "calls"} <= names and bool(
+        names & {"total_exec_time", "total_time", "mean_exec_time", "mean_time"}
     )
 
 
 def read(path: Path, **_: Any) -> Tables:
     """A summary: for each statement count, total, mean, min, max, stddev (in ms) and rows; ``endpoint`` is its text."""
-    skipped = Skipped()
+    tally = Tally()
     rows: list[dict[str, Any]] = []
-    for number, record in _records(path, skipped):
-        found = _statistics(record, cut(record["query"], skipped))
-        if found:
+    for number, lines, record in _records(path, tally):
+        if found := _statistics(record, cut(record["query"], tally)):
             rows += found
+            tally.rows += 1
+            tally.continued += lines - 1
         else:
-            skipped.line(number)
+            tally.skip(number, lines, "no calls or times")
     if not rows:
         raise FormatError(f"{path}:1: expected the columns query, calls and total_exec_time with values, found none")
-    notes = [
-        *skipped.warnings(path),
-        "pg_stat_statements adds statements up over all requests: they can be ranked, but no pattern such as an N+1 can "
-        "be found in them; log statements (log_min_duration_statement = 0) or record them for that",
-    ]
-    return Tables({"summary": pd.DataFrame(rows)}, warnings=notes, meta={"tool": "pg_stat_statements"})
+    warnings = [*tally.notes(path.name), notes.SUMS_ONLY()]
+    frame = pd.DataFrame(rows)
+    return Tables(
+        {"summary": frame}, warnings=warnings, meta={"tool": "pg_stat_statements"}, accounting=tally.account()
+    )
 
 
-def _records(path: Path, skipped: Skipped) -> Iterator[tuple[int, dict[str, str]]]:
-    lines = csv.reader(line + "\n" for line in sources.lines(path))
+def _records(path: Path, tally: Tally) -> Iterator[tuple[int, int, dict[str, str]]]:
+    """The number of the first line of each record, how many lines it has, and its fields."""
+    separator = _separator(sources.head(path))
+    lines = csv.reader((line + "\n" for line in sources.lines(path)), delimiter=separator)
     try:
         names = next(lines, [])
+        tally.known = before = lines.line_num
         for row in lines:
-            skipped.total = lines.line_num
+            first, count, before = before + 1, lines.line_num - before, lines.line_num
             if len(row) == len(names) and "query" in names:
-                yield lines.line_num, dict(zip(names, row, strict=True))
+                yield first, count, dict(zip(names, row, strict=True))
             elif row:
-                skipped.line(lines.line_num)
-    except csv.Error:
-        skipped.line(lines.line_num)
+                tally.skip(first, count, f"{len(row)} columns, not {len(names)}")
+            else:
+                tally.known += count
+    except csv.Error as problem:
+        tally.skip(before + 1, lines.line_num - before, str(problem))
+    tally.total = lines.line_num
+
+
+def _separator(head: bytes) -> str:
+    first = head.split(b"\n", 1)[0]
+    return ";" if first.count(b";") > first.count(b",") else ","
 
 
 def _statistics(record: dict[str, str], query: str) -> list[dict[str, Any]]:
@@ -77,7 +91,7 @@ def _statistics(record: dict[str, str], query: str) -> list[dict[str, Any]]:
     for statistic, columns, unit in _STATISTICS:
         text = next((record[c] for c in columns if c in record), "")
         try:
-            value = float(text)
+            value = float(text.replace(",", "."))  # of a server with a decimal comma
         except ValueError:
             continue
         if math.isfinite(value) and value >= 0:

@@ -9,21 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _postgresql
 from perflab.formats._postgresql import Record
-from perflab.formats._queries import Skipped
 
 COLUMN_COUNTS = (23, 24, 26)
 """PostgreSQL 12; 13 adds backend_type; 14 adds leader_pid and query_id."""
 
-_LOGGED, _USER, _DATABASE, _SESSION, _LINE, _MESSAGE, _DETAIL, _APPLICATION = 0, 1, 2, 5, 6, 13, 14, 22
+_LOGGED, _USER, _DATABASE, _SESSION, _LINE, _MESSAGE, _DETAIL, _CONTEXT, _APPLICATION = 0, 1, 2, 5, 6, 13, 14, 18, 22
+_MARK = ',"duration: '
+_MARKER = _MARK.encode()
 _FIRST = re.compile(
-    rb'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [^,]{1,20},(?:"(?:[^"]|"")*")?,(?:"(?:[^"]|"")*")?,\d*,'
+    rb'"?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [^,]{1,20}"?,(?:"(?:[^"]|"")*")?,(?:"(?:[^"]|"")*")?,\d*,'
     rb'(?:"[^"]*")?,[0-9a-f]+\.[0-9a-f]+,\d+,'
 )
 _RECORDS = """
-SELECT c0 AS logged, c1 AS "user", c2 AS "database", c22 AS application, c5 AS session, c6 AS line, c13 AS message, c14 AS detail
+SELECT c0 AS logged, c1 AS "user", c2 AS "database", c22 AS application, c5 AS session, c6 AS line, c13 AS message, c14 AS detail,
+    c18 AS context
 FROM read_csv($path, header = false, auto_detect = false, delim = ',', quote = '"', escape = '"', new_line = '\\n',
     max_line_size = 4194304, buffer_size = 33554432, columns = {columns})
 """
@@ -40,10 +43,10 @@ def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
     if sources.is_plain(path):
         kinds = ", ".join(f"'c{i}': '{'BIGINT' if i == _LINE else 'VARCHAR'}'" for i in range(width))
         records = _RECORDS.replace("{columns}", "{" + kinds + "}")
-        if fast := _postgresql.from_query(path, records, {"path": str(path)}, timezone, meta):
+        if fast := _postgresql.from_query(path, records, _MARKER, timezone, meta):
             return fast
-    skipped = Skipped()
-    return _postgresql.from_table(path, [_postgresql.batches(_records(path, skipped))], skipped, timezone, meta)
+    tally = Tally("record")
+    return _postgresql.from_table(path, [_postgresql.batches(_records(path, tally))], tally, timezone, meta)
 
 
 def _width(path: Path) -> int:
@@ -55,38 +58,43 @@ def _width(path: Path) -> int:
     return len(first)
 
 
-def _records(path: Path, skipped: Skipped) -> Iterator[Record]:
+def _records(path: Path, tally: Tally) -> Iterator[Record]:
     """Records by hand: one begins with a time and a session; what does not fit is counted, to the next that does."""
-    for number, text in _texts(path, skipped):
-        try:
-            row = next(csv.reader([text], strict=True))
-        except (csv.Error, StopIteration):
-            skipped.line(number)
+    for text in _texts(path):
+        tally.total += 1
+        row = _row(text)
+        if row is None:
+            tally.mark("duration:", *[text.count(_MARK)] * 2)
+            tally.skip(tally.total)
             continue
-        if len(row) not in COLUMN_COUNTS or not row[_LINE].isdecimal() or len(row[_LINE]) > 18:
-            skipped.line(number)
-            continue
+        tally.mark("duration:", text.count(_MARK), 0)
         yield (
             row[_LOGGED], row[_USER] or None, row[_DATABASE] or None, row[_APPLICATION] or None, row[_SESSION],
             int(row[_LINE]), _postgresql.cut(row[_MESSAGE]), row[_DETAIL] or None,
+            row[_CONTEXT] or None,
         )  # fmt: skip
 
 
-_BEGINS = re.compile(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [^,"]{1,20},("|,)')
+def _row(text: str) -> list[str] | None:
+    try:
+        row = next(csv.reader([text], strict=True))
+    except (csv.Error, StopIteration):
+        return None
+    return row if len(row) in COLUMN_COUNTS and row[_LINE].isdecimal() and len(row[_LINE]) <= 18 else None
 
 
-def _texts(path: Path, skipped: Skipped) -> Iterator[tuple[int, str]]:
+_BEGINS = re.compile(r'"?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [^,"]{1,20}"?,("|,)')
+
+
+def _texts(path: Path) -> Iterator[str]:
     parts: list[str] = []
-    first, quotes = 1, 0
-    for number, line in enumerate(sources.lines(path), start=1):
-        skipped.total = number
+    quotes = 0
+    for line in sources.lines(path):
         whole = quotes % 2 == 0
         if parts and (whole or _BEGINS.match(line)):
-            yield first, "\n".join(parts)
+            yield "\n".join(parts)
             parts, quotes = [], 0
-        if not parts:
-            first = number
         parts.append(line)
         quotes += line.count('"')
     if parts:
-        yield first, "\n".join(parts)
+        yield "\n".join(parts)

@@ -14,63 +14,24 @@ from typing import Any
 import numpy as np
 
 from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
-from perflab.formats import Tables, _postgresql
-from perflab.formats._queries import Skipped
+from perflab.formats import Tables, _line_prefix, _postgresql
+from perflab.formats import _log_notes as notes
+from perflab.formats._line_prefix import LEVELS
+from perflab.notes import Remedy
 
-COMMON_PREFIXES = (
-    "%m [%p] %q%u@%d ",  # Debian and Ubuntu
-    "%m [%p] ",  # PostgreSQL's default
-    "%t [%p]: [%l-1] user=%u,db=%d,app=%a,client=%h ",  # pgBadger's recommendation
-    "%t [%p]: user=%u,db=%d,app=%a,client=%h ",
-    "%t:%r:%u@%d:[%p]:",  # Amazon RDS
-    "%t [%p-%l] %q%u@%d ",
-    "%m [%p] %q[user=%u,db=%d,app=%a] ",
-    "%m [%p]: [%l-1] %u@%d ",
-    "%m [%p] %u@%d/%a ",
-    "%t [%p] ",
-    "%m %u@%d [%p] ",
-    "%m [%c] %u@%d ",
-    "%m [%p]: ",
-    "%m ",
-    "%t ",
-)
-
-_ZONE = r"[A-Za-z0-9+:\-]{1,10}"
-_ESCAPES = {
-    "m": rf"(?P<logged>\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{{3}} {_ZONE})",
-    "t": rf"(?P<logged>\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d {_ZONE})",
-    "n": r"(?P<epoch>\d{9,11}\.\d{3})",
-    "p": r"(?P<session>\d+)",
-    "c": r"(?P<session>[0-9a-f]+\.[0-9a-f]+)",
-    "l": r"(?P<line>\d+)",
-    "u": r"(?P<user>\S*?)",
-    "d": r"(?P<database>\S*?)",
-    "a": r"(?P<application>.*?)",
-    "h": r"\S*?",
-    "r": r"\S*?(?:\(\d+\))?",
-    "b": r"[a-z ]+?",
-    "s": rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d {_ZONE}",
-    "v": r"[\d/]*?",
-    "x": r"\d+",
-    "e": r"[0-9A-Z]{5}",
-    "i": r".*?",
-    "L": r"\S*?",
-    "Q": r"-?\d+",
-    "P": r"\d*?",
-    "%": "%",
-}
-_ANY = re.compile(rb"^.{0,300}?(?:LOG|ERROR|FATAL|WARNING):  ", re.MULTILINE)
 _STATEMENT = re.compile(
     rb"^(?!\{)(?!.{0,80},\"?[^,]*\"?,\"?[^,]*\"?,\d*,)"
-    rb".{0,300}?LOG:  (?:duration: [\d.]+ ms|statement: |execute .{1,64}: )",
+    rb".{0,300}?LOG: {1,2}(?:duration: [\d.]+ ms|statement: |execute .{1,64}: )",
     re.MULTILINE,
 )
-_LEVELS = (
-    r"(?P<level>LOG|ERROR|FATAL|PANIC|WARNING|NOTICE|INFO|DEBUG\d?"
-    r"|DETAIL|HINT|QUERY|CONTEXT|LOCATION|STATEMENT|BACKTRACE):  "
+_SERVER = re.compile(
+    rb"(?![\t{])(?:[^\n]{0,300}\n){0,2}?[^\n,\"]{0,40}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{3})? "
+    rb"[A-Z+-][^\n]{0,300}?(?:LOG|FATAL):  "
 )
-_BEGINS = r"duration: [\d.]+ ms(?:  (?P<word>[a-z]+))?|statement: |execute |[pP]arameters: "
+"""A log may begin with other messages than statements."""
+_BEGINS = r"duration: [\d.]+ ms(?: {1,2}(?:rows: \d+ +size: \d+ bytes +)?(?P<word>[a-z]+))?|statement: |execute |[pP]arameters: "
 _HEAD = 600
 """Bytes of a record in which its prefix and its level must be."""
 _SHORT = 120
@@ -79,82 +40,56 @@ _BRIEF = 80
 """Bytes of the message of a parse or bind record that are kept: its duration."""
 _CHUNK = 2 << 20
 _LONGEST = 64 << 20
+_INFERRED_FROM = 256 * 1024
 
 
 def sniff(head: bytes) -> bool:
-    return _STATEMENT.search(head[: 64 * 1024]) is not None
+    return _STATEMENT.search(head[: 64 * 1024]) is not None or _SERVER.match(head) is not None
 
 
 def read(path: Path, *, log_line_prefix: str | None = None, timezone: str | None = None, **_: Any) -> Tables:
     """Statements of a plain log.
 
-    ``log_line_prefix`` as in postgresql.conf (guessed among the common ones when not given; ``meta`` says which was
-    used); ``timezone`` where the log's zone is an abbreviation such as CET.
+    ``log_line_prefix`` as in postgresql.conf (inferred from the log when not given; ``meta`` says which was used);
+    ``timezone`` where the log's zone is an abbreviation such as CET.
     """
-    head = sources.head(path).decode("utf-8", errors="replace")
-    prefix = log_line_prefix if log_line_prefix is not None else guess(head)
+    head = _with_statements(path)
+    prefix = log_line_prefix if log_line_prefix is not None else _line_prefix.infer(head)
+    if prefix is None and not _STATEMENT.search(head.encode()):
+        raise FormatError(notes.NOTHING_TIMED(path=path))
     if prefix is None:
-        raise FormatError(
-            f"{path}:1: no common log_line_prefix fits {head[:80]!r}; give the server's with log_line_prefix="
-        )
-    entry = re.compile("^" + pattern(prefix) + _LEVELS, re.MULTILINE)
-    if not entry.search(head):
-        raise FormatError(f"{path}:1: expected lines behind log_line_prefix {prefix!r}, found {head[:80]!r}")
-    skipped = Skipped()
-    if "session" not in entry.groupindex:
-        skipped.notes.append(
-            "the log_line_prefix has no %p or %c: sessions can't be told apart; log it for units of work"
-        )
+        begins = next((line for line in head.splitlines() if _STATEMENT.search(line.encode())), head)[:80]
+        remedy = Remedy("read", {"log_line_prefix": "%m [%p] %q%u@%d "})
+        raise FormatError(notes.UNKNOWN_PREFIX(remedy, path=path, begins=repr(begins)))
+    given = log_line_prefix is not None
+    expression = _line_prefix.pattern(prefix) if given else _line_prefix.tolerant(prefix)
+    if not re.search("^" + expression + LEVELS, head, re.MULTILINE):
+        raise FormatError(notes.WRONG_PREFIX(path=path, prefix=repr(prefix), begins=repr(head[:80])))
+    tally = Tally()
     meta = {"log": "stderr", "log_line_prefix": prefix}
-    return _postgresql.from_table(path, [_table(path, prefix, skipped)], skipped, timezone, meta)
+    tables = _postgresql.from_table(path, [_table(path, expression, tally)], tally, timezone, meta)
+    if "session" not in _line_prefix.names(prefix):
+        tables.warnings += (notes.NO_SESSION(),)
+    return tables
 
 
-def pattern(prefix: str) -> str:
-    """The regular expression of a log_line_prefix; what follows %q is left out by processes without a session."""
-    before, mark, after = prefix.partition("%q")
-    return _pattern(before, set()) + (f"(?:{_pattern(after, set(_names(before)))})?" if mark else "")
+def _with_statements(path: Path) -> str:
+    """The beginning of the log, or of that part of it where statements begin."""
+    with sources.open_bytes(path) as stream:
+        first = data = sources.as_utf8(stream.read(_INFERRED_FROM))
+        while data and not _STATEMENT.search(data):
+            data = stream.read(_INFERRED_FROM)
+    return (data or first).decode("utf-8", errors="replace")
 
 
-def _names(prefix: str) -> Iterator[str]:
-    for _, letter in re.findall(r"%(-?\d*)([a-zA-Z%])", prefix):
-        yield from re.findall(r"\(\?P<(\w+)>", _ESCAPES.get(letter, ""))
-
-
-def _pattern(prefix: str, seen: set[str]) -> str:
-    parts, position = [], 0
-    for found in re.finditer(r"%(-?\d*)([a-zA-Z%])", prefix):
-        parts.append(re.escape(prefix[position : found.start()]))
-        position = found.end()
-        escape = _ESCAPES.get(found[2])
-        if escape is None:
-            raise ValueError(
-                f"log_line_prefix must use PostgreSQL's escapes (%m, %p, %u, ...); got %{found[2]} in {prefix!r}"
-            )
-        name = next(iter(re.findall(r"\(\?P<(\w+)>", escape)), None)
-        if name in seen:  # %p and %c both tell the session: the first one does
-            escape = escape.replace(f"?P<{name}>", "?:")
-        elif name:
-            seen.add(name)
-        parts.append(rf" *{escape} *" if found[1] else escape)
-    return "".join(parts) + re.escape(prefix[position:])
-
-
-def guess(head: str) -> str | None:
-    """The common prefix that fits the most entries of the head, and all but a few of them; of equals, that tells most."""
-    total = len(_ANY.findall(head.encode()))
-    fits = {p: len(re.findall("^" + pattern(p) + _LEVELS, head, re.MULTILINE)) for p in COMMON_PREFIXES}
-    best = max(COMMON_PREFIXES, key=lambda p: (fits[p], p.count("%") - p.count("%q")))
-    return best if fits[best] and fits[best] * 10 >= total * 8 else None
-
-
-def _table(path: Path, prefix: str, skipped: Skipped) -> Any:
+def _table(path: Path, expression: str, tally: Tally) -> Any:
     """Log records as one Arrow table, chunk after chunk of the file."""
     import pyarrow as pa
 
-    head = rf"\A(?P<head>{pattern(prefix)}{_LEVELS})(?P<begins>{_BEGINS})?"
+    head = rf"\A(?P<head>{expression}{LEVELS})(?P<begins>{_BEGINS})?"
     first, parts = 0, []
     for chunk in _chunks(path):
-        batch = _batch(chunk, head, skipped, first)
+        batch = _batch(chunk, head, tally, first)
         first += len(batch)
         parts.append(batch)
     schema = _postgresql.schema()
@@ -164,7 +99,7 @@ def _table(path: Path, prefix: str, skipped: Skipped) -> Any:
 _SPACES = np.frombuffer(b" \r\n", dtype=np.uint8)
 
 
-def _batch(chunk: bytes, head: str, skipped: Skipped, first: int) -> Any:
+def _batch(chunk: bytes, head: str, tally: Tally, first: int) -> Any:
     """The records of a chunk that are of statements, without a loop over them.
 
     A record begins at a line that has the prefix (a tab at the beginning never has), and ends where the next one begins, or
@@ -173,27 +108,34 @@ def _batch(chunk: bytes, head: str, skipped: Skipped, first: int) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    starts, ends, found = _split(chunk, head, skipped)
+    starts, ends, found, lines = _split(chunk, head, tally)
     level, begins = pc.struct_field(found, "level"), pc.struct_field(found, "begins")
     given = pc.match_substring(begins, "arameters:").to_numpy(zero_copy_only=False)
     logged = pc.and_(pc.equal(level, "LOG"), pc.not_equal(begins, "")).to_numpy(zero_copy_only=False)
-    told = np.flatnonzero(logged & ~given)
+    statements = np.flatnonzero(logged & ~given)
     brief = pc.is_in(pc.struct_field(found, "word"), pa.array(["parse", "bind"])).to_numpy(zero_copy_only=False)
     detailed = pc.equal(level, "DETAIL").to_numpy(zero_copy_only=False) & given
     detailed[1:] &= logged[:-1] & ~brief[:-1]  # of the record right before it, if that is of a statement
     detailed[:1] = False
     lengths = pc.binary_length(pc.struct_field(found, "head")).to_numpy(zero_copy_only=False)
     wanted = np.flatnonzero((logged & ~given) | detailed)
+    tally.continued += int(lines[wanted].sum()) - len(statements)
+    tally.known += int(lines.sum() - lines[wanted].sum())
+    tally.mark("duration:", chunk.count(b"LOG:  duration: ") + chunk.count(b"LOG: duration: "), 0)
+    context = np.append(pc.equal(level, "CONTEXT").to_numpy(zero_copy_only=False)[1:], False)
     bodies = _bodies(chunk, starts, ends, lengths, brief, wanted)
-    place = np.searchsorted(wanted, told)
-    with_detail = np.append(detailed, False)[told + 1]
+    place = np.searchsorted(wanted, statements)
+    with_detail = np.append(detailed, False)[statements + 1]
     columns = {
         "message": bodies.take(pa.array(place)),
         "detail": bodies.take(pa.array(place + 1, mask=~with_detail)),
-        "line": pa.array(np.arange(first, first + len(told))),
-        **_fields(found.take(pa.array(told))),
+        "line": pa.array(np.arange(first, first + len(statements))),
+        "context": pa.array(
+            ["function" if inside else None for inside in context[statements].tolist()], type=pa.large_string()
+        ),
+        **_fields(found.take(pa.array(statements))),
     }
-    nothing = pa.nulls(len(told), pa.large_string())
+    nothing = pa.nulls(len(statements), pa.large_string())
     schema = _postgresql.schema()
     return pa.RecordBatch.from_arrays([columns.get(name, nothing) for name in schema.names], schema=schema)
 
@@ -229,8 +171,8 @@ def _bodies(chunk: bytes, starts: Any, ends: Any, lengths: Any, brief: Any, want
     return pa.LargeStringArray.from_buffers(len(wanted), pa.py_buffer(offsets), pa.py_buffer(data[keep]))
 
 
-def _split(chunk: bytes, head: str, skipped: Skipped) -> tuple[Any, Any, Any]:
-    """Where the chunk's records begin and end, and the parts of their heads."""
+def _split(chunk: bytes, head: str, tally: Tally) -> tuple[Any, Any, Any, Any]:
+    """Where the chunk's records begin and end, the parts of their heads, and how many lines each has."""
     import pyarrow as pa
 
     data = np.frombuffer(chunk, dtype=np.uint8)
@@ -239,21 +181,35 @@ def _split(chunk: bytes, head: str, skipped: Skipped) -> tuple[Any, Any, Any]:
     starts = np.concatenate([[0], following[data[following] != 9]]).astype("int64")
     lines = _slices(chunk, starts)
     found = _heads(lines, head, _SHORT)
-    missed = found.is_null().to_numpy(zero_copy_only=False)
-    if missed.any() and (longer := _heads(lines.filter(pa.array(missed)), head, _HEAD)).null_count < len(longer):
-        found = _heads(lines, head, _HEAD)
-    right = np.flatnonzero(found.is_valid().to_numpy(zero_copy_only=False))
+    if len(again := np.flatnonzero(_cut_short(found, lines))):  # what follows the prefix may be beyond those bytes
+        longer = _heads(lines.take(pa.array(again)), head, _HEAD)
+        place = np.arange(len(found))
+        place[again] = len(found) + np.arange(len(again))
+        found = pa.concat_arrays([found, longer]).take(pa.array(place))
+    valid = found.is_valid().to_numpy(zero_copy_only=False)
+    right = np.flatnonzero(valid)
     begins = int(starts[right[0]]) if len(right) else len(chunk)
-    head_lines = int(np.searchsorted(ends, begins))
-    foreign = np.flatnonzero(found.is_null().to_numpy(zero_copy_only=False) & (starts > begins))
+    foreign = np.flatnonzero(~valid & (starts > begins))
     # A line that only lost its tab (to an editor, to another log's agent) begins with some other space, if not with nothing.
     foreign = foreign[~np.isin(data[starts[foreign]], _SPACES)]
-    missed_lines = np.append(np.arange(head_lines), np.searchsorted(ends, starts[foreign]))
-    skipped.lines((skipped.total + missed_lines + 1).tolist())
-    skipped.total += len(ends) + (not chunk.endswith(b"\n"))
     edges = np.union1d(right, foreign)
-    following = np.append(starts[edges], len(chunk))[np.searchsorted(edges, right) + 1]
-    return starts[right], following, found.take(pa.array(right))
+    stops = np.append(starts[edges], len(chunk))[np.searchsorted(edges, right) + 1]
+    counts = np.searchsorted(ends, stops) - np.searchsorted(ends, starts[right])
+    total = len(ends) + (not chunk.endswith(b"\n"))
+    counts[-1:] += len(right) > 0 and stops[-1] == len(chunk) and not chunk.endswith(b"\n")
+    first = int(np.searchsorted(ends, starts[foreign[0]])) + 1 if begins == 0 and len(foreign) else 1
+    tally.skip(tally.total + first, total - int(counts.sum()), "no log_line_prefix")
+    tally.total += total
+    return starts[right], stops, found.take(pa.array(right)), counts
+
+
+def _cut_short(found: Any, lines: Any) -> Any:
+    """Which lines may be records of statements whose head is longer than the bytes in which it was looked for."""
+    import pyarrow.compute as pc
+
+    unsure = pc.and_(pc.equal(pc.struct_field(found, "level"), "LOG"), pc.equal(pc.struct_field(found, "begins"), ""))
+    long = pc.greater(pc.binary_length(lines), _SHORT)
+    return pc.and_(pc.or_(found.is_null(), pc.fill_null(unsure, False)), long).to_numpy(zero_copy_only=False)
 
 
 def _heads(lines: Any, head: str, size: int) -> Any:
@@ -273,7 +229,7 @@ def _slices(chunk: bytes, starts: Any) -> Any:
 
 
 def _fields(found: Any) -> dict[str, Any]:
-    """The columns that the prefix tells; what it left empty is missing."""
+    """The columns that the prefix has; what it left empty is missing."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -281,9 +237,9 @@ def _fields(found: Any) -> dict[str, Any]:
     columns = {n: pc.struct_field(found, n) for n in names}
     if "epoch" in columns:
         columns["logged"] = pa.array([_of_epoch(text) for text in columns["epoch"].to_pylist()], type=pa.large_string())
-    told = {n: columns[n] for n in ("logged", "user", "database", "application", "session") if n in columns}
+    known = {n: columns[n] for n in ("logged", "user", "database", "application", "session") if n in columns}
     missing = pa.scalar(None, type=pa.large_string())
-    return {n: pc.if_else(pc.equal(values, ""), missing, values) for n, values in told.items()}
+    return {n: pc.if_else(pc.equal(values, ""), missing, values) for n, values in known.items()}
 
 
 def _of_epoch(text: str) -> str:
@@ -323,6 +279,6 @@ def _last_end(data: bytes) -> int:
     at = len(data)
     while (at := data.rfind(b"\n", 0, at)) >= 0:
         following = data[at + 1 : at + 2]
-        if following not in (b"\t", b"") and b"LOG:  " in data[at + 1 : at + 300].split(b"\n", 1)[0]:
+        if following not in (b"\t", b"") and b"LOG: " in data[at + 1 : at + 600].split(b"\n", 1)[0]:
             return at + 1
     return -1

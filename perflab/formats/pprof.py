@@ -13,9 +13,12 @@ from typing import Any
 
 import pandas as pd
 
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError, one_of
 from perflab.formats import Tables, _profiles
-from perflab.formats._profiles import MILLISECONDS, Problems, Stacks
+from perflab.formats import _profile_notes as kinds
+from perflab.formats._profiles import MILLISECONDS, Stacks
+from perflab.notes import Remedy
 from perflab.profiles.call_trees import MAX_DEPTH, Frames
 
 _BYTES = {"bytes": 1.0, "byte": 1.0, "kilobytes": 1e3, "kb": 1024.0, "megabytes": 1e6, "mb": 2.0**20}
@@ -53,25 +56,26 @@ def read(
 ) -> Tables:
     """One type of value of the profile (``sample_type="cpu"``), times in ms.
 
-    ``lines=True`` tells the lines of a function apart; ``inlined=False`` gives the time of functions that the compiler
+    ``lines=True`` separates the lines of a function; ``inlined=False`` gives the time of functions that the compiler
     inlined to the one that they were inlined into, as some viewers do.
     """
     data = _profiles.content(path, max_bytes)
-    problems = Problems()
+    tally = Tally(unit="sample")
     try:
         profile = _profile(memoryview(data))
         chosen = _chosen(profile, sample_type)
         frames = Frames()
-        stacks = _stacks(profile, chosen, _locations(profile, frames, problems, lines=lines, whole=inlined), problems)
+        stacks = _stacks(profile, chosen, _locations(profile, frames, tally, lines=lines, whole=inlined), tally)
     except (_Malformed, IndexError, UnicodeDecodeError) as problem:
         raise FormatError(f"{path}: expected a profile of pprof, found {problem}") from None
     kind, unit = profile.types[chosen]
     scale, name = _unit(kind, unit)
     tree = _profiles.scaled(stacks.tree(), scale)
-    meta = {"tool": "pprof", "sample_type": kind, **_facts(profile)}
+    meta = {"tool": "pprof", "sample_type": kind, **({"clock": "cpu"} if kind == "cpu" else {}), **_facts(profile)}
     others = [k for i, (k, _) in enumerate(profile.types) if i != chosen]
-    notes = [f"{path.name}: the values are {kind}; sample_type= gives {' or '.join(others)}"] if others else []
-    return _profiles.tables(path, [(None, name, tree)], frames, problems, warnings=notes, meta=meta)
+    remedy = Remedy("read", {"sample_type": others[0]}) if others else None
+    notes = [kinds.OTHER_VALUES(remedy, source=path.name, chosen=kind, others=others)] if others else []
+    return _profiles.tables(path, [(None, name, tree)], frames, tally, warnings=notes, meta=meta)
 
 
 class _Malformed(ValueError):
@@ -155,7 +159,7 @@ def _facts(profile: _Profile) -> dict[str, object]:
 
 
 def _locations(
-    profile: _Profile, frames: Frames, problems: Problems, *, lines: bool, whole: bool
+    profile: _Profile, frames: Frames, tally: Tally, *, lines: bool, whole: bool
 ) -> dict[int, tuple[int, ...]]:
     """The frames of each location, innermost first."""
     functions = {}
@@ -164,8 +168,8 @@ def _locations(
         name = profile.text(found.get(2, 0)) or profile.text(found.get(3, 0)) or "(unknown)"
         file = profile.text(found.get(4, 0))
         functions[found.get(1, 0)] = (
-            _profiles.name(name, problems),
-            _profiles.name(file, problems) if file else None,
+            _profiles.name(name, tally),
+            _profiles.name(file, tally) if file else None,
             _profiles.line_number(found.get(5, 0)),
         )
     locations: dict[int, tuple[int, ...]] = {}
@@ -177,7 +181,7 @@ def _locations(
                 line = _numbers(value)
                 function = functions.get(line.get(1, 0))
                 if function is None:
-                    problems.add("lines of unknown functions", f"location {number}")
+                    tally.note(kinds.UNKNOWN_FRAME, 1, f"location {number}")
                     continue
                 at = _profiles.line_number(line.get(2, 0)) if lines else function[2]
                 inlined.append(frames.number(function[0], function[1], at))
@@ -187,13 +191,14 @@ def _locations(
                 )  # fmt: skip
         if not inlined:
             file = profile.text(profile.mappings[mapping]) if mapping in profile.mappings else ""
-            inlined = [frames.number(f"0x{address:x}", _profiles.name(file, problems) or None)]
+            inlined = [frames.number(f"0x{address:x}", _profiles.name(file, tally) or None)]
         locations[number] = tuple(inlined) if whole else (inlined[-1],)
     return locations
 
 
-def _stacks(profile: _Profile, chosen: int, locations: dict[int, tuple[int, ...]], problems: Problems) -> Stacks:
+def _stacks(profile: _Profile, chosen: int, locations: dict[int, tuple[int, ...]], tally: Tally) -> Stacks:
     stacks = Stacks()
+    tally.total = len(profile.samples)
     for number, data in enumerate(profile.samples, start=1):
         ids: list[int] = []
         values: list[int] = []
@@ -201,16 +206,17 @@ def _stacks(profile: _Profile, chosen: int, locations: dict[int, tuple[int, ...]
             if key in (1, 2):
                 (ids if key == 1 else values).extend([value] if isinstance(value, int) else _varints(value))
         if len(values) != len(profile.types):
-            problems.add("samples do not have a value of each type and were skipped", f"sample {number}")
+            tally.skip(number, why="expected a value of each type")
             continue
         weight = values[chosen] - 2**64 if values[chosen] >= 2**63 else values[chosen]
-        if not 0 <= weight <= _profiles.MAX_WEIGHT:
-            problems.add("samples with a negative or huge value were skipped", f"sample {number}")
+        if abs(weight) > _profiles.MAX_WEIGHT:
+            tally.skip(number, why="a huge value")
             continue
+        tally.rows += 1
         stack = [frame for i in ids for frame in locations.get(i, ())]
-        problems.add("locations are not there", f"sample {number}", sum(i not in locations for i in ids))
+        tally.note(kinds.UNKNOWN_FRAME, sum(i not in locations for i in ids), f"sample {number}")
         if len(stack) > MAX_DEPTH:
-            problems.add(f"stacks were cut at {MAX_DEPTH:,} frames", f"sample {number}")
+            tally.note(kinds.TOO_DEEP, 1, f"sample {number}")
             stack = stack[-MAX_DEPTH:]
         stacks.add(tuple(reversed(stack)), float(weight))
     return stacks

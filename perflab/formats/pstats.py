@@ -2,7 +2,7 @@
 
 A graph of calls, not stacks: a function's own row has no caller, and each other row is what one caller had of it.
 ``marshal.loads`` is unsafe on files from others (it believes the sizes they declare), so this module reads the few
-types that such a file is made of by itself, and nothing else: https://github.com/python/cpython/blob/main/Python/marshal.c
+types that such a file consists of, and nothing else: https://github.com/python/cpython/blob/main/Python/marshal.c
 """
 
 from __future__ import annotations
@@ -15,19 +15,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _profiles
-from perflab.formats._profiles import Problems
+from perflab.profiles.call_trees import Floats
 
 _KEEP = 0x80
+_LONGEST_S = 1e9
 _FOUR = struct.Struct("<BiBiBdBd")
 _INT, _DOUBLE = struct.Struct("<i"), struct.Struct("<d")
 _END = ord("0")
 
 
 def sniff(head: bytes) -> bool:
-    """A dictionary whose first key is a tuple of three."""
-    return len(head) > 3 and head[0] & ~_KEEP == ord("{") and head[1] & ~_KEEP == ord(")") and head[2] == 3
+    """A dictionary whose first key is a tuple of three, or the mark of sampled statistics."""
+    if len(head) < 4 or head[0] & ~_KEEP != ord("{") or head[1] & ~_KEEP != ord(")"):
+        return False
+    return head[2] == 3 or (head[2] == 1 and b"__sampled__" in head[:24])
 
 
 def read(path: Path, *, max_bytes: int | None = None, **_: Any) -> Tables:
@@ -39,41 +43,79 @@ def read(path: Path, *, max_bytes: int | None = None, **_: Any) -> Tables:
         raise FormatError(f"{path}:1: expected cProfile's statistics, found {problem} at byte {reader.at:,}") from None
     if not reader.functions:
         raise FormatError(f"{path}:1: expected cProfile's statistics, found no function in them")
-    # The file and its references are done with: the table need not stand beside them in memory.
+    # The file and its references are freed before the table takes its memory.
     del data
     reader.refs, reader.data = [], b""
-    problems = Problems()
-    return Tables({"calls": _frame(reader, problems)}, warnings=problems.warnings(path), meta={"tool": "cProfile"})
+    tally = Tally(unit="record")
+    reader.sampled |= _counts_only(reader)
+    unknown = bool(reader.numbers) and max(reader.numbers[1::4]) < 0  # only pyinstrument writes no count at all
+    tool = "pyinstrument" if unknown else "profiling.sampling" if reader.sampled else "cProfile"
+    return _profiles.finished(path, {"calls": _frame(reader, path, tally)}, tally, meta={"tool": tool})
 
 
-def _frame(reader: _Reader, problems: Problems) -> pd.DataFrame:
+def _frame(reader: _Reader, path: Path, tally: Tally) -> pd.DataFrame:
     keys = list(reader.keys)
-    names = pd.array([_profiles.name(function, problems) for _, _, function in keys], dtype="str")
-    files = pd.array([None if file == "~" else _profiles.name(file, problems) for file, _, _ in keys], dtype="str")
+    names = pd.array([_profiles.name(function, tally) for _, _, function in keys], dtype="str")
+    files = pd.array([None if file == "~" else _profiles.name(file, tally) for file, _, _ in keys], dtype="str")
     lines = pd.array([line if 0 < line < 2**31 else pd.NA for _, line, _ in keys], dtype="Int64")
     whole = len(reader.functions)
     callee = np.concatenate([reader.functions, reader.callees]).astype("int64")
     caller = np.concatenate([np.full(whole, -1), reader.callers]).astype("int64")
     numbers = np.concatenate([reader.numbers, reader.edges]).reshape(-1, 4)
-    good = (numbers >= 0) & (numbers <= _profiles.MAX_WEIGHT)
+    if reader.sampled:
+        numbers = _of_samples(numbers, whole)
+    # Some tools write -1 for calls that they do not know.
+    good = ((numbers >= 0) | ((numbers == -1) & [True, True, False, False])) & (
+        numbers <= [_profiles.MAX_WEIGHT, _profiles.MAX_WEIGHT, _LONGEST_S, _LONGEST_S]
+    )
     bad = np.logical_not(np.all(good, axis=1))
-    problems.flagged("rows with negative or huge numbers were left out", "row", bad)
+    if bad.all():
+        raise FormatError(f"{path}:1: expected cProfile's statistics, found none with valid numbers")
+    tally.total, tally.rows = len(bad), int((~bad).sum())
+    tally.skip(int(bad.argmax()) + 1, int(bad.sum()), "a negative or huge number")
     callee, caller, numbers = callee[~bad], caller[~bad], numbers[~bad]
     return pd.DataFrame(
         {
             "caller": names.take(caller, allow_fill=True),
             "callee": names.take(callee),
-            "calls": numbers[:, 1].astype("int64"),
+            "calls": _known(numbers[:, 1]),
             "self_ms": numbers[:, 2] * 1e3,
             "total_ms": numbers[:, 3] * 1e3,
             "caller_file": files.take(caller, allow_fill=True),
             "caller_line": lines.take(caller, allow_fill=True),
             "callee_file": files.take(callee),
             "callee_line": lines.take(callee),
-            "primitive_calls": numbers[:, 0].astype("int64"),
+            "primitive_calls": _known(numbers[:, 0]),
         },
         copy=False,
     )
+
+
+def _known(counts: Floats) -> pd.api.extensions.ExtensionArray:
+    return pd.arrays.IntegerArray(np.maximum(counts, 0).astype("int64"), counts < 0)
+
+
+def _counts_only(reader: _Reader) -> bool:
+    """Whether callers have no times and each call of any function took the same time: these are samples."""
+    functions, edges = (np.asarray(n).reshape(-1, 4) for n in (reader.numbers, reader.edges))
+    called = functions[functions[:, 1] > 0]
+    if not len(edges) or edges[:, 3].any() or not len(called):
+        return False
+    interval = called[:, 3] / called[:, 1]
+    return bool(interval[0] > 0 and np.ptp(interval) <= 1e-6 * interval[0])
+
+
+def _of_samples(numbers: Floats, functions: int) -> Floats:
+    """Numbers of calls are unknown, and callers' samples become times: each sample lasts as long as those of functions."""
+    samples, totals = numbers[:functions, 1], numbers[:functions, 3]
+    usable = (samples > 0) & (totals > 0)
+    interval = float(np.median(totals[usable] / samples[usable])) if usable.any() else 0.0
+    found = numbers.copy()
+    found[functions:, 3] = np.where(
+        numbers[functions:, 3] > 0, numbers[functions:, 3], numbers[functions:, 1] * interval
+    )
+    found[:, :2] = -1
+    return found
 
 
 class _Reader:
@@ -81,6 +123,7 @@ class _Reader:
 
     def __init__(self, data: bytes) -> None:
         self.data, self.at = data, 0
+        self.sampled = False
         self.refs: list[Any] = []
         self.keys: dict[tuple[str, int, str], int] = {}
         # Arrays, not lists: a number is 8 bytes in them, and not an object of 32.
@@ -91,6 +134,8 @@ class _Reader:
         self._open(ord("{"))
         data = self.data
         while data[self.at] != _END:
+            if self._is_mark():
+                continue
             callee = self._key()
             self._tuple(5)
             self.functions.append(callee)
@@ -107,6 +152,18 @@ class _Reader:
                 calls, primitive, own, total = self._four()
                 self.edges.extend((primitive, calls, own, total))
             self.at += 1
+
+    def _is_mark(self) -> bool:
+        """Whether here is the key ``("__sampled__",)`` of Python 3.15's profiling.sampling, and its value, which are skipped."""
+        data, at = self.data, self.at
+        if data[at] & ~_KEEP not in (ord(")"), ord("(")) or data[at + 1] != 1:
+            return False
+        self._tuple(1)
+        if self._text() != "__sampled__" or data[self.at] & ~_KEEP != ord("T"):
+            raise ValueError("a key that is no function")
+        self.at += 1
+        self.sampled = True
+        return True
 
     def _open(self, kind: int) -> None:
         found = self.data[self.at]
@@ -141,7 +198,9 @@ class _Reader:
         return self.keys.setdefault(found, len(self.keys))
 
     def _four(self) -> tuple[float, float, float, float]:
-        """Two counts and two times; nearly always two integers (or references to them) and two doubles."""
+        """Two counts and two times; nearly always two integers (or references) and two doubles."""
+        if len(self.data) - self.at < _FOUR.size:  # references at the end of a file are shorter than numbers
+            return self._number(), self._number(), self._number(), self._number()
         a, first, b, second, c, third, d, fourth = _FOUR.unpack_from(self.data, self.at)
         if c & ~_KEEP != 0x67 or d & ~_KEEP != 0x67 or a & ~_KEEP not in (0x69, 0x72) or b & ~_KEEP not in (0x69, 0x72):
             return self._number(), self._number(), self._number(), self._number()

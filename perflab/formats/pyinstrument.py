@@ -1,6 +1,6 @@
 """pyinstrument's JSON (``pyinstrument -r json``): https://pyinstrument.readthedocs.io/en/latest/reference.html
 
-``time`` of a frame is its total, in seconds; the leaves "[self]" and "[await]" are parts of their parent.
+``time`` of a frame is its total, in seconds; leaves named "[self]" are part of their parent, while "[await]" stays apart.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _profiles
-from perflab.formats._profiles import Problems
+from perflab.formats import _profile_notes as kinds
 from perflab.profiles.call_trees import Frames, from_parents
 
-_SYNTHETIC = frozenset({"[self]", "[await]", "[out-of-context]"})
+_SYNTHETIC = frozenset({"[self]"})
 
 
 def sniff(head: bytes) -> bool:
@@ -29,24 +30,26 @@ def read(path: Path, *, max_bytes: int | None = None, **_: Any) -> Tables:
     root = found.get("root_frame") if isinstance(found, dict) else None
     if not isinstance(root, dict):
         raise FormatError(f"{path}:1: expected pyinstrument's JSON with a root_frame, found none")
-    problems, frames = Problems(), Frames()
-    parent, codes, times = _nodes(root, frames, problems)
-    above, numbers = np.array(parent, dtype="int64"), _profiles.good_weights(times, problems, "time")
+    tally, frames = Tally(unit="frame"), Frames()
+    parent, codes, times = _nodes(root, frames, tally)
+    above, numbers = np.array(parent, dtype="int64"), _profiles.good_weights(times, tally, "time")
     inner = above >= 0
     children = np.bincount(above[inner], weights=numbers[inner], minlength=len(numbers))
     own = numbers - children
     # Times are rounded to a microsecond each, so a parent may seem shorter than its children by a few.
     short = own < -1e-5 - 1e-6 * len(numbers)
-    problems.flagged("frames are shorter than what they call", "frame", short)
+    _profiles.flagged(tally, kinds.SHORTER_THAN_CALLS, "frame", short)
     tree, lost = from_parents(above, np.array(codes, dtype="int64"), np.maximum(own, 0.0) * 1e3)
-    problems.add("frames deeper than any real stack were left out", "the deepest", lost)
+    tally.note(kinds.TOO_DEEP, lost, "the deepest")
+    tally.rows = len(parent)
     meta = {"tool": "pyinstrument", **_facts(found)}
-    return _profiles.tables(path, [(None, "ms", tree)], frames, problems, meta=meta)
+    return _profiles.tables(path, [(None, "ms", tree)], frames, tally, meta=meta)
 
 
-def _nodes(root: dict[str, Any], frames: Frames, problems: Problems) -> tuple[list[int], list[int], list[Any]]:
+def _nodes(root: dict[str, Any], frames: Frames, tally: Tally) -> tuple[list[int], list[int], list[Any]]:
     """Parent, frame and total time of each frame, those of no function left to their parents."""
-    parent, codes, times = [-1], [_code(root, frames, problems)], [root.get("time")]
+    parent, codes, times = [-1], [_code(root, frames, tally)], [root.get("time")]
+    tally.total = 1
     # Frames come in thousands, of few functions: what is looked up by its own texts needs no checks a second time.
     known: dict[tuple[Any, Any, Any], int] = {}
     pending: list[tuple[Any, int]] = [(root.pop("children", None), 0)]
@@ -56,19 +59,21 @@ def _nodes(root: dict[str, Any], frames: Frames, problems: Problems) -> tuple[li
         if not isinstance(children, list):
             continue
         for child in children:
+            tally.total += 1
             if not isinstance(child, dict):
-                problems.add("frames that are no objects were left out", f"below frame {above + 1}")
+                tally.skip(tally.total, why="not an object")
                 continue
             function = child.get("function")
             if function in _SYNTHETIC if isinstance(function, str) else False:
+                tally.known += 1
                 continue
             try:
                 key = (function, child.get("file_path"), child.get("line_no"))
                 code = known.get(key)
                 if code is None:
-                    code = known[key] = _code(child, frames, problems)
+                    code = known[key] = _code(child, frames, tally)
             except TypeError:
-                code = _code(child, frames, problems)
+                code = _code(child, frames, tally)
             below = child.pop("children", None)
             if below:
                 pending.append((below, len(parent)))
@@ -78,11 +83,11 @@ def _nodes(root: dict[str, Any], frames: Frames, problems: Problems) -> tuple[li
     return parent, codes, times
 
 
-def _code(frame: Mapping[str, Any], frames: Frames, problems: Problems) -> int:
+def _code(frame: Mapping[str, Any], frames: Frames, tally: Tally) -> int:
     file = frame.get("file_path") or frame.get("file_path_short")
     return frames.number(
-        _profiles.name(frame.get("function"), problems),
-        _profiles.name(file, problems) if file else None,
+        _profiles.name(frame.get("function"), tally),
+        _profiles.name(file, tally) if file else None,
         _profiles.line_number(frame.get("line_no")),
     )
 

@@ -8,17 +8,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pandas as pd
 
-from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _queries
-from perflab.formats._queries import Skipped
+from perflab.formats._queries import Marker
 
+_STATEMENT = Marker("duration_ms", re.compile(r'"duration_ms": ?'))
 _TEXTS = ("sql", "unit", "route", "session", "database", "source", "trace", "application", "user")
 
 
@@ -28,23 +30,28 @@ def sniff(head: bytes) -> bool:
 
 
 def read(path: Path, **_: Any) -> Tables:
-    skipped = Skipped()
+    tally = Tally()
     records: list[dict[str, Any]] = []
-    for number, line in enumerate(sources.lines(path), start=1):
-        skipped.total = number
-        if not line.strip():
-            continue
-        record = _record(line)
-        if record is None:
-            skipped.line(number)
+    for number, line in _queries.numbered(path, tally, _STATEMENT):
+        record = _record(line) if line.strip() else None
+        if record is not None:
+            tally.rows += 1
+            records.append(record | {"sql": _queries.cut(record["sql"], tally)})
+        elif line.strip():
+            tally.skip(number)
         else:
-            records.append(record | {"sql": _queries.cut(record["sql"], skipped)})
+            tally.known += 1
     if not records:
         raise FormatError(f"{path}:1: expected recorded queries (JSON lines with start, duration_ms, sql), found none")
     frame = pd.DataFrame.from_records(records)
     frame["start"] = pd.to_datetime(frame["start"] * 1e9, unit="ns", utc=True)
-    warnings = skipped.warnings(path)
-    return Tables({"queries": _queries.commented(frame)}, warnings=warnings, meta={"tool": "perflab query recorder"})
+    tally.mark(_STATEMENT.name, 0, tally.rows + tally.skipped)
+    return Tables(
+        {"queries": _queries.commented(frame)},
+        warnings=tally.notes(path.name),
+        meta={"tool": "perflab query recorder"},
+        accounting=tally.account(),
+    )
 
 
 def _record(line: str) -> dict[str, Any] | None:

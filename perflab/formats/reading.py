@@ -13,11 +13,13 @@ import numpy as np
 import pandas as pd
 
 from perflab import formats
-from perflab.data import store
+from perflab.data import sources, store
 from perflab.data.schemas import conform
 from perflab.data.tables import Measurements
 from perflab.errors import FormatError
-from perflab.formats import Tables
+from perflab.formats import Tables, _unread
+from perflab.formats import _caveats as caveats
+from perflab.notes import Note
 from perflab.progress import Progress
 
 Reader = Callable[[Path], Mapping[str, pd.DataFrame]]
@@ -62,12 +64,13 @@ def read(
     >>> lab.read("datasets/shop_queries.jsonl").queries.columns[:2].to_list()
     ['run', 'start']
     """
-    found = files(path)
+    found, notes = _results(path)
     if run is not None and len(found) != 1:
         return _one_log([_read_one(f, str(n), None, format, options) for n, f in enumerate(found)], run, arm)
     names = [run] if run is not None else _names(found)
     starts = _starts(options.pop("started", None), len(found))
-    return _joined([_read_one(f, n, arm, format, options | s) for f, n, s in zip(found, names, starts, strict=True)])
+    read = _joined([_read_one(f, n, arm, format, options | s) for f, n, s in zip(found, names, starts, strict=True)])
+    return replace(read, warnings=(*read.warnings, *notes)) if notes else read
 
 
 def ingest(
@@ -101,11 +104,20 @@ def ingest(
     >>> len(runs), kept.runs.arm.item(), len(kept.queries)
     (1, 'n+1', 1111)
     """
-    found = files(path)
+    found, _ = _results(path)
     if any(file.is_dir() for file in found):
         raise ValueError(f"path must be files of other tools; {path} is a store already: load() reads it")
     starts = _starts(options.pop("started", None), len(found))
     return [_ingest_one(f, store, arm, format, options | s) for f, s in zip(found, starts, strict=True)]
+
+
+def _results(path: str | Path | Iterable[str | Path]) -> tuple[list[Path], list[Note]]:
+    """The files of `files` without those that Locust writes besides its results, where there are others."""
+    found = files(path)
+    beside = [f for f in found if len(found) > 1 and f.is_file() and _unread.is_companion(sources.head(f, 4096))]
+    if not beside or len(beside) == len(found):
+        return found, []
+    return [f for f in found if f not in beside], [caveats.PASSED_OVER(files=[f.name for f in beside])]
 
 
 def _starts(started: Any, count: int) -> list[dict[str, Any]]:
@@ -129,8 +141,14 @@ def _read_one(
     if arm is not None and "runs" not in held and "requests" in held:
         held["requests"] = held["requests"].assign(arm=arm)
     meta = {"source": str(path), "format": used, **tables.meta}
-    measurements = Measurements.of(meta=meta, warnings=tables.warnings, **held)
+    measurements = Measurements.of(meta=meta, warnings=_doubts(tables, path), **held)
     return _described(measurements, arm, meta)
+
+
+def _doubts(tables: Tables, path: Path) -> tuple[Note, ...]:
+    """The warnings of a file: lines that were left out or lost first, then what its reader found."""
+    counted = tables.accounting.notes(path.name) if tables.accounting else ()
+    return (*counted, *tables.warnings)
 
 
 def _repeated(run: str, count: int) -> pd.Series[Any]:
@@ -182,9 +200,9 @@ def _ingest_one(
             {
                 "arm": arm,
                 "start": span.start,
-                "duration_ms": _told(span.duration_ms, last.meta),
+                "duration_ms": _length(span.duration_ms, last.meta),
                 "valid": True,
-                "warnings": list(last.warnings),
+                "warnings": list(_doubts(last, path)),
                 "environment": _environment(last.meta),
                 "source": path.name,
                 "format": used,
@@ -196,11 +214,11 @@ def _ingest_one(
 
 
 def _environment(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a file's meta decisions hang on: the tool, and whether it tells which requests failed."""
+    """What `compare` needs of a file's meta: the tool, and whether it says which requests failed."""
     return {name: meta[name] for name in ("generator", "failures") if name in meta}
 
 
-def _told(duration_ms: float, meta: Mapping[str, Any]) -> float:
+def _length(duration_ms: float, meta: Mapping[str, Any]) -> float:
     """The length of a run, 0 (not known) where the tool's clock is too coarse for it: throughput would be anything."""
     return duration_ms if duration_ms >= 10 * meta.get("clock_ms", 0) else 0.0
 
@@ -254,7 +272,7 @@ def _described(measurements: Measurements, arm: str | None, meta: Mapping[str, A
     if (known := _environment(meta)) and "environment" not in runs.columns:
         runs = runs.assign(environment=[dict(known) for _ in range(len(runs))])
     if "clock_ms" in meta:
-        runs = runs.assign(duration_ms=[_told(length, meta) for length in runs["duration_ms"]])
+        runs = runs.assign(duration_ms=[_length(length, meta) for length in runs["duration_ms"]])
     return replace(measurements, tables=MappingProxyType({**measurements.tables, "runs": conform("runs", runs)}))
 
 
@@ -271,12 +289,12 @@ def _joined(parts: list[Measurements]) -> Measurements:
         for table, frame in part.tables.items():
             held.setdefault(table, []).append(frame)
     meta = {k: v for k, v in parts[0].meta.items() if all(part.meta.get(k) == v for part in parts)}
-    warnings = dict.fromkeys([*(warning for part in parts for warning in part.warnings), *_told_twice(parts)])
+    warnings = dict.fromkeys([*(warning for part in parts for warning in part.warnings), *_logged_twice(parts)])
     tables = {t: f[0] if len(f) == 1 else pd.concat(f, ignore_index=True) for t, f in held.items()}
     return Measurements.of(meta=meta, warnings=warnings, **tables)
 
 
-def _told_twice(parts: list[Measurements]) -> list[str]:
+def _logged_twice(parts: list[Measurements]) -> list[Note]:
     """A warning where files of several formats hold queries of the same time: a server that logs in each, or the driver too."""
     spans = []
     for part in parts:
@@ -294,10 +312,7 @@ def _told_twice(parts: list[Measurements]) -> list[str]:
     ]
     if not twice:
         return []
-    names = ", ".join(dict.fromkeys(name for pair in twice for name in pair))
-    return [
-        f"{names} hold queries of the same time in different formats: what both logged is counted twice; read one of them"
-    ]
+    return [caveats.LOGGED_TWICE(names=", ".join(dict.fromkeys(name for pair in twice for name in pair)))]
 
 
 def files(path: str | Path | Iterable[str | Path]) -> list[Path]:
@@ -312,8 +327,10 @@ def files(path: str | Path | Iterable[str | Path]) -> list[Path]:
         if store.holds_runs(place):
             return [place]
         found = sorted(f for f in place.iterdir() if f.is_file() and not f.name.startswith("."))
-    elif place.exists():
+    elif place.is_file():
         return [place]
+    elif place.exists():
+        raise FormatError(f"{path}: expected a file, found a named pipe or a device; write what it gives to a file")
     else:
         found = sorted(Path(name) for name in globbing.glob(str(path), recursive=True))  # noqa: PTH207 - any pattern, absolute ones too
     if not found:

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _profiles
-from perflab.formats._profiles import Problems, Stacks
+from perflab.formats import _profile_notes as kinds
+from perflab.formats._profiles import Stacks
 from perflab.profiles.call_trees import MAX_DEPTH, Frames, Tree, from_parents
 
 _FRAME = re.compile(r"(.+) (\S+):(\d+);?")
@@ -40,25 +42,25 @@ def read(path: Path, *, max_bytes: int | None = None, **_: Any) -> Tables:
         raise FormatError(
             f"{path}:1: expected scalene's elapsed_time_sec, found {str(found.get('elapsed_time_sec'))[:40]!r}"
         )
-    problems, frames = Problems(), Frames()
+    tally, frames = Tally(unit="stack"), Frames()
     listed = found.get("stacks")
-    tree = _sampled(listed, elapsed, frames, problems) if isinstance(listed, list) else None
+    tree = _sampled(listed, elapsed, frames, tally) if isinstance(listed, list) else None
     notes = []
     if tree is None or not len(tree):
-        tree = _by_function(found["files"], elapsed, frames, problems)
-        notes = [f"{path.name}: no stacks were sampled (scalene run --stacks): each function's time is its own only"]
+        tree = _by_function(found["files"], elapsed, frames, tally)
+        notes = [kinds.NO_STACKS(source=path.name)]
     return _profiles.tables(
         path,
         [(None, "ms", tree)],
         frames,
-        problems,
+        tally,
         warnings=notes,
         meta={"tool": "scalene", "duration_ms": elapsed * 1e3},
     )
 
 
-def _sampled(listed: list[Any], elapsed: float, frames: Frames, problems: Problems) -> Tree:
-    stacks = Stacks()
+def _sampled(listed: list[Any], elapsed: float, frames: Frames, tally: Tally) -> Tree:
+    stacks, tally.total = Stacks(), len(listed)
     for number, entry in enumerate(listed, start=1):
         good = isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], list) and isinstance(entry[1], dict)
         value = _profiles.weight(entry[1].get("cpu_samples")) if good else None
@@ -68,24 +70,28 @@ def _sampled(listed: list[Any], elapsed: float, frames: Frames, problems: Proble
             else [None]
         )
         if value is None or None in matches or len(matches) > MAX_DEPTH:
-            problems.add("stacks are malformed and were left out", f"stack {number}")
+            tally.skip(number, why="malformed")
             continue
+        tally.rows += 1
         stacks.add(tuple(frames.number(m[2], m[1]) for m in matches if m), value)
     # Shares of one, which the elapsed time turns into times.
     return _profiles.scaled(stacks.tree(), elapsed * 1e3)
 
 
-def _by_function(files: Mapping[str, Any], elapsed: float, frames: Frames, problems: Problems) -> Tree:
+def _by_function(files: Mapping[str, Any], elapsed: float, frames: Frames, tally: Tally) -> Tree:
     codes, weights = [], []
+    tally.unit, tally.total, tally.rows, tally.skipped = "function", 0, 0, 0
     for file, facts in files.items():
         functions = facts.get("functions") if isinstance(facts, dict) else None
         for entry in functions if isinstance(functions, list) else ():
+            tally.total += 1
             shares = [_profiles.weight(entry.get(k, 0)) for k in _PERCENTAGES] if isinstance(entry, dict) else [None]
             if any(share is None or share > 100.5 for share in shares):
-                problems.add("functions are malformed and were left out", _profiles.name(file, problems)[:200])
+                tally.skip(tally.total, why="malformed")
                 continue
-            name, line = _profiles.name(entry.get("line"), problems), _profiles.line_number(entry.get("lineno"))
-            codes.append(frames.number(name, _profiles.name(file, problems), line))
+            tally.rows += 1
+            name, line = _profiles.name(entry.get("line"), tally), _profiles.line_number(entry.get("lineno"))
+            codes.append(frames.number(name, _profiles.name(file, tally), line))
             weights.append(sum(share or 0.0 for share in shares) / 100 * elapsed * 1e3)
     roots = np.full(len(codes), -1, dtype="int64")
     return from_parents(roots, np.array(codes, dtype="int64"), np.array(weights, dtype="float64"))[0]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from perflab.data import sources
+from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _blocks, _vegeta, join
 from perflab.formats import _requests as common
@@ -34,16 +34,18 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
     names = _NAMES[: _width(path)]
     numbers = ("start", "status", "latency", "bytes_in")
     texts = [name for name in ("error", "method", "url") if name in names]
-    tally = _blocks.Tally()
+    tally = Tally()
     wanted = {name: "float" if name in numbers else "text" for name in (*numbers, *texts)}
     blocks = _blocks.blocks(path, tally, quotes=True)
-    found = ((block, _blocks.csv_table(block, names, wanted, tally)) for block in blocks)
-    parts = ((block, table, common.microseconds(table["start"].to_numpy(), 1e-3)) for block, table in found)
+    found = ((block, *_blocks.csv_table(block, names, wanted, tally)) for block in blocks)
+    parts = (
+        (block, table, lines, common.microseconds(table["start"].to_numpy(), 1e-3)) for block, table, lines in found
+    )
     yield from _vegeta.stream(path, tally, parts, "status")
 
 
 def _width(path: Path) -> int:
-    first = next(sources.lines(path), "")
+    (first,) = _blocks.first_lines(path)
     width = first.count(",") + 1
     if not _FIRST.match(first.encode()) or not 7 <= width <= len(_NAMES):
         raise FormatError(f"{path}:1: expected the {len(_NAMES)} columns of vegeta's CSV, found {first[:120]!r}")

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 
+from perflab.data.accounting import Tally
 from perflab.formats import Tables, _blocks, _vegeta, join
 from perflab.formats import _requests as common
 
@@ -31,7 +33,9 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
 
     texts, numbers = ("timestamp", "error", "method", "url"), ("code", "latency", "bytes_in")
     schema = pa.schema([*((n, pa.string()) for n in texts), *((n, pa.float64()) for n in numbers)])
-    tally = _blocks.Tally()
+    tally = Tally()
     found = ((block, _blocks.json_table(block, schema, tally)) for block in _blocks.blocks(path, tally, quotes=False))
-    parts = ((block, table, common.iso_microseconds(table["timestamp"])) for block, table in found)
+    parts = (
+        (block, table, np.arange(len(table)), common.iso_microseconds(table["timestamp"])) for block, table in found
+    )
     yield from _vegeta.stream(path, tally, parts, "code")

@@ -2,7 +2,7 @@
 
 A closed model waits for each answer before it asks again, so a stalled server also stalls its users, and the
 requests that would have waited are never sent (coordinated omission). Here one scheduler owns the due times, each
-arrival is a task in a greenlet of its own, latency counts from the due time, and no arrival is dropped.
+arrival is a task in its own greenlet, latency counts from the due time, and no arrival is dropped.
 """
 
 from __future__ import annotations
@@ -30,16 +30,18 @@ class Pace:
     """The scheduler's record: how many arrivals were due, and how many are under way."""
 
     def __init__(self) -> None:
-        self.due = self.begun = self.busy = 0
+        self.due = self.begun = self.busy = self.failed = 0
+        self.active: dict[Any, Any] = {}
+        """User -> the greenlet of the arrival that it serves."""
 
 
 def _must_end(classes: Sequence[Any]) -> None:
-    """End Locust, with a word why, if a class has task sets: they go on until they stop themselves, an arrival ends."""
+    """End Locust with the reason if a class has task sets: they never end, while an arrival does."""
     nested = [f"{c.__name__}.{t.__name__}" for c in classes for t in c.tasks if isinstance(t, type)]
     if nested:
         raise SystemExit(
-            f"perflab: each arrival of an open plan is one task, and {', '.join(nested)} is a TaskSet, which never ends by "
-            "itself: write its steps as one @task method, or use a plan with users"
+            f"perflab: each arrival of an open plan is one task, and {', '.join(nested)} is a TaskSet, which never "
+            "ends: write its steps as one @task method, or use a plan with users"
         )
 
 
@@ -99,10 +101,11 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
         def _arrive(self, due: float) -> None:
             pace.begun += 1
             pace.busy += 1
+            user = None
             try:
                 chosen = random.choices(classes, share)[0]
                 user, login_s = (self.idle[chosen].pop(), 0.0) if self.idle[chosen] else self._new(chosen)
-                user._greenlet = getcurrent()
+                user._greenlet = pace.active[user] = getcurrent()
                 user.perflab_due = due + login_s
                 taskset = user.perflab_tasks
                 taskset.execute_task(taskset.get_next_task())
@@ -110,9 +113,12 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
             except (StopUser, InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately):
                 pass
             except Exception as problem:  # noqa: BLE001 - a user's task may raise anything; Locust goes on too
+                # Raised before its first request: the target has seen nothing of this arrival.
+                pace.failed += user is None or user.perflab_due is not None
                 events.user_error.fire(user_instance=self, exception=problem, tb=problem.__traceback__)
             finally:
                 pace.busy -= 1
+                pace.active.pop(user, None)
 
         def _new(self, chosen: Any) -> tuple[Any, float]:
             """A new visitor, and the seconds of its on_start (a login): no part of any other request's latency."""

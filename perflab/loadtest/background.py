@@ -5,42 +5,45 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from perflab.data.tables import Measurements
 from perflab.errors import LoadTestError
-from perflab.loadtest.drive import Place, Watch, drive, expected_s
+from perflab.loadtest.drive import Live, Slot, drive, expected_s, listening
 from perflab.loadtest.looks import Looks
 from perflab.loadtest.plan import LoadPlan
-from perflab.loadtest.run import check_pairs, interleaved, loaded
+from perflab.loadtest.run import check_pairs, interleaved, loaded, noted
+from perflab.loadtest.shortness import checked
 from perflab.loadtest.target import Target
-from perflab.progress import Progress
+from perflab.progress import Listener
 
 T = TypeVar("T")
 
 
-class UnderWay(Generic[T]):
-    """Load that goes on in the background: stop it, wait for it, take its result.
+class BackgroundRun(Generic[T]):
+    """Load running in the background: stop it, wait for it, take its result.
 
     In a notebook it comes with a Stop button. `stop` does the same; both keep what was captured, marked as interrupted.
     """
 
-    def __init__(self, work: Callable[[Watch], T], total_s: float, label: str, *, shown: bool) -> None:
+    def __init__(self, work: Callable[[Live], T], total_s: float, label: str, *, progress: bool | Listener) -> None:
         self.label = label
         self._stop = threading.Event()
         self._found: list[T] = []
         self._error: BaseException | None = None
         # Made here, in the cell's own thread: what it shows belongs to that cell.
-        progress = Progress(total_s, label, shown=shown, stop=self._stop.set)
-        self._thread = threading.Thread(target=self._work, args=(work, progress), name="perflab-run", daemon=True)
+        shown = listening(progress, total_s, label, self._stop.set)
+        self._thread = threading.Thread(target=self._work, args=(work, shown), name="perflab-run", daemon=True)
         self._thread.start()
 
-    def _work(self, work: Callable[[Watch], T], progress: Progress) -> None:
+    def _work(self, work: Callable[[Live], T], shown: AbstractContextManager[Listener]) -> None:
         try:
-            with progress:
-                self._found.append(work(Watch(progress, stop=self._stop)))
-                progress.ended = "; stopped" if self._stop.is_set() else ""
+            with shown as listener:
+                self._found.append(work(Live(listener, stop=self._stop)))
+                if self._stop.is_set():
+                    listener.finish("stopped")
         except BaseException as problem:  # noqa: BLE001 - kept, and raised to whoever asks for the result
             self._error = problem
 
@@ -64,7 +67,7 @@ class UnderWay(Generic[T]):
         Stopped, it is what was captured until then. TimeoutError after ``timeout_s``.
         """
         if not self.wait(timeout_s):
-            raise TimeoutError(f"{self.label}: still under way")
+            raise TimeoutError(f"{self.label}: still running")
         if isinstance(self._error, KeyboardInterrupt):
             raise LoadTestError(f"stopped: {self._error}") from None
         if self._error is not None:
@@ -72,23 +75,25 @@ class UnderWay(Generic[T]):
         return self._found[0]
 
     def __repr__(self) -> str:
-        state = "under way" if not self.done else "failed: see .result()" if self._error else "ended: see .result()"
+        state = "running" if not self.done else "failed: see .result()" if self._error else "ended: see .result()"
         return f"{self.label} ({state})"
 
 
 def start_run(
-    plan: LoadPlan, target: Target, *, store: str | Path = "runs", progress: bool = True
-) -> UnderWay[Measurements]:
-    """Begin a run and return at once: the cell is free, and a Stop button ends the load.
+    plan: LoadPlan, target: Target, *, store: str | Path = "runs", progress: bool | Listener = True
+) -> BackgroundRun[Measurements]:
+    """Start a run and return at once: the cell is free, and a Stop button ends the load.
 
     Parameters
     ----------
-    plan, target, store, progress : as in `run`.
+    plan, target, store, progress
+        As in `run`.
 
     Returns
     -------
-    A handle: ``.stop()``, ``.wait()``, ``.done``, and ``.result()``, which gives what `run` returns and raises what
-    it raises. The load ends with this process at the latest.
+    BackgroundRun[Measurements]
+        A handle: ``.stop()``, ``.wait()``, ``.done``, and ``.result()``, which gives what `run` returns and raises
+        what it raises. The load ends with this process at the latest.
 
     >>> plan = lab.LoadPlan("locustfile.py", stages=[lab.Stage("10m", users=20)])  # doctest: +SKIP
     >>> going = lab.start_run(plan, lab.Target("now", host="http://127.0.0.1:8001"))  # doctest: +SKIP
@@ -97,11 +102,11 @@ def start_run(
     ['interrupted after 12.3 s']
     """
 
-    def work(watch: Watch) -> Measurements:
-        return loaded([drive(plan, target, store, Place(), watch)])
+    def work(watch: Live) -> Measurements:
+        return loaded([drive(plan, target, store, Slot(), watch)])
 
     plan.found_locustfile()
-    return UnderWay(work, expected_s(plan), f"{target.arm}: {plan}", shown=progress)
+    return BackgroundRun(work, expected_s(plan), f"{target.arm}: {plan}", progress=progress)
 
 
 def start_pairs(
@@ -114,34 +119,41 @@ def start_pairs(
     metric: str = "p95",
     tolerance: float | str = 0.05,
     primary: str | Sequence[str] = (),
+    on_short: str = "warn",
     seed: int | None = None,
     store: str | Path = "runs",
-    progress: bool = True,
-) -> UnderWay[tuple[Measurements, Measurements]]:
-    """Begin pairs of runs and return at once; see `start_run`.
+    progress: bool | Listener = True,
+) -> BackgroundRun[tuple[Measurements, Measurements]]:
+    """Start pairs of runs and return at once; see `start_run`.
 
     Parameters
     ----------
-    plan, baseline, candidate, pairs, looks, metric, tolerance, primary, seed, store, progress : as in `run_pairs`.
+    plan, baseline, candidate, pairs, looks, metric, tolerance, primary, on_short, seed, store, progress
+        As in `run_pairs`.
 
     Returns
     -------
-    A handle whose ``.result()`` gives (baseline, candidate); stopped, or decided by a look, the runs until then.
+    BackgroundRun[tuple[Measurements, Measurements]]
+        A handle whose ``.result()`` gives (baseline, candidate): the runs so far, when it was stopped or a look
+        decided.
 
     >>> going = lab.start_pairs(plan, old, new, pairs=10, seed=7)  # doctest: +SKIP
     >>> before, after = going.result()                             # doctest: +SKIP
     """
     check_pairs(pairs, baseline, candidate)
     registered = Looks.registered(looks, pairs, metric, tolerance, primary)
+    checked(on_short)
     plan.found_locustfile()
     drawn = secrets.randbelow(2**31) if seed is None else seed
 
-    def work(watch: Watch) -> tuple[Measurements, Measurements]:
-        _, interrupted, driven = interleaved(plan, baseline, candidate, pairs, drawn, store, watch, registered)
+    def work(watch: Live) -> tuple[Measurements, Measurements]:
+        _, interrupted, driven, short = interleaved(
+            plan, baseline, candidate, pairs, drawn, store, watch, registered, on_short
+        )
         if not all(driven.values()):
             raise KeyboardInterrupt("one arm has no run yet; load what the store holds with load()")
-        before, after = loaded(driven[baseline.arm]), loaded(driven[candidate.arm])
+        before, after = (noted(loaded(driven[target.arm]), short) for target in (baseline, candidate))
         return (before, after) if interrupted else registered.noted(len(driven[baseline.arm]), before, after)
 
     label = f"{baseline.arm} and {candidate.arm}: {plan}"
-    return UnderWay(work, 2 * pairs * expected_s(plan), label, shown=progress)
+    return BackgroundRun(work, 2 * pairs * expected_s(plan), label, progress=progress)

@@ -1,4 +1,4 @@
-"""`calibrate`: one system against itself, so that its user sees how much runs differ and which tests can be trusted."""
+"""`calibrate`: one system against itself (A/A): run-to-run noise, and the false-alarm rate of common tests."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from perflab import rendering
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError
+from perflab.loadtest import reasons
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import run_pairs
 from perflab.loadtest.target import Target, serving
+from perflab.metrics import Metric
+from perflab.notes import PYTHON, Note, Remedy, written
+from perflab.progress import Listener
+from perflab.results import Result, Shown
 from perflab.stats import relabelling, replications
 from perflab.stats.distributions import chi2_ppf
-from perflab.stats.estimates import Floats, by_run, of_endpoint, quantile_of, requests_of, without_warmup
+from perflab.stats.estimates import Floats, by_run, of_endpoint, requests_of, without_warmup
 from perflab.stats.planning import smallest_effect
-from perflab.stats.wording import signed, whose
 from perflab.units import format_fraction, format_p
 
 LEAST_RUNS = 6
@@ -43,15 +46,14 @@ _BLOCKED = "Welch on the runs, all of one arm before the other"
 
 
 @dataclass(frozen=True, repr=False)
-class Calibration:
+class Calibration(Result):
     """The result of `calibrate`.
 
-    ``sd`` is how much runs of one and the same system differ (a share of the metric, after the drift is taken out) with
-    its 95 % interval ``sd_low`` to ``sd_high``; ``drift`` the relative change from the first run to the last, with
-    ``drift_p``; ``autocorrelation`` that of neighbouring runs. ``table`` has a row for each procedure: procedure,
-    false_alarms (a share; 0.05 is what they promise), experiments, basis. ``spread`` has sd, drift and autocorrelation
-    of each endpoint, ``values`` the metric of each run, ``runs`` the measurements. ``smallest_effect`` is what as many
-    pairs see with power .8.
+    ``sd`` is the run-to-run standard deviation of one system (a share of the metric, without the drift) with its 95 %
+    interval ``sd_low`` to ``sd_high``; ``drift`` the relative change from the first run to the last, with ``drift_p``;
+    ``autocorrelation`` that of neighbouring runs. ``table`` has a row for each procedure: procedure, false_alarms (a share;
+    0.05 is nominal), experiments, basis. ``by_endpoint`` has sd, drift and autocorrelation of each endpoint, ``values`` the
+    metric of each run, ``runs`` the measurements. ``smallest_effect`` is what as many pairs detect with power .8.
     """
 
     metric: str
@@ -65,55 +67,51 @@ class Calibration:
     pairs: int
     smallest_effect: float
     table: pd.DataFrame
-    spread: pd.DataFrame
+    by_endpoint: pd.DataFrame
     values: pd.DataFrame
     runs: Measurements
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Note, ...] = ()
 
     @property
     def sentence(self) -> str:
         """The answer in one line."""
-        what = whose(self.endpoint)
+        what = "all requests" if self.endpoint == AGGREGATED else self.endpoint
         rates = self.table.set_index("procedure")["false_alarms"]
         pooled = rates[[n for n in _NAMES.values() if n in rates.index]]
         worst = (
-            f"; a test of pooled requests calls that a change in {format_fraction(pooled.max())} of cases"
+            f"; a test of pooled requests reports a change in {format_fraction(pooled.max())} of cases"
             if len(pooled)
             else ""
         )
         return (
-            f"Runs of one and the same system differ by {format_fraction(self.sd)} in {self.metric} of {what} (standard "
+            f"Runs of the same system differ by {format_fraction(self.sd)} in {self.metric} of {what} (standard "
             f"deviation, {len(self.values)} runs){worst}, perflab in {format_fraction(float(rates[_PAIRED]))}"
         )
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The sd, drift and autocorrelation with their precision, what can be seen, and the warnings."""
+        """The sd, drift and autocorrelation with their precision, and what can be detected."""
+        drift = Metric.of(self.metric).format_change(self.drift)
         return (
             f"sd {format_fraction(self.sd)} (95 % interval {format_fraction(self.sd_low)} to {format_fraction(self.sd_high)}); "
-            f"drift {signed(self.drift)} from the first run to the last (p {format_p(self.drift_p)}); autocorrelation of "
+            f"drift {drift} from the first run to the last (p {format_p(self.drift_p)}); autocorrelation of "
             f"neighbouring runs {self.autocorrelation:.2f} (within ±{1.96 / math.sqrt(len(self.values)):.2f} is chance)",
-            f"with {self.pairs} pairs a change of {format_fraction(self.smallest_effect)} is seen with power 0.8",
+            f"{self.pairs} pairs detect a change of {format_fraction(self.smallest_effect)} with power 0.8",
             "the runs are relabelled as two arms at random for the tests of pooled requests; the tests of runs are simulated "
             "at the measured sd, drift and autocorrelation, since relabelling one experiment would give them 5 % by "
-            "construction; 5 % is what each of them promises",
-            *self.warnings,
+            "construction; the nominal rate of each is 5 %",
         )
 
-    def _shown(self) -> pd.DataFrame:
-        return pd.DataFrame(
+    def show(self, surface: str = PYTHON) -> Shown:
+        """The sentence, the false alarms of each procedure, and the notes."""
+        table = pd.DataFrame(
             {
                 "procedure": self.table["procedure"],
                 "false alarms": [format_fraction(v) for v in self.table["false_alarms"]],
                 "basis": [_BASES[r.basis].format(r.experiments) for r in self.table.itertuples()],
             }
         )
-
-    def __repr__(self) -> str:
-        return rendering.text(self.sentence, self._shown(), self.notes)
-
-    def _repr_html_(self) -> str:
-        return rendering.html(self.sentence, self._shown(), self.notes)
+        return Shown(self.sentence, table, (*self.notes, *written(self.warnings, surface)))
 
 
 def calibrate(
@@ -127,51 +125,60 @@ def calibrate(
     relabellings: int = 200,
     seed: int | None = None,
     store: str | Path = "runs",
-    progress: bool = True,
+    progress: bool | Listener = True,
 ) -> Calibration:
-    """One system against itself (A/A): how much its runs differ, and which tests would call that a change.
+    """A/A calibration: run-to-run noise of one system, and the false-alarm rate of common tests on it.
 
     Parameters
     ----------
-    target : the system; its arms will be called "<arm> A" and "<arm> B". Or the measurements of runs that are there
+    target : Target | Measurements | pd.DataFrame | Sequence[Measurements]
+        The system; its arms will be called "<arm> A" and "<arm> B". Or the measurements of runs that are there
         already, of one and the same system: six or more, of one arm, or both sides of an A/A experiment.
-    plan, pairs : the load, and how many pairs of runs to drive; for a target only.
-    metric : "p95", any "p<q>" or "mean".
-    endpoint, warmup : as in `compare`.
-    relabellings : how many random labellings of the runs the tests of pooled requests are tried on.
-    seed : of the order of the runs, the labellings and the simulation.
-    store, progress : as in `run_pairs`.
+    plan, pairs
+        The load, and how many pairs of runs to drive; for a target only.
+    metric : str
+        "p95", any "p<q>" or "mean".
+    endpoint, warmup
+        As in `compare`.
+    relabellings : int
+        On how many random labellings of the runs the tests of pooled requests are tried.
+    seed : int | None
+        Of the order of the runs, the labellings and the simulation.
+    store, progress
+        As in `run_pairs`.
 
     Returns
     -------
-    Calibration. The false alarms of tests on pooled requests (Mann-Whitney, Kolmogorov-Smirnov, bootstrap) are counted on
-    this very data: whatever the labels, there is no difference. Those of perflab's procedure come from a simulation at the
-    measured sd, drift and autocorrelation, beside what it avoids: all runs of one arm before all of the other.
+    Calibration
+        Calibration. The false alarms of tests on pooled requests (Mann-Whitney, Kolmogorov-Smirnov, bootstrap) are
+        counted on this very data: whatever the labels, there is no difference. Those of perflab's procedure come from
+        a simulation at the measured sd, drift and autocorrelation, beside what it avoids: all runs of one arm before
+        all of the other.
 
     Raises
     ------
-    ComparisonError : fewer than six runs, invalid runs, several plans or generators. What `run_pairs` raises.
+    ComparisonError
+        Fewer than six runs, invalid runs, several plans or generators. What `run_pairs` raises.
 
     >>> runs = lab.load("datasets/shop_runs", arm="eager")
     >>> lab.calibrate(runs, endpoint="GET /orders", seed=1).table.procedure[0]
     'Mann-Whitney on pooled requests'
     """
-    share = quantile_of(metric)
-    if metric in ("throughput_per_s", "error_fraction"):
+    what = Metric.of(metric)
+    if not (what.is_latency and what.decided):
         raise ValueError(f'metric must be a latency ("p95", any "p<q>" or "mean"); got {metric!r}')
     if not isinstance(relabellings, int) or not 20 <= relabellings <= 100_000:
         raise ValueError(f"relabellings must be a number from 20 to 100,000; got {relabellings!r}")
     held = _measured(target, plan, pairs, seed, store, progress)
-    warnings = replications.refusals(held.runs, ("arms",))
+    replications.refusals(held.runs, ("arms",))
     cut = replications.warmup_of(held.runs, warmup)
     values = _values(held, metric, endpoint, cut)
     random = np.random.default_rng(0 if seed is None else seed)
-    spread = _spread(held, metric, cut)
     sd, drift, p_value, alike = _course(np.log(values["value"].to_numpy(dtype="float64")))
     count = len(values)
     ends = [math.sqrt((count - 2) / float(chi2_ppf(q, count - 2))) for q in (0.975, 0.025)]
     rows = [
-        *_relabelled(held, values, endpoint, cut, share, relabellings, random),
+        *_relabelled(held, values, endpoint, cut, what.share, relabellings, random),
         *_simulated(sd, drift, alike, count, random),
     ]
     return Calibration(
@@ -186,15 +193,15 @@ def calibrate(
         pairs=count // 2,
         smallest_effect=smallest_effect(count // 2, sd * math.sqrt(2 * max(0.05, 1 - alike)), 0.8),
         table=pd.DataFrame(rows, columns=["procedure", "false_alarms", "experiments", "basis"]),
-        spread=spread,
+        by_endpoint=_by_endpoint(held, metric, cut),
         values=values,
         runs=held,
-        warnings=tuple(w for w in warnings if "several arms" not in w) + _doubts(values, p_value, drift, metric, share),
+        warnings=_doubts(values, p_value, drift, what),
     )
 
 
 def _measured(
-    given: Any, plan: LoadPlan | None, pairs: int, seed: int | None, store: str | Path, progress: bool
+    given: Any, plan: LoadPlan | None, pairs: int, seed: int | None, store: str | Path, progress: bool | Listener
 ) -> Measurements:
     if isinstance(given, Target):
         if plan is None:
@@ -211,7 +218,7 @@ def _measured(
 
 
 def _driven(
-    target: Target, plan: LoadPlan, pairs: int, seed: int | None, store: str | Path, progress: bool
+    target: Target, plan: LoadPlan, pairs: int, seed: int | None, store: str | Path, progress: bool | Listener
 ) -> Measurements:
     if not target.restart and (target.managed or target.deploy):
         # Both arms are one and the same service: a second copy would want the same port.
@@ -247,12 +254,12 @@ def _course(logs: Floats) -> tuple[float, float, float, float]:
     left = logs - (fitted.intercept + fitted.slope * np.arange(len(logs)))
     power = float(left @ left)
     if power < 1e-20:
-        raise ComparisonError("the runs agree to the last digit: copies of a run are no repetitions")
+        raise ComparisonError("the runs agree to the last digit: copies of one run are not repetitions")
     alike = float(left[1:] @ left[:-1]) / power
     return math.sqrt(power / (len(logs) - 2)), float(fitted.slope) * (len(logs) - 1), float(fitted.pvalue), alike
 
 
-def _spread(held: Measurements, metric: str, warmup: float) -> pd.DataFrame:
+def _by_endpoint(held: Measurements, metric: str, warmup: float) -> pd.DataFrame:
     found = by_run(held, [metric], warmup=warmup)
     start = held.runs.set_index("run")["start"]
     rows = []
@@ -296,20 +303,15 @@ def _simulated(
     ]
 
 
-def _doubts(values: pd.DataFrame, p_value: float, drift: float, metric: str, share: float | None) -> tuple[str, ...]:
+def _doubts(values: pd.DataFrame, p_value: float, drift: float, metric: Metric) -> tuple[Note, ...]:
     found = []
-    needed = 10 / min(share, 1 - share) if share is not None and 0 < share < 1 else 30.0
-    if values["count"].min() < round(needed, 6):
-        found.append(
-            f"{metric} needs {math.ceil(round(needed, 6)):,} requests in each run, the smallest has "
-            f"{values['count'].min():,}: compare will give no verdict on runs as short as these"
-        )
+    smallest = int(values["count"].min())
+    if smallest < metric.rows_needed:
+        found.append(reasons.TOO_FEW_FOR_VERDICT(metric=metric.name, needed=metric.rows_needed, requests=smallest))
     if values["start"].isna().any():
-        found.append("the start of some runs is unknown, so drift and autocorrelation mean little")
+        found.append(reasons.START_UNKNOWN())
     if p_value < 0.05 and abs(drift) > 0.02:
-        found.append("the system drifts: let its arms take turns (run_pairs), never one after the other")
+        found.append(reasons.DRIFT(Remedy("run_pairs")))
     if len(values) < 12:
-        found.append(
-            f"{len(values)} runs tell the sd only roughly, drift and autocorrelation hardly: 20 or more are better"
-        )
+        found.append(reasons.FEW_RUNS(runs=len(values)))
     return tuple(found)

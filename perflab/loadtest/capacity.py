@@ -1,4 +1,4 @@
-"""`find_capacity`: the highest rate of arrivals at which an objective still holds, and the law behind it."""
+"""`find_capacity`: the highest rate of arrivals at which an objective still holds, and the scalability model behind it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from typing import Any
 
 import pandas as pd
 
-from perflab import rendering
 from perflab.data.tables import AGGREGATED, Measurements
+from perflab.loadtest import reasons
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import run
 from perflab.loadtest.stages import Stage
 from perflab.loadtest.target import Target
+from perflab.notes import PYTHON, TARGET
 from perflab.objectives import Objective, check
 from perflab.objectives.checking import objectives_of
+from perflab.progress import Listener
+from perflab.results import Result, Shown
 from perflab.stats.estimates import by_run
 from perflab.stats.scalability import ScalabilityLaw, fit_scalability
 from perflab.units import format_fraction, format_rate, parse_duration, parse_fraction
@@ -32,21 +35,21 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, repr=False)
-class Capacity:
+class Capacity(Result):
     """The result of `find_capacity`.
 
     ``low`` is the highest rate (arrivals a second) at which the objective held, ``high`` the lowest at which it did not
     (infinite if it always held). ``table`` has a row for each step, in the order they ran: run, rate (offered),
     throughput_per_s (answered), mean_ms, p50_ms, p95_ms, error_fraction, concurrency (Little's law), holds, verdict, reason.
-    ``law`` is the Universal Scalability Law where it fits, else None, and ``law_problem`` says why.
+    ``model`` is the Universal Scalability Law where it fits, else None, and ``model_problem`` says why.
     """
 
     low: float
     high: float
     table: pd.DataFrame
     goals: tuple[Objective, ...]
-    law: ScalabilityLaw | None
-    law_problem: str
+    model: ScalabilityLaw | None
+    model_problem: str
     stopped: str
 
     @property
@@ -54,7 +57,7 @@ class Capacity:
         """The answer in one line."""
         goals = " and ".join(map(str, self.goals))
         if math.isinf(self.high):
-            tried = f"{goals} held up to {format_rate(self.low)}" if self.low else f"whether {goals} can't be told"
+            tried = f"{goals} held up to {format_rate(self.low)}" if self.low else f"{goals} is inconclusive"
             return f"{tried}: {self.stopped}"
         if self.low == 0:
             return f"{goals} does not hold even at {format_rate(self.high)}"
@@ -62,30 +65,26 @@ class Capacity:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the law says, and why the search ended."""
-        if self.law is None:
-            law = f"no Universal Scalability Law: {self.law_problem}"
+        """The scalability model, and why the search ended."""
+        if self.model is None:
+            model = f"no Universal Scalability Law: {self.model_problem}"
         else:
-            contention, coherency = self.law.contention, self.law.coherency
-            # A peak far beyond the steps is the fit's fancy: a small error of its parameters moves it by magnitudes.
-            seen = self.law.peak_concurrency <= _SEEN * float(self.table["concurrency"].max())
-            peak = format_rate(self.law.peak_per_s) if seen else "beyond what these steps can tell"
-            law = (
+            contention, coherency = self.model.contention, self.model.coherency
+            # A peak far beyond the steps is extrapolation: a small error of the parameters moves it by magnitudes.
+            seen = self.model.peak_concurrency <= _SEEN * float(self.table["concurrency"].max())
+            peak = format_rate(self.model.peak_per_s) if seen else "beyond the range of these steps"
+            model = (
                 f"Universal Scalability Law: contention {format_fraction(contention[0])} "
                 f"({format_fraction(contention[1])} to {format_fraction(contention[2])}), coherency "
                 f"{coherency[0]:.2g} ({coherency[1]:.2g} to {coherency[2]:.2g}); highest throughput {peak}"
             )
-        return (law,) if math.isinf(self.high) else (law, f"the search ended because {self.stopped}")
+        return (model,) if math.isinf(self.high) else (model, f"the search ended because {self.stopped}")
 
-    def __repr__(self) -> str:
-        return rendering.text(self.sentence, self._shown(), self.notes)
-
-    def _repr_html_(self) -> str:
-        return rendering.html(self.sentence, self._shown(), self.notes)
-
-    def _shown(self) -> pd.DataFrame:
-        shown = ["rate", "throughput_per_s", "p50_ms", "p95_ms", "error_fraction", "concurrency", "holds", "reason"]
-        return self.table[shown].rename(columns={"rate": "rate_per_s"})
+    def show(self, surface: str = PYTHON) -> Shown:
+        """The sentence, the steps and the notes."""
+        columns = ["rate", "throughput_per_s", "p50_ms", "p95_ms", "error_fraction", "concurrency", "holds", "reason"]
+        table = self.table[columns].rename(columns={"rate": "rate_per_s"})
+        return Shown(self.sentence, table, self.notes, ours=True)
 
 
 def find_capacity(
@@ -99,26 +98,34 @@ def find_capacity(
     resolution: float | str = "10%",
     step: str | float = "15s",
     store: str | Path = "runs",
-    progress: bool = True,
+    progress: bool | Listener = True,
 ) -> Capacity:
     """Step the rate of arrivals up until an objective fails, then bracket the knee.
 
     Parameters
     ----------
-    plan : whose users to take; its stages are replaced by one of a constant rate for each step.
-    target : the system under test; a command is started anew for each step.
-    objective : what must hold, such as ``"p95 < 200ms"`` or ``Objective("error_fraction", "<", "1%")``; or several.
-    start, factor, limit : the first rate (arrivals a second), by what it grows, and the highest one tried.
-    resolution : how close the two ends of the bracket shall come, as a share of the rate.
-    step : how long each step lasts.
-    store : the folder that keeps the runs.
+    plan : LoadPlan
+        Whose users to take; its stages are replaced by one of a constant rate for each step.
+    target : Target
+        The system under test; a command is started anew for each step.
+    objective : Objective | str | Sequence[Objective | str]
+        What must hold, such as ``"p95 < 200ms"`` or ``Objective("error_fraction", "<", "1%")``; or several.
+    start, factor, limit : float
+        The first rate (arrivals a second), by what it grows, and the highest one tried.
+    resolution : float | str
+        How close the two ends of the bracket come, as a share of the rate.
+    step : str | float
+        How long each step lasts.
+    store : str | Path
+        The folder that keeps the runs.
 
     Returns
     -------
-    Capacity. The load is open (latency counts from the moment that an arrival was due), because a closed model slows down
-    with its target and so never shows what lies beyond the knee. A step at which the objective did not hold, or that the
-    generator couldn't keep up with, is made once more, so that one stall isn't taken for the limit. If the generator fails
-    twice the search ends: that says nothing about the target.
+    Capacity
+        Capacity. The load is open (latency counts from the moment that an arrival was due), because a closed model
+        slows down with its target and so never shows what lies beyond the knee. A step at which the objective did not
+        hold, or that is not valid for a reason beside the target, is repeated once, so that one stall isn't taken for
+        the limit. If it is not valid twice the search ends: that says nothing about the target.
 
     Raises
     ------
@@ -138,7 +145,7 @@ def find_capacity(
     rows: list[dict[str, Any]] = []
 
     def holds(rate: float) -> bool | None:
-        """Whether it holds at this rate, at the second try at the latest; None when the generator could not tell."""
+        """Whether it holds at this rate, at the second try at the latest; None when the runs were not valid."""
         for _ in range(_TRIES):
             changed = replace(plan, stages=[Stage(length, rate=rate)])
             rows.append(_step(run(changed, target, store=store, progress=progress), rate, length, goals))
@@ -150,10 +157,10 @@ def find_capacity(
     low, high, stopped = _search(holds, start, factor, limit, closeness)
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     usable = table[table["holds"].notna()]
-    law, problem = fit_scalability(
+    model, problem = fit_scalability(
         usable["concurrency"].to_numpy("float64"), usable["throughput_per_s"].to_numpy("float64")
     )
-    return Capacity(low, high, table, goals, law, problem, stopped)
+    return Capacity(low, high, table, goals, model, problem, stopped)
 
 
 def _search(holds: Any, start: float, factor: float, limit: float, closeness: float) -> tuple[float, float, str]:
@@ -162,14 +169,18 @@ def _search(holds: Any, start: float, factor: float, limit: float, closeness: fl
     while True:
         answer = holds(rate)
         if answer is None:
-            return low, high, f"the generator could not offer {format_rate(rate)}: use more workers"
+            return (
+                low,
+                high,
+                f"no valid run at {format_rate(rate)} (see reason); use more workers, or a quieter machine",
+            )
         low, high = (rate, high) if answer else (low, rate)
         if math.isinf(high):
             if rate >= limit:
                 return low, high, f"nothing higher was tried (limit={limit:g})"
             rate = min(limit, rate * factor)
         elif high - low <= closeness * high or (low == 0 and rate <= start / 64):
-            return low, high, f"the bracket is as narrow as was asked ({format_fraction(closeness)})"
+            return low, high, f"the bracket reached the resolution ({format_fraction(closeness)})"
         else:
             rate = math.sqrt(low * high) if low else rate / factor
 
@@ -187,18 +198,17 @@ def _step(measured: Measurements, rate: float, length_s: float, goals: tuple[Obj
         "error_fraction": total["error_fraction"],
         "concurrency": answered * total["mean"] / 1e3,
     }
-    reasons = list(run_row["reasons"]) if not run_row["valid"] else []
-    generator = [text for text in reasons if "generator" in text or "schedule" in text]
-    if generator:
-        return row | {"holds": None, "verdict": "invalid", "reason": generator[0]}
+    against = dict(zip(run_row["reason_codes"], run_row["reasons"], strict=True)) if not run_row["valid"] else {}
+    if beside := [text for code, text in against.items() if reasons.about(code) != TARGET]:
+        return row | {"holds": None, "verdict": "invalid", "reason": beside[0]}
     checked = check(measured, goals, warmup=_WARMUP, allow=("invalid",))
-    reason = "; ".join(reasons) or (checked.sentence if checked.verdict != "holds" else "")
+    reason = "; ".join(against.values()) or (checked.sentence if checked.verdict != "holds" else "")
     met = all(goal.met_by(value) for goal, value in zip(goals, checked.table["measured"], strict=True))
-    return row | {"holds": bool(met and not reasons), "verdict": checked.verdict, "reason": reason}
+    return row | {"holds": bool(met and not against), "verdict": checked.verdict, "reason": reason}
 
 
 def _answered_per_s(requests: pd.DataFrame, start: pd.Timestamp, length_s: float) -> float:
-    """Good answers a second while the load was on: what came after its end was answered too, but not at that rate."""
+    """Successful answers a second during the load; later ones were answered too, but not at that rate."""
     due = requests["due"].fillna(requests["start"]) if "due" in requests.columns else requests["start"]
     ended = (due - start).dt.total_seconds() + requests["latency_ms"] / 1e3
     inside = requests["ok"].astype(bool) & (ended >= _WARMUP * length_s) & (ended <= length_s)

@@ -13,8 +13,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from perflab.loadtest.histogram import Spread
-from perflab.loadtest.records import CHECK, CHECK_FIELDS, FIELDS, RECORD
+from perflab.errors import LoadTestError
+from perflab.loadtest.histogram import Histogram
+from perflab.loadtest.records import CHECK, CHECK_FIELDS, FIELDS, MAX_NAMES, RECORD
 
 DTYPE = np.dtype(list(FIELDS))
 CHECK_DTYPE = np.dtype(list(CHECK_FIELDS))
@@ -70,6 +71,11 @@ class Process:
         return float(self.notes["process"][-1].get("clock_ahead_s") or 0.0) if self.notes.get("process") else 0.0
 
     @property
+    def stop_s(self) -> float:
+        """When its load ended, in seconds since 1970; infinite for one that was lost before."""
+        return max((float(note["time"]) for note in self.notes.get("stop", [])), default=float("inf"))
+
+    @property
     def footer(self) -> dict[str, Any] | None:
         return self.notes["footer"][-1] if self.notes.get("footer") else None
 
@@ -86,6 +92,8 @@ def process_of(side: Path) -> Process:
             note = orjson.loads(line)
         except orjson.JSONDecodeError:
             # The last line of a process that was killed while it wrote.
+            continue
+        if not isinstance(note, dict):
             continue
         notes.setdefault(note.pop("kind", "unknown"), []).append(note)
     ahead_s = notes["process"][-1].get("clock_ahead_s") if notes.get("process") else None
@@ -107,27 +115,37 @@ class Written:
 
     rows: int
     failed: int
-    latency: Spread
-    lag: Spread
-    by_endpoint: Mapping[str, Spread] = field(default_factory=dict)
+    latency: Histogram
+    lag: Histogram
+    by_endpoint: Mapping[str, Histogram] = field(default_factory=dict)
+    late: int = 0
+    """Requests that started after the plan's time."""
+    impossible: int = 0
+    """Events with a negative or infinite response time."""
 
 
 def write_requests(found: list[Process], path: Path) -> Written:
     """Convert all records to one Parquet file, a chunk at a time.
 
-    Records without a response time (events that are not requests) are left out.
+    Left out and counted are events without a response time (they are no requests), with an impossible one, and requests that
+    started after the plan's time.
     """
-    rows = failed = 0
-    latencies, lags = Spread(), Spread()
-    by_endpoint: dict[str, Spread] = {}
+    rows = failed = late = impossible = 0
+    latencies, lags = Histogram(), Histogram()
+    by_endpoint: dict[str, Histogram] = {}
     with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
         for process in found:
             endpoints = _names(process, "endpoint", "name", first=0)
             errors = _names(process, "error", "text", first=1)
             for every in _chunks(process.records, DTYPE):
-                chunk = every[np.isfinite(every["latency"])]
+                wrong = (every["latency"] < 0) | np.isinf(every["latency"])
+                impossible += int(wrong.sum())
+                chunk = every[~wrong & ~np.isnan(every["latency"])]
                 chunk["start"] += process.clock_ahead_s
                 chunk["due"] += process.clock_ahead_s
+                after = np.where(np.isnan(chunk["due"]), chunk["start"], chunk["due"]) > process.stop_s
+                late += int(after.sum())
+                chunk = chunk[~after]
                 lag = (chunk["start"] - chunk["due"]) * 1e3
                 # In an open model the client waits from the moment its arrival was due.
                 latency = chunk["latency"] + np.maximum(np.nan_to_num(lag), 0.0)
@@ -137,10 +155,10 @@ def write_requests(found: list[Process], path: Path) -> Written:
                 latencies.add(latency)
                 lags.add(lag)
                 for index in np.unique(chunk["endpoint"]):
-                    name = str(endpoints[int(index)])
+                    name = str(endpoints[min(int(index), len(endpoints) - 1)])
                     if name in by_endpoint or len(by_endpoint) < _MOST_ENDPOINTS:
-                        by_endpoint.setdefault(name, Spread()).add(latency[chunk["endpoint"] == index])
-    return Written(rows, failed, latencies, lags, by_endpoint)
+                        by_endpoint.setdefault(name, Histogram()).add(latency[chunk["endpoint"] == index])
+    return Written(rows, failed, latencies, lags, by_endpoint, late, impossible)
 
 
 def write_checks(found: list[Process], path: Path) -> int:
@@ -155,12 +173,11 @@ def write_checks(found: list[Process], path: Path) -> int:
             names = _names(process, "check", "name", first=0)
             endpoints = _names(process, "endpoint", "name", first=0)
             for chunk in _chunks(file, CHECK_DTYPE):
-                at = pa.array(chunk["endpoint"].astype("int32") - 1, mask=chunk["endpoint"] == 0)
                 columns = [
                     _instants(chunk["at"] + process.clock_ahead_s),
-                    pa.DictionaryArray.from_arrays(pa.array(chunk["name"].astype("int32")), names),
+                    _coded(chunk["name"], names),
                     pa.array(chunk["ok"] > 0),
-                    pa.DictionaryArray.from_arrays(at, endpoints),
+                    _coded(chunk["endpoint"].astype("int64") - 1, endpoints, chunk["endpoint"] == 0),
                 ]
                 writer.write_table(pa.Table.from_arrays(columns, schema=_CHECKS))
                 rows += len(chunk)
@@ -180,24 +197,30 @@ def _chunks(path: Path, dtype: np.dtype[Any]) -> Iterator[np.ndarray[Any, Any]]:
 
 
 def _names(process: Process, kind: str, key: str, *, first: int) -> pa.Array:
-    by_index = {note["index"]: note[key] for note in process.notes.get(kind, [])}
-    return pa.array([by_index.get(i, "?") for i in range(first, max(by_index, default=first - 1) + 1)], pa.string())
+    """The names by their place; the last one, "?", is that of a record whose name was not written."""
+    limit = MAX_NAMES + 2
+    notes = [note for note in process.notes.get(kind, []) if isinstance(note.get("index"), int)]
+    by_index = {note["index"]: str(note.get(key, "?")) for note in notes if 0 <= note["index"] < limit}
+    known = range(first, max(by_index, default=first - 1) + 1)
+    return pa.array([*(by_index.get(i, "?") for i in known), "?"], pa.string())
+
+
+def _coded(indices: Any, names: pa.Array, mask: Any = None) -> pa.DictionaryArray:
+    within = np.minimum(indices.astype("int64"), len(names) - 1).astype("int32")
+    return pa.DictionaryArray.from_arrays(pa.array(within, mask=mask), names)
 
 
 def _table(
     chunk: np.ndarray[Any, Any], latency: np.ndarray[Any, Any], endpoints: pa.Array, errors: pa.Array
 ) -> pa.Table:
     failed = chunk["error"] > 0
-    error = pa.DictionaryArray.from_arrays(
-        pa.array(chunk["error"].astype("int32") - 1, mask=~failed), errors.cast(pa.string())
-    )
     columns = [
-        pa.DictionaryArray.from_arrays(pa.array(chunk["endpoint"].astype("int32")), endpoints),
+        _coded(chunk["endpoint"], endpoints),
         _instants(chunk["start"]),
         pa.array(latency),
         pa.array(~failed),
         pa.array(chunk["status"].astype("int64"), mask=chunk["status"] == 0),
-        error,
+        _coded(chunk["error"].astype("int64") - 1, errors, ~failed),
         pa.array(chunk["size"]),
         pa.array(chunk["user"]).cast(pa.string()),
         _instants(chunk["due"]),
@@ -232,3 +255,14 @@ def load_frame(found: list[Process]) -> pd.DataFrame:
         frame["rate"] = (due.diff() / (due.index.to_series().diff() * step)).fillna(0.0).to_numpy()
     frame["time"] = pd.to_datetime(frame["time"] * 1e9, unit="ns", utc=True)
     return frame
+
+
+def span(found: list[Process]) -> tuple[float, float]:
+    """First start and last stop of the load, in seconds since 1970."""
+    starts = [note["time"] for p in found for note in p.notes.get("start", [])]
+    stops = [note["time"] for p in found for note in p.notes.get("stop", [])]
+    # A generator that was lost noted no stop; its last note stands in.
+    alive = [note["time"] for p in found for note in p.notes.get("users", [])]
+    if not starts:
+        raise LoadTestError("the generator never started: its record files have no start")
+    return min(starts), max(stops or alive or starts)

@@ -1,4 +1,4 @@
-"""What is wrong with a locustfile, said by file and line. Runs inside Locust, whose own report is a traceback of itself;
+"""What is wrong with a locustfile, by file and line. Runs inside Locust, whose own report is a traceback of itself;
 standard library only."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ import ast
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,7 +18,12 @@ REPORT = "locustfile.txt"
 _FOREIGN = ("-packages/locust/", "-packages/gevent/", "/perflab/loadtest/", "<frozen ")
 
 
-def guarded(load: Callable[[list[str]], Any], folder: Path, wanted: Iterable[str]) -> Callable[[list[str]], Any]:
+def guarded(
+    load: Callable[[list[str]], Any],
+    folder: Path,
+    wanted: Collection[str],
+    differing: Callable[[dict[str, Any]], dict[str, str]] = lambda found: {},
+) -> Callable[[list[str]], Any]:
     """Locust's loader of locustfiles, which ends the process with a report where the file is to blame."""
 
     def loaded(paths: list[str]) -> Any:
@@ -30,13 +35,17 @@ def guarded(load: Callable[[list[str]], Any], folder: Path, wanted: Iterable[str
             raise
         if report := lacking(found[0], wanted, paths[0]):
             _end(folder, report)
+        if hosts := differing({name: c for name, c in found[0].items() if name in wanted or not wanted}):
+            listed = ", ".join(f"{name} {host}" for name, host in hosts.items())
+            _end(folder, f"{paths[0]}: the user classes have different hosts ({listed}) and none is the target's; make one "
+                 "of them the target's host, or choose the classes with user_classes=")  # fmt: skip
         return found
 
     return loaded
 
 
 def misspelt(path: str) -> str | None:
-    """The report on a locustfile that is no Python; told before anything is started."""
+    """The report on a locustfile that is not valid Python, made before anything is started."""
     with warnings.catch_warnings(action="ignore"):
         try:
             ast.parse(Path(path).read_bytes(), path)
@@ -64,7 +73,7 @@ def blamed(problem: BaseException, path: str) -> str | None:
 
 def _advice(problem: BaseException) -> str:
     if isinstance(problem, ModuleNotFoundError):
-        return f"; expected beside the locustfile, or installed in the Python that runs perflab ({sys.executable})"
+        return f"; expected next to the locustfile, or installed in the Python that runs perflab ({sys.executable})"
     return ""
 
 
@@ -75,7 +84,7 @@ def lacking(users: Mapping[str, Any], wanted: Iterable[str], path: str) -> str |
             classes = [node.name for node in ast.parse(Path(path).read_bytes()).body if isinstance(node, ast.ClassDef)]
         except (OSError, SyntaxError):
             classes = []
-        found = f"{', '.join(classes)}, which is none or is abstract" if classes else "no class"
+        found = f"{', '.join(classes)}, which is not a user class or is abstract" if classes else "no class"
         return f"{path}: expected a user class, such as `class Visitor(FastHttpUser)` with a @task; found {found}"
     missing = [each for each in wanted if each not in users]
     if missing:

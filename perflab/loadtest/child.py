@@ -8,6 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 GUARD = Path(__file__).with_name("guard.py")
+MAX_OUTPUT = 50_000_000
+"""Bytes of output that are kept, the last ones."""
+LEFT_OUT = ".left_out"
+"""The suffix of the file with the number of bytes that were not kept."""
 
 
 class Child:
@@ -15,9 +19,12 @@ class Child:
 
     Parameters
     ----------
-    command : the program and its arguments.
-    log : the file that takes its standard output and error.
-    grace_s : seconds between SIGTERM and SIGKILL when it is stopped.
+    command : Sequence[str]
+        The program and its arguments.
+    log : Path
+        The file that takes its standard output and error.
+    grace_s : float
+        Seconds between SIGTERM and SIGKILL when it is stopped.
     """
 
     def __init__(
@@ -30,9 +37,18 @@ class Child:
         cwd: Path | None = None,
     ) -> None:
         self.log, self.grace_s = log, grace_s
-        with log.open("ab") as output:
+        with log.open("a+b") as output:
             self._guard = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(GUARD), str(grace_s), *command],
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    str(GUARD),
+                    str(grace_s),
+                    str(MAX_OUTPUT),
+                    f"{log.resolve()}{LEFT_OUT}",
+                    *command,
+                ],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import math
 import shutil
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,31 +17,33 @@ from typing import Any
 from perflab import formats, provenance
 from perflab.data import store
 from perflab.errors import FormatError, LoadTestError, StoreError
-from perflab.loadtest import capture, process, profiled_target, validity
+from perflab.loadtest import capture, process, profiled_target, reasons, recovery, validity
 from perflab.loadtest.abort import broken
-from perflab.loadtest.logfiles import LogFiles
+from perflab.loadtest.logfiles import LogFiles, cut
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.records import CANNOT_WRITE
 from perflab.loadtest.resources import Sampler
 from perflab.loadtest.scrape import Scraper
-from perflab.loadtest.tail import Sight, Tail
+from perflab.loadtest.tail import Snapshot, Tail
 from perflab.loadtest.target import Service, Services, Target
-from perflab.progress import Progress
+from perflab.notes import GENERATOR as BY_GENERATOR
+from perflab.notes import Note, notes_of
+from perflab.progress import Listener, Progress
 from perflab.stats import sequential
-from perflab.units import format_fraction, format_ms, format_rate
+from perflab.units import format_ms, format_value
 
 _ALONE = threading.Lock()
 _POLL_S = 0.25
 _OVERTIME_S = 30.0
-GENERATOR = "generator"
+GENERATOR = recovery.GENERATOR
 """The folder in a draft with what the generator's processes write."""
 JUDGING = "judging"
 """The key in a run's record with what is needed to judge it anew."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a run stands in an experiment."""
+class Slot:
+    """The position of a run in its experiment."""
 
     experiment: str | None = None
     pair: int | None = None
@@ -49,24 +52,24 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Watch:
-    """Who looks on: where progress is shown, the seconds that are done before, and the event that ends the run."""
+class Live:
+    """Who follows a run: what receives its progress, the seconds done before it, and the event that ends it."""
 
-    shown: Progress
+    listener: Listener
     done_s: float = 0.0
     stop: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True)
 class Driven:
-    """A run that was kept in a folder, and whether its user stopped it."""
+    """A run kept in a folder, and whether its user stopped it."""
 
     folder: Path
     interrupted: bool
 
 
 class _Stopped(Exception):
-    """The user asked for the end, from another thread."""
+    """The user ended the run from another thread."""
 
 
 def expected_s(plan: LoadPlan) -> float:
@@ -74,12 +77,29 @@ def expected_s(plan: LoadPlan) -> float:
     return plan.duration_s + 3.0
 
 
+def listening(
+    progress: bool | Listener, total_s: float, label: str, stop: Callable[[], None] | None = None
+) -> AbstractContextManager[Listener]:
+    """Who receives the progress: the display, or the caller's own listener."""
+    if isinstance(progress, bool):
+        return Progress(total_s, label, shown=progress, stop=stop, write=_fact)
+    return nullcontext(progress)
+
+
+def _fact(name: str, value: object) -> str:
+    """``p95 31 ms``, ``generator 0.21 cores``."""
+    if name == "generator_cores":
+        return f"generator {f'{value:.2f} cores' if value == value else '–'}"
+    short = {"throughput_per_s": "throughput", "p95_ms": "p95", "error_fraction": "errors"}
+    return f"{short.get(name, name)} {format_value(name, value)}"
+
+
 def drive(
     plan: LoadPlan,
     target: Target,
     place: str | Path,
-    at: Place,
-    watch: Watch,
+    at: Slot,
+    live: Live,
     seed: int | None = None,
     services: Services | None = None,
 ) -> Driven:
@@ -87,171 +107,182 @@ def drive(
     plan.found_locustfile()
     if not _ALONE.acquire(blocking=False):
         raise LoadTestError(
-            "another run is under way in this process, and the two would disturb each other: stop it or wait"
+            "another run is in progress in this process and the two would disturb each other; stop it or wait"
         )
     try:
         with closing(Services()) if services is None else nullcontext(services) as held:
-            return _drive(plan, target, place, at, watch, seed, held)
+            return _drive(plan, target, place, at, live, seed, held)
     finally:
         _ALONE.release()
 
 
 def _drive(
-    plan: LoadPlan, target: Target, place: str | Path, at: Place, watch: Watch, seed: int | None, services: Services
+    plan: LoadPlan, target: Target, place: str | Path, at: Slot, live: Live, seed: int | None, services: Services
 ) -> Driven:
     draft = store.Draft(place, target.arm)
-    try:
-        ended = _load(plan, target, draft, watch, services)
-        return Driven(_keep(plan, target, draft, at, ended, seed), ended.interrupted)
-    except OSError as problem:
-        if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
-            raise
-        raise StoreError(f"{draft.store}: the run cannot be kept: {problem.strerror}") from problem
-    finally:
-        # Kept, the folder has its real name by now; anything else must not be left half-written.
-        draft.drop()
+    with recovery.holding(draft):
+        try:
+            environment = provenance.stamp()
+            recovery.prepare(draft, _record(plan, target, at, environment, seed), _judging(plan))
+            ended = _load(plan, target, draft, live, services, environment)
+            return Driven(_keep(plan, target, draft, at, ended, seed), ended.interrupted)
+        except OSError as problem:
+            if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+                raise
+            raise StoreError(f"{draft.store}: the run cannot be kept: {problem.strerror}") from problem
 
 
 @dataclass(frozen=True)
 class _Ended:
-    """How the load ended: in time, or for a reason; whether the target restarted; whether by the user; the resources seen."""
+    """How the load ended (the reason, if early), whether the target restarted, and what was observed beside the requests."""
 
-    reason: str | None
-    restarted: str | None
+    reason: Note | None
+    restarted: Note | None
+    exit_code: int
     interrupted: bool
     sampler: Sampler
     scraper: Scraper | None
     environment: dict[str, Any]
-    warnings: tuple[str, ...]
+    warnings: tuple[Note, ...]
 
 
-def _load(plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch, services: Services) -> _Ended:
+def _load(
+    plan: LoadPlan,
+    target: Target,
+    draft: store.Draft,
+    live: Live,
+    services: Services,
+    environment: dict[str, Any],
+) -> _Ended:
     """Locust gets ready while the target does."""
     locust = process.start(plan, target.host, draft.folder / GENERATOR, log=draft.folder / "logs" / "locust.log")
     try:
-        return _loaded(plan, target, draft, watch, services, locust)
+        return _loaded(plan, target, draft, live, services, locust, environment)
     finally:
         locust.stop()
 
 
 def _loaded(
-    plan: LoadPlan, target: Target, draft: store.Draft, watch: Watch, services: Services, locust: process.Generator
+    plan: LoadPlan,
+    target: Target,
+    draft: store.Draft,
+    live: Live,
+    services: Services,
+    locust: process.Generator,
+    environment: dict[str, Any],
 ) -> _Ended:
-    environment = provenance.stamp()
     reason, restarted, interrupted = None, None, False
     scraper = Scraper(target.host, target.metrics) if target.metrics else None
     with services.of(target, draft.folder) as service:
-        if watch.stop.is_set():
+        if live.stop.is_set():
             raise KeyboardInterrupt("stopped before the first request; nothing was kept")
         logs = LogFiles(target.log_files)
         generator = draft.folder / GENERATOR
         trees = {"generator": locust.pids} | ({"target": (service.pid,)} if service.pid else {})
         profiler = profiled_target.attached(target.profile, service.pid, draft.folder, own=service.own)
-        watched = Sampler(trees, roots=() if service.own else ("target",))
+        watched = Sampler(trees, roots=() if service.own else ("target",), machine=True)
         with watched as sampler, scraper or nullcontext(), profiler:
             try:
                 locust.begin()
-                reason = _watched(plan, locust, service, generator, sampler, watch)
+                reason = _watched(plan, locust, service, generator, sampler, live)
             except (KeyboardInterrupt, _Stopped):
                 interrupted = True
             finally:
                 locust.stop()
             restarted = service.restarted()
+        waited, service.still_starting = service.still_starting, None
         if not interrupted:
             _must_have_worked(plan, locust, generator, reason)
-        warnings = logs.collect(draft.folder / "logs")
+        warnings = logs.collect(draft.folder / "logs") + sampler.warnings() + ([waited] if waited else [])
+    warnings += cut(draft.folder / "logs")
     if scraper and scraper.restarted and not restarted:
-        restarted = "the target was restarted in mid-run (its process_start_time_seconds changed)"
-    return _Ended(reason, restarted, interrupted, sampler, scraper, environment, tuple(warnings))
+        restarted = reasons.TARGET_START_TIME_CHANGED()
+    code = 0 if interrupted or reason else locust.exit_code() or 0
+    return _Ended(reason, restarted, code, interrupted, sampler, scraper, environment, tuple(warnings))
 
 
 def _watched(
-    plan: LoadPlan, locust: process.Generator, service: Service, folder: Path, sampler: Sampler, watch: Watch
-) -> str | None:
-    """Wait for the end of the load, showing how it goes; returns why it ended before its time."""
+    plan: LoadPlan, locust: process.Generator, service: Service, folder: Path, sampler: Sampler, live: Live
+) -> Note | None:
+    """Wait for the end of the load and publish its progress; returns why it ended before its time."""
     began, tail = time.monotonic(), Tail(folder)
     limit_s = plan.duration_s + plan.stop_timeout_s + _OVERTIME_S
     limit_s += plan.worker_timeout_s if plan.remote_workers else 0.0
     while not locust.wait(_POLL_S):
-        if watch.stop.is_set():
+        if live.stop.is_set():
             raise _Stopped
         if died := service.died():
             return died
         elapsed = time.monotonic() - began
         if elapsed > limit_s:
-            return f"Locust did not end {format_ms(_OVERTIME_S * 1e3)} after the plan's end and was stopped"
-        sight = tail.update()
+            return reasons.DID_NOT_END(overtime_ms=_OVERTIME_S * 1e3)
+        so_far = tail.update()
         for goal in plan.goals:
-            if failed := broken(goal, sight):
+            if failed := broken(goal, so_far):
                 return failed
-        done_s = watch.done_s + min(elapsed, expected_s(plan))
-        watch.shown.update(done_s, **_facts(sight, sampler.latest("generator").get("cpu_cores")))
+        done_s = live.done_s + min(elapsed, expected_s(plan))
+        live.listener.update(done_s, **_facts(so_far, sampler.latest("generator").get("cpu_cores", math.nan)))
     if locust.exit_code() == CANNOT_WRITE:
-        return f"the generator could not write its records: {locust.tail(300).strip().splitlines()[-1]}"
-    return service.died() or (f"Locust ended with exit code {locust.exit_code()}" if locust.exit_code() else None)
+        return reasons.CANNOT_WRITE(problem=locust.tail(300).strip().splitlines()[-1])
+    return service.died()
 
 
-def _facts(sight: Sight, cpu_cores: float | None) -> dict[str, str]:
-    """What the display says of a run under way."""
-    some = sight.requests > 0
+def _facts(so_far: Snapshot, cpu_cores: float) -> dict[str, Any]:
     return {
-        "users": f"{sight.users:,}",
-        "throughput": format_rate(sight.requests_per_s),
-        "p95": format_ms(sight.latency.quantile(0.95)) if some else "–",
-        "errors": format_fraction(sight.errors / sight.requests) if some else "–",
-        "requests": f"{sight.requests:,}",
-        "generator": "–" if cpu_cores is None else f"{cpu_cores:.2f} cores",
+        "users": so_far.users,
+        "throughput_per_s": so_far.requests_per_s,
+        "p95_ms": so_far.latency.quantile(0.95),
+        "error_fraction": so_far.errors / so_far.requests if so_far.requests else math.nan,
+        "requests": so_far.requests,
+        "generator_cores": cpu_cores,
     }
 
 
-def _must_have_worked(plan: LoadPlan, locust: process.Generator, folder: Path, reason: str | None) -> None:
+def _must_have_worked(plan: LoadPlan, locust: process.Generator, folder: Path, reason: Note | None) -> None:
     """Raise unless Locust made at least one request."""
     found = capture.processes(folder)
     if sum(p.count for p in found):
         return
     if at_fault := process.locustfile_at_fault(locust, folder):
         raise at_fault
-    if plan.remote_workers and "Gave up waiting for workers" in locust.tail():
+    if plan.remote_workers and "Gave up waiting for workers" in locust.tail():  # Locust's own words
         waited = format_ms(plan.worker_timeout_s * 1e3)
-        raise process.failure(locust, f"not all of the {plan.all_workers} workers came within {waited}")
+        raise process.failure(locust, f"not all of the {plan.all_workers} workers connected within {waited}")
     errors = [note["text"] for p in found for note in p.notes.get("user_error", [])]
     if errors:
         raise process.failure(locust, f"no request was made: the users of {plan.found_locustfile()} raised {errors[0]}")
-    if reason and not reason.startswith("Locust"):
+    footers = [p.footer or (p.notes.get("users") or [{}])[-1] for p in found]
+    if sent := sum(int(footer.get("sent") or 0) for footer in footers):
+        how = "; the locustfile ended the process (sys.exit)" if any(p.notes.get("exited") for p in found) else ""
+        raise process.failure(locust, f"{sent:,} requests were sent and none was answered{how}")
+    if reason and reason.about != BY_GENERATOR:
         raise process.failure(locust, f"no request was made: {reason}")
     if locust.exit_code():
-        raise process.failure(locust, f"Locust ended with exit code {locust.exit_code()} before it made a request")
+        raise process.failure(locust, f"Locust exited with code {locust.exit_code()} before it made a request")
     raise process.failure(locust, "the run made no request at all: does the locustfile have tasks, and the plan users?")
 
 
-def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Place, ended: _Ended, seed: int | None) -> Path:
+def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Slot, ended: _Ended, seed: int | None) -> Path:
     folder, generator = draft.folder, draft.folder / GENERATOR
     found = capture.processes(generator)
     if not sum(p.count for p in found):
         raise KeyboardInterrupt("interrupted before the first request; nothing was kept")
+    start_s, stop_s = capture.span(found)
+    ending = {"ended": _reason(ended, (stop_s - start_s) * 1e3), "restarted": ended.restarted}
+    judging = {**_judging(plan), **ending, "exit_code": ended.exit_code}
+    recovery.note_end(draft, ended=judging["ended"], restarted=ended.restarted)
     written = capture.write_requests(found, folder / "requests.parquet")
     capture.write_checks(found, folder / "checks.parquet")
     draft.write("load", capture.load_frame(found))
     draft.write("resources", ended.sampler.frame(draft.run))
     if ended.scraper:
         draft.write("metrics", ended.scraper.frame(draft.run))
-    start_s, stop_s = _span(found)
-    reason = f"interrupted after {format_ms((stop_s - start_s) * 1e3)}" if ended.interrupted else ended.reason
     entries = process.statistics(generator)
-    judging: dict[str, Any] = {
-        "expected_arrivals": plan.expected_arrivals,
-        "poisson": plan.arrivals == "poisson",
-        "expected_workers": plan.all_workers,
-        "ended": reason,
-        "restarted": ended.restarted,
-    }
     counted = process.counted(entries) if entries else None
     judgement = validity.judge(found, written, locust_count=counted, **judging)
     # What a cut-off worker kept can be merged later, and for that the others' records are needed as they are.
     can_be_merged = any(p.role == "remote" and p.footer is None for p in found)
-    if not can_be_merged:
-        shutil.rmtree(generator)
-    warnings = [
+    warnings: list[object] = [
         *judgement.warnings,
         *ended.warnings,
         *(ended.scraper.warnings if ended.scraper else ()),
@@ -260,25 +291,56 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Place, ended: 
     profiled, notes = profiled_target.keep(target.profile, draft)
     warnings += notes
     expected = plan.expected_arrivals
-    return draft.keep(
+    record = _record(plan, target, at, ended.environment, seed)
+    kept = draft.keep(
         {
-            "arm": target.arm,
-            "experiment": at.experiment,
-            "pair": at.pair,
-            "order": at.order,
+            **record,
             "start": datetime.fromtimestamp(start_s, UTC).isoformat(),
             "duration_ms": (stop_s - start_s) * 1e3,
             "valid": not judgement.reasons,
             "reasons": list(judgement.reasons),
-            "warnings": warnings,
-            "host": provenance.without_credentials(target.host),
-            "plan": plan.record(),
-            "environment": _environment(target, ended.environment, seed) | profiled | sequential.environment(at.looks),
+            "warnings": notes_of(warnings),
+            "environment": record["environment"] | profiled,
             "locust": entries,
+            "accounting": validity.account(found, written),
+            **_rates(plan, found, written, start_s, stop_s),
             **({JUDGING: judging} if can_be_merged else {}),
             **({} if expected is None else {"schedule": validity.schedule(found, written, expected)}),
         }
     )
+    # Not before: what captured the run must outlive every step that can fail.
+    if can_be_merged:
+        (kept / GENERATOR / "generator.json").unlink(missing_ok=True)  # it holds the plan's headers
+    else:
+        shutil.rmtree(kept / GENERATOR)
+    return kept
+
+
+def _record(plan: LoadPlan, target: Target, at: Slot, stamped: Mapping[str, Any], seed: int | None) -> dict[str, Any]:
+    """What is known of a run before its load."""
+    return {
+        "arm": target.arm,
+        "experiment": at.experiment,
+        "pair": at.pair,
+        "order": at.order,
+        "host": provenance.without_credentials(target.host),
+        "plan": plan.record(),
+        "environment": _environment(target, stamped, seed) | sequential.environment(at.looks),
+    }
+
+
+def _judging(plan: LoadPlan) -> dict[str, Any]:
+    return {
+        "expected_arrivals": plan.expected_arrivals,
+        "poisson": plan.arrivals == "poisson",
+        "expected_workers": plan.all_workers,
+        "stages": plan.record()["stages"],
+    }
+
+
+def _reason(ended: _Ended, after_ms: float) -> Note | None:
+    """Why the load ended early, if it did."""
+    return reasons.INTERRUPTED(after_ms=after_ms) if ended.interrupted else ended.reason
 
 
 def _environment(target: Target, stamped: Mapping[str, Any], seed: int | None) -> dict[str, Any]:
@@ -291,27 +353,36 @@ def _environment(target: Target, stamped: Mapping[str, Any], seed: int | None) -
     }
 
 
-def _span(found: list[capture.Process]) -> tuple[float, float]:
-    """First start and last stop of the load, in seconds since 1970."""
-    starts = [note["time"] for p in found for note in p.notes.get("start", [])]
-    stops = [note["time"] for p in found for note in p.notes.get("stop", [])]
-    # A generator that was lost noted no stop; its last sign of life stands for it.
-    alive = [note["time"] for p in found for note in p.notes.get("users", [])]
-    if not starts:
-        raise LoadTestError("the generator never began: its record files have no start")
-    return min(starts), max(stops or alive or starts)
+def _rates(
+    plan: LoadPlan, found: list[capture.Process], written: capture.Written, start_s: float, stop_s: float
+) -> dict[str, float | None]:
+    """Requests a second: what was offered, and what was achieved.
+
+    A closed plan offers at most what its users would make if every answer came at once: their time without the waiting.
+    """
+    ran_s = max(stop_s - start_s, 1e-3)
+    achieved = written.rows / ran_s
+    if plan.expected_arrivals is not None:
+        started = sum(note["begun"] for p in found for note in p.notes.get("arrivals", []))
+        offered: float | None = plan.expected_arrivals / plan.duration_s * written.rows / max(1, started)
+    else:
+        frame = capture.load_frame(found)
+        users_s = float(frame["users"].mean()) * ran_s if len(frame) else 0.0
+        idle_s = users_s - float(written.latency.sums.sum()) / 1e3
+        offered = written.rows / ran_s * users_s / idle_s if idle_s > 0.01 * users_s else None
+    return {"offered_per_s": offered, "achieved_per_s": achieved}
 
 
-def _keep_queries(draft: store.Draft) -> list[str]:
+def _keep_queries(draft: store.Draft) -> list[object]:
     """Turn what the application's recorder wrote into the run's queries; returns warnings."""
     path = draft.folder / "queries.jsonl"
     if not path.exists() or not path.stat().st_size:
         path.unlink(missing_ok=True)
-        return ["the target recorded no queries: does the application call record_queries()?"]
+        return [reasons.NO_QUERIES()]
     try:
         tables = formats.named("query_recorder").read(path)
     except FormatError as problem:
-        return [f"the recorded queries could not be read: {problem}"]
+        return [reasons.QUERIES_UNREADABLE(problem=problem)]
     draft.write("queries", tables["queries"])
     path.unlink()
     return list(getattr(tables, "warnings", ()))

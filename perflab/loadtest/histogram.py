@@ -1,4 +1,4 @@
-"""How a quantity of many million values is spread, in constant memory: counts on a logarithmic scale.
+"""The distribution of many million values in constant memory: counts on a logarithmic scale.
 
 Enough to judge a run by (a quantile is right to one per cent); what is reported is computed from the raw records.
 The idea is HdrHistogram's (Gil Tene, 2012).
@@ -17,7 +17,7 @@ _BINS = int(math.log(1e10) / _STEP) + 2
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
-class Spread:
+class Histogram:
     """Counts, sums and the largest of non-negative values, from a thousandth up; below is one bin."""
 
     def __init__(self) -> None:

@@ -1,9 +1,6 @@
 """Locust with perflab's recorder inside, and with nothing that the plan did not name.
 
-    python -m perflab.loadtest.launcher [Locust's own arguments]
-
-Locust also reads locust.conf, ~/.locust.conf and the [tool.locust] of a pyproject.toml: those are left
-unread here, or a run would get users, tags or a host that no plan named.
+python -m perflab.loadtest.launcher [Locust's own arguments]
 """
 
 from __future__ import annotations
@@ -12,20 +9,11 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
 
-import locust.argument_parser as arguments
 import locust.main
 
-from perflab.loadtest import checking_locustfile, recorder
+from perflab.loadtest import checking_locustfile, overrides, recorder
 from perflab.loadtest.records import SETTINGS
-
-_Parser = arguments.LocustArgumentParser
-
-
-class _WithoutConfigurationFiles(_Parser):
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **{**options, "default_config_files": []})
 
 
 def _wait_for(gate: Path) -> None:
@@ -35,12 +23,15 @@ def _wait_for(gate: Path) -> None:
 
 
 if __name__ == "__main__":
-    arguments.LocustArgumentParser = _WithoutConfigurationFiles  # type: ignore[misc]
+    overrides.leave_unread()
     settings = json.loads(Path(os.environ[SETTINGS]).read_text(encoding="utf-8"))
     recorder.install(settings)
     if "gate" in settings:
         _wait_for(Path(settings["gate"]))
     locust.main.merge_locustfiles_content = checking_locustfile.guarded(  # type: ignore[assignment]
-        locust.main.merge_locustfiles_content, Path(settings["folder"]), settings.get("user_classes", ())
+        locust.main.merge_locustfiles_content,
+        Path(settings["folder"]),
+        settings.get("user_classes", ()),
+        lambda found: overrides.differing_hosts(found, settings.get("host", "")) if "host" in settings else {},
     )
     locust.main.main()

@@ -6,6 +6,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from perflab.loadtest import reasons
+from perflab.loadtest.child import LEFT_OUT
+from perflab.notes import Note
+
 MAX_BYTES = 50_000_000
 
 
@@ -15,18 +19,30 @@ class LogFiles:
     def __init__(self, paths: Sequence[Path]) -> None:
         self._ends = {path: path.stat().st_size if path.is_file() else 0 for path in paths}
 
-    def collect(self, folder: Path) -> list[str]:
+    def collect(self, folder: Path) -> list[Note]:
         """Copy to the folder what each file gained, at most 50 MB of its end; returns warnings."""
-        warnings = []
+        warnings: list[Note] = []
         for number, (path, end) in enumerate(self._ends.items(), start=1):
             try:
                 warnings += _copy(path, end, folder / f"{number:02d}-{path.name}")
             except OSError as problem:
-                warnings.append(f"the log file {path.name} could not be collected: {problem.strerror}")
+                warnings.append(reasons.LOG_UNREADABLE(file=path.name, problem=problem.strerror))
         return warnings
 
 
-def _copy(path: Path, end: int, place: Path) -> list[str]:
+def cut(folder: Path) -> list[Note]:
+    """Warnings of what was printed beyond the limit and not kept."""
+    warnings: list[Note] = []
+    for file in sorted(folder.glob(f"*{LEFT_OUT}")):
+        lost = int(file.read_text() or 0)
+        file.unlink()
+        name = file.name.removesuffix(LEFT_OUT)
+        kept = (folder / name).stat().st_size
+        warnings.append(reasons.LOG_CUT(file=name, grown_bytes=lost + kept, kept_bytes=kept))
+    return warnings
+
+
+def _copy(path: Path, end: int, place: Path) -> list[Note]:
     size = path.stat().st_size
     # A file that became shorter was rotated or truncated: all of it is new.
     begin = end if size >= end else 0
@@ -34,8 +50,5 @@ def _copy(path: Path, end: int, place: Path) -> list[str]:
     with path.open("rb") as source, place.open("wb") as copy:
         source.seek(begin + left_out)
         shutil.copyfileobj(source, copy)
-    return (
-        [f"the log file {path.name} grew by {size - begin:,} bytes; its last {MAX_BYTES:,} were kept"]
-        if left_out
-        else []
-    )
+    cut = reasons.LOG_CUT(file=path.name, grown_bytes=size - begin, kept_bytes=MAX_BYTES)
+    return [cut] if left_out else []

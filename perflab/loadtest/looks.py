@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from perflab.data.tables import Measurements
-from perflab.notes import DESIGN, plain
+from perflab.loadtest import reasons
 from perflab.stats import sequential
 from perflab.stats.compare import compare
 
 
 @dataclass(frozen=True)
 class Looks:
-    """After which pairs to look, and the question that is asked there; settled before the first run.
+    """After which pairs to look, and the question asked there; fixed before the first run.
 
-    ``at`` is empty where nobody looks before the end.
+    ``at`` is empty where there is no look before the end.
     """
 
     at: tuple[int, ...] = ()
@@ -41,13 +41,12 @@ class Looks:
         return "" if found.verdict == "inconclusive" else found.verdict
 
     def noted(self, pairs: int, before: Measurements, after: Measurements) -> tuple[Measurements, Measurements]:
-        """Both sides with a warning that says how early the experiment ended, and what its looks spent."""
+        """Both sides with a warning that says when the experiment ended, and what its looks spent."""
         if not self.at:
             return before, after
         look = sequential.look(self.at, min(pairs, self.at[-1]))
-        ended = f"stopped after {pairs} of {self.at[-1]} pairs, when {self.metric} was decided" if pairs < self.at[-1] else (
-            f"went to the end of its {self.at[-1]} pairs")  # fmt: skip
-        note = plain(f"the experiment {ended}: {look.sentence}", DESIGN)
+        kind = reasons.ENDED_BY_LOOK if pairs < self.at[-1] else reasons.ALL_LOOKS
+        note = kind(pairs=pairs, planned=self.at[-1], metric=self.metric, look=look.note)
         return replace(before, warnings=(*before.warnings, note)), replace(after, warnings=(*after.warnings, note))
 
 

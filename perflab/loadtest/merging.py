@@ -13,9 +13,10 @@ import orjson
 from perflab.data import store
 from perflab.data.tables import Measurements
 from perflab.errors import StoreError
-from perflab.loadtest import capture, validity
-from perflab.loadtest.drive import GENERATOR, JUDGING
+from perflab.loadtest import capture, reasons, validity
+from perflab.loadtest.drive import JUDGING
 from perflab.loadtest.records import CHECK
+from perflab.loadtest.recovery import GENERATOR
 
 _PREFIX = "remote-"
 
@@ -37,7 +38,7 @@ def merge(run: str | Path, *folders: str | Path) -> Measurements:
     ------
     StoreError : no such run, one that lost no worker, files of another run, or files shorter than what came home.
 
-    >>> lab.merge("runs/20261124-014503-eager-7f3a", "worker-3")  # doctest: +SKIP
+    >>> lab.loadtest.merge("runs/20261124-014503-eager-7f3a", "worker-3")  # doctest: +SKIP
     """
     place = Path(run)
     record = _record(place)
@@ -56,11 +57,10 @@ def merge(run: str | Path, *folders: str | Path) -> Measurements:
         capture.write_checks(found, kept / "checks.parquet")
         capture.load_frame(found).to_parquet(kept / "load.parquet", compression="zstd")
         judgement = validity.judge(found, written, locust_count=None, merged=True, **record[JUDGING])
-        note = "merged with the files of workers whose connection was lost; Locust's own count lacks what came so"
         record |= {
             "valid": not judgement.reasons,
-            "reasons": list(judgement.reasons),
-            "warnings": [*judgement.warnings, note],
+            "reasons": [note.to_json() for note in judgement.reasons],
+            "warnings": [note.to_json() for note in (*judgement.warnings, reasons.MERGED())],
         }
         (kept / "run.json").write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
         for name in ("requests.parquet", "checks.parquet", "load.parquet", "run.json"):

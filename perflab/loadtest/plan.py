@@ -10,15 +10,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from perflab import provenance, rendering
+from perflab import provenance
 from perflab.errors import LoadTestError, one_of
 from perflab.loadtest import checking_locustfile
 from perflab.loadtest.abort import can_be_watched
 from perflab.loadtest.k6_options import parse_options
+from perflab.loadtest.records import secret_of
 from perflab.loadtest.stages import Stage, is_number
 from perflab.loadtest.urls import Url
+from perflab.notes import PYTHON
 from perflab.objectives import Objective
 from perflab.objectives.grammar import objective_of
+from perflab.results import Result, Shown
 from perflab.units import format_fraction, format_ms, parse_duration, parse_fraction
 
 ARRIVALS = ("constant", "poisson")
@@ -26,33 +29,54 @@ _URL_USERS = Path(__file__).with_name("url_users.py")
 
 
 @dataclass(frozen=True, repr=False)
-class LoadPlan:
+class LoadPlan(Result):
     """Who does what for how long: a locustfile and the stages of load to offer.
 
     Parameters
     ----------
-    locustfile : path of the file with the user classes. Prefer FastHttpUser: it spends a quarter of the CPU.
-    stages : the load over time. One stage or several.
-    warmup : the share (``"10%"``) or length (``"5s"``) of each run that `compare` and `check` leave out. Nothing
-        is deleted.
-    workers : Locust processes that make the load; 1 is one process without a master, N a master and N workers.
-    remote_workers : further ones on other machines, each started there by ``perflab worker --master HOST locustfile.py``;
-        with some, ``workers`` may be 0. Their records come home with Locust's own reports.
-    master : where the master listens for them, address and port (the next port is used too).
-    worker_timeout : how long to wait for all workers before the run begins.
-    arrivals : "constant" (evenly spaced) or "poisson" (as from many independent users), for stages with a rate.
-    user_classes : names of the classes to use, or a mapping of name to weight (``{"Visitor": 9, "Buyer": 1}``); all
-        of the locustfile's, with their own weights, if empty.
-    tags, exclude_tags : Locust's tags.
-    seed : seeds ``random`` in the generator, so that users draw the same choices in each run.
-    timeout : how long a request may take before it is an error (for FastHttpUser classes that set none).
-    stop_timeout : how long requests in flight may take to end when the run is over. It must be longer than
-        ``timeout``: Locust's default of 0 throws the slowest requests away.
-    arguments : further command-line arguments for a locustfile that defines some.
-    headers : sent with each request, unless the locustfile sets them itself. (The host is the target's.)
-    objectives : what the target must do (`Objective`, or texts like ``"p95 < 500ms"``), for ``check(run,
-        plan.objectives)``. One with ``abort=True`` ends a run as soon as it fails (after its ``delay_ms``).
-    urls, wait : see `LoadPlan.from_urls`.
+    locustfile : str | Path
+        Path of the file with the user classes, or of a folder of such files. Prefer FastHttpUser: it spends a quarter of the CPU.
+    stages : Sequence[Stage] | Stage
+        The load over time. One stage or several.
+    warmup : str | float
+        The share (``"10%"``) or length (``"5s"``) of each run that `compare` and `check` leave out. Nothing is
+        deleted.
+    workers : int
+        Locust processes that make the load; 1 is one process without a master, N a master and N workers.
+    remote_workers : int
+        Further ones on other machines, each started there by ``perflab worker --master HOST locustfile.py``; with
+        some, ``workers`` may be 0. Their records come home with Locust's own reports.
+    master : str
+        Where the master listens for them, address and port (the next port is used too).
+    token : str | None
+        The secret that remote workers must give too (``perflab worker --token``); the variable PERFLAB_TOKEN if not given.
+        It encrypts what master and workers send each other (ZeroMQ CURVE), and is never kept.
+    worker_timeout : str | float
+        How long to wait for all workers before the run begins.
+    arrivals : str
+        "constant" (evenly spaced) or "poisson" (as from many independent users), for stages with a rate.
+    user_classes : Sequence[str] | Mapping[str, float]
+        Names of the classes to use, or a mapping of name to weight (``{"Visitor": 9, "Buyer": 1}``); all of the
+        locustfile's, with their own weights, if empty.
+    tags, exclude_tags : Sequence[str]
+        Locust's tags.
+    seed : int | None
+        Seeds ``random`` in the generator, so that users draw the same choices in each run.
+    timeout : str | float
+        How long a request may take before it is an error (for FastHttpUser classes that set none).
+    stop_timeout : str | float
+        How long requests in flight may take to end when the run is over. It must be longer than ``timeout``: Locust's
+        default of 0 throws the slowest requests away.
+    arguments : Mapping[str, str | float | bool | None | Sequence[object]]
+        Further command-line arguments for a locustfile that defines some; True or None is a bare flag, False leaves it
+        out, a list gives several values.
+    headers : Mapping[str, str]
+        Sent with each request, unless the locustfile sets them itself. (The host is the target's.)
+    objectives : Sequence[Objective | str]
+        What the target must do (`Objective`, or texts like ``"p95 < 500ms"``), for ``check(run, plan.objectives)``.
+        One with ``abort=True`` ends a run as soon as it fails (after its ``delay_ms``).
+    urls, wait
+        See `LoadPlan.from_urls`.
 
     >>> print(LoadPlan("locustfile.py", stages=[Stage("30s", users=50)]))
     locustfile.py: 50 users for 30 s; the first 10 % are warm-up
@@ -64,6 +88,7 @@ class LoadPlan:
     workers: int = 1
     remote_workers: int = 0
     master: str = "0.0.0.0:5557"
+    token: str | None = field(default=None, repr=False, compare=False)
     worker_timeout: str | float = "60s"
     arrivals: str = "constant"
     user_classes: Sequence[str] | Mapping[str, float] = ()
@@ -72,7 +97,7 @@ class LoadPlan:
     seed: int | None = None
     timeout: str | float = "10s"
     stop_timeout: str | float = "11s"
-    arguments: Mapping[str, str | float] = field(default_factory=dict)
+    arguments: Mapping[str, str | float | bool | Sequence[object] | None] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     objectives: Sequence[Objective | str] = ()
     urls: Sequence[Url] = ()
@@ -147,8 +172,15 @@ class LoadPlan:
             raise ValueError(f'LoadPlan: master must be an address and a port like "0.0.0.0:5557"; got {self.master!r}')
         if self.remote_workers and self.urls:
             raise ValueError("LoadPlan: remote workers need a locustfile; a plan from URLs has none to hand to them")
+        if self.remote_workers:
+            secret_of(self.token, "LoadPlan: token")
         if self.worker_timeout_s <= 0:
             raise ValueError(f"LoadPlan: worker_timeout must be longer than zero; got {self.worker_timeout!r}")
+
+    @property
+    def secret(self) -> str:
+        """What remote workers must know."""
+        return secret_of(self.token, "LoadPlan: token")
 
     @property
     def all_workers(self) -> int:
@@ -167,10 +199,13 @@ class LoadPlan:
 
         Parameters
         ----------
-        urls : `Url` objects, or paths ("/orders").
-        stages : as in `LoadPlan`.
-        **options : ``wait`` is how long a user waits between answer and next question (not at all if not given);
-            all else as in `LoadPlan`.
+        urls : Sequence[Url | str] | Url | str
+            `Url` objects, or paths ("/orders").
+        stages : Sequence[Stage] | Stage
+            As in `LoadPlan`.
+        **options
+            ``wait`` is how long a user waits between answer and next question (not at all if not given); all else as
+            in `LoadPlan`.
 
         >>> plan = LoadPlan.from_urls([Url("/orders", weight=9), "/health"], stages=Stage("30s", users=10))
         >>> print(plan)
@@ -188,12 +223,15 @@ class LoadPlan:
 
         Parameters
         ----------
-        locustfile : as in `LoadPlan`: what the users do can't be taken from k6.
-        options : k6's ``options`` as a dict, as JSON text, or the text of a script with ``export const options = {...}``.
+        locustfile : str | Path
+            As in `LoadPlan`: what the users do can't be taken from k6.
+        options : Mapping[str, Any] | str
+            k6's ``options`` as a dict, as JSON text, or the text of a script with ``export const options = {...}``.
             Taken are ``stages``, ``vus`` and ``duration``, one of ``scenarios`` (constant-vus, ramping-vus,
-            constant-arrival-rate, ramping-arrival-rate) and ``thresholds``, which become ``objectives``. All else
-            that changes the load is a ValueError that names it.
-        **more : further parameters of `LoadPlan`.
+            constant-arrival-rate, ramping-arrival-rate) and ``thresholds``, which become ``objectives``. All else that
+            changes the load is a ValueError that names it.
+        **more
+            Further parameters of `LoadPlan`.
 
         >>> print(LoadPlan.from_k6("users.py", "export const options = { vus: 10, duration: '30s' };"))
         users.py: 10 users for 30 s; the first 10 % are warm-up
@@ -262,13 +300,20 @@ class LoadPlan:
         return self.stages  # type: ignore[return-value]
 
     def found_locustfile(self) -> Path:
-        """The locustfile's absolute path; ValueError when there is no such file, LoadTestError when it is no Python."""
+        """The locustfile's absolute path, or that of a folder of some.
+
+        ValueError when there is no such file, LoadTestError when it is not valid Python.
+        """
         path = Path(self.locustfile).expanduser().resolve()
-        if not path.is_file():
-            raise ValueError(f"LoadPlan: locustfile must be an existing file; got {str(self.locustfile)!r}")
-        if report := checking_locustfile.misspelt(str(path)):
-            error, cause = checking_locustfile.parts(report)
-            raise LoadTestError(error, output=cause)
+        files = _files(path)
+        if not files:
+            raise ValueError(
+                f"LoadPlan: locustfile must be an existing file, or a folder with some; got {str(self.locustfile)!r}"
+            )
+        for file in files:
+            if report := checking_locustfile.misspelt(str(file)):
+                error, cause = checking_locustfile.parts(report)
+                raise LoadTestError(error, output=cause)
         return path
 
     def record(self) -> dict[str, Any]:
@@ -277,7 +322,9 @@ class LoadPlan:
         return {
             "sentence": str(self),
             "locustfile": path.name,
-            "locustfile_sha256": provenance.sha256(path),
+            "locustfile_sha256": provenance.sha256(path)
+            if path.is_file()
+            else provenance.sha256_of({str(file.relative_to(path)): provenance.sha256(file) for file in _files(path)}),
             "stages": [
                 {
                     "duration_s": s.duration_s,
@@ -335,8 +382,13 @@ class LoadPlan:
             + "".join(f"; stops unless {goal}" for goal in self.goals if goal.abort)
         )
 
-    def __repr__(self) -> str:
-        return str(self)
+    def show(self, surface: str = PYTHON) -> Shown:
+        """The plan in one sentence."""
+        return Shown(str(self))
 
-    def _repr_html_(self) -> str:
-        return rendering.html(str(self))
+
+def _files(path: Path) -> list[Path]:
+    """The locustfile itself, or those of a folder, which Locust reads all."""
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*.py") if not file.name.startswith((".", "_")))
+    return [path] if path.is_file() else []

@@ -72,6 +72,7 @@ def start(plan: LoadPlan, host: str, folder: Path, *, log: Path) -> Generator:
     folder = folder.resolve()
     folder.mkdir()
     settings, gate = folder / "generator.json", folder / "begin"
+    settings.touch(mode=0o600)
     settings.write_bytes(orjson.dumps({**_settings(plan, host, folder), "gate": str(gate)}))
     if plan.workers == 1 and not plan.remote_workers:
         return Generator((_child(plan, settings, [*_arguments(plan, host, folder)], log),), gate)
@@ -101,6 +102,7 @@ def _settings(plan: LoadPlan, host: str, folder: Path) -> dict[str, Any]:
         "arrivals": plan.arrivals if plan.is_open else None,
         "workers": plan.all_workers,
         "remote_workers": plan.remote_workers,
+        "token": plan.secret if plan.remote_workers else None,
         "user_classes": list(plan.user_classes),
         # All workers draw the same Poisson process and take turns in it.
         "seed": secrets.randbelow(2**31) if poisson and plan.seed is None else plan.seed,
@@ -119,13 +121,18 @@ def _child(plan: LoadPlan, settings: Path, arguments: Sequence[str], log: Path) 
 
 
 def _launched(settings: Path, arguments: Sequence[str], log: Path, *, grace_s: float) -> Child:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
-    search = [str(Path(perflab.__file__).parent.parent), *filter(None, [kept.get("PYTHONPATH")])]
+    search = [str(Path(perflab.__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     return Child(
         [sys.executable, "-m", "perflab.loadtest.launcher", *arguments],
         log=log,
         grace_s=grace_s,
-        env={**kept, SETTINGS: str(settings), "PYTHONPATH": os.pathsep.join(search), "PYTHONUNBUFFERED": "1"},
+        env={
+            **os.environ,
+            SETTINGS: str(settings),
+            "PYTHONPATH": os.pathsep.join(search),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONIOENCODING": "utf-8:backslashreplace",
+        },
     )
 
 
@@ -137,7 +144,11 @@ def _arguments(plan: LoadPlan, host: str, folder: Path, role: Sequence[str] = ()
     if plan.exclude_tags:
         arguments += ["--exclude-tags", *plan.exclude_tags]
     for name, value in plan.arguments.items():
-        arguments += [f"--{name.lstrip('-').replace('_', '-')}", str(value)]
+        option = f"--{name.lstrip('-').replace('_', '-')}"
+        if value is True or value is None:
+            arguments.append(option)
+        elif value is not False:
+            arguments += [option, *map(str, value if isinstance(value, (list, tuple)) else [value])]
     if "--worker" not in role:
         # --json-file without --json: the two together write an empty list (Locust 2.47).
         arguments += ["--json-file", str((folder / STATISTICS).with_suffix(""))]
@@ -150,11 +161,12 @@ def _whole_stop_timeout_s(plan: LoadPlan) -> int:
     return math.ceil(plan.stop_timeout_s)
 
 
-def join(locustfile: Path, master: str, port: int, folder: Path, *, log: Path) -> Child:
+def join(locustfile: Path, master: str, port: int, folder: Path, *, token: str, log: Path) -> Child:
     """A worker on this machine for a master on another; its plan comes from there, its records stay here too."""
     folder = folder.resolve()
     settings = folder / "generator.json"
-    settings.write_bytes(orjson.dumps({"folder": str(folder), "remote": True}))
+    settings.touch(mode=0o600)
+    settings.write_bytes(orjson.dumps({"folder": str(folder), "remote": True, "token": token}))
     command = ["--headless", "--locustfile", str(locustfile), "--worker", "--master-host", master]
     command += ["--master-port", str(port), "--only-summary", "--loglevel", "INFO"]
     return _launched(settings, command, log, grace_s=15.0)

@@ -19,19 +19,33 @@ import psutil
 from perflab import formats
 from perflab.data import store
 from perflab.errors import FormatError, LoadTestError, MissingExtraError, one_of
-from perflab.units import format_fraction
+from perflab.notes import RECORDER, YOU, Kind, Note
+from perflab.profiles.waiting import without_idle
 
 PROFILERS = ("py-spy", "pyinstrument", "cprofile")
 VARIABLE = "PERFLAB_PROFILE"
 """The environment variable in which the middleware finds what to do."""
+UNREADABLE = Kind("profile-unreadable", RECORDER, "the profile could not be read: {problem:raw}")
+BY_PY_SPY = Kind(
+    "profiled-by-py-spy",
+    YOU,
+    "profiled by py-spy {rate} times a second; it used {cores:raw} cores of this machine and paused the target for each sample. "
+    "Take latencies from runs without a profiler.",
+)
+BY_MIDDLEWARE = Kind(
+    "profiled-by-middleware",
+    YOU,
+    "profiled {profiled} of {requests:request} with {profiler:raw}. Take latencies from runs without a profiler.",
+)
 _RATE = 100
+_THREAD_NAME = r'"([^"]+?)(?:[-_ ]?\d+)*"'
 _ENDING_S = 20.0
 
 
 def check(profile: str | None, *, starts: bool, known: bool) -> None:
-    """ValueError unless the profiler is one of ours, and can get at the target.
+    """ValueError unless the profiler is known and can reach the target.
 
-    ``starts``: perflab starts the target for each run; ``known``: it knows its process at least.
+    ``starts``: perflab starts the target for each run; ``known``: perflab has at least its process.
     """
     if profile is None:
         return
@@ -42,7 +56,7 @@ def check(profile: str | None, *, starts: bool, known: bool) -> None:
     if not known:
         raise ValueError("profile='py-spy' needs a target with a command, or with its pid")
     if profile == "py-spy" and _py_spy() is None:
-        raise MissingExtraError("profile='py-spy' needs the program py-spy: pip install py-spy")
+        raise MissingExtraError.of("the program py-spy", "profile", "profile='py-spy'")
 
 
 def variables(profile: str | None, folder: Path) -> dict[str, str]:
@@ -68,7 +82,7 @@ def attached(profile: str | None, pid: int | None, folder: Path, *, own: bool = 
     place.mkdir(parents=True, exist_ok=True)
     output, log = place / "py-spy.json", folder / "logs" / "py-spy.log"
     command = [
-        program, "record", "--pid", str(_below(pid) if own else pid), "--subprocesses", "--rate", str(_RATE),
+        program, "record", "--pid", str(_below(pid) if own else pid), "--subprocesses", "--idle", "--rate", str(_RATE),
         "--duration", "86400", "--format", "speedscope", "--output", str(output),
     ]  # fmt: skip
     with log.open("wb") as written:
@@ -95,7 +109,7 @@ def attached(profile: str | None, pid: int | None, folder: Path, *, own: bool = 
         (place / "cost.json").write_bytes(orjson.dumps({"cpu_cores": used / elapsed if elapsed > 0 else 0.0}))
 
 
-def keep(profile: str | None, draft: store.Draft) -> tuple[dict[str, Any], list[str]]:
+def keep(profile: str | None, draft: store.Draft) -> tuple[dict[str, Any], list[Note]]:
     """Turn what the profiler wrote into the run's tables; returns facts for its environment, and warnings."""
     if profile is None:
         return {}, []
@@ -104,7 +118,7 @@ def keep(profile: str | None, draft: store.Draft) -> tuple[dict[str, Any], list[
     try:
         found = _of_py_spy(place) if profile == "py-spy" else _of_middleware(place, profile)
     except (FormatError, OSError, orjson.JSONDecodeError) as problem:
-        return facts, [f"the profile could not be read: {problem}"]
+        return facts, [UNREADABLE(problem=problem)]
     finally:
         shutil.rmtree(place, ignore_errors=True)
     tables, more, warnings = found
@@ -113,26 +127,35 @@ def keep(profile: str | None, draft: store.Draft) -> tuple[dict[str, Any], list[
     return {**facts, "profiling": more}, warnings
 
 
-def _of_py_spy(place: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any], list[str]]:
+def _of_py_spy(place: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any], list[Note]]:
     output = place / "py-spy.json"
     if not output.exists():
-        raise FormatError("py-spy wrote nothing; its log is logs/py-spy.log in the run's folder")
-    tables = formats.named("speedscope").read(output)
+        raise FormatError("py-spy wrote no file; see logs/py-spy.log in the run's folder")
+    found, notes = _read("speedscope", output)
     cost = orjson.loads((place / "cost.json").read_bytes())
-    note = (
-        f"profiled by py-spy, {_RATE} times a second: it used {cost['cpu_cores']:.2f} cores of this machine and stopped "
-        "the target for each sample; take latencies from runs without a profiler"
-    )
-    return dict(tables), {"rate_per_s": _RATE, **cost}, [*getattr(tables, "warnings", ()), note]
+    notes.append(BY_PY_SPY(rate=_RATE, cores=f"{cost['cpu_cores']:.2f}"))
+    profile, idle = without_idle(found["profile"])
+    # Threads of one name are one, so that the workers of a server are merged.
+    threads = profile["thread"].str.extract(_THREAD_NAME)[0].fillna("thread")
+    return {"profile": profile.assign(thread=threads)}, {"rate_per_s": _RATE, "idle_ms": idle, **cost}, notes
 
 
-def _of_middleware(place: Path, profile: str) -> tuple[dict[str, pd.DataFrame], dict[str, Any], list[str]]:
+def _read(name: str, file: Path) -> tuple[dict[str, pd.DataFrame], list[Note]]:
+    """The tables of a profiler's file with everything to say about it."""
+    tables = formats.tables_of(formats.named(name).read(file))
+    counted = tables.accounting.notes(file.name) if tables.accounting else ()
+    return dict(tables), [*counted, *tables.warnings]
+
+
+def _of_middleware(place: Path, profile: str) -> tuple[dict[str, pd.DataFrame], dict[str, Any], list[Note]]:
     files = sorted(place.glob("profile-*.json")) if place.is_dir() else []
     if not files:
         raise FormatError(
-            "the target recorded none: does the application call profile_requests() of perflab.recorders.profiling?"
+            "the target recorded nothing. Wrap its application in profile_requests() of perflab.recorders.profiling, and install "
+            "pyinstrument where it runs (pip install 'perflab[profile]')."
         )
-    notes, frames = [], []
+    notes: list[Note] = []
+    frames = []
     endpoints: dict[str, dict[str, float]] = {}
     for file in files:
         facts = orjson.loads(file.read_bytes())
@@ -142,8 +165,8 @@ def _of_middleware(place: Path, profile: str) -> tuple[dict[str, pd.DataFrame], 
             for name in known:
                 known[name] += float(counts[name])
         for part, endpoint in _parts(place, file, facts, profile):
-            tables = formats.named("speedscope" if profile == "pyinstrument" else "pstats").read(part)
-            notes += list(getattr(tables, "warnings", ()))
+            tables, found = _read("speedscope" if profile == "pyinstrument" else "pstats", part)
+            notes += found
             frame = tables["profile" if profile == "pyinstrument" else "calls"]
             named = (
                 {"endpoint": endpoint} if endpoint is not None else {"endpoint": frame["thread"], "thread": file.stem}
@@ -153,12 +176,9 @@ def _of_middleware(place: Path, profile: str) -> tuple[dict[str, pd.DataFrame], 
     joined = pd.concat(frames, ignore_index=True)
     if name == "profile" and len(frames) > 1:
         joined = _renumbered(joined, [len(frame) for frame in frames])
-    overhead = _overhead(endpoints)
-    return (
-        {name: joined},
-        {"endpoints": endpoints, "overhead_fraction": overhead},
-        [*notes, _cost(profile, endpoints, overhead)],
-    )
+    profiled, timed = (int(sum(c[kind] for c in endpoints.values())) for kind in ("profiled", "timed"))
+    cost = BY_MIDDLEWARE(profiler=profile, profiled=profiled, requests=profiled + timed)
+    return {name: joined}, {"endpoints": endpoints, "overhead_fraction": _overhead(endpoints)}, [*notes, cost]
 
 
 def _parts(place: Path, file: Path, facts: Mapping[str, Any], profile: str) -> list[tuple[Path, str | None]]:
@@ -183,24 +203,13 @@ def _overhead(endpoints: Mapping[str, Mapping[str, float]]) -> float | None:
     return sum(c["profiled_s"] for c in usable) / expected - 1
 
 
-def _cost(profile: str, endpoints: Mapping[str, Mapping[str, float]], overhead: float | None) -> str:
-    profiled = int(sum(c["profiled"] for c in endpoints.values()))
-    every = int(sum(c["profiled"] + c["timed"] for c in endpoints.values()))
-    took = "" if overhead is None else (
-        f", which took {format_fraction(abs(overhead))} {'longer' if overhead >= 0 else 'less'} than the others"
-    )  # fmt: skip
-    return (
-        f"profiled by {profile}: {profiled:,} of {every:,} requests{took}; take latencies from runs without a profiler"
-    )
-
-
 def _place(folder: Path) -> Path:
     return folder / "profiles"
 
 
 def _py_spy() -> str | None:
-    beside = Path(sys.executable).with_name("py-spy")
-    return str(beside) if beside.exists() else shutil.which("py-spy")
+    neighbour = Path(sys.executable).with_name("py-spy")
+    return str(neighbour) if neighbour.exists() else shutil.which("py-spy")
 
 
 def _below(pid: int) -> int:

@@ -1,12 +1,14 @@
 """What runs inside Locust's processes: it writes a record for each request and carries out the plan's stages.
 
-Installed by `launcher`; imports neither pandas nor pyarrow, so that the generator stays light. One file for
+Installed by `launcher`; imports neither pandas nor pyarrow, so that the generator needs little CPU. One file for
 each process, opened when the runner exists, never at import (Locust may fork between the two).
 """
 
 from __future__ import annotations
 
+import atexit
 import gc
+import hashlib
 import json
 import logging
 import os
@@ -22,20 +24,28 @@ from locust import HttpUser, LoadTestShape, events
 from locust.contrib.fasthttp import FastHttpUser
 from locust.runners import STATE_INIT, STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
-from perflab.loadtest import remote
+from perflab.loadtest import overrides, remote
 from perflab.loadtest.arrivals import Pace, arrivals_class
+from perflab.loadtest.ending import Ending
+from perflab.loadtest.flight import Flight
 from perflab.loadtest.records import CANNOT_WRITE, CHECK, FLUSH_S, MAX_NAMES, MAX_TEXT, MAX_USER_ERRORS, RECORD, stem_of
+from perflab.loadtest.standstill import Ticker
 from perflab.recorders import checks
 
 logger = logging.getLogger("perflab")
 _NAN = float("nan")
+_DAY_S = 86_400.0
+_MAX_SIZE = (1 << 63) - 1
 
 
 class Journal:
     """The files of one process; appends in memory, writes every half second."""
 
-    def __init__(self, stem: Path) -> None:
-        self.count = self.checked = self.user_errors = 0
+    def __init__(self, stem: Path, flight: Flight | None = None, ticker: Ticker | None = None) -> None:
+        self.count = self.checked = self.user_errors = self.users_ended = self.odd = 0
+        self.flight, self.ticker = flight or Flight(), ticker or Ticker()
+        self._open = self.flight.open
+        self._pid = os.getpid()
         self.endpoints: dict[tuple[str, str], int] = {}
         self.errors: dict[str, int] = {}
         self.checks: dict[str, int] = {}
@@ -62,29 +72,59 @@ class Journal:
         **_: Any,
     ) -> None:
         """Locust's ``request`` event: the hot path, kept to a dictionary look-up and a pack."""
-        if response_time is None:
-            response_time = _NAN
-        if start_time is None:
-            start_time = time.time() - (response_time if response_time == response_time else 0.0) / 1e3
-        endpoint = self.endpoints.get((request_type, name))
-        if endpoint is None:
-            endpoint = self._endpoint(request_type, name)
-        self._last = (response, endpoint)
+        greenlet = getcurrent()
+        if self._open:
+            self.flight.reported(greenlet)
+        now = self.ticker.now
         try:
             status = int(response.status_code or 0)
         except (AttributeError, TypeError, ValueError):
             status = 0
+        try:
+            endpoint = self.endpoints.get((request_type, name))
+            if endpoint is None:
+                endpoint = self._endpoint(request_type, name)
+            self._last = (response, endpoint)
+            if start_time is None:
+                start_time = _start_of(response_time)
+            if not now - _DAY_S < start_time < now + _DAY_S:
+                raise ValueError("no wall clock")
+            self._pending += RECORD.pack(
+                start_time,
+                response_time,
+                context.get("perflab_due", _NAN) if context else _NAN,
+                response_length or 0,
+                endpoint,
+                self._error(exception) if exception else 0,
+                getattr(greenlet, "minimal_ident", 0) & 0xFFFFFFFF,
+                status & 0xFFFF,
+            )
+        except Exception:  # noqa: BLE001 - whatever a client of the locustfile's own passes, no record is lost by it
+            self._odd(request_type, name, response_time, response_length, context, exception, start_time, status)
+        self.count += 1
+
+    def _odd(
+        self, kind: Any, name: Any, latency: Any, size: Any, context: Any, exception: Any, start: Any, status: int
+    ) -> None:  # fmt: skip
+        """An event with values of other kinds: what can be taken as a number is, the rest is as if it were not given."""
+        latency_ms = _number(latency)
+        at = _number(start.timestamp() if hasattr(start, "timestamp") else start)
+        if not abs(at - time.time()) < _DAY_S:
+            self.odd += start is not None
+            at = _start_of(latency_ms)
+        length = _number(size)
+        endpoint = self._known(_text(kind), _text(name))
+        self._last = (None, endpoint)
         self._pending += RECORD.pack(
-            start_time,
-            response_time,
-            context.get("perflab_due", _NAN) if context else _NAN,
-            response_length or 0,
+            at,
+            latency_ms,
+            _number(context.get("perflab_due", _NAN)) if isinstance(context, dict) else _NAN,
+            int(length) if abs(length) < _MAX_SIZE else 0,
             endpoint,
             self._error(exception) if exception else 0,
             getattr(getcurrent(), "minimal_ident", 0) & 0xFFFFFFFF,
             status & 0xFFFF,
         )
-        self.count += 1
 
     def _endpoint(self, request_type: str, name: str) -> int:
         key = (request_type, name)
@@ -94,12 +134,18 @@ class Journal:
                 return self.endpoints[key]
         index = len(self.endpoints)
         self.endpoints[key] = index
-        self.note("endpoint", index=index, name=f"{key[0]} {key[1]}".strip()[:MAX_TEXT])
+        kind, called = _text(key[0]), _text(key[1])
+        # A name that holds the method already ("GET /orders") doesn't get it twice.
+        self.note(
+            "endpoint",
+            index=index,
+            name=_short(called if called.startswith(f"{kind} ") else f"{kind} {called}".strip()),
+        )
         return index
 
     def _error(self, exception: Any) -> int:
-        kind = type(exception).__name__
-        text = (str(exception) if kind in ("CatchResponseError", "str") else f"{kind}: {exception}")[:MAX_TEXT]
+        kind, said = type(exception).__name__, _text(exception)
+        text = _short(said if kind in ("CatchResponseError", "str") else f"{kind}: {said}")
         index = self.errors.get(text)
         if index is None:
             if len(self.errors) >= MAX_NAMES:
@@ -119,7 +165,7 @@ class Journal:
             if len(self.checks) >= MAX_NAMES:
                 name = "(more checks)"
             index = self.checks.setdefault(name, len(self.checks))
-            self.note("check", index=index, name=name[:MAX_TEXT])
+            self.note("check", index=index, name=_short(_text(name)))
         at = 0
         if endpoint is not None:
             at = self._known("", endpoint) + 1
@@ -136,7 +182,13 @@ class Journal:
         """An exception in the locustfile: the first thousand with their texts, the rest as a number."""
         self.user_errors += 1
         if self.user_errors <= MAX_USER_ERRORS:
-            self.note("user_error", time=time.time(), text=text[:MAX_TEXT])
+            self.note("user_error", time=time.time(), text=_short(text))
+
+    def on_user_ended(self, text: str) -> None:
+        """A user that left during the load."""
+        self.users_ended += 1
+        if self.users_ended <= MAX_NAMES:
+            self.note("user_ended", time=time.time(), text=_short(_text(text)))
 
     def _known(self, request_type: str, name: str) -> int:
         found = self.endpoints.get((request_type, name))
@@ -144,6 +196,8 @@ class Journal:
 
     def flush(self) -> None:
         """Names first: a record on disk must never refer to a name that is not."""
+        if os.getpid() != self._pid:  # a fork of the locustfile's own has a copy of what waits here
+            return
         if self._notes:
             written, self._notes = "".join(self._notes).encode(), []
             _write_all(self._side, written)
@@ -153,6 +207,35 @@ class Journal:
         if self._pending_checks:
             made, self._pending_checks = self._pending_checks, bytearray()
             _write_all(self._checks, made)
+
+
+def _start_of(latency_ms: Any) -> float:
+    """When a request started that has just ended."""
+    known = isinstance(latency_ms, (int, float)) and abs(latency_ms) < _DAY_S * 1e3
+    return time.time() - (latency_ms / 1e3 if known else 0.0)
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return _NAN
+
+
+def _text(value: Any) -> str:
+    """Any value as a text that can be written: lone surrogates are spelt out."""
+    try:
+        return str(value).encode("utf-8", "backslashreplace").decode()
+    except Exception:  # noqa: BLE001 - a __str__ of the locustfile's own
+        return type(value).__name__
+
+
+def _short(text: str) -> str:
+    """At most `MAX_TEXT` characters; two texts that agree so far stay two."""
+    if len(text) <= MAX_TEXT:
+        return text
+    digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=4).hexdigest()
+    return f"{text[: MAX_TEXT - 10]}… {digest}"
 
 
 def _write_all(file: Any, data: bytes | bytearray) -> None:
@@ -168,7 +251,7 @@ class PlanShape(LoadTestShape):
         super().__init__()
         self.stages, self.schedulers = settings["stages"], settings["workers"] if settings["arrivals"] else 0
         self.length_s = sum(stage["duration_s"] for stage in self.stages)
-        self._told: tuple[int, float] | None = None
+        self._last: tuple[int, float] | None = None
 
     def tick(self) -> tuple[int, float] | None:
         """(users, spawn rate) now, None when the plan is over.
@@ -177,10 +260,10 @@ class PlanShape(LoadTestShape):
         """
         elapsed = self.get_run_time()
         wanted, left = self._wanted(elapsed), self.length_s - elapsed
-        if wanted is not None and wanted == self._told and left < 1.0:
+        if wanted is not None and wanted == self._last and left < 1.0:
             gevent.sleep(max(0.0, left))
             return None
-        self._told = wanted
+        self._last = wanted
         return wanted
 
     def _wanted(self, elapsed: float) -> tuple[int, float] | None:
@@ -203,6 +286,8 @@ class PlanShape(LoadTestShape):
 
 def install(settings: dict[str, Any]) -> None:
     """Listen to Locust's events; called once, before Locust's own main."""
+    if settings.get("token"):
+        remote.secure(settings["token"])
 
     @events.init.add_listener
     def on_init(environment: Any, runner: Any, **_: Any) -> None:
@@ -235,9 +320,13 @@ def _choose(environment: Any, names: list[str]) -> None:
 def _begin(
     environment: Any, runner: Any, role: str, settings: dict[str, Any], stem: Path, clock_ahead_s: float
 ) -> None:
-    journal = Journal(stem)
+    flight, ticker = Flight(), Ticker()
+    journal = Journal(stem, flight, ticker)
+    ending = Ending(flight, journal.on_user_ended)
     offset = time.time() - time.monotonic()
     journal.note("process", role=role, pid=os.getpid(), clock_offset_s=offset, clock_ahead_s=clock_ahead_s)
+    for kind, facts in overrides.settle(environment, runner, settings):
+        journal.note(kind, **facts)
     if role in ("local", "master") and settings["stages"]:
         environment.shape_class = PlanShape(settings)
         environment.shape_class.runner = runner
@@ -246,18 +335,21 @@ def _begin(
     if settings["arrivals"]:
         environment.user_classes = [arrivals_class(user_classes, settings, pace)]
     if role != "master":
+        flight.watch()
+        ending.watch()
         _seed(settings["seed"], runner)
         _apply_timeouts(user_classes, settings["timeout_s"])
         _apply_headers(user_classes, settings["headers"])
         checks.listener = journal.on_check
-        events.request.add_listener(journal.on_request)
+        # First of all: a listener of the locustfile that raises RescheduleTask hides a request from those after it.
+        events.request._handlers.insert(0, journal.on_request)
     if role == "remote":
         remote.send_records(stem, journal.flush)
     # A full collection of what Locust has imported stops the whole generator for 50 ms and more, in mid-measurement;
     # frozen, it is never looked at again.
     gc.collect()
     gc.freeze()
-    _watch(environment, runner, journal, pace if settings["arrivals"] else None, settings["stop_timeout_s"], role)
+    _watch(environment, runner, journal, ending, pace if settings["arrivals"] else None, settings, role)
 
 
 def _seed(seed: int | None, runner: Any) -> None:
@@ -266,7 +358,7 @@ def _seed(seed: int | None, runner: Any) -> None:
 
 
 def _apply_timeouts(user_classes: list[Any], timeout_s: float) -> None:
-    """FastHttpUser waits for 60 s unless told otherwise; a class that sets its own time-outs keeps them."""
+    """FastHttpUser waits for 60 s by default; a class that sets its own time-outs keeps them."""
     for user_class in user_classes:
         if issubclass(user_class, FastHttpUser):
             for attribute in ("connection_timeout", "network_timeout"):
@@ -296,12 +388,38 @@ def _with_headers(made: Any, headers: dict[str, str]) -> Any:
     return __init__
 
 
+class _Uncaught(logging.Handler):
+    """The first exception of a listener of the locustfile, which Locust only logs."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.first = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if not self.first and text.startswith("Uncaught exception in event handler"):
+            self.first = text.strip().splitlines()[-1]
+
+
 def _watch(
-    environment: Any, runner: Any, journal: Journal, pace: Pace | None, stop_timeout_s: float, role: str
+    environment: Any,
+    runner: Any,
+    journal: Journal,
+    ending: Ending,
+    pace: Pace | None,
+    settings: dict[str, Any],
+    role: str,
 ) -> None:
     """Flush twice a second, note start, stop and what went wrong, and write the footer at the very end."""
-    stopping = {"at": 0.0}
+    stopping, uncaught = {"at": 0.0, "footer": 0.0}, _Uncaught()
+    logging.getLogger().addHandler(uncaught)
     offset = time.time() - time.monotonic()
+    flight, ticker = journal.flight, journal.ticker
+
+    def alive() -> list[tuple[Any, Any]]:
+        if pace is not None:
+            return list(pace.active.items())
+        return [(greenlet.args[0], greenlet) for greenlet in list(runner.user_greenlets) if greenlet.args]
 
     def flush() -> None:
         try:
@@ -314,11 +432,22 @@ def _watch(
     def note_users() -> None:
         if not isinstance(runner, MasterRunner):
             users = runner.user_count if pace is None else pace.busy
-            journal.note("users", time=time.time(), users=users, due=pace.due if pace else None)
+            journal.note(
+                "users",
+                time=time.time(),
+                users=users,
+                due=pace.due if pace else None,
+                sent=flight.sent,
+                in_flight=flight.in_flight,
+            )
+
+    def note_loop() -> None:
+        journal.note("loop", time=time.time(), over=ending.over, **ticker.take())
 
     def beat() -> None:
         while True:
             note_users()
+            note_loop()
             flush()
             gevent.sleep(FLUSH_S)
 
@@ -335,11 +464,17 @@ def _watch(
     def on_stopping(**_: Any) -> None:
         stopping["at"] = time.monotonic()
         note_users()
+        note_loop()
         journal.note("stop", time=time.time(), users=runner.user_count)
+        ending.end(alive)
+        if environment.parsed_options is not None:
+            # Locust would wait for it once more, and quit a second time.
+            environment.parsed_options.run_time = None
 
     def on_stop(**_: Any) -> None:
         took = time.monotonic() - stopping["at"] if stopping["at"] else 0.0
-        journal.note("stopped", time=time.time(), took_s=took, censored=took >= stop_timeout_s > 0)
+        others = sorted(ending.others) if took >= settings["stop_timeout_s"] > 0 else []
+        journal.note("stopped", time=time.time(), took_s=took, cut=flight.cut + flight.in_flight, others=others)
         if role == "remote":
             # The last report to the master leaves before the process ends; nothing is counted after this.
             end(0)
@@ -351,27 +486,45 @@ def _watch(
         journal.on_user_error(f"{type(exception).__name__}: {exception}")
 
     def end(exit_code: int) -> None:
+        stopping["footer"] = time.monotonic()
         jump = time.time() - time.monotonic() - offset
+        note_loop()
         if pace is not None and not isinstance(runner, MasterRunner):
-            journal.note("arrivals", due=pace.due, begun=pace.begun)
+            journal.note("arrivals", due=pace.due, begun=pace.begun, failed=pace.failed)
         journal.note(
             "footer",
             count=journal.count,
             checks=journal.checked,
             user_errors=journal.user_errors,
+            users_ended=journal.users_ended,
             clock_jump_s=jump,
             exit_code=exit_code,
+            own_exit_code=environment.process_exit_code,
+            uncaught=uncaught.first,
+            odd_starts=journal.odd,
+            sent=flight.sent,
+            cut=flight.cut + flight.in_flight,
+            dropped=flight.dropped,
         )
         flush()
+
+    def on_exit() -> None:
+        """The process ends by sys.exit in the locustfile: Locust ends no run then."""
+        if not stopping["footer"] and os.getpid() == journal._pid:
+            journal.note("exited", time=time.time())
+            end(1)
 
     def on_quit(exit_code: int = 0, **_: Any) -> None:
         if role != "remote":
             end(exit_code)
 
-    events.test_start.add_listener(on_start)
+    atexit.register(on_exit)
+    events.test_start._handlers.insert(0, on_start)
     events.test_stopping.add_listener(on_stopping)
     events.test_stop.add_listener(on_stop)
     events.cpu_warning.add_listener(on_cpu)
     events.user_error.add_listener(on_user_error)
     events.quit.add_listener(on_quit)
     gevent.spawn(beat)
+    if not isinstance(runner, MasterRunner):
+        gevent.spawn(ticker.run)

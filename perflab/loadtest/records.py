@@ -27,6 +27,7 @@ line: ``endpoint``, ``error`` and ``check`` names before their first use, ``user
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 
@@ -45,6 +46,8 @@ FIELDS = (
 CHECK = struct.Struct("<dIIBxxx")
 CHECK_FIELDS = (("at", "<f8"), ("name", "<u4"), ("endpoint", "<u4"), ("ok", "u1"), ("padding", "u1", 3))
 FLUSH_S = 0.5
+TICK_S = 0.01
+"""How often a generator's loop is asked whether it still wakes in time."""
 MAX_NAMES = 10_000
 MAX_TEXT = 500
 MAX_USER_ERRORS = 1_000
@@ -55,6 +58,20 @@ BAD_LOCUSTFILE = 78
 """Exit code of a generator whose locustfile is at fault (EX_CONFIG)."""
 SETTINGS = "PERFLAB_GENERATOR"
 """The environment variable with the path of the generator's settings (JSON)."""
+TOKEN = "PERFLAB_TOKEN"
+"""The environment variable with the secret that a master and its remote workers share."""
+_SHORTEST_TOKEN = 12
+
+
+def secret_of(token: str | None, parameter: str) -> str:
+    """The token that was given, or the environment's; ValueError where there is none, or it is easily guessed."""
+    secret = token if token is not None else os.environ.get(TOKEN, "")
+    if not isinstance(secret, str) or len(secret) < _SHORTEST_TOKEN:
+        raise ValueError(
+            f"{parameter} must be a secret of {_SHORTEST_TOKEN} or more characters that master and workers share (or set "
+            f'{TOKEN}); python -c "import secrets; print(secrets.token_urlsafe())" makes one'
+        )
+    return secret
 
 
 def stem_of(client: str) -> str:

@@ -2,27 +2,61 @@
 
 A remote worker writes the same files as a local one. Every report to the master (Locust sends one each three seconds, and
 the master waits for the last) carries what was written since the report before, with its place in the file, so that a gap
-can't pass unseen. The local files stay: what a lost connection kept back can be merged later.
+cannot go unnoticed. The local files stay: what a lost connection kept back can be merged later.
+
+Master and workers share a secret, the token. From it both derive the key of the master's socket (CURVE, ZeroMQ's own
+encryption), so whoever lacks the token cannot complete the handshake: no message of a stranger reaches Locust, and nothing
+that is sent can be read on the way. Load itself goes to the target as the locustfile sends it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from pathlib import Path
 from typing import Any
 
+import zmq
 from gevent.event import AsyncResult
 from gevent.timeout import Timeout
 from locust import events
+from locust.rpc import zmqrpc
+from zmq.utils import z85
 
 from perflab.loadtest.records import stem_of
 
 ASK, TELL, PARTS = "perflab_ask", "perflab_tell", "perflab_parts"
 SUFFIXES = (".jsonl", ".bin", ".checks")
 MAX_PART = 8 << 20
+MAX_MESSAGE = 4 * MAX_PART
+"""Three parts, and what Locust itself reports."""
+MAX_RECORDS = 8 << 30
+"""Bytes that one worker may send in a run: more than 100 million requests."""
+_SALT = b"perflab worker"
 _PATIENCE_S = 30.0
 logger = logging.getLogger("perflab")
+
+
+def secure(token: str) -> None:
+    """Let the sockets between master and workers talk only to who has the token; to be called before Locust makes them."""
+    secret = z85.encode(hashlib.scrypt(token.encode(), salt=_SALT, n=2**14, r=8, p=1, dklen=32))
+    public = bytes(zmq.curve_public(secret))
+    made: Any = zmqrpc.BaseSocket.__init__
+
+    def secured(self: Any, sock_type: int, ipv4_only: bool) -> None:
+        made(self, sock_type, ipv4_only)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
+        if sock_type == zmq.ROUTER:
+            self.socket.setsockopt(zmq.CURVE_SERVER, 1)
+            self.socket.setsockopt(zmq.CURVE_SECRETKEY, secret)
+            return
+        own_public, own_secret = zmq.curve_keypair()
+        self.socket.setsockopt(zmq.CURVE_SERVERKEY, public)
+        self.socket.setsockopt(zmq.CURVE_PUBLICKEY, own_public)
+        self.socket.setsockopt(zmq.CURVE_SECRETKEY, own_secret)
+
+    setattr(zmqrpc.BaseSocket, "__init__", secured)  # noqa: B010 - mypy knows it as a method
 
 
 def ask(runner: Any) -> tuple[dict[str, Any], float]:
@@ -35,7 +69,7 @@ def ask(runner: Any) -> tuple[dict[str, Any], float]:
         told = answer.get(timeout=_PATIENCE_S)
     except Timeout:
         raise SystemExit(
-            "perflab: the master did not send its plan: was it started by perflab, with remote_workers?"
+            "perflab: the master did not send its plan: was it started by perflab, with remote_workers and the same token?"
         ) from None
     returned = time.time()
     # Christian's algorithm: the answer was written about half-way between question and answer.
@@ -44,7 +78,7 @@ def ask(runner: Any) -> tuple[dict[str, Any], float]:
 
 def answer_questions(runner: Any, settings: dict[str, Any]) -> None:
     """On the master: tell each remote worker the plan, and know it from then on, whether or not its records come."""
-    wanted = {name: value for name, value in settings.items() if name != "folder"}
+    wanted = {name: value for name, value in settings.items() if name not in ("folder", "gate", "token")}
 
     def tell(environment: Any, msg: Any, **_: Any) -> None:
         (Path(settings["folder"]) / stem_of(msg.node_id)).with_suffix(".jsonl").touch()
@@ -76,11 +110,14 @@ def receive_records(folder: Path) -> None:
     """On the master: write what remote workers send, as if they had written here."""
 
     def received(client_id: str = "", data: Any = None, **_: Any) -> None:
-        for suffix, offset, content in data.pop(PARTS, []) if isinstance(data, dict) else []:
-            if suffix not in SUFFIXES:
+        parts = data.pop(PARTS, []) if isinstance(data, dict) else []
+        for part in parts if isinstance(parts, list) else []:
+            if not _is_part(part):
+                logger.warning("perflab: a report of %s has a part that no worker of perflab writes", client_id)
                 continue
+            suffix, offset, content = part
             with (folder / stem_of(client_id)).with_suffix(suffix).open("ab") as file:
-                if file.tell() == offset:
+                if file.tell() == offset and offset + len(content) <= MAX_RECORDS:
                     file.write(content)
                 else:
                     logger.warning(
@@ -88,3 +125,14 @@ def receive_records(folder: Path) -> None:
                     )
 
     events.worker_report.add_listener(received)
+
+
+def _is_part(part: Any) -> bool:
+    return (
+        isinstance(part, (list, tuple))
+        and len(part) == 3
+        and part[0] in SUFFIXES
+        and isinstance(part[1], int)
+        and isinstance(part[2], bytes)
+        and len(part[2]) <= MAX_PART
+    )

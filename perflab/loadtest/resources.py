@@ -12,7 +12,13 @@ import pandas as pd
 import psutil
 
 from perflab.data.schemas import conform, empty
+from perflab.loadtest import reasons
 from perflab.loadtest.repeating import Repeating
+from perflab.notes import Note
+
+FOREIGN_LIMIT, STEAL_LIMIT = 0.25, 0.05
+"""Shares of the machine's CPU."""
+LAUNCHER = "perflab.loadtest.launcher"
 
 
 class Sampler(Repeating):
@@ -20,18 +26,28 @@ class Sampler(Repeating):
 
     Parameters
     ----------
-    processes : name -> ids of root processes. Their descendants are counted, themselves only where named
-        in ``roots``: a guard's own few megabytes are not the service's.
-    interval_s : seconds between samples.
+    processes : Mapping[str, Sequence[int]]
+        Name -> ids of root processes. Their descendants are counted, themselves only where named in ``roots``: a
+        guard's own few megabytes are not the service's.
+    interval_s : float
+        Seconds between samples.
+
+    ``machine`` adds rows of the whole machine and of what others do on it.
 
     CPU is the difference of the CPU times of each process between samples, so 1.0 is one core busy; a process
     that starts and ends between two samples is not seen.
     """
 
     def __init__(
-        self, processes: Mapping[str, Sequence[int]], *, interval_s: float = 0.5, roots: Collection[str] = ()
+        self,
+        processes: Mapping[str, Sequence[int]],
+        *,
+        interval_s: float = 0.5,
+        roots: Collection[str] = (),
+        machine: bool = False,
     ) -> None:
         self.processes, self.roots = dict(processes), frozenset(roots)
+        self._machine, self._before, self._others = machine, dict[str, float](), set[int]()
         self._rows: list[dict[str, Any]] = []
         self._seen: dict[tuple[str, int, float], dict[str, float]] = {}
         self._last: dict[str, float] = {}
@@ -50,9 +66,52 @@ class Sampler(Repeating):
         """The newest sample of a process tree; empty before the first."""
         return next((row for row in reversed(self._rows) if row["process"] == process), {})
 
+    def warnings(self) -> list[Note]:
+        """Load on this machine that is none of the run's, and CPU that its hypervisor took."""
+        found: list[Note] = []
+        cores = float(psutil.cpu_count() or 1)
+        other, steal = self._mean("other", "cpu_cores") / cores, self._mean("machine", "steal_cores") / cores
+        if other > FOREIGN_LIMIT:
+            found.append(reasons.FOREIGN_LOAD(other_fraction=other))
+        if steal > STEAL_LIMIT:
+            found.append(reasons.STOLEN(stolen_fraction=steal))
+        if self._others:
+            found.append(reasons.OTHER_RUN(pids=sorted(self._others)))
+        return found
+
+    def _mean(self, process: str, column: str) -> float:
+        values = [row[column] for row in self._rows if row["process"] == process and row.get(column) is not None]
+        return sum(values) / len(values) if values else 0.0
+
     def _look(self) -> None:
         for name, pids in self.processes.items():
             self._sample(name, pids)
+        if self._machine:
+            self._sample_machine()
+
+    def _sample_machine(self) -> None:
+        """The whole machine, and what is left of it without the run and perflab itself."""
+        now, own = time.time(), psutil.Process().cpu_times()
+        spent = psutil.cpu_times()
+        steal = float(getattr(spent, "steal", 0.0))
+        busy = sum(spent) - spent.idle - getattr(spent, "iowait", 0.0) - steal
+        # Linux counts the time of guests as their user time too.
+        busy -= getattr(spent, "guest", 0.0) + getattr(spent, "guest_nice", 0.0)
+        totals = {"now": now, "busy": busy, "steal": steal, "own": own.user + own.system}
+        before, self._before = self._before, totals
+        if not before:
+            self._others = _other_runs({pid for pids in self.processes.values() for pid in pids})
+            return
+        passed = max(now - before["now"], 1e-3)
+        rates = {name: max(0.0, totals[name] - before[name]) / passed for name in ("busy", "steal", "own")}
+        mine = [self.latest(name) for name in self.processes]
+        of_run = sum(row.get("cpu_cores", 0.0) for row in mine) + rates["own"]
+        used = float(psutil.virtual_memory().used)
+        row = {"time": now, "process": "machine", "cpu_cores": rates["busy"], "rss_bytes": used}
+        self._rows.append({**row, "steal_cores": rates["steal"]})
+        rest = max(0.0, used - sum(row.get("rss_bytes", 0.0) for row in mine))
+        other = {"process": "other", "cpu_cores": max(0.0, rates["busy"] - of_run), "rss_bytes": rest}
+        self._rows.append({"time": now, **other})
 
     def _sample(self, name: str, pids: Sequence[int]) -> None:
         now, total = time.time(), dict.fromkeys(("cpu", "rss", "threads", "fds", "read", "written"), 0.0)
@@ -90,8 +149,34 @@ class Sampler(Repeating):
         )
 
 
+def _other_runs(own: set[int]) -> set[int]:
+    """Generators of perflab that are none of this run's."""
+    found = set()
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        if LAUNCHER in (process.info["cmdline"] or ()) and not own & {process.pid, *_ancestors(process)}:
+            found.add(process.pid)
+    return found
+
+
+def _ancestors(process: psutil.Process) -> list[int]:
+    with contextlib.suppress(psutil.Error):
+        return [parent.pid for parent in process.parents()]
+    return []
+
+
+def tree_state(pids: Sequence[int]) -> tuple[frozenset[int], float]:
+    """The processes of these trees, and the CPU seconds that they have used."""
+    members = {process.pid: process for pid in pids for process in _tree(pid, True)}
+    seconds = 0.0
+    for process in members.values():
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            seconds += times.user + times.system
+    return frozenset(members), seconds
+
+
 def begun(pid: int) -> float | None:
-    """When a process began, which tells it from a later one with its number; None when there is none."""
+    """When a process started, which distinguishes it from a later one with its id; None when there is none."""
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
@@ -108,22 +193,22 @@ def listener(port: int) -> str:
 def listening(port: int) -> tuple[int, float] | None:
     """The process that listens on a local TCP port: (pid, when it was created); None where that can't be seen.
 
-    Of several that share the port (workers of one server) it is the first, which began it.
+    Of several that share the port (workers of one server) it is the oldest, which started them: workers come and go.
     """
     found = _listening(port)
     return None if found is None else (found.pid, found.create_time())
 
 
 def _listening(port: int) -> psutil.Process | None:
-    try:
+    found = []
+    with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections(kind="tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
-                found = psutil.Process(connection.pid)
-                found.name()  # psutil keeps both, so that they are known when it has ended
-                return found
-    except (psutil.Error, OSError):
-        pass
-    return None
+                with contextlib.suppress(psutil.Error):
+                    process = psutil.Process(connection.pid)
+                    process.name()  # psutil keeps both, so that they are known when it has ended
+                    found.append(process)
+    return min(found, key=lambda process: (process.create_time(), process.pid), default=None)
 
 
 def _tree(pid: int, with_root: bool) -> list[psutil.Process]:

@@ -12,11 +12,14 @@ from pathlib import Path
 
 from perflab.data import store as kept
 from perflab.data.tables import Measurements
-from perflab.loadtest.drive import Driven, Place, Watch, drive, expected_s
+from perflab.errors import LoadTestError
+from perflab.loadtest.drive import Driven, Live, Slot, drive, expected_s, listening
 from perflab.loadtest.looks import ONLY_THE_END, Looks
 from perflab.loadtest.plan import LoadPlan
+from perflab.loadtest.shortness import checked, too_short
 from perflab.loadtest.target import Services, Target
-from perflab.progress import Progress
+from perflab.notes import Note
+from perflab.progress import Listener
 
 
 def run(
@@ -25,39 +28,49 @@ def run(
     *,
     profile: str | None = None,
     store: str | Path = "runs",
-    progress: bool = True,
+    progress: bool | Listener = True,
 ) -> Measurements:
     """One run of a plan against a target, captured request by request and kept in a store.
 
     Parameters
     ----------
-    plan : the load to offer.
-    target : the system under test; started and stopped if it has a command.
-    profile : take a profile of a target with a command while the load runs: "py-spy" (attached from outside, for any
-        Python program, where the kernel permits it), or "pyinstrument" or "cprofile" (by the middleware of
+    plan : LoadPlan
+        The load to offer.
+    target : Target
+        The system under test; started and stopped if it has a command.
+    profile : str | None
+        Take a profile of a target with a command while the load runs: "py-spy" (attached from outside, for any Python
+        program, where the kernel permits it), or "pyinstrument" or "cprofile" (by the middleware of
         `perflab.recorders.profiling` in the application, which knows the endpoint). Such a run is evidence, not a
         measurement: what the profiler costs is measured and stated, and `compare` refuses to mix it with others.
-    store : the folder that keeps the run.
-    progress : show time, requests, errors and p95 so far.
+    store : str | Path
+        The folder that keeps the run.
+    progress : bool | Listener
+        Show time, requests, errors and p95 so far; or a `perflab.progress.Listener` that receives them.
 
     Returns
     -------
-    Measurements of one run: ``requests``, ``load``, ``resources`` (and ``queries`` and ``profile``, where recorded;
-    cProfile gives ``calls``). Its row in ``runs`` says whether it is valid, and the reasons if not.
+    Measurements
+        Measurements of one run: ``requests``, ``load``, ``resources`` (and ``queries`` and ``profile``, where
+        recorded; cProfile gives ``calls``). Its row in ``runs`` says whether it is valid, and the reasons if not.
 
     Raises
     ------
-    LoadTestError : Locust could not start, or made no request; with the end of its log.
-    TargetError : the target could not be reached, or did not become ready; with its last output.
-    StoreError : the store can't be written.
-    KeyboardInterrupt : after everything is stopped; what was captured is kept, marked as interrupted.
+    LoadTestError
+        Locust could not start, or made no request; with the end of its log.
+    TargetError
+        The target could not be reached, or did not become ready; with its last output.
+    StoreError
+        The store can't be written.
+    KeyboardInterrupt
+        After everything is stopped; what was captured is kept, marked as interrupted.
 
     >>> plan = lab.LoadPlan("locustfile.py", stages=[lab.Stage("30s", users=20)])  # doctest: +SKIP
     >>> one = lab.run(plan, lab.Target("now", host="http://127.0.0.1:8001"))       # doctest: +SKIP
     """
     target = target if profile is None else replace(target, profile=profile)
-    with Progress(expected_s(plan), f"{target.arm}: {plan}", shown=progress) as shown:
-        driven = drive(plan, target, store, Place(), Watch(shown))
+    with listening(progress, expected_s(plan), f"{target.arm}: {plan}") as listener:
+        driven = drive(plan, target, store, Slot(), Live(listener))
     if driven.interrupted:
         raise KeyboardInterrupt(f"stopped; what was captured is kept: {driven.folder}")
     return loaded([driven])
@@ -73,30 +86,41 @@ def run_pairs(
     metric: str = "p95",
     tolerance: float | str = 0.05,
     primary: str | Sequence[str] = (),
+    on_short: str = "warn",
     seed: int | None = None,
     store: str | Path = "runs",
-    progress: bool = True,
+    progress: bool | Listener = True,
 ) -> tuple[Measurements, Measurements]:
     """Runs of two targets in randomised, interleaved pairs: the design that `compare` trusts most.
 
-    The two runs of a pair follow each other, so that whatever drifts meets both; which comes first is drawn by
-    lot, each arm being first equally often (to one), so that neither gains from its place.
+    The two runs of a pair follow each other, so that drift affects both; which comes first is randomised, each arm being
+    first equally often (to one), so that neither gains from its position.
 
     Parameters
     ----------
-    plan, store, progress : as in `run`.
-    baseline, candidate : the two targets; their arms must differ.
-    pairs : how many. 6 are the fewest for an exact test; `plan_runs` says how many an effect needs.
-    looks : after which pairs to look, such as (5, 10, 15, 20); the experiment ends as soon as `compare` decides there. The
+    plan, store, progress
+        As in `run`.
+    baseline, candidate : Target
+        The two targets; their arms must differ.
+    pairs : int
+        How many. 6 are the fewest for an exact test; `plan_runs` says how many an effect needs.
+    looks : Sequence[int]
+        After which pairs to look, such as (5, 10, 15, 20); the experiment ends as soon as `compare` decides there. The
         looks are registered with each run and share the 5 % of false alarms out (O'Brien and Fleming), in any later
         `compare` too. Without them there is one look, at the end.
-    metric, tolerance, primary : what the looks ask `compare`.
-    seed : makes the order of the runs repeatable; drawn, and recorded, if not given.
+    metric, tolerance, primary
+        What the looks ask `compare`.
+    on_short : str
+        When the first run shows that an endpoint will not reach the requests that the metric needs: "warn" says which and
+        how long a run would have to be, "stop" ends the experiment there.
+    seed : int | None
+        Makes the order of the runs repeatable; drawn, and recorded, if not given.
 
     Returns
     -------
-    (baseline, candidate) : two Measurements of ``pairs`` runs each; fewer, with a warning that says so, where a look
-    decided.
+    tuple[Measurements, Measurements]
+        (baseline, candidate): two Measurements of ``pairs`` runs each; fewer, with a warning that says so, where a
+        look decided.
 
     Raises
     ------
@@ -111,17 +135,18 @@ def run_pairs(
     """
     check_pairs(pairs, baseline, candidate)
     registered = Looks.registered(looks, pairs, metric, tolerance, primary)
+    checked(on_short)
     seed = secrets.randbelow(2**31) if seed is None else seed
-    with Progress(2 * pairs * expected_s(plan), "pairs", shown=progress) as shown:
-        experiment, interrupted, driven = interleaved(
-            plan, baseline, candidate, pairs, seed, store, Watch(shown), registered
+    with listening(progress, 2 * pairs * expected_s(plan), "pairs") as listener:
+        experiment, interrupted, driven, short = interleaved(
+            plan, baseline, candidate, pairs, seed, store, Live(listener), registered, on_short
         )
     if interrupted:
         raise KeyboardInterrupt(
             f"stopped in pair {interrupted} of {pairs}; what was captured is kept: "
             f'load("{store}", experiment="{experiment}").where(valid=True)'
         )
-    before, after = loaded(driven[baseline.arm]), loaded(driven[candidate.arm])
+    before, after = (noted(loaded(driven[target.arm]), short) for target in (baseline, candidate))
     return registered.noted(len(driven[baseline.arm]), before, after)
 
 
@@ -140,37 +165,54 @@ def interleaved(
     pairs: int,
     seed: int,
     store: str | Path,
-    watch: Watch,
+    live: Live,
     registered: Looks = ONLY_THE_END,
-) -> tuple[str, int, dict[str, list[Driven]]]:
-    """Pairs of runs, see `run_pairs`: the experiment, the pair in which it was interrupted (or 0), and runs by arm."""
+    on_short: str = "warn",
+) -> tuple[str, int, dict[str, list[Driven]], tuple[Note, ...]]:
+    """Pairs of runs, see `run_pairs`: the experiment, the pair in which it was interrupted (or 0), runs by arm, short ones."""
     experiment = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     each, done = expected_s(plan), 0
+    short: tuple[Note, ...] = ()
     driven: dict[str, list[Driven]] = {baseline.arm: [], candidate.arm: []}
     with closing(Services()) as services:
         for pair, baseline_first in enumerate(draw_order(pairs, seed), start=1):
             both = (baseline, candidate) if baseline_first else (candidate, baseline)
             for order, target in enumerate(both, start=1):
-                watch.shown.update(done * each, label=f"pair {pair} of {pairs}, {target.arm}")
-                looking = Watch(watch.shown, done * each, watch.stop)
+                live.listener.update(done * each, label=f"pair {pair} of {pairs}, {target.arm}")
+                this = Live(live.listener, done * each, live.stop)
                 try:
-                    place = Place(experiment, pair, order, registered.at)
-                    found = drive(plan, target, store, place, looking, seed, services)
+                    slot = Slot(experiment, pair, order, registered.at)
+                    found = drive(plan, target, store, slot, this, seed, services)
                 except KeyboardInterrupt:
-                    return experiment, pair, driven
+                    return experiment, pair, driven, short
                 driven[target.arm].append(found)
                 if found.interrupted:
-                    return experiment, pair, driven
+                    return experiment, pair, driven, short
                 done += 1
+                if done == 1 and (short := too_short(loaded([found]), registered.metric, plan.warmup_fraction)):
+                    _say(short, live, on_short, f'load("{store}", experiment="{experiment}")')
             if pair in registered.at and registered.decided(
                 pair, *(loaded(driven[t.arm]) for t in (baseline, candidate))
             ):
                 break
-    return experiment, 0, driven
+    return experiment, 0, driven, short
+
+
+def _say(short: tuple[Note, ...], live: Live, on_short: str, kept: str) -> None:
+    """Tell at once that runs are short, or end the experiment."""
+    text = "; ".join(map(str, short))
+    if on_short == "stop":
+        raise LoadTestError(f"stopped after the first run, which is too short: {text}; it is kept: {kept}")
+    live.listener.notify(f"runs of this length are short: {text}")
+
+
+def noted(measured: Measurements, more: tuple[Note, ...]) -> Measurements:
+    """Measurements with further warnings."""
+    return replace(measured, warnings=(*measured.warnings, *more))
 
 
 def draw_order(pairs: int, seed: int) -> list[bool]:
-    """For each pair whether the baseline goes first: half of them (to one), in an order drawn by lot.
+    """For each pair whether the baseline goes first: half of them (to one), in random order.
 
     >>> sorted(draw_order(4, seed=7))
     [False, False, True, True]

@@ -1,4 +1,4 @@
-"""What the target says of itself: its Prometheus `/metrics` page, read while load runs."""
+"""What the target reports: its Prometheus `/metrics` page, read while load runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import pandas as pd
 from prometheus_client.parser import text_string_to_metric_families
 
 from perflab.data.schemas import conform, empty
+from perflab.loadtest import reasons
 from perflab.loadtest.repeating import Repeating
+from perflab.notes import Note
 
 MAX_BYTES = 4_000_000
 MAX_SERIES = 20_000
@@ -46,20 +48,20 @@ class Scraper(Repeating):
         return conform("metrics", frame.assign(run=run))
 
     @property
-    def warnings(self) -> list[str]:
+    def warnings(self) -> list[Note]:
         """What could not be read."""
-        found = []
+        found: list[Note] = []
         if self._failed:
-            found.append(f"{self.url}: {self._failed} of {self._pages} pages could not be read: {self._problem}")
-        if self._skipped:
             found.append(
-                f"{self.url}: left out {self._skipped:,} values that are no finite numbers or not in Prometheus' format"
+                reasons.PAGES_FAILED(url=self.url, failed=self._failed, pages=self._pages, problem=self._problem)
             )
+        if self._skipped:
+            found.append(reasons.VALUES_SKIPPED(url=self.url, values=self._skipped))
         return found
 
     @property
     def restarted(self) -> bool:
-        """Whether the target says that it began anew while it was watched."""
+        """Whether the target reports a restart while it was watched."""
         begun = [value for _, name, _, value in self._rows if name == _STARTED]
         return bool(begun) and max(begun) - min(begun) > 0.5
 

@@ -29,16 +29,20 @@ def shape(
 
     Parameters
     ----------
-    name : "smoke" (a few users, does it work at all), "average load" (up, hold, down), "stress" (the same with more
-        load than usual), "spike" (up and straight down), "soak" (hold for hours) or "breakpoint" (up until it breaks).
-    users, rate : the load at the top: users (closed model; a smoke test has 3 if nothing is said), or arrivals a
-        second (open model; the better choice for a breakpoint test, where slow answers must not slow the load).
-    duration : of the whole; the parts keep their proportions. Usual lengths are 1 min, 40 min, 45 min, 3 min, 8 h
-        10 min and 2 h.
+    name : str
+        "smoke" (a few users, does it work at all), "average load" (up, hold, down), "stress" (the same with more load
+        than usual), "spike" (up and straight down), "soak" (hold for hours) or "breakpoint" (up until it breaks).
+    users, rate
+        The load at the top: users (closed model; a smoke test has 3 if nothing is said), or arrivals a second (open
+        model; the better choice for a breakpoint test, where slow answers must not slow the load).
+    duration : str | float | None
+        Of the whole; the parts keep their proportions. Usual lengths are 1 min, 40 min, 45 min, 3 min, 8 h 10 min and
+        2 h.
 
     Returns
     -------
-    Stages for `LoadPlan`. The names and proportions are those of Grafana's "Load test types" (k6 documentation).
+    tuple[Stage, ...]
+        Stages for `LoadPlan`. The names and proportions are those of Grafana's "Load test types" (k6 documentation).
 
     >>> for stage in lab.shape("average load", users=100, duration="8m"):
     ...     print(stage)

@@ -15,13 +15,18 @@ class Stage:
 
     Parameters
     ----------
-    duration : ``"30s"``, ``"2m"``, or a number of seconds.
-    users : simulated users at its end. Each waits for its answer before it goes on, so a slow target slows them.
-    rate : arrivals (executions of a task) a second at its end, whatever the target does; latency counts from the
-        moment an arrival was due.
-    ramp : go to ``users`` or ``rate`` linearly from the stage before (from none, if it is the first), as k6's
-        stages do; otherwise hold it from the beginning.
-    spawn_rate : users started a second at the beginning of a hold; all within the first second if not given.
+    duration : str | float
+        ``"30s"``, ``"2m"``, or a number of seconds.
+    users : int | None
+        Simulated users at its end. Each waits for its answer before it goes on, so a slow target slows them.
+    rate : float | None
+        Arrivals (executions of a task) a second at its end, whatever the target does; latency counts from the moment
+        an arrival was due.
+    ramp : bool
+        Go to ``users`` or ``rate`` linearly from the stage before (from none, if it is the first), as k6's stages do;
+        otherwise hold it from the beginning.
+    spawn_rate : float | None
+        Users started a second at the beginning of a hold; all within the first second if not given.
 
     >>> Stage("30s", users=50).duration_s, Stage("1m", rate=200).amount
     (30.0, 200.0)

@@ -1,4 +1,4 @@
-"""Records that are still being written, for the live display and the rules that end a run early."""
+"""Records that are still being written, for the live display and the objectives that end a run."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import numpy as np
 import orjson
 
 from perflab.loadtest.capture import DTYPE
-from perflab.loadtest.histogram import Spread
+from perflab.loadtest.histogram import Histogram
 
 _WINDOW_S = 3.0
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What is known of a run so far; ``requests_per_s`` is that of the last seconds."""
+class Snapshot:
+    """A run so far; ``requests_per_s`` is that of the last seconds."""
 
     elapsed_s: float
     users: int
     requests: int
     errors: int
     requests_per_s: float
-    latency: Spread
+    latency: Histogram
 
 
 class Tail:
@@ -34,13 +34,13 @@ class Tail:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.requests = self.errors = 0
-        self.latency = Spread()
+        self.latency = Histogram()
         self._began: float | None = None
         self._users: dict[str, int] = {}
         self._read: dict[Path, int] = {}
         self._recent: list[tuple[float, int]] = []
 
-    def update(self) -> Sight:
+    def update(self) -> Snapshot:
         """Read what is new."""
         for path in self.folder.glob("*.bin"):
             self._requests(path)
@@ -51,7 +51,7 @@ class Tail:
         then, before = self._recent[0]
         pace = (self.requests - before) / (now - then) if now - then > 0.2 else 0.0
         elapsed = time.time() - self._began if self._began is not None else 0.0
-        return Sight(elapsed, sum(self._users.values()), self.requests, self.errors, pace, self.latency)
+        return Snapshot(elapsed, sum(self._users.values()), self.requests, self.errors, pace, self.latency)
 
     def _requests(self, path: Path) -> None:
         with path.open("rb") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -18,10 +19,14 @@ from urllib.parse import urljoin, urlsplit
 
 from perflab import provenance
 from perflab.errors import TargetError
-from perflab.loadtest import profiled_target, resources
+from perflab.loadtest import profiled_target, reasons, resources
 from perflab.loadtest.child import Child
+from perflab.notes import Note
 from perflab.units import parse_duration
 
+_HTTP = ("http://", "https://")
+_QUICK_S, _QUIET_S, _BUSY_CORES = 0.25, 1.0, 0.2
+_ANSWER_S = 3.0
 QUERY_LOG = "PERFLAB_QUERY_LOG"
 """The environment variable in which perflab's recorders find the file to write queries to."""
 
@@ -32,25 +37,45 @@ class Target:
 
     Parameters
     ----------
-    arm : the name of this side of a comparison ("n+1", "eager").
-    host : its base URL, ``http://127.0.0.1:8001``.
-    command : the program and its arguments; started anew for each run. Without it the target must be up.
-    deploy : a function that brings this arm up (or switches a flag, or restores a database), called before each run; what
+    arm : str
+        The name of this side of a comparison ("n+1", "eager").
+    host : str
+        Its base URL, ``http://127.0.0.1:8001``.
+    command : Sequence[str]
+        The program and its arguments; started anew for each run. Without it the target must be up.
+    deploy : Callable[[], object] | None
+        A function that brings this arm up (or switches a flag, or restores a database), called before each run; what
         it returns is called at the run's end, if it can be called. Goes with or without a command.
-    restart : whether command and deploy are done anew for each run; if not, once for all runs of `run_pairs`. A process that
-        lives on carries its caches and its luck from run to run, so that is for targets that are slow to start.
-    env : environment variables for the command, beside those of this process.
-    cwd : the folder to start it in.
-    ready : path (or URL) that answers with a status below 400 once it can take load; without it, a TCP
-        connection to the host is enough.
-    ready_timeout : how long it may take to become ready.
-    stop_timeout : how long it may take to end after SIGTERM, before SIGKILL.
-    record_queries : let perflab's recorders, where the application has one, write the queries of the run, as the
-        run's ``queries`` table. Such runs are evidence, not measurements: the recorder costs time too.
-    metrics : path (or URL) of a Prometheus page such as ``"/metrics"``, read each second into the ``metrics`` table.
-    logs : log files of the target; what they gain during a run is kept with it.
-    pid : the process of a target that is up already, whose resources (and those of its children) are to be watched.
-    profile : "py-spy", "pyinstrument" or "cprofile": take a profile of the run, see `run`.
+    restart : bool
+        Whether command and deploy are done anew for each run; if not, once for all runs of `run_pairs`. A process that
+        keeps running carries its caches and its state from run to run, so that is for targets that are slow to start.
+    env : Mapping[str, str]
+        Environment variables for the command, beside those of this process.
+    cwd : str | Path | None
+        The folder to start it in.
+    ready : str | None
+        Path (or URL) that answers with a status below 400 once it can take load; without it, a TCP connection to the
+        host is enough.
+    ready_timeout : str | float
+        How long it may take to become ready.
+    settle : str | float
+        How long a started target may take, once it is ready, until its processes are idle and none is new; the load starts
+        then, or after this time with a warning. 0 does not wait.
+    stop_timeout : str | float
+        How long it may take to end after SIGTERM, before SIGKILL.
+    record_queries : bool
+        Let perflab's recorders, where the application has one, write the queries of the run, as the run's ``queries``
+        table. Such runs are evidence, not measurements: the recorder costs time too.
+    metrics : str | None
+        Path (or URL) of a Prometheus page such as ``"/metrics"``, read each second into the ``metrics`` table.
+    logs : Sequence[str | Path]
+        Log files of the target; what they gain during a run is kept with it.
+    pid : int | None
+        The process of a target that is up already, whose resources (and those of its children) are to be watched.
+    profile : str | None
+        "py-spy", "pyinstrument" or "cprofile": take a profile of the run, see `run`.
+    record_env : Sequence[str]
+        Names of variables in ``env`` whose values are kept with each run; of the others only the names are.
 
     >>> Target("eager", host="http://127.0.0.1:8001").managed
     False
@@ -64,6 +89,7 @@ class Target:
     ready: str | None = None
     ready_timeout: str | float = "30s"
     stop_timeout: str | float = "5s"
+    settle: str | float = "10s"
     record_queries: bool = False
     deploy: Callable[[], object] | None = None
     restart: bool = True
@@ -71,27 +97,32 @@ class Target:
     logs: Sequence[str | Path] = ()
     pid: int | None = None
     profile: str | None = None
+    record_env: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.arm, str) or not self.arm.strip():
             raise ValueError(f"Target: arm must be a name; got {self.arm!r}")
-        parts = urlsplit(self.host)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f'Target: host must be a base URL like "http://127.0.0.1:8001"; got {self.host!r}')
+        if not _address(self.host):
+            raise ValueError(
+                'Target: host must be a base URL like "http://127.0.0.1:8001", or what the locustfile\'s client takes, like '
+                f'"localhost:50051"; got {self.host!r}'
+            )
+        for name in ("ready", "metrics"):
+            page = getattr(self, name)
+            if page and not page.startswith(_HTTP) and not self.host.startswith(_HTTP):
+                raise ValueError(f"Target: {name} must be a whole URL where host is none; got {page!r}")
         if isinstance(self.command, str):
             raise ValueError('Target: command must be a list like ["python", "app.py"], not one string')
         object.__setattr__(self, "command", tuple(map(str, self.command)))
         object.__setattr__(self, "env", MappingProxyType({str(k): str(v) for k, v in self.env.items()}))
         if QUERY_LOG in self.env:
-            raise ValueError(
-                f"Target: env can't set {QUERY_LOG}; give record_queries=True: each run has a log of its own"
-            )
+            raise ValueError(f"Target: env can't set {QUERY_LOG}; give record_queries=True: each run has its own log")
         if self.record_queries and not self.command:
             raise ValueError(
-                "Target: record_queries needs a command, so that perflab can tell the recorder where to write"
+                "Target: record_queries needs a command, so that perflab can pass the recorder the file to write to"
             )
         if self.record_queries and not self.restart:
-            raise ValueError("Target: record_queries needs restart=True, because each run has a log of its own")
+            raise ValueError("Target: record_queries needs restart=True, because each run has its own log")
         if self.deploy is not None and not callable(self.deploy):
             raise ValueError(f"Target: deploy must be a function without arguments; got {self.deploy!r}")
         if self.pid is not None and self.command:
@@ -101,6 +132,8 @@ class Target:
         profiled_target.check(
             self.profile, starts=self.managed and self.restart, known=self.managed or self.pid is not None
         )
+        if parse_duration(self.settle, parameter="Target: settle") < 0:
+            raise ValueError(f"Target: settle must be zero or longer; got {self.settle!r}")
         for name in ("ready_timeout", "stop_timeout"):
             if parse_duration(getattr(self, name), parameter=f"Target: {name}") <= 0:
                 raise ValueError(f"Target: {name} must be longer than zero; got {getattr(self, name)!r}")
@@ -112,29 +145,42 @@ class Target:
 
     @property
     def address(self) -> tuple[str, int]:
-        """(host, port) of the base URL."""
-        parts = urlsplit(self.host)
-        return str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)
+        """(host, port) of the base URL; port 0 where it names none."""
+        return _address(self.host) or ("", 0)
 
     @property
     def log_files(self) -> tuple[Path, ...]:
         """The absolute paths of its log files."""
         return tuple(map(Path, self.logs))
 
+    def __repr__(self) -> str:
+        record = self.record()
+        shown = (f"{name}={record[name]!r}" for name in ("host", "command", "env") if record[name])
+        return f"Target({self.arm!r}, {', '.join(shown)})"
+
     def record(self) -> dict[str, Any]:
-        """What is kept of the target with each run: no credentials."""
+        """What is kept of the target with each run: no credentials; of variables the names, and values that were asked for."""
         return {
             "arm": self.arm,
             "host": provenance.without_credentials(self.host),
-            "command": [
-                Path(part).name if i == 0 else provenance.without_credentials(part)
-                for i, part in enumerate(self.command)
-            ],
-            "env": provenance.harmless(self.env),
+            "command": [Path(part).name for part in self.command[:1]] + provenance.without_secrets(self.command[1:]),
+            "env": provenance.names_of(self.env, self.record_env),
             "record_queries": self.record_queries,
             **({"deploy": getattr(self.deploy, "__qualname__", "a function")} if self.deploy else {}),
             **({} if self.restart else {"restart": False}),
         }
+
+
+def _address(host: object) -> tuple[str, int] | None:
+    """(host, port) of ``http://127.0.0.1:8001``, ``localhost:50051`` or ``mongodb://db``; None of anything else."""
+    if not isinstance(host, str) or not host.strip():
+        return None
+    try:
+        parts = urlsplit(host if "://" in host else f"//{host}")
+        known = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    except ValueError:
+        return None
+    return (parts.hostname, known) if parts.hostname and (parts.scheme or known) else None
 
 
 class Service:
@@ -143,6 +189,7 @@ class Service:
     def __init__(self, target: Target, child: Child | None) -> None:
         self.target, self._child = target, child
         self.pid = child.pid if child else target.pid
+        self.still_starting: Note | None = None
         self._begun = resources.begun(target.pid) if target.pid else None
         self._listener = self._who_listens()
 
@@ -151,24 +198,29 @@ class Service:
         """Whether perflab started it, under a guard whose own resources don't count."""
         return self._child is not None
 
-    def died(self) -> str | None:
-        """How the target ended by itself, in words; None while it is well, or can't be watched."""
+    def died(self) -> Note | None:
+        """How the target exited without being stopped; None while it runs, or can't be watched."""
         if self.target.pid and resources.begun(self.target.pid) != self._begun:
-            return f"the process {self.target.pid} of the target {self.target.arm!r} ended"
+            return reasons.TARGET_ENDED(pid=self.target.pid, arm=self.target.arm)
         code = self._child.exit_code() if self._child else None
-        return None if code is None else f"the target {self.target.arm!r} ended by itself with exit code {code}"
+        return None if code is None else reasons.TARGET_EXITED(arm=self.target.arm, exit_code=code)
 
-    def restarted(self) -> str | None:
-        """Whether another process listens than at the beginning, in words; None if not, or where it can't be seen."""
+    def restarted(self) -> Note | None:
+        """That another process listens than at the start; None if not, or where it can't be seen.
+
+        Where the root is known its end is all that counts (`died`): servers replace their workers as they please.
+        """
+        if self.pid is not None:
+            return None
         before, now = self._listener, self._who_listens()
         self._listener = now
         if before is None or now is None or before == now:
             return None
-        return f"the target {self.target.arm!r} was restarted during the run (process {before[0]}, then {now[0]})"
+        return reasons.TARGET_RESTARTED(arm=self.target.arm, before=before[0], now=now[0])
 
     def _who_listens(self) -> tuple[int, float] | None:
         host, port = self.target.address
-        return resources.listening(port) if host in ("127.0.0.1", "localhost", "::1") else None
+        return resources.listening(port) if port and host in ("127.0.0.1", "localhost", "::1") else None
 
     def stop(self) -> None:
         if self._child:
@@ -177,7 +229,7 @@ class Service:
 
 @contextmanager
 def serving(target: Target, folder: Path) -> Iterator[Service]:
-    """Start the target (or find it up), wait until it is ready, and stop it at the end.
+    """Start the target (or find it running), wait until it is ready, and stop it at the end.
 
     Raises `TargetError` when its port is taken, it ends, or it does not become ready; with its last output.
     """
@@ -216,7 +268,7 @@ class Services:
             self._kept[target.arm] = self._living.enter_context(serving(target, place))
         service = self._kept[target.arm]
         if died := service.died():
-            raise TargetError(died)
+            raise TargetError(str(died))
         yield service
 
 
@@ -255,14 +307,16 @@ def _started(target: Target, folder: Path) -> Iterator[Service]:
     )
     try:
         _wait_until_ready(target, child)
-        yield Service(target, child)
+        service = Service(target, child)
+        service.still_starting = _settled(target, child)
+        yield service
     finally:
         child.stop()
 
 
 def _must_be_free(target: Target) -> None:
     host, port = target.address
-    if _connects(host, port):
+    if port and _connects(host, port):
         raise TargetError(
             f"cannot start {target.arm!r}: {host}:{port} is taken by {resources.listener(port)}; "
             "stop that, or give the target another port"
@@ -271,7 +325,7 @@ def _must_be_free(target: Target) -> None:
 
 def _must_answer(target: Target) -> None:
     host, port = target.address
-    if not _connects(host, port, timeout=5.0):
+    if port and not _connects(host, port, timeout=5.0):
         raise TargetError(
             f"the target {target.arm!r} is not up: nothing accepts connections at {host}:{port}; "
             "start it first, or give Target a command"
@@ -287,7 +341,9 @@ def _wait_until_ready(target: Target, child: Child) -> None:
     while time.monotonic() < deadline:
         if (code := child.exit_code()) is not None:
             raise TargetError(
-                f"the target {target.arm!r} ended at start with exit code {code}", exit_code=code, output=child.tail()
+                f"the target {target.arm!r} exited during start-up with code {code}",
+                exit_code=code,
+                output=child.tail(),
             )
         problem = _not_ready(target)
         if not problem:
@@ -298,12 +354,50 @@ def _wait_until_ready(target: Target, child: Child) -> None:
     )
 
 
+def _settled(target: Target, child: Child) -> Note | None:
+    """Wait until the target's processes are idle and none is new; a note where they are not in time.
+
+    Ready is the word of one worker: others may still import.
+    """
+    limit_s = parse_duration(target.settle) / 1e3
+    started = time.monotonic()
+    known, before = resources.tree_state([child.pid])
+    quiet_s, cores = 0.0, 0.0
+    needed_s = _QUICK_S
+    while time.monotonic() - started < limit_s:
+        at = time.monotonic()
+        time.sleep(_QUICK_S)
+        passed = time.monotonic() - at
+        members, now = resources.tree_state([child.pid])
+        cores = max(0.0, now - before) / passed
+        if cores < _BUSY_CORES and members <= known:
+            quiet_s += passed
+            if quiet_s >= needed_s:
+                return None
+        else:
+            # Busy once: the next quiet moment may be a pause.
+            quiet_s, needed_s = 0.0, _QUIET_S
+        known, before = members, now
+    waited_ms = (time.monotonic() - started) * 1e3
+    return reasons.STILL_STARTING(cpu_cores=round(cores, 2), waited_ms=waited_ms) if limit_s else None
+
+
 def _not_ready(target: Target) -> str:
     """Why the target cannot take load yet; empty when it can."""
     if not target.ready:
         host, port = target.address
-        return "" if _connects(host, port) else f"nothing accepts connections at {host}:{port}"
+        return "" if not port or _connects(host, port) else f"nothing accepts connections at {host}:{port}"
     url = urljoin(target.host.rstrip("/") + "/", target.ready)
+    answers: list[str] = []
+    # A time-out of a socket is one of each read: a page that trickles would be waited for without end.
+    asking = threading.Thread(target=lambda: answers.append(_answer(url)), name="perflab-ready", daemon=True)
+    asking.start()
+    asking.join(_ANSWER_S)
+    return answers[0] if answers else f"{url} sent no whole answer within {_ANSWER_S:g} s"
+
+
+def _answer(url: str) -> str:
+    """Why a page did not answer well; empty when it did."""
     # Proxies of the environment are for the way out, not for the service under test.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from perflab import provenance
 from perflab.units import format_ms, parse_duration
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -19,13 +20,20 @@ class Url:
 
     Parameters
     ----------
-    path : ``"/orders?page=1"``, under the target's host.
-    weight : how often, beside the weights of the other addresses; a whole number.
-    method, body, headers : of the request.
-    name : what it is called in the results; the path without its query if not given.
-    status : the check that the answer has this status; None checks nothing. (400 and more also fails the request.)
-    contains : the check that the body contains this text.
-    max_duration : the check that the answer takes no longer, ``"300ms"``.
+    path : str
+        ``"/orders?page=1"``, under the target's host.
+    weight : int
+        How often, beside the weights of the other addresses; a whole number.
+    method, body, headers
+        Of the request.
+    name : str | None
+        What it is called in the results; the path without its query if not given.
+    status : int | None
+        The check that the answer has this status; None checks nothing. (400 and more also fails the request.)
+    contains : str | None
+        The check that the body contains this text.
+    max_duration : str | float | None
+        The check that the answer takes no longer, ``"300ms"``.
 
     >>> Url("/orders?page=1", status=200, contains="total", max_duration="300ms").checks
     ('status is 200', "body contains 'total'", 'takes at most 300 ms')
@@ -40,6 +48,9 @@ class Url:
     status: int | None = 200
     contains: str | None = None
     max_duration: str | float | None = None
+
+    def __repr__(self) -> str:
+        return f"Url({provenance.without_credentials(self.path)!r}, weight={self.weight}, method={self.method!r})"
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.path) if isinstance(self.path, str) else None

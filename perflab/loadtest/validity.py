@@ -1,15 +1,30 @@
-"""Whether a run can be believed, and if not, why, in words."""
+"""Whether a run is valid, and the reasons if not."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+
+from perflab.loadtest import reasons
 from perflab.loadtest.capture import Process, Written
-from perflab.units import format_fraction, format_ms
+from perflab.loadtest.histogram import Floats
+from perflab.loadtest.records import TICK_S
+from perflab.notes import Note, Remedy, notes_of
 
 ERROR_LIMIT = 0.5
+USERS_LIMIT = 0.05
+"""So much of the planned users' time may be missing."""
+SHORTER_LIMIT, SHORTER_S = 0.05, 0.15
+STALL_LIMIT, STALL_S = 0.05, 0.25
+"""A generator that stood still for so much of the run, or so long at a time, is named."""
+BLOCKED_LIMIT = 0.5
+"""One that stood still for so much of it measured itself."""
+_SPAWN_S = 2.0
+"""Locust asks for the stage once a second, and its users need a moment to appear."""
 SCHEDULE_LIMIT = 0.02
 LAG_LIMIT_MS, LAG_SHARE = 5.0, 0.2
 OMISSION_LIMIT = 0.025
@@ -19,10 +34,10 @@ _CLOCK_JUMP_S = 0.05
 
 @dataclass(frozen=True)
 class Judgement:
-    """``reasons`` make the run invalid; ``warnings`` only tell what to look at."""
+    """``reasons`` make the run invalid; ``warnings`` do not."""
 
-    reasons: tuple[str, ...]
-    warnings: tuple[str, ...]
+    reasons: tuple[Note, ...]
+    warnings: tuple[Note, ...]
 
 
 def judge(
@@ -33,72 +48,84 @@ def judge(
     expected_arrivals: float | None = None,
     poisson: bool = False,
     expected_workers: int = 1,
-    ended: str | None = None,
+    ended: object = None,
     merged: bool = False,
-    restarted: str | None = None,
+    restarted: object = None,
+    stages: Sequence[Mapping[str, Any]] = (),
+    exit_code: int = 0,
 ) -> Judgement:
     """Judge what a run left behind.
 
     ``written`` are the captured requests, ``locust_count`` is Locust's own final count (None when it wrote none),
-    ``expected_arrivals`` what an open plan asked for, ``ended`` says what ended the run before its time,
-    ``restarted`` whether the target was.
+    ``expected_arrivals`` what an open plan asked for, ``ended`` is what ended the run before its time, ``restarted`` that
+    the target did: notes, or what a file kept of them. ``stages`` is the plan's load, ``exit_code`` Locust's.
     """
     generators = [p for p in processes if p.role != "master"]
     lost = [p for p in processes if p.footer is None]
-    reasons = [said for said in (ended, restarted) if said]
-    reasons += [_lost(p) for p in lost]
+    found = [*notes_of(note for note in (ended, restarted) if note), *map(_lost, lost)]
     if len(generators) < expected_workers and not ended:
-        reasons.append(f"{expected_workers} workers were asked for, {len(generators)} took part")
+        found.append(reasons.WORKERS_MISSING(wanted=expected_workers, found=len(generators)))
     raw = sum(p.count for p in generators)
-    if not lost and locust_count is None and not ended and not merged:
-        reasons.append("Locust wrote no final statistics, so the count of requests can't be confirmed")
-    if not lost and locust_count is not None and raw != locust_count:
-        reasons.append(f"{raw:,} requests were captured but Locust counted {locust_count:,}")
-    reasons += [
-        f"{p.name}: the last record is torn ({p.torn_bytes} bytes)" for p in generators if p.torn_bytes and p.footer
-    ]
-    reasons += _saturated(processes) + _censored(processes) + _jumped(processes)
+    exited = [p for p in processes if p.notes.get("exited")]
+    if exited:
+        found.append(reasons.EXITED(in_flight=sum(int((p.footer or {}).get("cut") or 0) for p in exited)))
+    if not lost and locust_count is None and not ended and not merged and not exited:
+        found.append(reasons.NO_COUNT())
+    if not lost and locust_count is not None and raw < locust_count:
+        found.append(reasons.COUNTS_DIFFER(captured=raw, counted=locust_count))
+    found += [reasons.TORN(process=p.name, left=p.torn_bytes) for p in generators if p.torn_bytes and p.footer]
+    found += _saturated(processes) + _cut_off(generators) + _jumped(processes)
+    if not ended:
+        found += _not_applied(processes, written, stages)
     if expected_arrivals is not None and not ended and not lost:
-        reasons += _behind(generators, written, expected_arrivals, poisson)
+        found += _behind(generators, written, expected_arrivals, poisson)
     if written.rows and written.failed / written.rows > ERROR_LIMIT:
-        share, limit = format_fraction(written.failed / written.rows), format_fraction(ERROR_LIMIT)
-        reasons.append(f"{share} of the requests failed (the limit is {limit})")
-    warnings = _warnings(generators, raw - written.rows)
+        found.append(reasons.MOST_FAILED(failed_fraction=written.failed / written.rows, limit_fraction=ERROR_LIMIT))
+    warnings = _warnings(generators, written, raw)
+    stalls = _stood_still(generators, written)
+    found += [note for note in stalls if note.code == reasons.GENERATOR_BLOCKED.code]
+    warnings += [note for note in stalls if note.code != reasons.GENERATOR_BLOCKED.code]
+    if not lost and locust_count is not None and raw > locust_count:
+        warnings.append(reasons.COUNTED_FEWER(captured=raw, counted=locust_count))
+    if exit_code and not ended:
+        excused = _excused(processes, exit_code) if not found and raw == locust_count else None
+        (warnings if excused else found).append(excused or reasons.EXIT_CODE(exit_code=exit_code))
     if expected_arrivals is None:
         warnings += _exposed(generators, written)
     else:
         warnings += _late(written)
-    return Judgement(tuple(reasons), tuple(warnings))
+    return Judgement(tuple(found), tuple(warnings))
 
 
-def _lost(process: Process) -> str:
+def _lost(process: Process) -> Note:
     if process.role == "remote":
-        return (
-            f"the worker on another machine {process.name.removeprefix('remote-')} was lost in mid-run: what it recorded since "
-            "is still there and can be merged (perflab merge)"
-        )
-    if process.role == "worker":
-        return f"{process.name} was lost in mid-run: what it recorded after its last sign of life is missing"
-    return f"the generator's process {process.name} was lost: its last records are missing"
+        return reasons.REMOTE_WORKER_LOST(Remedy("merge"), worker=process.name.removeprefix("remote-"))
+    return (reasons.WORKER_LOST if process.role == "worker" else reasons.PROCESS_LOST)(process=process.name)
 
 
-def _behind(generators: Sequence[Process], written: Written, expected: float, poisson: bool) -> list[str]:
+def _behind(generators: Sequence[Process], written: Written, expected: float, poisson: bool) -> list[Note]:
     """Why the schedule of an open plan was not kept."""
     found = []
     begun = sum(note["begun"] for p in generators for note in p.notes.get("arrivals", []))
+    raised = sum(note.get("failed", 0) for p in generators for note in p.notes.get("arrivals", []))
     allowed = SCHEDULE_LIMIT + (4 / math.sqrt(expected) if poisson and expected else 0.0)
     if expected and abs(begun - expected) / expected > allowed:
-        found.append(
-            f"the schedule was not kept: {begun:,} of {expected:,.0f} arrivals began; use more workers or a lower rate"
-        )
+        found.append(reasons.ARRIVALS_MISSED(started=begun, expected=round(expected)))
+    elif expected and raised / expected > SCHEDULE_LIMIT:
+        first = _first(generators, "user_error")
+        found.append(reasons.ARRIVALS_RAISED(raised=raised, expected=round(expected), first=first))
     if written.lag.count:
         lag, latency = written.lag.quantile(0.95), written.latency.quantile(0.95)
         if lag > max(LAG_LIMIT_MS, LAG_SHARE * latency):
-            found.append(
-                f"the schedule was not kept: arrivals began {format_ms(lag)} late (p95), beside a latency of "
-                f"{format_ms(latency)}; use more workers or a lower rate"
-            )
+            found.append(reasons.ARRIVALS_LATE(lag_ms=lag, latency_ms=latency))
     return found
+
+
+def account(processes: Sequence[Process], written: Written) -> dict[str, int]:
+    """Where every request went, for run.json; ``sent`` knows HttpUser and FastHttpUser only."""
+    footers = [p.footer or {} for p in processes if p.role != "master"]
+    sums = {name: sum(int(f.get(name) or 0) for f in footers) for name in ("sent", "cut", "dropped")}
+    return {"recorded": written.rows, "late": written.late, "impossible": written.impossible, **sums}
 
 
 def schedule(processes: Sequence[Process], written: Written, expected: float) -> dict[str, float]:
@@ -113,22 +140,19 @@ def schedule(processes: Sequence[Process], written: Written, expected: float) ->
     }
 
 
-def _late(written: Written) -> list[str]:
-    """Whether a lag that is small in itself is still much of the latency that it is in."""
+def _late(written: Written) -> list[Note]:
+    """Whether a small lag is still a large part of the latency."""
     lag, latency = written.lag.quantile(0.95), written.latency.quantile(0.95)
     if not lag > LAG_SHARE * latency or lag > LAG_LIMIT_MS:
         return []
-    return [
-        f"arrivals began {format_ms(lag)} late (p95), which is part of the latency of {format_ms(latency)}: the target "
-        "is faster than this generator can time; use a quieter machine, a lower rate or more workers"
-    ]
+    return [reasons.LAG_IN_LATENCY(lag_ms=lag, latency_ms=latency)]
 
 
-def _exposed(processes: Sequence[Process], written: Written) -> list[str]:
-    """Whether stalls kept the users of a closed model from asking, so that slow moments are under-represented.
+def _exposed(processes: Sequence[Process], written: Written) -> list[Note]:
+    """Whether stalls kept the users of a closed model from sending, so that slow moments are under-represented.
 
-    For each request much slower than the usual, its user would have made as many more as fit into that time; what
-    was not asked can't have been slow in the records (coordinated omission; Gil Tene, How not to measure latency).
+    For each request much slower than usual, its user would have sent as many more as fit into that time; what was not
+    sent can't have been slow in the records (coordinated omission; Gil Tene, How not to measure latency).
     """
     spans = [note["time"] for p in processes for kind in ("start", "stop") for note in p.notes.get(kind, [])]
     users = sum(_mean_users(p, min(spans), max(spans)) for p in processes) if spans else 0.0
@@ -136,18 +160,15 @@ def _exposed(processes: Sequence[Process], written: Written) -> list[str]:
         return []
     cycle = (max(spans) - min(spans)) * 1e3 * users / written.rows
     missing = stalled = 0.0
-    for spread in written.by_endpoint.values():
+    for latencies in written.by_endpoint.values():
         # Slow for this endpoint: a report that always takes long is no stall.
-        limit = max(10 * spread.quantile(0.5), 2 * cycle)
-        missing += spread.above(limit, lambda waited: waited / cycle - 1) / written.rows
-        stalled = max(stalled, spread.largest if spread.largest > limit else 0.0)
-    if missing <= OMISSION_LIMIT:
+        limit = max(10 * latencies.quantile(0.5), 2 * cycle)
+        missing += latencies.above(limit, lambda waited: waited / cycle - 1) / written.rows
+        stalled = max(stalled, latencies.largest if latencies.largest > limit else 0.0)
+    # A stall of the generator looks the same from here, and is named by itself.
+    if missing <= OMISSION_LIMIT or _worst_s(processes) * 1e3 > stalled / 2:
         return []
-    return [
-        f"exposed to coordinated omission: while the target stalled (up to {format_ms(stalled)}) the users "
-        f"waited, and about {format_fraction(missing)} of the requests were never made; measure with an open plan "
-        "(Stage(rate=...)) to see what visitors would have felt"
-    ]
+    return [reasons.OMISSION(Remedy("Stage", {"rate": ...}), stall_ms=stalled, missing_fraction=missing)]
 
 
 def _mean_users(process: Process, start: float, stop: float) -> float:
@@ -155,40 +176,179 @@ def _mean_users(process: Process, start: float, stop: float) -> float:
     return sum(notes) / len(notes) if notes else 0.0
 
 
-def _saturated(processes: Sequence[Process]) -> list[str]:
+def _saturated(processes: Sequence[Process]) -> list[Note]:
     busiest = max((note["percent"] for p in processes for note in p.notes.get("cpu", [])), default=0.0)
-    if not busiest:
+    return [reasons.GENERATOR_BUSY(cpu_fraction=busiest / 100)] if busiest else []
+
+
+def _cut_off(generators: Sequence[Process]) -> list[Note]:
+    """Requests of which only the sending is known, but for those of a process that the locustfile ended."""
+    known = [p for p in generators if not p.notes.get("exited")]
+    stopped = [note for p in known for note in p.notes.get("stopped", [])]
+    cut = sum(int((p.footer or {}).get("cut") or 0) for p in known)
+    if not cut:
         return []
-    return [
-        f"the generator used {busiest:.0f} % of a core: it may have been the bottleneck; "
-        "offer less load, or use FastHttpUser"
-    ]
+    return [reasons.CUT_OFF(requests=cut, waited_ms=max((note["took_s"] for note in stopped), default=0.0) * 1e3)]
 
 
-def _censored(processes: Sequence[Process]) -> list[str]:
-    stopped = [note for p in processes for note in p.notes.get("stopped", []) if note["censored"]]
-    if not stopped:
-        return []
-    waited = format_ms(max(note["took_s"] for note in stopped) * 1e3)
-    return [
-        f"requests were still in flight {waited} after the end and were cut off: raise stop_timeout above the slowest request"
-    ]
+def _first(generators: Sequence[Process], kind: str) -> str:
+    """The first text noted of a kind."""
+    notes = [note for p in generators for note in p.notes.get(kind, [])]
+    return str(min(notes, key=lambda note: note.get("time", 0.0))["text"]) if notes else "unknown"
 
 
-def _jumped(processes: Sequence[Process]) -> list[str]:
-    jump = max((abs(p.footer["clock_jump_s"]) for p in processes if p.footer), default=0.0)
-    return [f"the clock was set by {format_ms(jump * 1e3)} during the run"] if jump > _CLOCK_JUMP_S else []
-
-
-def _warnings(generators: Sequence[Process], without_time: int) -> list[str]:
+def _not_applied(processes: Sequence[Process], written: Written, stages: Sequence[Mapping[str, Any]]) -> list[Note]:
+    """Whether the plan's time and users were there, and the users did their work."""
+    generators = [p for p in processes if p.role != "master"]
+    starts = [note["time"] for p in processes for note in p.notes.get("start", [])]
+    stops = [note["time"] for p in processes for note in p.notes.get("stop", [])]
+    planned_s = sum(stage["duration_s"] for stage in stages)
     found = []
+    if starts and stops and planned_s:
+        ran_s = max(stops) - min(starts)
+        if ran_s < planned_s * (1 - SHORTER_LIMIT) and ran_s < planned_s - SHORTER_S:
+            found.append(reasons.RUN_SHORT(ran_ms=ran_s * 1e3, planned_ms=planned_s * 1e3))
+        if stages[0].get("rate") is None:
+            found += _users_missing(generators, stages, min(starts), min(max(stops), min(starts) + planned_s))
+    errors = sum((p.footer or {}).get("user_errors", 0) for p in generators)
+    if errors > max(written.rows, 1):
+        first = _first(generators, "user_error")
+        found.append(reasons.MOSTLY_RAISED(errors=errors, requests=written.rows, first=first))
+    return found
+
+
+def _users_missing(
+    generators: Sequence[Process], stages: Sequence[Mapping[str, Any]], start: float, stop: float
+) -> list[Note]:
+    """Users present against users planned, over time; those that appear late by Locust's own pace are not missing."""
+    fixed = [note["users"] for p in generators for note in p.notes.get("fixed", [])]
+    most = fixed[0] if fixed and fixed[0] else math.inf
+    times = np.arange(start, stop, 0.25)
+    if not len(times):
+        return []
+    # Users that left are known to the moment, so that a run of any length can be judged by them.
+    left = np.sort([note["time"] for p in generators for note in p.notes.get("user_ended", [])])
+    planned = np.minimum([_planned(stages, t - start) for t in times], most)
+    present = planned - np.minimum(np.searchsorted(left, times, side="right"), planned)
+    if stop - start > 2 * _SPAWN_S:
+        least = np.minimum.reduce([_planned_at(stages, times - start - late, most) for late in (0.0, 1.0, _SPAWN_S)])
+        seen = sum(_present(p, times) for p in generators)
+        present = np.minimum(present, planned - np.maximum(0.0, least - seen))
+    whole = float(planned.sum())
+    if not whole or float(present.sum()) >= (1 - USERS_LIMIT) * whole:
+        return []
+    facts = {"present": round(float(present.mean()), 1), "planned": round(float(planned.mean()))}
+    if not len(left):
+        return [reasons.USERS_NEVER_CAME(**facts)]
+    return [reasons.USERS_MISSING(**facts, ended=len(left), first=_first(generators, "user_ended"))]
+
+
+def _planned_at(stages: Sequence[Mapping[str, Any]], seconds: Floats, most: float) -> Floats:
+    return np.minimum([_planned(stages, s) for s in seconds], most)
+
+
+def _planned(stages: Sequence[Mapping[str, Any]], second: float) -> float:
+    """The users that the plan asks for at a second of the run."""
+    before = 0.0
+    for stage in stages:
+        length, users = stage["duration_s"], float(stage["users"])
+        if second < length:
+            if second < 0:
+                return 0.0
+            if stage["ramp"]:
+                return before + (users - before) * second / float(length)
+            pace = stage.get("spawn_rate")
+            return min(users, before + float(pace) * second) if pace and users > before else users
+        second, before = second - length, users
+    return before
+
+
+def _present(process: Process, times: Floats) -> Floats:
+    """The users of one process at each of these times: the latest that it noted."""
+    notes = sorted((note["time"], note["users"]) for note in process.notes.get("users", []))
+    if not notes:
+        return np.zeros(len(times))
+    noted, users = np.array(notes).T
+    # The note that comes within a beat counts already: it says what was there before it.
+    found: Floats = users[np.clip(np.searchsorted(noted, times), 0, len(noted) - 1)]
+    return found
+
+
+def _excused(processes: Sequence[Process], exit_code: int) -> Note | None:
+    """What the locustfile did to the exit code of a run that is whole."""
+    footers = [p.footer or {} for p in processes]
+    if any(footer.get("own_exit_code") is not None for footer in footers):
+        return reasons.OWN_EXIT_CODE(exit_code=exit_code)
+    if first := next((footer["uncaught"] for footer in footers if footer.get("uncaught")), ""):
+        return reasons.LISTENER_RAISED(exit_code=exit_code, first=first)
+    return None
+
+
+def _loops(processes: Sequence[Process]) -> list[dict[str, Any]]:
+    """How late the loops woke while the load was on."""
+    found = []
+    for process in processes:
+        start = min((note["time"] for note in process.notes.get("start", [])), default=0.0)
+        found += [n for n in process.notes.get("loop", []) if not n.get("over") and n["time"] > start + 1.0]
+    return found
+
+
+def _worst_s(processes: Sequence[Process]) -> float:
+    return max((note["worst_s"] for note in _loops(processes)), default=0.0)
+
+
+def _stood_still(generators: Sequence[Process], written: Written) -> list[Note]:
+    """Whether the generator itself was kept from running: by a call that blocks, by being stopped, or for want of CPU."""
+    worst_s, late_s, share = 0.0, 0.0, 0.0
+    for process in generators:
+        loops = _loops([process])
+        late = sum(note["late_s"] for note in loops)
+        whole = sum(note["ticks"] for note in loops) * TICK_S + late
+        late_s, share = max(late_s, late), max(share, late / whole if whole else 0.0)
+        worst_s = max(worst_s, _worst_s([process]))
+    if share <= STALL_LIMIT and worst_s <= STALL_S:
+        return []
+    latency = written.latency.quantile(0.95)
+    if share > BLOCKED_LIMIT and worst_s * 1e3 > LAG_SHARE * latency:
+        return [reasons.GENERATOR_BLOCKED(late_fraction=share, worst_ms=worst_s * 1e3, latency_ms=latency)]
+    return [reasons.GENERATOR_STALLED(late_ms=late_s * 1e3, worst_ms=worst_s * 1e3)]
+
+
+def _jumped(processes: Sequence[Process]) -> list[Note]:
+    jump = max((abs(p.footer["clock_jump_s"]) for p in processes if p.footer), default=0.0)
+    return [reasons.CLOCK_SET(jump_ms=jump * 1e3)] if jump > _CLOCK_JUMP_S else []
+
+
+def _warnings(generators: Sequence[Process], written: Written, raw: int) -> list[Note]:
+    found: list[Note] = []
+    without_time = raw - written.rows - written.late - written.impossible
+    footers = [p.footer or {} for p in generators]
+    for kind, count in (
+        (reasons.LATE, written.late),
+        (reasons.UNREPORTED, sum(f.get("dropped", 0) for f in footers)),
+    ):
+        found += [kind(requests=count)] if count else []
+    for kind, count in (
+        (reasons.IMPOSSIBLE, written.impossible),
+        (reasons.ODD_STARTS, sum(f.get("odd_starts", 0) for f in footers)),
+    ):
+        found += [kind(events=count)] if count else []
+    running = [note for p in generators for note in p.notes.get("stopped", []) if note.get("others")]
+    if running:
+        classes = sorted({name for note in running for name in note["others"]})
+        found.append(reasons.TASKS_ENDED(classes=classes, waited_ms=max(n["took_s"] for n in running) * 1e3))
+    told = {kind: [note for p in generators for note in p.notes.get(kind, [])][:1] for kind in ("shape", "host")}
+    found += [reasons.SHAPE_UNUSED(name=note["name"]) for note in told["shape"]]
+    found += [reasons.HOST_REPLACED(hosts=note["hosts"], classes=note["classes"]) for note in told["host"]]
+    unread = {note["where"]: note["names"] for p in generators for note in p.notes.get("unread", [])}
+    found += [reasons.UNREAD(where=where, names=names) for where, names in unread.items()]
     errors = [note["text"] for p in generators for note in p.notes.get("user_error", [])]
     if errors:
         count = sum(max(len(p.notes.get("user_error", [])), (p.footer or {}).get("user_errors", 0)) for p in generators)
-        found.append(f"{count:,} exceptions in the locustfile's tasks, the first: {errors[0]}")
+        found.append(reasons.USER_ERRORS(errors=count, first=errors[0]))
     if without_time:
-        found.append(f"left out {without_time:,} events without a response time")
+        found.append(reasons.WITHOUT_TIME(events=without_time))
     names = max((len(p.notes.get("endpoint", [])) for p in generators), default=0)
     if names > 500:
-        found.append(f"{names:,} different endpoints: group them with name=, for example name='/products/[id]'")
+        found.append(reasons.MANY_ENDPOINTS(endpoints=names))
     return found

@@ -8,27 +8,36 @@ from pathlib import Path
 
 from perflab.errors import LoadTestError, StoreError
 from perflab.loadtest import process
+from perflab.loadtest.records import secret_of
 
 _POLL_S = 0.5
 DEFAULT_PORT = 5557
 
 
-def work(locustfile: str | Path, master: str, *, folder: str | Path = "runs/workers") -> Path:
+def work(locustfile: str | Path, master: str, *, folder: str | Path = "runs/workers", token: str | None = None) -> Path:
     """Make load until the master ends it; returns the folder with this worker's own records.
 
     Parameters
     ----------
-    locustfile : the same file as on the master's machine.
-    master : ``"host"`` or ``"host:port"`` of the machine on which the run was started.
-    folder : gets a folder for this worker.
+    locustfile : str or Path
+        The same file as on the master's machine.
+    master : str
+        ``"host"`` or ``"host:port"`` of the machine on which the run was started.
+    folder : str or Path
+        Gets a folder for this worker.
+    token : str, optional
+        The secret of the plan (``LoadPlan(token=...)``); the variable PERFLAB_TOKEN if not given.
 
     Raises
     ------
-    LoadTestError : no master was found there, or Locust failed; with the end of its log. KeyboardInterrupt : after
-    requests in flight have ended; the records are kept.
+    LoadTestError
+        No master with this token was found there, or Locust failed; with the end of its log.
+    KeyboardInterrupt
+        After requests in flight have ended; the records are kept.
     """
     host, colon, number = master.rpartition(":")
     host, port = (host, number) if colon and number.isdigit() else (master, str(DEFAULT_PORT))
+    secret = secret_of(token, "token")
     users = Path(locustfile).expanduser().resolve()
     if not users.is_file():
         raise ValueError(f"locustfile must be an existing file; got {str(locustfile)!r}")
@@ -37,12 +46,13 @@ def work(locustfile: str | Path, master: str, *, folder: str | Path = "runs/work
         place.mkdir(parents=True)
     except OSError as problem:
         raise StoreError(f"{place}: cannot keep records here: {problem.strerror}") from problem
-    child = process.join(users, host, int(port), place, log=place / "worker.log")
+    child = process.join(users, host, int(port), place, token=secret, log=place / "worker.log")
     try:
         while not child.wait(_POLL_S):
             pass
     finally:
         child.stop()
+        (place / "generator.json").unlink(missing_ok=True)  # it holds the token
     if at_fault := process.locustfile_at_fault(child, place):
         raise at_fault
     if child.exit_code() and not list(place.glob("remote-*.bin")):

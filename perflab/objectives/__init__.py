@@ -1,9 +1,5 @@
-"""Objectives: what latency, throughput and errors must be, read from where they are written, and checked with care."""
+"""Objectives: limits of latency, throughput and errors; read from where they are written, and checked."""
 
-from perflab.objectives.attainable import attainable
-from perflab.objectives.checking import Checked, check
-from perflab.objectives.documents import read_objectives
-from perflab.objectives.k6 import from_thresholds
-from perflab.objectives.objective import Objective, Objectives
+import lazy_loader as _lazy
 
-__all__ = ["Checked", "Objective", "Objectives", "attainable", "check", "from_thresholds", "read_objectives"]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

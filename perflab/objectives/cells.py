@@ -1,4 +1,4 @@
-"""The requests of each run after its warm-up, looked up by endpoint: coded once, sliced for each objective."""
+"""The requests of each run after its warm-up by endpoint: coded once, sliced for each objective."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
-from perflab.stats.estimates import Floats, failures_told, without_warmup
+from perflab.stats.estimates import Floats, knows_failures, without_warmup
 
 Flags = npt.NDArray[np.bool_]
 
@@ -36,7 +36,7 @@ class _Coded:
         run, runs = pd.factorize(requests["run"])
         self.runs = [str(r) for r in runs]
         start = requests["start"].astype("datetime64[us, UTC]").astype("int64").to_numpy()
-        # Most tables are in this order already, and looking costs less than sorting.
+        # Most tables are in this order already, and checking costs less than sorting.
         step = np.diff(run)
         ordered = bool(((step > 0) | ((step == 0) & (np.diff(start) >= 0))).all())
         order = slice(None) if ordered else np.lexsort([start, run])
@@ -70,7 +70,7 @@ class Evidence:
         self.runs = [str(r) for r in measured.runs["run"]]
         seconds = measured.runs["duration_ms"].to_numpy(dtype="float64") * (1 - warmup) / 1e3
         self.seconds = dict(zip(self.runs, seconds.tolist(), strict=True))
-        self.told = bool(failures_told(measured.runs).all())
+        self.knows_failures = bool(knows_failures(measured.runs).all())
 
     @cached_property
     def _kept(self) -> _Coded:

@@ -11,7 +11,10 @@ import orjson
 
 from perflab.data.tables import AGGREGATED
 from perflab.errors import FormatError
+from perflab.metrics import Metric
+from perflab.notes import Note
 from perflab.objectives import grammar
+from perflab.objectives.cautions import CONDITION, NO_UNIT
 from perflab.objectives.k6 import from_thresholds
 from perflab.objectives.objective import Objective, Objectives, collected
 
@@ -49,7 +52,7 @@ def read_objectives(source: str | Path | Mapping[str, Any]) -> Objectives:
 
     >>> goals = read_objectives({"http_req_duration": ["p(95)<200"], "http_req_failed": ["rate<0.01"]})
     >>> [str(goal) for goal in goals]
-    ['p95 of all requests < 200 ms', 'error rate of all requests < 1 %']
+    ['p95 (linear quantile) of all requests < 200 ms', 'error rate of all requests < 1 %']
     """
     if isinstance(source, Mapping):
         return from_thresholds(_thresholds(source))
@@ -91,7 +94,7 @@ class _Found:
         self.name = name
         self.objectives: list[Objective] = []
         self.lost: list[tuple[str, str, str]] = []
-        self.warnings: list[str] = []
+        self.warnings: list[Note] = []
 
     def take(self, number: int, text: str, found: list[grammar.Clause]) -> None:
         where = f"{self.name}:{number}"
@@ -102,12 +105,13 @@ class _Found:
                 )
             except ValueError as problem:
                 self.lose(number, text, str(problem))
-            if one.note:
-                self.warnings.append(f"{where}: {one.note}")
+            if one.read_as:
+                self.warnings.append(
+                    NO_UNIT(where=where, metric=Metric.of(one.metric).label, operator=one.operator, number=one.number,
+                            unit=one.read_as)
+                )  # fmt: skip
         if found and (condition := grammar.CONDITION.search(text)):
-            self.warnings.append(
-                f"{where}: the condition {condition[0].strip()!r} is up to the load plan; it is not checked"
-            )
+            self.warnings.append(CONDITION(where=where, condition=repr(condition[0].strip())))
 
     def lose(self, number: int, text: str, reason: str) -> None:
         self.lost.append((f"{self.name}:{number}", text.strip()[:200], reason))
@@ -209,7 +213,9 @@ def _worth(table: _Table, cells: list[str]) -> bool:
 
 
 def _words(metric: str) -> str:
-    return {"throughput_per_s": "throughput", "error_fraction": "error rate", "max": "max latency"}.get(metric, metric)
+    """A metric as the grammar reads it."""
+    found = Metric.of(metric)
+    return f"{found.label} latency" if found.is_maximum else found.label
 
 
 def _with_unit(cell: str, heading: str) -> str:

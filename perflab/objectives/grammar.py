@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from perflab.data.tables import AGGREGATED
+from perflab.metrics import RATE, SHARE, Metric
 from perflab.objectives.objective import Objective
 
 LONGEST = 2_000
-"""Longer lines are no requirement, and would cost a regular expression time."""
+"""Longer lines are not requirements, and would cost a regular expression time."""
 
 _VERBS = "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS"
 # "/s", "/min" and "and/or" are no paths.
@@ -62,7 +63,9 @@ class Clause:
     operator: str
     limit: str
     endpoint: str
-    note: str = ""
+    read_as: str = ""
+    """The unit that a number without one was read in."""
+    number: str = ""
 
 
 def objective_of(text: str) -> Objective:
@@ -105,7 +108,7 @@ def clauses(text: str, *, default: str = AGGREGATED, bare: bool = False) -> Iter
 
 
 def promises(text: str) -> bool:
-    """Whether a line looks like a requirement on performance: it names a metric, and a number besides."""
+    """Whether a line looks like a performance requirement: it names a metric and holds a number."""
     line = ENDPOINT.sub(" ", text[:LONGEST])
     rest = _METRIC.sub(" ", line)
     return rest != line and bool(re.search(r"\d", rest))
@@ -118,7 +121,7 @@ def metric_in(text: str) -> str:
 
 
 def limit_in(text: str) -> bool:
-    """Whether a text holds an operator with a limit and its unit ("under 2 s")."""
+    """Whether a text holds an operator and a limit with its unit ("under 2 s")."""
     found = _TAIL.search(text[:LONGEST])
     return bool(found and found["unit"] and not found["is"])
 
@@ -132,17 +135,18 @@ def _of_segment(segment: str, endpoint: str, bare: bool) -> Iterator[Clause]:
         end = metrics[position + 1].start() if position + 1 < len(metrics) else len(segment)
         metric, complement = _metric(found)
         tail = _TAIL.match(segment, found.end()) or (_BARE_TAIL.match(segment, found.end()) if bare else None)
-        if tail is None and metric == "throughput_per_s" and (before := _before(segment, found)):
+        rate = Metric.of(metric).kind == RATE
+        if tail is None and rate and (before := _before(segment, found)):
             tail = before
         elif tail is None or (tail.start("number") >= end):
             continue
         yield _clause(metric, complement, tail, endpoint)
-        if metric == "throughput_per_s":
+        if rate:
             return
 
 
 def _before(segment: str, found: re.Match[str]) -> re.Match[str] | None:
-    """ "at least 100 requests per second": the number stands before the metric's name."""
+    """ "at least 100 requests per second": the number comes before the metric's name."""
     return re.search(rf"(?:{_OPERATOR})\s*{_LIMIT}\s*$", segment[: found.start()], re.IGNORECASE)
 
 
@@ -161,19 +165,17 @@ def _clause(metric: str, complement: bool, tail: re.Match[str], endpoint: str) -
     number, unit = groups["number"].replace(",", ""), (groups["unit"] or "").lower().strip()
     unit = _UNITS.get(unit, unit)
     operator = _operator(groups, metric, complement)
-    note = ""
+    read_as, kind = "", Metric.of(metric).kind
     if complement:
         value = float(number) / (100 if unit == "%" or float(number) > 1 else 1)
         return Clause(metric, _MIRROR.get(operator, operator), f"{(1 - value) * 100:.10g}%", endpoint)
-    if metric == "error_fraction":
+    if kind == SHARE:
         limit = f"{number}%" if unit == "%" else number
-    elif metric == "throughput_per_s":
-        limit = number
-        note = "" if unit else f"throughput {operator} {number} has no unit; taken as requests a second"
+    elif kind == RATE:
+        limit, read_as = number, "" if unit else "requests per second"
     else:
-        limit = number + (unit or "ms")
-        note = "" if unit else f"{metric} {operator} {number} has no unit; taken as milliseconds"
-    return Clause(metric, operator, limit, endpoint, note)
+        limit, read_as = number + (unit or "ms"), "" if unit else "milliseconds"
+    return Clause(metric, operator, limit, endpoint, read_as, number)
 
 
 _MIRROR = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -189,4 +191,4 @@ def _operator(groups: dict[str, str | None], metric: str, complement: bool) -> s
         return "<" if words in ("below", "under", "less than", "lower than", "faster than") else "<="
     if groups.get("more"):
         return ">=" if words in ("at least", "no less than", "not less than") or words.startswith("min") else ">"
-    return ">=" if complement or metric == "throughput_per_s" else "<="
+    return ">=" if complement or Metric.of(metric).better > 0 else "<="

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from perflab.data.tables import AGGREGATED
+from perflab.objectives.cautions import K6_CONNECT, K6_WARMUP
 from perflab.objectives.objective import Objective, Objectives, collected
 from perflab.units import parse_duration
 
@@ -27,21 +28,17 @@ _KNOWN: Mapping[str, Mapping[str, str]] = {
     "http_reqs": {"rate": "throughput_per_s", "count": "count"},
     "checks": {"rate": "check_fraction"},
 }
-_EXPLAINED = (
-    "k6's http_req_duration leaves out the time to connect; perflab's latency includes it",
-    "k6 counts a whole test; check() leaves the warm-up out (warmup=0 counts it all)",
-)
 
 
 class _NotUnderstood(Exception):
-    """A threshold that perflab can't check, and why."""
+    """A threshold that perflab cannot check, and why."""
 
 
 def from_thresholds(thresholds: Mapping[str, Any], *, source: str = "") -> Objectives:
-    """k6's ``thresholds`` as objectives; what can't be checked is listed, never dropped.
+    """k6's ``thresholds`` as objectives; what cannot be checked is listed, never dropped.
 
     >>> list(map(str, from_thresholds({"http_req_duration{name:GET /}": ["p(95)<200"], "http_req_failed": "rate<0.01"})))
-    ['p95 of GET / < 200 ms', 'error rate of all requests < 1 %']
+    ['p95 (linear quantile) of GET / < 200 ms', 'error rate of all requests < 1 %']
     """
     if not isinstance(thresholds, Mapping):
         raise ValueError(f"thresholds must be a mapping of metric to thresholds; got {type(thresholds).__name__}")
@@ -55,7 +52,8 @@ def from_thresholds(thresholds: Mapping[str, Any], *, source: str = "") -> Objec
             except (_NotUnderstood, ValueError) as problem:
                 lost.append((str(key)[:200], _text(one)[:200], str(problem)))
     latencies = any(o.unit == "ms" for o in found)
-    return collected(found, lost, source, list(_EXPLAINED if latencies else _EXPLAINED[1:]) if found else [])
+    explained = [K6_CONNECT(), K6_WARMUP()] if latencies else [K6_WARMUP()] if found else []
+    return collected(found, lost, source, explained)
 
 
 def _text(given: object) -> str:
@@ -65,7 +63,7 @@ def _text(given: object) -> str:
 def _objective(key: str, given: object, source: str) -> Objective:
     name = _KEY.fullmatch(key)
     if not name:
-        raise _NotUnderstood("the metric's name is not k6's")
+        raise _NotUnderstood("not the name of a k6 metric")
     expression = _EXPRESSION.fullmatch(_text(given))
     if not expression:
         raise _NotUnderstood("expected 'aggregation operator number', for example p(95)<200")
@@ -89,7 +87,7 @@ def _metric(name: str, expression: re.Match[str]) -> str:
     aggregation = expression["aggregation"]
     if name not in _KNOWN:
         known = ", ".join(_KNOWN)
-        raise _NotUnderstood(f"perflab measures no {name}; it can check {known}")
+        raise _NotUnderstood(f"perflab does not measure {name}; it can check {known}")
     if expression["percentile"] and _KNOWN[name] is _TREND:
         percentile = float(expression["percentile"])
         if percentile > 100:

@@ -4,31 +4,6 @@ They aggregate before they draw, so a million requests make as many artists as a
 is always inside the picture. Every run of an arm is shown: the run is the unit of replication.
 """
 
-from perflab.plots.attainable_plots import plot_attainable
-from perflab.plots.calibration_plots import plot_calibration
-from perflab.plots.decisions import plot_history, plot_power
-from perflab.plots.flame import plot_diff_flamegraph, plot_flamegraph, plot_icicle
-from perflab.plots.heatmap import plot_heatmap
-from perflab.plots.latency import plot_ecdf, plot_histogram
-from perflab.plots.over_time import plot_resources, plot_timeline, plot_users
-from perflab.plots.pairs import plot_pairs
-from perflab.plots.query_plots import plot_scaling, plot_waterfall
+import lazy_loader as _lazy
 
-__all__ = [
-    "plot_attainable",
-    "plot_calibration",
-    "plot_diff_flamegraph",
-    "plot_ecdf",
-    "plot_flamegraph",
-    "plot_heatmap",
-    "plot_histogram",
-    "plot_history",
-    "plot_icicle",
-    "plot_pairs",
-    "plot_power",
-    "plot_resources",
-    "plot_scaling",
-    "plot_timeline",
-    "plot_users",
-    "plot_waterfall",
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

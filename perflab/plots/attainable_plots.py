@@ -1,4 +1,4 @@
-"""How sure one could be of each limit."""
+"""The confidence in each limit that an objective could have."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from perflab.data.tables import AGGREGATED, Measurements
-from perflab.objectives.attainable import FLOORS, attainable
+from perflab.metrics import Metric
+from perflab.objectives.limits import attainable
 from perflab.plots.drawing import GREY, STYLES, Floats, axes, counted, plain, titled
-from perflab.plots.pairs import metric_words
 from perflab.stats import estimates
 from perflab.stats.estimates import by_run
 from perflab.units import format_fraction, format_number, parse_fraction
 
 SURE = 0.975
-"""`check` says "holds" here, at the end of its 95 % interval, and "fails" below the rest."""
+"""Where `check` decides "holds": the end of its 95 % interval."""
 _GRID = np.unique(np.round(np.concatenate([np.linspace(0.005, 0.995, 100), [0.001, 0.025, 0.975, 0.999]]), 4))
 
 
@@ -33,29 +33,39 @@ def plot_attainable(
 
     Parameters
     ----------
-    measured : the runs of one arm.
-    metric : "p95" or any "p<q>", "mean", "throughput_per_s" (a floor) or "error_fraction".
-    endpoint : one endpoint, or all of them ("Aggregated").
-    limit : marked by a vertical line: milliseconds, requests a second, or a share.
-    warmup : as for `check`.
-    ax : Axes to draw on; a new figure if not given.
+    measured : Measurements
+        The runs of one arm.
+    metric : str
+        "p95" or any "p<q>", "mean", "throughput_per_s" (a lower limit) or "error_fraction".
+    endpoint : str
+        One endpoint, or all of them ("Aggregated").
+    limit : float
+        Marked by a vertical line: milliseconds, requests per second, or a share.
+    warmup : float or str
+        As for `check`.
+    ax : Axes
+        A new figure if not given.
 
     Returns
     -------
-    Axes. x: the limit in the metric's unit; y: confidence in % (one-sided). Marks at the foot are the runs.
+    Axes
+        x: the limit in the metric's unit; y: confidence in % (one-sided). Marks at the bottom are the runs.
 
     Raises
     ------
-    ComparisonError : as `check`. ValueError : these runs can't tell, and why.
+    ComparisonError
+        As `check`.
+    ValueError
+        These runs do not suffice, and why.
 
     >>> eager = lab.load("datasets/shop_runs", arm="eager")
-    >>> lab.plot_attainable(eager, "p95", "GET /orders", limit=40).get_ylabel()
+    >>> lab.plots.plot_attainable(eager, "p95", "GET /orders", limit=40).get_ylabel()
     'Confidence that it holds, %'
     """
     table = attainable(measured, metric, endpoint, confidences=_GRID.tolist(), warmup=warmup)
     if table["limit"].isna().all():
         raise ValueError(str(table["reason"].iloc[0]))
-    write, label = metric_words(metric)
+    kind = Metric.of(metric)
     limits, sure = table.sort_values("limit")[["limit", "confidence"]].to_numpy().T
     ax = axes(ax)
     _curve(ax, limits, sure, limit)
@@ -63,18 +73,18 @@ def plot_attainable(
     each = by_run(measured, [metric], warmup=_share(warmup))
     _runs(ax, each.loc[each["endpoint"] == endpoint, metric])
     _mark(ax, limit, limits, sure)
-    ax.set_xlabel(f"Limit: {label}")
+    ax.set_xlabel(f"Limit: {kind.axis_label}")
     ax.set_ylabel("Confidence that it holds, %")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_number(value * 100)))
     ax.set_ylim(-0.09, 1.09)
     where = "all requests" if endpoint == AGGREGATED else plain(endpoint, 40)
-    side = "above" if metric in FLOORS else "below"
-    holds = write(float(table.loc[table["confidence"] == SURE, "limit"].iloc[0]))
+    side = "above" if kind.better > 0 else "below"
+    holds = kind.format(float(table.loc[table["confidence"] == SURE, "limit"].iloc[0]))
     runs = counted(int(table["runs"].iloc[0]), "run")
     titled(
         ax,
-        f"{metric.replace('_per_s', '')} of {where} {side} {holds} would hold, {format_fraction(SURE)} sure",
-        f"{runs} (squares); curve: confidence, one-sided; dotted: where check decides",
+        f"{kind.label} of {where} {side} {holds} would hold with {format_fraction(SURE)} confidence",
+        f"{runs} (squares); curve: one-sided confidence; dotted: where check() decides",
     )
     return ax
 

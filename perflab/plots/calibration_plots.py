@@ -1,4 +1,4 @@
-"""How often each procedure cries wolf on one's own system."""
+"""The false-alarm rate of each test on one's own system."""
 
 from __future__ import annotations
 
@@ -7,30 +7,33 @@ import textwrap
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from perflab.data.tables import AGGREGATED
 from perflab.loadtest.calibration import BY_SIMULATION, Calibration
-from perflab.plots.drawing import GREY, STYLES, axes, plain, titled
+from perflab.metrics import Metric
+from perflab.plots.drawing import GREY, STYLES, axes, of_endpoint, plain, titled
 from perflab.units import format_fraction
 
 _PROMISED = 0.05
 
 
 def plot_calibration(calibration: Calibration, *, ax: Axes | None = None) -> Axes:
-    """The false alarms of each procedure on a system that was compared with itself.
+    """The false-alarm rate of each procedure on a system that was compared with itself.
 
     Parameters
     ----------
-    calibration : what `calibrate` returned.
-    ax : Axes to draw on; a new figure if not given.
+    calibration : Calibration
+        What `calibrate` returned.
+    ax : Axes
+        A new figure if not given.
 
     Returns
     -------
-    Axes. A bar for each procedure, the share of experiments without any difference that it calls a change; hatched:
-    simulated at what was measured; line: the 5 % that they all promise.
+    Axes
+        A bar for each procedure: the share of experiments without any difference in which it reports a change; hatched:
+        simulated with the measured noise; line: the nominal 5 %.
 
     >>> runs = lab.load("datasets/shop_runs", arm="eager")
-    >>> lab.plot_calibration(lab.calibrate(runs, seed=1)).get_xlabel()
-    'False alarms: no difference, but called one'
+    >>> lab.plots.plot_calibration(lab.calibrate(runs, seed=1)).get_xlabel()
+    'False-alarm rate (A/A)'
     """
     ax = axes(ax, height=4.0)
     table = calibration.table.iloc[::-1]
@@ -41,7 +44,7 @@ def plot_calibration(calibration: Calibration, *, ax: Axes | None = None) -> Axe
         if row.basis == BY_SIMULATION:
             bar.set_hatch("///")
             bar.set_edgecolor("white")
-        # Beside the line of what is promised, never on it.
+        # Beside the line of the nominal rate, never on it.
         ax.annotate(
             format_fraction(row.false_alarms), (max(row.false_alarms, _PROMISED), bar.get_y() + bar.get_height() / 2),
             xytext=(5, 0),
@@ -50,14 +53,14 @@ def plot_calibration(calibration: Calibration, *, ax: Axes | None = None) -> Axe
     ax.axvline(_PROMISED, color=GREY, linestyle=(0, (4, 3)), linewidth=1.2, zorder=3)
     ax.set_xlim(0, max(0.2, min(1.0, 1.15 * float(table["false_alarms"].max()))))
     ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    ax.set_xlabel("False alarms: no difference, but called one")
+    ax.set_xlabel("False-alarm rate (A/A)")
     ax.grid(False, axis="y")
     ax.tick_params(axis="y", labelsize=8.5, length=0)
     ax.figure.subplots_adjust(left=0.3)
-    where = "all requests" if calibration.endpoint == AGGREGATED else calibration.endpoint
     titled(
         ax,
-        plain(f"Runs of one system differ by {format_fraction(calibration.sd)} in {calibration.metric} of {where}", 90),
-        f"{len(calibration.values)} runs; solid: counted on them; hatched: simulated at their sd and drift",
+        f"{Metric.of(calibration.metric).label} of {of_endpoint(calibration.endpoint)}: run-to-run sd "
+        f"{format_fraction(calibration.sd)}",
+        f"{len(calibration.values)} runs; solid: relabelled runs; hatched: simulated with their sd and drift",
     )
     return ax

@@ -1,4 +1,4 @@
-"""How latency and throughput follow the offered rate: `plot_capacity`."""
+"""Latency and throughput against the offered rate: `plot_capacity`."""
 
 from __future__ import annotations
 
@@ -22,42 +22,43 @@ def plot_capacity(capacity: Capacity, *, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    capacity : from `find_capacity`.
-    ax : Axes to draw on; a new figure if not given.
+    capacity : Capacity
+        From `find_capacity`.
+    ax : Axes
+        A new figure if not given.
 
     Returns
     -------
-    Axes. x: arrivals a second that were offered; y: p95 latency in ms (log). Circles held, crosses did not, the grey
-    band is where the limit lies; the numbers are the throughput that was answered, where it fell short.
+    Axes
+        x: offered arrivals per second; y: p95 in ms (log). Circles held the objective, crosses did not, the grey band
+        contains the limit; where throughput fell short of the offered rate, it is written beside the mark.
 
-    >>> lab.plot_capacity(found)  # doctest: +SKIP
+    >>> lab.plots.plot_capacity(found)  # doctest: +SKIP
     """
     ax = axes(ax)
     table = capacity.table
-    told = table[table["holds"].notna()]
-    held = told["holds"].astype(bool)
-    order = told.sort_values("rate")
+    decided = table[table["holds"].notna()]
+    held = decided["holds"].astype(bool)
+    order = decided.sort_values("rate")
     ax.plot(order["rate"], order["p95_ms"], color=GREY, linewidth=1, zorder=1)
     for rows, marker, colour, label in (
-        (told[held], "o", _HELD, "objective held"),
-        (told[~held], "X", _FAILED, "did not hold"),
+        (decided[held], "o", _HELD, "objective held"),
+        (decided[~held], "X", _FAILED, "objective missed"),
     ):
         if len(rows):
             ax.plot(rows["rate"], rows["p95_ms"], linestyle="none", marker=marker, markersize=8, color=colour,
                     markeredgecolor="white", label=label, zorder=3)  # fmt: skip
-    for row in told[told["throughput_per_s"] < 0.95 * told["rate"]].itertuples():
-        ax.annotate(f"answered {format_rate(row.throughput_per_s)}", (row.rate, row.p95_ms), xytext=(-8, 0),
+    for row in decided[decided["throughput_per_s"] < 0.95 * decided["rate"]].itertuples():
+        ax.annotate(f"throughput {format_rate(row.throughput_per_s)}", (row.rate, row.p95_ms), xytext=(-8, 0),
                     textcoords="offset points", ha="right", va="center", fontsize=8.5, color=GREY)  # fmt: skip
     for goal in capacity.goals:
         if goal.unit == "ms":
-            ax.axhline(goal.bound, color="black", linestyle=":", linewidth=1.2, label=f"goal: {goal}")
+            ax.axhline(goal.bound, color="black", linestyle=":", linewidth=1.2, label=f"objective: {goal}")
     if capacity.low and math.isfinite(capacity.high):
         ax.axvspan(capacity.low, capacity.high, color=GREY, alpha=0.2, linewidth=0)
-    log_axis(ax.yaxis, "p95 latency, ms (log scale)")
+    log_axis(ax.yaxis, "p95, ms (log scale)")
     ax.set_xlim(0, float(np.max(table["rate"])) * 1.08)
     ax.set_xlabel("Offered rate, arrivals/s")
     ax.legend(loc="best", framealpha=0.85, edgecolor="none")
-    titled(
-        ax, capacity.sentence[:1].upper() + capacity.sentence[1:], "each mark is a run at a constant rate (open model)"
-    )
+    titled(ax, capacity.sentence[:1].upper() + capacity.sentence[1:], "a mark per run at a constant rate (open model)")
     return ax

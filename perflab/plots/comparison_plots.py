@@ -7,12 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from perflab.data.tables import AGGREGATED
-from perflab.plots.drawing import GREY, STYLES, axes, log_axis, plain, titled
+from perflab.metrics import Metric
+from perflab.plots.drawing import GREY, STYLES, axes, metric_axis, of_endpoint, plain, titled
 from perflab.stats.change import Change
 from perflab.stats.shift import Shift
-from perflab.stats.wording import interval_words, points, signed
-from perflab.units import format_fraction, format_number
 
 _EFFECT = 1.75
 _COLOURS = {"improved": "#009E73", "regressed": "#D55E00", "equivalent": "#0072B2", "inconclusive": GREY}
@@ -26,57 +24,54 @@ def plot_comparison(
 
     Parameters
     ----------
-    change : what `compare` returned.
-    endpoint, metric : a row of its table; the deciding one if not given.
-    ax : Axes to draw on; a new figure if not given.
+    change : Change
+        What `compare` returned.
+    endpoint, metric : str
+        A row of its table; the deciding one if not given.
+    ax : Axes
+        A new figure if not given.
 
     Returns
     -------
-    Axes. x: the two arms, then the effect; y: the metric with its unit, and the same as a change from the baseline's mean
-    at the right. The grey band is the tolerance around the baseline: an interval that lies within it is equivalent.
+    Axes
+        x: the two arms, then the effect; y: the metric with its unit, and the change from the baseline on the right. The
+        grey band is the tolerance around the baseline: an effect whose interval lies within it is equivalent.
 
     Raises
     ------
-    ValueError : an endpoint or metric that was not compared.
+    ValueError
+        An endpoint or metric that was not compared.
 
     >>> import perflab as lab
     >>> runs = lab.load("datasets/shop_runs")
     >>> change = lab.compare(runs.where(arm="n+1"), runs.where(arm="eager"), primary="GET /orders")
     >>> lab.plot_comparison(change).get_ylabel()
-    'p95 latency, ms (log scale)'
+    'p95, ms (log scale)'
     """
     row = change.row_of(endpoint, metric)
     values = change.values[(change.values["endpoint"] == row["endpoint"]) & (change.values["metric"] == row["metric"])]
     values = values.dropna(subset="value")
-    absolute = row["metric"] == "error_fraction"
+    kind = Metric.of(row["metric"])
     sides = [values[values["arm"] == arm].sort_values(["pair", "run"]) for arm in change.arms]
-    centres = [_centre(side["value"], absolute=absolute) for side in sides]
+    centres = [float(row[side]) for side in ("baseline", "candidate")]
     fresh = ax is None
     ax = axes(ax, height=4.6)
     if fresh:
         ax.figure.subplots_adjust(right=0.87)
     _runs(ax, sides, change.arms, centres, joined=bool(change.design and change.design.paired))
     base = centres[0]
-    margin = change.error_tolerance if absolute else change.tolerance
+    margin = change.tolerance if kind.relative else change.error_tolerance
     if np.isfinite(base):
-        low, high = (base - margin, base + margin) if absolute else (base / (1 + margin), base * (1 + margin))
+        low, high = (base / (1 + margin), base * (1 + margin)) if kind.relative else (base - margin, base + margin)
         ax.axhspan(low, high, color="#BBBBBB", alpha=0.35, linewidth=0, zorder=0)
         ax.axhline(base, color=STYLES[0][0], linewidth=1, linestyle=":", zorder=1)
-        _effect(ax, row, base, absolute=absolute)
-    _scales(ax, row, values["value"], base, absolute=absolute)
+        _effect(ax, row, base, kind)
+    _scales(ax, kind, values["value"], base)
     ax.set_xlim(-0.45, 2.15)
     ax.set_xticks([0, 1, _EFFECT], [*(plain(arm, 24) for arm in change.arms), "effect"])
     ax.grid(False, axis="x")
-    _titles(ax, change, row, margin, absolute=absolute)
+    _titles(ax, change, row, kind, margin)
     return ax
-
-
-def _centre(values: pd.Series, *, absolute: bool) -> float:
-    """The mean on the scale of the analysis: geometric for ratios."""
-    numbers = values.to_numpy(dtype="float64")
-    if absolute or not len(numbers) or (numbers <= 0).any():
-        return float(numbers.mean()) if len(numbers) else float("nan")
-    return float(np.exp(np.log(numbers).mean()))
 
 
 def _runs(ax: Axes, sides: list[pd.DataFrame], arms: tuple[str, str], centres: list[float], *, joined: bool) -> None:
@@ -86,7 +81,7 @@ def _runs(ax: Axes, sides: list[pd.DataFrame], arms: tuple[str, str], centres: l
             ax.plot([0, 1], [pair.value_first, pair.value_second], color=GREY, linewidth=0.9, alpha=0.65, zorder=2)
     for place, (side, arm, centre) in enumerate(zip(sides, arms, centres, strict=True)):
         colour, _, marker = STYLES[place]
-        # Runs that are not joined are spread a little, so that equal ones can be told apart.
+        # Runs that are not joined are spread a little, so that equal ones do not overlap.
         spread = np.zeros(len(side)) if joined else np.linspace(-0.1, 0.1, len(side)) if len(side) > 1 else np.zeros(1)
         ax.plot(place + spread, side["value"], linestyle="none", marker=marker, markersize=7, color=colour,
                 markeredgecolor="white", alpha=0.9, label=plain(arm, 40), zorder=3)  # fmt: skip
@@ -94,9 +89,9 @@ def _runs(ax: Axes, sides: list[pd.DataFrame], arms: tuple[str, str], centres: l
             ax.plot([place - 0.2, place + 0.2], [centre, centre], color=colour, linewidth=2.2, zorder=2.5)
 
 
-def _effect(ax: Axes, row: pd.Series, base: float, *, absolute: bool) -> None:
+def _effect(ax: Axes, row: pd.Series, base: float, kind: Metric) -> None:
     def at(change: float) -> float:
-        return base + change if absolute else base * (1 + change)
+        return base * (1 + change) if kind.relative else base + change
 
     if row["change"] != row["change"]:
         return
@@ -109,20 +104,9 @@ def _effect(ax: Axes, row: pd.Series, base: float, *, absolute: bool) -> None:
     ax.plot([_EFFECT], [at(row["change"])], marker="o", markersize=9, color=colour, markeredgecolor="white", zorder=5)
 
 
-def _scales(ax: Axes, row: pd.Series, values: pd.Series, base: float, *, absolute: bool) -> None:
-    label = {"throughput_per_s": "Throughput, requests/s", "error_fraction": "Failed requests, %"}.get(
-        row["metric"], f"{row['metric']} latency, ms"
-    )
-    low, high = float(values.min()), float(values.max())
-    if not absolute and low > 0 and high / low > 3:
-        log_axis(ax.yaxis, f"{label} (log scale)")
-    else:
-        ax.set_ylabel(label)
-        ax.margins(y=0.15)
-    if absolute:
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_number(float(f"{value * 100:.3g}"))))
-        ax.set_ylim(bottom=min(ax.get_ylim()[0], 0.0))
-    if not np.isfinite(base) or base <= 0 or absolute:
+def _scales(ax: Axes, kind: Metric, values: pd.Series, base: float) -> None:
+    metric_axis(ax, kind, values)
+    if not np.isfinite(base) or base <= 0 or not kind.relative:
         return
     right = ax.secondary_yaxis(
         "right", functions=(lambda value: np.divide(value, base), lambda ratio: np.multiply(ratio, base))
@@ -131,21 +115,19 @@ def _scales(ax: Axes, row: pd.Series, values: pd.Series, base: float, *, absolut
         right.set_yscale("log")
         right.yaxis.set_major_locator(FixedLocator([0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20]))
         right.yaxis.set_minor_locator(NullLocator())
-    right.yaxis.set_major_formatter(FuncFormatter(lambda ratio, _: signed(float(f"{ratio - 1:.6f}"))))
+    right.yaxis.set_major_formatter(FuncFormatter(lambda ratio, _: kind.format_change(float(f"{ratio - 1:.6f}"))))
     right.set_ylabel("Change from the baseline")
     right.spines["right"].set_visible(False)
 
 
-def _titles(ax: Axes, change: Change, row: pd.Series, margin: float, *, absolute: bool) -> None:
-    where = "all requests" if row["endpoint"] == AGGREGATED else plain(row["endpoint"], 40)
-    name = row["metric"].replace("_", " ").removesuffix(" per s")
-    size = points(row["change"]) if absolute else signed(row["change"])
-    interval = interval_words(row["change_low"], row["change_high"], absolute=absolute)
-    found = f" ({interval})" if interval != "–" else ""
-    counted = change.design.counted if change.design else ""
-    limit = (points(margin) if absolute else format_fraction(margin)).lstrip("+")
-    detail = f"{counted}, each mark is a run; effect with its 95 % interval; grey: within the tolerance of {limit}"
-    titled(ax, f"{name} of {where}: {size}{found}, {row['verdict']}", detail)
+def _titles(ax: Axes, change: Change, row: pd.Series, kind: Metric, margin: float) -> None:
+    arms = f"{kind.format(row['baseline'])} → {kind.format(row['candidate'])}"
+    known = row["change_low"] == row["change_low"]
+    size = kind.format_change(row["change"])
+    size += f" ({kind.interval(row['change_low'], row['change_high'])})" if known else ""
+    counted = f"{change.design.counted}; " if change.design else ""
+    detail = f"{counted}a mark per run; effect with 95 % interval; grey: tolerance of {kind.format_size(margin)}"
+    titled(ax, f"{kind.label} of {of_endpoint(row['endpoint'])}: {arms}, {size}, {row['verdict']}", detail)
 
 
 def plot_quantile_shift(shift: Shift, *, ax: Axes | None = None) -> Axes:
@@ -153,18 +135,21 @@ def plot_quantile_shift(shift: Shift, *, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    shift : what `quantile_shift` returned.
-    ax : Axes to draw on; a new figure if not given.
+    shift : Shift
+        What `quantile_shift` returned.
+    ax : Axes
+        A new figure if not given.
 
     Returns
     -------
-    Axes. x: the quantiles, stretched towards both ends; y: the change in per cent; the band in grey, each quantile's own
-    95 % interval as a line, marks coloured where the band excludes no change.
+    Axes
+        x: the quantiles, stretched towards both ends; y: the change in per cent; the simultaneous band in grey, each
+        quantile's own 95 % interval as a line, marks coloured where the band excludes no change.
 
     >>> import perflab as lab
     >>> runs = lab.load("datasets/shop_runs")
     >>> shift = lab.quantile_shift(runs.where(arm="n+1"), runs.where(arm="eager"))
-    >>> lab.plot_quantile_shift(shift).get_xlabel()
+    >>> lab.plots.plot_quantile_shift(shift).get_xlabel()
     'Quantile of the latencies'
     """
     table = shift.table
@@ -177,33 +162,36 @@ def plot_quantile_shift(shift: Shift, *, ax: Axes | None = None) -> Axes:
         color="#BBBBBB",
         alpha=0.4,
         linewidth=0,
-        label="95 % band, all at once",
+        label="95 % band, simultaneous",
     )
     ax.axhline(0, color="black", linewidth=0.9, zorder=1)
-    ax.vlines(
-        x, table["low"], table["high"], color=GREY, linewidth=1.2, zorder=2, label="95 % interval, each by itself"
-    )
+    ax.vlines(x, table["low"], table["high"], color=GREY, linewidth=1.2, zorder=2, label="95 % interval, pointwise")
     ax.plot(x, table["change"], color=GREY, linewidth=1, zorder=2)
     certain = np.select([table["band_high"] < 0, table["band_low"] > 0], ["improved", "regressed"], "inconclusive")
-    names = {"improved": "lower, for certain", "regressed": "higher, for certain", "inconclusive": "not certain"}
+    names = {"improved": "lower", "regressed": "higher", "inconclusive": "inconclusive"}
     for word, marker in (("improved", "o"), ("regressed", "s"), ("inconclusive", "D")):
         chosen = certain == word
         if chosen.any():
             ax.plot(x[chosen], table["change"][chosen], linestyle="none", marker=marker, markersize=6.5, color=_COLOURS[word],
                     markeredgecolor="white", label=names[word], zorder=3)  # fmt: skip
     ax.set_xscale("logit")
+    format_change = Metric.of("mean").format_change
     ticks = [t / 100 for t in _TICKS if x.min() - 1e-9 <= t / 100 <= x.max() + 1e-9]
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"p{value * 100:g}"))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(float(f"{value:.6f}")).removesuffix(" %")))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _name(value)))
+    ax.yaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: format_change(float(f"{value:.6f}")).removesuffix(" %"))
+    )
     ax.set_xlabel("Quantile of the latencies")
     ax.set_ylabel(f"Change from {plain(shift.arms[0], 24)} to {plain(shift.arms[1], 24)}, %")
     ax.legend(frameon=False, loc="best", fontsize=8.5)
-    where = "all requests" if shift.endpoint == AGGREGATED else plain(shift.endpoint, 40)
-    titled(ax, f"Shift of the latencies of {where}", _moved(shift))
+    lower, higher = int((certain == "improved").sum()), int((certain == "regressed").sum())
+    found = f"{lower} lower, {higher} higher, {len(table) - lower - higher} inconclusive"
+    titled(ax, f"Latency of {of_endpoint(shift.endpoint)}, quantile by quantile: {found}",
+           f"{len(table)} quantiles from {_name(x.min())} to {_name(x.max())}; band: 95 %, simultaneous")  # fmt: skip
     return ax
 
 
-def _moved(shift: Shift) -> str:
-    return plain(shift.sentence.split(": ", 1)[-1], 130)
+def _name(share: float) -> str:
+    return f"p{share * 100:g}"

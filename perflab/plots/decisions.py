@@ -1,4 +1,4 @@
-"""What a plan of runs can see, and where a history changed."""
+"""What a number of runs can detect, and where a history changed."""
 
 from __future__ import annotations
 
@@ -10,30 +10,34 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from perflab.plots.drawing import GREY, STYLES, axes, plain, titled
+from perflab.metrics import Metric
+from perflab.plots.drawing import GREY, STYLES, axes, of_endpoint, plain, titled
 from perflab.stats.history import ChangePoints
 from perflab.stats.planning import RunPlan, power_paired
-from perflab.units import format_fraction, format_ms, format_value
+from perflab.units import format_fraction, format_ms
 
 _EFFECTS = (0.03, 0.05, 0.10, 0.20, 0.40)
 
 
 def plot_power(plan: RunPlan, *, ax: Axes | None = None) -> Axes:
-    """The power of each number of pairs for the wanted effect, and for smaller and larger ones.
+    """Power against the number of pairs, for the planned effect and for smaller and larger ones.
 
     Parameters
     ----------
-    plan : what `plan_runs` returned.
-    ax : Axes to draw on; a new figure if not given.
+    plan : RunPlan
+        What `plan_runs` returned.
+    ax : Axes
+        A new figure if not given.
 
     Returns
     -------
-    Axes. x: pairs; y: the chance to see the effect, at the upper 80 % limit of the pilot's standard deviation; the
-    wanted effect is the thick line, its dashed companion uses the standard deviation as measured.
+    Axes
+        x: pairs; y: power, at the upper 80 % limit of the pilot's standard deviation; the thick line is the planned effect,
+        the dashed one the same at the standard deviation as measured.
 
     >>> runs = lab.load("datasets/shop_runs")
     >>> plan = lab.plan_runs(runs.where(arm="n+1"), effect="30%", endpoint="GET /orders")
-    >>> lab.plot_power(plan).get_xlabel()
+    >>> lab.plots.plot_power(plan).get_xlabel()
     'Pairs of runs'
     """
     ax = axes(ax)
@@ -47,8 +51,8 @@ def plot_power(plan: RunPlan, *, ax: Axes | None = None) -> Axes:
             counts, curve, color=style[0], linestyle=style[1], linewidth=1.3, label=f"{format_fraction(effect)} change"
         )
     for sd, dashes, width, words in (
-        (pilot.sd_pairs_upper, "-", 2.4, f"{format_fraction(plan.effect)} change, planned for"),
-        (pilot.sd_pairs, (0, (1.5, 1.5)), 1.6, f"{format_fraction(plan.effect)} change, at the sd as measured"),
+        (pilot.sd_pairs_upper, "-", 2.4, f"{format_fraction(plan.effect)} change (planned)"),
+        (pilot.sd_pairs, (0, (1.5, 1.5)), 1.6, f"{format_fraction(plan.effect)} change, sd as measured"),
     ):
         curve = [power_paired(int(k), plan.effect, sd) for k in counts]
         ax.plot(counts, curve, color=STYLES[1][0], linestyle=dashes, linewidth=width, label=words)
@@ -60,39 +64,42 @@ def plot_power(plan: RunPlan, *, ax: Axes | None = None) -> Axes:
         textcoords="offset points", ha="right" if plan.pairs > last / 2 else "left", fontsize=9,
     )  # fmt: skip
     ax.set_xlabel("Pairs of runs")
-    ax.set_ylabel("Chance to see the change")
+    ax.set_ylabel("Power")
     ax.set_ylim(0, 1.03)
     ax.set_xlim(left=min(3, plan.pairs) - 0.5)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     ax.legend(loc="best", fontsize=8.5, framealpha=0.85, edgecolor="none")
-    where = plain(pilot.metric if pilot.endpoint == "Aggregated" else f"{pilot.metric} of {pilot.endpoint}", 44)
+    where = f"{Metric.of(pilot.metric).label} of {of_endpoint(pilot.endpoint)}"
     titled(
         ax,
         f"A {format_fraction(plan.effect)} change of {where} needs {plan.pairs} pairs",
-        f"from a pilot of {pilot.count} runs: two of a pair differ by {format_fraction(pilot.sd_pairs)} (sd), planned for "
+        f"pilot of {pilot.count} runs: sd within pairs {format_fraction(pilot.sd_pairs)}, planned for "
         f"{format_fraction(pilot.sd_pairs_upper)}",
     )
     return ax
 
 
 def plot_history(changes: ChangePoints, *, ax: Axes | None = None) -> Axes:
-    """A metric of every run of a history, with the stretches between changes and the places of change marked.
+    """A metric of every run of a history, with the change points marked.
 
     Parameters
     ----------
-    changes : what `change_points` returned.
-    ax : Axes to draw on; a new figure if not given.
+    changes : ChangePoints
+        What `change_points` returned.
+    ax : Axes
+        A new figure if not given.
 
     Returns
     -------
-    Axes. x: start of the run (its number, where starts are unknown); y: the metric; horizontal lines: the typical value
-    of each stretch; vertical lines: the first run after each change, with its size.
+    Axes
+        x: start of the run (its number, where starts are unknown); y: the metric; horizontal lines: the typical value
+        between changes; vertical lines: the first run after each change, with its size.
 
     >>> start = pd.date_range("2026-01-01", periods=40, freq="D", tz="UTC")
     >>> value = 100 * np.exp(np.random.default_rng(1).normal(0, 0.05, 40)) * np.where(np.arange(40) < 25, 1.0, 1.3)
     >>> found = lab.change_points(pd.DataFrame({"run": range(40), "start": start, "value": value}))
-    >>> lab.plot_history(found).get_xlabel()
+    >>> lab.plots.plot_history(found).get_xlabel()
     'Start of the run (UTC)'
     """
     ax = axes(ax)
@@ -102,19 +109,18 @@ def plot_history(changes: ChangePoints, *, ax: Axes | None = None) -> Axes:
     at = np.arange(1, len(values) + 1) if naive is None else naive.to_numpy()
     colour = STYLES[1][0]
     ax.plot(at, values["value"], "o", color=colour, markersize=5, alpha=0.75, markeredgewidth=0, zorder=2)
-    positive = bool((values["value"] > 0).all())
+    kind = Metric.of(changes.metric)
     for _, part in values.groupby("segment"):
-        typical = float(np.exp(np.log(part["value"]).mean())) if positive else float(part["value"].mean())
+        typical = kind.typical(part["value"].to_numpy(dtype="float64"))
         ax.plot([at[part.index[0]], at[part.index[-1]]], [typical, typical], color="black", linewidth=1.8, zorder=3)
     ax.margins(y=0.14)
     places = pd.Index(values["run"]).get_indexer(changes.table["run"])
     for place, row in zip(places, changes.table.itertuples(), strict=True):
-        worse = (row.change > 0) != (changes.metric == "throughput_per_s")
+        worse = row.change * kind.better < 0
         mark = STYLES[0][0] if worse else STYLES[2][0]
         ax.axvline(at[place], color=mark, linestyle=(0, (4, 2)), linewidth=1.3, zorder=1)
-        sign = "+" if row.change > 0 else ""
         ax.annotate(
-            f"{sign}{format_fraction(row.change)}\n{plain(row.run, 22)}", (at[place], 1), xycoords=("data", "axes fraction"),
+            f"{kind.format_change(row.change)}\n{plain(row.run, 22)}", (at[place], 1), xycoords=("data", "axes fraction"),
             xytext=(4, -4), textcoords="offset points", va="top", fontsize=8.5, color=mark,
         )  # fmt: skip
     if known:
@@ -122,21 +128,18 @@ def plot_history(changes: ChangePoints, *, ax: Axes | None = None) -> Axes:
         ax.xaxis.set_major_locator(locator)
         ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     ax.set_xlabel("Start of the run (UTC)" if known else "Number of the run")
-    unit = {"ms": ", ms", "1/s": ", requests/s", "fraction": ", share of 1"}.get(changes.unit, "")
-    ax.set_ylabel(plain(changes.metric) + unit)
+    ax.set_ylabel(kind.axis_label)
     titled(
         ax,
-        plain(_headline(changes), 90),
-        f"{len(values)} runs; black: typical value between changes; a change needs p < 0.0001",
+        plain(_headline(changes, kind), 90),
+        f"{len(values)} runs; black: mean between changes; a change needs p < 0.0001",
     )
     return ax
 
 
-def _headline(changes: ChangePoints) -> str:
-    where = {"": "", "Aggregated": " of all requests"}.get(changes.endpoint, f" of {changes.endpoint}")
+def _headline(changes: ChangePoints, kind: Metric) -> str:
+    subject = f"{kind.label} of {of_endpoint(changes.endpoint)}" if changes.endpoint else kind.label
     if changes.table.empty:
-        return f"No lasting change of {changes.metric}{where}"
+        return f"No lasting change of {subject}"
     last = changes.table.iloc[-1]
-    suffix = {"ms": "_ms", "1/s": "_per_s", "fraction": "_fraction"}.get(changes.unit, "")
-    values = f"{format_value(suffix, last['before'])} to {format_value(suffix, last['after'])}"
-    return f"{changes.metric}{where} went from {values} at {last['run']}"
+    return f"{subject}: {kind.format(last['before'])} → {kind.format(last['after'])} at {last['run']}"

@@ -1,7 +1,7 @@
 """What every plot shares: arms with their styles, log axes in milliseconds, titles, and the Axes to draw on.
 
-Colours are Okabe and Ito's (2008), which the colour-blind can tell apart; line style and marker say the same
-again, for black and white. matplotlib is imported in this package only.
+Colours are Okabe and Ito's (2008), which are distinct to the colour-blind; line style and marker repeat the
+distinction for black and white. matplotlib is imported in this package only.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from perflab.data.tables import AGGREGATED, Measurements, of_run
-from perflab.stats.estimates import quantile
-from perflab.units import format_fraction, format_ms, format_number, parse_duration, parse_fraction
+from perflab.metrics import QUANTILE, RATIO, Metric, quantile
+from perflab.stats.estimates import by_run as metric_by_run
+from perflab.stats.estimates import without_warmup as after_warmup
+from perflab.stats.replications import warmup_of
+from perflab.units import format_fraction, format_number, parse_duration, parse_fraction
 
 STYLES = (
     ("#D55E00", "-", "o"),
@@ -117,7 +120,7 @@ def grouping_order(codes: Floats, size: int) -> Floats:
 
 
 def plain(text: object, longest: int = 60) -> str:
-    """Outside text for matplotlib: one line, bounded, no mathematics between dollars, never an ignored label."""
+    """Text from outside for matplotlib: one line, bounded, no mathematics between dollars, never an ignored label."""
     flat = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
     cut = flat if len(flat) <= longest else flat[: longest - 1] + "…"
     return (" " if cut.startswith("_") else "") + cut.replace("$", r"\$")
@@ -204,30 +207,67 @@ def quantiles(values: Floats, q: Any) -> Any:
     return found if np.ndim(q) else float(found[0])
 
 
-def quantile_of(percentile: float) -> float:
+def metric_of(percentile: float) -> tuple[Metric, float]:
+    """The quantile as a metric, and its share."""
     if not 0 < percentile < 100:
         raise ValueError(f"percentile must lie between 0 and 100; got {percentile!r}")
-    return percentile / 100
+    name = f"p{percentile:.6g}"
+    return Metric(name, name, "ms", kind=QUANTILE, share=percentile / 100), percentile / 100
 
 
-def without_warmup(arm: Arm, requests: pd.DataFrame, warmup: str | float) -> pd.DataFrame:
-    """The requests that started after the warm-up: a share of each run's time, or a duration."""
-    share = isinstance(warmup, (int, float)) or str(warmup).strip().endswith("%")
-    length = parse_fraction(warmup, parameter="warmup") if share else parse_duration(warmup, parameter="warmup") / 1e3
-    if length <= 0:
-        return requests
-    at = seconds_since_start(requests, "start", arm.data.runs)
-    whole = of_run(requests, arm.data.runs.set_index("run")["duration_ms"]).to_numpy() / 1e3
-    kept = requests[at >= (length * whole if share else length)]
+def without_warmup(arm: Arm, endpoint: str, warmup: str | float) -> pd.DataFrame:
+    """The requests to an endpoint after the warm-up: a share of each run's time, as `compare` takes it, or a duration."""
+    requests = requests_of(arm, endpoint)
+    if isinstance(warmup, (int, float)) or str(warmup).strip().endswith("%"):
+        kept = after_warmup(arm.data, parse_fraction(warmup, parameter="warmup"))
+        kept = kept if endpoint == AGGREGATED else kept[kept["endpoint"] == endpoint]
+    else:
+        length = parse_duration(warmup, parameter="warmup") / 1e3
+        kept = requests[seconds_since_start(requests, "start", arm.data.runs) >= length]
     if len(kept) == 0:
         raise ValueError(f"warmup must leave requests to show; {warmup!r} leaves none in arm {arm.label!r}")
     return kept
 
 
-def finding(metric: str, endpoint: str, arms: Sequence[Arm], values: Sequence[float], write: Any = format_ms) -> str:
-    where = "all requests" if endpoint == AGGREGATED else plain(endpoint, 40)
-    listed = ", ".join(f"{arm.label} {write(value)}" for arm, value in list(zip(arms, values, strict=True))[:4])
-    return f"{metric.replace('_', ' ').removesuffix(' per s')} of {where}: {listed}"
+def of_endpoint(endpoint: str) -> str:
+    """The endpoint as a title names it."""
+    return "all requests" if endpoint == AGGREGATED else plain(endpoint, 40)
+
+
+def finding(metric: Metric, endpoint: str, arms: Sequence[Arm], values: Sequence[float]) -> str:
+    """``p95 of GET /orders: n+1 32.6 ms, eager 11.9 ms``."""
+    listed = ", ".join(f"{arm.label} {metric.format(value)}" for arm, value in list(zip(arms, values, strict=True))[:4])
+    return f"{metric.label} of {of_endpoint(endpoint)}: {listed}"
+
+
+def usual_warmup(arms: Sequence[Arm], given: str | float | None) -> str | float:
+    """The warm-up as given, else the longest of the plans', else 10 %: what `compare` leaves out."""
+    return max(warmup_of(arm.data.runs, None) for arm in arms) if given is None else given
+
+
+def of_runs(arm: Arm, metric: Metric, endpoint: str, warmup: str | float) -> pd.Series[Any]:
+    """The metric of each run of an arm after the warm-up, as `compare` computes it."""
+    requests_of(arm, endpoint)
+    values = metric_by_run(arm.data, [metric.name], warmup=parse_fraction(warmup, parameter="warmup"))
+    return values[values["endpoint"] == endpoint].set_index("run")[metric.name].dropna()
+
+
+def typical(arm: Arm, metric: Metric, endpoint: str, warmup: str | float) -> float:
+    """The one number of an arm: the mean of its runs, geometric for a ratio, as in every table and sentence."""
+    return metric.typical(of_runs(arm, metric, endpoint, warmup).to_numpy(dtype="float64"))
+
+
+def metric_axis(ax: Axes, metric: Metric, values: Any = ()) -> None:
+    """The y axis of a metric: logarithmic where its values span a factor of three, shares in per cent."""
+    low, high = (float(np.min(values)), float(np.max(values))) if len(values) else (0.0, 0.0)
+    if metric.scale == RATIO and low > 0 and high / low > 3:
+        log_axis(ax.yaxis, f"{metric.axis_label} (log scale)")
+        return
+    ax.set_ylabel(metric.axis_label)
+    ax.margins(y=0.15)
+    if metric.unit == "fraction":
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: format_number(float(f"{share * 100:.3g}"))))
+        ax.set_ylim(bottom=min(ax.get_ylim()[0], 0.0))
 
 
 def read_as(arms: Sequence[Arm], warmup: str | float, how: str) -> str:
@@ -236,5 +276,9 @@ def read_as(arms: Sequence[Arm], warmup: str | float, how: str) -> str:
         runs = counted(counts.pop(), "run") + (" each" if len(arms) > 1 else "")
     else:
         runs = ", ".join(f"{a.label} {counted(a.runs, 'run')}" for a in arms[:4])
-    trimmed = f"; first {warmup if isinstance(warmup, str) else format_fraction(warmup)} left out" if warmup else ""
+    trimmed = (
+        f"; without the first {warmup if isinstance(warmup, str) else format_fraction(warmup)} (warm-up)"
+        if warmup
+        else ""
+    )
     return f"{runs}; {how}{trimmed}"

@@ -15,17 +15,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from perflab.plots.drawing import Floats, axes, counted, plain, titled
-from perflab.profiles.layout import boxes as laid_out
-from perflab.profiles.layout import difference_boxes
-from perflab.profiles.origins import APPLICATION, DRIVER, FRAMEWORK, KINDS, LIBRARY, NATIVE, NETWORK, STANDARD
-from perflab.profiles.selected import Profile
-from perflab.units import format_fraction, format_ms, format_number, parse_fraction
+from perflab.profiles.flame_boxes import COLOURS, Boxes, difference_boxes
+from perflab.profiles.flame_boxes import boxes as laid_out
+from perflab.profiles.selected import Profile, amount
+from perflab.units import format_fraction, parse_fraction
 
-COLOURS = {
-    APPLICATION: "#F2A07B", FRAMEWORK: "#9CCBEA", DRIVER: "#7FCBB0", NETWORK: "#DDB3CE", LIBRARY: "#F3CE85",
-    STANDARD: "#D9D9D9", NATIVE: "#EDEDED",
-}  # fmt: skip
-"""Light tints of Okabe and Ito's colours, so that black text can be read on them."""
 _FOUND = "#B3246B"
 _CHANGE = LinearSegmentedColormap.from_list("change", ["#0072B2", "#F7F7F7", "#D55E00"])
 _LEVEL_IN, _MAX_LEVELS, _LETTER = 0.2, 60, 0.0072
@@ -37,6 +31,8 @@ _FEWEST_LETTERS, _MOST_LABELS = 6, 60
 def plot_flamegraph(
     profile: Profile,
     *,
+    against: Profile | None = None,
+    invert: bool = False,
     unit: str | None = None,
     trim: bool = True,
     application: Sequence[str] = (),
@@ -44,80 +40,86 @@ def plot_flamegraph(
     narrowest: str | float = "0.2%",
     ax: Axes | None = None,
 ) -> Axes:
-    """A flame graph: the callers below, what they call above them, each as wide as its share of all.
+    """Draw a flame graph: a box for each path of calls, as wide as its share of the whole.
 
     Parameters
     ----------
-    profile : Measurements with a profile, or the table; runs and threads are merged. `focus` makes a part of one.
-    unit : which unit, where there are several; the first if not given.
-    trim : leave out the outermost levels that are as wide as everything, up to the last.
-    application : as in `by_package`; colours tell the application from frameworks, drivers and the language.
-    search : boxes of functions whose name or file has this in it stand out, and the title says how much they are of all.
-    narrowest : boxes with a smaller share are left out.
-    ax : Axes to draw on; a new figure, as high as the graph is deep, if not given.
+    profile : Measurements or DataFrame
+        Runs and threads are merged. `focus` selects a part.
+    against : Measurements or DataFrame, optional
+        A baseline. Boxes are then as wide as the mean of both, normalised as in `diff_profiles`; blue ones shrank, orange
+        ones grew.
+    invert : bool
+        Callers at the top (an icicle graph, which reads like a stack trace), instead of at the bottom.
+    unit : str, optional
+        Which unit, if there are several; the first by default.
+    trim : bool
+        Leave out the outermost levels that hold everything, except the last of them.
+    application : sequence of str
+        As in `by_package`; colours separate the application from frameworks, drivers and the language.
+    search : str
+        Highlight functions with this text in their name or file; the title says how much they hold.
+    narrowest : share
+        Boxes with a smaller share are left out.
+    ax : Axes, optional
+        A new figure, as high as the graph is deep, by default.
 
     Returns
     -------
-    Axes. x: share of all; y: depth of the call.
+    Axes
+        x: share of the whole; y: depth of the call.
 
     >>> import perflab as lab
-    >>> lab.plot_flamegraph(lab.read("tests/samples/pyinstrument/workload.json")).get_xlabel()
-    'Share of 2.05 s'
+    >>> profile = lab.read("tests/samples/pyinstrument/workload.json")
+    >>> lab.plot_flamegraph(profile).get_xlabel(), lab.plot_flamegraph(profile, against=profile).get_ylabel()
+    ('Share of 2.05 s', 'Depth of the call')
     """
-    return _flames(profile, unit, trim, application, search, narrowest, ax, upside_down=False)
+    least = parse_fraction(narrowest, parameter="narrowest")
+    if against is not None:
+        return _difference(against, profile, unit, trim, application, search, least, ax, invert=invert)
+    found = laid_out(profile, unit=unit, narrowest=least, trim=trim, application=application)
+    return draw_boxes(found, ax, invert=invert, search=search)
 
 
-def plot_icicle(
-    profile: Profile,
-    *,
-    unit: str | None = None,
-    trim: bool = True,
-    application: Sequence[str] = (),
-    search: str = "",
-    narrowest: str | float = "0.2%",
-    ax: Axes | None = None,
-) -> Axes:
-    """The same as `plot_flamegraph` with the callers above: the way that people read stacks. Arguments as there.
+def draw_boxes(found: Boxes, ax: Axes | None = None, *, invert: bool = True, search: str = "") -> Axes:
+    """Boxes that are laid out, with a legend and a title that says where the time goes."""
+    table, deeper = _shown(found.table)
+    hits = _hits(table, search)
+    colours = _marked([COLOURS[str(kind)] for kind in table["kind"]], hits, search)
+    ax = _draw(table, colours, ax, invert=invert, free=1.6)
+    present = [kind for kind in COLOURS if (table["kind"] == kind).any()]
+    handles = [Patch(facecolor=COLOURS[kind], edgecolor="#888888", linewidth=0.5, label=kind) for kind in present]
+    ax.legend(
+        handles=handles, frameon=False, fontsize=8, ncols=len(handles), handlelength=1.0, columnspacing=1.2,
+        loc="lower left" if invert else "upper left", borderaxespad=0.1,
+    )  # fmt: skip
+    outer = f"; {counted(found.outer, 'outer level')} left out" if found.outer else ""
+    ax_title = _searched(search, table[hits]) or where_it_goes(found)
+    titled(ax, ax_title, f"{counted(found.runs, 'profile')}; width: share of the whole{outer}{deeper}")
+    ax.set_xlabel(f"Share of {amount(found.whole, found.unit)}")
+    return ax
 
-    >>> import perflab as lab
-    >>> lab.plot_icicle(lab.read("tests/samples/collapsed/py-spy.txt")).get_ylabel()
-    'Depth of the call'
-    """
-    return _flames(profile, unit, trim, application, search, narrowest, ax, upside_down=True)
+
+def where_it_goes(found: Boxes) -> str:
+    """For a title: ``Where 2.05 s go: 71 % database, 15 % own code``."""
+    most = sorted(found.shares.items(), key=lambda pair: -pair[1])[:3]
+    parts = [f"{format_fraction(share)} {kind}" for kind, share in most if share >= 0.05]
+    return f"Where {amount(found.whole, found.unit)} go: {', '.join(parts)}"
 
 
-def plot_diff_flamegraph(
-    before: Profile,
-    after: Profile,
-    *,
-    unit: str | None = None,
-    application: Sequence[str] = (),
-    ax: Axes | None = None,
-) -> Axes:
-    """Two profiles in one flame graph: a box is as wide as the mean of both; blue boxes shrank, orange ones grew.
-
-    Parameters
-    ----------
-    before, after : as in `diff_profiles`, and normalised in the same way (by requests, seconds, or not at all).
-    unit, application, ax : as in `plot_flamegraph`.
-
-    Returns
-    -------
-    Axes. x: share of the mean of both sides; the colour is (after - before) / (after + before) of each box.
-
-    >>> import perflab as lab
-    >>> profile = lab.read("tests/samples/collapsed/py-spy.txt")
-    >>> lab.plot_diff_flamegraph(profile, profile).get_ylabel()
-    'Depth of the call'
-    """
-    found = difference_boxes(before, after, unit=unit, narrowest=0.002, application=application)
+def _difference(
+    before: Profile, after: Profile, unit: str | None, trim: bool, application: Sequence[str], search: str, least: float,
+    ax: Axes | None, *, invert: bool,
+) -> Axes:  # fmt: skip
+    found = difference_boxes(before, after, unit=unit, narrowest=least, trim=trim, application=application)
     table, deeper = _shown(found.table)
     sums = (table["after"] + table["before"]).to_numpy()
     change = np.divide((table["after"] - table["before"]).to_numpy(), sums, out=np.zeros(len(table)), where=sums > 0)
     table = table.assign(note=_notes(table["before"].to_numpy(), table["after"].to_numpy()))
-    ax = _draw(table, _CHANGE((change + 1) / 2), ax, upside_down=True, free=3.0)
+    hits = _hits(table, search)
+    ax = _draw(table, _marked(_CHANGE((change + 1) / 2), hits, search), ax, invert=invert, free=3.0)
     levels = abs(float(np.diff(ax.get_ylim())[0]))
-    scale = ax.inset_axes((0.05, 1.5 / levels, 0.3, 0.7 / levels))
+    scale = ax.inset_axes((0.05, 1.5 / levels if invert else 1 - 1.5 / levels, 0.3, 0.7 / levels))
     bar = ax.figure.colorbar(
         ScalarMappable(Normalize(-1, 1), _CHANGE), cax=scale, orientation="horizontal", ticks=[-1, 0, 1]
     )
@@ -126,14 +128,28 @@ def plot_diff_flamegraph(
     outermost = table[table["level"] == 0]
     old, new = float(outermost["before"].sum()), float(outermost["after"].sum())
     ratio = f" ({(new / old - 1) * 100:+.0f} %)" if old > 0 else ""
-    finding = f"{_amount(old, found.unit)} before, {_amount(new, found.unit)} after{ratio}"
+    finding = f"{amount(old, found.unit)} before, {amount(new, found.unit)} after{ratio}"
     titled(
         ax,
-        finding,
-        f"{counted(found.runs, 'profile')}; width: the mean of both sides; colour and ±: who has more of it{deeper}",
+        _searched(search, table[hits]) or finding,
+        f"{counted(found.runs, 'profile')}; width: mean of both sides; colour: change{deeper}",
     )
-    ax.set_xlabel(f"Share of the mean, {_amount(found.whole, found.unit)}")
+    ax.set_xlabel(f"Share of the mean, {amount(found.whole, found.unit)}")
     return ax
+
+
+def _marked(colours: Any, hits: pd.Series, search: str) -> Any:
+    """The boxes that were searched for stand out from the others."""
+    if not search:
+        return colours
+    rgba = to_rgba_array(colours)
+    rgba[:, 3] = 0.33
+    rgba[hits.to_numpy()] = to_rgba_array(_FOUND)[0]
+    return rgba
+
+
+def _searched(search: str, hits: pd.DataFrame) -> str:
+    return f"“{plain(search, 40)}” is in {format_fraction(_covered(hits))} of it" if search else ""
 
 
 def _notes(before: Floats, after: Floats) -> list[str]:
@@ -144,38 +160,6 @@ def _notes(before: Floats, after: Floats) -> list[str]:
         " new" if old <= 0 < new else " gone" if new <= 0 < old else f" {r * 100:+.0f} %" if abs(r) >= 0.05 else ""
         for old, new, r in zip(before, after, ratio, strict=True)
     ]
-
-
-def _flames(
-    profile: Profile, unit: str | None, trim: bool, application: Sequence[str], search: str, narrowest: str | float,
-    ax: Axes | None, *, upside_down: bool,
-) -> Axes:  # fmt: skip
-    least = parse_fraction(narrowest, parameter="narrowest")
-    found = laid_out(profile, unit=unit, narrowest=least, trim=trim, application=application)
-    table, deeper = _shown(found.table)
-    colours = [COLOURS[str(kind)] for kind in table["kind"]]
-    hits = _hits(table, search)
-    if search:
-        colours = [_FOUND if hit else colour + "55" for hit, colour in zip(hits, colours, strict=True)]
-    ax = _draw(table, colours, ax, upside_down=upside_down, free=1.6)
-    present = [kind for kind in KINDS if (table["kind"] == kind).any()]
-    handles = [Patch(facecolor=COLOURS[kind], edgecolor="#888888", linewidth=0.5, label=kind) for kind in present]
-    ax.legend(
-        handles=handles, frameon=False, fontsize=8, ncols=len(handles), handlelength=1.0, columnspacing=1.2,
-        loc="lower left" if upside_down else "upper left", borderaxespad=0.1,
-    )  # fmt: skip
-    own = found.table.groupby("function", sort=False)["self"].sum()
-    top = str(own.idxmax()) if len(own) else "nothing"
-    share = float(own.max()) / found.whole if found.whole else 0.0
-    outer = f"; {counted(found.outer, 'outer level')} left out" if found.outer else ""
-    said = f"{plain(top, 50)} itself takes {format_fraction(share)}"
-    titled(
-        ax,
-        f"“{plain(search, 40)}” is in {format_fraction(_covered(table[hits]))} of it" if search else said,
-        f"{counted(found.runs, 'profile')}; a box is as wide as its share{outer}{deeper}",
-    )
-    ax.set_xlabel(f"Share of {_amount(found.whole, found.unit)}")
-    return ax
 
 
 def _shown(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -204,7 +188,7 @@ def _covered(hits: pd.DataFrame) -> float:
     return covered
 
 
-def _draw(table: pd.DataFrame, colours: Any, ax: Axes | None, *, upside_down: bool, free: float) -> Axes:
+def _draw(table: pd.DataFrame, colours: Any, ax: Axes | None, *, invert: bool, free: float) -> Axes:
     """The boxes, with ``free`` levels of room at the far end for a legend."""
     levels = int(table["level"].max()) + 1 if len(table) else 1
     ax = axes(ax, height=1.3 + _LEVEL_IN * max(levels + free, 5))
@@ -217,7 +201,7 @@ def _draw(table: pd.DataFrame, colours: Any, ax: Axes | None, *, upside_down: bo
     boxes: Any = corners
     ax.add_collection(PolyCollection(boxes, facecolors=colours, edgecolors="white", linewidths=0.6))
     ax.set_xlim(0, 1)
-    ax.set_ylim((levels + free, 0) if upside_down else (0, levels + free))
+    ax.set_ylim((levels + free, 0) if invert else (0, levels + free))
     ax.grid(False)
     ax.set_ylabel("Depth of the call")
     ax.set_yticks([])
@@ -251,9 +235,3 @@ def _label(table: pd.DataFrame, colours: Floats, ax: Axes) -> None:
                 left[place] + 0.04 / inches, level[place] + 0.5, plain(name, letters) + note, fontsize=size,
                 va="center", ha="left", clip_on=False, color="white" if dark[place] else "#111111",
             )  # fmt: skip
-
-
-def _amount(value: float, unit: str) -> str:
-    if unit == "ms" or unit.startswith("ms/"):
-        return format_ms(value) + unit.removeprefix("ms")
-    return f"{format_number(float(f'{value:.3g}'))} {unit}"

@@ -9,23 +9,25 @@ from matplotlib.ticker import FuncFormatter
 
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.plots.drawing import (
+    STYLES,
     Floats,
     arms_of,
     axes,
-    by_run,
     finding,
     log_axis,
-    quantile_of,
+    metric_of,
     quantiles,
     read_as,
     requests_of,
     seconds_since_start,
     titled,
+    usual_warmup,
+    without_warmup,
 )
-from perflab.units import format_number
+from perflab.units import format_fraction, format_number
 
 _BLUES = LinearSegmentedColormap.from_list("perflab", ["#9ecae1", "#4292c6", "#084594", "#041f45"])
-"""Light to dark, and dark enough at its light end for a single request to be seen on white."""
+"""Light to dark, and dark enough at the light end for a single request to be visible on white."""
 
 
 def plot_heatmap(
@@ -40,26 +42,33 @@ def plot_heatmap(
 
     Parameters
     ----------
-    measurements : runs of one arm.
-    endpoint : one endpoint, or all of them ("Aggregated").
-    percentile : named in the title: the median of the runs' own.
-    bins : slices of time, and of latency (equally wide on the log scale).
-    ax : Axes to draw on; a new figure if not given.
+    measurements : Measurements
+        Runs of one arm.
+    endpoint : str
+        One endpoint, or all of them ("Aggregated").
+    percentile : float
+        The horizontal line, named in the title; after the warm-up, as in `compare`.
+    bins : tuple of int
+        Slices of time, and of latency (equally wide on the log scale).
+    ax : Axes
+        A new figure if not given.
 
     Returns
     -------
-    Axes. x: seconds; y: latency in ms (log); colour: requests (log), so that a single slow request is still seen.
+    Axes
+        x: seconds; y: latency in ms (log); colour: requests (log), so that a single slow request is still visible.
 
     Raises
     ------
-    ValueError : more than one arm (choose one with ``.where(arm=...)``), or no request to that endpoint.
+    ValueError
+        More than one arm (choose one with ``.where(arm=...)``), or no request to that endpoint.
 
     >>> import perflab as lab
     >>> runs = lab.load("datasets/shop_runs")
-    >>> lab.plot_heatmap(runs.where(arm="eager"), endpoint="GET /orders").get_xlabel()
+    >>> lab.plots.plot_heatmap(runs.where(arm="eager"), endpoint="GET /orders").get_xlabel()
     "Time since the run's start, s"
     """
-    q = quantile_of(percentile)
+    metric, q = metric_of(percentile)
     arms = arms_of([measurements])
     if len(arms) != 1:
         raise ValueError(
@@ -79,8 +88,12 @@ def plot_heatmap(
     ax.set_xlabel("Time since the run's start, s")
     numbers = FuncFormatter(lambda count, _: format_number(count))
     ax.get_figure().colorbar(mesh, ax=ax, label="Requests (log scale)", pad=0.01, format=numbers)  # type: ignore[union-attr]
-    marks = [float(np.median([quantiles(v, q) for v in by_run(requests, "latency_ms").values()]))]
-    titled(ax, finding(f"p{percentile:g}", endpoint, arms, marks), read_as(arms, 0, "white: no request"))
+    warmup = usual_warmup(arms, None)
+    each = without_warmup(arms[0], endpoint, warmup).groupby("run", observed=True)["latency_ms"]
+    mark = metric.typical(np.array([quantiles(v, q) for _, v in each]))
+    ax.axhline(mark, color=STYLES[0][0], linewidth=1.2, linestyle=(0, (4, 2)))
+    how = f"white: no request; line: {metric.label} after the warm-up ({format_fraction(float(warmup))})"
+    titled(ax, finding(metric, endpoint, arms, [mark]), read_as(arms, 0, how))
     return ax
 
 

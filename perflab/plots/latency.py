@@ -1,6 +1,8 @@
-"""How latencies are spread, by arm and run."""
+"""The distribution of latencies, by arm and run."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,11 +17,11 @@ from perflab.plots.drawing import (
     by_run,
     finding,
     log_axis,
-    quantile_of,
+    metric_of,
     quantiles,
     read_as,
-    requests_of,
     titled,
+    usual_warmup,
     without_warmup,
 )
 
@@ -27,42 +29,51 @@ _CURVE_POINTS = 400
 
 _THIN_LINES = 24
 
-_BOLD = "thin: each run; bold: median of the arm's runs at each percentile"
+_BOLD = "thin: each run; bold: geometric mean of the runs at each percentile"
 
 
 def plot_ecdf(
     *measurements: Measurements,
     endpoint: str = AGGREGATED,
     percentile: float = 95,
-    warmup: str | float = 0,
+    warmup: str | float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """The share of requests that were faster than each latency, by arm and run, up to the slowest one.
 
     Parameters
     ----------
-    *measurements : runs of one or more arms; each run is a thin line, the median of an arm's runs at each
-        percentile a bold one.
-    endpoint : one endpoint, or all of them ("Aggregated").
-    percentile : the one that is marked and named in the title, median of the runs.
-    warmup : what to leave out at each run's start, a share of its time ("10%") or a duration ("5s");
-        nothing by default.
-    ax : Axes to draw on; a new figure if not given.
+    *measurements : Measurements
+        Runs of one or more arms; each run is a thin line, the geometric mean of an arm's runs at each percentile a bold one.
+    endpoint : str
+        One endpoint, or all of them ("Aggregated").
+    percentile : float
+        The one that is marked and named in the title.
+    warmup : str or float
+        What to leave out at the start of each run: a share of its time ("10%") or a duration ("5s"); the plan's warm-up,
+        or 10 %, if not given; 0 shows everything.
+    ax : Axes
+        A new figure if not given.
 
     Returns
     -------
-    Axes. x: latency in ms (log); y: percentile, stretched towards the tail (50, 90, 99, 99.9 % equally far apart).
+    Axes
+        x: latency in ms (log); y: percentile, stretched towards the tail (50, 90, 99, 99.9 % equally far apart).
 
     Raises
     ------
-    ValueError : no request to that endpoint (the text lists the endpoints). MissingTableError : no raw requests.
+    ValueError
+        No request to that endpoint (the text lists the endpoints).
+    MissingTableError
+        No raw requests.
 
     >>> import perflab as lab
     >>> ax = lab.plot_ecdf(lab.load("datasets/shop_runs"), endpoint="GET /orders")  # doctest: +SKIP
     """
-    q = quantile_of(percentile)
+    metric, q = metric_of(percentile)
     arms = arms_of(measurements)
-    latencies = [by_run(without_warmup(arm, requests_of(arm, endpoint), warmup), "latency_ms") for arm in arms]
+    warmup = usual_warmup(arms, warmup)
+    latencies = [by_run(without_warmup(arm, endpoint, warmup), "latency_ms") for arm in arms]
     ax = axes(ax)
     deepest = max(len(v) for runs in latencies for v in runs.values())
     marks = []
@@ -72,17 +83,23 @@ def plot_ecdf(
         if len(curves) > 1:
             for curve in curves[:_THIN_LINES]:
                 ax.plot(curve, shares, color=arm.colour, linewidth=0.7, alpha=0.35, zorder=2)
-        middle = np.median(curves, axis=0)
+        middle = _between(np.exp(np.log(np.maximum(curves, 1e-3)).mean(axis=0)), curves)
         ax.plot(middle, shares, color=arm.colour, linestyle=arm.dashes, linewidth=2.4, label=arm.label)
-        marks.append(float(np.median([quantiles(v, q) for v in runs.values()])))
+        each = np.array([quantiles(v, q) for v in runs.values()])
+        marks.append(float(_between(metric.typical(each), each)))
         ax.plot(marks[-1], q, marker=arm.marker, color=arm.colour, markersize=8, markeredgecolor="white", zorder=5)
     _tail_axis(ax, deepest)
     log_axis(ax.xaxis, "Latency, ms (log scale)")
     ax.axhline(q, color=GREY, linewidth=0.8, linestyle=(0, (2, 3)), zorder=1)
     ax.legend(frameon=False, loc="lower right", handlelength=3.2)
     how = _BOLD if any(a.runs > 1 for a in arms) else "up to the slowest request"
-    titled(ax, finding(f"p{percentile:g}", endpoint, arms, marks), read_as(arms, warmup, how))
+    titled(ax, finding(metric, endpoint, arms, marks), read_as(arms, warmup, how))
     return ax
+
+
+def _between(mean: Any, values: Floats) -> Any:
+    """A mean that rounding has not moved beyond the values: equal ones stay equal, for matplotlib's limits."""
+    return np.clip(mean, values.min(axis=0), values.max(axis=0))
 
 
 def _shares(count: int) -> Floats:
@@ -112,33 +129,43 @@ def plot_histogram(
     endpoint: str = AGGREGATED,
     percentile: float = 95,
     bins: int = 60,
+    warmup: str | float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """The share of requests in each of equally wide (on the log scale) slices of latency, by arm.
 
     Parameters
     ----------
-    *measurements : runs of one or more arms; an arm's runs count alike, whatever their number of requests.
-    endpoint : one endpoint, or all of them ("Aggregated").
-    percentile : marked by a line and named in the title: the median of the runs' own.
-    bins : how many slices there are between the fastest and the slowest request.
-    ax : Axes to draw on; a new figure if not given.
+    *measurements : Measurements
+        Runs of one or more arms; the runs of an arm have equal weight, whatever their number of requests.
+    endpoint : str
+        One endpoint, or all of them ("Aggregated").
+    percentile : float
+        Marked by a line and named in the title.
+    bins : int
+        Number of slices between the fastest and the slowest request.
+    warmup : str or float
+        As for `plot_ecdf`.
+    ax : Axes
+        A new figure if not given.
 
     Returns
     -------
-    Axes. x: latency in ms (log), to the slowest request; y: share of the requests on a log scale, so that the few slow
-    ones can be seen.
+    Axes
+        x: latency in ms (log), up to the slowest request; y: share of the requests on a log scale, so that the few slow
+        ones are visible.
 
     >>> import perflab as lab
     >>> runs = lab.load("datasets/shop_runs")
-    >>> lab.plot_histogram(runs, endpoint="GET /orders").get_xlabel()
+    >>> lab.plots.plot_histogram(runs, endpoint="GET /orders").get_xlabel()
     'Latency, ms (log scale)'
     """
-    q = quantile_of(percentile)
+    metric, q = metric_of(percentile)
     if not 2 <= bins <= 500:
         raise ValueError(f"bins must lie between 2 and 500; got {bins!r}")
     arms = arms_of(measurements)
-    latencies = [by_run(requests_of(arm, endpoint), "latency_ms") for arm in arms]
+    warmup = usual_warmup(arms, warmup)
+    latencies = [by_run(without_warmup(arm, endpoint, warmup), "latency_ms") for arm in arms]
     values = [np.maximum(v, 1e-3) for runs in latencies for v in runs.values()]
     low, high = min(v.min() for v in values), max(v.max() for v in values)
     edges = np.geomspace(low, max(high, low * 1.01), bins + 1)
@@ -150,7 +177,7 @@ def plot_histogram(
         ax.stairs(
             np.mean(shares, axis=0), edges, color=arm.colour, linestyle=arm.dashes, linewidth=1.8, label=arm.label
         )
-        marks.append(float(np.median([quantiles(v, q) for v in runs.values()])))
+        marks.append(metric.typical(np.array([quantiles(v, q) for v in runs.values()])))
         ax.axvline(marks[-1], color=arm.colour, linestyle=arm.dashes, linewidth=1.0)
     ax.set_yscale("log")
     ax.yaxis.set_minor_locator(NullLocator())
@@ -158,6 +185,6 @@ def plot_histogram(
     ax.set_ylabel("Requests in the slice, % (log scale)")
     log_axis(ax.xaxis, "Latency, ms (log scale)")
     ax.legend(frameon=False, loc="upper right", handlelength=3.2)
-    how = f"vertical lines: p{percentile:g}; up to the slowest request"
-    titled(ax, finding(f"p{percentile:g}", endpoint, arms, marks), read_as(arms, 0, how))
+    how = f"vertical lines: {metric.label}; up to the slowest request"
+    titled(ax, finding(metric, endpoint, arms, marks), read_as(arms, warmup, how))
     return ax

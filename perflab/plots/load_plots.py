@@ -12,24 +12,27 @@ from perflab.units import format_ms, format_number
 _UNITS = ((3 * 3600.0, 3600.0, "h"), (300.0, 60.0, "min"), (0.0, 1.0, "s"))
 
 
-def plot_plan(plan: LoadPlan, *, ax: Axes | None = None) -> Axes:
-    """The users, or the arrivals a second, that a plan offers over time.
+def plot_load(plan: LoadPlan, *, ax: Axes | None = None) -> Axes:
+    """The users, or the arrivals per second, that a plan offers over time.
 
     Parameters
     ----------
-    plan : a `LoadPlan`.
-    ax : Axes to draw on; a new figure if not given.
+    plan : LoadPlan
+        What is to be offered.
+    ax : Axes
+        A new figure if not given.
 
     Returns
     -------
-    Axes; the shaded part is the warm-up, which `compare` and `check` leave out.
+    Axes
+        The shaded part is the warm-up, which `compare` and `check` leave out.
 
     >>> plan = lab.LoadPlan("locustfile.py", stages=lab.shape("average load", users=100))
-    >>> lab.plot_plan(plan).get_ylabel()
+    >>> lab.plot_load(plan).get_ylabel()
     'Users'
     """
     if not isinstance(plan, LoadPlan):
-        raise ValueError(f"plot_plan: plan must be a LoadPlan; got {type(plan).__name__}")
+        raise ValueError(f"plan must be a LoadPlan; got {type(plan).__name__}")
     scale, unit = next((scale, unit) for least, scale, unit in _UNITS if plan.duration_s >= least)
     at, load = _course(plan)
     colour = STYLES[1][0]
@@ -42,7 +45,7 @@ def plot_plan(plan: LoadPlan, *, ax: Axes | None = None) -> Axes:
     drawn.set_xlim(0, plan.duration_s / scale)
     drawn.set_ylim(0, load.max() * 1.12)
     drawn.set_xlabel(f"Time since the run's start, {unit}")
-    drawn.set_ylabel("Arrivals a second" if plan.is_open else "Users")
+    drawn.set_ylabel("Arrivals/s" if plan.is_open else "Users")
     titled(drawn, plain(_title(plan), 110), plain(_notes(plan), 140))
     return drawn
 
@@ -66,7 +69,7 @@ def _spawning(users: float, spawn_rate: float | None) -> float:
 
 def _title(plan: LoadPlan) -> str:
     top = max(stage.amount for stage in plan.all_stages)
-    what = "arrivals a second" if plan.is_open else "users"
+    what = "arrivals/s" if plan.is_open else "users"
     return f"Up to {format_number(top)} {what} in {format_ms(plan.duration_s * 1e3)}"
 
 

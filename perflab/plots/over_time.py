@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
 
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import one_of
+from perflab.metrics import RATE, SHARE, Metric
 from perflab.plots.drawing import (
     GREY,
     Arm,
     Floats,
     arms_of,
     axes,
-    by_run,
     finding,
     grouping_order,
     log_axis,
+    metric_axis,
+    metric_of,
     panels,
     plain,
     quantiles,
@@ -29,9 +30,10 @@ from perflab.plots.drawing import (
     seconds_since_start,
     tidy,
     titled,
+    typical,
+    usual_warmup,
 )
-from perflab.stats import estimates
-from perflab.units import format_fraction, format_ms, format_number, format_rate
+from perflab.units import format_fraction, format_number
 
 _SCATTER_POINTS = 1500
 
@@ -40,8 +42,6 @@ _SLOWEST_POINTS = 100
 _QUANTITIES = {"cpu_cores": "CPU, cores busy", "rss_bytes": "Memory (RSS), MB", "threads": "Threads"}
 
 _SCALES = {"rss_bytes": 1e-6}
-
-_WORDS = {"throughput_per_s": "Throughput", "error_fraction": "Failed share", "mean": "Mean latency"}
 
 _PROCESS_WIDTHS = (2.2, 1.1, 0.7)
 
@@ -57,38 +57,46 @@ def plot_timeline(
 
     Parameters
     ----------
-    *measurements : runs of one or more arms, laid over one another by time since their start.
-    endpoint : one endpoint, or all of them ("Aggregated").
-    percentile : drawn for each slice of time: the median of an arm's runs as a line, their range as a band.
-    metric : "mean", "throughput_per_s" or "error_fraction" instead of the percentile.
-    ax : Axes for the upper panel alone; a new figure with the panels below if not given.
+    *measurements : Measurements
+        Runs of one or more arms, aligned at their start.
+    endpoint : str
+        One endpoint, or all of them ("Aggregated").
+    percentile : float
+        Drawn for each slice of time: the median of an arm's runs as a line, their range as a band.
+    metric : str
+        "mean", "throughput_per_s" or "error_fraction" instead of the percentile.
+    ax : Axes
+        For the upper panel alone; a new figure with the panels below if not given.
 
     Returns
     -------
-    Axes of the upper panel (its figure's other Axes hold users and CPU). Dots are single requests: a sample, and
-    always the slowest ones; a cross is a failed one.
+    Axes
+        The upper panel (its figure's other Axes hold users and CPU). Dots are single requests: a random subset and always
+        the slowest ones; a cross is a failed one. The title has the metric of the runs after the warm-up, as `compare`.
 
     Raises
     ------
-    ValueError : no request to that endpoint, or no such metric. MissingTableError : no raw requests.
+    ValueError
+        No request to that endpoint, or no such metric.
+    MissingTableError
+        No raw requests.
 
     >>> import perflab as lab
     >>> lab.plot_timeline(lab.load("datasets/shop_runs"), endpoint="GET /orders").get_ylabel()
     'Latency, ms (log scale)'
     """
-    metric = metric or f"p{percentile:g}"
-    share = estimates.quantile_of(metric)
+    kind = Metric.of(metric) if metric else metric_of(percentile)[0]
     arms = arms_of(measurements)
     requests = [requests_of(arm, endpoint) for arm in arms]
     seconds = [seconds_since_start(r, "start", arm.data.runs) for arm, r in zip(arms, requests, strict=True)]
-    edges = _slices(seconds, [arm.runs for arm in arms], _enough(share))
+    edges = _slices(seconds, [arm.runs for arm in arms], _enough(kind.share))
     with_load = [a for a in arms if "load" in a.data.tables and len(a.data.load)] if ax is None else []
     with_cpu = [a for a in arms if "resources" in a.data.tables and len(a.data.resources)] if ax is None else []
     column = [axes(ax)] if ax is not None else panels([3.2] + [0.9] * bool(with_load) + [1.1] * bool(with_cpu))
     main, below = column[0], column[1:]
     for arm, frame, at in zip(arms, requests, seconds, strict=True):
-        _upper_panel(main, arm, frame, at, edges, metric)
-    _metric_axis(main, metric)
+        _upper_panel(main, arm, frame, at, edges, kind)
+    _metric_axis(main, kind)
     main.legend(
         frameon=False,
         loc="lower right",
@@ -102,33 +110,37 @@ def plot_timeline(
     if with_cpu:
         _over_time(below[-1], with_cpu, "resources", "cpu_cores", edges, "CPU, cores", explain=True)
     column[-1].set_xlabel("Time since the run's start, s")
-    marks = [_typical(r, metric, edges[-1] - edges[0]) for r in requests]
+    warmup = usual_warmup(arms, None)
+    marks = [typical(arm, kind, endpoint, warmup) for arm in arms]
     band = "; band: range of the runs" if any(arm.runs > 1 for arm in arms) else ""
-    dots = "; dots: requests, × failed" if _is_latency(metric) else ""
-    word = "mean" if metric == "mean" else _WORDS.get(metric, metric).lower()
-    how = f"line: {word} of each {edges[1] - edges[0]:.3g} s{band}{dots}"
-    titled(main, finding(_WORDS.get(metric, metric), endpoint, arms, marks, _writer(metric)), read_as(arms, 0, how))
+    dots = "; dots: requests, × failed" if kind.is_latency else ""
+    how = f"line: {kind.label} per {edges[1] - edges[0]:.3g} s{band}{dots}; title: after the warm-up"
+    titled(main, finding(kind, endpoint, arms, marks), read_as(arms, 0, f"{how} ({format_fraction(float(warmup))})"))
     return main
 
 
 def plot_users(*measurements: Measurements, ax: Axes | None = None) -> Axes:
-    """The users that were offered over the time since each run's start, by arm (median of its runs).
+    """The offered users over the time since each run's start, by arm (median of its runs).
 
     Parameters
     ----------
-    *measurements : runs of one or more arms; their ``load`` table.
-    ax : Axes to draw on; a new figure if not given.
+    *measurements : Measurements
+        Runs of one or more arms; their ``load`` table.
+    ax : Axes
+        A new figure if not given.
 
     Returns
     -------
-    Axes. x: seconds since the run's start; y: users.
+    Axes
+        x: seconds since the run's start; y: users.
 
     Raises
     ------
-    MissingTableError : no load was recorded.
+    MissingTableError
+        No load was recorded.
 
     >>> import perflab as lab
-    >>> lab.plot_users(lab.load("datasets/shop_runs")).get_ylabel()
+    >>> lab.plots.plot_users(lab.load("datasets/shop_runs")).get_ylabel()
     'Users'
     """
     arms = arms_of(measurements)
@@ -138,7 +150,7 @@ def plot_users(*measurements: Measurements, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("Time since the run's start, s")
     ax.legend(frameon=False, loc="lower right", ncols=min(4, len(arms)), handlelength=3.2)
     most = ", ".join(f"{arm.label} {format_number(float(arm.data.load['users'].max()))}" for arm in arms[:4])
-    titled(ax, f"Users at most: {most}", read_as(arms, 0, "median of the arm's runs"))
+    titled(ax, f"Peak users: {most}", read_as(arms, 0, "median of the arm's runs"))
     return ax
 
 
@@ -151,16 +163,20 @@ def plot_resources(
 
     Parameters
     ----------
-    *measurements : runs with a ``resources`` table.
-    quantities : columns of it, a panel each: "cpu_cores" (1.0 is one core busy), "rss_bytes", "threads".
-    ax : Axes for the first quantity alone; a new figure with a panel for each if not given.
+    *measurements : Measurements
+        Runs with a ``resources`` table.
+    quantities : sequence of str
+        Its columns, a panel each: "cpu_cores" (1.0 is one core busy), "rss_bytes", "threads".
+    ax : Axes
+        For the first quantity alone; a new figure with a panel for each if not given.
 
     Returns
     -------
-    Axes of the first quantity.
+    Axes
+        The panel of the first quantity.
 
     >>> import perflab as lab
-    >>> lab.plot_resources(lab.load("datasets/shop_runs")).get_ylabel()
+    >>> lab.plots.plot_resources(lab.load("datasets/shop_runs")).get_ylabel()
     'CPU, cores busy'
     """
     for quantity in quantities:
@@ -183,7 +199,8 @@ def plot_resources(
 
 
 def _busiest(arm: Arm) -> str:
-    mean = arm.data.resources.groupby("process")["cpu_cores"].mean()
+    resources = arm.data.resources
+    mean = resources[~resources["process"].isin(("machine", "other"))].groupby("process")["cpu_cores"].mean()
     return f"{arm.label} {plain(mean.idxmax(), 30)} {mean.max():.2f} cores"
 
 
@@ -232,9 +249,9 @@ def _dots(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats) -> None:
     ax.plot(at[~ok], latency[~ok], "x", color=arm.colour, markersize=5, alpha=0.8, zorder=3, rasterized=True)
 
 
-def _upper_panel(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats, edges: Floats, metric: str) -> None:
+def _upper_panel(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats, edges: Floats, metric: Metric) -> None:
     """A line for the metric in each slice of time, and single requests behind it where it is a latency."""
-    if _is_latency(metric):
+    if metric.is_latency:
         _dots(ax, arm, frame, at)
     by_slice = pd.DataFrame(in_slices(frame, at, edges, metric))
     middle = edges[:-1] + np.diff(edges) / 2
@@ -246,7 +263,7 @@ def _upper_panel(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats, edges: Flo
         ax.fill_between(middle, by_slice.min(), by_slice.max(), color=arm.colour, alpha=0.15, linewidth=0, zorder=2)
 
 
-def in_slices(frame: pd.DataFrame, at: Floats, edges: Floats, metric: str) -> Floats:
+def in_slices(frame: pd.DataFrame, at: Floats, edges: Floats, metric: Metric) -> Floats:
     """The metric by run (rows) and slice of time (columns); NaN where there was no request."""
     count = len(edges) - 1
     codes, names = pd.factorize(frame["run"])
@@ -254,19 +271,18 @@ def in_slices(frame: pd.DataFrame, at: Floats, edges: Floats, metric: str) -> Fl
     cell = codes * count + np.clip(((at - edges[0]) / (edges[1] - edges[0])).astype("int64"), 0, count - 1)
     requests = np.bincount(cell, minlength=cells)
     with np.errstate(invalid="ignore"):
-        if metric == "throughput_per_s":
+        if metric.kind == RATE:
             values = requests / (edges[1] - edges[0])
-        elif metric == "error_fraction":
+        elif metric.kind == SHARE:
             values = np.bincount(cell, weights=~frame["ok"].to_numpy(dtype=bool), minlength=cells) / requests
-        elif metric == "mean":
+        elif metric.share is None:
             values = np.bincount(cell, weights=frame["latency_ms"].to_numpy(), minlength=cells) / requests
         else:
-            values = _quantile_of_cells(frame["latency_ms"].to_numpy(), cell, requests, metric)
+            values = _quantile_of_cells(frame["latency_ms"].to_numpy(), cell, requests, metric.share)
     return np.asarray(values, dtype="float64").reshape(len(names), count)
 
 
-def _quantile_of_cells(latency: Floats, cell: Floats, requests: Floats, metric: str) -> Floats:
-    q = estimates.quantile_of(metric)
+def _quantile_of_cells(latency: Floats, cell: Floats, requests: Floats, q: float) -> Floats:
     grouped = np.maximum(latency[grouping_order(cell, len(requests))], 1e-3)
     ends = np.cumsum(requests)
     values = np.full(len(requests), np.nan)
@@ -275,26 +291,16 @@ def _quantile_of_cells(latency: Floats, cell: Floats, requests: Floats, metric: 
     return values
 
 
-def _is_latency(metric: str) -> bool:
-    return metric not in ("throughput_per_s", "error_fraction")
-
-
-def _metric_axis(ax: Axes, metric: str) -> None:
-    if _is_latency(metric):
+def _metric_axis(ax: Axes, metric: Metric) -> None:
+    if metric.is_latency:
         log_axis(ax.yaxis, "Latency, ms (log scale)")
         return
-    ax.set_ylabel("Throughput, requests/s" if metric == "throughput_per_s" else "Failed requests, %")
+    metric_axis(ax, metric)
     ax.set_ylim(0, max(ax.get_ylim()[1], 0.01))
-    if metric == "error_fraction":
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: format_number(share * 100)))
-
-
-def _writer(metric: str) -> Callable[[float], str]:
-    return {"throughput_per_s": format_rate, "error_fraction": format_fraction}.get(metric, format_ms)
 
 
 def _enough(share: float | None) -> int:
-    """Requests that a run should have in a slice of time: of fewer a high percentile is the luck of the slowest one, and
+    """Requests that a run should have in a slice of time: with fewer, a high percentile depends on the slowest one, and
     its line zigzags whatever the system does."""
     return 20 if share is None else int(np.clip(3 / (1 - share), 20, 400))
 
@@ -305,14 +311,3 @@ def _slices(seconds: Sequence[Floats], runs: Sequence[int], enough: int = 20) ->
     rows = min(len(s) / n for s, n in zip(seconds, runs, strict=True))
     begin = first if first > 0.1 * last else min(first, 0.0)
     return np.linspace(begin, max(last, begin + 1e-3) * (1 + 1e-9), int(np.clip(rows / enough, 5, 60)) + 1)
-
-
-def _typical(requests: pd.DataFrame, metric: str, seconds: float) -> float:
-    """The metric over all that is shown of each run, median of the runs."""
-    if metric == "throughput_per_s":
-        return float(np.median([len(v) / seconds for v in by_run(requests, "latency_ms").values()]))
-    if metric == "error_fraction":
-        return float(np.median([1 - ok.mean() for ok in by_run(requests, "ok").values()]))
-    q = estimates.quantile_of(metric)
-    latencies = by_run(requests, "latency_ms").values()
-    return float(np.median([v.mean() if q is None else quantiles(v, q) for v in latencies]))

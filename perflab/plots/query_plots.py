@@ -32,18 +32,24 @@ def plot_waterfall(
 
     Parameters
     ----------
-    queries : the queries table, or Measurements that hold one.
-    unit : its id, as in ``example_unit`` of the findings; the unit with the most time in the database if not given.
-    dialect : of the SQL; from the table's ``dialect`` column, or "generic", when not given.
-    ax : Axes to draw on; a new figure if not given.
+    queries : DataFrame or Measurements
+        The queries table, or Measurements that hold one.
+    unit : str
+        Its id, as in ``example_unit`` of the findings; the unit with the most time in the database if not given.
+    dialect : str
+        Of the SQL; from the table's ``dialect`` column, or "generic", if not given.
+    ax : Axes
+        A new figure if not given.
 
     Returns
     -------
-    Axes. x: milliseconds since the unit's first statement; y: statements from top to bottom, as fingerprints.
+    Axes
+        x: milliseconds since the unit's first statement; y: statements from top to bottom, as fingerprints.
 
     Raises
     ------
-    ValueError : no such unit, no statements, or no instants.
+    ValueError
+        No such unit, no statements, or no instants.
 
     >>> import perflab as lab
     >>> lab.plot_waterfall(lab.read("datasets/shop_queries.jsonl")).get_xlabel()
@@ -78,7 +84,7 @@ def plot_waterfall(
     name = f"{plain(route, 40)}, " if route else ""
     more = f"; {counted(left_out, 'further line')} left out" if left_out else ""
     titled(ax, f"{name}{counted(len(part), 'statement')}: {format_ms(busy)} of {format_ms(end)} in the database",
-           f"unit {plain(names[code], 48)}; a bar for each statement, repeated ones on one line, × calls{more}",
+           f"unit {plain(names[code], 48)}; a bar per statement, repeats on one line, × calls{more}",
            left=-(_MARGIN - 0.02) / (0.98 - _MARGIN) if own else 0.0)  # fmt: skip
     return ax
 
@@ -134,42 +140,47 @@ def plot_scaling(
     queries: pd.DataFrame | Measurements, pattern: int | pd.Series[Any] = 0, *, threshold: int = 5,
     dialect: str | None = None, ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """Calls of a child over the rows of its parent, a dot for each unit of work, with the fitted slope and its interval.
+    """Calls of a child against the rows of its parent, a dot per unit of work, with the fitted slope and its interval.
 
-    Dots on a rising line are an N+1; dots on a level one are a fixed fan-out.
+    Dots on a rising line are an N+1; dots on a flat line are a constant fan-out.
 
     Parameters
     ----------
-    queries : the queries table, or Measurements that hold one.
-    pattern : which row of ``find_n_plus_one(queries)`` to draw (0: the worst), or that row itself, which saves finding it
-        again in a long log.
-    threshold, dialect : as for `find_n_plus_one`.
-    ax : Axes to draw on; a new figure if not given.
+    queries : DataFrame or Measurements
+        The queries table, or Measurements that hold one.
+    pattern : int or Series
+        Which row of ``find_n_plus_one(queries)`` to draw (0: the worst), or that row itself, which saves finding it again
+        in a long log.
+    threshold, dialect : int, str
+        As for `find_n_plus_one`.
+    ax : Axes
+        A new figure if not given.
 
     Returns
     -------
-    Axes. x: rows of the parent (or the most that its LIMIT allows, or how often a nested parent ran: the label says which);
-    y: calls of the child; band: the 95 % interval of the slope.
+    Axes
+        x: rows of the parent (or the limit in its LIMIT, or how often a nested parent ran: the label says which); y: calls
+        of the child; band: the 95 % interval of the slope.
 
     Raises
     ------
-    ValueError : no such pattern, or one without a parent.
+    ValueError
+        No such pattern, or one without a parent.
 
     >>> import perflab as lab
-    >>> lab.plot_scaling(lab.load("datasets/shop_recorded").where(arm="n+1")).get_ylabel()
-    'Calls of the child in a unit'
+    >>> lab.plots.plot_scaling(lab.load("datasets/shop_recorded").where(arm="n+1")).get_ylabel()
+    'Calls of the child per unit of work'
     """
     row = pattern if isinstance(pattern, pd.Series) else _found(queries, pattern, threshold, dialect)
     grown = growth_of(queries, row, threshold, dialect=dialect)
     if grown is None or not len(grown.sizes):
-        name = row.name if isinstance(pattern, pd.Series) else pattern
-        raise ValueError(f"pattern {name} has no parent whose size is known, so there is nothing to draw calls over")
+        raise ValueError("the parent's size is unknown for this pattern, so calls cannot be drawn against its rows")
     ax = axes(ax)
     _dots(ax, grown.sizes, grown.calls)
     if grown.scaling.tested:
         _line(ax, grown.sizes, grown.calls, grown.scaling)
     ax.set_xlabel(grown.measure)
-    ax.set_ylabel("Calls of the child in a unit")
+    ax.set_ylabel("Calls of the child per unit of work")
     ax.set_xlim(left=0)
     ax.set_ylim(bottom=0)
     below = shape(row["child"])
@@ -192,7 +203,7 @@ def _slope(scaling: Any) -> str:
     low, high = format_number(round(scaling.low, 2)), format_number(round(scaling.high, 2))
     slope = format_number(round(scaling.slope, 2))
     calls = "call" if slope == "1" else "calls"
-    return f", {slope} {calls} for each row (95 %: {low} to {high})"
+    return f", {slope} {calls} per row (95 % interval {low} to {high})"
 
 
 def _dots(ax: Axes, sizes: np.ndarray[Any, Any], calls: np.ndarray[Any, Any]) -> None:

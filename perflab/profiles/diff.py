@@ -1,7 +1,13 @@
-"""`diff_profiles`: which functions cost more or less than before, and for repeated profiles whether that is certain."""
+"""`diff_profiles`: which functions cost more or less than before, and for repeated profiles whether that is certain.
+
+Each run is one observation, and `stats` decides: a paired t-test where both sides have pairs, else Welch's, corrected for
+the false discovery rate. The absolute values of a pair are scaled so that all pairs have the same whole (the mean of both
+runs): a pair that met a busy machine measures less well, not more.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,20 +15,38 @@ import numpy as np
 import pandas as pd
 
 from perflab.data.tables import Measurements
-from perflab.errors import one_of
+from perflab.errors import ComparisonError, one_of
+from perflab.notes import DATA, DESIGN, Kind, Remedy
 from perflab.profiles.call_trees import FRAME, Floats
 from perflab.profiles.flat import flat_profile
 from perflab.profiles.selected import Profile, Rows, frame_codes, table_of
-from perflab.stats.distributions import t_ppf, t_sf
+from perflab.results import Findings, count, findings
+from perflab.stats import tests, verdicts
 from perflab.units import parse_fraction
 
 _METRICS = ("self", "total")
 _PER = ("request", "second", "profile")
 _VALUES = ("absolute", "fraction")
+MOVE = "moved"
+_NEARLY = 0.2
+"""Two changes nearly cancel if they leave less than this share of the larger one."""
+BY_SHARE = Kind(
+    "compared-by-share",
+    DESIGN,
+    "counts of samples depend on the sampling rate and the length of the recording, so shares decide. {remedy} compares counts.",
+)
+OTHER_TOOL = Kind(
+    "different-profilers",
+    DESIGN,
+    "the profiles are of different profilers ({before:raw} and {after:raw}), which measure different things. {remedy} compares "
+    "anyway.",
+)
+MOVED = Kind("cost-moved", DATA, "{source:raw} lost about as much as {target:raw} gained: a rename, or work that moved")
+_CHANGED = (*verdicts.VERDICTS[:2], verdicts.NEW, verdicts.GONE)
 
 
 @dataclass(frozen=True)
-class _Side:
+class Side:
     """A row for each run, a column for each function: the metric normalised, and as a share of the run's profile.
 
     ``wholes`` is all that each run's profile holds, normalised too.
@@ -39,64 +63,72 @@ def diff_profiles(
     after: Profile,
     *,
     metric: str = "self",
-    value: str = "absolute",
+    value: str | None = None,
     per: str | None = None,
     unit: str | None = None,
     lines: bool = False,
     least: str | float = "1%",
     tolerance: str | float = "1%",
     confidence: float = 0.95,
-) -> pd.DataFrame:
-    """What each function costs before and after, the largest change first.
+    allow: str | Sequence[str] = (),
+) -> Findings:
+    """Compare the cost of each function before and after; the largest change comes first.
 
     Parameters
     ----------
-    before, after : Measurements with profiles, or profile (or calls) tables. Several runs on both sides are
-        repeated profiles: the change then has an interval, and a verdict.
-    metric : "self" (the changes of all functions add up to the whole change) or "total".
-    value : what interval and verdict are about: "absolute" (what the function costs), or "fraction" (its share of
-        the profile, which changes too when only other functions do).
-    per : what absolute values are normalised by: "request" (of the load run that was profiled), "second" of
-        recording, or "profile" (as measured). Without it: request where both sides know their requests, else second
-        where both know how long they took, else profile.
-    unit : which unit, where there are several; the first if not given.
-    lines : tell functions of one name in one file apart by their lines, which an edit may have moved. (In a graph of calls
-        the totals of those that call one another can't be told apart, and are added.)
-    least : functions with a smaller share on both sides are not tested, so that the many small ones cost no power.
-    tolerance : a change within this share of the whole baseline counts as none.
-    confidence : of each function's own interval. p_adjusted is of the false discovery rate: of the functions that
-        are named improved or regressed at most 5 % (1 - confidence) are so by chance.
+    before, after : Measurements or DataFrame
+        Profiles (trees or call graphs). With several runs on both sides each change has an interval and a verdict.
+    metric : "self" or "total"
+        The changes of all functions' self add up to the whole change.
+    value : "absolute" or "fraction", optional
+        What interval and verdict are about: a function's cost, or its share of the profile, which also changes when only
+        other functions do. The default is absolute, except for counts of samples, which depend on the sampling rate.
+    per : "request", "second" or "profile", optional
+        What absolute values are divided by: the requests that were profiled, the seconds of recording, or nothing. The
+        default is the first that both sides know.
+    unit : str, optional
+        Which unit, if there are several; the first by default.
+    lines : bool
+        Keep functions of one name in one file apart by their lines, which an edit may have moved.
+    least : share
+        Functions with a smaller share on both sides are not tested.
+    tolerance : share
+        Changes within this share of the whole baseline count as equivalent.
+    confidence : float
+        Of each function's own interval. At most 5 % (1 - confidence) of the functions with a verdict of change have it by
+        chance (p_adjusted, the false discovery rate).
+    allow : "tool"
+        Compare profiles of different profilers, which otherwise raises ComparisonError.
 
     Returns
     -------
-    DataFrame: function, file, (line,) unit, before, after, change, before_fraction, after_fraction,
-    fraction_change; for repeated profiles also change_low, change_high, p_value, p_adjusted, verdict ("improved",
-    "regressed", "equivalent", "inconclusive", or missing for what was not tested). ``change`` is after - before;
-    of repeated profiles the numbers are means over the runs.
-
-    Method: each run is one observation: paired t-test where both sides have pairs, else Welch's t-test. The absolute
-    values of a pair are scaled so that all pairs have the same whole (the mean of both runs): a pair that met a busy
-    machine does not outweigh the others. Benjamini and
-    Hochberg (1995), Journal of the Royal Statistical Society B 57, which holds for the positive dependence of totals.
+    Findings
+        function, file, (line,) unit, before, after, change, before_fraction, after_fraction, fraction_change; for repeated
+        profiles also change_low, change_high, p_value, p_adjusted and verdict ("improved", "regressed", "new", "gone",
+        "moved", "equivalent", "inconclusive"; missing if not tested). "moved" are a new function and one with less cost (or
+        one that is gone and one with more) whose changes nearly cancel, as after a rename. Numbers are means over the runs.
 
     >>> import perflab as lab
-    >>> a = lab.read("tests/samples/collapsed/py-spy.txt")
-    >>> lab.diff_profiles(a, a).change.to_list()[:2]
-    [0.0, 0.0]
+    >>> profile = lab.read("tests/samples/collapsed/traps_crlf.txt")
+    >>> lab.diff_profiles(profile, profile).change.tolist()
+    [0.0, 0.0, 0.0]
     """
-    for name, given, options in (("metric", metric, _METRICS), ("value", value, _VALUES), ("per", per, (None, *_PER))):
+    for name, given, options in (
+        ("metric", metric, _METRICS),
+        ("value", value, (None, *_VALUES)),
+        ("per", per, (None, *_PER)),
+    ):
         if given not in options:
             raise one_of(name, given, options)
     if not 0.5 < confidence < 1:
         raise ValueError(f"confidence must lie between 0.5 and 1; got {confidence!r}")
+    _same_tool(before, after, allow)
     columns = FRAME if lines else FRAME[:2]
     per = per or _normaliser(before, after)
     flats = [_flat(side, unit, metric, columns) for side in (before, after)]
-    units = {str(flat["unit"].iloc[0]) for flat in flats if len(flat)}
-    if len(units) > 1:
-        raise ValueError(
-            f"before and after must have the same unit; got {' and '.join(sorted(units))}: choose one with unit="
-        )
+    name = one_unit({str(flat["unit"].iloc[0]) for flat in flats if len(flat)})
+    notes = [BY_SHARE(Remedy("diff_profiles", {"value": "absolute"}))] if value is None and _counts(name) else []
+    value = value or ("fraction" if notes else "absolute")
     both = pd.concat(flats, ignore_index=True)
     code, frames = frame_codes(both, columns)
     cut = len(flats[0])
@@ -104,13 +136,82 @@ def diff_profiles(
     new = _side(after, flats[1], code[cut:], len(frames), per)
     pairs = _pairs(before, old.runs), _pairs(after, new.runs)
     old, new = _at_one_speed(old, new, pairs)
-    table = _means(frames, old, new, units.pop() + ("" if per == "profile" else f"/{per}"))
+    table = _means(frames, old, new, name + ("" if per == "profile" else f"/{per}"))
     if min(len(old.runs), len(new.runs)) > 1:
         shares = (parse_fraction(least, parameter="least"), parse_fraction(tolerance, parameter="tolerance"))
         table = table.assign(**_tested(old, new, value, *shares, confidence, pairs))
     key = "change" if value == "absolute" else "fraction_change"
     order = np.argsort(-np.abs(table[key].to_numpy(dtype="float64")), kind="stable")
-    return table.iloc[order].reset_index(drop=True)
+    table = table.iloc[order].reset_index(drop=True)
+    if "verdict" in table.columns:
+        table, moves = _moved(table, key)
+        notes += [MOVED(source=source, target=target) for source, target in moves]
+    return findings(table, _sentence(table, key), notes)
+
+
+def _counts(unit: str) -> bool:
+    """Whether values of the unit grow with the sampling rate."""
+    return unit.split()[0] == "samples"
+
+
+def _same_tool(before: Profile, after: Profile, allow: str | Sequence[str]) -> None:
+    allowed = (allow,) if isinstance(allow, str) else tuple(allow)
+    if unknown := [a for a in allowed if a != "tool"]:
+        raise one_of("allow", unknown[0], ("tool",))
+    tools = [_tools(side) for side in (before, after)]
+    if all(tools) and tools[0] != tools[1] and not allowed:
+        first, second = (" and ".join(sorted(t)) for t in tools)
+        raise ComparisonError(OTHER_TOOL(Remedy("diff_profiles", {"allow": "tool"}), before=first, after=second))
+
+
+def _tools(side: Profile) -> frozenset[str]:
+    """The profilers of a side, without versions; none where they are not known."""
+    if not isinstance(side, Measurements):
+        return frozenset()
+    recorded = [e.get("profiled") for e in side.runs.get("environment", ()) if isinstance(e, Mapping)]
+    names = [str(t) for t in recorded if t] or [str(side.meta.get("tool", ""))]
+    return frozenset(re.split(r"[@ ]", name.lower())[0] for name in names) - {"", "speedscope", "trace"}
+
+
+def _moved(table: pd.DataFrame, key: str) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """Pairs of changes that nearly cancel, one of them new or gone, get the verdict "moved"."""
+    words, change = table["verdict"].to_numpy(dtype=object).copy(), table[key].to_numpy(dtype="float64")
+    left = [i for i in range(len(table)) if words[i] in _CHANGED]
+    moves = []
+    for i in list(left):
+        if i not in left or words[i] not in (verdicts.NEW, verdicts.GONE):
+            continue
+        others = [j for j in left if change[i] * change[j] < 0]
+        near = min(others, key=lambda j: abs(change[i] + change[j]), default=None)
+        if near is not None and abs(change[i] + change[near]) <= _NEARLY * max(abs(change[i]), abs(change[near])):
+            source, target = (i, near) if change[i] < 0 else (near, i)
+            moves.append((str(table["function"].iloc[source]), str(table["function"].iloc[target])))
+            words[[i, near]] = MOVE
+            left = [k for k in left if k not in (i, near)]
+    return table.assign(verdict=pd.array(words, dtype="str")), moves
+
+
+def one_unit(units: set[str]) -> str:
+    """The unit that both sides have; ValueError for several."""
+    if len(units) > 1:
+        raise ValueError(
+            f"before and after must have the same unit; got {' and '.join(sorted(units))}: choose one with unit="
+        )
+    return units.pop()
+
+
+def _sentence(table: pd.DataFrame, key: str) -> str:
+    """What changed, most first; of single profiles the largest change, without a claim."""
+    tested = "verdict" in table.columns
+    changed = table[table["verdict"].isin((*_CHANGED, MOVE))] if tested else table[table[key] != 0].head(1)
+    if changed.empty:
+        return f"no function changed for certain; {count(len(table), 'function')}" if tested else "no function changed"
+    parts = [
+        f"{row.function} {row.verdict if tested else 'changed most'}, {row.before_fraction * 100:.3g} % before, "
+        f"{row.after_fraction * 100:.3g} % after"
+        for row in changed.head(3).itertuples()
+    ]
+    return f"{count(len(changed), 'function')} changed: {'; '.join(parts)}" if tested else parts[0]
 
 
 def _flat(side: Profile, unit: str | None, metric: str, columns: Sequence[str]) -> pd.DataFrame:
@@ -125,16 +226,16 @@ def _flat(side: Profile, unit: str | None, metric: str, columns: Sequence[str]) 
     )
 
 
-def _side(side: Profile, flat: pd.DataFrame, code: np.ndarray, count: int, per: str) -> _Side:
+def _side(side: Profile, flat: pd.DataFrame, code: np.ndarray, functions: int, per: str) -> Side:
     place, runs = pd.factorize(flat["run"])
-    cell = place * count + code
-    shape = (len(runs), count)
-    values = np.bincount(cell, weights=flat["value"], minlength=len(runs) * count).reshape(shape)
+    cell = place * functions + code
+    shape = (len(runs), functions)
+    values = np.bincount(cell, weights=flat["value"], minlength=len(runs) * functions).reshape(shape)
     whole = np.bincount(place, weights=flat["own"], minlength=len(runs))[:, None]
     fractions = np.divide(values, whole, out=np.zeros(shape), where=whole > 0)
     names = [str(run) for run in runs]
     divisors = _divisors(side, names, per)[:, None]
-    return _Side(values / divisors, fractions, names, (whole / divisors).ravel())
+    return Side(values / divisors, fractions, names, (whole / divisors).ravel())
 
 
 def _normaliser(before: Profile, after: Profile) -> str:
@@ -179,7 +280,7 @@ def _divisors(side: Profile, runs: list[str], per: str) -> Floats:
     return np.asarray(amounts.reindex(runs), dtype="float64")
 
 
-def _means(frames: pd.DataFrame, old: _Side, new: _Side, unit: str) -> pd.DataFrame:
+def _means(frames: pd.DataFrame, old: Side, new: Side, unit: str) -> pd.DataFrame:
     before, after = old.values.mean(axis=0), new.values.mean(axis=0)
     shares = old.fractions.mean(axis=0), new.fractions.mean(axis=0)
     return frames.assign(
@@ -198,9 +299,7 @@ def _pairs(side: Profile, runs: list[str]) -> list[object] | None:
     return [int(pair) for pair in known]
 
 
-def _at_one_speed(
-    old: _Side, new: _Side, pairs: tuple[list[object] | None, list[object] | None]
-) -> tuple[_Side, _Side]:
+def _at_one_speed(old: Side, new: Side, pairs: tuple[list[object] | None, list[object] | None]) -> tuple[Side, Side]:
     """Both runs of a pair scaled by one factor, such that all pairs have the same whole; as they are without pairs."""
     shared = _shared(pairs)
     if len(shared) < 2 or pairs[0] is None or pairs[1] is None:
@@ -213,7 +312,7 @@ def _at_one_speed(
     return _scaled(old, left, factors), _scaled(new, right, factors)
 
 
-def _scaled(side: _Side, places: list[int], factors: Floats) -> _Side:
+def _scaled(side: Side, places: list[int], factors: Floats) -> Side:
     by_run = np.ones(len(side.runs))
     by_run[places] = factors
     return replace(side, values=side.values * by_run[:, None], wholes=side.wholes * by_run)
@@ -227,50 +326,28 @@ def _shared(pairs: tuple[list[object] | None, list[object] | None]) -> list[obje
 
 
 def _tested(
-    old: _Side, new: _Side, value: str, least: float, tolerance: float, confidence: float,
+    old: Side, new: Side, value: str, least: float, tolerance: float, confidence: float,
     pairs: tuple[list[object] | None, list[object] | None],
 ) -> dict[str, object]:  # fmt: skip
     """Intervals, p-values and verdicts of all functions at once."""
-    first, second = (old.values, new.values) if value == "absolute" else (old.fractions, new.fractions)
-    from scipy.stats import false_discovery_control
-
-    difference, error, degrees = _effects(first, second, pairs)
-    half = t_ppf(0.5 + confidence / 2, degrees) * error
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * t_sf(np.abs(difference) / error, degrees)
-    p = np.where(error > 0, p, np.where(difference == 0, 1.0, 0.0))
-    family = np.maximum(old.fractions.mean(axis=0), new.fractions.mean(axis=0)) >= least
-    adjusted = np.full(len(p), np.nan)
-    if family.any():
-        adjusted[family] = false_discovery_control(p[family])
-    allowed = tolerance * (float(old.wholes.mean()) if value == "absolute" else 1.0)
-    certain = family & (adjusted < 1 - confidence)
-    within = family & (np.abs(difference) + half <= allowed)
-    names = np.where(
-        within, "equivalent", np.where(~certain, "inconclusive", np.where(difference < 0, "improved", "regressed"))
-    )
-    return {
-        "change_low": difference - half, "change_high": difference + half, "p_value": p, "p_adjusted": adjusted,
-        "verdict": pd.array([n if f else None for n, f in zip(names, family, strict=True)], dtype="str"),
-    }  # fmt: skip
-
-
-def _effects(
-    first: Floats, second: Floats, pairs: tuple[list[object] | None, list[object] | None]
-) -> tuple[Floats, Floats, Floats]:
-    """Difference of the means, its standard error and degrees of freedom for each function."""
+    first, second = (old.values.T, new.values.T) if value == "absolute" else (old.fractions.T, new.fractions.T)
     shared = _shared(pairs)
     if len(shared) > 1 and pairs[0] is not None and pairs[1] is not None:
         left, right = ([side.index(p) for p in shared] for side in (pairs[0], pairs[1]))
-        differences = second[right] - first[left]
-        error = differences.std(axis=0, ddof=1) / np.sqrt(len(shared))
-        return differences.mean(axis=0), error, np.full(first.shape[1], len(shared) - 1.0)
-    parts = [side.var(axis=0, ddof=1) / len(side) for side in (first, second)]
-    total = parts[0] + parts[1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        degrees = total**2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (first, second), strict=True))
-    degrees = np.where(total > 0, degrees, float(len(first) + len(second) - 2))
-    return second.mean(axis=0) - first.mean(axis=0), np.sqrt(total), degrees
+        effect = tests.paired(first[:, left], second[:, right])
+    else:
+        effect = tests.welch(first, second)
+    found = verdicts.decide_all(
+        effect,
+        tolerance * (float(old.wholes.mean()) if value == "absolute" else 1.0),
+        tested=np.maximum(old.fractions.mean(axis=0), new.fractions.mean(axis=0)) >= least,
+        absent=((old.values == 0).all(axis=0), (new.values == 0).all(axis=0)),
+        alpha=1 - confidence,
+    )
+    return {
+        "change_low": found.low, "change_high": found.high, "p_value": found.p_value, "p_adjusted": found.p_adjusted,
+        "verdict": pd.array([word or None for word in found.verdict.tolist()], dtype="str"),
+    }  # fmt: skip
 
 
 def run_weights(before: Profile, after: Profile, rows: Sequence[Rows]) -> tuple[list[Floats], str, int]:
@@ -279,16 +356,12 @@ def run_weights(before: Profile, after: Profile, rows: Sequence[Rows]) -> tuple[
     Returns them with the unit and the number of runs.
     """
     per = _normaliser(before, after)
-    units = {side.unit for side in rows}
-    if len(units) > 1:
-        raise ValueError(
-            f"before and after must have the same unit; got {' and '.join(sorted(units))}: choose one with unit="
-        )
-    weights, count = [], 0
+    unit = one_unit({side.unit for side in rows})
+    weights, number = [], 0
     for side, found in zip((before, after), rows, strict=True):
         names = found.table["run"] if "run" in found.table.columns else pd.Series("profile", index=found.table.index)
         place, runs = pd.factorize(names)
         divisors = _divisors(side, [str(run) for run in runs], per) * len(runs)
         weights.append(found.table["self"].to_numpy(dtype="float64") / divisors[place])
-        count += len(runs)
-    return weights, units.pop() + ("" if per == "profile" else f"/{per}"), count
+        number += len(runs)
+    return weights, unit + ("" if per == "profile" else f"/{per}"), number

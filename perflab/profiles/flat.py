@@ -9,26 +9,30 @@ import pandas as pd
 
 from perflab.profiles.call_trees import FRAME, outermost
 from perflab.profiles.selected import Profile, frame_codes, group_columns, is_graph, sums, table_of, tree_rows
+from perflab.results import Findings, count, findings
+from perflab.units import format_fraction
 
 _COLUMNS = [*FRAME, "self", "total", "calls", "unit", "self_fraction", "total_fraction"]
 
 
-def flat_profile(profile: Profile, *, unit: str | None = None, per: Sequence[str] | None = None) -> pd.DataFrame:
-    """Self and total of every function, most self first.
+def flat_profile(profile: Profile, *, unit: str | None = None, per: Sequence[str] | None = None) -> Findings:
+    """List self and total of every function, most self first.
 
     Parameters
     ----------
-    profile : Measurements with a profile (or a graph of calls), or that table.
-    unit : which unit, where there are several ("ms", "bytes", "samples of cache-misses"); the first if not given.
-    per : what to keep apart: any of "run", "thread", "endpoint"; ``()`` merges all. Without it, those of which
-        there are several.
+    profile : Measurements or DataFrame
+        A profile (a tree or a call graph).
+    unit : str, optional
+        Which unit, if there are several ("ms", "bytes", "samples of cache-misses"); the first by default.
+    per : sequence of "run", "thread" and "endpoint", optional
+        What to keep apart; ``()`` merges all. By default those of which there are several.
 
     Returns
     -------
-    DataFrame: function, file, line, self, total, calls, unit, self_fraction, total_fraction; with run, thread or
-    endpoint in front where they are kept apart. ``self`` is the function's own, ``total`` includes what it called
-    and counts once for each stack, however often a recursive function is on it. Fractions are of the group's sum of
-    self. ``calls`` is missing for profilers that sample.
+    Findings
+        function, file, line, self, total, calls, unit, self_fraction, total_fraction; with run, thread or endpoint in front
+        if they are kept apart. ``self`` excludes, ``total`` includes what the function calls; a recursive function counts
+        once for each stack. Fractions are of the group's sum of self. ``calls`` is missing for sampling profilers.
 
     >>> import perflab as lab
     >>> profile = lab.read("tests/samples/collapsed/traps_crlf.txt")
@@ -41,8 +45,8 @@ def flat_profile(profile: Profile, *, unit: str | None = None, per: Sequence[str
     rows = tree_rows(table, unit)
     groups = group_columns(rows.table, per)
     group, named = frame_codes(rows.table, groups)
-    count = len(rows.frames)
-    key = group * count + rows.code
+    frames = len(rows.frames)
+    key = group * frames + rows.code
     outer = outermost(rows.code, rows.end)
     distinct, place = np.unique(key, return_inverse=True)
     own = sums(place, rows.table["self"].to_numpy(dtype="float64"), len(distinct))
@@ -52,13 +56,13 @@ def flat_profile(profile: Profile, *, unit: str | None = None, per: Sequence[str
         calls = pd.array(
             sums(place, rows.table["calls"].fillna(0).to_numpy(dtype="float64"), len(distinct)), dtype="Int64"
         )
-    frame = rows.frames.take(distinct % count).reset_index(drop=True)
+    frame = rows.frames.take(distinct % frames).reset_index(drop=True)
     frame = frame.assign(total=total, calls=calls, unit=rows.unit)
     frame["self"] = own
-    return _finished(frame, named, distinct // count, groups)
+    return _finished(frame, named, distinct // frames, groups)
 
 
-def _of_graph(table: pd.DataFrame, per: Sequence[str] | None) -> pd.DataFrame:
+def _of_graph(table: pd.DataFrame, per: Sequence[str] | None) -> Findings:
     whole = table[table["caller"].isna().to_numpy()]
     groups = group_columns(whole, per)
     group, named = frame_codes(whole, groups)
@@ -73,18 +77,26 @@ def _of_graph(table: pd.DataFrame, per: Sequence[str] | None) -> pd.DataFrame:
     if len(named) > 1 or not groups:
         # The same function of several files or runs that are merged here is one function.
         keys = [pd.Series(group, index=frame.index, name="group"), *(frame[name] for name in (*FRAME, "unit"))]
-        added = frame.groupby(keys, dropna=False, sort=False)[["self", "total", "calls"]].sum().reset_index()
+        added = frame.groupby(keys, dropna=False, sort=False)[["self", "total", "calls"]].sum(min_count=1).reset_index()
         group, frame = added["group"].to_numpy(), added
     frame["calls"] = frame["calls"].astype("Int64")
     return _finished(frame.reset_index(drop=True), named, group, groups)
 
 
-def _finished(frame: pd.DataFrame, named: pd.DataFrame, group: np.ndarray, groups: list[str]) -> pd.DataFrame:
+def _finished(frame: pd.DataFrame, named: pd.DataFrame, group: np.ndarray, groups: list[str]) -> Findings:
     """Fractions added, the columns of the groups in front, sorted."""
     whole = sums(group, frame["self"].to_numpy(dtype="float64"), int(group.max(initial=0)) + 1)[group]
     whole = np.where(whole > 0, whole, np.nan)
     frame = frame.assign(self_fraction=frame["self"] / whole, total_fraction=frame["total"] / whole)
     front = {name: named[name].take(group).array for name in groups}
     frame = pd.concat([pd.DataFrame(front, index=frame.index), frame[_COLUMNS]], axis="columns")
-    order = np.lexsort((-frame["total"].to_numpy(), -frame["self"].to_numpy(), group))
-    return frame.iloc[order].reset_index(drop=True)
+    # The groups with the most time first, so that a server's workers come before its idle master.
+    order = np.lexsort((-frame["total"].to_numpy(), -frame["self"].to_numpy(), group, -np.nan_to_num(whole)))
+    frame = frame.iloc[order].reset_index(drop=True)
+    if frame.empty:
+        return findings(frame, "no function")
+    top = frame.loc[frame["self"].idxmax()]
+    return findings(
+        frame,
+        f"{count(len(frame), 'function')}; {top['function']} itself takes {format_fraction(top['self_fraction'])}",
+    )

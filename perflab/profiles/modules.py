@@ -10,41 +10,46 @@ import pandas as pd
 from perflab.profiles.call_trees import outermost
 from perflab.profiles.origins import origins
 from perflab.profiles.selected import Profile, sums, tree_rows
+from perflab.results import Findings, findings
+from perflab.units import format_fraction
 
 
-def by_package(profile: Profile, *, unit: str | None = None, application: Sequence[str] = ()) -> pd.DataFrame:
-    """Self and total of each package, most self first: the application, frameworks, database drivers, the language.
+def by_package(profile: Profile, *, unit: str | None = None, application: Sequence[str] = ()) -> Findings:
+    """Sum self and total by package, most self first: the application, frameworks, database drivers, the language.
 
     Parameters
     ----------
-    profile : Measurements with a profile, or the table.
-    unit : which unit, where there are several; the first if not given.
-    application : packages or beginnings of paths that are the application's own, where they don't look like it.
+    profile : Measurements or DataFrame
+        A profile with stacks.
+    unit : str, optional
+        Which unit, if there are several; the first by default.
+    application : sequence of str
+        Packages, or beginnings of paths, that belong to the application although their place suggests otherwise.
 
     Returns
     -------
-    DataFrame: package, kind, self, total, self_fraction, total_fraction, unit. ``kind`` is "application",
-    "framework", "database driver", "network", "library", "standard library" or "native". ``total`` counts once for
-    each stack that the package is on.
+    Findings
+        package, kind, self, total, self_fraction, total_fraction, unit. ``kind`` is "application", "framework", "database
+        driver", "network", "library", "standard library" or "native". ``total`` counts a package once for each stack.
 
     >>> import perflab as lab
-    >>> lab.by_package(lab.read("tests/samples/pyinstrument/workload.json"))[["package", "kind"]].values.tolist()
+    >>> lab.profiles.by_package(lab.read("tests/samples/pyinstrument/workload.json"))[["package", "kind"]].values.tolist()
     [['workload', 'application'], ['(built-in)', 'native']]
     """
     return _by(profile, unit, application, ("package", "kind"))
 
 
-def by_module(profile: Profile, *, unit: str | None = None, application: Sequence[str] = ()) -> pd.DataFrame:
-    """Self and total of each module (file), most self first; arguments and columns as in `by_package`, with ``module``.
+def by_module(profile: Profile, *, unit: str | None = None, application: Sequence[str] = ()) -> Findings:
+    """Sum self and total by module (file), most self first; as `by_package`, with a column ``module``.
 
     >>> import perflab as lab
-    >>> lab.by_module(lab.read("tests/samples/pyinstrument/workload.json")).module.tolist()
+    >>> lab.profiles.by_module(lab.read("tests/samples/pyinstrument/workload.json")).module.tolist()
     ['workload', '(built-in)']
     """
     return _by(profile, unit, application, ("module", "package", "kind"))
 
 
-def _by(profile: Profile, unit: str | None, application: Sequence[str], names: tuple[str, ...]) -> pd.DataFrame:
+def _by(profile: Profile, unit: str | None, application: Sequence[str], names: tuple[str, ...]) -> Findings:
     rows = tree_rows(profile, unit)
     found = origins(rows.frames["file"].to_list(), application)
     columns = pd.DataFrame(found, columns=["kind", "package", "module"])[list(names)]
@@ -57,4 +62,6 @@ def _by(profile: Profile, unit: str | None, application: Sequence[str], names: t
     whole = own.sum() or np.nan
     values = {"self": own, "total": total, "self_fraction": own / whole, "total_fraction": total / whole}
     frame = pd.concat([distinct, pd.DataFrame({**values, "unit": rows.unit})], axis="columns")
-    return frame.sort_values(["self", "total"], ascending=False, kind="stable").reset_index(drop=True)
+    kinds = frame.groupby("kind")["self_fraction"].sum().nlargest(3)
+    shares = ", ".join(f"{format_fraction(share)} {kind}" for kind, share in kinds.items() if share > 0)
+    return findings(frame.sort_values(["self", "total"], ascending=False, kind="stable"), f"self time: {shares}")

@@ -62,6 +62,8 @@ def origin(file: str | None, application: tuple[str, ...] = ()) -> tuple[str, st
         return _kind(package.rsplit("/", 1)[-1], LIBRARY), package, "/".join(filter(None, (package, match["module"])))
     if path.startswith("node:"):
         return STANDARD, path.split("/")[0], path
+    if path.startswith(("java/", "javax/", "jdk/", "sun/", "com/sun/")):
+        return STANDARD, path.split("/")[0], path
     if path.startswith(("<frozen", "<string", "<")):
         return STANDARD, path, path
     if (match := _GO_LIBRARY.fullmatch(path)) is not None:

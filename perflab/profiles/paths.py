@@ -9,8 +9,20 @@ import pandas as pd
 
 from perflab.profiles.call_trees import FRAME, Floats, Tree, outermost, shape
 from perflab.profiles.origins import APPLICATION, origins
-from perflab.profiles.selected import Profile, as_table, is_graph, matching, merged, subtree, sums, table_of, tree_rows
-from perflab.units import parse_fraction
+from perflab.profiles.selected import (
+    Profile,
+    as_table,
+    is_graph,
+    matching,
+    merged,
+    shares_of,
+    subtree,
+    sums,
+    table_of,
+    tree_rows,
+)
+from perflab.results import Findings, count, findings
+from perflab.units import format_fraction, parse_fraction
 
 _SHOWN = 7
 
@@ -22,23 +34,29 @@ def hot_paths(
     limit: int = 10,
     unit: str | None = None,
     application: Sequence[str] = (),
-) -> pd.DataFrame:
-    """The few paths of calls that carry most of the time.
+) -> Findings:
+    """Find the few call paths that hold most of the time; runs and threads are merged.
 
-    Runs and threads are merged. A path is hot when what it and its callees take is at least ``least`` of all; what
-    it carries is its total without that of hot paths that go on from it, so the rows share nothing and add up.
+    A path is hot if its end and the callees of that take at least ``least`` of the whole. Its weight excludes hot paths that
+    continue it, so that rows share nothing and add up.
 
     Parameters
     ----------
-    profile : Measurements with a profile, or the table.
-    least : the smallest share of all that makes a path hot.
-    limit : how many rows at most.
-    unit : which unit, where there are several; the first if not given.
-    application : as in `by_package`; runs of other code are shortened in ``path``.
+    profile : Measurements or DataFrame
+        A profile with stacks.
+    least : share
+        The smallest share of the whole that makes a path hot.
+    limit : int
+        The most rows.
+    unit : str, optional
+        Which unit, if there are several; the first by default.
+    application : sequence of str
+        As in `by_package`; stretches of other code are shortened in ``path``.
 
     Returns
     -------
-    DataFrame, heaviest first: fraction, weight, unit, depth, function, file, line (of the path's end), path.
+    Findings
+        fraction, weight, unit, depth, function, file, line (of the path's end) and path, heaviest first.
 
     >>> import perflab as lab
     >>> lab.hot_paths(lab.read("tests/samples/collapsed/traps_crlf.txt")).path.to_list()
@@ -47,7 +65,7 @@ def hot_paths(
     share = parse_fraction(least, parameter="least")
     if limit < 1:
         raise ValueError(f"limit must be 1 or more; got {limit!r}")
-    rows = tree_rows(profile, unit)
+    rows = shares_of(tree_rows(profile, unit), "hot_paths")
     tree = merged(rows)
     whole = float(tree.self_weight.sum())
     hot = tree.total >= max(share * whole, np.finfo("float64").tiny)
@@ -58,7 +76,7 @@ def hot_paths(
     kinds = [kind for kind, _, _ in origins(rows.frames["file"].to_list(), application)]
     packages = [package for _, package, _ in origins(rows.frames["file"].to_list(), application)]
     names = rows.frames["function"].to_list()
-    return pd.DataFrame(
+    found = pd.DataFrame(
         {
             "fraction": carried[chosen] / (whole or np.nan), "weight": carried[chosen], "unit": rows.unit,
             "depth": tree.depth[chosen],
@@ -66,6 +84,7 @@ def hot_paths(
             "path": pd.array([_written(tree, int(node), names, kinds, packages) for node in chosen], dtype="str"),
         }
     )  # fmt: skip
+    return findings(found, f"{count(len(found), 'path')} with {format_fraction(found['fraction'].sum())} of the whole")
 
 
 def _written(tree: Tree, node: int, names: list[str], kinds: list[str], packages: list[str]) -> str:
@@ -103,20 +122,26 @@ def _skipped(frames: list[int], packages: list[str]) -> str:
 
 
 def focus(profile: Profile, function: str, *, file: str | None = None, unit: str | None = None) -> pd.DataFrame:
-    """What happens below a function, wherever it is called from: a profile with the function as its root.
+    """Select what runs below a function, wherever it is called from, with the function as the root.
 
     Parameters
     ----------
-    profile : Measurements with a profile, or the table; runs and threads are merged.
-    function : its name; ``file`` (the end of its path) where several have it.
-    unit : which unit, where there are several; the first if not given.
+    profile : Measurements or DataFrame
+        A profile with stacks; runs and threads are merged.
+    function : str
+        Its name. ValueError, with the nearest names, if the profile has no such function.
+    file : str, optional
+        The end of its path, if several functions have the name.
+    unit : str, optional
+        Which unit, if there are several; the first by default.
 
     Returns
     -------
-    A profile table, which every question takes. ValueError, with the nearest names, when no such function is there.
+    DataFrame
+        A profile table, which every function here takes.
 
     >>> import perflab as lab
-    >>> lab.focus(lab.read("tests/samples/collapsed/traps_crlf.txt"), "read").total.to_list()
+    >>> lab.profiles.focus(lab.read("tests/samples/collapsed/traps_crlf.txt"), "read").total.to_list()
     [5.0, 5.0, 5.0]
     """
     rows = tree_rows(profile, unit)
@@ -127,20 +152,23 @@ def focus(profile: Profile, function: str, *, file: str | None = None, unit: str
     return as_table(below, rows.frames, rows.unit, f"focus on {function}")
 
 
-def callers_of(profile: Profile, function: str, *, file: str | None = None, unit: str | None = None) -> pd.DataFrame:
-    """Who calls a function, and how much of its total is each caller's; calls of itself are left out.
+def callers_of(profile: Profile, function: str, *, file: str | None = None, unit: str | None = None) -> Findings:
+    """List the callers of a function with their part of its total; calls of itself are left out.
 
     Parameters
     ----------
-    profile : Measurements with a profile or a graph of calls, or that table; runs and threads are merged.
-    function, file, unit : as in `focus`.
+    profile : Measurements or DataFrame
+        A profile (a tree or a call graph); runs and threads are merged.
+    function, file, unit :
+        As in `focus`.
 
     Returns
     -------
-    DataFrame, heaviest first: caller, file, line, total, fraction, calls, unit. A root has "(nobody)" for its caller.
+    Findings
+        caller, file, line, total, fraction, calls, unit, heaviest first. The caller of a root is "(root)".
 
     >>> import perflab as lab
-    >>> lab.callers_of(lab.read("tests/samples/pstats/workload.pstats"), "spin_half").caller.to_list()
+    >>> lab.profiles.callers_of(lab.read("tests/samples/pstats/workload.pstats"), "spin_half").caller.to_list()
     ['half']
     """
     table = table_of(profile)
@@ -153,12 +181,12 @@ def callers_of(profile: Profile, function: str, *, file: str | None = None, unit
     above = np.where(tree.parent[found] < 0, len(rows.frames), tree.frame[tree.parent[found]])
     total = sums(above, tree.total[found], len(rows.frames) + 1)
     callers = np.unique(above)
-    nobody = pd.DataFrame({"function": ["(nobody)"], "file": [None], "line": [pd.NA]})
-    frames = pd.concat([rows.frames.astype({"line": "Int64"}), nobody.astype({"line": "Int64"})], ignore_index=True)
+    root_frame = pd.DataFrame({"function": ["(root)"], "file": [None], "line": [pd.NA]})
+    frames = pd.concat([rows.frames.astype({"line": "Int64"}), root_frame.astype({"line": "Int64"})], ignore_index=True)
     return _callers(frames.take(callers), total[callers], pd.array([pd.NA] * len(callers), dtype="Int64"), rows.unit)
 
 
-def _callers_in_graph(table: pd.DataFrame, function: str, file: str | None) -> pd.DataFrame:
+def _callers_in_graph(table: pd.DataFrame, function: str, file: str | None) -> Findings:
     known = pd.DataFrame({"function": table["callee"], "file": table.get("callee_file", pd.Series(None, table.index))})
     matching(known, function, file)
     chosen = (table["callee"] == function) & table["caller"].notna() & (table["caller"] != function)
@@ -173,12 +201,16 @@ def _callers_in_graph(table: pd.DataFrame, function: str, file: str | None) -> p
     total = (edges["total_ms"] if in_ms else edges["total"]).to_numpy(dtype="float64")
     unit = "ms" if in_ms or not len(edges) else str(edges["unit"].iloc[0])
     frames = frames.assign(total=total, calls=edges["calls"].astype("Int64").array)
-    added = frames.groupby(list(FRAME), dropna=False, sort=False)[["total", "calls"]].sum().reset_index()
+    added = frames.groupby(list(FRAME), dropna=False, sort=False)[["total", "calls"]].sum(min_count=1).reset_index()
     return _callers(added[list(FRAME)], added["total"].to_numpy(dtype="float64"), added["calls"].array, unit)
 
 
-def _callers(frames: pd.DataFrame, total: Floats, calls: object, unit: str) -> pd.DataFrame:
+def _callers(frames: pd.DataFrame, total: Floats, calls: object, unit: str) -> Findings:
     frame = frames.rename(columns={"function": "caller"}).reset_index(drop=True)
     whole = total.sum() or np.nan
     frame = frame.assign(total=total, fraction=total / whole, calls=calls, unit=unit)
-    return frame.sort_values("total", ascending=False, kind="stable").reset_index(drop=True)
+    frame = frame.sort_values("total", ascending=False, kind="stable")
+    first = (
+        "no caller" if frame.empty else f"{frame['caller'].iloc[0]} has {format_fraction(frame['fraction'].iloc[0])}"
+    )
+    return findings(frame, f"{count(len(frame), 'caller')}; {first}" if len(frame) else first)

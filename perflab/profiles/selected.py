@@ -13,6 +13,7 @@ import pandas as pd
 from perflab.data.tables import Measurements
 from perflab.errors import MissingTableError, one_of
 from perflab.profiles.call_trees import FRAME, Flags, Floats, Ints, Tree, from_parents, shape
+from perflab.units import format_ms, format_number
 
 Profile: TypeAlias = Measurements | pd.DataFrame
 GROUPS = ("run", "thread", "endpoint")
@@ -46,8 +47,8 @@ def table_of(profile: Profile) -> pd.DataFrame:
     if "calls" in profile.tables:
         return profile.calls
     raise MissingTableError(
-        f"these measurements hold no profile: they hold {', '.join(profile.tables)}; take one with run(..., profile=...) "
-        "or read one that a profiler wrote"
+        f"these measurements hold no profile: they hold {', '.join(profile.tables)}; record one with run(..., profile=...) "
+        "or read a profiler's file"
     )
 
 
@@ -60,8 +61,8 @@ def tree_rows(profile: Profile, unit: str | None) -> Rows:
     table = table_of(profile)
     if is_graph(table):
         raise MissingTableError(
-            "this profile is a graph of calls (cProfile, callgrind): it knows who called whom, but no stacks; "
-            "flat_profile, callers_of and diff_profiles can be asked, or take a profile with a sampling profiler"
+            "this profile is a graph of calls (cProfile, callgrind) without stacks; use flat_profile, callers_of or "
+            "diff_profiles, or record with a sampling profiler"
         )
     if not len(table):
         raise ValueError("the profile has no rows")
@@ -74,6 +75,15 @@ def tree_rows(profile: Profile, unit: str | None) -> Rows:
     found = shape(table["depth"].to_numpy(dtype="int64"))
     code, frames = frame_codes(table)
     return Rows(table, str(wanted), code, found.parent, found.end, frames)
+
+
+def shares_of(rows: Rows, what: str) -> Rows:
+    """The rows, if shares of them mean anything; ValueError for a difference of two profiles."""
+    if (rows.table["self"] < 0).any():
+        raise ValueError(
+            f"{what} needs a profile, but this is a difference of two (it has negative values); use flat_profile"
+        )
+    return rows
 
 
 def frame_codes(table: pd.DataFrame, columns: Sequence[str] = FRAME) -> tuple[Ints, pd.DataFrame]:
@@ -107,7 +117,7 @@ def merged(rows: Rows) -> Tree:
 
 
 def subtree(tree: Tree, roots: Flags, end: Ints) -> Tree:
-    """What hangs below these nodes of a tree, each of them a root now, and equal ones merged."""
+    """The parts of a tree below these nodes, each a root now, equal ones merged."""
     inside = np.zeros(len(tree) + 1, dtype="int64")
     inside[np.flatnonzero(roots)] += 1
     np.add.at(inside, end[roots], -1)
@@ -129,9 +139,9 @@ def matching(frames: pd.DataFrame, function: str, file: str | None) -> Ints:
         found &= frames["file"].fillna("").str.endswith(file).to_numpy(dtype=bool)
     if not found.any():
         near = difflib.get_close_matches(function, frames["function"].unique().tolist(), n=3, cutoff=0.5)
-        hint = f"; near it are {', '.join(near)}" if near else ""
+        hint = f"; the nearest names are {', '.join(near)}" if near else ""
         raise ValueError(
-            f"function must be one of the profile; {function!r} is not in it" + (f" in {file!r}" if file else "") + hint
+            f"function must occur in the profile; {function!r} does not" + (f" in {file!r}" if file else "") + hint
         )
     return np.flatnonzero(found)
 
@@ -150,3 +160,14 @@ def as_table(tree: Tree, frames: pd.DataFrame, unit: str, run: str) -> pd.DataFr
 
 def sums(code: Ints, values: Floats, count: int) -> Floats:
     return np.bincount(code, weights=values, minlength=count).astype("float64")
+
+
+def amount(value: float, unit: str) -> str:
+    """A value with its unit, as titles and axes write it.
+
+    >>> amount(2050.0, "ms/request"), amount(1234.6, "samples")
+    ('2.05 s/request', '1,230 samples')
+    """
+    if unit == "ms" or unit.startswith("ms/"):
+        return format_ms(value) + unit.removeprefix("ms")
+    return f"{format_number(float(f'{value:.3g}'))} {unit}"

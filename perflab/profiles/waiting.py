@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
-from perflab.profiles.call_trees import FRAME, Ints
-from perflab.profiles.origins import DRIVER, NETWORK, origin
-from perflab.profiles.selected import Profile, frame_codes, is_graph, sums, table_of, tree_rows
+from perflab.notes import DATA, RECORDER, Kind, Note, Remedy
+from perflab.profiles.call_trees import FRAME, Flags, Ints
+from perflab.profiles.origins import DRIVER, NETWORK, STANDARD, origin
+from perflab.profiles.selected import Profile, Rows, amount, frame_codes, is_graph, shares_of, sums, table_of, tree_rows
+from perflab.results import Findings, count, findings
 from perflab.units import format_fraction
 
-_WORTH_SAYING = 0.1
-KINDS = ("database", "network", "waiting", "cpu")
-_DATABASE, _NETWORK, _WAITING, _CPU = range(4)
+_WORTH_SAYING, _ENOUGH = 0.1, 0.8
+KINDS = ("database", "network", "waiting", "cpu", "unseen")
+_DATABASE, _NETWORK, _WAITING, _CPU, _UNSEEN, IDLE = range(6)
+CPU_CLOCK = "cpu"
+"""Of profiles whose samples are of code on the CPU: they hold no waiting."""
 
+LOW_COVERAGE = Kind(
+    "low-coverage",
+    RECORDER,
+    "{endpoint:raw}: the profile holds {coverage_fraction} of the measured time of these requests; threads, subprocesses and "
+    "awaited work are outside it. {remedy} follows all threads.",
+)
+WORKER_THREADS = Kind(
+    "worker-threads-unseen",
+    RECORDER,
+    "{endpoint:raw}: {unseen_fraction} of the time passed in worker threads, which this profiler does not follow. {remedy} "
+    "does.",
+)
+ON_CPU = Kind(
+    "on-cpu-only",
+    DATA,
+    "this profile samples code on the CPU, so it holds no waiting; a driver's share is its own CPU time",
+)
+IDLE_LEFT_OUT = Kind(
+    "idle-left-out", DATA, "left out {idle:raw} of idle event loops and pool threads, {idle_fraction} of the profile"
+)
+
+_AWAIT = "[await]"
 _BY_FILE = (
     (_DATABASE, "sqlalchemy/engine/default.py", "do_execute do_executemany do_execute_no_params do_commit do_rollback connect"),
     (_DATABASE, "sqlalchemy/engine/cursor.py", "fetchall fetchone fetchmany"),
@@ -30,68 +57,184 @@ _BY_FILE = (
     (_WAITING, "selectors.py", "select"),
     (_WAITING, "subprocess.py", "wait communicate"),
     (_WAITING, "gevent/hub.py", "switch"),
-    (_WAITING, "asyncio/base_events.py", "_run_once"),
 )  # fmt: skip
 _BUILT_IN = (
     (_DATABASE, re.compile(r"\b(?:execute|executemany|executescript|fetchone|fetchall|fetchmany|commit|rollback)\b")),
     (_NETWORK, re.compile(r"\b(?:recv|recv_into|recvfrom|send|sendall|connect|accept|getaddrinfo|do_handshake)\b")),
-    (_WAITING, re.compile(r"\b(?:sleep|acquire|select|poll|epoll|kqueue|waitpid|wait)\b")),
+    (_WAITING, re.compile(r"\b(?:sleep|acquire|select|poll|epoll|kqueue|waitpid|wait)\b|^\[(?:await|out-of-context)\]$|"
+                          r"^UNMANAGED_CODE_TIME$")),
+)  # fmt: skip
+_LOOPS = (
+    ("concurrent/futures/thread.py", "_worker"), ("anyio/_backends/_asyncio.py", "run"), ("socketserver.py", "serve_forever"),
+    ("asyncio/base_events.py", "_run_once"), ("waitress/task.py", "handler_thread"), ("waitress/wasyncore.py", "poll"),
+    ("gunicorn/arbiter.py", "run sleep"), ("gunicorn/workers/sync.py", "run wait"), ("gunicorn/workers/gthread.py", "run"),
+)  # fmt: skip
+"""Functions that wait for the next piece of work; that time belongs to no request."""
+_BLOCKING_LOOPS = (
+    ("concurrent/futures/thread.py", "_worker"), ("waitress/wasyncore.py", "poll"), ("gunicorn/arbiter.py", "sleep"),
+    ("gunicorn/workers/sync.py", "wait"),
+)  # fmt: skip
+"""Those whose own time is the call of C that waits, which profilers of Python do not show."""
+_OFFLOADS = (
+    ("asyncio/threads.py", "to_thread"), ("anyio/to_thread.py", "run_sync"), ("starlette/concurrency.py", "run_in_threadpool"),
+    ("anyio/_backends/_asyncio.py", "run_sync_in_worker_thread"), ("asgiref/sync.py", "__call__"),
+)  # fmt: skip
+"""Functions that hand their work to another thread and await it."""
+_BLOCKS = re.compile(
+    r"_*(?:execut\w*|fetch\w*|fetchone|recv\w*|_?read_bytes|wait\w*|poll\w*|select|connect\w*|commit|rollback|send\w*|"
+    r"cursor_iter|do_\w+|query|drain)$"
 )
+"""Functions of a driver whose own time is the wait for the server; the rest of a driver is CPU."""
 
 
-def summarize_time(profile: Profile, *, unit: str | None = None) -> pd.DataFrame:
-    """The share of its time that each endpoint spends in the database, the network, waiting and computing.
+def summarize_time(profile: Profile, *, unit: str | None = None) -> Findings:
+    """Split each endpoint's time into database, network, waiting, computing, and what the profiler could not see.
 
-    A sample belongs to the first of its frames, from the outside, that is known: a database driver (or the call of one
-    by SQLAlchemy or Django) is "database" with all below it; sockets and HTTP clients are "network"; locks, queues,
-    futures and sleep are "waiting"; the rest is "cpu", which includes waiting for Python's global lock. For a graph of
-    calls (cProfile) only the function itself is looked at.
+    A sample belongs to its outermost known frame: a database driver (or its call by SQLAlchemy or Django) is "database", with
+    what it awaits; sockets and HTTP clients are "network"; locks, queues, futures, sleep and ``await`` are "waiting"; the rest
+    is "cpu", with the driver's own code and waiting for Python's global lock. What an async endpoint awaits in a worker
+    thread that the profiler does not follow is "unseen". Idle event loops and pool threads belong to no request and are left
+    out. Profiles of the CPU (perf, V8, pprof's cpu) have no waiting. In a call graph (cProfile) only the function counts.
 
     Parameters
     ----------
-    profile : Measurements of runs with ``profile="pyinstrument"`` or ``"cprofile"``, whose middleware knows the
-        endpoint; of other profiles the whole is one row, "Aggregated". With recorded queries these are counted.
-    unit : which unit, where there are several; the first if not given.
+    profile : Measurements or DataFrame
+        Runs with ``profile="pyinstrument"`` or ``"cprofile"``, whose middleware records the endpoint; other profiles make one
+        row, "Aggregated". Recorded queries are counted.
+    unit : str, optional
+        Which unit, if there are several; the first by default.
 
     Returns
     -------
-    DataFrame, most time first: endpoint, requests (profiled), time, unit, per_request, database_fraction,
-    network_fraction, waiting_fraction, cpu_fraction, queries, sentence. Missing where it is not known.
+    Findings
+        endpoint, requests, time, unit, per_request, database_fraction, network_fraction, waiting_fraction, cpu_fraction,
+        unseen_fraction, coverage_fraction (time in the profile against the measured time of the same requests), queries,
+        sentence; most time first. Unknown values are missing. The sentence of an endpoint with a coverage below 80 % says so.
 
     >>> import perflab as lab
     >>> lab.summarize_time(lab.read("tests/samples/pyinstrument/workload.json")).sentence.item()
     'Aggregated spends 100 % of its time computing'
     """
     table = table_of(profile)
-    endpoint, kind, own, unit_name = _of_graph(table) if is_graph(table) else _of_tree(table, unit)
+    on_cpu = _on_cpu(profile)
+    endpoint, kind, own, unit_name = _of_graph(table) if is_graph(table) else _of_tree(table, unit, on_cpu=on_cpu)
+    if on_cpu:
+        kind = np.where(np.isin(kind, (_DATABASE, _NETWORK, IDLE)), kind, _CPU)
     names, place = np.unique(endpoint.astype("str"), return_inverse=True)
-    shares = np.column_stack([sums(place[kind == k], own[kind == k], len(names)) for k in range(len(KINDS))])
-    time = shares.sum(axis=1)
-    shares = shares / np.where(time > 0, time, np.nan)[:, None]
-    found = pd.DataFrame({"endpoint": pd.array(names, dtype="str")})
-    requests = pd.array([_requests(profile).get(str(name), pd.NA) for name in names], dtype="Int64")
-    queries = pd.array([_queries(profile).get(str(name), pd.NA) for name in names], dtype="Int64")
-    per_request = time / requests.to_numpy(dtype="float64", na_value=np.nan)
-    found = found.assign(requests=requests, time=time, unit=unit_name, per_request=per_request)
-    found = found.assign(**{f"{name}_fraction": shares[:, k] for k, name in enumerate(KINDS)}, queries=queries)
-    sentences = [_sentence(str(n), shares[i], queries[i]) for i, n in enumerate(names)]
+    amounts = np.column_stack([sums(place[kind == k], own[kind == k], len(names)) for k in range(len(KINDS))])
+    time = amounts.sum(axis=1)
+    shares = amounts / np.where(time > 0, time, np.nan)[:, None]
+    measured = _measured(profile) if unit_name == "ms" else {}
+    queries = _queries(profile)
+    rows = []
+    for i, name in enumerate(names.tolist()):
+        requests, took = measured.get(name, (pd.NA, np.nan))
+        coverage = time[i] / took if took > 0 else np.nan
+        rows.append((requests, coverage, queries.get(name, pd.NA)))
+    requests, coverage, asked = zip(*rows, strict=True)
+    found = pd.DataFrame({"endpoint": pd.array(names, dtype="str"), "requests": pd.array(requests, dtype="Int64")})
+    per_request = time / found["requests"].to_numpy(dtype="float64", na_value=np.nan)
+    found = found.assign(time=time, unit=unit_name, per_request=per_request)
+    found = found.assign(**{f"{name}_fraction": shares[:, k] for k, name in enumerate(KINDS)})
+    found = found.assign(coverage_fraction=np.array(coverage, dtype="float64"), queries=pd.array(asked, dtype="Int64"))
+    sentences = [_sentence(str(n), shares[i], coverage[i], asked[i], on_cpu) for i, n in enumerate(names)]
     found = found.assign(sentence=pd.array(sentences, dtype="str"))
-    return found.sort_values("time", ascending=False, kind="stable").reset_index(drop=True)
+    found = found.sort_values("time", ascending=False, kind="stable")
+    idle = float(own[kind == IDLE].sum())
+    return findings(found, str(found["sentence"].iloc[0]), _doubts(found, on_cpu, idle, float(own.sum()), unit_name))
 
 
-def _of_tree(table: pd.DataFrame, unit: str | None) -> tuple[pd.Series, Ints, np.ndarray, str]:
-    rows = tree_rows(table, unit)
-    of_frame = np.array([_kind(r.function, r.file) for r in rows.frames.itertuples()], dtype="int64")
-    own = of_frame[rows.code]
-    kind = own.copy()
+def _doubts(found: pd.DataFrame, on_cpu: bool, idle: float, whole: float, unit: str) -> list[Note]:
+    follow = Remedy("run", {"profile": "py-spy"})
+    notes = [ON_CPU()] if on_cpu else []
+    for row in found.head(5).itertuples():
+        if row.coverage_fraction < _ENOUGH:
+            notes.append(LOW_COVERAGE(follow, endpoint=row.endpoint, coverage_fraction=row.coverage_fraction))
+        if row.unseen_fraction >= _WORTH_SAYING:
+            notes.append(WORKER_THREADS(follow, endpoint=row.endpoint, unseen_fraction=row.unseen_fraction))
+    if idle > 0:
+        notes.append(IDLE_LEFT_OUT(idle=amount(idle, unit), idle_fraction=idle / whole))
+    return notes
+
+
+def _on_cpu(profile: Profile) -> bool:
+    if not isinstance(profile, Measurements):
+        return False
+    facts = [e.get("profiling") for e in profile.runs.get("environment", ()) if isinstance(e, Mapping)]
+    clocks = {f.get("clock") for f in facts if isinstance(f, Mapping)} or {profile.meta.get("clock")}
+    return clocks == {CPU_CLOCK}
+
+
+def _of_tree(table: pd.DataFrame, unit: str | None, *, on_cpu: bool) -> tuple[pd.Series, Ints, np.ndarray, str]:
+    rows = shares_of(tree_rows(table, unit), "summarize_time")
+    return (
+        _endpoints(rows.table),
+        kinds_of(rows, on_cpu=on_cpu),
+        rows.table["self"].to_numpy(dtype="float64"),
+        rows.unit,
+    )
+
+
+def without_idle(table: pd.DataFrame) -> tuple[pd.DataFrame, float]:
+    """The profile without idle event loops and pool threads, and how much that was."""
+    rows = tree_rows(table, None)
+    own = np.where(kinds_of(rows) == IDLE, 0.0, rows.table["self"].to_numpy(dtype="float64"))
+    summed = np.concatenate([[0.0], np.cumsum(own)])
+    total = summed[rows.end] - summed[:-1]
+    kept = (total > 0) if (total > 0).any() else np.ones(len(total), dtype=bool)
+    number = np.cumsum(kept) - 1
+    parent = np.where(rows.parent < 0, -1, number[rows.parent])[kept]
+    found = rows.table.assign(total=total).drop(columns="self")[kept].reset_index(drop=True)
+    found["self"] = own[kept]
+    found = found.assign(node=np.arange(len(found)), parent=pd.arrays.IntegerArray(np.maximum(parent, 0), parent < 0))
+    return found, float(rows.table["self"].sum() - own.sum())
+
+
+def kinds_of(rows: Rows, *, on_cpu: bool = False) -> Ints:
+    """What each node's own time is: an index of `KINDS`, or `IDLE`."""
     depth = rows.table["depth"].to_numpy(dtype="int64")
+    reach, kind, driver_cpu = time_kinds(rows.frames, rows.code, rows.parent, depth)
+    if not on_cpu:
+        kind[(kind == _DATABASE) & (reach == _DATABASE) & driver_cpu] = _CPU
+    return kind
+
+
+def time_kinds(frames: pd.DataFrame, code: Ints, parent: Ints, depth: Ints) -> tuple[Ints, Ints, Flags]:
+    """Of each node in pre-order: what it and all below it are for, what its own time is, and whether it is a driver's CPU."""
+    listed = [(str(r.function), r.file) for r in frames.itertuples()]
+
+    def flags(test: Callable[[str, Any], bool]) -> Flags:
+        return np.array([test(*frame) for frame in listed], dtype=bool)[code]
+
+    own = np.array([_kind(*frame) for frame in listed], dtype="int64")[code]
+    awaits, loops = flags(lambda f, _: f == _AWAIT), flags(lambda f, p: _among(_LOOPS, f, p))
+    blocked, offloads = flags(lambda f, p: _among(_BLOCKING_LOOPS, f, p)), flags(lambda f, p: _among(_OFFLOADS, f, p))
+    reach, inside, idle = own.copy(), offloads.copy(), np.zeros(len(own), dtype=bool)
     order = np.argsort(depth, kind="stable")
     bounds = np.searchsorted(depth[order], np.arange(1, int(depth.max(initial=0)) + 2))
     for low, high in zip(bounds[:-1], bounds[1:], strict=True):
-        level = order[low:high]
-        above = kind[rows.parent[level]]
-        kind[level] = np.where(above != _CPU, above, own[level])
-    return _endpoints(rows.table), kind, rows.table["self"].to_numpy(dtype="float64"), rows.unit
+        nodes = order[low:high]
+        above = parent[nodes]
+        inside[nodes] |= inside[above]
+        idle[nodes] = (own[nodes] == _WAITING) & (loops[above] | idle[above])
+        reach[nodes] = np.where(reach[above] != _CPU, reach[above], reach[nodes])
+    kind = reach.copy()
+    kind[awaits & inside & (kind == _WAITING)] = _UNSEEN
+    kind[idle | (blocked & (kind == _CPU))] = IDLE
+    return reach, kind, flags(_driver_cpu)
+
+
+def _among(places: Sequence[tuple[str, str]], function: str, file: object) -> bool:
+    path = file.replace("\\", "/") if isinstance(file, str) else ""
+    name = function.rsplit(".", 1)[-1]
+    return any((path == end or path.endswith(f"/{end}")) and name in names.split() for end, names in places)
+
+
+def _driver_cpu(function: str, file: object) -> bool:
+    """Whether a frame of Python code is no call that waits: below a driver its own time is CPU."""
+    if not isinstance(file, str) or not file.endswith((".py", ".js", ".rb")) or origin(file)[0] in (NETWORK, STANDARD):
+        return False
+    return not _BLOCKS.fullmatch(function.rsplit(".", 1)[-1])
 
 
 def _of_graph(table: pd.DataFrame) -> tuple[pd.Series, Ints, np.ndarray, str]:
@@ -122,17 +265,20 @@ def _kind(function: object, file: object) -> int:
     return _DATABASE if whose == DRIVER else _NETWORK if whose == NETWORK else _CPU
 
 
-def _requests(profile: Profile) -> dict[str, int]:
-    """How many requests of each endpoint were profiled, where the runs know it."""
-    counts: dict[str, int] = {}
-    if not isinstance(profile, Measurements) or "environment" not in profile.runs.columns:
-        return counts
-    for environment in profile.runs["environment"]:
+def _measured(profile: Profile) -> dict[str, tuple[int, float]]:
+    """By endpoint how many requests the profile is of, and their measured time (ms), where the runs have it."""
+    found: dict[str, tuple[int, float]] = {}
+    if not isinstance(profile, Measurements):
+        return found
+    for environment in profile.runs.get("environment", ()):
         facts = environment.get("profiling") if isinstance(environment, Mapping) else None
         endpoints = facts.get("endpoints") if isinstance(facts, Mapping) else None
         for name, numbers in (endpoints or {}).items():
-            counts[name] = counts.get(name, 0) + int(numbers["profiled"])
-    return counts
+            count, took = found.get(name, (0, 0.0))
+            found[name] = (count + int(numbers["profiled"]), took + 1e3 * float(numbers["profiled_s"]))
+    if not found and "requests" in profile.tables:
+        found[AGGREGATED] = (len(profile.requests), float(profile.requests["latency_ms"].sum()))
+    return found
 
 
 def _queries(profile: Profile) -> dict[str, int]:
@@ -145,14 +291,23 @@ def _queries(profile: Profile) -> dict[str, int]:
     return {str(route): int(count) for route, count in profile.queries["route"].value_counts().items()}
 
 
-def _sentence(endpoint: str, shares: np.ndarray, queries: object) -> str:
+def _sentence(endpoint: str, shares: np.ndarray, coverage: float, queries: Any, on_cpu: bool) -> str:
     if not np.isfinite(shares).all():
-        return f"{endpoint} took no time that was seen"
-    counted = "the database" if queries is pd.NA else f"{queries:,} {'query' if queries == 1 else 'queries'}"
-    words = (f"waiting for {counted}", "waiting for the network", "waiting for locks, threads or sleep", "computing")
+        return f"the profile holds no time of {endpoint}"
+    counted = "the database" if queries is pd.NA else count(int(queries), "query")
+    words = (
+        ("in the database driver", "in network code", "", "in other code", "")
+        if on_cpu
+        else (
+            f"waiting for {counted}", "waiting for the network", "waiting for locks, threads, sleep or await", "computing",
+            "in worker threads that the profiler does not follow",
+        )
+    )  # fmt: skip
     most = [int(kind) for kind in np.argsort(-shares, kind="stable")[:2]]
-    first = f"{endpoint} spends {format_fraction(float(shares[most[0]]))} of its time {words[most[0]]}"
+    first = f"{format_fraction(float(shares[most[0]]))} of its {'CPU ' if on_cpu else ''}time {words[most[0]]}"
     second = (
         f" and {format_fraction(float(shares[most[1]]))} {words[most[1]]}" if shares[most[1]] >= _WORTH_SAYING else ""
     )
-    return first + second
+    if coverage < _ENOUGH:
+        return f"the profile holds only {format_fraction(coverage)} of the time of {endpoint}; of that, {first}{second}"
+    return f"{endpoint} spends {first}{second}"

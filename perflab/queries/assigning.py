@@ -53,7 +53,7 @@ def assign_units(
     >>> import perflab as lab, pandas as pd
     >>> sql = ["BEGIN", "SELECT 1 FROM t", "COMMIT", "BEGIN", "SELECT 2 FROM t", "COMMIT"]
     >>> queries = pd.DataFrame({"session": "7", "sql": sql, "duration_ms": 0.1})
-    >>> lab.assign_units(queries)[["unit", "unit_by", "confidence"]].drop_duplicates().values.tolist()
+    >>> lab.queries.assign_units(queries)[["unit", "unit_by", "confidence"]].drop_duplicates().values.tolist()
     [['7@00:00:00.000000', 'transaction', 'high'], ['7@00:00:00.000000#2', 'transaction', 'high']]
     """
     table = queries_of(queries)
@@ -100,7 +100,7 @@ def summarize_units(queries: pd.DataFrame | Measurements, *, dialect: str | None
     Examples
     --------
     >>> import perflab as lab
-    >>> units = lab.summarize_units(lab.read("datasets/shop_queries.jsonl"))
+    >>> units = lab.queries.summarize_units(lab.read("datasets/shop_queries.jsonl"))
     >>> len(units), units["unit_by"][0]
     (38, 'request')
     """

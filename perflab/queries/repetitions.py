@@ -210,7 +210,7 @@ def find_write_loops(
     --------
     >>> import perflab as lab, pandas as pd
     >>> sql = [f"INSERT INTO line (amount) VALUES ({i})" for i in range(8)]
-    >>> loops = lab.find_write_loops(pd.DataFrame({"sql": sql, "duration_ms": 0.5, "unit": "request 1"}))
+    >>> loops = lab.queries.find_write_loops(pd.DataFrame({"sql": sql, "duration_ms": 0.5, "unit": "request 1"}))
     >>> loops[["statement", "calls", "calls_saved"]].values.tolist()
     [['insert into line(amount) values (...)', 8, 7]]
     """

@@ -1,11 +1,10 @@
-"""Profiles the requests of an application by endpoint, when perflab's ``run(..., profile=...)`` asks for it.
+"""Profile an application's requests by endpoint when perflab's ``run(..., profile=...)`` asks for it.
 
     application = profile_requests(application)          # WSGI; app.wsgi_app = profile_requests(app.wsgi_app) in Flask
     application = profile_async_requests(application)    # ASGI (pyinstrument only)
 
 Without the environment variable PERFLAB_PROFILE (``pyinstrument:FOLDER`` or ``cprofile:FOLDER``) both return the
-application as it is. With it, about every second request is profiled, by lot, and all are timed: what the profiler
-costs is the difference, measured in the same run. Streamed bodies are not profiled.
+application unchanged. With it, a random half of the requests is profiled and all are timed. Streamed bodies are not profiled.
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ Scope = dict[str, Any]
 def profile_requests(
     application: Callable[..., Iterable[bytes]], route: Callable[[dict[str, Any]], str] | None = None
 ) -> Callable[..., Iterable[bytes]]:
-    """A WSGI application whose requests are profiled when PERFLAB_PROFILE says so; else the application itself.
+    """Wrap a WSGI application to profile its requests if PERFLAB_PROFILE is set.
 
-    ``route(environ)`` names the endpoint; without it, the route that a recorder's hook found, else method and path.
+    ``route(environ)`` names the endpoint; the default is the route that a recorder's hook found, else method and path.
     """
     recording = _recording()
     if recording is None:
@@ -60,7 +59,7 @@ def profile_requests(
 
 
 def profile_async_requests(application: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """The same for ASGI. One request at a time is profiled, by pyinstrument, which tells tasks apart.
+    """Wrap an ASGI application; pyinstrument, which separates tasks, profiles one request at a time.
 
     The endpoint is the route that Starlette (FastAPI) puts into the scope, else method and path.
     """
@@ -68,7 +67,7 @@ def profile_async_requests(application: Callable[..., Awaitable[None]]) -> Calla
     if recording is None:
         return application
     if recording.tool != "pyinstrument":
-        _logger.warning("%s: cProfile can't tell the tasks of an event loop apart; nothing is profiled", PROFILE)
+        _logger.warning("%s: cProfile cannot separate the tasks of an event loop; nothing is profiled", PROFILE)
         return application
 
     async def profiled(scope: Scope, receive: Any, send: Any) -> None:
@@ -96,7 +95,7 @@ async def _call_async(application: Callable[..., Awaitable[None]], scope: Any, r
 
 
 class _Request:
-    """A request under way: when it began, and the profiler that looks at it, if one does."""
+    """A request in progress: its start and its profiler, if it has one."""
 
     def __init__(self, profiler: Any, locked: bool) -> None:
         self.profiler, self.locked = profiler, locked
@@ -104,7 +103,7 @@ class _Request:
 
 
 class Recording:
-    """What the profiler saw, by endpoint, kept in a file that is written anew each second and at the end."""
+    """What the profiler recorded, by endpoint, in a file that is rewritten each second and at exit."""
 
     def __init__(self, tool: str, folder: Path, share: float = 0.5) -> None:
         self.tool, self.folder, self.share = tool, folder, share
@@ -124,7 +123,7 @@ class Recording:
             self._start_writing()
         if self._lot.random() >= self.share:
             return _Request(None, False)
-        # Two at a time can't be told apart by cProfile, nor by pyinstrument within one event loop.
+        # cProfile cannot separate two requests, nor can pyinstrument within one event loop.
         locked = alone or self.tool == "cprofile"
         if locked and not self._one.acquire(blocking=False):
             return _Request(None, False)
@@ -137,7 +136,7 @@ class Recording:
         return request
 
     def end(self, request: _Request, endpoint: str) -> None:
-        """Stop and add what was seen to the endpoint; never raises into the application."""
+        """Stop and add the samples to the endpoint; never raises into the application."""
         profiler = request.profiler
         try:
             if profiler is not None:
@@ -194,7 +193,7 @@ class Recording:
                 stacks[stack] = stacks.get(stack, 0.0) + seconds
 
     def _start_writing(self) -> None:
-        """A thread that writes now and then; a forked worker needs its own, and has seen nothing yet."""
+        """Start the thread that writes; a forked worker needs its own, and starts empty."""
         with self._lock:
             if self._process == os.getpid():
                 return
@@ -224,7 +223,7 @@ class Recording:
                 elif self.endpoints:
                     self._put(f"{name}.json", json.dumps({**_speedscope(self.stacks), "perflab": facts}).encode())
         except (OSError, ValueError) as problem:
-            _logger.warning("%s: the profile can't be written: %s", PROFILE, problem)
+            _logger.warning("%s: the profile could not be written: %s", PROFILE, problem)
 
     def _put(self, name: str, data: bytes) -> None:
         unfinished = self.folder / f".{name}"
@@ -243,7 +242,9 @@ def _recording() -> Recording | None:
         try:
             import pyinstrument  # noqa: F401 - to know now, not in the first request
         except ImportError:
-            _logger.warning("%s: pyinstrument is not installed; nothing is profiled", PROFILE)
+            _logger.warning(
+                "%s: pyinstrument is not installed (pip install 'perflab[profile]'); nothing is profiled", PROFILE
+            )
             return None
     return Recording(tool, Path(folder))
 

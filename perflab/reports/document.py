@@ -7,6 +7,7 @@ printed, and follows the reader's dark or light setting. All text is escaped: it
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -40,20 +41,28 @@ class Items:
 
 
 @dataclass(frozen=True)
+class Code:
+    """A listing, such as a statement laid out."""
+
+    text: str
+    language: str = ""
+
+
+@dataclass(frozen=True)
 class Table:
     grid: rendering.Grid
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG and the words that stand for it."""
+    """A PNG and its alternative text."""
 
     name: str
     alt: str
     png: bytes = field(repr=False)
 
 
-Block = Heading | Paragraph | Items | Table | Picture
+Block = Heading | Paragraph | Items | Code | Table | Picture
 
 
 def pictures(blocks: Sequence[Block]) -> list[Picture]:
@@ -75,6 +84,9 @@ def _markdown(block: Block, folder: str) -> str:
         case Items():
             listed = "\n".join(f"- {text(item)}" for item in block.texts)
             return f"{text(block.title)}\n\n{listed}" if block.title else listed
+        case Code():
+            fence = "`" * max(3, 1 + max(map(len, re.findall("`+", block.text)), default=0))
+            return f"{fence}{block.language}\n{rendering.visible(block.text)}\n{fence}"
         case Table():
             return rendering.markdown_grid(block.grid)
         case Picture():
@@ -87,7 +99,7 @@ def to_html(blocks: Sequence[Block], title: str) -> str:
 
 
 def page(body: str, title: str, *, style: str = "") -> str:
-    """A page around a body that is harmless HTML already, with further rules of style."""
+    """A page around a body that is safe HTML already, with further rules of style."""
     return _environment().get_template("page").render(title=rendering.visible(title), body=body, style=style)
 
 
@@ -124,6 +136,8 @@ _BODY = """\
 {% for text in block.texts %}<li>{{ text|visible }}</li>
 {% endfor %}
 </ul>
+{% elif kind == "Code" %}
+<pre>{{ block.text|visible }}</pre>
 {% elif kind == "Table" %}
 <div class="wide"><table>
 <thead><tr>{% for h in block.grid.headings %}<th{% if block.grid.numeric[loop.index0] %} class="number" \
@@ -170,6 +184,8 @@ th, td { padding: .3rem .7rem; text-align: left; vertical-align: top; border-bot
 th { color: var(--soft); font-weight: 600; white-space: nowrap; }
 tbody tr:nth-child(even) { background: var(--band); }
 td { white-space: nowrap; } td.long { white-space: normal; min-width: 15rem; overflow-wrap: anywhere; }
+pre { margin: .5rem 0; padding: .6rem .8rem; background: var(--band); font-size: .8rem; white-space: pre-wrap;
+  overflow-wrap: anywhere; }
 figure { margin: 1rem 0; padding: .5rem; background: #fff; border: 1px solid var(--line); border-radius: 6px; }
 figure img { display: block; margin: 0 auto; max-width: 100%; height: auto; }
 @media print {

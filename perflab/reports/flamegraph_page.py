@@ -6,37 +6,35 @@ Names come from outside: they are escaped, and the script sets texts, never mark
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
 import pandas as pd
 
 from perflab.errors import PerflabError
-from perflab.profiles.layout import boxes
-from perflab.profiles.origins import APPLICATION, DRIVER, FRAMEWORK, KINDS, LIBRARY, NATIVE, NETWORK, STANDARD
-from perflab.profiles.selected import Profile
+from perflab.profiles.flame_boxes import COLOURS, Boxes, boxes
+from perflab.profiles.selected import Profile, amount
 from perflab.rendering import visible
-from perflab.units import format_fraction, format_ms, format_number
+from perflab.units import format_fraction
 
-_COLOURS = {
-    APPLICATION: "#F2A07B", FRAMEWORK: "#9CCBEA", DRIVER: "#7FCBB0", NETWORK: "#DDB3CE", LIBRARY: "#F3CE85",
-    STANDARD: "#D9D9D9", NATIVE: "#EDEDED",
-}  # fmt: skip
 _WIDTH, _ROW, _TOP, _LETTER = 1200, 18, 44, 6.6
 _MAX_BOXES, _MAX_NAME = 20_000, 300
 
 
 @dataclass(frozen=True, repr=False)
 class FlameGraph:
-    """A flame graph as text. ``svg`` is static; `save` writes it with the script that zooms and searches.
+    """A flame graph. ``svg`` is static; `save` writes it with the script that zooms and searches.
 
-    In a notebook it shows itself as the static picture; names are in the tooltips.
+    A notebook shows it as an image, which exports, viewers and notebooks that are not trusted keep.
     """
 
     title: str
     svg: str
+    boxes: Boxes = field(repr=False)
 
     def save(self, path: str | Path) -> Path:
         """Write ``.svg`` (open it in a browser) or ``.html``; returns the path.
@@ -60,25 +58,43 @@ class FlameGraph:
     def __repr__(self) -> str:
         return f"flame graph: {self.title} (save it as .html or .svg to zoom and search)"
 
-    def _repr_html_(self) -> str:
-        return f'<div style="max-width:100%">{self.svg}</div>'
+    def png(self) -> bytes:
+        """The picture as PNG."""
+        import matplotlib.pyplot as plt
+
+        from perflab.plots.flame import draw_boxes
+
+        figure = draw_boxes(self.boxes).get_figure(root=True)
+        assert figure is not None
+        written = io.BytesIO()
+        figure.savefig(written, format="png", dpi=110, bbox_inches="tight")
+        plt.close(figure)
+        return written.getvalue()
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"image/png": base64.b64encode(self.png()).decode("ascii"), "text/plain": repr(self)}
 
 
 def draw_flamegraph(
     profile: Profile, *, unit: str | None = None, title: str = "", trim: bool = True, application: Sequence[str] = ()
 ) -> FlameGraph:
-    """A flame graph (callers above) as SVG, to save as a file that zooms on a click and searches.
+    """Draw a flame graph (callers on top) to save as a file that zooms on a click and searches.
 
     Parameters
     ----------
-    profile : Measurements with a profile, or the table; runs and threads are merged.
-    unit : which unit, where there are several; the first if not given.
-    title : what the page is called; the amount and the number of profiles if not given.
-    trim, application : as in `plot_flamegraph`.
+    profile : Measurements or DataFrame
+        Runs and threads are merged.
+    unit : str, optional
+        Which unit, if there are several; the first by default.
+    title : str
+        The title of the page; the amount and the number of profiles by default.
+    trim, application :
+        As in `plot_flamegraph`.
 
     Returns
     -------
-    FlameGraph; boxes narrower than 0.05 % are left out, and past 20,000 boxes the narrowest.
+    FlameGraph
+        Boxes narrower than 0.05 % are left out, and beyond 20,000 boxes the narrowest.
 
     >>> import perflab as lab
     >>> lab.draw_flamegraph(lab.read("tests/samples/pyinstrument/workload.json"))
@@ -88,9 +104,9 @@ def draw_flamegraph(
     table = found.table
     if len(table) > _MAX_BOXES:
         table = table[table["width"] >= table["width"].nlargest(_MAX_BOXES).iloc[-1]].head(_MAX_BOXES)
-    amount = _amount(found.whole, found.unit)
-    name = title or f"{amount} in {found.runs:,} profile{'' if found.runs == 1 else 's'}"
-    return FlameGraph(name, _svg(table, name, found.whole, found.unit))
+    whole = amount(found.whole, found.unit)
+    name = title or f"{whole} in {found.runs:,} profile{'' if found.runs == 1 else 's'}"
+    return FlameGraph(name, _svg(table, name, found.whole, found.unit), found)
 
 
 def _svg(table: pd.DataFrame, title: str, whole: float, unit: str) -> str:
@@ -109,8 +125,8 @@ def _svg(table: pd.DataFrame, title: str, whole: float, unit: str) -> str:
     for left, width, level, function, file, line, own, total, kind in rows:
         name = _text(_cut(function, _MAX_NAME))
         where = "" if not isinstance(file, str) else f"\n{file}" + ("" if line is pd.NA or line != line else f":{line}")
-        told = (
-            f"{_cut(function, _MAX_NAME)}\n{format_fraction(width)}, {_amount(total, unit)}; "
+        said = (
+            f"{_cut(function, _MAX_NAME)}\n{format_fraction(width)}, {amount(total, unit)}; "
             f"itself {format_fraction(own / whole if whole else 0.0)}{_cut(where, _MAX_NAME)}"
         )
         x, w, y = left * _WIDTH, width * _WIDTH, _TOP + level * _ROW
@@ -118,29 +134,25 @@ def _svg(table: pd.DataFrame, title: str, whole: float, unit: str) -> str:
         shown = _text(_cut(function, letters)) if letters >= 3 else ""
         parts.append(
             f'<g class="f" data-x="{left:.6f}" data-w="{width:.6f}" data-l="{level}" data-n="{name}">'
-            f"<title>{_text(told)}</title>"
-            f'<rect x="{x:.2f}" y="{y}" width="{max(w, 0.1):.2f}" height="{_ROW - 1}" fill="{_COLOURS[kind]}" '
+            f"<title>{_text(said)}</title>"
+            f'<rect x="{x:.2f}" y="{y}" width="{max(w, 0.1):.2f}" height="{_ROW - 1}" fill="{COLOURS[kind]}" '
             'stroke="#FFFFFF" stroke-width="0.5"/>'
             f'<text x="{x + 3:.2f}" y="{y + 13}">{shown}</text></g>'
         )
-    parts.append(f'<text class="told" x="8" y="{height - 8}" fill="#555555"></text></svg>')
+    parts.append(f'<text class="said" x="8" y="{height - 8}" fill="#555555"></text></svg>')
     return "".join(parts)
 
 
 def _legend(table: pd.DataFrame) -> str:
     parts, x = [], 8
-    for kind in KINDS:
+    for kind in COLOURS:
         if (table["kind"] == kind).any():
             parts.append(
-                f'<rect x="{x}" y="27" width="10" height="10" fill="{_COLOURS[kind]}" stroke="#888888" stroke-width="0.5"/>'
+                f'<rect x="{x}" y="27" width="10" height="10" fill="{COLOURS[kind]}" stroke="#888888" stroke-width="0.5"/>'
                 f'<text x="{x + 14}" y="36" fill="#555555">{kind}</text>'
             )
             x += 30 + int(_LETTER * len(kind))
     return "".join(parts)
-
-
-def _amount(value: float, unit: str) -> str:
-    return format_ms(value) if unit == "ms" else f"{format_number(float(f'{value:.3g}'))} {unit}"
 
 
 def _cut(text: str, longest: int) -> str:
@@ -175,7 +187,7 @@ _SCRIPT = """
   "use strict";
   var svg = document.querySelector("svg.perflab-flames") || document.documentElement;
   var boxes = Array.prototype.slice.call(svg.querySelectorAll("g.f"));
-  var told = svg.querySelector("text.told");
+  var said = svg.querySelector("text.said");
   var input = document.querySelector("input"), found = document.querySelector(".found"), reset = document.querySelector("button");
   var WIDTH = 1200, LETTER = 6.6, low = 0, span = 1, wanted = "";
   var data = boxes.map(function (g) {
@@ -211,12 +223,12 @@ _SCRIPT = """
     });
     var line = wanted === "" ? "" : count + " boxes, " + (covered * 100).toFixed(1) + " % of all";
     if (found) { found.textContent = line; }
-    told.textContent = line;
+    said.textContent = line;
   }
   data.forEach(function (d) {
     d.g.addEventListener("click", function () { zoom(d); });
     d.g.addEventListener("mouseover", function () {
-      told.textContent = d.g.querySelector("title").textContent.replace(/\\n/g, "   ");
+      said.textContent = d.g.querySelector("title").textContent.replace(/\\n/g, "   ");
     });
   });
   if (input) {

@@ -1,4 +1,4 @@
-"""Investigations as notebooks that are records: begun from a template, stamped, executed with parameters by papermill."""
+"""Investigations as notebooks that are records: started from a template, stamped, executed with parameters by papermill."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import pandas as pd
 
 from perflab import provenance, rendering
 from perflab.errors import MissingExtraError, PerflabError, StoreError
+from perflab.notes import PYTHON
+from perflab.results import Result, Shown
 
 
 @dataclass(frozen=True, repr=False)
-class Record:
-    """With what, where and when a notebook was run: a row for each fact in ``table`` (fact, value)."""
+class Record(Result):
+    """When, where and with what a notebook was run: a row for each fact in ``table`` (fact, value)."""
 
     table: pd.DataFrame
 
@@ -26,11 +28,9 @@ class Record:
         state = f", commit {facts['git commit'][:12]}" if "git commit" in facts else ""
         return f"Recorded {facts['time']} with perflab {facts['perflab']}{state}"
 
-    def __repr__(self) -> str:
-        return rendering.text(self.sentence, self.table)
-
-    def _repr_html_(self) -> str:
-        return rendering.html(self.sentence, self.table)
+    def show(self, surface: str = PYTHON) -> Shown:
+        """The facts."""
+        return Shown(self.sentence, self.table, ours=True)
 
 
 def record(**facts: object) -> Record:
@@ -38,12 +38,14 @@ def record(**facts: object) -> Record:
 
     Parameters
     ----------
-    **facts : what else belongs to the record, such as ``seed=7`` or ``question="..."``. What may be a secret by its
-        name (token, password, ...) is hidden.
+    **facts
+        What else belongs to the record, such as ``seed=7`` or ``question="..."``. Values whose names suggest a secret
+        (token, password, ...) are hidden.
 
     Returns
     -------
-    Record : time in UTC, commit and whether the checkout was changed, versions, processor, load, seeds; it shows itself.
+    Record
+        Time in UTC, commit and uncommitted changes, versions, processor, load, seeds.
 
     >>> import perflab as lab
     >>> lab.record(seed=7).table.set_index("fact").value["seed"]
@@ -78,14 +80,21 @@ def execute_notebook(
 
     Parameters
     ----------
-    notebook : the file.
-    output : where the executed notebook goes; over the original if not given.
-    parameters : values for the cell tagged "parameters" (papermill's convention), which they override.
-    timeout_s : for each cell.
+    notebook : str or Path
+        The file.
+    output : str or Path
+        Where the executed notebook goes; it overwrites the original if not given.
+    parameters : mapping
+        Values for the cell tagged "parameters" (papermill's convention), which they override.
+    timeout_s : float
+        For each cell.
+    progress : bool
+        Show a progress bar.
 
     Returns
     -------
-    The output's path. A cell that fails raises PerflabError that names it; the output then ends with that cell.
+    Path
+        The output. A cell that fails raises PerflabError that names it; the output then ends with that cell.
 
     >>> lab.execute_notebook("investigation.ipynb", parameters={"store": "runs"})  # doctest: +SKIP
     """
@@ -94,7 +103,7 @@ def execute_notebook(
         from papermill.exceptions import PapermillExecutionError
         from traitlets.config import Config
     except ImportError as problem:
-        raise missing(problem) from problem
+        raise MissingExtraError.of(problem, "lab") from problem
     source = existing(notebook)
     unknown = set(parameters or {}) - set(papermill.inspect_notebook(str(source)) if parameters else {})
     if unknown:
@@ -107,7 +116,7 @@ def execute_notebook(
             str(source),
             str(place),
             parameters=dict(parameters or {}),
-            cwd=str(place.parent),
+            cwd=str(source.parent),
             progress_bar=progress,
             execution_timeout=timeout_s,
             config=config,
@@ -120,16 +129,19 @@ def execute_notebook(
 
 
 def new_notebook(title: str, folder: str | Path = ".") -> Path:
-    """Begin an investigation: a notebook with its question, baseline, hypothesis, change, result and decision to fill in.
+    """Start an investigation: a notebook with question, baseline, hypothesis, change, result and decision to fill in.
 
     Parameters
     ----------
-    title : the question, in words; the file is named after it.
-    folder : where it goes; made if it is not there.
+    title : str
+        The question, in words; the file is named after it.
+    folder : str or Path
+        Where it goes; created if missing.
 
     Returns
     -------
-    The path. A file that is there already is never overwritten (ValueError).
+    Path
+        The notebook. An existing file is never overwritten (ValueError).
 
     >>> import perflab as lab, tempfile
     >>> lab.new_notebook("Is checkout faster?", tempfile.mkdtemp()).name
@@ -138,7 +150,7 @@ def new_notebook(title: str, folder: str | Path = ".") -> Path:
     try:
         import nbformat
     except ImportError as problem:
-        raise missing(problem) from problem
+        raise MissingExtraError.of(problem, "lab") from problem
     slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60]
     if not slug:
         raise ValueError(f"title must have letters or digits in it; got {title!r}")
@@ -157,7 +169,7 @@ def new_notebook(title: str, folder: str | Path = ".") -> Path:
         with place.open("x", encoding="utf-8") as file:
             nbformat.write(book, file)
     except FileExistsError:
-        raise ValueError(f"title: {place} is there already; choose another title or folder") from None
+        raise ValueError(f"title: {place} already exists; choose another title or folder") from None
     except OSError as problem:
         raise StoreError(f"{place}: cannot be written: {problem.strerror}") from problem
     return place
@@ -185,7 +197,7 @@ tolerance = 0.05  # smaller differences do not matter
 markdown
 ## Baseline
 
-How is it now? Measure before you touch anything:
+How fast is it now? Measure before you change anything:
 
 ```python
 plan = lab.LoadPlan("locustfile.py", stages=[lab.Stage("60s", users=50)])
@@ -202,15 +214,15 @@ before
 markdown
 ## Hypothesis
 
-Why is it slow, and what evidence says so (queries, profile, resources)?
+Why is it slow, and which evidence shows it (queries, profile, resources)?
 ----
 code
-lab.plot_resources(before);
+lab.plots.plot_resources(before);
 ----
 markdown
 ## Change
 
-What was changed, and nothing else?
+What exactly was changed?
 ----
 markdown
 ## Result
@@ -239,13 +251,8 @@ def _template(title: str) -> list[tuple[str, str]]:
 
 
 def existing(notebook: str | Path) -> Path:
-    """The notebook's path; PerflabError when there is no such file."""
+    """The notebook's path; PerflabError if there is no such file."""
     path = Path(notebook)
     if not path.is_file():
-        raise PerflabError(f"{path}: expected a notebook, found no such file")
+        raise PerflabError(f"{path}: no such notebook")
     return path
-
-
-def missing(problem: ImportError) -> MissingExtraError:
-    """The error for a package of the extra that is not installed."""
-    return MissingExtraError(f"this needs {problem.name}: pip install 'perflab[lab]'")

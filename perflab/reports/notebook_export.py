@@ -6,109 +6,69 @@ import re
 from pathlib import Path
 from typing import Any
 
-from perflab.errors import PerflabError, StoreError
+from perflab.errors import MissingExtraError, PerflabError, StoreError
 from perflab.reports import document
-from perflab.reports.investigations import existing, missing
+from perflab.reports.investigations import existing
 
 _PRIORITY = (*("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain"),)
 """What is shown of an output. Widgets are not among it: without a kernel only their plain text is left."""
 
-_TAGS = frozenset(
-    {
-        *(
-            "a",
-            "abbr",
-            "b",
-            "blockquote",
-            "br",
-            "caption",
-            "cite",
-            "code",
-            "col",
-            "colgroup",
-            "dd",
-            "del",
-            "details",
-            "div",
-        ),
-        *(
-            "dl",
-            "dt",
-            "em",
-            "figcaption",
-            "figure",
-            "h1",
-            "h2",
-            "h3",
-            "h4",
-            "h5",
-            "h6",
-            "hr",
-            "i",
-            "img",
-            "ins",
-            "kbd",
-            "li",
-        ),
-        *(
-            "mark",
-            "ol",
-            "p",
-            "pre",
-            "q",
-            "s",
-            "samp",
-            "small",
-            "span",
-            "strong",
-            "sub",
-            "summary",
-            "sup",
-            "table",
-            "tbody",
-        ),
-        *("td", "tfoot", "th", "thead", "tr", "u", "ul", "var"),
-    }
+_TAGS = (
+    "a abbr b blockquote br caption cite code col colgroup dd del details div dl dt em figcaption figure h1 h2 h3 h4 h5 h6 hr i "
+    "img ins kbd li mark ol p pre q s samp small span strong sub summary sup table tbody td tfoot th thead tr u ul var"
 )
+_ATTRIBUTES: dict[str, set[str]] = {
+    "*": {"class", "alt", "title", "colspan", "rowspan", "scope", "width", "height", "open", "style"},
+    **{f"h{level}": {"id"} for level in range(1, 7)},
+    "img": {"src"},
+    "a": {"href"},
+}
 _STYLES = (
-    *("color", "background", "background-color", "font-weight", "font-style", "font-size", "font-family", "text-align"),
-    *("vertical-align", "white-space", "margin", "margin-top", "margin-bottom", "margin-left", "margin-right"),
-    *("padding", "padding-left", "padding-right", "width", "max-width", "min-width", "height", "max-height"),
-    *("border", "border-collapse", "border-bottom", "border-top", "border-left", "border-radius", "display"),
-    *("overflow-wrap", "overflow-x", "line-height", "opacity", "list-style"),
+    "color background background-color font-weight font-style font-size font-family text-align vertical-align white-space "
+    "margin margin-top margin-bottom margin-left margin-right padding padding-left padding-right width max-width min-width "
+    "height max-height border border-collapse border-bottom border-top border-left border-radius display overflow-wrap "
+    "overflow-x line-height opacity list-style"
 )
 
 
-def export(notebook: str | Path, path: str | Path) -> Path:
+def export_notebook(notebook: str | Path, path: str | Path) -> Path:
     """One HTML file with all of a notebook's text, tables and pictures, that needs no kernel, script or network.
 
     Parameters
     ----------
-    notebook : an executed notebook.
-    path : the HTML file to write.
+    notebook : str or Path
+        An executed notebook.
+    path : str or Path
+        The HTML file to write.
 
     Returns
     -------
-    The path. Scripts, forms, remote pictures and whatever else could act in a reader's browser are taken out; of a widget
-    only its plain text is left, because it would need a kernel.
+    Path
+        The file. Scripts, forms, remote pictures and whatever else could act in a reader's browser are removed; a widget
+        is reduced to its plain text, because it would need a kernel.
 
     Raises
     ------
-    PerflabError : no such notebook, or not a notebook. StoreError : the file can't be written. MissingExtraError : nbconvert
-    is missing.
+    PerflabError
+        No such notebook, or not a notebook.
+    StoreError
+        The file can't be written.
+    MissingExtraError
+        A package of the extra "lab" is missing.
 
     >>> import perflab as lab, tempfile, pathlib
     >>> page = pathlib.Path(tempfile.mkdtemp()) / "record.html"
-    >>> "<script" in lab.export("notebooks/01_is_it_faster.ipynb", page).read_text()
+    >>> "<script" in lab.export_notebook("notebooks/01_is_it_faster.ipynb", page).read_text()
     False
     """
     try:
         import nbformat
+        import nh3  # noqa: F401 - known before the notebook is converted
         from nbconvert import HTMLExporter
         from pygments.formatters import HtmlFormatter
         from traitlets.config import Config
     except ImportError as problem:
-        raise missing(problem) from problem
+        raise MissingExtraError.of(problem, "lab") from problem
     source, place = existing(notebook), Path(path)
     try:
         book = nbformat.read(source, as_version=4)
@@ -138,28 +98,29 @@ _STYLE = """
 
 def _harmless(body: str) -> str:
     """The page's body without anything that acts or loads; outputs come from outside."""
-    import bleach
-    from bleach.css_sanitizer import CSSSanitizer
+    import nh3
 
-    # bleach keeps the text inside of what it strips, and nobody wants to read style sheets.
-    body = re.sub(r"(?is)<(style|script)\b.*?</\1\s*>", "", body)
-
-    def allowed(tag: str, name: str, value: str) -> bool:
-        if tag == "img" and name == "src":
-            return value.startswith("data:image/")
-        if name == "style":
-            return not re.search(r"(?i)url|image|@|\\", value)
-        if tag == "a" and name == "href":
-            return value.startswith(("http://", "https://", "#", "mailto:"))
-        return name in {"class", "alt", "title", "colspan", "rowspan", "scope", "width", "height", "open"} or (
-            name == "id" and tag in {"h1", "h2", "h3", "h4", "h5", "h6"}
-        )
-
-    styles = CSSSanitizer(allowed_css_properties=_STYLES)
-    protocols = {"http", "https", "mailto", "data"}
-    return str(
-        bleach.clean(body, tags=_TAGS, attributes=allowed, protocols=protocols, strip=True, css_sanitizer=styles)
+    return nh3.clean(
+        body,
+        tags=set(_TAGS.split()),
+        clean_content_tags={"script", "style"},
+        attributes=_ATTRIBUTES,
+        attribute_filter=_allowed,
+        url_schemes={"http", "https", "mailto", "data"},
+        link_rel=None,
+        filter_style_properties=set(_STYLES.split()),
     )
+
+
+def _allowed(tag: str, name: str, value: str) -> str | None:
+    """The attribute's value, or None where the attribute must go."""
+    if name == "src":
+        return value if value.startswith("data:image/") else None
+    if name == "style":
+        return None if re.search(r"(?i)url|image|@|\\", value) else value
+    if name == "href":
+        return value if value.startswith(("http://", "https://", "#", "mailto:")) else None
+    return value
 
 
 def _title(book: Any) -> str:

@@ -1,4 +1,4 @@
-"""`Report`: evidence in order, as a document that a colleague reads without a kernel."""
+"""`Report`: evidence in order, as a document that colleagues read without a kernel."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import re
 import tempfile
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias, cast, runtime_checkable
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import pandas as pd
 
 from perflab import rendering
 from perflab.data.tables import Measurements
 from perflab.errors import StoreError, one_of
-from perflab.notes import written
+from perflab.notes import PYTHON, written
+from perflab.queries.layout import laid_out
 from perflab.reports import document, sections
-from perflab.reports.document import Block, Heading, Items, Paragraph, Picture, Table
-from perflab.results import Findings
+from perflab.reports.document import Block, Code, Heading, Items, Paragraph, Picture, Table
+from perflab.results import Findings, Result, Shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,26 +39,13 @@ _EMPTY = {
     BOTTLENECKS: "No findings were given.",
     OPTIMISATIONS: "None were named.",
     RESULTS: "Nothing was compared, so there is no verdict.",
-    METHOD: "No measurements were given, so nothing is known about how they were made.",
+    METHOD: "No measurements were given, so the method is unknown.",
 }
-
+_STATEMENTS = 3
+"""So many of the statements behind findings are laid out in full."""
 
 Evidence: TypeAlias = object
 """Measurements, Result, DataFrame, str, Section, matplotlib Axes or Figure (which are not imported for this)."""
-
-
-@runtime_checkable
-class Result(Protocol):
-    """What `compare`, `check` and their like return: a sentence, a table, and what to be careful about."""
-
-    @property
-    def sentence(self) -> str: ...
-
-    @property
-    def table(self) -> pd.DataFrame: ...
-
-    @property
-    def warnings(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True)
@@ -69,24 +57,30 @@ class Section:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Report:
+class Report(Result):
     """Ordered evidence as Markdown, HTML, a commit message, and in a notebook.
 
     Parameters
     ----------
-    title : what was found, in a line.
-    evidence : Measurements, results of `compare` and `check`, DataFrames of findings, matplotlib Axes or Figures,
-        paragraphs (str), and `Section` to place things by hand. Measurements go to "Baseline metrics" and "How it
-        was measured", DataFrames to "Bottlenecks found", results to "Results"; a paragraph or a picture stays with
-        what stands before it in the list, and a paragraph at the start goes below the title.
-    optimisations : what was changed, a line each.
-    question : the question that was asked.
-    show_literals : queries are shown as fingerprints and values in URLs are left out, because literals can be
-        personal data and URLs can carry tokens; True shows them.
+    title : str
+        What was found, in one line.
+    evidence : sequence
+        Measurements, results of `compare` and `check`, DataFrames of findings, matplotlib Axes or Figures, paragraphs (str),
+        and `perflab.reports.Section` to place things explicitly. Measurements go to "Baseline metrics" and "How it was
+        measured", DataFrames to "Bottlenecks found", results to "Results"; a paragraph or a picture stays with what comes
+        before it in the list, and a paragraph at the start goes below the title.
+    optimisations : sequence of str
+        What was changed, a line each.
+    question : str
+        The question that was asked.
+    show_literals : bool
+        Show the literals of queries and the values in URLs, which are left out by default: literals can be personal data,
+        and URLs can carry tokens.
 
     Raises
     ------
-    ValueError : evidence of another kind.
+    ValueError
+        Evidence of another kind.
 
     >>> import perflab as lab
     >>> report = lab.Report("Checkout is faster", ["Measured on the staging host."], optimisations=["eager loading"])
@@ -110,7 +104,7 @@ class Report:
 
     def commit_message(self) -> str:
         """The title, the verdicts, what was changed and how it was measured, in lines of at most 72 characters."""
-        verdicts = [result.sentence for result in _results(self.evidence)]
+        verdicts = [result.show().sentence for result in _results(self.evidence)]
         method = sections.design(measured) if (measured := _measurements(self.evidence)) is not None else ""
         bodies = ["\n".join(_wrapped(v) for v in verdicts), "\n".join(_wrapped(o, "- ") for o in self.optimisations)]
         bodies.append(_wrapped(f"Measured: {method}") if method else "")
@@ -137,11 +131,21 @@ class Report:
             raise StoreError(f"{place}: the report cannot be written: {problem.strerror or problem}") from problem
         return place
 
-    def __repr__(self) -> str:
-        return rendering.text("\n".join([self.title, *(r.sentence for r in _results(self.evidence))]))
+    def show(self, surface: str = PYTHON) -> Shown:
+        """The title and the verdicts; in a notebook the whole report."""
+        sentences = [result.show(surface).sentence for result in _results(self.evidence)]
+        return _Page("\n".join([self.title, *sentences]), report=self)
 
-    def _repr_html_(self) -> str:
-        return document.to_fragment(_blocks(self))
+
+@dataclass(frozen=True)
+class _Page(Shown):
+    """A report in a notebook."""
+
+    report: Report = field(kw_only=True)
+
+    def html(self) -> str:
+        """The document, without its page."""
+        return document.to_fragment(_blocks(self.report))
 
 
 def _save_markdown(place: Path, blocks: list[Block]) -> None:
@@ -185,7 +189,7 @@ def _blocks(report: Report) -> list[Block]:
     blocks: list[Block] = [Heading(report.title, 1)]
     if report.question:
         blocks.append(Paragraph(f"Question: {report.question}"))
-    blocks += [Paragraph(r.sentence, strong=True) for r in _results(report.evidence)]
+    blocks += [Paragraph(r.show().sentence, strong=True) for r in _results(report.evidence)]
     blocks += [Paragraph(str(item)) for item in placed.pop("", [])]
     for title, items in placed.items():
         written = [block for item in items for block in write(item, title)]
@@ -261,9 +265,9 @@ class _Method:
     measurements: Measurements
 
 
-def _advice(frame: pd.DataFrame, shown: Sequence[str]) -> list[Block]:
-    """How to mend what was found, each way once."""
-    if "suggestion" not in shown:
+def _advice(frame: pd.DataFrame) -> list[Block]:
+    """How to fix what was found, each way once, and the worst statements laid out."""
+    if "suggestion" not in frame.columns:
         return []
     routes = frame["route"].fillna("") if "route" in frame.columns else pd.Series("", index=frame.index)
     ways = dict.fromkeys(
@@ -271,7 +275,17 @@ def _advice(frame: pd.DataFrame, shown: Sequence[str]) -> list[Block]:
         for route, words in zip(routes, frame["suggestion"], strict=True)
         if isinstance(words, str) and words
     )
-    return [Items(tuple(ways), "How to mend it:")] if ways else []
+    if not ways:
+        return []
+    statements = frame["child"].dropna().drop_duplicates().head(_STATEMENTS) if "child" in frame.columns else ()
+    return [Items(tuple(ways), "How to fix it:"), *(Code(laid_out(str(sql)), "sql") for sql in statements)]
+
+
+def _plain(frame: pd.DataFrame) -> Shown:
+    """A table that is no result; its columns stay as they are."""
+    return Shown(
+        str(frame.attrs.get("sentence", "")), frame if len(frame) else None, written(frame.attrs.get("warnings", ()))
+    )
 
 
 @dataclass
@@ -295,44 +309,46 @@ class _Writer:
         if (figure := _figure(item)) is not None:
             return [self._picture(item, figure)]
         if isinstance(item, Result):
-            return self._result(item)
+            shown = item.show()
+            return [Paragraph(shown.sentence, strong=True), *self._rest(shown)]
         raise ValueError(f"items of the section {section!r} must be evidence; got {type(item).__name__}")
 
-    def _table(self, frame: pd.DataFrame, doubtful: rendering.Doubtful | None = None) -> Table:
-        shown = frame if self.show_literals else sections.without_literals(frame)
-        return Table(sections.headed(rendering.grid(shown, doubtful=doubtful or {})))
+    def _table(self, shown: Shown, left_out: Sequence[str] = ()) -> Table:
+        """The table as every surface shows it, but for literals, and columns that are written below it."""
+        assert shown.table is not None
+        frame = shown.table[[c for c in shown.table.columns if c not in left_out]]
+        grid = replace(shown, table=frame if self.show_literals else sections.without_literals(frame)).grid()
+        assert grid is not None
+        return Table(grid)
+
+    def _rest(self, shown: Shown) -> list[Block]:
+        """The table and the notes."""
+        table: list[Block] = [self._table(shown)] if shown.table is not None and len(shown.table) else []
+        return [*table, *([Items(shown.notes)] if shown.notes else [])]
 
     def _measured(self, measured: Measurements) -> list[Block]:
         blocks: list[Block] = []
         if "requests" in measured.tables:
             blocks += [Heading("Response time, throughput and errors", 3), Paragraph(_LATENCY_NOTE)]
-            table = sections.latency(measured)
-            blocks.append(self._table(table, table.doubtful))
+            blocks.append(self._table(sections.latency(measured).show()))
         elif "summary" in measured.tables:
-            blocks += [Heading("Response time, as the tool reported it", 3), self._table(measured.summary)]
+            blocks += [Heading("Response time, as the tool reported it", 3), self._table(Shown("", measured.summary))]
         if "resources" in measured.tables:
             blocks += [Heading("CPU, memory and I/O", 3), Paragraph(_RESOURCE_NOTE)]
-            blocks.append(self._table(sections.resources(measured)))
+            blocks.append(self._table(Shown("", sections.resources(measured), ours=True)))
         return blocks or [Paragraph(f"{measured.sentence}; neither requests nor resources were recorded.")]
 
     def _findings(self, frame: pd.DataFrame) -> list[Block]:
         title = str(frame.attrs.get("title", ""))
-        told = [Paragraph(str(frame.attrs["sentence"]))] if "sentence" in frame.attrs else []
-        people = [c for c in frame.attrs.get("shown", ()) if c in frame.columns] or list(frame.columns)
-        body: list[Block] = [] if told or len(frame) else [Paragraph("Nothing was found.")]
-        if len(frame):
-            # The advice is too long for a column, and what readers look for: it stands below, in full.
-            marks = frame.doubtful if isinstance(frame, Findings) else None
-            body = [self._table(frame[[c for c in people if c != "suggestion"]], marks), *_advice(frame, people)]
-        notes = [Items(tuple(map(str, frame.attrs["warnings"])), "Be careful:")] if frame.attrs.get("warnings") else []
-        return [*([Heading(title, 3)] if title else []), *told, *body, *notes]
-
-    def _result(self, result: Result) -> list[Block]:
-        blocks: list[Block] = [Paragraph(result.sentence, strong=True)]
-        if len(result.table):
-            blocks.append(self._table(sections.verdicts(result.table)))
-        notes = tuple(getattr(result, "notes", result.warnings))  # `notes`: how it was decided, then the warnings
-        return [*blocks, *([Items(notes)] if notes else [])]
+        shown = frame.show() if isinstance(frame, Findings) else _plain(frame)
+        blocks: list[Block] = [Heading(title, 3)] if title else []
+        blocks += [Paragraph(shown.sentence)] if shown.sentence else []
+        if shown.table is not None:
+            # The advice is too long for a column, and what readers want most: it comes below the table, in full.
+            blocks += [self._table(shown, ["suggestion"]), *_advice(frame)]
+        elif not shown.sentence:
+            blocks.append(Paragraph("Nothing was found."))
+        return [*blocks, *([Items(shown.notes)] if shown.notes else [])]
 
     def _picture(self, item: Evidence, figure: Figure) -> Picture:
         drawn = [cast("Axes", item)] if hasattr(item, "get_title") else figure.axes
@@ -348,18 +364,18 @@ class _Writer:
     def _method(self, measured: Measurements) -> list[Block]:
         blocks: list[Block] = [Paragraph(sections.design(measured)), Paragraph(sections.validity(measured))]
         blocks += [Paragraph(f"Load: {plan}") for plan in sections.plans(measured)]
-        blocks += [Heading("Runs", 3), self._table(sections.run_list(measured))]
+        blocks += [Heading("Runs", 3), self._table(Shown("", sections.run_list(measured), ours=True))]
         provenance = sections.provenance(measured)
         if len(provenance):
-            blocks += [Heading("Provenance", 3), self._table(provenance)]
+            blocks += [Heading("Provenance", 3), self._table(Shown("", provenance, ours=True))]
         if measured.warnings:
             blocks += [Heading("Warnings", 3), Items(written(measured.warnings))]
         return blocks
 
 
 _LATENCY_NOTE = (
-    "Each run's own statistics (quantiles of type 8), then the median over the arm's runs; failed requests count, "
-    "nothing is left out at the start. What is marked ~ hangs on the slowest few requests: a steady p95 takes 200 of them in "
-    "each run, a steady p99 1,000."
+    "One value per run after the warm-up (quantiles of type 8), then the mean over the arm's runs, geometric for latencies "
+    "and throughput; failed requests count. Values marked ~ rest on a handful of requests: p95 is stable from about 200 "
+    "requests per run, p99 from about 1,000."
 )
-_RESOURCE_NOTE = "CPU is the mean number of cores busy, memory the highest RSS; medians over the arm's runs."
+_RESOURCE_NOTE = "CPU is the mean number of busy cores, memory the highest RSS; medians over the arm's runs."

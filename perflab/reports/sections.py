@@ -1,7 +1,7 @@
 """Measurements in a report's words: tables for readers, sentences about design, validity and provenance.
 
-Nothing is decided here. What may be personal or secret (literals of queries, values in URLs, passwords) is taken
-out by `without_literals`.
+Nothing is decided here. `without_literals` removes what may be personal or secret (literals of queries, values in URLs,
+passwords).
 """
 
 from __future__ import annotations
@@ -9,26 +9,27 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, is_dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
+from perflab.metrics import Metric
 from perflab.queries.fingerprint import fingerprint
-from perflab.rendering import Grid
 from perflab.results import Findings, findings
 from perflab.stats import tails
 from perflab.stats.estimates import summarize
-from perflab.units import format_ms, format_number, format_p, format_value
+from perflab.stats.replications import warmup_of
+from perflab.units import format_ms, format_number
 
 _LONGEST_PLAN = 400
 _SHOWN_VALUES = 4
 
 
 def together(parts: Sequence[Measurements]) -> Measurements:
-    """All runs as one; runs that several of the parts hold under one name are told apart by their part."""
+    """All runs as one; runs of the same name in several parts get the number of their part."""
     joined = parts[0]
     for position, part in enumerate(parts[1:], 2):
         shared = set(joined.runs["run"]) & set(part.runs["run"])
@@ -48,14 +49,15 @@ def arms(measured: Measurements) -> pd.Series[Any]:
 
 
 def latency(measured: Measurements) -> Findings:
-    """By arm and endpoint: runs, requests, p50, p95, p99, throughput and errors; medians over runs.
+    """By arm and endpoint: runs, requests, p50, p95, p99, throughput and errors; one number per arm, as everywhere.
 
     Quantiles are doubtful where some run has too few requests for them.
     """
-    by_run = summarize(measured)
+    by_run = summarize(measured, warmup=warmup_of(measured.runs, None))
     by_run.insert(0, "arm", by_run["run"].map(arms(measured)))
     grouped = by_run.groupby(["endpoint", "arm"], sort=False)
-    table = grouped[["p50_ms", "p95_ms", "p99_ms", "throughput_per_s", "error_fraction"]].median()
+    metrics = [Metric.of(name) for name in ("p50", "p95", "p99", "throughput_per_s", "error_fraction")]
+    table = grouped[[m.column for m in metrics]].agg({m.column: _typical(m) for m in metrics})
     least = grouped["count"].min()
     table.insert(0, "requests", grouped["count"].sum())
     table.insert(0, "runs", grouped.size())
@@ -64,6 +66,10 @@ def latency(measured: Measurements) -> Findings:
     order = last.sort_values(kind="stable").index
     few = {column: tails.few(least.to_numpy()[order], share).tolist() for column, share in tails.QUANTILES.items()}
     return findings(table.loc[order], "", doubtful=few)
+
+
+def _typical(metric: Metric) -> Callable[[pd.Series[Any]], float]:
+    return lambda values: metric.typical(values.to_numpy(dtype="float64"))
 
 
 def resources(measured: Measurements) -> pd.DataFrame:
@@ -83,37 +89,6 @@ def resources(measured: Measurements) -> pd.DataFrame:
     return table.loc[pd.Series(pd.factorize(table["process"])[0]).sort_values(kind="stable").index].reset_index(
         drop=True
     )
-
-
-_UNITS = {"ms": "_ms", "1/s": "_per_s", "fraction": "_fraction"}
-
-
-def verdicts(table: pd.DataFrame) -> pd.DataFrame:
-    """A comparison's table for readers: values with units, the change with its interval; other tables as they are."""
-    needed = {"unit", "baseline", "candidate", "change", "change_low", "change_high", "metric"}
-    if not needed <= set(table.columns):
-        return table
-    points = table["metric"].eq("error_fraction")
-    shown = table[[c for c in ("endpoint", "metric") if c in table.columns]].copy()
-    for side in ("baseline", "candidate"):
-        shown[side] = [format_value(_UNITS.get(u, ""), v) for u, v in zip(table["unit"], table[side], strict=True)]
-    shown["change"] = [change(v, p) for v, p in zip(table["change"], points, strict=True)]
-    shown["95 % interval"] = [
-        f"{change(low, p)} to {change(high, p)}" if low == low and high == high else "–"
-        for low, high, p in zip(table["change_low"], table["change_high"], points, strict=True)
-    ]
-    for column in ("p_adjusted", "p_value"):
-        if column in table.columns and table[column].notna().any():
-            shown["p"] = table[column].map(format_p)
-            break
-    return shown.join(table[[c for c in ("verdict", "reason") if c in table.columns]])
-
-
-def change(value: float, points: bool = False) -> str:
-    """``-62.4 %``, ``+3.1 %``; absolute differences of shares in percentage points."""
-    if value != value:
-        return "–"
-    return f"{value * 100:+.1f} {'points' if points else '%'}"
 
 
 def design(measured: Measurements) -> str:
@@ -154,8 +129,8 @@ def _order_of_pairs(runs: pd.DataFrame) -> str:
 def _order(runs: pd.DataFrame) -> str:
     blocks = int((runs["arm"] != runs["arm"].shift()).sum())
     if blocks <= runs["arm"].nunique():
-        return "The arms ran one after the other, so the order and the change can't be told apart."
-    return "They were not paired; the arms ran in turns."
+        return "The arms ran one after the other, so a change over time cannot be separated from the change under test."
+    return "They were not paired; the arms alternated."
 
 
 def validity(measured: Measurements) -> str:
@@ -165,10 +140,10 @@ def validity(measured: Measurements) -> str:
     if bad.empty:
         return "The run is valid." if len(runs) == 1 else f"All {len(runs)} runs are valid."
     reasons = bad.get("reasons", pd.Series([[]] * len(bad), index=bad.index))
-    told = "; ".join(
+    named = "; ".join(
         f"{run}: {', '.join(map(str, why)) or 'no reason given'}" for run, why in zip(bad["run"], reasons, strict=True)
     )
-    return f"{len(bad)} of {len(runs)} runs are NOT valid: {told}."
+    return f"{len(bad)} of {len(runs)} runs are NOT valid: {named}."
 
 
 def plans(measured: Measurements) -> list[str]:
@@ -189,12 +164,12 @@ def _plan(plan: Any) -> str:
         plan = asdict(plan)
     if not isinstance(plan, Mapping):
         return str(plan)[:_LONGEST_PLAN]
-    told = str(plan.get("sentence", ""))
+    sentence = str(plan.get("sentence", ""))
     listed = plan.get("stages")
-    stages = [_stage(s) for s in listed] if isinstance(listed, (list, tuple)) and not told else []
-    known = {"sentence", "stages"} | ({"duration_s", "locustfile", "warmup"} if told else set())
+    stages = [_stage(s) for s in listed] if isinstance(listed, (list, tuple)) and not sentence else []
+    known = {"sentence", "stages"} | ({"duration_s", "locustfile", "warmup"} if sentence else set())
     rest = [f"{k} {_setting(v)}" for k, v in plan.items() if k not in known and v not in (None, "", [], {})]
-    return "; ".join([*([told] if told else []), *([", then ".join(stages)] if stages else []), *rest])[:_LONGEST_PLAN]
+    return "; ".join(filter(None, [sentence, ", then ".join(stages), *rest]))[:_LONGEST_PLAN]
 
 
 def _stage(stage: Any) -> str:
@@ -234,7 +209,7 @@ def provenance(measured: Measurements) -> pd.DataFrame:
     return pd.DataFrame([{"fact": n, "value": _values(list(v))} for n, v in facts.items()], columns=["fact", "value"])
 
 
-_TOLD_ELSEWHERE = frozenset({"time", "target arm", "target host"})
+_SHOWN_ELSEWHERE = frozenset({"time", "target arm", "target host"})
 
 
 def _facts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -246,7 +221,7 @@ def _facts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _facts(str(key) if name == "environment" else f"{name} {key}", inner)
-    elif name not in _TOLD_ELSEWHERE and value not in (None, "", [], ()) and value == value:
+    elif name not in _SHOWN_ELSEWHERE and value not in (None, "", [], ()) and value == value:
         yield name, value if isinstance(value, (int, float)) and not isinstance(value, bool) else _setting(value)
 
 
@@ -257,7 +232,7 @@ def _values(found: list[Any]) -> str:
     return "; ".join(map(str, found[:_SHOWN_VALUES])) + more
 
 
-# What must not be shown unless asked
+# What is shown only on request
 
 _SQL = re.compile(r"^(sql|query|statement|example|example_sql)$")
 _URL_VALUES = re.compile(r"([?&;][\w.\-\[\]%]+=)[^&#\s;\"']+")
@@ -281,12 +256,3 @@ def without_literals(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _without_secrets(text: str) -> str:
     return _PASSWORD.sub(r"\1:…@", _URL_VALUES.sub(r"\1…", text))
-
-
-_HEADINGS = {"error_fraction": "errors", "throughput_per_s": "throughput", "duration_ms": "duration", "p_value": "p"}
-_UNIT = re.compile(r"_(ms|bytes|fraction|per_s)$")
-
-
-def headed(grid: Grid) -> Grid:
-    """Headings for readers: the unit is in the cells."""
-    return replace(grid, headings=tuple(_HEADINGS.get(h) or _UNIT.sub("", h).replace("_", " ") for h in grid.headings))

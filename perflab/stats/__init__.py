@@ -1,1 +1,5 @@
 """Statistics with the run as the unit of replication."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

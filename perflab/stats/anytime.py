@@ -9,16 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from perflab import rendering
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
-from perflab.notes import Note
-from perflab.stats import sequential
+from perflab.metrics import Floats, Metric
+from perflab.notes import PYTHON, Note, Remedy, written
+from perflab.results import Result, Shown
+from perflab.stats import doubts, sequential
 from perflab.stats.change import Change
 from perflab.stats.compare import compare
-from perflab.stats.estimates import requests_of
-from perflab.stats.sequential import Floats
-from perflab.stats.wording import signed, whose
+from perflab.stats.design import ONE_EXPERIMENT
+from perflab.stats.estimates import requests_of, whose
+from perflab.stats.rows import ERRORS
 from perflab.units import format_p
 
 _ALPHA = 0.05
@@ -26,7 +27,7 @@ _COLUMNS = ("pairs", "change", "change_low", "change_high", "p_value", "verdict"
 
 
 @dataclass(frozen=True, repr=False)
-class Anytime:
+class Anytime(Result):
     """The result of `compare_anytime`.
 
     ``verdict`` is "improved", "regressed", "equivalent" or "inconclusive" after the last pair. ``table`` has a row for
@@ -39,54 +40,44 @@ class Anytime:
     metric: str
     endpoint: str
     tolerance: float
-    reason: str = ""
+    reason: Note | None = None
     warnings: tuple[Note, ...] = ()
 
     @property
     def sentence(self) -> str:
         """The answer in one line."""
-        what = f"{self.metric} of {whose(self.endpoint)}"
+        what = f"{Metric.of(self.metric).label} of {whose(self.endpoint)}"
         if self.table.empty or self.reason:
-            return f"{what}: {self.verdict}: {self.reason}"
+            return f"{what}: {self.verdict}: {self.reason or ''}"
         last = self.table.iloc[-1]
-        limits = (
-            f"always valid 95 % interval {signed(float(last['change_low']))} to {signed(float(last['change_high']))}"
-        )
-        limits = limits if math.isfinite(last["change_high"]) else "no limits yet"
-        return (
-            f"{what} after {last['pairs']} pairs: {signed(float(last['change']))} ({limits}): {self.verdict}; "
-            f"p {format_p(float(last['p_value']))}"
-        )
+        change = Metric.of(self.metric).format_change(last["change"])
+        p = format_p(float(last["p_value"]))
+        return f"{what} after {last['pairs']} pairs: {change} ({self._limits(last)}): {self.verdict}; p {p}"
+
+    def _limits(self, row: pd.Series) -> str:
+        if not math.isfinite(row["change_high"]):
+            return "no limits yet"
+        return f"always valid 95 % interval {Metric.of(self.metric).interval(row['change_low'], row['change_high'])}"
 
     @property
-    def notes(self) -> tuple[object, ...]:
+    def notes(self) -> tuple[Note, ...]:
         """How it was decided, and the warnings."""
-        return (
-            "decided by: mixture sequential t-test of the pairs' differences; valid at every pair, looked at as often as one "
-            "likes. It needs more pairs than looks registered beforehand (run_pairs(..., looks=...))",
-            *self.warnings,
-        )
+        registered = Remedy("run_pairs", {"looks": ...}, given="plan, baseline, candidate")
+        return (doubts.ANYTIME(registered), *self.warnings)
 
-    def _shown(self) -> pd.DataFrame:
+    def show(self, surface: str = PYTHON) -> Shown:
+        """The sentence, the table and the notes for a surface."""
         table = self.table
-        return pd.DataFrame(
+        shown = pd.DataFrame(
             {
                 "pairs": table["pairs"],
-                "change": [signed(v) for v in table["change"]],
-                "always valid 95 % interval": [
-                    f"{signed(low)} to {signed(high)}" if math.isfinite(high) else "no limits yet"
-                    for low, high in zip(table["change_low"], table["change_high"], strict=True)
-                ],
-                "p": [format_p(v) for v in table["p_value"]],
+                "change": list(map(Metric.of(self.metric).format_change, table["change"])),
+                "limits": [self._limits(row) for _, row in table.iterrows()],
+                "p": list(map(format_p, table["p_value"])),
                 "verdict": table["verdict"],
             }
         )
-
-    def __repr__(self) -> str:
-        return rendering.text(self.sentence, self._shown(), self.notes)
-
-    def _repr_html_(self) -> str:
-        return rendering.html(self.sentence, self._shown(), self.notes)
+        return Shown(self.sentence, shown, written(self.notes, surface), ours=True)
 
 
 def compare_anytime(
@@ -106,31 +97,38 @@ def compare_anytime(
 
     Parameters
     ----------
-    baseline, candidate : the runs of both arms, in pairs (`run_pairs`).
-    metric : "p95" or any "p<q>", "mean" or "throughput_per_s".
-    endpoint : the one endpoint that it is about, or all requests.
-    tolerance, warmup, allow : as in `compare`.
+    baseline, candidate : Measurements or DataFrame
+        The runs of both arms, in pairs (`run_pairs`).
+    metric : str
+        "p95" or any "p<q>", "mean", "throughput_per_s", or another that changes by a ratio.
+    endpoint : str
+        The one endpoint that it is about, or all requests.
+    tolerance, warmup, allow : optional
+        As in `compare`.
 
     Returns
     -------
-    Anytime. Its table tells what could be said after each pair: improved or regressed when the always valid 95 % interval
-    excludes no change, equivalent when it lies within the tolerance. Lai (1976), On confidence sequences, Annals of
-    Statistics 4; Wang and Ramdas (2025), Anytime-valid t-tests and confidence sequences for Gaussian means with unknown
-    variance, Sequential Analysis 44.
+    Anytime
+        Its table says what could be said after each pair: improved or regressed when the always valid 95 % interval excludes
+        no change, equivalent when it lies within the tolerance. Lai (1976), On confidence sequences, Annals of Statistics 4;
+        Wang and Ramdas (2025), Anytime-valid t-tests and confidence sequences for Gaussian means with unknown variance,
+        Sequential Analysis 44.
 
     Raises
     ------
-    ComparisonError : runs that are not in pairs, and what `compare` raises. ValueError : bad arguments.
+    ComparisonError
+        Runs that are not in pairs, and what `compare` raises.
+    ValueError
+        Bad arguments.
 
     >>> runs = lab.load("datasets/shop_runs")
-    >>> watched = lab.compare_anytime(runs.where(arm="n+1"), runs.where(arm="eager"), endpoint="GET /orders")
+    >>> watched = lab.stats.compare_anytime(runs.where(arm="n+1"), runs.where(arm="eager"), endpoint="GET /orders")
     >>> watched.verdict, watched.table.pairs.to_list()
     ('improved', [2, 3, 4, 5, 6])
     """
-    if metric == "error_fraction":
-        raise ValueError(
-            'metric must be a latency or "throughput_per_s" here: differences of error shares are no normal ones'
-        )
+    wanted = Metric.of(metric)
+    if not wanted.relative:
+        raise ValueError(f"metric must be one that changes by a ratio: differences of {wanted.label} are not normal")
     known = {
         AGGREGATED,
         *(e for side in (baseline, candidate) for e in requests_of(side).requests["endpoint"].unique()),
@@ -141,7 +139,7 @@ def compare_anytime(
     change = compare(
         baseline,
         candidate,
-        metric=[metric, "error_fraction"],
+        metric=[metric, ERRORS.name],
         tolerance=tolerance,
         primary=primary,
         warmup=warmup,
@@ -151,11 +149,10 @@ def compare_anytime(
     if not len(differences) or not np.isfinite(differences).all():
         # Nothing to look at: with the reason that `compare` has, or because the runs were never in pairs.
         if not (why := _obstacle(change, metric, endpoint)):
-            raise ComparisonError("these runs are not in pairs: run_pairs makes them, or give the runs a pair column")
+            raise ComparisonError(doubts.NOT_PAIRED(doubts.INTERLEAVE))
         none = pd.DataFrame(columns=list(_COLUMNS))
         return Anytime("inconclusive", none, metric, endpoint, change.tolerance, why, change.warnings)
-    better = 1 if metric == "throughput_per_s" else -1
-    margin = math.log1p(change.tolerance)
+    margin = wanted.margin(change.tolerance)
     rows = [
         {
             "pairs": one.pairs,
@@ -163,7 +160,7 @@ def compare_anytime(
             "change_low": _ratio(one.low),
             "change_high": _ratio(one.high),
             "p_value": one.p_value,
-            "verdict": _verdict(one, margin, better),
+            "verdict": _verdict(one, margin, wanted.better),
         }
         for one in sequential.anytime(differences, alpha=_ALPHA)
     ]
@@ -180,7 +177,7 @@ def _differences(values: pd.DataFrame, metric: str, endpoint: str, arms: tuple[s
     chosen = values[(values["metric"] == metric) & (values["endpoint"] == endpoint)].dropna(subset="pair")
     first, second = (chosen[chosen["arm"] == arm].set_index("pair") for arm in arms)
     if first.index.has_duplicates or second.index.has_duplicates:
-        raise ComparisonError("the runs come from more than one experiment: load one with load(store, experiment=...)")
+        raise ComparisonError(doubts.MIXED_EXPERIMENTS(ONE_EXPERIMENT))
     both = first.merge(second, left_index=True, right_index=True, suffixes=("_baseline", "_candidate"))
     both = both.assign(start=both[["start_baseline", "start_candidate"]].max(axis=1)).sort_values(
         "start", kind="stable"
@@ -203,15 +200,17 @@ def _verdict(one: sequential.Anytime, margin: float, better: int) -> str:
     return "inconclusive"
 
 
-def _obstacle(change: Change, metric: str, endpoint: str) -> str:
-    """What stands in the way of a verdict, as `compare` sees it; empty when nothing does."""
-    detail = change.details[(change.details["endpoint"] == endpoint) & (change.details["metric"] == metric)].iloc[0]
-    return "" if detail["possible"] else str(change.row_of(endpoint, metric)["reason"])
+def _obstacle(change: Change, metric: str, endpoint: str) -> Note | None:
+    """What rules out a verdict, as `compare` sees it."""
+    row = change.find(endpoint, metric)
+    return None if row.possible else row.reasons[0]
 
 
-def _failing(change: Change, endpoint: str, table: pd.DataFrame) -> str:
-    """Why faster is not better here; empty where it is."""
+def _failing(change: Change, endpoint: str, table: pd.DataFrame) -> Note | None:
+    """Why faster is not better here."""
     good = not table.empty and table["verdict"].iloc[-1] in ("improved", "equivalent")
-    if good and change.row_of(endpoint, "error_fraction")["verdict"] == "regressed":
-        return "as fast or faster, but more requests fail than before: failing fast is no improvement"
-    return ""
+    errors = change.find(endpoint, ERRORS.name)
+    if good and errors.verdict == "regressed":
+        before, after = map(ERRORS.format, errors.typical)
+        return doubts.FAILING_FAST(before=before, after=after)
+    return None

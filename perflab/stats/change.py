@@ -1,53 +1,104 @@
-"""The result of `compare`, and how it shows itself: a sentence for anybody, the table, how it was decided."""
+"""The result of `compare`: a sentence for anybody, the table, how it was decided, step by step if wanted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pandas as pd
 
-from perflab import rendering
 from perflab.errors import one_of
-from perflab.notes import Note
-from perflab.stats.arms import Design
-from perflab.stats.estimates import unit_of
-from perflab.stats.explanation import Explanation, explain
-from perflab.stats.levels import Level
+from perflab.metrics import Metric
+from perflab.notes import PYTHON, Note, written
+from perflab.rendering import shortened
+from perflab.results import Result, Shown
+from perflab.stats import doubts
+from perflab.stats.design import Design
+from perflab.stats.estimates import whose
+from perflab.stats.rows import Asked, Row, details_of, table_of
+from perflab.stats.sequential import Level
 from perflab.stats.warmup import Warmup
-from perflab.stats.wording import interval_words, points, signed, whose
-from perflab.units import format_fraction, format_p, format_value
+from perflab.units import format_fraction, format_p
 
 _MAX_REASON = 120
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Change:
+class Change(Result):
     """The result of `compare`.
 
     ``verdict`` is "improved", "regressed", "equivalent" or "inconclusive": Aggregated's, or the declared primary's, on the
-    first metric. ``table`` has a row for each metric and endpoint; ``details`` the same rows with the numbers behind them
-    (difference, error, degrees, randomisation_p, rank_p, worst_case, not_worse, ...); ``values`` the metric of each run (run,
-    arm, pair, endpoint, metric, count, value). ``warnings`` say what to be careful about.
+    first metric. ``rows`` holds the typed rows; ``table`` has a row for each metric and endpoint; ``details`` the same rows with
+    the numbers behind them (difference, error, degrees, randomisation_p, rank_p, worst_case, not_worse, reason_code, advice
+    ...); ``values`` the metric of each run (run, arm, pair, endpoint, metric, count, value). ``warnings`` say what to be
+    careful about.
     """
 
     verdict: str
-    table: pd.DataFrame
+    rows: tuple[Row, ...]
+    asked: Asked
     metric: str
-    tolerance: float
     endpoint: str
-    arms: tuple[str, str]
-    method: str
     values: pd.DataFrame
-    warmup: float
-    warnings: tuple[Note, ...] = field(default=())
-    details: pd.DataFrame = field(default_factory=pd.DataFrame)
-    design: Design | None = None
-    trim: Warmup | None = None
-    level: Level | None = None
-    family: str = ""
     primaries: tuple[str, ...] = ()
-    error_tolerance: float = 0.01
+    warnings: tuple[Note, ...] = field(default=())
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """A row for each metric and endpoint."""
+        return table_of(self.rows)
+
+    @cached_property
+    def details(self) -> pd.DataFrame:
+        """The numbers behind each row of the table."""
+        return details_of(self.rows)
+
+    @property
+    def design(self) -> Design:
+        """How the runs relate."""
+        return self.asked.design
+
+    @property
+    def trim(self) -> Warmup:
+        """What was left out of each run."""
+        return self.asked.trim
+
+    @property
+    def warmup(self) -> float:
+        """The share left out of each run, where no endpoint needed more."""
+        return self.asked.trim.share
+
+    @property
+    def level(self) -> Level:
+        """What p must be below."""
+        return self.asked.level
+
+    @property
+    def tolerance(self) -> float:
+        """The relative difference that does not matter."""
+        return self.asked.margins[0]
+
+    @property
+    def error_tolerance(self) -> float:
+        """The difference of shares that does not matter."""
+        return self.asked.margins[1]
+
+    @property
+    def arms(self) -> tuple[str, str]:
+        """The names of baseline and candidate."""
+        return self.asked.arms
+
+    @property
+    def method(self) -> str:
+        """The test that the design called for."""
+        return self.design.method
+
+    @property
+    def family(self) -> str:
+        """How the other rows were corrected; empty where they were not."""
+        names = [row.family for row in self.rows if row.family]
+        return f"other rows corrected by {max(set(names), key=names.count)}" if names and len(self.rows) > 1 else ""
 
     @property
     def row(self) -> pd.Series:
@@ -57,7 +108,7 @@ class Change:
     @property
     def metrics(self) -> tuple[str, ...]:
         """All metrics that were compared, the deciding one first."""
-        return tuple(self.table["metric"].unique())
+        return tuple(dict.fromkeys(row.metric.name for row in self.rows))
 
     @property
     def not_worse(self) -> bool:
@@ -65,136 +116,213 @@ class Change:
 
         Never where more requests fail than before.
         """
-        return bool(self._detail(self.endpoint, self.metric)["not_worse"])
+        return self.find().not_worse
+
+    @property
+    def advice(self) -> Note | None:
+        """What would change the answer."""
+        return self.find().advice
 
     @property
     def sentence(self) -> str:
         """The answer in one line."""
-        own = sentence_of(self, self.row)
+        own = self.sentence_of()
         if len(self.primaries) < 2:
             return own
-        rows = [self.row_of(name) for name in self.primaries]
-        listed = ", ".join(f"{r['endpoint']} {r['verdict']}" for r in rows)
-        return f"{self.metric} of {len(rows)} declared endpoints: {self.verdict} ({listed}). {own}"
+        named = ", ".join(f"{name} {self.find(name).verdict}" for name in self.primaries)
+        label = Metric.of(self.metric).label
+        return f"{label} of {len(self.primaries)} declared endpoints: {self.verdict} ({named}). {own}"
+
+    def find(self, endpoint: str | None = None, metric: str | None = None) -> Row:
+        """The typed row of an endpoint and metric, the deciding ones if not given; ValueError with what there is."""
+        endpoint, metric = endpoint or self.endpoint, metric or self.metric
+        for parameter, given, known in (
+            ("endpoint", endpoint, [row.endpoint for row in self.rows]),
+            ("metric", metric, self.metrics),
+        ):
+            if given not in known:
+                raise one_of(parameter, given, dict.fromkeys(known))
+        return next(row for row in self.rows if (row.endpoint, row.metric.name) == (endpoint, metric))
 
     def row_of(self, endpoint: str | None = None, metric: str | None = None) -> pd.Series:
-        """The row of an endpoint and metric, the deciding ones if not given; ValueError with what there is."""
-        endpoint, metric = self._named(endpoint, metric)
-        return self.table[(self.table["endpoint"] == endpoint) & (self.table["metric"] == metric)].iloc[0]
+        """The row of the table for an endpoint and metric, the deciding ones if not given."""
+        return self.table.iloc[self.rows.index(self.find(endpoint, metric))]
+
+    def sentence_of(self, endpoint: str | None = None, metric: str | None = None) -> str:
+        """One row in one line, for a reader who knows no statistics."""
+        row = self.find(endpoint, metric)
+        what = f"{row.metric.label} of {whose(row.endpoint)}"
+        if row.change != row.change:
+            return f"{what}: {row.verdict}: {row.reason}"
+        interval = row.metric.interval(*row.limits, plain=True)
+        if self.design.kind == "one against one":
+            interval += " for these two runs only"
+        words = f"{what} {row.metric.moved(row.change)}{'' if interval == '–' else f' ({interval})'}"
+        if row.verdict in ("improved", "regressed"):
+            p = format_p(row.p_adjusted)
+            return f"{words}: {row.verdict}; {self.design.counted}; p {p if p.startswith('<') else f'= {p}'}"
+        return f"{words}: {row.verdict}; {self.design.counted}; {row.reason}"
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """How it was decided, what would change the answer, and the warnings."""
+        decided = doubts.DECIDED(
+            method=self.method,
+            metrics=[Metric.of(name).label for name in self.metrics],
+            warmup_fraction=self.warmup,
+            tolerance_fraction=self.tolerance,
+            family=f"; {self.family}" if self.family else "",
+        )
+        return tuple(filter(None, (decided, self.level.note, self.advice, *self.warnings)))
+
+    def show(self, surface: str = PYTHON) -> Shown:
+        """The sentence, the table and the notes for a surface."""
+        advice = self.advice
+        notes = [doubts.WOULD_CHANGE(advice=n.written(surface)) if n == advice else n for n in self.notes]
+        shown = pd.DataFrame([self._shown(row) for row in self.rows])
+        return Shown(
+            self.sentence, shown.drop(columns="Metric") if len(self.metrics) == 1 else shown, written(notes, surface)
+        )
+
+    def _shown(self, row: Row) -> dict[str, str]:
+        return {
+            "Endpoint": row.endpoint,
+            "Metric": row.metric.label,
+            "Verdict": row.verdict,
+            self.arms[0]: row.metric.format(row.typical[0]),
+            self.arms[1]: row.metric.format(row.typical[1]),
+            "Change": row.metric.format_change(row.change),
+            "95 % interval": row.metric.interval(*row.limits),
+            "p": format_p(row.p_adjusted),
+            "Reason": shortened(row.reason, _MAX_REASON),
+        }
 
     def explain(self, endpoint: str | None = None, metric: str | None = None) -> Explanation:
-        """How the verdict on an endpoint came about, step by step with the numbers.
+        """How the verdict on an endpoint was reached, step by step with the numbers.
 
         Parameters
         ----------
-        endpoint, metric : a row of the table; the deciding one if not given.
+        endpoint, metric : str, optional
+            A row of the table; the deciding one if not given.
 
         Raises
         ------
-        ValueError : an endpoint or metric that was not compared.
+        ValueError
+            An endpoint or metric that was not compared.
         """
-        endpoint, metric = self._named(endpoint, metric)
-        row = self.row_of(endpoint, metric)
-        values = self.values[(self.values["endpoint"] == endpoint) & (self.values["metric"] == metric)]
-        return explain(self, row, self._detail(endpoint, metric), values, sentence_of(self, row))
+        row = self.find(endpoint, metric)
+        steps = [
+            (
+                "count the runs",
+                _runs(self.design),
+                "requests of one run are alike and runs differ: the run is the unit",
+            ),
+            ("leave out the warm-up", _warmup(self, row), "one cut for all runs of both arms cannot favour one"),
+            (
+                f"take {row.metric.label} of each run",
+                _estimates(self, row),
+                "quantiles are of type 8 (median-unbiased)",
+            ),
+            ("compare the arms", _effect(self, row), "the design of the experiment chose the test, not the data"),
+            ("ask how often chance does that", _chance(self, row), "p: how often no change would show as much"),
+            ("hold it against the tolerance", _margin(row), "equivalent only if all of the 90 % interval is within it"),
+            ("the verdict", f"{row.verdict}: {row.reason or 'see above'}", _WHY[row.verdict]),
+        ]
+        columns = {"step": range(1, len(steps) + 1)} | {
+            name: [step[i] for step in steps] for i, name in enumerate(("what", "numbers", "why"))
+        }
+        return Explanation(self.sentence_of(endpoint, metric), pd.DataFrame(columns))
 
-    def __repr__(self) -> str:
-        return rendering.text(self.sentence, self._shown(), self.notes)
 
-    def _repr_html_(self) -> str:
-        return rendering.html(self.sentence, self._shown(), self.notes)
+@dataclass(frozen=True, repr=False)
+class Explanation(Result):
+    """How a verdict was reached: ``steps`` has a row for each step (step, what was done, numbers, why)."""
+
+    sentence: str
+    steps: pd.DataFrame
 
     @property
-    def notes(self) -> tuple[object, ...]:
-        """How it was decided, what would change the answer, and the warnings."""
-        names = ", ".join(self.metrics)
-        decided = (
-            f"decided by: {self.method}; {names} of each run after the first {format_fraction(self.warmup)} "
-            f"(warm-up); tolerance {format_fraction(self.tolerance)}"
-        )
-        decided += f"; {self.family}" if self.family else ""
-        level = (self.level.note,) if self.level and self.level.note else ()
-        return (decided, *level, f"what would change the answer: {what_would_change(self)}", *self.warnings)
+    def table(self) -> pd.DataFrame:
+        """The steps, as reports take results."""
+        return self.steps
 
-    def _named(self, endpoint: str | None, metric: str | None) -> tuple[str, str]:
-        endpoint, metric = endpoint or self.endpoint, metric or self.metric
-        for parameter, given, column in (("endpoint", endpoint, "endpoint"), ("metric", metric, "metric")):
-            known = list(self.table[column].unique())
-            if given not in known:
-                raise one_of(parameter, given, known)
-        return endpoint, metric
+    @property
+    def warnings(self) -> tuple[Note, ...]:
+        """None of its own: the change has them."""
+        return ()
 
-    def _detail(self, endpoint: str, metric: str) -> pd.Series:
-        details = self.details
-        return details[(details["endpoint"] == endpoint) & (details["metric"] == metric)].iloc[0]
-
-    def _shown(self) -> pd.DataFrame:
-        rows = [self._shown_row(row) for _, row in self.table.iterrows()]
-        shown = pd.DataFrame(rows)
-        return shown.drop(columns="metric") if len(self.metrics) == 1 else shown
-
-    def _shown_row(self, row: pd.Series) -> dict[str, str]:
-        unit = {"ms": "_ms", "1/s": "_per_s", "fraction": "_fraction"}[unit_of(row["metric"])]
-        absolute = row["metric"] == "error_fraction"
-        return {
-            "endpoint": row["endpoint"],
-            "metric": row["metric"],
-            "verdict": row["verdict"],
-            self.arms[0]: format_value(unit, row["baseline"]),
-            self.arms[1]: format_value(unit, row["candidate"]),
-            "change": points(row["change"]) if absolute else signed(row["change"]),
-            "95 % interval": interval_words(row["change_low"], row["change_high"], absolute=absolute),
-            "p": format_p(row["p_adjusted"]),
-            "reason": rendering.shortened(str(row["reason"]), _MAX_REASON),
-        }
+    def show(self, surface: str = PYTHON) -> Shown:
+        """The sentence and the steps."""
+        return Shown(self.sentence, self.steps[["step", "what", "why", "numbers"]], ours=True)
 
 
-def sentence_of(change: Change, row: pd.Series) -> str:
-    """One row in one line, for a reader who knows no statistics."""
-    absolute = row["metric"] == "error_fraction"
-    name = {"error_fraction": "the share of failed requests", "throughput_per_s": "throughput"}.get(
-        row["metric"], row["metric"]
+_WHY = {
+    "improved": "chance is an unlikely explanation, and the direction is good",
+    "regressed": "chance is an unlikely explanation, and the direction is bad",
+    "equivalent": "any difference is too small to matter",
+    "inconclusive": "no answer is not the same as no difference",
+}
+
+
+def _runs(design: Design) -> str:
+    cap = design.obstacle or design.capped
+    return design.counted + (f"; {cap}" if cap else "")
+
+
+def _warmup(change: Change, row: Row) -> str:
+    share = change.trim.of(row.endpoint)
+    numbers = f"the first {format_fraction(share)} of every run"
+    if share > change.warmup:
+        numbers += f" instead of {format_fraction(change.warmup)}: the latencies had not settled (MSER)"
+    return numbers
+
+
+def _estimates(change: Change, row: Row) -> str:
+    values = change.values
+    values = values[(values["endpoint"] == row.endpoint) & (values["metric"] == row.metric.name)]
+    parts = []
+    for arm, own in values.groupby("arm", sort=False):
+        ordered = own.sort_values("pair") if own["pair"].notna().all() else own
+        shown = ", ".join(map(row.metric.format, ordered["value"].head(20)))
+        parts.append(f"{arm}: {shown}{', …' if len(own) > 20 else ''}")
+    fewest = int(values["count"].min()) if len(values) else 0
+    return f"at least {fewest:,} requests each; " + "; ".join(parts)
+
+
+def _effect(change: Change, row: Row) -> str:
+    numbers = (
+        f"{change.method}: {row.metric.format_change(row.change)}, 95 % interval {row.metric.interval(*row.limits)}"
     )
-    what = f"{name} of {whose(row['endpoint'])}"
-    verdict, size = row["verdict"], float(row["change"])
-    if size != size:
-        return f"{what}: {verdict}: {row['reason']}"
-    amount = points(abs(size)).lstrip("+") if absolute else format_fraction(abs(size))
-    moved = "did not move" if size == 0 else f"{'fell' if size < 0 else 'rose'} by {amount}"
-    interval = interval_words(float(row["change_low"]), float(row["change_high"]), absolute=absolute, plain=True)
-    if change.design and change.design.kind == "one against one":
-        interval += " for these two runs only"
-    words = f"{what} {moved} ({interval})" if interval != "–" else f"{what} {moved}"
-    runs = change.design.counted if change.design else ""
-    if verdict in ("improved", "regressed"):
-        chance = f"the chance of such a difference without a real change is {format_p(float(row['p_adjusted']))}"
-        return f"{words}: {verdict}; {runs}; {chance}"
-    return f"{words}: {verdict}; {runs}: {row['reason']}"
-
-
-def what_would_change(change: Change) -> str:
-    """What to do, or to see, for another answer."""
-    row, verdict = change.row, change.verdict
-    limit = points(change.error_tolerance) if change.metric == "error_fraction" else format_fraction(change.tolerance)
-    if verdict == "equivalent":
-        return (
-            f"a tolerance smaller than {limit.lstrip('+')}, if smaller differences matter to you: say so before looking"
-        )
-    if verdict == "inconclusive":
-        # The sentence has told the reason, which ends with what to do.
-        return str(row["reason"]).rsplit("; ", 1)[-1]
-    low, high = float(row["change_low"]), float(row["change_high"])
-    near = min(abs(low), abs(high))
-    written = points(near) if change.metric == "error_fraction" else format_fraction(near)
+    if (effect := row.judged.effect) is None:
+        return numbers
+    scale = "logarithms" if row.metric.relative else "differences"
     return (
-        f"a cause of at least {written.lstrip('+')} that has nothing to do with the change and acts on every "
-        f"{change.arms[1]} run (another machine, other data, a cache); more runs would only narrow the interval"
+        f"{numbers} (on {scale}: {float(effect.difference):.4g}, standard error {float(effect.error):.3g}, "
+        f"{float(effect.degrees):.3g} degrees of freedom)"
+    )
+
+
+def _chance(change: Change, row: Row) -> str:
+    parts = [f"p = {format_p(row.p_value)}"]
+    if (p := row.randomisation_p) == p:
+        parts.append(f"by relabelling the runs themselves: {format_p(p)}")
+    if (p := row.rank_p) == p:
+        test = "signed ranks of the pairs" if change.design.paired else "ranks of the runs (Mann-Whitney)"
+        parts.append(f"by {test} alone, exactly: {format_p(p)}")
+    if row.family:
+        parts.append(f"corrected for the other rows ({row.family}): {format_p(row.p_adjusted)}")
+    return "; ".join([*parts, f"must be below {change.level.alpha:.3g}"])
+
+
+def _margin(row: Row) -> str:
+    limit = row.asked.margin(row.metric)
+    gate = f"not worse by {limit} or more" if row.not_worse else f"a regression by {limit} cannot be excluded"
+    return (
+        f"90 % interval {row.metric.interval(*row.limits_90)}, tolerance {limit}; at worst "
+        f"{row.metric.format_change(row.worst)} (95 % sure): {gate if row.possible else 'nothing is claimed'}"
     )
 
 
 def overall(verdicts: Sequence[str]) -> str:
     """The verdict on several declared endpoints together: the worst that is certain."""
-    for word in ("regressed", "inconclusive", "improved"):
-        if word in verdicts:
-            return word
-    return "equivalent"
+    return next((word for word in ("regressed", "inconclusive", "improved") if word in verdicts), "equivalent")

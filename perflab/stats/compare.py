@@ -14,17 +14,15 @@ import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
-from perflab.notes import notes_of
-from perflab.stats import families, tests
+from perflab.metrics import Metric
+from perflab.notes import Note, notes_of
+from perflab.stats import doubts, families, sequential, tests
 from perflab.stats import pacing as omission
-from perflab.stats.arms import design
 from perflab.stats.change import Change as Change
 from perflab.stats.change import overall
-from perflab.stats.copies import without_copies
-from perflab.stats.estimates import Requests, by_run, coded, quantile_of, requests_of
-from perflab.stats.judging import Judged, judge, method_of
-from perflab.stats.levels import level_of
-from perflab.stats.one_run import requests_needed
+from perflab.stats.design import design, without_copies
+from perflab.stats.estimates import Requests, by_run, coded, requests_of
+from perflab.stats.judging import Judged, judge
 from perflab.stats.rows import (
     ERRORS,
     Asked,
@@ -32,12 +30,10 @@ from perflab.stats.rows import (
     Row,
     arms_of,
     both_ways,
-    details_of,
     failing_fast,
     failing_runs,
     row_of,
     size_words,
-    table_of,
     values_of,
 )
 from perflab.stats.verdicts import decide
@@ -66,39 +62,56 @@ def compare(
 
     Parameters
     ----------
-    baseline, candidate : Measurements with several runs each (or requests tables); best from `run_pairs`.
-    metric : "p95" or any "p<q>", "mean", "throughput_per_s", "error_fraction"; or several, of which the first decides.
-    tolerance : the relative difference below which a change does not matter (5 %).
-    primary : up to three endpoints, named before looking, that the verdict is about; otherwise it is about all
-        requests together ("Aggregated").
-    warmup : the share of each run to leave out; the plan's, or 10 %, if not given. One cut for all runs of both arms;
-        when it is not given it is raised, at most to half, for an endpoint that had clearly not settled, and says so.
-    order : "ignore" lifts the cap on verdicts where one arm ran entirely before the other.
-    allow : of "invalid", "generator", "plan", "length", what to compare all the same, with a warning.
-    adjust : "family": the chance of any false verdict among all rows stays at 5 %; "explore": 5 % of the verdicts may
-        be false (Benjamini and Hochberg), to find candidates for the next experiment.
-    pacing : the fixed time between the requests of a user ("1s"), if there was one: verdicts are then taken with and
-        without the requests that were never sent because users waited, and are inconclusive where the two differ.
-    error_tolerance : the difference in the share of failed requests that does not matter (one percentage point).
+    baseline, candidate : Measurements or DataFrame
+        Several runs each (or requests tables); best from `run_pairs`.
+    metric : str or sequence of str
+        "p95" or any "p<q>", "mean", "throughput_per_s", "error_fraction", "size_bytes", or of the target
+        "cpu_ms_per_request", "rss_bytes", "read_bytes", "written_bytes"; of several the first decides.
+    tolerance : float or str
+        The relative difference below which a change does not matter (5 %).
+    primary : str or sequence of str
+        Up to three endpoints, declared before the runs, that the verdict is about; otherwise it is about all requests
+        together ("Aggregated").
+    warmup : float or str, optional
+        The share of each run to leave out; the plan's, or 10 %, if not given. One cut for all runs of both arms; when it is
+        not given it is raised, at most to half, for an endpoint that had clearly not settled, with a warning.
+    order : str
+        "ignore" lifts the cap on verdicts where one arm ran entirely before the other.
+    allow : str or collection of str
+        Of "invalid", "generator", "plan", "length", what to compare anyway, with a warning.
+    adjust : str
+        "family": the chance of any false direction among the rows that do not decide stays at 5 %; "explore": 5 % of the
+        directions may be false (Benjamini and Hochberg), to find candidates for the next experiment.
+    pacing : str or float, optional
+        The fixed time between the requests of a user ("1s"), if there was one: verdicts are then taken with and without the
+        requests that were never sent because users waited, and are inconclusive where the two differ.
+    error_tolerance : float or str
+        The difference in the share of failed requests that does not matter (one percentage point).
 
     Returns
     -------
-    Change. In its table ``baseline`` and ``candidate`` are geometric means over the runs, ``change`` is relative (-0.10: ten
-    per cent less); for error_fraction they are means, and their difference.
+    Change
+        In its table ``baseline`` and ``candidate`` are geometric means over the runs, ``change`` is relative (-0.10: ten per
+        cent less); for error_fraction they are means, and their difference.
 
-    The analysis follows from the design, not from the data: five or more pairs by a paired t-test on the runs'
-    logarithms, three or four by least squares with a trend, other runs by Welch's, one run against five or more by a
-    prediction interval, one against one never. Error shares are compared as differences, with at least the variance that
-    counting gives. Equivalent means that the 90 % interval lies within the tolerance (two one-sided tests); improved or
-    regressed that p is below 5 %: for all rows but the deciding one corrected by the maximum of t over sign flips of
-    whole runs (from 8 pairs or 4 runs an arm; 5 where one has more), else by Holm. How often this errs is simulated in
-    datasets/calibration.
+        The analysis follows from the design, not from the data: five or more pairs by a paired t-test on the runs' logarithms,
+        three or four by least squares with a trend, other runs by Welch's, one run against five or more by a prediction
+        interval, one against one never. Error shares are compared as differences, with at least the variance that counting
+        gives. Equivalent means that the 90 % interval lies within the tolerance (two one-sided tests); improved or regressed
+        that p is below 5 %: for all rows but the deciding one corrected by the maximum of t over sign flips of whole runs (from
+        8 pairs or 4 runs an arm; 5 where one has more), else by Holm. How often this errs is simulated in
+        datasets/calibration.
 
     Raises
     ------
-    ComparisonError : invalid runs, different generators, different plans, unless allowed; a run named twice.
-    MissingTableError : no requests. SchemaError : a requests table with NaN or negative latencies, or naive instants.
-    ValueError : bad arguments.
+    ComparisonError
+        Invalid runs, different generators, different plans, unless allowed; a run named twice.
+    MissingTableError
+        No requests.
+    SchemaError
+        A requests table with NaN or negative latencies, or naive instants.
+    ValueError
+        Bad arguments.
 
     >>> import perflab as lab
     >>> runs = lab.load("datasets/shop_runs")
@@ -119,25 +132,27 @@ def compare(
     requests = (coded(sides[0]), coded(sides[1]))
     found = without_copies(found, requests)
     share = declared(sides, warmup)
-    needed = max(map(requests_needed, metrics))
+    needed = max(one.rows_needed for one in metrics)
     trim = settled(requests, share, needed) if warmup is None else Warmup(share)
-    level = level_of(*sides, found)
-    asked = Asked(metrics, primaries, margins, found, trim, level, adjust)
+    level = sequential.level(sides[0].runs, sides[1].runs, found)
+    asked = Asked(metrics, primaries, margins, found, trim, level, adjust, arms_of(sides))
     rows, values = _decided(requests, asked)
     _check_primaries(primaries, values)
     notes = _in_one_arm(values) if AGGREGATED in (key[1] for key in asked.deciding) else ()
-    if any(_is_latency(m) for m in metrics):
+    if any(one.is_latency for one in metrics):
         rows, more = _with_unsent(rows, requests, sides, asked, interval)
         notes += more
     return _change(rows, values, sides, asked, notes)
 
 
-def _metrics(metric: str | Sequence[str]) -> tuple[str, ...]:
-    metrics = (metric,) if isinstance(metric, str) or not isinstance(metric, Sequence) else tuple(metric)
-    if not metrics or len(set(metrics)) != len(metrics):
+def _metrics(metric: str | Sequence[str]) -> tuple[Metric, ...]:
+    names = (metric,) if isinstance(metric, str) or not isinstance(metric, Sequence) else tuple(metric)
+    if not names or len(set(names)) != len(names):
         raise ValueError(f"metric must name one or more different metrics; got {metric!r}")
-    for name in metrics:
-        quantile_of(name)
+    metrics = tuple(map(Metric.of, names))
+    for one in metrics:
+        if not one.decided and not one.is_maximum:
+            raise ValueError(f"metric must be one that can be compared; got {one.name!r}")
     return metrics
 
 
@@ -146,10 +161,6 @@ def _margin(given: float | str, parameter: str) -> float:
     if not 0 < margin < 1:
         raise ValueError(f"{parameter} must lie between 0 and 1 (5% or 0.05); got {given!r}")
     return margin
-
-
-def _is_latency(metric: str) -> bool:
-    return metric == "mean" or quantile_of(metric) is not None
 
 
 def _check_primaries(primaries: tuple[str, ...], values: pd.DataFrame) -> None:
@@ -163,40 +174,35 @@ def _check_primaries(primaries: tuple[str, ...], values: pd.DataFrame) -> None:
 
 def _decided(requests: tuple[Requests, Requests], asked: Asked) -> tuple[dict[Key, Row], pd.DataFrame]:
     """Every row's verdict, and the number of each run behind it."""
-    wanted = list(dict.fromkeys([*asked.metrics, ERRORS]))
+    wanted = tuple(dict.fromkeys([*asked.metrics, ERRORS]))
     tables = tuple(by_run(r, wanted, warmup=asked.trim.share, longer=asked.trim.longer) for r in requests)
     both = (tables[0], tables[1])
     if not all(len(t) for t in both):
         raise ComparisonError("no request is left after the warm-up")
     judged = {
-        (m, one.endpoint): one
+        (m.name, one.endpoint): one
         for m in wanted
         for one in judge(both, requests, m, asked.design, asked.trim, asked.margins)
     }
-    worse = {endpoint: one for (m, endpoint), one in judged.items() if m == ERRORS and _more_errors(one, asked)}
-    shown = {key: one for key, one in judged.items() if key[0] in asked.metrics}
+    worse = {endpoint: one for (m, endpoint), one in judged.items() if m == ERRORS.name and _more_errors(one, asked)}
+    shown = {key: one for key, one in judged.items() if one.metric in asked.metrics}
     corrected = _corrected(shown, asked)
     rows = {key: row_of(one, *corrected[key], asked) for key, one in shown.items()}
     rows = {key: failing_fast(row, worse[key[1]]) if key[1] in worse else row for key, row in rows.items()}
     return rows, pd.concat([t.assign(side=i) for i, t in enumerate(both)], ignore_index=True)
 
 
-def _in_one_arm(values: pd.DataFrame) -> tuple[str, ...]:
+def _in_one_arm(values: pd.DataFrame) -> tuple[Note, ...]:
     """What to say of a verdict on all requests when they are not the same requests in both arms."""
     found = values[values["count"] > 0].groupby("endpoint")["side"].nunique()
-    if not (lone := list(found.index[found < 2])):
-        return ()
-    named = ", ".join(map(str, lone[:3])) + (f" and {len(lone) - 3} more" if len(lone) > 3 else "")
-    return (
-        f"only one arm has requests to {named}: all requests together are not the same work in both; "
-        "name the endpoints that decide (primary=...)",
-    )
+    lone = list(found.index[found < 2])
+    return (doubts.ONE_ARM_ONLY(doubts.declaring(...), endpoints=lone),) if lone else ()
 
 
 def _more_errors(one: Judged, asked: Asked) -> bool:
     if one.effect is None or one.obstacle or asked.design.capped:
         return False
-    return str(decide(one.effect, one.margin, one.effect.p_value, one.better)) == "regressed"
+    return str(decide(one.effect, one.margin, one.effect.p_value, one.metric.better)) == "regressed"
 
 
 def _corrected(judged: Mapping[Key, Judged], asked: Asked) -> dict[Key, tuple[float, str]]:
@@ -236,9 +242,9 @@ def _with_unsent(
     sides: tuple[Measurements, Measurements],
     asked: Asked,
     interval: float | None,
-) -> tuple[dict[Key, Row], tuple[str, ...]]:
+) -> tuple[dict[Key, Row], tuple[Note, ...]]:
     """Verdicts that hold with and without the requests that waiting users did not send; and what to say about those."""
-    share = max((s for m in asked.metrics if (s := quantile_of(m)) is not None), default=0.5)
+    share = max((m.share for m in asked.metrics if m.share is not None), default=0.5)
     cycle = {} if interval is not None else {k: v for side in sides for k, v in omission.cycles(side).items()}
     exposed: dict[str, float] = {}
     for side in requests:
@@ -255,11 +261,9 @@ def _with_unsent(
         )
     filled = (omission.back_filled(requests[0], interval), omission.back_filled(requests[1], interval))
     others, _ = _decided(filled, asked)
-    mixed = {key: both_ways(row, others[key]) if _is_latency(key[0]) else row for key, row in rows.items()}
-    said = [
-        f"{k[0]} of {k[1]}: {size_words(others[k])} with them, {size_words(rows[k])} without" for k in asked.deciding
-    ]
-    return mixed, (*notes, "the requests that were never sent added back: " + "; ".join(said))
+    mixed = {key: both_ways(row, others[key]) if row.metric.is_latency else row for key, row in rows.items()}
+    found = [f"{k[0]} of {k[1]}: {size_words(others[k])}, without {size_words(rows[k])}" for k in asked.deciding]
+    return mixed, (*notes, doubts.BACK_FILLED(found="; ".join(found)))
 
 
 def _change(
@@ -267,39 +271,20 @@ def _change(
     values: pd.DataFrame,
     sides: tuple[Measurements, Measurements],
     asked: Asked,
-    notes: tuple[str, ...],
+    notes: tuple[Note, ...],
 ) -> Change:
-    ordered = sorted(rows, key=lambda key: (asked.metrics.index(key[0]), key[1] != AGGREGATED, key[1]))
+    places = [one.name for one in asked.metrics]
+    ordered = sorted(rows, key=lambda key: (places.index(key[0]), key[1] != AGGREGATED, key[1]))
     verdict = overall([rows[key].verdict for key in asked.deciding])
     decisive = next(key for key in asked.deciding if rows[key].verdict == verdict)
-    names = [r.family for r in rows.values() if r.family]
-    family = f"other rows corrected by {max(set(names), key=names.count)}" if names and len(rows) > 1 else ""
-    arms = arms_of(sides)
+    said = (*asked.design.warnings, *failing_runs(values), *asked.trim.notes, *notes)
     return Change(
         verdict=verdict,
-        table=table_of([rows[key] for key in ordered]),
-        metric=asked.metrics[0],
-        tolerance=asked.margins[0],
+        rows=tuple(rows[key] for key in ordered),
+        asked=asked,
+        metric=decisive[0],
         endpoint=decisive[1],
-        arms=arms,
-        method=method_of(asked.design),
-        values=values_of(values, sides, asked.metrics, arms),
-        warmup=asked.trim.share,
-        warnings=notes_of(
-            (
-                *asked.design.warnings,
-                *failing_runs(values),
-                *asked.trim.notes,
-                *notes,
-                *sides[0].warnings,
-                *sides[1].warnings,
-            )
-        ),
-        details=details_of([rows[key] for key in ordered], asked),
-        design=asked.design,
-        trim=asked.trim,
-        level=asked.level,
-        family=family,
+        values=values_of(values, sides, asked.metrics, asked.arms),
         primaries=asked.primaries,
-        error_tolerance=asked.margins[1],
+        warnings=notes_of((*said, *sides[0].warnings, *sides[1].warnings)),
     )

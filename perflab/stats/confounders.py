@@ -1,4 +1,4 @@
-"""What else differed between two arms, beside what was meant to: some must not be compared, the rest is said."""
+"""What else differed between two arms besides the change: some must not be compared, the rest is reported."""
 
 from __future__ import annotations
 
@@ -11,25 +11,21 @@ import pandas as pd
 
 from perflab.data.tables import Measurements
 from perflab.errors import ComparisonError
-from perflab.stats import replications
+from perflab.notes import Note, listed
+from perflab.stats import doubts, replications
 
 
-def check_both(baseline: Measurements, candidate: Measurements, allow: Collection[str]) -> list[str]:
+def check_both(baseline: Measurements, candidate: Measurements, allow: Collection[str]) -> list[Note]:
     """Warnings on what differed; raises ComparisonError for what must not be compared and was not allowed."""
     for side, arm in ((baseline, "baseline"), (candidate, "candidate")):
         twice = side.runs["run"][side.runs["run"].duplicated()]
         if len(twice):
-            raise ComparisonError(
-                f"the {arm} has more than one run called {twice.iloc[0]!r}: give each run a name of its own"
-            )
-    runs = pd.concat([baseline.runs, candidate.runs], ignore_index=True)
-    problems = replications.problems_of(runs)
-    return replications.allowed(problems, allow, "these must not be compared", "compares them") + _residue(
-        baseline, candidate
-    )
+            raise ComparisonError(doubts.RUN_TWICE(arm=arm, run=repr(twice.iloc[0])))
+    problems = replications.problems_of(pd.concat([baseline.runs, candidate.runs], ignore_index=True))
+    return replications.allowed(problems, allow, doubts.REFUSED, "compare") + _confounders(baseline, candidate)
 
 
-_RESIDUE = {
+_CONFOUNDERS = {
     "cpu_model": "the processor",
     "cpu_count": "the number of cores",
     "system": "the operating system",
@@ -42,19 +38,17 @@ _RESIDUE = {
 }
 
 
-def _residue(baseline: Measurements, candidate: Measurements) -> list[str]:
+def _confounders(baseline: Measurements, candidate: Measurements) -> list[Note]:
     """What else differed between the arms, with the values."""
     sides = [_facts(side.runs) for side in (baseline, candidate)]
     found = []
-    for name, words in _RESIDUE.items():
+    for name, words in _CONFOUNDERS.items():
         values = [
             {json.dumps(facts[name], sort_keys=True, default=str) for facts in side if name in facts} for side in sides
         ]
         if values[0] and values[1] and values[0] != values[1]:
             meant = "; fine if that is the change" if name in ("git_sha", "host", "packages", "git_dirty") else ""
-            found.append(
-                f"{words} differed between the arms too ({_difference(name, *values)}): the change may come from that{meant}"
-            )
+            found.append(doubts.DIFFERED(what=words, name=name, values=_difference(name, *values), meant=meant))
     return found
 
 
@@ -71,7 +65,6 @@ def _difference(name: str, first: set[str], second: set[str]) -> str:
         before, after = (json.loads(sorted(values)[0]) for values in (first, second))
         if isinstance(before, dict) and isinstance(after, dict):
             changed = sorted(k for k in {*before, *after} if before.get(k) != after.get(k))
-            listed = [f"{k} {before.get(k, 'none')} and {after.get(k, 'none')}" for k in changed[:3]]
-            return ", ".join(listed) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+            return listed((f"{k} {before.get(k, 'none')} and {after.get(k, 'none')}" for k in changed), 3)
     short = 10 if name == "git_sha" else 60
     return " and ".join("/".join(str(json.loads(v))[:short] for v in sorted(side)[:3]) for side in (first, second))

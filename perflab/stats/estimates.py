@@ -1,9 +1,8 @@
-"""One number for each run and endpoint: quantiles of type 8, means, throughput, error share; and `summarize`."""
+"""One number for each run and endpoint: quantiles of type 8, means, rates, shares, resources; and `summarize`."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -16,56 +15,43 @@ from scipy import special
 
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
-from perflab.stats import tails
+from perflab.metrics import COUNT, MEAN, QUANTILE, RATE, RESOURCE, SHARE, Metric
+from perflab.metrics import Floats as Floats
+from perflab.metrics import quantile as quantile
+from perflab.notes import Remedy
+from perflab.stats import doubts, tails
 from perflab.units import parse_fraction
 
-Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
 
 DEFAULT_WARMUP = 0.10
-_QUANTILE = re.compile(r"p([1-9]\d?(?:\.\d+)?|100)")
 _NO_WEIGHT = 1e-20
-UNTOLD = "the tool does not say which requests failed"
-OTHER_METRICS = ("mean", "throughput_per_s", "error_fraction")
+_SUMMARIZED = ("error_fraction", "throughput_per_s", "mean", "p50", "p95", "p99", "max")
 
 
-def quantile_of(metric: str) -> float | None:
-    """The share that a quantile metric names, None for another metric; ValueError for none at all.
-
-    >>> quantile_of("p99.9"), quantile_of("mean")
-    (0.9990000000000001, None)
-    """
-    if metric in OTHER_METRICS:
-        return None
-    found = _QUANTILE.fullmatch(metric) if isinstance(metric, str) else None
-    if not found:  # p0.95 too, which is hardly ever meant
-        raise ValueError(
-            f'metric must be "p95" or any "p<q>" from p1 to p100, {", ".join(OTHER_METRICS)}; got {metric!r}'
-        )
-    return float(found[1]) / 100
+def whose(endpoint: str) -> str:
+    """The endpoint as a sentence names it."""
+    return "all requests" if endpoint == AGGREGATED else endpoint
 
 
-def unit_of(metric: str) -> str:
-    """The unit of a metric's values."""
-    return {"throughput_per_s": "1/s", "error_fraction": "fraction"}.get(metric, "ms")
+def warmup_of(runs: pd.DataFrame, given: float | str | None) -> float:
+    """The share of each run to leave out: as given, else the longest of the plans', else 10 %."""
+    if given is None:
+        plans = mappings(runs, "plan")
+        return max((float(p["warmup"]) for p in plans if p.get("warmup") is not None), default=DEFAULT_WARMUP)
+    share = parse_fraction(given, parameter="warmup")
+    if not 0 <= share <= 0.9:
+        raise ValueError(f"warmup must be between 0 and 90%; got {given!r}")
+    return share
 
 
-def quantile(values: Floats, shares: Sequence[float]) -> Floats:
-    """Quantiles of type 8 (median-unbiased), by selection instead of a full sort.
-
-    Hyndman and Fan (1996), Sample quantiles in statistical packages, The American Statistician 50.
-    """
-    count = len(values)
-    ranks = np.clip((count + 1 / 3) * np.asarray(shares, dtype="float64") + 1 / 3, 1, count) - 1
-    below = np.floor(ranks).astype("int64")
-    above = np.minimum(below + 1, count - 1)
-    picked = np.partition(values, np.unique(np.concatenate([below, above])))
-    result: Floats = picked[below] + (ranks - below) * (picked[above] - picked[below])
-    return result
+def mappings(runs: pd.DataFrame, column: str) -> list[dict[str, Any]]:
+    """The plan or environment of each run, empty where it has none."""
+    return [dict(v) if isinstance(v, Mapping) else {} for v in runs[column]] if column in runs.columns else []
 
 
 def harrell_davis(values: npt.ArrayLike, q: float = 0.95) -> float:
-    """The quantile of Harrell and Davis: a mean of all order statistics, weighted by a Beta law around the quantile's rank.
+    """The quantile of Harrell and Davis: a mean of all order statistics, with weights of a Beta distribution.
 
     Parameters
     ----------
@@ -110,9 +96,7 @@ def requests_of(measured: Measurements | pd.DataFrame) -> Measurements:
         raise ValueError(f"expected Measurements or a requests table; got {type(measured).__name__}")
     held = measured if isinstance(measured, Measurements) else Measurements.of(requests=measured)
     if (held.requests["endpoint"] == AGGREGATED).any():
-        raise ComparisonError(
-            f"{AGGREGATED!r} stands for all requests of a run together: rename the endpoint of that name"
-        )
+        raise ComparisonError(f"{AGGREGATED!r} means all requests of a run together: rename the endpoint of that name")
     if not len(held.requests):
         raise ComparisonError("there are no requests in these measurements")
     return held
@@ -123,7 +107,8 @@ class Requests:
     """The requests of several runs as plain arrays: codes of run and endpoint, latency, failure, and age.
 
     ``age`` is the share of the run's time (until its last request started) that had passed when a request started, which
-    does not depend on the latencies; ``seconds`` the length of each run, ``told`` whether it says which requests failed.
+    does not depend on the latencies; ``seconds`` the length of each run, ``knows_failures`` whether it records which
+    requests failed; ``size`` the bytes of each answer; ``resources`` the samples of the target (run, age, ...).
     """
 
     runs: tuple[str, ...]
@@ -134,12 +119,14 @@ class Requests:
     failed: npt.NDArray[np.bool_]
     age: Floats
     seconds: Floats
-    told: npt.NDArray[np.bool_]
+    knows_failures: npt.NDArray[np.bool_]
+    size: Floats | None = None
+    resources: pd.DataFrame | None = None
 
     def take(self, rows: npt.NDArray[Any]) -> Requests:
         """The chosen rows (a mask, or positions)."""
         columns = {c: getattr(self, c)[rows] for c in ("run", "endpoint", "latency", "failed", "age")}
-        return replace(self, **columns)
+        return replace(self, **columns, size=None if self.size is None else self.size[rows])
 
 
 def coded(measured: Measurements) -> Requests:
@@ -170,17 +157,27 @@ def coded(measured: Measurements) -> Requests:
         failed=~requests["ok"].to_numpy(dtype=bool),
         age=np.nan_to_num(age, nan=1.0, posinf=1.0),
         seconds=known["duration_ms"].to_numpy(dtype="float64") / 1e3,
-        told=failures_told(known),
+        knows_failures=knows_failures(known),
+        size=requests["size_bytes"].to_numpy(dtype="float64") if "size_bytes" in requests.columns else None,
+        resources=_of_target(measured, list(runs), begun, last) if "resources" in measured.tables else None,
     )
 
 
-def failures_told(runs: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Whether the tool of each run says which requests failed: ab -g does not, and no share of them can be judged."""
-    if "environment" not in runs.columns:
-        return np.ones(len(runs), dtype=bool)
-    return np.array(
-        [not (isinstance(e, dict) and e.get("failures") == "not told") for e in runs["environment"]], dtype=bool
-    )
+def _of_target(measured: Measurements, runs: list[Any], begun: Codes, last: Codes) -> pd.DataFrame:
+    """The samples of the target's process, with the share of their run that had passed."""
+    samples = measured.resources
+    samples = samples[(samples["process"] == "target") & samples["run"].isin(runs)].sort_values("time", kind="stable")
+    code = pd.Index(runs).get_indexer(samples["run"])
+    time = pd.DatetimeIndex(samples["time"]).as_unit("us").asi8
+    with np.errstate(divide="ignore", invalid="ignore"):
+        age = (time - begun[code]) / (last - begun)[code]
+    return samples.assign(code=code, age=np.nan_to_num(age, nan=1.0, posinf=1.0))
+
+
+def knows_failures(runs: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Whether the tool of each run records which requests failed: ab -g does not, so its error rate is unknown."""
+    known = mappings(runs, "environment") or [{}] * len(runs)
+    return np.array([e.get("failures") not in ("not told", "unknown") for e in known], dtype=bool)
 
 
 def without_warmup(measured: Measurements, warmup: float) -> pd.DataFrame:
@@ -190,7 +187,7 @@ def without_warmup(measured: Measurements, warmup: float) -> pd.DataFrame:
 
 def by_run(
     measured: Measurements | Requests,
-    metrics: Sequence[str],
+    metrics: Sequence[str | Metric],
     *,
     warmup: float = 0.0,
     longer: Mapping[str, float] | None = None,
@@ -200,6 +197,7 @@ def by_run(
     ``longer`` holds the endpoints whose warm-up is longer than ``warmup``.
     """
     requests = measured if isinstance(measured, Requests) else coded(measured)
+    wanted = [Metric.of(metric) for metric in metrics]
     cuts = {AGGREGATED: warmup, **dict.fromkeys(requests.endpoints, warmup), **(longer or {})}
     per_endpoint = np.array([cuts[e] for e in requests.endpoints])
     parts = []
@@ -209,7 +207,7 @@ def by_run(
         names = (AGGREGATED,) if together else requests.endpoints
         key = kept.run if together else kept.run * len(names) + kept.endpoint
         shares = np.array([cuts[AGGREGATED]]) if together else per_endpoint
-        parts.append(_grouped(kept, key, names, shares, metrics))
+        parts.append(_grouped(kept, key, names, shares, wanted))
     frame = pd.concat(parts, ignore_index=True)
     frame = frame.iloc[np.lexsort([frame["place"], frame["run_place"]])].drop(columns=["place", "run_place"])
     return frame.reset_index(drop=True).astype({"run": "str", "endpoint": "str", "count": "int64"})
@@ -223,7 +221,9 @@ def of_endpoint(table: pd.DataFrame, endpoint: str) -> pd.DataFrame:
     return chosen
 
 
-def _grouped(kept: Requests, key: Codes, names: Sequence[str], shares: Floats, metrics: Sequence[str]) -> pd.DataFrame:
+def _grouped(
+    kept: Requests, key: Codes, names: Sequence[str], shares: Floats, metrics: Sequence[Metric]
+) -> pd.DataFrame:
     """The metrics of every group of requests: the key is the run's code times the endpoints, plus the endpoint's."""
     size = len(kept.runs) * len(names)
     # Sorting small integers is a radix sort, many times faster.
@@ -233,69 +233,92 @@ def _grouped(kept: Requests, key: Codes, names: Sequence[str], shares: Floats, m
     edges = np.concatenate([[0], np.cumsum(counts[present])])
     found = counts[present]
     run, endpoint = present // len(names), present % len(names)
+    seconds = kept.seconds[run] * (1 - shares[endpoint])
     columns: dict[str, Any] = dict(_quantiles(kept.latency[order], edges, metrics))
-    if "mean" in metrics:
-        # Sums depend on the order of what is added, in the last digits: sorted, the order of rows does not matter.
-        latency = kept.latency[order]
-        columns["mean"] = [np.sort(latency[low:high]).mean() for low, high in pairwise(edges)]
-    if "error_fraction" in metrics:
-        failed = np.bincount(key, weights=kept.failed, minlength=size)[present] / found
-        columns["error_fraction"] = np.where(kept.told[run], failed, np.nan)
-    if "throughput_per_s" in metrics:
-        seconds = kept.seconds[run] * (1 - shares[endpoint])
-        columns["throughput_per_s"] = np.divide(found, seconds, out=np.full(len(found), np.nan), where=seconds > 0)
+    for metric in metrics:
+        if metric.kind == MEAN:
+            values = kept.latency if metric.is_latency else kept.size
+            columns[metric.name] = math.nan if values is None else _means(values[order], edges)
+        elif metric.kind == SHARE:
+            failed = np.bincount(key, weights=kept.failed, minlength=size)[present] / found
+            columns[metric.name] = np.where(kept.knows_failures[run], failed, np.nan)
+        elif metric.kind == RATE:
+            columns[metric.name] = np.divide(found, seconds, out=np.full(len(found), np.nan), where=seconds > 0)
+        elif metric.kind == COUNT:
+            columns[metric.name] = found
+        elif metric.kind == RESOURCE:
+            together = names == (AGGREGATED,) and kept.resources is not None
+            columns[metric.name] = _used(metric, kept, run, found, seconds, float(shares[0])) if together else math.nan
     frame = {
         "run": np.array(kept.runs, dtype=object)[run],
         "endpoint": np.array(names, dtype=object)[endpoint],
         "count": found,
-        **{metric: columns[metric] for metric in metrics},
+        **{metric.name: columns[metric.name] for metric in metrics},
         "run_place": run,
         "place": np.full(len(run), -1) if names == (AGGREGATED,) else endpoint,
     }
     return pd.DataFrame(frame)
 
 
-def _quantiles(latency: Floats, edges: npt.NDArray[np.int64], metrics: Sequence[str]) -> dict[str, Floats]:
-    shares = {metric: share for metric in metrics if (share := quantile_of(metric)) is not None}
+def _means(values: Floats, edges: npt.NDArray[np.int64]) -> list[float]:
+    # Sums depend on the order of what is added, in the last digits: sorted, the order of rows does not matter.
+    return [float(np.sort(values[low:high]).mean()) for low, high in pairwise(edges)]
+
+
+def _quantiles(latency: Floats, edges: npt.NDArray[np.int64], metrics: Sequence[Metric]) -> dict[str, Floats]:
+    shares = {metric.name: metric.share for metric in metrics if metric.kind == QUANTILE and metric.share is not None}
     if not shares:
         return {}
     wanted = list(shares.values())
-    rows = [quantile(latency[low:high], wanted) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    rows = [quantile(latency[low:high], wanted) for low, high in pairwise(edges)]
     return dict(zip(shares, np.array(rows).reshape(-1, len(wanted)).T, strict=True))
 
 
-def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float = 0.0) -> pd.DataFrame:
+def _used(metric: Metric, kept: Requests, run: Codes, counts: Codes, seconds: Floats, share: float) -> list[float]:
+    """What the target of each run used after the warm-up."""
+    samples = kept.resources
+    assert samples is not None
+    own = samples[samples["age"] >= share] if share else samples
+    parts = {int(code): part for code, part in own.groupby("code")}
+    facts = zip(run.tolist(), counts.tolist(), seconds.tolist(), strict=True)
+    return [metric.of_resources(parts.get(r, own.iloc[:0]), requests=n, seconds=s) for r, n, s in facts]
+
+
+def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float | None = None) -> pd.DataFrame:
     """What happened in each run, by endpoint.
 
     Parameters
     ----------
-    measured : Measurements with requests, or a requests table.
-    warmup : share of each run to leave out ("10%"); nothing by default.
+    measured : Measurements or DataFrame
+        Measurements with requests, or a requests table.
+    warmup : str or float, optional
+        The share of each run to leave out; the plan's, or 10 %, if not given, as in `compare`. 0 shows everything.
 
     Returns
     -------
-    DataFrame: run, endpoint, count, errors, error_fraction, throughput_per_s, mean_ms, p50_ms, p95_ms, p99_ms, max_ms.
-    Quantiles are of type 8; "Aggregated" is all of a run together. A p95 of fewer than 20 requests and a p99 of fewer than
-    100 would be the maximum, and are missing; shown, those of fewer than 200 and 1,000 are marked ~, since they hang on the
-    slowest few (``attrs["warnings"]`` says so too).
+    DataFrame
+        run, endpoint, count, errors, error_fraction, throughput_per_s, mean_ms, p50_ms, p95_ms, p99_ms, max_ms. Quantiles are
+        of type 8; "Aggregated" is all of a run together. A p95 of fewer than 20 requests and a p99 of fewer than 100 would be
+        the maximum, and are missing; shown, those of fewer than 200 and 1,000 are marked ~, because they rest on a handful of
+        requests (``attrs["warnings"]`` has a note on it).
 
     >>> import pandas as pd
     >>> at = pd.date_range("2026-01-01", periods=4, freq="s", tz="UTC")
     >>> requests = pd.DataFrame({"run": "a", "endpoint": "GET /", "start": at, "latency_ms": [1., 2., 3., 9.], "ok": True})
-    >>> summarize(requests).p50_ms.to_list()
+    >>> summarize(requests, warmup=0).p50_ms.to_list()
     [2.5, 2.5]
     """
-    share = parse_fraction(warmup, parameter="warmup")
     held = requests_of(measured)
-    table = by_run(held, ["error_fraction", "throughput_per_s", "mean", "p50", "p95", "p99", "p100"], warmup=share)
+    share = warmup_of(held.runs, warmup)
+    table = by_run(held, _SUMMARIZED, warmup=share)
     errors = (table["error_fraction"] * table["count"]).round()
     table["errors"] = errors.astype("Int64" if errors.isna().any() else "int64")
-    named = table.rename(
-        columns={"mean": "mean_ms", "p50": "p50_ms", "p95": "p95_ms", "p99": "p99_ms", "p100": "max_ms"}
+    table = table.rename(columns={name: Metric.of(name).column for name in _SUMMARIZED})
+    columns = [Metric.of(name).column for name in _SUMMARIZED]
+    table = table[["run", "endpoint", "count", "errors", *columns]]
+    return tails.marked(
+        table, doubts.AFTER_WARMUP(Remedy("summarize", {"warmup": 0}), share_fraction=share) if share else ""
     )
-    columns = ["run", "endpoint", "count", "errors", "error_fraction", "throughput_per_s"]
-    table = named[[*columns, "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms"]]
-    return tails.marked(table)
 
 
 def summarize_checks(measured: Measurements) -> pd.DataFrame:
@@ -303,11 +326,13 @@ def summarize_checks(measured: Measurements) -> pd.DataFrame:
 
     Parameters
     ----------
-    measured : Measurements with a ``checks`` table; MissingTableError without.
+    measured : Measurements
+        With a ``checks`` table; MissingTableError without.
 
     Returns
     -------
-    DataFrame: run, endpoint, name, count, passed, passed_fraction. The endpoint is missing where none was given.
+    DataFrame
+        run, endpoint, name, count, passed, passed_fraction. The endpoint is missing where none was given.
 
     >>> import pandas as pd
     >>> at = pd.date_range("2026-01-01", periods=4, freq="s", tz="UTC")

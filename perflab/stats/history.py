@@ -5,22 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from perflab import rendering
 from perflab.data.tables import AGGREGATED, Measurements
-from perflab.stats import ranks, replications
+from perflab.metrics import Floats, Metric
+from perflab.notes import PYTHON, Note, Remedy, count, notes_of, written
+from perflab.results import Result, Shown
+from perflab.stats import doubts, ranks, replications
 from perflab.stats.distributions import t_sf
-from perflab.stats.estimates import by_run, of_endpoint, quantile_of, requests_of, unit_of
+from perflab.stats.estimates import by_run, of_endpoint, requests_of, whose
 from perflab.stats.planning import MOST, pairs_for
-from perflab.stats.wording import whose
 from perflab.units import format_fraction, format_p, format_value, parse_fraction
-
-Floats = npt.NDArray[np.float64]
 
 P_VALUE = 0.0001
 LEAST_CHANGE = 0.03
@@ -44,7 +44,7 @@ class Demand:
 
 
 @dataclass(frozen=True, repr=False)
-class ChangePoints:
+class ChangePoints(Result):
     """The result of `change_points`.
 
     ``table`` has a row for each change: run and start of the first run after it, before and after (typical values of
@@ -58,55 +58,54 @@ class ChangePoints:
     endpoint: str
     unit: str
     pairs: tuple[int, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Note, ...] = ()
 
     @property
     def sentence(self) -> str:
         """The answer in one line."""
         what = self.metric if not self.endpoint else f"{self.metric} of {whose(self.endpoint)}"
-        runs = f"{len(self.values)} runs"
+        runs = count(len(self.values), "run")
         if self.table.empty:
             return f"{what}: no lasting change in {runs}"
-        listed = "; ".join(
+        first = "; ".join(
             f"{'up' if r.change > 0 else 'down'} {format_fraction(abs(r.change))} from run {r.run} on"
             for r in self.table.head(3).itertuples()
         )
         more = f" and {len(self.table) - 3} more" if len(self.table) > 3 else ""
-        return f"{what} changed {_times(len(self.table))} in {runs}: {listed}{more}"
+        return f"{what} changed {_times(len(self.table))} in {runs}: {first}{more}"
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[Note, ...]:
         """The confirming experiment for each change, how it was decided, and the warnings."""
         confirm = [
-            f"to confirm: what {r.last_before} measured against what {r.run} measured, in {count} randomised pairs "
-            f"(run_pairs(plan, before, after, pairs={count}))"
-            for r, count in zip(self.table.itertuples(), self.pairs, strict=True)
+            doubts.CONFIRM(
+                Remedy("run_pairs", {"pairs": needed}, given="plan, before, after"),
+                before=r.last_before,
+                after=r.run,
+                pairs=needed,
+            )
+            for r, needed in zip(self.table.itertuples(), self.pairs, strict=True)
         ]
-        decided = (
-            f"decided by: E-divisive, then a t-test and the exact test of ranks at p < {P_VALUE} of the stretches on both "
-            f"sides, and a change of at least {format_fraction(LEAST_CHANGE)} and one standard deviation of the runs"
+        return (
+            *confirm,
+            doubts.CHANGES_DECIDED(level=f"{P_VALUE:g}", least_fraction=LEAST_CHANGE),
+            *self.warnings,
         )
-        return (*confirm, decided, *self.warnings)
 
-    def _shown(self) -> pd.DataFrame:
-        table = self.table
-        write = {"ms": "_ms", "1/s": "_per_s", "fraction": "_fraction"}.get(self.unit, "")
-        return pd.DataFrame(
+    def show(self, surface: str = PYTHON) -> Shown:
+        """The sentence, the changes and the notes for a surface."""
+        table, write = self.table, Metric.of(self.metric).format if self.unit else partial(format_value, "")
+        shown = pd.DataFrame(
             {
-                "from run": table["run"],
+                "from_run": table["run"],
                 "start": table["start"],
-                "before": [format_value(write, v) for v in table["before"]],
-                "after": [format_value(write, v) for v in table["after"]],
+                "before": list(map(write, table["before"])),
+                "after": list(map(write, table["after"])),
                 "change": [f"{'+' if v > 0 else ''}{format_fraction(v)}" for v in table["change"]],
-                "p": [format_p(v) for v in table["p_value"]],
+                "p": list(map(format_p, table["p_value"])),
             }
         )
-
-    def __repr__(self) -> str:
-        return rendering.text(self.sentence, None if self.table.empty else self._shown(), self.notes)
-
-    def _repr_html_(self) -> str:
-        return rendering.html(self.sentence, None if self.table.empty else self._shown(), self.notes)
+        return Shown(self.sentence, None if table.empty else shown, written(self.notes, surface), ours=True)
 
 
 def _times(count: int) -> str:
@@ -126,28 +125,35 @@ def change_points(
 
     Parameters
     ----------
-    history : Measurements of many runs (``load("runs", arm="nightly")``), or a DataFrame with run, start and value.
-    metric, endpoint, warmup : what to take from Measurements; for a DataFrame ``metric`` is only the name of its values.
-    minimum : the smallest relative change to report; one standard deviation of the runs is demanded besides.
-    allow : of "invalid", "generator", "plan", "arms", what to take together all the same.
+    history : Measurements or DataFrame
+        Many runs (``load("runs", arm="nightly")``), or a DataFrame with run, start and value.
+    metric, endpoint, warmup : optional
+        What to take from Measurements; for a DataFrame ``metric`` is only the name of its values.
+    minimum : float or str
+        The smallest relative change to report; one standard deviation of the runs is demanded besides.
+    allow : str or collection of str
+        Of "invalid", "generator", "plan", "arms", what to take together anyway.
 
     Returns
     -------
-    ChangePoints, whose ``table`` has run, start, before, after, change, p_value. A history says when something changed,
-    not why: whatever else changed with it looks the same. So each change comes with the experiment that confirms it.
+    ChangePoints
+        Its ``table`` has run, start, before, after, change, p_value. A history says when something changed, not why: whatever
+        else changed with it looks the same. So each change comes with the experiment that confirms it.
 
-    The candidates come from E-divisive, Matteson and James (2014), A nonparametric approach for multiple change point
-    analysis of multivariate data, JASA 109; each must pass Student's t-test of the stretches on both sides at p < 0.0001
-    (as small as that because the place was chosen by looking), and the exact test of their ranks (of so few runs that it
-    can't get there: no overlap), which skewed and heavy-tailed histories do not fool. Where runs resemble their neighbours,
-    errors are taken wider. In simulations fewer than 0.5 % of stable histories of 100 runs show a change (with an
-    autocorrelation of 0.4 between runs: 5 %), and 10 % shifts at a run-to-run sd of 5 % are found in more than 94 %
-    (datasets/calibration/histories.csv).
+        The candidates come from E-divisive, Matteson and James (2014), A nonparametric approach for multiple change point
+        analysis of multivariate data, JASA 109; each must pass Student's t-test of the stretches on both sides at p < 0.0001
+        (as small as that because the place was chosen after seeing the data), and the exact test of their ranks (of so few
+        runs that it can't get there: no overlap), which skewed and heavy-tailed histories do not fool. Where runs resemble
+        their neighbours, errors are taken wider. In simulations fewer than 0.5 % of stable histories of 100 runs show a change
+        (with an autocorrelation of 0.4 between runs: 5 %), and 10 % shifts at a run-to-run sd of 5 % are found in more than
+        94 % (datasets/calibration/histories.csv).
 
     Raises
     ------
-    ComparisonError : invalid runs, several plans, generators or arms, unless allowed. ValueError : a history without
-    run, start and value, or with missing or naive ones.
+    ComparisonError
+        Invalid runs, several plans, generators or arms, unless allowed.
+    ValueError
+        A history without run, start and value, or with missing or naive ones.
 
     >>> start = pd.date_range("2026-01-01", periods=60, freq="D", tz="UTC")
     >>> noise = np.random.default_rng(1).normal(0, 0.05, 60)
@@ -161,9 +167,9 @@ def change_points(
         raise ValueError(f"minimum must lie between 0 and 1 (3% or 0.03); got {minimum!r}")
     if isinstance(history, Measurements) or "latency_ms" in history.columns:
         values, warnings = _measured(history, metric, endpoint, warmup, allow)
-        unit = unit_of(metric)
+        unit = Metric.of(metric).unit
     else:
-        values, warnings, endpoint, unit = _given(history), [], "", "ms" if metric.startswith("p") else ""
+        values, warnings, endpoint, unit = _given(history), [], "", _unit(metric)
     numbers = values["value"].to_numpy(dtype="float64")
     scaled, relative = (np.log(numbers), True) if (numbers > 0).all() else (numbers, False)
     demand = Demand(least, relative, _widened(scaled))
@@ -180,24 +186,32 @@ def change_points(
         endpoint,
         unit,
         pairs,
-        tuple(warnings + _doubts(scaled, segment, demand.widened)),
+        notes_of(warnings + _doubts(scaled, segment, demand.widened)),
     )
 
 
 def _measured(
     history: Any, metric: str, endpoint: str, warmup: float | str | None, allow: str | Collection[str]
-) -> tuple[pd.DataFrame, list[str]]:
-    quantile_of(metric)
+) -> tuple[pd.DataFrame, list[Note]]:
+    Metric.of(metric)
     held = requests_of(history)
-    warnings = replications.refusals(held.runs, allow)
+    warnings = replications.refusals(held.runs, allow, call="change_points")
     found = by_run(held, [metric], warmup=replications.warmup_of(held.runs, warmup))
     chosen = of_endpoint(found, endpoint)
     start = chosen["run"].map(held.runs.set_index("run")["start"])
     values = pd.DataFrame({"run": chosen["run"], "start": start, "value": chosen[metric]}).dropna(subset="value")
     if values["start"].isna().any():
-        warnings.append("the start of some runs is unknown: they were taken in the order in which they were read")
+        warnings.append(doubts.START_UNKNOWN())
         return values.reset_index(drop=True), warnings
     return values.sort_values("start", kind="stable").reset_index(drop=True), warnings
+
+
+def _unit(metric: str) -> str:
+    """The unit of values that somebody else measured, where their name is that of a metric."""
+    try:
+        return Metric.of(metric).unit
+    except ValueError:
+        return ""
 
 
 def _given(history: pd.DataFrame) -> pd.DataFrame:
@@ -333,7 +347,7 @@ def _row(values: pd.DataFrame, scaled: Floats, demand: Demand, begin: int, place
 def _widened(scaled: Floats) -> float:
     """How many times as wide the error of a mean is because runs resemble their neighbours; 1 where they need not.
 
-    A few runs in a row that are slow together look like a change. How alike neighbours are is told by the steps from run
+    A few runs in a row that are slow together look like a change. How alike neighbours are shows in the steps from run
     to run and over two, which changes for good hardly alter (Hall and Van Keilegom (2003), Using difference-based methods for
     inference in nonparametric regression with time series errors, JRSS B 65): the largest, which may be changes, are left
     out, and what chance alone gives (one standard error) is forgiven. What it does to a mean: Bayley and Hammersley (1946),
@@ -362,18 +376,15 @@ def _confirming(scaled: Floats, segment: npt.NDArray[np.intp], change: float) ->
     return max(6, pairs_for(gain, max(sd, 1e-6), 0.8)) if gain > 0 else MOST
 
 
-def _doubts(scaled: Floats, segment: npt.NDArray[np.intp], widened: float) -> list[str]:
+def _doubts(scaled: Floats, segment: npt.NDArray[np.intp], widened: float) -> list[Note]:
     found = []
     if len(scaled) < LEAST_RUNS:
-        found.append(f"{len(scaled)} runs are a short history: {LEAST_RUNS} or more are needed to find a change")
+        found.append(doubts.SHORT_HISTORY(runs=len(scaled), least=LEAST_RUNS))
     residues = _residues(scaled, segment)
     power = float(residues @ residues)
     alike = float(residues[1:] @ residues[:-1]) / power if power > 0 else 0.0
     if len(scaled) >= 20 and alike > _ALIKE:
-        found.append(
-            f"runs resemble their neighbours (autocorrelation {alike:.2f}): something drifts, and a drift makes changes "
-            "look sharper than they are; confirm before acting"
-        )
+        found.append(doubts.ALIKE(alike=f"{alike:.2f}"))
     if widened > 1.05:
-        found.append(f"errors are taken {widened:.1f} times as wide, since runs resemble their neighbours")
+        found.append(doubts.WIDENED(factor=f"{widened:.1f}"))
     return found

@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from perflab.metrics import Floats, quantile
 from perflab.stats.distributions import beta_ppf, normal_ppf, t_ppf
-from perflab.stats.estimates import quantile
 
-Floats = npt.NDArray[np.float64]
 Interval = tuple[float, float, float]
 """(estimate, low, high)"""
 
 BATCHES = 20
-"""Stretches of a run that stand for independent ones in the method of batch means."""
+"""Stretches of a run that count as independent in the method of batch means."""
 
 
 def over_runs(values: Floats, *, confidence: float = 0.95) -> Interval:
@@ -36,7 +34,7 @@ def share(events: Floats, counts: Floats, *, confidence: float = 0.95) -> Interv
     """The share of events with an exact binomial interval at the effective sample size.
 
     ``events`` of ``counts`` in each cluster (run, or stretch of one run). Clusters that differ more than the binomial
-    law allows lower the effective sample size, and so do few clusters; without an event the upper limit is still above
+    distribution allows lower the effective sample size, and so do few clusters; without an event the upper limit is still above
     zero. What it can't know of is a rare run in which nearly everything fails, before one was seen. Korn and Graubard
     (1998), Confidence intervals for proportions with small expected number of positive counts estimated from survey
     data, Survey Methodology 24.
@@ -69,8 +67,8 @@ def design_effect(values: Floats, count: int = BATCHES) -> float:
     """How many times larger the variance of a run's mean is than if its requests were independent.
 
     By batch means of the values in order of start; for a quantile those of the indicator, 1 where a request is slower.
-    Schmeiser (1982), Batch size effects in the analysis of simulation output, Operations Research 30. 1.0 where it can't
-    be told: fewer than two values a batch, or all of them equal.
+    Schmeiser (1982), Batch size effects in the analysis of simulation output, Operations Research 30. 1.0 where it is
+    unknown: fewer than two values a batch, or all of them equal.
     """
     spread = float(values.var()) if len(values) >= 2 * count else 0.0
     if spread == 0:

@@ -10,15 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from perflab.stats import one_run, tests
-from perflab.stats.arms import SAME, Design
-from perflab.stats.estimates import UNTOLD, Requests, unit_of
+from perflab.data.tables import AGGREGATED
+from perflab.metrics import MEAN, RATE, SHARE, Metric
+from perflab.notes import Note
+from perflab.stats import doubts, one_run, tests
+from perflab.stats.design import ARMS, SAME, Design
+from perflab.stats.estimates import Requests
 from perflab.stats.tests import Effect, Floats
 from perflab.stats.warmup import Warmup
-
-HIGHER_IS_BETTER = ("throughput_per_s",)
-DIFFERENCES = ("error_fraction",)
-"""Metrics whose change is a difference; of all others it is a ratio."""
 
 
 @dataclass(frozen=True)
@@ -26,84 +25,48 @@ class Judged:
     """One metric of one endpoint before the correction for many.
 
     ``values`` are the metric of each run, ``scaled`` the same on the scale of the analysis (ln, or as they are), ``floor``
-    the least variance of the mean difference. ``obstacle`` stands in the way of any verdict, ``undirected`` of one with a
-    direction. ``limits`` is the 95 % interval of the effect, on its scale.
+    the least variance of the mean difference. ``obstacle`` rules out any verdict, ``undirected`` one with a direction.
+    ``limits`` is the 95 % interval of the effect, on its scale.
     """
 
     endpoint: str
-    metric: str
+    metric: Metric
     values: tuple[Floats, Floats]
     scaled: tuple[Floats, Floats]
     floor: float
     effect: Effect | None
     limits: tuple[float, float]
     margin: float
-    obstacle: str
-    undirected: str = ""
-
-    @property
-    def relative(self) -> bool:
-        """Whether the change is a ratio."""
-        return self.metric not in DIFFERENCES
-
-    @property
-    def better(self) -> int:
-        """The sign of a good change."""
-        return 1 if self.metric in HIGHER_IS_BETTER else -1
-
-    @property
-    def unit(self) -> str:
-        """The unit of the values."""
-        return unit_of(self.metric)
+    obstacle: Note | None
+    undirected: Note | None = None
 
     @property
     def testable(self) -> bool:
         """Whether it belongs to the family that is corrected: what can't get a verdict costs the others nothing."""
         return self.effect is not None and not self.obstacle
 
-    def out(self, value: float) -> float:
-        """From the scale of the analysis to a change; shares can't differ by more than the whole."""
-        return math.expm1(value) if self.relative else float(np.clip(value, -1.0, 1.0))
-
-
-def method_of(design: Design) -> str:
-    """The name of the test that the design calls for."""
-    if design.kind == "one against one":
-        return "no test (block bootstrap within each of the two runs)"
-    names = {
-        "pairs": "paired t-test",
-        "few pairs": "least squares with a trend (few runs)",
-        "unpaired": "Welch's t-test",
-    }
-    name = names.get(design.kind, "prediction interval" if design.kind == "history" else "no test")
-    return f"{name}, {design.counted}"
-
 
 def judge(
     values: tuple[pd.DataFrame, pd.DataFrame],
     requests: tuple[Requests, Requests],
-    metric: str,
+    metric: Metric,
     design: Design,
     warmup: Warmup,
     margins: tuple[float, float],
 ) -> list[Judged]:
     """Every endpoint's effect on one metric; ``values`` are `by_run` of the arms, ``margins`` of ratios and differences."""
     endpoints = list(dict.fromkeys([*values[0]["endpoint"], *values[1]["endpoint"]]))
-    names = (design.baseline, design.candidate)
-    wide = [_wide(v, metric, endpoints, runs) for v, runs in zip(values, names, strict=True)]
-    counts = [np.nan_to_num(_wide(v, "count", endpoints, runs)) for v, runs in zip(values, names, strict=True)]
-    relative = metric not in DIFFERENCES
-    margin = math.log1p(margins[0]) if relative else margins[1]
-    scaled = [_logarithms(w) if relative else w for w in wide]
-    tick = _tick(requests) if unit_of(metric) == "ms" else 0.0
+    endpoints = endpoints if metric.has_endpoints else [AGGREGATED]
+    wide = [_wide(v, metric.name, endpoints, runs) for v, runs in zip(values, design.sides, strict=True)]
+    counts = [np.nan_to_num(_wide(v, "count", endpoints, runs)) for v, runs in zip(values, design.sides, strict=True)]
+    scaled = [metric.scaled(w) for w in wide]
+    tick = _tick(requests) if metric.is_latency else 0.0
     floors = _floors(metric, wide, counts, tick)
     effect = _effect(scaled[0], scaled[1], floors, design)
     judged = []
     for i, endpoint in enumerate(endpoints):
         pair = (scaled[0][i], scaled[1][i])
         own = _at(effect, i) if effect and np.isfinite(pair[0]).all() and np.isfinite(pair[1]).all() else None
-        obstacle = design.obstacle or _gate(metric, (counts[0][i], counts[1][i])) or _degenerate(metric, pair, own)
-        limits = _limits(own, requests, endpoint, metric, design, warmup, pair)
         raw = (wide[0][i], wide[1][i])
         judged.append(
             Judged(
@@ -113,10 +76,10 @@ def judge(
                 pair,
                 float(floors[i]),
                 own,
-                limits,
-                margin,
-                obstacle,
-                _ticked(raw, 0.0 if metric == "mean" else tick),
+                _limits(own, requests, endpoint, metric, design, warmup, pair),
+                metric.margin(*margins),
+                design.obstacle or _gate(metric, (counts[0][i], counts[1][i])) or _degenerate(metric, pair, own),
+                _ticked(raw, 0.0 if metric.kind == MEAN else tick),
             )
         )
     return judged
@@ -129,12 +92,6 @@ def _wide(values: pd.DataFrame, column: str, endpoints: Sequence[str], runs: Seq
         .reindex(index=list(endpoints), columns=list(runs))
         .to_numpy(dtype="float64")
     )
-    return found
-
-
-def _logarithms(values: Floats) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found: Floats = np.log(np.where(values > 0, values, np.nan))
     return found
 
 
@@ -157,26 +114,25 @@ def _at(effect: Effect, place: int) -> Effect:
     return Effect(effect.difference[place], effect.error[place], effect.degrees[place])
 
 
-def _gate(metric: str, counts: tuple[Floats, Floats]) -> str:
-    """Why the runs have too few requests for this metric; empty when they have enough."""
+def _gate(metric: Metric, counts: tuple[Floats, Floats]) -> Note | None:
+    """Why the runs have too few requests for this metric."""
     empty = [int((c == 0).sum()) for c in counts]
-    for arm, own, c in zip(("baseline", "candidate"), empty, counts, strict=True):
+    for arm, own, c in zip(ARMS, empty, counts, strict=True):
         if own == len(c):
-            return f"the {arm} has no requests to this endpoint"
+            return doubts.NO_REQUESTS(arm=arm)
     if sum(empty):
-        have = "have" if sum(empty) > 1 else "has"
-        return f"{sum(empty)} of {sum(map(len, counts))} runs {have} no requests to this endpoint"
+        return doubts.RUNS_WITHOUT(without=sum(empty), runs=sum(map(len, counts)))
     return one_run.too_few(metric, int(min(c.min() for c in counts)))
 
 
-def _degenerate(metric: str, scaled: tuple[Floats, Floats], effect: Effect | None) -> str:
-    if metric in DIFFERENCES and any(np.isnan(s).any() for s in scaled):
-        return UNTOLD
+def _degenerate(metric: Metric, scaled: tuple[Floats, Floats], effect: Effect | None) -> Note | None:
+    if not metric.relative and any(np.isnan(s).any() for s in scaled):
+        return doubts.NO_FAILURES()
     if not all(np.isfinite(s).all() for s in scaled):
-        return f"{metric} is zero or unknown in some runs, so no ratio can be formed"
+        return doubts.NO_RATIO(metric=metric.label)
     if effect is not None and effect.error == 0 and effect.difference != 0:
-        return "the runs of an arm agree to the last digit: copies of a run are not repetitions"
-    return ""
+        return doubts.NO_VARIANCE()
+    return None
 
 
 def _tick(requests: tuple[Requests, Requests]) -> float:
@@ -198,28 +154,28 @@ def _in_steps(latency: Floats, scale: float) -> npt.NDArray[np.int64]:
     return np.rint(scaled).astype("int64")
 
 
-def _ticked(values: tuple[Floats, Floats], tick: float) -> str:
-    """Why rounding forbids a direction; empty when it does not."""
+def _ticked(values: tuple[Floats, Floats], tick: float) -> Note | None:
+    """Why rounding forbids a direction."""
     typical = [float(np.mean(v)) for v in values]
     if not tick or not abs(typical[1] - typical[0]) <= tick or min(typical) > 100 * tick:
-        return ""
-    return f"the arms differ by no more than the tick of the tool's clock ({tick:g} ms); record finer latencies"
+        return None
+    return doubts.TICK(tick_ms=tick)
 
 
-def _floors(metric: str, values: Sequence[Floats], counts: Sequence[Floats], tick: float) -> Floats:
+def _floors(metric: Metric, values: Sequence[Floats], counts: Sequence[Floats], tick: float) -> Floats:
     """The least variance of the mean difference: what counting and rounding alone would give.
 
-    Runs can agree by chance (no error in any of them): a spread of zero is then no certainty.
+    Runs can agree by chance (no error in any of them): a variance of zero is then no certainty.
     """
     size = [np.maximum(c, 1.0) for c in counts]
-    if metric == "error_fraction":
+    if metric.kind == SHARE:
         failed = sum(np.nan_to_num(v * c).sum(-1) for v, c in zip(values, counts, strict=True))
         share = (failed + 0.5) / (sum(c.sum(-1) for c in counts) + 1)
         single = [(share * (1 - share))[:, None] / s for s in size]
-    elif metric == "throughput_per_s":
+    elif metric.kind == RATE:
         single = [1 / 12 / s**2 for s in size]
     else:
-        single = [_rounded(v, c, tick, mean=metric == "mean") for v, c in zip(values, size, strict=True)]
+        single = [_rounded(v, c, tick, mean=metric.kind == MEAN) for v, c in zip(values, size, strict=True)]
     found: Floats = sum((s.sum(-1) / s.shape[-1] ** 2 for s in single), np.zeros(len(single[0])))
     return found
 
@@ -240,7 +196,7 @@ def _limits(
     effect: Effect | None,
     requests: tuple[Requests, Requests],
     endpoint: str,
-    metric: str,
+    metric: Metric,
     design: Design,
     warmup: Warmup,
     scaled: tuple[Floats, Floats],
@@ -249,15 +205,14 @@ def _limits(
         low, high = effect.interval(0.95)
         return float(low), float(high)
     alone = design.kind == "one against one" and all(np.isfinite(s).all() for s in scaled)
-    if not alone:
+    if not alone or not metric.has_endpoints:
         return math.nan, math.nan
     share = warmup.of(endpoint)
-    names = (design.baseline[0], design.candidate[0])
-    chosen = [one_run.of_one(side, run, endpoint, share) for side, run in zip(requests, names, strict=True)]
+    chosen = [one_run.of_one(side, runs[0], endpoint, share) for side, runs in zip(requests, design.sides, strict=True)]
     if any(len(c.latency) < 2 * one_run.BLOCKS for c in chosen):
         return math.nan, math.nan
     drawn = [one_run.draws(c, metric, seed=i) for i, c in enumerate(chosen)]
-    if metric not in DIFFERENCES:
+    if metric.relative:
         if not all((d > 0).all() for d in drawn):
             return math.nan, math.nan
         drawn = [np.log(d) for d in drawn]

@@ -15,12 +15,13 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
-from perflab import rendering
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError
-from perflab.notes import Note, notes_of
-from perflab.stats import estimates
-from perflab.stats.estimates import Codes, Floats, Requests, coded, quantile, quantile_of, requests_of, unit_of
+from perflab.metrics import MEAN, RATE, SHARE, Floats, Metric, quantile
+from perflab.notes import PYTHON, Note, notes_of, written
+from perflab.results import Result, Shown
+from perflab.stats import doubts, estimates
+from perflab.stats.estimates import Codes, Requests, coded, requests_of
 from perflab.stats.intervals import design_effect
 from perflab.stats.warmup import declared
 from perflab.units import format_value
@@ -28,10 +29,7 @@ from perflab.units import format_value
 BLOCKS = 30
 DRAWS = 2_000
 _GRID = 400
-_UNKNOWN = {
-    "error_fraction": estimates.UNTOLD,
-    "throughput_per_s": "the length of the run is unknown, so it has no throughput",
-}
+_UNKNOWN = {SHARE: doubts.NO_FAILURES, RATE: doubts.NO_LENGTH}
 _LEAST = 5
 """Requests in a block, on average, below which blocks say nothing about the order of requests."""
 
@@ -77,7 +75,7 @@ def quantile_interval(values: npt.ArrayLike, q: float = 0.95, *, confidence: flo
 
 
 @dataclass(frozen=True, repr=False)
-class Within:
+class Within(Result):
     """The result of `within`: ``table`` with a row for each run and endpoint, ``warnings`` what to be careful about."""
 
     table: pd.DataFrame
@@ -88,31 +86,22 @@ class Within:
     @property
     def sentence(self) -> str:
         """The interval of all requests of the (first) run together, in one line."""
-        row = self.table.iloc[0]
+        row, metric = self.table.iloc[0], Metric.of(self.metric)
         if row["low"] != row["low"]:
-            return f"{self.metric} of run {row['run']}: {row['reason']}"
-        unit = _suffix(self.metric)
-        low, high, value = (format_value(unit, row[c]) for c in ("low", "high", "value"))
+            return f"{metric.label} of run {row['run']}: {row['reason']}"
+        low, high, value = (metric.format(row[c]) for c in ("low", "high", "value"))
         return (
-            f"{self.metric} of all requests of run {row['run']} was {value} ({self.confidence * 100:g} % interval {low} "
-            f"to {high}, of this run only: another run of the same code would lie further off)"
+            f"{metric.label} of all requests of run {row['run']} was {value} ({self.confidence * 100:g} % interval {low} "
+            f"to {high}, of this run only: another run of the same code may differ by more)"
         )
 
-    def __repr__(self) -> str:
-        return rendering.text(self.sentence, self._shown(), self.warnings)
-
-    def _repr_html_(self) -> str:
-        return rendering.html(self.sentence, self._shown(), self.warnings)
-
-    def _shown(self) -> pd.DataFrame:
-        unit = _suffix(self.metric)
-        written = {c: [format_value(unit, v) for v in self.table[c]] for c in ("value", "low", "high")}
-        shown = self.table.drop(columns="unit").assign(**written)
-        return shown.assign(design_effect=[format_value("", v) for v in self.table["design_effect"]])
-
-
-def _suffix(metric: str) -> str:
-    return {"ms": "_ms", "1/s": "_per_s", "fraction": "_fraction"}[unit_of(metric)]
+    def show(self, surface: str = PYTHON) -> Shown:
+        """The sentence, the rows and the notes for a surface."""
+        metric = Metric.of(self.metric)
+        texts = {c: [metric.format(v) for v in self.table[c]] for c in ("value", "low", "high")}
+        shown = self.table.drop(columns="unit").assign(**texts)
+        shown = shown.assign(design_effect=[format_value("", v) for v in self.table["design_effect"]])
+        return Shown(self.sentence, shown, written(self.warnings, surface), ours=True)
 
 
 def within(
@@ -147,55 +136,56 @@ def within(
 
     >>> import perflab as lab
     >>> one = lab.load("datasets/shop_runs").where(arm="n+1", pair=1)
-    >>> found = lab.within(one, "p95")
+    >>> found = lab.stats.within(one, "p95")
     >>> int(found.table["count"][0]), "of this run only" in found.sentence
     (461, True)
     """
-    quantile_of(metric)
+    wanted = Metric.of(metric)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1; got {confidence!r}")
     held = requests_of(run)
     share = declared([held], warmup)
     requests = coded(held)
     table = estimates.by_run(requests, [metric], warmup=share)
-    rows = [_row(requests, r.run, r.endpoint, int(r.count_), metric, share, confidence, float(r.value))
+    rows = [_row(requests, r.run, r.endpoint, int(r.count_), wanted, share, confidence, float(r.value))
             for r in table.rename(columns={metric: "value", "count": "count_"}).itertuples()]  # fmt: skip
-    frame = pd.DataFrame(rows)
-    notes = ("of this run only: it says nothing about the difference between runs; repeat the run and compare",)
-    return Within(frame, metric, confidence, notes_of((*notes, *held.warnings)))
+    return Within(pd.DataFrame(rows), metric, confidence, notes_of((doubts.THIS_RUN(), *held.warnings)))
 
 
 def _row(
-    requests: Requests, run: str, endpoint: str, count: int, metric: str, warmup: float, confidence: float, value: float
+    requests: Requests,
+    run: str,
+    endpoint: str,
+    count: int,
+    metric: Metric,
+    warmup: float,
+    confidence: float,
+    value: float,
 ) -> dict[str, object]:
     low = high = effect = math.nan
-    reason = too_few(metric, count) or (_UNKNOWN.get(metric, "") if math.isnan(value) else "")
+    reason = too_few(metric, count) or (_unknown(metric) if math.isnan(value) else None)
     if not reason:
         chosen = of_one(requests, run, endpoint, warmup)
         drawn = draws(chosen, metric, seed=0)
-        low, high = limits(drawn, value, confidence, relative=metric != "error_fraction")
+        low, high = limits(drawn, value, confidence, relative=metric.relative)
         effect = _inflation(chosen, metric)
     return {
-        "run": run, "endpoint": endpoint, "metric": metric, "unit": unit_of(metric), "count": count, "value": value,
-        "low": low, "high": high, "design_effect": effect, "reason": reason,
+        "run": run, "endpoint": endpoint, "metric": metric.name, "unit": metric.unit, "count": count, "value": value,
+        "low": low, "high": high, "design_effect": effect, "reason": str(reason or ""),
     }  # fmt: skip
 
 
-def too_few(metric: str, count: int) -> str:
-    """Why so few requests can't carry this metric; empty when they can."""
-    share = quantile_of(metric)
-    if share == 1.0:
-        return "the maximum of a run has no distribution to test; take a quantile"
-    needed = requests_needed(metric)
-    if count >= needed:
-        return ""
-    return f"too few requests: {metric} needs {needed:,} in each run, one has {count:,}; run longer"
+def _unknown(metric: Metric) -> Note:
+    return _UNKNOWN[metric.kind]() if metric.kind in _UNKNOWN else doubts.NO_RATIO(metric=metric.label)
 
 
-def requests_needed(metric: str) -> int:
-    """How many requests a run must have after its warm-up: ten beyond the quantile, thirty for other metrics."""
-    share = quantile_of(metric)
-    return 30 if share is None or share == 1.0 else math.ceil(round(10 / min(share, 1 - share), 6))
+def too_few(metric: Metric, count: int) -> Note | None:
+    """Why so few requests can't carry this metric."""
+    if metric.is_maximum:
+        return doubts.MAXIMUM()
+    if count >= metric.rows_needed:
+        return None
+    return doubts.TOO_FEW(metric=metric.label, needed=metric.rows_needed, found=count)
 
 
 def of_one(requests: Requests, run: str, endpoint: str, warmup: float) -> Requests:
@@ -209,24 +199,30 @@ def of_one(requests: Requests, run: str, endpoint: str, warmup: float) -> Reques
     return requests.take(rows[np.argsort(requests.age[rows], kind="stable")])
 
 
-def draws(requests: Requests, metric: str, *, seed: int) -> Floats:
+def draws(requests: Requests, metric: Metric, *, seed: int) -> Floats:
     """The metric under resampling of whole blocks of one run."""
     count = len(requests.latency)
     blocks = max(2, min(BLOCKS, count // _LEAST))
     weights = _resampled(blocks, seed)
     block = np.arange(count) * blocks // count
-    share = quantile_of(metric)
-    if share is not None:
-        return _quantile_draws(requests.latency, block, blocks, weights, share)
-    if metric == "throughput_per_s":
+    if metric.share is not None:
+        return _quantile_draws(requests.latency, block, blocks, weights, metric.share)
+    if metric.kind == RATE:
         seconds = float(requests.seconds[requests.run[0]]) * (1 - float(requests.age.min()))
         span = requests.age - requests.age.min()
         timed = np.minimum((span / max(float(span.max()), 1e-12) * blocks).astype("int64"), blocks - 1)
         found: Floats = weights @ np.bincount(timed, minlength=blocks) / max(seconds, 1e-12)
         return found
-    values = requests.latency if metric == "mean" else requests.failed.astype("float64")
+    values = _averaged(requests, metric)
     sums, sizes = np.bincount(block, weights=values, minlength=blocks), np.bincount(block, minlength=blocks)
     return np.asarray((weights @ sums) / (weights @ sizes))
+
+
+def _averaged(requests: Requests, metric: Metric) -> Floats:
+    """What a mean or a share is the mean of."""
+    if metric.kind == MEAN:
+        return requests.latency if metric.is_latency or requests.size is None else requests.size
+    return requests.failed.astype("float64")
 
 
 @lru_cache(maxsize=8)
@@ -269,12 +265,12 @@ def widened(drawn: Floats, value: float, tails: Sequence[float]) -> tuple[float,
     return value - stretch * (value - float(low)), value + stretch * (float(high) - value)
 
 
-def _inflation(requests: Requests, metric: str) -> float:
+def _inflation(requests: Requests, metric: Metric) -> float:
     """By how much the order of one run's requests inflates the variance; NaN where it has no meaning."""
-    share = quantile_of(metric)
-    values = requests.latency if metric == "mean" else requests.failed.astype("float64")
-    if share is not None:
-        values = (requests.latency > quantile(requests.latency, [share])[0]).astype("float64")
-    if metric == "throughput_per_s" or values.std() == 0:
+    if metric.share is not None:
+        values = (requests.latency > quantile(requests.latency, [metric.share])[0]).astype("float64")
+    else:
+        values = _averaged(requests, metric)
+    if metric.kind == RATE or values.std() == 0:
         return math.nan
     return design_effect(values, max(2, min(BLOCKS, len(values) // _LEAST)))

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from perflab.data.tables import Measurements
-from perflab.stats.estimates import Floats, Requests
-from perflab.units import format_fraction, format_ms
+from perflab.metrics import Floats
+from perflab.notes import Note, Remedy
+from perflab.stats import doubts
+from perflab.stats.estimates import Requests
 
 SHARE_OF_TAIL = 0.5
 """Unsent requests matter to a quantile from half of the share that lies above it."""
@@ -61,21 +63,14 @@ def cycles(measured: Measurements) -> dict[str, float]:
 
 def warnings_of(
     exposed: Mapping[str, float], share: float, *, declared: float | None, cycle: Mapping[str, float]
-) -> tuple[str, ...]:
+) -> tuple[Note, ...]:
     """What to say about the runs in which unsent requests could move the quantile; empty when none could."""
     limit = SHARE_OF_TAIL * (1 - share)
     worst = max(exposed, key=lambda run: exposed[run], default="")
     if not worst or exposed[worst] <= limit:
         return ()
     count = sum(1 for value in exposed.values() if value > limit)
-    part = f"in {count} of {len(exposed)} runs (most in {worst}: {format_fraction(exposed[worst])})"
+    facts = {"runs": count, "of": len(exposed), "worst": worst, "missing_fraction": exposed[worst]}
     if declared is not None:
-        return (
-            f"coordinated omission: at the declared pacing of {format_ms(declared)} requests are missing {part} because "
-            "users waited for slow answers; the verdict was taken with and without them",
-        )
-    return (
-        f"coordinated omission: users waited through stalls longer than their usual {format_ms(cycle[worst])} between "
-        f"requests, so up to that share of requests was never sent {part} and the quantile may be too low; "
-        "give pacing= if the pace was fixed, or use an open plan (rate=)",
-    )
+        return (doubts.OMISSION_DECLARED(pacing_ms=declared, **facts),)
+    return (doubts.OMISSION(Remedy("compare", {"pacing": ...}), cycle_ms=cycle[worst], **facts),)

@@ -1,4 +1,4 @@
-"""A pilot: what a few runs tell about how much runs differ, and what part of that comes from within a run."""
+"""A pilot: what a few runs show of how much runs differ, and what part of that comes from within a run."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError
-from perflab.stats import intervals, replications
+from perflab.metrics import Floats, Metric
+from perflab.notes import Note
+from perflab.stats import doubts, intervals, replications
 from perflab.stats.distributions import chi2_ppf, t_cdf
-from perflab.stats.estimates import by_run, of_endpoint, quantile_of, requests_of, without_warmup
-
-Floats = npt.NDArray[np.float64]
+from perflab.stats.estimates import by_run, of_endpoint, requests_of, without_warmup
 
 LEAST_RUNS = 3
 SURE = 0.8
@@ -50,7 +49,7 @@ class Pilot:
     seconds: float
     overhead: float
     least_seconds: float
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Note, ...] = ()
 
 
 def read(
@@ -62,24 +61,21 @@ def read(
     overhead: float | None = None,
 ) -> Pilot:
     """The variance of a pilot of three or more runs: of one arm, or (before, after)."""
-    share = quantile_of(metric)
-    if metric == "error_fraction":
-        raise ValueError(
-            "metric must be a latency or throughput_per_s; runs for an error rate can't be planned from a sd"
-        )
+    wanted = Metric.of(metric)
+    if not wanted.relative:
+        raise ValueError("metric must be one that changes by a ratio: runs for a share cannot be planned from an sd")
     sides = [
         requests_of(side) for side in ([pilot] if isinstance(pilot, (Measurements, pd.DataFrame)) else list(pilot))
     ]
     if not 1 <= len(sides) <= 2:
         raise ValueError(f"pilot must be runs of one arm, or (before, after); got {len(sides)} of them")
-    warnings = [w for side in sides for w in replications.refusals(side.runs)]
+    warnings = [w for side in sides for w in replications.refusals(side.runs, call="")]
     runs = pd.concat([side.runs for side in sides], ignore_index=True)
     cut = replications.warmup_of(runs, warmup)
     values = _values(sides, metric, endpoint, cut)
     sd, sd_degrees = _spread([np.log(v["value"].to_numpy()) for _, v in values.groupby("side")])
     sd_pairs, degrees = _pairs(values) if len(sides) == 2 else _neighbours(np.log(values["value"].to_numpy()))
-    within, effect = _within(sides, metric, share, endpoint, cut)
-    needed = 10 / min(share, 1 - share) if share is not None and 0 < share < 1 else 30.0
+    within, effect = _within(sides, wanted, endpoint, cut)
     seconds = float(runs["duration_ms"].median()) / 1e3
     return Pilot(
         metric,
@@ -96,7 +92,7 @@ def read(
         effect,
         seconds,
         _gap(runs) if overhead is None else overhead,
-        seconds * needed / max(1.0, float(values["count"].min())),
+        seconds * wanted.rows_needed / max(1.0, float(values["count"].min())),
         tuple(warnings),
     )
 
@@ -116,7 +112,7 @@ def _values(sides: list[Measurements], metric: str, endpoint: str, warmup: float
             f"a pilot needs {LEAST_RUNS} runs or more of an arm, or two pairs; got {len(values)} runs"
         )
     if not (np.isfinite(values["value"]) & (values["value"] > 0)).all():
-        raise ComparisonError(f"{metric} is zero or unknown in some runs of the pilot, so their spread has no scale")
+        raise ComparisonError(doubts.NO_RATIO(metric=Metric.of(metric).label))
     return values
 
 
@@ -125,7 +121,7 @@ def _spread(sides: list[Floats]) -> tuple[float, int]:
     degrees = sum(len(side) - 1 for side in sides)
     sd = math.sqrt(sum(float(((side - side.mean()) ** 2).sum()) for side in sides) / degrees)
     if sd < 1e-12:
-        raise ComparisonError("the runs of the pilot agree to the last digit: copies of a run are no repetitions")
+        raise ComparisonError(doubts.NO_VARIANCE())
     return sd, degrees
 
 
@@ -163,9 +159,7 @@ def _upper(degrees: float) -> float:
     return math.sqrt(degrees / float(chi2_ppf(1 - SURE, degrees)))
 
 
-def _within(
-    sides: list[Measurements], metric: str, share: float | None, endpoint: str, warmup: float
-) -> tuple[float, float]:
+def _within(sides: list[Measurements], metric: Metric, endpoint: str, warmup: float) -> tuple[float, float]:
     """The standard deviation of a run's value that its own requests explain (by batch means), and their design effect."""
     variances, effects = [], []
     for side in sides:
@@ -173,11 +167,9 @@ def _within(
         chosen = requests if endpoint == AGGREGATED else requests[requests["endpoint"] == endpoint]
         for _, part in chosen.sort_values("start", kind="stable").groupby("run", sort=False):
             latencies = part["latency_ms"].to_numpy(dtype="float64")
-            if len(latencies) < 2 * intervals.BATCHES:
+            if len(latencies) < 2 * intervals.BATCHES or not metric.is_latency:
                 return math.nan, math.nan
-            if metric == "throughput_per_s":
-                return math.nan, math.nan
-            found = _one_standard_error(latencies, share)
+            found = _one_standard_error(latencies, metric.share)
             variances.append(found[0] ** 2)
             effects.append(found[1])
     return math.sqrt(float(np.mean(variances))), float(np.mean(effects))

@@ -8,20 +8,18 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
-from perflab import rendering
 from perflab.data.tables import AGGREGATED, Measurements
-from perflab.stats import pilots
-from perflab.stats.bisection import crossing
-from perflab.stats.distributions import chi2_ppf, t_isf
+from perflab.metrics import Floats
+from perflab.notes import PYTHON, Note, written
+from perflab.results import Result, Shown
+from perflab.stats import doubts, pilots
+from perflab.stats.distributions import chi2_ppf, crossing, t_isf
+from perflab.stats.estimates import whose
 from perflab.stats.pilots import Pilot
-from perflab.stats.wording import whose
 from perflab.units import format_fraction, format_ms, parse_duration, parse_fraction
-
-Floats = npt.NDArray[np.float64]
 
 ALPHA = 0.05
 SURE = 0.8
@@ -36,13 +34,13 @@ _NOTABLE = 1.25
 
 
 @dataclass(frozen=True, repr=False)
-class RunPlan:
+class RunPlan(Result):
     """The result of `plan_runs`.
 
     ``pairs`` (randomised, interleaved) and ``runs`` (for each arm, unpaired) reach ``power`` for ``effect``, at the
     upper 80 % limits of the standard deviations that the ``pilot`` shows; ``minutes`` is what the pairs cost.
     ``table`` has a row for each number of pairs: minutes, smallest effect that they see with this power, power for the
-    wanted effect. ``seconds`` is the best length of a run (None where it can't be told), with ``pairs_then`` and
+    wanted effect. ``seconds`` is the best length of a run (None where it is unknown), with ``pairs_then`` and
     ``minutes_then``. ``smallest_effect`` is what ``budget_minutes`` can see, NaN where it is not enough for three pairs.
     """
 
@@ -58,7 +56,7 @@ class RunPlan:
     minutes_then: float | None
     budget_minutes: float | None
     smallest_effect: float
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Note, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -70,7 +68,7 @@ class RunPlan:
         )
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[object, ...]:
         """Where the numbers come from, what would be cheaper, and the warnings."""
         p = self.pilot
         length = format_ms(p.seconds * 1e3) if p.seconds else "unknown length"
@@ -104,23 +102,19 @@ class RunPlan:
             found.append(f"{_minutes(self.budget_minutes)} can see {seen}")
         return found
 
-    def _shown(self) -> pd.DataFrame:
-        return pd.DataFrame(
+    def show(self, surface: str = PYTHON) -> Shown:
+        """The sentence, the table and the notes for a surface."""
+        shown = pd.DataFrame(
             {
-                "pairs": self.table["pairs"],
-                "cost": [_minutes(m) for m in self.table["minutes"]],
-                f"smallest change seen (power {self.power:g})": [
+                "Pairs": self.table["pairs"],
+                "Cost": list(map(_minutes, self.table["minutes"])),
+                f"Smallest change detected (power {self.power:g})": [
                     format_fraction(v) if v == v else "–" for v in self.table["smallest_effect"]
                 ],
-                f"power for {format_fraction(self.effect)}": [f"{v:.2f}" for v in self.table["power"]],
+                f"Power for {format_fraction(self.effect)}": [f"{v:.2f}" for v in self.table["power"]],
             }
         )
-
-    def __repr__(self) -> str:
-        return rendering.text(self.sentence, self._shown(), self.notes)
-
-    def _repr_html_(self) -> str:
-        return rendering.html(self.sentence, self._shown(), self.notes)
+        return Shown(self.sentence, shown, written(self.notes, surface))
 
 
 def _minutes(value: float) -> str:
@@ -142,25 +136,35 @@ def plan_runs(
 
     Parameters
     ----------
-    pilot : three or more runs of one arm, or (before, after) as `run_pairs` returns them.
-    effect : the gain to be seen, a share of the metric ("10%": from 100 ms to 90 ms).
-    power : the chance to see it, if it is there.
-    metric, endpoint : as in `compare`; not error_fraction.
-    budget : time that may be spent ("1h", or minutes as a number): the smallest effect that it can see is told.
-    overhead : time between runs ("20s"); the pilot's median gap, if not given.
-    warmup : share of each run to leave out; the plan's, or 10 %, if not given.
+    pilot : Measurements, DataFrame, or two of them
+        Three or more runs of one arm, or (before, after) as `run_pairs` returns them.
+    effect : float or str
+        The gain to detect, a share of the metric ("10%": from 100 ms to 90 ms).
+    power : float or str
+        The chance to detect it, if it is there.
+    metric, endpoint : str
+        As in `compare`; not error_fraction.
+    budget : str or float, optional
+        Time that may be spent ("1h", or minutes as a number): the plan then says which effect it can detect.
+    overhead : str or float, optional
+        Time between runs ("20s"); the pilot's median gap, if not given.
+    warmup : float or str, optional
+        Share of each run to leave out; the plan's, or 10 %, if not given.
 
     Returns
     -------
-    RunPlan. ``.pairs`` and ``.runs`` are for tests at 5 % (noncentral t), at the upper 80 % limit of the pilot's standard
-    deviation: a pilot of few runs tells it badly, and a plan at the estimate itself has too little power half of the
-    time. Runs of the best length balance the variance within and between runs against the cost of starting one:
-    sqrt(overhead x within / between), Kalibera and Jones (2013), Rigorous benchmarking in reasonable time, ISMM.
+    RunPlan
+        ``.pairs`` and ``.runs`` are for tests at 5 % (noncentral t), at the upper 80 % limit of the pilot's standard
+        deviation: a pilot of few runs estimates it badly, and a plan at the estimate itself has too little power half of the
+        time. Runs of the best length balance the variance within and between runs against the cost of starting one:
+        sqrt(overhead x within / between), Kalibera and Jones (2013), Rigorous benchmarking in reasonable time, ISMM.
 
     Raises
     ------
-    ComparisonError : fewer than three runs, invalid runs, several arms, or runs that are copies of one another.
-    ValueError : bad arguments.
+    ComparisonError
+        Fewer than three runs, invalid runs, several arms, or runs that are copies of one another.
+    ValueError
+        Bad arguments.
 
     >>> runs = lab.load("datasets/shop_runs")
     >>> plan = lab.plan_runs((runs.where(arm="n+1"), runs.where(arm="eager")), effect="20%", endpoint="GET /orders")
@@ -195,15 +199,13 @@ def plan_runs(
     )
 
 
-def _doubts(pilot: Pilot, pairs: int) -> tuple[str, ...]:
+def _doubts(pilot: Pilot, pairs: int) -> tuple[Note, ...]:
     found = []
     if pilot.degrees < 5:
-        found.append(
-            f"a pilot of {pilot.count} runs tells their standard deviation badly: the plan allows for "
-            f"{pilot.sd_pairs_upper / pilot.sd_pairs:.1f} times what was measured; more runs make it cheaper"
-        )
+        factor = pilot.sd_pairs_upper / pilot.sd_pairs
+        found.append(doubts.SMALL_PILOT(runs=pilot.count, factor=f"{factor:.1f}"))
     if pairs >= MOST:
-        found.append(f"even {MOST:,} pairs are not enough: measure on a quieter system, or look for a larger effect")
+        found.append(doubts.TOO_NOISY(most=MOST))
     return tuple(found)
 
 
@@ -344,7 +346,7 @@ def _seen(pilot: Pilot, minutes: float | None, power: float) -> float:
 def _best_length(
     pilot: Pilot, effect: float, power: float, pairs: int
 ) -> tuple[float | None, int | None, float | None]:
-    """The length of a run that is cheapest, its pairs and minutes; None where it changes little or can't be told."""
+    """The length of a run that is cheapest, its pairs and minutes; None where it changes little or is unknown."""
     nothing = (None, None, None)
     if pilot.overhead <= 0 or not pilot.within > 0 or not pilot.seconds > 0:
         return nothing

@@ -9,82 +9,75 @@ from typing import Any
 import pandas as pd
 
 from perflab.errors import ComparisonError, one_of
-from perflab.stats.estimates import DEFAULT_WARMUP
-from perflab.units import parse_fraction
+from perflab.notes import Kind, Note, Remedy, listed
+from perflab.stats import doubts
+from perflab.stats.estimates import mappings as mappings
+from perflab.stats.estimates import warmup_of as warmup_of
 
 ALLOWABLE = ("invalid", "generator", "plan", "arms")
 
 
-def refusals(runs: pd.DataFrame, allow: str | Collection[str] = ()) -> list[str]:
-    """Raise ComparisonError for runs that are no replications of one another; those allowed come back as warnings."""
+def refusals(runs: pd.DataFrame, allow: str | Collection[str] = (), *, call: str = "check") -> list[Note]:
+    """Raise ComparisonError for runs that are no replications of one another; those allowed come back as warnings.
+
+    ``call`` is the function whose ``allow`` the refusal names; "" for one that has none.
+    """
     given = (allow,) if isinstance(allow, str) else tuple(allow)
     if unknown := [name for name in given if name not in ALLOWABLE]:
         raise one_of("allow", unknown[0], ALLOWABLE)
     problems = problems_of(runs)
     arms = sorted(runs["arm"].dropna().unique())
     if len(arms) > 1:
-        problems["arms"] = f"the runs are of several arms ({', '.join(arms[:5])}): choose one with .where(arm=...)"
-    return allowed(problems, given, "these runs can't be judged together", "takes them")
+        problems["arms"] = doubts.ARMS(Remedy(".where", {"arm": ...}), arms=arms)
+    return allowed(problems, given, doubts.NOT_TOGETHER if call else doubts.NOT_REPLICATIONS, call)
 
 
-def allowed(problems: Mapping[str, str], allow: Collection[str], refusal: str, verb: str) -> list[str]:
+def allowed(problems: Mapping[str, Note], allow: Collection[str], refusal: Kind, call: str) -> list[Note]:
     """The problems that were allowed, as warnings; ComparisonError for the others."""
-    refused = [f"{text}; allow={name!r} {verb} all the same" for name, text in problems.items() if name not in allow]
+    refused = {name: problem for name, problem in problems.items() if name not in allow}
     if refused:
-        raise ComparisonError(f"{refusal}: " + ". Also: ".join(refused))
-    return [f"allowed: {text}" for text in problems.values()]
+        names = tuple(refused)
+        remedy = Remedy(call, {"allow": names[0] if len(names) == 1 else names}) if call else None
+        raise ComparisonError(refusal(remedy, problems="; ".join(map(str, refused.values())), codes=names))
+    return [doubts.ALLOWED(problem=problem) for problem in problems.values()]
 
 
-def problems_of(runs: pd.DataFrame) -> dict[str, str]:
+def problems_of(runs: pd.DataFrame) -> dict[str, Note]:
     """Why runs must not be taken together, by what allows it: "invalid", "generator", "plan"."""
-    problems: dict[str, str] = {}
+    problems: dict[str, Note] = {}
     invalid = runs[~runs["valid"].astype(bool)]
     if len(invalid):
-        named = "; ".join(f"{row.run}: {_reasons(row)}" for row in invalid.head(3).itertuples())
-        more = f" and {len(invalid) - 3} more" if len(invalid) > 3 else ""
-        problems["invalid"] = f"{len(invalid)} of {len(runs)} runs are not valid ({named}{more})"
-        # What somebody stopped says nothing of the target; other reasons may, and leaving those out would flatter it.
-        if len(invalid) < len(runs) and all(_reasons(row).startswith("interrupted") for row in invalid.itertuples()):
-            problems["invalid"] += "; .where(valid=True) leaves out what was interrupted"
+        named = listed((f"{row.run}: {_reasons(row)}" for row in invalid.itertuples()), 3)
+        facts = {"invalid": len(invalid), "runs": len(runs), "named": named}
+        # An interruption says nothing of the target; other reasons may, and leaving those out would flatter it.
+        interrupted = len(invalid) < len(runs) and all(map(_interrupted, invalid.itertuples()))
+        problems["invalid"] = (
+            doubts.INTERRUPTED(Remedy(".where", {"valid": True}), **facts) if interrupted else doubts.INVALID(**facts)
+        )
     environments = mappings(runs, "environment")
     generators = {str(env.get("generator") or "").split(" ")[0] for env in environments} - {""}
     if len(generators) > 1:
-        problems["generator"] = (
-            f"the latencies come from different generators ({', '.join(sorted(generators))}), "
-            "and each sees the same server differently"
-        )
-    plans = []
-    if len({(bool(e.get("recorded_queries")), e.get("profiled") or "") for e in environments}) > 1:
-        plans.append("in some of the runs queries were recorded or profiles taken, in others not: that costs time too")
+        problems["generator"] = doubts.GENERATORS(generators=sorted(generators))
     if differing := _differing_plans(mappings(runs, "plan")):
-        plans.append(f"the runs have different plans ({differing})")
-    return problems | ({"plan": ", and ".join(plans)} if plans else {})
+        problems["plan"] = doubts.PLANS(settings=differing)
+    if len({(bool(e.get("recorded_queries")), e.get("profiled") or "") for e in environments}) > 1:
+        problems.setdefault("plan", doubts.RECORDED())
+    return problems
 
 
 def _reasons(row: Any) -> str:
     reasons = getattr(row, "reasons", None)
-    return "; ".join(reasons) if isinstance(reasons, (list, tuple)) and reasons else "no reason given"
+    return "; ".join(map(str, reasons)) if isinstance(reasons, (list, tuple)) and reasons else "no reason given"
 
 
-def _differing_plans(plans: list[dict[str, Any]]) -> str:
-    """The settings in which plans differ, in words; empty when they are the same."""
+def _interrupted(row: Any) -> bool:
+    """Whether somebody stopped the run, and nothing else was wrong with it."""
+    codes = getattr(row, "reason_codes", None)
+    return isinstance(codes, (list, tuple)) and set(codes) == {"interrupted"}
+
+
+def _differing_plans(plans: list[dict[str, Any]]) -> list[str]:
+    """The settings in which plans differ; empty when they are the same."""
     known = [plan for plan in plans if plan]
     names = sorted({name for plan in known for name in plan} - {"sentence"})
-    differing = [n for n in names if len({json.dumps(p.get(n), sort_keys=True, default=str) for p in known}) > 1]
-    return ", ".join(differing)
-
-
-def warmup_of(runs: pd.DataFrame, given: float | str | None) -> float:
-    """The share of each run to leave out: as given, else the longest of the plans', else 10 %."""
-    if given is None:
-        plans = mappings(runs, "plan")
-        return max((float(p["warmup"]) for p in plans if p.get("warmup") is not None), default=DEFAULT_WARMUP)
-    share = parse_fraction(given, parameter="warmup")
-    if not 0 <= share <= 0.9:
-        raise ValueError(f"warmup must be between 0 and 90%; got {given!r}")
-    return share
-
-
-def mappings(runs: pd.DataFrame, column: str) -> list[dict[str, Any]]:
-    """The plan or environment of each run, empty where it has none."""
-    return [dict(v) if isinstance(v, Mapping) else {} for v in runs[column]] if column in runs.columns else []
+    return [n for n in names if len({json.dumps(p.get(n), sort_keys=True, default=str) for p in known}) > 1]

@@ -1,4 +1,4 @@
-"""The Universal Scalability Law: how throughput grows with concurrency, and where it stops growing.
+"""The Universal Scalability Law (USL): how throughput grows with concurrency, and where it stops growing.
 
     X(N) = rate * N / (1 + contention * (N - 1) + coherency * N * (N - 1))
 
@@ -26,7 +26,7 @@ _MIN_EXPLAINED = 0.8
 
 @dataclass(frozen=True)
 class ScalabilityLaw:
-    """The fitted law: each parameter with its 95 % interval, and the share of the variance that it explains."""
+    """The fitted model: each parameter with its 95 % interval, and the share of the variance that it explains."""
 
     rate: Interval
     contention: Interval
@@ -41,7 +41,7 @@ class ScalabilityLaw:
 
     @property
     def peak_per_s(self) -> float:
-        """The highest throughput that the law allows."""
+        """The highest throughput that the model allows."""
         if math.isfinite(self.peak_concurrency):
             return float(self.throughput(np.array([max(1.0, self.peak_concurrency)]))[0])
         return self.rate[0] / self.contention[0] if self.contention[0] > 1e-9 else math.inf
@@ -56,7 +56,7 @@ def _law(n: Floats, rate: float, contention: float, coherency: float) -> Floats:
 
 
 def fit_scalability(concurrency: Floats, throughput: Floats) -> tuple[ScalabilityLaw | None, str]:
-    """(the law, "") or (None, why it does not fit).
+    """(the model, "") or (None, why it does not fit).
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def fit_scalability(concurrency: Floats, throughput: Floats) -> tuple[Scalabilit
     throughput : answered requests a second at each step.
 
     Least squares on the logarithms, so that each step counts alike; intervals from the fit's covariance with Student's
-    quantile. Parameters that the data can't tell from zero have an interval that begins there.
+    quantile. Parameters that the data cannot distinguish from zero have an interval that starts there.
 
     >>> n = np.array([1.0, 2, 4, 8, 16, 32])
     >>> law, _ = fit_scalability(n, 100 * n / (1 + 0.05 * (n - 1) + 0.001 * n * (n - 1)))
@@ -76,9 +76,9 @@ def fit_scalability(concurrency: Floats, throughput: Floats) -> tuple[Scalabilit
     usable = np.isfinite(concurrency) & np.isfinite(throughput) & (concurrency > 0) & (throughput > 0)
     n, x = concurrency[usable], throughput[usable]
     if len(n) < MIN_STEPS:
-        return None, f"the law needs {MIN_STEPS} steps, there are {len(n)}"
+        return None, f"the scalability model needs at least {MIN_STEPS} steps; got {len(n)}"
     if n.max() / n.min() < 3:
-        return None, "the steps reach too few levels of concurrency: at least a factor of three is needed"
+        return None, "the steps cover too little: concurrency must vary by a factor of three or more"
     start = (float((x / n).max()), 0.05, 1e-4)
     try:
         found, covariance = curve_fit(
@@ -90,12 +90,12 @@ def fit_scalability(concurrency: Floats, throughput: Floats) -> tuple[Scalabilit
             x_scale=start,
         )
     except (RuntimeError, OptimizeWarning) as problem:
-        return None, f"the law could not be fitted: {problem}"
+        return None, f"the scalability model could not be fitted: {problem}"
     residual = np.log(x) - np.log(_law(n, *found))
     spread = float(((np.log(x) - np.log(x).mean()) ** 2).sum())
     explained = 1 - float((residual**2).sum()) / spread if spread > 0 else 0.0
     if explained < _MIN_EXPLAINED:
-        return None, f"the law explains only {explained:.0%} of the differences in throughput"
+        return None, f"the scalability model explains only {explained:.0%} of the differences in throughput"
     half = t_ppf(0.975, len(n) - 3) * np.sqrt(np.diag(covariance))
     rate, contention, coherency = (
         (float(p), max(0.0, float(p - h)), float(p + h)) for p, h in zip(found, half, strict=True)

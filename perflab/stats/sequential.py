@@ -1,4 +1,4 @@
-"""Looking early: registered looks with O'Brien-Fleming spending, and a test that is valid whenever one looks.
+"""Interim looks: registered ones with O'Brien-Fleming spending, and a test that is valid whenever one looks.
 
 Five per cent of false alarms hold for one look at the end. Each further look at 5 % adds its own: four of them raise
 the rate to about 13 %, twenty to 25 %. Looks that are registered beforehand share the 5 % out; the others need a test
@@ -18,8 +18,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from perflab.errors import ComparisonError
-from perflab.stats.bisection import crossing
-from perflab.stats.distributions import normal_cdf, normal_isf, normal_pdf, normal_sf, t_sf
+from perflab.notes import Note
+from perflab.stats import doubts
+from perflab.stats.design import ONE_EXPERIMENT, Design
+from perflab.stats.distributions import crossing, normal_cdf, normal_isf, normal_pdf, normal_sf, t_sf
 
 Floats = npt.NDArray[np.float64]
 
@@ -43,17 +45,26 @@ class Look:
     alpha: float
 
     @property
-    def sentence(self) -> str:
-        """Where the experiment stands, and what it takes to decide there."""
+    def note(self) -> Note:
+        """Where the experiment is, and what it takes to decide there."""
         if self.level == 0:
-            return (
-                f"{self.pairs} pairs are more than the experiment registered: the {self.alpha:g} for false alarms was "
-                "spent at its last look; run a new experiment, or use compare_anytime"
-            )
-        return (
-            f"look {self.number} of {self.of} registered ones, at {self.pairs} pairs: p must be below {self.level:.2g} "
-            f"here; {self.spent:.2g} of the {self.alpha:g} for false alarms is spent"
+            return doubts.BEYOND_LOOKS(pairs=self.pairs, alpha=f"{self.alpha:g}")
+        return doubts.LOOK(
+            number=self.number,
+            of=self.of,
+            pairs=self.pairs,
+            level=f"{self.level:.2g}",
+            spent=f"{self.spent:.2g}",
+            alpha=f"{self.alpha:g}",
         )
+
+
+@dataclass(frozen=True)
+class Level:
+    """The level at which a difference counts: 5 %, or what registered looks leave of it; ``note`` says why."""
+
+    alpha: float = ALPHA
+    note: Note | None = None
 
 
 def spending(fraction: float, alpha: float = ALPHA) -> float:
@@ -155,22 +166,23 @@ def registered(*runs: pd.DataFrame) -> tuple[int, ...]:
 
     ComparisonError when runs of differing registrations are mixed.
     """
-    found = set()
-    for table in runs:
-        environments = table["environment"] if "environment" in table.columns else []
-        found |= {tuple(e.get("looks") or ()) for e in environments if isinstance(e, Mapping)}
+    environments = [e for table in runs if "environment" in table.columns for e in table["environment"]]
+    found = {tuple(e.get("looks") or ()) for e in environments if isinstance(e, Mapping)}
     if len(found) > 1:
-        raise ComparisonError(
-            f"the runs belong to experiments with different looks ({', '.join(map(str, sorted(found)))}): "
-            "compare one experiment at a time, load(store, experiment=...)"
-        )
+        raise ComparisonError(doubts.MIXED_LOOKS(ONE_EXPERIMENT, looks=sorted(found)))
     return checked_looks(found.pop()) if found and found != {()} else ()
 
 
-def level(baseline: pd.DataFrame, candidate: pd.DataFrame, pairs: int, alpha: float = ALPHA) -> Look | None:
-    """The look at which two ``runs`` tables with ``pairs`` complete pairs stand; None without registered looks."""
-    looks = registered(baseline, candidate)
-    return look(looks, pairs, alpha) if looks and pairs else None
+def level(baseline: pd.DataFrame, candidate: pd.DataFrame, design: Design) -> Level:
+    """The level for an experiment with these complete pairs, by the looks that its ``runs`` carry.
+
+    An experiment that could have stopped earlier has spent some of its 5 % already.
+    """
+    looks, pairs = registered(baseline, candidate) if design.paired else (), len(design.baseline)
+    if not looks or not pairs:
+        return Level()
+    found = look(looks, pairs)
+    return Level(found.level, found.note)
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,18 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from perflab import rendering
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
-from perflab.stats import families, tests
-from perflab.stats.arms import Design, design
-from perflab.stats.copies import without_copies
-from perflab.stats.estimates import Floats, Requests, coded, quantile, requests_of
-from perflab.stats.one_run import of_one, requests_needed
+from perflab.metrics import Floats, Metric, quantile
+from perflab.notes import PYTHON, Note, notes_of, written
+from perflab.results import Result, Shown
+from perflab.stats import doubts, families, tests
+from perflab.stats.design import Design, design, without_copies
+from perflab.stats.estimates import Requests, coded, requests_of, whose
+from perflab.stats.one_run import of_one
 from perflab.stats.rows import arms_of
 from perflab.stats.tests import Effect
 from perflab.stats.warmup import declared
-from perflab.stats.wording import interval_words, signed, whose
-from perflab.units import format_fraction, format_ms
 
 GRID = (*range(5, 100, 5), 97, 98, 99, 99.5, 99.9)
 FEW = (10, 25, 50, 75, 90, 95, 99)
@@ -32,7 +31,7 @@ LEAST_RUNS = 5
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Shift:
+class Shift(Result):
     """The result of `quantile_shift`.
 
     ``table`` has a row for each quantile: quantile, baseline_ms, candidate_ms, change, low, high (each quantile by itself)
@@ -43,7 +42,7 @@ class Shift:
     endpoint: str
     arms: tuple[str, str]
     method: str
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[Note, ...] = field(default=())
 
     @property
     def improved(self) -> tuple[float, ...]:
@@ -69,25 +68,21 @@ class Shift:
         rest = "" if len(self.improved) + len(self.regressed) == len(self.table) else "; the others are not certain"
         return f"latencies of {what}: {', '.join(parts)}{rest} (95 % certain of all quantiles at once; {self.method})"
 
-    def __repr__(self) -> str:
-        return rendering.text(self.sentence, self._shown(), self.warnings)
-
-    def _repr_html_(self) -> str:
-        return rendering.html(self.sentence, self._shown(), self.warnings)
-
-    def _shown(self) -> pd.DataFrame:
+    def show(self, surface: str = PYTHON) -> Shown:
+        """The sentence, the quantiles and the notes for a surface."""
+        metric = Metric.of("p50")
         rows = [
             {
                 "quantile": _name(row.quantile),
-                self.arms[0]: format_ms(row.baseline_ms),
-                self.arms[1]: format_ms(row.candidate_ms),
-                "change": signed(row.change),
-                "95 % interval": interval_words(row.low, row.high, absolute=False),
-                "95 % band": interval_words(row.band_low, row.band_high, absolute=False),
+                self.arms[0]: metric.format(row.baseline_ms),
+                self.arms[1]: metric.format(row.candidate_ms),
+                "change": metric.format_change(row.change),
+                "95 % interval": metric.interval(row.low, row.high),
+                "95 % band": metric.interval(row.band_low, row.band_high),
             }
             for row in self.table.itertuples()
         ]
-        return pd.DataFrame(rows)
+        return Shown(self.sentence, pd.DataFrame(rows), written(self.warnings, surface))
 
 
 def quantile_shift(
@@ -103,24 +98,31 @@ def quantile_shift(
 
     Parameters
     ----------
-    baseline, candidate : Measurements of several runs each; best from `run_pairs`.
-    endpoint : one endpoint, or all requests together ("Aggregated").
-    warmup, order, allow : as in `compare`.
+    baseline, candidate : Measurements or DataFrame
+        Several runs each; best from `run_pairs`.
+    endpoint : str
+        One endpoint, or all requests together ("Aggregated").
+    warmup, order, allow : optional
+        As in `compare`.
 
     Returns
     -------
-    Shift. Its table has a row for each quantile from p5 to the highest that the runs' requests allow (ten beyond it in each
-    run): quantile (0.5 for p50), baseline_ms, candidate_ms (geometric means of the runs), change (relative), low, high, band_low,
-    band_high.
+    Shift
+        Its table has a row for each quantile from p5 to the highest that the runs' requests allow (ten beyond it in each run):
+        quantile (0.5 for p50), baseline_ms, candidate_ms (geometric means of the runs), change (relative), low, high, band_low,
+        band_high.
 
-    The shift function of Doksum (1974), Empirical probability plots and statistical inference, Annals of Statistics 2, with
-    the run as the unit: each quantile of each run is one number. The band is as wide as the largest |t| over all quantiles in
-    95 of 100 sign flips of whole runs (from 8 pairs, or 5 runs an arm); with fewer runs at seven quantiles by Bonferroni.
+        The shift function of Doksum (1974), Empirical probability plots and statistical inference, Annals of Statistics 2,
+        with the run as the unit: each quantile of each run is one number. The band is as wide as the largest |t| over all
+        quantiles in 95 of 100 sign flips of whole runs (from 8 pairs, or 5 runs an arm); with fewer runs at seven quantiles by
+        Bonferroni.
 
     Raises
     ------
-    ComparisonError : fewer than three pairs, or three runs an arm; too few requests; what `compare` refuses.
-    ValueError : an endpoint that is not there.
+    ComparisonError
+        Fewer than three pairs, or three runs an arm; too few requests; what `compare` refuses.
+    ValueError
+        An endpoint that is not there.
 
     >>> import perflab as lab
     >>> runs = lab.load("datasets/shop_runs")
@@ -133,20 +135,17 @@ def quantile_shift(
     requests = (coded(sides[0]), coded(sides[1]))
     found = without_copies(found, requests)
     if found.obstacle or found.kind not in ("pairs", "few pairs", "unpaired"):
-        raise ComparisonError(found.obstacle or "quantiles of one run have no band; repeat the run (run_pairs)")
+        raise ComparisonError(found.obstacle or doubts.ONE_EACH(doubts.INTERLEAVE))
     share = declared(sides, warmup)
-    chosen = [
-        _latencies(side, runs, endpoint, share)
-        for side, runs in zip(requests, (found.baseline, found.candidate), strict=True)
-    ]
+    chosen = [_latencies(side, runs, endpoint, share) for side, runs in zip(requests, found.sides, strict=True)]
     many = min(map(len, (found.baseline, found.candidate))) >= (LEAST_PAIRS if found.paired else LEAST_RUNS)
     fewest = min(len(run) for side in chosen for run in side)
-    levels = np.array([q / 100 for q in (GRID if many else FEW) if fewest >= requests_needed(f"p{q:g}")])
+    levels = np.array([q / 100 for q in (GRID if many else FEW) if fewest >= Metric.of(f"p{q:g}").rows_needed])
     if not len(levels):
-        raise ComparisonError(f"too few requests: even p50 needs 20 in each run, one has {fewest}; run longer")
+        raise ComparisonError(doubts.TOO_FEW(metric="p50", needed=Metric.of("p50").rows_needed, found=fewest))
     numbers = [np.array([quantile(run, levels.tolist()) for run in side]).T for side in chosen]
     if min(float(n.min()) for n in numbers) <= 0:
-        raise ComparisonError("some quantiles are zero, so no ratio can be formed; record finer latencies")
+        raise ComparisonError(doubts.NO_RATIO(metric="a quantile"))
     effect, width, how = _band(np.log(numbers[0]), np.log(numbers[1]), found)
     low, high = effect.interval(0.95)
     table = pd.DataFrame(
@@ -164,11 +163,11 @@ def quantile_shift(
     notes = (
         *found.warnings,
         *((found.capped,) if found.capped else ()),
-        f"after the first {format_fraction(share)} of each run",
+        doubts.CUT(share_fraction=share),
     )
     if found.capped:
         table[["band_low", "band_high"]] = math.nan
-    return Shift(table, endpoint, arms_of(sides), f"{found.counted}, {how}", tuple(dict.fromkeys(notes)))
+    return Shift(table, endpoint, arms_of(sides), f"{found.counted}, {how}", notes_of(notes))
 
 
 def _latencies(requests: Requests, runs: tuple[str, ...], endpoint: str, share: float) -> list[Floats]:

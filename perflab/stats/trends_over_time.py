@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from perflab import rendering
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import one_of
-from perflab.stats.estimates import quantile, quantile_of, unit_of, without_warmup
+from perflab.metrics import Metric
+from perflab.notes import PYTHON, Note, written
+from perflab.results import Result, Shown
+from perflab.stats import doubts
+from perflab.stats.estimates import whose, without_warmup
 from perflab.stats.trend import MIN_POINTS, Trend, theil_sen
-from perflab.stats.wording import whose
 from perflab.units import format_bytes, format_ms, format_number, format_p, parse_fraction
 
 _COLUMNS = ("run", "quantity", "unit", "start", "per_minute", "low", "high", "p_value", "verdict", "reason")
@@ -24,7 +26,7 @@ _FEWEST = 50
 
 
 @dataclass(frozen=True, repr=False)
-class Growth:
+class Growth(Result):
     """The result of `growth`.
 
     ``table`` has a row for each run and quantity: run, quantity, unit, start (level at the beginning), per_minute with
@@ -33,33 +35,28 @@ class Growth:
 
     table: pd.DataFrame
     minutes: float
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Note, ...] = ()
 
     @property
     def sentence(self) -> str:
         """The answer in one line."""
         growing = self.table[self.table["verdict"] == "grows"]
         if growing.empty:
-            told = self.table[self.table["verdict"] != "inconclusive"]
-            what = "nothing was seen to grow" if len(told) else "can't be told"
-            return f"Over {format_number(round(self.minutes, 1))} minutes {what}"
+            what = "inconclusive" if (self.table["verdict"] == "inconclusive").all() else "nothing grew"
+            return f"Over {format_number(round(self.minutes, 1))} minutes: {what}"
         return "; ".join(
             f"{row.quantity} grows by {_written(row.unit, row.per_minute)} a minute "
             f"(95 % interval {_written(row.unit, row.low)} to {_written(row.unit, row.high)})"
             for row in growing.drop_duplicates("quantity").itertuples()
         )
 
-    def __repr__(self) -> str:
-        return rendering.text(self.sentence, self._shown(), self.warnings)
-
-    def _repr_html_(self) -> str:
-        return rendering.html(self.sentence, self._shown(), self.warnings)
-
-    def _shown(self) -> pd.DataFrame:
+    def show(self, surface: str = PYTHON) -> Shown:
+        """The sentence, the slopes and the notes for a surface."""
         shown = self.table[["run", "quantity", "verdict"]].copy()
         for column in ("start", "per_minute", "low", "high"):
             shown[column] = [_written(u, v) for u, v in zip(self.table["unit"], self.table[column], strict=True)]
-        return shown.assign(p=[format_p(p) for p in self.table["p_value"]], reason=self.table["reason"])
+        shown = shown.assign(p=list(map(format_p, self.table["p_value"])), reason=self.table["reason"])
+        return Shown(self.sentence, shown, written(self.warnings, surface), ours=True)
 
 
 def growth(
@@ -74,24 +71,31 @@ def growth(
 
     Parameters
     ----------
-    measured : one or more long runs with ``requests``, ``resources`` or both.
-    metric : "p95" or any "p<q>", or "mean", of the latencies in each of up to 48 slices of time.
-    endpoint : one endpoint, or all requests together.
-    process : whose resources ("target", "generator").
-    warmup : the share of each run to leave out: caches fill and pools grow at the start of every service.
+    measured : Measurements
+        One or more long runs with ``requests``, ``resources`` or both.
+    metric : str
+        "p95" or any "p<q>", or "mean", of the latencies in each of up to 48 slices of time.
+    endpoint : str
+        One endpoint, or all requests together.
+    process : str
+        Whose resources ("target", "generator").
+    warmup : float or str
+        The share of each run to leave out: caches fill and pools grow at the start of every service.
 
     Returns
     -------
-    Growth. The slope is Theil and Sen's, its interval allows for autocorrelation (Yue and Wang 2004); "steady" means that
-    the interval holds zero, which a short run can't help: look at how wide it is.
+    Growth
+        The slope is Theil and Sen's, its interval allows for autocorrelation (Yue and Wang 2004); "steady" means that the
+        interval holds zero, as it does in a short run: check how wide it is.
 
     >>> at = np.arange(6000) / 10.0
     >>> rows = {"run": "soak", "endpoint": "GET /", "ok": True, "latency_ms": 20 + at / 60}
     >>> start = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(at, unit="s")
-    >>> print(lab.growth(lab.Measurements.of(requests=pd.DataFrame({**rows, "start": start}))).sentence)
+    >>> print(lab.stats.growth(lab.Measurements.of(requests=pd.DataFrame({**rows, "start": start}))).sentence)
     p95 of all requests grows by 1 ms a minute (95 % interval 998 µs to 1 ms)
     """
-    if quantile_of(metric) is None and metric != "mean":
+    wanted = Metric.of(metric)
+    if not wanted.is_latency:
         raise one_of("metric", metric, ("p50", "p95", "p<q>", "mean"))
     share = parse_fraction(warmup, parameter="warmup")
     if not {"requests", "resources"} & set(measured.tables):
@@ -99,33 +103,32 @@ def growth(
     rows = [
         row
         for run in measured.runs.itertuples()
-        for row in (*_latency(measured, run, metric, endpoint, share), *_resources(measured, run, process, share))
+        for row in (*_latency(measured, run, wanted, endpoint, share), *_resources(measured, run, process, share))
     ]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     minutes = float(measured.runs["duration_ms"].max()) / 6e4
-    short = "a few minutes show a fast leak only: run for half an hour or more to call it steady"
-    return Growth(table, minutes, (short,) if minutes < 10 else ())
+    return Growth(table, minutes, (doubts.SHORT_SOAK(),) if minutes < 10 else ())
 
 
-def _latency(measured: Measurements, run: Any, metric: str, endpoint: str, share: float) -> list[tuple[Any, ...]]:
+def _latency(measured: Measurements, run: Any, metric: Metric, endpoint: str, share: float) -> list[tuple[Any, ...]]:
     if "requests" not in measured.tables:
         return []
     requests = without_warmup(measured, share)
     requests = requests[requests["run"] == run.run]
     if endpoint != AGGREGATED:
         requests = requests[requests["endpoint"] == endpoint]
-    name = f"{metric} of {whose(endpoint)}"
+    name = f"{metric.label} of {whose(endpoint)}"
     pieces = min(_SLICES, len(requests) // _FEWEST)
     if pieces < MIN_POINTS:
         reason = f"{len(requests):,} requests are too few: {MIN_POINTS * _FEWEST} are needed"
-        return [(run.run, name, unit_of(metric), *[np.nan] * 5, "inconclusive", reason)]
+        return [(run.run, name, metric.unit, *[np.nan] * 5, "inconclusive", reason)]
     requests = requests.sort_values("start", kind="stable")
     minutes = (requests["start"] - requests["start"].iloc[0]).dt.total_seconds().to_numpy() / 60
-    latencies, wanted = requests["latency_ms"].to_numpy(dtype="float64"), quantile_of(metric)
+    latencies = requests["latency_ms"].to_numpy(dtype="float64")
     parts = np.array_split(np.arange(len(requests)), pieces)
-    values = [float(latencies[p].mean() if wanted is None else quantile(latencies[p], [wanted])[0]) for p in parts]
+    values = [metric.reduce(latencies[p]) for p in parts]
     found = theil_sen(np.array([minutes[p].mean() for p in parts]), np.array(values))
-    return [_row(run.run, name, unit_of(metric), found)]
+    return [_row(run.run, name, metric.unit, found)]
 
 
 def _resources(measured: Measurements, run: Any, process: str, share: float) -> list[tuple[Any, ...]]:

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
-from perflab.stats import replications
-from perflab.stats.estimates import Requests
+from perflab.notes import Note, Remedy
+from perflab.stats import doubts
+from perflab.stats.estimates import Requests, warmup_of
 from perflab.stats.tests import Floats
-from perflab.units import format_fraction
 
 BINS = 100
 LONGEST = 0.5
@@ -38,23 +38,25 @@ class Warmup:
         return self.longer.get(endpoint, self.share)
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What was raised, or should have been, in words."""
-        raised = tuple(
-            f"{_named(name)} had not settled after {format_fraction(self.share)} of the runs: there the first "
-            f"{format_fraction(share)} of every run of both arms was left out (MSER); give warmup= to set it yourself"
+    def notes(self) -> tuple[Note, ...]:
+        """What was raised, or should have been."""
+        found = [
+            doubts.RAISED(
+                Remedy("compare", {"warmup": ...}),
+                endpoint=_named(name),
+                share_fraction=self.share,
+                raised_fraction=share,
+            )
             for name, share in self.longer.items()
-        )
-        listed = ", ".join(_named(name) for name in self.unsettled)
-        short = (
-            f"{listed} had not settled after {format_fraction(self.share)} of the runs (MSER), which are too short to "
-        )
-        return raised + ((short + "leave out more: run longer",) if self.unsettled else ())
+        ]
+        if self.unsettled:
+            found.append(doubts.UNSETTLED(endpoints=list(map(_named, self.unsettled)), share_fraction=self.share))
+        return tuple(found)
 
 
 def declared(sides: Sequence[Measurements], given: float | str | None) -> float:
     """The warm-up of all sides together: the argument, the longest of the plans', or the default."""
-    return replications.warmup_of(pd.concat([side.runs for side in sides], ignore_index=True), given)
+    return warmup_of(pd.concat([side.runs for side in sides], ignore_index=True), given)
 
 
 def settled(sides: Sequence[Requests], share: float, needed: int) -> Warmup:

@@ -79,8 +79,8 @@ def requests_of(queries: pd.DataFrame, truth: pd.DataFrame) -> dict[str, int]:
     """The request (its line in the truth) that each unit of work lies in: by its id, else by connection and order or time."""
     if truth["unit"].notna().all():
         return {str(unit): number for number, unit in enumerate(truth["unit"])}
-    units = lab.assign_units(queries)
-    units = units[units["unit"].isin(lab.summarize_units(queries)["unit"])]  # those that do some work
+    units = lab.queries.assign_units(queries)
+    units = units[units["unit"].isin(lab.queries.summarize_units(queries)["unit"])]  # those that do some work
     middle = units.groupby("unit", sort=False).agg(
         session=("session", "first"), by=("unit_by", "first"), first=("start", "min"), last=("start", "max")
     )

@@ -47,7 +47,7 @@ def test_csv_runs_no_formula(tmp_path: Path, make_requests: object) -> None:
 
 
 def test_k6_csv_comes_back_as_it_was(one: lab.Measurements, tmp_path: Path) -> None:
-    back = lab.read(lab.write_k6_csv(one, tmp_path / "k6.csv")).requests
+    back = lab.read(lab.data.write_k6_csv(one, tmp_path / "k6.csv")).requests
     sent = one.requests
     assert back["endpoint"].to_list() == sent["endpoint"].to_list()
     assert back["ok"].to_list() == sent["ok"].to_list()
@@ -57,7 +57,7 @@ def test_k6_csv_comes_back_as_it_was(one: lab.Measurements, tmp_path: Path) -> N
 
 
 def test_jtl_comes_back_in_whole_milliseconds(one: lab.Measurements, tmp_path: Path) -> None:
-    back = lab.read(lab.write_jtl(one, tmp_path / "run.jtl")).requests
+    back = lab.read(lab.data.write_jtl(one, tmp_path / "run.jtl")).requests
     sent = one.requests
     assert back["endpoint"].to_list() == sent["endpoint"].to_list()
     assert back["ok"].to_list() == sent["ok"].to_list()
@@ -87,7 +87,7 @@ def test_hostile_names_and_failures_survive(tmp_path: Path, make_requests: objec
     error = [None if fine else 'timed out, "slow"\nread' for fine in ok]
     data = lab.Measurements.of(requests=rows.assign(endpoint=HOSTILE, ok=ok, error=error))
     expected = [name.replace("\n", " ") for name in HOSTILE]
-    for write in (lab.write_jtl, lab.write_k6_csv):
+    for write in (lab.data.write_jtl, lab.data.write_k6_csv):
         back = lab.read(write(data, tmp_path / "out")).requests
         assert back["endpoint"].to_list() == expected, write
         assert back["ok"].to_list() == ok
@@ -96,6 +96,6 @@ def test_hostile_names_and_failures_survive(tmp_path: Path, make_requests: objec
 
 def test_one_file_holds_one_run(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="data must be the requests of one run"):
-        lab.write_jtl(lab.load(SHOP), tmp_path / "x.jtl")
+        lab.data.write_jtl(lab.load(SHOP), tmp_path / "x.jtl")
     with pytest.raises(ValueError, match="got 0 runs"):
-        lab.write_k6_csv(lab.load(SHOP).requests.head(0), tmp_path / "x.csv")
+        lab.data.write_k6_csv(lab.load(SHOP).requests.head(0), tmp_path / "x.csv")

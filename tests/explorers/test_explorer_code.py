@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import Collection
 
 import perflab as lab
-from perflab.explorers.changes import explore_change
 from perflab.explorers.dispatch import Explorers
+from perflab.explorers.explore_change import explore_change
 from perflab.explorers.explore_comparison import explore_comparison
 from perflab.explorers.explore_objectives import explore_objectives
 from perflab.explorers.explore_profiles import explore_profiles

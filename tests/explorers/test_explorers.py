@@ -161,7 +161,7 @@ def test_objectives_follow_the_limit(both: lab.Measurements) -> None:
     eager = both.where(arm="eager")
     explorer = explore_objectives({"eager": (eager, "eager")})
     state, slider = explorer.state, explorer._controls["limit"]
-    table = lab.attainable(eager, "p95", confidences=[0.001, 0.95, 0.999], warmup=0.1)
+    table = lab.objectives.attainable(eager, "p95", confidences=[0.001, 0.95, 0.999], warmup=0.1)
     assert slider.min <= table["limit"][0] < state.limit < table["limit"][2] <= slider.max
     said = set()
     for limit in (slider.min, state.limit, slider.max):
@@ -256,7 +256,7 @@ def test_a_search_says_how_much_of_the_profile_it_is_in(profiled: dict[str, Any]
     explorer.state.profile = "fast"
     assert titles(explorer) == ["“QUERY” is in 33.3 % of it"]
     explorer.state.focus = "handle"
-    assert "lab.focus(fast, 'handle')" in explorer.code
+    assert "lab.profiles.focus(fast, 'handle')" in explorer.code
     explorer.state.view, explorer.state.other = DIFFERENCE, "fast"
     assert explorer.sentences[0] == "Choose two different profiles."
 

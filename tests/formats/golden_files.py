@@ -43,6 +43,11 @@ class Sample:
         return {p.name: p.read_text() for p in found if ".golden." in p.name and not p.name.endswith(".got")}
 
 
+def note(found: Any, code: str) -> dict[str, Any]:
+    """The facts of the first warning of that code; empty where there is none."""
+    return next((dict(warning.facts) for warning in found.warnings if warning.code == code), {})
+
+
 def samples() -> list[Sample]:
     files = sorted(p for p in SAMPLES.glob("*/*") if p.is_file() and not p.name.endswith(_BESIDE))
     return [Sample(path) for path in files]
@@ -63,7 +68,7 @@ def outcome(sample: Sample, folder: Path) -> dict[str, str]:
         if t != "runs" or "environment" in f.columns
     }
     meta = {k: v for k, v in found.meta.items() if k != "source"}
-    notes = [*found.warnings, json.dumps(meta, indent=1, sort_keys=True, default=str, ensure_ascii=False)]
+    notes = [*map(str, found.warnings), json.dumps(meta, indent=1, sort_keys=True, default=str, ensure_ascii=False)]
     return {**tables, f"{name}.golden.txt": "\n".join(notes).replace(str(unknown), "unknown") + "\n"}
 
 

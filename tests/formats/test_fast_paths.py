@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from golden_files import Sample, samples
+from golden_files import Sample, note, samples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_damage import DAMAGES
 
 import perflab as lab
+from perflab.data.accounting import Tally
 from perflab.formats import _blocks, k6_csv
 
 SAMPLES = {name: [s for s in samples() if s.format == name] for name in ("k6_csv", "jmeter_csv")}
@@ -39,8 +40,8 @@ def assert_same_tables(got: Any, expected: Any) -> None:
         pd.testing.assert_frame_equal(got[0][name], frame)
 
 
-def every_line(block: _blocks.Block, width: int, tally: _blocks.Tally) -> tuple[_blocks.Block, Any]:
-    return block, np.arange(block.data.count(b"\n") + 1) + block.line
+def every_line(block: _blocks.Block, width: int, tally: Tally, failures: bool) -> tuple[_blocks.Block, Any]:
+    return block, np.arange(block.lines) + block.line
 
 
 def as_texts(parsed: Callable[..., Any]) -> Callable[..., Any]:
@@ -98,7 +99,8 @@ def test_a_bad_line_of_k6_is_named_by_its_number_in_the_file(
             (tmp_path / "k6.csv").write_text("".join([*lines[:number], broken, *lines[number + 1 :]]))
             found = lab.read(tmp_path / "k6.csv")
             assert len(found.requests) == len(before.requests) - 1
-            assert f"skipped 1 of {len(lines):,} lines, the first at {number + 1:,}" in found.warnings[0]
+            facts = note(found, "skipped")
+            assert (facts["skipped"], facts["total"], facts["first"]) == (1, len(lines), number + 1)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,10 @@ def test_what_counts_as_true_in_a_jtl(said: str, ok: bool | None, tmp_path: Path
     (tmp_path / "x.jtl").write_text(text.replace("Users 1-1,text,true", f"Users 1-1,text,{said}", 1))
     found = lab.read(tmp_path / "x.jtl")
     assert found.requests["ok"].to_list() == ([ok] if ok is not None else []) + [False, False]
-    assert any("skipped 1 of 6 lines, the first at 2" in warning for warning in found.warnings) == (ok is None)
+    facts = note(found, "skipped")
+    assert (facts.get("skipped"), facts.get("total"), facts.get("first")) == (
+        (None,) * 3 if ok is not None else (1, 6, 2)
+    )
 
 
 def test_a_time_of_another_age_costs_its_row(tmp_path: Path) -> None:
@@ -120,6 +125,5 @@ def test_a_time_of_another_age_costs_its_row(tmp_path: Path) -> None:
     (tmp_path / "x.jtl").write_text("".join(lines))
     found = lab.read(tmp_path / "x.jtl", **sample.options)
     assert len(found.requests) == len(whole.requests) - 1
-    assert "skipped 1 of" in found.warnings[0]
-    assert "the first at 3" in found.warnings[0]
+    assert (note(found, "skipped")["skipped"], note(found, "skipped")["first"]) == (1, 3)
     assert found.runs["duration_ms"].item() < 60_000

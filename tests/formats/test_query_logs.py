@@ -9,8 +9,28 @@ import pytest
 
 import perflab as lab
 from perflab.formats import _printed
-from perflab.formats import postgresql_stderr as stderr
 
+COMMON_PREFIXES = (
+    "%m [%p] %q%u@%d ",  # Debian and Ubuntu
+    "%m [%p] ",  # PostgreSQL's default
+    "%t [%p]: [%l-1] user=%u,db=%d,app=%a,client=%h ",  # pgBadger's recommendation
+    "%t [%p]: user=%u,db=%d,app=%a,client=%h ",
+    "%t:%r:%u@%d:[%p]:",  # Amazon RDS
+    "%t-%c-",  # Azure
+    "%t [%p-%l] %q%u@%d ",
+    "%m [%p] %q[user=%u,db=%d,app=%a] ",
+    "%m [%p]: [%l-1] %u@%d ",
+    "%m [%p] %u@%d/%a ",
+    "%m [%p] %q%u@%d %a ",
+    "%m [%p] [queryid=%Q] %u@%d ",
+    "%t [%p] ",
+    "%m %u@%d [%p] ",
+    "%m [%c] %u@%d ",
+    "%m [%p]: ",
+    "%m ",
+    "%t ",
+    "%n [%p] %u@%d ",
+)
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SLOW = """/usr/sbin/mysqld, Version: 8.0.36 (MySQL Community Server - GPL). started with:
 Tcp port: 3306  Unix socket: /var/run/mysqld/mysqld.sock
@@ -60,11 +80,12 @@ def test_the_general_log_of_mysql_8(tmp_path: Path) -> None:
     assert set(found["database"]) == {"shop"}
 
 
-@pytest.mark.parametrize("prefix", stderr.COMMON_PREFIXES)
+@pytest.mark.parametrize("prefix", COMMON_PREFIXES)
 def test_each_common_prefix_is_found_again(prefix: str, tmp_path: Path) -> None:
     values = {
         "%m": "2026-11-25 00:58:14.123 UTC", "%t": "2026-11-25 00:58:14 UTC", "%p": "77", "%c": "6b06.4d", "%l": "3",
-        "%u": "ann", "%d": "shop", "%a": "web", "%h": "10.0.0.5", "%r": "10.0.0.5(5000)", "%q": "",
+        "%u": "ann", "%d": "shop", "%a": "web", "%h": "10.0.0.5", "%r": "10.0.0.5(5000)", "%q": "", "%Q": "-7265",
+        "%n": "1795568294.123",
     }  # fmt: skip
     written = prefix
     for escape, value in values.items():

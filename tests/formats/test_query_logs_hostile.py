@@ -10,6 +10,7 @@ import pytest
 
 import perflab as lab
 from perflab.formats._queries import MAX_TEXT
+from perflab.notes import codes
 
 IN_LIST = "SELECT a FROM t WHERE b IN (" + ", ".join(map(str, range(100_000))) + ")"
 NESTED = "SELECT " + "(" * 10_000 + "1" + ")" * 10_000
@@ -108,7 +109,7 @@ def test_a_statement_of_many_megabytes_is_cut_and_counted(name, tmp_path):
     found = lab.read(path, format=name)
     assert found.queries["sql"].str.len().max() <= MAX_TEXT
     assert (found.queries["sql"] == SIMPLE).sum() >= 1
-    assert any("cut" in warning or "skipped" in warning for warning in found.warnings), found.warnings
+    assert {"texts-cut", "skipped"} & set(codes(found.warnings)), found.warnings
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -117,7 +118,7 @@ def test_invalid_utf8_is_replaced(name, tmp_path):
     path.write_bytes(write(SIMPLE, 1) + write("SELECT 'QQ'", 2).replace(b"QQ", b"\xff\xfe\xc3(") + write(SIMPLE, 3))
     found = lab.read(path, format=name)
     assert (found.queries["sql"] == SIMPLE).sum() == 2
-    assert len(found.queries) == 3 or any("skipped 1" in warning for warning in found.warnings)
+    assert len(found.queries) == 3 or any(w.code == "skipped" and w.facts["skipped"] == 1 for w in found.warnings)
 
 
 @pytest.mark.parametrize("name", [n for n in WRITERS if n != "rails_activerecord"])
@@ -128,7 +129,7 @@ def test_a_record_cut_in_the_middle_is_lost_alone(name, tmp_path):
     found = lab.read(path, format=name)
     assert found.queries["sql"].iloc[0] == SIMPLE
     if len(found.queries) == 1:
-        assert any("skipped" in warning for warning in found.warnings)
+        assert "skipped" in codes(found.warnings)
 
 
 @pytest.mark.timeout(60)
@@ -196,7 +197,8 @@ def test_what_another_program_wrote_into_a_log_is_no_part_of_a_statement(tmp_pat
     path.write_text(first + other + first)
     found = lab.read(path)
     assert found.queries["sql"].to_list() == [f"SELECT a,\n\nb FROM t WHERE id = {i}" for i in range(9)] * 2
-    assert found.warnings == ("postgresql.log: skipped 4 of 59 lines, the first at 28",)
+    (note,) = found.warnings
+    assert (note.code, note.facts["skipped"], note.facts["total"], note.facts["first"]) == ("skipped", 5, 59, "28")
 
 
 def test_continuation_lines_that_lost_their_tab_to_spaces_are_still_read(tmp_path: Path) -> None:
@@ -210,11 +212,12 @@ def test_continuation_lines_that_lost_their_tab_to_spaces_are_still_read(tmp_pat
 def test_a_postgresql_log_without_durations_says_so(tmp_path: Path) -> None:
     path = tmp_path / "postgresql.log"
     path.write_text(_stderr(*["LOG:  statement: SELECT 1 FROM t"] * 9))
-    assert "no durations" in lab.read(path).warnings[0]
+    assert codes(lab.read(path).warnings) == ("no-durations",)
     path.write_text(
         _stderr(*["LOG:  statement: SELECT 1 FROM t"] * 9, *["LOG:  duration: 2.5 ms  statement: SELECT 2 FROM t"] * 3)
     )
-    assert lab.read(path).warnings == ("postgresql.log: 9 of 12 statements have no duration: they count 0 ms",)
+    (note,) = lab.read(path).warnings
+    assert (note.code, note.facts["untimed"], note.facts["count"]) == ("statements-without-duration", 9, 12)
     path.write_text(_stderr(*["LOG:  statement: SELECT 1 FROM t", "LOG:  duration: 1.5 ms"] * 9))
     found = lab.read(path)
     assert found.warnings == () and found.queries["duration_ms"].sum() == 13.5
@@ -226,7 +229,7 @@ def test_one_log_in_several_formats_is_counted_twice_with_a_warning(tmp_path: Pa
     lines = ({"start": 1795487596.55 + n / 1000, "duration_ms": 0.5, "sql": f"SELECT {n} FROM t"} for n in range(9))
     (tmp_path / "b.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (warning,) = lab.read(tmp_path).warnings
-    assert warning.startswith("a.log, b.jsonl hold queries of the same time in different formats")
+    assert str(warning).startswith("a.log, b.jsonl hold queries of the same time in different formats")
     (tmp_path / "b.jsonl").write_text("".join(text.format(n, n) for n in range(9)))  # two servers, or two databases
     assert lab.read(tmp_path).warnings == ()
     lines = ({"start": 1795487999.55 + n / 1000, "duration_ms": 0.5, "sql": f"SELECT {n} FROM t"} for n in range(9))

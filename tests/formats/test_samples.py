@@ -50,6 +50,18 @@ def test_its_tables_conform(sample: Sample) -> None:
         conform(name, frame if "run" in frame.columns else frame.assign(run="r"))
 
 
+@pytest.mark.parametrize("sample", [s for s in ALL if s.format != "unclaimed"], ids=_id)
+def test_every_line_of_it_is_accounted_for(sample: Sample) -> None:
+    if len(sample.golden()) == 1:
+        return
+    account = formats.tables_of(formats.named(sample.format).read(sample.path, **sample.options)).accounting
+    assert account is not None
+    assert account.balanced, account
+    assert account.total
+    if account.unit == "line":
+        assert account.total == sum(1 for _ in sources.lines(sample.path))
+
+
 def test_every_format_has_samples_that_say_where_they_are_from() -> None:
     folders = {sample.format for sample in ALL} - {"unclaimed"}
     assert folders == set(formats.NAMES) - WITHOUT_SAMPLES

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import psutil
@@ -43,6 +43,16 @@ def plan(seconds: float = 2, users: int = 4, user: str = "Shopper", **options: o
 
 def open_plan(seconds: float, rate: float, user: str = "Pacer", **options: object) -> lab.LoadPlan:
     return plan(user=user, stages=[lab.Stage(seconds, rate=rate)], **options)
+
+
+MACHINE = {"generator-stalled", "generator-blocked", "foreign-load", "stolen-cpu", "another-run", "coordinated-omission",
+           "generator-busy", "arrivals-late", "lag-in-latency", "target-still-starting"}  # fmt: skip
+"""What a busy machine adds to any run."""
+
+
+def own(noted: Iterable[str]) -> set[str]:
+    """The codes that are a run's own."""
+    return set(noted) - MACHINE
 
 
 def mine() -> set[int]:

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 import perflab as lab
+from perflab.notes import codes
 from perflab.stats import relabelling
 
 START = pd.Timestamp("2026-11-24T01:45:00Z")
@@ -95,7 +96,7 @@ def test_a_drift_is_found_and_makes_blocks_hopeless() -> None:
     rates = found.table.set_index("procedure")["false_alarms"]
     assert rates["Welch on the runs, all of one arm before the other"] > 0.9
     assert rates["perflab: randomised pairs, paired t-test on the runs"] <= 0.07
-    assert any("take turns" in w for w in found.warnings)
+    assert "drift" in codes(found.warnings)
 
 
 @pytest.mark.parametrize("drift", [0.0, 0.1, 0.3])
@@ -126,10 +127,11 @@ def test_bad_input_says_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="needs a plan"):
         lab.calibrate(lab.Target("now", host="http://127.0.0.1:1"))
     few = lab.calibrate(system(count=100), metric="p99")
-    assert any("1,000 requests" in w for w in few.warnings)
+    assert few.warnings[0].code == "too-few-requests"
+    assert few.warnings[0].facts["needed"] == 1_000
 
 
 def test_it_is_drawn(tmp_path: object) -> None:
-    ax = lab.plot_calibration(lab.calibrate(system(0.08), seed=1))
+    ax = lab.plots.plot_calibration(lab.calibrate(system(0.08), seed=1))
     assert "differ by" in ax.get_title(loc="left")
     assert len(ax.patches) >= 5

@@ -51,7 +51,9 @@ def test_a_look_ends_the_experiment_and_compare_knows_of_it(tmp_path: Path, pair
             load, slow, quick, pairs=5, looks=(3,), metric="p50", seed=3, store=tmp_path, progress=False
         )
     assert len(before.runs) == len(after.runs) == 3
-    assert "stopped after 3 of 5 pairs, when p50 was decided: look 1 of 2" in before.warnings[-1]
+    ended = before.warnings[-1]
+    assert (ended.code, ended.facts["pairs"], ended.facts["planned"]) == ("ended-by-look", 3, 5)
+    assert ended.facts["look"].startswith("look 1 of 2")
     kept = lab.load(tmp_path)
     assert [e["looks"] for e in kept.runs["environment"]] == [[3, 5]] * 6
     change = lab.compare(kept.where(arm="slow"), kept.where(arm="quick"), metric="p50")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import perflab as lab
 from perflab.loadtest.due import due_times
-from perflab.loadtest.histogram import Spread
+from perflab.loadtest.histogram import Histogram
 from perflab.loadtest.script_object import options_of
 from perflab.loadtest.shapes import SHAPES
 
@@ -133,8 +133,8 @@ def test_a_script_is_read_and_never_run() -> None:
         (60, 0, True),
     ]
     assert list(map(str, found.objectives)) == [
-        "p95 of all requests < 500 ms",
-        "mean of all requests < 200 ms",
+        "p95 (linear quantile) of all requests < 500 ms",
+        "mean latency of all requests < 200 ms",
         "error rate of all requests < 1 %",
         "p99.9 of GET /orders <= 1 s",
     ]
@@ -283,7 +283,7 @@ def test_poisson_arrivals_are_poisson() -> None:
 
 @given(st.lists(st.floats(0.01, 1e6), min_size=1, max_size=300), st.floats(0.01, 0.99))
 def test_a_spread_knows_quantiles_to_a_per_cent(values: list[float], share: float) -> None:
-    whole, parts = Spread(), Spread()
+    whole, parts = Histogram(), Histogram()
     array = np.array(values)
     whole.add(array)
     for part in np.array_split(array, 3):
@@ -297,11 +297,11 @@ def test_a_spread_knows_quantiles_to_a_per_cent(values: list[float], share: floa
 
 def test_the_plot_shows_the_corners_of_the_load() -> None:
     stages = [lab.Stage(20, users=50, spawn_rate=5), lab.Stage(30, users=80), lab.Stage(10, users=10, ramp=True)]
-    drawn = lab.plot_plan(plan(stages=stages, warmup="6s"))
+    drawn = lab.plot_load(plan(stages=stages, warmup="6s"))
     corners = [(0, 0), (0, 0), (10, 50), (20, 50), (20, 80), (50, 80), (60, 10)]
     assert drawn.lines[0].get_xydata().tolist() == [[float(x), float(y)] for x, y in corners]
     assert drawn.get_xlabel() == "Time since the run's start, s"
-    open_model = lab.plot_plan(plan(stages=lab.shape("breakpoint", rate=100, duration="2h")))
+    open_model = lab.plot_load(plan(stages=lab.shape("breakpoint", rate=100, duration="2h")))
     assert (open_model.get_ylabel(), open_model.get_xlim()) == ("Arrivals a second", (0.0, 120.0))
     with pytest.raises(ValueError, match="must be a LoadPlan; got str"):
-        lab.plot_plan("users.py")
+        lab.plot_load("users.py")

@@ -14,10 +14,12 @@ import pytest
 from driving import SERVERS, free_port, plan, target, wait_for
 
 import perflab as lab
-from perflab.loadtest.capacity import Capacity, _search
+from perflab.loadtest import reasons
+from perflab.loadtest.capacity import Capacity, _search, _step
 from perflab.loadtest.logfiles import LogFiles
 from perflab.loadtest.scrape import parse
 from perflab.loadtest.target import _connects
+from perflab.notes import Note, codes
 from perflab.stats.scalability import fit_scalability
 
 NARROW = SERVERS / "narrow.py"
@@ -44,7 +46,7 @@ def test_metrics_and_logs_come_home_with_the_run(tmp_path: Path) -> None:
     assert served_total["value"].is_monotonic_increasing
     assert 0 < served_total["value"].max() <= len(one.requests)
     assert served_total["labels"].iloc[0] == {"path": 'a "quoted" one', "zone": "x"}
-    assert any("no finite numbers or not in Prometheus' format" in warning for warning in one.warnings)
+    assert "metrics-values-skipped" in codes(one.warnings)
     assert one.resources.file_descriptors.between(4, 200).mean() > 0.5
     assert one.runs.valid.all()
 
@@ -52,7 +54,7 @@ def test_metrics_and_logs_come_home_with_the_run(tmp_path: Path) -> None:
 def test_a_metrics_page_that_is_not_there_is_a_warning(tmp_path: Path) -> None:
     one = lab.run(plan(1.5), target("tiny", metrics="http://127.0.0.1:9/metrics"), store=tmp_path, progress=False)
     assert len(one.metrics) == 0
-    assert any("could not be read" in warning for warning in one.warnings)
+    assert "metrics-pages-failed" in codes(one.warnings)
     assert one.runs.valid.all()
 
 
@@ -138,7 +140,8 @@ def test_a_rotated_log_is_taken_whole_and_a_missing_one_is_told(tmp_path: Path) 
     log.write_text("new\n")
     place = tmp_path / "kept"
     place.mkdir()
-    assert files.collect(place) == ["the log file gone.log could not be collected: No such file or directory"]
+    [missing] = files.collect(place)
+    assert (missing.code, missing.facts["file"]) == ("log-unreadable", "gone.log")
     assert (place / "01-a.log").read_text() == "new\n"
 
 
@@ -152,12 +155,40 @@ def test_capacity_brackets_the_truth(tmp_path: Path) -> None:
     assert found.table["rate"].to_list()[0] == 10
     assert (found.table["throughput_per_s"] < 55).all()
     assert not (found.table["holds"].isin([True]) & (found.table["rate"] > 55)).any()
-    assert found.low <= 10 or "generator" in found.stopped
-    assert found.law is None
-    assert "needs 5 steps" in found.law_problem
-    assert lab.plot_capacity(found).get_xlabel() == "Offered rate, arrivals/s"
+    assert found.low <= 10 or found.table["verdict"].iloc[-1] == "invalid"
+    assert found.model is None
+    assert "needs 5 steps" in found.model_problem
+    assert lab.plots.plot_capacity(found).get_xlabel() == "Offered rate, arrivals/s"
     with pytest.raises(ValueError, match="factor > 1"):
         lab.find_capacity(one, narrow("n", 0.02), "p95 < 1s", factor=1)
+
+
+@pytest.mark.parametrize(
+    ("reason", "holds"),
+    [
+        (None, True),
+        (reasons.TARGET_EXITED(arm="scheduler", exit_code=1), False),
+        (reasons.TARGET_RESTARTED(arm="generator", before=1, now=2), False),
+        (reasons.MOST_FAILED(failed_fraction=0.6, limit_fraction=0.5), False),
+        (reasons.WORKERS_MISSING(wanted=2, found=1), None),
+        (reasons.COUNTS_DIFFER(captured=3_000, counted=3_100), None),
+        (reasons.WORKER_LOST(process="worker-1"), None),
+        (reasons.ARRIVALS_LATE(lag_ms=9.0, latency_ms=20.0), None),
+        (reasons.CLOCK_SET(jump_ms=3_000.0), None),
+    ],
+)
+def test_only_what_is_about_the_target_is_its_limit(reason: Note | None, holds: bool | None) -> None:
+    """A target called 'scheduler' that exits is the target's limit; a lost worker says nothing about the target."""
+    start = pd.Timestamp("2026-11-24T10:00", tz="UTC")
+    requests = pd.DataFrame(
+        {"run": "r", "endpoint": "GET /", "start": start + pd.to_timedelta(np.arange(500) / 50, unit="s"),
+         "latency_ms": 10.0, "ok": True}
+    )  # fmt: skip
+    run = {"run": "r", "arm": "a", "start": start, "duration_ms": 10_000.0, "valid": reason is None}
+    known = [] if reason is None else [reason]
+    runs = pd.DataFrame([run | {"reasons": [str(n) for n in known], "reason_codes": [n.code for n in known]}])
+    step = _step(lab.Measurements.of(runs=runs, requests=requests), 50.0, 10.0, (lab.Objective("p95", "<", "1s"),))
+    assert step["holds"] is holds
 
 
 def test_a_capacity_tells_no_peak_that_its_steps_never_came_near() -> None:
@@ -172,16 +203,16 @@ def test_a_capacity_tells_no_peak_that_its_steps_never_came_near() -> None:
     idle = found(
         rates, rates * np.array([19.8, 19.7, 21.2, 20.9, 19.9]) / 1e3, 480, math.inf, "nothing higher was tried"
     )
-    assert idle.law is not None
-    assert idle.law.peak_per_s > 5_000
-    assert "highest throughput beyond what these steps can tell" in idle.notes[0]
+    assert idle.model is not None
+    assert idle.model.peak_per_s > 5_000
+    assert "highest throughput beyond the range of these steps" in idle.notes[0]
     assert repr(idle).count("nothing higher was tried") == 1
     n = np.array([1.0, 4, 16, 48, 120])
     busy = found(100 * n / (1 + 0.05 * (n - 1) + 0.001 * n * (n - 1)), n, 240, 480, "")
     assert re.search(r"highest throughput \d+/s", busy.notes[0])
     none = found(rates, n, 0, math.inf, "the generator could not offer 30/s: use more workers")
     assert none.sentence == (
-        "whether p95 of all requests < 60 ms can't be told: the generator could not offer 30/s: use more workers"
+        "p95 of all requests < 60 ms is inconclusive: the generator could not offer 30/s: use more workers"
     )
 
 

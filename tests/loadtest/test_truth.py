@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -13,10 +14,12 @@ import orjson
 import pandas as pd
 import psutil
 import pytest
-from driving import SERVERS, free_port, open_plan, plan, target, wait_for
+from driving import SERVERS, free_port, open_plan, own, plan, target, wait_for
 
 import perflab as lab
 from perflab.loadtest import capture, records
+from perflab.loadtest.resources import listening
+from perflab.notes import codes
 
 
 def record(store: Path, one: lab.Measurements) -> dict[str, object]:
@@ -27,10 +30,9 @@ def seconds(instants: pd.Series) -> np.ndarray:
     return (instants - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy()
 
 
-def unexpected(one: lab.Measurements) -> list[str]:
-    """Reasons against a run, but for those that a busy machine gives."""
-    busy = ("arrivals began", "the generator used")
-    return [reason for reason in one.runs.reasons.item() if not any(words in reason for words in busy)]
+def unexpected(one: lab.Measurements) -> set[str]:
+    """Codes of reasons against a run, but for those that a busy machine gives."""
+    return own(one.runs.reason_codes.item())
 
 
 def test_the_open_model_tells_what_a_stall_costs_and_the_closed_one_warns(tmp_path: Path) -> None:
@@ -66,7 +68,7 @@ def test_the_open_model_tells_what_a_stall_costs_and_the_closed_one_warns(tmp_pa
     )
     # The same stall, and a p95 that knows nothing of it; so the run says so.
     assert np.quantile(closed.requests.latency_ms, 0.95) < 500
-    assert any("exposed to coordinated omission" in warning for warning in closed.warnings), closed.warnings
+    assert "coordinated-omission" in codes(closed.warnings), closed.warnings
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -109,7 +111,8 @@ def test_a_killed_worker_makes_the_run_invalid_and_loses_nothing_but_what_came_a
     killer.join()
     run = one.runs.iloc[0]
     assert not run.valid
-    assert any(f"worker-{killed['pid']} was lost in mid-run" in reason for reason in run.reasons), run.reasons
+    assert "worker-lost" in run.reason_codes
+    assert any(f"worker-{killed['pid']} was lost" in reason for reason in run.reasons), run.reasons
     asked = [line.split() for line in log.read_text().splitlines() if line.startswith("/ok ")]
     own = [float(at) for _, pid, at in asked if pid == killed["pid"]]
     # All that the other worker was answered is there, and of the dead one all that it had written ...
@@ -131,7 +134,7 @@ def test_a_schedule_that_cannot_be_kept_is_invalid(tmp_path: Path) -> None:
     # Each task holds the whole generator for 50 ms: one process can't begin 50 of them in a second.
     one = lab.run(open_plan(1, rate=50, user="Blocker"), target(), store=tmp_path, progress=False)
     assert not one.runs.valid.item()
-    assert any("the schedule was not kept: arrivals began" in reason for reason in one.runs.reasons.item())
+    assert "arrivals-late" in one.runs.reason_codes.item()
     # And still none was dropped.
     assert len(one.requests) == 50
 
@@ -168,7 +171,7 @@ def test_headers_of_the_plan_are_sent(mixed: lab.Measurements) -> None:
 
 def test_checks_are_recorded_beside_the_requests(mixed: lab.Measurements) -> None:
     assert mixed.requests.ok.all()
-    found = lab.summarize_checks(mixed).query("name != 'has the header'").set_index(["name", "endpoint"])
+    found = lab.stats.summarize_checks(mixed).query("name != 'has the header'").set_index(["name", "endpoint"])
     asked = mixed.requests.endpoint.value_counts()
     assert found.passed_fraction.to_dict() == {
         ("always", "the visit"): 1.0,
@@ -183,7 +186,9 @@ def test_checks_are_recorded_beside_the_requests(mixed: lab.Measurements) -> Non
 
 def test_exceptions_in_tasks_are_counted(mixed: lab.Measurements) -> None:
     count = (mixed.requests.endpoint == "GET /grumble").sum()
-    assert any(f"{count} exceptions in the locustfile's tasks, the first: LookupError" in w for w in mixed.warnings)
+    [raised] = [w for w in mixed.warnings if w.code == "user-exceptions"]
+    assert raised.facts["errors"] == count
+    assert raised.facts["first"].startswith("LookupError")
 
 
 def test_an_objective_ends_a_run_early(tmp_path: Path) -> None:
@@ -191,16 +196,36 @@ def test_an_objective_ends_a_run_early(tmp_path: Path) -> None:
     one = lab.run(strict, target(), store=tmp_path, progress=False)
     run = one.runs.iloc[0]
     assert not run.valid
-    assert "stopped early by the objective p95 of all requests < 20 ms: it was " in run.reasons[0]
+    assert run.reason_codes[0] == "stopped-by-objective"
+    assert "the objective p95 of all requests < 20 ms: it was " in run.reasons[0]
     assert 450 <= run.duration_ms < 10_000  # the delay and the run are timed by two processes
     assert lab.check(one, strict.objectives, allow="invalid").verdict in ("fails", "inconclusive")
     assert len(one.requests) >= 20
 
 
-def test_a_target_that_restarts_in_mid_run_is_said(tmp_path: Path) -> None:
+def test_a_target_of_somebody_else_that_restarts_during_the_run_is_named(tmp_path: Path) -> None:
     port = free_port()
     tiny = f"{sys.executable} {SERVERS / 'tiny.py'} {port}"
-    restarting = target(port=port, command=["bash", "-c", f"{tiny} --die-after 0.7; exec {tiny}"])
-    one = lab.run(plan(3), restarting, store=tmp_path, progress=False)
+    restarting = subprocess.Popen(["bash", "-c", f"{tiny} --die-after 0.7; {tiny} --die-after 6"])
+    try:
+        wait_for(lambda: listening(port))
+        up = lab.Target("tiny", host=f"http://127.0.0.1:{port}")
+        one = lab.run(plan(3), up, store=tmp_path, progress=False)
+    finally:
+        for process in (*psutil.Process(restarting.pid).children(), restarting):
+            process.kill()
+        restarting.wait()
     assert not one.runs.valid.item()
-    assert any("'tiny' was restarted during the run (process" in reason for reason in one.runs.reasons.item())
+    assert "target-restarted" in one.runs.reason_codes.item()
+
+
+def test_a_server_that_replaces_its_workers_is_no_restart(tmp_path: Path) -> None:
+    """A parent with the port, and workers that end after some answers, as gunicorn --max-requests and uvicorn have them."""
+    port = free_port()
+    command = [sys.executable, str(SERVERS / "recycling.py"), str(port)]
+    served = lab.Target("recycling", host=f"http://127.0.0.1:{port}", command=command, ready="/ready")
+    one = lab.run(plan(2, user="Recycled"), served, store=tmp_path, progress=False)
+    assert one.requests.error.isna().all()
+    assert not unexpected(one)
+    by_worker = one.requests.size_bytes.nunique()
+    assert by_worker > 2

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import perflab as lab
+from perflab.notes import codes
 from perflab.objectives import from_thresholds
 from perflab.objectives.checking import verdict
 from perflab.objectives.grammar import LONGEST, clauses, objective_of
@@ -24,13 +25,13 @@ SENTENCES = {
     "99.9th percentile of POST /cart under 2 seconds": "p99.9 of POST /cart < 2 s",
     "95 % of requests to GET /orders are answered within 200 ms": "p95 of GET /orders <= 200 ms",
     "median response time at most 50 ms": "p50 of all requests <= 50 ms",
-    "average latency no more than 80 ms": "mean of all requests <= 80 ms",
+    "average latency no more than 80 ms": "mean latency of all requests <= 80 ms",
     "error rate below 0.1 %": "error rate of all requests < 0.1 %",
     "availability of at least 99.9 %": "error rate of all requests <= 0.1 %",
     "success rate >= 99.5%": "error rate of all requests <= 0.5 %",
     "throughput of at least 1,000 requests/s": "throughput of all requests >= 1,000/s",
     "at least 100 requests per second": "throughput of all requests >= 100/s",
-    "maximum latency < 5 s": "max of all requests < 5 s",
+    "maximum latency < 5 s": "maximum latency of all requests < 5 s",
     "**p(95)** < 200ms": "p95 of all requests < 200 ms",
     "p95 < 200 ms at 50 users": "p95 of all requests < 200 ms",
 }
@@ -112,8 +113,8 @@ def test_a_document_and_what_was_not_understood(tmp_path: Path) -> None:
     ]
     assert list(found.not_understood["where"]) == [f"INTERFACE.md:{n}" for n in (3, 11, 14, 32)]
     assert "9 objectives in INTERFACE.md; 4 lines not understood" in repr(found)
-    assert any("50 users" in note for note in found.warnings)
-    assert any("has no unit" in note for note in found.warnings)
+    assert ["50 users" in str(note.facts.get("condition")) for note in found.warnings].count(True) == 1
+    assert "no-unit" in codes(found.warnings)
 
 
 def test_a_hostile_document_is_only_text(tmp_path: Path) -> None:
@@ -142,10 +143,10 @@ THRESHOLDS = {
 def test_k6_thresholds(tmp_path: Path) -> None:
     found = from_thresholds(THRESHOLDS)
     assert [str(o) for o in found] == [
-        "p95 of all requests < 200 ms",
-        "mean of all requests < 100 ms",
-        "p99 of all requests <= 1 s",
-        "p99.9 of successful requests to GET /orders < 1.5 s",
+        "p95 (linear quantile) of all requests < 200 ms",
+        "mean latency of all requests < 100 ms",
+        "p99 (linear quantile) of all requests <= 1 s",
+        "p99.9 (linear quantile) of successful requests to GET /orders < 1.5 s",
         "error rate of all requests < 1 %",
         "count of all requests > 1,000",
         "throughput of all requests >= 50/s",
@@ -220,7 +221,7 @@ def test_one_run_is_named_as_such_and_a_k6_quantile_is_linear() -> None:
     goals = [lab.Objective("p95", "<", 200), *from_thresholds({"http_req_duration": "p(95)<200"})]
     checked = lab.check(one, goals, warmup=0)
     assert list(checked.table["interval"]) == ["this run only"] * 2
-    assert any("this run only" in w for w in checked.warnings)
+    assert "one-run" in codes(checked.warnings)
     latencies = one.requests["latency_ms"]
     assert checked.table["measured"].to_list() == pytest.approx([100.0, np.quantile(latencies, 0.95)])
     assert (checked.table["low"] < checked.table["measured"]).all()
@@ -236,7 +237,7 @@ def test_gates_and_refusals() -> None:
     )
     with pytest.raises(lab.ComparisonError, match="r1: x"):
         lab.check(invalid, ["p95 < 1s"])
-    assert any("allowed" in w for w in lab.check(invalid, ["p95 < 1s"], allow="invalid").warnings)
+    assert lab.check(invalid, ["p95 < 1s"], allow="invalid").warnings
     with pytest.raises(lab.ComparisonError, match="several arms"):
         lab.check(lab.load("datasets/shop_runs"), ["p95 < 1s"])
     with pytest.raises(ValueError, match="at least one"):
@@ -250,9 +251,10 @@ def test_an_endpoint_is_found_however_its_parameters_are_written() -> None:
     measured = runs_of([100.0] * 3)
     renamed = measured.requests.assign(endpoint="GET /orders/{id}")
     goals = ["p95 of GET /orders/:id < 1s", "p95 of /orders/<int:id> < 1s", "p95 of GET /nothing < 1s"]
-    table = lab.check(renamed, goals, warmup=0).table
-    assert list(table["verdict"]) == ["holds", "holds", "inconclusive"]
-    assert "there are: GET /orders/{id}" in table["reason"][2]
+    checked = lab.check(renamed, goals, warmup=0)
+    assert list(checked.table["verdict"]) == ["holds", "holds", "inconclusive"]
+    assert checked.reasons[2].code == "no-such-endpoint"
+    assert checked.reasons[2].facts["endpoints"] == ["GET /orders/{id}"]
 
 
 def test_no_error_seen_is_not_no_error() -> None:
@@ -331,3 +333,30 @@ def test_within_one_run_the_interval_counts_that_neighbours_are_alike() -> None:
         naive += np.quantile(latencies, 0.95 - half) <= true <= np.quantile(latencies, 0.95 + half)
     assert covered / 300 >= 0.90
     assert naive / 300 < 0.75
+
+
+def test_sizes_and_resources_are_decided_over_runs() -> None:
+    measured = runs_of([100.0, 101.0, 99.0])
+    start = measured.runs.set_index("run")["start"]
+    rows = [
+        {
+            "run": run,
+            "time": start[run] + pd.Timedelta(seconds=second),
+            "process": "target",
+            "cpu_cores": 0.5,
+            "rss_bytes": 5e7,
+        }
+        for run in start.index
+        for second in range(1, 30)
+    ]
+    requests = measured.requests.assign(size_bytes=2_000.0)
+    whole = lab.Measurements.of(runs=measured.runs, requests=requests, resources=pd.DataFrame(rows))
+    goals = [
+        lab.Objective("rss_bytes", "<", "64MB"), lab.Objective("size_bytes", "<", "1kB"),
+        lab.Objective("cpu_ms_per_request", "<", "1h"), lab.Objective("rss_bytes", "<", "1MB", endpoint="GET /orders"),
+    ]  # fmt: skip
+    checked = lab.check(whole, goals, warmup=0)
+    assert list(checked.table["verdict"]) == ["holds", "fails", "holds", "inconclusive"]
+    assert checked.table["measured"][:2].to_list() == pytest.approx([5e7, 2_000])
+    assert checked.reasons[3].code in ("whole-run-only", "no-such-endpoint")
+    assert codes(lab.check(measured, ["p95 < 1s", goals[0]], warmup=0).reasons)[1] == "not-recorded"

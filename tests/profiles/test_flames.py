@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 from pathlib import Path
 
@@ -21,28 +22,30 @@ def _closed() -> object:
     plt.close("all")
 
 
-@pytest.mark.parametrize("draw", [lab.plot_flamegraph, lab.plot_icicle])
-def test_a_box_for_each_path_as_wide_as_its_share(draw: object) -> None:
+@pytest.mark.parametrize("invert", [False, True])
+def test_a_box_for_each_path_as_wide_as_its_share(invert: bool) -> None:
     profile = lab.read(SAMPLES / "pyinstrument" / "workload.json")
-    ax = draw(profile, trim=False)  # type: ignore[operator]
+    ax = lab.plot_flamegraph(profile, trim=False, invert=invert)
+    assert bool(ax.get_ylim()[0] > ax.get_ylim()[1]) is invert
     boxes = ax.collections[0].get_paths()
     wide = {round(float(b.vertices[:, 0].max() - b.vertices[:, 0].min()), 2) for b in boxes}
     assert {1.0, 0.51, 0.3} & wide
     labels = {t.get_text().strip() for t in ax.texts}
     assert {"spin_half", "spin_third", "main"} <= labels
-    assert "spin_half itself takes 49" in ax.get_title(loc="left")
+    assert ax.get_title(loc="left").startswith("Where 2.05 s go: ")
+    assert "own code" in ax.get_title(loc="left")
     ax.figure.canvas.draw()
 
 
 def test_outer_levels_are_left_out_and_counted() -> None:
-    ax = lab.plot_icicle(lab.read(SAMPLES / "collapsed" / "py-spy.txt"))
+    ax = lab.plot_flamegraph(lab.read(SAMPLES / "collapsed" / "py-spy.txt"))
     assert "1 outer level left out" in " ".join(t.get_text() for t in ax.texts)
 
 
 def test_colours_say_what_grew(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("main;gone 50\nmain;same 50\n")
     (tmp_path / "b.txt").write_text("main;new 50\nmain;same 50\n")
-    ax = lab.plot_diff_flamegraph(lab.read(tmp_path / "a.txt"), lab.read(tmp_path / "b.txt"))
+    ax = lab.plot_flamegraph(lab.read(tmp_path / "b.txt"), against=lab.read(tmp_path / "a.txt"), invert=True)
     boxes = ax.collections[0]
     names = [t.get_text() for t in ax.texts]
     assert {"gone gone", "new new", "same"} <= set(names)  # the change in words, for those who see no colours
@@ -81,3 +84,10 @@ def test_the_page_zooms_and_searches(tmp_path: Path) -> None:
         chromium.close()
     assert not problems
     assert all(url.startswith("file://") for url in requested)
+
+
+def test_a_notebook_keeps_it_as_an_image() -> None:
+    bundle = lab.draw_flamegraph(lab.read(SAMPLES / "collapsed" / "py-spy.txt"))._repr_mimebundle_()
+    assert set(bundle) == {"image/png", "text/plain"}
+    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
+    assert not plt.get_fignums()

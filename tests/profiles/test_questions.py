@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import perflab as lab
-from perflab.profiles.layout import boxes
+from perflab.profiles.diff import Side, _tested
+from perflab.profiles.flame_boxes import boxes
 from perflab.profiles.origins import origin
 
 STACKS = "web;view;query;execute 50\nweb;view;render 20\nweb;view;query;view;query;execute 10\nweb;other 15\nweb 5\n"
@@ -41,16 +42,16 @@ def test_hot_paths_share_nothing_and_add_up(stacks: lab.Measurements) -> None:
 
 
 def test_focus_and_callers(stacks: lab.Measurements) -> None:
-    below = lab.focus(stacks, "view")
+    below = lab.profiles.focus(stacks, "view")
     assert below.total.iloc[0] == 80
     flat = lab.flat_profile(below).set_index("function")
     assert flat.loc["execute", "self"] == 60
     assert flat.loc["query", "total"] == 60
-    callers = lab.callers_of(stacks, "query")
+    callers = lab.profiles.callers_of(stacks, "query")
     assert callers[["caller", "total"]].values.tolist() == [["view", 60.0]]
-    assert lab.callers_of(stacks, "web").caller.to_list() == ["(nobody)"]
-    with pytest.raises(ValueError, match="'quary' is not in it; near it are query"):
-        lab.focus(stacks, "quary")
+    assert lab.profiles.callers_of(stacks, "web").caller.to_list() == ["(root)"]
+    with pytest.raises(ValueError, match="'quary' does not; the nearest names are query"):
+        lab.profiles.focus(stacks, "quary")
 
 
 def test_by_package_counts_a_package_once_for_each_stack(tmp_path: Path) -> None:
@@ -58,12 +59,12 @@ def test_by_package_counts_a_package_once_for_each_stack(tmp_path: Path) -> None
     lib = "/usr/lib/python3.11/site-packages"
     path.write_text(f"v (shop/v.py:1);a ({lib}/sqlalchemy/a.py:2);b ({lib}/sqlalchemy/b.py:3);c ({lib}/psycopg/c.py:4) 9\n"
                     "v (shop/v.py:2);loads (/usr/lib/python3.11/json/__init__.py:3) 1\n")  # fmt: skip
-    found = lab.by_package(lab.read(path)).set_index("package")
+    found = lab.profiles.by_package(lab.read(path)).set_index("package")
     assert found.kind.to_dict() == {
         "psycopg": "database driver", "json": "standard library", "sqlalchemy": "framework", "shop": "application"
     }  # fmt: skip
     assert found.total.to_dict() == {"psycopg": 9, "json": 1, "sqlalchemy": 9, "shop": 10}
-    assert "sqlalchemy.b" in lab.by_module(lab.read(path)).module.to_list()
+    assert "sqlalchemy.b" in lab.profiles.by_module(lab.read(path)).module.to_list()
 
 
 @pytest.mark.parametrize(
@@ -136,6 +137,30 @@ def test_equal_sides_are_never_directional() -> None:
     assert alarms <= 8  # 3 expected of 60; more than 8 has a chance below 1 %
     same = repeated(BASE, 4, 0.1, 5)
     assert not lab.diff_profiles(same, same).verdict.isin(["improved", "regressed"]).any()
+
+
+@pytest.mark.parametrize("sizes", [(3, 20), (20, 3)])
+def test_three_runs_against_twenty_raise_no_more_false_alarms(sizes: tuple[int, int]) -> None:
+    """The full table is datasets/calibration/profiles.csv."""
+    random = np.random.default_rng(5)
+    alarms = 0
+    for _ in range(200):
+        sides = []
+        for runs in sizes:
+            values = np.exp(random.normal(0, 0.1, (runs, 20)))
+            wholes = values.sum(axis=1)
+            sides.append(Side(values, values / wholes[:, None], [str(i) for i in range(runs)], wholes))
+        verdict = _tested(*sides, "absolute", 0.0, 0.001, 0.95, (None, None))["verdict"]
+        alarms += pd.Series(verdict).isin(["improved", "regressed", "new", "gone"]).any()
+    assert alarms <= 10
+
+
+def test_functions_on_one_side_only_are_new_and_gone() -> None:
+    before = repeated({**BASE, "old": 40.0}, 6, 0.05, 21)
+    after = repeated({**BASE, "fresh": 80.0}, 6, 0.05, 22)
+    found = lab.diff_profiles(before, after).set_index("function")
+    assert found.loc[["old", "fresh"], "verdict"].to_list() == ["gone", "new"]
+    assert not found.drop(index=["old", "fresh"]).verdict.isin(["improved", "regressed", "new", "gone"]).any()
 
 
 def test_sides_are_antisymmetric_and_units_cancel() -> None:

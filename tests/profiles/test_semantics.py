@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import perflab as lab
+from perflab.notes import codes
 
 SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -26,6 +27,7 @@ TOP = {"spin_half": 0.5, "spin_third": 0.3, "descend": 0.2}
 RECORDED = [
     "pstats/workload.pstats", "pyinstrument/workload.json", "speedscope/py-spy.json", "speedscope/pyinstrument.json",
     "collapsed/py-spy.txt", "cpuprofile/node.cpuprofile", "pprof/datadog.pb.gz", "perf_script/two_events.txt",
+    "pyinstrument_session/workload.pyisession",
     "trace_events/py-spy.json", "callgrind/workload.out", "scalene/stacks.json", "scalene/functions.json",
 ]  # fmt: skip
 
@@ -70,7 +72,7 @@ def test_statistics_of_cprofile_are_pstats_own(tmp_path: Path) -> None:
         assert len(mine) >= len(callers)
     recursive = next(r for r in whole.itertuples() if r.callee == "again")
     assert (recursive.calls, recursive.primitive_calls) == (51, 1)
-    assert lab.callers_of(lab.read(path), "again").caller.to_list() == ["<lambda>"]
+    assert lab.profiles.callers_of(lab.read(path), "again").caller.to_list() == ["<lambda>"]
 
 
 def test_functions_of_one_name_in_two_files_stay_apart() -> None:
@@ -128,13 +130,15 @@ broken
 def test_perf_script(tmp_path: Path) -> None:
     path = tmp_path / "perf.txt"
     path.write_text(PERF.replace("\n", "\r\n"))
-    found = lab.read(path)
+    found = lab.read(path, weight="samples")
     assert found.profile.unit.unique().tolist() == ["samples of cycles:u", "samples of cache-misses"]
     assert found.profile.thread.unique().tolist() == [
         "web server pid: 4210 tid: 4215",
         "web server pid: 4210 tid: 4216",
     ]
-    assert any("1 samples without a command" in w for w in found.warnings)
+    assert [(w.code, w.facts["skipped"], w.facts["first"]) for w in found.warnings if w.code == "skipped"] == [
+        ("skipped", 1, "17")
+    ]
     flat = lab.flat_profile(found).set_index("function")
     assert flat.loc["outer (int, char)", "file"] == "/usr/bin/web server (deleted)"
     assert flat.loc["inner", ["self", "total"]].to_list() == [2.0, 2.0]
@@ -204,7 +208,7 @@ def test_pprof_inlined_lines_and_default_type(tmp_path: Path, pack: object) -> N
     path.write_bytes(pack(pprof(default=1)))  # type: ignore[operator]
     assert lab.read(path).profile.unit.unique().tolist() == ["samples"]
     path.write_bytes(pack(pprof(value=-5)))  # type: ignore[operator]
-    assert any("negative" in w for w in lab.read(path).warnings)
+    assert "negative-weights" in codes(lab.read(path).warnings)
 
 
 def test_callgrind_recursion_and_relative_lines() -> None:
@@ -212,7 +216,9 @@ def test_callgrind_recursion_and_relative_lines() -> None:
     assert flat.loc["descend", "total"] == flat.loc["descend", "self"] == 6_400_492
     assert flat.loc["descend", "calls"] == 24
     assert flat.loc["main", "total"] == pytest.approx(32_000_608, rel=1e-4)
-    assert set(lab.callers_of(lab.read(SAMPLES / "callgrind" / "workload.out"), "spin_half").caller) == {"half"}
+    assert set(lab.profiles.callers_of(lab.read(SAMPLES / "callgrind" / "workload.out"), "spin_half").caller) == {
+        "half"
+    }
 
 
 def test_lines_that_ran_are_kept_on_demand() -> None:

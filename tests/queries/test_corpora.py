@@ -40,7 +40,7 @@ def test_units_with_an_n_plus_one_are_found_and_no_others(name: str) -> None:
 def test_units_are_found_by_what_the_log_has(name: str) -> None:
     log, truth = recorded(name)
     queries = lab.read(log).queries
-    units = lab.summarize_units(queries)
+    units = lab.queries.summarize_units(queries)
     requests = units[(units["unit_by"] == CORPORA[name]) & (units["statements"] > 1)]
     if name == "observatory":  # its worker commits after each job
         requests = requests["unit"].astype("str").map(requests_of(queries, truth)).unique()

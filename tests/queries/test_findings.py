@@ -60,7 +60,7 @@ def test_comments_with_ids_do_not_hide_a_duplicate():
 
 def test_a_write_loop_names_the_bulk_call():
     inserts = [f"INSERT INTO line (a) VALUES ({i})" for i in range(9)]
-    found = lab.find_write_loops(build(inserts, inserts[:3]))
+    found = lab.queries.find_write_loops(build(inserts, inserts[:3]))
     assert found[["calls", "calls_saved"]].values.tolist() == [[9, 8]]
     assert "Write line in one statement" in found["suggestion"][0]
 
@@ -130,7 +130,14 @@ def test_a_comparison_with_itself_says_nothing_changed():
 
 
 @pytest.mark.parametrize(
-    "find", [lab.find_duplicates, lab.find_write_loops, lab.find_slow, lab.summarize_units, lab.summarize_queries]
+    "find",
+    [
+        lab.find_duplicates,
+        lab.queries.find_write_loops,
+        lab.find_slow,
+        lab.queries.summarize_units,
+        lab.summarize_queries,
+    ],
 )
 def test_an_empty_table_gives_an_empty_result_of_the_same_columns(find):
     full = find(build(lazy(6), [f"INSERT INTO t (a) VALUES ({i})" for i in range(9)], ["SELECT 1 FROM t"] * 3))
@@ -158,10 +165,10 @@ def test_no_value_is_ever_shown(value: str):
             lab.find_n_plus_one(table, dialect=dialect),
             lab.find_n_plus_one(table, by="unit", dialect=dialect),
             lab.find_duplicates(table, dialect=dialect),
-            lab.find_write_loops(table, dialect=dialect),
+            lab.queries.find_write_loops(table, dialect=dialect),
             lab.find_slow(table, dialect=dialect),
             lab.summarize_queries(table, dialect=dialect),
-            lab.summarize_units(table, dialect=dialect),
+            lab.queries.summarize_units(table, dialect=dialect),
             lab.compare_queries(table, table, dialect=dialect),
         ]
         for result in results:
@@ -249,13 +256,13 @@ def test_the_scaling_plot_shows_the_slope_that_was_found():
     queries = build(*[lazy(n) for n in (5, 7, 9, 11, 6, 8, 10, 12)])
     sizes = queries.groupby("unit")["sql"].transform("size") - 1
     queries["rows"] = np.where(queries["sql"].str.contains("FROM author"), sizes, 1)
-    axes = lab.plot_scaling(queries)
+    axes = lab.plots.plot_scaling(queries)
     (line,) = [x for x in axes.lines if len(x.get_xdata()) == 2]
     rise = np.diff(line.get_ydata())[0] / np.diff(line.get_xdata())[0]
     assert rise == pytest.approx(lab.find_n_plus_one(queries)["slope"][0]) == pytest.approx(1)
     assert axes.get_xlabel() == "Rows of the parent"
     with pytest.raises(ValueError, match=r"pattern must be a row of find_n_plus_one, 0 to 0; got 3"):
-        lab.plot_scaling(queries, 3)
+        lab.plots.plot_scaling(queries, 3)
 
 
 # Hostile statements -----------------------------------------------------------------------------------------------
@@ -269,5 +276,5 @@ def test_long_lists_of_columns_and_comments_take_no_time():
     queries = build(["SELECT id FROM author", *loop, f"SELECT 1 FROM t {comment}"])
     start = time.perf_counter()
     assert "likely" in lab.find_n_plus_one(queries)["evidence"].tolist()
-    lab.summarize_units(queries.drop(columns="unit"))
+    lab.queries.summarize_units(queries.drop(columns="unit"))
     assert time.perf_counter() - start < 60  # either of them took hours

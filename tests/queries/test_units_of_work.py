@@ -19,12 +19,12 @@ def log(*statements: str, session: object = "s", gap_ms: float = 1.0) -> pd.Data
 
 def units(queries: pd.DataFrame, **options: object) -> list[list[int]]:
     """The places of the statements of each unit."""
-    found = lab.assign_units(queries, **options)
+    found = lab.queries.assign_units(queries, **options)
     return [part.index.tolist() for _, part in found.groupby("unit", sort=False)]
 
 
 def ways(queries: pd.DataFrame, **options: object) -> list[str]:
-    return lab.assign_units(queries, **options).drop_duplicates("unit")["unit_by"].tolist()
+    return lab.queries.assign_units(queries, **options).drop_duplicates("unit")["unit_by"].tolist()
 
 
 def test_a_trace_goes_before_a_request_and_a_request_before_a_session():
@@ -65,7 +65,7 @@ def test_sessions_that_interleave_are_told_apart():
 def test_a_pause_ends_a_unit_with_low_confidence():
     queries = log(*[READ] * 6)
     queries.loc[3:, "start"] += pd.Timedelta(seconds=3)
-    found = lab.assign_units(queries)
+    found = lab.queries.assign_units(queries)
     assert units(queries) == [[0, 1, 2], [3, 4, 5]]
     assert set(found["confidence"]) == {"low"}
     assert units(queries, gap="5s") == [list(range(6))]
@@ -84,23 +84,23 @@ def test_ids_in_comments_are_read():
         READ + f" /*traceparent='{trace}'*/",
         READ + " /*application:Shop,controller:orders,action:index,request_id:1f3a-77*/",
     )
-    found = lab.assign_units(queries)
+    found = lab.queries.assign_units(queries)
     assert found["unit"].tolist()[:2] == ["0af7651916cd43dd8448eb211c80319c"] * 2
-    assert lab.assign_units(queries[2:])["unit"].tolist() == ["1f3a-77"]
-    assert lab.summarize_units(queries[:2])["route"].tolist() == ["/orders"]
-    assert lab.summarize_units(queries[2:])["route"].tolist() == ["orders#index"]
+    assert lab.queries.assign_units(queries[2:])["unit"].tolist() == ["1f3a-77"]
+    assert lab.queries.summarize_units(queries[:2])["route"].tolist() == ["/orders"]
+    assert lab.queries.summarize_units(queries[2:])["route"].tolist() == ["orders#index"]
 
 
 def test_the_same_ids_in_two_runs_are_two_units():
     queries = pd.concat([log(READ).assign(run=r, unit="u") for r in ("r1", "r2")])
-    assert len(lab.summarize_units(queries)) == 2
+    assert len(lab.queries.summarize_units(queries)) == 2
 
 
 def test_the_order_of_rows_does_not_matter():
     queries = log(*(["BEGIN", READ, READ, "COMMIT"] * 5))
-    names = lab.assign_units(queries)["unit"]
+    names = lab.queries.assign_units(queries)["unit"]
     shuffled = queries.sample(frac=1, random_state=2)
-    assert lab.assign_units(shuffled).set_index("start")["unit"].sort_index().tolist() == names.tolist()
+    assert lab.queries.assign_units(shuffled).set_index("start")["unit"].sort_index().tolist() == names.tolist()
 
 
 def test_guessed_units_confirm_nothing():
@@ -124,7 +124,7 @@ def test_guessed_units_confirm_nothing():
 
 def test_a_bad_gap_is_named():
     with pytest.raises(ValueError, match="gap must be a duration"):
-        lab.assign_units(log(READ), gap="soon")
+        lab.queries.assign_units(log(READ), gap="soon")
 
 
 def sessions(pings: int, *, think_ms: float = 100.0, seed: int = 1) -> pd.DataFrame:
@@ -145,7 +145,7 @@ def sessions(pings: int, *, think_ms: float = 100.0, seed: int = 1) -> pd.DataFr
 @pytest.mark.parametrize(("pings", "how"), [(0, "time gap"), (100, "time gap"), (10, "time gap"), (1, "session reset")])
 def test_a_health_check_now_and_then_is_no_reset(pings: int, how: str) -> None:
     queries = sessions(pings)
-    found = lab.assign_units(queries)
+    found = lab.queries.assign_units(queries)
     assert set(found["unit_by"]) == {how}
     assert set(found["confidence"]) == {"low" if how == "time gap" else "high"}
     together = found.groupby("unit")["true"].nunique()
@@ -156,9 +156,9 @@ def test_commits_now_and_then_do_not_hold_a_session_together() -> None:
     queries = sessions(0)
     now_and_then = queries.index % 150 == 149
     queries.loc[now_and_then, "sql"] = "COMMIT"
-    assert lab.assign_units(queries)["unit"].nunique() == pytest.approx(600, abs=20)
+    assert lab.queries.assign_units(queries)["unit"].nunique() == pytest.approx(600, abs=20)
     whole_seconds = queries.assign(start=queries["start"].dt.floor("s"))  # whose pauses mean nothing
-    assert set(lab.assign_units(whole_seconds)["unit_by"]) == {"transaction"}
+    assert set(lab.queries.assign_units(whole_seconds)["unit_by"]) == {"transaction"}
 
 
 @pytest.mark.parametrize("kind", ["exponential", "lognormal", "uniform"])
@@ -171,7 +171,7 @@ def test_pauses_of_one_kind_are_not_parted(kind: str) -> None:
     }
     start = START + pd.to_timedelta(np.cumsum(pauses[kind] + 0.1), unit="ms")
     queries = pd.DataFrame({"run": "r", "session": "s", "start": start, "sql": READ, "duration_ms": 0.1})
-    assert lab.assign_units(queries)["unit"].nunique() < 20
+    assert lab.queries.assign_units(queries)["unit"].nunique() < 20
 
 
 def requests(*, think_ms: float, seed: int = 4) -> pd.DataFrame:
@@ -203,7 +203,7 @@ def requests(*, think_ms: float, seed: int = 4) -> pd.DataFrame:
 
 def test_what_opens_a_request_is_found_in_autocommit() -> None:
     queries = requests(think_ms=900)
-    found = lab.assign_units(queries)
+    found = lab.queries.assign_units(queries)
     assert set(found["unit_by"]) == {"opening statement"} and set(found["confidence"]) == {"high"}
     assert (found.groupby("unit")["true"].nunique() == 1).all() and found["unit"].nunique() == queries["true"].nunique()
     claimed = lab.find_n_plus_one(queries)
@@ -215,12 +215,12 @@ def test_what_opens_a_request_is_found_in_autocommit() -> None:
 
 def test_what_opens_a_request_can_be_given() -> None:
     queries = requests(think_ms=3)
-    assert set(lab.assign_units(queries)["confidence"]) == {"low"}
-    given = lab.assign_units(queries, begins="SELECT user_id FROM sessions WHERE token = 'x'")
+    assert set(lab.queries.assign_units(queries)["confidence"]) == {"low"}
+    given = lab.queries.assign_units(queries, begins="SELECT user_id FROM sessions WHERE token = 'x'")
     assert (given.groupby("unit")["true"].nunique() == 1).all() and set(given["confidence"]) == {"high"}
     assert lab.find_duplicates(given).empty
     with pytest.raises(ValueError, match="begins must be a statement of these queries"):
-        lab.assign_units(queries, begins="SELECT nothing FROM nowhere")
+        lab.queries.assign_units(queries, begins="SELECT nothing FROM nowhere")
 
 
 def test_a_list_and_the_details_after_it_open_nothing() -> None:
@@ -252,6 +252,6 @@ def test_a_connection_for_each_request_is_a_unit() -> None:
             rows.append((str(number), number * 40 + place * (30 if place == 2 and number % 9 == 0 else 1), sql))
     frame = pd.DataFrame(rows, columns=["session", "at", "sql"])
     frame = frame.assign(start=START + pd.to_timedelta(frame["at"], unit="ms"), duration_ms=0.2, run="r")
-    found = lab.assign_units(frame)
+    found = lab.queries.assign_units(frame)
     assert found["unit"].nunique() == 60
     assert set(found["unit_by"]) == {"connection"} and set(found["confidence"]) == {"high"}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 
 import perflab as lab
+from perflab.cli import main
 
 ROOT = Path(__file__).parent.parent.parent
 PARAMETERS = {
@@ -62,7 +61,7 @@ def test_the_cell_that_fails_is_named_and_what_was_done_is_kept(executed: Path, 
 
 
 def test_an_export_needs_nothing_from_anywhere(executed: Path, tmp_path: Path) -> None:
-    page = lab.export(executed, tmp_path / "record.html").read_text(encoding="utf-8")
+    page = lab.export_notebook(executed, tmp_path / "record.html").read_text(encoding="utf-8")
     assert "<script" not in page
     assert not re.search(r"(src|srcset|data|poster)=[\"']?(?!data:)\w", page.split("<body>")[1])
     assert "<link" not in page
@@ -93,7 +92,7 @@ def test_hostile_output_does_nothing_in_an_export(tmp_path: Path) -> None:
     ]
     book = make.new_notebook(cells=[make.new_markdown_cell(f"# Title\n\n`a < b` {hostile}"), cell])
     nbformat.write(book, tmp_path / "hostile.ipynb")
-    page = lab.export(tmp_path / "hostile.ipynb", tmp_path / "hostile.html").read_text(encoding="utf-8")
+    page = lab.export_notebook(tmp_path / "hostile.ipynb", tmp_path / "hostile.html").read_text(encoding="utf-8")
     body = page.split("<body>")[1]
     assert not re.search(r"<(script|iframe|svg|meta|object|embed|form)\b", body, re.IGNORECASE)
     assert not re.search(r"<[^>]*\bon\w+=", body)
@@ -109,7 +108,7 @@ def test_what_is_no_notebook_says_so(tmp_path: Path) -> None:
     (tmp_path / "b.ipynb").write_text("nothing")
     for name in ("a.ipynb", "b.ipynb"):
         with pytest.raises(lab.PerflabError, match="expected a Jupyter notebook"):
-            lab.export(tmp_path / name, tmp_path / "x.html")
+            lab.export_notebook(tmp_path / name, tmp_path / "x.html")
 
 
 def test_a_record_says_with_what_and_hides_secrets() -> None:
@@ -121,16 +120,18 @@ def test_a_record_says_with_what_and_hides_secrets() -> None:
     assert "hunter2" not in stamped._repr_html_() + repr(stamped)
 
 
-def test_from_the_command_line(tmp_path: Path) -> None:
-    def perflab(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "perflab", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-
-    assert perflab("new", "Checkout").stdout.strip() == "checkout.ipynb"
-    options = [text for name, value in PARAMETERS.items() for text in ("-p", name, value)]
-    done = perflab("execute", "checkout.ipynb", *options, "-p", "tolerance", "0.1", "-o", "done.ipynb")
-    assert done.returncode == 0, done.stderr
-    assert "tolerance 10 %" in "".join(str(output.get("data", "")) for output in outputs(tmp_path / "done.ipynb"))
-    assert perflab("export", "done.ipynb", "done.html").returncode == 0
-    assert perflab("export", "none.ipynb", "x.html").returncode == 3
+def test_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", "Checkout"]) == 0
+    assert capsys.readouterr().out.strip() == "checkout.ipynb"
+    make = nbformat.v4
+    asked = make.new_code_cell("tolerance = 0.05\narm = 'a'", metadata={"tags": ["parameters"]})
+    small = make.new_notebook(cells=[make.new_markdown_cell("# Small"), asked, make.new_code_cell("(tolerance, arm)")])
+    small.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(small, tmp_path / "small.ipynb")
+    assert main(["execute", "small.ipynb", "-p", "tolerance", "0.1", "-p", "arm", "n+1", "-o", "done.ipynb"]) == 0
+    assert "(0.1, 'n+1')" in "".join(str(output.get("data", "")) for output in outputs(tmp_path / "done.ipynb"))
+    assert main(["export", "done.ipynb", "done.html"]) == 0
+    assert main(["export", "none.ipynb", "x.html"]) == 3

@@ -12,38 +12,23 @@ from test_rendering import HOSTILE, Seen
 
 import perflab as lab
 from perflab.reports import report, sections
+from perflab.results import Result, Shown
 
 SECTIONS = [report.BASELINE, report.BOTTLENECKS, report.OPTIMISATIONS, report.RESULTS, report.METHOD]
 
 
-@dataclass(frozen=True)
-class FakeChange:
+@dataclass(frozen=True, repr=False)
+class FakeChange(Result):
     """Only the shape of what `compare` returns; its own tests are elsewhere."""
 
-    sentence: str
-    table: pd.DataFrame
-    warnings: tuple[str, ...] = ()
+    def show(self, surface: str = "python") -> Shown:
+        table = pd.DataFrame({"endpoint": ["Aggregated", "GET /orders"], "n+1_ms": ["176 ms", "78 ms"]})
+        return Shown("p95 improved by 55.7 %.", table, ("the generator was busy; use 2 workers",))
 
 
 @pytest.fixture
 def change():
-    table = pd.DataFrame(
-        {
-            "endpoint": ["Aggregated", "GET /orders"],
-            "metric": ["p95", "error_fraction"],
-            "unit": ["ms", "fraction"],
-            "baseline": [176.0, 0.01],
-            "candidate": [78.0, 0.014],
-            "change": [-0.557, 0.004],
-            "change_low": [-0.58, -0.001],
-            "change_high": [-0.52, float("nan")],
-            "p_value": [1e-6, 0.3],
-            "p_adjusted": [float("nan"), 0.3],
-            "verdict": ["improved", "inconclusive"],
-            "reason": ["", "needs 4 more pairs"],
-        }
-    )
-    return FakeChange("p95 improved by 55.7 %.", table, ("the generator was busy; use 2 workers",))
+    return FakeChange()
 
 
 @pytest.fixture
@@ -88,20 +73,21 @@ def test_sections_stand_in_their_order_and_hold_their_own(full):
     assert "Staging." in top and "Is it faster?" in top and "**p95 improved by 55.7 %.**" in top
 
 
-def test_results_have_units_and_intervals(full):
+def test_results_are_shown_as_they_show_themselves(full):
     results = part(full.to_markdown(), report.RESULTS)
-    assert "| Aggregated | p95 | 176 ms | 78 ms | -55.7 % | -58.0 % to -52.0 % |" in results
-    assert "| 1 % | 1.4 % | +0.4 points | – | 0.3 | inconclusive | needs 4 more pairs |" in results
+    assert "| endpoint | n+1\\_ms |" in results and "| GET /orders | 78 ms |" in results
 
 
 def test_an_empty_report_says_that_nothing_was_given():
     text = lab.Report("Empty", []).to_markdown()
     assert headings(text) == SECTIONS
-    assert "there is no verdict" in text and "nothing is known about how" in text
+    assert "there is no verdict" in text and "the method is unknown" in text
 
 
 def test_a_section_by_hand_comes_before_the_method_and_known_titles_are_met(experiment):
-    made = lab.Report("t", [lab.Section("Costs", ["cheap"]), lab.Section(report.RESULTS, ["by hand"]), *experiment])
+    made = lab.Report(
+        "t", [lab.reports.Section("Costs", ["cheap"]), lab.reports.Section(report.RESULTS, ["by hand"]), *experiment]
+    )
     text = made.to_markdown()
     assert headings(text) == [*SECTIONS[:4], "Costs", SECTIONS[4]]
     assert "by hand" in part(text, report.RESULTS) and "cheap" in part(text, "Costs")
@@ -196,7 +182,7 @@ def test_other_evidence_is_refused_by_position():
     with pytest.raises(ValueError, match=r"evidence\[1\] must be Measurements.*got dict"):
         lab.Report("t", ["text", {}]).to_html()
     with pytest.raises(ValueError, match="items of the section 'x'"):
-        lab.Report("t", [lab.Section("x", [3])]).to_html()
+        lab.Report("t", [lab.reports.Section("x", [3])]).to_html()
 
 
 def test_commit_message_fits_git(full):
@@ -222,9 +208,9 @@ def test_invalid_runs_and_warnings_are_told(make_runs, make_requests):
 
 def test_arms_run_one_after_the_other_are_told(make_runs, make_requests):
     runs = make_runs(["a", "b", "c", "d"], arms=["x", "x", "y", "y"])
-    assert "can't be told apart" in sections.design(lab.Measurements.of(runs=runs))
+    assert "cannot be separated" in sections.design(lab.Measurements.of(runs=runs))
     runs = make_runs(["a", "b", "c", "d"], arms=["x", "y", "x", "y"])
-    assert "ran in turns" in sections.design(lab.Measurements.of(runs=runs))
+    assert "alternated" in sections.design(lab.Measurements.of(runs=runs))
 
 
 def test_runs_of_equal_names_from_two_files_are_both_reported(make_requests):

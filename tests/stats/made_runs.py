@@ -74,6 +74,16 @@ def steady(level: float, runs: int, sd: float = 0.03, seed: int = 0) -> list[flo
     return (level * np.exp(sd * np.random.default_rng(seed).standard_normal(runs))).tolist()
 
 
+def codes(change: lab.Change, code: str) -> list[dict[str, object]]:
+    """The facts of the warnings of one kind."""
+    return [dict(note.facts) for note in change.warnings if note.code == code]
+
+
+def why(change: lab.Change, endpoint: str | None = None) -> str:
+    """The code of the reason for a row's verdict."""
+    return change.find(endpoint).reason_code
+
+
 def measured(frame: pd.DataFrame, **columns: object) -> lab.Measurements:
     """Measurements with further columns in their runs table."""
     held = lab.Measurements.of(requests=frame)

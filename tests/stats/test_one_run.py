@@ -9,13 +9,14 @@ from scipy import stats
 from scipy.signal import lfilter
 
 import perflab as lab
+from perflab.metrics import Metric
 from perflab.stats import one_run
 
 
 @pytest.mark.parametrize("q", [0.5, 0.9, 0.95])
 def test_the_interval_is_scipys_percentile_bootstrap(q: float) -> None:
     values = np.random.default_rng(1).lognormal(3, 0.5, 2000)
-    low, high = lab.quantile_interval(values, q)
+    low, high = lab.stats.quantile_interval(values, q)
     rank = int(len(values) * q)
     peer = stats.bootstrap(
         (values,), lambda x, axis: np.partition(x, rank, axis=axis).take(rank, axis=axis), n_resamples=4000,
@@ -29,26 +30,28 @@ def test_the_interval_is_scipys_percentile_bootstrap(q: float) -> None:
 def test_the_interval_of_independent_values_covers_as_often_as_it_says() -> None:
     random = np.random.default_rng(3)
     truth = float(np.exp(stats.norm.ppf(0.95)))
-    found = [lab.quantile_interval(random.lognormal(0, 1, 1000)) for _ in range(1000)]
+    found = [lab.stats.quantile_interval(random.lognormal(0, 1, 1000)) for _ in range(1000)]
     covered = np.mean([low <= truth <= high for low, high in found])
     assert 0.93 <= covered <= 0.97
 
 
 def test_the_unit_does_not_matter() -> None:
     values = np.random.default_rng(1).lognormal(3, 0.5, 2000)
-    assert lab.quantile_interval(values * 10) == pytest.approx([10 * v for v in lab.quantile_interval(values)])
+    assert lab.stats.quantile_interval(values * 10) == pytest.approx(
+        [10 * v for v in lab.stats.quantile_interval(values)]
+    )
 
 
 @pytest.mark.parametrize("bad", [[], [1.0], [np.nan] * 100, [np.inf] * 100])
 def test_values_that_carry_no_interval(bad: list[float]) -> None:
     with pytest.raises(ValueError, match="values must be"):
-        lab.quantile_interval(bad)
+        lab.stats.quantile_interval(bad)
 
 
 def test_shares_outside_zero_and_one() -> None:
     for options in ({"q": 1.0}, {"q": 0.0}, {"confidence": 95}):
         with pytest.raises(ValueError, match="between 0 and 1"):
-            lab.quantile_interval(np.arange(100.0), **options)
+            lab.stats.quantile_interval(np.arange(100.0), **options)
 
 
 def related(random: np.random.Generator, count: int, phi: float) -> np.ndarray:
@@ -59,7 +62,7 @@ def related(random: np.random.Generator, count: int, phi: float) -> np.ndarray:
 def test_related_requests_widen_the_interval_and_raise_the_design_effect() -> None:
     frame = arm([1.0], count=6000)
     random = np.random.default_rng(4)
-    rows = [lab.within(frame.assign(latency_ms=related(random, 6000, phi))).table.iloc[0] for phi in (0.0, 0.95)]
+    rows = [lab.stats.within(frame.assign(latency_ms=related(random, 6000, phi))).table.iloc[0] for phi in (0.0, 0.95)]
     widths = [row["high"] / row["low"] for row in rows]
     assert widths[1] > widths[0]
     assert rows[0]["design_effect"] < 2.5 < rows[1]["design_effect"]
@@ -72,9 +75,9 @@ def test_related_requests_are_covered_where_the_independent_interval_fails() -> 
     block, naive = [], []
     for _ in range(60):
         values = related(random, 3000, 0.95)
-        row = lab.within(frame.assign(latency_ms=values), warmup=0).table.iloc[0]
+        row = lab.stats.within(frame.assign(latency_ms=values), warmup=0).table.iloc[0]
         block.append(row["low"] <= truth <= row["high"])
-        low, high = lab.quantile_interval(values)
+        low, high = lab.stats.quantile_interval(values)
         naive.append(low <= truth <= high)
     # Of 60: the block bootstrap is to cover 95 %, five standard errors below is 81 %; the other covers about 60 %.
     assert np.mean(block) >= 0.81
@@ -82,37 +85,37 @@ def test_related_requests_are_covered_where_the_independent_interval_fails() -> 
 
 
 def test_within_names_itself_and_claims_nothing_more() -> None:
-    found = lab.within(arm([100.0], count=500))
+    found = lab.stats.within(arm([100.0], count=500))
     assert "of this run only" in found.sentence
-    assert "of this run only" in found._repr_html_() and "design_effect" in repr(found)
+    assert "of this run only" in found._repr_html_() and "Design effect" in repr(found)
     assert found.table.loc[0, "low"] < found.table.loc[0, "value"] < found.table.loc[0, "high"]
 
 
 @pytest.mark.parametrize("metric", ["p50", "mean", "throughput_per_s", "error_fraction"])
 def test_within_takes_every_metric(metric: str) -> None:
-    row = lab.within(arm([100.0], count=600, errors=0.2), metric).table.iloc[0]
+    row = lab.stats.within(arm([100.0], count=600, errors=0.2), metric).table.iloc[0]
     assert row["low"] <= row["value"] <= row["high"]
     assert np.isfinite([row["low"], row["high"]]).all()
 
 
 def test_too_few_requests_have_no_interval_and_say_why() -> None:
-    found = lab.within(arm([100.0], count=100))
+    found = lab.stats.within(arm([100.0], count=100))
     assert np.isnan(found.table.loc[0, "low"])
     assert "p95 needs 200" in found.table.loc[0, "reason"] and "p95 needs 200" in found.sentence
 
 
 def test_bad_arguments_of_within() -> None:
     with pytest.raises(ValueError, match="p95th"):
-        lab.within(arm([1.0]), "p95th")
+        lab.stats.within(arm([1.0]), "p95th")
     with pytest.raises(ValueError, match="confidence"):
-        lab.within(arm([1.0]), confidence=95)
+        lab.stats.within(arm([1.0]), confidence=95)
 
 
 def test_draws_of_a_quantile_are_quantiles_of_drawn_blocks() -> None:
     frame = arm([100.0], count=1200, seed=7)
     requests = one_run.coded(lab.Measurements.of(requests=frame))
     ordered = one_run.of_one(requests, "run0", "GET /", 0.0)
-    drawn = one_run.draws(ordered, "p90", seed=0)
+    drawn = one_run.draws(ordered, Metric.of("p90"), seed=0)
     weights = np.random.default_rng(0).multinomial(30, np.full(30, 1 / 30), size=one_run.DRAWS)
     blocks = ordered.latency.reshape(30, 40)
     by_hand = [np.quantile(np.repeat(blocks, w, axis=0).ravel(), 0.9, method="inverted_cdf") for w in weights[:200]]

@@ -27,28 +27,28 @@ def test_harrell_davis_is_scipys_on_recorded_runs() -> None:
     for _, latency in requests.groupby("run")["latency_ms"]:
         for q in (0.05, 0.5, 0.95, 0.99):
             peer = float(mstats.hdquantiles(latency.to_numpy(), [q])[0])
-            assert lab.harrell_davis(latency, q) == pytest.approx(peer, rel=1e-12)
+            assert lab.stats.harrell_davis(latency, q) == pytest.approx(peer, rel=1e-12)
 
 
 @pytest.mark.parametrize("count", [2, 3, 10, 199, 2_000, 100_000])
 @pytest.mark.parametrize("q", [0.001, 0.5, 0.95, 0.999])
 def test_harrell_davis_is_scipys_whatever_the_size_and_the_outliers(count: int, q: float) -> None:
     values = 50 * (1 + np.random.default_rng(count).pareto(1.1, count))
-    assert lab.harrell_davis(values, q) == pytest.approx(float(mstats.hdquantiles(values, [q])[0]), rel=1e-12)
+    assert lab.stats.harrell_davis(values, q) == pytest.approx(float(mstats.hdquantiles(values, [q])[0]), rel=1e-12)
 
 
 def test_harrell_davis_weighs_hardly_more_than_the_neighbours_of_the_quantile() -> None:
     """Structure instead of a stop-watch: of 100,000 values fewer than 2,500 get a weight, so the rest needs no sorting."""
     values = np.arange(100_000.0)
     changed = np.where(np.abs(values - 95_000) > 1_250, np.where(values > 95_000, 1e5, 0.0), values)
-    assert lab.harrell_davis(changed) == pytest.approx(lab.harrell_davis(values), rel=1e-12)
+    assert lab.stats.harrell_davis(changed) == pytest.approx(lab.stats.harrell_davis(values), rel=1e-12)
 
 
 def test_harrell_davis_of_one_value_and_of_nothing_usable() -> None:
-    assert lab.harrell_davis([7.0], 0.3) == 7.0
+    assert lab.stats.harrell_davis([7.0], 0.3) == 7.0
     for values, q in (([], 0.5), ([1.0, np.nan], 0.5), ([1.0], 1.0), ([1.0], 0)):
         with pytest.raises(ValueError, match=r"harrell_davis|q must lie"):
-            lab.harrell_davis(values, q)
+            lab.stats.harrell_davis(values, q)
 
 
 # Mann and Whitney
@@ -66,10 +66,10 @@ def brute_force(before: list[int], after: list[int]) -> float:
 @given(few, few)
 @settings(max_examples=80, deadline=None)
 def test_mann_whitney_with_ties_is_what_enumeration_finds(before: list[int], after: list[int]) -> None:
-    u, p = lab.mann_whitney(before, after)
+    u, p = lab.stats.mann_whitney(before, after)
     assert p == pytest.approx(brute_force(before, after))
     assert u == sum((a > b) + 0.5 * (a == b) for a in after for b in before)
-    back, same = lab.mann_whitney(after, before)
+    back, same = lab.stats.mann_whitney(after, before)
     assert (back, same) == (len(before) * len(after) - u, pytest.approx(p))
 
 
@@ -78,7 +78,7 @@ def test_mann_whitney_without_ties_is_scipys(sizes: tuple[int, int]) -> None:
     random = np.random.default_rng(sum(sizes))
     before, after = random.normal(size=sizes[0]), random.normal(0.4, 1, sizes[1])
     peer = stats.mannwhitneyu(after, before, method="exact")
-    assert lab.mann_whitney(before, after) == (peer.statistic, pytest.approx(peer.pvalue))
+    assert lab.stats.mann_whitney(before, after) == (peer.statistic, pytest.approx(peer.pvalue))
 
 
 def test_mann_whitney_with_ties_is_scipys_permutation_of_ranks() -> None:
@@ -88,15 +88,15 @@ def test_mann_whitney_with_ties_is_scipys_permutation_of_ranks() -> None:
     peer = stats.permutation_test(
         (midranks[7:], midranks[:7]), lambda x, y, axis: x.sum(axis=axis), vectorized=True, n_resamples=np.inf
     )
-    assert lab.mann_whitney(before, after)[1] == pytest.approx(peer.pvalue)
+    assert lab.stats.mann_whitney(before, after)[1] == pytest.approx(peer.pvalue)
 
 
 def test_mann_whitney_is_about_runs_and_refuses_requests() -> None:
     with pytest.raises(ValueError, match="not independent: take the p95 of each run"):
-        lab.mann_whitney(np.arange(1000.0), np.arange(1000.0))
+        lab.stats.mann_whitney(np.arange(1000.0), np.arange(1000.0))
     for before, after in (([], [1.0]), ([1.0, np.nan], [1.0]), ([1.0], [np.inf])):
         with pytest.raises(ValueError, match="finite numbers"):
-            lab.mann_whitney(before, after)
+            lab.stats.mann_whitney(before, after)
 
 
 @given(st.lists(st.integers(-4, 4), min_size=1, max_size=8))
@@ -124,7 +124,7 @@ def test_a_change_has_the_ranks_beside_its_own_test(paired: bool) -> None:
         difference = np.log(values["candidate"].to_numpy()) - np.log(values["baseline"].to_numpy())
         expected, name = stats.wilcoxon(difference, method="exact").pvalue, "signed ranks"
     else:
-        expected, name = lab.mann_whitney(values["baseline"], values["candidate"])[1], "Mann-Whitney"
+        expected, name = lab.stats.mann_whitney(values["baseline"], values["candidate"])[1], "Mann-Whitney"
     assert change.details.set_index("endpoint").loc["GET /", "rank_p"] == pytest.approx(expected)
     assert name in repr(change.explain())
     late = after.assign(start=after["start"] + pd.Timedelta(days=1))

@@ -3,7 +3,7 @@
     python -m perflab.demo.shop --port 8001
     SHOP_FIXES=eager,index python -m perflab.demo.shop --port 8002
 
-It is slow for real reasons, each of which a name in ``SHOP_FIXES`` mends:
+It is slow for real reasons, each of which a name in ``SHOP_FIXES`` fixes:
 
 - ``eager``: GET /orders reads the lines of each order by a statement of its own (N+1), GET /customers does so
   for orders, lines and products (nested N+1)

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from perflab.demo.shop.fixes import FIXES, parse_fixes
+from perflab.errors import MissingExtraError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,12 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(listening: socket.socket, options: argparse.Namespace, fixes: frozenset[str]) -> int:
-    import waitress
-    from sqlalchemy.exc import SQLAlchemyError
+    try:
+        import waitress
+        from sqlalchemy.exc import SQLAlchemyError
 
-    from perflab.demo.shop import data
-    from perflab.demo.shop.app import create_app, open_database
-    from perflab.demo.shop.downstream import Downstream
+        from perflab.demo.shop import data
+        from perflab.demo.shop.app import create_app, open_database
+        from perflab.demo.shop.downstream import Downstream
+    except ModuleNotFoundError as problem:
+        sys.stderr.write(f"shop: {MissingExtraError.of(problem, 'demo')}\n")
+        return 1
 
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue under load is what is measured
     signal.signal(signal.SIGTERM, _leave)
@@ -88,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m perflab.demo.shop",
         description="A web shop with performance defects to find.",
-        epilog=f"Environment: SHOP_FIXES, a comma-separated list of {', '.join(FIXES)}, mends the defects; "
+        epilog=f"Environment: SHOP_FIXES, a comma-separated list of {', '.join(FIXES)}, fixes the defects; "
         "PERFLAB_QUERY_LOG names a file to record every SQL statement to.",
     )
     parser.add_argument("--host", default="127.0.0.1")

@@ -160,3 +160,13 @@ class Flow(TaskSet):
 
 class Nested(FastHttpUser):
     tasks = [Flow]  # noqa: RUF012 - Locust's own way
+
+
+class Recycled(FastHttpUser):
+    """A new connection for each request."""
+
+    wait_time = constant(0.05)
+
+    @task
+    def ok(self) -> None:
+        self.client.get("/ok", headers={"Connection": "close"})

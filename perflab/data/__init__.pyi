@@ -1,0 +1,12 @@
+"""The names of this package that are public, beside those in `perflab` itself."""
+
+from .exports import write_jtl, write_k6_csv
+from .selection import slowest_requests, summarize_errors, time_window
+
+__all__ = [
+    "slowest_requests",
+    "summarize_errors",
+    "time_window",
+    "write_jtl",
+    "write_k6_csv",
+]

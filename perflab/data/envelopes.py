@@ -1,0 +1,314 @@
+"""What log collectors put around each line of a log, taken off again before any reader sees it.
+
+docker's json-file and compose, CRI (containerd, CRI-O), syslog (RFC 3164, RFC 5424, PostgreSQL's own splitting), journald,
+CloudWatch, Cloud SQL, Azure, CloudNativePG and Elastic's shippers. `detect` asks the first lines; an `Envelope` turns the
+lines of a file into those of the log inside, one at a time. Lines of other programs become empty lines, so that lines can
+still be counted.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Any
+
+import orjson
+
+Envelope = Callable[[Iterator[bytes]], Iterator[bytes]]
+
+_LOOKED_AT = 30
+_LONGEST = 32 << 20
+_CRI = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) (?:stdout|stderr) (?P<part>[FP]) ")
+_COMPOSE = re.compile(rb"[a-z0-9][\w.-]{0,60} +\| (?:\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) )?")
+_STAMPED = re.compile(
+    rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d) (?:[\w./-]{1,200} )?(?=(?P<inner>.*))"
+)
+_INNER = re.compile(rb'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|# (?:Time|User@Host|Thread_id)|\{"timestamp"|\d{10}\.\d{3} ')
+_SYSLOG = re.compile(
+    rb"(?:<\d{1,3}>)?(?:1 )?"
+    rb"(?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)) "
+    rb"(?:(?P<host>[^\s\[\]]{1,255}) )?(?P<program>[\w./@-]{1,64})"
+    rb"(?:\[(?P<pid>[\w.]{1,20})\]:?| (?P<procid>\d{1,10}|-) (?:\S{1,64}) (?:-|\[[^\]]{0,200}\])|:) ?"
+)
+_DATABASE = re.compile(rb"(?:postgres|postmaster|pgsql|mysqld|mariadbd|mysql)", re.IGNORECASE)
+_PIECE = re.compile(rb"\[(?P<message>\d{1,9})-(?P<piece>\d{1,6})\] ")
+_LEVEL = re.compile(rb".{0,300}?(?:LOG|ERROR|FATAL|PANIC|WARNING|NOTICE|DETAIL|HINT|STATEMENT|CONTEXT|QUERY): {1,2}")
+_OWN_TIME = re.compile(rb".{0,120}?(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\d{10}\.\d{3}\b)")
+_MONTHS = (b"", *b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())
+_ESCAPED = re.compile(rb"#(\d{3})")
+
+
+def detect(head: bytes, modified: float = 0.0) -> Envelope | None:
+    """The envelope of a file that begins so; ``modified`` (when it was last written) gives the year that syslog leaves out."""
+    whole = head.rstrip(b"\r\n").split(b"\n")
+    lines = [line.rstrip(b"\r") for line in (whole[:-1] or whole) if line.strip()][:_LOOKED_AT]
+    if not lines:
+        return None
+    if lines[0][:1] in b"{[":
+        return _json(head, lines)
+    if _most(_CRI, lines):
+        return _cri
+    if lines[0].isascii() and _most(_COMPOSE, lines, 0.95):
+        return _plain(_COMPOSE)
+    found = _SYSLOG.match(lines[0])
+    if found and _most(_SYSLOG, lines) and any(_of_database(line) for line in lines):
+        return lambda given: _syslog(given, modified)
+    stamped = _STAMPED.match(lines[0])
+    if stamped and _INNER.match(stamped["inner"]):
+        return _plain(_STAMPED)
+    return None
+
+
+class Unwrapped(io.RawIOBase):
+    """The bytes of the log inside an envelope."""
+
+    def __init__(self, stream: IO[bytes], envelope: Envelope) -> None:
+        super().__init__()
+        self._lines = envelope(_lines(stream))
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        held = [self._rest] if self._rest else []
+        size = len(self._rest)
+        while size < len(buffer) and (line := next(self._lines, None)) is not None:
+            held.append(line if line.endswith(b"\n") else line + b"\n")
+            size += len(held[-1])
+        data = b"".join(held)
+        given = data[: len(buffer)]
+        buffer[: len(given)] = given
+        self._rest = data[len(given) :]
+        return len(given)
+
+
+def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+    buffered = stream if hasattr(stream, "peek") else io.BufferedReader(stream)  # type: ignore[type-var]
+    while line := buffered.readline(_LONGEST):
+        yield line
+
+
+def _most(pattern: re.Pattern[bytes], lines: list[bytes], share: float = 0.8) -> bool:
+    return sum(pattern.match(line) is not None for line in lines) >= share * len(lines)
+
+
+def _plain(pattern: re.Pattern[bytes]) -> Envelope:
+    """Whatever matches at the start of a line comes off; other lines are more of the line before."""
+    return lambda lines: (pattern.sub(b"", line, count=1) if pattern.match(line) else line for line in lines)
+
+
+def _cri(lines: Iterator[bytes]) -> Iterator[bytes]:
+    held: list[bytes] = []
+    for line in lines:
+        found = _CRI.match(line)
+        held.append(line[found.end() :] if found else line)
+        if found and found["part"] == b"P" and sum(map(len, held)) < _LONGEST:
+            held[-1] = held[-1].rstrip(b"\r\n")
+            continue
+        yield b"".join(held)
+        held = []
+    if held:
+        yield b"".join(held)
+
+
+# syslog
+
+
+def _of_database(line: bytes) -> bool:
+    found = _SYSLOG.match(line)
+    if found is None:
+        return False
+    return bool(
+        _DATABASE.search(found["program"]) or _DATABASE.search(found["pid"] or b"") or _LEVEL.match(line[found.end() :])
+    )
+
+
+def _syslog(lines: Iterator[bytes], modified: float) -> Iterator[bytes]:
+    """The messages of databases; PostgreSQL's pieces of one message are joined, process by process."""
+    open_messages: dict[bytes, tuple[bytes, list[bytes]]] = {}
+    for line in lines:
+        found = _SYSLOG.match(line)
+        if found is None or not _of_database(line):
+            yield b"\n" if found else line
+            continue
+        text = line[found.end() :].rstrip(b"\r\n")
+        pid = found["pid"] or found["procid"] or b""
+        piece = _PIECE.match(text)
+        if piece is None:
+            yield _dated(_unescaped(text), found, pid, modified)
+            continue
+        text = _unescaped(text[piece.end() :])
+        number, held = open_messages.get(pid, (b"", []))
+        if number == piece["message"] and piece["piece"] != b"1":
+            record = _LEVEL.match(text) is not None
+            held += (
+                [b"\n", _dated(text, found, pid, modified)]
+                if record
+                else [b"\n", text]
+                if text[:1] == b"\t"
+                else [text]
+            )
+            continue
+        if held:
+            yield b"".join(held)
+        open_messages[pid] = (piece["message"], [_dated(text, found, pid, modified)])
+    for _, held in open_messages.values():
+        yield b"".join(held)
+
+
+def _unescaped(text: bytes) -> bytes:
+    """``#011`` is how syslog daemons write a tab."""
+    return _ESCAPED.sub(lambda m: bytes([int(m[1], 8)]) if int(m[1][:1]) < 4 else m[0], text) if b"#0" in text else text
+
+
+def _dated(text: bytes, found: re.Match[bytes], pid: bytes, modified: float) -> bytes:
+    """A message without a time of its own with the one of its envelope, and with the process, as PostgreSQL would write it."""
+    level = _LEVEL.match(text)
+    if level is None or _OWN_TIME.match(level[0]):
+        return text
+    number = pid.rpartition(b".")[2]  # of "postgres.1371"
+    return _time(found["time"], modified) + b" [" + (number if number.isdigit() else b"0") + b"]: " + text
+
+
+def _time(text: bytes, modified: float) -> bytes:
+    if text[:1].isdigit():
+        at = dt.datetime.fromisoformat(text.decode()).astimezone(dt.UTC)
+        return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d} UTC".encode()
+    last = dt.datetime.fromtimestamp(modified, dt.UTC)
+    month, day = _MONTHS.index(text[:3]) if text[:3] in _MONTHS else 1, int(text[4:6])
+    year = last.year if (month, day) <= (last.month, last.day + 1) else last.year - 1
+    return f"{year:04d}-{month:02d}-{day:02d} {text[7:].decode()}.000 local".encode()
+
+
+# JSON
+
+
+def _json(head: bytes, lines: list[bytes]) -> Envelope | None:
+    for line in lines[:5]:
+        record = _loaded(line.strip().removeprefix(b"[").removesuffix(b","))
+        if isinstance(record, dict) and (inner := _inner_of(record)):
+            return lambda given: _unwrapped_json(given, inner)
+    if re.match(rb"\s*\[\s*\{|\s*\{\s*\"(?:events|records)\"\s*:\s*\[", head) and _DOCUMENT.search(head):
+        return _document
+    return None
+
+
+_DOCUMENT = re.compile(rb'"(?:textPayload|logStreamName|ingestionTime)"\s*:|"category"\s*:\s*"PostgreSQLLogs"')
+Inner = Callable[[dict[str, Any]], str | None]
+
+
+def _inner_of(record: dict[str, Any]) -> Inner | None:
+    """How the text is taken out of records like this one."""
+    if isinstance(record.get("log"), str) and ("stream" in record or "time" in record):
+        return lambda r: _text(r.get("log"))
+    if isinstance(record.get("textPayload"), str):
+        return _of_cloud_sql
+    if "MESSAGE" in record and "__REALTIME_TIMESTAMP" in record:
+        return _of_journal
+    if isinstance(record.get("properties"), dict) and "category" in record and "message" in record["properties"]:
+        return lambda r: _text((r.get("properties") or {}).get("message"))
+    if "logger" in record and "msg" in record and ("logging_pod" in record or "record" in record):
+        return _of_cnpg
+    if isinstance(record.get("message"), str) and (
+        "@timestamp" in record or "ingestionTime" in record or "eventId" in record
+    ):
+        return lambda r: _text(r.get("message"))
+    return None
+
+
+def _unwrapped_json(lines: Iterator[bytes], inner: Inner) -> Iterator[bytes]:
+    held: list[str] = []
+    for line in lines:
+        record = _loaded(line.strip().removesuffix(b","))
+        text = inner(record) if isinstance(record, dict) else None
+        if text is None or record is None:
+            yield line if record is None else b"\n"
+            continue
+        held.append(text)
+        if (
+            len(text) >= _DOCKER_PIECE
+            and not text.endswith("\n")
+            and "log" in record
+            and sum(map(len, held)) < _LONGEST
+        ):
+            continue  # docker cuts lines into pieces of 16 KB
+        yield "".join(held).encode(errors="replace")
+        held = []
+    if held:
+        yield "".join(held).encode(errors="replace")
+
+
+_DOCKER_PIECE = 16_000
+
+
+def _document(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """One JSON document that holds all records: an export of CloudWatch, Cloud SQL or Azure."""
+    found = _loaded(b"".join(lines))
+    if isinstance(found, dict):
+        found = found.get("events", found.get("records"))
+    for record in found if isinstance(found, list) else []:
+        inner = _inner_of(record) if isinstance(record, dict) else None
+        text = inner(record) if inner else _text(record.get("message")) if isinstance(record, dict) else None
+        yield (text or "").encode(errors="replace")
+
+
+def _loaded(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _of_journal(record: dict[str, Any]) -> str | None:
+    text = record.get("MESSAGE")
+    if isinstance(text, list):  # journald writes bytes that are no UTF-8 as numbers
+        text = bytes(n for n in text if isinstance(n, int) and 0 <= n < 256).decode(errors="replace")
+    return _text(text)
+
+
+def _of_cloud_sql(record: dict[str, Any]) -> str | None:
+    """The payload; Cloud SQL's prefix may leave the time to the record."""
+    text = _text(record.get("textPayload"))
+    level = _LEVEL.match(text.encode()) if text else None
+    if text is None or level is None or _OWN_TIME.match(level[0]):
+        return text
+    try:
+        return f"{_time(str(record.get('timestamp')).encode(), 0).decode()} {text}"
+    except ValueError:
+        return text
+
+
+_CNPG = (
+    ("timestamp", "log_time"), ("user", "user_name"), ("dbname", "database_name"), ("session_id", "session_id"),
+    ("error_severity", "error_severity"), ("message", "message"), ("detail", "detail"), ("context", "context"),
+    ("application_name", "application_name"),
+)  # fmt: skip
+
+
+def _of_cnpg(record: dict[str, Any]) -> str | None:
+    """CloudNativePG's record as PostgreSQL's own jsonlog has it."""
+    found = record.get("record")
+    if not isinstance(found, dict) or "message" not in found:
+        return None
+    line = str(found.get("session_line_num", ""))
+    kept: dict[str, Any] = {name: found[theirs] for name, theirs in _CNPG if found.get(theirs)}
+    kept["line_num"] = int(line) if line.isdecimal() and len(line) < 18 else 0
+    return orjson.dumps(kept).decode()
+
+
+def joined(envelopes: Iterable[Envelope]) -> Envelope:
+    """One envelope after the other."""
+
+    def all_of_them(lines: Iterator[bytes]) -> Iterator[bytes]:
+        for envelope in envelopes:
+            lines = envelope(line if line.endswith(b"\n") else line + b"\n" for line in lines)
+        return lines
+
+    return all_of_them

@@ -1,0 +1,47 @@
+"""Outputs of load tools that hold too little to be read, known by how they begin, and what to save instead."""
+
+from __future__ import annotations
+
+import re
+
+_KNOWN: tuple[tuple[str, str, str], ...] = (
+    (r"Running \S+ test @ \S+\s+\d+ connections", "autocannon's table", "autocannon --json"),
+    (
+        r'\s*\{[^{]*"(RunType|RequestedQPS)"',
+        "fortio's histogram",
+        "a tool that writes every request (vegeta, k6 --out csv)",
+    ),
+    (r"\s*Summary:\s+Count:", "ghz's summary", "ghz --format json (its details hold every call)"),
+    (r"Bombarding ", "bombardier's summary", "a tool that writes every request (oha --output-format csv, vegeta)"),
+    (r"starting benchmark\.\.\.|finished in \S+, \S+ req/s", "h2load's summary", "a tool that writes every request"),
+    (r"\*\* SIEGE|Transactions:\s+\d+ hits", "siege's summary", "a tool that writes every request"),
+    (r'\s*\{\s*"collection"\s*:', "newman's JSON", "a load test: newman measures a request or two"),
+    (r"summary [+=] +\d+ in ", "the summariser's lines of JMeter", "its JTL (jmeter -l results.jtl)"),
+    (r"Type +Name +# reqs", "Locust's console table", "its --csv or --json-file, or run it through perflab"),
+    (
+        r'\s*\{\s*"aggregate"\s*:\s*\{[^}]*"(latency|scenariosCreated)"',
+        "a report of Artillery 1",
+        "that of Artillery 2",
+    ),
+    (
+        r"Count,Message,Traceback,Nodes|Method,Name,Error,Occurrences",
+        "Locust's failures or exceptions",
+        "its _stats.csv",
+    ),
+    (r"[\x00-\xff]{0,40}[\x01-\x40]\x06Result\x01", "vegeta's binary results", "vegeta encode --to csv"),
+)
+_COMPANION = re.compile(rb"(Count,Message,Traceback,Nodes|Method,Name,Error,Occurrences)\r?\n")
+
+
+def instead(head: bytes) -> str:
+    """What the file is and what to save instead, as the end of a sentence; empty where it is not known."""
+    text = head[:4096].decode("latin-1")
+    for pattern, what, better in _KNOWN:
+        if re.match(pattern, text) or (text.startswith(("$ ", "> ")) and re.match(pattern, text.partition("\n")[2])):
+            return f"; this looks like {what}: save {better}"
+    return ""
+
+
+def is_companion(head: bytes) -> bool:
+    """Whether this is a file that Locust writes besides its statistics, and that holds no latencies."""
+    return _COMPANION.match(head) is not None

@@ -1,0 +1,77 @@
+"""Jaeger's traces as its query service and its UI export them: https://www.jaegertracing.io/docs/latest/apis/#query-json-over-http"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from perflab.data.accounting import Tally
+from perflab.formats import Tables, _spans
+from perflab.formats._spans import Span
+
+_SNIFF = re.compile(rb'"traceID"\s*:')
+_MARKER = b'"operationName"'
+
+
+def sniff(head: bytes) -> bool:
+    start = head.lstrip()[:8192]
+    return start[:1] in (b"{", b"[") and _SNIFF.search(start) is not None and b'"spans"' in start
+
+
+def read(path: Path, **_: Any) -> Tables:
+    """All spans; those with SQL also as statements."""
+    tally = Tally("span")
+    spans = (span for found in _spans.documents(path, tally, _MARKER) for span in _of_document(found))
+    return _spans.tables(path, spans, tally, _MARKER, tool="jaeger")
+
+
+def _of_document(found: Any) -> Iterator[Span | None]:
+    traces = found.get("data", [found]) if isinstance(found, dict) else found
+    for trace in traces if isinstance(traces, list) else [traces]:
+        if not isinstance(trace, dict) or not isinstance(trace.get("spans"), list):
+            continue
+        processes = trace.get("processes")
+        for span in trace["spans"]:
+            yield _span(span, processes if isinstance(processes, dict) else {}) if isinstance(span, dict) else None
+
+
+def _span(span: dict[str, Any], processes: dict[str, Any]) -> Span | None:
+    start, took, own = span.get("startTime"), span.get("duration"), span.get("spanID")
+    if (
+        type(start) is not int
+        or type(took) is not int
+        or not 0 <= start < 2**52
+        or not 0 <= took < 2**52
+        or not isinstance(own, str)
+    ):
+        return None
+    listed, references = span.get("tags"), span.get("references")
+    tags = {
+        tag["key"]: tag.get("value")
+        for tag in (listed if isinstance(listed, list) else [])
+        if isinstance(tag, dict) and isinstance(tag.get("key"), str)
+    }
+    parent = next(
+        (
+            reference.get("spanID")
+            for reference in (references if isinstance(references, list) else [])
+            if isinstance(reference, dict) and reference.get("refType", "CHILD_OF") == "CHILD_OF"
+        ),
+        span.get("parentSpanID"),
+    )
+    process = processes.get(str(span.get("processID")))
+    service = process.get("serviceName") if isinstance(process, dict) else None
+    return Span(
+        trace=str(span.get("traceID") or "") or None,
+        span=own,
+        parent=parent if isinstance(parent, str) and parent else None,
+        service=service if isinstance(service, str) else None,
+        name=str(span.get("operationName", "")),
+        kind=str(tags.pop("span.kind", "")),
+        start=int(start or 0),
+        duration_ms=int(took or 0) / 1e3,
+        attributes=tags,
+        scope=str(tags.get("otel.scope.name", tags.get("otel.library.name", ""))),
+    )

@@ -1,0 +1,11 @@
+"""The names of this package that are public, beside those in `perflab` itself."""
+
+from .background import BackgroundRun
+from .capacity import Capacity
+from .merging import merge
+
+__all__ = [
+    "BackgroundRun",
+    "Capacity",
+    "merge",
+]

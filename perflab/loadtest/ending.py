@@ -1,0 +1,104 @@
+"""Inside Locust: users that leave during the load, and the end of the plan's time, when none starts another request.
+
+After the last stage Locust lets every task finish, however often it pauses and asks again. Here a request in flight may end,
+and a user without one is ended at once (its on_stop runs as always). Users of other clients than HttpUser and FastHttpUser are
+left to Locust: whether they have a request in flight can't be seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import gevent
+from gevent import getcurrent
+from locust import HttpUser, TaskSet, User
+from locust.contrib.fasthttp import FastHttpUser
+from locust.exception import StopUser
+from locust.user.task import DefaultTaskSet
+
+from perflab.loadtest.flight import Flight
+
+_EACH_S = 0.05
+
+
+class Ending:
+    """Who leaves, and when."""
+
+    def __init__(self, flight: Flight, note: Callable[[str], None]) -> None:
+        self._flight, self._note = flight, note
+        self.over = False
+        self._ended: set[Any] = set()
+        self.others: set[str] = set()
+        """Classes of other clients of which users were still in a task after the end."""
+
+    def watch(self) -> None:
+        """Follow users, their tasks and their end from now on."""
+        self._flight.may_send = self._may_send
+        for taskset in (TaskSet, DefaultTaskSet):
+            taskset.execute_task = _counted(taskset.execute_task)  # type: ignore[method-assign]
+        started, stopped = User.start, User.stop
+
+        def start(user: Any, group: Any) -> Any:
+            greenlet = started(user, group)
+            greenlet.link(lambda ended: self._left(user, ended))
+            return greenlet
+
+        def stop(user: Any, force: bool = False) -> Any:
+            user.perflab_stopped = True
+            return stopped(user, force)
+
+        User.start, User.stop = start, stop  # type: ignore[assignment, method-assign]
+
+    def _left(self, user: Any, greenlet: Any) -> None:
+        """A user's greenlet ended: by itself, unless Locust stopped it or the load is over."""
+        if self.over or getattr(user, "perflab_stopped", False):
+            return
+        problem = greenlet.exception
+        self._note(
+            f"{type(problem).__name__}: {problem}" if problem else f"{type(user).__name__} stopped itself (StopUser)"
+        )
+
+    def _may_send(self, user: Any) -> None:
+        if not self.over or user is None or user in self._ended or user._greenlet is not getcurrent():
+            return
+        # Outside a task it is on_stop; the first request of an arrival was due before the end.
+        if user.__dict__.get("perflab_depth") and user.__dict__.get("perflab_due") is None:
+            self._ended.add(user)
+            raise StopUser
+
+    def end(self, users: Callable[[], Iterable[tuple[Any, Any]]]) -> None:
+        """The plan's time is over: end those without a request in flight, until none is left."""
+        self.over = True
+        gevent.spawn(self._end, users)
+
+    def _end(self, users: Callable[[], Iterable[tuple[Any, Any]]]) -> None:
+        while True:
+            # The listeners of the end go first, and Locust, which ends users that wait.
+            gevent.sleep(_EACH_S)
+            left = [(user, greenlet) for user, greenlet in users() if not greenlet.dead]
+            self.others = {
+                type(user).__name__
+                for user, _ in left
+                if user.__dict__.get("perflab_depth") and not isinstance(user, (HttpUser, FastHttpUser))
+            }
+            for user, greenlet in left:
+                facts = user.__dict__
+                idle = facts.get("perflab_depth") and facts.get("perflab_due") is None and not self._flight.of(user)
+                if idle and user not in self._ended and isinstance(user, (HttpUser, FastHttpUser)):
+                    self._ended.add(user)
+                    greenlet.kill(block=False)
+
+
+def _counted(execute: Callable[..., Any]) -> Callable[..., Any]:
+    """Tasks that know their user is in one."""
+
+    def execute_task(taskset: Any, task: Any) -> None:
+        facts = taskset.user.__dict__
+        facts["perflab_depth"] = facts.get("perflab_depth", 0) + 1
+        try:
+            execute(taskset, task)
+        finally:
+            facts["perflab_depth"] -= 1
+
+    return execute_task

@@ -1,0 +1,185 @@
+"""`recover`: what a run captured before its last step failed, or its process was killed, made a run after all.
+
+While a run is driven, its hidden folder holds what is needed for that beside the records themselves: how the run is to be
+judged, and room for how its load ended, taken before the disk can be full.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from perflab.data import store
+from perflab.data.tables import Measurements
+from perflab.errors import FormatError, StoreError
+from perflab.loadtest import capture, process, validity
+from perflab.notes import DATA, RECORDER, Kind, Note, Remedy, notes_of
+
+HELD = Kind(
+    "records-held", DATA, "{problem:raw}. What was captured is still in {folder:raw}: free what it needs, then {remedy}"
+)
+RECOVERED = Kind(
+    "recovered",
+    DATA,
+    "recovered from what its driver left behind; what the driver held in memory (resources, metrics of the target) is missing",
+)
+END_UNKNOWN = Kind(
+    "end-unknown",
+    RECORDER,
+    "perflab itself was stopped during the run, so nobody knows how the target and the generator ended",
+)
+_FACTS, _ENDED = "draft.json", "ended.json"
+_ROOM = 4096
+GENERATOR = "generator"
+
+
+def prepare(draft: store.Draft, record: Mapping[str, Any], judging: Mapping[str, Any]) -> None:
+    """Before the load: what a run's record will hold, and what is needed to judge it."""
+    _write(draft.folder / _FACTS, {"record": record, "judging": judging})
+    (draft.folder / _ENDED).write_bytes(b" " * _ROOM)
+
+
+def note_end(draft: store.Draft, *, ended: object, restarted: object) -> None:
+    """After the load: how it ended. The place was taken before, so a full disk is no hindrance."""
+    facts = orjson.dumps({"ended": ended, "restarted": restarted}, default=_plain)
+    if len(facts) <= _ROOM:
+        with contextlib.suppress(OSError), (draft.folder / _ENDED).open("r+b") as file:
+            file.write(facts)
+
+
+@contextlib.contextmanager
+def holding(draft: store.Draft) -> Iterator[None]:
+    """Whatever goes wrong inside, records that were captured stay, and the error says where."""
+    try:
+        yield
+    except BaseException as problem:
+        (draft.folder / GENERATOR / "generator.json").unlink(missing_ok=True)  # it holds the plan's headers
+        if not _captured(draft.folder):
+            draft.drop()
+            raise
+        draft.release()
+        text = str(problem) or (
+            "interrupted again" if isinstance(problem, KeyboardInterrupt) else type(problem).__name__
+        )
+        remedy = Remedy("recover", given=f'"{draft.folder}"')
+        note = HELD(remedy, problem=text.rstrip("."), folder=str(draft.folder))
+        if isinstance(problem, KeyboardInterrupt):
+            raise KeyboardInterrupt(note) from problem
+        raise StoreError(note) from problem
+    for name in (_FACTS, _ENDED):
+        (draft.store / draft.run / name).unlink(missing_ok=True)
+
+
+def recover(folder: str | Path) -> Measurements:
+    """A run out of the hidden folder that a failed or killed one left behind.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The hidden folder in the store, such as ``runs/.20261124-014812-eager-91bc``; or a store that holds one of them.
+
+    Returns
+    -------
+    Measurements
+        The run, which is in the store from now on. It is valid if its load ended as planned and only what came after failed.
+
+    Raises
+    ------
+    StoreError
+        No such folder, nothing captured in it, a run that is still in progress, or no room to write.
+
+    >>> lab.recover("runs/.20261124-014812-eager-91bc")  # doctest: +SKIP
+    """
+    draft = store.Draft.of(_draft(Path(folder)))
+    try:
+        return store.load(_kept(draft))
+    except OSError as problem:
+        raise StoreError(f"{draft.folder}: cannot be written: {problem.strerror}") from problem
+    finally:
+        draft.release()
+
+
+def _draft(place: Path) -> Path:
+    if not place.is_dir():
+        raise StoreError(f"{place}: expected the hidden folder of an unfinished run, found no such folder")
+    if (place / _FACTS).is_file():
+        return place
+    found = sorted(path.parent for path in place.glob(f".*/{_FACTS}"))
+    if len(found) != 1:
+        which = ", ".join(str(path) for path in found[:5]) or "none"
+        raise StoreError(f"{place}: expected one unfinished run in it; found {which}")
+    return found[0]
+
+
+def _kept(draft: store.Draft) -> Path:
+    folder, generator = draft.folder, draft.folder / GENERATOR
+    found = capture.processes(generator) if generator.is_dir() else []
+    if not sum(p.count for p in found):
+        raise StoreError(f"{folder}: no request was captured in it; delete it")
+    facts, end = _read(folder / _FACTS), _read(folder / _ENDED)
+    judging = {**facts.get("judging", {}), **(end or {"ended": END_UNKNOWN(), "restarted": None})}
+    for half in (*folder.glob("*.parquet"), *folder.glob("*.tmp")):
+        half.unlink()
+    written = capture.write_requests(found, folder / "requests.parquet")
+    capture.write_checks(found, folder / "checks.parquet")
+    draft.write("load", capture.load_frame(found))
+    warnings: list[object] = [RECOVERED()]
+    queries = folder / "queries.jsonl"
+    if queries.exists() and queries.stat().st_size:
+        warnings += _queries(draft, queries)
+    entries = process.statistics(generator)
+    judgement = validity.judge(found, written, locust_count=process.counted(entries) if entries else None, **judging)
+    start_s, stop_s = capture.span(found)
+    kept = draft.keep(
+        {
+            **facts.get("record", {}),
+            "start": datetime.fromtimestamp(start_s, UTC).isoformat(),
+            "duration_ms": (stop_s - start_s) * 1e3,
+            "valid": not judgement.reasons,
+            "reasons": list(judgement.reasons),
+            "warnings": notes_of([*warnings, *judgement.warnings]),
+            "locust": entries,
+        }
+    )
+    for name in (_FACTS, _ENDED):
+        (kept / name).unlink(missing_ok=True)
+    shutil.rmtree(kept / GENERATOR, ignore_errors=True)
+    return kept
+
+
+def _queries(draft: store.Draft, path: Path) -> list[object]:
+    from perflab import formats
+
+    try:
+        tables = formats.named("query_recorder").read(path)
+        draft.write("queries", tables["queries"])
+    except FormatError as problem:
+        return [f"the recorded queries could not be read: {problem}"]
+    path.unlink()
+    return list(getattr(tables, "warnings", ()))
+
+
+def _captured(folder: Path) -> bool:
+    return any(file.stat().st_size for file in (folder / GENERATOR).glob("*.bin"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = orjson.loads(path.read_bytes().strip() or b"{}")
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write(path: Path, facts: Mapping[str, Any]) -> None:
+    path.write_bytes(orjson.dumps(facts, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def _plain(value: object) -> object:
+    return value.to_json() if isinstance(value, Note) else str(value)

@@ -1,0 +1,17 @@
+"""The names of this package that are public; `check`, `Objective` and `read_objectives` are in `perflab` too."""
+
+from .checking import Checked, check
+from .documents import read_objectives
+from .k6 import from_thresholds
+from .limits import attainable
+from .objective import Objective, Objectives
+
+__all__ = [
+    "Checked",
+    "Objective",
+    "Objectives",
+    "attainable",
+    "check",
+    "from_thresholds",
+    "read_objectives",
+]

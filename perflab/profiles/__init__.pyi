@@ -1,0 +1,11 @@
+"""The names of this package that are public, beside those in `perflab` itself."""
+
+from .modules import by_module, by_package
+from .paths import callers_of, focus
+
+__all__ = [
+    "by_module",
+    "by_package",
+    "callers_of",
+    "focus",
+]

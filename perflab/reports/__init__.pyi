@@ -1,0 +1,11 @@
+"""The names of this package that are public, beside those in `perflab` itself."""
+
+from .flamegraph_page import FlameGraph
+from .investigations import Record
+from .report import Section
+
+__all__ = [
+    "FlameGraph",
+    "Record",
+    "Section",
+]

@@ -1,0 +1,283 @@
+"""How the runs of two arms relate: pairs, their order, copies, and which test that calls for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from perflab.data.tables import Measurements
+from perflab.errors import ComparisonError, one_of
+from perflab.notes import Note, Remedy, count, listed
+from perflab.stats import doubts
+from perflab.stats.confounders import check_both
+from perflab.stats.estimates import Requests
+from perflab.stats.tests import Floats
+
+ALLOWABLE = ("invalid", "generator", "plan", "length")
+ARMS = ("baseline", "candidate")
+LEAST_HISTORY = 5
+SAME = "same runs"
+_UNEQUAL = 1.5
+_SERIES = 3.0
+_BITS = 64.0
+"""Two runs whose requests agree by a chance of less than 1 in 2**64 are one run."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """How the runs relate, and so how they are compared.
+
+    ``kind`` is "pairs" (five or more), "few pairs" (three or four), "unpaired" (three or more an arm), "history" (one
+    against five or more), "one against one", "too few" or "same runs" (on both sides). ``baseline`` and ``candidate``
+    name the runs that count, the runs of a pair in the same place; ``slots`` are their places in the order of all of
+    them. ``obstacle`` says why there can be no verdict at all, ``capped`` why none with a direction.
+    """
+
+    kind: str
+    baseline: tuple[str, ...]
+    candidate: tuple[str, ...]
+    slots: tuple[Floats, Floats]
+    obstacle: Note | None
+    capped: Note | None
+    warnings: tuple[Note, ...]
+
+    @property
+    def paired(self) -> bool:
+        """Whether differences are taken within pairs."""
+        return "pairs" in self.kind
+
+    @property
+    def sides(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The runs of both arms."""
+        return self.baseline, self.candidate
+
+    @property
+    def counted(self) -> str:
+        """How many runs or pairs, in words."""
+        if self.paired:
+            return count(len(self.baseline), "pair")
+        if self.kind == "history":
+            return f"one run against {len(self.baseline)} earlier ones"
+        return f"{len(self.baseline)} and {len(self.candidate)} runs"
+
+    @property
+    def method(self) -> str:
+        """The name of the test that the design calls for."""
+        if self.kind == "one against one":
+            return "no test (block bootstrap within each of the two runs)"
+        return f"{_METHODS.get(self.kind, 'no test')}, {self.counted}"
+
+
+_METHODS = {
+    "pairs": "paired t-test",
+    "few pairs": "least squares with a trend (few runs)",
+    "unpaired": "Welch's t-test",
+    "history": "prediction interval",
+}
+
+
+def design(baseline: Measurements, candidate: Measurements, *, order: str, allow: Collection[str]) -> Design:
+    """Check both sides and find the design; raises ComparisonError for what must not be compared."""
+    unknown = [name for name in allow if name not in ALLOWABLE]
+    if unknown:
+        raise one_of("allow", unknown[0], ALLOWABLE)
+    if order not in ("auto", "ignore"):
+        raise one_of("order", order, ("auto", "ignore"))
+    warnings = check_both(baseline, candidate, allow)
+    pairs, notes = _pairs(baseline.runs, candidate.runs)
+    first, second = _sides(baseline.runs, candidate.runs, pairs)
+    kind, obstacle = _kind(len(first), len(second), pairs is not None)
+    capped = None if obstacle else _order_problem(first, second, kind)
+    if capped and order == "ignore":
+        warnings.append(doubts.IGNORED(problem=capped))
+        capped = None
+    unequal = _unequal(first, second, measured=(baseline, candidate))
+    if unequal and "length" in allow:
+        warnings.append(doubts.ALLOWED(problem=unequal))
+    else:
+        obstacle = obstacle or unequal
+    if kind == "history":
+        notes.append(doubts.HISTORY(doubts.INTERLEAVE))
+    if kind == "pairs" and not (capped or obstacle):
+        notes += _one_order(first["start"], second["start"])
+    names = tuple(first["run"]), tuple(second["run"])
+    return Design(kind, *names, _slots(first, second), obstacle, capped, (*warnings, *notes))
+
+
+def _sides(
+    baseline: pd.DataFrame, candidate: pd.DataFrame, pairs: pd.DataFrame | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The runs that count, those of a pair in the same row."""
+    if pairs is None:
+        return baseline.reset_index(drop=True), candidate.reset_index(drop=True)
+    return (
+        baseline.set_index("run").loc[pairs["run_baseline"]].reset_index(),
+        candidate.set_index("run").loc[pairs["run_candidate"]].reset_index(),
+    )
+
+
+def _kind(first: int, second: int, paired: bool) -> tuple[str, Note | None]:
+    """The kind of design, and what rules out any verdict."""
+    if paired and first >= 3:
+        return ("pairs" if first >= 5 else "few pairs"), None
+    if paired and first == 2:
+        return "pairs", doubts.FEW_PAIRS(doubts.INTERLEAVE, pairs=2)
+    if first == second == 1:
+        return "one against one", doubts.ONE_EACH(doubts.INTERLEAVE)
+    if second == 1 and first >= LEAST_HISTORY:
+        return "history", None
+    if min(first, second) >= 3:
+        return "unpaired", None
+    few = doubts.FEW_RUNS(doubts.INTERLEAVE, baseline=first, candidate=second, history=LEAST_HISTORY)
+    return ("unpaired" if min(first, second) >= 2 else "too few"), few
+
+
+def _slots(first: pd.DataFrame, second: pd.DataFrame) -> tuple[Floats, Floats]:
+    """The place of every run in the order of all of them; as given where the starts are unknown."""
+    starts = pd.concat([first["start"], second["start"]], ignore_index=True)
+    places = starts.rank(method="first") if starts.notna().all() else pd.Series(np.arange(len(starts)) % len(first))
+    numbers = places.to_numpy(dtype="float64")
+    return numbers[: len(first)], numbers[len(first) :]
+
+
+def _unequal(first: pd.DataFrame, second: pd.DataFrame, measured: tuple[Measurements, Measurements]) -> Note | None:
+    """Why the lengths of the runs make them different things to measure.
+
+    A fixed number of requests makes the runs of a faster arm shorter, and is no problem.
+    """
+    lengths = [side["duration_ms"].to_numpy(dtype="float64") for side in (first, second)]
+    counts = [
+        m.requests["run"].value_counts().reindex(s["run"]).fillna(0)
+        for m, s in zip(measured, (first, second), strict=True)
+    ]
+    remedy = Remedy("compare", {"allow": "length"})
+    for arm, found, requests in zip(ARMS, lengths, counts, strict=True):
+        if found.max() > _UNEQUAL * found.min() and requests.max() > _UNEQUAL * requests.min():
+            return doubts.UNEQUAL_WITHIN(remedy, arm=arm, shortest_ms=found.min(), longest_ms=found.max())
+    typical = [float(np.median(found)) for found in lengths]
+    usual = [float(np.median(found)) for found in counts]
+    if max(typical) > _UNEQUAL * min(typical) and max(usual) > _UNEQUAL * min(usual):
+        return doubts.UNEQUAL_BETWEEN(remedy, baseline_ms=typical[0], candidate_ms=typical[1])
+    return None
+
+
+def _pairs(baseline: pd.DataFrame, candidate: pd.DataFrame) -> tuple[pd.DataFrame | None, list[Note]]:
+    if not all("pair" in runs.columns and runs["pair"].notna().any() for runs in (baseline, candidate)):
+        return None, []
+    sides = [_keyed(runs) for runs in (baseline, candidate)]
+    for side, runs, arm in zip(sides, (baseline, candidate), ARMS, strict=True):
+        if side["key"].duplicated().any():
+            pair = side.loc[side["key"].duplicated(), "key"].iloc[0][1]
+            names = sorted(runs["arm"].dropna().unique())
+            if len(names) > 1:
+                raise ComparisonError(
+                    doubts.SEVERAL_ARMS(Remedy(".where", {"arm": ...}), arm=arm, pair=pair, arms=names)
+                )
+            raise ComparisonError(doubts.SEVERAL_EXPERIMENTS(ONE_EXPERIMENT, arm=arm, pair=pair))
+    joined = sides[0].merge(sides[1], on="key", suffixes=("_baseline", "_candidate"))
+    lost = len(baseline) + len(candidate) - 2 * len(joined)
+    if joined.empty:
+        return None, [doubts.NO_PAIR()]
+    return joined, [doubts.WITHOUT_PARTNER(runs=lost)] if lost else []
+
+
+ONE_EXPERIMENT = Remedy("load", {"experiment": ...}, given="store")
+
+
+def _keyed(runs: pd.DataFrame) -> pd.DataFrame:
+    kept = runs[runs["pair"].notna()]
+    experiments = kept["experiment"].fillna("") if "experiment" in kept.columns else pd.Series("", index=kept.index)
+    keys = list(zip(experiments.astype(str), kept["pair"].astype(int), strict=True))
+    return pd.DataFrame({"key": keys, "run": kept["run"].to_list(), "start": kept["start"].to_list()})
+
+
+def _one_order(before: pd.Series, after: pd.Series) -> list[Note]:
+    """What to say of pairs in which always the same arm ran first: a drift then adds to every difference."""
+    for arm, leads in zip(ARMS, (before < after, after < before), strict=True):
+        if leads.all():
+            return [doubts.ONE_ORDER(doubts.INTERLEAVE, pairs=len(leads), arm=arm)]
+    return []
+
+
+def _order_problem(first: pd.DataFrame, second: pd.DataFrame, kind: str) -> Note | None:
+    before, after = first["start"], second["start"]
+    if before.isna().any() or after.isna().any():
+        # Pairs that somebody declared are accepted where no time contradicts them.
+        return None if "pairs" in kind else doubts.ORDER_UNKNOWN(Remedy("read", {"started": ...}))
+    if not (before.max() < after.min() or after.max() < before.min()):
+        return None
+    if kind == "history" and before.max() < after.min():
+        # The next run of a series is what a history is for; one that came long after it is not.
+        gaps = before.sort_values().diff().dropna()
+        return None if after.min() - before.max() <= _SERIES * gaps.max() else doubts.LATE(doubts.INTERLEAVE)
+    return doubts.ORDER_CONFOUNDED(doubts.INTERLEAVE)
+
+
+# Copies: in two arms they compare nothing, in one they are no repetitions
+
+Place = tuple[int, str]
+"""The arm (0 or 1) and the run's name."""
+
+
+def without_copies(found: Design, requests: tuple[Requests, Requests]) -> Design:
+    """The design, with its obstacle where some of the runs that count hold the same requests."""
+    same = _copies(found, requests)
+    across = [(a[1], b[1]) for a, b in same if a[0] != b[0]]
+    if across:
+        sides = {a for a, _ in across}, {b for _, b in across}
+        if sides == (set(found.baseline), set(found.candidate)):
+            # Of an arm against itself no number means anything, not even "0 % (0 to 0)".
+            return replace(found, obstacle=doubts.SAME_RUNS(), kind=SAME)
+        return replace(found, obstacle=doubts.IN_BOTH_ARMS(runs=min(map(len, sides)), named=_named(across)))
+    if same:
+        inside = [(a[1], b[1]) for a, b in same if a[0] == same[0][0][0]]
+        return replace(found, obstacle=doubts.COPIES(arm=ARMS[same[0][0][0]], named=_named(inside)))
+    return found
+
+
+def _named(same: list[tuple[str, str]]) -> str:
+    return listed((first if first == second else f"{first} is {second}" for first, second in same), 3)
+
+
+def _copies(found: Design, requests: tuple[Requests, Requests]) -> list[tuple[Place, Place]]:
+    """Pairs of runs with the same requests; compared in full only where count and slowest request agree."""
+    groups: dict[tuple[int, float], list[Place]] = {}
+    for arm, (side, names) in enumerate(zip(requests, found.sides, strict=True)):
+        counts = np.bincount(side.run, minlength=len(side.runs))
+        slowest = np.zeros(len(side.runs))
+        np.maximum.at(slowest, side.run, side.latency)
+        for name in names:
+            if name in side.runs:
+                code = side.runs.index(name)
+                groups.setdefault((int(counts[code]), float(slowest[code])), []).append((arm, name))
+    found_copies = []
+    for group in groups.values():
+        if len(group) > 1:
+            held = {place: _sequence(requests[place[0]], place[1]) for place in group}
+            found_copies += [(a, b) for a, b in combinations(group, 2) if _same(held[a], held[b], named=a[1] == b[1])]
+    return found_copies
+
+
+def _sequence(side: Requests, run: str) -> tuple[Floats, Floats]:
+    """When the requests of a run started, as shares of its time, and how long they took; in one order."""
+    rows = np.flatnonzero(side.run == side.runs.index(run))
+    order = rows[np.lexsort([side.latency[rows], side.age[rows]])]
+    return side.age[order], side.latency[order]
+
+
+def _same(first: tuple[Floats, Floats], second: tuple[Floats, Floats], *, named: bool) -> bool:
+    if not np.array_equal(first[1], second[1]):
+        return False
+    # A coarse clock can write the same few latencies into every run: then the name and the times must agree too.
+    return _bits(first[1]) >= _BITS or (named and np.array_equal(first[0], second[0]))
+
+
+def _bits(latency: Floats) -> float:
+    """How unlikely it is that another run has these latencies in this order: minus the binary logarithm."""
+    shares = np.unique(latency, return_counts=True)[1] / len(latency)
+    return -len(latency) * math.log2(float((shares**2).sum()))

@@ -1,0 +1,343 @@
+"""What statistics say in words: why there is no verdict, what to be careful about, what to do next.
+
+A reason is what is known; its advice, where there is any, is a note of its own (`advice`), made of the same facts.
+"""
+
+from __future__ import annotations
+
+from perflab.notes import DATA, DESIGN, MACHINE, TARGET, YOU, Kind, Note, Remedy
+
+INTERLEAVE = Remedy("run_pairs", {"pairs": 8}, given="plan, baseline, candidate")
+OPEN_MODEL = Remedy("Stage", {"rate": ...})
+_ADVICE: dict[str, Kind] = {}
+
+
+def declaring(endpoint: object) -> Remedy:
+    """The call that makes an endpoint the one that decides."""
+    return Remedy("compare", {"primary": endpoint})
+
+
+def _reason(code: str, about: str, template: str, advice: str = "") -> Kind:
+    if advice:
+        _ADVICE[code] = Kind(f"{code}-advice", about, advice)
+    return Kind(code, about, template)
+
+
+def advice(reason: Note | None) -> Note | None:
+    """What would change the answer that this is the reason of; None where nothing would."""
+    kind = _ADVICE.get(reason.code) if reason else None
+    return kind(reason.remedy, **reason.facts) if kind and reason else None
+
+
+# The design
+
+_MORE_RUNS = "at least 3 pairs, better 8, run interleaved: {remedy}"
+FEW_PAIRS = _reason("few-pairs", DESIGN, "{pairs:pair}: a verdict needs at least 3", _MORE_RUNS)
+FEW_RUNS = _reason(
+    "few-runs",
+    DESIGN,
+    "{baseline} and {candidate} runs: a verdict needs at least 3 of each, or one against {history} earlier ones",
+    _MORE_RUNS,
+)
+ONE_EACH = _reason(
+    "one-against-one",
+    DESIGN,
+    "one run against one: runs of the same code differ too, and one of each cannot show by how much",
+    _MORE_RUNS,
+)
+ORDER_CONFOUNDED = _reason(
+    "order-confounded",
+    DESIGN,
+    "order confounded: every run of one arm ran before every run of the other, so anything that changed on the machine in "
+    "between looks like an effect",
+    "interleaved runs: {remedy}",
+)
+LATE = _reason(
+    "order-confounded",
+    DESIGN,
+    "order confounded: the candidate ran long after the earlier runs, so anything that changed on the machine in between "
+    "looks like an effect",
+    "interleaved runs: {remedy}",
+)
+ORDER_UNKNOWN = _reason(
+    "order-unknown",
+    DATA,
+    "the order of the runs is unknown, because the tool writes no absolute times",
+    "the times at which the runs started: {remedy}",
+)
+UNEQUAL_WITHIN = _reason(
+    "unequal-length",
+    DESIGN,
+    "runs of unequal length: those of the {arm:raw} took {shortest_ms} to {longest_ms}, so each saw a different part of the "
+    "load",
+    "runs of one length, or accepting that they differ: {remedy}",
+)
+UNEQUAL_BETWEEN = _reason(
+    "unequal-length",
+    DESIGN,
+    "runs of unequal length: {baseline_ms} in the baseline, {candidate_ms} in the candidate",
+    "the same plan for both arms, or accepting that they differ: {remedy}",
+)
+SAME_RUNS = _reason("same-runs", DATA, "both arms hold the same runs: nothing was compared")
+IN_BOTH_ARMS = _reason(
+    "run-in-both-arms",
+    DATA,
+    "{runs:run} in both arms ({named:raw}): comparing a run with itself shows nothing",
+    "leaving such runs out of one arm",
+)
+COPIES = _reason(
+    "copies",
+    DATA,
+    "some runs of the {arm:raw} hold the same requests ({named:raw}): a copy of a run is not a repetition",
+    "leaving the copies out",
+)
+IGNORED = Kind("order-ignored", YOU, 'accepted because of order="ignore": {problem:raw}')
+ALLOWED = Kind("allowed", YOU, "compared anyway: {problem:raw}")
+HISTORY = Kind(
+    "against-history",
+    DESIGN,
+    "one run against a history: anything else that changed since then looks the same. Confirm with interleaved pairs: {remedy}",
+)
+ONE_ORDER = Kind(
+    "one-order",
+    DESIGN,
+    "in all {pairs} pairs the {arm:raw} ran first, so any drift is part of the change. Randomise the order: {remedy}",
+)
+WITHOUT_PARTNER = Kind("without-partner", DATA, "{runs:run} without a partner left out")
+NO_PAIR = Kind("no-complete-pair", DATA, "no pair is complete, so the runs were compared unpaired")
+DIFFERED = Kind(
+    "confounder",
+    MACHINE,
+    "{what:raw} differed between the arms too ({values:raw}), so the change may come from that{meant:raw}",
+)
+
+# Refusals
+
+REFUSED = Kind("refused", DESIGN, "these runs cannot be compared: {problems:raw}. To compare them anyway: {remedy}")
+NOT_TOGETHER = Kind("refused", DESIGN, "these runs cannot be taken together: {problems:raw}. To do so anyway: {remedy}")
+NOT_REPLICATIONS = Kind("refused", DESIGN, "these runs cannot be taken together: {problems:raw}")
+RUN_TWICE = Kind("run-twice", DATA, "the {arm:raw} has more than one run called {run:raw}: give each run its own name")
+SEVERAL_ARMS = Kind(
+    "several-arms",
+    DATA,
+    "the {arm:raw} has several runs of pair {pair}, of more than one arm ({arms}). Choose one: {remedy}",
+)
+SEVERAL_EXPERIMENTS = Kind(
+    "several-experiments",
+    DATA,
+    "the {arm:raw} has several runs of pair {pair}, of more than one experiment. Load one: {remedy}",
+)
+MIXED_EXPERIMENTS = Kind("several-experiments", DATA, "the runs come from more than one experiment. Load one: {remedy}")
+MIXED_LOOKS = Kind(
+    "several-experiments", DATA, "the runs come from experiments with different looks ({looks}). Load one: {remedy}"
+)
+NOT_PAIRED = Kind(
+    "not-paired", DESIGN, "these runs are not in pairs. Run pairs ({remedy}), or give the runs a pair column"
+)
+INVALID = Kind("invalid", DATA, "{invalid} of {runs} runs are not valid ({named:raw})")
+INTERRUPTED = Kind("invalid", DATA, "{invalid} of {runs} runs were interrupted ({named:raw}); {remedy} leaves them out")
+GENERATORS = Kind(
+    "generator",
+    DESIGN,
+    "the latencies come from different generators ({generators}), which measure the same server differently",
+)
+PLANS = Kind("plan", DESIGN, "the runs have different plans ({settings})")
+RECORDED = Kind("plan", DESIGN, "queries or profiles were recorded in some of the runs only, and recording costs time")
+ARMS = Kind("arms", DESIGN, "the runs are of several arms ({arms}); choose one: {remedy}")
+
+# One row
+
+NO_REQUESTS = _reason("no-requests", DATA, "the {arm:raw} has no requests to this endpoint")
+RUNS_WITHOUT = _reason("runs-without-requests", DATA, "{without} of {runs} runs have no requests to this endpoint")
+TOO_FEW = _reason(
+    "too-few-requests",
+    DESIGN,
+    "too few requests: {metric:raw} needs {needed} in each run, one has {found}",
+    "longer runs, or a higher load",
+)
+MAXIMUM = _reason(
+    "maximum", YOU, "the maximum of a run has no sampling distribution to test", "a quantile, such as p99.9"
+)
+NO_FAILURES = _reason("failures-unknown", DATA, "the tool does not record which requests failed")
+NO_LENGTH = _reason("length-unknown", DATA, "the length of the run is unknown, so it has no throughput")
+NO_RATIO = _reason("no-ratio", DATA, "{metric:raw} is zero or unknown in some runs, so no ratio can be formed")
+NO_VARIANCE = _reason(
+    "no-variance",
+    DATA,
+    "the runs of an arm agree to the last digit, so they are copies and not repetitions",
+    "runs that were really repeated",
+)
+TICK = _reason(
+    "clock-tick",
+    DATA,
+    "the arms differ by no more than one tick of the tool's clock ({tick_ms})",
+    "latencies with a finer resolution",
+)
+WITHIN_TOLERANCE = _reason(
+    "within-tolerance",
+    DATA,
+    "the 90 % interval lies within the tolerance of {margin:raw}",
+    "a tolerance below {margin:raw}, if smaller differences matter: declare it before the runs",
+)
+_CONFOUNDER = (
+    'only a confounder that made every "{arm:raw}" run at least {near:raw} {how:raw} would overturn this (another machine, '
+    "other data, a warm cache); more runs only narrow the interval"
+)
+AT_LEAST = _reason("at-least", DATA, "by at least {margin:raw}", _CONFOUNDER)
+SIZE_UNCERTAIN = _reason("size-uncertain", DATA, "the size of the change is not yet certain", _CONFOUNDER)
+WIDE = _reason(
+    "wide-interval",
+    DESIGN,
+    "the interval holds both no change and a change that matters",
+    "about {more:raw} would decide",
+)
+ALONE = _reason(
+    "significant-alone",
+    DESIGN,
+    "significant alone, but not among so many tests",
+    "a new experiment that declares it: {remedy}",
+)
+LIKE_HISTORY = _reason(
+    "like-history",
+    DESIGN,
+    "within what the earlier runs vary by",
+    "interleaved pairs, which show smaller differences: {remedy}",
+)
+_FAILURES = "fixing the failures, and new runs"
+MORE_FAIL = _reason("more-failures", TARGET, "{after:raw} of the requests fail instead of {before:raw}")
+FAILING_FAST = _reason(
+    "failing-fast",
+    TARGET,
+    "faster, but {after:raw} of the requests fail instead of {before:raw}, and failing fast is not an improvement",
+    _FAILURES,
+)
+FAILING_ALIKE = _reason(
+    "failing-fast", TARGET, "as fast, but {after:raw} of the requests fail instead of {before:raw}", _FAILURES
+)
+OMISSION_DECIDES = _reason(
+    "omission-decides",
+    DESIGN,
+    "{measured:raw} as measured, {filled:raw} with the requests that were due and never sent (coordinated omission)",
+    "an open load model, which sends on schedule: {remedy}",
+)
+
+# Warnings of a comparison
+
+ONE_ARM_ONLY = Kind(
+    "endpoint-in-one-arm",
+    DATA,
+    "only one arm has requests to {endpoints}, so all requests together are not the same work in both. Declare the endpoints "
+    "that decide: {remedy}",
+)
+FAILING_RUN = Kind(
+    "failing-run",
+    TARGET,
+    "in run {run:raw} of the {arm:raw} {failed_fraction} of the requests failed, in a typical one {usual_fraction}. Find out "
+    "what happened there before you rely on either answer",
+)
+RAISED = Kind(
+    "warmup-raised",
+    DATA,
+    "{endpoint:raw} had not settled after {share_fraction} of the runs, so the first {raised_fraction} of every run of both "
+    "arms is left out (MSER). To set the warm-up yourself: {remedy}",
+)
+UNSETTLED = Kind(
+    "unsettled",
+    DESIGN,
+    "{endpoints} had not settled after {share_fraction} of the runs (MSER), which are too short to leave out more. Run longer",
+)
+OMISSION = Kind(
+    "coordinated-omission",
+    DESIGN,
+    "coordinated omission: users waited through stalls longer than their usual {cycle_ms} between requests, so requests are "
+    "missing in {runs} of {of} runs (most in {worst:raw}: {missing_fraction}) and the quantile may be too low. Declare the "
+    "pace if it was fixed ({remedy}), or use an open model (Stage(rate=...))",
+)
+OMISSION_DECLARED = Kind(
+    "coordinated-omission",
+    DESIGN,
+    "coordinated omission: at the declared pacing of {pacing_ms} requests are missing in {runs} of {of} runs (most in "
+    "{worst:raw}: {missing_fraction}), because users waited for slow answers. The verdict was taken with and without them",
+)
+BACK_FILLED = Kind("back-filled", DESIGN, "with the requests that were never sent: {found:raw}")
+DECIDED = Kind(
+    "decided-by",
+    DESIGN,
+    "decided by: {method:raw}; {metrics} of each run after the first {warmup_fraction} (warm-up); tolerance "
+    "{tolerance_fraction}{family:raw}",
+)
+WOULD_CHANGE = Kind("would-change", DESIGN, "what would change the answer: {advice:raw}")
+
+# Looks
+
+LOOK = Kind(
+    "look",
+    DESIGN,
+    "look {number} of {of} registered ones, at {pairs} pairs: p must be below {level:raw} here; {spent:raw} of the "
+    "{alpha:raw} for false alarms is spent",
+)
+BEYOND_LOOKS = Kind(
+    "beyond-looks",
+    DESIGN,
+    "{pairs} pairs are more than the experiment registered: the {alpha:raw} for false alarms was spent at its last look. Run "
+    "a new experiment, or use compare_anytime",
+)
+ANYTIME = Kind(
+    "decided-by",
+    DESIGN,
+    "decided by: mixture sequential t-test of the pairs' differences, valid after every pair however often it is read. It "
+    "needs more pairs than registered looks: {remedy}",
+)
+
+# One run, many runs, plans
+
+THIS_RUN = Kind(
+    "this-run-only",
+    DESIGN,
+    "of this run only: it says nothing about the difference between runs. Repeat the run and compare",
+)
+FEW_FOR_QUANTILE = Kind(
+    "quantile-missing", DATA, "{name:raw} needs at least {least} requests; {endpoint:raw} in {run:raw} has fewer"
+)
+FEW_ROWS_FOR_QUANTILE = Kind(
+    "quantile-missing",
+    DATA,
+    "{name:raw} needs at least {least} requests; {endpoint:raw} in {run:raw} and {more:more row} have fewer",
+)
+DOUBTFUL_QUANTILE = Kind(
+    "quantile-doubtful", DATA, "{name:raw} marked ~ rests on a handful of requests; it is stable from about {needed}"
+)
+CUT = Kind("after-warmup", DESIGN, "after the first {share_fraction} of each run (warm-up)")
+AFTER_WARMUP = Kind(
+    "after-warmup", DESIGN, "after the first {share_fraction} of each run (warm-up; to show everything: {remedy})"
+)
+START_UNKNOWN = Kind(
+    "start-unknown", DATA, "the start of some runs is unknown; they were taken in the order in which they were read"
+)
+SHORT_HISTORY = Kind("short-history", DESIGN, "{runs} runs are a short history; finding a change needs {least} or more")
+ALIKE = Kind(
+    "autocorrelated",
+    DATA,
+    "runs resemble their neighbours (autocorrelation {alike:raw}): something drifts, and drift makes changes look sharper than "
+    "they are. Confirm before acting",
+)
+WIDENED = Kind("widened", DATA, "errors are taken {factor:raw} times as wide, because runs resemble their neighbours")
+CONFIRM = Kind("confirm", DESIGN, "to confirm: {before:raw} against {after:raw}, in {pairs} randomised pairs: {remedy}")
+CHANGES_DECIDED = Kind(
+    "decided-by",
+    DESIGN,
+    "decided by: E-divisive, then a t-test and the exact test of ranks at p < {level:raw} of the stretches on both sides, and "
+    "a change of at least {least_fraction} and one standard deviation of the runs",
+)
+SMALL_PILOT = Kind(
+    "small-pilot",
+    DESIGN,
+    "a pilot of {runs} runs gives a rough standard deviation; the plan allows for {factor:raw} times what was measured. More "
+    "runs make it cheaper",
+)
+TOO_NOISY = Kind(
+    "too-noisy", TARGET, "even {most} pairs are not enough: measure on a quieter system, or look for a larger effect"
+)
+SHORT_SOAK = Kind(
+    "short-soak", DESIGN, "a few minutes show a fast leak only; run for half an hour or more before you call it steady"
+)

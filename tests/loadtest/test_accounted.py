@@ -1,0 +1,198 @@
+"""Every request that a server counts is a record, or counted apart; and what the plan asked for was done, or the run says so."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pandas as pd
+import pytest
+from driving import SERVERS, free_port, own
+
+import perflab as lab
+from perflab.loadtest.capture import processes, write_requests
+from perflab.notes import codes
+
+HARD = SERVERS / "hard_users.py"
+
+
+def counted(
+    tmp_path: Path, plan: lab.LoadPlan, **options: Any
+) -> tuple[lab.Measurements, dict[str, int], dict[str, Any]]:
+    """A run against the counting server: its measurements, the server's counts, and the run's own account."""
+    port, counts = free_port(), tmp_path / "counts.json"
+    command = [sys.executable, str(SERVERS / "counting.py"), str(port), str(counts)]
+    target = lab.Target("counting", host=f"http://127.0.0.1:{port}", command=command, ready="/ready", settle=0)
+    one = lab.run(plan, target, store=tmp_path / "runs", progress=False, **options)
+    record = orjson.loads((tmp_path / "runs" / one.runs.run.item() / "run.json").read_bytes())
+    return one, json.loads(counts.read_text()), record["accounting"]
+
+
+def hard(user: str, seconds: float = 1.5, users: int = 6, **options: Any) -> lab.LoadPlan:
+    settings = {
+        "stages": [lab.Stage(seconds, users=users)],
+        "user_classes": [user],
+        "timeout": "1s",
+        "stop_timeout": "2s",
+    }
+    return lab.LoadPlan(HARD, **{**settings, **options})
+
+
+URLS = lab.LoadPlan.from_urls(["/flaky", "/closes", "/brief", "/ok"], stages=lab.Stage(1.5, users=6), wait="20ms")
+
+
+@pytest.mark.parametrize("plan", [hard("Fast"), hard("Requests"), URLS], ids=["fast", "requests", "urls"])
+def test_resets_and_closed_connections_are_failures_and_nothing_is_sent_twice(
+    tmp_path: Path, plan: lab.LoadPlan
+) -> None:
+    one, server, account = counted(tmp_path, plan)
+    assert len(one.requests) + account["late"] + account["cut"] == sum(server.values())
+    assert account["late"] == account["cut"] == account["dropped"] == 0
+    assert one.requests.endpoint.value_counts().to_dict() == {f"GET {path}": n for path, n in server.items()}
+    failed = one.requests[~one.requests.ok].endpoint.value_counts().to_dict()
+    assert failed == {f"GET {path}": server[path] // 5 for path in ("/flaky", "/closes")}
+    assert own(one.runs.reason_codes.item()) == set()
+    assert own(codes(one.warnings)) == set()
+
+
+def test_the_plans_time_is_the_plans_time(tmp_path: Path) -> None:
+    """A task without end: users end with nothing in flight, what they ask in on_stop is counted apart."""
+    one, server, account = counted(tmp_path, hard("Pauses", users=4, seconds=1.2))
+    run = one.runs.iloc[0]
+    assert own(run.reason_codes) == set()
+    assert own(codes(one.warnings)) == {"requests-after-end"}
+    assert account["late"] == server["/farewell"] == 4
+    assert len(one.requests) == server["/ok"]
+    assert run.achieved_per_s == pytest.approx(len(one.requests) / run.duration_ms * 1e3)
+
+
+def test_users_that_leave_make_a_run_invalid_that_names_the_first_exception(tmp_path: Path) -> None:
+    one, server, account = counted(tmp_path, hard("Logins", users=8))
+    assert own(one.runs.reason_codes.item()) == {"users-missing"}
+    assert "6 users left" in one.runs.reasons.item()[0]
+    assert "RuntimeError: cannot log in" in one.runs.reasons.item()[0]
+    assert len(one.requests) + account["late"] == sum(server.values())
+    assert len(one.requests.query("endpoint == 'GET /login'")) == 8
+
+
+def test_users_that_stop_themselves(tmp_path: Path) -> None:
+    one, server, _ = counted(tmp_path, hard("Stops", users=3))
+    assert own(one.runs.reason_codes.item()) == {"users-missing"}
+    assert "Stops stopped itself (StopUser)" in one.runs.reasons.item()[0]
+    assert len(one.requests) == server["/ok"] == 15
+
+
+def test_a_locustfile_that_quits(tmp_path: Path) -> None:
+    one, server, account = counted(tmp_path, hard("Quits", seconds=6))
+    assert own(one.runs.reason_codes.item()) <= {"run-short", "requests-cut-off"}
+    assert "run-short" in one.runs.reason_codes.item()
+    assert len(one.requests) + account["late"] + account["cut"] == server["/ok"]
+
+
+def test_a_locustfile_that_exits(tmp_path: Path) -> None:
+    one, server, account = counted(tmp_path, hard("Exits", seconds=6))
+    assert "generator-exited" in one.runs.reason_codes.item()
+    assert len(one.requests) + account["cut"] == server["/ok"]
+
+
+def test_a_target_that_never_answers_names_what_was_sent(tmp_path: Path) -> None:
+    with pytest.raises(lab.LoadTestError, match="3 requests were sent and none was answered"):
+        counted(tmp_path, hard("Hangs", users=3, seconds=1))
+
+
+def test_requests_cut_off_at_the_end_are_counted_and_make_a_run_invalid(tmp_path: Path) -> None:
+    one, server, account = counted(tmp_path, hard("Lingers", users=3, seconds=1))
+    assert own(one.runs.reason_codes.item()) == {"requests-cut-off"}
+    assert (len(one.requests), account["cut"]) == (server["/ok"], server["/hang"]) == (3, 3)
+
+
+def test_a_listener_that_hides_failures_hides_them_from_locust_only(tmp_path: Path) -> None:
+    one, server, _ = counted(tmp_path, hard("Hides", users=3))
+    assert len(one.requests) == server["/closes"]
+    assert (~one.requests.ok).sum() == server["/closes"] // 5
+    assert own(one.runs.reason_codes.item()) == set()
+    assert "locust-counted-fewer" in codes(one.warnings)
+
+
+def test_a_generator_that_blocks_names_itself(tmp_path: Path) -> None:
+    one, _, _ = counted(tmp_path, hard("Blocks", users=10, seconds=2.5))
+    noted = {*codes(one.warnings), *one.runs.reason_codes.item()}
+    assert noted & {"generator-stalled", "generator-blocked"}
+
+
+def test_events_with_odd_values_cost_no_other_record(tmp_path: Path) -> None:
+    one, server, account = counted(tmp_path, hard("Odd", users=2))
+    found = one.requests.endpoint.value_counts().to_dict()
+    asked = server["/ok"]
+    assert found.pop("GET /ok") == asked
+    # A user whose request ended after the plan's time reports late.
+    assert all(asked - 2 <= number <= asked for number in found.values())
+    assert sum(found.values()) + account["late"] == 8 * asked
+    assert {name.removeprefix("own ")[:15] for name in found} == {
+        "float length", "text context", "no wall clock", "milliseconds", "not a number", "surrogate", "n" * 15,
+    }  # fmt: skip
+    assert sum(name.startswith("own nnn") for name in found) == 2
+    assert account["impossible"] == asked
+    noted = {note.code: note.facts for note in one.warnings}
+    assert noted["start-no-clock"]["events"] == 3 * asked
+    assert noted["events-without-time"]["events"] == asked
+    run = one.runs.iloc[0]
+    assert own(run.reason_codes) == set()
+    within = (one.requests.start - run.start).dt.total_seconds()
+    assert within.between(-0.1, run.duration_ms / 1e3 + 0.1).all()
+    assert (one.requests.query("endpoint == 'own float length'").size_bytes == 3).all()
+    assert one.requests.error.dropna().unique().tolist() == ["ValueError: half an emoji \\ud83d"]
+    assert lab.load(tmp_path / "runs").runs.run.tolist() == [run.run]
+
+
+JOURNAL = """
+import sys, time
+from pathlib import Path
+from perflab.loadtest.recorder import Journal
+
+class Unspeakable:
+    def __str__(self): raise RuntimeError
+class Response: status_code = 200
+journal = Journal(Path(sys.argv[1]) / "local-1")
+usual = dict(request_type="GET", name="/", response_time=1.5, response_length=3, response=Response(), exception=None)
+for more in (
+    {}, {"name": ["a", "list"]}, {"name": "a \\udcff b"}, {"name": Unspeakable()}, {"response_time": "2.5"},
+    {"response_time": "soon"}, {"response_time": float("inf")}, {"response_time": -1}, {"response_time": 2 + 1j},
+    {"response_length": "long"}, {"response_length": 1e300}, {"response_length": 10**30}, {"response_length": 2.9},
+    {"context": "text"}, {"context": {"perflab_due": "never"}}, {"start_time": "today"}, {"start_time": -1.0},
+    {"start_time": float("nan")}, {"exception": Unspeakable()}, {"exception": "half \\ud83d"}, {"request_type": None},
+    {"start_time": time.time() - 60},
+):
+    journal.on_request(**{**usual, **more})
+journal.note("footer", count=journal.count)
+journal.flush()
+"""
+
+
+def test_a_journal_takes_any_value(tmp_path: Path) -> None:
+    """In a process of its own, since gevent patches it."""
+    subprocess.run([sys.executable, "-c", JOURNAL, str(tmp_path)], check=True)
+    [process] = processes(tmp_path)
+    assert (process.count, process.torn_bytes) == (22, 0)
+    written = write_requests([process], tmp_path / "requests.parquet")
+    # Without a number there is no latency: "soon" and the complex one are events without a time.
+    assert (written.rows, written.impossible, written.failed) == (18, 2, 2)
+    frame = pd.read_parquet(tmp_path / "requests.parquet")
+    assert set(frame.endpoint.astype(str)) == {
+        "GET /",
+        "GET ['a', 'list']",
+        "GET a \\udcff b",
+        "GET Unspeakable",
+        "None /",
+    }
+    assert set(frame.error.dropna()) == {"Unspeakable: Unspeakable", "half \\ud83d"}
+    assert (frame.status == 200).all()
+    assert sorted(frame.latency_ms.unique()) == [1.5, 2.5]
+    assert sorted(frame.size_bytes.unique()) == [0, 2, 3]
+    ages = (pd.Timestamp.now("UTC") - frame.start).dt.total_seconds().sort_values()
+    assert (ages.iloc[:-1] < 50).all()
+    assert ages.iloc[-1] > 59

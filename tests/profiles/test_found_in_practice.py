@@ -1,0 +1,316 @@
+"""Layouts of real profilers that were once read wrongly: each with the numbers worked out by hand."""
+
+from __future__ import annotations
+
+import json
+import marshal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import perflab as lab
+from perflab.notes import codes
+from perflab.profiles.waiting import without_idle
+
+SPEEDSCOPE = "https://www.speedscope.app/file-format-schema.json"
+Nodes = list[tuple[int, str, float, float]]
+
+
+def nodes(found: lab.Measurements) -> Nodes:
+    return [(r.depth, r.function, round(r.self, 6), round(r.total, 6)) for r in found.profile.itertuples()]
+
+
+def events(*rows: tuple[Any, ...]) -> str:
+    """(phase, name, ts[, dur]) each."""
+    keys = ("ph", "name", "ts", "dur")
+    return json.dumps([{"pid": 1, "tid": 1, **dict(zip(keys, row, strict=False))} for row in rows])
+
+
+TRACES: dict[str, tuple[str, Nodes]] = {
+    "begin and end together": (
+        events(*(("B", n, 0) for n in "abc"), *(("E", n, 1000) for n in "cba")),
+        [(0, "a", 0, 1), (1, "b", 0, 1), (2, "c", 1, 1)],
+    ),
+    "ends without names": (
+        events(("B", "a", 0), ("B", "b", 0), ("E", None, 1000), ("E", None, 2000)),
+        [(0, "a", 1, 2), (1, "b", 1, 1)],
+    ),
+    "one begins when another ends": (
+        events(("B", "a", 0), ("B", "b", 0), ("E", "b", 500), ("B", "c", 500), ("E", "c", 1000), ("E", "a", 1000)),
+        [(0, "a", 0, 1), (1, "b", 0.5, 0.5), (1, "c", 0.5, 0.5)],
+    ),
+    "complete events that begin together": (
+        events(("X", "inner", 0, 400), ("X", "outer", 0, 1000), ("X", "same", 0, 400)),
+        [(0, "outer", 0.6, 1), (1, "inner", 0, 0.4), (2, "same", 0.4, 0.4)],
+    ),
+    "complete inside begin and end": (
+        events(("B", "a", 0), ("X", "b", 0, 1000), ("E", "a", 1000)),
+        [(0, "a", 0, 1), (1, "b", 1, 1)],
+    ),
+    "equal ends in any order": (
+        events(("B", "a", 0), ("B", "b", 0), ("E", "a", 1000), ("E", "b", 1000)),
+        [(0, "a", 0, 1), (1, "b", 1, 1)],
+    ),
+    "thread duration only": (
+        json.dumps([{"pid": 1, "tid": 1, "ph": "X", "name": "a", "ts": 0, "tdur": 4000}]),
+        [(0, "a", 4, 4)],
+    ),
+    "samples with stack frames": (
+        json.dumps({
+            "traceEvents": [], "stackFrames": {"1": {"name": "main"}, "2": {"name": "work", "parent": 1}},
+            "samples": [{"ts": str(t), "pid": 1, "tid": "7", "sf": f} for t, f in ((0, 1), (1000, 2), (4000, 2))],
+        }),
+        [(0, "main", 1, 4), (1, "work", 3, 3)],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRACES)
+def test_trace_events_nest_in_the_order_of_their_begins(name: str, tmp_path: Path) -> None:
+    text, expected = TRACES[name]
+    path = tmp_path / "trace.json"
+    path.write_text(text)
+    assert nodes(lab.read(path)) == expected
+
+
+def test_cpu_samples_inside_a_trace_of_chrome(tmp_path: Path) -> None:
+    frame = [{"id": 1, "callFrame": {"functionName": "(root)"}},
+             {"id": 2, "parent": 1, "callFrame": {"functionName": "render", "url": "a.js", "lineNumber": 3}}]  # fmt: skip
+    more = [{"id": 3, "parent": 2, "callFrame": {"functionName": "layout", "url": "a.js", "lineNumber": 9}}]
+    chunks = [({"nodes": frame, "samples": [2, 2]}, [500, 1000]), ({"nodes": more, "samples": [3, 3]}, [2000, 7000])]
+    rows: list[dict[str, Any]] = [
+        {"ph": "M", "name": "thread_name", "args": {"name": "CrRendererMain"}},
+        {"ph": "X", "ts": 0, "dur": 30_000, "name": "RunTask"},
+        {"ph": "P", "ts": 1, "id": "0x1", "name": "Profile", "args": {"data": {"startTime": 0}}},
+        {"ph": "P", "ts": 2, "id": "0x1", "name": "ProfileChunk", "args": {}},
+        *({"ph": "P", "ts": 3 + i, "id": "0x1", "name": "ProfileChunk",
+           "args": {"data": {"cpuProfile": found, "timeDeltas": deltas}}} for i, (found, deltas) in enumerate(chunks)),
+    ]  # fmt: skip
+    path = tmp_path / "trace.json"
+    path.write_text(json.dumps([{"pid": 1, "tid": 1, **row} for row in rows]))
+    found = lab.read(path)
+    assert nodes(found) == [(0, "render", 3, 10), (1, "layout", 7, 7)]
+    assert found.profile.thread.unique().tolist() == ["CrRendererMain (pid 1 tid 1)"]
+    assert codes(found.warnings) == ("timeline-left-out",)
+
+
+FRAME = "  7fa68b1f2d84 spin+0x4 (/usr/lib/libx.so)\n"
+PERF: dict[str, tuple[str, dict[str, float]]] = {
+    "right-aligned lines": (
+        "".join(f"          python 39654 19115.{i}: 250000 cpu-clock: {FRAME}" for i in range(4)), {"spin": 4}
+    ),
+    "lines and blocks": (
+        f"python 7 1.5: 5 cpu-clock: {FRAME}python 7 1.6: 5 cpu-clock:\n{FRAME}\npython 7 1.7: 5 cpu-clock: {FRAME}",
+        {"spin": 3},
+    ),
+    "no time": (f"java 19983 cycles:\n{FRAME.lstrip()}\njava 19983 cycles:\n{FRAME.lstrip()}\n", {"spin": 2}),
+    "no symbol": (
+        "java 7 1.5: 5 cycles:\n  7f1e2215d058  (/lib/libc.so)\n" + FRAME, {"[unknown]": 1, "spin": 0}
+    ),
+    "a name of hexadecimal digits": (f"   cafe 7 1.5: 5 cycles: {FRAME}   cafe 7 1.6: 5 cycles: {FRAME}", {"spin": 2}),
+    "source lines": (f"app 7 1.5: 5 cycles:\n{FRAME}  spin.c:12\n", {"spin": 1}),
+    "periods that differ": (f"app 7 1.5: 1 cycles:\n{FRAME}\napp 7 1.6: 90000 cycles:\n{FRAME}\n", {"spin": 90_001}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PERF)
+def test_every_layout_of_perf_script(name: str, tmp_path: Path) -> None:
+    text, expected = PERF[name]
+    path = tmp_path / "perf.txt"
+    path.write_text(text)
+    found = lab.read(path)
+    assert dict(lab.flat_profile(found, per=())[["function", "self"]].values.tolist()) == expected
+    assert not codes(found.warnings)
+
+
+LINES = {
+    "austin": (
+        "# austin: 3.7.0\n# mode: wall\n\nP1;T0:1;/a.py:main:9;/a.py:query:5 4000\nP1;T0:1;/a.py:main:9;/a.py:query:6 1000\n",
+        {"query": 5.0, "main": 0.0}, "ms", "P1 T0:1",
+    ),
+    "profiling.sampling": (
+        "tid:1;a.py:main:9;a.py:q:5 60\ntid:1;a.py:main:9;a.py:q:7 5\n", {"q": 65, "main": 0}, "samples", "tid:1",
+    ),
+    "async-profiler": (
+        "[main tid=7];java/lang/Thread.run_[j];a/Repo.find_[0] 5\n[main tid=7];java/lang/Thread.run_[i];a/Repo.find_[j] 7\n",
+        {"a/Repo.find": 12, "java/lang/Thread.run": 0}, "samples", "[main tid=7]",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_collapsed_stacks_by_function_and_thread(name: str, tmp_path: Path) -> None:
+    text, expected, unit, thread = LINES[name]
+    path = tmp_path / "stacks.txt"
+    path.write_text(text)
+    table = lab.read(path).profile
+    assert dict(lab.flat_profile(table)[["function", "self"]].values.tolist()) == expected
+    assert table.unit.unique().tolist() == [unit]
+    assert [None if pd.isna(t) else t for t in table.thread.unique()] == [thread]
+
+
+def test_a_difference_of_two_profiles_stays_signed(tmp_path: Path) -> None:
+    path = tmp_path / "neg.json"
+    path.write_text(json.dumps({"$schema": SPEEDSCOPE, "shared": {"frames": [{"name": n} for n in ("main", "alloc", "free")]},
+        "profiles": [{"type": "sampled", "name": "heap", "unit": "bytes", "startValue": 0, "endValue": 50,
+                      "samples": [[0, 1], [0, 2], [0]], "weights": [100, -60, 10]}]}))  # fmt: skip
+    found = lab.read(path)
+    assert nodes(found) == [(0, "main", 10, 50), (1, "alloc", 100, 100), (1, "free", -60, -60)]
+    assert codes(found.warnings) == ("negative-weights",)
+    for question in (lab.plot_flamegraph, lab.hot_paths, lab.summarize_time):
+        with pytest.raises(ValueError, match="difference of two"):
+            question(found)
+
+
+def test_statistics_with_unknown_counts_keep_their_times(tmp_path: Path) -> None:
+    path = tmp_path / "pyinstrument.pstats"
+    main, work = ("a.py", 1, "main"), ("a.py", 5, "work")
+    path.write_bytes(
+        marshal.dumps({main: (-1, -1, 0.0, 0.3, {}), work: (-1, -1, 0.3, 0.3, {main: (-1, -1, 0.3, 0.3)})})
+    )
+    found = lab.read(path)
+    flat = lab.flat_profile(found)
+    assert flat[["function", "self", "total"]].values.tolist() == [["work", 300.0, 300.0], ["main", 0.0, 300.0]]
+    assert flat.calls.isna().all()
+    assert lab.profiles.callers_of(found, "work").total.to_list() == [300.0]
+    assert not found.warnings
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_statistics_of_python_s_sampling_profiler(marked: bool, tmp_path: Path) -> None:
+    path = tmp_path / "sampled.pstats"
+    main, work = ("a.py", 1, "main"), ("a.py", 5, "work")
+    stats: dict[Any, Any] = {("__sampled__",): True} if marked else {}
+    stats |= {main: (0, 100, 0.0, 0.1, {}), work: (60, 60, 0.06, 0.06, {main: 60})}
+    path.write_bytes(marshal.dumps(stats))
+    found = lab.read(path)
+    assert lab.profiles.callers_of(found, "work")[["caller", "total"]].values.tolist() == [["main", pytest.approx(60.0)]]
+    assert lab.flat_profile(found).calls.isna().all()
+    assert found.meta["tool"] == "profiling.sampling"
+
+
+def recorded(stacks: dict[str, float], rate: float, seed: int, folder: Path, runs: int = 3) -> lab.Measurements:
+    random = np.random.default_rng(seed)
+    paths = []
+    for i in range(runs):
+        path = folder / f"{seed}-{i}.txt"
+        path.write_text("".join(f"{s} {random.poisson(w * rate)}\n" for s, w in stacks.items()))
+        paths.append(str(path))
+    return lab.read(paths)
+
+
+def test_another_sampling_rate_is_no_change(tmp_path: Path) -> None:
+    stacks = {"main;query": 600.0, "main;spin": 400.0}
+    found = lab.diff_profiles(recorded(stacks, 1, 1, tmp_path), recorded(stacks, 10, 2, tmp_path))
+    assert not found.verdict.isin(["improved", "regressed", "moved"]).any()
+    assert codes(found.warnings) == ("compared-by-share",)
+
+
+def test_a_renamed_function_moved(tmp_path: Path) -> None:
+    before = recorded({"main;render": 435.0, "main;other": 500.0}, 1, 3, tmp_path, 6)
+    after = recorded({"main;paint": 445.0, "main;other": 500.0}, 1, 4, tmp_path, 6)
+    found = lab.diff_profiles(before, after).set_index("function")
+    assert found.loc[["render", "paint"], "verdict"].to_list() == ["moved", "moved"]
+    assert found.loc["other", "verdict"] not in ("improved", "regressed")
+    moved = next(note for note in found.attrs["warnings"] if note.code == "cost-moved")
+    assert (moved.facts["source"], moved.facts["target"]) == ("render", "paint")
+
+
+def test_profiles_of_two_tools_are_refused_unless_allowed() -> None:
+    samples = Path(__file__).parent.parent / "samples"
+    sides = lab.read(samples / "pstats" / "workload.pstats"), lab.read(samples / "pyinstrument" / "workload.json")
+    with pytest.raises(lab.ComparisonError) as refused:
+        lab.diff_profiles(*sides)
+    assert refused.value.args[0].code == "different-profilers"
+    assert len(lab.diff_profiles(*sides, allow="tool"))
+    with pytest.raises(ValueError, match="allow must be one of 'tool'"):
+        lab.diff_profiles(*sides, allow="machine")
+
+
+SITE = "/usr/lib/python3.11/site-packages"
+LIB = "/usr/lib/python3.11"
+WAITS = {
+    "await": ([("fetch", "app.py"), ("[await]", None)], "waiting"),
+    "await in a driver": ([("q", "app.py"), ("fetch", f"{SITE}/asyncpg/pool.py"), ("[await]", None)], "database"),
+    "a worker thread": (
+        [("q", "app.py"), ("run_sync_in_worker_thread", f"{SITE}/anyio/_backends/_asyncio.py"), ("[await]", None)], "unseen"
+    ),
+    "to_thread": ([("q", "app.py"), ("to_thread", f"{LIB}/asyncio/threads.py"), ("[await]", None)], "unseen"),
+    "a handler below the event loop": (
+        [("_run_once", f"{LIB}/asyncio/base_events.py"), ("_run", f"{LIB}/asyncio/events.py"), ("page", "app.py")], "cpu"
+    ),
+    "an idle event loop": (
+        [("_run_once", f"{LIB}/asyncio/base_events.py"), ("select", f"{LIB}/selectors.py")], None
+    ),
+    "an idle pool thread": ([("_worker", f"{LIB}/concurrent/futures/thread.py")], None),
+    "a pool thread at work": (
+        [("_worker", f"{LIB}/concurrent/futures/thread.py"), ("run", f"{LIB}/concurrent/futures/thread.py"),
+         ("page", "app.py"), ("sleep", "<built-in>")], "waiting",
+    ),
+    "an idle worker of anyio": (
+        [("run", f"{SITE}/anyio/_backends/_asyncio.py"), ("get", f"{LIB}/queue.py"), ("wait", f"{LIB}/threading.py")], None
+    ),
+    "a driver that parses": (
+        [("q", "app.py"), ("execute", f"{SITE}/pymysql/cursors.py"), ("read_length_string", f"{SITE}/pymysql/protocol.py")], "cpu"
+    ),
+    "a driver that receives": (
+        [("q", "app.py"), ("execute", f"{SITE}/pymysql/cursors.py"), ("recv_into", f"{LIB}/socket.py")], "database"
+    ),
+    "a call of C by SQLAlchemy": ([("q", "app.py"), ("do_execute", f"{SITE}/sqlalchemy/engine/default.py")], "database"),
+}  # fmt: skip
+
+
+def one_stack(stack: list[tuple[str, str | None]]) -> pd.DataFrame:
+    count = len(stack)
+    own = np.where(np.arange(count) == count - 1, 100.0, 0.0)
+    table = pd.DataFrame({"run": "r", "thread": None, "node": range(count), "parent": [None, *range(count - 1)],
+                          "depth": range(count), "function": [f for f, _ in stack], "file": [p for _, p in stack],
+                          "line": 1, "total": 100.0, "unit": "ms"})  # fmt: skip
+    table["self"] = own
+    return table
+
+
+@pytest.mark.parametrize("name", WAITS)
+def test_waiting_is_not_computing(name: str) -> None:
+    stack, expected = WAITS[name]
+    both = pd.concat([one_stack(stack), one_stack([("other", "app.py")])], ignore_index=True)
+    found = lab.summarize_time(both)
+    row = found.iloc[0]
+    shares = {k: row[f"{k}_fraction"] for k in ("database", "network", "waiting", "cpu", "unseen")}
+    if expected is None:
+        assert (row.time, shares["cpu"]) == (100.0, 1.0)
+        assert "idle-left-out" in codes(found.warnings)
+        rest, idle = without_idle(both)
+        assert (rest.function.to_list(), idle) == (["other"], 100.0)
+    else:
+        assert shares == {**dict.fromkeys(shares, 0.0), "cpu": 0.5, expected: 0.5 if expected != "cpu" else 1.0}
+        assert ("worker-threads-unseen" in codes(found.warnings)) is (expected == "unseen")
+
+
+def test_a_profile_of_a_small_part_of_the_time_says_so() -> None:
+    table = one_stack([("page", "app.py")]).assign(endpoint="GET /a")
+    facts = {"endpoints": {"GET /a": {"profiled": 10, "profiled_s": 4.0, "timed": 0, "timed_s": 0.0}}}
+    runs = pd.DataFrame({"run": ["r"], "arm": None, "start": pd.Timestamp("2026-01-01", tz="UTC"), "duration_ms": 1.0,
+                         "valid": True, "environment": [{"profiled": "pyinstrument", "profiling": facts}]})  # fmt: skip
+    found = lab.summarize_time(lab.Measurements.of(runs=runs, profile=table))
+    assert found.coverage_fraction.item() == pytest.approx(0.025)
+    assert codes(found.warnings) == ("low-coverage",)
+    assert "2.5 %" in found.sentence.item()
+
+
+def test_samples_of_the_cpu_never_wait(tmp_path: Path) -> None:
+    def node(number: int, name: str, url: str, children: list[int]) -> dict[str, Any]:
+        return {"id": number, "callFrame": {"functionName": name, "url": url, "lineNumber": 1}, "children": children}
+
+    listed = [node(1, "(root)", "", [2, 3]), node(2, "(idle)", "", []), node(3, "handler", "/app.js", [4]),
+              node(4, "parseRow", "/app/node_modules/pg/lib/result.js", [])]  # fmt: skip
+    path = tmp_path / "a.cpuprofile"
+    path.write_text(
+        json.dumps({"nodes": listed, "samples": [2] * 50 + [4] * 30 + [3] * 20 + [2], "timeDeltas": [1000] * 101})
+    )
+    found = lab.summarize_time(lab.read(path))
+    assert found[["database_fraction", "waiting_fraction", "cpu_fraction"]].values.tolist() == [[0.6, 0.0, 0.4]]
+    assert codes(found.warnings) == ("on-cpu-only",)

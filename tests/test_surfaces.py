@@ -1,0 +1,134 @@
+"""One result, one number, one set of words: in a notebook, a report, a shell, an explorer and the titles of plots."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pytest
+
+import perflab as lab
+from perflab.metrics import Metric
+from perflab.notes import SHELL
+
+ENDPOINT = "GET /orders"
+P95 = Metric.of("p95")
+
+
+@pytest.fixture(scope="module")
+def arms() -> tuple[lab.Measurements, lab.Measurements]:
+    runs = lab.load("datasets/shop_runs")
+    return runs.where(arm="n+1"), runs.where(arm="eager")
+
+
+@pytest.fixture(scope="module")
+def change(arms: tuple[lab.Measurements, lab.Measurements]) -> lab.Change:
+    return lab.compare(*arms, primary=ENDPOINT)
+
+
+@pytest.fixture(autouse=True)
+def _no_figures_left() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+class Cells(HTMLParser):
+    """The rows of the tables in a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self._inside = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: Any) -> None:
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self._inside = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = self._inside and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.rows[-1][-1] += data
+
+
+def test_notebook_report_and_shell_show_the_same_cells(change: lab.Change) -> None:
+    grid = change.show().grid()
+    assert grid is not None
+    expected = [list(grid.headings), *map(list, grid.rows)]
+    assert len(expected) == 1 + len(change.table)
+    notebook = Cells(change._repr_html_()).rows
+    assert notebook == expected
+    made = lab.Report("Orders are faster", [change])
+    report = Cells(made.to_html()).rows
+    assert [row for row in report if row in expected] == expected
+    markdown = [
+        [re.sub(r"\\(.)", r"\1", cell.strip()) for cell in line.strip("|").split(" | ")]
+        for line in made.to_markdown().splitlines()
+        if line.startswith("| ") and not line.startswith("| ---")
+    ]
+    assert markdown == expected
+    shell = [" ".join(line.split()) for line in change.show(SHELL).text().splitlines()]
+    assert all(" ".join(filter(None, row)) in shell for row in expected)
+
+
+def test_the_sentence_is_the_same_everywhere(change: lab.Change) -> None:
+    made = lab.Report("Orders are faster", [change])
+    assert change.sentence in repr(change)
+    assert change.sentence in re.sub(r"\\(.)", r"\1", made.to_markdown())
+    assert " ".join(change.sentence.split()) in " ".join(made.commit_message().split())
+
+
+def named(title: str, arm: str) -> str:
+    """The value that a title gives an arm."""
+    found = re.search(rf"(?:{re.escape(arm)} |^p95 of {ENDPOINT}: )([\d.,]+ ms)", title)
+    assert found, title
+    return found[1]
+
+
+def test_every_view_has_one_p95(arms: tuple[lab.Measurements, lab.Measurements], change: lab.Change) -> None:
+    row = change.row_of(ENDPOINT)
+    wanted = {"n+1": P95.format(row["baseline"]), "eager": P95.format(row["candidate"])}
+    assert wanted == {"n+1": "26.5 ms", "eager": "7.75 ms"}
+    for draw in (lab.plot_ecdf, lab.plots.plot_histogram, lab.plot_timeline, lab.plot_pairs):
+        title = draw(*arms, endpoint=ENDPOINT).get_title(loc="left")
+        assert {arm: named(title, arm) for arm in wanted} == wanted, draw.__name__
+    assert " → ".join(wanted.values()) in lab.plot_comparison(change).get_title(loc="left")
+    for measured, (arm, value) in zip(arms, wanted.items(), strict=True):
+        assert named(lab.plots.plot_heatmap(measured, endpoint=ENDPOINT).get_title(loc="left"), arm) == value
+        checked = lab.check(measured, [f"p95 of {ENDPOINT} < 1h"])
+        assert f"measured {value}" in checked.sentence
+        limits = lab.objectives.attainable(measured, "p95", ENDPOINT)
+        assert P95.format(limits["measured"][0]) == value
+    page = lab.Report("t", [*arms]).to_html()
+    rows = Cells(page).rows
+    place = next(row for row in rows if "p95, ms" in row).index("p95, ms")
+    reported = {row[1]: f"{row[place]} ms" for row in rows if row[0] == ENDPOINT and len(row) > place}
+    assert {arm: value.lstrip("~") for arm, value in reported.items()} == wanted
+
+
+def test_explorers_have_that_p95_too(arms: tuple[lab.Measurements, lab.Measurements], change: lab.Change) -> None:
+    wanted = [P95.format(change.row_of(ENDPOINT)[side]) for side in ("baseline", "candidate")]
+    shown = lab.explore(*arms)
+    for name, views in (("Runs", ("Over time", "ECDF", "Histogram")), ("Comparison", ("Effect", "Every run", "ECDF"))):
+        explorer = shown.explorers[name]
+        explorer.state.endpoint = ENDPOINT
+        for view in views:
+            explorer.state.view = view
+            titles = [ax.get_title(loc="left") for figure in explorer.figures for ax in figure.axes]
+            assert all(value in titles[0] for value in wanted), (name, view, titles)
+
+
+def test_views_that_differ_on_purpose_say_so(arms: tuple[lab.Measurements, lab.Measurements]) -> None:
+    """k6 interpolates linearly; its thresholds do so too, and are named so."""
+    goals = lab.read_objectives({"http_req_duration": ["p(95)<200", "max<1000"]})
+    assert [str(goal) for goal in goals] == [
+        "p95 (linear quantile) of all requests < 200 ms", "maximum latency of all requests < 1 s",
+    ]  # fmt: skip
