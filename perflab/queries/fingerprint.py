@@ -1,7 +1,8 @@
 """Fingerprints: statements that differ only in their values have the same one.
 
 Rules: comments out, white space folded, case folded outside quoted names, literals and placeholders become ``?``, an
-IN list or an ARRAY of any length ``(...)``, repeated VALUES tuples one. ``y = ?`` and ``y in (...)`` stay apart: one is
+IN list or an ARRAY of any length ``(...)``, repeated VALUES tuples one, as are the repeated WHENs of a bulk update; names of
+cursors and savepoints are values. ``y = ?`` and ``y in (...)`` stay apart: one is
 a lookup, the other a batch. What libpg_query (the fingerprint of pg_query and pganalyze) keeps apart is never merged.
 """
 
@@ -80,12 +81,47 @@ def _fingerprint(sql: str, dialect: str) -> str:
     cut = len(sql) > MAX_SQL
     words = _values_folded(tokens(sql[:MAX_SQL] if cut else sql, dialect))
     words = _lists_folded(_closed(words) if cut else words)  # an IN list longer than that is the usual case
+    words = _cases_folded(_names_folded(words))
     return written(words) + (CUT if cut else "")
 
 
 def normalised(raw: Iterable[Token]) -> list[Token]:
     """Tokens with values as ``?``, words in lower case, and lists of any length in one form."""
-    return _lists_folded(_values_folded(raw))
+    return _cases_folded(_names_folded(_lists_folded(_values_folded(raw))))
+
+
+def _names_folded(words: list[Token]) -> list[Token]:
+    """Names that a client makes up for its cursors and savepoints as ``?``."""
+    texts = [text for _, text in words[:4]]
+    place = None
+    if texts[:1] in (["declare"], ["close"]) and len(words) > 1:
+        place = 1
+    elif texts[:1] in (["fetch"], ["move"], ["release"]) or (texts[:1] == ["rollback"] and "to" in texts):
+        place = len(words) - 1
+    if place is None or words[place][0] not in ("word", "name") or words[place][1] in ("all", "to", "savepoint"):
+        return words
+    return [*words[:place], _VALUE, *words[place + 1 :]]
+
+
+def _cases_folded(words: list[Token]) -> list[Token]:
+    """An UPDATE whose CASE has the same WHEN for each row (a bulk update) with one of them."""
+    if not words or words[0][1] != "update" or ("word", "case") not in words:
+        return words
+    out: list[Token] = []
+    opened: list[tuple[int, list[Token]]] = []  # where the last WHEN of each open CASE starts, and the one before it
+    for token in words:
+        if token == ("word", "case"):
+            opened.append((-1, []))
+        elif opened and token in (("word", "when"), ("word", "else"), ("word", "end")):
+            start, before = opened.pop()
+            if start >= 0 and out[start:] == before:
+                del out[start:]
+            elif start >= 0:
+                before = out[start:]
+            if token[1] != "end":
+                opened.append((len(out) if token[1] == "when" else -1, before))
+        out.append(token)
+    return out
 
 
 def _closed(words: list[Token]) -> list[Token]:

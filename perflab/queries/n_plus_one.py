@@ -333,5 +333,5 @@ def _sentence(prepared: Statements, patterns: pd.DataFrame) -> str:
     kinds = f"{sure} confirmed, {len(claimed) - sure} likely"
     return (
         f"{len(claimed)} N+1 ({kinds}) in {where}: fixing {'it' if len(claimed) == 1 else 'them'} saves "
-        f"{count(saved, 'call')} and at most {format_ms(time)} of database time{also}"
+        f"{count(saved, 'call')} and at most {format_ms(time)} of statement time{also}"
     )

@@ -83,7 +83,7 @@ def find_duplicates(
         total = int(table["needless"].sum())
         sentence = (
             f"{count(len(table), 'read')} repeated with the same values across units in {where}: a cache would save "
-            f"{count(total, 'call')}, about {format_ms(float(table['time_saved_ms'].sum()))} of database time"
+            f"{count(total, 'call')}, about {format_ms(float(table['time_saved_ms'].sum()))} of statement time"
             if total
             else f"no read repeated with the same values across units in {where}"
         )
@@ -93,7 +93,7 @@ def find_duplicates(
     needless = int(sure["needless"].sum())
     sentence = (
         f"{count(needless, 'needless call')} in {where}: reads repeated with the same values within a unit, about "
-        f"{format_ms(float(sure['time_saved_ms'].sum()))} of database time"
+        f"{format_ms(float(sure['time_saved_ms'].sum()))} of statement time"
         if needless
         else f"no read repeated with the same values within a unit in {where}"
     )
@@ -220,7 +220,7 @@ def find_write_loops(
     calls, saved = int(loops["calls"].sum()), float(loops["time_saved_ms"].sum())
     sentence = (
         f"{count(calls, 'write')} one by one, of {count(len(loops), 'kind')}: one statement for each kind would save at most "
-        f"{format_ms(saved)} of database time"
+        f"{format_ms(saved)} of statement time"
         if len(loops)
         else "no write loops found"
     )

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Fingerprints: what is one, what is two, and what no input may do to them."""
 
 import pandas as pd
@@ -154,3 +155,36 @@ def test_lists_too_long_to_be_read_to_their_end_are_one_fingerprint(dialect: str
     rows = [f"INSERT INTO t (a, b) VALUES {', '.join(f'({i}, {i})' for i in range(n))}" for n in (30_000, 40_007)]
     assert len({lab.fingerprint(sql, dialect=dialect) for sql in rows}) == 1
     assert len(lab.fingerprint(rows[0], dialect=dialect)) < 60
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("UPDATE t SET a = CASE WHEN (id = 1) THEN 2 ELSE NULL END WHERE id IN (1)", "UPDATE t SET a = CASE WHEN (id = 1) THEN 2 WHEN (id = 3) THEN 4 ELSE NULL END WHERE id IN (1, 3)"),
+        ('DECLARE "c1" CURSOR FOR SELECT a FROM t', 'DECLARE "c2" CURSOR FOR SELECT a FROM t'),
+        ('FETCH FORWARD 100 FROM "c1"', 'FETCH FORWARD 200 FROM "c2"'),
+        ("CLOSE c1", "CLOSE c2"),
+        ("ROLLBACK TO SAVEPOINT s1", "ROLLBACK TO SAVEPOINT s2"),
+        ("ROLLBACK TO s1", "ROLLBACK TO s2"),
+        ("RELEASE SAVEPOINT s1", "RELEASE SAVEPOINT s2"),
+        ("RELEASE s1", "RELEASE s2"),
+    ],
+)  # fmt: skip
+def test_what_a_client_makes_up_is_a_value(one: str, other: str) -> None:
+    assert lab.fingerprint(one) == lab.fingerprint(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            "UPDATE t SET a = CASE WHEN b = 1 THEN 2 END",
+            "UPDATE t SET a = CASE WHEN b = 1 THEN 2 WHEN c = 3 THEN 4 END",
+        ),
+        ("SELECT CASE WHEN a = 1 THEN 2 END FROM t", "SELECT CASE WHEN a = 1 THEN 2 WHEN a = 3 THEN 4 END FROM t"),
+        ("CLOSE ALL", "CLOSE c1"),
+        ("ROLLBACK", "ROLLBACK TO s1"),
+    ],
+)
+def test_what_differs_stays_apart(one: str, other: str) -> None:
+    assert lab.fingerprint(one) != lab.fingerprint(other)
