@@ -50,7 +50,7 @@ class Target:
     metrics : path (or URL) of a Prometheus page such as ``"/metrics"``, read each second into the ``metrics`` table.
     logs : log files of the target; what they gain during a run is kept with it.
     pid : the process of a target that is up already, whose resources (and those of its children) are to be watched.
-    profile : "py-spy", "pyinstrument" or "cprofile": take a profile of the run, see `run`.
+    profile : "py-spy", "pyinstrument", "cprofile" or "node": take a profile of the run, see `run`.
 
     >>> Target("eager", host="http://127.0.0.1:8001").managed
     False
@@ -245,7 +245,7 @@ def _started(target: Target, folder: Path) -> Iterator[Service]:
     if target.record_queries:
         variables[QUERY_LOG] = str((folder / "queries.jsonl").resolve())
     variables.pop(profiled_target.VARIABLE, None)
-    variables.update(profiled_target.variables(target.profile, folder))
+    variables.update(profiled_target.variables(target.profile, folder, variables.get("NODE_OPTIONS", "")))
     child = Child(
         target.command,
         log=folder / "logs" / "target.log",
