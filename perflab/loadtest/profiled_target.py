@@ -113,7 +113,7 @@ def attached(profile: str | None, pid: int | None, folder: Path, *, own: bool = 
     place.mkdir(parents=True, exist_ok=True)
     output, log = place / "py-spy.json", folder / "logs" / "py-spy.log"
     command = [
-        program, "record", "--pid", str(_below(pid) if own else pid), "--subprocesses", "--idle", "--rate", str(_RATE),
+        program, "record", "--pid", str(_below(pid) if own else pid), "--subprocesses", "--rate", str(_RATE),
         "--duration", "86400", "--format", "speedscope", "--output", str(output),
     ]  # fmt: skip
     with log.open("wb") as written:
