@@ -22,15 +22,42 @@ from perflab.errors import FormatError, LoadTestError, MissingExtraError, one_of
 from perflab.notes import RECORDER, YOU, Kind, Note
 from perflab.profiles.waiting import without_idle
 
-PROFILERS = ("py-spy", "pyinstrument", "cprofile")
+PROFILERS = ("py-spy", "pyinstrument", "cprofile", "node")
 VARIABLE = "PERFLAB_PROFILE"
 """The environment variable in which the middleware finds what to do."""
+_NODE_HOOK = """\
+// Samples the CPU from the first request until SIGTERM or the end of the process.
+const inspector = require("node:inspector"), fs = require("node:fs"), session = new inspector.Session();
+let running = false;
+require("node:diagnostics_channel").subscribe("http.server.request.start", () => {
+  if (running) return;
+  running = true;
+  session.connect();
+  session.post("Profiler.enable");
+  session.post("Profiler.setSamplingInterval", { interval: 1000 });
+  session.post("Profiler.start");
+});
+function write() {
+  if (!running) return;
+  running = false;
+  session.post("Profiler.stop", (error, result) => {
+    if (!error) fs.writeFileSync(FOLDER + "/node-" + process.pid + ".cpuprofile", JSON.stringify(result.profile));
+  });
+}
+process.on("exit", write);
+process.once("SIGTERM", () => { write(); if (!process.listenerCount("SIGTERM")) process.kill(process.pid, "SIGTERM"); });
+"""
 UNREADABLE = Kind("profile-unreadable", RECORDER, "the profile could not be read: {problem:raw}")
 BY_PY_SPY = Kind(
     "profiled-by-py-spy",
     YOU,
     "profiled by py-spy {rate} times a second; it used {cores:raw} cores of this machine and paused the target for each sample. "
     "Take latencies from runs without a profiler.",
+)
+BY_NODE = Kind(
+    "profiled-by-node",
+    YOU,
+    "profiled the CPU of {processes:process} of Node.js. Take latencies from runs without a profiler.",
 )
 BY_MIDDLEWARE = Kind(
     "profiled-by-middleware",
@@ -59,12 +86,16 @@ def check(profile: str | None, *, starts: bool, known: bool) -> None:
         raise MissingExtraError.of("the program py-spy", "profile", "profile='py-spy'")
 
 
-def variables(profile: str | None, folder: Path) -> dict[str, str]:
-    """What the target's environment needs for it; the folder is made."""
-    if profile not in ("pyinstrument", "cprofile"):
+def variables(profile: str | None, folder: Path, options: str = "") -> dict[str, str]:
+    """What the target's environment needs for it, besides its own NODE_OPTIONS (``options``); the folder is made."""
+    if profile not in ("pyinstrument", "cprofile", "node"):
         return {}
     place = _place(folder)
     place.mkdir(parents=True, exist_ok=True)
+    if profile == "node":
+        hook = (place / "hook.cjs").resolve()
+        hook.write_text(_NODE_HOOK.replace("FOLDER", orjson.dumps(str(place.resolve())).decode()), encoding="utf-8")
+        return {"NODE_OPTIONS": f'{options} --require "{hook}"'.strip()}
     return {VARIABLE: f"{profile}:{place.resolve()}"}
 
 
@@ -82,7 +113,7 @@ def attached(profile: str | None, pid: int | None, folder: Path, *, own: bool = 
     place.mkdir(parents=True, exist_ok=True)
     output, log = place / "py-spy.json", folder / "logs" / "py-spy.log"
     command = [
-        program, "record", "--pid", str(_below(pid) if own else pid), "--subprocesses", "--idle", "--rate", str(_RATE),
+        program, "record", "--pid", str(_below(pid) if own else pid), "--subprocesses", "--rate", str(_RATE),
         "--duration", "86400", "--format", "speedscope", "--output", str(output),
     ]  # fmt: skip
     with log.open("wb") as written:
@@ -116,7 +147,10 @@ def keep(profile: str | None, draft: store.Draft) -> tuple[dict[str, Any], list[
     place = _place(draft.folder)
     facts: dict[str, Any] = {"profiled": profile}
     try:
-        found = _of_py_spy(place) if profile == "py-spy" else _of_middleware(place, profile)
+        if profile == "py-spy":
+            found = _of_py_spy(place)
+        else:
+            found = _of_node(place) if profile == "node" else _of_middleware(place, profile)
     except (FormatError, OSError, orjson.JSONDecodeError) as problem:
         return facts, [UNREADABLE(problem=problem)]
     finally:
@@ -138,6 +172,21 @@ def _of_py_spy(place: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any], li
     # Threads of one name are one, so that the workers of a server are merged.
     threads = profile["thread"].str.extract(_THREAD_NAME)[0].fillna("thread")
     return {"profile": profile.assign(thread=threads)}, {"rate_per_s": _RATE, "idle_ms": idle, **cost}, notes
+
+
+def _of_node(place: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any], list[Note]]:
+    files = sorted(place.glob("node-*.cpuprofile"))
+    if not files:
+        raise FormatError("no Node.js process of the target served a request and then ended on SIGTERM")
+    frames, notes = [], list[Note]()
+    for file in files:
+        found, doubts = _read("cpuprofile", file)
+        frames.append(found["profile"].assign(thread="node"))
+        notes += doubts
+    joined = pd.concat(frames, ignore_index=True)
+    if len(frames) > 1:
+        joined = _renumbered(joined, [len(frame) for frame in frames])
+    return {"profile": joined}, {"clock": "cpu", "processes": len(files)}, [*notes, BY_NODE(processes=len(files))]
 
 
 def _read(name: str, file: Path) -> tuple[dict[str, pd.DataFrame], list[Note]]:

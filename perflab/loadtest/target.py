@@ -73,7 +73,7 @@ class Target:
     pid : int | None
         The process of a target that is up already, whose resources (and those of its children) are to be watched.
     profile : str | None
-        "py-spy", "pyinstrument" or "cprofile": take a profile of the run, see `run`.
+        "py-spy", "pyinstrument", "cprofile" or "node": take a profile of the run, see `run`.
     record_env : Sequence[str]
         Names of variables in ``env`` whose values are kept with each run; of the others only the names are.
 
@@ -297,7 +297,7 @@ def _started(target: Target, folder: Path) -> Iterator[Service]:
     if target.record_queries:
         variables[QUERY_LOG] = str((folder / "queries.jsonl").resolve())
     variables.pop(profiled_target.VARIABLE, None)
-    variables.update(profiled_target.variables(target.profile, folder))
+    variables.update(profiled_target.variables(target.profile, folder, variables.get("NODE_OPTIONS", "")))
     child = Child(
         target.command,
         log=folder / "logs" / "target.log",

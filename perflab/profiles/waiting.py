@@ -40,6 +40,12 @@ ON_CPU = Kind(
     DATA,
     "this profile samples code on the CPU, so it holds no waiting; a driver's share is its own CPU time",
 )
+BUSY_ONLY = Kind(
+    "busy-only",
+    RECORDER,
+    "py-spy leaves out threads that sleep, so most waiting and awaiting is not in this profile; the shares are of busy time. "
+    "{remedy} records waiting, with the middleware.",
+)
 IDLE_LEFT_OUT = Kind(
     "idle-left-out", DATA, "left out {idle:raw} of idle event loops and pool threads, {idle_fraction} of the profile"
 )
@@ -116,7 +122,7 @@ def summarize_time(profile: Profile, *, unit: str | None = None) -> Findings:
     'Aggregated spends 100 % of its time computing'
     """
     table = table_of(profile)
-    on_cpu = _on_cpu(profile)
+    on_cpu, busy = _on_cpu(profile), _busy_only(profile)
     endpoint, kind, own, unit_name = _of_graph(table) if is_graph(table) else _of_tree(table, unit, on_cpu=on_cpu)
     if on_cpu:
         kind = np.where(np.isin(kind, (_DATABASE, _NETWORK, IDLE)), kind, _CPU)
@@ -137,16 +143,23 @@ def summarize_time(profile: Profile, *, unit: str | None = None) -> Findings:
     found = found.assign(time=time, unit=unit_name, per_request=per_request)
     found = found.assign(**{f"{name}_fraction": shares[:, k] for k, name in enumerate(KINDS)})
     found = found.assign(coverage_fraction=np.array(coverage, dtype="float64"), queries=pd.array(asked, dtype="Int64"))
-    sentences = [_sentence(str(n), shares[i], coverage[i], asked[i], on_cpu) for i, n in enumerate(names)]
+    sentences = [
+        _sentence(str(n), shares[i], coverage[i], asked[i], "CPU " if on_cpu else "busy " if busy else "")
+        for i, n in enumerate(names)
+    ]
     found = found.assign(sentence=pd.array(sentences, dtype="str"))
     found = found.sort_values("time", ascending=False, kind="stable")
     idle = float(own[kind == IDLE].sum())
-    return findings(found, str(found["sentence"].iloc[0]), _doubts(found, on_cpu, idle, float(own.sum()), unit_name))
+    return findings(
+        found, str(found["sentence"].iloc[0]), _doubts(found, on_cpu, busy, idle, float(own.sum()), unit_name)
+    )
 
 
-def _doubts(found: pd.DataFrame, on_cpu: bool, idle: float, whole: float, unit: str) -> list[Note]:
+def _doubts(found: pd.DataFrame, on_cpu: bool, busy: bool, idle: float, whole: float, unit: str) -> list[Note]:
     follow = Remedy("run", {"profile": "py-spy"})
     notes = [ON_CPU()] if on_cpu else []
+    if busy:
+        notes.append(BUSY_ONLY(Remedy("run", {"profile": "pyinstrument"})))
     for row in found.head(5).itertuples():
         if row.coverage_fraction < _ENOUGH:
             notes.append(LOW_COVERAGE(follow, endpoint=row.endpoint, coverage_fraction=row.coverage_fraction))
@@ -163,6 +176,14 @@ def _on_cpu(profile: Profile) -> bool:
     facts = [e.get("profiling") for e in profile.runs.get("environment", ()) if isinstance(e, Mapping)]
     clocks = {f.get("clock") for f in facts if isinstance(f, Mapping)} or {profile.meta.get("clock")}
     return clocks == {CPU_CLOCK}
+
+
+def _busy_only(profile: Profile) -> bool:
+    """Whether py-spy took it, which leaves out sleeping threads."""
+    if not isinstance(profile, Measurements):
+        return False
+    recorded = {e.get("profiled") for e in profile.runs.get("environment", ()) if isinstance(e, Mapping)} - {None}
+    return recorded == {"py-spy"} or (not recorded and str(profile.meta.get("tool", "")).startswith("py-spy"))
 
 
 def _of_tree(table: pd.DataFrame, unit: str | None, *, on_cpu: bool) -> tuple[pd.Series, Ints, np.ndarray, str]:
@@ -291,20 +312,20 @@ def _queries(profile: Profile) -> dict[str, int]:
     return {str(route): int(count) for route, count in profile.queries["route"].value_counts().items()}
 
 
-def _sentence(endpoint: str, shares: np.ndarray, coverage: float, queries: Any, on_cpu: bool) -> str:
+def _sentence(endpoint: str, shares: np.ndarray, coverage: float, queries: Any, clock: str) -> str:
     if not np.isfinite(shares).all():
         return f"the profile holds no time of {endpoint}"
     counted = "the database" if queries is pd.NA else count(int(queries), "query")
     words = (
         ("in the database driver", "in network code", "", "in other code", "")
-        if on_cpu
+        if clock == "CPU "
         else (
             f"waiting for {counted}", "waiting for the network", "waiting for locks, threads, sleep or await", "computing",
             "in worker threads that the profiler does not follow",
         )
     )  # fmt: skip
     most = [int(kind) for kind in np.argsort(-shares, kind="stable")[:2]]
-    first = f"{format_fraction(float(shares[most[0]]))} of its {'CPU ' if on_cpu else ''}time {words[most[0]]}"
+    first = f"{format_fraction(float(shares[most[0]]))} of its {clock}time {words[most[0]]}"
     second = (
         f" and {format_fraction(float(shares[most[1]]))} {words[most[1]]}" if shares[most[1]] >= _WORTH_SAYING else ""
     )

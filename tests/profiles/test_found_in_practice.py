@@ -314,3 +314,12 @@ def test_samples_of_the_cpu_never_wait(tmp_path: Path) -> None:
     found = lab.summarize_time(lab.read(path))
     assert found[["database_fraction", "waiting_fraction", "cpu_fraction"]].values.tolist() == [[0.6, 0.0, 0.4]]
     assert codes(found.warnings) == ("on-cpu-only",)
+
+
+def test_py_spy_s_busy_time_is_called_so(tmp_path: Path) -> None:
+    path = tmp_path / "spy.json"
+    frames = [{"name": "page", "file": "a.py"}]
+    path.write_text(json.dumps({"$schema": SPEEDSCOPE, "exporter": "py-spy@0.4.0", "shared": {"frames": frames},
+        "profiles": [{"type": "sampled", "name": "t", "unit": "seconds", "startValue": 0, "endValue": 1,
+                      "samples": [[0]], "weights": [1]}]}))  # fmt: skip
+    assert "busy-only" in codes(lab.summarize_time(lab.read(path)).attrs["warnings"])

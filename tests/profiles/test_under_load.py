@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import shutil
 import socket
 import sys
 import threading
@@ -237,7 +238,9 @@ def test_a_target_that_records_nothing_says_so(tmp_path: Path) -> None:
 
 
 def test_bad_arguments() -> None:
-    with pytest.raises(ValueError, match="profile must be one of 'py-spy', 'pyinstrument', 'cprofile'; got 'perf'"):
+    with pytest.raises(
+        ValueError, match="profile must be one of 'py-spy', 'pyinstrument', 'cprofile', 'node'; got 'perf'"
+    ):
         lab.Target("a", host="http://127.0.0.1:1", command=["x"], profile="perf")
     with pytest.raises(ValueError, match="needs a target with a command that is started for each run"):
         lab.Target("a", host="http://127.0.0.1:1", profile="cprofile")
@@ -269,3 +272,23 @@ def test_shares_of_the_database_are_joined_with_its_queries() -> None:
         0.15,
     ]
     assert pd.isna(row.requests)
+
+
+NODE_SERVER = """
+const http = require("http");
+function burn() { const end = process.hrtime.bigint() + 3000000n; while (process.hrtime.bigint() < end); }
+http.createServer((request, response) => { burn(); response.end("ok"); }).listen(+process.argv[2], "127.0.0.1");
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js: apt-get install nodejs")
+def test_node_writes_its_profile_on_sigterm(tmp_path: Path) -> None:
+    (tmp_path / "server.js").write_text(NODE_SERVER)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ["node", str(tmp_path / "server.js"), str(port)]
+    one = run(lab.Target("now", host=f"http://127.0.0.1:{port}", command=command, ready="/ready"), tmp_path, "node")
+    assert "profiled-by-node" in codes(one.warnings)
+    assert {"burn", "hrtimeBigInt"} & set(lab.flat_profile(one, per=()).function[:2])
+    assert "on-cpu-only" in codes(lab.summarize_time(one).attrs["warnings"])
