@@ -18,7 +18,7 @@ from perflab.objectives.cautions import DECIDED, DECIDED_WHOLE
 from perflab.objectives.cells import Evidence, Flags, Part
 from perflab.objectives.grammar import objective_of
 from perflab.objectives.objective import Objective, Objectives
-from perflab.results import Result, Shown
+from perflab.results import Result, Shown, count
 from perflab.stats import intervals, replications
 from perflab.stats.estimates import Floats, by_run, quantile, requests_of
 from perflab.units import format_fraction
@@ -34,7 +34,8 @@ class Checked(Result):
 
     ``verdict`` is "holds" when every objective does, "fails" when any fails, "inconclusive" otherwise. ``table`` has
     a row for each: objective, endpoint, measured, low, high (95 % interval), unit, runs, interval, verdict, reason.
-    ``goals`` are the objectives in the table's order, ``reasons`` the notes behind its last column.
+    ``goals`` are the objectives in the table's order, ``reasons`` the notes behind its last column. ``unread`` lines of a
+    document look like requirements and were not understood: each counts as an inconclusive objective.
     """
 
     verdict: str
@@ -43,6 +44,7 @@ class Checked(Result):
     warmup: float
     reasons: tuple[Note, ...]
     warnings: tuple[Note, ...] = ()
+    unread: int = 0
 
     @property
     def sentence(self) -> str:
@@ -68,16 +70,18 @@ class Checked(Result):
         return Shown(self._sentence(surface), table, written(self.notes, surface), ours=True)
 
     def _sentence(self, surface: str) -> str:
-        if len(self.table) == 1:
+        if len(self.table) == 1 and not self.unread:
             row = self.table.iloc[0]
             return f"{row['objective']}: {row['verdict']}: {self._measured(0, surface)}"
         counts = {word: int((self.table["verdict"] == word).sum()) for word in VERDICTS}
+        counts["inconclusive"] += self.unread
         parts = [f"{n} {_verb(word, n)}" for word, n in counts.items() if n]
         worst = self.table.index[self.table["verdict"] == "fails"]
         first = (
             f": {self.table['objective'][worst[0]]}, but {self._measured(int(worst[0]), surface)}" if len(worst) else ""
         )
-        return f"Of {len(self.table)} objectives, {', '.join(parts)}{first}"
+        unread = f" ({count(self.unread, 'line')} not understood)" if self.unread else ""
+        return f"Of {len(self.table) + self.unread} objectives, {', '.join(parts)}{unread}{first}"
 
     def _measured(self, position: int, surface: str) -> str:
         row, goal, reason = self.table.iloc[position], self.goals[position], self.reasons[position].written(surface)
@@ -153,9 +157,10 @@ def check(
     warnings += [note for part in given if isinstance(part, Objectives) for note in part.notes]
     if (table["interval"] == THIS_RUN).any():
         warnings.append(cautions.ONE_RUN())
-    words = table["verdict"].to_list()
+    unread = sum(len(part.not_understood) for part in given if isinstance(part, Objectives))
+    words = [*table["verdict"], *["inconclusive"] * min(1, unread)]
     overall = "fails" if "fails" in words else "inconclusive" if "inconclusive" in words else "holds"
-    return Checked(overall, table, wanted, cut, reasons, notes_of(warnings))
+    return Checked(overall, table, wanted, cut, reasons, notes_of(warnings), unread)
 
 
 def objectives_of(goals: Any) -> tuple[Objective, ...]:

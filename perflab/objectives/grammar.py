@@ -51,6 +51,12 @@ _SHARE_WITHIN = re.compile(
 CONDITION = re.compile(
     r"\b(?:at|for|with|under)\s+(?:a load of\s+)?\d[\d,.]*\s?(?:\w+\s)?(?:users|clients|VUs|rps|req|requests|/s)[\w/ ]{0,20}"
 )
+_QUANTITY = re.compile(
+    r"\b(?:latency|latencies|response times?|load times?|durations?|cpu|memory|rss|disk|i/?o|availability|lcp|cls|inp|ttfb)\b",
+    re.IGNORECASE,
+)
+"""What people put limits on; without a statistic it is a requirement that cannot be checked as it is."""
+_BOUND = re.compile(rf"(?:[<>≤≥]|\b(?:{_LESS}|{_MORE})\b)[^\d]{{0,12}}\d", re.IGNORECASE)
 _UNITS = {"milliseconds": "ms", "millisecond": "ms", "msec": "ms", "seconds": "s", "second": "s", "secs": "s",
           "sec": "s", "minutes": "min", "minute": "min", "hours": "h", "hour": "h", "percent": "%", "per cent": "%"}  # fmt: skip
 
@@ -111,7 +117,9 @@ def promises(text: str) -> bool:
     """Whether a line looks like a performance requirement: it names a metric and holds a number."""
     line = ENDPOINT.sub(" ", text[:LONGEST])
     rest = _METRIC.sub(" ", line)
-    return rest != line and bool(re.search(r"\d", rest))
+    if rest != line:
+        return bool(re.search(r"\d", rest))
+    return bool(_QUANTITY.search(line) and _BOUND.search(line))
 
 
 def metric_in(text: str) -> str:
@@ -136,7 +144,8 @@ def _of_segment(segment: str, endpoint: str, bare: bool) -> Iterator[Clause]:
         metric, complement = _metric(found)
         tail = _TAIL.match(segment, found.end()) or (_BARE_TAIL.match(segment, found.end()) if bare else None)
         rate = Metric.of(metric).kind == RATE
-        if tail is None and rate and (before := _before(segment, found)):
+        begin = metrics[position - 1].end() if position else 0
+        if (tail is None or tail.start("number") >= end) and (before := _before(segment[begin : found.start()], rate)):
             tail = before
         elif tail is None or (tail.start("number") >= end):
             continue
@@ -145,9 +154,11 @@ def _of_segment(segment: str, endpoint: str, bare: bool) -> Iterator[Clause]:
             return
 
 
-def _before(segment: str, found: re.Match[str]) -> re.Match[str] | None:
-    """ "at least 100 requests per second": the number comes before the metric's name."""
-    return re.search(rf"(?:{_OPERATOR})\s*{_LIMIT}\s*$", segment[: found.start()], re.IGNORECASE)
+def _before(text: str, rate: bool) -> re.Match[str] | None:
+    """ "at least 100 requests per second", "< 100 ms (p95)": the limit comes before the metric's name."""
+    link = "" if rate else r"(?:[(,]|\b(?:at|for|in|as)\b|\bthe\b|\s)*"
+    found = re.search(rf"(?:{_OPERATOR})\s*{_LIMIT}\s*{link}$", text, re.IGNORECASE)
+    return found if found and (rate or found["unit"]) else None
 
 
 def _metric(found: re.Match[str]) -> tuple[str, bool]:

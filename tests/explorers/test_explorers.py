@@ -96,7 +96,7 @@ def test_throughput_and_failures_over_time(both: lab.Measurements) -> None:
     line = explorer.figures[0].axes[0].lines[0].get_ydata()
     assert np.isclose(np.mean(np.asarray(line)), expected, rtol=0.1)
     explorer.state.metric = "error_fraction"
-    assert titles(explorer)[0].startswith("Failed share of all requests: eager")
+    assert titles(explorer)[0].startswith("error rate of all requests: eager")
 
 
 def test_without_runs_the_panel_says_what_to_do(both: lab.Measurements) -> None:
@@ -204,7 +204,7 @@ def test_the_code_of_each_view_of_queries_makes_what_is_shown(log: lab.Measureme
     if isinstance(result, Axes):
         assert result.get_title(loc="left") == titles(explorer)[0]
     elif isinstance(result, pd.Series):
-        assert result["child"] in explorer.tables[0]["is"].tolist()
+        assert result["child"].split()[0] in explorer._places[explorer._panels[0]].view.listing
     else:
         shown = explorer.tables[0]
         assert len(result) == len(shown) > 0
@@ -225,7 +225,7 @@ def test_a_unit_of_the_chosen_pattern_is_drawn(make_queries: Callable[..., pd.Da
     assert made(explorer.code, queries=queries).get_title(loc="left") == titles(explorer)[0]
     state.view = "Calls against rows"
     assert made(explorer.code, queries=queries).get_title(loc="left") == titles(explorer)[0]
-    assert "1 call for each row" in titles(explorer)[0]
+    assert "1 call per row" in titles(explorer)[0]
 
 
 @pytest.fixture
@@ -281,7 +281,7 @@ def test_the_filter_decides_which_patterns_are_offered(log: lab.Measurements) ->
     assert len(offered.options) == len(explorer.tables[0]) == 1 and explorer.state.pattern == 0
     explorer.state.evidence = ()
     explorer.state.view = "Fix"
-    assert explorer.sentences == ["No pattern has this route and evidence: choose others."]
+    assert explorer.sentences == ["No pattern has this route and evidence; choose others."]
 
 
 def test_queries_without_a_pattern_can_be_explored(make_queries: Callable[..., pd.DataFrame]) -> None:
@@ -302,7 +302,7 @@ def test_literals_of_queries_are_not_shown(make_queries: Callable[..., pd.DataFr
 
 
 def test_without_a_kernel_an_explorer_says_what_it_is(both: lab.Measurements) -> None:
-    assert repr(explore_runs(both)).endswith("run this cell in JupyterLab to turn it over by hand")
+    assert repr(explore_runs(both)).endswith("run this cell in JupyterLab to explore it")
     shown = lab.explore(both)
     assert shown._repr_mimebundle_()["text/plain"] == repr(shown)
 

@@ -360,3 +360,37 @@ def test_sizes_and_resources_are_decided_over_runs() -> None:
     assert checked.table["measured"][:2].to_list() == pytest.approx([5e7, 2_000])
     assert checked.reasons[3].code in ("whole-run-only", "no-such-endpoint")
     assert codes(lab.check(measured, ["p95 < 1s", goals[0]], warmup=0).reasons)[1] == "not-recorded"
+
+
+@pytest.mark.parametrize(
+    ("line", "objectives"),
+    [
+        ("Response time: <100ms p95", ["p95 of all requests < 100 ms"]),
+        (
+            "Response time: <100ms (p95), <250ms (p99)",
+            ["p95 of all requests < 100 ms", "p99 of all requests < 250 ms"],
+        ),
+        ("- Latency: under 300 ms at p99", ["p99 of all requests < 300 ms"]),
+        ("GET /orders: < 200ms p95", ["p95 of GET /orders < 200 ms"]),
+        ("Latency p95: < 100ms / p99: < 200 ms", ["p95 of all requests < 100 ms", "p99 of all requests < 200 ms"]),
+        ("at least 100 requests per second", ["throughput of all requests >= 100/s"]),
+    ],
+)
+def test_requirements_as_people_write_them(tmp_path: Path, line: str, objectives: list[str]) -> None:
+    path = tmp_path / "INTERFACE.md"
+    path.write_text(f"# Performance\n\n{line}\n")
+    found = lab.read_objectives(path)
+    assert (list(map(str, found)), len(found.not_understood)) == (objectives, 0)
+
+
+@pytest.mark.parametrize(
+    "line", ["Response time: < 100 ms", "Memory: < 512 MB", "CPU < 70 %", "500ms p99 for POST /pay"]
+)
+def test_a_requirement_that_is_not_understood_never_passes(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "INTERFACE.md"
+    path.write_text(f"# Performance\n\n- p95 < 1h\n- {line}\n")
+    found = lab.read_objectives(path)
+    assert len(found) == 1 and len(found.not_understood) == 1
+    checked = lab.check(runs_of([100.0] * 3), found, warmup=0)
+    assert (checked.verdict, checked.unread) == ("inconclusive", 1)
+    assert "not-understood" in codes(checked.warnings)
