@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 _SKIPPED = re.compile(
     r"(?P<comment>//[^\n]*|/\*.*?(?:\*/|\Z))|(?P<text>'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"|`(?:[^`\\]|\\.)*`)"
@@ -217,7 +217,7 @@ class _Script:
             self._fail(at, f"a comma or {close!r}")
         return at
 
-    def _fail(self, at: int, expected: str) -> Any:
+    def _fail(self, at: int, expected: str) -> NoReturn:
         found = self.text[at : at + 40].split("\n")[0].strip() or "the end"
         raise ValueError(
             f"options: line {self.line(at)}: expected {expected}, found {found!r} (perflab runs no script)"
