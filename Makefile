@@ -42,6 +42,10 @@ lab: $(READY)
 bench: $(READY)
 	@for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
+## make foreign      other projects' result files and k6 scripts (FOLDER=checkouts of them) against plain parsers and k6
+foreign: $(READY)
+	$(BIN)/python bench/foreign_files.py $(FOLDER) && $(BIN)/python bench/k6_scripts.py $(FOLDER)
+
 ## make calibration  the full simulations behind the decision rules (long)
 calibration: $(READY)
 	$(BIN)/python bench/calibrate.py

@@ -1,4 +1,6 @@
-"""k6's options as stages and objectives. What can't be honoured is a ValueError that names it.
+"""k6's options as stages and objectives: what was taken, and notes of what was not.
+
+What changes the load and can't be done is a ValueError that names all of it at once, with what to do.
 
 https://grafana.com/docs/k6/latest/using-k6/k6-options/reference/, .../scenarios/executors/, .../thresholds/
 """
@@ -9,64 +11,170 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from perflab.loadtest.script_object import options_of
+from perflab.loadtest.script_object import INSPECT, Unresolved, options_of
+from perflab.notes import DESIGN, YOU, Kind, Note
 from perflab.objectives import Objective, from_thresholds
 from perflab.units import parse_duration
 
+_GIVE_STAGES = 'give stages=[Stage("30s", users=...)] to from_k6 instead'
 _JUMP_S = 0.001
 """How long a jump takes: k6's stages may have no length at all."""
-_WITHOUT_EFFECT = frozenset(
-    {"summaryTrendStats", "summaryTimeUnit", "systemTags", "tags", "noUsageReport", "discardResponseBodies"}
-    | {"setupTimeout", "teardownTimeout", "cloud", "ext", "httpDebug", "batch", "batchPerHost"}
+_WITHOUT_EFFECT = (
+    *(
+        "summaryTrendStats",
+        "summaryTimeUnit",
+        "systemTags",
+        "tags",
+        "noUsageReport",
+        "discardResponseBodies",
+        "setupTimeout",
+    ),
+    *(
+        "teardownTimeout",
+        "cloud",
+        "ext",
+        "httpDebug",
+        "batch",
+        "batchPerHost",
+        "throw",
+        "insecureSkipTLSVerify",
+        "noSetup",
+    ),
+    *("noTeardown", "noCookiesReset", "totalDuration", "maxVUs", "summaryMode", "linger", "noSummary"),
 )
-"""Options that change neither the load nor what is asked for."""
+"""Options that change neither the load nor what is asked for (or that k6 computed from others)."""
+_DEFAULTS: Mapping[str, tuple[object, ...]] = {
+    "noConnectionReuse": (False,), "noVUConnectionReuse": (False,), "paused": (False,), "rps": (0,), "executionSegment": (),
+    "minIterationDuration": ("0s", 0, "0"), "executionSegmentSequence": (),
+}  # fmt: skip
+"""Options that would change the load, with the values that don't."""
+_OF_THE_CLIENT = (
+    *(
+        "maxRedirects",
+        "hosts",
+        "dns",
+        "blacklistIPs",
+        "blockHostnames",
+        "localIPs",
+        "tlsAuth",
+        "tlsCipherSuites",
+        "tlsVersion",
+    ),
+    "minIterationDuration",
+)
+_LOAD = ("stages", "vus", "duration", "iterations", "scenarios")
+_KNOWN = (*_LOAD, "thresholds", "userAgent", "gracefulStop", *_WITHOUT_EFFECT, *_DEFAULTS, *_OF_THE_CLIENT)
+_BY_SMALL = {name.lower(): name for name in _KNOWN}
 _EXECUTORS = {
     "constant-vus": {"vus", "duration"},
     "ramping-vus": {"startVUs", "stages", "gracefulRampDown"},
     "constant-arrival-rate": {"rate", "duration", "timeUnit", "preAllocatedVUs", "maxVUs"},
     "ramping-arrival-rate": {"startRate", "stages", "timeUnit", "preAllocatedVUs", "maxVUs"},
 }
+_OF_SCENARIOS = {"executor", "gracefulStop", "tags", "startTime", "exec", "env", "options"}
+
+OPTION_NOT_TAKEN = Kind("k6-option-not-taken", DESIGN, "k6's option {name:raw} was not taken: {why:raw}")
+THRESHOLD_NOT_TAKEN = Kind(
+    "k6-threshold-not-taken", YOU, "the threshold {threshold:raw} on {metric:raw} was not taken: {why:raw}"
+)
 
 
 @dataclass(frozen=True)
 class Options:
-    """What was understood: the arguments of each `Stage`, the objectives, and further arguments of `LoadPlan`."""
+    """What was taken: the arguments of each `Stage`, the objectives, further arguments of `LoadPlan`; and notes of the rest."""
 
     stages: tuple[dict[str, Any], ...]
     objectives: tuple[Objective, ...]
     more: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
 
 
-def parse_options(options: Mapping[str, Any] | str) -> Options:
-    """Stages and objectives of k6's options: a mapping, JSON text, or a script."""
+class _Problems(list[str]):
+    """What can't be done, collected: a script with three causes should not take three rounds."""
+
+    def attempt(self, parse: Any, *arguments: Any) -> Any:
+        try:
+            return parse(*arguments)
+        except ValueError as problem:
+            self.append(str(problem))
+            return None
+
+
+def parse_options(options: Mapping[str, Any] | str, *, stages_given: bool = False) -> Options:
+    """Stages and objectives of k6's options: a mapping, JSON text (as `k6 inspect` prints it), or a script.
+
+    With ``stages_given`` the load of the options is not needed, and what they say of it is not read.
+    """
     if not isinstance(options, (str, Mapping)):
         raise ValueError(f"options must be a dict, JSON text or a k6 script; got {type(options).__name__}")
-    given = {k: v for k, v in (options_of(options) if isinstance(options, str) else options).items() if v is not None}
-    known = {"stages", "vus", "duration", "scenarios", "thresholds", "userAgent", "gracefulStop"}
-    _only(given, known | _WITHOUT_EFFECT, "options")
+    raw = options_of(options) if isinstance(options, str) else options
+    given = {_BY_SMALL.get(str(name).lower(), str(name)): value for name, value in raw.items() if not _is_empty(value)}
+    if "totalDuration" in given and any(name in given for name in ("stages", "duration")):
+        # With its execution requirements k6 prints the scenario that it made of these too.
+        given.pop("scenarios", None)
+    problems, notes = _Problems(), list[Note]()
+    _rest(given, problems, notes)
+    stages: Any = []
     more: dict[str, Any] = {}
-    if "scenarios" in given:
-        _not_together(given, "scenarios", ("stages", "vus", "duration"))
-        name, scenario = _single(given["scenarios"])
-        stages, more = _scenario(scenario, f"options.scenarios.{name}")
-    elif "stages" in given:
-        _not_together(given, "stages", ("duration",))
-        stages = _ramps(given["stages"], _whole(given.get("vus", 0), "options.vus"), "users", 1.0, "options.stages")
-    elif "duration" in given:
-        users = _whole(given.get("vus", 1), "options.vus")
-        stages = [{"duration": _seconds(given["duration"], "options.duration"), "users": users}]
-    else:
-        raise ValueError("options: expected stages, scenarios, or duration (with vus); got none of them")
+    if not stages_given:
+        stages, more = problems.attempt(_load, given, problems, notes) or ([], {})
     if "gracefulStop" in given:
-        more |= _patience(given["gracefulStop"], "options.gracefulStop")
-    if "userAgent" in given:
-        more["headers"] = {"User-Agent": str(given["userAgent"])}
-    return Options(tuple(stages), _objectives(given.get("thresholds", {})), more)
+        more |= problems.attempt(_patience, given["gracefulStop"], "options.gracefulStop", notes) or {}
+    if isinstance(given.get("userAgent"), str):
+        more["headers"] = {"User-Agent": given["userAgent"]}
+    goals = problems.attempt(_objectives, given.get("thresholds", {}), notes) or ()
+    if problems:
+        hint = f" ({INSPECT})" if isinstance(options, str) and any("resolve" in p for p in problems) else ""
+        raise ValueError("\n".join([*dict.fromkeys(problems)]) + hint)
+    return Options(tuple(stages), goals, more, tuple(notes))
+
+
+def _is_empty(value: object) -> bool:
+    """Null, or an object of nulls only: what `k6 inspect` prints for an option that was not given."""
+    return value is None or (isinstance(value, Mapping) and all(_is_empty(each) for each in value.values()))
+
+
+def _rest(given: Mapping[str, Any], problems: list[str], notes: list[Note]) -> None:
+    """What is not the load: without effect, of the client, or impossible."""
+    for name, value in given.items():
+        if name == "...":
+            problems.append(f"options: can't resolve what {value} spreads")
+        elif name in _DEFAULTS and value not in _DEFAULTS[name]:
+            problems.append(
+                f"options.{name}: a plan can't do that; got {value!r}: leave it out, or do it in the locustfile"
+            )
+        elif name in _OF_THE_CLIENT and name not in _DEFAULTS and not (name == "maxRedirects" and value == 10):
+            notes.append(OPTION_NOT_TAKEN(name=name, why="set it in the locustfile's client where it matters"))
+        elif name not in _KNOWN:
+            notes.append(OPTION_NOT_TAKEN(name=name, why="it is no option of k6's that perflab knows"))
+
+
+def _load(
+    given: Mapping[str, Any], problems: _Problems, notes: list[Note]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    if "scenarios" in given:
+        _not_together(given, "scenarios", ("stages", "vus", "duration", "iterations"))
+        name, scenario = _single(given["scenarios"])
+        return _scenario(scenario, f"options.scenarios.{name}", problems, notes)
+    if "iterations" in given:
+        raise ValueError(
+            f"options.iterations: a plan lasts a time, not {given['iterations']} iterations: {_GIVE_STAGES}"
+        )
+    if "stages" in given:
+        _not_together(given, "stages", ("duration",))
+        users = problems.attempt(_whole, given.get("vus", 0), "options.vus") or 0
+        return _ramps(given["stages"], users, "users", 1.0, "options.stages"), {}
+    if "duration" in given:
+        users = problems.attempt(_whole, given.get("vus", 1), "options.vus")
+        return [{"duration": _seconds(given["duration"], "options.duration"), "users": users}], {}
+    raise ValueError(
+        'options: expected stages, scenarios, or duration (with vus); got none of them: give stages=[Stage("30s", users=...)]'
+    )
 
 
 def _single(scenarios: object) -> tuple[str, Mapping[str, Any]]:
     if not isinstance(scenarios, Mapping) or not scenarios:
-        raise ValueError(f"options.scenarios: expected scenarios by name; got {scenarios!r}")
+        raise ValueError(f"options.scenarios: expected scenarios by name; got {_shown(scenarios)}")
     if len(scenarios) > 1:
         raise ValueError(
             f"options.scenarios: {', '.join(map(repr, scenarios))} run side by side in k6, and a plan has one load: "
@@ -74,85 +182,101 @@ def _single(scenarios: object) -> tuple[str, Mapping[str, Any]]:
         )
     name, scenario = next(iter(scenarios.items()))
     if not isinstance(scenario, Mapping):
-        raise ValueError(f"options.scenarios.{name}: expected an object; got {scenario!r}")
-    return str(name), scenario
+        raise ValueError(f"options.scenarios.{name}: expected an object; got {_shown(scenario)}")
+    return str(name), {key: value for key, value in scenario.items() if not _is_empty(value)}
 
 
-def _scenario(given: Mapping[str, Any], where: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _scenario(
+    given: Mapping[str, Any], where: str, problems: _Problems, notes: list[Note]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     executor = given.get("executor")
     if executor not in _EXECUTORS:
-        raise ValueError(f"{where}.executor: perflab can do {', '.join(_EXECUTORS)}; got {executor!r}")
-    _only(given, _EXECUTORS[executor] | {"executor", "gracefulStop", "tags", "startTime"}, where)
-    if _seconds(given.get("startTime", 0), f"{where}.startTime"):
-        raise ValueError(f"{where}.startTime: a plan begins at once; got {given['startTime']!r}")
-    if "gracefulRampDown" in given:
-        _patience(given["gracefulRampDown"], f"{where}.gracefulRampDown")
-    more = _patience(given["gracefulStop"], f"{where}.gracefulStop") if "gracefulStop" in given else {}
+        way = ': give stages=[Stage("30s", users=...)] to from_k6 instead' if "iterations" in str(executor) else ""
+        raise ValueError(f"{where}.executor: perflab can do {', '.join(_EXECUTORS)}; got {_shown(executor)}{way}")
+    for name, value in given.items():
+        if name in ("exec", "env", "options", "startTime") and value not in ("0s", 0):
+            notes.append(OPTION_NOT_TAKEN(name=f"{where.removeprefix('options.')}.{name}", why=_WHY[name]))
+        elif name not in _EXECUTORS[executor] | _OF_SCENARIOS:
+            problems.append(f"{where}.{name}: not an option of {executor}")
+    more = (
+        problems.attempt(_patience, given["gracefulStop"], f"{where}.gracefulStop", notes)
+        if "gracefulStop" in given
+        else {}
+    )
     unit_s = _seconds(given.get("timeUnit", "1s"), f"{where}.timeUnit")
     if unit_s <= 0:
-        raise ValueError(f"{where}.timeUnit: expected a duration above zero; got {given['timeUnit']!r}")
+        raise ValueError(f"{where}.timeUnit: expected a duration above zero; got {_shown(given['timeUnit'])}")
     if executor.startswith("ramping"):
         kind, first = ("users", "startVUs") if executor == "ramping-vus" else ("rate", "startRate")
-        # k6 begins with one VU where nothing is said: one user for a moment, which is left out.
-        start = _whole(given.get(first, 0), f"{where}.{first}")
-        return _ramps(given.get("stages"), start, kind, unit_s if kind == "rate" else 1.0, f"{where}.stages"), more
+        # k6 starts with one VU where nothing is said: one user for a moment, which is left out.
+        start = problems.attempt(_whole, given.get(first, 0), f"{where}.{first}") or 0
+        stages = _ramps(given.get("stages"), start, kind, unit_s if kind == "rate" else 1.0, f"{where}.stages")
+        return stages, more or {}
     missing = [n for n in ("duration", *(("rate",) if executor == "constant-arrival-rate" else ())) if n not in given]
     if missing:
         raise ValueError(f"{where}: {executor} needs {' and '.join(missing)}")
+    kind, amount = ("users", given.get("vus", 1)) if executor == "constant-vus" else ("rate", given["rate"])
+    number = problems.attempt(_whole, amount, f"{where}.{'vus' if kind == 'users' else 'rate'}") or 0
     duration = _seconds(given["duration"], f"{where}.duration")
-    if executor == "constant-vus":
-        return [{"duration": duration, "users": _whole(given.get("vus", 1), f"{where}.vus")}], more
-    return [{"duration": duration, "rate": _whole(given["rate"], f"{where}.rate") / unit_s}], more
+    return [{"duration": duration, kind: number if kind == "users" else number / unit_s}], more or {}
+
+
+_WHY = {
+    "exec": "what the users do is in the locustfile",
+    "env": "give arguments= to the plan where the locustfile needs them",
+    "options": "browsers are not driven by a plan",
+    "startTime": "a plan starts at once",
+}
 
 
 def _ramps(stages: object, start: int, kind: str, unit_s: float, where: str) -> list[dict[str, Any]]:
     """k6's stages go to their target linearly; one that takes no time jumps there."""
     if not isinstance(stages, (list, tuple)) or not stages:
-        raise ValueError(f"{where}: expected a list of {{duration, target}}; got {stages!r}")
+        raise ValueError(f"{where}: expected a list of {{duration, target}}; got {_shown(stages)}")
 
     def load(target: int) -> int | float:
         return target if kind == "users" else target / unit_s
 
     found: list[dict[str, Any]] = []
+    problems = _Problems()
     before = 0
     if start:
         found, before = [{"duration": _JUMP_S, kind: load(start)}], start
     for number, stage in enumerate(stages):
         place = f"{where}[{number}]"
-        if not isinstance(stage, Mapping) or "duration" not in stage or "target" not in stage:
-            raise ValueError(f"{place}: expected {{duration, target}}; got {stage!r}")
-        _only(stage, {"duration", "target"}, place)
-        duration = _seconds(stage["duration"], f"{place}.duration")
-        target = _whole(stage["target"], f"{place}.target")
+        if not isinstance(stage, Mapping) or "target" not in stage:
+            problems.append(f"{place}: expected {{duration, target}}; got {_shown(stage)}")
+            continue
+        if unknown := [str(name) for name in stage if name not in ("duration", "target")]:
+            problems.append(f"{place}: expected duration and target; got {', '.join(unknown)} too")
+        duration = problems.attempt(_seconds, stage.get("duration") or 0, f"{place}.duration") or 0
+        target = problems.attempt(_whole, stage["target"], f"{place}.target") or 0
         ramp = bool(duration) and target != before
         if duration and not ramp and len(found) == 1 and found[0]["duration"] == _JUMP_S:
             found = []
         found.append({"duration": duration or _JUMP_S, kind: load(target), **({"ramp": True} if ramp else {})})
         before = target
+    if problems:
+        raise ValueError("\n".join(problems))
     return found
 
 
-def _patience(value: object, where: str) -> dict[str, Any]:
+def _patience(value: object, where: str, notes: list[Note]) -> dict[str, Any]:
     seconds = _seconds(value, where)
     if seconds < 2:
-        raise ValueError(f"{where}: {value!r} would cut off the slowest requests; perflab waits 2 s at least")
+        name = where.removeprefix("options.")
+        notes.append(OPTION_NOT_TAKEN(name=name, why=f"{_shown(value)} would cut off the slowest requests"))
+        return {}
     return {"stop_timeout": seconds, "timeout": min(10.0, seconds - 1)}
 
 
-def _objectives(given: object) -> tuple[Objective, ...]:
+def _objectives(given: object, notes: list[Note]) -> tuple[Objective, ...]:
     if not isinstance(given, Mapping):
-        raise ValueError(f"options.thresholds: expected lists by metric; got {given!r}")
+        raise ValueError(f"options.thresholds: expected lists by metric; got {_shown(given)}")
     found = from_thresholds(given)
-    if len(found.not_understood):
-        lost = found.not_understood.iloc[0]
-        raise ValueError(f"options.thresholds[{lost['where']!r}]: {lost['text']!r} can't be honoured: {lost['reason']}")
+    for lost in found.not_understood.itertuples():
+        notes.append(THRESHOLD_NOT_TAKEN(metric=lost.where, threshold=lost.text, why=lost.reason))
     return found.objectives
-
-
-def _only(given: Mapping[str, Any], known: set[str] | frozenset[str], where: str) -> None:
-    unknown = [str(name) for name in given if name not in known]
-    if unknown:
-        raise ValueError(f"{where}: can't be honoured: {', '.join(unknown)}; leave it out, or say it in the locustfile")
 
 
 def _not_together(given: Mapping[str, Any], name: str, others: tuple[str, ...]) -> None:
@@ -162,6 +286,8 @@ def _not_together(given: Mapping[str, Any], name: str, others: tuple[str, ...]) 
 
 
 def _seconds(value: object, where: str) -> float:
+    if isinstance(value, Unresolved):
+        raise ValueError(f"{where}: can't resolve {value} without running the script")
     seconds = parse_duration(value, parameter=where, bare="ms") / 1e3  # type: ignore[arg-type]
     if seconds < 0:
         raise ValueError(f"{where}: expected a duration of 0 or more; got {value!r}")
@@ -169,6 +295,18 @@ def _seconds(value: object, where: str) -> float:
 
 
 def _whole(value: object, where: str) -> int:
+    if isinstance(value, Unresolved):
+        raise ValueError(f"{where}: can't resolve {value} without running the script")
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"{where}: expected a whole number, 0 or more; got {value!r}")
     return value
+
+
+def _shown(value: object) -> str:
+    return (
+        f"{value}, which can't be resolved without running the script" if isinstance(value, Unresolved) else repr(value)
+    )

@@ -18,7 +18,7 @@ from perflab.loadtest.k6_options import parse_options
 from perflab.loadtest.records import secret_of
 from perflab.loadtest.stages import Stage, is_number
 from perflab.loadtest.urls import Url
-from perflab.notes import PYTHON
+from perflab.notes import PYTHON, Note, written
 from perflab.objectives import Objective
 from perflab.objectives.grammar import objective_of
 from perflab.results import Result, Shown
@@ -102,6 +102,7 @@ class LoadPlan(Result):
     objectives: Sequence[Objective | str] = ()
     urls: Sequence[Url] = ()
     wait: str | float = 0.0
+    not_taken: tuple[Note, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         self._tidy()
@@ -229,16 +230,18 @@ class LoadPlan(Result):
             k6's ``options`` as a dict, as JSON text, or the text of a script with ``export const options = {...}``.
             Taken are ``stages``, ``vus`` and ``duration``, one of ``scenarios`` (constant-vus, ramping-vus,
             constant-arrival-rate, ramping-arrival-rate) and ``thresholds``, which become ``objectives``. All else that
-            changes the load is a ValueError that names it.
+            changes the load is a ValueError that names it; what does not is listed in the plan's ``not_taken``. Scripts that
+            compute their options: ``k6 inspect script.js > options.json``.
         **more
             Further parameters of `LoadPlan`.
 
         >>> print(LoadPlan.from_k6("users.py", "export const options = { vus: 10, duration: '30s' };"))
         users.py: 10 users for 30 s; the first 10 % are warm-up
         """
-        parsed = parse_options(options)
+        parsed = parse_options(options, stages_given="stages" in more)
         stages = [Stage(**stage) for stage in parsed.stages]
-        return cls(locustfile, **{"stages": stages, "objectives": parsed.objectives, **parsed.more, **more})
+        found = {"stages": stages, "objectives": parsed.objectives, "not_taken": parsed.notes}
+        return cls(locustfile, **{**found, **parsed.more, **more})
 
     @property
     def weights(self) -> Mapping[str, float]:
@@ -384,7 +387,7 @@ class LoadPlan(Result):
 
     def show(self, surface: str = PYTHON) -> Shown:
         """The plan in one sentence."""
-        return Shown(str(self))
+        return Shown(str(self), notes=written(self.not_taken, surface))
 
 
 def _files(path: Path) -> list[Path]:

@@ -1,108 +1,227 @@
-"""An object literal of a k6 script as data: a small parser that evaluates nothing.
+"""The options of a k6 script as data: a small parser of JavaScript's literals that runs nothing.
 
-Objects, arrays, texts, numbers, true, false, null, comments and trailing commas (ECMAScript's object literals without
-expressions, which contain JSON). Anything that would have to be run is a ValueError with its line.
+Objects, arrays, texts, numbers, comments and trailing commas (ECMAScript's literals, which contain JSON), names of constants that
+are literals themselves, and ``__ENV.NAME || literal``, whose literal is taken. What would have to be run becomes `Unresolved`:
+whether it matters is for the reader of the options to say.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
-_START = re.compile(r"(?:\bexport\s+)?\b(?:let|const|var)\s+options\b\s*(?::\s*[\w.]+\s*)?=\s*(?=\{)")
+_SKIPPED = re.compile(
+    r"(?P<comment>//[^\n]*|/\*.*?(?:\*/|\Z))|(?P<text>'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"|`(?:[^`\\]|\\.)*`)"
+    r"|(?P<regex>(?<=[(=:,\[!&|?{};])\s*/(?![/*])(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/)",
+    re.DOTALL,
+)
+_DECLARED = r"\b(?:let|const|var)\s+{name}\b\s*(?::\s*[\w.<>\[\]| ]+?\s*)?=(?![=>])\s*"
 _SPACE = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 _TEXT = re.compile(r"'((?:[^'\\\n]|\\.)*)'|\"((?:[^\"\\\n]|\\.)*)\"|`((?:[^`\\$]|\\.|\$(?!\{))*)`", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(?![\w$.])")
 _WORD = re.compile(r"[A-Za-z_$][\w$]*")
+_COMPUTED = re.compile(r"\[[^\]\n]*\]")
 _ESCAPES = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
-_ENDS = re.compile(r"[,\]}]|\Z")
+_ENVIRONMENT = re.compile(r"__ENV\s*(?:\.\s*[\w$]+|\[\s*(?:'[^'\n]*'|\"[^\"\n]*\")\s*\])")
+_WRAPPED = re.compile(r"(?:Number|parseInt|parseFloat|String|Object\s*\.\s*freeze)\s*\(\s*|\(\s*")
+_OTHERWISE = re.compile(r"\|\||\?\?")
+_ENDS = re.compile(r"[,\]})]|\|\||\?\?|\Z|;|(?:as|satisfies)\b|\n")
 _NAMED = {"true": True, "false": False, "null": None, "undefined": None}
 _CONTROL = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0": "\0", "\n": ""}
 _LARGEST, _DEEPEST = 1_000_000, 40
 
 
-def options_of(text: str) -> dict[str, Any]:
-    """The object after ``options =`` of a script, or the whole text where it is one object (JSON).
+@dataclass(frozen=True)
+class Unresolved:
+    """A value that only running the script would give."""
 
-    >>> options_of("export const options = { vus: 10, /* all day */ duration: '30s', };")
-    {'vus': 10, 'duration': '30s'}
+    text: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.text!r} (line {self.line})"
+
+
+def options_of(text: str) -> dict[str, Any]:
+    """The options that a script exports, or the whole text where it is one object (JSON).
+
+    >>> options_of("const VUS = 5; export const options = { vus: VUS, duration: __ENV.D || '30s', };")
+    {'vus': 5, 'duration': '30s'}
     """
     if len(text) > _LARGEST:
         raise ValueError(f"options: expected a script of at most {_LARGEST:,} characters; got {len(text):,}")
+    script = _Script(text)
     first = _skip(text, 0)
     if text[first : first + 1] == "{":
-        value, end = _object(text, first, 0)
+        value, end = script.object(first, 0)
         if text[_skip(text, end) :].strip("; \n\t"):
-            _fail(text, _skip(text, end), "the end of the options")
+            raise ValueError(f"options: line {script.line(end)}: expected the end of the options, found more")
         return value
-    masked = re.sub(r"//[^\n]*|/\*.*?\*/", lambda m: re.sub(r"[^\n]", " ", m[0]), text, flags=re.DOTALL)
-    start = _START.search(masked)
-    if not start:
-        raise ValueError(
-            "options: expected a JSON object, or a script with `export const options = {...}`; got neither"
-        )
-    return _object(text, start.end(), 0)[0]
+    found, _ = script.value(script.exported(), 0)
+    if not isinstance(found, dict):
+        raise ValueError(f"options: expected an object, found {found}; {INSPECT}")
+    return found
 
 
-def _value(text: str, at: int, depth: int) -> tuple[Any, int]:
-    if depth > _DEEPEST:
-        _fail(text, at, f"at most {_DEEPEST} levels")
-    if text[at : at + 1] == "{":
-        return _object(text, at, depth)
-    if text[at : at + 1] == "[":
-        return _array(text, at, depth)
-    found: Any
-    if match := _TEXT.match(text, at):
-        found = _unescaped(next(group for group in match.groups() if group is not None))
-    elif match := _NUMBER.match(text, at):
-        found = _number(match[0].replace("_", ""))
-    elif (match := _WORD.match(text, at)) and match[0] in _NAMED:
-        found = _NAMED[match[0]]
-    else:
-        _fail(text, at, "a plain value")
-    after = _skip(text, match.end())
-    if not _ENDS.match(text, after):
-        # 10 * 60, "a" + b, name.x: to know it one would have to run the script.
-        _fail(text, at, "a plain value")
-    return found, after
+INSPECT = "`k6 inspect script.js > options.json` resolves them: give that JSON instead"
 
 
-def _object(text: str, at: int, depth: int) -> tuple[dict[str, Any], int]:
-    found: dict[str, Any] = {}
-    at = _skip(text, at + 1)
-    while text[at : at + 1] != "}":
-        if match := _TEXT.match(text, at):
-            key = _unescaped(next(group for group in match.groups() if group is not None))
-        elif match := _WORD.match(text, at):
-            key = match[0]
+class _Script:
+    """A script: its text, where it says what at its top level, and its literals."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        # Texts and comments become blanks of the same length, so that places stay.
+        self._bare = _SKIPPED.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text)
+        self._depths: list[int] | None = None
+        self._open: set[str] = set()
+
+    def line(self, at: int) -> int:
+        return self.text.count("\n", 0, at) + 1
+
+    def _is_top(self, at: int) -> bool:
+        if self._depths is None:
+            depth, self._depths = 0, []
+            for letter in self._bare:
+                depth -= letter in ")}]"
+                self._depths.append(depth)
+                depth += letter in "({["
+        return self._depths[at] == 0
+
+    def _places(self, pattern: str) -> list[int]:
+        return [match.end() for match in re.finditer(pattern, self._bare) if self._is_top(match.start())]
+
+    def exported(self) -> int:
+        """Where the exported options begin: a local variable of that name is none of them."""
+        declared = self._places(_DECLARED.format(name="options"))
+        exported = self._places(r"\bexport\s+" + _DECLARED.format(name="options"))
+        exported += self._places(r"\b(?:module\s*\.\s*)?exports\s*\.\s*options\s*=\s*")
+        if not exported and (self._places(r"\bexport\s*\{[^}]*\boptions\b[^}]*\}") or len(declared) == 1):
+            exported = declared
+        if not exported:
+            raise ValueError(
+                "options: expected a JSON object, or a script with `export const options = {...}` at its top level; found neither"
+            )
+        if len(exported) > 1:
+            lines = ", ".join(str(self.line(at)) for at in exported)
+            raise ValueError(f"options: expected one exported options, found them at lines {lines}; {INSPECT}")
+        return exported[0]
+
+    def value(self, at: int, depth: int) -> tuple[Any, int]:
+        """The value at a place and the place behind it; the right side of ``||`` where the left is empty."""
+        found, end = self._one(at, depth)
+        while match := _OTHERWISE.match(self.text, _skip(self.text, end)):
+            other, end = self._one(_skip(self.text, match.end()), depth)
+            found = found if found or (match[0] == "??" and found is not None) else other
+        return found, end
+
+    def _one(self, at: int, depth: int) -> tuple[Any, int]:
+        if depth > _DEEPEST:
+            raise ValueError(f"options: line {self.line(at)}: expected at most {_DEEPEST} levels")
+        text = self.text
+        found: Any
+        if text[at : at + 1] == "{":
+            found, end = self.object(at, depth)
+        elif text[at : at + 1] == "[":
+            found, end = self._array(at, depth)
+        elif match := _TEXT.match(text, at):
+            found, end = _unescaped(next(group for group in match.groups() if group is not None)), match.end()
+        elif match := _NUMBER.match(text, at):
+            found, end = _number(match[0].replace("_", "")), match.end()
+        elif match := _ENVIRONMENT.match(text, at):
+            found, end = None, match.end()
+        elif match := _WRAPPED.match(text, at):
+            inner, end = self.value(_skip(text, match.end()), depth + 1)
+            end = _skip(text, end)
+            if text[end : end + 1] == ",":  # parseInt(text, 10)
+                _, end = self.value(_skip(text, end + 1), depth + 1)
+            if text[end : end + 1] != ")":
+                return self._unresolved(at)
+            found, end = _as_number(inner) if match[0][0] in "Np" else inner, end + 1
+        elif (match := _WORD.match(text, at)) and match[0] in _NAMED:
+            found, end = _NAMED[match[0]], match.end()
+        elif match:
+            found, end = self._constant(match[0], match.start(), depth), match.end()
         else:
-            _fail(text, at, "a name")
-        at = _skip(text, match.end())
-        if text[at : at + 1] != ":":
-            _fail(text, at, f"a colon after {key!r}")
-        found[key], at = _value(text, _skip(text, at + 1), depth + 1)
-        at = _next(text, at, "}")
-    return found, at + 1
+            return self._unresolved(at)
+        after = _skip(text, end)
+        # 10 * 60, "a" + b, name.x: to know it one would have to run the script.
+        return (found, end) if _ENDS.match(text, after) or "\n" in text[end:after] else self._unresolved(at)
 
+    def _constant(self, name: str, at: int, depth: int) -> Any:
+        places = self._places(_DECLARED.format(name=re.escape(name)))
+        alone = rf"(?<![\w$.]){re.escape(name)}"
+        assigned = len(re.findall(alone + r"\s*(?::[^=\n]+)?=(?![=>])", self._bare))
+        changed = re.search(
+            alone + r"(?:\s*(?:[-+*/]=|\+\+|--)|\.push\(|\.\w+\s*=(?!=)|\[[^\]]*\]\s*=(?!=))", self._bare
+        )
+        if len(places) != 1 or name in self._open or assigned != 1 or changed:
+            return Unresolved(name, self.line(at))
+        self._open.add(name)
+        try:
+            return self.value(places[0], depth + 1)[0]
+        finally:
+            self._open.discard(name)
 
-def _array(text: str, at: int, depth: int) -> tuple[list[Any], int]:
-    found: list[Any] = []
-    at = _skip(text, at + 1)
-    while text[at : at + 1] != "]":
-        value, at = _value(text, at, depth + 1)
-        found.append(value)
-        at = _next(text, at, "]")
-    return found, at + 1
+    def _unresolved(self, at: int) -> tuple[Unresolved, int]:
+        """What stands at a place, up to the comma or bracket that ends it."""
+        depth, end = 0, at
+        while end < len(self._bare) and not (depth == 0 and self._bare[end] in ",)}];"):
+            depth += (self._bare[end] in "({[") - (self._bare[end] in ")}]")
+            end += 1
+        said = " ".join(self.text[at:end].split())[:60] or "the end of the text"
+        return Unresolved(said, self.line(at)), end
 
+    def object(self, at: int, depth: int) -> tuple[dict[str, Any], int]:
+        found: dict[str, Any] = {}
+        text, at = self.text, _skip(self.text, at + 1)
+        while text[at : at + 1] != "}":
+            if text.startswith("...", at):
+                spread, at = self.value(_skip(text, at + 3), depth + 1)
+                found |= spread if isinstance(spread, dict) else {"...": spread}
+                at = self._next(at, "}")
+                continue
+            if match := _TEXT.match(text, at):
+                key = _unescaped(next(group for group in match.groups() if group is not None))
+            elif match := _WORD.match(text, at) or _COMPUTED.match(text, at):
+                key = match[0]
+            else:
+                self._fail(at, "a name")
+            after = _skip(text, match.end())
+            if text[after : after + 1] == ":":
+                found[key], at = self.value(_skip(text, after + 1), depth + 1)
+            elif text[after : after + 1] in ",}":
+                found[key], at = self._constant(key, at, depth), after
+            else:
+                found[key], at = self._unresolved(at)
+            at = self._next(at, "}")
+        return found, at + 1
 
-def _next(text: str, at: int, close: str) -> int:
-    """Past the comma after an element, or at the closing bracket."""
-    at = _skip(text, at)
-    if text[at : at + 1] == ",":
-        return _skip(text, at + 1)
-    if text[at : at + 1] != close:
-        _fail(text, at, f"a comma or {close!r}")
-    return at
+    def _array(self, at: int, depth: int) -> tuple[list[Any], int]:
+        found: list[Any] = []
+        at = _skip(self.text, at + 1)
+        while self.text[at : at + 1] != "]":
+            spread = self.text.startswith("...", at)
+            value, at = self.value(_skip(self.text, at + 3 * spread), depth + 1)
+            found += value if spread and isinstance(value, list) else [value]
+            at = self._next(at, "]")
+        return found, at + 1
+
+    def _next(self, at: int, close: str) -> int:
+        """Past the comma after an element, or at the closing bracket."""
+        at = _skip(self.text, at)
+        if self.text[at : at + 1] == ",":
+            return _skip(self.text, at + 1)
+        if self.text[at : at + 1] != close:
+            self._fail(at, f"a comma or {close!r}")
+        return at
+
+    def _fail(self, at: int, expected: str) -> NoReturn:
+        found = self.text[at : at + 40].split("\n")[0].strip() or "the end"
+        raise ValueError(
+            f"options: line {self.line(at)}: expected {expected}, found {found!r} (perflab runs no script)"
+        )
 
 
 def _skip(text: str, at: int) -> int:
@@ -117,6 +236,11 @@ def _number(text: str) -> float | int:
     return int(text) if re.fullmatch(r"[+-]?\d{1,18}", text) else float(text)
 
 
+def _as_number(value: Any) -> Any:
+    """What Number() or parseInt() make of a text."""
+    return _number(value.strip()) if isinstance(value, str) and _NUMBER.fullmatch(value.strip()) else value
+
+
 def _unescaped(text: str) -> str:
     def plain(match: re.Match[str]) -> str:
         code = match[1] or match[2]
@@ -124,9 +248,3 @@ def _unescaped(text: str) -> str:
 
     # A character beyond the first plane is written as two escapes.
     return _ESCAPES.sub(plain, text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _fail(text: str, at: int, expected: str) -> NoReturn:
-    line = text.count("\n", 0, at) + 1
-    found = text[at : at + 40].split("\n")[0].strip() or "the end"
-    raise ValueError(f"options: line {line}: expected {expected}, found {found!r} (perflab runs no script)")
