@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import perflab as lab
-from perflab.formats import _line_prefix, _printed
+from perflab.formats import _printed
 
 COMMON_PREFIXES = (
     "%m [%p] %q%u@%d ",  # Debian and Ubuntu
