@@ -103,7 +103,7 @@ _FORMS = (
     ),
     ("v", r"(?<![\w/])-?\d{1,6}/\d+(?![\w/])"),
     ("w", r"\[unknown\]"),
-    ("0", r"(?<![\w.-])-?\d+(?![\w.])"),
+    ("0", r"(?<![\w.-])-?\d+(?![\w.]|-\d\d-\d\d )"),
     ("w", r"[^\W\d][\w.-]*|\w[\w.-]*"),
 )
 _TOKEN = re.compile("|".join(f"(?P<{kind}{n}>{form})" for n, (kind, form) in enumerate(_FORMS) if kind != "0").replace(
@@ -157,10 +157,13 @@ def infer(head: str) -> str | None:
 
 
 def _fields(expression: str, heads: Sequence[str]) -> tuple[int, int]:
-    """How many fields the expression finds in these texts, and how many of the texts it fits."""
-    whole = re.compile(expression)
-    matches = [found for text in heads if (found := whole.fullmatch(text))]
-    return sum(sum(map(bool, found.groups())) for found in matches), len(matches)
+    """How many fields the expression finds in these texts, and how many of the texts it fits; RE2 never backtracks."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = pc.extract_regex(pa.array(heads, type=pa.string()), rf"\A(?P<whole>{expression})\z").drop_null()
+    filled = sum(pc.sum(pc.not_equal(column, "")).as_py() or 0 for column in found.flatten())
+    return filled, len(found)
 
 
 def _parts(text: str) -> list[_Part]:
@@ -195,6 +198,8 @@ def _written(rows: list[list[_Part]]) -> str:
     first = rows[0]
     values = [[row[n].text for row in rows] for n in range(len(first))]
     session = _session(first, values)
+    times = [n for n, part in enumerate(first) if part.kind in "mtn" and part.kind]
+    logged = max(times, key=lambda n: (len(set(values[n])), -n), default=None)
     kept: list[str] = []
     for n, part in enumerate(first):
         before, after = _between(first, n - 1), _between(first, n + 1)
@@ -203,6 +208,8 @@ def _written(rows: list[list[_Part]]) -> str:
             kept.append(_separator(first, n).replace("%", "%%").replace("\0", "%"))
         elif _is_key(first, n):
             kept.append(part.text)
+        elif n in times and n != logged:
+            kept.append("%s" if part.kind == "t" else "%i")
         elif part.kind in "mtnc":
             kept.append(f"%{part.kind}")
         elif n == session:

@@ -47,7 +47,7 @@ WITH marked AS (
     SELECT *, CASE WHEN timed THEN strpos(substr(message, 1, 40), ' ms') + 3 ELSE 1 END AS place FROM marked
 ), words AS (
     SELECT *, substr(message, place, 200) AS rest,
-        CASE WHEN timed THEN ltrim(substr(message, place, 20)) ELSE substr(message, 1, 20) END AS word FROM places
+        CASE WHEN timed THEN ltrim(substr(message, place, 30)) ELSE substr(message, 1, 30) END AS word FROM places
 ), kinds AS (
     SELECT *, CASE WHEN strpos(rest, ': ') > 0 THEN strpos(rest, ': ') ELSE strpos(rest, ':' || chr(10)) END AS colon FROM (
         SELECT * REPLACE (CASE WHEN starts_with(word, 'rows: ') THEN regexp_extract(rest, 'bytes +(.*)', 1) ELSE word END AS word,

@@ -22,10 +22,11 @@ from perflab.formats._line_prefix import LEVELS
 from perflab.notes import Remedy
 
 _STATEMENT = re.compile(
-    rb"^(?!\{)(?!.{0,80},\"?[^,]*\"?,\"?[^,]*\"?,\d*,)"
+    rb"^(?!\{)(?!\"?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[^,]{0,20},(?:\"[^\"]*\")?,(?:\"[^\"]*\")?,\d*,(?:\"[^\"]*\")?,[0-9a-f.]+,\d+,)"
     rb".{0,300}?LOG: {1,2}(?:duration: [\d.]+ ms|statement: |execute .{1,64}: )",
     re.MULTILINE,
 )
+"""A line of a statement, and none of a csvlog."""
 _SERVER = re.compile(
     rb"(?![\t{])(?:[^\n]{0,300}\n){0,2}?[^\n,\"]{0,40}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{3})? "
     rb"[A-Z+-][^\n]{0,300}?(?:LOG|FATAL):  "
@@ -58,13 +59,15 @@ def read(path: Path, *, log_line_prefix: str | None = None, timezone: str | None
     if prefix is None and not _STATEMENT.search(head.encode()):
         raise FormatError(notes.NOTHING_TIMED(path=path))
     if prefix is None:
-        begins = next((line for line in head.splitlines() if _STATEMENT.search(line.encode())), head)[:80]
+        begins = next((line for line in head.splitlines() if _STATEMENT.search(line.encode())), head)
+        begins = begins.partition("LOG: ")[0][:200]  # and no part of a statement
         remedy = Remedy("read", {"log_line_prefix": "%m [%p] %q%u@%d "})
         raise FormatError(notes.UNKNOWN_PREFIX(remedy, path=path, begins=repr(begins)))
     given = log_line_prefix is not None
     expression = _line_prefix.pattern(prefix) if given else _line_prefix.tolerant(prefix)
     if not re.search("^" + expression + LEVELS, head, re.MULTILINE):
-        raise FormatError(notes.WRONG_PREFIX(path=path, prefix=repr(prefix), begins=repr(head[:80])))
+        begins = head.split("\n", 1)[0].partition("LOG: ")[0][:200]
+        raise FormatError(notes.WRONG_PREFIX(path=path, prefix=repr(prefix), begins=repr(begins)))
     tally = Tally()
     meta = {"log": "stderr", "log_line_prefix": prefix}
     tables = _postgresql.from_table(path, [_table(path, expression, tally)], tally, timezone, meta)

@@ -1,0 +1,214 @@
+"""What real configurations do to logs: cursors, cut values, nested statements, verbose slow logs, spans written twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from test_query_logs_hostile import WRITERS
+
+import perflab as lab
+from perflab.formats import NAMES
+from perflab.notes import codes
+
+
+def pg(*messages: str) -> str:
+    lines = [f"2026-02-03 09:00:{n:02d}.120 UTC [7] {message}\n" for n, message in enumerate(messages)]
+    return "".join(lines)
+
+
+def read(tmp_path: Path, text: str, **options: str) -> lab.Measurements:
+    (tmp_path / "log").write_text(text)
+    return lab.read(tmp_path / "log", **options)
+
+
+def test_fetches_from_a_cursor_are_one_call(tmp_path: Path) -> None:
+    sql = "select i from big"
+    fetches = [f"LOG:  duration: 0.100 ms  execute fetch from C_1: {sql}"] * 20
+    found = read(
+        tmp_path,
+        pg(f"LOG:  duration: 1.000 ms  execute C_1: {sql}", *fetches, "LOG:  duration: 1 ms  statement: COMMIT"),
+    )
+    assert found.queries["sql"].to_list() == [sql, "COMMIT"]
+    assert found.queries["duration_ms"].iloc[0] == pytest.approx(3.0)
+
+
+def test_a_value_that_the_server_cut_is_unknown(tmp_path: Path) -> None:
+    text = pg(
+        "LOG:  duration: 1 ms  execute x: SELECT $1, $2, $3",
+        "DETAIL:  parameters: $1 = '018f3c2a...', $2 = 'it''s', $3 = NULL",
+    )
+    assert list(read(tmp_path, text).queries["parameters"].iloc[0]) == [None, "it's", None]
+
+
+def test_statements_inside_a_function_are_part_of_its_call(tmp_path: Path) -> None:
+    text = "LOG:  duration: 0.2 ms  plan:\n\tQuery Text: select count(*) from kid where v = r.id"
+    plan = f"{text}\n\tAggregate  (cost=1.00..1.01 rows=1 width=8)"
+    inner = [plan, "CONTEXT:  PL/pgSQL function tot() line 3 at FOR over SELECT rows"] * 8
+    found = read(tmp_path, pg(*inner, "LOG:  duration: 5 ms  statement: select tot()"))
+    assert found.queries["sql"].to_list() == ["select tot()"]
+    (note,) = found.warnings
+    assert (note.code, note.facts["count"]) == ("nested-left-out", 8)
+    assert len(read(tmp_path, pg(*inner)).queries) == 8  # nobody called them in this log
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "LOG:  duration: 1.5 ms  statement:\n\tSELECT 1", "LOG:  duration: 1.5 ms  statement: \n\tSELECT 1",
+        "LOG: duration: 1.5 ms statement: SELECT 1", "LOG:  duration: 1.5 ms  rows: 8  size: 120 bytes  statement: SELECT 1",
+    ],
+)  # fmt: skip
+def test_where_the_text_of_a_statement_may_begin(message: str, tmp_path: Path) -> None:
+    found = read(tmp_path, pg(*[message] * 9))
+    assert set(found.queries["sql"].str.strip()) == {"SELECT 1"} and len(found.queries) == 9 and not found.warnings
+
+
+HEAD = "# Time: 2026-02-03T09:00:00.500000Z\n# User@Host: app[app] @  [10.0.0.7]  Id:     6\n"
+TOOK = "# Query_time: 0.5  Lock_time: 0.000001 Rows_sent: 1  Rows_examined: 9\n"
+INSERT = "INSERT INTO t VALUES (1)"
+NESTED = HEAD + "# Stored_routine: shop.tot\n" + TOOK + "SET timestamp=1770109200;\n" + "SELECT v;\n"
+IDS = "SET last_insert_id=50,insert_id=500,timestamp=1770109200;\n"
+EXPLAIN = "#\n# explain: id\tselect_type\ttable\n# explain: 1\tSIMPLE\tt\n#\n"
+STAMP = "SET timestamp=1770109200;\n"
+SLOW = {
+    "plain": (HEAD + TOOK + STAMP + "SELECT a;\n", ["SELECT a"]),
+    "explain": (HEAD + TOOK + EXPLAIN + STAMP + "SELECT a;\n", ["SELECT a"]),
+    "insert id": (HEAD + TOOK + IDS + INSERT + ";\n", [INSERT]),
+    "one insert id": (HEAD + TOOK + IDS.replace("last_insert_id=50,", "") + INSERT + ";\n", [INSERT]),
+    "administrator": (HEAD + TOOK + "# administrator command: Prepare;\n" + HEAD[36:] + TOOK + STAMP + "SELECT b;\n", ["SELECT b"]),
+    "administrator first": ("# administrator command: Ping;\n" + HEAD + TOOK + STAMP + "SELECT b;\n", ["SELECT b"]),
+    "comment": (HEAD + TOOK + STAMP + "# find\nSELECT a\n# only mine\nFROM t;\n", ["# find\nSELECT a\n# only mine\nFROM t"]),
+    "a head in a text": (HEAD + TOOK + STAMP + "SELECT 'x;\n# Time: y';\n", ["SELECT 'x;\n# Time: y'"]),
+    "no stamp": (HEAD + TOOK + "SELECT a;\n", ["SELECT a"]),
+    "set timestamp": (HEAD + TOOK + STAMP + "SET timestamp=5;\n", ["SET timestamp=5"]),
+    "old time": ("# Time: 260203  9:00:00\n" + HEAD[36:] + TOOK + "SELECT a;\n", ["SELECT a"]),
+    "time and user": (HEAD.replace("Z\n", "Z ") + TOOK + STAMP + "SELECT a;\n", ["SELECT a"]),
+    "cut off": (HEAD + TOOK + STAMP + "SELECT a", ["SELECT a"]),
+    "routine": (NESTED + HEAD + TOOK + STAMP + "CALL tot();\n", ["CALL tot()"]),
+    "routine alone": (NESTED, ["SELECT v"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_entries_of_slow_logs(name: str, tmp_path: Path) -> None:
+    text, expected = SLOW[name]
+    for after in ("", *([HEAD + TOOK + STAMP + "SELECT 'last';\n"] if name != "cut off" else [])):
+        found = read(tmp_path, text + after, format="mysql_slow")
+        assert found.queries["sql"].to_list()[: len(expected)] == expected
+        assert len(found.queries) == len(expected) + bool(after)
+        assert (found.queries["start"].dt.year == 2026).all()
+        assert not {"markers-differ", "unbalanced", "skipped"} & set(codes(found.warnings))
+
+
+def test_a_sampled_slow_log_says_so(tmp_path: Path) -> None:
+    rate = "# Log_slow_rate_type: query  Log_slow_rate_limit: 100\n"
+    (note,) = read(tmp_path, HEAD + TOOK + rate + STAMP + "SELECT a;\n").warnings
+    assert (note.code, note.facts["limit"]) == ("log-sampled", 100)
+
+
+RAILS = 'Started GET "/a" for 127.0.0.1 at 2026-02-03 09:00:00 +0000\nProcessing by A#index as HTML\n'
+
+
+@pytest.mark.parametrize(
+    "verb", ["SELECT 1", "LOCK TABLES a WRITE", "CALL f(3)", "REPLACE INTO c VALUES (1)", "MERGE INTO t", "EXEC sp"]
+)
+def test_any_verb_of_rails(verb: str, tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        RAILS + f"  A Load (0.2ms)  SELECT 2\n   (7.0ms)  {verb}\n  ASYNC B Load (0.0ms) (db time 1.6ms)  SELECT 3\n",
+    )
+    assert (
+        found.queries["sql"].to_list() == ["SELECT 2", verb, "SELECT 3"] and found.queries["duration_ms"].sum() == 8.8
+    )
+
+
+def test_requests_that_run_beside_each_other_in_rails_have_no_unit(tmp_path: Path) -> None:
+    text = RAILS + RAILS.replace("A#", "B#") + "  A Load (0.2ms)  SELECT 2\n" * 5 + "Completed 200 OK in 5ms\n" * 2
+    found = read(tmp_path, text + RAILS + "  A Load (0.2ms)  SELECT 9\n" + "Completed 200 OK in 5ms\n")
+    assert "requests-interleaved" in codes(found.warnings)
+    assert found.queries["unit"].notna().to_list() == [False] * 5 + [True]
+
+
+def span(own: int, parent: int, name: str, kind: int, at: int, ms: int, **attributes: str) -> dict[str, object]:
+    start = 1_770_109_200_000_000_000 + at * 1_000_000
+    listed = [{"key": key.replace("__", "."), "value": {"stringValue": value}} for key, value in attributes.items()]
+    ids = {"traceId": "5" * 32, "spanId": f"{own:016x}", "parentSpanId": f"{parent:016x}" if parent else ""}
+    times = {"startTimeUnixNano": str(start), "endTimeUnixNano": str(start + ms * 1_000_000)}
+    return {**ids, **times, "name": name, "kind": kind, "attributes": listed}
+
+
+def otlp(*spans: dict[str, object]) -> dict[str, object]:
+    return {"resourceSpans": [{"scopeSpans": [{"spans": list(spans)}]}]}
+
+
+PAGE = [
+    span(1, 0, "page", 1, 0, 900),
+    *(span(10 * n, 1, "GET /t", 2, 20 * n, 9, http__route="/t", http__request__method="GET") for n in range(1, 7)),
+    *(
+        span(10 * n + 1, 10 * n, "SELECT", 3, 20 * n + 1, 3, db__system="mysql", db__statement="SELECT 1")
+        for n in range(1, 7)
+    ),
+]
+
+
+def test_a_request_is_a_unit_and_a_trace_only_without_one(tmp_path: Path) -> None:
+    found = read(tmp_path, json.dumps(otlp(*PAGE)) + "\n")
+    assert found.queries["unit"].nunique() == 6 and set(found.queries["route"]) == {"GET /t"}
+    assert len(found.spans) == 13
+    lone = read(tmp_path, json.dumps(otlp(*PAGE[7:])) + "\n")
+    assert lone.queries["trace"].nunique() == 1
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda d: json.dumps(d) + "\n", lambda d: json.dumps(d, indent=2), lambda d: json.dumps([d]),
+        lambda d: json.dumps({"trace": d}),
+        lambda d: json.dumps({"batches": [{"resource": {}, **d["resourceSpans"][0]}]}),
+        lambda d: json.dumps(d).replace("5" * 32, "VVVVVVVVVVVVVVVVVVVVVQ=="),
+    ],
+)  # fmt: skip
+def test_the_shapes_of_otlp(shape, tmp_path: Path) -> None:
+    found = read(tmp_path, shape(otlp(*PAGE)))
+    assert len(found.queries) == 6 and len(found.spans) == 13 and found.spans["trace"].unique().tolist() == ["5" * 32]
+    assert not found.warnings
+
+
+@pytest.mark.parametrize(("parent", "calls"), [(2, 1), (1, 1)])
+def test_orm_and_driver_are_one_call(parent: int, calls: int, tmp_path: Path) -> None:
+    orm = span(2, 1, "SELECT shop", 3, 5, 4, db__system="mysql", db__statement="SELECT a FROM t WHERE b = %s")
+    driver = span(3, parent, "SELECT", 3, 6, 2, db__system__name="mysql", db__query__text="SELECT a FROM t WHERE b = ?")
+    found = read(tmp_path, json.dumps(otlp(span(1, 0, "GET", 2, 0, 50), orm, driver)) + "\n")
+    assert (
+        len(found.queries) == calls
+        and found.queries["duration_ms"].sum() == 4
+        and codes(found.warnings) == ("spans-twice",)
+    )
+
+
+def test_two_queries_side_by_side_are_two(tmp_path: Path) -> None:
+    same = [span(n, 1, "SELECT", 3, 5, 9 - n, db__system="mysql", db__statement="SELECT 1") for n in (2, 3)]
+    assert len(read(tmp_path, json.dumps(otlp(span(1, 0, "GET", 2, 0, 50), *same)) + "\n").queries) == 2
+
+
+def test_stores_without_sql_are_spans_only(tmp_path: Path) -> None:
+    redis = span(2, 1, "GET", 3, 5, 1, db__system="redis", db__statement="GET session:ann@example.org")
+    found = read(tmp_path, json.dumps(otlp(span(1, 0, "GET", 2, 0, 50), redis)) + "\n")
+    assert "queries" not in found.tables and len(found.spans) == 2 and codes(found.warnings) == ("spans-not-sql",)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_no_value_of_a_statement_is_in_a_message(name: str, tmp_path: Path) -> None:
+    """Planted values, in files that are whole, cut anywhere, or begin anywhere."""
+    assert name in NAMES
+    write = WRITERS[name]
+    data = write("SELECT a FROM t WHERE b = 'PLANTED' AND c = \"PLANTED\" -- PLANTED", 1) * 3
+    for begin, end in [(0, None), (0, -3), (0, -30), (40, None), (75, None)]:
+        (tmp_path / "log").write_bytes(data[begin:end])
+        try:
+            said = " ".join(map(str, lab.read(tmp_path / "log", format=name).warnings))
+        except lab.PerflabError as problem:
+            said = str(problem)
+        assert "PLANTED" not in said
