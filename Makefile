@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint lowest lab bench calibration aa lock clean
+.PHONY: help demo test lint lowest lab bench calibration aa kills lock clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -54,6 +54,10 @@ calibration: $(READY)
 ## make aa           the shop against itself with real load, five times: false alarms, if any (10 minutes)
 aa: $(READY)
 	$(BIN)/python bench/same_against_same.py
+
+## make kills        runs whose driver is killed, and full disks: is everything flushed recovered? (6 minutes)
+kills: $(READY)
+	$(BIN)/python bench/kills.py
 
 ## make lock         pin all dependencies anew
 lock: $(READY)

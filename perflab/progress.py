@@ -144,7 +144,7 @@ class Progress:
             '<span style="display:inline-block;width:12em;height:.7em;border:1px solid #888;margin-right:.6em">'
             f'<span style="display:block;width:{share * 100:.0f}%;height:100%;background:#4477aa"></span></span>'
         )
-        return f'<div class="perflab-progress" style="font-size:90%">{bar}{escape(words)}</div>'
+        return f'<div class="perflab-progress tex2jax_ignore mathjax_ignore" style="font-size:90%">{bar}{escape(words)}</div>'
 
     def __enter__(self) -> Self:
         return self

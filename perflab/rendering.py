@@ -243,7 +243,7 @@ def _template() -> jinja2.Template:
 
 
 _HTML = """\
-<div class="perflab">
+<div class="perflab tex2jax_ignore mathjax_ignore">
 {% if sentence %}
 <p style="margin:0 0 .4em"><strong>{{ sentence }}</strong></p>
 {% endif %}

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = r"^[\s\x00]*[=+\-@＝＋－＠]|^[\t\r]"
+"""What a spreadsheet takes for a formula: also behind spaces, and in the full width of East Asian scripts."""
 _METHOD = r"^([A-Z]{3,10}) (.*)$"
 _K6 = ("metric_name", "timestamp", "metric_value", "check", "error", "error_code", "expected_response", "group", "method",
        "name", "proto", "scenario", "service", "status", "subproto", "tls_version", "url", "extra_tags", "metadata")  # fmt: skip
@@ -44,7 +45,8 @@ def to_csv(tables: Mapping[str, pd.DataFrame], folder: str | Path) -> list[Path]
     written = []
     for name, frame in tables.items():
         plain = frame.assign(**{c: _for_csv(frame[c]) for c in frame.columns})
-        plain.to_csv(place / f"{name}.csv", index=False, lineterminator="\n")
+        # The line end of RFC 4180: with it, fields with a lone CR or LF are quoted too.
+        plain.to_csv(place / f"{name}.csv", index=False, lineterminator="\r\n")
         written.append(place / f"{name}.csv")
     return written
 
@@ -79,10 +81,10 @@ def write_jtl(data: _HasRequests | pd.DataFrame, path: str | Path) -> Path:
             "label": _one_line(requests["endpoint"]),
             "responseCode": status,
             "responseMessage": "",
-            "threadName": _text(requests, "user").where(lambda v: v != "", "perflab 1-1"),
+            "threadName": _one_line(_text(requests, "user").where(lambda v: v != "", "perflab 1-1")),
             "dataType": "text",
             "success": np.where(ok, "true", "false"),
-            "failureMessage": _text(requests, "error").where(~ok, ""),
+            "failureMessage": _lines(_text(requests, "error").where(~ok, "")),
             "bytes": _text(requests, "size_bytes").where(lambda v: v != "", "0"),
             "grpThreads": 1,
             "allThreads": 1,
@@ -122,7 +124,7 @@ def write_k6_csv(data: _HasRequests | pd.DataFrame, path: str | Path) -> Path:
     name = parts[1].where(named, _one_line(requests["endpoint"]))
     shared = {
         "timestamp": _microseconds(requests["start"]) + (requests["latency_ms"] * 1e3).round().astype("int64"),
-        "error": _text(requests, "error").where(~ok, ""),
+        "error": _lines(_text(requests, "error").where(~ok, "")),
         "expected_response": np.where(ok, "true", "false"),
         "method": parts[0].where(named, ""),
         "name": name,
@@ -159,7 +161,12 @@ def _text(requests: pd.DataFrame, name: str) -> pd.Series[Any]:
 
 
 def _one_line(texts: pd.Series[Any]) -> pd.Series[Any]:
-    return texts.str.replace(r"[\r\n]+", " ", regex=True)
+    return texts.str.replace(r"[\r\n]+", " ", regex=True).str.replace("\0", "�", regex=False)
+
+
+def _lines(texts: pd.Series[Any]) -> pd.Series[Any]:
+    """Line ends as LF, which is quoted; a lone CR is not, and breaks the row for whoever reads it."""
+    return texts.str.replace(r"\r\n?", "\n", regex=True).str.replace("\0", "�", regex=False)
 
 
 def _folder(folder: str | Path) -> Path:
@@ -184,4 +191,5 @@ def _for_csv(values: pd.Series[Any]) -> pd.Series[Any]:
         return _as_json(values)
     if not isinstance(values.dtype, pd.StringDtype):
         return values
-    return values.where(~values.str.startswith(_FORMULA).fillna(False).astype(bool), "'" + values)
+    values = values.str.replace("\0", "�", regex=False)
+    return values.where(~values.str.contains(_FORMULA).fillna(False).astype(bool), "'" + values)

@@ -163,7 +163,7 @@ def _instant(values: pd.Series[Any]) -> pd.Series[Any]:
             values = pd.to_datetime(values, format="ISO8601")
         except (ValueError, TypeError) as problem:
             raise ValueError(f"expected instants with a time zone ({problem})") from None
-    if getattr(values.dtype, "tz", None) is None:
+    if values.dt.tz is None:
         raise ValueError("expected instants with a time zone, found naive ones; use .dt.tz_localize('UTC')")
     return values.astype("datetime64[us, UTC]")
 

@@ -13,7 +13,8 @@ def static(title: str, panels: list[str], code: str) -> str:
     """A view as HTML that needs no kernel and no script: the panels' own HTML, and the code that makes them again."""
     shown = "\n".join(panels)
     source = f'<pre style="font-size:85%;white-space:pre-wrap">{escape(code)}</pre>' if code else ""
-    return f'<div class="perflab-kept"><p><strong>{escape(title)}</strong></p>\n{shown}\n{source}</div>'
+    head = f"<p><strong>{escape(title)}</strong></p>"
+    return f'<div class="perflab-kept tex2jax_ignore mathjax_ignore">{head}\n{shown}\n{source}</div>'
 
 
 class Keeping:

@@ -105,7 +105,7 @@ def page(body: str, title: str, *, style: str = "") -> str:
 
 def to_fragment(blocks: Sequence[Block]) -> str:
     """The page's body alone, for a notebook."""
-    return f'<div class="perflab">{_body(blocks)}</div>'
+    return f'<div class="perflab tex2jax_ignore mathjax_ignore">{_body(blocks)}</div>'
 
 
 def _body(blocks: Sequence[Block]) -> str:

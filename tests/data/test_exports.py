@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +100,21 @@ def test_one_file_holds_one_run(tmp_path: Path) -> None:
         lab.data.write_jtl(lab.load(SHOP), tmp_path / "x.jtl")
     with pytest.raises(ValueError, match="got 0 runs"):
         lab.data.write_k6_csv(lab.load(SHOP).requests.head(0), tmp_path / "x.csv")
+
+
+def test_hostile_names_break_no_row_and_run_no_formula(
+    tmp_path: Path, make_requests: Callable[..., pd.DataFrame]
+) -> None:
+    names = ["a\rb", "c\nd", "e\r\nf", " =1+1", "＝1+1", "\u00a0@x", "x\0y", 'GET /a,b"q"']
+    requests = make_requests("r", count=80, errors=0.5)
+    requests["endpoint"] = names * 10
+    requests["error"] = requests["error"].where(requests["ok"], "first\rsecond\0")
+    data = lab.Measurements.of(requests=requests)
+    data.to_csv(tmp_path)
+    with (tmp_path / "requests.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert {len(row) for row in rows} == {len(requests.columns)}
+    assert len(rows) == 81
+    assert not any(cell.lstrip().startswith(("=", "@", "＝")) or "\0" in cell for row in rows for cell in row)
+    for write in (lab.data.write_jtl, lab.data.write_k6_csv):
+        assert len(lab.read(write(data, tmp_path / "out.csv")).requests) == 80
