@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from perflab.metrics import QUANTILE, Floats, Metric
 from perflab.notes import Note
@@ -26,7 +27,7 @@ from perflab.stats.verdicts import decide
 if TYPE_CHECKING:
     from perflab.data.tables import Measurements
 
-_SKEWED, _TREND = 0.15, 0.05
+_SKEWED, _TREND, _RARE = 0.15, 0.05, 0.05
 _CARRIED = 0.015
 _LOAD, _LEVEL = 0.02, 0.01
 _BUSY_CORES = 0.1
@@ -47,18 +48,20 @@ def order_notes(row: Row) -> list[Note]:
 
 
 def _skewed_pairs(row: Row, design: Design) -> Note | None:
-    """Pairs in which one arm nearly always ran first, where the second run of a pair differs from the first."""
+    """Pairs in which one arm ran first much more often than the other, by chance or because nobody drew lots."""
     second = np.sign(design.slots[1] - design.slots[0])
-    share = float((second > 0).mean())
-    if abs(share - 0.5) < 0.25 or abs(share - 0.5) == 0.5:
+    count, leads = len(second), int((second > 0).sum())
+    rare = 2 * float(special.bdtr(min(leads, count - leads), count, 0.5)) <= _RARE
+    if abs(leads / count - 0.5) < 0.25 or leads in (0, count):
         return None
-    fit = _fitted(row.judged.scaled[1] - row.judged.scaled[0], np.column_stack([np.ones(len(second)), second]))
-    if fit is None or fit[1][1] >= _TREND:
+    fit = _fitted(row.judged.scaled[1] - row.judged.scaled[0], np.column_stack([np.ones(count), second]))
+    # One pair in the other order can hardly show what the place does: the order alone is then said.
+    if fit is None or not (rare or fit[1][1] < _TREND):
         return None
     return doubts.SKEWED_PAIRS(
-        arm=ARMS[0 if share > 0.5 else 1],
-        first=round(max(share, 1 - share) * len(second)),
-        pairs=len(second),
+        arm=ARMS[0 if 2 * leads > count else 1],
+        first=max(leads, count - leads),
+        pairs=count,
         position=row.metric.format_change(row.metric.unscaled(2 * fit[0][1])),
         corrected=row.metric.format_change(row.metric.unscaled(fit[0][0])),
     )

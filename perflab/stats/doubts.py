@@ -279,8 +279,8 @@ ENDPOINT_REGRESSED = _reason("endpoint-regressed", TARGET, "but regressed: {endp
 SKEWED_PAIRS = Kind(
     "order-skewed",
     DESIGN,
-    "in {first} of {pairs} pairs the {arm:raw} ran first, and the second run of a pair differs by {position:raw}: corrected for "
-    "that, the change is {corrected:raw}. Randomise the order",
+    "in {first} of {pairs} pairs the {arm:raw} ran first, so drift and warm caches are part of the change: the second run of a "
+    "pair differs by about {position:raw}; corrected for that, the change is {corrected:raw}. Randomise the order",
 )
 SKEWED_RUNS = Kind(
     "order-skewed",
