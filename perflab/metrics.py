@@ -117,6 +117,11 @@ class Metric:
         """Requests that a run needs so that ``share_beyond`` of them lie beyond the quantile."""
         return _needed(self.share, share_beyond)
 
+    @property
+    def rows_floor(self) -> int:
+        """How many requests a run needs for any verdict; below ``rows_needed`` it comes with a warning."""
+        return min(self.rows_needed, max(30, self.needs(3)))
+
     # As people write it
 
     def format(self, value: float) -> str:
@@ -150,7 +155,7 @@ class Metric:
         words = ("faster", "slower") if self.is_latency else ("lower", "higher")
         return words[change > 0]
 
-    def interval(self, low: float, high: float, *, plain: bool = False) -> str:
+    def interval(self, low: float, high: float, *, plain: bool = False, confidence: float = 0.95) -> str:
         """``-16 to -8 %``; ``plain``: ``95 % interval 8 to 16 %`` of the size, where both ends have one sign.
 
         >>> Metric.of("p95").interval(-0.74, -0.49), Metric.of("p95").interval(-0.74, -0.49, plain=True)
@@ -163,7 +168,7 @@ class Metric:
         sign = "" if plain and low * high > 0 else "+"
         first, second = (f"{sign if v > 0 else ''}{self._number(v)}" for v in (low, high))
         written = f"{first} to {second}{self._change_unit(high)}"
-        return f"95 % interval {written}" if plain else written
+        return f"{confidence * 100:.3g} % interval {written}" if plain else written
 
     def _size(self, value: float) -> str:
         return f"{self._number(value)}{self._change_unit(value)}"
@@ -239,7 +244,11 @@ def quantile(values: Floats, shares: Sequence[float]) -> Floats:
     below = np.floor(ranks).astype("int64")
     above = np.minimum(below + 1, count - 1)
     picked = np.partition(values, np.unique(np.concatenate([below, above])))
-    result: Floats = picked[below] + (ranks - below) * (picked[above] - picked[below])
+    low, part = picked[below], ranks - below
+    with np.errstate(invalid="ignore"):
+        between = low + part * (picked[above] - low)
+    # Requests that failed may count as infinitely slow.
+    result: Floats = np.where((part == 0) | (low == picked[above]), low, between)
     return result
 
 

@@ -165,7 +165,7 @@ def compare_anytime(
         for one in sequential.anytime(differences, alpha=_ALPHA)
     ]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
-    obstacle = _obstacle(change, metric, endpoint) or _failing(change, endpoint, table)
+    obstacle = _obstacle(change, metric, endpoint) or _failing(change, endpoint, table) or _changed(table)
     if obstacle:
         table = table.assign(verdict="inconclusive")
     verdict = "inconclusive" if table.empty else str(table["verdict"].iloc[-1])
@@ -193,6 +193,8 @@ def _ratio(logarithm: float) -> float:
 
 
 def _verdict(one: sequential.Anytime, margin: float, better: int) -> str:
+    if one.low > one.high:
+        return "inconclusive"
     if -margin < one.low and one.high < margin:
         return "equivalent"
     if one.p_value < _ALPHA and one.difference:
@@ -213,4 +215,16 @@ def _failing(change: Change, endpoint: str, table: pd.DataFrame) -> Note | None:
     if good and errors.verdict == "regressed":
         before, after = map(ERRORS.format, errors.typical)
         return doubts.FAILING_FAST(before=before, after=after)
+    return None
+
+
+def _changed(table: pd.DataFrame) -> Note | None:
+    """Why the pairs show no single effect: limits of all pairs that exclude one another, or a direction that turned."""
+    if table.empty:
+        return None
+    last, crossed = table.iloc[-1], table[table["p_value"] < _ALPHA]
+    turned = len(crossed) and np.sign(crossed.iloc[0]["change"]) != np.sign(last["change"])
+    outside = not last["change_low"] <= last["change"] <= last["change_high"]
+    if last["change_low"] > last["change_high"] or turned or (outside and len(crossed)):
+        return doubts.CHANGED_DURING()
     return None

@@ -154,13 +154,15 @@ class Change(Result):
         what = f"{row.metric.label} of {whose(row.endpoint)}"
         if row.change != row.change:
             return f"{what}: {row.verdict}: {row.reason}"
-        interval = row.metric.interval(*row.limits, plain=True)
+        interval = row.metric.interval(*row.limits, plain=True, confidence=row.confidence)
         if self.design.kind == "one against one":
             interval += " for these two runs only"
         words = f"{what} {row.metric.moved(row.change)}{'' if interval == '–' else f' ({interval})'}"
         if row.verdict in ("improved", "regressed"):
-            p = format_p(row.p_adjusted)
-            return f"{words}: {row.verdict}; {self.design.counted}; p {p if p.startswith('<') else f'= {p}'}"
+            p = f"p {row.p_text if '<' in row.p_text else f'= {row.p_text}'}"
+            p += f" ({self.design.counted} can show no less)" if row.p_adjusted < row.least_p else ""
+            near = [n for n in row.reasons if n.code == doubts.SIZE_UNCERTAIN.code]
+            return "; ".join([f"{words}: {row.verdict}", self.design.counted, p, *map(str, (*near, *row.remarks))])
         return f"{words}: {row.verdict}; {self.design.counted}; {row.reason}"
 
     @property
@@ -192,8 +194,8 @@ class Change(Result):
             self.arms[0]: row.metric.format(row.typical[0]),
             self.arms[1]: row.metric.format(row.typical[1]),
             "Change": row.metric.format_change(row.change),
-            "95 % interval": row.metric.interval(*row.limits),
-            "p": format_p(row.p_adjusted),
+            f"{row.confidence * 100:.3g} % interval": row.metric.interval(*row.limits),
+            "p": row.p_text,
             "Reason": shortened(row.reason, _MAX_REASON),
         }
 
@@ -290,9 +292,8 @@ def _estimates(change: Change, row: Row) -> str:
 
 
 def _effect(change: Change, row: Row) -> str:
-    numbers = (
-        f"{change.method}: {row.metric.format_change(row.change)}, 95 % interval {row.metric.interval(*row.limits)}"
-    )
+    numbers = f"{change.method}: {row.metric.format_change(row.change)}, {row.confidence * 100:.3g} % "
+    numbers += f"interval {row.metric.interval(*row.limits)}"
     if (effect := row.judged.effect) is None:
         return numbers
     scale = "logarithms" if row.metric.relative else "differences"

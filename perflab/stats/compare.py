@@ -8,21 +8,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
-from perflab.metrics import Metric
+from perflab.metrics import QUANTILE, Metric
 from perflab.notes import Note, notes_of
 from perflab.stats import doubts, families, sequential, tests
 from perflab.stats import pacing as omission
 from perflab.stats.change import Change as Change
 from perflab.stats.change import overall
+from perflab.stats.conditions import (
+    broken_run,
+    disagreement,
+    few_requests,
+    infinitely_slow,
+    load_note,
+    machine_notes,
+    order_notes,
+    regressed_endpoints,
+    with_failures,
+)
 from perflab.stats.design import design, without_copies
 from perflab.stats.estimates import Requests, by_run, coded, requests_of
 from perflab.stats.judging import Judged, judge
+from perflab.stats.mix import AS_OFFERED, Mix, mix_of, on_one_mix
 from perflab.stats.rows import (
     ERRORS,
     Asked,
@@ -30,6 +43,7 @@ from perflab.stats.rows import (
     Row,
     arms_of,
     both_ways,
+    capped,
     failing_fast,
     failing_runs,
     row_of,
@@ -138,7 +152,7 @@ def compare(
     asked = Asked(metrics, primaries, margins, found, trim, level, adjust, arms_of(sides))
     rows, values = _decided(requests, asked)
     _check_primaries(primaries, values)
-    notes = _in_one_arm(values) if AGGREGATED in (key[1] for key in asked.deciding) else ()
+    rows, notes = _under_conditions(rows, values, requests, sides, asked)
     if any(one.is_latency for one in metrics):
         rows, more = _with_unsent(rows, requests, sides, asked, interval)
         notes += more
@@ -164,7 +178,7 @@ def _margin(given: float | str, parameter: str) -> float:
 
 
 def _check_primaries(primaries: tuple[str, ...], values: pd.DataFrame) -> None:
-    present = [str(e) for e in values["endpoint"].unique() if e != AGGREGATED]
+    present = [str(e) for e in values["endpoint"].unique() if e not in (AGGREGATED, AS_OFFERED)]
     if len(primaries) > _MOST_PRIMARIES or len(set(primaries)) != len(primaries):
         raise ValueError(f"primary must name up to three different endpoints; got {primaries!r}")
     for name in primaries:
@@ -175,26 +189,98 @@ def _check_primaries(primaries: tuple[str, ...], values: pd.DataFrame) -> None:
 def _decided(requests: tuple[Requests, Requests], asked: Asked) -> tuple[dict[Key, Row], pd.DataFrame]:
     """Every row's verdict, and the number of each run behind it."""
     wanted = tuple(dict.fromkeys([*asked.metrics, ERRORS]))
-    tables = tuple(by_run(r, wanted, warmup=asked.trim.share, longer=asked.trim.longer) for r in requests)
-    both = (tables[0], tables[1])
+    mix = mix_of(requests, asked.design, asked.trim.of(AGGREGATED))
+    both = _tables(requests, wanted, asked, mix)
     if not all(len(t) for t in both):
         raise ComparisonError("no request is left after the warm-up")
-    judged = {
+    judged = _judged(both, requests, wanted, asked)
+    shown = {key: one for key, one in judged.items() if one.metric in asked.metrics}
+    corrected = _corrected(shown, asked)
+    rows = {key: row_of(one, *corrected[key], asked) for key, one in shown.items()}
+    if any(side.failed.any() for side in requests):
+        rows = _failing(rows, judged, requests, asked, mix)
+    rows = {key: broken_run(row) for key, row in rows.items()}
+    for metric in asked.metrics:
+        key = (metric.name, AGGREGATED)
+        if key in rows and mix is not None:
+            rows[key] = _mixed(rows[key], rows[metric.name, AS_OFFERED], mix)
+    everything = list(rows.values())
+    rows = {k: regressed_endpoints(row, everything) if k[1] == AGGREGATED else row for k, row in rows.items()}
+    return rows, pd.concat([t.assign(side=i) for i, t in enumerate(both)], ignore_index=True)
+
+
+def _tables(
+    requests: tuple[Requests, Requests], wanted: tuple[Metric, ...], asked: Asked, mix: Mix | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One number for each run and endpoint of both arms, the totals on one mix where the mix moved."""
+    tables = [by_run(r, wanted, warmup=asked.trim.share, longer=asked.trim.longer) for r in requests]
+    if mix is not None and len(mix.share):
+        cut = asked.trim.of(AGGREGATED)
+        tables = [on_one_mix(t, r, mix, wanted, cut) for t, r in zip(tables, requests, strict=True)]
+    elif mix is not None:
+        tables = [pd.concat([t, t[t["endpoint"] == AGGREGATED].assign(endpoint=AS_OFFERED)]) for t in tables]
+    return tables[0], tables[1]
+
+
+def _judged(
+    both: tuple[pd.DataFrame, pd.DataFrame], requests: tuple[Requests, Requests], wanted: Sequence[Metric], asked: Asked
+) -> dict[Key, Judged]:
+    return {
         (m.name, one.endpoint): one
         for m in wanted
         for one in judge(both, requests, m, asked.design, asked.trim, asked.margins)
     }
-    worse = {endpoint: one for (m, endpoint), one in judged.items() if m == ERRORS.name and _more_errors(one, asked)}
-    shown = {key: one for key, one in judged.items() if one.metric in asked.metrics}
-    corrected = _corrected(shown, asked)
-    rows = {key: row_of(one, *corrected[key], asked) for key, one in shown.items()}
-    rows = {key: failing_fast(row, worse[key[1]]) if key[1] in worse else row for key, row in rows.items()}
-    return rows, pd.concat([t.assign(side=i) for i, t in enumerate(both)], ignore_index=True)
+
+
+def _failing(
+    rows: dict[Key, Row],
+    judged: Mapping[Key, Judged],
+    requests: tuple[Requests, Requests],
+    asked: Asked,
+    mix: Mix | None,
+) -> dict[Key, Row]:
+    """The rows as far as they hold with failures, too: with failures as infinitely slow, and where more requests fail."""
+    quantiles = [m for m in asked.metrics if m.kind == QUANTILE]
+    slow = infinitely_slow(requests[0]), infinitely_slow(requests[1])
+    others = _judged(_tables(slow, tuple(quantiles), asked, mix), requests, quantiles, asked) if quantiles else {}
+    errors = {endpoint: one for (m, endpoint), one in judged.items() if m == ERRORS.name and _more_errors(one, asked)}
+    rows = {key: failing_fast(row, errors[key[1]]) if key[1] in errors else row for key, row in rows.items()}
+    return {k: with_failures(row, others.get(k, row.judged), judged[ERRORS.name, k[1]]) for k, row in rows.items()}
+
+
+def _mixed(row: Row, offered: Row, mix: Mix) -> Row:
+    """A total on the common mix, with what moved and what it was as offered."""
+    if not len(mix.share):
+        return capped(row, doubts.NO_COMMON())
+    endpoint, (before, after) = next(iter(mix.moved.items()))
+    note = doubts.MIX_MOVED(
+        endpoint=endpoint, before_fraction=before, after_fraction=after, offered=size_words(offered)
+    )
+    return replace(row, remarks=(note, *row.remarks))
+
+
+def _under_conditions(
+    rows: dict[Key, Row],
+    values: pd.DataFrame,
+    requests: tuple[Requests, Requests],
+    sides: tuple[Measurements, Measurements],
+    asked: Asked,
+) -> tuple[dict[Key, Row], tuple[Note, ...]]:
+    """The rows as far as they hold under the conditions of the runs, and what to say about those."""
+    rows = {k: replace(capped(r, n), failing=True) if (n := load_note(r, requests)) else r for k, r in rows.items()}
+    notes: list[Note] = []
+    for key in asked.deciding:
+        if key[1] == AGGREGATED:
+            notes += _in_one_arm(values)
+        row = rows[key]
+        fewest = int(values.loc[values["endpoint"] == key[1], "count"].min())
+        notes += [*few_requests(row, fewest), *disagreement(row), *order_notes(row)]
+    return rows, (*notes, *machine_notes(sides, asked.design))
 
 
 def _in_one_arm(values: pd.DataFrame) -> tuple[Note, ...]:
     """What to say of a verdict on all requests when they are not the same requests in both arms."""
-    found = values[values["count"] > 0].groupby("endpoint")["side"].nunique()
+    found = values[(values["count"] > 0) & (values["endpoint"] != AS_OFFERED)].groupby("endpoint")["side"].nunique()
     lone = list(found.index[found < 2])
     return (doubts.ONE_ARM_ONLY(doubts.declaring(...), endpoints=lone),) if lone else ()
 
@@ -209,7 +295,7 @@ def _corrected(judged: Mapping[Key, Judged], asked: Asked) -> dict[Key, tuple[fl
     """p-values corrected within their family, and how: the deciding rows by Holm, all others together."""
     testable = [key for key, one in judged.items() if one.testable]
     deciding = [key for key in testable if key in asked.deciding]
-    family = [key for key in testable if key not in asked.deciding]
+    family = [key for key in testable if key not in asked.deciding and key[1] != AS_OFFERED]
     result: dict[Key, tuple[float, str]] = dict.fromkeys(judged, (math.nan, ""))
     # What can't get a verdict is shown with its own p all the same.
     result |= {k: (float(o.effect.p_value), "") for k, o in judged.items() if o.effect is not None}
@@ -274,7 +360,8 @@ def _change(
     notes: tuple[Note, ...],
 ) -> Change:
     places = [one.name for one in asked.metrics]
-    ordered = sorted(rows, key=lambda key: (places.index(key[0]), key[1] != AGGREGATED, key[1]))
+    totals = (AGGREGATED, AS_OFFERED)
+    ordered = sorted(rows, key=lambda k: (places.index(k[0]), totals.index(k[1]) if k[1] in totals else 2, k[1]))
     verdict = overall([rows[key].verdict for key in asked.deciding])
     decisive = next(key for key in asked.deciding if rows[key].verdict == verdict)
     said = (*asked.design.warnings, *failing_runs(values), *asked.trim.notes, *notes)

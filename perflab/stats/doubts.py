@@ -98,11 +98,6 @@ HISTORY = Kind(
     DESIGN,
     "one run against a history: anything else that changed since then looks the same. Confirm with interleaved pairs: {remedy}",
 )
-ONE_ORDER = Kind(
-    "one-order",
-    DESIGN,
-    "in all {pairs} pairs the {arm:raw} ran first, so any drift is part of the change. Randomise the order: {remedy}",
-)
 WITHOUT_PARTNER = Kind("without-partner", DATA, "{runs:run} without a partner left out")
 NO_PAIR = Kind("no-complete-pair", DATA, "no pair is complete, so the runs were compared unpaired")
 DIFFERED = Kind(
@@ -153,7 +148,7 @@ TOO_FEW = _reason(
     "too-few-requests",
     DESIGN,
     "too few requests: {metric:raw} needs {needed} in each run, one has {found}",
-    "longer runs, or a higher load",
+    "longer runs{length:raw}, or a higher load",
 )
 MAXIMUM = _reason(
     "maximum", YOU, "the maximum of a run has no sampling distribution to test", "a quantile, such as p99.9"
@@ -184,12 +179,14 @@ _CONFOUNDER = (
     "other data, a warm cache); more runs only narrow the interval"
 )
 AT_LEAST = _reason("at-least", DATA, "by at least {margin:raw}", _CONFOUNDER)
-SIZE_UNCERTAIN = _reason("size-uncertain", DATA, "the size of the change is not yet certain", _CONFOUNDER)
+SIZE_UNCERTAIN = _reason(
+    "size-uncertain", DATA, "may be by as little as {near:raw}, within the tolerance of {margin:raw}", _CONFOUNDER
+)
 WIDE = _reason(
     "wide-interval",
     DESIGN,
     "the interval holds both no change and a change that matters",
-    "about {more:raw} would decide",
+    "a new experiment of about {runs:raw} in all: {remedy} (adding runs to these would raise the false-alarm rate)",
 )
 ALONE = _reason(
     "significant-alone",
@@ -221,7 +218,109 @@ OMISSION_DECIDES = _reason(
     "an open load model, which sends on schedule: {remedy}",
 )
 
+FAILURES_DECIDE = _reason(
+    "failures-decide",
+    TARGET,
+    "{measured:raw} as measured, {slow:raw} with failed requests as infinitely slow ones: a direction needs both",
+    _FAILURES,
+)
+TAIL_FAILS = _reason(
+    "tail-fails",
+    TARGET,
+    "{failed:raw} of the requests of the {arm:raw} fail, as many as {metric:raw} leaves out: compare error_fraction too",
+)
+ALL_FAILED = _reason(
+    "all-failed", TARGET, "all requests of the {arm:raw} failed, so its latencies mean nothing", _FAILURES
+)
+BROKEN_RUN = _reason(
+    "broken-run",
+    TARGET,
+    "run {run:raw} is {times:raw} times a typical run of the {arm:raw} (without it: {without:raw})",
+    "finding out what happened in that run, and new runs",
+)
+LOAD_DIFFERS = _reason(
+    "load-differs",
+    DESIGN,
+    "{verdict:raw} as measured, but the load differed: {baseline_per_s} in the baseline, {candidate_per_s} in the candidate, "
+    "which alone could explain it",
+    "the same load in both arms",
+)
+SKEWED_ORDER = _reason(
+    "order-confounded",
+    DESIGN,
+    "order confounded: {overlap_fraction} of the comparisons of a run with one of the other arm have the same arm first",
+    "interleaved runs: {remedy}",
+)
+PAIRS_IN_ONE_ORDER = _reason(
+    "order-confounded",
+    DESIGN,
+    "order confounded: in all {pairs} pairs the {arm:raw} ran first, so drift and warm caches are part of the change",
+    "pairs in random order: {remedy}",
+)
+NO_COMMON = _reason(
+    "no-common-endpoint", DATA, "the arms have no endpoint in common, so the totals are of different work"
+)
+MIX_MOVED = _reason(
+    "mix-moved",
+    DESIGN,
+    "on one common mix, because the mix moved ({endpoint:raw}: {before_fraction} of the requests, then {after_fraction}); "
+    "as offered: {offered:raw}",
+)
+ONE_MIX = Kind(
+    "mix-moved",
+    DESIGN,
+    "all requests are on one common mix, because the mix moved ({endpoint:raw}: {before_fraction} to {after_fraction} of the "
+    "requests)",
+)
+ENDPOINT_REGRESSED = _reason("endpoint-regressed", TARGET, "but regressed: {endpoints}")
+
 # Warnings of a comparison
+
+SKEWED_PAIRS = Kind(
+    "order-skewed",
+    DESIGN,
+    "in {first} of {pairs} pairs the {arm:raw} ran first, so drift and warm caches are part of the change: the second run of a "
+    "pair differs by about {position:raw}; corrected for that, the change is {corrected:raw}. Randomise the order",
+)
+SKEWED_RUNS = Kind(
+    "order-skewed",
+    DESIGN,
+    "the order of the runs favours one arm ({overlap_fraction} of the comparisons have the same arm first) and the runs drift "
+    "by {drift:raw}: corrected for that, the change is {corrected:raw}. Interleave the runs",
+)
+CARRY_OVER = Kind(
+    "carry-over",
+    TARGET,
+    'carry-over: a run after one of "{arm:raw}" differs by {carried:raw}; corrected for that, the change is {corrected:raw}. '
+    "Restore the state between runs (restart, reload, wait)",
+)
+MACHINE_BUSY = Kind(
+    "machine-busy",
+    MACHINE,
+    "{what:raw} {baseline_cores} cores in runs of the baseline, {candidate_cores} in those of the candidate, so the change may "
+    "come from that",
+)
+FEW_REQUESTS = Kind(
+    "few-requests",
+    DESIGN,
+    "{metric:raw} rests on {found} requests in the smallest run; it is stable from about {needed}",
+)
+TESTS_DISAGREE = Kind(
+    "tests-disagree",
+    DESIGN,
+    "the t-test decides (p = {p:raw}), the exact test of the same runs would not (p = {exact:raw}): more pairs before you act",
+)
+CHANGED_DURING = _reason(
+    "changed-during",
+    TARGET,
+    "the effect was not the same throughout: later pairs contradict what earlier ones showed",
+    "a new experiment while nothing else changes",
+)
+DRIFTS = Kind(
+    "drift",
+    TARGET,
+    "a steady drift of {per_run:raw} a run fits better than steps do, so no single run is to blame",
+)
 
 ONE_ARM_ONLY = Kind(
     "endpoint-in-one-arm",

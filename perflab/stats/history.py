@@ -18,7 +18,8 @@ from perflab.notes import PYTHON, Note, Remedy, count, notes_of, written
 from perflab.results import Result, Shown
 from perflab.stats import doubts, ranks, replications
 from perflab.stats.distributions import t_sf
-from perflab.stats.estimates import by_run, of_endpoint, requests_of, whose
+from perflab.stats.estimates import of_endpoint, requests_of, whose
+from perflab.stats.mix import on_a_mix
 from perflab.stats.planning import MOST, pairs_for
 from perflab.units import format_fraction, format_p, format_value, parse_fraction
 
@@ -31,6 +32,7 @@ _WIDEST = 1_000
 """Longer stretches are searched without the free right end: that table grows with the square of the length."""
 _ALIKE = 0.2
 _MOST_ALIKE = 0.9
+_SHORT = 40
 COLUMNS = ("run", "start", "before", "after", "change", "p_value")
 
 
@@ -49,7 +51,8 @@ class ChangePoints(Result):
 
     ``table`` has a row for each change: run and start of the first run after it, before and after (typical values of
     the stretches on both sides), change (relative), p_value, and last_before (the run before it). ``values`` is the
-    history behind it: run, start, value, segment. ``pairs`` says for each change how many pairs would confirm it.
+    history behind it: run, start, value, segment. ``pairs`` says for each change how many pairs would confirm it. ``drift`` is
+    the change a run where a line fits better than steps do, else NaN.
     """
 
     table: pd.DataFrame
@@ -59,12 +62,16 @@ class ChangePoints(Result):
     unit: str
     pairs: tuple[int, ...]
     warnings: tuple[Note, ...] = ()
+    drift: float = math.nan
 
     @property
     def sentence(self) -> str:
         """The answer in one line."""
         what = self.metric if not self.endpoint else f"{self.metric} of {whose(self.endpoint)}"
         runs = count(len(self.values), "run")
+        if self.drift == self.drift:
+            size = format_fraction(abs(self.drift)) if (self.values["value"] > 0).all() else f"{abs(self.drift):.3g}"
+            return f"{what} {'rises' if self.drift > 0 else 'falls'} by {size} a run over {runs}: a drift, not a step"
         if self.table.empty:
             return f"{what}: no lasting change in {runs}"
         first = "; ".join(
@@ -173,9 +180,16 @@ def change_points(
     numbers = values["value"].to_numpy(dtype="float64")
     scaled, relative = (np.log(numbers), True) if (numbers > 0).all() else (numbers, False)
     demand = Demand(least, relative, _widened(scaled))
+    if len(scaled) < _SHORT:
+        # In a short history a large step looks like autocorrelation: that of what a first pass leaves counts.
+        first = Demand(least, relative)
+        steps = _kept(scaled, _candidates(scaled, first), first)
+        demand = Demand(least, relative, _widened(_residues(scaled, _segments(steps, len(scaled)))))
     found = _kept(scaled, _candidates(scaled, demand), demand)
+    drift = _drift(scaled, found) if found else None
+    found = [] if drift is not None else found
     edges = [0, *found, len(numbers)]
-    segment = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
+    segment = _segments(found, len(numbers))
     rows = [_row(values, scaled, demand, *edges[i : i + 3]) for i in range(len(found))]
     table = pd.DataFrame(rows, columns=[*COLUMNS, "last_before"])
     pairs = tuple(_confirming(scaled, segment, float(change)) for change in table["change"])
@@ -187,6 +201,7 @@ def change_points(
         unit,
         pairs,
         notes_of(warnings + _doubts(scaled, segment, demand.widened)),
+        math.nan if drift is None else (math.expm1(drift) if relative else drift),
     )
 
 
@@ -196,7 +211,8 @@ def _measured(
     Metric.of(metric)
     held = requests_of(history)
     warnings = replications.refusals(held.runs, allow, call="change_points")
-    found = by_run(held, [metric], warmup=replications.warmup_of(held.runs, warmup))
+    found, note = on_a_mix(held, Metric.of(metric), replications.warmup_of(held.runs, warmup), endpoint)
+    warnings += [note] if note else []
     chosen = of_endpoint(found, endpoint)
     start = chosen["run"].map(held.runs.set_index("run")["start"])
     values = pd.DataFrame({"run": chosen["run"], "start": start, "value": chosen[metric]}).dropna(subset="value")
@@ -360,6 +376,30 @@ def _widened(scaled: Floats) -> float:
     alike = float(two / one - 1 - 1 / math.sqrt(len(scaled))) if one > 0 else 0.0
     alike = min(max(alike, 0.0), _MOST_ALIKE)
     return math.sqrt((1 + alike) / (1 - alike))
+
+
+def _segments(places: list[int], count: int) -> npt.NDArray[np.intp]:
+    """The stretch of each run."""
+    edges = [0, *places, count]
+    return np.repeat(np.arange(len(edges) - 1), np.diff(edges))
+
+
+def _drift(scaled: Floats, places: list[int]) -> float | None:
+    """The slope a run, where a straight line explains the history better than the steps at these places do.
+
+    By Schwarz's criterion (1978), Estimating the dimension of a model, Annals of Statistics 6; a step costs two parameters,
+    its place and its size.
+    """
+    count = len(scaled)
+    at = np.arange(count) - (count - 1) / 2
+    slope = float(at @ scaled / (at @ at))
+    left = scaled - scaled.mean() - slope * at
+    steps = _residues(scaled, _segments(places, count))
+    line, stepped = (
+        count * math.log(max(float(r @ r), 1e-300) / count) + math.log(count) * cost
+        for r, cost in ((left, 2), (steps, 1 + 2 * len(places)))
+    )
+    return slope if line < stepped else None
 
 
 def _residues(scaled: Floats, segment: npt.NDArray[np.intp]) -> Floats:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED
-from perflab.metrics import MEAN, RATE, SHARE, Metric
+from perflab.metrics import MEAN, QUANTILE, RATE, SHARE, Metric
 from perflab.notes import Note
 from perflab.stats import doubts, one_run, tests
 from perflab.stats.design import ARMS, SAME, Design
@@ -59,9 +59,14 @@ def judge(
     endpoints = endpoints if metric.has_endpoints else [AGGREGATED]
     wide = [_wide(v, metric.name, endpoints, runs) for v, runs in zip(values, design.sides, strict=True)]
     counts = [np.nan_to_num(_wide(v, "count", endpoints, runs)) for v, runs in zip(values, design.sides, strict=True)]
-    scaled = [metric.scaled(w) for w in wide]
+    if metric.kind == QUANTILE:
+        # What `summarize` leaves out is no number here either.
+        wide = [np.where((c > 0) & (c < metric.needs(1)), np.nan, w) for w, c in zip(wide, counts, strict=True)]
+    # Of a run whose quantile is among its failures no ratio can be formed.
+    finite = [np.where(np.isinf(w), np.nan, w) for w in wide]
+    scaled = [metric.scaled(w) for w in finite]
     tick = _tick(requests) if metric.is_latency else 0.0
-    floors = _floors(metric, wide, counts, tick)
+    floors = _floors(metric, finite, counts, tick)
     effect = _effect(scaled[0], scaled[1], floors, design)
     judged = []
     for i, endpoint in enumerate(endpoints):
@@ -78,8 +83,10 @@ def judge(
                 own,
                 _limits(own, requests, endpoint, metric, design, warmup, pair),
                 metric.margin(*margins),
-                design.obstacle or _gate(metric, (counts[0][i], counts[1][i])) or _degenerate(metric, pair, own),
-                _ticked(raw, 0.0 if metric.kind == MEAN else tick),
+                design.obstacle
+                or _gate(metric, (counts[0][i], counts[1][i]), requests)
+                or _degenerate(metric, pair, own),
+                _ticked((finite[0][i], finite[1][i]), 0.0 if metric.kind == MEAN else tick),
             )
         )
     return judged
@@ -114,7 +121,7 @@ def _at(effect: Effect, place: int) -> Effect:
     return Effect(effect.difference[place], effect.error[place], effect.degrees[place])
 
 
-def _gate(metric: Metric, counts: tuple[Floats, Floats]) -> Note | None:
+def _gate(metric: Metric, counts: tuple[Floats, Floats], requests: tuple[Requests, Requests]) -> Note | None:
     """Why the runs have too few requests for this metric."""
     empty = [int((c == 0).sum()) for c in counts]
     for arm, own, c in zip(ARMS, empty, counts, strict=True):
@@ -122,7 +129,8 @@ def _gate(metric: Metric, counts: tuple[Floats, Floats]) -> Note | None:
             return doubts.NO_REQUESTS(arm=arm)
     if sum(empty):
         return doubts.RUNS_WITHOUT(without=sum(empty), runs=sum(map(len, counts)))
-    return one_run.too_few(metric, int(min(c.min() for c in counts)))
+    shortest = min(float(np.min(side.seconds, initial=math.inf)) for side in requests)
+    return one_run.too_few(metric, int(min(c.min() for c in counts)), shortest)
 
 
 def _degenerate(metric: Metric, scaled: tuple[Floats, Floats], effect: Effect | None) -> Note | None:

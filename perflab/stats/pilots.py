@@ -15,7 +15,8 @@ from perflab.metrics import Floats, Metric
 from perflab.notes import Note
 from perflab.stats import doubts, intervals, replications
 from perflab.stats.distributions import chi2_ppf, t_cdf
-from perflab.stats.estimates import by_run, of_endpoint, requests_of, without_warmup
+from perflab.stats.estimates import of_endpoint, requests_of, without_warmup
+from perflab.stats.mix import on_a_mix
 
 LEAST_RUNS = 3
 SURE = 0.8
@@ -72,7 +73,8 @@ def read(
     warnings = [w for side in sides for w in replications.refusals(side.runs, call="")]
     runs = pd.concat([side.runs for side in sides], ignore_index=True)
     cut = replications.warmup_of(runs, warmup)
-    values = _values(sides, metric, endpoint, cut)
+    values, notes = _values(sides, wanted, endpoint, cut)
+    warnings += notes
     sd, sd_degrees = _spread([np.log(v["value"].to_numpy()) for _, v in values.groupby("side")])
     sd_pairs, degrees = _pairs(values) if len(sides) == 2 else _neighbours(np.log(values["value"].to_numpy()))
     within, effect = _within(sides, wanted, endpoint, cut)
@@ -97,23 +99,24 @@ def read(
     )
 
 
-def _values(sides: list[Measurements], metric: str, endpoint: str, warmup: float) -> pd.DataFrame:
-    parts = []
+def _values(sides: list[Measurements], metric: Metric, endpoint: str, warmup: float) -> tuple[pd.DataFrame, list[Note]]:
+    parts, notes = [], []
     for number, side in enumerate(sides):
-        found = by_run(side, [metric], warmup=warmup)
+        found, note = on_a_mix(side, metric, warmup, endpoint)
+        notes += [note] if note else []
         chosen = of_endpoint(found, endpoint)
         runs = side.runs.set_index("run").reindex(chosen["run"])
         columns = {c: runs[c].to_numpy() if c in runs.columns else pd.NA for c in ("arm", "pair", "experiment")}
         part = pd.DataFrame({"run": chosen["run"].to_numpy(), **columns, "start": runs["start"].array})
-        parts.append(part.assign(count=chosen["count"].to_numpy(), value=chosen[metric].to_numpy(), side=number))
+        parts.append(part.assign(count=chosen["count"].to_numpy(), value=chosen[metric.name].to_numpy(), side=number))
     values = pd.concat(parts, ignore_index=True).sort_values("start", kind="stable", na_position="last")
     if len(values) < LEAST_RUNS or (len(sides) == 2 and values["side"].value_counts().min() < 2):
         raise ComparisonError(
             f"a pilot needs {LEAST_RUNS} runs or more of an arm, or two pairs; got {len(values)} runs"
         )
     if not (np.isfinite(values["value"]) & (values["value"] > 0)).all():
-        raise ComparisonError(doubts.NO_RATIO(metric=Metric.of(metric).label))
-    return values
+        raise ComparisonError(doubts.NO_RATIO(metric=metric.label))
+    return values, notes
 
 
 def _spread(sides: list[Floats]) -> tuple[float, int]:

@@ -11,13 +11,14 @@ import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.metrics import Metric, format_margin
-from perflab.notes import Note, count
+from perflab.notes import Note, Remedy, count
 from perflab.stats import doubts, ranks, tests
 from perflab.stats.design import ARMS, Design
 from perflab.stats.judging import Judged
 from perflab.stats.sequential import Level
 from perflab.stats.verdicts import decide, runs_to_decide, worst_case
 from perflab.stats.warmup import Warmup
+from perflab.units import format_p
 
 ERRORS = Metric.of("error_fraction")
 _ODD = 0.1
@@ -53,8 +54,9 @@ class Asked:
 class Row:
     """A row of the table: the effect, its p-values, the verdict, and the reasons for it, the first of which decided.
 
-    ``failing`` says that more requests fail than before. On the scale of changes: ``change``, ``low`` and ``high`` (95 %),
-    ``low_90`` and ``high_90``, and ``worst``, the one-sided 95 % limit on the bad side.
+    ``failing`` says that "not worse" cannot be claimed (more requests fail, or the load was less); ``remarks`` are what its
+    sentence must not leave out. ``change``,
+    ``limits`` (95 %), ``limits_90`` and ``worst``, the one-sided limit on the bad side, are on the scale of changes.
     """
 
     judged: Judged
@@ -64,6 +66,7 @@ class Row:
     verdict: str
     reasons: tuple[Note, ...]
     failing: bool = False
+    remarks: tuple[Note, ...] = ()
 
     @property
     def endpoint(self) -> str:
@@ -76,7 +79,7 @@ class Row:
     @property
     def reason(self) -> str:
         """The reasons as one text."""
-        return "; ".join(map(str, self.reasons))
+        return "; ".join(map(str, (*self.reasons, *self.remarks)))
 
     @property
     def reason_code(self) -> str:
@@ -102,8 +105,14 @@ class Row:
         return self.metric.unscaled(float(one.scaled[1][0] - one.scaled[0][0])) if alone else math.nan
 
     @property
+    def confidence(self) -> float:
+        """Of the interval: 95 %, or more at a look before the last."""
+        return 1 - self.asked.level.alpha if self.asked.level.alpha else 0.95
+
+    @property
     def limits(self) -> tuple[float, float]:
-        low, high = self.judged.limits
+        effect = self.judged.effect
+        low, high = map(float, effect.interval(self.confidence)) if effect is not None else self.judged.limits
         return self.metric.unscaled(low), self.metric.unscaled(high)
 
     @property
@@ -118,12 +127,26 @@ class Row:
         """How much worse it may be."""
         if self.judged.effect is None:
             return math.nan
-        worst = float(worst_case(self.judged.effect, self.metric.better))
+        worst = float(worst_case(self.judged.effect, self.metric.better, self.asked.level.alpha))
         return self.metric.unscaled(worst) if self.metric.better < 0 else -self.metric.unscaled(-worst)
 
     @property
     def p_value(self) -> float:
         return float(self.judged.effect.p_value) if self.judged.effect is not None else math.nan
+
+    @property
+    def least_p(self) -> float:
+        """The smallest p that so many runs can show without assuming a distribution; 0 where there is no such limit."""
+        first, second = len(self.asked.design.baseline), len(self.asked.design.candidate)
+        if self.asked.design.paired:
+            return 2.0 ** (1 - first)
+        return 2 / math.comb(first + second, first) if self.asked.design.kind == "unpaired" else 0.0
+
+    @property
+    def p_text(self) -> str:
+        """The corrected p as people write it, never below what the runs can show."""
+        least = self.least_p
+        return f"< {least:.2g}" if least > 1e-4 and self.p_adjusted < least else format_p(self.p_adjusted)
 
     @property
     def possible(self) -> bool:
@@ -136,7 +159,7 @@ class Row:
         effect = self.judged.effect
         if effect is None or not self.possible or self.failing:
             return False
-        return bool(worst_case(effect, self.metric.better) < self.judged.margin)
+        return bool(worst_case(effect, self.metric.better, self.asked.level.alpha) < self.judged.margin)
 
     @property
     def randomisation_p(self) -> float:
@@ -192,9 +215,11 @@ def _undecided(one: Judged, effect: tests.Effect, p_adjusted: float, asked: Aske
     if float(effect.p_value) < asked.level.alpha <= p_adjusted:
         return doubts.ALONE(doubts.declaring(one.endpoint))
     runs = min(len(asked.design.baseline), len(asked.design.candidate))
-    more = max(1, runs_to_decide(effect, one.margin, runs) - runs)
-    return doubts.WIDE(more=count(more, "more pair") if asked.design.paired else f"{count(more, 'more run')} of each arm",
-                       count=more)  # fmt: skip
+    needed = max(runs + 1, runs_to_decide(effect, one.margin, runs))
+    words = count(needed, "pair") if asked.design.paired else f"{count(needed, 'run')} of each arm"
+    return doubts.WIDE(
+        Remedy("run_pairs", {"pairs": needed}, given="plan, baseline, candidate"), runs=words, count=needed
+    )
 
 
 def failing_fast(row: Row, errors: Judged) -> Row:

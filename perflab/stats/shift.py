@@ -18,6 +18,7 @@ from perflab.results import Result, Shown
 from perflab.stats import doubts, families, tests
 from perflab.stats.design import Design, design, without_copies
 from perflab.stats.estimates import Requests, coded, requests_of, whose
+from perflab.stats.mix import mix_of, one_mix, weighted, weighted_quantile
 from perflab.stats.one_run import of_one
 from perflab.stats.rows import arms_of
 from perflab.stats.tests import Effect
@@ -142,8 +143,18 @@ def quantile_shift(
     fewest = min(len(run) for side in chosen for run in side)
     levels = np.array([q / 100 for q in (GRID if many else FEW) if fewest >= Metric.of(f"p{q:g}").rows_needed])
     if not len(levels):
-        raise ComparisonError(doubts.TOO_FEW(metric="p50", needed=Metric.of("p50").rows_needed, found=fewest))
-    numbers = [np.array([quantile(run, levels.tolist()) for run in side]).T for side in chosen]
+        raise ComparisonError(
+            doubts.TOO_FEW(metric="p50", needed=Metric.of("p50").rows_needed, found=fewest, length="")
+        )
+    mix = mix_of(requests, found, share) if endpoint == AGGREGATED else None
+    if mix is not None and len(mix.share):
+        groups = [weighted(side, mix, share) for side in requests]
+        numbers = [
+            np.array([[weighted_quantile(g[run][0], g[run][2], q) for run in runs] for q in levels])
+            for g, runs in zip(groups, found.sides, strict=True)
+        ]
+    else:
+        numbers = [np.array([quantile(run, levels.tolist()) for run in side]).T for side in chosen]
     if min(float(n.min()) for n in numbers) <= 0:
         raise ComparisonError(doubts.NO_RATIO(metric="a quantile"))
     effect, width, how = _band(np.log(numbers[0]), np.log(numbers[1]), found)
@@ -163,6 +174,7 @@ def quantile_shift(
     notes = (
         *found.warnings,
         *((found.capped,) if found.capped else ()),
+        *((one_mix(mix),) if mix is not None else ()),
         doubts.CUT(share_fraction=share),
     )
     if found.capped:

@@ -107,9 +107,9 @@ def decide_all(
     return Decided(effect, low, high, p_value, adjusted, words.astype(str))
 
 
-def worst_case(effect: Effect, better: int = -1) -> Floats:
-    """The one-sided 95 % limit on the bad side: a no-regression gate passes when it is less than the margin."""
-    low, high = effect.interval(1 - 2 * ALPHA)
+def worst_case(effect: Effect, better: int = -1, alpha: float = ALPHA) -> Floats:
+    """The one-sided limit on the bad side (95 %): a no-regression gate passes when it is less than the margin."""
+    low, high = effect.interval(1 - 2 * alpha)
     return high if better < 0 else -low
 
 

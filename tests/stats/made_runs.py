@@ -19,6 +19,7 @@ def arm(
     count: int = 300,
     first: float = 0.0,
     step: float = 80.0,
+    turn: float = 0.0,
     seed: int = 1,
     name: str = "run",
     paired: bool = True,
@@ -47,7 +48,7 @@ def arm(
                     {
                         "run": f"{name}{i}",
                         "endpoint": endpoint,
-                        "start": START + pd.to_timedelta(at + first + i * step, unit="s"),
+                        "start": START + pd.to_timedelta(at + first + i * step + turn * (i % 2), unit="s"),
                         "latency_ms": level * np.exp(shape * random.permutation(normal)),
                         "ok": ~random.permutation(failed),
                         **({"pair": i} if paired else {}),
@@ -62,10 +63,10 @@ def both(
     after: Sequence[float] | Mapping[str, Sequence[float]],
     **options: object,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Interleaved runs of two arms."""
+    """Interleaved runs of two arms, that take turns in being first."""
     return (
-        arm(before, name="b", seed=1, **options),  # type: ignore[arg-type]
-        arm(after, name="c", seed=2, first=40.0, **options),  # type: ignore[arg-type]
+        arm(before, name="b", seed=1, turn=40.0, **options),  # type: ignore[arg-type]
+        arm(after, name="c", seed=2, first=40.0, turn=-40.0, **options),  # type: ignore[arg-type]
     )
 
 

@@ -185,3 +185,29 @@ def test_bad_histories_say_what_is_wrong() -> None:
             lab.change_points(bad)
     with pytest.raises(ValueError, match="minimum"):
         lab.change_points(good, minimum=2)
+
+
+@pytest.mark.parametrize("size", [0.2, 0.4, 1.0])
+@pytest.mark.parametrize(("runs", "last"), [(12, 5), (16, 5), (20, 6)])
+def test_a_large_step_at_the_end_of_a_short_history_is_found(runs: int, last: int, size: float) -> None:
+    """A step must not hide itself by looking like autocorrelation: what is larger is found as often, or more."""
+    random = np.random.default_rng(round(100 * size) + runs)
+    found = 0
+    for _ in range(8):
+        level = np.where(np.arange(runs) < runs - last, 1.0, 1.0 + size)
+        table = lab.change_points(frame(100 * level * np.exp(0.05 * random.standard_normal(runs)))).table
+        found += table["run"].to_list() == [f"n{runs - last}"]
+    assert found >= (8 if size >= 0.4 else 1)
+
+
+def test_a_drift_is_no_step() -> None:
+    random = np.random.default_rng(4)
+    steps = [
+        lab.change_points(frame(100 * np.exp(0.05 * random.standard_normal(100) + np.log(1.2) * np.arange(100) / 99)))
+        for _ in range(8)
+    ]
+    drifting = [found for found in steps if found.drift == found.drift]
+    assert len(drifting) >= 7 and all(found.table.empty for found in drifting)
+    assert all(0.001 < found.drift < 0.003 and "a drift, not a step" in found.sentence for found in drifting)
+    up = np.where(np.arange(100) < 60, 1.0, 1.2) * np.exp(0.05 * random.standard_normal(100))
+    assert len(lab.change_points(frame(100 * up)).table) == 1

@@ -1,0 +1,285 @@
+"""What real experiments do to a verdict: order, carry-over, load, a busy machine, a broken run, failures.
+
+Each check names the condition with its figure, and caps a verdict only where the condition could explain it. They are
+stricter than 5 %, so that all of them together seldom speak where nothing is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from perflab.metrics import QUANTILE, Floats, Metric
+from perflab.notes import Note
+from perflab.stats import doubts, tests
+from perflab.stats.design import ARMS, Design
+from perflab.stats.estimates import Requests
+from perflab.stats.judging import Judged
+from perflab.stats.rows import ERRORS, Row, capped
+from perflab.stats.tests import Effect
+from perflab.stats.verdicts import decide
+
+if TYPE_CHECKING:
+    from perflab.data.tables import Measurements
+
+_SKEWED, _TREND, _RARE = 0.15, 0.05, 0.05
+_CARRIED = 0.015
+_LOAD, _LEVEL = 0.02, 0.01
+_BUSY_CORES = 0.1
+_BROKEN_SDS, _BROKEN = 6.0, 1.3
+DIRECTIONS = ("improved", "regressed")
+
+
+# Order
+
+
+def order_notes(row: Row) -> list[Note]:
+    """Whether time could explain a part of the change, and whether runs carry over into the next one."""
+    design = row.asked.design
+    if not design.timed or row.judged.effect is None or design.capped or design.kind not in ("pairs", "unpaired"):
+        return []
+    found = _skewed_pairs(row, design) if design.paired else _skewed_runs(row, design)
+    return [note for note in (found, _carried(row, design)) if note]
+
+
+def _skewed_pairs(row: Row, design: Design) -> Note | None:
+    """Pairs in which one arm ran first much more often than the other, by chance or because nobody drew lots."""
+    second = np.sign(design.slots[1] - design.slots[0])
+    count, leads = len(second), int((second > 0).sum())
+    rare = 2 * float(special.bdtr(min(leads, count - leads), count, 0.5)) <= _RARE
+    if abs(leads / count - 0.5) < 0.25 or leads in (0, count):
+        return None
+    fit = _fitted(row.judged.scaled[1] - row.judged.scaled[0], np.column_stack([np.ones(count), second]))
+    # One pair in the other order can hardly show what the place does: the order alone is then said.
+    if fit is None or not (rare or fit[1][1] < _TREND):
+        return None
+    return doubts.SKEWED_PAIRS(
+        arm=ARMS[0 if 2 * leads > count else 1],
+        first=max(leads, count - leads),
+        pairs=count,
+        position=row.metric.format_change(row.metric.unscaled(2 * fit[0][1])),
+        corrected=row.metric.format_change(row.metric.unscaled(fit[0][0])),
+    )
+
+
+def _skewed_runs(row: Row, design: Design) -> Note | None:
+    """Runs of one arm mostly before those of the other, where the runs drift."""
+    overlap = _earlier(design.slots)
+    if abs(overlap - 0.5) <= _SKEWED:
+        return None
+    slots = np.concatenate(design.slots)
+    arm = np.repeat([0.0, 1.0], [len(design.baseline), len(design.candidate)])
+    fit = _fitted(np.concatenate(row.judged.scaled), np.column_stack([np.ones(len(arm)), arm, slots - slots.mean()]))
+    if fit is None or fit[1][2] >= _TREND:
+        return None
+    return doubts.SKEWED_RUNS(
+        overlap_fraction=max(overlap, 1 - overlap),
+        drift=row.metric.format_change(row.metric.unscaled(float(fit[0][2]) * (len(slots) - 1))),
+        corrected=row.metric.format_change(row.metric.unscaled(fit[0][1])),
+    )
+
+
+def _earlier(slots: tuple[Floats, Floats]) -> float:
+    """How often a run of the baseline ran before one of the candidate."""
+    return float((slots[0][:, None] < slots[1][None, :]).mean())
+
+
+def _carried(row: Row, design: Design) -> Note | None:
+    """Whether a run depends on the arm of the run before it."""
+    slots, values = np.concatenate(design.slots), np.concatenate(row.judged.scaled)
+    order = np.argsort(slots, kind="stable")
+    arm = np.repeat([0.0, 1.0], [len(design.baseline), len(design.candidate)])[order]
+    own, before = arm[1:], arm[:-1]
+    if own.std() == 0 or before.std() == 0 or abs(np.corrcoef(own, before)[0, 1]) > 0.9:
+        return None
+    fit = _fitted(values[order][1:], np.column_stack([np.ones(len(own)), own, before]))
+    if fit is None or fit[1][2] >= _CARRIED:
+        return None
+    return doubts.CARRY_OVER(
+        arm=row.asked.arms[1],
+        carried=row.metric.format_change(row.metric.unscaled(fit[0][2])),
+        corrected=row.metric.format_change(row.metric.unscaled(fit[0][1])),
+    )
+
+
+def _fitted(values: Floats, columns: Floats) -> tuple[Floats, Floats] | None:
+    """Least squares: the coefficients and the p-values of each being zero; None where they can't be told apart."""
+    degrees = len(values) - columns.shape[1]
+    if degrees < 3 or np.linalg.matrix_rank(columns) < columns.shape[1]:
+        return None
+    inverse = np.linalg.inv(columns.T @ columns)
+    coefficients = inverse @ columns.T @ values
+    left = values - columns @ coefficients
+    error = np.sqrt(np.diag(inverse) * float(left @ left) / degrees)
+    found = Effect(coefficients, error, np.full(len(error), float(degrees)))
+    return coefficients, found.p_value
+
+
+# Load and machine
+
+
+def load_note(row: Row, requests: tuple[Requests, Requests]) -> Note | None:
+    """The loads of both arms, where the one with less of it is the faster: the load could explain that."""
+    design, effect = row.asked.design, row.judged.effect
+    if not row.metric.is_latency or effect is None or design.obstacle or design.capped:
+        return None
+    rates = [_rates(side, runs) for side, runs in zip(requests, design.sides, strict=True)]
+    if not all(np.isfinite(r).all() and (r > 0).all() for r in rates):
+        return None
+    load = effect_of(np.log(rates[0]), np.log(rates[1]), design)
+    if load is None or abs(float(load.difference)) < math.log1p(_LOAD) or not float(load.p_value) < _LEVEL:
+        return None
+    less = float(load.difference) < 0
+    explained = ("improved", "equivalent") if less else ("regressed", "equivalent")
+    if row.verdict not in explained or (row.verdict in DIRECTIONS and (float(effect.difference) < 0) != less):
+        return None
+    return doubts.LOAD_DIFFERS(
+        verdict=row.verdict, baseline_per_s=float(rates[0].mean()), candidate_per_s=float(rates[1].mean())
+    )
+
+
+def _rates(side: Requests, runs: tuple[str, ...]) -> Floats:
+    counts = np.bincount(side.run, minlength=len(side.runs))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate = dict(zip(side.runs, counts / side.seconds, strict=True))
+    return np.array([rate.get(run, math.nan) for run in runs])
+
+
+def machine_notes(sides: tuple[Measurements, Measurements], design: Design) -> list[Note]:
+    """What else used the machine of the runs, where that differed between the arms."""
+    if not all("resources" in side.tables for side in sides) or design.obstacle:
+        return []
+    found = []
+    for process, column, what in (
+        ("other", "cpu_cores", "other processes used"),
+        ("machine", "steal_cores", "the hypervisor took"),
+    ):
+        values = [_used(side, runs, process, column) for side, runs in zip(sides, design.sides, strict=True)]
+        if not all(np.isfinite(v).all() for v in values):
+            continue
+        effect = effect_of(values[0], values[1], design)
+        if effect is None or not float(effect.p_value) < _LEVEL or abs(float(effect.difference)) < _BUSY_CORES:
+            continue
+        cores = {f"{arm}_cores": float(v.mean()) for arm, v in zip(ARMS, values, strict=True)}
+        found.append(doubts.MACHINE_BUSY(what=what, **cores))
+    return found
+
+
+def _used(side: Measurements, runs: tuple[str, ...], process: str, column: str) -> Floats:
+    table = side.resources
+    if column not in table.columns:
+        return np.full(len(runs), math.nan)
+    mean: pd.Series = table[table["process"] == process].groupby("run")[column].mean()
+    return np.asarray(mean.reindex(list(runs)), dtype="float64")
+
+
+def effect_of(first: Floats, second: Floats, design: Design) -> Effect | None:
+    """The design's test of another number a run."""
+    if design.paired:
+        return tests.paired(first, second)
+    if design.kind == "history":
+        return tests.against_history(first, second[0])
+    return tests.welch(first, second) if design.kind == "unpaired" else None
+
+
+# A broken run
+
+
+def broken_run(row: Row) -> Row:
+    """The row, where one run hides what the others show: that run named, and no advice of a thousand runs."""
+    design, scaled = row.asked.design, row.judged.scaled
+    if row.reason_code != doubts.WIDE.code or design.kind not in ("pairs", "unpaired"):
+        return row
+    off = [side - np.median(side) for side in scaled]
+    strange = (
+        [np.abs(scaled[1] - scaled[0] - np.median(scaled[1] - scaled[0]))] * 2 if design.paired else map(np.abs, off)
+    )
+    worst, place, arm = 0.0, 0, 0
+    for side, distance in enumerate(strange):
+        limit = _BROKEN_SDS * 1.4826 * float(np.median(distance))
+        own = np.where((distance > limit) & (np.abs(off[side]) > math.log(_BROKEN)), np.abs(off[side]), 0.0)
+        if own.max(initial=0.0) > worst:
+            worst, place, arm = float(own.max()), int(own.argmax()), side
+    if not worst or not row.metric.relative:
+        return row
+    left = [np.delete(s, place) if design.paired or side == arm else s for side, s in enumerate(scaled)]
+    if min(map(len, left)) < 3:
+        return row
+    effect = tests.paired(*left) if design.paired else tests.welch(*left)
+    word = str(decide(effect, row.judged.margin, effect.p_value, row.metric.better, row.asked.level.alpha))
+    change = row.metric.format_change(row.metric.unscaled(float(effect.difference)))
+    times = f"{math.exp(float(off[arm][place])):.2g}"
+    note = doubts.BROKEN_RUN(run=design.sides[arm][place], times=times, arm=ARMS[arm], without=f"{change}, {word}")
+    return capped(row, note)
+
+
+# Failures, as if they were infinitely slow
+
+
+def infinitely_slow(requests: Requests) -> Requests:
+    """The requests with failed ones slower than all others."""
+    return replace(requests, latency=np.where(requests.failed, math.inf, requests.latency))
+
+
+def with_failures(row: Row, slow: Judged, errors: Judged) -> Row:
+    """A row that holds as measured and with failures infinitely slow: a direction needs both."""
+    if not row.metric.is_latency or row.judged.effect is None:
+        return row
+    shares = [ERRORS.typical(values) for values in errors.values]
+    if any((values == 1).all() for values in errors.values):
+        return capped(row, doubts.ALL_FAILED(arm=ARMS[int(not (errors.values[0] == 1).all())]))
+    if (
+        row.reason_code == doubts.FAILING_FAST.code
+        or row.metric.kind != QUANTILE
+        or all(np.array_equal(a, b) for a, b in zip(slow.values, row.judged.values, strict=True))
+    ):
+        return row
+    endless = [bool((~np.isfinite(values)).any()) for values in slow.values]
+    if any(endless):
+        arm = int(not endless[0]) if sum(endless) == 1 else int(shares[1] > shares[0])
+        note = doubts.TAIL_FAILS(metric=row.metric.label, arm=ARMS[arm], failed=ERRORS.format(shares[arm]))
+        row = replace(row, remarks=(*row.remarks, note), failing=row.failing or endless[1])
+        word = "inconclusive" if all(endless) else ("improved" if endless[0] else "regressed")
+    elif slow.effect is None:
+        return row
+    else:
+        alpha = row.asked.level.alpha
+        word = str(decide(slow.effect, slow.margin, slow.effect.p_value, row.metric.better, alpha))
+        low, high = slow.effect.interval(1 - 2 * alpha)
+        worse = float(high if row.metric.better < 0 else -low) >= slow.margin
+        row = replace(row, failing=row.failing or worse)
+    differs = row.verdict in DIRECTIONS and word != row.verdict
+    if differs or (row.verdict == "equivalent" and word in DIRECTIONS):
+        return capped(row, doubts.FAILURES_DECIDE(measured=row.verdict, slow=word))
+    return row
+
+
+def regressed_endpoints(row: Row, rows: list[Row]) -> Row:
+    """A total with a word on the endpoints that regressed, whatever it says itself."""
+    names = [
+        r.endpoint for r in rows if r.verdict == "regressed" and r.metric == row.metric and r.endpoint != row.endpoint
+    ]
+    if not names or row.verdict == "regressed":
+        return row
+    return replace(row, remarks=(*row.remarks, doubts.ENDPOINT_REGRESSED(endpoints=names)))
+
+
+def few_requests(row: Row, fewest: int) -> list[Note]:
+    """A warning for a verdict that rests on few requests a run."""
+    metric: Metric = row.metric
+    if not row.judged.testable or fewest >= metric.rows_needed:
+        return []
+    return [doubts.FEW_REQUESTS(metric=metric.label, found=fewest, needed=metric.rows_needed)]
+
+
+def disagreement(row: Row) -> list[Note]:
+    """Where the t-test decides and the exact test of the same runs would not."""
+    exact = row.randomisation_p
+    if row.verdict not in DIRECTIONS or row.p_value >= 0.05 or not exact >= 0.05:
+        return []
+    return [doubts.TESTS_DISAGREE(p=f"{row.p_value:.2g}", exact=f"{exact:.2g}")]

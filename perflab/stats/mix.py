@@ -1,0 +1,187 @@
+"""The mix of endpoints: whether it moved between the arms, and totals on one mix that both share.
+
+In a closed model a faster endpoint is asked more often, so its weight among all requests changes because of the change:
+the total may fall although nothing but one endpoint became slower (Simpson's paradox).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from perflab.data.tables import AGGREGATED, Measurements
+from perflab.metrics import QUANTILE, SHARE, Floats, Metric
+from perflab.notes import Note
+from perflab.stats import doubts, families, tests
+from perflab.stats.design import Design
+from perflab.stats.estimates import Requests, by_run, coded
+
+AS_OFFERED = f"{AGGREGATED} (as offered)"
+_LEVEL = 0.01
+_MANY_ERRORS, _POINTS = 5.0, 0.02
+_LEAST = 0.005
+"""A share of the requests that moved by less changes no total that matters."""
+
+
+@dataclass(frozen=True)
+class Mix:
+    """One mix for both arms: the ``share`` of each stratum, and the stratum of each endpoint that both arms have.
+
+    Endpoints that every run has are strata of their own; the others of both arms are one together. ``moved`` holds for each
+    endpoint whose share moved how large it was in the baseline and in the candidate, the largest move first.
+    """
+
+    stratum: Mapping[str, int]
+    share: Floats
+    moved: Mapping[str, tuple[float, float]]
+
+
+def mix_of(requests: tuple[Requests, Requests], design: Design, warmup: float) -> Mix | None:
+    """The common mix of two arms whose mixes differ; None where they do not, or where that can't be tested."""
+    names = list(dict.fromkeys(name for side in requests for name in side.endpoints))
+    if len(names) < 2 or design.kind not in ("pairs", "few pairs", "unpaired", "history"):
+        return None
+    counts = [_counts(side, runs, names, warmup) for side, runs in zip(requests, design.sides, strict=True)]
+    if any((c.sum(0) == 0).any() for c in counts):
+        return None
+    first, second = (c / c.sum(0) for c in counts)
+    pooled = sum(c.sum(1) for c in counts) / sum(c.sum() for c in counts)
+    # What counting alone gives: a mix that a script fixes has no variance, and no certainty either.
+    floor = pooled * (1 - pooled) * sum((1 / c.sum(0)).sum() / c.shape[1] ** 2 for c in counts)
+    if design.paired:
+        effect = tests.paired(first, second, floor)
+    elif design.kind == "history":
+        effect = tests.against_history(first, second[:, 0], floor)
+    else:
+        effect = tests.welch(first, second, floor)
+    sure = (families.holm(effect.p_value) < _LEVEL) & (np.abs(effect.difference) >= _LEAST)
+    if not sure.any():
+        return None
+    shares = first.mean(1), second.mean(1)
+    largest = [i for i in np.argsort(-np.abs(effect.difference), kind="stable") if sure[i]]
+    moved = {names[i]: (float(shares[0][i]), float(shares[1][i])) for i in largest}
+    return _common(names, counts, shares, moved)
+
+
+def mix_of_history(requests: Requests, warmup: float) -> Mix | None:
+    """One mix for the runs of a history whose mixes differ by more than counting gives, and by several points."""
+    names = list(requests.endpoints)
+    counts = _counts(requests, requests.runs, names, warmup)
+    if len(names) < 2 or (counts.sum(0) == 0).any():
+        return None
+    share = counts / counts.sum(0)
+    pooled = counts.sum(1) / counts.sum()
+    error = np.sqrt(pooled * (1 - pooled))[:, None] / np.sqrt(counts.sum(0))
+    off = np.abs(share - pooled[:, None])
+    if not ((off > _MANY_ERRORS * error) & (off >= _POINTS)).any():
+        return None
+    place = int((share.max(1) - share.min(1)).argmax())
+    moved = {names[place]: (float(share[place].min()), float(share[place].max()))}
+    return _common(names, [counts, counts], (share.mean(1), share.mean(1)), moved)
+
+
+def _common(
+    names: list[str], counts: list[Floats], shares: tuple[Floats, Floats], moved: Mapping[str, tuple[float, float]]
+) -> Mix:
+    everywhere = (counts[0] > 0).all(1) & (counts[1] > 0).all(1)
+    rest = (counts[0] > 0).any(1) & (counts[1] > 0).any(1) & ~everywhere
+    if any((c[rest].sum(0) == 0).any() for c in counts):
+        rest = np.zeros_like(everywhere)
+    own = np.flatnonzero(everywhere).tolist()
+    stratum = {names[place]: code for code, place in enumerate(own)}
+    stratum |= {names[place]: len(own) for place in np.flatnonzero(rest)}
+    both = (shares[0] + shares[1]) / 2
+    share = np.array([*both[own], *([both[rest].sum()] if rest.any() else [])])
+    return Mix(stratum, share / share.sum() if len(share) else share, moved)
+
+
+def _counts(side: Requests, runs: tuple[str, ...], names: list[str], warmup: float) -> Floats:
+    """Requests of each endpoint in each run after the warm-up: endpoints x runs."""
+    kept = side.age >= warmup
+    size = len(side.endpoints)
+    found = np.bincount(side.run[kept] * size + side.endpoint[kept], minlength=len(side.runs) * size)
+    table = pd.DataFrame(found.reshape(len(side.runs), size), index=list(side.runs), columns=list(side.endpoints))
+    return np.asarray(table.reindex(index=list(runs), columns=names).fillna(0), dtype="float64").T
+
+
+def on_one_mix(
+    table: pd.DataFrame, requests: Requests, mix: Mix, metrics: tuple[Metric, ...], cut: float
+) -> pd.DataFrame:
+    """A `by_run` table whose total is on the common mix, with the total as it was offered beside it."""
+    whole = table[table["endpoint"] == AGGREGATED]
+    mixed = whole.copy()
+    groups = weighted(requests, mix, cut)
+    for metric in metrics:
+        if metric.kind in (QUANTILE, SHARE) or metric.is_latency:
+            mixed[metric.name] = [_value(metric, groups.get(run)) for run in whole["run"]]
+    others = table[table["endpoint"] != AGGREGATED]
+    return pd.concat([mixed, whole.assign(endpoint=AS_OFFERED), others], ignore_index=True)
+
+
+def on_a_mix(measured: Measurements, metric: Metric, cut: float, endpoint: str) -> tuple[pd.DataFrame, Note | None]:
+    """`by_run` of runs in a row, the total on one mix where the mix moved, and the note that says so."""
+    requests = coded(measured)
+    table = by_run(requests, [metric], warmup=cut)
+    mix = mix_of_history(requests, cut) if endpoint == AGGREGATED else None
+    if mix is None or not len(mix.share):
+        return table, None
+    table = on_one_mix(table, requests, mix, (metric,), cut)
+    return table[table["endpoint"] != AS_OFFERED], one_mix(mix)
+
+
+def one_mix(mix: Mix) -> Note:
+    """What to say where all requests are on one mix."""
+    endpoint, (before, after) = next(iter(mix.moved.items()))
+    return doubts.ONE_MIX(endpoint=endpoint, before_fraction=before, after_fraction=after)
+
+
+Weighted = tuple[Floats, Floats, Floats]
+"""Latencies in order, failures, and the weights of requests, of one run."""
+
+
+def weighted(requests: Requests, mix: Mix, cut: float) -> dict[str, Weighted]:
+    """The requests of each run with the weights that give them the common mix."""
+    codes = np.array([mix.stratum.get(name, -1) for name in requests.endpoints])
+    stratum = codes[requests.endpoint]
+    rows = np.flatnonzero((requests.age >= cut) & (stratum >= 0))
+    run, stratum, size = requests.run[rows], stratum[rows], len(mix.share)
+    counts = np.bincount(run * size + stratum, minlength=len(requests.runs) * size)
+    weight = mix.share[stratum] / counts[run * size + stratum]
+    order = np.lexsort([requests.latency[rows], run])
+    edges = np.searchsorted(run[order], np.arange(len(requests.runs) + 1))
+    values, failed = requests.latency[rows][order], requests.failed[rows][order].astype("float64")
+    weight = weight[order]
+    return {
+        name: (values[low:high], failed[low:high], weight[low:high])
+        for name, low, high in zip(requests.runs, edges, edges[1:], strict=False)
+        if high > low
+    }
+
+
+def _value(metric: Metric, group: Weighted | None) -> float:
+    if group is None:
+        return float("nan")
+    latency, failed, weight = group
+    if metric.share is not None:
+        return weighted_quantile(latency, weight, metric.share)
+    return float(np.average(failed if metric.kind == SHARE else latency, weights=weight))
+
+
+def weighted_quantile(ordered: Floats, weight: Floats, share: float) -> float:
+    """The quantile of type 8 of ordered values with weights; of equal weights it is the usual one.
+
+    >>> weighted_quantile(np.array([1.0, 2.0, 3.0, 9.0]), np.ones(4), 0.5)
+    2.5
+    """
+    count = len(ordered)
+    scaled = weight * (count / weight.sum())
+    place = (np.cumsum(scaled) - scaled / 3) / (count + 1 / 3)
+    at = int(np.searchsorted(place, share))
+    if at in (0, count):
+        return float(ordered[min(at, count - 1)])
+    low, high = float(ordered[at - 1]), float(ordered[at])
+    part = (share - place[at - 1]) / (place[at] - place[at - 1])
+    return low if low == high or part == 0 else float(low + part * (high - low))

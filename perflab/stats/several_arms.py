@@ -1,0 +1,159 @@
+"""`compare_arms`: more than two arms at once: each against the baseline, and the order among them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from perflab.data.tables import AGGREGATED, Measurements
+from perflab.errors import one_of
+from perflab.metrics import Metric
+from perflab.notes import PYTHON, Note, notes_of, written
+from perflab.results import Result, Shown
+from perflab.stats import doubts, families
+from perflab.stats.change import Change
+from perflab.stats.compare import compare
+from perflab.stats.estimates import whose
+from perflab.units import format_p
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ArmsCompared(Result):
+    """The result of `compare_arms`.
+
+    ``table`` has a row for each arm against the baseline, then one for each two of the others: arm, against, baseline and
+    candidate (values of ``against`` and of ``arm``), change, change_low, change_high, p_value, p_adjusted, verdict, reason.
+    ``ranking`` is the arms from the best to the worst as measured; ``changes`` the comparison behind each row.
+    """
+
+    table: pd.DataFrame
+    metric: str
+    endpoint: str
+    baseline: str
+    ranking: tuple[str, ...]
+    changes: tuple[Change, ...]
+    warnings: tuple[Note, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The arms in order, and which neighbours differ for certain."""
+        parts = [self.ranking[0]]
+        for better, worse in zip(self.ranking, self.ranking[1:], strict=False):
+            parts.append(f"{'<' if self._differ(better, worse) else '≈'} {worse}")
+        what = f"{Metric.of(self.metric).label} of {whose(self.endpoint)}"
+        return f"{what}, best first: {' '.join(parts)} (< certain, ≈ not; Holm over {len(self.table)} comparisons)"
+
+    def _differ(self, one: str, other: str) -> bool:
+        rows = self.table[self.table["arm"].isin([one, other]) & self.table["against"].isin([one, other])]
+        return bool(rows["verdict"].isin(["improved", "regressed"]).any())
+
+    def show(self, surface: str = PYTHON) -> Shown:
+        """The sentence, the comparisons and the notes for a surface."""
+        metric = Metric.of(self.metric)
+        shown = pd.DataFrame(
+            {
+                "arm": self.table["arm"],
+                "against": self.table["against"],
+                "change": list(map(metric.format_change, self.table["change"])),
+                "95 % interval": list(map(metric.interval, self.table["change_low"], self.table["change_high"])),
+                "p": list(map(format_p, self.table["p_adjusted"])),
+                "verdict": self.table["verdict"],
+                "reason": self.table["reason"],
+            }
+        )
+        return Shown(self.sentence, shown, written(self.warnings, surface), ours=True)
+
+
+def compare_arms(
+    runs: Measurements | Sequence[Measurements],
+    *,
+    baseline: str | None = None,
+    metric: str = "p95",
+    endpoint: str = AGGREGATED,
+    tolerance: float | str = 0.05,
+    warmup: float | str | None = None,
+    order: str = "auto",
+    allow: str | Collection[str] = (),
+) -> ArmsCompared:
+    """Compare more than two arms: each against the baseline, and each with each other.
+
+    Parameters
+    ----------
+    runs : Measurements or sequence of Measurements
+        The runs of all arms, or those of each; best from rounds in which every arm runs once, in random order. The runs of a
+        round have the same ``pair``.
+    baseline : str, optional
+        The arm that the others are held against; the first if not given.
+    metric, endpoint, tolerance, warmup, order, allow : optional
+        As in `compare`, with ``endpoint`` as its primary.
+
+    Returns
+    -------
+    ArmsCompared
+        A direction in its table holds for all comparisons at once: p is corrected by Holm (1979) over all of them, so that the
+        order that the sentence gives is wrong in any place in 5 % of experiments at most.
+
+    Raises
+    ------
+    ComparisonError
+        What `compare` refuses.
+    ValueError
+        Fewer than two arms, an arm that is not there, bad arguments.
+    """
+    held = runs if isinstance(runs, Measurements) else sum(runs[1:], runs[0])
+    arms = list(dict.fromkeys(held.runs["arm"].dropna()))
+    if len(arms) < 2:
+        raise ValueError(f"runs must hold two or more arms; got {len(arms)}")
+    first = arms[0] if baseline is None else baseline
+    if first not in arms:
+        raise one_of("baseline", first, arms)
+    arms.sort(key=lambda name: name != first)
+    primary = () if endpoint == AGGREGATED else endpoint
+    found = [
+        (old, new, compare(held.where(arm=old), held.where(arm=new), metric=metric, tolerance=tolerance, primary=primary,
+                           warmup=warmup, order=order, allow=allow))
+        for old, new in combinations(arms, 2)
+    ]  # fmt: skip
+    p_values = np.array([change.find().p_value for _, _, change in found])
+    known = np.isfinite(p_values)
+    adjusted = np.full(len(p_values), np.nan)
+    adjusted[known] = families.holm(p_values[known])
+    rows = [_row(old, new, change, float(p)) for (old, new, change), p in zip(found, adjusted, strict=True)]
+    warnings = notes_of(note for _, _, change in found for note in change.warnings)
+    return ArmsCompared(
+        pd.DataFrame(rows), metric, endpoint, first, _ranked(found, metric), tuple(c for _, _, c in found), warnings
+    )
+
+
+def _row(old: str, new: str, change: Change, p_adjusted: float) -> dict[str, object]:
+    row = change.find()
+    verdict, reason = row.verdict, row.reason
+    if verdict in ("improved", "regressed") and not p_adjusted < change.level.alpha:
+        verdict, reason = "inconclusive", str(doubts.ALONE())
+    return {
+        "arm": new,
+        "against": old,
+        "baseline": row.typical[0],
+        "candidate": row.typical[1],
+        "change": row.change,
+        "change_low": row.limits[0],
+        "change_high": row.limits[1],
+        "p_value": row.p_value,
+        "p_adjusted": p_adjusted,
+        "verdict": verdict,
+        "reason": reason,
+    }
+
+
+def _ranked(found: Sequence[tuple[str, str, Change]], metric: str) -> tuple[str, ...]:
+    """The arms by their typical value, the best first."""
+    values: dict[str, float] = {}
+    for old, new, change in found:
+        before, after = change.find().typical
+        values.setdefault(old, before)
+        values.setdefault(new, after)
+    return tuple(sorted(values, key=lambda arm: -Metric.of(metric).better * values[arm]))

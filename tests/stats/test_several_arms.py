@@ -1,0 +1,45 @@
+"""More than two arms: each against the baseline, the order among them, and no false alarms from having many."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from made_runs import arm, measured, steady
+
+import perflab as lab
+from perflab.stats.several_arms import compare_arms
+
+
+def rounds(levels: dict[str, float], runs: int = 8, sd: float = 0.02) -> lab.Measurements:
+    """Every arm once in each round, the first place going round."""
+    frames = []
+    for place, (name, level) in enumerate(levels.items()):
+        for i, value in enumerate(steady(level, runs, sd, seed=place)):
+            first = 400.0 * i + 80.0 * ((place + i) % len(levels))
+            made = arm([value], name=f"{name}{i}-", seed=100 * place + i, first=first).assign(pair=i)
+            frames.append(measured(made, arm=name, pair=i))
+    return sum(frames[1:], frames[0])
+
+
+def test_three_fixes_are_ranked_against_the_baseline_and_each_other() -> None:
+    found = compare_arms(rounds({"before": 100, "cache": 80, "index": 60, "both": 45}))
+    assert found.baseline == "before" and found.ranking == ("both", "index", "cache", "before")
+    assert len(found.table) == 6 and set(found.table["verdict"]) == {"improved"}
+    assert "both < index < cache < before" in found.sentence
+    assert (found.table["p_adjusted"] >= found.table["p_value"]).all()
+    assert found.table.set_index(["arm", "against"]).loc[("index", "cache"), "change"] == pytest.approx(-0.25, abs=0.04)
+
+
+def test_arms_without_a_difference_have_no_order() -> None:
+    found = compare_arms(rounds({"a": 100, "b": 100, "c": 100}, sd=0.05), baseline="b")
+    assert found.baseline == "b" and "<" not in found.sentence.split("(")[0]
+    assert not set(found.table["verdict"]) & {"improved", "regressed"}
+    assert isinstance(found.table, pd.DataFrame) and found.sentence in repr(found)
+
+
+def test_one_arm_is_no_comparison() -> None:
+    alone = rounds({"a": 100})
+    with pytest.raises(ValueError, match="two or more arms"):
+        compare_arms(alone)
+    with pytest.raises(ValueError, match="baseline must be one of 'a', 'b'"):
+        compare_arms(rounds({"a": 100, "b": 90}, runs=3), baseline="x")
