@@ -187,7 +187,9 @@ def test_statistics_of_python_s_sampling_profiler(marked: bool, tmp_path: Path) 
     stats |= {main: (0, 100, 0.0, 0.1, {}), work: (60, 60, 0.06, 0.06, {main: 60})}
     path.write_bytes(marshal.dumps(stats))
     found = lab.read(path)
-    assert lab.profiles.callers_of(found, "work")[["caller", "total"]].values.tolist() == [["main", pytest.approx(60.0)]]
+    assert lab.profiles.callers_of(found, "work")[["caller", "total"]].values.tolist() == [
+        ["main", pytest.approx(60.0)]
+    ]
     assert lab.flat_profile(found).calls.isna().all()
     assert found.meta["tool"] == "profiling.sampling"
 

@@ -38,10 +38,10 @@ def test_the_interval_of_independent_values_covers_as_often_as_it_says() -> None
 @pytest.mark.parametrize(("q", "count"), [(0.95, 72), (0.95, 120), (0.05, 90), (0.5, 6), (0.99, 368)])
 def test_of_few_values_it_covers_as_often_or_refuses(q: float, count: int) -> None:
     random = np.random.default_rng(count)
-    found = [lab.quantile_interval(random.standard_normal(count), q) for _ in range(1000)]
+    found = [lab.stats.quantile_interval(random.standard_normal(count), q) for _ in range(1000)]
     assert np.mean([low <= stats.norm.ppf(q) <= high for low, high in found]) >= 0.94
     with pytest.raises(ValueError, match="values must be"):
-        lab.quantile_interval(np.arange(count / 2), q)
+        lab.stats.quantile_interval(np.arange(count / 2), q)
 
 
 def test_the_unit_does_not_matter() -> None:
