@@ -40,8 +40,9 @@ def run(
         The system under test; started and stopped if it has a command.
     profile : str | None
         Take a profile of a target with a command while the load runs: "py-spy" (attached from outside, for any Python
-        program, where the kernel permits it), "node" (the CPU of Node.js, by a hook that perflab loads), or "pyinstrument" or
-        "cprofile" (by the middleware of `perflab.recorders.profiling` in the application, which knows the endpoint). Such a run is evidence, not a
+        program, where the kernel permits it), "node" (the CPU of Node.js, by a hook that perflab loads), or
+        "pyinstrument" or "cprofile" (by the middleware of `perflab.recorders.profiling` in the application, which knows
+        the endpoint). Such a run is evidence, not a
         measurement: what the profiler costs is measured and stated, and `compare` refuses to mix it with others.
     store : str | Path
         The folder that keeps the run.
