@@ -55,7 +55,7 @@ calibration: $(READY)
 aa: $(READY)
 	$(BIN)/python bench/same_against_same.py
 
-## make kills        runs whose driver is killed, and full disks: is everything flushed recovered? (6 minutes)
+## make kills        runs whose driver is killed, and full disks: is everything flushed recovered? (10 minutes)
 kills: $(READY)
 	$(BIN)/python bench/kills.py
 

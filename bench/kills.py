@@ -22,10 +22,10 @@ with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))
     port = probe.getsockname()[1]
 target = lab.Target("tiny", host=f"http://127.0.0.1:{port}", command=[sys.executable, sys.argv[1], str(port)], ready="/ready")
-plan = lab.LoadPlan(sys.argv[2], stages=lab.Stage("4s", users=6), user_classes=["Shopper"])
+plan = lab.LoadPlan(sys.argv[2], stages=lab.Stage("12s", users=6), user_classes=["Shopper"])
 lab.run(plan, target, store=sys.argv[3], progress=False)
 """
-KILLS, LONGEST_S = 30, 6.0
+KILLS, LONGEST_S = 30, 14.0
 DISKS_KB = (48, 64, 96, 160, 256)
 
 
