@@ -77,7 +77,7 @@ SLOW = {
     "explain": (HEAD + TOOK + EXPLAIN + STAMP + "SELECT a;\n", ["SELECT a"]),
     "insert id": (HEAD + TOOK + IDS + INSERT + ";\n", [INSERT]),
     "one insert id": (HEAD + TOOK + IDS.replace("last_insert_id=50,", "") + INSERT + ";\n", [INSERT]),
-    "administrator": (HEAD + TOOK + "# administrator command: Prepare;\n" + HEAD[36:] + TOOK + STAMP + "SELECT b;\n", ["SELECT b"]),
+    "administrator": (HEAD + TOOK + "# administrator command: Quit;\n" + HEAD[36:] + TOOK + STAMP + "SELECT b;\n", ["SELECT b"]),
     "administrator first": ("# administrator command: Ping;\n" + HEAD + TOOK + STAMP + "SELECT b;\n", ["SELECT b"]),
     "comment": (HEAD + TOOK + STAMP + "# find\nSELECT a\n# only mine\nFROM t;\n", ["# find\nSELECT a\n# only mine\nFROM t"]),
     "a head in a text": (HEAD + TOOK + STAMP + "SELECT 'x;\n# Time: y';\n", ["SELECT 'x;\n# Time: y'"]),
