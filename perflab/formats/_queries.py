@@ -70,7 +70,11 @@ def tables(
         raise FormatError(f"{path}:{max(tally.first, 1)}: expected {expected}, found none")
     frame = pd.DataFrame.from_records(rows)
     frame["duration_ms"] = frame["duration_ms"].round(6)
-    frame["start"] = pd.to_datetime(frame["start"].clip(0, _LATEST), unit="us", utc=True)
+    start = frame["start"].clip(0, _LATEST)
+    known = (
+        start.mask(start == 0).bfill().ffill().fillna(0).astype("int64")
+    )  # what has no time has that of what follows
+    frame["start"] = pd.to_datetime(known, unit="us", utc=True)
     empty = [c for c in frame.columns if c not in ("start", "sql", "duration_ms") and frame[c].isna().all()]
     frame = frame.drop(columns=empty).sort_values("start", kind="stable", ignore_index=True)
     if "rows_examined" in frame:

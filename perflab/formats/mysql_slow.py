@@ -29,7 +29,10 @@ _SNIFF = re.compile(
     re.MULTILINE,
 )
 _FIELD = re.compile(r"([A-Z][A-Za-z_]*): +([^\s:]+)(?=\s|$)", re.ASCII)
-_HEAD = re.compile(r"#(?:\s*$|\s*explain: |\s+\w[\w ]{0,40}: ?)", re.ASCII)
+_LOOSE = re.compile(r"# (?:Time:|User@Host:|User: )[^'\"`;]*$")
+"""A head that is damaged or of an old server; only behind the end of a statement."""
+_HEAD = re.compile(r"#(?:\s*$|\s*No InnoDB statistics |\s*explain: |\s+\w[\w ]{0,40}: ?)", re.ASCII)
+_LONGEST_S = 1e8
 _ROUTINE = re.compile(r"# Stored[_ ]routine: +(\S+)")
 _ADMIN = "# administrator command: "
 _SERVER = re.compile(r"(?:Tcp port: |Time\s+Id\s+Command\s+Argument\s*$|.{0,300}, Version: .{0,200} started with:\s*$)")
@@ -116,7 +119,7 @@ class _Log:
         """Whether a line begins an entry: a whole head, inside a statement too; a bare Query_time only behind its end."""
         if not line.startswith("# "):
             return False
-        if _TIME.match(line) or _USER.match(line):
+        if _TIME.match(line) or _USER.match(line) or (ended and _LOOSE.match(line)):
             return entry is None or bool(entry.body) or "Query_time" in entry.fields
         taken = entry is None or bool(entry.body) or "Query_time" in entry.fields
         return taken and ended and _TOOK.match(line) is not None
@@ -149,7 +152,8 @@ class _Log:
         if entry is None:
             return
         took = _number(entry.fields.get("Query_time"))
-        self.timed += took is not None
+        took = took if took is None or took < _LONGEST_S else None
+        self.timed += "Query_time" in entry.fields
         while entry.body and not entry.body[-1].strip():
             entry.body.pop()
         sql = "\n".join(entry.body)

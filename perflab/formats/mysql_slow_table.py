@@ -55,6 +55,8 @@ def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
 
 
 def _row(record: dict[str, str], clock: Clock, tally: Tally) -> dict[str, Any] | None:
+    if not record.keys() >= _NEEDED:
+        return None
     took, start = _TIME.fullmatch(record["query_time"]), clock.in_text(record["start_time"])
     sql = record["sql_text"].strip().removesuffix(";")
     if took is None or start is None or not sql:

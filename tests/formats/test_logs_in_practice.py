@@ -78,7 +78,7 @@ SLOW = {
     "insert id": (HEAD + TOOK + IDS + INSERT + ";\n", [INSERT]),
     "one insert id": (HEAD + TOOK + IDS.replace("last_insert_id=50,", "") + INSERT + ";\n", [INSERT]),
     "administrator": (
-        HEAD + TOOK + "# administrator command: Prepare;\n" + HEAD[36:] + TOOK + STAMP + "SELECT b;\n",
+        HEAD + TOOK + "# administrator command: Quit;\n" + HEAD[36:] + TOOK + STAMP + "SELECT b;\n",
         ["SELECT b"],
     ),
     "administrator first": ("# administrator command: Ping;\n" + HEAD + TOOK + STAMP + "SELECT b;\n", ["SELECT b"]),
