@@ -47,7 +47,7 @@ class Remedy:
 
     def shell(self) -> str:
         """The options that do the same, after their command where that is another one; Python where the shell has neither."""
-        if self.call not in _COMMANDS:
+        if self.call not in _COMMANDS or any((self.call, name) in _PYTHON_ONLY for name in self.arguments):
             return self.python()
         options = [_option(self.call, name, value) for name, value in self.arguments.items()]
         if self.given or not options:
@@ -73,6 +73,8 @@ _COMMANDS: Mapping[str, str] = {
     "run_pairs": "perflab pairs ...",
 } | dict.fromkeys((".where", "LoadPlan", "Stage", "Target"), "")
 """The command that does what a call does; "" where the call is a part of others, whose options its arguments are."""
+_PYTHON_ONLY = frozenset({("run", "profile"), ("read", "event")})
+"""Arguments for which the command has no option."""
 _OPTIONS: Mapping[tuple[str, str], str] = {(".where", "valid"): "--only-valid"}
 
 
@@ -126,7 +128,8 @@ class Note:
     def written(self, surface: str = PYTHON) -> str:
         """The sentence, its advice written for "python" or for "shell"."""
         remedy = self.remedy.written(surface) if self.remedy else ""
-        return _FORMATTER.vformat(self.template, (), {**self.facts, "remedy": _Verbatim(remedy)})
+        facts = {name: _within(fact, surface) for name, fact in self.facts.items()}
+        return _FORMATTER.vformat(self.template, (), {**facts, "remedy": _Verbatim(remedy)})
 
     def to_json(self) -> dict[str, Any]:
         """Code, facts and text, as run.json keeps them."""
@@ -209,6 +212,13 @@ class _Verbatim(str):
     __slots__ = ()
 
 
+def _within(fact: Any, surface: str) -> Any:
+    """A note within a note is written for the same surface."""
+    if isinstance(fact, (list, tuple)):
+        return [_within(each, surface) for each in fact]
+    return _Verbatim(fact.written(surface)) if isinstance(fact, Note) else fact
+
+
 class _Formatter(string.Formatter):
     """Facts by name only: no attributes, no positions, so that a template can reach nothing else."""
 
@@ -223,10 +233,8 @@ class _Formatter(string.Formatter):
             return count(int(fact), format_spec)
         if isinstance(fact, _Verbatim):
             return str(fact)
-        if isinstance(fact, Note):
-            return str(fact)
         if isinstance(fact, (list, tuple, set, frozenset)):
-            return listed(shortened(visible(format_value(name, each)), _MAX_FACT) for each in fact)
+            return listed(self.format_field((name, each), "") for each in fact)
         return shortened(visible(format_value(name, fact)), _MAX_FACT)
 
 
