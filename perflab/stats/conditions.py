@@ -145,8 +145,10 @@ def load_note(row: Row, requests: tuple[Requests, Requests]) -> Note | None:
 
 def _rates(side: Requests, runs: tuple[str, ...]) -> Floats:
     counts = np.bincount(side.run, minlength=len(side.runs))
+    # Until the last start: an answer that came late does not make the load less.
+    seconds = side.seconds if side.sending is None else side.sending
     with np.errstate(divide="ignore", invalid="ignore"):
-        rate = dict(zip(side.runs, counts / side.seconds, strict=True))
+        rate = dict(zip(side.runs, counts / seconds, strict=True))
     return np.array([rate.get(run, math.nan) for run in runs])
 
 

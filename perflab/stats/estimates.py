@@ -108,7 +108,8 @@ class Requests:
 
     ``age`` is the share of the run's time (until its last request started) that had passed when a request started, which
     does not depend on the latencies; ``seconds`` the length of each run, ``knows_failures`` whether it records which
-    requests failed; ``size`` the bytes of each answer; ``resources`` the samples of the target (run, age, ...).
+    requests failed; ``size`` the bytes of each answer; ``resources`` the samples of the target (run, age, ...);
+    ``sending`` the seconds of each run until its last request started.
     """
 
     runs: tuple[str, ...]
@@ -122,6 +123,7 @@ class Requests:
     knows_failures: npt.NDArray[np.bool_]
     size: Floats | None = None
     resources: pd.DataFrame | None = None
+    sending: Floats | None = None
 
     def take(self, rows: npt.NDArray[Any]) -> Requests:
         """The chosen rows (a mask, or positions)."""
@@ -159,6 +161,7 @@ def coded(measured: Measurements) -> Requests:
         seconds=known["duration_ms"].to_numpy(dtype="float64") / 1e3,
         knows_failures=knows_failures(known),
         size=requests["size_bytes"].to_numpy(dtype="float64") if "size_bytes" in requests.columns else None,
+        sending=(last - begun) / 1e6,
         resources=_of_target(measured, list(runs), begun, last) if "resources" in measured.tables else None,
     )
 
