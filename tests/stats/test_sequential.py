@@ -213,15 +213,9 @@ def test_watching_is_as_careful_as_compare() -> None:
     assert failing.verdict == "inconclusive"
     assert failing.reason.code == "failing-fast"
     level = pair_logs(8, 0.0, 0.004, seed=6)
-<<<<<<< HEAD
     assert lab.stats.compare_anytime(*arms(level), warmup=0).verdict == "equivalent"
     assert lab.stats.compare_anytime(*arms(level, errors=60), warmup=0).verdict == "inconclusive"
-    few = lab.stats.compare_anytime(*arms(logs, count=120), warmup=0)
-=======
-    assert lab.compare_anytime(*arms(level), warmup=0).verdict == "equivalent"
-    assert lab.compare_anytime(*arms(level, errors=60), warmup=0).verdict == "inconclusive"
-    few = lab.compare_anytime(*arms(logs, count=50), warmup=0)
->>>>>>> stats
+    few = lab.stats.compare_anytime(*arms(logs, count=50), warmup=0)
     assert (few.verdict, few.reason.code) == ("inconclusive", "too-few-requests")
     assert set(few.table["verdict"]) == {"inconclusive"}
     before, after = arms(logs)
