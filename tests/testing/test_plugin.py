@@ -115,7 +115,7 @@ def test_plain(recorded_queries):
     for (i,) in connection.execute("SELECT id FROM author").fetchall():
         connection.execute("SELECT * FROM book WHERE author_id = ?", (i,)).fetchall()
     connection.close()
-    with pytest.raises(AssertionError, match="select . from book where author_id"):
+    with pytest.raises(AssertionError, match="from book[^x]+where author_id"):
         recorded_queries.assert_no_n_plus_one()
 """,
     )
