@@ -206,6 +206,12 @@ def _checks(run: str = "r1", *, start: pd.Timestamp = START) -> pd.DataFrame:
     )
 
 
+def _spans(run: str = "r1", *, start: pd.Timestamp = START) -> pd.DataFrame:
+    ids = {"run": run, "trace": "t1", "span": ["s1", "s2"], "parent": [None, "s1"], "service": "shop"}
+    times = {"start": start, "duration_ms": [12.0, 3.0]}
+    return pd.DataFrame({**ids, "name": ["GET /orders", "SELECT"], "kind": ["server", "client"], **times})
+
+
 def _metrics(run: str = "r1", *, start: pd.Timestamp = START) -> pd.DataFrame:
     return pd.DataFrame(
         {"run": run, "time": instants([0, 5], start), "name": "shop_requests_total", "labels": [{"route": "/orders"}] * 2,
@@ -267,6 +273,7 @@ BUILDERS: Mapping[str, Builder] = {
     "load": _load,
     "checks": _checks,
     "metrics": _metrics,
+    "spans": _spans,
 }
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pandas as pd
@@ -73,7 +74,8 @@ class Span:
 def documents(path: Path, tally: Tally, *markers: bytes) -> Iterator[Any]:
     """The JSON documents of a file: one a line, or one altogether; counts the markers in their bytes."""
     name = markers[0].decode()
-    with sources.open_bytes(path) as stream:
+    with sources.open_bytes(path) as opened:
+        stream: Any = opened if hasattr(opened, "peek") else io.BufferedReader(cast("io.RawIOBase", opened))
         first = sources.as_utf8(stream.readline(LARGEST_DOCUMENT))
         lines: Iterator[bytes] = iter([first])
         if _parsed(first) is None:
