@@ -1,7 +1,7 @@
 """perflab: did p95 really get better, and why was it slow?
 
     drive       LoadPlan Stage Target Url shape; run run_pairs start_run start_pairs; calibrate find_capacity
-    read        read ingest load summarize -> Measurements: pandas tables of raw evidence
+    read        read ingest recover load summarize -> Measurements: pandas tables of raw evidence
     decide      compare -> Change; plan_runs change_points quantile_shift; check read_objectives Objective
     explain     find_n_plus_one find_duplicates find_slow summarize_queries compare_queries assert_no_n_plus_one
                 fingerprint explain -> QueryPlan; flat_profile hot_paths diff_profiles summarize_time

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -70,7 +71,7 @@ def test_notebook_report_and_shell_show_the_same_cells(change: lab.Change) -> No
     report = Cells(made.to_html()).rows
     assert [row for row in report if row in expected] == expected
     markdown = [
-        [re.sub(r"\\(.)", r"\1", cell.strip()) for cell in line.strip("|").split(" | ")]
+        [unescape(re.sub(r"\\(.)", r"\1", cell.strip())) for cell in line.strip("|").split(" | ")]
         for line in made.to_markdown().splitlines()
         if line.startswith("| ") and not line.startswith("| ---")
     ]
@@ -82,7 +83,7 @@ def test_notebook_report_and_shell_show_the_same_cells(change: lab.Change) -> No
 def test_the_sentence_is_the_same_everywhere(change: lab.Change) -> None:
     made = lab.Report("Orders are faster", [change])
     assert change.sentence in repr(change)
-    assert change.sentence in re.sub(r"\\(.)", r"\1", made.to_markdown())
+    assert change.sentence in unescape(re.sub(r"\\(.)", r"\1", made.to_markdown()))
     assert " ".join(change.sentence.split()) in " ".join(made.commit_message().split())
 
 

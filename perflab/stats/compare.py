@@ -21,7 +21,9 @@ from perflab.stats import doubts, families, sequential, tests
 from perflab.stats import pacing as omission
 from perflab.stats.change import Change as Change
 from perflab.stats.change import overall
-from perflab.stats.conditions import (
+from perflab.stats.design import design, without_copies
+from perflab.stats.estimates import Requests, by_run, coded, requests_of
+from perflab.stats.experiment_checks import (
     broken_run,
     disagreement,
     few_requests,
@@ -32,8 +34,6 @@ from perflab.stats.conditions import (
     regressed_endpoints,
     with_failures,
 )
-from perflab.stats.design import design, without_copies
-from perflab.stats.estimates import Requests, by_run, coded, requests_of
 from perflab.stats.judging import Judged, judge
 from perflab.stats.mix import AS_OFFERED, Mix, mix_of, on_one_mix
 from perflab.stats.rows import (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -30,7 +32,7 @@ def test_adding_one_without_a_table_keeps_the_other_ones_table(make_requests, ma
     a = lab.Measurements.of(requests=make_requests(run="a"))
     b = lab.Measurements.of(queries=make_queries(run="b"), warnings=["careful"])
     both = a + b
-    assert set(both.tables) == {"runs", "requests", "queries"} and both.warnings == ("careful",)
+    assert set(both.tables) == {"runs", "requests", "queries"} and [str(w) for w in both.warnings] == ["careful"]
 
 
 def test_where_takes_columns_of_runs(experiment):
@@ -54,7 +56,7 @@ def test_a_missing_table_says_what_is_there(make_summary, experiment):
 
 def test_a_length_that_no_tool_told_is_shown_as_unknown(make_summary, experiment):
     assert "0 ms" not in repr(lab.Measurements.of(summary=make_summary()))
-    assert "30 s" in repr(experiment[0])
+    assert re.search(r"Duration, s .*\n.* 30 ", repr(experiment[0]))
 
 
 def test_a_store_that_is_not_there_says_where_it_was_looked_for(tmp_path, monkeypatch):
