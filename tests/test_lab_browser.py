@@ -151,8 +151,8 @@ KEY, TEXT = "key", "text"
 CASES = [
     Case(RUNS, "Over time", "Endpoint", "GET /orders", r"p95 of GET /orders: n\+1"),
     Case(RUNS, "Over time", "Percentile", "ArrowRight", r"p99 of GET /orders: n\+1", KEY),
-    Case(RUNS, "Over time", "Metric", "throughput", "Throughput of GET /orders"),
-    Case(RUNS, "Over time", "Time, s", "ArrowLeft", r"lab\.time_window\(both, 0, 29\.", "upper", in_code=True),
+    Case(RUNS, "Over time", "Metric", "throughput", "throughput of GET /orders"),
+    Case(RUNS, "Over time", "Time, s", "ArrowLeft", r"lab\.data\.time_window\(both, 0, 29\.", "upper", in_code=True),
     Case(RUNS, "Summary", "Runs", "n+1-1", r"^(?!.*eager).*n\+1-1"),
     Case(COMPARISON, "Effect", "Endpoint", "GET /orders", "p95 of GET /orders fell by"),
     Case(COMPARISON, "Effect", "Metric", "p50", "p50 of GET /orders fell by"),
@@ -160,9 +160,9 @@ CASES = [
     Case(COMPARISON, "Effect", "Candidate", "n+1", "p50 of GET /orders rose by"),
     Case(COMPARISON, "Effect", "Tolerance", "ArrowRight", r"tolerance 5\.5 %", KEY),
     Case(COMPARISON, "Effect", "Warm-up", "ArrowRight", "after the first 15 %", KEY),
-    Case(COMPARISON, "What if", "Pairs", "ArrowRight", "With 11 new pairs", KEY),
-    Case(COMPARISON, "What if", "Change", "ArrowRight", "a change of 11 % would be seen", KEY),
-    Case(COMPARISON, "What if", "Chance", "ArrowRight", "the smallest change seen 85 times in 100", KEY),
+    Case(COMPARISON, "What if", "Pairs", "ArrowRight", "11 new pairs detect a change", KEY),
+    Case(COMPARISON, "What if", "Effect size", "ArrowRight", "new pairs detect a change of 11 %", KEY),
+    Case(COMPARISON, "What if", "Power", "ArrowRight", "the smallest change they detect with power 85%", KEY),
     Case(OBJECTIVES, "One limit", "Metric", "p90", "p90 of all requests < .*p90 of all requests < "),
     Case(OBJECTIVES, "One limit", "Endpoint", "GET /orders", "p90 of GET /orders < "),
     Case(OBJECTIVES, "One limit", "Arm", "eager", "p90 of GET /orders < [0-9]+ ms: holds"),
@@ -178,7 +178,7 @@ CASES = [
     Case(PROFILES, "Flame graph", "Search", "onerror", "“onerror” is in 35 % of it", TEXT),
     Case(PROFILES, "Flame graph", "Profile", "fast", r"“onerror” is in 58\.3 % of it"),
     Case(PROFILES, "Flame graph", "Focus", "handle", r"“onerror” is in 59\.3 % of it"),
-    Case(PROFILES, "Hot paths", "At least", "End", "The 2 paths that carry most", KEY),
+    Case(PROFILES, "Hot paths", "At least", "End", "The 2 heaviest paths", KEY),
     Case(PROFILES, "Difference", "Against", "slow", "59 ms before, 99 ms after"),
 ]
 
@@ -249,11 +249,11 @@ VIEWS = [
     (QUERIES, "Fix", ".iloc[", "-- child|No pattern"),
     (QUERIES, "Statements", "lab.summarize_queries(", "kinds"),
     (QUERIES, "Patterns", "lab.find_n_plus_one(", "patterns"),
-    (PROFILES, "Icicle", "lab.plot_flamegraph(", ""),
+    (PROFILES, "Icicle", "invert=True, ", ""),
     (PROFILES, "Flat table", "lab.flat_profile(", "functions"),
     (PROFILES, "Hot paths", "lab.hot_paths(", "heaviest paths"),
     (PROFILES, "Difference", "lab.diff_profiles(", "before, .* after"),
-    (PROFILES, "Flame graph", "lab.plot_flamegraph(", ""),
+    (PROFILES, "Flame graph", "narrowest=", ""),
 ]
 
 

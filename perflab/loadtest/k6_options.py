@@ -141,7 +141,7 @@ def _rest(given: Mapping[str, Any], problems: list[str], notes: list[Note]) -> N
             problems.append(f"options: can't resolve what {value} spreads")
         elif name in _DEFAULTS and value not in _DEFAULTS[name]:
             problems.append(
-                f"options.{name}: a plan can't do that; got {value!r}: leave it out, or do it in the locustfile"
+                f"options.{name}: a plan can't do that; got {_shown(value)}: leave it out, or do it in the locustfile"
             )
         elif name in _OF_THE_CLIENT and name not in _DEFAULTS and not (name == "maxRedirects" and value == 10):
             notes.append(OPTION_NOT_TAKEN(name=name, why="set it in the locustfile's client where it matters"))

@@ -43,6 +43,10 @@ class Unresolved:
         return f"{self.text!r} (line {self.line})"
 
 
+class _OfEnvironment(Unresolved):
+    """A variable of the environment: what stands behind ``||`` or ``??`` is taken in its place."""
+
+
 def options_of(text: str) -> dict[str, Any]:
     """The options that a script exports, or the whole text where it is one object (JSON).
 
@@ -113,7 +117,8 @@ class _Script:
         found, end = self._one(at, depth)
         while match := _OTHERWISE.match(self.text, _skip(self.text, end)):
             other, end = self._one(_skip(self.text, match.end()), depth)
-            found = found if found or (match[0] == "??" and found is not None) else other
+            missing = isinstance(found, _OfEnvironment) or found is None
+            found = other if missing or (match[0] == "||" and not found) else found
         return found, end
 
     def _one(self, at: int, depth: int) -> tuple[Any, int]:
@@ -130,7 +135,7 @@ class _Script:
         elif match := _NUMBER.match(text, at):
             found, end = _number(match[0].replace("_", "")), match.end()
         elif match := _ENVIRONMENT.match(text, at):
-            found, end = None, match.end()
+            found, end = _OfEnvironment(match[0], self.line(at)), match.end()
         elif match := _WRAPPED.match(text, at):
             inner, end = self.value(_skip(text, match.end()), depth + 1)
             end = _skip(text, end)

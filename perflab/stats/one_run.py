@@ -166,7 +166,8 @@ def _row(
     value: float,
 ) -> dict[str, object]:
     low = high = effect = math.nan
-    reason = too_few(metric, count) or (_unknown(metric) if math.isnan(value) else None)
+    # With fewer, blocks are too short to tell the order of requests: the interval covers much less than it says.
+    reason = too_few(metric, count, least=metric.rows_needed) or (_unknown(metric) if math.isnan(value) else None)
     if not reason:
         chosen = of_one(requests, run, endpoint, warmup)
         drawn = draws(chosen, metric, seed=0)
@@ -182,15 +183,16 @@ def _unknown(metric: Metric) -> Note:
     return _UNKNOWN[metric.kind]() if metric.kind in _UNKNOWN else doubts.NO_RATIO(metric=metric.label)
 
 
-def too_few(metric: Metric, count: int, seconds: float = math.nan) -> Note | None:
-    """Why so few requests (of so long a run) can't carry this metric."""
+def too_few(metric: Metric, count: int, seconds: float = math.nan, *, least: int | None = None) -> Note | None:
+    """Why so few requests (of so long a run) can't carry this metric; ``least`` other than the floor of a verdict."""
     if metric.is_maximum:
         return doubts.MAXIMUM()
-    if count >= metric.rows_floor:
+    least = metric.rows_floor if least is None else least
+    if count >= least:
         return None
     enough = seconds * metric.rows_needed / count if count else math.nan
     length = f" (about {format_ms(enough * 1e3)} at this rate)" if math.isfinite(enough) and enough > 0 else ""
-    return doubts.TOO_FEW(metric=metric.label, needed=metric.rows_floor, found=count, length=length)
+    return doubts.TOO_FEW(metric=metric.label, needed=least, found=count, length=length)
 
 
 def of_one(requests: Requests, run: str, endpoint: str, warmup: float) -> Requests:

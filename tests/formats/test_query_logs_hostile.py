@@ -198,7 +198,7 @@ def test_what_another_program_wrote_into_a_log_is_no_part_of_a_statement(tmp_pat
     found = lab.read(path)
     assert found.queries["sql"].to_list() == [f"SELECT a,\n\nb FROM t WHERE id = {i}" for i in range(9)] * 2
     (note,) = found.warnings
-    assert (note.code, note.facts["skipped"], note.facts["total"], note.facts["first"]) == ("skipped", 5, 59, "28")
+    assert (note.code, note.facts["skipped"], note.facts["total"], note.facts["first"]) == ("skipped", 5, 59, 28)
 
 
 def test_continuation_lines_that_lost_their_tab_to_spaces_are_still_read(tmp_path: Path) -> None:

@@ -72,10 +72,10 @@ def test_two_generators_are_not_compared(tmp_path: Path) -> None:
 
     k6, jmeter = arm(K6, "k6"), arm(JTL, "jmeter")
     assert {e["generator"] for e in k6.runs["environment"]} == {"k6"}
-    with pytest.raises(lab.ComparisonError, match=r"different generators \(JMeter, k6\).*allow='generator'"):
+    with pytest.raises(lab.ComparisonError, match=r'different generators \(JMeter, k6\).*allow="generator"'):
         lab.compare(k6, jmeter)
     allowed = lab.compare(k6, jmeter, allow=("generator",), order="ignore")
-    assert any("allowed: the latencies come from different generators" in str(w) for w in allowed.warnings)
+    assert any("compared anyway: the latencies come from different generators" in str(w) for w in allowed.warnings)
     perflabs = lab.load(SAMPLES.parent.parent / "datasets/shop_runs").where(arm="eager")
     with pytest.raises(lab.ComparisonError, match=r"different generators \(k6, locust\)"):
         lab.compare(perflabs, k6)
@@ -89,7 +89,7 @@ def test_a_tool_that_tells_no_failures_gets_no_verdict_on_them(tmp_path: Path) -
         assert lab.summarize(held)[["errors", "error_fraction"]].isna().all(axis=None)
         assert lab.check(held, ["error rate < 1%"]).verdict == "inconclusive"
         for metric, why in (
-            ("error_fraction", "does not say which requests failed"),
+            ("error_fraction", "does not record which requests failed"),
             ("throughput_per_s", "is unknown"),
         ):
             assert lab.stats.within(held, metric).table["reason"].str.contains(why).all(), metric
@@ -103,7 +103,7 @@ def test_a_tool_that_tells_no_failures_gets_no_verdict_on_them(tmp_path: Path) -
         arms.append(lab.read(tmp_path / arm, arm=arm))
     change = lab.compare(*arms, metric="error_fraction")
     assert change.verdict == "inconclusive"
-    assert set(change.table["reason"]) == {"the tool does not say which requests failed"}
+    assert set(change.table["reason"]) == {"the tool does not record which requests failed"}
 
 
 def test_percentiles_alone_reach_no_comparison() -> None:

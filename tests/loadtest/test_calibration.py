@@ -132,6 +132,7 @@ def test_bad_input_says_what_is_wrong() -> None:
 
 
 def test_it_is_drawn(tmp_path: object) -> None:
-    ax = lab.plots.plot_calibration(lab.calibrate(system(0.08), seed=1))
-    assert "differ by" in ax.get_title(loc="left")
+    found = lab.calibrate(system(0.08), seed=1)
+    ax = lab.plots.plot_calibration(found)
+    assert ax.get_title(loc="left") == f"p95 of all requests: run-to-run sd {100 * found.sd:.1f} %"
     assert len(ax.patches) >= 5

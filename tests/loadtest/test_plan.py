@@ -136,14 +136,18 @@ def test_a_script_is_read_and_never_run() -> None:
         "p95 (linear quantile) of all requests < 500 ms",
         "mean latency of all requests < 200 ms",
         "error rate of all requests < 1 %",
-        "p99.9 of GET /orders <= 1 s",
+        "p99.9 (linear quantile) of GET /orders <= 1 s",
     ]
     assert [(o.abort, o.delay_ms, o.method) for o in found.objectives[:2]] == [
         (False, 0.0, "linear"),
         (True, 10_000.0, "linear"),
     ]
-    with pytest.raises(ValueError, match=r"line 17: expected a plain value, found \"'p\(99.9\)"):
-        lab.LoadPlan.from_k6(USERS, SCRIPT)
+    computed = lab.LoadPlan.from_k6(USERS, SCRIPT)
+    assert (computed.stages, computed.objectives) == (found.stages, found.objectives[:3])
+    [note] = computed.not_taken
+    assert (note.code, note.facts["metric"]) == ("k6-threshold-not-taken", "http_req_duration{name:GET /orders}")
+    assert "'p(99.9)<=1_000'.length" in str(note)
+    assert "line 17" in str(note)
 
 
 def scenario(**one: object) -> dict[str, object]:
@@ -187,47 +191,82 @@ def test_executors_of_k6(options: object, stages: list[lab.Stage]) -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"vus": 1, "iterations": 10}, "can't be honoured: iterations"),
-        ({"duration": "1s", "rps": 10}, "can't be honoured: rps"),
+        ({"vus": 1, "iterations": 10}, "options.iterations: a plan lasts a time, not 10 iterations"),
+        ({"duration": "1s", "rps": 10}, "options.rps: a plan can't do that; got 10"),
         ({"duration": "1s", "stages": [{"duration": "1s", "target": 1}]}, "stages and duration say the load twice"),
         ({"vus": 3}, "expected stages, scenarios, or duration"),
-        ({"scenarios": {"a": {}, "b": {}}}, "'a', 'b' run side by side"),
-        (scenario(executor="shared-iterations", vus=1), "scenarios.shop.executor: perflab can do constant-vus"),
         (
-            scenario(executor="constant-vus", vus=1, duration="1s", exec="buy"),
-            "scenarios.shop: can't be honoured: exec",
+            {"scenarios": {name: {"executor": "constant-vus", "duration": "1s"} for name in "ab"}},
+            "options.scenarios: 'a', 'b' run side by side",
         ),
-        (scenario(executor="constant-vus", vus=1, duration="1s", startTime="5s"), "a plan begins at once"),
+        (scenario(executor="shared-iterations", vus=1), "scenarios.shop.executor: perflab can do constant-vus"),
         (scenario(executor="constant-vus", vus=1), "constant-vus needs duration"),
-        (scenario(executor="constant-vus", vus=1, duration="1s", gracefulStop="0s"), "cut off the slowest"),
         ({"duration": "-1s"}, "options.duration"),
         ({"duration": "1s", "vus": 1.5}, "options.vus: expected a whole number"),
         ({"stages": [{"duration": "1s"}]}, "stages[0]: expected {duration, target}"),
-        ({"duration": "1s", "thresholds": {"my_trend": ["p(95)<1"]}}, "perflab measures no my_trend"),
-        (
-            {"duration": "1s", "thresholds": {"http_req_duration": ["p(95) is 1"]}},
-            "expected 'aggregation operator number'",
-        ),
-        (
-            {"duration": "1s", "thresholds": {"http_req_duration{status:200}": ["avg<1"]}},
-            "perflab keeps no tag 'status'",
-        ),
         (
             {"duration": "1s", "thresholds": {"checks": [{"threshold": "rate>0.9", "abortOnFail": True}]}},
             "an objective that ends a run (abort)",
         ),
-        ("export const options = { vus: 10 * 2, duration: '1s' };", 'line 1: expected a plain value, found "10 * 2'),
-        ("export const options = { vus: __ENV.VUS };", "perflab runs no script"),
-        ("export const options = { vus: `${x}` };", "perflab runs no script"),
+        ("export const options = { vus: 10 * 2, duration: '1s' };", "options.vus: can't resolve '10 * 2' (line 1)"),
+        (
+            "export const options = { vus: __ENV.VUS, duration: '1s' };",
+            "options.vus: can't resolve '__ENV.VUS' (line 1)",
+        ),
+        ("export const options = { vus: `${x}`, duration: '1s' };", "options.vus: can't resolve '`${x}`' (line 1)"),
+        ("export const options = { duration: '1s', rps: __ENV.R };", "got '__ENV.R' (line 1), which can't be resolved"),
         ("export const options = { vus: 1", "expected a comma or '}', found 'the end'"),
         ("export const options = " + "{a:" * 60, "at most 40 levels"),
-        ("console.log(1)", "got neither"),
+        ("console.log(1)", "at its top level; found neither"),
         ("{} trailing", "expected the end of the options"),
     ],
 )
 def test_what_cannot_be_honoured_is_named(options: object, named: str) -> None:
     with pytest.raises(ValueError, match=re.escape(named)):
         lab.LoadPlan.from_k6(USERS, options)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "named"),
+    [
+        (
+            scenario(executor="constant-vus", vus=1, duration="1s", exec="buy"),
+            "k6-option-not-taken",
+            "scenarios.shop.exec was not taken: what the users do is in the locustfile",
+        ),
+        (
+            scenario(executor="constant-vus", vus=1, duration="1s", startTime="5s"),
+            "k6-option-not-taken",
+            "scenarios.shop.startTime was not taken: a plan starts at once",
+        ),
+        (
+            scenario(executor="constant-vus", vus=1, duration="1s", gracefulStop="0s"),
+            "k6-option-not-taken",
+            "scenarios.shop.gracefulStop was not taken: '0s' would cut off the slowest",
+        ),
+        (
+            {"duration": "1s", "thresholds": {"my_trend": ["p(95)<1"]}},
+            "k6-threshold-not-taken",
+            "perflab does not measure my_trend",
+        ),
+        (
+            {"duration": "1s", "thresholds": {"http_req_duration": ["p(95) is 1"]}},
+            "k6-threshold-not-taken",
+            "expected 'aggregation operator number'",
+        ),
+        (
+            {"duration": "1s", "thresholds": {"http_req_duration{status:200}": ["avg<1"]}},
+            "k6-threshold-not-taken",
+            "perflab keeps no tag 'status'",
+        ),
+    ],
+)
+def test_what_is_not_taken_is_named_and_the_rest_is_a_plan(options: object, code: str, named: str) -> None:
+    found = lab.LoadPlan.from_k6(USERS, options)
+    assert (list(found.stages), found.objectives) == ([lab.Stage(1.0, users=1)], ())
+    [note] = found.not_taken
+    assert note.code == code
+    assert named in str(note)
 
 
 JSON = st.recursive(
@@ -302,6 +341,6 @@ def test_the_plot_shows_the_corners_of_the_load() -> None:
     assert drawn.lines[0].get_xydata().tolist() == [[float(x), float(y)] for x, y in corners]
     assert drawn.get_xlabel() == "Time since the run's start, s"
     open_model = lab.plot_load(plan(stages=lab.shape("breakpoint", rate=100, duration="2h")))
-    assert (open_model.get_ylabel(), open_model.get_xlim()) == ("Arrivals a second", (0.0, 120.0))
+    assert (open_model.get_ylabel(), open_model.get_xlim()) == ("Arrivals/s", (0.0, 120.0))
     with pytest.raises(ValueError, match="must be a LoadPlan; got str"):
         lab.plot_load("users.py")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -85,7 +86,9 @@ def test_what_left_its_session_ends_with_the_target(tmp_path: Path) -> None:
     marker = f"{time.time_ns() % 10**6 + 10**6}"
     nested = f"setsid sleep {marker} & setsid bash -c 'sleep {marker} & exec sleep {marker}' & sleep 0.5; exit 5"
     guard = subprocess.run(
-        [sys.executable, "-I", "-S", GUARD, "2", "bash", "-c", nested], stdin=subprocess.PIPE, check=False
+        [sys.executable, "-I", "-S", GUARD, "2", "1000000", os.devnull, "bash", "-c", nested],
+        stdin=subprocess.PIPE,
+        check=False,
     )
     assert guard.returncode in (5, 143)
     assert not [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", marker]]

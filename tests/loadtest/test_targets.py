@@ -157,7 +157,7 @@ def test_capacity_brackets_the_truth(tmp_path: Path) -> None:
     assert not (found.table["holds"].isin([True]) & (found.table["rate"] > 55)).any()
     assert found.low <= 10 or found.table["verdict"].iloc[-1] == "invalid"
     assert found.model is None
-    assert "needs 5 steps" in found.model_problem
+    assert "needs at least 5 steps" in found.model_problem
     assert lab.plots.plot_capacity(found).get_xlabel() == "Offered rate, arrivals/s"
     with pytest.raises(ValueError, match="factor > 1"):
         lab.find_capacity(one, narrow("n", 0.02), "p95 < 1s", factor=1)

@@ -137,7 +137,7 @@ def test_perf_script(tmp_path: Path) -> None:
         "web server pid: 4210 tid: 4216",
     ]
     assert [(w.code, w.facts["skipped"], w.facts["first"]) for w in found.warnings if w.code == "skipped"] == [
-        ("skipped", 1, "17")
+        ("skipped", 1, 17)
     ]
     flat = lab.flat_profile(found).set_index("function")
     assert flat.loc["outer (int, char)", "file"] == "/usr/bin/web server (deleted)"

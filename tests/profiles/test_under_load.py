@@ -206,7 +206,7 @@ def test_a_run_keeps_its_profile_and_says_what_it_cost(target: lab.Target, tmp_p
     plain = {k: v for k, v in environment.items() if k not in ("profiled", "profiling")}
     runs = one.runs.assign(run="plain", environment=[plain])
     unprofiled = lab.Measurements.of(runs=runs, requests=one.requests.assign(run="plain"))
-    with pytest.raises(lab.ComparisonError, match="profiles taken, in others not"):
+    with pytest.raises(lab.ComparisonError, match="profiles were recorded in some of the runs only"):
         lab.compare(one, unprofiled)
 
 

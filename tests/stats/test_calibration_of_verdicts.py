@@ -111,9 +111,9 @@ def test_naive_rules_are_as_bad_as_said(banks: Mapping[str, np.ndarray]) -> None
     assert table.loc[table["run_sd"] == 0.05, "two_runs_5_percent_apart"].min() >= 0.4
 
 
-def requests_of(runs: np.ndarray, names: list[str], first: float) -> pd.DataFrame:
+def requests_of(runs: np.ndarray, names: list[str], slots: np.ndarray) -> pd.DataFrame:
     count = runs.shape[1]
-    at = np.tile(np.arange(count) * 0.01, len(runs)) + np.repeat(np.arange(len(runs)) * 100.0, count) + first
+    at = np.tile(np.arange(count) * 0.01, len(runs)) + np.repeat(slots * 50.0, count)
     return pd.DataFrame(
         {"run": np.repeat(names, count), "pair": np.repeat(np.arange(len(runs)), count), "endpoint": "GET /",
          "start": START + pd.to_timedelta(at, unit="s"), "latency_ms": runs.ravel(), "ok": True}
@@ -126,11 +126,13 @@ def test_what_is_simulated_is_what_compare_says(runs: int) -> None:
     for effect in (0.0, 0.1, 0.3):
         drawn = latencies.ar1(random, 2 * runs, 400) * np.exp(0.05 * random.standard_normal((2 * runs, 1)))
         drawn[runs:] *= np.exp(effect)
-        before = requests_of(drawn[:runs], [f"b{i}" for i in range(runs)], 0.0)
-        after = requests_of(drawn[runs:], [f"c{i}" for i in range(runs)], 50.0)
+        # The arms take turns at being first: where one always is, compare names no direction.
+        turns = np.arange(runs) % 2
+        slots = (2.0 * np.arange(runs) + turns, 2.0 * np.arange(runs) + 1 - turns)
+        before = requests_of(drawn[:runs], [f"b{i}" for i in range(runs)], slots[0])
+        after = requests_of(drawn[runs:], [f"c{i}" for i in range(runs)], slots[1])
         change = lab.compare(before, after, warmup=0)
         values = np.log([calibrate.quantile(row, [0.95])[0] for row in drawn])
-        slots = (2.0 * np.arange(runs), 2.0 * np.arange(runs) + 1)
         held = calibrate.Experiments(values[None, :runs], values[None, runs:], slots)
         found, words = calibrate.judged(held, paired=True)
         aggregated = change.row
