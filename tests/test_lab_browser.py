@@ -326,7 +326,11 @@ def test_a_view_is_kept_in_the_notebook_for_readers_without_a_kernel(page: Page,
     page.keyboard.press("Control+s")
 
     def saved() -> bool:
-        outputs = [o for c in json.loads((folder / "explore.ipynb").read_text())["cells"] for o in c.get("outputs", [])]
+        try:
+            cells = json.loads((folder / "explore.ipynb").read_text())["cells"]
+        except json.JSONDecodeError:
+            return False  # it is being written
+        outputs = [o for c in cells for o in c.get("outputs", [])]
         html = ["".join(o.get("data", {}).get("text/html", "")) for o in outputs]
         return any("lab.plots.plot_heatmap(" in text and "data:image/png;base64," in text for text in html)
 
