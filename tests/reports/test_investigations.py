@@ -44,7 +44,7 @@ def test_an_investigation_has_its_parts_and_is_never_overwritten(tmp_path: Path)
     text = "\n".join(cell.source for cell in book.cells)
     for part in ("Question", "Baseline", "Hypothesis", "Change", "Result", "Decision", "lab.record()"):
         assert part in text
-    with pytest.raises(ValueError, match="is there already"):
+    with pytest.raises(ValueError, match="already exists"):
         lab.new_notebook("Why slow?", tmp_path)
     with pytest.raises(ValueError, match="letters or digits"):
         lab.new_notebook("???", tmp_path)
@@ -56,7 +56,7 @@ def test_the_cell_that_fails_is_named_and_what_was_done_is_kept(executed: Path, 
     kept = outputs(tmp_path / "broken.ipynb")
     assert kept[0].output_type == "execute_result"
     assert kept[-1].output_type == "error"
-    with pytest.raises(lab.PerflabError, match="no such file"):
+    with pytest.raises(lab.PerflabError, match="no such notebook"):
         lab.execute_notebook(tmp_path / "none.ipynb")
 
 
