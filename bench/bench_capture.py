@@ -25,7 +25,7 @@ def capture_cost() -> None:
 import csv, sys, time
 from pathlib import Path
 from locust.event import EventHook
-from perflab.loadtest.recorder import Journal
+from perflab.loadtest.journal import Journal
 class Response: status_code = 200
 fields = dict(request_type="GET", name="/orders", response_time=12.5, response_length=2048, response=Response(),
               context={{}}, exception=None, start_time=time.time(), url="http://127.0.0.1/orders")

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import hashlib
-import json
 import logging
 import os
 import random
@@ -19,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-from gevent import getcurrent
-from locust import HttpUser, LoadTestShape, events
+from locust import HttpUser, events
 from locust.contrib.fasthttp import FastHttpUser
 from locust.runners import STATE_INIT, STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
@@ -28,260 +25,13 @@ from perflab.loadtest import overrides, remote
 from perflab.loadtest.arrivals import Pace, arrivals_class
 from perflab.loadtest.ending import Ending
 from perflab.loadtest.flight import Flight
-from perflab.loadtest.records import CANNOT_WRITE, CHECK, FLUSH_S, MAX_NAMES, MAX_TEXT, MAX_USER_ERRORS, RECORD, stem_of
+from perflab.loadtest.journal import Journal
+from perflab.loadtest.plan_shape import PlanShape
+from perflab.loadtest.records import CANNOT_WRITE, FLUSH_S, stem_of
 from perflab.loadtest.standstill import Ticker
 from perflab.recorders import checks
 
 logger = logging.getLogger("perflab")
-_NAN = float("nan")
-_DAY_S = 86_400.0
-_MAX_SIZE = (1 << 63) - 1
-
-
-class Journal:
-    """The files of one process; appends in memory, writes every half second."""
-
-    def __init__(self, stem: Path, flight: Flight | None = None, ticker: Ticker | None = None) -> None:
-        self.count = self.checked = self.user_errors = self.users_ended = self.odd = 0
-        self.flight, self.ticker = flight or Flight(), ticker or Ticker()
-        self._open = self.flight.open
-        self._pid = os.getpid()
-        self.endpoints: dict[tuple[str, str], int] = {}
-        self.errors: dict[str, int] = {}
-        self.checks: dict[str, int] = {}
-        self._last: tuple[Any, int] = (None, 0)
-        self._pending, self._pending_checks = bytearray(), bytearray()
-        self._notes: list[str] = []
-        self._checks = stem.with_suffix(".checks").open("ab", buffering=0)
-        self._records = stem.with_suffix(".bin").open("ab", buffering=0)
-        self._side = stem.with_suffix(".jsonl").open("ab", buffering=0)
-
-    def note(self, kind: str, **facts: Any) -> None:
-        self._notes.append(json.dumps({"kind": kind, **facts}) + "\n")
-
-    def on_request(
-        self,
-        request_type: str = "",
-        name: str = "",
-        response_time: float | None = None,
-        response_length: int | None = 0,
-        response: Any = None,
-        context: Any = None,
-        exception: Any = None,
-        start_time: float | None = None,
-        **_: Any,
-    ) -> None:
-        """Locust's ``request`` event: the hot path, kept to a dictionary look-up and a pack."""
-        greenlet = getcurrent()
-        if self._open:
-            self.flight.reported(greenlet)
-        now = self.ticker.now
-        try:
-            status = int(response.status_code or 0)
-        except (AttributeError, TypeError, ValueError):
-            status = 0
-        try:
-            endpoint = self.endpoints.get((request_type, name))
-            if endpoint is None:
-                endpoint = self._endpoint(request_type, name)
-            self._last = (response, endpoint)
-            if start_time is None:
-                start_time = _start_of(response_time)
-            if not now - _DAY_S < start_time < now + _DAY_S:
-                raise ValueError("no wall clock")
-            self._pending += RECORD.pack(
-                start_time,
-                response_time,
-                context.get("perflab_due", _NAN) if context else _NAN,
-                response_length or 0,
-                endpoint,
-                self._error(exception) if exception else 0,
-                getattr(greenlet, "minimal_ident", 0) & 0xFFFFFFFF,
-                status & 0xFFFF,
-            )
-        except Exception:  # noqa: BLE001 - whatever a client of the locustfile's own passes, no record is lost by it
-            self._odd(request_type, name, response_time, response_length, context, exception, start_time, status)
-        self.count += 1
-
-    def _odd(
-        self, kind: Any, name: Any, latency: Any, size: Any, context: Any, exception: Any, start: Any, status: int
-    ) -> None:  # fmt: skip
-        """An event with values of other kinds: what can be taken as a number is, the rest is as if it were not given."""
-        latency_ms = _number(latency)
-        at = _number(start.timestamp() if hasattr(start, "timestamp") else start)
-        if not abs(at - time.time()) < _DAY_S:
-            self.odd += start is not None
-            at = _start_of(latency_ms)
-        length = _number(size)
-        endpoint = self._known(_text(kind), _text(name))
-        self._last = (None, endpoint)
-        self._pending += RECORD.pack(
-            at,
-            latency_ms,
-            _number(context.get("perflab_due", _NAN)) if isinstance(context, dict) else _NAN,
-            int(length) if abs(length) < _MAX_SIZE else 0,
-            endpoint,
-            self._error(exception) if exception else 0,
-            getattr(getcurrent(), "minimal_ident", 0) & 0xFFFFFFFF,
-            status & 0xFFFF,
-        )
-
-    def _endpoint(self, request_type: str, name: str) -> int:
-        key = (request_type, name)
-        if len(self.endpoints) >= MAX_NAMES:
-            key = ("", "(more names)")
-            if key in self.endpoints:
-                return self.endpoints[key]
-        index = len(self.endpoints)
-        self.endpoints[key] = index
-        kind, called = _text(key[0]), _text(key[1])
-        # A name that holds the method already ("GET /orders") doesn't get it twice.
-        self.note(
-            "endpoint",
-            index=index,
-            name=_short(called if called.startswith(f"{kind} ") else f"{kind} {called}".strip()),
-        )
-        return index
-
-    def _error(self, exception: Any) -> int:
-        kind, said = type(exception).__name__, _text(exception)
-        text = _short(said if kind in ("CatchResponseError", "str") else f"{kind}: {said}")
-        index = self.errors.get(text)
-        if index is None:
-            if len(self.errors) >= MAX_NAMES:
-                text = "(more errors)"
-            index = self.errors.setdefault(text, len(self.errors) + 1)
-            self.note("error", index=index, text=text)
-        return index
-
-    def on_check(self, name: str, ok: bool, response: Any, endpoint: str | None) -> None:
-        """A named assertion; without an endpoint it belongs to the request whose response it looks at.
-
-        The latest request's response is known by identity: a check follows its request in the same greenlet, with
-        nothing in between that could let another one in. In a ``with`` block it comes first, but knows its request.
-        """
-        index = self.checks.get(name)
-        if index is None:
-            if len(self.checks) >= MAX_NAMES:
-                name = "(more checks)"
-            index = self.checks.setdefault(name, len(self.checks))
-            self.note("check", index=index, name=_short(_text(name)))
-        at = 0
-        if endpoint is not None:
-            at = self._known("", endpoint) + 1
-        elif response is not None:
-            meta = getattr(response, "request_meta", None)
-            if isinstance(meta, dict):
-                at = self._known(meta["request_type"], meta["name"]) + 1
-            elif response is self._last[0]:
-                at = self._last[1] + 1
-        self._pending_checks += CHECK.pack(time.time(), index, at, ok)
-        self.checked += 1
-
-    def on_user_error(self, text: str) -> None:
-        """An exception in the locustfile: the first thousand with their texts, the rest as a number."""
-        self.user_errors += 1
-        if self.user_errors <= MAX_USER_ERRORS:
-            self.note("user_error", time=time.time(), text=_short(text))
-
-    def on_user_ended(self, text: str) -> None:
-        """A user that left during the load."""
-        self.users_ended += 1
-        if self.users_ended <= MAX_NAMES:
-            self.note("user_ended", time=time.time(), text=_short(_text(text)))
-
-    def _known(self, request_type: str, name: str) -> int:
-        found = self.endpoints.get((request_type, name))
-        return self._endpoint(request_type, name) if found is None else found
-
-    def flush(self) -> None:
-        """Names first: a record on disk must never refer to a name that is not."""
-        if os.getpid() != self._pid:  # a fork of the locustfile's own has a copy of what waits here
-            return
-        if self._notes:
-            written, self._notes = "".join(self._notes).encode(), []
-            _write_all(self._side, written)
-        if self._pending:
-            records, self._pending = self._pending, bytearray()
-            _write_all(self._records, records)
-        if self._pending_checks:
-            made, self._pending_checks = self._pending_checks, bytearray()
-            _write_all(self._checks, made)
-
-
-def _start_of(latency_ms: Any) -> float:
-    """When a request started that has just ended."""
-    known = isinstance(latency_ms, (int, float)) and abs(latency_ms) < _DAY_S * 1e3
-    return time.time() - (latency_ms / 1e3 if known else 0.0)
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return _NAN
-
-
-def _text(value: Any) -> str:
-    """Any value as a text that can be written: lone surrogates are spelt out."""
-    try:
-        return str(value).encode("utf-8", "backslashreplace").decode()
-    except Exception:  # noqa: BLE001 - a __str__ of the locustfile's own
-        return type(value).__name__
-
-
-def _short(text: str) -> str:
-    """At most `MAX_TEXT` characters; two texts that agree so far stay two."""
-    if len(text) <= MAX_TEXT:
-        return text
-    digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=4).hexdigest()
-    return f"{text[: MAX_TEXT - 10]}… {digest}"
-
-
-def _write_all(file: Any, data: bytes | bytearray) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
-
-
-class PlanShape(LoadTestShape):
-    """The plan's stages as users over time; Locust asks once a second. An open plan has a scheduler for each worker."""
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        super().__init__()
-        self.stages, self.schedulers = settings["stages"], settings["workers"] if settings["arrivals"] else 0
-        self.length_s = sum(stage["duration_s"] for stage in self.stages)
-        self._last: tuple[int, float] | None = None
-
-    def tick(self) -> tuple[int, float] | None:
-        """(users, spawn rate) now, None when the plan is over.
-
-        Locust asks again only after a second: a plan that ends before that is waited for here, to end when it says.
-        """
-        elapsed = self.get_run_time()
-        wanted, left = self._wanted(elapsed), self.length_s - elapsed
-        if wanted is not None and wanted == self._last and left < 1.0:
-            gevent.sleep(max(0.0, left))
-            return None
-        self._last = wanted
-        return wanted
-
-    def _wanted(self, elapsed: float) -> tuple[int, float] | None:
-        # A hair early is over.
-        if elapsed >= self.length_s - 0.02:
-            return None
-        if self.schedulers:
-            return self.schedulers, 100.0
-        before = 0
-        for stage in self.stages:
-            length, users = stage["duration_s"], stage["users"]
-            if elapsed < length - 0.02:
-                if stage["ramp"]:
-                    # A pace that is never the brake: Locust's start blocks until the users are there.
-                    return round(before + (users - before) * elapsed / length), float(max(100, users, before))
-                return users, float(stage["spawn_rate"] or max(users, before, 1))
-            elapsed, before = elapsed - length, users
-        return None
 
 
 def install(settings: dict[str, Any]) -> None:

@@ -152,7 +152,7 @@ def test_events_with_odd_values_cost_no_other_record(tmp_path: Path) -> None:
 JOURNAL = """
 import sys, time
 from pathlib import Path
-from perflab.loadtest.recorder import Journal
+from perflab.loadtest.journal import Journal
 
 class Unspeakable:
     def __str__(self): raise RuntimeError
