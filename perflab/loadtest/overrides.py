@@ -70,6 +70,14 @@ def differing_hosts(classes: Mapping[str, Any], host: str) -> dict[str, str]:
     return own if len(different) > 1 and host.rstrip("/") not in different else {}
 
 
+def run_time_s(settings: Mapping[str, Any]) -> float | None:
+    """How long the plan's load lasts, as listeners of test_start read it.
+
+    A worker is told when the load starts: workers of Locust 2.40 that find a run time before end themselves by it.
+    """
+    return sum(s["duration_s"] for s in settings["stages"]) if settings["stages"] else None
+
+
 def _start_with(environment: Any, runner: Any, users: int) -> None:
     """Let listeners of test_start read the plan's users, where a ramp starts with none."""
     started = environment.events.test_start
@@ -93,8 +101,8 @@ def settle(environment: Any, runner: Any, settings: Mapping[str, Any]) -> Iterat
     if stages and options is not None:
         options.num_users = max(settings["workers"] if s["users"] is None else s["users"] for s in stages)
         options.spawn_rate = float(next((s["spawn_rate"] for s in stages if s["spawn_rate"]), options.num_users or 1))
-        options.run_time = sum(s["duration_s"] for s in stages)
         if runner.__class__.__name__ != "WorkerRunner":
+            options.run_time = run_time_s(settings)
             _start_with(environment, runner, options.num_users)
     if environment.shape_class is not None:
         yield "shape", {"name": type(environment.shape_class).__name__}

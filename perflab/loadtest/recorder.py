@@ -206,6 +206,8 @@ def _watch(
         if role in ("local", "master"):
             # Locust listens to SIGTERM only once a shape is over, and would die of it before.
             gevent.signal_handler(signal.SIGTERM, end_load)
+        elif environment.parsed_options is not None:
+            environment.parsed_options.run_time = overrides.run_time_s(settings)
 
     def end_load() -> None:
         if runner.shape_greenlet is not None and runner.state in (STATE_INIT, STATE_SPAWNING, STATE_RUNNING):
