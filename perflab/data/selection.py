@@ -35,7 +35,7 @@ def time_window(measurements: Measurements, begin: str | float = 0, end: str | f
     low = parse_duration(begin, parameter="begin")
     high = np.inf if end is None else parse_duration(end, parameter="end")
     if low > high:
-        raise ValueError(f"begin must not lie after end; got {begin!r} and {end!r}")
+        raise ValueError(f"begin must not be after end; got {begin!r} and {end!r}")
     starts = measurements.runs.set_index("run")["start"]
     kept = {}
     for table, frame in measurements.tables.items():

@@ -70,7 +70,7 @@ def rows(path: Path, first: str, what: str, tally: Tally) -> Iterator[dict[str, 
             tally.skip(before - read + 1, 0 if blank else read, "another number of columns")
         elif cells == names:
             raise FormatError(
-                f"{path}:{before}: expected one run, found a second header: write each run to a file of its own"
+                f"{path}:{before}: expected one run, found a second header: save each run to its own file"
             )
         else:
             tally.rows += 1

@@ -63,7 +63,7 @@ def printout(path: Path, begins: re.Pattern[str], expected: str, *, once: bool =
         if begun and found.lines and once:
             raise FormatError(
                 f"{path}:{number}: expected {expected}, found a second one (the first begins at line {found.first}): save each "
-                "to a file of its own"
+                "to its own file"
             )
         found.first = number if begun and not found.lines else found.first
         if (begun or found.lines) and len(found.lines) < _MOST_LINES:

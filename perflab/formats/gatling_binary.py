@@ -135,7 +135,7 @@ def _records(
     tally.total = tally.known = 1
     while (kind := log.kind()) is not None:
         if kind == _RUN:
-            raise FormatError(f"{path}: expected one run of Gatling, found a second: write each to a file of its own")
+            raise FormatError(f"{path}: expected one run of Gatling, found a second: save each to its own file")
         if kind == _REQUEST:
             groups, name = log.groups(), log.named()
             begin, end, ok, message = log.integer(), log.integer(), log.truth(), log.named()

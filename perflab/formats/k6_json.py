@@ -51,7 +51,7 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
         points.tally.known += int(np.count_nonzero(~known))
         defined += found["metric"].filter(pa.array(~known)).to_pylist()
         if len(set(defined)) < len(defined):
-            raise FormatError(f"{path}: expected one run of k6, found a second: write each run to a file of its own")
+            raise FormatError(f"{path}: expected one run of k6, found a second: save each run to its own file")
         lines = np.flatnonzero(known) + block.line
         found = found.filter(pa.array(known))
         coded = {tag: Coded.of(pc.struct_field(found["data"], ["tags", tag])) for tag in _k6.TAGS}

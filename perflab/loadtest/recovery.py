@@ -32,7 +32,7 @@ RECOVERED = Kind(
 END_UNKNOWN = Kind(
     "end-unknown",
     RECORDER,
-    "perflab itself was stopped during the run, so nobody knows how the target and the generator ended",
+    "perflab itself was stopped during the run, so how the target and the generator ended is unknown",
 )
 _FACTS, _ENDED = "draft.json", "ended.json"
 _ROOM = 4096

@@ -91,7 +91,7 @@ def _metric(name: str, expression: re.Match[str]) -> str:
     if expression["percentile"] and _KNOWN[name] is _TREND:
         percentile = float(expression["percentile"])
         if percentile > 100:
-            raise _NotUnderstood("a percentile lies between 0 and 100")
+            raise _NotUnderstood("a percentile is between 0 and 100")
         return {0.0: "min", 100.0: "max"}.get(percentile, f"p{percentile:g}")
     if aggregation not in _KNOWN[name]:
         raise _NotUnderstood(f"{name} has no {aggregation}; it has {', '.join(_KNOWN[name])}")

@@ -62,7 +62,7 @@ def attainable(
     """
     wanted = [float(c) for c in confidences]
     if not wanted or not all(0 < c < 1 for c in wanted):
-        raise ValueError(f"confidences must lie between 0 and 1; got {confidences!r}")
+        raise ValueError(f"confidences must be between 0 and 1; got {confidences!r}")
     kind = Metric.of(metric)
     held = requests_of(measured)
     endpoints = [endpoint] if endpoint else [AGGREGATED, *sorted(map(str, held.requests["endpoint"].unique()))]

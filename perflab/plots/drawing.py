@@ -210,7 +210,7 @@ def quantiles(values: Floats, q: Any) -> Any:
 def metric_of(percentile: float) -> tuple[Metric, float]:
     """The quantile as a metric, and its share."""
     if not 0 < percentile < 100:
-        raise ValueError(f"percentile must lie between 0 and 100; got {percentile!r}")
+        raise ValueError(f"percentile must be between 0 and 100; got {percentile!r}")
     name = f"p{percentile:.6g}"
     return Metric(name, name, "ms", kind=QUANTILE, share=percentile / 100), percentile / 100
 

@@ -162,7 +162,7 @@ def plot_histogram(
     """
     metric, q = metric_of(percentile)
     if not 2 <= bins <= 500:
-        raise ValueError(f"bins must lie between 2 and 500; got {bins!r}")
+        raise ValueError(f"bins must be between 2 and 500; got {bins!r}")
     arms = arms_of(measurements)
     warmup = usual_warmup(arms, warmup)
     latencies = [by_run(without_warmup(arm, endpoint, warmup), "latency_ms") for arm in arms]

@@ -121,7 +121,7 @@ def diff_profiles(
         if given not in options:
             raise one_of(name, given, options)
     if not 0.5 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0.5 and 1; got {confidence!r}")
+        raise ValueError(f"confidence must be between 0.5 and 1; got {confidence!r}")
     _same_tool(before, after, allow)
     columns = FRAME if lines else FRAME[:2]
     per = per or _normaliser(before, after)

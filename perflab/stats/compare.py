@@ -173,7 +173,7 @@ def _metrics(metric: str | Sequence[str]) -> tuple[Metric, ...]:
 def _margin(given: float | str, parameter: str) -> float:
     margin = parse_fraction(given, parameter=parameter)
     if not 0 < margin < 1:
-        raise ValueError(f"{parameter} must lie between 0 and 1 (5% or 0.05); got {given!r}")
+        raise ValueError(f"{parameter} must be between 0 and 1 (5% or 0.05); got {given!r}")
     return margin
 
 

@@ -109,8 +109,8 @@ DIFFERED = Kind(
 # Refusals
 
 REFUSED = Kind("refused", DESIGN, "these runs cannot be compared: {problems:raw}. To compare them anyway: {remedy}")
-NOT_TOGETHER = Kind("refused", DESIGN, "these runs cannot be taken together: {problems:raw}. To do so anyway: {remedy}")
-NOT_REPLICATIONS = Kind("refused", DESIGN, "these runs cannot be taken together: {problems:raw}")
+NOT_TOGETHER = Kind("refused", DESIGN, "these runs cannot be combined: {problems:raw}. To do so anyway: {remedy}")
+NOT_REPLICATIONS = Kind("refused", DESIGN, "these runs cannot be combined: {problems:raw}")
 RUN_TWICE = Kind("run-twice", DATA, "the {arm:raw} has more than one run called {run:raw}: give each run its own name")
 SEVERAL_ARMS = Kind(
     "several-arms",

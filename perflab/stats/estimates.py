@@ -77,7 +77,7 @@ def harrell_davis(values: npt.ArrayLike, q: float = 0.95) -> float:
     """
     numbers = np.asarray(values, dtype="float64").ravel()
     if not 0 < q < 1:
-        raise ValueError(f"q must lie between 0 and 1; got {q!r}")
+        raise ValueError(f"q must be between 0 and 1; got {q!r}")
     if not len(numbers) or not np.isfinite(numbers).all():
         raise ValueError("harrell_davis: values must be finite numbers, at least one")
     count = len(numbers)

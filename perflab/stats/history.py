@@ -171,7 +171,7 @@ def change_points(
     """
     least = parse_fraction(minimum, parameter="minimum")
     if not 0 <= least < 1:
-        raise ValueError(f"minimum must lie between 0 and 1 (3% or 0.03); got {minimum!r}")
+        raise ValueError(f"minimum must be between 0 and 1 (3% or 0.03); got {minimum!r}")
     if isinstance(history, Measurements) or "latency_ms" in history.columns:
         values, warnings = _measured(history, metric, endpoint, warmup, allow)
         unit = Metric.of(metric).unit

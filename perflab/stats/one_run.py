@@ -64,7 +64,7 @@ def quantile_interval(values: npt.ArrayLike, q: float = 0.95, *, confidence: flo
     """
     numbers = np.asarray(values, dtype="float64").ravel()
     if not 0 < q < 1 or not 0 < confidence < 1:
-        raise ValueError(f"q and confidence must lie between 0 and 1; got q={q!r}, confidence={confidence!r}")
+        raise ValueError(f"q and confidence must be between 0 and 1; got q={q!r}, confidence={confidence!r}")
     count, tail = len(numbers), (1 - confidence) / 2
     needed = math.ceil(math.log(tail) / math.log(max(q, 1 - q)) - 1e-9)
     if count < needed or not np.isfinite(numbers).all():
@@ -145,7 +145,7 @@ def within(
     """
     wanted = Metric.of(metric)
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1; got {confidence!r}")
+        raise ValueError(f"confidence must be between 0 and 1; got {confidence!r}")
     held = requests_of(run)
     share = declared([held], warmup)
     requests = coded(held)

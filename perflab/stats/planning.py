@@ -173,9 +173,9 @@ def plan_runs(
     """
     size, wanted = parse_fraction(effect, parameter="effect"), parse_fraction(power, parameter="power")
     if not 0 < size < 1:
-        raise ValueError(f"effect must lie between 0 and 1 (10% or 0.1); got {effect!r}")
+        raise ValueError(f"effect must be between 0 and 1 (10% or 0.1); got {effect!r}")
     if not ALPHA < wanted < 1:
-        raise ValueError(f"power must lie between 0.05 and 1; got {power!r}")
+        raise ValueError(f"power must be between 0.05 and 1; got {power!r}")
     minutes = None if budget is None else parse_duration(budget, parameter="budget", bare="min") / 6e4
     gap = None if overhead is None else parse_duration(overhead, parameter="overhead") / 1e3
     found = pilots.read(pilot, metric=metric, endpoint=endpoint, warmup=warmup, overhead=gap)

@@ -56,7 +56,7 @@ def critical_path(spans: pd.DataFrame | Measurements, *, by: str = "operation", 
     if by not in _BY:
         raise ValueError(f"by must be one of {', '.join(_BY)}; got {by!r}")
     if not 0 < percentile < 1:
-        raise ValueError(f"percentile must lie between 0 and 1; got {percentile!r}")
+        raise ValueError(f"percentile must be between 0 and 1; got {percentile!r}")
     trees = trees_of(spans.spans if isinstance(spans, Measurements) else spans)
     if not len(trees.roots):
         raise ValueError("spans holds no root (a span without a parent), so there is no path")

@@ -67,7 +67,7 @@ def test_in_the_middle_it_is_the_estimate_and_units_do_not_matter(eager: lab.Mea
 
 @pytest.mark.parametrize("wrong", [[], [1.0], [0.5, 95]])
 def test_confidences_are_shares(eager: lab.Measurements, wrong: list[float]) -> None:
-    with pytest.raises(ValueError, match="confidences must lie between 0 and 1"):
+    with pytest.raises(ValueError, match="confidences must be between 0 and 1"):
         lab.objectives.attainable(eager, confidences=wrong)
 
 

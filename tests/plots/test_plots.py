@@ -199,7 +199,7 @@ def test_what_cannot_be_drawn_says_so(experiment, make_summary, make_requests):
         lab.plot_pairs(before + after, after.where(pair=1))
     with pytest.raises(ValueError, match="metric must be"):
         lab.plot_pairs(before, after, metric="q95")
-    with pytest.raises(ValueError, match="percentile must lie between 0 and 100; got 100"):
+    with pytest.raises(ValueError, match="percentile must be between 0 and 100; got 100"):
         lab.plot_ecdf(before, percentile=100)
     with pytest.raises(ValueError, match="measurements must hold at least one run"):
         lab.plot_ecdf()
