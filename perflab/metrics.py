@@ -24,7 +24,8 @@ Floats = npt.NDArray[np.float64]
 QUANTILE, MEAN, RATE, SHARE, COUNT, RESOURCE = "quantile", "mean", "rate", "share", "count", "resource"
 RATIO, DIFFERENCE = "ratio", "difference"
 _QUANTILE = re.compile(r"p([1-9]\d?(?:\.\d+)?|100)")
-_SUFFIXES = MappingProxyType({"ms": "_ms", "1/s": "_per_s", "fraction": "_fraction", "bytes": "_bytes"})
+_SUFFIXES = MappingProxyType({"ms": "_ms", "1/s": "_per_s", "fraction": "_fraction", "bytes": "_bytes",
+                              "bytes/s": "_bytes_per_s", "cores": "_cores"})  # fmt: skip
 _BEYOND = 10
 """So many requests beyond a quantile make it steady."""
 
@@ -37,7 +38,7 @@ class Metric:
     ----------
     name : as the public functions take it ("p95", "throughput_per_s").
     label : as a sentence names it ("p95", "throughput").
-    unit : "ms", "1/s", "fraction", "bytes" or "requests".
+    unit : "ms", "1/s", "fraction", "bytes", "bytes/s", "cores" or "requests".
     table : the table that it is computed from.
     kind : how it is computed: one of `QUANTILE`, `MEAN`, `RATE`, `SHARE`, `COUNT`, `RESOURCE`.
     better : the sign of a good change: -1 where lower is better, 1 where higher is.
@@ -264,12 +265,19 @@ def _per_request(resources: Any, requests: int, seconds: float, column: str) -> 
     return float(total / requests)
 
 
+def _io_per_s(resources: Any, seconds: float) -> float:
+    known = [resources[c] for c in ("read_bytes", "written_bytes") if c in resources and resources[c].notna().any()]
+    return float(sum(c.sum() for c in known)) / seconds if known and seconds > 0 else math.nan
+
+
 _FROM_RESOURCES: Mapping[str, Callable[[Any, int, float], float]] = MappingProxyType(
     {
         "cpu_ms_per_request": lambda r, n, s: _per_request(r, n, s, "cpu_cores"),
         "read_bytes": lambda r, n, s: _per_request(r, n, s, "read_bytes"),
         "written_bytes": lambda r, n, s: _per_request(r, n, s, "written_bytes"),
+        "cpu_cores": lambda r, _n, _s: float(r["cpu_cores"].mean()),
         "rss_bytes": lambda r, _n, _s: float(r["rss_bytes"].max()),
+        "io_bytes_per_s": lambda r, _n, s: _io_per_s(r, s),
     }
 )
 
@@ -287,9 +295,11 @@ _NAMED: Mapping[str, Metric] = MappingProxyType(
             Metric("error_fraction", "error rate", "fraction", kind=SHARE, scale=DIFFERENCE),
             Metric("size_bytes", "response size", "bytes"),
             _resource("cpu_ms_per_request", "CPU of the target per request", "ms"),
+            _resource("cpu_cores", "CPU of the target", "cores"),
             _resource("rss_bytes", "memory of the target", "bytes"),
             _resource("read_bytes", "bytes read per request", "bytes"),
             _resource("written_bytes", "bytes written per request", "bytes"),
+            _resource("io_bytes_per_s", "I/O of the target", "bytes/s"),
             # Of an objective, not of a comparison.
             Metric("min", "minimum", "ms", kind=QUANTILE, share=0.0, decided=False),
             Metric("max", "maximum", "ms", kind=QUANTILE, share=1.0, decided=False),

@@ -47,9 +47,7 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
             else:
                 tally.skip(number, why="no line of Gatling's")
         if runs > 1:
-            raise FormatError(
-                f"{path}: expected one run of Gatling, found {runs} lines RUN: save each to its own file"
-            )
+            raise FormatError(f"{path}: expected one run of Gatling, found {runs} lines RUN: save each to its own file")
         yield _tables(rows, kept, tally, block.done)
     known = {"generator": "gatling", **({"version": version} if version else {})}
     yield from common.finish(path, tally, kept, "requests of Gatling", **known)

@@ -5,6 +5,7 @@ from .documents import read_objectives
 from .k6 import from_thresholds
 from .limits import attainable
 from .objective import Objective, Objectives
+from .writing import write_objectives
 
 __all__ = [
     "Checked",
@@ -14,4 +15,5 @@ __all__ = [
     "check",
     "from_thresholds",
     "read_objectives",
+    "write_objectives",
 ]

@@ -56,7 +56,7 @@ ONE_RUN = Kind(
 
 # About a document
 NOT_UNDERSTOOD = Kind("not-understood", YOU, "not understood: {where:raw}: {text} ({reason})")
-NO_UNIT = Kind("no-unit", YOU, "{where:raw}: {metric:raw} {operator:raw} {number:raw} has no unit; read as {unit:raw}")
+NO_UNIT = Kind("no-unit", YOU, "{where:raw}: {metric:raw} {operator:raw} {number:raw} is read as {unit:raw}")
 CONDITION = Kind("condition", YOU, "{where:raw}: the condition {condition} depends on the load plan and is not checked")
 K6_CONNECT = Kind(
     "k6-connect", DATA, "k6's http_req_duration excludes the time to connect; perflab's latency includes it"

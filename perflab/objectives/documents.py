@@ -17,7 +17,10 @@ from perflab.objectives import grammar
 from perflab.objectives.cautions import CONDITION, NO_UNIT
 from perflab.objectives.k6 import from_thresholds
 from perflab.objectives.objective import Objective, Objectives, collected
+from perflab.objectives.words import UNDER_LOAD, endpoint_in
+from perflab.objectives.writing import from_toml
 
+EXPECTED = 'expected a metric, an operator and a limit, like "p95 of GET /orders < 200 ms"'
 _LARGEST = 4_000_000
 _HEADING = re.compile(r"\s{0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
 _ITEM = re.compile(r"\s*(?:[-*+]|\d{1,3}[.)])\s+")
@@ -39,7 +42,7 @@ def read_objectives(source: str | Path | Mapping[str, Any]) -> Objectives:
     ----------
     source : a Markdown file such as INTERFACE.md (tables with a column for each metric or for the limit; list items and
         sentences like "p95 of GET /orders < 200 ms", under a heading that names the endpoint or not); a JSON file of
-        k6's options, or its ``thresholds`` as a mapping.
+        k6's options, or its ``thresholds`` as a mapping; a TOML file (pyproject.toml) with ``[tool.perflab] objectives``.
 
     Returns
     -------
@@ -58,6 +61,8 @@ def read_objectives(source: str | Path | Mapping[str, Any]) -> Objectives:
         return from_thresholds(_thresholds(source))
     path = Path(source)
     text = _text(path)
+    if path.suffix == ".toml":
+        return from_toml(path, text)
     if text.lstrip().startswith("{"):
         return _json(path, text)
     return _markdown(path.name, text)
@@ -96,8 +101,10 @@ class _Found:
         self.lost: list[tuple[str, str, str]] = []
         self.warnings: list[Note] = []
 
-    def take(self, number: int, text: str, found: list[grammar.Clause]) -> None:
-        where = f"{self.name}:{number}"
+    def take(self, number: int, text: str, line: grammar.Line) -> None:
+        where, found = f"{self.name}:{number}", line.clauses
+        if line.problem:
+            self.lose(number, text, line.problem)
         for one in found:
             try:
                 self.objectives.append(
@@ -110,7 +117,7 @@ class _Found:
                     NO_UNIT(where=where, metric=Metric.of(one.metric).label, operator=one.operator, number=one.number,
                             unit=one.read_as)
                 )  # fmt: skip
-        if found and (condition := grammar.CONDITION.search(text)):
+        if found and (condition := UNDER_LOAD.search(text)):
             self.warnings.append(CONDITION(where=where, condition=repr(condition[0].strip())))
 
     def lose(self, number: int, text: str, reason: str) -> None:
@@ -126,7 +133,7 @@ def _markdown(name: str, text: str) -> Objectives:
             level = len(heading[1])
             headings = {k: v for k, v in headings.items() if k < level} | {level: heading[2]}
             endpoint = next(
-                filter(None, (grammar.endpoint_in(headings[k]) for k in sorted(headings, reverse=True))), AGGREGATED
+                filter(None, (endpoint_in(headings[k]) for k in sorted(headings, reverse=True))), AGGREGATED
             )
             about = any(_ABOUT.search(words) for words in headings.values())
         elif line.count("|") >= 2 or (table.headings and "|" in line):
@@ -153,10 +160,14 @@ def _prose(text: str) -> Iterator[tuple[int, str]]:
 
 def _sentence(found: _Found, number: int, line: str, endpoint: str, about: bool) -> None:
     item = bool(_ITEM.match(line))
-    clauses = list(grammar.clauses(_ITEM.sub("", line, count=1), default=endpoint, bare=item and about))
-    found.take(number, line, clauses)
-    if not clauses and (grammar.promises(line) or (item and about and grammar.limit_in(line))):
-        found.lose(number, line, 'expected a metric, an operator and a limit, like "p95 of GET /orders < 200 ms"')
+    read = grammar.read_line(_ITEM.sub("", line, count=1), default=endpoint, bare=item and about)
+    if (
+        not read.clauses
+        and not read.problem
+        and (grammar.promises(line) or (item and about and grammar.limit_in(line)))
+    ):
+        read.problem = EXPECTED
+    found.take(number, line, read)
 
 
 class _Table:
@@ -178,10 +189,10 @@ def _row(found: _Found, table: _Table, number: int, line: str, endpoint: str, ab
         return table
     route = table.column(_ROUTE)
     where = cells[route] if route is not None and route < len(cells) else ""
-    own = grammar.endpoint_in(where) or _named(where) or grammar.endpoint_in(line) or endpoint
+    own = endpoint_in(where) or _named(where) or endpoint_in(line) or endpoint
     before = len(found.objectives), len(found.lost)
     for text in _cells(table, cells, route):
-        found.take(number, line, list(grammar.clauses(text, default=own, bare=True)))
+        found.take(number, line, grammar.read_line(text, default=own, bare=True))
     relevant = about or table.metrics or table.column(_GOAL) is not None
     if before == (len(found.objectives), len(found.lost)) and relevant and _worth(table, cells):
         found.lose(number, line, "expected a limit like '< 200 ms' in a column that names its metric")

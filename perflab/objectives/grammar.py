@@ -1,64 +1,52 @@
-"""Objectives in plain words: "p95 of GET /orders < 200 ms", "95 % of requests within 300 ms", "error rate below 1 %"."""
+"""Objectives in plain words: "p95 of GET /orders < 200 ms", "95 % of requests within 300 ms", "error rate below 1 %".
+
+Each limit of a line belongs to a requirement, or the line is not understood: none is left out without a word.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from perflab.data.tables import AGGREGATED
-from perflab.metrics import RATE, SHARE, Metric
+from perflab.metrics import RATE, RESOURCE, SHARE, Metric
 from perflab.objectives.objective import Objective
+from perflab.objectives.words import UNDER_LOAD, Token, cleaned, endpoint_in, tokens
 
-LONGEST = 2_000
-"""Longer lines are not requirements, and would cost a regular expression time."""
-
-_VERBS = "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS"
-# "/s", "/min" and "and/or" are no paths.
-ENDPOINT = re.compile(
-    rf"\b(?P<verb>{_VERBS})\s+(?P<path>/[^\s`|,;)*]{{0,200}})"
-    r"|(?<![\w/.}\])%])(?<!\d )(?P<bare>/(?!(?:s|sec|second|min|minute|h|hour)\b)[A-Za-z{:<\[][^\s`|,;)*]{0,200})"
+_STATISTICS = ("quantile", "ordinal", "median", "mean", "every", "max", "success", "errors", "throughput")
+_RESOURCES = {"cpu": "cpu_cores", "memory": "rss_bytes", "io": "io_bytes_per_s", "size": "size_bytes"}
+_NAMED = {"median": "p50", "mean": "mean", "every": "max", "max": "max", "success": "error_fraction",
+          "errors": "error_fraction", "throughput": "throughput_per_s"} | _RESOURCES  # fmt: skip
+_OPERATORS = ("less", "more", "symbol", "is")
+_SYMBOLS = {"≤": "<=", "≥": ">=", "=<": "<=", "=>": ">="}
+_MIRROR = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_STRICT = ("below", "under", "less than", "fewer than", "lower than", "faster than", "quicker than", "smaller than")
+_UNITS = {"milliseconds": "ms", "millisecond": "ms", "msec": "ms", "msecs": "ms", "seconds": "s", "second": "s",
+          "secs": "s", "sec": "s", "minutes": "min", "minute": "min", "mins": "min", "hours": "h", "hour": "h",
+          "percent": "%", "per cent": "%", "core": "cores", "byte": "b", "bytes": "b", "kilobytes": "kb",
+          "megabytes": "mb", "gigabytes": "gb"}  # fmt: skip
+_PLAIN = frozenset(
+    re.findall(
+        r"\S+",
+        "a an the all any each every overall total our this that these its of for in on to at with from by as than per "
+        "under over during while when until after up down and or is are be been was were has have had will shall should "
+        "must may can need needs needed remain remains stay stays kept keep keeps hold holds not no never exceed "
+        "exceeds go rise drop fall complete completes completed finish finished respond responds answered answer served "
+        "serve return returned processed handle handles handled sustain sustains sustained support supports supported "
+        "take takes taken reach reaches load loads normal typical peak expected steady heavy full production traffic "
+        "conditions users user clients concurrent service services system api apis application app site website web "
+        "backend server servers database cluster http https rest endpoint endpoints route routes request requests "
+        "response responses call calls transaction transactions page pages latency latencies time times duration "
+        "durations performance rate ratio fraction percentage budget value values target targets goal goals objective "
+        "objectives slo slos sla slas sli limit limits threshold thresholds requirement requirements required "
+        "acceptable accepted allowed guaranteed guarantee desired ideal ideally maximum minimum max min least most "
+        "usage utilization utilisation consumption use used rss process one single core cores disk file read write s "
+        "slow slower we it they such so only also about around approximately roughly "
+        "http_req_duration http_req_failed temps réponse de la le les "
+        "millisecond second ",
+    )
 )
-_METRIC = re.compile(
-    r"\b(?P<p>p\s?\(?(?P<pq>\d{1,2}(?:\.\d{1,4})?)\)?)(?![\w.]*\d)"
-    r"|\b(?P<nth>\d{1,2}(?:\.\d{1,4})?)(?:st|nd|rd|th)?[ -]?(?:percentile|%-?ile|pctl)\b"
-    r"|\b(?P<p50>median)\b|\b(?P<mean>mean|average|avg)\b"
-    r"|\b(?P<max>max(?:imum)?|slowest|longest|worst[ -]case)\s(?=latency|response|request|duration|time)"
-    r"|\b(?P<success>success(?:ful)?[ -]?(?:rate|ratio|fraction)|availability|uptime)\b"
-    r"|\b(?P<errors>(?:error|failure|failed)[ -]?(?:requests?[ -]?)?(?:rate|ratio|fraction|share)|errors|failed requests)\b"
-    r"|\b(?P<throughput>throughput|requests? (?:per|a|/) ?s(?:econd)?|requests/s(?:ec)?|rps|req/s)\b",
-    re.IGNORECASE,
-)
-_LESS = r"below|under|less than|lower than|faster than|within|at most|no more than|not more than|no longer than|up to"
-_LESS += r"|not exceed(?:ing)?|never exceed|max(?:imum)?(?: of)?"
-_MORE = r"above|over|more than|greater than|higher than|at least|no less than|not less than|min(?:imum)?(?: of)?"
-_OPERATOR = rf"(?P<symbol><=|>=|=<|=>|==|!=|≤|≥|<|>)|\b(?P<less>{_LESS})\b|\b(?P<more>{_MORE})\b|(?P<is>[:=~])"
-_LIMIT = (
-    r"(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)\s?"
-    r"(?P<unit>µs|μs|us|ms|milliseconds?|msec|seconds?|secs?|s|minutes?|min|m|hours?|h|%|percent|per cent|rps"
-    r"|(?:requests?|reqs?)?\s?(?:/\s?s(?:ec(?:ond)?)?|per second|a second))?"
-    r"(?![\w/])"
-)
-_TAIL = re.compile(rf"(?P<between>[^\d<>≤≥=;|]{{0,80}}?)(?:{_OPERATOR})\s*{_LIMIT}", re.IGNORECASE)
-_FILLER = r"[\s:()–-]|\b(?:latency|latencies|response|times?|durations?|requests?|all|of|for|the|rate)\b"
-_BARE_TAIL = re.compile(rf"(?P<between>(?:{_FILLER}){{0,12}}?)\s*{_LIMIT}\W*$", re.IGNORECASE)
-_SHARE_WITHIN = re.compile(
-    r"\b(?P<share>\d{1,2}(?:\.\d{1,4})?)\s?(?:%|percent|per cent)\s+of\s+(?:all\s+)?(?:the\s+)?"
-    r"(?P<between>[^\d<>≤≥=;|]{0,100}?)"
-    rf"(?:{_OPERATOR}|\bin\b)\s*{_LIMIT}",
-    re.IGNORECASE,
-)
-CONDITION = re.compile(
-    r"\b(?:at|for|with|under)\s+(?:a load of\s+)?\d[\d,.]*\s?(?:\w+\s)?(?:users|clients|VUs|rps|req|requests|/s)[\w/ ]{0,20}"
-)
-_QUANTITY = re.compile(
-    r"\b(?:latency|latencies|response times?|load times?|durations?|cpu|memory|rss|disk|i/?o|availability|lcp|cls|inp|ttfb)\b",
-    re.IGNORECASE,
-)
-"""What people put limits on; without a statistic it is a requirement that cannot be checked as it is."""
-_BOUND = re.compile(rf"(?:[<>≤≥]|\b(?:{_LESS}|{_MORE})\b)[^\d]{{0,12}}\d", re.IGNORECASE)
-_UNITS = {"milliseconds": "ms", "millisecond": "ms", "msec": "ms", "seconds": "s", "second": "s", "secs": "s",
-          "sec": "s", "minutes": "min", "minute": "min", "hours": "h", "hour": "h", "percent": "%", "per cent": "%"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,136 +58,327 @@ class Clause:
     limit: str
     endpoint: str
     read_as: str = ""
-    """The unit that a number without one was read in."""
+    """What a number was read as that has no unit, or a share of something that the text does not name."""
     number: str = ""
 
 
+@dataclass
+class Line:
+    """The requirements of a line, and why a part of it is not understood ("" where all of it is)."""
+
+    clauses: list[Clause] = field(default_factory=list)
+    problem: str = ""
+
+
+class _Unclear(Exception):
+    """A limit that can't be read as one requirement."""
+
+
 def objective_of(text: str) -> Objective:
-    """The one objective that a text states; ValueError when there is none or there are several.
+    """The one objective that a text states; ValueError when there is none, or several, or a part is unclear.
 
     >>> print(objective_of("p95 of GET /orders < 200ms"))
     p95 of GET /orders < 200 ms
     """
-    found = list(clauses(text))
-    if len(found) != 1:
-        count = "none" if not found else str(len(found))
+    line = read_line(text)
+    if len(line.clauses) != 1 or line.problem:
+        count = line.problem or ("found none" if not line.clauses else f"found {len(line.clauses)}")
         raise ValueError(
-            f'an objective reads like "p95 of GET /orders < 200ms" or "error rate < 1%"; found {count} in {text!r}'
+            f'an objective reads like "p95 of GET /orders < 200ms" or "error rate < 1%"; {count} in {text[:200]!r}'
         )
-    one = found[0]
+    one = line.clauses[0]
     return Objective(one.metric, one.operator, one.limit, endpoint=one.endpoint, source=text)
 
 
-def endpoint_in(text: str) -> str:
-    """The first endpoint that a text names, "" when it names none.
-
-    >>> endpoint_in("### `GET /orders/{id}`"), endpoint_in("100 requests/s")
-    ('GET /orders/{id}', '')
-    """
-    found = ENDPOINT.search(text[:LONGEST])
-    if not found:
-        return ""
-    path = (found["path"] or found["bare"]).rstrip(".:?!>\"'" if "<" not in found[0] else ".:?!\"'")
-    return f"{found['verb']} {path}" if found["verb"] else path
-
-
 def clauses(text: str, *, default: str = AGGREGATED, bare: bool = False) -> Iterator[Clause]:
-    """Each requirement in a line; ``default`` is the endpoint where the line names none, ``bare`` allows "p95 200 ms"."""
-    line = re.sub(r"[*_]{1,3}(?=\S)|(?<=\S)[*_]{2,3}|`", "", text[:LONGEST])
-    named = {endpoint_in(m[0]) for m in ENDPOINT.finditer(line)}
-    current = named.pop() if len(named) == 1 else ""
-    for segment in re.split(r";|,(?!\d{3}\b)|\band\b", line):
-        current = endpoint_in(segment) or current
-        yield from _of_segment(ENDPOINT.sub(" ", segment), current or default, bare)
+    """The requirements that `read_line` finds."""
+    yield from read_line(text, default=default, bare=bare).clauses
+
+
+def read_line(text: str, *, default: str = AGGREGATED, bare: bool = False) -> Line:
+    """Each requirement in a line; ``default`` is the endpoint where it names none, ``bare`` allows "p95 200 ms"."""
+    words = list(tokens(UNDER_LOAD.sub(" ", cleaned(text))))
+    named = {endpoint_in(t.text) for t in words if t.kind == "endpoint"}
+    reader = _Reader(default if len(named) != 1 else named.pop(), bare)
+    found = Line()
+    try:
+        for segment in _segments(words):
+            found.clauses += reader.read(segment)
+    except _Unclear as problem:
+        return Line([], str(problem))
+    found.clauses = list(dict.fromkeys(found.clauses))
+    twice = {(c.metric, c.operator[0], c.endpoint) for c in found.clauses}
+    if len(twice) < len({(c.metric, c.operator[0], c.endpoint, c.limit) for c in found.clauses}):
+        return Line([], "two limits for one metric: name the endpoint of each")
+    found.problem = reader.problem or (_missing(words, bare) if not found.clauses else "")
+    return found
 
 
 def promises(text: str) -> bool:
     """Whether a line looks like a performance requirement: it names a metric and holds a number."""
-    line = ENDPOINT.sub(" ", text[:LONGEST])
-    rest = _METRIC.sub(" ", line)
-    if rest != line:
-        return bool(re.search(r"\d", rest))
-    return bool(_QUANTITY.search(line) and _BOUND.search(line))
+    kinds = [t.kind for t in tokens(cleaned(text))]
+    about = any(k in (*_STATISTICS, "none") and k != "ordinal" for k in kinds)
+    bound = any(k in ("less", "more", "symbol", "limit") for k in kinds)
+    measured = any(k in ("quantity", "vital", *_RESOURCES) for k in kinds)
+    return "limit" in kinds and (about or (measured and any(k in ("less", "more", "symbol") for k in kinds) and bound))
 
 
 def metric_in(text: str) -> str:
     """The metric that a heading names, "" when it names none ("p95 (ms)" gives "p95")."""
-    found = _METRIC.search(text[:LONGEST])
-    return _metric(found)[0] if found else ""
+    found = next(
+        (t for t in tokens(cleaned(text)) if t.kind in (*_STATISTICS, *_RESOURCES) and t.kind != "ordinal"), None
+    )
+    return _metric(found) if found else ""
 
 
 def limit_in(text: str) -> bool:
     """Whether a text holds an operator and a limit with its unit ("under 2 s")."""
-    found = _TAIL.search(text[:LONGEST])
-    return bool(found and found["unit"] and not found["is"])
+    seen = ""
+    for token in tokens(cleaned(text)):
+        if token.kind == "limit" and token.found["unit"] and seen in ("less", "more", "symbol"):
+            return True
+        seen = token.kind if token.kind != "word" else seen
+    return False
 
 
-def _of_segment(segment: str, endpoint: str, bare: bool) -> Iterator[Clause]:
-    if share := _SHARE_WITHIN.search(segment):
-        yield _clause(f"p{float(share['share']):g}", False, share, endpoint)
-        return
-    metrics = list(_METRIC.finditer(segment))
-    for position, found in enumerate(metrics):
-        end = metrics[position + 1].start() if position + 1 < len(metrics) else len(segment)
-        metric, complement = _metric(found)
-        tail = _TAIL.match(segment, found.end()) or (_BARE_TAIL.match(segment, found.end()) if bare else None)
-        rate = Metric.of(metric).kind == RATE
-        begin = metrics[position - 1].end() if position else 0
-        if (tail is None or tail.start("number") >= end) and (before := _before(segment[begin : found.start()], rate)):
-            tail = before
-        elif tail is None or (tail.start("number") >= end):
-            continue
-        yield _clause(metric, complement, tail, endpoint)
-        if rate:
-            return
+def _missing(words: list[Token], bare: bool) -> str:
+    """Why a line without a requirement looks like one, "" where it does not."""
+    kinds = {t.kind for t in words}
+    limits = "limit" in kinds or "range" in kinds
+    if "vital" in kinds and limits:
+        return "web vitals are measured in a browser, not by a load test"
+    if "quantity" in kinds and limits and kinds & {"less", "more", "symbol"} and not kinds & set(_STATISTICS):
+        return 'expected a statistic, like "p95 < 100 ms": a mean, a median and a p95 are different requirements'
+    return ""
 
 
-def _before(text: str, rate: bool) -> re.Match[str] | None:
-    """ "at least 100 requests per second", "< 100 ms (p95)": the limit comes before the metric's name."""
-    link = "" if rate else r"(?:[(,]|\b(?:at|for|in|as)\b|\bthe\b|\s)*"
-    found = re.search(rf"(?:{_OPERATOR})\s*{_LIMIT}\s*{link}$", text, re.IGNORECASE)
-    return found if found and (rate or found["unit"]) else None
+def _segments(words: list[Token]) -> Iterator[list[Token]]:
+    """The parts of a line between commas, semicolons, full stops and "and"; a part without a limit goes with the next."""
+    part: list[Token] = []
+    for token in words:
+        if token.kind == "end" and (token.text == "." or any(_ends(t) for t in part)):
+            yield part
+            part = []
+        elif token.kind != "end":
+            part.append(token)
+    yield part
 
 
-def _metric(found: re.Match[str]) -> tuple[str, bool]:
-    """The metric's name, and whether the text means its complement (availability)."""
-    if percentile := found["pq"] or found["nth"]:
-        return f"p{float(percentile):g}", False
-    for group, metric in (("p50", "p50"), ("mean", "mean"), ("max", "max"), ("throughput", "throughput_per_s")):
-        if found[group]:
-            return metric, False
-    return "error_fraction", bool(found["success"])
+def _ends(token: Token) -> bool:
+    return token.kind in ("limit", "none", "odds", "range")
 
 
-def _clause(metric: str, complement: bool, tail: re.Match[str], endpoint: str) -> Clause:
-    groups = tail.groupdict()
-    number, unit = groups["number"].replace(",", ""), (groups["unit"] or "").lower().strip()
-    unit = _UNITS.get(unit, unit)
-    operator = _operator(groups, metric, complement)
-    read_as, kind = "", Metric.of(metric).kind
-    if complement:
-        value = float(number) / (100 if unit == "%" or float(number) > 1 else 1)
-        return Clause(metric, _MIRROR.get(operator, operator), f"{(1 - value) * 100:.10g}%", endpoint)
-    if kind == SHARE:
-        limit = f"{number}%" if unit == "%" else number
-    elif kind == RATE:
-        limit, read_as = number, "" if unit else "requests per second"
-    else:
-        limit, read_as = number + (unit or "ms"), "" if unit else "milliseconds"
-    return Clause(metric, operator, limit, endpoint, read_as, number)
+class _Reader:
+    """Reads the parts of a line one after another; what a part leaves out is that of the one before."""
+
+    def __init__(self, endpoint: str, bare: bool) -> None:
+        self.endpoint, self.bare = endpoint, bare
+        self.named = endpoint != AGGREGATED
+        self.last: Token | None = None
+        self.problem = ""
+
+    def read(self, part: list[Token]) -> list[Clause]:
+        own = [endpoint_in(t.text) for t in part if t.kind == "endpoint"]
+        if own:
+            self.endpoint, self.named = own[0], True
+        kinds = [t.kind for t in part]
+        limits = [t for t in part if t.kind == "limit"]
+        if "range" in kinds and (set(kinds) & {*_STATISTICS, *_RESOURCES}):
+            raise _Unclear("a range is no limit: give its upper end, like '< 200 ms'")
+        if "none" in kinds and not limits:
+            return [self._clause("error_fraction", "<=", "0%")]
+        if "fail" in kinds and ("share" in kinds or "odds" in kinds):
+            return [self._failing(part)]
+        if "share" in kinds and limits:
+            return [self._share(part, limits)]
+        found: list[Clause] = []
+        waiting: list[Token] = []
+        early: list[tuple[Token, str]] = []
+        for place, token in enumerate(part):
+            if token.kind in _STATISTICS or token.kind in _RESOURCES:
+                if token.kind == "ordinal" and (self.last is None or self.last.kind not in ("quantile", "ordinal")):
+                    continue
+                if early and (early[-1][1] or self._beside(part, place)):
+                    limit, operator = early.pop()
+                    found += self._pair([token], limit, operator, part)
+                    self.last = token
+                    continue
+                waiting.append(token)
+            elif token.kind == "limit":
+                operator = self._operator(part, place)
+                if waiting:
+                    if operator or (self.bare and self._close(part, place)):
+                        self.last = waiting[-1]
+                        found += self._pair(waiting, token, operator, part)
+                        waiting = []
+                elif self._is_rate(token) and (operator or self.bare or token.found["more"]):
+                    found.append(self._rate(token, operator))
+                elif operator and self.last is not None and own and token.found["unit"]:
+                    found += self._pair([self.last], token, operator, part)
+                elif operator or token.found["unit"]:
+                    early.append((token, operator))
+        if early and (found or self.last is not None):
+            self.problem = f"{early[0][0].text.strip()!r} belongs to no metric"
+        return found
+
+    def _beside(self, part: list[Token], place: int) -> bool:
+        """Whether a limit without an operator is right before the statistic: "200 ms (p95)"."""
+        return self.bare and part[place - 1].kind == "limit"
+
+    def _close(self, part: list[Token], place: int) -> bool:
+        """Whether only plain words are between the statistic and its limit."""
+        for token in reversed(part[:place]):
+            if token.kind in _STATISTICS or token.kind in _RESOURCES:
+                return True
+            if token.kind not in ("word", "quantity", "slash", "endpoint") or (
+                token.kind == "word" and token.text.lower() not in _PLAIN
+            ):
+                return False
+        return False
+
+    def _operator(self, part: list[Token], place: int) -> str:
+        """The operator of the limit at ``place``: "<", ">=", ..., "is" where only ":" or "=" is written, "" for none."""
+        limit = part[place]
+        after = part[place + 1].kind if place + 1 < len(part) else ""
+        if after in ("orless", "ormore"):
+            return "<=" if after == "orless" else ">="
+        if limit.found["plus"]:
+            return "<"
+        if limit.found["more"]:
+            return ">="
+        for token in reversed(part[:place]):
+            if token.kind == "limit":
+                break
+            if token.kind == "symbol":
+                return _SYMBOLS.get(token.text, token.text)
+            if token.kind in ("less", "more"):
+                words = " ".join(token.text.lower().split())
+                if any(t.kind == "every" for t in part[:place]):
+                    return "<="
+                if token.kind == "less":
+                    return "<" if words in _STRICT else "<="
+                negated = re.match(r"(?:not|never|no|n't|cannot)\b", words)
+                return ">=" if negated or words.startswith(("at least", "min")) else ">"
+            if token.kind == "is":
+                return "is"
+        return ""
+
+    def _pair(self, statistics: list[Token], limit: Token, operator: str, part: list[Token]) -> list[Clause]:
+        """Statistics with their limits: one for all, or "p50/p95: 50/200 ms"."""
+        numbers = re.split(r"\s?/\s?", limit.found["numbers"])
+        if len(numbers) == 1:
+            numbers *= len(statistics)
+        if len(numbers) != len(statistics):
+            raise _Unclear(f"{len(statistics)} metrics with {len(numbers)} limits")
+        if unknown := self._subject(part, statistics[0]):
+            raise _Unclear(f'which requests are {unknown!r}? Name the endpoint as it is measured, like "GET /orders"')
+        return [self._limited(s, number, limit, operator) for s, number in zip(statistics, numbers, strict=True)]
+
+    def _subject(self, part: list[Token], statistic: Token) -> str:
+        """The words before a statistic that name something other than everything, where no endpoint is named."""
+        if self.named:
+            return ""
+        before = [t for t in part if t.found.start() < statistic.found.start()]
+        return " ".join(t.text for t in before if t.kind == "word" and t.text.lower() not in _PLAIN)
+
+    def _limited(self, statistic: Token, number: str, limit: Token, operator: str) -> Clause:
+        metric = Metric.of(_metric(statistic))
+        number = number.replace(",", "")
+        unit = (limit.found["unit"] or "").lower().strip()
+        unit = _UNITS.get(unit, unit)
+        complement = statistic.kind == "success"
+        natural = ">=" if complement or metric.better > 0 else "<="
+        operator = natural if operator in ("", "is", "==", "=") else operator
+        if operator[0] not in ("=", "!", natural[0]):
+            raise _Unclear(f"a limit on {metric.label} is an upper one: write {natural!r}, or leave an alarm out"
+                           if natural == "<=" else f"a limit on {metric.label} is a lower one: write {natural!r}")  # fmt: skip
+        if complement:
+            value = float(number) / (100 if unit == "%" or float(number) > 1 else 1)
+            return self._clause(metric.name, _MIRROR[operator], f"{(1 - value) * 100:.10g}%")
+        if metric.kind == RATE:
+            return self._rate(limit, operator, metric)
+        if metric.kind == SHARE:
+            return self._clause(metric.name, operator, f"{number}%" if unit == "%" else number)
+        if metric.kind == RESOURCE or metric.unit == "bytes":
+            return self._resource(metric, operator, number, unit)
+        if unit and (unit == "%" or self._is_rate(limit) or not re.fullmatch(r"µs|μs|us|ms|s|min|m|h", unit)):
+            raise _Unclear(f"expected a limit of {metric.label} in ms or s, found {limit.text.strip()!r}")
+        return self._clause(metric.name, operator, number + (unit or "ms"), "" if unit else "milliseconds", number)
+
+    def _resource(self, metric: Metric, operator: str, number: str, unit: str) -> Clause:
+        endpoint = self.endpoint if metric.has_endpoints else AGGREGATED
+        if metric.unit == "cores":
+            share = unit == "%"
+            if unit not in ("%", "cores", ""):
+                raise _Unclear(
+                    f"expected a limit of {metric.label} in cores or per cent of one core, found {number} {unit}"
+                )
+            cores = float(number) / 100 if share else float(number)
+            return Clause(metric.name, operator, f"{cores:.10g}", endpoint, "that share of one core" if share else "",
+                          f"{number} %" if share else number)  # fmt: skip
+        if not re.fullmatch(r"(?:[kmg]i?)?b(?:\s?(?:/\s?|per )s\w*)?", unit):
+            raise _Unclear(f"expected a limit of {metric.label} in bytes, like 512 MB, found {number} {unit}".rstrip())
+        per_s = re.sub(r"\s?(?:/\s?|per )s\w*$", "", unit)
+        if (per_s != unit) != (metric.unit == "bytes/s"):
+            raise _Unclear(f"expected a limit of {metric.label} in {metric.unit}, found {number} {unit}")
+        return Clause(metric.name, operator, f"{number}{per_s}", endpoint)
+
+    def _is_rate(self, limit: Token) -> bool:
+        return bool(re.match(r"rps|tps|qps|.*(?:/|\bper\b|\ban?\b)", limit.found["unit"] or "", re.I)) and not re.match(
+            r"[KMG]?i?B", limit.found["unit"], re.I
+        )
+
+    def _rate(self, limit: Token, operator: str, metric: Metric | None = None) -> Clause:
+        """A throughput in requests per second, whatever the time that the text counts in."""
+        metric = metric or Metric.of("throughput_per_s")
+        value = float(limit.found["numbers"].replace(",", "")) * (1000 if limit.found["kilo"] else 1)
+        unit = (limit.found["unit"] or "").lower()
+        seconds = next(
+            (s for pattern, s in ((r"\bm(?:in\w*)?$", 60), (r"\bh(?:ours?)?$", 3600)) if re.search(pattern, unit)), 1
+        )
+        operator = ">=" if operator in ("", "is") else operator
+        if operator[0] == "<":
+            raise _Unclear(
+                "a limit on throughput is a lower one: write '>='; an arrival rate belongs into the load plan"
+            )
+        number = f"{value / seconds:.10g}"
+        return self._clause(metric.name, operator, number, "" if unit else "requests per second", number)
+
+    def _share(self, part: list[Token], limits: list[Token]) -> Clause:
+        """ "95 % of requests within 300 ms", "no more than 5 % of requests slower than 300 ms"."""
+        at = next(i for i, t in enumerate(part) if t.kind == "share")
+        share, limit = part[at], limits[-1]
+        between = [t for t in part[at:] if t.kind in _OPERATORS and t.found.start() < limit.found.start()]
+        slower = bool(between) and between[-1].kind == "more" and not between[-1].text.lower().startswith("at least")
+        quantile = float(share.found["of"])
+        operator = self._operator(part, part.index(limit))
+        if slower:
+            quantile, operator = 100 - quantile, "<="
+        token = Token("share", f"p{quantile:.10g}", share.found)
+        return self._limited(token, limit.found["numbers"], limit, operator or "<=")
+
+    def _failing(self, part: list[Token]) -> Clause:
+        """ "less than 0.5 % of requests fail", "fewer than 1 in 1000 requests may fail"."""
+        at = next(i for i, t in enumerate(part) if t.kind in ("share", "odds"))
+        found = part[at].found
+        share = float(found["of"]) / 100 if part[at].kind == "share" else int(found["one"]) / float(
+            found["out"].replace(",", "")
+        )  # fmt: skip
+        before = [t for t in part[:at] if t.kind in ("less", "more", "symbol")]
+        strict = bool(before) and before[-1].text.lower() in (*_STRICT, "<")
+        if before and before[-1].kind == "more":
+            raise _Unclear("a limit on the error rate is an upper one: write '<='")
+        return self._clause("error_fraction", "<" if strict else "<=", f"{share * 100:.10g}%")
+
+    def _clause(self, metric: str, operator: str, limit: str, read_as: str = "", number: str = "") -> Clause:
+        return Clause(metric, operator, limit, self.endpoint, read_as, number)
 
 
-_MIRROR = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
-
-
-def _operator(groups: dict[str, str | None], metric: str, complement: bool) -> str:
-    """The operator that a text states, or the natural one ("p95: 200 ms" means at most)."""
-    symbol = (groups.get("symbol") or "").replace("=<", "<=").replace("=>", ">=")
-    if symbol:
-        return {"≤": "<=", "≥": ">="}.get(symbol, symbol)
-    words = " ".join((groups.get("less") or groups.get("more") or "").lower().split())
-    if groups.get("less"):
-        return "<" if words in ("below", "under", "less than", "lower than", "faster than") else "<="
-    if groups.get("more"):
-        return ">=" if words in ("at least", "no less than", "not less than") or words.startswith("min") else ">"
-    return ">=" if complement or Metric.of(metric).better > 0 else "<="
+def _metric(token: Token) -> str:
+    """The name of a statistic."""
+    if token.kind == "share":
+        return token.text
+    if token.kind in ("quantile", "ordinal"):
+        found = token.found
+        return f"p{float(found['q'] or found['nth'] or found['ord']):g}"
+    return _NAMED[token.kind]

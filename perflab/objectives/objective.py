@@ -107,8 +107,12 @@ class Objective:
             return parse_duration(self.limit, parameter="limit", bare="ms")
         if self.unit == "fraction":
             return parse_fraction(self.limit, parameter="limit")
-        if self.unit == "bytes":
-            return parse_size(self.limit, parameter="limit")
+        if self.unit in ("bytes", "bytes/s"):
+            return parse_size(
+                str(self.limit).removesuffix("/s") if self.unit == "bytes/s" else self.limit, parameter="limit"
+            )
+        if self.unit == "cores":
+            return parse_fraction(re.sub(r"\s*cores?$", "", str(self.limit)), parameter="limit")
         text = re.sub(r"\s*(?:requests?|reqs?|rps)?\s*(?:/\s*s|per second)?$", "", str(self.limit).replace(",", ""))
         return parse_fraction(text, parameter="limit")
 
@@ -142,6 +146,8 @@ class Objective:
         name = metric.name if metric.kind == COUNT else f"{metric.label} latency" if self.is_extreme else metric.label
         if self.method == "linear" and self.share is not None and not self.is_extreme:
             name += " (linear quantile)"
+        if not metric.has_endpoints:
+            return name
         successful = "successful requests" if self.only_ok else "requests"
         if self.endpoint == AGGREGATED:
             return f"{name} of all {successful}"

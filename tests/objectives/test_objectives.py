@@ -13,7 +13,8 @@ import perflab as lab
 from perflab.notes import codes
 from perflab.objectives import from_thresholds
 from perflab.objectives.checking import verdict
-from perflab.objectives.grammar import LONGEST, clauses, objective_of
+from perflab.objectives.grammar import clauses, objective_of
+from perflab.objectives.words import LONGEST
 from perflab.stats import intervals
 
 START = pd.Timestamp("2026-11-24T01:45:00Z")
@@ -384,7 +385,7 @@ def test_requirements_as_people_write_them(tmp_path: Path, line: str, objectives
 
 
 @pytest.mark.parametrize(
-    "line", ["Response time: < 100 ms", "Memory: < 512 MB", "CPU < 70 %", "500ms p99 for POST /pay"]
+    "line", ["Response time: < 100 ms", "LCP < 2.5 s", "reads p95 < 100 ms", "p95 > 500 ms", "p95 < 10 %"]
 )
 def test_a_requirement_that_is_not_understood_never_passes(tmp_path: Path, line: str) -> None:
     path = tmp_path / "INTERFACE.md"
@@ -394,3 +395,59 @@ def test_a_requirement_that_is_not_understood_never_passes(tmp_path: Path, line:
     checked = lab.check(runs_of([100.0] * 3), found, warmup=0)
     assert (checked.verdict, checked.unread) == ("inconclusive", 1)
     assert "not-understood" in codes(checked.warnings)
+
+
+ROUND_TRIP = [
+    lab.Objective("p95", "<", "123.456789 ms", endpoint="GET /orders/{id}"),
+    lab.Objective("p99.9", "<=", "1h"),
+    lab.Objective("error_fraction", "<", "0.1 %"),
+    lab.Objective("throughput_per_s", ">=", 1234.5, endpoint="POST /a"),
+    lab.Objective("mean", "<", 80),
+    lab.Objective("rss_bytes", "<", "512MiB"),
+    lab.Objective("cpu_cores", "<", "70%"),
+    lab.Objective("io_bytes_per_s", "<", "10MB/s"),
+    lab.Objective("size_bytes", "<=", "50kB", endpoint="GET /"),
+    lab.Objective("max", "<=", "2s"),
+]
+ONLY_TOML = [
+    lab.Objective("p95", "<", 200, method="linear", only_ok=True, abort=True, delay_ms=500.0),
+    lab.Objective("check_fraction", ">", 0.95, endpoint='an "odd" \\ name, with 100 ms'),
+    lab.Objective("p95", ">", 1),
+    lab.Objective("count", "==", 5),
+]
+
+
+def _facts(goals: lab.objectives.Objectives) -> list[tuple[object, ...]]:
+    return [(o.metric, o.operator, o.bound, o.endpoint, o.method, o.only_ok, o.abort, o.delay_ms) for o in goals]
+
+
+@pytest.mark.parametrize(("name", "goals"), [("a.md", ROUND_TRIP), ("pyproject.toml", ROUND_TRIP + ONLY_TOML)])
+def test_written_objectives_read_back(tmp_path: Path, name: str, goals: list[lab.Objective]) -> None:
+    path = tmp_path / name
+    path.write_text("# Kept\n" if name.endswith("md") else '[project]\nname = "kept"\n')
+    back = lab.read_objectives(lab.objectives.write_objectives(goals, path))
+    assert _facts(back) == _facts(goals) and len(back.not_understood) == 0  # type: ignore[arg-type]
+    assert "ept" in path.read_text().splitlines()[0 if name.endswith("md") else 1]
+    if name.endswith("toml"):
+        with pytest.raises(ValueError, match="already"):
+            lab.objectives.write_objectives(goals, path)
+    else:
+        with pytest.raises(ValueError, match=r"\.toml"):
+            lab.objectives.write_objectives(ONLY_TOML, path)
+
+
+def test_objectives_in_pyproject_by_endpoint(tmp_path: Path) -> None:
+    path = tmp_path / "pyproject.toml"
+    path.write_text(
+        '[tool.perflab.objectives]\n"GET /a" = ["p95 < 100 ms", "error rate < 1 %"]\nall = "p99 < 1 s"\nx = "soon"\n'
+    )
+    found = lab.read_objectives(path)
+    assert list(map(str, found)) == [
+        "p95 of GET /a < 100 ms",
+        "error rate of GET /a < 1 %",
+        "p99 of all requests < 1 s",
+    ]
+    assert len(found.not_understood) == 1
+    path.write_text("[tool.perflab\n")
+    with pytest.raises(lab.FormatError, match="TOML"):
+        lab.read_objectives(path)

@@ -1,0 +1,121 @@
+"""The words of a requirement: a line cut into statistics, operators, limits, endpoints and the rest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+LONGEST = 2_000
+"""Longer lines are not requirements, and would cost a regular expression time."""
+
+_VERBS = "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS"
+# "/s", "/min" and "and/or" are no paths.
+ENDPOINT = re.compile(
+    rf"\b(?P<verb>{_VERBS})\s+(?P<path>/[^\s`|,;)*]{{0,200}})"
+    r"|(?<![\w/.}\])%])(?<!\d )(?P<bare>/(?!(?:s|sec|second|min|minute|h|hour)\b)[A-Za-z{:<\[][^\s`|,;)*]{0,200})"
+)
+_NUM = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+_TIME = r"µs|μs|us|ms|milliseconds?|msecs?|seconds?|secs?|s|minutes?|mins?|hours?|h"
+_RATE = (
+    r"rps|tps|qps"
+    r"|(?:(?:requests?|reqs?|transactions?|queries)\s?)?(?:/\s?|per |an? )(?:seconds?|secs?|s|minutes?|mins?|hours?|h)"
+)
+_SIZE = r"(?:(?:[KMG]i?)?B|bytes?|kilobytes|megabytes|gigabytes)(?:\s?(?:/\s?|per )s(?:ec(?:ond)?)?)?"
+_UNIT = rf"(?:{_RATE}|{_SIZE}|{_TIME}|%|percent|per cent|cores?|m)(?![\w])"
+_ALL = r"(?:all|the|our|any|http|api)\s+"
+_ASKED = r"(?:requests?|responses?|calls?|transactions?|traffic|queries|page (?:loads|views)|users|hits|time)"
+_NOT = r"(?:not|never|no|n't|cannot)\s+(?:\w+\s+){0,2}?"
+_EXCEEDS = (
+    r"above|over|more than|longer than|slower than|greater than|higher than|larger than|worse than|exceed(?:s|ing)?"
+)
+_BELOW = r"below|under|less than|fewer than|lower than|faster than|quicker than|smaller than"
+
+_KINDS = {
+    "range": rf"\bbetween\s+{_NUM}\s?(?:{_UNIT})?\s+and\s+{_NUM}|(?:±|\+/-)\s?{_NUM}"
+    rf"|(?<![\w-]){_NUM}\s?(?:{_UNIT})?\s?(?:–|-|to)\s?{_NUM}\s?(?:{_UNIT})",
+    "share": rf"(?P<of>{_NUM})\s?(?:%|percent|per cent)(?:\s+of\s+(?:{_ALL}){{0,3}}{_ASKED}"
+    rf"|(?=\s*(?:<=?|≤|within|under|below|in)\s*{_NUM}))",
+    "odds": rf"\b(?P<one>\d+)\s+(?:in|per|out of)\s+(?P<out>{_NUM})\s+(?:of\s+)?{_ASKED}",
+    "none": rf"\b(?:zero|no|0)\s+(?:failed {_ASKED}|failures|errors|{_ASKED}\s+(?:may |must |should |can )?fail)\b",
+    "quantile": r"\bt?p\s?\(?(?P<q>\d{1,2}(?:\.\d{1,4})?)\)?(?![\w.]*\d)"
+    r"|\b(?P<nth>\d{1,2}(?:\.\d{1,4})?)(?:st|nd|rd|th)?[ -]?(?:percentile|%-?ile|pctl)\b",
+    "ordinal": r"\b(?P<ord>\d{1,2}(?:\.\d{1,4})?)(?:st|nd|rd|th)\b",
+    "median": r"\bmedian\b",
+    "mean": r"\b(?:mean|average|avg)\b",
+    "every": rf"\bno (?:single )?{_ASKED}(?=\s+(?:\w+\s+){{0,2}}?(?:{_EXCEEDS}))",
+    "max": r"\b(?:max(?:imum)?|slowest|longest|worst[ -]case)\s(?=latency|response|request|duration|time)",
+    "success": r"\b(?:success(?:ful)?[ -]?(?:rate|ratio|fraction)|availability|uptime)\b",
+    "errors": r"\b(?:(?:error|failure|failed)[ -]?(?:requests?[ -]?)?(?:rate|ratio|fraction|share|budget)"
+    r"|errors|failed requests)\b",
+    "throughput": r"\b(?:throughput|requests? (?:per|a|/) ?s(?:econd)?|requests/s(?:ec)?|rps|req/s)\b",
+    "cpu": r"\bcpu\b",
+    "memory": r"\b(?:memory|rss|ram)\b",
+    "io": r"\b(?:disk |file )?i/?o\b",
+    "size": r"\b(?:response|payload|body|page|transfer)\s(?:size|weight)\b|\bpayload\b",
+    "vital": r"\b(?:lcp|cls|inp|fid|fcp|ttfb|tti|tbt|largest contentful paint|cumulative layout shift|interaction to next paint"
+    r"|first contentful paint|time to first byte|lighthouse(?: score)?)\b",
+    "quantity": r"\b(?:latency|latencies|(?:response|load|start(?:-?up)?|boot|build) times?|durations?"
+    r"|quer(?:y|ies) per request)\b",
+    "limit": rf"(?P<plus>(?:sub|under)-)?(?<![\w.])(?P<numbers>{_NUM}(?:\s?/\s?{_NUM}){{0,4}})"
+    rf"(?P<kilo>k)?(?P<more>\s?\+)?\s?(?P<unit>{_UNIT})?(?![\w/])",
+    "less": rf"\b(?:{_BELOW}|within|at most|no more than|not more than|no longer than|up to"
+    rf"|max(?:imum)?(?: of)?|{_NOT}(?:{_EXCEEDS}))\b",
+    "more": rf"\b(?:at least|min(?:imum)?(?: of)?|{_NOT}(?:{_BELOW})|{_EXCEEDS})\b",
+    "orless": r"\bor (?:less|better|faster|below|fewer|lower|under)\b|\b(?:max(?:imum)?|at most|tops)\b(?=\W*$)",
+    "ormore": r"\bor (?:more|higher|above|greater)\b|\b(?:min(?:imum)?|at least)\b(?=\W*$)",
+    "symbol": r"<=|>=|=<|=>|==|!=|≤|≥|<|>",
+    "fail": r"\b(?:fail(?:s|ed|ing)?|error(?:s|ed)?)\b",
+    "is": r"[:=~]",
+    "slash": r"/",
+    "end": r";|,(?!\d{3}\b)|\band\b|\bbut\b|\.(?=\s|$)",
+    "word": r"[^\W\d_][\w'’-]*",
+}  # fmt: skip
+_TOKEN = re.compile(
+    "|".join([f"(?P<endpoint>{ENDPOINT.pattern})", *(f"(?P<k_{kind}>{text})" for kind, text in _KINDS.items())]),
+    re.IGNORECASE,
+)
+UNDER_LOAD = re.compile(
+    r"\b(?:at|for|with|under)\s+(?:a load of\s+)?\d[\d,.]*\s?(?:\w+\s)?"
+    r"(?:users|clients|VUs|rps|req|requests|connections|/s)[\w/ ]{0,20}",
+    re.IGNORECASE,
+)
+_MARKUP = (r"~~.*?~~", " "), (r"\[[ xX]\]", " "), (r"!?\[([^\]]*)\]\([^)]*\)", r"\1")
+
+
+@dataclass(frozen=True)
+class Token:
+    """One word of a line; ``found`` is its match."""
+
+    kind: str
+    text: str
+    found: re.Match[str]
+
+
+def cleaned(text: str) -> str:
+    """A line without Markdown: emphasis, code marks, links, check boxes, what is struck out, quotation marks of a block."""
+    line = text[:LONGEST]
+    for pattern, put in _MARKUP:
+        line = re.sub(pattern, put, line)
+    return re.sub(r"^[\s>]+|\*{1,3}(?=\S)|(?<=\S)\*{1,3}|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)|`", "", line)
+
+
+def tokens(line: str) -> Iterator[Token]:
+    """The tokens of a cleaned line."""
+    for found in _TOKEN.finditer(line):
+        groups = found.groupdict()
+        kind = next((k for k in _KINDS if groups[f"k_{k}"] is not None), "endpoint")
+        yield Token(kind, found[0], found)
+
+
+def endpoint_in(text: str) -> str:
+    """The first endpoint that a text names, "" when it names none.
+
+    >>> endpoint_in("### `GET /orders/{id}`"), endpoint_in("100 requests/s")
+    ('GET /orders/{id}', '')
+    """
+    found = ENDPOINT.search(text[:LONGEST])
+    if not found:
+        return ""
+    path = (found["path"] or found["bare"]).rstrip(".:?!>\"'" if "<" not in found[0] else ".:?!\"'")
+    return f"{found['verb']} {path}" if found["verb"] else path
