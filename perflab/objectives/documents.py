@@ -164,7 +164,7 @@ def _sentence(found: _Found, number: int, line: str, endpoint: str, about: bool)
     if (
         not read.clauses
         and not read.problem
-        and (grammar.promises(line) or (item and about and grammar.limit_in(line)))
+        and (grammar.promises(line) or (item and about and (grammar.limit_in(line) or grammar.bounds(line))))
     ):
         read.problem = EXPECTED
     found.take(number, line, read)

@@ -37,14 +37,14 @@ _PLAIN = frozenset(
         "take takes taken reach reaches load loads normal typical peak expected steady heavy full production traffic "
         "conditions users user clients concurrent service services system api apis application app site website web "
         "backend server servers database cluster http https rest endpoint endpoints route routes request requests "
-        "response responses call calls transaction transactions page pages latency latencies time times duration "
-        "durations performance rate ratio fraction percentage budget value values target targets goal goals objective "
-        "objectives slo slos sla slas sli limit limits threshold thresholds requirement requirements required "
-        "acceptable accepted allowed guaranteed guarantee desired ideal ideally maximum minimum max min least most "
-        "usage utilization utilisation consumption use used rss process one single core cores disk file read write s "
-        "slow slower we it they such so only also about around approximately roughly "
-        "http_req_duration http_req_failed temps réponse de la le les "
-        "millisecond second ",
+        "response responses call calls transaction transactions page pages latency latencies verify ensure check assert "
+        "maintain achieve confirm expect aim then given show shows showing test tests time times duration durations "
+        "performance rate ratio fraction percentage budget value values target targets goal goals objective objectives "
+        "slo slos sla slas sli limit limits threshold thresholds requirement requirements required acceptable accepted "
+        "allowed guaranteed guarantee desired ideal ideally maximum minimum max min least most usage utilization "
+        "utilisation consumption use used rss process one single core cores disk file read write s slow slower we it "
+        "they such so only also about around approximately roughly http_req_duration http_req_failed temps réponse de "
+        "la le les millisecond second ",
     )
 )
 
@@ -131,6 +131,12 @@ def metric_in(text: str) -> str:
     return _metric(found) if found else ""
 
 
+def bounds(text: str) -> bool:
+    """Whether a text names a statistic and an operator ("p95 at most twice the baseline")."""
+    kinds = {t.kind for t in tokens(cleaned(text))}
+    return bool(kinds & set(_STATISTICS) - {"ordinal"}) and bool(kinds & {"less", "more", "symbol"})
+
+
 def limit_in(text: str) -> bool:
     """Whether a text holds an operator and a limit with its unit ("under 2 s")."""
     seen = ""
@@ -187,8 +193,8 @@ class _Reader:
             raise _Unclear("a range is no limit: give its upper end, like '< 200 ms'")
         if "none" in kinds and not limits:
             return [self._clause("error_fraction", "<=", "0%")]
-        if "fail" in kinds and ("share" in kinds or "odds" in kinds):
-            return [self._failing(part)]
+        if ("fail" in kinds or "succeed" in kinds) and ("share" in kinds or "odds" in kinds):
+            return [self._failing(part, good="succeed" in kinds)]
         if "share" in kinds and limits:
             return [self._share(part, limits)]
         found: list[Clause] = []
@@ -213,12 +219,17 @@ class _Reader:
                         waiting = []
                 elif self._is_rate(token) and (operator or self.bare or token.found["more"]):
                     found.append(self._rate(token, operator))
-                elif operator and self.last is not None and own and token.found["unit"]:
+                elif (operator or self.bare) and self.last is not None and own and token.found["unit"]:
                     found += self._pair([self.last], token, operator, part)
                 elif operator or token.found["unit"]:
                     early.append((token, operator))
-        if early and (found or self.last is not None):
-            self.problem = f"{early[0][0].text.strip()!r} belongs to no metric"
+        lost = (
+            [t for t, _ in early]
+            if found or self.last is not None
+            else [t for t in part if t.kind in ("share", "odds")]
+        )
+        if lost:
+            self.problem = f"{lost[0].text.strip()!r} belongs to no metric"
         return found
 
     def _beside(self, part: list[Token], place: int) -> bool:
@@ -357,15 +368,19 @@ class _Reader:
         token = Token("share", f"p{quantile:.10g}", share.found)
         return self._limited(token, limit.found["numbers"], limit, operator or "<=")
 
-    def _failing(self, part: list[Token]) -> Clause:
-        """ "less than 0.5 % of requests fail", "fewer than 1 in 1000 requests may fail"."""
+    def _failing(self, part: list[Token], *, good: bool) -> Clause:
+        """ "less than 0.5 % of requests fail", "fewer than 1 in 1000 requests may fail", "99.9 % of requests succeed"."""
         at = next(i for i, t in enumerate(part) if t.kind in ("share", "odds"))
         found = part[at].found
         share = float(found["of"]) / 100 if part[at].kind == "share" else int(found["one"]) / float(
             found["out"].replace(",", "")
         )  # fmt: skip
         before = [t for t in part[:at] if t.kind in ("less", "more", "symbol")]
-        strict = bool(before) and before[-1].text.lower() in (*_STRICT, "<")
+        strict = bool(before) and before[-1].text.lower() in (
+            (">", "more than", "over", "above") if good else (*_STRICT, "<")
+        )
+        if good:
+            return self._clause("error_fraction", "<" if strict else "<=", f"{(1 - share) * 100:.10g}%")
         if before and before[-1].kind == "more":
             raise _Unclear("a limit on the error rate is an upper one: write '<='")
         return self._clause("error_fraction", "<" if strict else "<=", f"{share * 100:.10g}%")

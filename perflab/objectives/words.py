@@ -44,8 +44,9 @@ _KINDS = {
     "median": r"\bmedian\b",
     "mean": r"\b(?:mean|average|avg)\b",
     "every": rf"\bno (?:single )?{_ASKED}(?=\s+(?:\w+\s+){{0,2}}?(?:{_EXCEEDS}))",
-    "max": r"\b(?:max(?:imum)?|slowest|longest|worst[ -]case)\s(?=latency|response|request|duration|time)",
-    "success": r"\b(?:success(?:ful)?[ -]?(?:rate|ratio|fraction)|availability|uptime)\b",
+    "max": r"\b(?:max(?:imum)?|slowest|longest|worst[ -]case)\s(?=latency|response|request|duration|time)"
+    r"|\bmax(?:imum)?(?=\s*(?:<|≤|=|:))",
+    "success": r"\b(?:success(?:ful)?[ -]?(?:rate|ratio|fraction)|success(?=\s*(?:<|>|≥|=|:))|availability|uptime)\b",
     "errors": r"\b(?:(?:error|failure|failed)[ -]?(?:requests?[ -]?)?(?:rate|ratio|fraction|share|budget)"
     r"|errors|failed requests)\b",
     "throughput": r"\b(?:throughput|requests? (?:per|a|/) ?s(?:econd)?|requests/s(?:ec)?|rps|req/s)\b",
@@ -65,7 +66,8 @@ _KINDS = {
     "orless": r"\bor (?:less|better|faster|below|fewer|lower|under)\b|\b(?:max(?:imum)?|at most|tops)\b(?=\W*$)",
     "ormore": r"\bor (?:more|higher|above|greater)\b|\b(?:min(?:imum)?|at least)\b(?=\W*$)",
     "symbol": r"<=|>=|=<|=>|==|!=|≤|≥|<|>",
-    "fail": r"\b(?:fail(?:s|ed|ing)?|error(?:s|ed)?)\b",
+    "fail": r"\b(?:fail(?:s|ed|ing)?|error(?:s|ed)?|(?:return|answer(?:ed)?|get)s?\s+(?:with\s+)?(?:an?\s+)?(?:error|[45]xx))\b",
+    "succeed": r"\b(?:succeed(?:s|ed)?|(?:are|be|is) successful|return(?:s|ed)? 2(?:xx|00))\b",
     "is": r"[:=~]",
     "slash": r"/",
     "end": r";|,(?!\d{3}\b)|\band\b|\bbut\b|\.(?=\s|$)",
@@ -76,7 +78,7 @@ _TOKEN = re.compile(
     re.IGNORECASE,
 )
 UNDER_LOAD = re.compile(
-    r"\b(?:at|for|with|under)\s+(?:a load of\s+)?\d[\d,.]*\s?(?:\w+\s)?"
+    r"(?:@|\b(?:at|for|with|under))\s*(?:a load of\s+)?\d[\d,.]*\s?(?:\w+\s)?"
     r"(?:users|clients|VUs|rps|req|requests|connections|/s)[\w/ ]{0,20}",
     re.IGNORECASE,
 )
