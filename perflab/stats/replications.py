@@ -58,10 +58,12 @@ def problems_of(runs: pd.DataFrame) -> dict[str, Note]:
     generators = {str(env.get("generator") or "").split(" ")[0] for env in environments} - {""}
     if len(generators) > 1:
         problems["generator"] = doubts.GENERATORS(generators=sorted(generators))
-    if differing := _differing_plans(mappings(runs, "plan")):
-        problems["plan"] = doubts.PLANS(settings=differing)
-    if len({(bool(e.get("recorded_queries")), e.get("profiled") or "") for e in environments}) > 1:
-        problems.setdefault("plan", doubts.RECORDED())
+    differing = _differing_plans(mappings(runs, "plan"))
+    recorded = len({(bool(e.get("recorded_queries")), e.get("profiled") or "") for e in environments}) > 1
+    if differing:
+        problems["plan"] = doubts.PLANS(settings=[*differing, *["recorded queries or profiles"] * recorded])
+    elif recorded:
+        problems["plan"] = doubts.RECORDED()
     return problems
 
 

@@ -21,6 +21,7 @@ from perflab.explorers.explore_profiles import explore_profiles
 from perflab.explorers.explore_queries import explore_queries
 from perflab.explorers.explore_runs import explore_runs
 from perflab.explorers.frame import Explorer, View
+from perflab.queries.layout import laid_out
 
 ODD = "GET /it's $\\frac{a}$ \"<b>"
 """An endpoint that only code with the right quotes can name, and that is mathematics to matplotlib if it is let."""
@@ -121,17 +122,17 @@ def _same(part: View, made: Any, where: str) -> None:
     elif isinstance(made, pd.DataFrame):
         _same_table(part, made, where)
     elif isinstance(made, pd.Series):
-        assert part.table is not None
-        assert str(made["child"]) in part.table["is"].tolist(), where
+        assert laid_out(str(made["child"])) in part.listing, where
         assert part.sentence == str(made["suggestion"]), where
     elif isinstance(made, lab.Change):
         row = made.row_of(ODD, "p50")
         assert part.sentence.startswith("p50 of GET /it's") and str(row["verdict"]) in part.sentence, where
         assert part.table is not None
         pd.testing.assert_frame_equal(made.table, part.table)
-    elif part.html:
-        assert made._repr_html_() in (part.html, made._repr_html_()), where
-        assert made._repr_html_() == part.html, where
+    elif part.shown is not None:
+        shown = made.show()
+        assert (shown.sentence, shown.notes) == (part.shown.sentence, part.shown.notes[: len(shown.notes)]), where
+        pd.testing.assert_frame_equal(shown.table, part.shown.table)
     else:  # a plan of runs: its own sentence stands below that of the slider
         assert made.sentence in part.notes, where
 
