@@ -17,7 +17,7 @@ from perflab.objectives import grammar
 from perflab.objectives.cautions import CONDITION, NO_UNIT
 from perflab.objectives.k6 import from_thresholds
 from perflab.objectives.objective import Objective, Objectives, collected
-from perflab.objectives.words import UNDER_LOAD, endpoint_in
+from perflab.objectives.words import UNDER_LOAD, cleaned, endpoint_in
 from perflab.objectives.writing import from_toml
 
 EXPECTED = 'expected a metric, an operator and a limit, like "p95 of GET /orders < 200 ms"'
@@ -32,6 +32,12 @@ _MEASURE = re.compile(
     r"\b(?:metric|measure|indicator|sli|statistic|percentile|aggregation|quantity)s?\b", re.IGNORECASE
 )
 _GOAL = re.compile(r"\b(?:target|limit|objective|slo|sla|threshold|goal|budget|value|requirement|must be)s?\b", re.I)
+_OWN = re.compile(
+    r"^\W*(?:the\s+)?(?P<what>metrics|prometheus|health|healthz|readiness|liveness|ready)\b[\w ]{0,20}?\W{1,5}"
+    r"(?:at\s+)?(?:GET\s+)?(?:https?://[^/\s]+)?(?P<path>/[\w./-]{1,200})\W*$",
+    re.IGNORECASE,
+)
+"""A line that says where the service shows its metrics or its health."""
 _UNIT = re.compile(r"\(\s*(?:in\s+)?(ms|s|seconds?|milliseconds?|%|/s|req/s|requests/s|rps)\s*\)|\b(ms|seconds|%)\s*$")
 
 
@@ -100,6 +106,7 @@ class _Found:
         self.objectives: list[Objective] = []
         self.lost: list[tuple[str, str, str]] = []
         self.warnings: list[Note] = []
+        self.endpoints: dict[str, str] = {}
 
     def take(self, number: int, text: str, line: grammar.Line) -> None:
         where, found = f"{self.name}:{number}", line.clauses
@@ -139,10 +146,14 @@ def _markdown(name: str, text: str) -> Objectives:
         elif line.count("|") >= 2 or (table.headings and "|" in line):
             table = _row(found, table, number, line, endpoint, about)
             continue
+        elif own := _OWN.match(cleaned(_ITEM.sub("", line, count=1))[:500]):
+            found.endpoints.setdefault(
+                "metrics" if own["what"].lower() in ("metrics", "prometheus") else "health", own["path"]
+            )
         else:
             _sentence(found, number, line, endpoint, about)
         table = _Table(None)
-    return collected(found.objectives, found.lost, name, found.warnings)
+    return collected(found.objectives, found.lost, name, found.warnings, found.endpoints)
 
 
 def _prose(text: str) -> Iterator[tuple[int, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -161,6 +161,8 @@ class Objective:
 class Objectives(Result):
     """The objectives of a text, and what looked like one and was not understood (where, text, reason).
 
+    ``endpoints`` are the paths that the text gives for "metrics" and "health", which `Target` takes as ``metrics`` and ``ready``.
+
     It is a sequence of its objectives: ``check(runs, objectives)``, ``len(objectives)``, ``objectives[0]``.
     """
 
@@ -168,6 +170,7 @@ class Objectives(Result):
     not_understood: pd.DataFrame
     source: str = ""
     warnings: tuple[Note, ...] = field(default=())
+    endpoints: Mapping[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Objective]:
         return iter(self.objectives)
@@ -203,8 +206,12 @@ class Objectives(Result):
 
 
 def collected(
-    objectives: list[Objective], lost: list[tuple[str, str, str]], source: str = "", warnings: Iterable[Note] = ()
+    objectives: list[Objective],
+    lost: list[tuple[str, str, str]],
+    source: str = "",
+    warnings: Iterable[Note] = (),
+    endpoints: Mapping[str, str] | None = None,
 ) -> Objectives:
     """Objectives, and what could not be read as rows of (where, text, reason)."""
     table = pd.DataFrame(lost, columns=["where", "text", "reason"])
-    return Objectives(tuple(objectives), table, source, tuple(dict.fromkeys(warnings)))
+    return Objectives(tuple(objectives), table, source, tuple(dict.fromkeys(warnings)), endpoints or {})

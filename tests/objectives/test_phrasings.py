@@ -125,3 +125,20 @@ def test_a_line_is_read_or_reported(
     assert [(o.metric, o.operator, round(o.bound, 4), o.endpoint) for o in found] == [
         (metric, operator, round(limit, 4), endpoint) for metric, operator, limit, endpoint in wanted
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "endpoints"),
+    [
+        ("- Metrics endpoint: /metrics", {"metrics": "/metrics"}),
+        ("- Health check: /health", {"health": "/health"}),
+        ("- **Health check:** `GET /healthz`", {"health": "/healthz"}),
+        ("* Prometheus metrics at http://localhost:8000/internal/metrics", {"metrics": "/internal/metrics"}),
+        ("- Metrics are important", {}),
+        ("- GET /metrics p95 < 100 ms", {}),
+    ],
+)
+def test_where_a_service_shows_its_metrics_and_its_health(tmp_path: Path, line: str, endpoints: dict[str, str]) -> None:
+    path = tmp_path / "INTERFACE.md"
+    path.write_text(f"## Performance\n\n{line}\n", encoding="utf-8")
+    assert dict(lab.read_objectives(path).endpoints) == endpoints
