@@ -139,12 +139,14 @@ _BODY = """\
 {% elif kind == "Code" %}
 <pre>{{ block.text|visible }}</pre>
 {% elif kind == "Table" %}
-<div class="wide"><table>
+{% set columns = block.grid.headings|length %}
+<div class="wide"><table{% if columns > 6 %} class="dense{{ " many" if columns > 9 }}"{% endif %}>
 <thead><tr>{% for h in block.grid.headings %}<th{% if block.grid.numeric[loop.index0] %} class="number" \
 style="text-align:right"{% endif %} scope="col">{{ h }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for row in block.grid.rows %}
-<tr>{% for cell in row %}<td{% if block.grid.numeric[loop.index0] %} class="number" \
+<tr>{% for cell in row %}<td data-label="{{ block.grid.headings[loop.index0] }}"\
+{% if block.grid.numeric[loop.index0] %} class="number" \
 style="text-align:right"{% elif cell|length > 32 %} class="long"{% endif %}>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody></table></div>
@@ -183,12 +185,31 @@ th, td { padding: .3rem .7rem; text-align: left; vertical-align: top; border-bot
   max-width: 28rem; }
 th { color: var(--soft); font-weight: 600; white-space: nowrap; }
 tbody tr:nth-child(even) { background: var(--band); }
-td { white-space: nowrap; } td.long { white-space: normal; min-width: 15rem; overflow-wrap: anywhere; }
+td { white-space: nowrap; } td.long { white-space: normal; min-width: 9rem; overflow-wrap: anywhere; }
+.dense th, .dense td { padding: .3rem .5rem; white-space: normal; } .dense td.number { white-space: nowrap; }
 pre { margin: .5rem 0; padding: .6rem .8rem; background: var(--band); font-size: .8rem; white-space: pre-wrap;
   overflow-wrap: anywhere; }
 figure { margin: 1rem 0; padding: .5rem; background: #fff; border: 1px solid var(--line); border-radius: 6px; }
 figure img { display: block; margin: 0 auto; max-width: 100%; height: auto; }
+@media screen and (max-width: 960px) {
+  table { font-size: .75rem; } th, td { padding: .25rem .4rem; } th { white-space: normal; }
+  .dense th, .dense td { padding: .2rem .3rem; } .dense td.number { white-space: normal; } .dense td.long { min-width: 6rem; }
+}
+{% for width, which in ((640, "table"), (960, "table.many")) %}
+@media screen and (max-width: {{ width }}px) {
+  {{ which }} thead { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
+  {{ which }}, {{ which }} tbody, {{ which }} tr { display: block; width: 100%; }
+  {{ which }} tr { border: 1px solid var(--line); border-radius: 6px; padding: .3rem .7rem; margin: .5rem 0; }
+  {{ which }} td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .1rem 0; max-width: none;
+    min-width: 0; white-space: normal; text-align: right !important; overflow-wrap: anywhere; }
+  {{ which }} td::before { content: attr(data-label); color: var(--soft); text-align: left; flex: none; }
+  {{ which }} td:first-child { font-weight: 600; }
+  {{ which }} td:first-child::before { content: none; }
+}
+{% endfor %}
 @media print {
+  table { font-size: 7.5pt; } th, td, .dense td.number { padding: .15rem .3rem; white-space: normal; }
+  td.long { min-width: 0; }
   :root { --text: #000; --soft: #444; --line: #bbb; --back: #fff; --band: #f5f5f7; color-scheme: light; }
   body { max-width: none; padding: 0; font-size: 10.5pt; }
   h2, h3 { break-after: avoid; } figure, tr { break-inside: avoid; } .wide { overflow: visible; }

@@ -19,9 +19,10 @@ from perflab.data.tables import Measurements
 from perflab.errors import StoreError, one_of
 from perflab.notes import PYTHON, written
 from perflab.queries.layout import laid_out
-from perflab.reports import document, sections
+from perflab.reports import document, opening, sections
 from perflab.reports.document import Block, Code, Heading, Items, Paragraph, Picture, Table
 from perflab.results import Findings, Result, Shown
+from perflab.stats.change import Change
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,14 +103,25 @@ class Report(Result):
         """One self-contained page: pictures inside, no script, nothing from the network."""
         return document.to_html(_blocks(self), self.title)
 
-    def commit_message(self) -> str:
-        """The title, the verdicts, what was changed and how it was measured, in lines of at most 72 characters."""
-        verdicts = [result.show().sentence for result in _results(self.evidence)]
-        method = sections.design(measured) if (measured := _measurements(self.evidence)) is not None else ""
-        bodies = ["\n".join(_wrapped(v) for v in verdicts), "\n".join(_wrapped(o, "- ") for o in self.optimisations)]
-        bodies.append(_wrapped(f"Measured: {method}") if method else "")
-        subject = textwrap.shorten(rendering.visible(self.title), 72, placeholder="…")
-        return "\n\n".join([subject, *filter(None, bodies)]) + "\n"
+    def commit_message(self, *, task: str = "") -> str:
+        """A commit message in lines of at most 72 characters: the title, what was proven, what was changed, how it was measured.
+
+        Parameters
+        ----------
+        task : str
+            Written as a trailer, ``Task: ...``.
+        """
+        measured = _measurements(self.evidence)
+        proven: list[str] = []
+        for result in _results(self.evidence):
+            proven += opening.bullets(result, measured) if isinstance(result, Change) else [result.show().sentence]
+        parts = ["\n".join(_wrapped(line, "- ") for line in (*proven, *self.optimisations))]
+        parts.append(_wrapped(f"Measured: {sections.design(measured)}") if measured is not None else "")
+        parts.append(f"Task: {rendering.visible(task)}" if task else "")
+        title = " ".join(rendering.visible(self.title).split())
+        if not re.match(r"[a-z]+(\([^)]*\))?!?: ", title):
+            title = f"perf: {title if title[:2].isupper() else title[:1].lower() + title[1:]}"
+        return "\n\n".join([textwrap.shorten(title, 72, placeholder="…"), *filter(None, parts)]) + "\n"
 
     def save(self, path: str | Path) -> Path:
         """Write ``report.md`` (its pictures in ``report_files/`` beside it) or ``report.html``; replaces what is there.
@@ -190,6 +202,9 @@ def _blocks(report: Report) -> list[Block]:
     if report.question:
         blocks.append(Paragraph(f"Question: {report.question}"))
     blocks += [Paragraph(r.show().sentence, strong=True) for r in _results(report.evidence)]
+    measured = _measurements(report.evidence)
+    for change in (r for r in _results(report.evidence) if isinstance(r, Change)):
+        blocks.append(write.opening(change, measured))
     blocks += [Paragraph(str(item)) for item in placed.pop("", [])]
     for title, items in placed.items():
         written = [block for item in items for block in write(item, title)]
@@ -320,6 +335,10 @@ class _Writer:
         grid = replace(shown, table=frame if self.show_literals else sections.without_literals(frame)).grid()
         assert grid is not None
         return Table(grid)
+
+    def opening(self, change: Change, measured: Measurements | None) -> Table:
+        """What a reader wants first."""
+        return self._table(opening.table(change, measured))
 
     def _rest(self, shown: Shown) -> list[Block]:
         """The table and the notes."""

@@ -187,9 +187,9 @@ def test_other_evidence_is_refused_by_position():
 
 def test_commit_message_fits_git(full):
     lines = full.commit_message().splitlines()
-    assert lines[0] == "Checkout is faster" and lines[1] == ""
+    assert lines[0] == "perf: checkout is faster" and lines[1] == ""
     assert all(len(line) <= 72 for line in lines)
-    assert "p95 improved by 55.7 %." in lines and "- eager loading" in lines
+    assert "- p95 improved by 55.7 %." in lines and "- eager loading" in lines
     assert "Measured: 6 runs of n+1" in full.commit_message()
 
 
@@ -229,3 +229,21 @@ def test_the_latency_table_does_not_depend_on_the_order_of_rows(experiment):
 def test_percentiles_of_other_tools_are_shown_as_they_are(make_summary):
     text = lab.Report("t", [lab.Measurements.of(summary=make_summary())]).to_markdown()
     assert "as the tool reported it" in text and "| p95 | 182 | ms |" in text
+
+
+def test_the_opening_and_the_commit_message_claim_what_was_decided(experiment):
+    before, after = experiment
+    change = lab.compare(before, after, primary="GET /orders")
+    made = lab.Report("Checkout is faster", [before, after, change], optimisations=["eager loading"])
+    first = made.to_markdown().split("\n## ")[0]
+    assert (
+        "| p95 of GET /orders |" in first
+        and "| Throughput of GET /orders |" in first
+        and "| Error rate of GET /orders |" in first
+    )
+    row = change.find()
+    assert row.metric.format(row.typical[0]) in first and row.verdict in first
+    lines = made.commit_message(task="SHOP-142").splitlines()
+    assert lines[0] == "perf: checkout is faster" and lines[-1] == "Task: SHOP-142" and max(map(len, lines)) <= 72
+    text = " ".join(lines)
+    assert ("p95 of GET /orders" in text) and (row.verdict == "inconclusive") == ("inconclusive" in text)
