@@ -32,5 +32,7 @@ def test_a_profiler_on_one_side_only_is_refused(profiled: Callable[..., lab.Meas
 
 
 def test_all_reasons_are_named(profiled: Callable[..., lab.Measurements]) -> None:
-    with pytest.raises(lab.ComparisonError, match=r"different plans \(duration_s, stages, recorded queries or profiles\)"):
+    with pytest.raises(
+        lab.ComparisonError, match=r"different plans \(duration_s, stages, recorded queries or profiles\)"
+    ):
         lab.compare(profiled("a", "py-spy"), profiled("b", None, seconds=60.0))
