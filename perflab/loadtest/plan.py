@@ -63,7 +63,7 @@ class LoadPlan(Result):
     seed : int | None
         Seeds ``random`` in the generator, so that users draw the same choices in each run.
     timeout : str | float
-        How long a request may take before it is an error (for FastHttpUser classes that set none).
+        How long a request of HttpUser or FastHttpUser may take before it is an error, where the locustfile sets no time-out.
     stop_timeout : str | float
         How long requests in flight may take to end when the run is over. It must be longer than ``timeout``: Locust's
         default of 0 throws the slowest requests away.

@@ -1,7 +1,7 @@
 """A server that knows nothing of perflab and counts what it reads: counting.py PORT COUNTS.json
 
 /flaky resets and /closes closes each fifth request without an answer, /brief closes the connection after each third answer,
-/hang never answers, all else is answered after 5 ms.
+/hang never answers, /moved sends to /ok, all else is answered after 5 ms.
 """
 
 import json
@@ -43,7 +43,8 @@ def serve(connection: socket.socket) -> None:
             if path == "/closes" and number % 5 == 0:
                 return
             time.sleep(0.005)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            first = b"302 Found\r\nLocation: /ok" if path == "/moved" else b"200 OK"
+            connection.sendall(b"HTTP/1.1 " + first + b"\r\nContent-Length: 2\r\n\r\nok")
             answered += 1
             if path == "/brief" and answered % 3 == 0:
                 return
