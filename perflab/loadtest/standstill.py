@@ -19,6 +19,7 @@ LATE_S = 0.004
 """A wake-up this late counts as a standstill; below it is the usual jitter of a loop at work."""
 HOLD_S = 0.005
 """A greenlet that runs for so long without a switch holds all others up."""
+_DAY_S = 86_400.0
 _BINS_MS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
 
 
@@ -26,9 +27,12 @@ class Ticker:
     """Counts how late it wakes; `take` gives what was counted since the last time."""
 
     def __init__(self) -> None:
-        self.now = time.time()
-        """The wall clock at the last tick."""
+        self._set(time.time())
         self._reset()
+
+    def _set(self, now: float) -> None:
+        """A start outside of these two days is no wall-clock time."""
+        self.day_before, self.day_after = now - _DAY_S, now + _DAY_S
 
     def _reset(self) -> None:
         self._ticks, self._late_s, self._worst_s = 0, 0.0, 0.0
@@ -59,7 +63,8 @@ class Ticker:
             gevent.sleep(TICK_S)
             now = time.monotonic()
             self._count(now - before - TICK_S)
-            before, self.now = now, time.time()
+            before = now
+            self._set(time.time())
 
     def _count(self, late_s: float) -> None:
         self._ticks += 1

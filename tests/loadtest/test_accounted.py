@@ -171,6 +171,7 @@ def test_events_with_odd_values_cost_no_other_record(tmp_path: Path) -> None:
 JOURNAL = """
 import sys, time
 from pathlib import Path
+import gevent
 from perflab.loadtest.journal import Journal
 
 class Unspeakable:
@@ -186,7 +187,7 @@ for more in (
     {"start_time": float("nan")}, {"exception": Unspeakable()}, {"exception": "half \\ud83d"}, {"request_type": None},
     {"start_time": time.time() - 60},
 ):
-    journal.on_request(**{**usual, **more})
+    gevent.spawn(journal.on_request, **{**usual, **more}).get()
 journal.note("footer", count=journal.count)
 journal.flush()
 """
