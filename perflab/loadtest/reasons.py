@@ -218,7 +218,9 @@ PAGES_FAILED = Kind(
     "metrics-pages-failed", TARGET, "{url:raw}: {failed} of {pages:page} could not be read: {problem:raw}"
 )
 VALUES_SKIPPED = Kind(
-    "metrics-values-skipped", TARGET, "{url:raw}: left out {values:value} not finite or not in Prometheus' format"
+    "metrics-values-skipped",
+    TARGET,
+    "{url:raw}: left out {values:value} that are not finite, not in Prometheus' format, or too many",
 )
 
 ENDED_BY_LOOK = Kind(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from perflab import provenance
 from perflab.errors import TargetError
 from perflab.loadtest import profiled_target, reasons, resources
 from perflab.loadtest.child import Child
+from perflab.loadtest.pages import read_page
 from perflab.notes import Note
 from perflab.units import parse_duration
 
@@ -389,21 +388,9 @@ def _not_ready(target: Target) -> str:
         host, port = target.address
         return "" if not port or _connects(host, port) else f"nothing accepts connections at {host}:{port}"
     url = urljoin(target.host.rstrip("/") + "/", target.ready)
-    answers: list[str] = []
-    # A time-out of a socket is one of each read: a page that trickles would be waited for without end.
-    asking = threading.Thread(target=lambda: answers.append(_answer(url)), name="perflab-ready", daemon=True)
-    asking.start()
-    asking.join(_ANSWER_S)
-    return answers[0] if answers else f"{url} sent no whole answer within {_ANSWER_S:g} s"
-
-
-def _answer(url: str) -> str:
-    """Why a page did not answer well; empty when it did."""
-    # Proxies of the environment are for the way out, not for the service under test.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=2.0) as answer:
-            return "" if answer.status < 400 else f"{url} answered {answer.status}"
+        status, _ = read_page(url, within_s=_ANSWER_S)
+        return "" if status < 400 else f"{url} answered {status}"
     except urllib.error.HTTPError as problem:
         return f"{url} answered {problem.code}"
     except (OSError, ValueError) as problem:
