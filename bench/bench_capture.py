@@ -26,7 +26,7 @@ import csv, sys, time
 from pathlib import Path
 import gevent
 from locust.event import EventHook
-from perflab.loadtest.flight import _Calls
+from perflab.loadtest.flight import Calls
 from perflab.loadtest.journal import Journal
 class Response: status_code = 200
 fields = dict(request_type="GET", name="/orders", response_time=12.5, response_length=2048, response=Response(),
@@ -49,7 +49,7 @@ def as_csv(request_type, name, response_time, response_length, start_time, excep
     rows.writerow((request_type, name, response_time, response_length, start_time, exception))
 def measure():
     # As in a run: inside a user's greenlet, whose request is known to be in flight.
-    journal.flight.open[gevent.getcurrent()] = calls = _Calls(None)
+    journal.flight.open[gevent.getcurrent()] = calls = Calls(None)
     calls.count = 1 << 40
     nothing = cpu(None, None)
     print(nothing, cpu(journal.on_request, journal.flush), cpu(as_csv, None))

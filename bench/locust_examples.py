@@ -1,11 +1,12 @@
 """Locustfiles of other people beside plain Locust: names and counts, or the reason why a run is not valid.
 
-python bench/locust_examples.py FOLDER [--seconds 3] [--users 3] [--resume FILE] > locust_examples.md
+python bench/locust_examples.py FOLDER [--seconds 3] [--users 3] [--resume FILE] [--minutes N] > locust_examples.md
 
 Each file of the folder with a user runs twice against the counting server of the tests: by `locust --headless` and by perflab.
 The names must be those of plain Locust, and perflab's count that of Locust's own statistics of the same run, requests after the
 plan's end counted apart. Which tasks are drawn is chance, so both draw from one seed. With --resume, files that were done
-before are not run again. Examples ask foreign hosts: run it where only 127.0.0.1 can be reached (unshare --net).
+before are not run again; --minutes ends it after that time. Examples ask foreign hosts: run it where only 127.0.0.1 can be
+reached (unshare --net).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -102,11 +104,12 @@ def verdict(found: dict[str, object], wanted: set[str]) -> tuple[str, str]:
     return ("names differ" if differing else "same"), words
 
 
-def main(folder: Path, seconds: float, users: int, resume: Path | None) -> None:
+def main(folder: Path, seconds: float, users: int, resume: Path | None, minutes: float) -> None:
+    ends = time.monotonic() + minutes * 60
     rows = json.loads(resume.read_text()) if resume and resume.exists() else {}
     for path in sorted(folder.resolve().rglob("*.py")):
         key = str(path.relative_to(folder.resolve()))
-        if key in rows or "User" not in path.read_text(errors="replace"):
+        if key in rows or time.monotonic() > ends or "User" not in path.read_text(errors="replace"):
             continue
         with tempfile.TemporaryDirectory() as scratch:
             wanted = plain(path, seconds, users, Path(scratch))
@@ -129,5 +132,6 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--users", type=int, default=3)
     parser.add_argument("--resume", type=Path)
+    parser.add_argument("--minutes", type=float, default=60.0)
     given = parser.parse_args()
-    main(given.folder, given.seconds, given.users, given.resume)
+    main(given.folder, given.seconds, given.users, given.resume, given.minutes)

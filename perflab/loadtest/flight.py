@@ -28,7 +28,7 @@ _UNSENT = (ConnectionRefusedError, socket.gaierror, ConnectTimeoutError, NewConn
 """No connection, so nothing was sent."""
 
 
-class _Calls:
+class Calls:
     """The calls of one greenlet: its user, how many are sent and not reported, and what the latest one sent."""
 
     __slots__ = ("attempts", "count", "redirected", "user")
@@ -47,8 +47,8 @@ class Flight:
 
     def __init__(self) -> None:
         self.sent = self.cut = self.dropped = self.redirects = self.repeats = 0
-        self.open: dict[Any, _Calls] = {}
-        """By greenlet."""
+        self.open: dict[Any, Calls] = {}
+        """By greenlet; the journal counts down what was reported."""
         self.may_send: Callable[[Any], None] = lambda user: None
         """Raises where a user must not send any more."""
 
@@ -71,18 +71,12 @@ class Flight:
         HTTPAdapter.send = self._limited(HTTPAdapter.send, timeout_s)  # type: ignore[method-assign]
         _never_repeat()
 
-    def reported(self, greenlet: Any) -> None:
-        """The event of a request of this greenlet was fired."""
-        found = self.open.get(greenlet)
-        if found is not None:
-            self._less(greenlet, found)
-
-    def _less(self, greenlet: Any, found: _Calls) -> None:
+    def _less(self, greenlet: Any, found: Calls) -> None:
         found.count -= 1
         if found.count <= 0:
             self.open.pop(greenlet, None)
 
-    def _ended(self, greenlet: Any, found: _Calls, before: int, problem: BaseException) -> None:
+    def _ended(self, greenlet: Any, found: Calls, before: int, problem: BaseException) -> None:
         """A request ended by an exception: unless its event was fired, nobody knows of it."""
         if self.open.get(greenlet) is found and found.count > before:
             self._less(greenlet, found)
@@ -96,7 +90,7 @@ class Flight:
             self.may_send(session.user)
             self.sent += 1
             greenlet = getcurrent()
-            found = self.open.setdefault(greenlet, _Calls(session.user))
+            found = self.open.setdefault(greenlet, Calls(session.user))
             before, found.count, found.attempts = found.count, found.count + 1, 0
             try:
                 return request(session, *given, **options)
@@ -141,7 +135,7 @@ class Flight:
     def _left(self, leave: Callable[..., Any]) -> Callable[..., Any]:
         def __exit__(caught: Any, kind: Any, problem: Any, trace: Any) -> Any:
             greenlet = getcurrent()
-            found = self.open.get(greenlet) or _Calls(None)
+            found = self.open.get(greenlet) or Calls(None)
             before = found.count - 1
             result = leave(caught, kind, problem, trace)
             if problem is not None:

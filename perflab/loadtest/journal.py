@@ -55,7 +55,7 @@ class Journal:
     def _listener(self) -> Callable[..., None]:
         """The hot path: a look-up and a pack, with all that stays the same at hand. What is unusual raises, and is `_odd`."""
         pack, known, pending, ticker, journal = RECORD.pack, self.endpoints.get, self._pending, self.ticker, self
-        in_flight, reported = self.flight.open, self.flight.reported
+        in_flight, calls_of = self.flight.open, self.flight.open.get
 
         def on_request(
             request_type: str = "",
@@ -69,8 +69,11 @@ class Journal:
             **_: Any,
         ) -> None:
             greenlet = getcurrent()
-            if in_flight:
-                reported(greenlet)
+            calls = calls_of(greenlet)
+            if calls is not None:
+                calls.count -= 1
+                if not calls.count:
+                    del in_flight[greenlet]
             try:
                 endpoint = known((request_type, name))
                 if endpoint is None:

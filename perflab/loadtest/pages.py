@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import socket
 import threading
 import urllib.request
 from contextlib import suppress
 from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 _OF_A_READ_S = 2.0
 
@@ -18,6 +20,12 @@ def read_page(url: str, *, within_s: float, most_bytes: int = 0) -> tuple[int, b
     Raises OSError (TimeoutError where the answer is not there in time) and ValueError, and `urllib.error.HTTPError` as
     `urllib.request.urlopen` does.
     """
+    parts = urlsplit(url)
+    user, _, place = parts.netloc.rpartition("@")
+    request = urllib.request.Request(urlunsplit(parts._replace(netloc=place)))
+    if user:
+        # urllib takes it for a part of the name of the host.
+        request.add_header("Authorization", "Basic " + base64.b64encode(unquote(user).encode()).decode())
     sockets: list[socket.socket] = []
     late = threading.Event()
 
@@ -33,7 +41,7 @@ def read_page(url: str, *, within_s: float, most_bytes: int = 0) -> tuple[int, b
     timer.daemon = True
     timer.start()
     try:
-        with _opener(sockets).open(url, timeout=min(within_s, _OF_A_READ_S)) as answer:
+        with _opener(sockets).open(request, timeout=min(within_s, _OF_A_READ_S)) as answer:
             content = answer.read(most_bytes) if most_bytes else b""
             if not late.is_set():
                 return answer.status, content

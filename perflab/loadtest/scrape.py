@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 import pandas as pd
 from prometheus_client.parser import text_string_to_metric_families
 
+from perflab import provenance
 from perflab.data.schemas import conform, empty
 from perflab.loadtest import reasons
 from perflab.loadtest.pages import read_page
@@ -34,6 +35,7 @@ class Scraper(Repeating):
 
     def __init__(self, host: str, path: str, *, interval_s: float = INTERVAL_S) -> None:
         self.url = urljoin(host.rstrip("/") + "/", path)
+        self._shown = provenance.without_credentials(self.url)
         self._rows: list[tuple[float, str, dict[str, str], float]] = []
         self._failed = self._skipped = self._pages = 0
         self._problem = ""
@@ -54,10 +56,10 @@ class Scraper(Repeating):
         found: list[Note] = []
         if self._failed:
             found.append(
-                reasons.PAGES_FAILED(url=self.url, failed=self._failed, pages=self._pages, problem=self._problem)
+                reasons.PAGES_FAILED(url=self._shown, failed=self._failed, pages=self._pages, problem=self._problem)
             )
         if self._skipped:
-            found.append(reasons.VALUES_SKIPPED(url=self.url, values=self._skipped))
+            found.append(reasons.VALUES_SKIPPED(url=self._shown, values=self._skipped))
         return found
 
     @property

@@ -1,7 +1,7 @@
-"""A server that knows nothing of perflab and counts what it reads: counting.py PORT COUNTS.json
+"""A server that knows nothing of perflab and counts what it reads: counting.py PORT COUNTS.json [LOG]
 
 /flaky resets and /closes closes each fifth request without an answer, /brief closes the connection after each third answer,
-/hang never answers, /moved sends to /ok, all else is answered after 5 ms.
+/hang never answers, /moved sends to /ok, all else is answered after 5 ms. The log gets the time and the path of each request.
 """
 
 import json
@@ -13,6 +13,7 @@ import threading
 import time
 
 port, counts = int(sys.argv[1]), pathlib.Path(sys.argv[2])
+log = open(sys.argv[3], "a", buffering=1) if len(sys.argv) > 3 and sys.argv[3].endswith(".log") else None  # noqa: SIM115
 seen: dict[str, int] = {}
 lock = threading.Lock()
 
@@ -20,6 +21,8 @@ lock = threading.Lock()
 def count(path: str) -> int:
     with lock:
         seen[path] = seen.get(path, 0) + 1
+        if log:
+            log.write(f"{time.time()} {path}\n")
         half = counts.with_suffix(".half")
         half.write_text(json.dumps(seen))
         half.replace(counts)
