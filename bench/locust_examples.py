@@ -1,10 +1,12 @@
 """Locustfiles of other people beside plain Locust: names and counts, or the reason why a run is not valid.
 
-python bench/locust_examples.py FOLDER [--seconds 3] [--users 3] > table.md
+python bench/locust_examples.py FOLDER [--seconds 3] [--users 3] [--resume FILE] [--minutes N] > locust_examples.md
 
-Each file of the folder that has a user class runs twice against the counting server of the tests: by `locust --headless` and
-by perflab. The names must be the same, perflab's count must be that of Locust's own statistics of the same run, requests
-after the plan's end counted apart.
+Each file of the folder with a user runs twice against the counting server of the tests: by `locust --headless` and by perflab.
+The names must be those of plain Locust, and perflab's count that of Locust's own statistics of the same run, requests after the
+plan's end counted apart. Which tasks are drawn is chance, so both draw from one seed. With --resume, files that were done
+before are not run again; --minutes ends it after that time. Examples ask foreign hosts: run it where only 127.0.0.1 can be
+reached (unshare --net).
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
+from collections import Counter
 from pathlib import Path
 
 import orjson
@@ -22,6 +26,7 @@ import orjson
 import perflab as lab
 
 SERVER = Path(__file__).parent.parent / "tests" / "loadtest" / "servers" / "counting.py"
+SEEDED = "import random\nfrom locust import events\nevents.init.add_listener(lambda **_: random.seed('1-0'))\n"
 
 
 def free_port() -> int:
@@ -30,61 +35,95 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def plain(path: Path, seconds: float, users: int, folder: str) -> set[str]:
+def label(entry: dict[str, object]) -> str:
+    """An entry of Locust's statistics as perflab spells the endpoint."""
+    method, name = str(entry["method"]), str(entry["name"])
+    return name if name.startswith(f"{method} ") else f"{method} {name}".strip()
+
+
+def plain(path: Path, seconds: float, users: int, folder: Path) -> set[str]:
     """The names in the statistics of plain Locust."""
-    port, out = free_port(), Path(folder) / "plain"
-    counts = Path(folder) / "plain-counts.json"
-    server = subprocess.Popen([sys.executable, str(SERVER), str(port), str(counts)])
+    port, out, seeded = free_port(), folder / "plain", folder / "seeded.py"
+    seeded.write_text(SEEDED)
+    server = subprocess.Popen([sys.executable, str(SERVER), str(port), str(folder / "plain-counts.json")])
     try:
         subprocess.run(
-            [sys.executable, "-m", "locust", "--headless", "-f", str(path), "-H", f"http://127.0.0.1:{port}", "-u", str(users),
-             "-r", str(users), "-t", f"{seconds}s", "--only-summary", "--json-file", str(out)],
-            capture_output=True, timeout=seconds + 60, cwd=path.parent,
+            [sys.executable, "-m", "locust", "--headless", "-f", f"{path},{seeded}", "-H", f"http://127.0.0.1:{port}",
+             "-u", str(users), "-r", str(users), "-t", f"{seconds}s", "--stop-timeout", "5", "--only-summary",
+             "--json-file", str(out)],
+            capture_output=True, timeout=seconds + 40, cwd=path.parent, stdin=subprocess.DEVNULL,
         )  # fmt: skip
-        entries = orjson.loads(out.with_suffix(".json").read_bytes())
+        return {label(entry) for entry in orjson.loads(out.with_suffix(".json").read_bytes())}
     except (OSError, orjson.JSONDecodeError, subprocess.TimeoutExpired):
         return set()
     finally:
         server.kill()
         server.wait()
-    return {f"{entry['method']} {entry['name']}".strip() for entry in entries}
 
 
-def ours(path: Path, seconds: float, users: int, folder: str) -> tuple[str, set[str]]:
-    """perflab's outcome in words, and its names."""
-    port, counts = free_port(), Path(folder) / "counts.json"
-    target = lab.Target(
-        "counting",
-        host=f"http://127.0.0.1:{port}",
-        command=[sys.executable, str(SERVER), str(port), str(counts)],
-        settle=0,
-    )
-    plan = lab.LoadPlan(path, stages=lab.Stage(seconds, users=users), stop_timeout="5s", timeout="4s")
+def ours(path: Path, seconds: float, users: int, folder: Path) -> dict[str, object]:
+    """perflab's outcome: counts, codes of reasons, names; or why it refused."""
+    port, counts = free_port(), folder / "counts.json"
+    command = [sys.executable, str(SERVER), str(port), str(counts)]
+    target = lab.Target("counting", host=f"http://127.0.0.1:{port}", command=command, settle=0)
     try:
-        one = lab.run(plan, target, store=Path(folder) / "runs", progress=False)
-    except lab.PerflabError as problem:
-        return f"refused: {str(problem).splitlines()[0][:110]}", set()
-    record = orjson.loads((Path(folder) / "runs" / one.runs.run.item() / "run.json").read_bytes())
-    theirs = sum(entry["num_requests"] for entry in record["locust"])
+        plan = lab.LoadPlan(path, stages=lab.Stage(seconds, users=users), stop_timeout="5s", timeout="4s", seed=1)
+        one = lab.run(plan, target, store=folder / "runs", progress=False)
+    except (lab.PerflabError, ValueError) as problem:
+        return {"refused": str(problem).splitlines()[0].replace(str(path.parent), "...")[:160]}
+    record = orjson.loads((folder / "runs" / one.runs.run.item() / "run.json").read_bytes())
     account = record["accounting"]
-    counted = account["recorded"] + account["late"] + account["impossible"]
-    served = sum(json.loads(counts.read_text()).values()) if counts.exists() else 0
-    words = f"{counted} ({account['late']} late), Locust {theirs}, server {served}"
-    if not one.runs.valid.item():
-        words += "; not valid: " + ", ".join(one.runs.reason_codes.item())
-    return words, set(one.requests.endpoint.astype(str))
+    without = sum(w["facts"]["events"] for w in record["warnings"] if w["code"] == "events-without-time")
+    return {
+        "names": sorted(set(one.requests.endpoint.astype(str))),
+        "late": account["late"],
+        "count": account["recorded"] + account["late"] + account["impossible"] + without,
+        "locust": sum(entry["num_requests"] for entry in record["locust"]),
+        "locust_names": sorted({label(entry) for entry in record["locust"]}),
+        "codes": list(one.runs.reason_codes.item()),
+        "warnings": sorted({note.code for note in one.warnings if note.about != "machine"}),
+    }
 
 
-def main(folder: Path, seconds: float, users: int) -> None:
-    print("| file | names | requests, or why not |\n|---|---|---|")
-    for path in sorted(folder.rglob("*.py")):
-        if "User" not in path.read_text(errors="replace"):
+def verdict(found: dict[str, object], wanted: set[str]) -> tuple[str, str]:
+    """Whether a file passes, and the outcome in words."""
+    if "refused" in found:
+        return ("refused" if not wanted else "REFUSED"), str(found["refused"])
+    names, own = set(found["names"]), set(found["locust_names"])
+    words = f"{found['count']} ({found['late']} late), Locust {found['locust']}"
+    differing = sorted(names ^ wanted)
+    if differing:
+        words += "; not in both: " + ", ".join(differing[:4])
+    for kind in ("codes", "warnings"):
+        if found[kind]:
+            words += f"; {'not valid' if kind == 'codes' else 'warned'}: " + ", ".join(found[kind])
+    if found["codes"]:
+        return "not valid", words
+    if found["count"] != found["locust"] or not names <= own:
+        return "WRONG", words
+    return ("names differ" if differing else "same"), words
+
+
+def main(folder: Path, seconds: float, users: int, resume: Path | None, minutes: float) -> None:
+    ends = time.monotonic() + minutes * 60
+    rows = json.loads(resume.read_text()) if resume and resume.exists() else {}
+    for path in sorted(folder.resolve().rglob("*.py")):
+        key = str(path.relative_to(folder.resolve()))
+        if key in rows or time.monotonic() > ends or "User" not in path.read_text(errors="replace"):
             continue
         with tempfile.TemporaryDirectory() as scratch:
-            wanted = plain(path, seconds, users, scratch)
-            words, found = ours(path, seconds, users, scratch)
-        same = "as Locust's" if found == wanted else f"{len(found)} of {len(wanted)}" if found or wanted else "none"
-        print(f"| {path.relative_to(folder)} | {same} | {words.replace('|', '/')} |", flush=True)
+            wanted = plain(path, seconds, users, Path(scratch))
+            rows[key] = verdict(ours(path, seconds, users, Path(scratch)), wanted)
+        print(key, *rows[key], file=sys.stderr, flush=True)
+        if resume:
+            resume.write_text(json.dumps(rows))
+    print(
+        ", ".join(f"{count} {what}" for what, count in Counter(outcome for outcome, _ in rows.values()).most_common())
+        + "\n"
+    )
+    print("| file | outcome | requests, or why not |\n|---|---|---|")
+    for key, (outcome, words) in sorted(rows.items()):
+        print(f"| {key} | {outcome} | {words.replace('|', '/')} |")
 
 
 if __name__ == "__main__":
@@ -92,5 +131,7 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--users", type=int, default=3)
+    parser.add_argument("--resume", type=Path)
+    parser.add_argument("--minutes", type=float, default=60.0)
     given = parser.parse_args()
-    main(given.folder, given.seconds, given.users)
+    main(given.folder, given.seconds, given.users, given.resume, given.minutes)

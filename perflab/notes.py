@@ -51,7 +51,8 @@ class Remedy:
             return self.python()
         options = [_option(self.call, name, value) for name, value in self.arguments.items()]
         if self.given or not options:
-            options = [_COMMANDS[self.call].format(self.given.strip("\"'") or "..."), *options]
+            given = self.given.strip("\"'")
+            options = [_COMMANDS[self.call].format(_word(given) if given else "..."), *options]
         return " ".join(filter(None, options)) or self.python()
 
     def written(self, surface: str = PYTHON) -> str:
@@ -69,6 +70,7 @@ _COMMANDS: Mapping[str, str] = {
     "merge": "perflab merge ...",
     "plan_runs": "perflab plan-runs ...",
     "read": "perflab read ...",
+    "recover": "perflab recover {}",
     "run": "perflab run ...",
     "run_pairs": "perflab pairs ...",
 } | dict.fromkeys((".where", "LoadPlan", "Stage", "Target"), "")
@@ -86,11 +88,13 @@ def _option(call: str, name: str, value: object) -> str:
     if value is True or value is ...:
         return option
     text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    plain = text and all(c.isalnum() or c in "_:/.,+%-" for c in text)
-    return f"{option} {text if plain else _quoted(text)}"
+    return f"{option} {_word(text)}"
 
 
-def _quoted(text: str) -> str:
+def _word(text: str) -> str:
+    """One word of a shell."""
+    if text and all(c.isalnum() or c in "_:/.,+%-" for c in text):
+        return text
     return "'" + text.replace("'", "'\"'\"'") + "'"
 
 

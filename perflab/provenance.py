@@ -38,6 +38,11 @@ _HIDDEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 
+_PLAIN_HEADERS = frozenset({
+    "accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "connection", "content-encoding",
+    "content-language", "content-type", "expect", "host", "origin", "pragma", "user-agent",
+})  # fmt: skip
+
 
 def stamp() -> dict[str, Any]:
     """The state of this machine and checkout now: versions, CPU, load average, git SHA, command line, time in UTC."""
@@ -170,6 +175,15 @@ def harmless(named: Mapping[str, str], keep: Sequence[str] = ()) -> dict[str, st
         name: value if name in keep or (not _SECRET.search(name) and without_credentials(value) == value) else "…"
         for name, value in named.items()
     }
+
+
+def headers_of(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers for a record: all names, and the values of those that never hold a secret.
+
+    >>> headers_of({"Accept": "text/html", "X-Tenant": "acme"})
+    {'Accept': 'text/html', 'X-Tenant': '…'}
+    """
+    return {name: value if name.lower() in _PLAIN_HEADERS else "…" for name, value in harmless(headers).items()}
 
 
 def names_of(environment: Mapping[str, str], keep: Sequence[str] = ()) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Commands that make load: demo, run, pairs, check-url, worker, merge."""
+"""Commands that make load: demo, run, pairs, check-url, worker, merge, recover."""
 
 from __future__ import annotations
 
@@ -79,15 +79,21 @@ def add(commands: Any) -> None:
     pairs.add_argument(
         "--looks", metavar="N,N", help="test after these numbers of pairs and stop once decided, for example 5,10,15,20"
     )
+    pairs.add_argument(
+        "--on-short",
+        default="warn",
+        choices=("warn", "stop"),
+        help="when the first run is too short for the metric: warn, or stop the experiment (%(default)s)",
+    )
     for side in ("baseline", "candidate"):
         pairs.add_argument(f"--{side}", required=True, metavar="ARM=URL", help=f"the {side}")
         pairs.add_argument(f"--{side}-command", help=f"start the {side} with this command for each run")
         pairs.add_argument(f"--{side}-env", action="append", metavar="NAME=VALUE", help="environment of its command")
     decision_options(pairs)
-    _worker_commands(commands)
+    _record_commands(commands)
 
 
-def _worker_commands(commands: Any) -> None:
+def _record_commands(commands: Any) -> None:
     worker = command(
         commands,
         "worker",
@@ -112,6 +118,14 @@ def _worker_commands(commands: Any) -> None:
     )
     merge.add_argument("run", help="the folder of the run")
     merge.add_argument("folder", nargs="+", help="folder of a worker's own records, copied to this machine")
+    recover = command(
+        commands,
+        "recover",
+        _recover,
+        "make a run of what a failed or killed one captured",
+        "perflab recover runs/.20261124-014812-eager-91bc",
+    )
+    recover.add_argument("folder", help="the hidden folder of the unfinished run, or a store that holds one of them")
 
 
 def plan_options(parser: argparse.ArgumentParser, *, store: str | None = "runs") -> None:
@@ -138,6 +152,9 @@ def plan_options(parser: argparse.ArgumentParser, *, store: str | None = "runs")
     parser.add_argument("--user-class", action="append", help="only this user class; repeatable")
     parser.add_argument("--seed", type=int, help="seed of the users' choices and of the order of pairs")
     parser.add_argument("--ready", help="path that answers once the target can take load")
+    parser.add_argument(
+        "--settle", help="with a command: longest wait until the started target is idle; 0s does not wait (10s)"
+    )
     kept = (
         "where runs are kept (%(default)s)"
         if store
@@ -224,6 +241,7 @@ def _pairs(given: argparse.Namespace) -> int:
         metric=given.metric,
         tolerance=fraction(given.tolerance),
         primary=tuple(given.primary or ()),
+        on_short=given.on_short,
         seed=given.seed,
         store=given.store,
     )
@@ -246,7 +264,14 @@ def _worker(given: argparse.Namespace) -> int:
 
 
 def _merge(given: argparse.Namespace) -> int:
-    measured = lab.loadtest.merge(given.run, *given.folder)
+    return _said(lab.loadtest.merge(given.run, *given.folder))
+
+
+def _recover(given: argparse.Namespace) -> int:
+    return _said(lab.recover(given.folder))
+
+
+def _said(measured: lab.Measurements) -> int:
     say(measured)
     return 0 if bool(measured.runs["valid"].all()) else 1
 
@@ -299,6 +324,7 @@ def target_from(
         command=shlex.split(command) if command else (),
         env=_named(env, "an environment variable"),
         ready=given.ready,
+        **({"settle": settle} if (settle := getattr(given, "settle", None)) else {}),
         record_queries=getattr(given, "record_queries", False),
     )
 

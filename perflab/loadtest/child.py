@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from perflab.provenance import without_credentials
+
 GUARD = Path(__file__).with_name("guard.py")
 MAX_OUTPUT = 50_000_000
 """Bytes of output that are kept, the last ones."""
@@ -85,10 +87,10 @@ class Child:
             return self._guard.wait()
 
     def tail(self, size: int = 8192) -> str:
-        """The end of what it printed."""
+        """The end of what it printed, for messages: without what may be a secret."""
         try:
             with self.log.open("rb") as file:
                 file.seek(max(0, self.log.stat().st_size - size))
-                return file.read().decode("utf-8", errors="replace")
+                return without_credentials(file.read().decode("utf-8", errors="replace"))
         except OSError:
             return ""

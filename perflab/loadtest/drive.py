@@ -160,6 +160,7 @@ def _load(
         return _loaded(plan, target, draft, live, services, locust, environment)
     finally:
         locust.stop()
+        process.forget_settings(draft.folder / GENERATOR)
 
 
 def _loaded(
@@ -309,9 +310,7 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Slot, ended: _
         }
     )
     # Not before: what captured the run must outlive every step that can fail.
-    if can_be_merged:
-        (kept / GENERATOR / "generator.json").unlink(missing_ok=True)  # it holds the plan's headers
-    else:
+    if not can_be_merged:
         shutil.rmtree(kept / GENERATOR)
     return kept
 

@@ -27,7 +27,7 @@ class Ending:
 
     def __init__(self, flight: Flight, note: Callable[[str], None]) -> None:
         self._flight, self._note = flight, note
-        self.over = False
+        self.over, self.tasks = False, 0
         self._ended: set[Any] = set()
         self.others: set[str] = set()
         """Classes of other clients of which users were still in a task after the end."""
@@ -36,7 +36,7 @@ class Ending:
         """Follow users, their tasks and their end from now on."""
         self._flight.may_send = self._may_send
         for taskset in (TaskSet, DefaultTaskSet):
-            taskset.execute_task = _counted(taskset.execute_task)  # type: ignore[method-assign]
+            taskset.execute_task = self._counted(taskset.execute_task)  # type: ignore[method-assign]
         started, stopped = User.start, User.stop
 
         def start(user: Any, group: Any) -> Any:
@@ -89,16 +89,16 @@ class Ending:
                     self._ended.add(user)
                     greenlet.kill(block=False)
 
+    def _counted(self, execute: Callable[..., Any]) -> Callable[..., Any]:
+        """Tasks that know their user is in one."""
 
-def _counted(execute: Callable[..., Any]) -> Callable[..., Any]:
-    """Tasks that know their user is in one."""
+        def execute_task(taskset: Any, task: Any) -> None:
+            facts = taskset.user.__dict__
+            facts["perflab_depth"] = facts.get("perflab_depth", 0) + 1
+            self.tasks += 1
+            try:
+                execute(taskset, task)
+            finally:
+                facts["perflab_depth"] -= 1
 
-    def execute_task(taskset: Any, task: Any) -> None:
-        facts = taskset.user.__dict__
-        facts["perflab_depth"] = facts.get("perflab_depth", 0) + 1
-        try:
-            execute(taskset, task)
-        finally:
-            facts["perflab_depth"] -= 1
-
-    return execute_task
+        return execute_task

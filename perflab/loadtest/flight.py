@@ -1,6 +1,7 @@
 """Inside Locust: the requests of HttpUser and FastHttpUser that were sent and not yet reported; and none is sent twice.
 
-A request counts from the call until its ``request`` event. Other clients are not seen here.
+A request counts from the call until its ``request`` event. Other clients are not seen here. What a call sends beyond its
+first request (redirects, and retries that the locustfile sets) is counted apart.
 """
 
 from __future__ import annotations
@@ -15,56 +16,69 @@ from geventhttpclient.connectionpool import ConnectionPool
 from locust import clients
 from locust.clients import HttpSession
 from locust.contrib import fasthttp
-from locust.contrib.fasthttp import FastHttpSession
+from locust.contrib.fasthttp import FastHttpSession, LocustUserAgent
+from requests.adapters import HTTPAdapter
+from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 NO_REPEATS = -1
 """geventhttpclient repeats a request (size of the pool + 1) times; the pool has read its size by then."""
+
+_UNSENT = (ConnectionRefusedError, socket.gaierror, ConnectTimeoutError, NewConnectionError)
+"""No connection, so nothing was sent."""
+
+
+class Calls:
+    """The calls of one greenlet: its user, how many are sent and not reported, and what the latest one sent."""
+
+    __slots__ = ("attempts", "count", "redirected", "user")
+
+    def __init__(self, user: Any) -> None:
+        self.user, self.count, self.attempts, self.redirected = user, 0, 0, False
 
 
 class Flight:
     """The requests in flight by greenlet, and those that ended without an event.
 
     ``cut`` counts those whose greenlet was ended (by Locust, or a time-out of the locustfile), ``dropped`` those whose
-    ``with`` block or call raised: Locust reports neither.
+    ``with`` block or call raised: Locust reports neither. ``redirects`` and ``repeats`` are what calls sent beyond their
+    first request.
     """
 
     def __init__(self) -> None:
-        self.sent = self.cut = self.dropped = 0
-        self.open: dict[Any, list[Any]] = {}
-        """Greenlet -> its user, and how many requests it has sent and not reported."""
+        self.sent = self.cut = self.dropped = self.redirects = self.repeats = 0
+        self.open: dict[Any, Calls] = {}
+        """By greenlet; the journal counts down what was reported."""
         self.may_send: Callable[[Any], None] = lambda user: None
         """Raises where a user must not send any more."""
 
     @property
     def in_flight(self) -> int:
-        return sum(count for _, count in list(self.open.values()))
+        return sum(calls.count for calls in list(self.open.values()))
 
     def of(self, user: Any) -> bool:
         """Whether a request of this user is in flight."""
-        return any(owner is user for owner, _ in list(self.open.values()))
+        return any(calls.user is user for calls in list(self.open.values()))
 
-    def watch(self) -> None:
-        """Follow the requests of Locust's two HTTP clients from now on."""
+    def watch(self, timeout_s: float) -> None:
+        """Follow the requests of Locust's two HTTP clients from now on; those without a time-out get this one."""
         for session in (HttpSession, FastHttpSession):
             session.request = self._followed(session.request)  # type: ignore[method-assign]
         for caught in (clients.ResponseContextManager, fasthttp.ResponseContextManager):
             caught.__exit__ = self._left(caught.__exit__)  # type: ignore[method-assign]
+        LocustUserAgent._urlopen = self._attempted(LocustUserAgent._urlopen)  # type: ignore[method-assign]
+        HTTPConnectionPool._make_request = self._attempted(HTTPConnectionPool._make_request)  # type: ignore[method-assign]
+        HTTPAdapter.send = self._limited(HTTPAdapter.send, timeout_s)  # type: ignore[method-assign]
         _never_repeat()
 
-    def reported(self, greenlet: Any) -> None:
-        """The event of a request of this greenlet was fired."""
-        found = self.open.get(greenlet)
-        if found is not None:
-            self._less(greenlet, found)
-
-    def _less(self, greenlet: Any, found: list[Any]) -> None:
-        found[1] -= 1
-        if found[1] <= 0:
+    def _less(self, greenlet: Any, found: Calls) -> None:
+        found.count -= 1
+        if found.count <= 0:
             self.open.pop(greenlet, None)
 
-    def _ended(self, greenlet: Any, found: list[Any], before: int, problem: BaseException) -> None:
+    def _ended(self, greenlet: Any, found: Calls, before: int, problem: BaseException) -> None:
         """A request ended by an exception: unless its event was fired, nobody knows of it."""
-        if self.open.get(greenlet) is found and found[1] > before:
+        if self.open.get(greenlet) is found and found.count > before:
             self._less(greenlet, found)
             if isinstance(problem, Exception):
                 self.dropped += 1
@@ -76,8 +90,8 @@ class Flight:
             self.may_send(session.user)
             self.sent += 1
             greenlet = getcurrent()
-            found = self.open.setdefault(greenlet, [session.user, 0])
-            before, found[1] = found[1], found[1] + 1
+            found = self.open.setdefault(greenlet, Calls(session.user))
+            before, found.count, found.attempts = found.count, found.count + 1, 0
             try:
                 return request(session, *given, **options)
             except BaseException as problem:
@@ -86,11 +100,43 @@ class Flight:
 
         return followed
 
+    def _attempted(self, attempt: Callable[..., Any]) -> Callable[..., Any]:
+        """One request on the wire, of the call that is in flight."""
+
+        def attempted(*given: Any, **options: Any) -> Any:
+            calls = self.open.get(getcurrent())
+            if calls is None:
+                return attempt(*given, **options)
+            further, hop = calls.attempts > 0, calls.redirected
+            calls.attempts, calls.redirected = calls.attempts + 1, False
+            try:
+                answer = attempt(*given, **options)
+                calls.redirected = 300 <= getattr(answer, "status_code", getattr(answer, "status", 0)) < 400
+            except _UNSENT:
+                calls.attempts, further = calls.attempts - 1, False
+                raise
+            finally:
+                self.redirects += further and hop
+                self.repeats += further and not hop
+            return answer
+
+        return attempted
+
+    def _limited(self, send: Callable[..., Any], timeout_s: float) -> Callable[..., Any]:
+        """HttpUser waits for ever by default; a time-out of the call, or of an adapter of the locustfile's own, is kept."""
+
+        def limited(adapter: Any, request: Any, *given: Any, **options: Any) -> Any:
+            if not given and options.get("timeout") is None and getcurrent() in self.open:
+                options["timeout"] = timeout_s
+            return send(adapter, request, *given, **options)
+
+        return limited
+
     def _left(self, leave: Callable[..., Any]) -> Callable[..., Any]:
         def __exit__(caught: Any, kind: Any, problem: Any, trace: Any) -> Any:
             greenlet = getcurrent()
-            found = self.open.get(greenlet, [None, 0])
-            before = found[1] - 1
+            found = self.open.get(greenlet) or Calls(None)
+            before = found.count - 1
             result = leave(caught, kind, problem, trace)
             if problem is not None:
                 self._ended(greenlet, found, before, problem)

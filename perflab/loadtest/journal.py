@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,69 +29,79 @@ class Journal:
     """The files of one process; appends in memory, writes every half second."""
 
     def __init__(self, stem: Path, flight: Flight | None = None, ticker: Ticker | None = None) -> None:
-        self.count = self.checked = self.user_errors = self.users_ended = self.odd = 0
+        self.checked = self.user_errors = self.users_ended = self.odd = self._written = 0
         self.flight, self.ticker = flight or Flight(), ticker or Ticker()
-        self._open = self.flight.open
         self._pid = os.getpid()
         self.endpoints: dict[tuple[str, str], int] = {}
         self.errors: dict[str, int] = {}
         self.checks: dict[str, int] = {}
-        self._last: tuple[Any, int] = (None, 0)
+        self._last_response, self._last_endpoint = None, 0
         self._pending, self._pending_checks = bytearray(), bytearray()
         self._notes: list[str] = []
         self._checks = stem.with_suffix(".checks").open("ab", buffering=0)
         self._records = stem.with_suffix(".bin").open("ab", buffering=0)
         self._side = stem.with_suffix(".jsonl").open("ab", buffering=0)
+        self.on_request = self._listener()
+        """Locust's ``request`` event."""
+
+    @property
+    def count(self) -> int:
+        """The records so far."""
+        return self._written + len(self._pending) // RECORD.size
 
     def note(self, kind: str, **facts: Any) -> None:
         self._notes.append(json.dumps({"kind": kind, **facts}) + "\n")
 
-    def on_request(
-        self,
-        request_type: str = "",
-        name: str = "",
-        response_time: float | None = None,
-        response_length: int | None = 0,
-        response: Any = None,
-        context: Any = None,
-        exception: Any = None,
-        start_time: float | None = None,
-        **_: Any,
-    ) -> None:
-        """Locust's ``request`` event: the hot path, kept to a dictionary look-up and a pack."""
-        greenlet = getcurrent()
-        if self._open:
-            self.flight.reported(greenlet)
-        now = self.ticker.now
-        try:
-            status = int(response.status_code or 0)
-        except (AttributeError, TypeError, ValueError):
-            status = 0
-        try:
-            endpoint = self.endpoints.get((request_type, name))
-            if endpoint is None:
-                endpoint = self._endpoint(request_type, name)
-            self._last = (response, endpoint)
-            if start_time is None:
-                start_time = _start_of(response_time)
-            if not now - _DAY_S < start_time < now + _DAY_S:
-                raise ValueError("no wall clock")
-            self._pending += RECORD.pack(
-                start_time,
-                response_time,
-                context.get("perflab_due", _NAN) if context else _NAN,
-                response_length or 0,
-                endpoint,
-                self._error(exception) if exception else 0,
-                getattr(greenlet, "minimal_ident", 0) & 0xFFFFFFFF,
-                status & 0xFFFF,
-            )
-        except Exception:  # noqa: BLE001 - whatever a client of the locustfile's own passes, no record is lost by it
-            self._odd(request_type, name, response_time, response_length, context, exception, start_time, status)
-        self.count += 1
+    def _listener(self) -> Callable[..., None]:
+        """The hot path: a look-up and a pack, with all that stays the same at hand. What is unusual raises, and is `_odd`."""
+        pack, known, pending, ticker, journal = RECORD.pack, self.endpoints.get, self._pending, self.ticker, self
+        in_flight, calls_of = self.flight.open, self.flight.open.get
+
+        def on_request(
+            request_type: str = "",
+            name: str = "",
+            response_time: float | None = None,
+            response_length: int | None = 0,
+            response: Any = None,
+            context: Any = None,
+            exception: Any = None,
+            start_time: Any = None,
+            **_: Any,
+        ) -> None:
+            greenlet = getcurrent()
+            calls = calls_of(greenlet)
+            if calls is not None:
+                calls.count -= 1
+                if not calls.count:
+                    del in_flight[greenlet]
+            try:
+                endpoint = known((request_type, name))
+                if endpoint is None:
+                    endpoint = journal._endpoint(request_type, name)
+                if not ticker.day_before < start_time < ticker.day_after:
+                    raise ValueError("no wall clock")
+                pending.extend(
+                    pack(
+                        start_time,
+                        response_time,
+                        context.get("perflab_due", _NAN) if context else _NAN,
+                        response_length or 0,
+                        endpoint,
+                        journal._error(exception) if exception else 0,
+                        greenlet.minimal_ident,
+                        getattr(response, "status_code", 0) or 0,
+                    )
+                )
+                journal._last_response, journal._last_endpoint = response, endpoint
+            except Exception:  # noqa: BLE001 - whatever a client of the locustfile's own passes, no record is lost by it
+                journal._odd(
+                    request_type, name, response_time, response_length, response, context, exception, start_time
+                )
+
+        return on_request
 
     def _odd(
-        self, kind: Any, name: Any, latency: Any, size: Any, context: Any, exception: Any, start: Any, status: int
+        self, kind: Any, name: Any, latency: Any, size: Any, response: Any, context: Any, exception: Any, start: Any
     ) -> None:  # fmt: skip
         """An event with values of other kinds: what can be taken as a number is, the rest is as if it were not given."""
         latency_ms = _number(latency)
@@ -98,8 +110,9 @@ class Journal:
             self.odd += start is not None
             at = _start_of(latency_ms)
         length = _number(size)
+        status = _number(getattr(response, "status_code", 0) or 0)
         endpoint = self._known(_text(kind), _text(name))
-        self._last = (None, endpoint)
+        self._last_response, self._last_endpoint = response, endpoint
         self._pending += RECORD.pack(
             at,
             latency_ms,
@@ -108,7 +121,7 @@ class Journal:
             endpoint,
             self._error(exception) if exception else 0,
             getattr(getcurrent(), "minimal_ident", 0) & 0xFFFFFFFF,
-            status & 0xFFFF,
+            int(status) & 0xFFFF if math.isfinite(status) else 0,
         )
 
     def _endpoint(self, request_type: str, name: str) -> int:
@@ -158,8 +171,8 @@ class Journal:
             meta = getattr(response, "request_meta", None)
             if isinstance(meta, dict):
                 at = self._known(meta["request_type"], meta["name"]) + 1
-            elif response is self._last[0]:
-                at = self._last[1] + 1
+            elif response is self._last_response:
+                at = self._last_endpoint + 1
         self._pending_checks += CHECK.pack(time.time(), index, at, ok)
         self.checked += 1
 
@@ -187,7 +200,9 @@ class Journal:
             written, self._notes = "".join(self._notes).encode(), []
             _write_all(self._side, written)
         if self._pending:
-            records, self._pending = self._pending, bytearray()
+            records = bytes(self._pending)
+            self._pending.clear()
+            self._written += len(records) // RECORD.size
             _write_all(self._records, records)
         if self._pending_checks:
             made, self._pending_checks = self._pending_checks, bytearray()

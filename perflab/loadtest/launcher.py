@@ -5,15 +5,12 @@ python -m perflab.loadtest.launcher [Locust's own arguments]
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from pathlib import Path
 
 import locust.main
 
-from perflab.loadtest import checking_locustfile, overrides, recorder
-from perflab.loadtest.records import SETTINGS
+from perflab.loadtest import checking_locustfile, overrides, recorder, records
 
 
 def _wait_for(gate: Path) -> None:
@@ -24,7 +21,7 @@ def _wait_for(gate: Path) -> None:
 
 if __name__ == "__main__":
     overrides.leave_unread()
-    settings = json.loads(Path(os.environ[SETTINGS]).read_text(encoding="utf-8"))
+    settings = records.settings()
     recorder.install(settings)
     if "gate" in settings:
         _wait_for(Path(settings["gate"]))

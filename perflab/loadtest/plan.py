@@ -63,7 +63,7 @@ class LoadPlan(Result):
     seed : int | None
         Seeds ``random`` in the generator, so that users draw the same choices in each run.
     timeout : str | float
-        How long a request may take before it is an error (for FastHttpUser classes that set none).
+        How long a request of HttpUser or FastHttpUser may take before it is an error, where the locustfile sets no time-out.
     stop_timeout : str | float
         How long requests in flight may take to end when the run is over. It must be longer than ``timeout``: Locust's
         default of 0 throws the slowest requests away.
@@ -149,9 +149,9 @@ class LoadPlan(Result):
         for name, weight in self.weights.items():
             if not (is_number(weight) and 0 < weight < math.inf):
                 raise ValueError(f"LoadPlan: the weight of user class {name!r} must be above 0; got {weight!r}")
-        for line in (part for pair in self.headers.items() for part in pair):
-            if not line.isprintable():
-                raise ValueError(f"LoadPlan: headers must be one-line texts; got {line!r}")
+        for header in self.headers.items():
+            if not "".join(header).isprintable():
+                raise ValueError(f"LoadPlan: headers must be one-line texts; {header[0]!r} is not one")
         self._workers_must_be_possible()
         if not 0 < self.timeout_s < self.stop_timeout_s:
             raise ValueError(
@@ -356,13 +356,15 @@ class LoadPlan(Result):
     def _record_of_what_is_rare(self) -> dict[str, Any]:
         """Only where given, so that records of plans without them stay equal to those of earlier versions."""
         urls = [
-            {**url.settings(), "headers": provenance.harmless(url.headers), "body": len(url.body or "")}
+            {**url.settings(), "headers": provenance.headers_of(url.headers), "body": len(url.body or "")}
             | {"path": provenance.without_credentials(f"http://any{url.path}").removeprefix("http://any")}
             for url in self.urls
         ]
         found = {
             "weights": dict(self.weights),
-            "headers": provenance.harmless(self.headers),
+            "headers": provenance.headers_of(self.headers),
+            # Short, so that no value can be found by trying: it separates two plans, no more.
+            "headers_sha256": provenance.sha256_of(dict(self.headers))[:8] if self.headers else None,
             "objectives": [f"{goal}{' (ends the run)' if goal.abort else ''}" for goal in self.goals],
             "urls": urls,
             "urls_sha256": provenance.sha256_of([url.settings() for url in self.urls]) if urls else None,

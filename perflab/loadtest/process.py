@@ -71,9 +71,8 @@ def start(plan: LoadPlan, host: str, folder: Path, *, log: Path) -> Generator:
     """
     folder = folder.resolve()
     folder.mkdir()
-    settings, gate = folder / "generator.json", folder / "begin"
-    settings.touch(mode=0o600)
-    settings.write_bytes(orjson.dumps({**_settings(plan, host, folder), "gate": str(gate)}))
+    gate = folder / "begin"
+    settings = {**_settings(plan, host, folder), "gate": str(gate)}
     if plan.workers == 1 and not plan.remote_workers:
         return Generator((_child(plan, settings, [*_arguments(plan, host, folder)], log),), gate)
     bind, port = _open_to_others(plan) if plan.remote_workers else ("127.0.0.1", str(_free_port()))
@@ -115,12 +114,15 @@ def _settings(plan: LoadPlan, host: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def _child(plan: LoadPlan, settings: Path, arguments: Sequence[str], log: Path) -> Child:
+def _child(plan: LoadPlan, settings: dict[str, Any], arguments: Sequence[str], log: Path) -> Child:
     # SIGTERM lets requests in flight end within stop_timeout; then Locust writes its statistics.
     return _launched(settings, arguments, log, grace_s=_whole_stop_timeout_s(plan) + 2.0)
 
 
-def _launched(settings: Path, arguments: Sequence[str], log: Path, *, grace_s: float) -> Child:
+def _launched(settings: dict[str, Any], arguments: Sequence[str], log: Path, *, grace_s: float) -> Child:
+    file = Path(settings["folder"]) / f"settings-{secrets.token_hex(4)}.json"
+    file.touch(mode=0o600)
+    file.write_bytes(orjson.dumps(settings))
     search = [str(Path(perflab.__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     return Child(
         [sys.executable, "-m", "perflab.loadtest.launcher", *arguments],
@@ -128,7 +130,7 @@ def _launched(settings: Path, arguments: Sequence[str], log: Path, *, grace_s: f
         grace_s=grace_s,
         env={
             **os.environ,
-            SETTINGS: str(settings),
+            SETTINGS: str(file),
             "PYTHONPATH": os.pathsep.join(search),
             "PYTHONUNBUFFERED": "1",
             "PYTHONIOENCODING": "utf-8:backslashreplace",
@@ -164,12 +166,16 @@ def _whole_stop_timeout_s(plan: LoadPlan) -> int:
 def join(locustfile: Path, master: str, port: int, folder: Path, *, token: str, log: Path) -> Child:
     """A worker on this machine for a master on another; its plan comes from there, its records stay here too."""
     folder = folder.resolve()
-    settings = folder / "generator.json"
-    settings.touch(mode=0o600)
-    settings.write_bytes(orjson.dumps({"folder": str(folder), "remote": True, "token": token}))
+    settings = {"folder": str(folder), "remote": True, "token": token}
     command = ["--headless", "--locustfile", str(locustfile), "--worker", "--master-host", master]
     command += ["--master-port", str(port), "--only-summary", "--loglevel", "INFO"]
     return _launched(settings, command, log, grace_s=15.0)
+
+
+def forget_settings(folder: Path) -> None:
+    """Remove the settings of processes that never read theirs."""
+    for file in folder.glob("settings-*.json"):
+        file.unlink(missing_ok=True)
 
 
 def _open_to_others(plan: LoadPlan) -> tuple[str, str]:

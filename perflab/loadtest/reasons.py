@@ -100,6 +100,12 @@ GENERATOR_STALLED = Kind(
     "the generator stood still for {late_ms} of the run (up to {worst_ms} at a time): a call of the locustfile blocks it, it was "
     "stopped, or the machine has no CPU to spare; latencies include that",
 )
+TASKS_BLOCK = Kind(
+    "generator-blocked-by-tasks",
+    GENERATOR,
+    "the generator was blocked {blocks:time}, for {mean_ms} on average: a call of the locustfile does not let other users run, "
+    "and their latencies include that",
+)
 ARRIVALS_LATE = Kind(
     "arrivals-late",
     GENERATOR,
@@ -143,6 +149,12 @@ UNREPORTED = Kind(
     "requests-unreported",
     YOU,
     "{requests:request} were sent whose with block or call raised: Locust reports no such request, and it is not in the run",
+)
+REPEATED = Kind(
+    "requests-repeated",
+    YOU,
+    "the locustfile's own retries repeated {requests:request}: the target served more than was recorded, and a failure that a "
+    "retry hid is not counted",
 )
 TASKS_ENDED = Kind(
     "tasks-ended",
@@ -206,7 +218,9 @@ PAGES_FAILED = Kind(
     "metrics-pages-failed", TARGET, "{url:raw}: {failed} of {pages:page} could not be read: {problem:raw}"
 )
 VALUES_SKIPPED = Kind(
-    "metrics-values-skipped", TARGET, "{url:raw}: left out {values:value} not finite or not in Prometheus' format"
+    "metrics-values-skipped",
+    TARGET,
+    "{url:raw}: left out {values:value} that are not finite, not in Prometheus' format, or too many",
 )
 
 ENDED_BY_LOOK = Kind(

@@ -85,7 +85,7 @@ def _begin(
     if settings["arrivals"]:
         environment.user_classes = [arrivals_class(user_classes, settings, pace)]
     if role != "master":
-        flight.watch()
+        flight.watch(settings["timeout_s"])
         ending.watch()
         _seed(settings["seed"], runner)
         _apply_timeouts(user_classes, settings["timeout_s"])
@@ -108,7 +108,7 @@ def _seed(seed: int | None, runner: Any) -> None:
 
 
 def _apply_timeouts(user_classes: list[Any], timeout_s: float) -> None:
-    """FastHttpUser waits for 60 s by default; a class that sets its own time-outs keeps them."""
+    """FastHttpUser waits for 60 s by default (HttpUser: see `Flight`); a class that sets its own time-outs keeps them."""
     for user_class in user_classes:
         if issubclass(user_class, FastHttpUser):
             for attribute in ("connection_timeout", "network_timeout"):
@@ -162,6 +162,7 @@ def _watch(
 ) -> None:
     """Flush twice a second, note start, stop and what went wrong, and write the footer at the very end."""
     stopping, uncaught = {"at": 0.0, "footer": 0.0}, _Uncaught()
+    noted = {"tasks": 0, "requests": 0}
     logging.getLogger().addHandler(uncaught)
     offset = time.time() - time.monotonic()
     flight, ticker = journal.flight, journal.ticker
@@ -192,7 +193,10 @@ def _watch(
             )
 
     def note_loop() -> None:
-        journal.note("loop", time=time.time(), over=ending.over, **ticker.take())
+        work = {"tasks": ending.tasks, "requests": journal.count}
+        since = {name: count - noted[name] for name, count in work.items()}
+        noted.update(work)
+        journal.note("loop", time=time.time(), over=ending.over, **since, **ticker.take())
 
     def beat() -> None:
         while True:
@@ -257,6 +261,8 @@ def _watch(
             sent=flight.sent,
             cut=flight.cut + flight.in_flight,
             dropped=flight.dropped,
+            redirects=flight.redirects,
+            repeats=flight.repeats,
         )
         flush()
 
@@ -280,3 +286,4 @@ def _watch(
     gevent.spawn(beat)
     if not isinstance(runner, MasterRunner):
         gevent.spawn(ticker.run)
+        ticker.watch_switches()

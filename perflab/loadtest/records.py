@@ -27,9 +27,13 @@ line: ``endpoint``, ``error`` and ``check`` names before their first use, ``user
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import struct
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 RECORD = struct.Struct("<dddqIIIHxx")
 FIELDS = (
@@ -57,10 +61,19 @@ CANNOT_WRITE = 74
 BAD_LOCUSTFILE = 78
 """Exit code of a generator whose locustfile is at fault (EX_CONFIG)."""
 SETTINGS = "PERFLAB_GENERATOR"
-"""The environment variable with the path of the generator's settings (JSON)."""
+"""The environment variable with the path of the settings (JSON) of one process of the generator."""
 TOKEN = "PERFLAB_TOKEN"
 """The environment variable with the secret that a master and its remote workers share."""
 _SHORTEST_TOKEN = 12
+
+
+@cache
+def settings() -> dict[str, Any]:
+    """What this process of the generator is to do. Its file holds the plan's headers, so it is removed once it is read."""
+    path = Path(os.environ[SETTINGS])
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    path.unlink()
+    return found
 
 
 def secret_of(token: str | None, parameter: str) -> str:

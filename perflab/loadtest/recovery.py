@@ -59,7 +59,6 @@ def holding(draft: store.Draft) -> Iterator[None]:
     try:
         yield
     except BaseException as problem:
-        (draft.folder / GENERATOR / "generator.json").unlink(missing_ok=True)  # it holds the plan's headers
         if not _captured(draft.folder):
             draft.drop()
             raise
@@ -145,6 +144,7 @@ def _kept(draft: store.Draft) -> Path:
             "reasons": list(judgement.reasons),
             "warnings": notes_of([*warnings, *judgement.warnings]),
             "locust": entries,
+            "accounting": validity.account(found, written),
         }
     )
     for name in (_FACTS, _ENDED):

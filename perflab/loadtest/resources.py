@@ -124,7 +124,7 @@ class Sampler(Repeating):
                 continue
             before = self._seen.get(key)
             fresh = fresh and before is None
-            count += 1
+            count += facts["rss"] > 0  # one that has ended and is not waited for yet has none
             total["rss"] += facts["rss"]
             total["threads"] += facts["threads"]
             total["fds"] += facts["fds"]

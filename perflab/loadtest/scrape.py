@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 import time
-import urllib.request
 from typing import Any
 from urllib.parse import urljoin
 
 import pandas as pd
 from prometheus_client.parser import text_string_to_metric_families
 
+from perflab import provenance
 from perflab.data.schemas import conform, empty
 from perflab.loadtest import reasons
+from perflab.loadtest.pages import read_page
 from perflab.loadtest.repeating import Repeating
 from perflab.notes import Note
 
 MAX_BYTES = 4_000_000
 MAX_SERIES = 20_000
+MAX_VALUES = 5_000_000
+"""Of a whole run."""
 INTERVAL_S = 1.0
+ANSWER_S = 2.0
 _STARTED = "process_start_time_seconds"
 
 
@@ -26,16 +30,15 @@ class Scraper(Repeating):
     """Reads a metrics page once a second from a thread, in a ``with`` block.
 
     A page that can't be read, lines that are not in Prometheus' text format, and what is beyond 4 MB or 20,000 series a
-    page are left out and counted; the load goes on.
+    page, or 5 million values a run, are left out and counted; the load goes on.
     """
 
     def __init__(self, host: str, path: str, *, interval_s: float = INTERVAL_S) -> None:
         self.url = urljoin(host.rstrip("/") + "/", path)
+        self._shown = provenance.without_credentials(self.url)
         self._rows: list[tuple[float, str, dict[str, str], float]] = []
         self._failed = self._skipped = self._pages = 0
         self._problem = ""
-        # Proxies of the environment are for the way out, not for the service under test.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         super().__init__(self._look, interval_s, name="perflab-metrics")
 
     def frame(self, run: str) -> pd.DataFrame:
@@ -53,10 +56,10 @@ class Scraper(Repeating):
         found: list[Note] = []
         if self._failed:
             found.append(
-                reasons.PAGES_FAILED(url=self.url, failed=self._failed, pages=self._pages, problem=self._problem)
+                reasons.PAGES_FAILED(url=self._shown, failed=self._failed, pages=self._pages, problem=self._problem)
             )
         if self._skipped:
-            found.append(reasons.VALUES_SKIPPED(url=self.url, values=self._skipped))
+            found.append(reasons.VALUES_SKIPPED(url=self._shown, values=self._skipped))
         return found
 
     @property
@@ -68,8 +71,8 @@ class Scraper(Repeating):
     def _look(self) -> None:
         self._pages += 1
         try:
-            with self._opener.open(self.url, timeout=2.0) as answer:
-                self._take(time.time(), answer.read(MAX_BYTES + 1))
+            at = time.time()
+            self._take(at, read_page(self.url, within_s=ANSWER_S, most_bytes=MAX_BYTES + 1)[1])
         except (OSError, ValueError) as problem:
             self._failed, self._problem = self._failed + 1, str(problem)[:200]
 
@@ -77,8 +80,9 @@ class Scraper(Repeating):
         if len(page) > MAX_BYTES:
             raise ValueError(f"the page is larger than {MAX_BYTES:,} bytes")
         samples, bad = parse(page.decode("utf-8", errors="replace"))
-        self._skipped += bad + max(0, len(samples) - MAX_SERIES)
-        self._rows += [(at, *sample) for sample in samples[:MAX_SERIES]]
+        kept = samples[: min(MAX_SERIES, MAX_VALUES - len(self._rows))]
+        self._skipped += bad + len(samples) - len(kept)
+        self._rows += [(at, *sample) for sample in kept]
 
 
 def parse(page: str) -> tuple[list[tuple[str, dict[str, str], float]], int]:

@@ -1,4 +1,8 @@
-"""Inside Locust: how late its loop wakes, a hundred times a second. What keeps it from running keeps every user from it."""
+"""Inside Locust: how late its loop wakes, a hundred times a second, and how often one greenlet keeps all others from running.
+
+What keeps the loop from running keeps every user from it. A late wake-up says how much time was lost, whatever the cause (a
+machine without CPU to spare, many users at once); a greenlet that runs long without a switch says that a call blocks.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,16 @@ import time
 from typing import Any
 
 import gevent
+import greenlet
+from gevent import get_hub
 
 from perflab.loadtest.records import TICK_S
 
 LATE_S = 0.004
 """A wake-up this late counts as a standstill; below it is the usual jitter of a loop at work."""
+HOLD_S = 0.005
+"""A greenlet that runs for so long without a switch holds all others up."""
+_DAY_S = 86_400.0
 _BINS_MS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
 
 
@@ -18,13 +27,34 @@ class Ticker:
     """Counts how late it wakes; `take` gives what was counted since the last time."""
 
     def __init__(self) -> None:
-        self.now = time.time()
-        """The wall clock at the last tick."""
+        self._set(time.time())
         self._reset()
+
+    def _set(self, now: float) -> None:
+        """A start outside of these two days is no wall-clock time."""
+        self.day_before, self.day_after = now - _DAY_S, now + _DAY_S
 
     def _reset(self) -> None:
         self._ticks, self._late_s, self._worst_s = 0, 0.0, 0.0
         self._bins = [0.0] * (len(_BINS_MS) + 1)
+        self._holds, self._held_s = 0, 0.0
+
+    def watch_switches(self) -> None:
+        """Time each greenlet from switch to switch, but for the hub, which waits; unless something traces switches already."""
+        if greenlet.gettrace() is not None:
+            return
+        hub, clock = get_hub(), time.perf_counter
+        since = clock()
+
+        def switched(_: str, pair: tuple[Any, Any]) -> None:
+            nonlocal since
+            now = clock()
+            if now - since > HOLD_S and pair[0] is not hub:
+                self._holds += 1
+                self._held_s += now - since
+            since = now
+
+        greenlet.settrace(switched)
 
     def run(self) -> None:
         """Tick until the process ends."""
@@ -33,7 +63,8 @@ class Ticker:
             gevent.sleep(TICK_S)
             now = time.monotonic()
             self._count(now - before - TICK_S)
-            before, self.now = now, time.time()
+            before = now
+            self._set(time.time())
 
     def _count(self, late_s: float) -> None:
         self._ticks += 1
@@ -43,8 +74,16 @@ class Ticker:
             self._bins[sum(late_s * 1e3 >= edge for edge in _BINS_MS)] += late_s
 
     def take(self) -> dict[str, Any]:
-        """Ticks, seconds late in all and at worst, and the seconds late by how late (a histogram over `edges`)."""
-        found = {"ticks": self._ticks, "late_s": round(self._late_s, 4), "worst_s": round(self._worst_s, 4)}
+        """Ticks, seconds late in all and at worst, the seconds late by how late (a histogram), holds and their seconds."""
+        found: dict[str, Any] = {
+            "ticks": self._ticks,
+            "late_s": round(self._late_s, 4),
+            "worst_s": round(self._worst_s, 4),
+        }
         bins = {str(i): round(s, 4) for i, s in enumerate(self._bins) if s}
+        if bins:
+            found["bins"] = bins
+        if self._holds:
+            found |= {"holds": self._holds, "held_s": round(self._held_s, 4)}
         self._reset()
-        return {**found, "bins": bins} if bins else found
+        return found

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -21,11 +19,12 @@ from perflab import provenance
 from perflab.errors import TargetError
 from perflab.loadtest import profiled_target, reasons, resources
 from perflab.loadtest.child import Child
+from perflab.loadtest.pages import read_page
+from perflab.loadtest.settling import settled
 from perflab.notes import Note
 from perflab.units import parse_duration
 
 _HTTP = ("http://", "https://")
-_QUICK_S, _QUIET_S, _BUSY_CORES = 0.25, 1.0, 0.2
 _ANSWER_S = 3.0
 QUERY_LOG = "PERFLAB_QUERY_LOG"
 """The environment variable in which perflab's recorders find the file to write queries to."""
@@ -105,12 +104,12 @@ class Target:
         if not _address(self.host):
             raise ValueError(
                 'Target: host must be a base URL like "http://127.0.0.1:8001", or what the locustfile\'s client takes, like '
-                f'"localhost:50051"; got {self.host!r}'
+                f'"localhost:50051"; got {_shown(self.host)}'
             )
         for name in ("ready", "metrics"):
             page = getattr(self, name)
             if page and not page.startswith(_HTTP) and not self.host.startswith(_HTTP):
-                raise ValueError(f"Target: {name} must be a whole URL where host is none; got {page!r}")
+                raise ValueError(f"Target: {name} must be a whole URL where host is none; got {_shown(page)}")
         if isinstance(self.command, str):
             raise ValueError('Target: command must be a list like ["python", "app.py"], not one string')
         object.__setattr__(self, "command", tuple(map(str, self.command)))
@@ -169,6 +168,10 @@ class Target:
             **({"deploy": getattr(self.deploy, "__qualname__", "a function")} if self.deploy else {}),
             **({} if self.restart else {"restart": False}),
         }
+
+
+def _shown(given: object) -> str:
+    return repr(provenance.without_credentials(given) if isinstance(given, str) else given)
 
 
 def _address(host: object) -> tuple[str, int] | None:
@@ -308,7 +311,7 @@ def _started(target: Target, folder: Path) -> Iterator[Service]:
     try:
         _wait_until_ready(target, child)
         service = Service(target, child)
-        service.still_starting = _settled(target, child)
+        service.still_starting = settled(child.pid, parse_duration(target.settle) / 1e3)
         yield service
     finally:
         child.stop()
@@ -343,44 +346,26 @@ def _wait_until_ready(target: Target, child: Child) -> None:
             raise TargetError(
                 f"the target {target.arm!r} exited during start-up with code {code}",
                 exit_code=code,
-                output=child.tail(),
+                output=_said(target, child),
             )
         problem = _not_ready(target)
         if not problem:
             return
         time.sleep(0.05)
     raise TargetError(
-        f"the target {target.arm!r} did not become ready within {limit_s:g} s: {problem}", output=child.tail()
+        f"the target {target.arm!r} did not become ready within {limit_s:g} s: {problem}", output=_said(target, child)
     )
 
 
-def _settled(target: Target, child: Child) -> Note | None:
-    """Wait until the target's processes are idle and none is new; a note where they are not in time.
-
-    Ready is the word of one worker: others may still import.
-    """
-    limit_s = parse_duration(target.settle) / 1e3
-    started = time.monotonic()
-    known, before, _ = resources.tree_state([child.pid])
-    quiet_s, cores = 0.0, 0.0
-    needed_s = _QUICK_S
-    while time.monotonic() - started < limit_s:
-        at = time.monotonic()
-        time.sleep(_QUICK_S)
-        passed = time.monotonic() - at
-        members, now, runnable = resources.tree_state([child.pid])
-        cores = max(0.0, now - before) / passed
-        # On a machine without CPU to spare a busy process gets little of it, and waits.
-        if cores < _BUSY_CORES and not runnable and members <= known:
-            quiet_s += passed
-            if quiet_s >= needed_s:
-                return None
-        else:
-            # Busy once: the next quiet moment may be a pause.
-            quiet_s, needed_s = 0.0, _QUIET_S
-        known, before = members, now
-    waited_ms = (time.monotonic() - started) * 1e3
-    return reasons.STILL_STARTING(cpu_cores=round(cores, 2), waited_ms=waited_ms) if limit_s else None
+def _said(target: Target, child: Child) -> str:
+    """The end of what it printed, without the secrets that it was given."""
+    text = child.tail()
+    for given, kept in zip(target.command[1:], target.record()["command"][1:], strict=True):
+        text = text.replace(given, kept) if given != kept else text
+    for name, value in target.env.items():
+        if value and provenance.harmless({name: value}, target.record_env)[name] != value:
+            text = text.replace(value, "…")
+    return text
 
 
 def _not_ready(target: Target) -> str:
@@ -389,25 +374,14 @@ def _not_ready(target: Target) -> str:
         host, port = target.address
         return "" if not port or _connects(host, port) else f"nothing accepts connections at {host}:{port}"
     url = urljoin(target.host.rstrip("/") + "/", target.ready)
-    answers: list[str] = []
-    # A time-out of a socket is one of each read: a page that trickles would be waited for without end.
-    asking = threading.Thread(target=lambda: answers.append(_answer(url)), name="perflab-ready", daemon=True)
-    asking.start()
-    asking.join(_ANSWER_S)
-    return answers[0] if answers else f"{url} sent no whole answer within {_ANSWER_S:g} s"
-
-
-def _answer(url: str) -> str:
-    """Why a page did not answer well; empty when it did."""
-    # Proxies of the environment are for the way out, not for the service under test.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    shown = provenance.without_credentials(url)
     try:
-        with opener.open(url, timeout=2.0) as answer:
-            return "" if answer.status < 400 else f"{url} answered {answer.status}"
+        status, _ = read_page(url, within_s=_ANSWER_S)
+        return "" if status < 400 else f"{shown} answered {status}"
     except urllib.error.HTTPError as problem:
-        return f"{url} answered {problem.code}"
+        return f"{shown} answered {problem.code}"
     except (OSError, ValueError) as problem:
-        return f"{url} did not answer: {getattr(problem, 'reason', problem)}"
+        return f"{shown} did not answer: {getattr(problem, 'reason', problem)}"
 
 
 def _connects(host: str, port: int, timeout: float = 1.0) -> bool:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from locust import FastHttpUser, constant
 
-from perflab.loadtest.records import SETTINGS
+from perflab.loadtest.records import settings
 from perflab.recorders.checks import check
 
-_settings = json.loads(Path(os.environ[SETTINGS]).read_text(encoding="utf-8"))
+_settings = settings()
 
 
 def _asks(url: dict[str, Any]) -> Callable[[Any], None]:

@@ -55,8 +55,9 @@ class Url:
     def __post_init__(self) -> None:
         parts = urlsplit(self.path) if isinstance(self.path, str) else None
         if parts is None or parts.scheme or parts.netloc or not self.path.startswith("/"):
+            shown = repr(self.path) if parts is None else repr(provenance.without_credentials(self.path))
             raise ValueError(
-                f'Url: path must begin with "/" ("/orders?page=1"; the host is the target\'s); got {self.path!r}'
+                f'Url: path must begin with "/" ("/orders?page=1"; the host is the target\'s); got {shown}'
             )
         if not isinstance(self.weight, int) or isinstance(self.weight, bool) or not 1 <= self.weight <= 1000:
             raise ValueError(f"Url: weight must be a whole number from 1 to 1000; got {self.weight!r}")

@@ -23,6 +23,10 @@ STALL_LIMIT, STALL_S = 0.05, 0.25
 """A generator that stood still for so much of the run, or so long at a time, is named."""
 BLOCKED_LIMIT = 0.5
 """One that stood still for so much of it measured itself."""
+HOLDS_LIMIT, FEWEST_HOLDS = 0.2, 5
+"""Calls that block, as a share of the tasks, and so many at least: some are for want of CPU."""
+_LONG_TASK = 20
+"""Requests in a task, where more are made than tasks would explain: a task may be a loop without end."""
 _SPAWN_S = 2.0
 """Locust asks for the stage once a second, and its users need a moment to appear."""
 SCHEDULE_LIMIT = 0.02
@@ -84,7 +88,7 @@ def judge(
     warnings = _warnings(generators, written, raw)
     stalls = _stood_still(generators, written)
     found += [note for note in stalls if note.code == reasons.GENERATOR_BLOCKED.code]
-    warnings += [note for note in stalls if note.code != reasons.GENERATOR_BLOCKED.code]
+    warnings += [note for note in stalls if note.code != reasons.GENERATOR_BLOCKED.code] or _held_up(generators)
     if not lost and locust_count is not None and raw > locust_count:
         warnings.append(reasons.COUNTED_FEWER(captured=raw, counted=locust_count))
     if exit_code and not ended:
@@ -124,7 +128,8 @@ def _behind(generators: Sequence[Process], written: Written, expected: float, po
 def account(processes: Sequence[Process], written: Written) -> dict[str, int]:
     """Where every request went, for run.json; ``sent`` knows HttpUser and FastHttpUser only."""
     footers = [p.footer or {} for p in processes if p.role != "master"]
-    sums = {name: sum(int(f.get(name) or 0) for f in footers) for name in ("sent", "cut", "dropped")}
+    names = ("sent", "cut", "dropped", "redirects", "repeats")
+    sums = {name: sum(int(f.get(name) or 0) for f in footers) for name in names}
     return {"recorded": written.rows, "late": written.late, "impossible": written.impossible, **sums}
 
 
@@ -314,6 +319,16 @@ def _stood_still(generators: Sequence[Process], written: Written) -> list[Note]:
     return [reasons.GENERATOR_STALLED(late_ms=late_s * 1e3, worst_ms=worst_s * 1e3)]
 
 
+def _held_up(generators: Sequence[Process]) -> list[Note]:
+    """Whether tasks block the generator, however little of its time that takes."""
+    loops = _loops(generators)
+    holds, held_s, tasks, requests = (sum(n.get(k, 0) for n in loops) for k in ("holds", "held_s", "tasks", "requests"))
+    tasks = max(tasks, requests / _LONG_TASK)
+    if holds < FEWEST_HOLDS or holds <= HOLDS_LIMIT * tasks:
+        return []
+    return [reasons.TASKS_BLOCK(blocks=holds, mean_ms=held_s / holds * 1e3)]
+
+
 def _jumped(processes: Sequence[Process]) -> list[Note]:
     jump = max((abs(p.footer["clock_jump_s"]) for p in processes if p.footer), default=0.0)
     return [reasons.CLOCK_SET(jump_ms=jump * 1e3)] if jump > _CLOCK_JUMP_S else []
@@ -326,6 +341,7 @@ def _warnings(generators: Sequence[Process], written: Written, raw: int) -> list
     for kind, count in (
         (reasons.LATE, written.late),
         (reasons.UNREPORTED, sum(f.get("dropped", 0) for f in footers)),
+        (reasons.REPEATED, sum(f.get("repeats", 0) for f in footers)),
     ):
         found += [kind(requests=count)] if count else []
     for kind, count in (

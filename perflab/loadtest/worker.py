@@ -52,7 +52,7 @@ def work(locustfile: str | Path, master: str, *, folder: str | Path = "runs/work
             pass
     finally:
         child.stop()
-        (place / "generator.json").unlink(missing_ok=True)  # it holds the token
+        process.forget_settings(place)
     if at_fault := process.locustfile_at_fault(child, place):
         raise at_fault
     if child.exit_code() and not list(place.glob("remote-*.bin")):

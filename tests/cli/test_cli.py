@@ -308,7 +308,7 @@ def test_names_pass_through_every_command_unchanged(
         assert NAME in shown[command], command
     # Those without an endpoint of their own, or that only drive load, print the same results.
     assert set(commands()) - set(asked) == {
-        "check-url", "demo", "execute", "export", "merge", "new", "pairs", "queries", "run", "worker",
+        "check-url", "demo", "execute", "export", "merge", "new", "pairs", "queries", "recover", "run", "worker",
     }  # fmt: skip
 
 

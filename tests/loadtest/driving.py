@@ -45,8 +45,10 @@ def open_plan(seconds: float, rate: float, user: str = "Pacer", **options: objec
     return plan(user=user, stages=[lab.Stage(seconds, rate=rate)], **options)
 
 
-MACHINE = {"generator-stalled", "generator-blocked", "foreign-load", "stolen-cpu", "another-run", "coordinated-omission",
-           "generator-busy", "arrivals-late", "lag-in-latency", "target-still-starting"}  # fmt: skip
+MACHINE = {
+    "generator-stalled", "generator-blocked", "generator-blocked-by-tasks", "foreign-load", "stolen-cpu", "another-run",
+    "coordinated-omission", "generator-busy", "arrivals-late", "lag-in-latency", "target-still-starting",
+}  # fmt: skip
 """What a busy machine adds to any run."""
 
 

@@ -59,6 +59,16 @@ def test_resets_and_closed_connections_are_failures_and_nothing_is_sent_twice(
     assert own(codes(one.warnings)) == set()
 
 
+@pytest.mark.parametrize("user", ["Repeats", "FastRepeats"])
+def test_retries_of_the_locustfile_and_redirects_are_counted_apart(tmp_path: Path, user: str) -> None:
+    one, server, account = counted(tmp_path, hard(user, seconds=1, users=3))
+    sent = len(one.requests) + account["late"] + account["cut"]
+    assert sent + account["repeats"] + account["redirects"] == sum(server.values())
+    assert account["redirects"] == server["/moved"] == server["/ok"]
+    assert account["repeats"] == (server["/closes"] // 5 if user == "Repeats" else server["/hang"] * 2 // 3) > 0
+    assert "requests-repeated" in codes(one.warnings)
+
+
 def test_the_plans_time_is_the_plans_time(tmp_path: Path) -> None:
     """A task without end: users end with nothing in flight, what they ask in on_stop is counted apart."""
     one, server, account = counted(tmp_path, hard("Pauses", users=4, seconds=1.2))
@@ -104,6 +114,13 @@ def test_a_target_that_never_answers_names_what_was_sent(tmp_path: Path) -> None
         counted(tmp_path, hard("Hangs", users=3, seconds=1))
 
 
+def test_a_client_without_a_time_out_gets_the_plans(tmp_path: Path) -> None:
+    one, server, account = counted(tmp_path, hard("HangsByDefault", users=2, seconds=1.2))
+    assert len(one.requests) == server["/hang"] == account["sent"] == 4
+    assert one.requests.error.str.contains("ReadTimeout").all()
+    assert one.requests.latency_ms.between(990, 1900).all()
+
+
 def test_requests_cut_off_at_the_end_are_counted_and_make_a_run_invalid(tmp_path: Path) -> None:
     one, server, account = counted(tmp_path, hard("Lingers", users=3, seconds=1))
     assert own(one.runs.reason_codes.item()) == {"requests-cut-off"}
@@ -118,10 +135,12 @@ def test_a_listener_that_hides_failures_hides_them_from_locust_only(tmp_path: Pa
     assert "locust-counted-fewer" in codes(one.warnings)
 
 
-def test_a_generator_that_blocks_names_itself(tmp_path: Path) -> None:
-    one, _, _ = counted(tmp_path, hard("Blocks", users=10, seconds=2.5))
+@pytest.mark.parametrize("user", ["Blocks", "Drags"])
+def test_a_generator_that_blocks_names_itself(tmp_path: Path, user: str) -> None:
+    """8 ms in each task: most of the generator's time, or 1 % of it."""
+    one, _, _ = counted(tmp_path, hard(user, users=2, seconds=4.5))
     noted = {*codes(one.warnings), *one.runs.reason_codes.item()}
-    assert noted & {"generator-stalled", "generator-blocked"}
+    assert noted & {"generator-stalled", "generator-blocked", "generator-blocked-by-tasks"}
 
 
 def test_events_with_odd_values_cost_no_other_record(tmp_path: Path) -> None:
@@ -152,6 +171,7 @@ def test_events_with_odd_values_cost_no_other_record(tmp_path: Path) -> None:
 JOURNAL = """
 import sys, time
 from pathlib import Path
+import gevent
 from perflab.loadtest.journal import Journal
 
 class Unspeakable:
@@ -167,7 +187,7 @@ for more in (
     {"start_time": float("nan")}, {"exception": Unspeakable()}, {"exception": "half \\ud83d"}, {"request_type": None},
     {"start_time": time.time() - 60},
 ):
-    journal.on_request(**{**usual, **more})
+    gevent.spawn(journal.on_request, **{**usual, **more}).get()
 journal.note("footer", count=journal.count)
 journal.flush()
 """

@@ -12,8 +12,10 @@ import pytest
 from driving import assert_clean, plan, target
 
 import perflab as lab
+from perflab.cli import main
 from perflab.data.store import Draft
 from perflab.loadtest import capture
+from perflab.notes import SHELL
 
 
 def full(*_: object, **__: object) -> None:
@@ -55,6 +57,17 @@ def test_a_run_whose_last_step_failed_is_recovered_whole(left: Path, tmp_path: P
     assert_clean(tmp_path / "runs")
     with pytest.raises(lab.StoreError, match="no such folder"):
         lab.recover(draft)
+
+
+def test_the_command_recovers_too(left: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draft = copied(left, tmp_path / "a store")
+    assert main(["recover", str(draft)]) == 0
+    assert "recovered from what its driver left behind" in capsys.readouterr().out
+    assert main(["recover", str(draft)]) == 3
+    assert "no such folder" in capsys.readouterr().err
+    again = copied(left, tmp_path / "a store")
+    [note] = [note for note in lab.load(again.parent).warnings if note.code == "unfinished-runs"]
+    assert f"perflab recover '{again}' makes" in note.written(SHELL)
 
 
 def added(file: Path, torn: bytes) -> None:

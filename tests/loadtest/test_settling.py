@@ -1,13 +1,10 @@
-"""Before the load: targets that still start, pages that trickle, runs that are short; and what a target leaves behind."""
+"""Before the load: targets that still start, runs that are short; and what a target leaves behind."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -53,33 +50,6 @@ def test_a_target_settles_before_the_load_or_the_run_says_so(
             assert (service.still_starting.code, service.still_starting.about) == ("target-still-starting", "target")
     with pytest.raises(ValueError, match="settle must be zero or longer"):
         lab.Target("a", host="http://127.0.0.1:1", settle=-1)
-
-
-def test_a_page_that_trickles_is_not_waited_for(tmp_path: Path) -> None:
-    def trickle(connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):
-            for byte in b"HTTP/1.1 200 OK" * 100:
-                connection.send(bytes([byte]))
-                time.sleep(0.1)
-
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        listener.settimeout(8)
-
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    threading.Thread(target=trickle, args=(listener.accept()[0],), daemon=True).start()
-
-        serving_thread = threading.Thread(target=serve, daemon=True)
-        serving_thread.start()
-        up = lab.Target("slow", host=f"http://127.0.0.1:{listener.getsockname()[1]}", ready="/r")
-        before = time.monotonic()
-        with pytest.raises(lab.TargetError, match="sent no whole answer"), serving(up, tmp_path):
-            pass
-        assert time.monotonic() - before < 10
-    serving_thread.join(10)
 
 
 def test_what_left_its_session_ends_with_the_target(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""A server that knows nothing of perflab and counts what it reads: counting.py PORT COUNTS.json
+"""A server that knows nothing of perflab and counts what it reads: counting.py PORT COUNTS.json [LOG]
 
 /flaky resets and /closes closes each fifth request without an answer, /brief closes the connection after each third answer,
-/hang never answers, all else is answered after 5 ms.
+/hang never answers, /moved sends to /ok, all else is answered after 5 ms. The log gets the time and the path of each request.
 """
 
 import json
@@ -13,6 +13,7 @@ import threading
 import time
 
 port, counts = int(sys.argv[1]), pathlib.Path(sys.argv[2])
+log = open(sys.argv[3], "a", buffering=1) if len(sys.argv) > 3 and sys.argv[3].endswith(".log") else None  # noqa: SIM115
 seen: dict[str, int] = {}
 lock = threading.Lock()
 
@@ -20,6 +21,8 @@ lock = threading.Lock()
 def count(path: str) -> int:
     with lock:
         seen[path] = seen.get(path, 0) + 1
+        if log:
+            log.write(f"{time.time()} {path}\n")
         half = counts.with_suffix(".half")
         half.write_text(json.dumps(seen))
         half.replace(counts)
@@ -43,7 +46,8 @@ def serve(connection: socket.socket) -> None:
             if path == "/closes" and number % 5 == 0:
                 return
             time.sleep(0.005)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            first = b"302 Found\r\nLocation: /ok" if path == "/moved" else b"200 OK"
+            connection.sendall(b"HTTP/1.1 " + first + b"\r\nContent-Length: 2\r\n\r\nok")
             answered += 1
             if path == "/brief" and answered % 3 == 0:
                 return

@@ -7,6 +7,8 @@ import time
 import gevent
 from locust import FastHttpUser, HttpUser, constant, events, task
 from locust.exception import RescheduleTask, StopUser
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
 
 asked = {"n": 0, "logins": 0}
 
@@ -74,6 +76,29 @@ class Stops(FastHttpUser):
         raise StopUser
 
 
+class Repeats(HttpUser):
+    """Retries of the locustfile's own, and a redirect."""
+
+    def on_start(self) -> None:
+        self.client.mount("http://", HTTPAdapter(max_retries=Retry(2, backoff_factor=0)))
+
+    @task
+    def again(self) -> None:
+        self.client.get("/moved")
+        self.client.get("/closes")
+
+
+class FastRepeats(FastHttpUser):
+    """FastHttpUser repeats what timed out."""
+
+    network_timeout, max_retries = 0.1, 2
+
+    @task
+    def again(self) -> None:
+        self.client.get("/moved")
+        self.client.get("/hang")
+
+
 class Quits(FastHttpUser):
     wait_time = constant(0.02)
 
@@ -99,6 +124,12 @@ class Exits(FastHttpUser):
 class Hangs(HttpUser):
     @task
     def hang(self) -> None:
+        self.client.get("/hang", timeout=30)
+
+
+class HangsByDefault(HttpUser):
+    @task
+    def hang(self) -> None:
         self.client.get("/hang")
 
 
@@ -108,7 +139,7 @@ class Lingers(HttpUser):
     @task
     def linger(self) -> None:
         self.client.get("/ok")
-        self.client.get("/hang")
+        self.client.get("/hang", timeout=30)
 
 
 class Hides(FastHttpUser):
@@ -139,6 +170,12 @@ class Blocks(FastHttpUser):
     def ok(self) -> None:
         self.client.get("/ok")
         ctypes.CDLL(None).usleep(8_000)
+
+
+class Drags(Blocks):
+    """The same, and so seldom that little of the time is lost."""
+
+    wait_time = constant(1)
 
 
 class Odd(FastHttpUser):

@@ -1,0 +1,80 @@
+"""A page of the target, read within a time and up to a size, however slowly or long it is sent."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import socket
+import threading
+import urllib.request
+from contextlib import suppress
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+_OF_A_READ_S = 2.0
+
+
+def read_page(url: str, *, within_s: float, most_bytes: int = 0) -> tuple[int, bytes]:
+    """(status, content) of a page, of the content at most so many bytes.
+
+    Raises OSError (TimeoutError where the answer is not there in time) and ValueError, and `urllib.error.HTTPError` as
+    `urllib.request.urlopen` does.
+    """
+    parts = urlsplit(url)
+    user, _, place = parts.netloc.rpartition("@")
+    request = urllib.request.Request(urlunsplit(parts._replace(netloc=place)))
+    if user:
+        # urllib takes it for a part of the name of the host.
+        request.add_header("Authorization", "Basic " + base64.b64encode(unquote(user).encode()).decode())
+    sockets: list[socket.socket] = []
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        for each in sockets:
+            with suppress(OSError):
+                # Of the socket beneath TLS, which would read on.
+                socket.socket.shutdown(each, socket.SHUT_RDWR)
+
+    # The time-out of a socket is one of each read: an answer that trickles would be waited for without end.
+    timer = threading.Timer(within_s, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        with _opener(sockets).open(request, timeout=min(within_s, _OF_A_READ_S)) as answer:
+            content = answer.read(most_bytes) if most_bytes else b""
+            if not late.is_set():
+                return answer.status, content
+    except (OSError, ValueError, http.client.HTTPException) as problem:
+        if not late.is_set():
+            if isinstance(problem, http.client.HTTPException) and not isinstance(problem, (OSError, ValueError)):
+                raise ValueError(f"no HTTP answer: {problem!r}") from problem
+            raise
+    finally:
+        timer.cancel()
+    raise TimeoutError(f"no whole answer within {within_s:g} s")
+
+
+def _opener(sockets: list[socket.socket]) -> urllib.request.OpenerDirector:
+    """An opener that keeps its sockets at hand."""
+
+    class Plain(http.client.HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            sockets.append(self.sock)
+
+    class Secure(http.client.HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            sockets.append(self.sock)
+
+    class Http(urllib.request.HTTPHandler):
+        def http_open(self, request: Any) -> Any:
+            return self.do_open(Plain, request)
+
+    class Https(urllib.request.HTTPSHandler):
+        def https_open(self, request: Any) -> Any:
+            return self.do_open(Secure, request)
+
+    # Proxies of the environment are for the way out, not for the service under test.
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), Http, Https)

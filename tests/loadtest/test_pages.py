@@ -1,0 +1,104 @@
+"""Pages that never end, however they do it: bounded in time and size, for `ready` and for `metrics`."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from driving import wait_for
+
+import perflab as lab
+from perflab.loadtest import scrape, target
+from perflab.loadtest.pages import read_page
+from perflab.notes import codes
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+PAGES: dict[str, tuple[bytes, bytes, float]] = {
+    "says nothing": (b"", b"", 0.1),
+    "trickles its status": (b"HTTP/1.1 2", b"0", 0.05),
+    "trickles its headers": (HEAD + b"X-Long: ", b"a", 0.05),
+    "has headers without end": (HEAD, b"X-Header: value\r\n", 0.02),
+    "trickles its content": (HEAD + b"Content-Length: 100000\r\n\r\n", b"a", 0.05),
+    "trickles without a length": (HEAD + b"\r\n", b"a 1\n", 0.05),
+    "trickles its chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"2\r\na\n\r\n", 0.05),
+    "is no HTTP": (b"", b"SSH-2.0-OpenSSH_9.6\r\n", 0.05),
+    "sends for ever": (HEAD + b"\r\n", b"a 1\n" * 20_000, 0.0),
+    "sends chunks for ever": (
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
+        b"4E20\r\n" + b"a 1\n" * 5000 + b"\r\n",
+        0.0,
+    ),
+}
+
+
+@contextlib.contextmanager
+def serving(first: bytes, rest: bytes, pause_s: float) -> Iterator[str]:
+    """A server that sends a beginning, and then the same again and again."""
+
+    def send(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(first)
+            while True:
+                connection.sendall(rest)
+                time.sleep(pause_s)
+
+    def accept(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=send, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, args=(listener,), daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_bounded_in_time_and_size(page: str) -> None:
+    with serving(*PAGES[page]) as host:
+        before = time.monotonic()
+        try:
+            _, content = read_page(f"{host}/", within_s=0.5, most_bytes=200_000)
+            assert len(content) == 200_000
+            assert "for ever" in page
+        except (OSError, ValueError):
+            assert "for ever" not in page
+        assert time.monotonic() - before < 1.5
+    wait_for(lambda: not any(isinstance(thread, threading.Timer) for thread in threading.enumerate()))
+
+
+def test_a_target_whose_page_trickles_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target, "_ANSWER_S", 0.3)
+    with (
+        serving(*PAGES["trickles its status"]) as host,
+        pytest.raises(lab.TargetError, match=r"no whole answer within 0\.3 s"),
+        target.serving(lab.Target("slow", host=host, ready="/r"), tmp_path),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("page", ["trickles its content", "sends for ever", "is no HTTP", "has headers without end"])
+def test_a_metrics_page_without_end_is_a_failed_page(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrape, "ANSWER_S", 0.3)
+    with serving(*PAGES[page]) as host:
+        scraper = scrape.Scraper(host, "/metrics", interval_s=0.05)
+        with scraper:
+            time.sleep(0.6)
+    assert len(scraper.frame("r")) == 0
+    assert codes(scraper.warnings) == ("metrics-pages-failed",)
+
+
+def test_the_values_of_a_long_run_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrape, "MAX_VALUES", 250)
+    scraper = scrape.Scraper("http://127.0.0.1:1", "/metrics")
+    page = "".join(f'a{{n="{i}"}} 1\n' for i in range(100)).encode()
+    take: Callable[[float, bytes], None] = scraper._take
+    for second in range(4):
+        take(float(second), page)
+    assert len(scraper.frame("r")) == 250
+    assert [(note.code, note.facts["values"]) for note in scraper.warnings] == [("metrics-values-skipped", 150)]
