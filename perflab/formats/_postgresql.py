@@ -36,7 +36,7 @@ COLUMNS = ("logged", "user", "database", "application", "session", "line", "mess
 _BATCH = 50_000
 _LONGEST_MS = 1e12
 _SMALL = 16 << 20
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 
 # One pass over the records: a part of the query that is named twice would be kept whole in memory.
 _STATEMENTS = f"""
@@ -154,7 +154,7 @@ def from_query(path: Path, records: str, marker: bytes, timezone: str | None, me
             found = [connection.sql(query, params={"path": str(path)}).to_arrow_table()]
         except duckdb.Error:
             return None
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         marked = count_marker(iter(lambda: file.read(_BLOCK), b""), marker)
     if marked != len(found[0]) - found[0]["ms"].null_count:
         return None

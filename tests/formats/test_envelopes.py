@@ -29,6 +29,11 @@ def jsonlog(number: int) -> list[str]:
     return [json.dumps(record, separators=(",", ":"))]
 
 
+def csvlog(number: int) -> list[str]:
+    head = f'2026-02-03 09:00:{number:02d}.120 UTC,"u","d",7,"127.0.0.1:5",6b.50,{number + 1},"SELECT",2026-02-03 08:59:00 UTC,3/4,0,LOG,00000,'
+    return [f'{head}"duration: 1.500 ms  statement: SELECT a,', f' ""b"" FROM t WHERE c = {number}",,,,,,,,,"app","client backend",,0']
+
+
 def slow(number: int) -> list[str]:
     return [
         f"# Time: 2026-02-03T09:00:{number:02d}.120000Z", "# User@Host: app[app] @  [10.1.20.17]  Id:    12",
@@ -72,7 +77,7 @@ ENVELOPES = {
     "azure": whole(lambda n, text: _json(properties={"message": text}, time=AT.format(n), category="PostgreSQLLogs")),
     "elastic": whole(lambda n, text: json.dumps({"@timestamp": AT.format(n), "message": text})),
 }  # fmt: skip
-LOGS = {"stderr": stderr, "jsonlog": jsonlog, "slow": slow}
+LOGS = {"stderr": stderr, "csvlog": csvlog, "jsonlog": jsonlog, "slow": slow}
 
 
 @pytest.mark.parametrize("log", LOGS)
