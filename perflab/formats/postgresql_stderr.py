@@ -16,7 +16,7 @@ import numpy as np
 from perflab.data import sources
 from perflab.data.accounting import Tally
 from perflab.errors import FormatError
-from perflab.formats import Tables, _line_prefix, _postgresql
+from perflab.formats import Tables, _line_prefix, _log_records, _postgresql
 from perflab.formats import _log_notes as notes
 from perflab.formats._line_prefix import LEVELS
 from perflab.notes import Remedy
@@ -107,7 +107,7 @@ def _table(path: Path, expression: str, tally: Tally) -> Any:
         batch = _batch(chunk, head, tally, first)
         first += len(batch)
         parts.append(batch)
-    schema = _postgresql.schema()
+    schema = _log_records.schema()
     return pa.Table.from_batches(parts, schema) if parts else schema.empty_table()
 
 
@@ -151,7 +151,7 @@ def _batch(chunk: bytes, head: str, tally: Tally, first: int) -> Any:
         **_fields(found.take(pa.array(statements))),
     }
     nothing = pa.nulls(len(statements), pa.large_string())
-    schema = _postgresql.schema()
+    schema = _log_records.schema()
     return pa.RecordBatch.from_arrays([columns.get(name, nothing) for name in schema.names], schema=schema)
 
 

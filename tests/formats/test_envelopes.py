@@ -30,8 +30,10 @@ def jsonlog(number: int) -> list[str]:
 
 
 def csvlog(number: int) -> list[str]:
-    head = f'2026-02-03 09:00:{number:02d}.120 UTC,"u","d",7,"127.0.0.1:5",6b.50,{number + 1},"SELECT",2026-02-03 08:59:00 UTC,3/4,0,LOG,00000,'
-    return [f'{head}"duration: 1.500 ms  statement: SELECT a,', f' ""b"" FROM t WHERE c = {number}",,,,,,,,,"app","client backend",,0']
+    who = '"u","d",7,"127.0.0.1:5",6b.50'
+    head = f'{AT.format(number).replace("T", " ")[:23]} UTC,{who},{number + 1},"SELECT",2026-02-03 08:59:00 UTC,3/4,0,LOG,00000,'
+    rest = ',,,,,,,,,"app","client backend",,0'
+    return [f'{head}"duration: 1.500 ms  statement: SELECT a,', f' ""b"" FROM t WHERE c = {number}"{rest}']
 
 
 def slow(number: int) -> list[str]:
