@@ -89,6 +89,9 @@ _SERVER_COMMENT = r"^\s*#\s*(?:Time: |User@Host: |Query_time: |Thread_id: |expla
 
 def doubts(frame: pd.DataFrame, source: str) -> list[Note]:
     """What no reader may leave unsaid: starts that can't be, one unit that holds half of a log, comments for statements."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     found = []
     start = frame["start"]
     dated = (
@@ -104,7 +107,8 @@ def doubts(frame: pd.DataFrame, source: str) -> list[Note]:
             found.append(
                 notes.ONE_UNIT(source=source, unit=str(held.index[0]), held=int(held.iloc[0]), count=len(frame))
             )
-    if comments := int(frame["sql"].str.contains(_SERVER_COMMENT, regex=True).sum()):
+    texts = pa.array(frame["sql"], type=pa.large_string())
+    if comments := pc.sum(pc.match_substring_regex(texts, _SERVER_COMMENT)).as_py():
         found.append(notes.SERVER_COMMENTS(source=source, count=comments))
     return found
 
