@@ -1,15 +1,19 @@
-"""Logs of other projects' test folders: statements that plain searches count in them, beside the rows that are read.
+"""Logs of other projects' test folders: the statements that other tools count in them beside the rows that are read.
 
     python bench/foreign_logs.py FOLDER... > bench/foreign_logs.md
 
 FOLDER is a checkout's folder of samples: darold/pgbadger t/fixtures, percona/go-mysql test/slow-logs, percona/percona-toolkit
-t/lib/samples/slowlogs. Nothing of them is kept here but the counts.
+t/lib/samples/slowlogs. Needs pgBadger and pt-query-digest (apt: pgbadger, percona-toolkit). Nothing of the files is kept here
+but the counts.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import perflab as lab
@@ -17,30 +21,70 @@ from perflab.data import sources
 from perflab.errors import PerflabError
 
 ENTRY = re.compile(rb"^# (?:Thread_id: +\d+ +)?Query_time: +\d", re.MULTILINE)
-ADMINISTRATOR = re.compile(rb"^# administrator command", re.MULTILINE)
 STATEMENT = re.compile(rb"duration: [\d.]+ ms  (?:statement|execute (?!fetch from)[^:\n]*):")
 
 
-def counted(path: Path) -> int:
-    """Statements by searching the bytes."""
+def searched(data: bytes) -> int:
+    """Entries of a slow log, or timed statements of PostgreSQL, by searching the bytes."""
+    return len(ENTRY.findall(data)) or len(STATEMENT.findall(data))
+
+
+def by_pt_query_digest(path: Path) -> tuple[int, int]:
+    """Statements and administrator commands that pt-query-digest counts."""
+    command = ["pt-query-digest", "--no-version-check", "--limit", "100%", "--output", "json", path]
+    done = subprocess.run(command, capture_output=True, check=False)
+    try:
+        found = json.loads(done.stdout.decode(errors="replace"), strict=False)
+    except json.JSONDecodeError:
+        return 0, 0
+    commands = [c["query_count"] for c in found["classes"] if c["fingerprint"].startswith("administrator command")]
+    return found["global"]["query_count"] - sum(commands), sum(commands)
+
+
+def by_pgbadger(path: Path, prefix: str | None) -> int:
+    with tempfile.TemporaryDirectory() as name:
+        given = ["-p", prefix.replace("%q", "")] if prefix else []
+        out = Path(name) / "out.json"
+        command = ["pgbadger", "-q", "-x", "json", *given, "--pid-dir", name, "-o", out, path]
+        subprocess.run(
+            command, capture_output=True, check=False, env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"}, timeout=120
+        )
+        return int(json.loads(out.read_text(errors="replace"))["overall_stat"]["queries_number"]) if out.exists() else 0
+
+
+def row(path: Path) -> str:
     with sources.open_bytes(path) as stream:
         data = stream.read()
-    entries = len(ENTRY.findall(data))
-    return entries - len(ADMINISTRATOR.findall(data)) if entries else len(STATEMENT.findall(data))
+    prefix = None
+    try:
+        found = lab.read(path)
+        rows = len(found.queries) if "queries" in found.tables else 0
+        said = ", ".join(note.code for note in found.warnings)
+        prefix = found.meta.get("log_line_prefix")
+    except PerflabError as problem:
+        rows, said = (
+            0,
+            "refused: " + str(problem).replace(f"{path}", "").split(";")[0].split("(it begins")[0][:110].strip(": "),
+        )
+    if ENTRY.search(data) or "slow" in path.name or path.name.startswith("pt-"):
+        with tempfile.NamedTemporaryFile() as plain:
+            plain.write(data)
+            plain.flush()
+            theirs, commands = by_pt_query_digest(Path(plain.name))
+        tool = f"pt-query-digest {theirs:,}" + (f" and {commands} administrator commands" if commands else "")
+    else:
+        theirs = by_pgbadger(path, prefix)
+        tool = f"pgBadger {theirs:,}"
+    mark = "" if theirs == rows else "fewer" if rows < theirs else "more"
+    return f"| {path.name} | {searched(data):,} | {tool} | {rows:,} | {mark} | {said} |\n"
 
 
 def main() -> None:
     out = sys.stdout.write
-    out("| file | counted by search | read | notes |\n|---|---|---|---|\n")
+    out("| file | by search | by the other tool | read | difference | notes |\n|---|---|---|---|---|---|\n")
     for path in (p for folder in sys.argv[1:] for p in sorted(Path(folder).iterdir()) if p.is_file()):
         try:
-            found = lab.read(path)
-            rows = f"{len(found.queries):,}" if "queries" in found.tables else "-"
-            said = ", ".join(note.code for note in found.warnings)
-        except PerflabError as problem:
-            rows, said = "refused", type(problem).__name__
-        try:
-            out(f"| {path.name} | {counted(path):,} | {rows} | {said} |\n")
+            out(row(path))
         except PerflabError:
             continue
 

@@ -166,7 +166,8 @@ def count_marker(blocks: Iterable[bytes], marker: bytes) -> int:
     found, tail = 0, b""
     keep = len(marker) - 1
     for block in blocks:
-        both = tail + block
-        found += both.count(marker)
-        tail = both[len(both) - keep :] if keep else b""
+        edge = tail + block[:keep]  # short, so that no block is copied
+        found += block.count(marker) + edge.count(marker)
+        ends = block if len(block) >= keep else tail + block
+        tail = ends[len(ends) - min(keep, len(ends)) :]
     return found

@@ -23,7 +23,8 @@ _LONGEST = 32 << 20
 _CRI = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) (?:stdout|stderr) (?P<part>[FP]) ")
 _COMPOSE = re.compile(rb"[a-z0-9][\w.-]{0,60} +\| (?:\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) )?")
 _STAMPED = re.compile(
-    rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d) (?:[\w./-]{1,200} )?(?=(?P<inner>.*))"
+    rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d) "
+    rb"(?:(?!\d{4}-\d\d-\d\d )[\w./-]{1,200} )?(?=(?P<inner>.*))"
 )
 _INNER = re.compile(rb'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|# (?:Time|User@Host|Thread_id)|\{"timestamp"|\d{10}\.\d{3} ')
 _SYSLOG = re.compile(

@@ -86,10 +86,12 @@ def _decompressed(path: Path) -> Iterator[IO[bytes]]:
             else:
                 yield raw
     except (OSError, EOFError, zlib.error) as problem:
-        reason = getattr(problem, "strerror", None) or str(problem)
-        if isinstance(problem, EOFError) or "Truncated" in reason:
-            reason += "; decompress what there is of it (gzip -dc, zstd -dc) into a file and read that"
-        raise FormatError(f"{path}: cannot be read: {reason}") from problem
+        if system := getattr(problem, "strerror", None):
+            raise FormatError(f"{path}: cannot be read: {system}") from problem
+        raise FormatError(  # of the archive, not of the system: cut off or damaged
+            f"{path}: cannot be read: {problem}; decompress what there is of it (gzip -dc, zstd -dc, bzip2 -dc) into a file and "
+            "read that"
+        ) from problem
 
 
 def head(path: Path, size: int = HEAD_BYTES) -> bytes:

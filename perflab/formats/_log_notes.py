@@ -65,7 +65,7 @@ NOTHING_TIMED = Kind(
     "no-statements",
     DATA,
     "{path:raw}: expected statements with durations, found none in this PostgreSQL log. Set log_min_duration_statement = 0 "
-    "(or log_statement = 'all' with log_duration = on).",
+    "(or log_statement = 'all' with log_duration = on), and lc_messages = 'C' where the server writes another language.",
 )
 NO_TEXTS = Kind(
     "no-statement-texts", DATA, "{path:raw}: expected the texts of statements, found {count:duration} without one"

@@ -8,35 +8,24 @@ https://www.postgresql.org/docs/current/runtime-config-logging.html
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
 
 from perflab.data.accounting import Tally, count_marker
 from perflab.errors import FormatError
-from perflab.formats import Tables, _plans, _queries
+from perflab.formats import Tables, _log_columns, _plans, _queries
 from perflab.formats import _log_notes as notes
+from perflab.formats._computing import computing
+from perflab.formats._log_records import COLUMNS
 from perflab.formats._queries import MAX_TEXT
 from perflab.notes import Note
 
-MAX_MESSAGE = MAX_TEXT + 200
-"""Characters of a message that are kept: the text of a statement and what comes before it."""
-
-Record = tuple[str | None, str | None, str | None, str | None, str | None, int | None, str, str | None, str | None]
-COLUMNS = ("logged", "user", "database", "application", "session", "line", "message", "detail", "context")
-
-_BATCH = 50_000
 _LONGEST_MS = 1e12
-_SMALL = 16 << 20
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 
 # One pass over the records: a part of the query that is named twice would be kept whole in memory.
 _STATEMENTS = f"""
@@ -68,73 +57,10 @@ SELECT logged, "user", "database", application, session, line,
 FROM named
 """
 
-_PARAMETERS = r"""
-SELECT list_transform(
-    regexp_extract_all(detail, '\$\d+ = (NULL|''(?:[^'']|'''')*''?)', 1),
-    lambda v: CASE WHEN v = 'NULL' OR ends_with(v, '...''') THEN NULL
-        ELSE replace(substr(v, 2, length(v) - 1 - ends_with(v[2:], '''')::INT), '''''', '''') END
-) AS parameters FROM details
-"""
-
-
-@lru_cache(maxsize=2)
-def _database(process: int, ordered: bool) -> Any:
-    """An empty database in memory to compute with; to make one costs more than to read a small log.
-
-    It is for this process only: a forked child must not share its parent's. ``ordered`` keeps the order of rows; without,
-    big results take less memory.
-    """
-    import duckdb
-
-    connection = duckdb.connect()
-    connection.execute(f"SET preserve_insertion_order = {ordered}")
-    connection.execute("SET threads = least(4, greatest(1, current_setting('threads')::INT))")
-    return connection
-
-
-@contextmanager
-def _computing(size: int, *, ordered: bool) -> Iterator[Any]:
-    """A connection for so many bytes: the shared database for a few, one that gives its memory back for many."""
-    if size < _SMALL:
-        with _database(os.getpid(), ordered).cursor() as connection:
-            yield connection
-    else:
-        with _database.__wrapped__(0, ordered) as connection:
-            yield connection
-
-
-def batches(records: Iterable[Record]) -> Any:
-    """Records as one Arrow table, gathered in batches."""
-    import pyarrow as pa
-
-    parts, batch = [], []
-    for record in records:
-        batch.append(record)
-        if len(batch) == _BATCH:
-            parts.append(_part(batch, schema()))
-            batch = []
-    parts.append(_part(batch, schema()))
-    return pa.Table.from_batches(parts, schema())
-
-
-def schema() -> Any:
-    """The Arrow schema of records."""
-    import pyarrow as pa
-
-    return pa.schema([(name, pa.int64() if name == "line" else pa.large_string()) for name in COLUMNS])
-
-
-def _part(batch: list[Record], schema: Any) -> Any:
-    import pyarrow as pa
-
-    columns = list(zip(*batch, strict=True)) if batch else [()] * len(COLUMNS)
-    arrays = [pa.array(column, type=kind) for column, kind in zip(columns, schema.types, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
 
 def from_table(path: Path, records: list[Any], tally: Tally, timezone: str | None, meta: dict[str, Any]) -> Tables:
     """Statements of an Arrow table of records (the tolerant way); the list gives its only table away, to free it early."""
-    with _computing(records[0].nbytes, ordered=False) as connection:
+    with computing(records[0].nbytes, ordered=False) as connection:
         connection.register("records", records.pop())
         found = [connection.sql(_STATEMENTS).to_arrow_table()]
         connection.unregister("records")
@@ -148,13 +74,13 @@ def from_query(path: Path, records: str, marker: bytes, timezone: str | None, me
     """
     import duckdb
 
-    with _computing(path.stat().st_size, ordered=False) as connection:
+    with computing(path.stat().st_size, ordered=False) as connection:
         try:
             query = f"WITH records AS ({records}), {_STATEMENTS.lstrip()[5:]}"
             found = [connection.sql(query, params={"path": str(path)}).to_arrow_table()]
         except duckdb.Error:
             return None
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         marked = count_marker(iter(lambda: file.read(_BLOCK), b""), marker)
     if marked != len(found[0]) - found[0]["ms"].null_count:
         return None
@@ -291,9 +217,9 @@ def _frame(
     table: dict[str, Any], planned: _Planned, codes: Any, timezone: str | None
 ) -> tuple[pd.DataFrame, list[Note]]:
     took = np.round(np.nan_to_num(planned.took), 6)
-    end, zones = _instants(table["logged"], timezone)
-    start = _not_before(end - np.round(took * 1e3).astype("int64"), codes)
-    sql, detail = _text(table["sql"]), table["detail"]
+    end, zones = _log_columns.instants(table["logged"], timezone)
+    start = _log_columns.not_before(end - np.round(took * 1e3).astype("int64"), codes)
+    sql, detail = _log_columns.text(table["sql"]), table["detail"]
     if planned.plans:
         sql, detail = _with_planned(sql, detail, planned)
     frame = pd.DataFrame(
@@ -301,11 +227,11 @@ def _frame(
             "start": pd.Series(pd.to_datetime(start, unit="us", utc=True)).astype("datetime64[us, UTC]"),
             "sql": sql,
             "duration_ms": took,
-            "session": _text(table["session"]),
-            "parameters": _parameters(detail),
-            "database": _text(table["database"]),
-            "user": _text(table["user"]),
-            "application": _text(table["application"]),
+            "session": _log_columns.text(table["session"]),
+            "parameters": _log_columns.parameters(detail),
+            "database": _log_columns.text(table["database"]),
+            "user": _log_columns.text(table["user"]),
+            "application": _log_columns.text(table["application"]),
             "dialect": "postgresql",
         }
     )
@@ -374,78 +300,3 @@ def _folded(codes: Any, kind: Any, ms: Any) -> tuple[Any, Any, int]:
     total = np.bincount(following[same], weights=np.nan_to_num(ms[same]), minlength=len(chosen))
     left = int(np.sum(~text & ~owned & ~same))
     return chosen, np.where(np.isnan(ms[chosen]) & (total == 0), np.nan, total), left
-
-
-def _not_before(start: Any, codes: Any) -> Any:
-    """A session runs one statement after the other: no start before the one before it (log times are cut to ms)."""
-    if not len(start):
-        return start
-    low = start.min()
-    span = int(start.max() - low) + 1
-    rank = np.unique(codes, return_inverse=True)[1].astype("int64")
-    if span * (int(rank.max()) + 1) < 2**62:
-        return np.maximum.accumulate(start - low + rank * span) - rank * span + low
-    return pd.Series(start).groupby(rank).cummax().to_numpy()
-
-
-_ZONES = {"UTC": "UTC", "GMT": "UTC", "Z": "UTC", "": "UTC"}
-
-
-def _instants(logged: Any, timezone: str | None) -> tuple[Any, list[Note]]:
-    """Microseconds since 1970 of texts like ``2026-11-24 02:33:16.550 CET``, and a note where the zone is a guess."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    texts = logged.cast(pa.large_string())
-    seconds = pc.strptime(
-        pc.utf8_slice_codeunits(texts, 0, 19), format="%Y-%m-%d %H:%M:%S", unit="us", error_is_null=True
-    )
-    micros = seconds.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).copy()
-    fraction = pc.utf8_slice_codeunits(texts, 20, 23)
-    digits = pc.if_else(pc.match_substring_regex(texts, r"^.{19}\.\d{3}"), fraction, "000").fill_null("000")
-    micros += digits.cast(pa.int64()).to_numpy(zero_copy_only=False) * 1000
-    zones = pc.fill_null(
-        pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, r"^[\d :.-]{19,23}", "")), ""
-    ).dictionary_encode()
-    doubts = []
-    codes = zones.indices.to_numpy(zero_copy_only=False)
-    for code, name in enumerate(zones.dictionary.to_pylist()):
-        zone = _zone(name if timezone is None else timezone)
-        if zone is None:
-            doubts.append(notes.UNKNOWN_ZONE(_queries.ZONE, zone=repr(name)))
-        elif zone != "UTC":
-            mine = codes == code
-            local = pd.to_datetime(micros[mine], unit="us").tz_localize(
-                ZoneInfo(zone), ambiguous=np.zeros(mine.sum(), bool), nonexistent="shift_forward"
-            )
-            micros[mine] = local.tz_convert("UTC").as_unit("us").asi8
-    return micros, doubts
-
-
-def _zone(name: str) -> str | None:
-    known = _ZONES.get(name, name)
-    try:
-        ZoneInfo(known)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
-    return known
-
-
-def _text(column: Any) -> Any:
-    return pd.array(column.to_pandas(), dtype="str")
-
-
-def _parameters(detail: Any) -> Any:
-    """``parameters: $1 = '494', $2 = NULL`` as lists of texts, missing where there are none."""
-    import pyarrow as pa
-
-    details = pa.table({"detail": detail.cast(pa.large_string())})
-    with _computing(details.nbytes, ordered=True) as connection:
-        connection.register("details", details)
-        found = connection.sql(_PARAMETERS).to_arrow_table()["parameters"].combine_chunks()
-    return pd.array(found, dtype=pd.ArrowDtype(pa.list_(pa.string())))
-
-
-def cut(text: str) -> str:
-    """A message, bounded; that its statement was cut is counted where statements are."""
-    return text[:MAX_MESSAGE]

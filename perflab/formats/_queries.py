@@ -19,6 +19,7 @@ from perflab.errors import FormatError
 from perflab.formats import Tables
 from perflab.formats import _log_notes as notes
 from perflab.notes import Note, Remedy
+from perflab.queries import comments as in_comments
 
 MAX_TEXT = 1_000_000
 """Characters of a statement that are kept."""
@@ -88,6 +89,9 @@ _SERVER_COMMENT = r"^\s*#\s*(?:Time: |User@Host: |Query_time: |Thread_id: |expla
 
 def doubts(frame: pd.DataFrame, source: str) -> list[Note]:
     """What no reader may leave unsaid: starts that can't be, one unit that holds half of a log, comments for statements."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     found = []
     start = frame["start"]
     dated = (
@@ -103,13 +107,14 @@ def doubts(frame: pd.DataFrame, source: str) -> list[Note]:
             found.append(
                 notes.ONE_UNIT(source=source, unit=str(held.index[0]), held=int(held.iloc[0]), count=len(frame))
             )
-    if comments := int(frame["sql"].str.contains(_SERVER_COMMENT, regex=True).sum()):
+    texts = pa.array(frame["sql"], type=pa.large_string())
+    if comments := pc.sum(pc.match_substring_regex(texts, _SERVER_COMMENT)).as_py():
         found.append(notes.SERVER_COMMENTS(source=source, count=comments))
     return found
 
 
 _COMMENT = r"(?:^\s*/\*(?P<first>[^*]+)\*/|/\*(?P<last>[^*]+)\*/\s*;?\s*$)"
-_TRACE = r"traceparent=.?00-(?P<trace>[0-9a-f]{32})-[0-9a-f]{16}-"
+_TRACE = r"traceparent=.?00-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-"
 _ROUTE = r"(?:^|,)\s*route='(?P<route>[^']{1,500})'"
 _ACTION = r"controller(?:=|:)'?(?P<controller>[\w:./%\-]{1,200})'?(?:.*,)?\s*action(?:=|:)'?(?P<action>[\w%\-]{1,200})"
 _ACTION_FIRST = (
@@ -138,8 +143,14 @@ def commented(frame: pd.DataFrame) -> pd.DataFrame:
         ),
         "",
     )
-    traces = pc.struct_field(pc.extract_regex(comments, _TRACE), "trace").to_pandas()
+    found = pc.extract_regex(comments, _TRACE)
+    traces, spans = (pc.struct_field(found, name).to_pandas() for name in ("trace", "span"))
     routes = _routes(comments.dictionary_encode())
+    if traces.notna().any():
+        requests = in_comments.requests(
+            traces, spans, routes.reset_index(drop=True), sql[marked].reset_index(drop=True)
+        )
+        frame = _filled(frame, "unit", marked, requests.where(requests != traces, None))
     if "unit" in frame:  # a request is known already; a trace may hold several
         traces = traces.where(frame["unit"][marked].isna().to_numpy(), None)
     return _filled(_filled(frame, "trace", marked, traces), "route", marked, routes)

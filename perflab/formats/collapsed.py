@@ -27,6 +27,8 @@ _GROUP = re.compile(
     r"process \d+.*|thread \(?(?:0x)?[0-9A-Fa-f]+\)?.*|P\d+|T(?:\d+:)?[0-9a-fA-F]+|tid:\d+|\[.*\btid=\d+\]"
 )
 _COMPILED = re.compile(r"(.+?)_\[([0ijk1])\]")
+_DATED = re.compile(r".{0,60}\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d")
+"""A line of a log: its text may have semicolons and end in a number, too."""
 _HEADER = re.compile(r"#\s*(austin|mode|duration|interval):\s*(.*)")
 
 
@@ -35,7 +37,12 @@ def sniff(head: bytes) -> bool:
     lines = [line.rstrip() for line in text.splitlines()[:40] if line.strip() and not line.startswith("#")]
     if len(head) >= sources.HEAD_BYTES and len(lines) > 1:
         lines = lines[:-1]
-    if not lines or lines[0].startswith("{") or b"\x00" in head:
+    if (
+        not lines
+        or lines[0].startswith("{")
+        or b"\x00" in head
+        or 2 * sum(map(bool, map(_DATED.match, lines))) > len(lines)
+    ):
         return False
     good = [m for line in lines if (m := _LINE.fullmatch(line))]
     return 2 * len(good) > len(lines) and 2 * sum(";" in m[1] for m in good) >= len(good)

@@ -11,8 +11,8 @@ from typing import Any
 from perflab.data import sources
 from perflab.data.accounting import Tally
 from perflab.errors import FormatError
-from perflab.formats import Tables, _postgresql
-from perflab.formats._postgresql import Record
+from perflab.formats import Tables, _log_records, _postgresql
+from perflab.formats._log_records import Record
 
 COLUMN_COUNTS = (23, 24, 26)
 """PostgreSQL 12; 13 adds backend_type; 14 adds leader_pid and query_id."""
@@ -46,7 +46,7 @@ def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
         if fast := _postgresql.from_query(path, records, _MARKER, timezone, meta):
             return fast
     tally = Tally("record")
-    return _postgresql.from_table(path, [_postgresql.batches(_records(path, tally))], tally, timezone, meta)
+    return _postgresql.from_table(path, [_log_records.batches(_records(path, tally))], tally, timezone, meta)
 
 
 def _width(path: Path) -> int:
@@ -70,7 +70,7 @@ def _records(path: Path, tally: Tally) -> Iterator[Record]:
         tally.mark("duration:", text.count(_MARK), 0)
         yield (
             row[_LOGGED], row[_USER] or None, row[_DATABASE] or None, row[_APPLICATION] or None, row[_SESSION],
-            int(row[_LINE]), _postgresql.cut(row[_MESSAGE]), row[_DETAIL] or None,
+            int(row[_LINE]), _log_records.cut(row[_MESSAGE]), row[_DETAIL] or None,
             row[_CONTEXT] or None,
         )  # fmt: skip
 

@@ -11,8 +11,8 @@ import orjson
 
 from perflab.data import sources
 from perflab.data.accounting import Tally
-from perflab.formats import Tables, _postgresql, _queries
-from perflab.formats._postgresql import Record
+from perflab.formats import Tables, _log_records, _postgresql, _queries
+from perflab.formats._log_records import Record
 from perflab.formats._queries import Marker
 
 _RECORDS = """
@@ -38,7 +38,7 @@ def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
     if sources.is_plain(path) and (fast := _postgresql.from_query(path, _RECORDS, _MARKER, timezone, meta)):
         return fast
     tally = Tally("record")
-    return _postgresql.from_table(path, [_postgresql.batches(_records(path, tally))], tally, timezone, meta)
+    return _postgresql.from_table(path, [_log_records.batches(_records(path, tally))], tally, timezone, meta)
 
 
 def _records(path: Path, tally: Tally) -> Iterator[Record]:
@@ -67,6 +67,6 @@ def _record(line: str) -> Record | None:
     ]
     if texts[0] is None:
         return None
-    message = _postgresql.cut(found["message"])
+    message = _log_records.cut(found["message"])
     line_number = number if type(number) is int and 0 <= number < 2**63 else None
     return (*texts[:5], line_number, message, texts[5], texts[6])  # type: ignore[return-value]

@@ -16,7 +16,7 @@ import numpy as np
 from perflab.data import sources
 from perflab.data.accounting import Tally
 from perflab.errors import FormatError
-from perflab.formats import Tables, _line_prefix, _postgresql
+from perflab.formats import Tables, _line_prefix, _log_records, _postgresql
 from perflab.formats import _log_notes as notes
 from perflab.formats._line_prefix import LEVELS
 from perflab.notes import Remedy
@@ -33,6 +33,10 @@ _SERVER = re.compile(
 )
 """A log may begin with other messages than statements."""
 _BEGINS = r"duration: [\d.]+ ms(?: {1,2}(?:rows: \d+ +size: \d+ bytes +)?(?P<word>[a-z]+))?|statement: |execute |[pP]arameters: "
+_STATEMENT_LINE = re.compile(r"^.{0,300}?LOG: {1,2}duration: .*$", re.MULTILINE)
+_DURATION = "duration:"
+_MOST_MISSED = 0.05
+"""The share of statements that may be behind another prefix than the inferred one: a warning has their number."""
 _HEAD = 600
 """Bytes of a record in which its prefix and its level must be."""
 _SHORT = 120
@@ -59,10 +63,7 @@ def read(path: Path, *, log_line_prefix: str | None = None, timezone: str | None
     if prefix is None and not _STATEMENT.search(head.encode()):
         raise FormatError(notes.NOTHING_TIMED(path=path))
     if prefix is None:
-        begins = next((line for line in head.splitlines() if _STATEMENT.search(line.encode())), head)
-        begins = begins.partition("LOG: ")[0][:200]  # and no part of a statement
-        remedy = Remedy("read", {"log_line_prefix": "%m [%p] %q%u@%d "})
-        raise FormatError(notes.UNKNOWN_PREFIX(remedy, path=path, begins=repr(begins)))
+        raise _unknown_prefix(path, [line for line in head.splitlines() if _STATEMENT.search(line.encode())])
     given = log_line_prefix is not None
     expression = _line_prefix.pattern(prefix) if given else _line_prefix.tolerant(prefix)
     if not re.search("^" + expression + LEVELS, head, re.MULTILINE):
@@ -71,9 +72,20 @@ def read(path: Path, *, log_line_prefix: str | None = None, timezone: str | None
     tally = Tally()
     meta = {"log": "stderr", "log_line_prefix": prefix}
     tables = _postgresql.from_table(path, [_table(path, expression, tally)], tally, timezone, meta)
+    logged, read = tally.markers.get(_DURATION, (0, 0))
+    if not given and logged - read > _MOST_MISSED * logged:
+        other = re.compile(f"(?!{expression}{LEVELS})")
+        raise _unknown_prefix(path, [m[0] for m in _STATEMENT_LINE.finditer(head) if other.match(m[0])])
     if "session" not in _line_prefix.names(prefix):
         tables.warnings += (notes.NO_SESSION(),)
     return tables
+
+
+def _unknown_prefix(path: Path, lines: list[str]) -> FormatError:
+    """That no prefix was found behind which the statements of these lines are."""
+    begins = next(iter(lines), "").partition("LOG: ")[0][:200]  # and no part of a statement
+    remedy = Remedy("read", {"log_line_prefix": "%m [%p] %q%u@%d "})
+    return FormatError(notes.UNKNOWN_PREFIX(remedy, path=path, begins=repr(begins)))
 
 
 def _with_statements(path: Path) -> str:
@@ -95,7 +107,7 @@ def _table(path: Path, expression: str, tally: Tally) -> Any:
         batch = _batch(chunk, head, tally, first)
         first += len(batch)
         parts.append(batch)
-    schema = _postgresql.schema()
+    schema = _log_records.schema()
     return pa.Table.from_batches(parts, schema) if parts else schema.empty_table()
 
 
@@ -124,7 +136,7 @@ def _batch(chunk: bytes, head: str, tally: Tally, first: int) -> Any:
     wanted = np.flatnonzero((logged & ~given) | detailed)
     tally.continued += int(lines[wanted].sum()) - len(statements)
     tally.known += int(lines.sum() - lines[wanted].sum())
-    tally.mark("duration:", chunk.count(b"LOG:  duration: ") + chunk.count(b"LOG: duration: "), 0)
+    tally.mark(_DURATION, chunk.count(b"LOG:  duration: ") + chunk.count(b"LOG: duration: "), 0)
     context = np.append(pc.equal(level, "CONTEXT").to_numpy(zero_copy_only=False)[1:], False)
     bodies = _bodies(chunk, starts, ends, lengths, brief, wanted)
     place = np.searchsorted(wanted, statements)
@@ -139,7 +151,7 @@ def _batch(chunk: bytes, head: str, tally: Tally, first: int) -> Any:
         **_fields(found.take(pa.array(statements))),
     }
     nothing = pa.nulls(len(statements), pa.large_string())
-    schema = _postgresql.schema()
+    schema = _log_records.schema()
     return pa.RecordBatch.from_arrays([columns.get(name, nothing) for name in schema.names], schema=schema)
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 _IDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "trace": (r"traceparent='[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}'",),
+        "span": (r"traceparent='[0-9a-f]{2}-[0-9a-f]{32}-([0-9a-f]{16})-[0-9a-f]{2}'",),
         "unit": (r"/\*[^*]*?\brequest_?id[=:]'?([\w.:+=@-]{4,128}?)(?='|,|\s|\*/)",),
     }
 )
@@ -29,7 +30,41 @@ _ACTION = r"\baction[=:]'?(\w{1,99})"
 
 def ids(sql: pd.Series[str], column: str) -> pd.Series[str] | None:
     """The trace or request ids in the comments (of a Series with a unique index); None where no statement has one."""
-    return _found(sql, _IDS[column][0])
+    found = _found(sql, _IDS[column][0])
+    if found is None or column != "trace" or (spans := _found(sql, _IDS["span"][0])) is None:
+        return found
+    return requests(found, spans, routes(sql), sql)
+
+
+_VALUES = r"/\*.*?\*/|'(?:[^']|'')*'|\b\d[\w.]*"
+
+
+def requests(
+    trace: pd.Series[str], span: pd.Series[str], route: pd.Series[str] | None, sql: pd.Series[str]
+) -> pd.Series[str]:
+    """The request of each statement: its trace, or the part of it where several requests share a trace.
+
+    A page that calls an API twelve times is one trace. Its requests have different routes, or each has a span with
+    several statements of which one (who is asking?) is in every span. A span for each statement, or for each pass of a
+    loop, is no request.
+    """
+    table = pd.DataFrame({"trace": trace, "span": span, "route": route}, index=sql.index)
+    spans = table.groupby("trace")["span"].transform("nunique")
+    table = table[spans > 1]
+    if table.empty:
+        return trace
+    kind = sql[table.index].str.replace(_VALUES, "?", regex=True).str.split().str.join(" ")
+    table = table.assign(kind=pd.factorize(kind)[0], route=table["route"].fillna(""))
+    of_trace = table.groupby("trace")
+    several = (of_trace["route"].transform("nunique") > 1) & (table["route"] != "")
+    key = [table["trace"], table["route"]]
+    in_route = table.groupby(key)["span"].transform("nunique")
+    everywhere = table.groupby([*key, table["kind"]])["span"].transform("nunique") == in_route
+    common = everywhere.groupby(key).transform("any")
+    size = table.groupby([*key, table["span"]])["span"].transform("size")
+    by_span = common & (size.groupby(key).transform("median") >= 2) & ((in_route > 1) | several)
+    found = table["trace"].where(~several, table["trace"] + " " + table["route"])
+    return trace.where(~trace.index.isin(table.index), found.where(~by_span, table["trace"] + "-" + table["span"]))
 
 
 def routes(sql: pd.Series[str]) -> pd.Series[str] | None:

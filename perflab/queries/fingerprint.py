@@ -15,6 +15,7 @@ from typing import overload
 import pandas as pd
 
 from perflab.errors import one_of
+from perflab.queries import quoting
 from perflab.queries.tokens import DIALECTS, Token, tokens
 
 MAX_SQL = 200_000
@@ -79,7 +80,8 @@ def fingerprint(sql: str | pd.Series[str], dialect: str = "generic") -> str | pd
 @lru_cache(maxsize=4096)
 def _fingerprint(sql: str, dialect: str) -> str:
     cut = len(sql) > MAX_SQL
-    words = _values_folded(tokens(sql[:MAX_SQL] if cut else sql, dialect))
+    found = list(tokens(quoting.settled(sql[:MAX_SQL] if cut else sql, dialect), dialect))
+    words = _values_folded(quoting.without_values(found, dialect))
     words = _lists_folded(_closed(words) if cut else words)  # an IN list longer than that is the usual case
     words = _cases_folded(_names_folded(words))
     return written(words) + (CUT if cut else "")

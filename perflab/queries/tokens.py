@@ -16,9 +16,9 @@ DIALECTS = ("generic", "postgresql", "mysql", "sqlite")
 Token = tuple[str, str]
 """Kind ("word", "name", "value", "placeholder", "operator") and text; a name is a quoted identifier."""
 
-_STANDARD = r"'(?:[^']++|'')*+(?:'|\Z)"
-_BACKSLASH = r"'(?:[^'\\]++|''|\\.)*+(?:'|\\?\Z)"
-_QUOTED_NAME = r'"(?:[^"]++|"")*+(?:"|\Z)'
+STANDARD = r"'(?:[^']++|'')*+(?:'|\Z)"
+BACKSLASH = r"'(?:[^'\\]++|''|\\(?s:.))*+(?:'|\\?\Z)"
+QUOTED_NAME = r'"(?:[^"]++|"")*+(?:"|\Z)'
 _BACKTICK = r"`(?:[^`]++|``)*+(?:`|\Z)"
 _NUMBER = (
     r"0[xX][0-9a-fA-F_]++|0[bB][01_]++|0[oO][0-7_]++"
@@ -31,7 +31,17 @@ _BRACKETED = r'(?<![\w\])"])\[[A-Za-z_][\w ]*+\]'
 _AT = r"@[A-Za-z_]\w*+(?!\()"
 """Npgsql's parameters; PostgreSQL's operator @ stands before a space or a bracket."""
 _NAMED = r"(?<![:\w])[:@]" + _WORD
-_DOLLAR = r"\$(?P<tag>(?:[A-Za-z_\u0080-\U0010ffff][\w\u0080-\U0010ffff]*+)?)\$(?s:.*?)(?:\$(?P=tag)\$|\Z)"
+DOLLAR = r"\$(?P<tag>(?:[A-Za-z_\u0080-\U0010ffff][\w\u0080-\U0010ffff]*+)?)\$(?s:.*?)(?:\$(?P=tag)\$|\Z)"
+_ORACLE = (
+    r"[qQ]'(?:\[(?s:.*?)(?:\]'|\Z)|\{(?s:.*?)(?:\}'|\Z)|\((?s:.*?)(?:\)'|\Z)|<(?s:.*?)(?:>'|\Z)|!(?s:.*?)(?:!'|\Z))"
+)
+_HASH = r"(?<!(?i:from|join|into) )(?<!(?i:table) )(?<!(?i:update) )\#(?![>\-=#&|])[^\n]*+"
+"""MySQL's comment; neither an operator of PostgreSQL nor a temporary table of SQL Server."""
+_HASH_WORDS = (
+    r"(?m:^)\#(?![>\-=#&|])[^\n]*+|\#(?=[ \t]++\w++[ \t]++(?!(?i:and|or|from|as|is|in|then|else|end|asc|desc|where|group|order"
+    r"|limit|union|between|like|not)\b)\w|[ \t]*+(?!(?i:[bxen])')\w++')[^\n]*+"
+)
+"""What no operator of PostgreSQL can be: a line of its own, or two words in a row."""
 _OPERATOR = r"::|<=>|<>|!=|<=|>=|\|\||->>|->|#>>|#>|@>|<@|:=|=>|."
 
 _BLOCK = r"/\*(?s:.*?)(?:\*/|\Z)"
@@ -49,27 +59,28 @@ def _pattern(*, skip: str, value: str, name: str, placeholder: str, number: str 
 _PATTERNS: Mapping[str, re.Pattern[str]] = MappingProxyType(
     {
         "generic": _pattern(
-            skip=f"{_DASH}|{_BLOCK}",
-            value=f"[eE]{_BACKSLASH}|{_PREFIX}?{_STANDARD}|{_DOLLAR}",
-            name=f"{_QUOTED_NAME}|{_BACKTICK}|{_BRACKETED}",
+            skip=f"{_DASH}|{_BLOCK}|{_HASH}",
+            value=f"[eE]{BACKSLASH}|{_ORACLE}|{_PREFIX}?{STANDARD}|{DOLLAR}",
+            name=f"{QUOTED_NAME}|{_BACKTICK}|{_BRACKETED}",
             placeholder=rf"\$\d++|\?\d*+|{_PYFORMAT}|{_NAMED}|(?<![:\w\[\]]):\d++",
         ),
         "postgresql": _pattern(
-            skip=f"{_DASH}|/\\*",  # nested comments are counted by hand
-            value=f"[eE]{_BACKSLASH}|{_PREFIX}?{_STANDARD}|{_DOLLAR}",
-            name=f"(?:[uU]&)?{_QUOTED_NAME}",
+            skip=f"{_DASH}|/\\*|{_HASH_WORDS}",  # nested comments are counted by hand
+            value=f"[eE]{BACKSLASH}|{_ORACLE}|{_PREFIX}?{STANDARD}|{DOLLAR}",
+            name=f"(?:[uU]&)?{QUOTED_NAME}",
             placeholder=rf"\$\d++|\?(?![|&])|{_PYFORMAT}|(?<![:\w\]]):{_WORD}|(?<![@\w]){_AT}",
         ),
         "mysql": _pattern(
             skip=rf"--(?=\s|\Z)[^\n]*+|\#[^\n]*+|{_BLOCK}",
-            value=rf"(?:[bBxXnN]|_[A-Za-z0-9]++\s*+)?{_BACKSLASH}" + r'|"(?:[^"\\]++|""|\\.)*+(?:"|\\?\Z)',
+            value=rf"{DOLLAR}|{_ORACLE}|(?:[bBxXnN]|_[A-Za-z0-9]++\s*+)?{BACKSLASH}"
+            + r'|"(?:[^"\\]++|""|\\.)*+(?:"|\\?\Z)',
             name=_BACKTICK,
             placeholder=rf"\?|{_PYFORMAT}|(?<![:\w]):{_WORD}",
         ),
         "sqlite": _pattern(
-            skip=f"{_DASH}|{_BLOCK}",
-            value=f"[xX]?{_STANDARD}",
-            name=rf"{_QUOTED_NAME}|{_BACKTICK}|\[[^\]]*+(?:\]|\Z)",
+            skip=f"{_DASH}|{_BLOCK}|{_HASH}",
+            value=f"[eE]{BACKSLASH}|{_ORACLE}|{DOLLAR}|[xX]?{STANDARD}",
+            name=rf"{QUOTED_NAME}|{_BACKTICK}|\[[^\]]*+(?:\]|\Z)",
             placeholder=rf"\?\d*+|%s|%\([^)\n]{{1,200}}\)s|{_NAMED}|\$\w++",
         ),
     }

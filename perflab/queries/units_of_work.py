@@ -293,8 +293,9 @@ def _names(queries: pd.DataFrame, first: Ints, trace: Ints, request: Ints) -> pd
     for column, codes in (("unit", request), ("trace", trace)):
         known = codes[first] >= 0
         if known.any():
-            given = rows[column] if column in rows and rows[column].notna().any() else comments.ids(rows["sql"], column)
-            names = names.where(~known, pd.Series(np.asarray(given, dtype=object)))
+            held = column in queries and queries[column].notna().any()
+            given = queries[column] if held else comments.ids(queries["sql"], column)
+            names = names.where(~known, pd.Series(np.asarray(given, dtype=object)[first]))
     again = names.groupby(names, sort=False).cumcount().to_numpy()
     for place in np.flatnonzero((again > 0) & (trace[first] < 0) & (request[first] < 0)):
         names.iloc[place] = f"{names.iloc[place]}#{again[place] + 1}"

@@ -44,12 +44,13 @@ _LITERALS: Mapping[str, str] = MappingProxyType(
 _SIGNED = r"""-\s*(?:(?:[a-zA-Z]|[uU]&)?'|["$?:%@/#])|-\s+-|(?i:operator|function)"""
 # What is left of literals that touch words, as no one writes them.
 _GLUED = r"\x01(?:[\w.$]|:[^:=]|@\w)|(?:\w&?|[:@])\x01|^[^\[]*\]"
+_DOUBTFUL = r"""/\*[^*]*\*[^/]|\$\w*\$|\\['"]|\b[qQ]'"""
 _UNSURE: Mapping[str, str] = MappingProxyType(
     {
-        "generic": r"/\*[^*]*\*[^/]|\$\w*\$|\w\$|\x01|" + _SIGNED,
-        "postgresql": r"/\*[^*]*\*[^/]|\$\w*\$|\w\$|\x01|" + _SIGNED,
-        "mysql": r"/\*[^*]*\*[^/]|\w\$|\x01|_\w+\s*['\"]|" + _SIGNED,
-        "sqlite": r"/\*[^*]*\*[^/]|\w\$|\x01|" + _SIGNED,
+        "generic": _DOUBTFUL + r"|#(?:[^>\-]|\z)|\w\$|\x01|" + _SIGNED,
+        "postgresql": _DOUBTFUL + r"|#(?:[^>\-]|\z)|\w\$|\x01|" + _SIGNED,
+        "mysql": _DOUBTFUL + r"|\w\$|\x01|_\w+\s*['\"]|" + _SIGNED,
+        "sqlite": _DOUBTFUL + r"|#(?:[^>\-]|\z)|\w\$|\x01|" + _SIGNED,
     }
 )
 """Texts with nested comments, dollar quotes and the like; and, outside of literals, letters beyond ASCII."""

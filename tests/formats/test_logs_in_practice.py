@@ -65,6 +65,15 @@ def test_where_the_text_of_a_statement_may_begin(message: str, tmp_path: Path) -
     assert set(found.queries["sql"].str.strip()) == {"SELECT 1"} and len(found.queries) == 9 and not found.warnings
 
 
+def test_statements_with_semicolons_are_no_stacks(tmp_path: Path) -> None:
+    """A line that has semicolons and ends in a number may also be one of a collapsed profile."""
+    texts = [
+        f"LOG:  duration: 3 ms  statement: SET LOCAL app.tenant = 7; SELECT a FROM t WHERE b = {n}" for n in range(9)
+    ]
+    found = read(tmp_path, pg(*texts))
+    assert found.meta["format"] == "postgresql_stderr" and len(found.queries) == 9
+
+
 HEAD = "# Time: 2026-02-03T09:00:00.500000Z\n# User@Host: app[app] @  [10.0.0.7]  Id:     6\n"
 TOOK = "# Query_time: 0.5  Lock_time: 0.000001 Rows_sent: 1  Rows_examined: 9\n"
 INSERT = "INSERT INTO t VALUES (1)"

@@ -96,15 +96,19 @@ def test_the_fast_and_the_tolerant_way_agree(kind, logs, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("log", ["slow", "general"])
+VERBOSITY = {"slow": "query_plan", "explained": "query_plan,innodb,explain", "general": "query_plan"}
+
+
+@pytest.mark.parametrize("log", VERBOSITY)
 def test_as_many_statements_as_mariadb_was_sent(log, mariadb_server, tmp_path):
     import pymysql
 
-    (path,) = mariadb_server.logs(log)
+    (path,) = mariadb_server.logs("general" if log == "general" else "slow")
     with pymysql.connect(
         host="127.0.0.1", port=mariadb_server.port, user="root", database="shop", autocommit=True
     ) as db:
         db.cursor().execute("DROP TABLE IF EXISTS author, book")
+        db.cursor().execute("SET GLOBAL log_slow_verbosity = %s", (VERBOSITY[log],))
     _settled(path)
     before = path.stat().st_size
     sent = traffic.mariadb(mariadb_server.port) + 1  # PyMySQL sends SET NAMES when it connects
@@ -113,7 +117,12 @@ def test_as_many_statements_as_mariadb_was_sent(log, mariadb_server, tmp_path):
     copy.write_bytes(path.read_bytes()[before:])
     found = lab.read(copy).queries
     assert len(found) == sent
-    assert found["session"].nunique() == 1
+    assert found["session"].nunique() == 1 and not found["sql"].str.startswith("#").any()
+    assert (b"# explain: " in copy.read_bytes()) == (log == "explained")
+    if log != "general" and shutil.which("pt-query-digest"):
+        command = ["pt-query-digest", "--no-version-check", "--limit", "100%", "--output", "json", copy]
+        done = subprocess.run(command, check=True, capture_output=True)
+        assert json.loads(done.stdout)["global"]["query_count"] == sent
 
 
 def _settled(path: Path) -> None:

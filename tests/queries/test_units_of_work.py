@@ -255,3 +255,33 @@ def test_a_connection_for_each_request_is_a_unit() -> None:
     found = lab.queries.assign_units(frame)
     assert found["unit"].nunique() == 60
     assert set(found["unit_by"]) == {"connection"} and set(found["confidence"]) == {"high"}
+
+
+SHARED = "0af7651916cd43dd8448eb211c80319c"
+
+
+def traced(*statements: tuple[str, int, str]) -> pd.DataFrame:
+    """Statements with sqlcommenter's comment: text, number of the span, route; all of one trace."""
+    return log(*(f"{sql} /*route='{r}',traceparent='00-{SHARED}-{span:016x}-01'*/" for sql, span, r in statements))
+
+
+def asked(number: int, route: str = "/track") -> list[tuple[str, int, str]]:
+    texts = ("SELECT * FROM session WHERE token = 'x'", f"SELECT * FROM track WHERE id = {number}")
+    return [(text, number, route) for text in texts]
+
+
+def test_requests_that_share_a_trace_are_units_of_their_own():
+    page = [statement for number in range(1, 9) for statement in asked(number)]
+    assert units(traced(*page)) == [[2 * i, 2 * i + 1] for i in range(8)]
+    assert len(units(traced(*page, *asked(9, "/album")))) == 9
+    assert len(units(traced(*((text, n, r) for n, (text, _, r) in enumerate(page + asked(9, "/album")))))) == 2
+    names = lab.queries.assign_units(traced(*page))["unit"]
+    assert names.nunique() == 8 and names.str.startswith(SHARED).all()
+
+
+def test_spans_within_a_request_are_no_units():
+    listed = [("SELECT * FROM session WHERE token = 'x'", 1, "/a"), ("SELECT * FROM album", 1, "/a")]
+    each = [(f"SELECT * FROM track WHERE album_id = {n}", n + 2, "/a") for n in range(8)]
+    tagged = [one for n in range(8) for one in (each[n], (f"SELECT * FROM tag WHERE album_id = {n}", n + 2, "/a"))]
+    assert len(units(traced(*listed, *each))) == 1
+    assert len(units(traced(*listed, *tagged))) == 1
