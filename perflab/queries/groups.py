@@ -14,8 +14,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from perflab.queries.lists_of_one import lists_of_one
+from perflab.queries.nouns import same_noun, stem
 from perflab.queries.questions import questions
-from perflab.queries.shape import Shape, same_noun, stem
+from perflab.queries.shape import Shape
 from perflab.queries.statements import Statements
 from perflab.queries.values import key_values, limit_of
 
@@ -192,13 +193,17 @@ def moving_keys(groups: Groups, single: Flags) -> dict[int, tuple[str, ...]]:
     """
     found = {}
     fp, repeated = groups.column("fp"), np.flatnonzero(groups.column("repeated"))
-    owners = [stem(s.tables[0]) for s, one in zip(groups.shapes, single, strict=True) if one and s.tables]
+    unit = groups.column("unit")
+    alone = single[fp] & np.array([bool(s.tables) for s in groups.shapes], dtype=bool)[fp]
     for code in np.unique(fp[repeated]).tolist():
         shape = groups.shapes[code]
         asked = keys_asked(groups, repeated[fp[repeated] == code], shape)
         if len(shape.key_slots) >= len(shape.keys) and shape.keys and all(asked):
             moving = [shape.keys[i] for i in varying(asked) if i < len(shape.keys)]
         else:
+            here = np.unique(unit[repeated[fp[repeated] == code]])
+            beside = np.unique(fp[alone & np.isin(unit, here)])
+            owners = [stem(groups.shapes[one].tables[0]) for one in beside.tolist()]
             moving = [key for key in shape.keys if not any(same_noun(stem(key), owner) for owner in owners)]
         found[code] = tuple(moving) or shape.keys
     return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from perflab.notes import count
-from perflab.queries.shape import ROLES, bare, points_elsewhere, same_noun, shape, stem
+from perflab.queries.nouns import ROLES, bare, points_elsewhere, same_noun, stem
+from perflab.queries.shape import shape
 from perflab.queries.tokens import tokens
 
 _SQLALCHEMY = re.compile(r"^select (?:distinct )?([a-z_]\w\w+)\.\w+(?: as \w+)?(?:, \w{3,}\.\w+(?: as \w+)?)* from")

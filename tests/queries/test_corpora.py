@@ -64,21 +64,12 @@ def test_the_slope_is_the_truth() -> None:
         assert row["p_value"] <= 0.01
 
 
-@pytest.mark.parametrize(
-    ("name", "recall"),
-    [
-        ("music", 0.9),
-        # "availability" looks stock up by (warehouse, part_no). Without values, which of the two moves cannot be seen: other
-        # routes look one part up, so part_no is taken for what the request itself asks for, and nothing links the loop.
-        ("parts", 0.88),
-    ],
-    ids=["music", "parts"],
-)
-def test_less_in_the_log_finds_the_same(name: str, recall: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["music", "parts"])
+def test_less_in_the_log_finds_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without parameters, routes and rows."""
     queries = lab.read(recorded(name)[0]).queries
     bare = lab.Measurements.of(queries=queries.drop(columns=["rows", "route"], errors="ignore").assign(parameters=None))
     monkeypatch.setattr(lab, "read", lambda _: bare)
     score = judged(name)
     assert score.precision >= 0.95, score.errors
-    assert score.recall >= recall, score.errors
+    assert score.recall >= 0.9, score.errors
