@@ -40,6 +40,8 @@ def _link(above: Shape, below: Shape, key: str) -> int:
             return 2  # an author may be a member, an owner a user
         if plain and nouns and any(same_noun(stem(t), nouns[0]) for t in below.tables[1:]):
             return 2  # joined to the parent's table, and found by its id
+        if below.store and any(c in OWN_KEYS for c in above.columns):
+            return 1  # a key of a cache may be named after anything: book:17, cover:17
         return 1 if foreign or everything else -1
     named = KEY_ENDINGS.search(key) is not None or KEY_BEGINNINGS.match(key) is not None
     if (named and key in above.columns and KEY_ENDINGS.sub("", key)) or any(same_noun(stem(key), n) for n in nouns):

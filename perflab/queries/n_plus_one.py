@@ -55,7 +55,8 @@ def find_n_plus_one(
     Parameters
     ----------
     queries : DataFrame or Measurements
-        The queries table, or Measurements that hold one.
+        The queries table, or Measurements that hold one. Of Measurements with spans, calls of Redis, Memcached and MongoDB
+        are judged, too.
     threshold : int
         A statement must be repeated at least this often in a unit of work to count.
     by : str
@@ -98,7 +99,7 @@ def find_n_plus_one(
         raise one_of("by", by, ("pattern", "unit"))
     if isinstance(threshold, bool) or not isinstance(threshold, int) or threshold < 2:
         raise ValueError(f"threshold must be a whole number of at least 2; got {threshold!r}")
-    prepared = statements(queries, dialect=dialect)
+    prepared = statements(queries, dialect=dialect, stores=True)
     groups, occurrences, patterns = _found(prepared, threshold)
     sentence = _sentence(prepared, patterns)
     if by == "unit":
@@ -286,7 +287,7 @@ def growth_of(
     queries: pd.DataFrame | Measurements, pattern: pd.Series[object], threshold: int, *, dialect: str | None = None
 ) -> Growth | None:
     """The growth of a row of `find_n_plus_one`; None where it has no parent."""
-    groups, occurrences, patterns = _found(statements(queries, dialect=dialect), threshold)
+    groups, occurrences, patterns = _found(statements(queries, dialect=dialect, stores=True), threshold)
     columns = ["parent", "child", "route", "evidence", "source", "units", "calls"]
     wanted = [pattern[c] if isinstance(pattern[c], (str, int, np.integer)) else None for c in columns]
     same = [

@@ -76,7 +76,7 @@ def find_duplicates(
     """
     if isinstance(threshold, bool) or not isinstance(threshold, int) or threshold < 2:
         raise ValueError(f"threshold must be a whole number of at least 2; got {threshold!r}")
-    prepared = statements(queries, dialect=dialect)
+    prepared = statements(queries, dialect=dialect, stores=True)
     where = f"{count(len(prepared.frame), 'statement')} of {count(len(prepared.working_units()), 'unit')}"
     if across_units:
         table = _duplicates(prepared, _across(prepared, threshold), "cacheable")

@@ -14,7 +14,7 @@ from perflab.queries.tokens import Token, tokens
 CLASSES = ("lookup", "batch", "scan", "function", "no table", "write", "control")
 
 _WRITES = frozenset({"insert", "update", "delete", "merge", "replace", "upsert", "call"})
-_READS = frozenset({"select", "with", "table", "values", "(", "explain"})
+_READS = frozenset({"select", "with", "table", "values", "(", "explain", "find", "get"})
 _AGGREGATES = frozenset({"count", "sum", "avg", "min", "max", "exists"})
 _CLAUSES = frozenset(
     "where group order having limit union except intersect returning on set using values select for window offset "  # noqa: SIM905
@@ -32,6 +32,7 @@ class Shape:
     counted from the end (negative) where a list of any length stands before them. ``columns``: what a SELECT names in its list.
     ``list_key``: the column looked up in the statement's only list ("" without one), ``list_slot`` the value that this list
     is (``in_array``: an array, for ANY) or that it starts with; ``slots``: how many values are in no list of any length.
+    ``store``: a call of a database without SQL (`stores`).
     ``asks``: a read whose values may differ, whatever its predicate; ``pages``: its values are a LIMIT and an OFFSET only.
     ``hands_out``: it returns rows that a loop may be over (``opaque``: of columns that its text doesn't name); ``one_row``: at
     most one, found by a name that is unique by custom. ``cursor``: a DECLARE, whose rows are fetched later.
@@ -58,6 +59,7 @@ class Shape:
     one_row: bool = False
     ordered: bool = False
     cursor: bool = False
+    store: bool = False
 
 
 @lru_cache(maxsize=16384)
@@ -105,7 +107,12 @@ def shape(fingerprint: str) -> Shape:
         one_row=one,
         ordered="order" in texts,
         cursor=cursor,
+        store=_of_store(words),
     )
+
+
+def _of_store(words: list[Token]) -> bool:
+    return [text for _, text in words[:2]] in (["find", "from"], ["get", "from"])
 
 
 def _working(words: list[Token]) -> list[Token]:
@@ -162,6 +169,8 @@ def _handed_out(words: list[Token], verb: str, kind: str, tables: tuple[str, ...
     everything = frozenset({"*"})
     texts = [text for _, text in words]
     if verb == "select" and tables:
+        if _of_store(words):
+            return everything, texts[0] == "find", False
         return everything if texts[0] == "table" else _columns(words), True, False
     if verb == "select":
         return _columns(words) | everything, "from" in texts or texts[:1] == ["values"], True

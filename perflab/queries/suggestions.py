@@ -64,6 +64,13 @@ def _suggestion(parent: str | None, child: str, level: str, keys: tuple[str, ...
     if level == "constant fan-out":
         return "No N+1: the number of calls is fixed. One query with IN would save round trips."
     key = next(iter(keys or below.keys), "")
+    if below.store:
+        how = (
+            "MGET, or a pipeline, with all keys"
+            if child.startswith("get from")
+            else f"one find with {key or '_id'}: {{$in: [...]}}"
+        )
+        return f"Query {table} once for all rows: {how}."
     if level == "loop without parent" and not key:
         return "Collect the values first and query once: a join with a list of the values (unnest, VALUES, a temporary table)."
     if not key:
