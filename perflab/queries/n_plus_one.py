@@ -15,6 +15,7 @@ import pandas as pd
 from perflab.data.tables import Measurements
 from perflab.errors import one_of
 from perflab.queries import claims, suggestions
+from perflab.queries.clocks import timed
 from perflab.queries.groups import LEAST_DISTINCT, Groups, Ints, grouped, keys_asked, moving_keys, single_rows, varying
 from perflab.queries.growth import LIMIT, Growth, growth
 from perflab.queries.parents import with_parents
@@ -334,5 +335,5 @@ def _sentence(prepared: Statements, patterns: pd.DataFrame) -> str:
     kinds = f"{sure} confirmed, {len(claimed) - sure} likely"
     return (
         f"{len(claimed)} N+1 ({kinds}) in {where}: fixing {'it' if len(claimed) == 1 else 'them'} saves "
-        f"{count(saved, 'call')} and at most {format_ms(time)} of statement time{also}"
+        f"{count(saved, 'call')} and at most {timed(format_ms(time), prepared.clock)}{also}"
     )

@@ -11,6 +11,7 @@ import pandas as pd
 from perflab.data.tables import Measurements
 from perflab.errors import SchemaError, one_of
 from perflab.queries import comments
+from perflab.queries.clocks import UNKNOWN, clock_of
 from perflab.queries.fingerprint import fingerprint
 from perflab.queries.questions import session_states
 from perflab.queries.shape import Shape, shape
@@ -26,7 +27,7 @@ Ints = npt.NDArray[np.int64]
 class Statements:
     """``frame`` has run, start, sql, duration_ms, rows, route, parameters, source, database, session, and codes: ``unit``,
     ``fp`` and ``state`` (what the session was set to); it is sorted by unit and time. ``units`` are what the unit codes stand
-    for, ``fingerprints`` and ``shapes`` what ``fp`` points to.
+    for, ``fingerprints`` and ``shapes`` what ``fp`` points to; ``clock`` says whose time the durations are (`clocks`).
     """
 
     frame: pd.DataFrame
@@ -34,6 +35,7 @@ class Statements:
     fingerprints: tuple[str, ...]
     shapes: tuple[Shape, ...]
     dialect: str
+    clock: str = UNKNOWN
 
     def working_units(self) -> Ints:
         """The units with a statement that does more than manage the session."""
@@ -94,6 +96,7 @@ def statements(queries: pd.DataFrame | Measurements, *, dialect: str | None = No
         fingerprints=tuple(texts),
         shapes=tuple(shape(text) for text in texts),
         dialect=dialect or _dialect(table),
+        clock=clock_of(queries),
     )
 
 

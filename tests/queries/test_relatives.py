@@ -10,6 +10,7 @@ import pytest
 
 import perflab as lab
 from perflab.errors import SchemaError
+from perflab.queries.clocks import CLIENT, SERVER, UNKNOWN, clock_of
 from perflab.queries.multiplying_joins import multiplied
 
 
@@ -113,3 +114,15 @@ def test_the_same_question_in_every_request_is_cacheable() -> None:
     ]
     written = pd.concat([queries, unit(("UPDATE setting SET v = 2 WHERE k = 'x'", 1.0), name="w")], ignore_index=True)
     assert lab.find_duplicates(written, across_units=True).empty
+
+
+@pytest.mark.parametrize(
+    ("tool", "clock"), [("postgresql", SERVER), ("perflab query recorder", CLIENT), ("django", CLIENT), (None, UNKNOWN)]
+)
+def test_the_time_of_statements_says_whose_it_is(tool: str | None, clock: str) -> None:
+    queries = unit(*[("SELECT * FROM person WHERE id = 5", 4.0)] * 6)
+    data = lab.Measurements.of(meta={"tool": tool} if tool else {}, queries=queries)
+    assert clock_of(data) == clock
+    for found in (lab.find_duplicates(data), lab.summarize_queries(data)):
+        assert clock in found.attrs["sentence"]
+    assert clock_of(data.queries) == UNKNOWN
