@@ -295,9 +295,9 @@ def _names(queries: pd.DataFrame, first: Ints, trace: Ints, request: Ints) -> pd
         if known.any():
             given = rows[column] if column in rows and rows[column].notna().any() else comments.ids(rows["sql"], column)
             names = names.where(~known, pd.Series(np.asarray(given, dtype=object)))
-    again = names.groupby(names, sort=False).cumcount().to_numpy()
-    for place in np.flatnonzero((again > 0) & (trace[first] < 0) & (request[first] < 0)):
-        names.iloc[place] = f"{names.iloc[place]}#{again[place] + 1}"
+    again = names.groupby(names, sort=False).cumcount()
+    numbered = (again > 0).to_numpy() & (trace[first] < 0) & (request[first] < 0)
+    names = names.where(~numbered, names.astype("str") + "#" + (again + 1).astype("str"))
     return pd.Index(names.astype("str"), dtype="str")
 
 
