@@ -7,7 +7,8 @@ import re
 import numpy as np
 import numpy.typing as npt
 
-from perflab.queries.shape import Shape, bare
+from perflab.queries.nouns import bare
+from perflab.queries.shape import Shape
 from perflab.queries.statements import Statements
 from perflab.queries.tokens import tokens
 from perflab.queries.values import key_values, values_in

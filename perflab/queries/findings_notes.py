@@ -34,3 +34,5 @@ INDEX_UNUSED = Kind(
 ROWS_READ_UNKNOWN = Kind(
     "rows-read-unknown", DATA, "it returned {rows:row}; SQLite does not report how many rows each step read"
 )
+PROOF_STOPPED = Kind("proof-stopped", DATA, "the indexes were not tried: {why:raw}")
+NOTHING_TO_PROVE = Kind("nothing-to-prove", DATA, "no index is advised, so there is nothing to try")

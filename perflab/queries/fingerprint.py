@@ -1,9 +1,11 @@
 """Fingerprints: statements that differ only in their values have the same one.
 
 Rules: comments out, white space folded, case folded outside quoted names, literals and placeholders become ``?``, an
-IN list or an ARRAY of any length ``(...)``, repeated VALUES tuples one, as are the repeated WHENs of a bulk update; names of
-cursors and savepoints are values. ``y = ?`` and ``y in (...)`` stay apart: one is
-a lookup, the other a batch. What libpg_query (the fingerprint of pg_query and pganalyze) keeps apart is never merged.
+IN list or an ARRAY of any length ``(...)``, repeated VALUES tuples one, as are the repeated WHENs of a bulk update and the
+same condition again behind OR (``a = ? or ...``). Names of cursors, savepoints and prepared statements are values, and
+numbers of several digits in the name of a table are ``00``. ``y = ?`` and ``y in (...)`` stay apart: one is
+a lookup, the other a batch. What libpg_query (the fingerprint of pg_query and pganalyze) keeps apart is never merged, but for
+the number of repeated UNIONs.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import pandas as pd
 
 from perflab.errors import one_of
 from perflab.queries import quoting
+from perflab.queries.client_names import names_folded
+from perflab.queries.repeated_terms import terms_folded
 from perflab.queries.tokens import DIALECTS, Token, tokens
 
 MAX_SQL = 200_000
@@ -25,13 +29,14 @@ CUT = "…"
 
 _VALUE = ("value", "?")
 _LIST = ("value", "...")
+_DEFAULT = (("word", "default"),)
 _CONSTANTS = frozenset({"true", "false", "null"})
 _NOT_A_CONSTANT_AFTER = frozenset({"is", "not", "set", "default", "."})
 _SIGN_AFTER = frozenset(
     "where and or select limit offset then else when in between return set by not like values on having case from as "  # noqa: SIM905
     "distinct all interval returning using".split()
 )
-_NUMBERED = frozenset({"operator", "function"})
+_NUMBERED = frozenset({"operator", "function", "fetch", "move", "forward", "backward"})
 _NAMED_BY_CLIENT = frozenset({"savepoint", "deallocate"})
 
 
@@ -83,47 +88,7 @@ def _fingerprint(sql: str, dialect: str) -> str:
     found = list(tokens(quoting.settled(sql[:MAX_SQL] if cut else sql, dialect), dialect))
     words = _values_folded(quoting.without_values(found, dialect))
     words = _lists_folded(_closed(words) if cut else words)  # an IN list longer than that is the usual case
-    words = _cases_folded(_names_folded(words))
-    return written(words) + (CUT if cut else "")
-
-
-def normalised(raw: Iterable[Token]) -> list[Token]:
-    """Tokens with values as ``?``, words in lower case, and lists of any length in one form."""
-    return _cases_folded(_names_folded(_lists_folded(_values_folded(raw))))
-
-
-def _names_folded(words: list[Token]) -> list[Token]:
-    """Names that a client makes up for its cursors and savepoints as ``?``."""
-    texts = [text for _, text in words[:4]]
-    place = None
-    if texts[:1] in (["declare"], ["close"]) and len(words) > 1:
-        place = 1
-    elif texts[:1] in (["fetch"], ["move"], ["release"]) or (texts[:1] == ["rollback"] and "to" in texts):
-        place = len(words) - 1
-    if place is None or words[place][0] not in ("word", "name") or words[place][1] in ("all", "to", "savepoint"):
-        return words
-    return [*words[:place], _VALUE, *words[place + 1 :]]
-
-
-def _cases_folded(words: list[Token]) -> list[Token]:
-    """An UPDATE whose CASE has the same WHEN for each row (a bulk update) with one of them."""
-    if not words or words[0][1] != "update" or ("word", "case") not in words:
-        return words
-    out: list[Token] = []
-    opened: list[tuple[int, list[Token]]] = []  # where the last WHEN of each open CASE starts, and the one before it
-    for token in words:
-        if token == ("word", "case"):
-            opened.append((-1, []))
-        elif opened and token in (("word", "when"), ("word", "else"), ("word", "end")):
-            start, before = opened.pop()
-            if start >= 0 and out[start:] == before:
-                del out[start:]
-            elif start >= 0:
-                before = out[start:]
-            if token[1] != "end":
-                opened.append((len(out) if token[1] == "when" else -1, before))
-        out.append(token)
-    return out
+    return written(terms_folded(names_folded(words))) + (CUT if cut else "")
 
 
 def _closed(words: list[Token]) -> list[Token]:
@@ -158,13 +123,15 @@ def _values_folded(raw: Iterable[Token]) -> list[Token]:
 
 def _folded(kind: str, text: str, previous: str) -> Token:
     if kind == "value" and previous in _NUMBERED and text.isdigit():
-        return ("word", text)  # ALTER OPERATOR FAMILY f USING gist DROP OPERATOR 14
+        return ("word", text)  # FETCH 100 FROM c; ALTER OPERATOR FAMILY f USING gist DROP OPERATOR 14
     if kind in ("value", "placeholder"):
         return _VALUE
     if kind == "word":
         word = text.lower()
-        if (word in _CONSTANTS and previous not in _NOT_A_CONSTANT_AFTER) or previous in _NAMED_BY_CLIENT:
-            return _VALUE if previous != "savepoint" or word not in ("to",) else (kind, word)
+        if (word in _CONSTANTS and previous not in _NOT_A_CONSTANT_AFTER) or (
+            previous in _NAMED_BY_CLIENT and word not in ("to", "all", "prepare")
+        ):
+            return _VALUE
         return (kind, word)
     if kind == "name" and previous in _NAMED_BY_CLIENT:
         return _VALUE
@@ -212,7 +179,7 @@ def _list_ends(words: list[Token]) -> dict[int, int]:
     return ends
 
 
-def _list(words: list[Token], start: int, end: int) -> list[Token]:
+def _list(words: list[Token], start: int, end: int, *, row: bool = False) -> list[Token]:
     """The bracketed list with each different item once, or the mark of a list when all are values."""
     items: dict[tuple[Token, ...], None] = {}
     depth, item_start = 0, start + 1
@@ -224,7 +191,7 @@ def _list(words: list[Token], start: int, end: int) -> list[Token]:
             item_start = position + 1
         depth += (text in ("(", "[")) - (text in (")", "]"))
     inner = [_LIST]
-    if any(item != (_VALUE,) for item in items):
+    if any(item not in ((_VALUE,), _DEFAULT) for item in items) or (_DEFAULT in items and not row):
         inner = [token for item in items for token in (("operator", ","), *item)][1:]
     return [words[start], *inner, words[end - 1]]
 
@@ -234,7 +201,7 @@ def _tuples(words: list[Token], start: int, ends: dict[int, int], out: list[Toke
     seen: set[tuple[Token, ...]] = set()
     position = start
     while position in ends:
-        folded = _list(words, position, ends[position])
+        folded = _list(words, position, ends[position], row=True)
         if tuple(folded) not in seen:
             out += [("operator", ","), *folded] if seen else folded
             seen.add(tuple(folded))
@@ -248,6 +215,7 @@ def _tuples(words: list[Token], start: int, ends: dict[int, int], out: list[Toke
 
 _NO_SPACE_BEFORE = frozenset({",", ")", ".", "::", "]", ";", "[", "..."})
 _NO_SPACE_AFTER = frozenset({"(", ".", "::", "[", "..."})
+_BEFORE_MORE = frozenset({"or", "union", "all", "distinct"})
 _SPACE_BEFORE_BRACKET = frozenset(
     "in values and or not where from on as select exists any all some over using with into union except intersect by "  # noqa: SIM905
     "join then when else case between like limit key set having check".split()
@@ -262,7 +230,7 @@ def written(words: list[Token]) -> str:
         glued = text in _NO_SPACE_BEFORE or previous in _NO_SPACE_AFTER
         if text == "(" and previous_kind in ("word", "name"):
             glued = previous not in _SPACE_BEFORE_BRACKET
-        if not glued or (text == "(" and previous == ","):
+        if not glued or (text == "(" and previous == ",") or (text[0] == "." and previous in _BEFORE_MORE):
             parts.append(" ")
         parts.append(text)
         previous, previous_kind = text, kind

@@ -6,7 +6,7 @@ The steps are functions from tables to tables: statements -> groups -> parents -
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from perflab.queries.lists_of_one import lists_of_one
+from perflab.queries.nouns import same_noun, stem
 from perflab.queries.questions import questions
-from perflab.queries.shape import Shape, same_noun, stem
+from perflab.queries.shape import Shape
 from perflab.queries.statements import Statements
 from perflab.queries.values import key_values, limit_of
 
@@ -35,7 +36,8 @@ class Groups:
     """``table`` has a row for each group: unit, fp, site (code of the call site), first, second and last (places of those
     statements), calls, time_ms, rows, distinct (different values; both NaN where not known), between (writes and control
     statements between the second and the last), written (of those, writes to its own tables), route, low, repeated.
-    ``order`` holds the places of the statements by group, ``starts`` where each group starts in it, ``arrays`` the columns.
+    ``order`` holds the places of the statements by group, ``starts`` where each group starts in it, ``arrays`` the columns,
+    ``asked`` the answers of `keys_asked` so far.
     """
 
     prepared: Statements
@@ -43,6 +45,7 @@ class Groups:
     order: Ints
     starts: Ints
     arrays: Mapping[str, npt.NDArray[Any]]
+    asked: dict[bytes, list[list[tuple[str, ...]]]] = field(default_factory=dict)
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -162,16 +165,23 @@ def _written(prepared: Statements, fp: Ints, second: Ints, last: Ints, repeated:
 
 def keys_asked(groups: Groups, chosen: Ints, shape: Shape) -> list[list[tuple[str, ...]]]:
     """The values of the keys in the first calls of some of these groups; an empty list where any is not known."""
+    key = chosen.tobytes()
+    if key not in groups.asked:
+        groups.asked[key] = _keys_asked(groups, chosen, shape)
+    return groups.asked[key]
+
+
+def _keys_asked(groups: Groups, chosen: Ints, shape: Shape) -> list[list[tuple[str, ...]]]:
     step = max(1, len(chosen) // _UNITS_READ)
     some = chosen[::step][:_UNITS_READ]
     counts = np.minimum(groups.column("calls")[some], _CALLS_READ).astype("int64")
     places = np.concatenate(
         [groups.order[groups.starts[g] : groups.starts[g] + n] for g, n in zip(some, counts, strict=True)]
     )
-    rows = groups.prepared.frame[["sql", "parameters"]].iloc[places]
+    rows = (groups.prepared.frame[column].array.take(places) for column in ("sql", "parameters"))
     values = [
         key_values(sql, parameters, shape.key_slots, groups.prepared.dialect)
-        for sql, parameters in zip(rows["sql"], rows["parameters"], strict=True)
+        for sql, parameters in zip(*rows, strict=True)
     ]
     ends = np.cumsum(counts)
     parts = [values[end - n : end] for end, n in zip(ends.tolist(), counts.tolist(), strict=True)]
@@ -192,13 +202,17 @@ def moving_keys(groups: Groups, single: Flags) -> dict[int, tuple[str, ...]]:
     """
     found = {}
     fp, repeated = groups.column("fp"), np.flatnonzero(groups.column("repeated"))
-    owners = [stem(s.tables[0]) for s, one in zip(groups.shapes, single, strict=True) if one and s.tables]
+    unit = groups.column("unit")
+    alone = single[fp] & np.array([bool(s.tables) for s in groups.shapes], dtype=bool)[fp]
     for code in np.unique(fp[repeated]).tolist():
         shape = groups.shapes[code]
         asked = keys_asked(groups, repeated[fp[repeated] == code], shape)
         if len(shape.key_slots) >= len(shape.keys) and shape.keys and all(asked):
             moving = [shape.keys[i] for i in varying(asked) if i < len(shape.keys)]
         else:
+            here = np.unique(unit[repeated[fp[repeated] == code]])
+            beside = np.unique(fp[alone & np.isin(unit, here)])
+            owners = [stem(groups.shapes[one].tables[0]) for one in beside.tolist()]
             moving = [key for key in shape.keys if not any(same_noun(stem(key), owner) for owner in owners)]
         found[code] = tuple(moving) or shape.keys
     return found
@@ -209,11 +223,11 @@ def single_rows(groups: Groups) -> Flags:
     prepared = groups.prepared
     found = np.array([s.single_row or s.one_row for s in prepared.shapes], dtype=bool)
     fp, first = groups.column("fp"), groups.column("first")
+    sql, parameters = prepared.frame["sql"].array, prepared.frame["parameters"].array
     codes, earliest = np.unique(fp, return_index=True)
     for code, place in zip(codes.tolist(), first[earliest].tolist(), strict=True):
         shape = prepared.shapes[code]
         if not found[code] and shape.hands_out and shape.limit_slot is not None:
-            row = prepared.frame.iloc[place]
-            most = limit_of(row["sql"], row["parameters"], shape.limit_slot, shape.listed, prepared.dialect)
+            most = limit_of(sql[place], parameters[place], shape.limit_slot, shape.listed, prepared.dialect)
             found[code] = most == 1 or (most == _GET and bool(shape.keys) and not shape.ordered)
     return found

@@ -15,6 +15,7 @@ import pandas as pd
 from perflab.data.tables import Measurements
 from perflab.errors import one_of
 from perflab.queries import claims, suggestions
+from perflab.queries.clocks import timed
 from perflab.queries.groups import LEAST_DISTINCT, Groups, Ints, grouped, keys_asked, moving_keys, single_rows, varying
 from perflab.queries.growth import LIMIT, Growth, growth
 from perflab.queries.parents import with_parents
@@ -55,7 +56,8 @@ def find_n_plus_one(
     Parameters
     ----------
     queries : DataFrame or Measurements
-        The queries table, or Measurements that hold one.
+        The queries table, or Measurements that hold one. Of Measurements with spans, calls of Redis, Memcached and MongoDB
+        are judged, too.
     threshold : int
         A statement must be repeated at least this often in a unit of work to count.
     by : str
@@ -98,7 +100,7 @@ def find_n_plus_one(
         raise one_of("by", by, ("pattern", "unit"))
     if isinstance(threshold, bool) or not isinstance(threshold, int) or threshold < 2:
         raise ValueError(f"threshold must be a whole number of at least 2; got {threshold!r}")
-    prepared = statements(queries, dialect=dialect)
+    prepared = statements(queries, dialect=dialect, stores=True)
     groups, occurrences, patterns = _found(prepared, threshold)
     sentence = _sentence(prepared, patterns)
     if by == "unit":
@@ -286,7 +288,7 @@ def growth_of(
     queries: pd.DataFrame | Measurements, pattern: pd.Series[object], threshold: int, *, dialect: str | None = None
 ) -> Growth | None:
     """The growth of a row of `find_n_plus_one`; None where it has no parent."""
-    groups, occurrences, patterns = _found(statements(queries, dialect=dialect), threshold)
+    groups, occurrences, patterns = _found(statements(queries, dialect=dialect, stores=True), threshold)
     columns = ["parent", "child", "route", "evidence", "source", "units", "calls"]
     wanted = [pattern[c] if isinstance(pattern[c], (str, int, np.integer)) else None for c in columns]
     same = [
@@ -333,5 +335,5 @@ def _sentence(prepared: Statements, patterns: pd.DataFrame) -> str:
     kinds = f"{sure} confirmed, {len(claimed) - sure} likely"
     return (
         f"{len(claimed)} N+1 ({kinds}) in {where}: fixing {'it' if len(claimed) == 1 else 'them'} saves "
-        f"{count(saved, 'call')} and at most {format_ms(time)} of statement time{also}"
+        f"{count(saved, 'call')} and at most {timed(format_ms(time), prepared.clock)}{also}"
     )

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from perflab.queries.groups import Groups
-from perflab.queries.shape import link
+from perflab.queries.links import link
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

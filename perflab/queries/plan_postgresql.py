@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -98,6 +98,23 @@ def _read_only(connection: Any, timeout_ms: float) -> Iterator[Any]:
         cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
         if own:
             cursor.execute("ROLLBACK") if was else connection.rollback()
+        cursor.close()
+
+
+@contextmanager
+def trial(connection: Any, timeout_ms: float, lock_ms: int) -> Iterator[Callable[[str], object]]:
+    """A function that runs a statement in a transaction which is rolled back."""
+    if not _idle(connection):
+        raise ValueError("prove=True needs a connection without an open transaction")
+    cursor, own = connection.cursor(), getattr(connection, "autocommit", False)
+    try:
+        if own:
+            cursor.execute("BEGIN")
+        cursor.execute(f"SET LOCAL lock_timeout = {lock_ms}")
+        cursor.execute(f"SET LOCAL statement_timeout = {max(1, int(timeout_ms))}")
+        yield cursor.execute
+    finally:
+        cursor.execute("ROLLBACK") if own else connection.rollback()
         cursor.close()
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from perflab.notes import Note
@@ -152,6 +153,31 @@ def _run(connection: Any, sql: str, values: Any, timeout_ms: float) -> tuple[flo
         connection.set_progress_handler(None, 0)
         cursor.close()
         connection.execute(f"PRAGMA query_only = {int(before)}")
+
+
+@contextmanager
+def trial(connection: Any, timeout_ms: float, lock_ms: int) -> Iterator[Callable[[str], object]]:
+    """A function that runs a statement in a transaction which is rolled back."""
+    if connection.in_transaction:
+        raise ValueError("prove=True needs a connection without an open transaction")
+    was = _asked(connection, "PRAGMA busy_timeout")[0][0]
+    connection.execute(f"PRAGMA busy_timeout = {lock_ms}")
+
+    def execute(sql: str) -> None:
+        start = time.perf_counter()
+        connection.set_progress_handler(lambda: (time.perf_counter() - start) * 1e3 > timeout_ms, _EVERY)
+        try:
+            connection.execute(sql)
+        finally:
+            connection.set_progress_handler(None, 0)
+
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield execute
+    finally:
+        if connection.in_transaction:
+            connection.rollback()
+        connection.execute(f"PRAGMA busy_timeout = {int(was)}")
 
 
 def indexes(connection: Any, sql: str, wasteful: Sequence[Step]) -> tuple[tuple[Index, ...], tuple[Note, ...]]:

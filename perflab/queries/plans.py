@@ -11,7 +11,9 @@ import pandas as pd
 
 from perflab.notes import PYTHON, Note, written
 from perflab.queries import plan_postgresql, plan_sqlite
+from perflab.queries.findings_notes import NOTHING_TO_PROVE
 from perflab.queries.plan_advice import Answer, Index, InnerLoop, Step, checked, driver_of
+from perflab.queries.proofs import Proof, proved
 from perflab.results import Result, Shown
 from perflab.units import format_fraction, format_ms, format_number, parse_duration
 
@@ -27,7 +29,8 @@ class QueryPlan(Result):
 
     ``table``: step, parent, operation, table, index, condition (values as ``?``), reads (rows of the table), keeps (rows
     that are left), loops, time_ms (missing unless it ran), full_scan. ``indexes``: each an `Index` with ``statement``, the
-    SQL that would create it. ``time_ms``: how long the statement took, where it was run.
+    SQL that would create it. ``time_ms``: how long the statement took, where it was run. ``proof``: what the indexes gave,
+    where they were tried.
     """
 
     sentence: str
@@ -35,6 +38,7 @@ class QueryPlan(Result):
     indexes: tuple[Index, ...] = ()
     time_ms: float = math.nan
     warnings: tuple[Note, ...] = ()
+    proof: Proof | None = None
 
     def show(self, surface: str = PYTHON) -> Shown:
         """The steps, indented below the step that takes their rows; then the indexes and the notes."""
@@ -53,15 +57,16 @@ def explain(
     parameters: Parameters = None,
     *,
     analyze: bool = False,
+    prove: bool = False,
     many_rows: int = MANY_ROWS,
     selective: float = SELECTIVE,
     timeout: str | float = "30s",
 ) -> QueryPlan:
     """The plan of a statement, the tables it reads from end to end for few rows, and the index that would serve.
 
-    Nothing is ever written: without ``analyze`` the statement isn't run at all; with it, only a SELECT is, in a read-only
-    transaction that is rolled back. A statement from a log may keep its placeholders (``?``, ``$1``, ``%s``): without
-    ``parameters`` it is planned for any value.
+    Nothing stays written: without ``analyze`` the statement isn't run at all; with it, only a SELECT is, in a read-only
+    transaction that is rolled back. With ``prove`` the advised indexes are tried, too. A statement from a log may keep its
+    placeholders (``?``, ``$1``, ``%s``): without ``parameters`` it is planned for any value.
 
     Parameters
     ----------
@@ -73,6 +78,10 @@ def explain(
         Its values, as the driver takes them.
     analyze : bool
         Run it too, for real row counts and times.
+    prove : bool
+        Create the advised indexes in a transaction, run the statement with and without them, and roll back. Writers of the
+        table wait meanwhile. It gives up when a lock takes longer than 1 s, or a step longer than ``timeout``. PostgreSQL and
+        SQLite only: in MySQL and MariaDB an index can't be rolled back.
     many_rows, selective : int, float
         A full scan is named when it reads at least so many rows and keeps at most this share.
     timeout : str or float
@@ -87,7 +96,8 @@ def explain(
     Raises
     ------
     ValueError
-        Several statements in one; with ``analyze``, one that is no SELECT; an unknown driver. The driver's own exceptions
+        Several statements in one; with ``analyze`` or ``prove``, one that is no SELECT; with ``prove``, an open transaction; an
+        unknown driver. The driver's own exceptions
         pass through.
 
     Examples
@@ -102,13 +112,25 @@ def explain(
     """
     driver, raw = driver_of(connection)
     timeout_ms = parse_duration(timeout, parameter="timeout")
-    checked(sql, driver, run=analyze)
+    checked(sql, driver, run=analyze or prove)
     module = plan_sqlite if driver == "sqlite" else plan_postgresql
-    answer = module.plan(raw, sql, parameters, analyze=analyze, timeout_ms=timeout_ms)
+    answer = module.plan(raw, sql, parameters, analyze=analyze or prove, timeout_ms=timeout_ms)
     wasteful = [s for s in answer.steps if s.full_scan and s.reads >= many_rows and s.keeps <= selective * s.reads]
     indexes, notes = module.indexes(raw, sql, wasteful)
-    return QueryPlan(_sentence(wasteful, answer, many_rows), _table(answer.steps), indexes, answer.time_ms,
-                (*answer.notes, *notes))  # fmt: skip
+    sentence, notes = _sentence(wasteful, answer, many_rows), (*answer.notes, *notes)
+    if not prove:
+        return QueryPlan(sentence, _table(answer.steps), indexes, answer.time_ms, notes)
+    found = proved(raw, driver, sql, parameters, indexes, timeout_ms) if indexes else NOTHING_TO_PROVE()
+    if isinstance(found, Proof):
+        text = f"{sentence}; {_of_proof(found)}"
+        return QueryPlan(text, _table(answer.steps), indexes, answer.time_ms, notes, found)
+    return QueryPlan(sentence, _table(answer.steps), indexes, answer.time_ms, (*notes, found))
+
+
+def _of_proof(proof: Proof) -> str:
+    if not proof.used:
+        return "the database does not use the advised index"
+    return f"with the advised index {format_ms(proof.after_ms)} instead of {format_ms(proof.before_ms)} (tried, rolled back)"
 
 
 def _sentence(wasteful: Sequence[Step], answer: Answer, many_rows: int) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 from perflab.data.tables import Measurements
 from perflab.queries import claims, suggestions
 from perflab.queries.changes import ever_changed, stretches
+from perflab.queries.clocks import timed
 from perflab.queries.n_plus_one import find_n_plus_one
 from perflab.queries.questions import questions
 from perflab.queries.statements import Statements, statements
@@ -76,14 +77,14 @@ def find_duplicates(
     """
     if isinstance(threshold, bool) or not isinstance(threshold, int) or threshold < 2:
         raise ValueError(f"threshold must be a whole number of at least 2; got {threshold!r}")
-    prepared = statements(queries, dialect=dialect)
+    prepared = statements(queries, dialect=dialect, stores=True)
     where = f"{count(len(prepared.frame), 'statement')} of {count(len(prepared.working_units()), 'unit')}"
     if across_units:
         table = _duplicates(prepared, _across(prepared, threshold), "cacheable")
         total = int(table["needless"].sum())
         sentence = (
             f"{count(len(table), 'read')} repeated with the same values across units in {where}: a cache would save "
-            f"{count(total, 'call')}, about {format_ms(float(table['time_saved_ms'].sum()))} of statement time"
+            f"{count(total, 'call')}, about {timed(format_ms(float(table['time_saved_ms'].sum())), prepared.clock)}"
             if total
             else f"no read repeated with the same values across units in {where}"
         )
@@ -93,7 +94,7 @@ def find_duplicates(
     needless = int(sure["needless"].sum())
     sentence = (
         f"{count(needless, 'needless call')} in {where}: reads repeated with the same values within a unit, about "
-        f"{format_ms(float(sure['time_saved_ms'].sum()))} of statement time"
+        f"{timed(format_ms(float(sure['time_saved_ms'].sum())), prepared.clock)}"
         if needless
         else f"no read repeated with the same values within a unit in {where}"
     )

@@ -11,9 +11,11 @@ import pandas as pd
 from perflab.data.tables import Measurements
 from perflab.errors import SchemaError, one_of
 from perflab.queries import comments
+from perflab.queries.clocks import UNKNOWN, clock_of
 from perflab.queries.fingerprint import fingerprint
 from perflab.queries.questions import session_states
 from perflab.queries.shape import Shape, shape
+from perflab.queries.stores import store_calls
 from perflab.queries.tokens import DIALECTS
 from perflab.queries.units_of_work import Units, instants, units_of_work
 from perflab.queries.vectorised import fingerprint_codes
@@ -25,7 +27,7 @@ Ints = npt.NDArray[np.int64]
 class Statements:
     """``frame`` has run, start, sql, duration_ms, rows, route, parameters, source, database, session, and codes: ``unit``,
     ``fp`` and ``state`` (what the session was set to); it is sorted by unit and time. ``units`` are what the unit codes stand
-    for, ``fingerprints`` and ``shapes`` what ``fp`` points to.
+    for, ``fingerprints`` and ``shapes`` what ``fp`` points to; ``clock`` says whose time the durations are (`clocks`).
     """
 
     frame: pd.DataFrame
@@ -33,6 +35,7 @@ class Statements:
     fingerprints: tuple[str, ...]
     shapes: tuple[Shape, ...]
     dialect: str
+    clock: str = UNKNOWN
 
     def working_units(self) -> Ints:
         """The units with a statement that does more than manage the session."""
@@ -52,9 +55,19 @@ def queries_of(queries: pd.DataFrame | Measurements) -> pd.DataFrame:
     return frame
 
 
-def statements(queries: pd.DataFrame | Measurements, *, dialect: str | None = None) -> Statements:
-    """Fingerprint, group into units of work, and order."""
-    table = queries_of(queries)
+def with_stores(queries: pd.DataFrame | Measurements) -> pd.DataFrame:
+    """The queries table, with the calls of Redis, MongoDB and the like that the spans hold."""
+    tables = queries.tables if isinstance(queries, Measurements) else {}
+    calls = store_calls(tables.get("spans"))
+    if calls is None:
+        return queries_of(queries)
+    parts = [queries_of(queries), calls] if "queries" in tables else [calls]
+    return pd.concat(parts, ignore_index=True) if len(parts) > 1 else calls
+
+
+def statements(queries: pd.DataFrame | Measurements, *, dialect: str | None = None, stores: bool = False) -> Statements:
+    """Fingerprint, group into units of work, and order; with ``stores`` the calls of databases without SQL, too."""
+    table = with_stores(queries) if stores else queries_of(queries)
     known = table["sql"].notna().to_numpy()
     table = (table if known.all() else table[known]).reset_index(drop=True)
     prints, texts = fingerprint_codes_of(table, dialect)
@@ -83,6 +96,7 @@ def statements(queries: pd.DataFrame | Measurements, *, dialect: str | None = No
         fingerprints=tuple(texts),
         shapes=tuple(shape(text) for text in texts),
         dialect=dialect or _dialect(table),
+        clock=clock_of(queries),
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from perflab.notes import count
-from perflab.queries.shape import ROLES, bare, points_elsewhere, same_noun, shape, stem
+from perflab.queries.nouns import ROLES, bare, points_elsewhere, same_noun, stem
+from perflab.queries.shape import shape
 from perflab.queries.tokens import tokens
 
 _SQLALCHEMY = re.compile(r"^select (?:distinct )?([a-z_]\w\w+)\.\w+(?: as \w+)?(?:, \w{3,}\.\w+(?: as \w+)?)* from")
@@ -63,6 +64,13 @@ def _suggestion(parent: str | None, child: str, level: str, keys: tuple[str, ...
     if level == "constant fan-out":
         return "No N+1: the number of calls is fixed. One query with IN would save round trips."
     key = next(iter(keys or below.keys), "")
+    if below.store:
+        how = (
+            "MGET, or a pipeline, with all keys"
+            if child.startswith("get from")
+            else f"one find with {key or '_id'}: {{$in: [...]}}"
+        )
+        return f"Query {table} once for all rows: {how}."
     if level == "loop without parent" and not key:
         return "Collect the values first and query once: a join with a list of the values (unnest, VALUES, a temporary table)."
     if not key:

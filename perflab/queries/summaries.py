@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from perflab.data.tables import Measurements
+from perflab.queries.clocks import clock_of, timed
 from perflab.queries.statements import fingerprints_of, queries_of
 from perflab.results import count, findings
 from perflab.units import format_ms
@@ -55,9 +56,9 @@ def summarize_queries(queries: pd.DataFrame | Measurements, *, dialect: str | No
     summary["time_fraction"] = summary["total_ms"] / whole if whole else 0.0
     shown = summary.sort_values("total_ms", ascending=False, kind="stable").rename_axis("fingerprint").reset_index()
     shown["fingerprint"] = shown["fingerprint"].astype("str")
-    return findings(
-        shown, f"{count(len(took), 'statement')} of {count(len(shown), 'kind')}, {format_ms(whole)} in the database"
-    )
+    clock = clock_of(queries)
+    time = timed(format_ms(whole), clock) if clock else f"{format_ms(whole)} in the database"
+    return findings(shown, f"{count(len(took), 'statement')} of {count(len(shown), 'kind')}, {time}")
 
 
 def _quantiles(took: pd.DataFrame) -> dict[str, pd.Series[float]]:

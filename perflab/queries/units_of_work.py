@@ -296,9 +296,9 @@ def _names(queries: pd.DataFrame, first: Ints, trace: Ints, request: Ints) -> pd
             held = column in queries and queries[column].notna().any()
             given = queries[column] if held else comments.ids(queries["sql"], column)
             names = names.where(~known, pd.Series(np.asarray(given, dtype=object)[first]))
-    again = names.groupby(names, sort=False).cumcount().to_numpy()
-    for place in np.flatnonzero((again > 0) & (trace[first] < 0) & (request[first] < 0)):
-        names.iloc[place] = f"{names.iloc[place]}#{again[place] + 1}"
+    again = names.groupby(names, sort=False).cumcount()
+    numbered = (again > 0).to_numpy() & (trace[first] < 0) & (request[first] < 0)
+    names = names.where(~numbered, names.astype("str") + "#" + (again + 1).astype("str"))
     return pd.Index(names.astype("str"), dtype="str")
 
 

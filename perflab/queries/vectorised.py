@@ -40,8 +40,8 @@ _LITERALS: Mapping[str, str] = MappingProxyType(
 )
 """Kept in group 1: names and comments. What else matches is a literal."""
 
-# What makes a number part of something other than a value: a sign, and the OPERATOR or FUNCTION of a family.
-_SIGNED = r"""-\s*(?:(?:[a-zA-Z]|[uU]&)?'|["$?:%@/#])|-\s+-|(?i:operator|function)"""
+# What makes a number part of something other than a value: a sign, the OPERATOR or FUNCTION of a family, FETCH 100.
+_SIGNED = r"""-\s*(?:(?:[a-zA-Z]|[uU]&)?'|["$?:%@/#])|-\s+-|(?i:operator|function|^\s*fetch|^\s*move)"""
 # What is left of literals that touch words, as no one writes them.
 _GLUED = r"\x01(?:[\w.$]|:[^:=]|@\w)|(?:\w&?|[:@])\x01|^[^\[]*\]"
 _DOUBTFUL = r"""/\*[^*]*\*[^/]|\$\w*\$|\\['"]|\b[qQ]'"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from recording import RECORDED
 import perflab as lab
 from perflab.queries.claims import CLAIMS
 from perflab.queries.shape import shape
+
+COMMENT = r" /\*request_id='([^']+)'[^*]*\*/"
 
 
 @dataclass(frozen=True)
@@ -45,18 +48,27 @@ class Score:
         )
 
 
+@cache
+def recorded_queries(name: str) -> pd.DataFrame:
+    """The statements of a corpus, read once for those that judge them in turn."""
+    return lab.read(recorded(name)[0]).queries
+
+
 def recorded(name: str) -> tuple[Path, pd.DataFrame]:
     (log,) = [p for p in RECORDED.glob(f"{name}.*") if ".truth." not in p.name]
     lines = bz2.decompress((RECORDED / f"{name}.truth.jsonl.bz2").read_bytes()).splitlines()
     return log, pd.DataFrame([json.loads(line) for line in lines])
 
 
-def judged(name: str, **options: Any) -> Score:
-    log, truth = recorded(name)
-    queries = lab.read(log).queries
+def judged(name: str, queries: pd.DataFrame | None = None, *, comments: bool = True, **options: Any) -> Score:
+    """The score of a corpus (or of what is given of it); without the comments that name the request of a statement, if wanted."""
+    _, truth = recorded(name)
+    queries = recorded_queries(name) if queries is None else queries
+    if not comments:
+        queries = queries.assign(sql=queries["sql"].str.replace(COMMENT, "", regex=True))
     found = lab.find_n_plus_one(queries, by="unit", **options)
     claims = found[found["evidence"].isin(CLAIMS)]
-    request = requests_of(queries, truth)
+    request = requests_of(queries, truth) if comments else _by_most(queries, recorded_queries(name), truth)
     claimed = {
         (int(request[unit]), shape(child).tables[0])
         for unit, child in zip(claims["unit"], claims["child"], strict=True)
@@ -77,6 +89,8 @@ def judged(name: str, **options: Any) -> Score:
 
 def requests_of(queries: pd.DataFrame, truth: pd.DataFrame) -> dict[str, int]:
     """The request (its line in the truth) that each unit of work lies in: by its id, else by connection and order or time."""
+    if "request" in truth:
+        return {str(one): number for number, one in enumerate(truth["request"])}
     if truth["unit"].notna().all():
         return {str(unit): number for number, unit in enumerate(truth["unit"])}
     units = lab.queries.assign_units(queries)
@@ -95,6 +109,15 @@ def requests_of(queries: pd.DataFrame, truth: pd.DataFrame) -> dict[str, int]:
         place = np.searchsorted(mine["start"].to_numpy() - 0.001, part["at"].to_numpy(), side="right") - 1
         found |= {str(u): int(mine.index[p]) for u, p in zip(part.index, place, strict=True) if p >= 0}
     return found
+
+
+def _by_most(queries: pd.DataFrame, commented: pd.DataFrame, truth: pd.DataFrame) -> dict[str, int]:
+    """The request that most statements of a unit belong to, by the comments that were taken out."""
+    numbers = {str(one): number for number, one in enumerate(truth["request"])}
+    mine = commented["sql"].str.extract(COMMENT, expand=False).map(numbers)
+    units = lab.queries.assign_units(queries)["unit"]
+    most = mine.groupby(units.to_numpy()).agg(lambda part: part.mode().iloc[0] if part.notna().any() else -1)
+    return {str(unit): int(number) for unit, number in most.items() if number >= 0}
 
 
 def _connection(session: str) -> str:

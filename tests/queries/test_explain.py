@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import perflab as lab
+from perflab.notes import codes
 from perflab.queries.conditions import sought, where
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "corpora"))
@@ -23,6 +24,7 @@ TABLE = (
     'CREATE TABLE "parcel post" (id INTEGER PRIMARY KEY, tracking TEXT, state TEXT, weight INTEGER, "or""der" INTEGER)'
 )
 ROWS = 20_000
+SLOW = """SELECT * FROM "parcel post" p WHERE p.tracking = 'PX77'"""
 
 
 def rows() -> list[tuple[Any, ...]]:
@@ -257,3 +259,46 @@ def test_a_scan_inside_a_loop_is_multiplied(tmp_path: Path) -> None:
         )
         assert "once for each" not in lab.explain(connection, direct).sentence
     connection.close()
+
+
+def indexes_of(connection: Any) -> int:
+    sqlite = type(connection).__module__.startswith("sqlite3")
+    where = "sqlite_master WHERE type = 'index'" if sqlite else "pg_indexes WHERE schemaname = 'public'"
+    return int(connection.execute(f"SELECT count(*) FROM {where}").fetchone()[0])
+
+
+def test_advice_is_proved_in_a_transaction_that_is_rolled_back(database: Any) -> None:
+    before = indexes_of(database)
+    plan = lab.explain(database, SLOW, prove=True)
+    assert plan.proof is not None
+    assert plan.proof.used
+    assert plan.proof.after_ms < plan.proof.before_ms
+    assert "(tried, rolled back)" in plan.sentence
+    assert indexes_of(database) == before
+    again = lab.explain(database, 'SELECT count(*) FROM "parcel post"', prove=True)
+    assert again.proof is None
+    assert "nothing-to-prove" in codes(again.warnings)
+
+
+def test_a_proof_gives_up_at_a_lock_or_the_time_limit(postgresql: Any, sqlite: Any, tmp_path: Path) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    with psycopg.connect(postgresql.info.dsn) as other:
+        other.execute('UPDATE "parcel post" SET id = id WHERE id = 1')
+        plan = lab.explain(postgresql, SLOW, prove=True)
+        other.rollback()
+    assert plan.proof is None
+    assert "proof-stopped" in codes(plan.warnings)
+    assert postgresql.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    sqlite.commit()
+    sqlite.execute("BEGIN")
+    with pytest.raises(ValueError, match="open transaction"):
+        lab.explain(sqlite, SLOW, prove=True)
+    sqlite.rollback()
+    with pytest.raises(ValueError, match="only a SELECT"):
+        lab.explain(sqlite, 'DELETE FROM "parcel post"', prove=True)
+
+
+def test_nothing_is_tried_on_mysql() -> None:
+    pymysql = pytest.importorskip("pymysql")
+    with pytest.raises(ValueError, match="sqlite3, psycopg or psycopg2"):
+        lab.explain(pymysql.connections.Connection(defer_connect=True), "SELECT 1", prove=True)

@@ -148,18 +148,22 @@ def test_an_empty_table_gives_an_empty_result_of_the_same_columns(find):
     assert repr(empty)
 
 
-@pytest.mark.parametrize("value", HOSTILE)
-def test_no_value_is_ever_shown(value: str):
-    doubled = value.replace(chr(34), chr(34) * 2)
-    unit = [
-        *lazy(7, value),
-        *[f"SELECT v FROM person WHERE mail = '{value}'"] * 6,
-        *[f"INSERT INTO mail (body) VALUES ('{value}{i}')" for i in range(6)],
-        f"SELECT a FROM t WHERE b = '{value}' AND c = \"{doubled}\" -- {value}",
-    ]
-    queries = build(unit, unit, unit, ms=200.0, parameters=[[value]] * len(unit) * 3)
+def test_no_value_is_ever_shown():
+    def unit(value: str) -> list[str]:
+        doubled = value.replace(chr(34), chr(34) * 2)
+        return [
+            *lazy(7, value),
+            *[f"SELECT v FROM person WHERE mail = '{value}'"] * 6,
+            *[f"INSERT INTO mail (body) VALUES ('{value}{i}')" for i in range(6)],
+            f"SELECT a FROM t WHERE b = '{value}' AND c = \"{doubled}\" -- {value}",
+        ]
+
+    units = [unit(value) for value in HOSTILE]
+    queries = build(*units, *units, ms=200.0, parameters=[[v] for _ in range(2) for v in HOSTILE for _ in units[0]])
     for dialect in ("mysql", "generic"):
-        shown = unit if dialect == "mysql" else unit[:-1]  # in double quotes: a string in MySQL only
+        shown = [
+            sql for unit in units for sql in (unit if dialect == "mysql" else unit[:-1])
+        ]  # in double quotes: a string in MySQL only
         table = queries[queries["sql"].isin(shown)]
         results = [
             lab.find_n_plus_one(table, dialect=dialect),
@@ -174,15 +178,15 @@ def test_no_value_is_ever_shown(value: str):
         for result in results:
             assert len(result)
             for text in (repr(result), result._repr_html_(), result.to_csv(), str(dict(result.attrs))):
-                assert value not in text
+                assert not [value for value in HOSTILE if value in text]
                 assert "alert" not in text
         with pytest.raises(AssertionError) as caught:
             lab.assert_no_n_plus_one(table, dialect=dialect)
-        assert value not in str(caught.value)
+        assert not [value for value in HOSTILE if value in str(caught.value)]
         axes = lab.plot_waterfall(table, dialect=dialect)
         texts = " ".join(t.get_text() for t in axes.figure.findobj(lambda a: hasattr(a, "get_text")))
         assert "alert" not in texts
-        assert value not in texts
+        assert not [value for value in HOSTILE if value in texts]
 
 
 def test_a_report_of_findings_holds_no_value(tmp_path):

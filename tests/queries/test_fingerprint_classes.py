@@ -115,6 +115,55 @@ def test_what_libpg_query_keeps_apart_is_never_merged(seed):
         assert lab.fingerprint(one, "postgresql") != lab.fingerprint(other, "postgresql")
 
 
+ATOMS = (
+    "a = 1", "b = 2", "a > 1", "not a = 1", "f(a) = 1", "(a = 1)", "(a = 1 and b = 2)", "(a = 1 or b = 2)", "a in (1, 2)",
+    "exists (select 1 from t_12 where a = 1 or a = 2)", "t12.a = 1",
+)  # fmt: skip
+TABLES = (
+    "t", "t_12", "t_13", "t_1", "s_10.t", "s_11.t", "t12 x", "t, u_20", "t as x_12", "(select 1 from t_44) z_9", "f_12(1)",
+    "only t_12", "t_77 left join lateral (select 1) q_10 on true",
+)  # fmt: skip
+ITEMS = (
+    "a", "a_12", "count(*)", "extract(year from d_12)", "case when a = 1 or a = 2 then 1 when a = 1 then 2 end",
+    "a is distinct from b_12", "1 or 2 or 3",
+)  # fmt: skip
+OTHERS = (
+    "fetch 100 from c1", "fetch 200 from c2", "fetch all from c", "close c", "close all", "release s", "release savepoint b",
+    "rollback to a", "rollback to savepoint b", "prepare p as select 1", "execute p", "execute q(1)", "deallocate p",
+    "deallocate all", "listen a", "unlisten *", "notify a, 'x'", "truncate t_12, u_10", "truncate t_13", "drop table t_12",
+    "drop table t_13", "select 1 from t fetch first 1 row only", "select 1 from t fetch first 2 rows only",
+    "declare c cursor for select 1", "declare c cursor with hold for select 1", "copy t_12 from stdin", "copy t_13 from stdin",
+)  # fmt: skip
+
+
+def _repeating(at: random.Random) -> str:
+    """A statement that repeats its terms, or has names that a client made up."""
+
+    def terms() -> str:
+        found = " or ".join(" and ".join(at.choices(ATOMS, k=at.choice((1, 1, 2)))) for _ in range(at.randint(1, 4)))
+        return found if at.random() < 0.7 else f"({found}) and {at.choice(ATOMS)}"
+
+    kind = at.random()
+    if kind < 0.7:
+        end = at.choice(
+            ("", " group by a", " order by a or b", " limit 1", " for update of t_12", " having a = 1 or a = 2")
+        )
+        return f"select {at.choice(ITEMS)} from {at.choice(TABLES)} where {terms()}{end}"
+    if kind < 0.8:
+        return f"{at.choice(('update t_12 set a = 1', 'update t set a = 1', 'delete from t_13'))} where {terms()}"
+    if kind < 0.9:
+        rows = at.choices(("(1, 2)", "(1, default)", "(default, default)", "(default, 2)"), k=at.randint(1, 3))
+        return f"insert into {at.choice(('t_12', 't_13', 't', 's_22.t_1'))} values {', '.join(rows)}"
+    return at.choice(OTHERS)
+
+
+def test_repeated_terms_and_made_up_names_are_merged_only_where_libpg_query_merges_them():
+    at = random.Random(17)
+    ours, known = _classes([_repeating(at) for _ in range(1500)])
+    assert not [f for f, classes in ours.items() if len(classes) > 1]
+    assert len(ours) <= 1.1 * len(known)
+
+
 BITS = st.sampled_from([
     'select', 'a', 't1', '"Q"', '"it\'s 5"', '`b`', '[c d]', 'from', 'where', '=', 'in (', '(', ')', ',', 'and', '-',
     '+', '- ', '1', '2.5', '1e5', '.5', '0xff', "'x'", "'it''s'", "'a\\'", "'--'", "'/*'", '"', "'", '`', '?', '?1',

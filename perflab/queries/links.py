@@ -1,0 +1,53 @@
+"""How clearly names link a child to a parent: that it asks for what the parent's rows hold."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from perflab.queries.nouns import KEY_BEGINNINGS, KEY_ENDINGS, OWN_KEYS, ROLES, points_elsewhere, same_noun, stem
+from perflab.queries.shape import Shape, shape
+
+_ATTRIBUTES = frozenset(
+    "name title label state status type kind role level region country lang language locale category key flag shard "  # noqa: SIM905
+    "partition bucket day date month year priority queue channel value active enabled deleted".split()
+)
+"""What a program knows without a query and reads one by one: settings, states, shards."""
+
+
+@lru_cache(maxsize=65536)
+def link(parent: str, child: str, keys: tuple[str, ...]) -> int:
+    """How clearly names link a child, by these of its keys, to a parent: 3 a key says so, 2 the parent hands out a column of
+    that name, or names a role, 1 it may be, 0 nothing does, -1 the parent holds no such key."""
+    above, below = shape(parent), shape(child)
+    return max((_link(above, below, key) for key in keys), default=0)
+
+
+def _link(above: Shape, below: Shape, key: str) -> int:
+    nouns = [stem(t) for t in above.tables]
+    owner = stem(below.tables[0]) if below.tables else ""
+    plain = key in OWN_KEYS
+    everything = "*" in above.columns
+    if not plain and nouns and same_noun(owner, nouns[0]) and len(below.tables) > 1 and points_elsewhere(key):
+        return 3  # many to many of a table with itself: the key is the join table's
+    if plain or same_noun(stem(key), owner):  # many to one: the parent holds the child's key
+        foreign = {stem(c) for c in above.columns if points_elsewhere(c)}
+        own = bool(nouns) and same_noun(owner, nouns[0])
+        if not own and any(same_noun(c, owner) for c in foreign | {stem(c) for c in above.columns}):
+            return 3
+        if own and key in above.columns:  # the ids first, then each row by its id
+            return 2
+        if plain and any(c in ROLES or c.endswith("_by") for c in foreign):
+            return 2  # an author may be a member, an owner a user
+        if plain and nouns and any(same_noun(stem(t), nouns[0]) for t in below.tables[1:]):
+            return 2  # joined to the parent's table, and found by its id
+        if below.store and any(c in OWN_KEYS for c in above.columns):
+            return 1  # a key of a cache may be named after anything: book:17, cover:17
+        return 1 if foreign or everything else -1
+    named = KEY_ENDINGS.search(key) is not None or KEY_BEGINNINGS.match(key) is not None
+    if (named and key in above.columns and KEY_ENDINGS.sub("", key)) or any(same_noun(stem(key), n) for n in nouns):
+        return 3  # one to many
+    if key in _ATTRIBUTES:
+        return 0
+    if key in above.columns:
+        return 2
+    return 1 if everything or (named and any(c in OWN_KEYS or KEY_ENDINGS.search(c) for c in above.columns)) else 0

@@ -1,0 +1,44 @@
+"""The nouns of tables and columns: which table a key points to."""
+
+from __future__ import annotations
+
+import re
+
+ROLES = frozenset({"parent", "owner", "author", "creator", "user", "customer", "manager", "assignee"})
+OWN_KEYS = frozenset({"id", "pk", "uuid"})
+KEY_ENDINGS = re.compile(r"_?(?:id|ids|fk|pk|uuid|guid|code|key|no|nr|ref)$")
+KEY_BEGINNINGS = re.compile(r"^(?:fk|id|ref|tbl|tb)_(?=\w{3})")
+
+
+def bare(name: str) -> str:
+    """A name without quotes, in lower case, camelCase written as snake_case."""
+    unquoted = name[1:-1] if name[:1] in '"`[' and len(name) > 1 else name
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", unquoted).lower()
+
+
+def stem(name: str) -> str:
+    """The noun of a table or foreign key: ``shop_books`` -> ``book``, ``author_id`` -> ``author``."""
+    word = KEY_BEGINNINGS.sub("", KEY_ENDINGS.sub("", name)) or name
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("sses", "xes", "ches", "shes")):
+        return word[:-2]
+    return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us")) and len(word) > 2 else word
+
+
+def same_noun(one: str, other: str) -> bool:
+    """Whether two stems name one thing: equal, or equal behind an application's prefix (``shop_book``, ``book``)."""
+    if not one or not other:
+        return False
+    if one == other or one.endswith("_" + other) or other.endswith("_" + one):
+        return True
+    short, long = sorted((one.rpartition("_")[2], other.rpartition("_")[2]), key=len)
+    return len(short) >= 4 and long.startswith(short) and len(long) - len(short) <= 2  # kunde, kunden
+
+
+def points_elsewhere(column: str) -> bool:
+    """Whether a column may hold the key of another row: ``author_id``, ``created_by``, ``parent``."""
+    if column in OWN_KEYS:
+        return False
+    named = KEY_ENDINGS.search(column) is not None and KEY_ENDINGS.sub("", column) != ""
+    return named or KEY_BEGINNINGS.match(column) is not None or column.endswith("_by") or column in ROLES
