@@ -27,8 +27,8 @@ SINGLE = ("simple.linux-perf.txt", "one-sample.linux-perf.txt")
 """Files of one sample, which speedscope counts, as it has no duration."""
 WHY = {
     "end-non-top-of-stack.json": (
-        "perflab", "A has an end at 10, and B inside it has none: perflab ends both there, as Perfetto does; speedscope ignores A's "
-        "end, so that what comes after is inside B",
+        "perflab", "A has an end at 10, and B inside it has none: perflab ends both there, as Perfetto does; speedscope ignores A's"
+        " end, so that what comes after is inside B",
     ),
     "mismatched-name.json": (
         "perflab", "alpha has no end, and the last event is at 10: perflab lets it last until then, as it does where an end is "
