@@ -17,7 +17,7 @@ import pandas as pd
 from perflab.profiles.diff import _CHANGED, Side, _tested
 
 SEED, DRAWS, FUNCTIONS = 20261129, 2_000, 20
-RUNS = ((3, 20), (20, 3), (3, 3), (5, 5), (4, 12))
+RUNS = ((3, 20), (20, 3), (3, 3), (5, 5), (4, 12), (6, 18), (10, 30))
 NOISE = ((0.1, 0.1), (0.3, 0.1), (0.1, 0.3))
 
 

@@ -135,6 +135,9 @@ def plan_options(parser: argparse.ArgumentParser, *, store: str | None = "runs")
         "--k6", type=Path, metavar="FILE", help="load profile from the options of a k6 script or a JSON file"
     )
     parser.add_argument(
+        "--write-locustfile", action="store_true", help="with --k6: write the locustfile from the script's requests"
+    )
+    parser.add_argument(
         "--arrivals", default="constant", choices=("constant", "poisson"), help="with --rate (%(default)s)"
     )
     parser.add_argument("--workers", type=int, default=1, help="load-generating processes (%(default)s)")
@@ -290,11 +293,14 @@ def plan_from(given: argparse.Namespace) -> lab.LoadPlan:
         **({"objectives": goals} if (goals := getattr(given, "objective", None)) else {}),
     }
     if not given.k6:
+        if given.write_locustfile:
+            raise ValueError("--write-locustfile needs the script: add --k6 script.js")
         return lab.LoadPlan(given.locustfile, stages=_stages(given), **options)
     both = [f"--{name}" for name in ("users", "rate", "shape", "duration") if getattr(given, name) is not None]
     if both:
         raise ValueError(f"--k6 sets the load; leave out {', '.join(both)}")
-    return lab.LoadPlan.from_k6(given.locustfile, given.k6.read_text(encoding="utf-8"), **options)
+    script = given.k6.read_text(encoding="utf-8")
+    return lab.LoadPlan.from_k6(given.locustfile, script, write_locustfile=given.write_locustfile, **options)
 
 
 def _stages(given: argparse.Namespace) -> tuple[lab.Stage, ...]:

@@ -19,6 +19,8 @@ from perflab.formats import _profiles
 from perflab.profiles.call_trees import Floats, Frames, Tree, from_parents
 
 _IGNORED = frozenset({"(root)", "(idle)"})
+_GLUE = "native dummy.js"
+"""The file of frames that V8 puts between its own functions written in JavaScript and their callers."""
 _ON_TOP = frozenset({"(program)", "(garbage collector)"})
 
 
@@ -108,6 +110,8 @@ class _Nodes:
         self.parent = self._parents(kept)
         self.hits = [n.get("hitCount") for n in kept]
         self._break_circles()
+        self.glue = [str(n["callFrame"].get("url")).startswith(_GLUE) for n in kept]
+        self._fold(self.glue)
 
     def _frame(self, frame: Mapping[str, Any], name: str) -> int:
         url, line = frame.get("url"), frame.get("lineNumber")
@@ -125,6 +129,23 @@ class _Nodes:
                 if type(child) is int and child in self.position:
                     parent[self.position[child]] = place
         return parent
+
+    def _fold(self, glue: list[bool]) -> None:
+        """Give frames of V8's own glue to their callers, as DevTools and speedscope do."""
+        if not any(glue):
+            return
+        nearest: list[int] = []
+        for node in range(len(glue)):
+            above = node
+            while above >= 0 and glue[above]:
+                above = self.parent[above]
+            nearest.append(above)
+        for node, above in enumerate(nearest):
+            hits = self.hits[node]
+            if above != node and above >= 0 and isinstance(hits, (int, float)):
+                self.hits[above], self.hits[node] = hits + (self.hits[above] or 0), 0
+        self.parent = [nearest[above] if above >= 0 else -1 for above in self.parent]
+        self.position = {number: nearest[node] for number, node in self.position.items()}
 
     def _break_circles(self) -> None:
         """Nodes whose parents go in a circle lose their parents, so that following them ends."""
@@ -144,7 +165,7 @@ class _Nodes:
     def by_hits(self) -> Tree:
         """Without samples there are only counts of hits."""
         hits = _profiles.good_weights([0 if h is None else h for h in self.hits], self.tally, "hit count")
-        keep = [name not in _IGNORED for name in self.names]
+        keep = [name not in _IGNORED and not glue for name, glue in zip(self.names, self.glue, strict=True)]
         parent = np.array([self._kept_parent(i, keep) for i in range(len(keep))], dtype="int64")
         kept = np.array(keep, dtype=bool)
         self.tally.total += len(keep)

@@ -9,6 +9,7 @@ others a list of samples with stack frames: these are the profile then, and the 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -288,19 +289,70 @@ def _replayed(kept: _Durations, tally: Tally) -> Tree:
         kept.begins, key=lambda b: (b.at, b.number < 0, -longest.get(b.number, 0.0) if b.number < 0 else 0.0)
     )
     ends = sorted(kept.ends, key=lambda e: e.at)
-    replay, stack = Replay(tally), list[_Event]()
+    nesting = _Nesting(kept, tally)
     i = j = 0
     while i < len(begins) or j < len(ends):
         if j == len(ends) or (i < len(begins) and _first(begins[i], ends[j])):
-            begin = begins[i]
+            nesting.open(begins[i])
             i += 1
-            replay.enter(begin.code, begin.at, f"event {abs(begin.number)}")
-            stack.append(begin)
             continue
-        _prefer_match(ends, j, stack)
-        _leave(ends[j], stack, replay, tally)
+        _prefer_match(ends, j, nesting.stack)
+        nesting.close(ends[j])
         j += 1
-    return _profiles.scaled(replay.tree(0.0), 1e-3)
+    return _profiles.scaled(nesting.replay.tree(0.0), 1e-3)
+
+
+class _Nesting:
+    """The open frames of a thread. One that ends before a frame inside it waits for that one's own end, until another begins."""
+
+    def __init__(self, kept: _Durations, tally: Tally) -> None:
+        self.replay, self.tally, self.stack = Replay(tally), tally, list[_Event]()
+        self._waiting = 0
+        # Ends that are left, less the begins that are left, are ends of frames that are open.
+        self._ends = Counter(end.name for end in kept.ends)
+        self._ends.subtract(begin.name for begin in kept.begins)
+
+    def open(self, begin: _Event) -> None:
+        where = f"event {abs(begin.number)}"
+        if self._waiting:
+            lowest = next(i for i, event in enumerate(self.stack) if event.code < 0)
+            self._leave(lowest, begin.at, where)
+        self._ends[begin.name] += 1
+        self.replay.enter(begin.code, begin.at, where)
+        self.stack.append(begin)
+
+    def close(self, end: _Event) -> None:
+        """Close the innermost open frame of that name (an E may leave it out), and what inside it has no end of its own."""
+        where = f"event {end.number}"
+        self._ends[end.name] -= 1
+        below = range(len(self.stack) - 1, max(-1, len(self.stack) - _NEAR), -1)
+        place = next((k for k in below if end.name is None or self.stack[k].name == end.name), None)
+        if place is None:
+            self.replay.advance(end.at, where)
+            self.tally.note(kinds.NOT_OPENED, 1, where)
+            return
+        inside = len(self.stack)
+        while inside > place + 1 and self._ends[self.stack[inside - 1].name] <= 0:
+            inside -= 1
+        if inside > place + 1:
+            self._leave(inside, end.at, where)
+            self.stack[place] = self.stack[place]._replace(name=None, code=~self.stack[place].code)
+            self._waiting += 1
+            self.tally.note(kinds.WAITED, 1, where)
+            return
+        self._leave(place, end.at, where, own=1)
+        while self.stack and self.stack[-1].code < 0:
+            self._leave(len(self.stack) - 1, end.at, where, own=1)
+
+    def _leave(self, place: int, at: float, where: str, own: int = 0) -> None:
+        """Close all frames from a place on, of which so many end by themselves."""
+        closed = self.stack[place:]
+        waited = sum(event.code < 0 for event in closed)
+        self._waiting -= waited
+        self.tally.note(kinds.MISNESTED, len(closed) - max(own, waited), where)
+        for event in reversed(closed):
+            self.replay.leave(max(event.code, ~event.code), at, where)
+        del self.stack[place:]
 
 
 def _first(begin: _Event, end: _Event) -> bool:
@@ -318,18 +370,3 @@ def _prefer_match(ends: list[_Event], at: int, stack: Sequence[_Event]) -> None:
     named = (k for k in together if ends[k].name == top.name)
     place = next(exact, next(named, at))
     ends[at], ends[place] = ends[place], ends[at]
-
-
-def _leave(end: _Event, stack: list[_Event], replay: Replay, tally: Tally) -> None:
-    """Close the innermost open frame of that name with all inside it (an E may leave the name out)."""
-    where = f"event {end.number}"
-    below = range(len(stack) - 1, max(-1, len(stack) - _NEAR), -1)
-    place = next((k for k in below if end.name is None or stack[k].name == end.name), None)
-    if place is None:
-        replay.advance(end.at, where)
-        tally.note(kinds.NOT_OPENED, 1, where)
-        return
-    tally.note(kinds.MISNESTED, len(stack) - 1 - place, where)
-    for event in reversed(stack[place:]):
-        replay.leave(event.code, end.at, where)
-    del stack[place:]

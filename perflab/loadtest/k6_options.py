@@ -87,6 +87,8 @@ class Options:
     objectives: tuple[Objective, ...]
     more: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
+    function: str = ""
+    """The function that the scenario names (``exec``); empty for the default one."""
 
 
 class _Problems(list[str]):
@@ -126,7 +128,15 @@ def parse_options(options: Mapping[str, Any] | str, *, stages_given: bool = Fals
     if problems:
         hint = f" ({INSPECT})" if isinstance(options, str) and any("resolve" in p for p in problems) else ""
         raise ValueError("\n".join([*dict.fromkeys(problems)]) + hint)
-    return Options(tuple(stages), goals, more, tuple(notes))
+    return Options(tuple(stages), goals, more, tuple(notes), _function(given))
+
+
+def _function(given: Mapping[str, Any]) -> str:
+    scenarios = given.get("scenarios")
+    named = (
+        [s.get("exec") for s in scenarios.values() if isinstance(s, Mapping)] if isinstance(scenarios, Mapping) else []
+    )
+    return named[0] if len(named) == 1 and isinstance(named[0], str) and named[0] != "default" else ""
 
 
 def _is_empty(value: object) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from perflab import provenance
 from perflab.errors import LoadTestError, one_of
-from perflab.loadtest import checking_locustfile
+from perflab.loadtest import checking_locustfile, k6_locustfile
 from perflab.loadtest.abort import can_be_watched
 from perflab.loadtest.k6_options import parse_options
 from perflab.loadtest.records import secret_of
@@ -219,19 +219,24 @@ class LoadPlan(Result):
         return cls(_URL_USERS, stages=stages, urls=asked, **options)
 
     @classmethod
-    def from_k6(cls, locustfile: str | Path, options: Mapping[str, Any] | str, **more: Any) -> LoadPlan:
+    def from_k6(
+        cls, locustfile: str | Path, options: Mapping[str, Any] | str, *, write_locustfile: bool = False, **more: Any
+    ) -> LoadPlan:
         """A plan with the load of a k6 script's options.
 
         Parameters
         ----------
         locustfile : str | Path
-            As in `LoadPlan`: what the users do can't be taken from k6.
+            As in `LoadPlan`: what the users do.
         options : Mapping[str, Any] | str
             k6's ``options`` as a dict, as JSON text, or the text of a script with ``export const options = {...}``.
             Taken are ``stages``, ``vus`` and ``duration``, one of ``scenarios`` (constant-vus, ramping-vus,
             constant-arrival-rate, ramping-arrival-rate) and ``thresholds``, which become ``objectives``. All else that
             changes the load is a ValueError that names it; what does not is listed in the plan's ``not_taken``. Scripts that
             compute their options: ``k6 inspect script.js > options.json``.
+        write_locustfile : bool
+            Write ``locustfile`` from the script: its literal requests, groups, checks and sleeps. Statements that would have
+            to be run are comments there, and listed in ``not_taken``. A file that exists and differs is not replaced.
         **more
             Further parameters of `LoadPlan`.
 
@@ -240,7 +245,16 @@ class LoadPlan(Result):
         """
         parsed = parse_options(options, stages_given="stages" in more)
         stages = [Stage(**stage) for stage in parsed.stages]
-        found = {"stages": stages, "objectives": parsed.objectives, "not_taken": parsed.notes}
+        script = options if isinstance(options, str) and not options.lstrip().startswith("{") else ""
+        if write_locustfile and not script:
+            raise ValueError("LoadPlan.from_k6: write_locustfile needs the text of a k6 script; got its options only")
+        path = Path(locustfile)
+        notes = (
+            k6_locustfile.write(path, script, parsed.function)
+            if write_locustfile
+            else k6_locustfile.not_written(script)
+        )
+        found = {"stages": stages, "objectives": parsed.objectives, "not_taken": (*parsed.notes, *notes)}
         return cls(locustfile, **{**found, **parsed.more, **more})
 
     @property

@@ -43,7 +43,7 @@ class Unresolved:
         return f"{self.text!r} (line {self.line})"
 
 
-class _OfEnvironment(Unresolved):
+class OfEnvironment(Unresolved):
     """A variable of the environment: what stands behind ``||`` or ``??`` is taken in its place."""
 
 
@@ -55,11 +55,11 @@ def options_of(text: str) -> dict[str, Any]:
     """
     if len(text) > _LARGEST:
         raise ValueError(f"options: expected a script of at most {_LARGEST:,} characters; got {len(text):,}")
-    script = _Script(text)
-    first = _skip(text, 0)
+    script = Script(text)
+    first = skip(text, 0)
     if text[first : first + 1] == "{":
         value, end = script.object(first, 0)
-        if text[_skip(text, end) :].strip("; \n\t"):
+        if text[skip(text, end) :].strip("; \n\t"):
             raise ValueError(f"options: line {script.line(end)}: expected the end of the options, found more")
         return value
     found, _ = script.value(script.exported(), 0)
@@ -71,30 +71,32 @@ def options_of(text: str) -> dict[str, Any]:
 INSPECT = "`k6 inspect script.js > options.json` resolves them: give that JSON instead"
 
 
-class _Script:
+class Script:
     """A script: its text, where it says what at its top level, and its literals."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         # Texts and comments become blanks of the same length, so that places stay.
-        self._bare = _SKIPPED.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text)
+        self.bare = _SKIPPED.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text)
         self._depths: list[int] | None = None
         self._open: set[str] = set()
+        self.local: dict[str, Any] = {}
+        """Constants of the function that is read."""
 
     def line(self, at: int) -> int:
         return self.text.count("\n", 0, at) + 1
 
-    def _is_top(self, at: int) -> bool:
+    def is_top(self, at: int) -> bool:
         if self._depths is None:
             depth, self._depths = 0, []
-            for letter in self._bare:
+            for letter in self.bare:
                 depth -= letter in ")}]"
                 self._depths.append(depth)
                 depth += letter in "({["
         return self._depths[at] == 0
 
     def _places(self, pattern: str) -> list[int]:
-        return [match.end() for match in re.finditer(pattern, self._bare) if self._is_top(match.start())]
+        return [match.end() for match in re.finditer(pattern, self.bare) if self.is_top(match.start())]
 
     def exported(self) -> int:
         """Where the exported options begin: a local variable of that name is none of them."""
@@ -115,9 +117,9 @@ class _Script:
     def value(self, at: int, depth: int) -> tuple[Any, int]:
         """The value at a place and the place behind it; the right side of ``||`` where the left is empty."""
         found, end = self._one(at, depth)
-        while match := _OTHERWISE.match(self.text, _skip(self.text, end)):
-            other, end = self._one(_skip(self.text, match.end()), depth)
-            missing = isinstance(found, _OfEnvironment) or found is None
+        while match := _OTHERWISE.match(self.text, skip(self.text, end)):
+            other, end = self._one(skip(self.text, match.end()), depth)
+            missing = isinstance(found, OfEnvironment) or found is None
             found = other if missing or (match[0] == "||" and not found) else found
         return found, end
 
@@ -135,31 +137,33 @@ class _Script:
         elif match := _NUMBER.match(text, at):
             found, end = _number(match[0].replace("_", "")), match.end()
         elif match := _ENVIRONMENT.match(text, at):
-            found, end = _OfEnvironment(match[0], self.line(at)), match.end()
+            found, end = OfEnvironment(match[0], self.line(at)), match.end()
         elif match := _WRAPPED.match(text, at):
-            inner, end = self.value(_skip(text, match.end()), depth + 1)
-            end = _skip(text, end)
+            inner, end = self.value(skip(text, match.end()), depth + 1)
+            end = skip(text, end)
             if text[end : end + 1] == ",":  # parseInt(text, 10)
-                _, end = self.value(_skip(text, end + 1), depth + 1)
+                _, end = self.value(skip(text, end + 1), depth + 1)
             if text[end : end + 1] != ")":
                 return self._unresolved(at)
             found, end = _as_number(inner) if match[0][0] in "Np" else inner, end + 1
         elif (match := _WORD.match(text, at)) and match[0] in _NAMED:
             found, end = _NAMED[match[0]], match.end()
         elif match:
-            found, end = self._constant(match[0], match.start(), depth), match.end()
+            found, end = self.constant(match[0], match.start(), depth), match.end()
         else:
             return self._unresolved(at)
-        after = _skip(text, end)
+        after = skip(text, end)
         # 10 * 60, "a" + b, name.x: to know it one would have to run the script.
         return (found, end) if _ENDS.match(text, after) or "\n" in text[end:after] else self._unresolved(at)
 
-    def _constant(self, name: str, at: int, depth: int) -> Any:
+    def constant(self, name: str, at: int = 0, depth: int = 0) -> Any:
+        if name in self.local:
+            return self.local[name]
         places = self._places(_DECLARED.format(name=re.escape(name)))
         alone = rf"(?<![\w$.]){re.escape(name)}"
-        assigned = len(re.findall(alone + r"\s*(?::[^=\n]+)?=(?![=>])", self._bare))
+        assigned = len(re.findall(alone + r"\s*(?::[^=\n]+)?=(?![=>])", self.bare))
         changed = re.search(
-            alone + r"(?:\s*(?:[-+*/]=|\+\+|--)|\.push\(|\.\w+\s*=(?!=)|\[[^\]]*\]\s*=(?!=))", self._bare
+            alone + r"(?:\s*(?:[-+*/]=|\+\+|--)|\.push\(|\.\w+\s*=(?!=)|\[[^\]]*\]\s*=(?!=))", self.bare
         )
         if len(places) != 1 or name in self._open or assigned != 1 or changed:
             return Unresolved(name, self.line(at))
@@ -172,18 +176,18 @@ class _Script:
     def _unresolved(self, at: int) -> tuple[Unresolved, int]:
         """What stands at a place, up to the comma or bracket that ends it."""
         depth, end = 0, at
-        while end < len(self._bare) and not (depth == 0 and self._bare[end] in ",)}];"):
-            depth += (self._bare[end] in "({[") - (self._bare[end] in ")}]")
+        while end < len(self.bare) and not (depth == 0 and self.bare[end] in ",)}];"):
+            depth += (self.bare[end] in "({[") - (self.bare[end] in ")}]")
             end += 1
         said = " ".join(self.text[at:end].split())[:60] or "the end of the text"
         return Unresolved(said, self.line(at)), end
 
     def object(self, at: int, depth: int) -> tuple[dict[str, Any], int]:
         found: dict[str, Any] = {}
-        text, at = self.text, _skip(self.text, at + 1)
+        text, at = self.text, skip(self.text, at + 1)
         while text[at : at + 1] != "}":
             if text.startswith("...", at):
-                spread, at = self.value(_skip(text, at + 3), depth + 1)
+                spread, at = self.value(skip(text, at + 3), depth + 1)
                 found |= spread if isinstance(spread, dict) else {"...": spread}
                 at = self._next(at, "}")
                 continue
@@ -193,11 +197,11 @@ class _Script:
                 key = match[0]
             else:
                 self._fail(at, "a name")
-            after = _skip(text, match.end())
+            after = skip(text, match.end())
             if text[after : after + 1] == ":":
-                found[key], at = self.value(_skip(text, after + 1), depth + 1)
+                found[key], at = self.value(skip(text, after + 1), depth + 1)
             elif text[after : after + 1] in ",}":
-                found[key], at = self._constant(key, at, depth), after
+                found[key], at = self.constant(key, at, depth), after
             else:
                 found[key], at = self._unresolved(at)
             at = self._next(at, "}")
@@ -205,19 +209,19 @@ class _Script:
 
     def _array(self, at: int, depth: int) -> tuple[list[Any], int]:
         found: list[Any] = []
-        at = _skip(self.text, at + 1)
+        at = skip(self.text, at + 1)
         while self.text[at : at + 1] != "]":
             spread = self.text.startswith("...", at)
-            value, at = self.value(_skip(self.text, at + 3 * spread), depth + 1)
+            value, at = self.value(skip(self.text, at + 3 * spread), depth + 1)
             found += value if spread and isinstance(value, list) else [value]
             at = self._next(at, "]")
         return found, at + 1
 
     def _next(self, at: int, close: str) -> int:
         """Past the comma after an element, or at the closing bracket."""
-        at = _skip(self.text, at)
+        at = skip(self.text, at)
         if self.text[at : at + 1] == ",":
-            return _skip(self.text, at + 1)
+            return skip(self.text, at + 1)
         if self.text[at : at + 1] != close:
             self._fail(at, f"a comma or {close!r}")
         return at
@@ -229,7 +233,7 @@ class _Script:
         )
 
 
-def _skip(text: str, at: int) -> int:
+def skip(text: str, at: int) -> int:
     match = _SPACE.match(text, at)
     return match.end() if match else at
 
@@ -238,7 +242,15 @@ def _number(text: str) -> float | int:
     digits = text.lstrip("+-").lower()
     if digits.startswith("0x"):
         return int(text, 16)
-    return int(text) if re.fullmatch(r"[+-]?\d{1,18}", text) else float(text)
+    value = float(text)
+    # JavaScript has one kind of number: 5.0 is 5.
+    return (
+        int(text)
+        if re.fullmatch(r"[+-]?\d{1,18}", text)
+        else int(value)
+        if abs(value) < 2**53 and value.is_integer()
+        else value
+    )
 
 
 def _as_number(value: Any) -> Any:
