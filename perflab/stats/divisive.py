@@ -23,6 +23,8 @@ _WIDEST = 1_000
 """Longer stretches are searched without the free right end: that table grows with the square of the length."""
 _MOST_ALIKE = 0.9
 _SHORT = 40
+_FORGIVEN = 30.0
+"""Of so many runs one standard error of the likeness of neighbours is forgiven; of fewer, more: they show it by chance."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ def steps_in(scaled: Floats, least: float, *, relative: bool, level: float = P_V
         # In a short history a large step looks like autocorrelation: that of what a first pass leaves counts.
         first = Demand(least, relative, level=level)
         found = _kept(scaled, _candidates(scaled, first), first)
-        demand = Demand(least, relative, _widened(residues(scaled, segments(found, len(scaled)))), level)
+        left = residues(scaled, segments(found, len(scaled)))
+        demand = Demand(least, relative, _widened(left, max(1.0, _FORGIVEN / len(scaled))), level)
     found = _kept(scaled, _candidates(scaled, demand), demand)
     drift = _drift(scaled, found) if found else None
     return Steps((), demand, drift) if drift is not None else Steps(tuple(found), demand)
@@ -153,20 +156,20 @@ def p_value(before: Floats, after: Floats, widened: float) -> float:
     return float(2 * t_sf(size / error, len(before) + len(after) - 2))
 
 
-def _widened(scaled: Floats) -> float:
+def _widened(scaled: Floats, forgiven: float = 1.0) -> float:
     """How many times as wide the error of a mean is because runs resemble their neighbours; 1 where they need not.
 
     A few runs in a row that are slow together look like a change. How alike neighbours are shows in the steps from run
     to run and over two, which changes for good hardly alter (Hall and Van Keilegom (2003), Using difference-based methods for
     inference in nonparametric regression with time series errors, JRSS B 65): the largest, which may be changes, are left
-    out, and what chance alone gives (one standard error) is forgiven. What it does to a mean: Bayley and Hammersley (1946),
+    out, and what chance alone gives (so many standard errors) is ``forgiven``. What it does to a mean: Bayley and Hammersley (1946),
     The "effective" number of independent observations in an autocorrelated time series, JRSS Supplement 8.
     """
     if len(scaled) < LEAST_RUNS:
         return 1.0
     one, two = (np.sort((scaled[by:] - scaled[:-by]) ** 2) for by in (1, 2))
     one, two = (steps[: len(steps) - max(1, len(steps) // 20)].mean() for steps in (one, two))
-    alike = float(two / one - 1 - 1 / math.sqrt(len(scaled))) if one > 0 else 0.0
+    alike = float(two / one - 1 - forgiven / math.sqrt(len(scaled))) if one > 0 else 0.0
     alike = min(max(alike, 0.0), _MOST_ALIKE)
     return math.sqrt((1 + alike) / (1 - alike))
 

@@ -192,11 +192,13 @@ def test_a_large_step_at_the_end_of_a_short_history_is_found(runs: int, last: in
     """A step must not hide itself by looking like autocorrelation: what is larger is found as often, or more."""
     random = np.random.default_rng(round(100 * size) + runs)
     found = 0
-    for _ in range(8):
+    for _ in range(20):
         level = np.where(np.arange(runs) < runs - last, 1.0, 1.0 + size)
-        table = lab.change_points(frame(100 * level * np.exp(0.05 * random.standard_normal(runs)))).table
-        found += table["run"].to_list() == [f"n{runs - last}"]
-    assert found >= (7 if size >= 0.4 else 1)
+        scaled = np.log(level) + 0.05 * random.standard_normal(runs)
+        places = divisive.steps_in(scaled, 0.03, relative=True).places
+        found += len(places) == 1 and abs(places[0] - (runs - last)) <= 1
+    # 95 to 99 of 100 in datasets/calibration/conditions.csv, for 40 % and more.
+    assert found >= (18 if size >= 0.4 else 4)
 
 
 def test_a_drift_is_no_step() -> None:
