@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import stats
 
 import perflab as lab
-from perflab.stats import history, planning, relabelling
+from perflab.stats import divisive, planning, relabelling
 
 ROUNDS = 5
 
@@ -56,9 +56,9 @@ def requests(runs: int, each: int) -> lab.Measurements:
 def main() -> None:
     random = np.random.default_rng(0)
     series = random.normal(0, 0.05, 200) + np.where(np.arange(200) < 120, 0, 0.2)
-    assert history._best_split(series) == split_by_definition(series)
+    assert divisive._best_split(series) == split_by_definition(series)
     compared(
-        "best split of 200 runs", lambda: history._best_split(series), lambda: split_by_definition(series), "loops"
+        "best split of 200 runs", lambda: divisive._best_split(series), lambda: split_by_definition(series), "loops"
     )
     limit = stats.t.isf(0.025, 9)
     compared(

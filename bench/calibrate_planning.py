@@ -24,7 +24,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).parent))
 from calibrate import PLACE, SEED, Size, bank
 
-from perflab.stats import history, pilots, planning, sequential, tests
+from perflab.stats import divisive, pilots, planning, sequential, tests
 
 Floats = npt.NDArray[np.float64]
 GENERATORS = ("ar1", "mg1", "busy queue", "bimodal")
@@ -93,8 +93,7 @@ def changed(banks: dict[str, Floats], count: int) -> Iterator[dict[str, object]]
     """Histories of 100 runs at a run-to-run sd of 5 %: stable, shifted for good, and shifted for twenty runs."""
 
     def found(logs: Floats) -> list[int]:
-        demand = history.Demand(0.03, True, history._widened(logs))
-        return history._kept(logs, history._candidates(logs, demand), demand)
+        return list(divisive.steps_in(logs, 0.03, relative=True).places)
 
     for number, (name, values) in enumerate(banks.items()):
         random = np.random.default_rng([SEED, 3, number])

@@ -22,10 +22,12 @@ from perflab.units import format_fraction, format_number, format_value
 Floats = npt.NDArray[np.float64]
 
 QUANTILE, MEAN, RATE, SHARE, COUNT, RESOURCE = "quantile", "mean", "rate", "share", "count", "resource"
+SLOW = "slow"
 RATIO, DIFFERENCE = "ratio", "difference"
 _QUANTILE = re.compile(r"p([1-9]\d?(?:\.\d+)?|100)")
 _SUFFIXES = MappingProxyType({"ms": "_ms", "1/s": "_per_s", "fraction": "_fraction", "bytes": "_bytes",
                               "bytes/s": "_bytes_per_s", "cores": "_cores"})  # fmt: skip
+_SLOWER = re.compile(r"over_(\d+(?:\.\d+)?)ms")
 _BEYOND = 10
 """So many requests beyond a quantile make it steady."""
 
@@ -40,12 +42,13 @@ class Metric:
     label : as a sentence names it ("p95", "throughput").
     unit : "ms", "1/s", "fraction", "bytes", "bytes/s", "cores" or "requests".
     table : the table that it is computed from.
-    kind : how it is computed: one of `QUANTILE`, `MEAN`, `RATE`, `SHARE`, `COUNT`, `RESOURCE`.
+    kind : `QUANTILE`, `MEAN`, `RATE`, `SHARE` (of failures), `SLOW` (the share slower than a limit), `COUNT` or `RESOURCE`.
     better : the sign of a good change: -1 where lower is better, 1 where higher is.
     scale : `RATIO` (a change is relative) or `DIFFERENCE` (for what can be zero; a change is in the metric's own unit).
     rows_needed : how many requests a run needs for a verdict without a warning.
     share : of a quantile, between 0 and 1; None for other metrics.
     tolerance : of a difference, in its unit; a ratio's is the caller's.
+    slower_ms : the limit of `SLOW`; None for other metrics.
     decided : whether `compare` decides on it. An objective may be about more.
 
     >>> Metric.of("p95").unit, Metric.of("throughput_per_s").better, Metric.of("error_fraction").scale
@@ -63,6 +66,7 @@ class Metric:
     share: float | None = None
     tolerance: float = 0.01
     decided: bool = True
+    slower_ms: float | None = None
 
     @classmethod
     def of(cls, name: str | Metric) -> Metric:
@@ -217,9 +221,11 @@ class Metric:
         return float(known.mean())
 
     def reduce(self, latency_ms: Floats) -> float:
-        """Of latencies: the quantile (type 8) or the mean."""
+        """Of latencies: the quantile (type 8), the mean, or the share above a limit."""
         if not len(latency_ms):
             return math.nan
+        if self.slower_ms is not None:
+            return float((latency_ms > self.slower_ms).mean())
         if self.share is None:
             return float(np.sort(latency_ms).mean())
         return float(quantile(latency_ms, [self.share])[0])
@@ -339,8 +345,12 @@ def _of(name: str) -> Metric:
         if found := _QUANTILE.fullmatch(name):  # not p0.95, which is hardly ever meant
             share = float(found[1]) / 100
             return Metric(name, name, "ms", kind=QUANTILE, rows_needed=_needed(share, _BEYOND), share=share)
+        if (found := _SLOWER.fullmatch(name)) and float(found[1]) > 0:
+            limit = float(found[1])
+            label = f"share slower than {format_value('_ms', limit)}"
+            return Metric(name, label, "fraction", kind=SLOW, scale=DIFFERENCE, slower_ms=limit)
     others = ", ".join(_NAMED)
-    raise ValueError(f'metric must be "p95" or any "p<q>" from p1 to p100, {others}; got {name!r}')
+    raise ValueError(f'metric must be "p95" or any "p<q>" from p1 to p100, "over_<limit>ms", {others}; got {name!r}')
 
 
 def _needed(share: float | None, beyond: int) -> int:

@@ -3,9 +3,11 @@
 from .background import BackgroundRun
 from .capacity import Capacity
 from .merging import merge
+from .rounds import run_arms
 
 __all__ = [
     "BackgroundRun",
     "Capacity",
     "merge",
+    "run_arms",
 ]

@@ -14,7 +14,7 @@ from perflab.errors import LoadTestError
 from perflab.loadtest.drive import Live, Slot, drive, expected_s, listening
 from perflab.loadtest.looks import Looks
 from perflab.loadtest.plan import LoadPlan
-from perflab.loadtest.run import check_pairs, interleaved, loaded, noted
+from perflab.loadtest.run import check_pairs, interleaved, loaded, noted, pairs_of, pause_s
 from perflab.loadtest.shortness import checked
 from perflab.loadtest.target import Target
 from perflab.progress import Listener
@@ -120,6 +120,7 @@ def start_pairs(
     tolerance: float | str = 0.05,
     primary: str | Sequence[str] = (),
     on_short: str = "warn",
+    washout: str | float = 0.0,
     seed: int | None = None,
     store: str | Path = "runs",
     progress: bool | Listener = True,
@@ -128,7 +129,7 @@ def start_pairs(
 
     Parameters
     ----------
-    plan, baseline, candidate, pairs, looks, metric, tolerance, primary, on_short, seed, store, progress
+    plan, baseline, candidate, pairs, looks, metric, tolerance, primary, on_short, washout, seed, store, progress
         As in `run_pairs`.
 
     Returns
@@ -144,16 +145,16 @@ def start_pairs(
     registered = Looks.registered(looks, pairs, metric, tolerance, primary)
     checked(on_short)
     plan.found_locustfile()
+    pause = pause_s(washout)
     drawn = secrets.randbelow(2**31) if seed is None else seed
+    rounds = pairs_of(baseline, candidate, pairs, drawn)
 
     def work(watch: Live) -> tuple[Measurements, Measurements]:
-        _, interrupted, driven, short = interleaved(
-            plan, baseline, candidate, pairs, drawn, store, watch, registered, on_short
-        )
+        _, interrupted, driven, short = interleaved(plan, rounds, drawn, store, watch, registered, on_short, pause)
         if not all(driven.values()):
             raise KeyboardInterrupt("one arm has no run yet; load what the store holds with load()")
         before, after = (noted(loaded(driven[target.arm]), short) for target in (baseline, candidate))
         return (before, after) if interrupted else registered.noted(len(driven[baseline.arm]), before, after)
 
     label = f"{baseline.arm} and {candidate.arm}: {plan}"
-    return BackgroundRun(work, 2 * pairs * expected_s(plan), label, progress=progress)
+    return BackgroundRun(work, 2 * pairs * (expected_s(plan) + pause), label, progress=progress)

@@ -20,6 +20,7 @@ from perflab.loadtest.shortness import checked, too_short
 from perflab.loadtest.target import Services, Target
 from perflab.notes import Note
 from perflab.progress import Listener
+from perflab.units import parse_duration
 
 
 def run(
@@ -88,6 +89,7 @@ def run_pairs(
     tolerance: float | str = 0.05,
     primary: str | Sequence[str] = (),
     on_short: str = "warn",
+    washout: str | float = 0.0,
     seed: int | None = None,
     store: str | Path = "runs",
     progress: bool | Listener = True,
@@ -114,6 +116,9 @@ def run_pairs(
     on_short : str
         When the first run shows that an endpoint will not reach the requests that the metric needs: "warn" says which and
         how long a run would have to be, "stop" ends the experiment there.
+    washout : str | float
+        A pause before each run but the first ("10s"), in which the effects of the run before it die down (caches, vacuum,
+        connections). `compare` checks for what is left of them (carry-over).
     seed : int | None
         Makes the order of the runs repeatable; drawn, and recorded, if not given.
 
@@ -137,10 +142,12 @@ def run_pairs(
     check_pairs(pairs, baseline, candidate)
     registered = Looks.registered(looks, pairs, metric, tolerance, primary)
     checked(on_short)
+    pause = pause_s(washout)
     seed = secrets.randbelow(2**31) if seed is None else seed
-    with listening(progress, 2 * pairs * expected_s(plan), "pairs") as listener:
+    rounds = pairs_of(baseline, candidate, pairs, seed)
+    with listening(progress, 2 * pairs * (expected_s(plan) + pause), "pairs") as listener:
         experiment, interrupted, driven, short = interleaved(
-            plan, baseline, candidate, pairs, seed, store, Live(listener), registered, on_short
+            plan, rounds, seed, store, Live(listener), registered, on_short, pause
         )
     if interrupted:
         raise KeyboardInterrupt(
@@ -161,40 +168,39 @@ def check_pairs(pairs: int, baseline: Target, candidate: Target) -> None:
 
 def interleaved(
     plan: LoadPlan,
-    baseline: Target,
-    candidate: Target,
-    pairs: int,
+    rounds: Sequence[Sequence[Target]],
     seed: int,
     store: str | Path,
     live: Live,
     registered: Looks = ONLY_THE_END,
     on_short: str = "warn",
+    washout_s: float = 0.0,
 ) -> tuple[str, int, dict[str, list[Driven]], tuple[Note, ...]]:
-    """Pairs of runs, see `run_pairs`: the experiment, the pair in which it was interrupted (or 0), runs by arm, short ones."""
+    """Every arm once in each round, see `run_pairs`: the experiment, the round in which it was interrupted (or 0), runs by
+    arm, short ones."""
     experiment = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    each, done = expected_s(plan), 0
+    each, done = expected_s(plan) + washout_s, 0
     short: tuple[Note, ...] = ()
-    driven: dict[str, list[Driven]] = {baseline.arm: [], candidate.arm: []}
+    driven: dict[str, list[Driven]] = {target.arm: [] for target in rounds[0]}
     with closing(Services()) as services:
-        for pair, baseline_first in enumerate(draw_order(pairs, seed), start=1):
-            both = (baseline, candidate) if baseline_first else (candidate, baseline)
-            for order, target in enumerate(both, start=1):
-                live.listener.update(done * each, label=f"pair {pair} of {pairs}, {target.arm}")
+        for number, targets in enumerate(rounds, start=1):
+            for order, target in enumerate(targets, start=1):
+                live.listener.update(done * each, label=f"round {number} of {len(rounds)}, {target.arm}")
                 this = Live(live.listener, done * each, live.stop)
                 try:
-                    slot = Slot(experiment, pair, order, registered.at)
+                    if done and live.stop.wait(washout_s):
+                        return experiment, number, driven, short
+                    slot = Slot(experiment, number, order, registered.at)
                     found = drive(plan, target, store, slot, this, seed, services)
                 except KeyboardInterrupt:
-                    return experiment, pair, driven, short
+                    return experiment, number, driven, short
                 driven[target.arm].append(found)
                 if found.interrupted:
-                    return experiment, pair, driven, short
+                    return experiment, number, driven, short
                 done += 1
                 if done == 1 and (short := too_short(loaded([found]), registered.metric, plan.warmup_fraction)):
                     _say(short, live, on_short, f'load("{store}", experiment="{experiment}")')
-            if pair in registered.at and registered.decided(
-                pair, *(loaded(driven[t.arm]) for t in (baseline, candidate))
-            ):
+            if number in registered.at and registered.decided(number, *map(loaded, driven.values())):
                 break
     return experiment, 0, driven, short
 
@@ -210,6 +216,20 @@ def _say(short: tuple[Note, ...], live: Live, on_short: str, kept: str) -> None:
 def noted(measured: Measurements, more: tuple[Note, ...]) -> Measurements:
     """Measurements with further warnings."""
     return replace(measured, warnings=(*measured.warnings, *more))
+
+
+def pause_s(washout: str | float) -> float:
+    """Seconds between runs; ValueError for none."""
+    seconds = parse_duration(washout, parameter="washout") / 1e3
+    if seconds < 0:
+        raise ValueError(f"washout must not be negative; got {washout!r}")
+    return seconds
+
+
+def pairs_of(baseline: Target, candidate: Target, pairs: int, seed: int) -> list[tuple[Target, Target]]:
+    """The targets of each pair, in the order in which they run."""
+    both, turned = (baseline, candidate), (candidate, baseline)
+    return [both if baseline_first else turned for baseline_first in draw_order(pairs, seed)]
 
 
 def draw_order(pairs: int, seed: int) -> list[bool]:

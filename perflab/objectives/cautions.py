@@ -25,6 +25,12 @@ TOO_FEW = Kind(
     "{metric:raw} needs {needed:request} per run after the warm-up; the smallest run has {found}. Run longer",
 )
 TOO_FEW_FOR_RATE = Kind("too-few-for-rate", DATA, "too few requests to judge how stable the throughput is. Run longer")
+LESS_OFFERED = Kind(
+    "less-offered",
+    DESIGN,
+    "the plan offered at most {offered_per_s}, so the target was never asked for {bound:raw}. Offer more (a higher rate, more "
+    "users, or less waiting time)",
+)
 NO_REQUESTS = Kind("no-requests", DATA, "no requests are left after the warm-up")
 NO_EVENTS = Kind("no-events", DATA, "nothing was recorded to judge it by")
 NO_LENGTH = Kind("no-length", DATA, "the duration of a run is unknown, so it has no throughput")

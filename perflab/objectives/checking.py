@@ -199,7 +199,8 @@ def _measure(goal: Objective, data: Evidence, endpoint: str) -> dict[str, Any]:
         return _by_run(goal, data, endpoint)
     parts = data.parts(endpoint, only_ok=goal.only_ok, whole=metric.kind == COUNT)
     if metric.kind in (RATE, COUNT):
-        return _rates(goal, [parts.get(run) for run in data.runs], [data.seconds[run] for run in data.runs])
+        found = _rates(goal, [parts.get(run) for run in data.runs], [data.seconds[run] for run in data.runs])
+        return _as_far_as_offered(goal, found, data.measured.runs) if metric.kind == RATE else found
     if not parts:
         return {"reason": cautions.NO_REQUESTS()}
     if metric.kind == SHARE and not data.knows_failures:
@@ -255,6 +256,17 @@ def _extremes(goal: Objective, values: list[Floats]) -> dict[str, Any]:
     if not goal.met_by(extreme):
         return found | {"verdict": "fails", "reason": cautions.REFUTED(requests=len(whole))}
     return found | {"reason": cautions.NOT_PROVABLE()}
+
+
+def _as_far_as_offered(goal: Objective, found: dict[str, Any], runs: pd.DataFrame) -> dict[str, Any]:
+    """A throughput that was missed because no more was offered is the plan's, and says nothing of the target."""
+    if found.get("verdict") != "fails" or goal.operator not in (">", ">=") or "offered_per_s" not in runs.columns:
+        return found
+    offered = runs["offered_per_s"].to_numpy(dtype="float64")
+    if not np.isfinite(offered).all() or offered.max() >= goal.bound:
+        return found
+    reason = cautions.LESS_OFFERED(offered_per_s=float(offered.max()), bound=goal.written(goal.bound))
+    return {**found, "verdict": "inconclusive", "reason": reason}
 
 
 def _rates(goal: Objective, parts: list[Part | None], seconds: list[float]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from perflab.errors import ComparisonError, one_of
 from perflab.metrics import Floats, Metric
 from perflab.notes import PYTHON, Note, Remedy, written
 from perflab.results import Result, Shown
-from perflab.stats import doubts, sequential
+from perflab.stats import circumstances, doubts, sequential
 from perflab.stats.change import Change
 from perflab.stats.compare import compare
 from perflab.stats.design import ONE_EXPERIMENT
@@ -214,7 +214,7 @@ def _failing(change: Change, endpoint: str, table: pd.DataFrame) -> Note | None:
     errors = change.find(endpoint, ERRORS.name)
     if good and errors.verdict == "regressed":
         before, after = map(ERRORS.format, errors.typical)
-        return doubts.FAILING_FAST(before=before, after=after)
+        return circumstances.FAILING_FAST(before=before, after=after)
     return None
 
 

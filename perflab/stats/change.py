@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -40,7 +40,7 @@ class Change(Result):
     asked: Asked
     metric: str
     endpoint: str
-    values: pd.DataFrame
+    per_run: Callable[[], pd.DataFrame]
     primaries: tuple[str, ...] = ()
     warnings: tuple[Note, ...] = field(default=())
 
@@ -53,6 +53,11 @@ class Change(Result):
     def details(self) -> pd.DataFrame:
         """The numbers behind each row of the table."""
         return details_of(self.rows)
+
+    @cached_property
+    def values(self) -> pd.DataFrame:
+        """The metric of each run."""
+        return self.per_run()
 
     @property
     def design(self) -> Design:
@@ -307,6 +312,8 @@ def _chance(change: Change, row: Row) -> str:
     parts = [f"p = {format_p(row.p_value)}"]
     if (p := row.randomisation_p) == p:
         parts.append(f"by relabelling the runs themselves: {format_p(p)}")
+    if (p := row.trimmed_p) == p:
+        parts.append(f"by trimmed means, which a broken run hardly moves: {format_p(p)}")
     if (p := row.rank_p) == p:
         test = "signed ranks of the pairs" if change.design.paired else "ranks of the runs (Mann-Whitney)"
         parts.append(f"by {test} alone, exactly: {format_p(p)}")

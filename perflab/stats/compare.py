@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,14 +18,17 @@ from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
 from perflab.metrics import QUANTILE, Metric
 from perflab.notes import Note, notes_of
-from perflab.stats import doubts, families, sequential, tests
+from perflab.stats import circumstances, doubts, families, sequential, tests
 from perflab.stats import pacing as omission
 from perflab.stats.change import Change as Change
 from perflab.stats.change import overall
-from perflab.stats.design import design, without_copies
+from perflab.stats.covariates import LEAST_DEGREES
+from perflab.stats.covariates import covariates as covariates_of
+from perflab.stats.design import Design, design, without_copies
 from perflab.stats.estimates import Requests, by_run, coded, requests_of
 from perflab.stats.experiment_checks import (
     broken_run,
+    covariate_notes,
     disagreement,
     few_requests,
     infinitely_slow,
@@ -36,6 +40,7 @@ from perflab.stats.experiment_checks import (
 )
 from perflab.stats.judging import Judged, judge
 from perflab.stats.mix import AS_OFFERED, Mix, mix_of, on_one_mix
+from perflab.stats.modes import between_modes
 from perflab.stats.rows import (
     ERRORS,
     Asked,
@@ -71,6 +76,9 @@ def compare(
     adjust: str = "family",
     pacing: str | float | None = None,
     error_tolerance: float | str = 0.01,
+    mix: Mapping[str, float] | None = None,
+    covariates: str | Sequence[str] = (),
+    reference: Measurements | pd.DataFrame | None = None,
 ) -> Change:
     """Decide whether a metric genuinely changed from the baseline to the candidate.
 
@@ -79,7 +87,8 @@ def compare(
     baseline, candidate : Measurements or DataFrame
         Several runs each (or requests tables); best from `run_pairs`.
     metric : str or sequence of str
-        "p95" or any "p<q>", "mean", "throughput_per_s", "error_fraction", "size_bytes", or of the target
+        "p95" or any "p<q>", "mean", "over_<limit>ms" (the share of slower requests), "throughput_per_s", "error_fraction",
+        "size_bytes", or of the target
         "cpu_ms_per_request", "rss_bytes", "read_bytes", "written_bytes"; of several the first decides.
     tolerance : float or str
         The relative difference below which a change does not matter (5 %).
@@ -100,7 +109,15 @@ def compare(
         The fixed time between the requests of a user ("1s"), if there was one: verdicts are then taken with and without the
         requests that were never sent because users waited, and are inconclusive where the two differ.
     error_tolerance : float or str
-        The difference in the share of failed requests that does not matter (one percentage point).
+        The difference in the share of failed (or slow) requests that does not matter (one percentage point).
+    mix : mapping of endpoint to weight, optional
+        What all requests together are to consist of; by default as they were sent, or one common mix where it moved.
+    covariates : str or sequence of str
+        Numbers of the runs, named before them, that the test allows for: columns of ``runs`` ("offered_per_s"), or means of
+        ``resources`` ("machine.steal_cores"). They narrow the interval where they explain why runs differ.
+    reference : Measurements or DataFrame, optional
+        Runs of a fixed release. Ten releases of +3 % are each within a tolerance of 5 %, and +34 % in all: the sentence then says
+        what the candidate is against the reference too, and a candidate that regressed against it is not ``not_worse``.
 
     Returns
     -------
@@ -145,17 +162,24 @@ def compare(
     found = design(*sides, order=order, allow=(allow,) if isinstance(allow, str) else tuple(allow))
     requests = (coded(sides[0]), coded(sides[1]))
     found = without_copies(found, requests)
+    if names := (covariates,) if isinstance(covariates, str) else tuple(covariates):
+        found = _with_covariates(found, sides, names)
+    weights = None if mix is None else _weights(mix, requests)
     share = declared(sides, warmup)
     needed = max(one.rows_needed for one in metrics)
     trim = settled(requests, share, needed) if warmup is None else Warmup(share)
     level = sequential.level(sides[0].runs, sides[1].runs, found)
-    asked = Asked(metrics, primaries, margins, found, trim, level, adjust, arms_of(sides))
+    asked = Asked(metrics, primaries, margins, found, trim, level, adjust, arms_of(sides), weights)
     rows, values = _decided(requests, asked)
     _check_primaries(primaries, values)
     rows, notes = _under_conditions(rows, values, requests, sides, asked)
     if any(one.is_latency for one in metrics):
         rows, more = _with_unsent(rows, requests, sides, asked, interval)
         notes += more
+    if reference is not None:
+        how = {"tolerance": tolerance, "primary": primary, "warmup": warmup, "order": order, "allow": allow, "mix": mix}
+        earlier = compare(reference, candidate, metric=metrics[0].name, error_tolerance=error_tolerance, **how)  # type: ignore[arg-type]
+        rows = {key: _against(row, earlier) if key in asked.deciding else row for key, row in rows.items()}
     return _change(rows, values, sides, asked, notes)
 
 
@@ -177,6 +201,39 @@ def _margin(given: float | str, parameter: str) -> float:
     return margin
 
 
+def _with_covariates(found: Design, sides: tuple[Measurements, Measurements], names: tuple[str, ...]) -> Design:
+    held = covariates_of(sides, names, found.sides)
+    if found.kind not in ("pairs", "unpaired") or held.degrees(pairs=found.paired) < LEAST_DEGREES:
+        raise ValueError(
+            f"covariates need more runs than {found.counted}: {LEAST_DEGREES} must be left for each to be estimated"
+        )
+    return replace(found, covariates=held)
+
+
+def _weights(mix: Mapping[str, float], requests: tuple[Requests, Requests]) -> Mapping[str, float]:
+    known = [name for name in requests[0].endpoints if name in requests[1].endpoints]
+    for name, weight in mix.items():
+        if name not in known:
+            raise one_of("mix", name, sorted(known))
+        if not 0 < float(weight) < math.inf:
+            raise ValueError(f"mix must give each endpoint a positive weight; got {weight!r} for {name!r}")
+    if not mix:
+        raise ValueError("mix must give at least one endpoint a weight")
+    return mix
+
+
+def _against(row: Row, earlier: Change) -> Row:
+    """The row with what the candidate is against a fixed reference."""
+    old = earlier.find(row.endpoint)
+    note = doubts.AGAINST_REFERENCE(
+        found=size_words(old),
+        interval=old.metric.interval(*old.limits),
+        why=f"; {old.reason}" if old.verdict == "inconclusive" else "",
+    )
+    worse = old.verdict == "regressed" or (old.verdict == "inconclusive" and not old.worst < old.judged.margin)
+    return replace(row, remarks=(*row.remarks, note), failing=row.failing or worse)
+
+
 def _check_primaries(primaries: tuple[str, ...], values: pd.DataFrame) -> None:
     present = [str(e) for e in values["endpoint"].unique() if e not in (AGGREGATED, AS_OFFERED)]
     if len(primaries) > _MOST_PRIMARIES or len(set(primaries)) != len(primaries):
@@ -189,7 +246,7 @@ def _check_primaries(primaries: tuple[str, ...], values: pd.DataFrame) -> None:
 def _decided(requests: tuple[Requests, Requests], asked: Asked) -> tuple[dict[Key, Row], pd.DataFrame]:
     """Every row's verdict, and the number of each run behind it."""
     wanted = tuple(dict.fromkeys([*asked.metrics, ERRORS]))
-    mix = mix_of(requests, asked.design, asked.trim.of(AGGREGATED))
+    mix = mix_of(requests, asked.design, asked.trim.of(AGGREGATED), asked.weights)
     both = _tables(requests, wanted, asked, mix)
     if not all(len(t) for t in both):
         raise ComparisonError("no request is left after the warm-up")
@@ -251,9 +308,11 @@ def _failing(
 def _mixed(row: Row, offered: Row, mix: Mix) -> Row:
     """A total on the common mix, with what moved and what it was as offered."""
     if not len(mix.share):
-        return capped(row, doubts.NO_COMMON())
+        return capped(row, circumstances.NO_COMMON())
+    if not mix.moved:
+        return replace(row, remarks=(circumstances.GIVEN_MIX(offered=size_words(offered)), *row.remarks))
     endpoint, (before, after) = next(iter(mix.moved.items()))
-    note = doubts.MIX_MOVED(
+    note = circumstances.MIX_MOVED(
         endpoint=endpoint, before_fraction=before, after_fraction=after, offered=size_words(offered)
     )
     return replace(row, remarks=(note, *row.remarks))
@@ -275,14 +334,16 @@ def _under_conditions(
         row = rows[key]
         fewest = int(values.loc[values["endpoint"] == key[1], "count"].min())
         notes += [*few_requests(row, fewest), *disagreement(row), *order_notes(row)]
-    return rows, (*notes, *machine_notes(sides, asked.design))
+        rows[key] = between_modes(row, requests, asked.trim.of(key[1]))
+    return rows, (*notes, *machine_notes(sides, asked.design), *covariate_notes(asked.design))
 
 
 def _in_one_arm(values: pd.DataFrame) -> tuple[Note, ...]:
     """What to say of a verdict on all requests when they are not the same requests in both arms."""
-    found = values[(values["count"] > 0) & (values["endpoint"] != AS_OFFERED)].groupby("endpoint")["side"].nunique()
-    lone = list(found.index[found < 2])
-    return (doubts.ONE_ARM_ONLY(doubts.declaring(...), endpoints=lone),) if lone else ()
+    found = values.loc[(values["count"] > 0) & (values["endpoint"] != AS_OFFERED), ["endpoint", "side"]]
+    arms = set(zip(found["endpoint"].to_list(), found["side"].to_list(), strict=True))
+    lone = sorted(name for name, side in arms if (name, 1 - side) not in arms)
+    return (circumstances.ONE_ARM_ONLY(doubts.declaring(...), endpoints=lone),) if lone else ()
 
 
 def _more_errors(one: Judged, asked: Asked) -> bool:
@@ -315,7 +376,7 @@ def _of_family(judged: Sequence[Judged], asked: Asked) -> tuple[tests.Floats, st
         return families.benjamini_hochberg(effect.p_value), f"Benjamini and Hochberg, {len(judged)} tests (exploring)"
     if len(judged) < 2:
         return effect.p_value, ""
-    if asked.design.kind not in ("pairs", "unpaired"):
+    if asked.design.kind not in ("pairs", "unpaired") or asked.design.covariates:
         return families.holm(effect.p_value), f"Holm, {len(judged)} tests"
     sides = [np.stack([one.scaled[i] for one in judged]) for i in (0, 1)]
     floor = np.array([one.floor for one in judged])
@@ -349,7 +410,7 @@ def _with_unsent(
     others, _ = _decided(filled, asked)
     mixed = {key: both_ways(row, others[key]) if row.metric.is_latency else row for key, row in rows.items()}
     found = [f"{k[0]} of {k[1]}: {size_words(others[k])}, without {size_words(rows[k])}" for k in asked.deciding]
-    return mixed, (*notes, doubts.BACK_FILLED(found="; ".join(found)))
+    return mixed, (*notes, circumstances.BACK_FILLED(found="; ".join(found)))
 
 
 def _change(
@@ -371,7 +432,7 @@ def _change(
         asked=asked,
         metric=decisive[0],
         endpoint=decisive[1],
-        values=values_of(values, sides, asked.metrics, asked.arms),
+        per_run=partial(values_of, values, sides, asked.metrics, asked.arms),
         primaries=asked.primaries,
         warnings=notes_of((*said, *sides[0].warnings, *sides[1].warnings)),
     )

@@ -12,7 +12,7 @@ import pandas as pd
 from perflab.data.tables import Measurements
 from perflab.errors import ComparisonError
 from perflab.notes import Note, listed
-from perflab.stats import doubts, replications
+from perflab.stats import circumstances, doubts, replications
 
 
 def check_both(baseline: Measurements, candidate: Measurements, allow: Collection[str]) -> list[Note]:
@@ -48,7 +48,7 @@ def _confounders(baseline: Measurements, candidate: Measurements) -> list[Note]:
         ]
         if values[0] and values[1] and values[0] != values[1]:
             meant = "; fine if that is the change" if name in ("git_sha", "host", "packages", "git_dirty") else ""
-            found.append(doubts.DIFFERED(what=words, name=name, values=_difference(name, *values), meant=meant))
+            found.append(circumstances.DIFFERED(what=words, name=name, values=_difference(name, *values), meant=meant))
     return found
 
 

@@ -13,8 +13,9 @@ import pandas as pd
 from perflab.data.tables import Measurements
 from perflab.errors import ComparisonError, one_of
 from perflab.notes import Note, Remedy, count, listed
-from perflab.stats import doubts
+from perflab.stats import circumstances, doubts
 from perflab.stats.confounders import check_both
+from perflab.stats.covariates import Covariates
 from perflab.stats.estimates import Requests
 from perflab.stats.tests import Floats
 
@@ -37,7 +38,8 @@ class Design:
     ``kind`` is "pairs" (five or more), "few pairs" (three or four), "unpaired" (three or more an arm), "history" (one
     against five or more), "one against one", "too few" or "same runs" (on both sides). ``baseline`` and ``candidate``
     name the runs that count, the runs of a pair in the same place; ``slots`` are their places in the order of all of
-    them, ``timed`` if these are known. ``obstacle`` says why there can be no verdict at all, ``capped`` why none with a
+    them, ``timed`` if these are known; ``covariates`` other numbers of the runs that the test
+    allows for. ``obstacle`` says why there can be no verdict at all, ``capped`` why none with a
     direction.
     """
 
@@ -49,6 +51,7 @@ class Design:
     capped: Note | None
     warnings: tuple[Note, ...]
     timed: bool = True
+    covariates: Covariates | None = None
 
     @property
     def paired(self) -> bool:
@@ -74,7 +77,8 @@ class Design:
         """The name of the test that the design calls for."""
         if self.kind == "one against one":
             return "no test (block bootstrap within each of the two runs)"
-        return f"{_METHODS.get(self.kind, 'no test')}, {self.counted}"
+        given = f" given {listed(self.covariates.names, 3)}" if self.covariates else ""
+        return f"{_METHODS.get(self.kind, 'no test')}{given}, {self.counted}"
 
 
 _METHODS = {
@@ -112,16 +116,11 @@ def design(baseline: Measurements, candidate: Measurements, *, order: str, allow
     return Design(kind, *names, _slots(first, second), obstacle, capped, (*warnings, *notes), timed)
 
 
-def _sides(
-    baseline: pd.DataFrame, candidate: pd.DataFrame, pairs: pd.DataFrame | None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _sides(baseline: pd.DataFrame, candidate: pd.DataFrame, pairs: Places | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The runs that count, those of a pair in the same row."""
     if pairs is None:
         return baseline.reset_index(drop=True), candidate.reset_index(drop=True)
-    return (
-        baseline.set_index("run").loc[pairs["run_baseline"]].reset_index(),
-        candidate.set_index("run").loc[pairs["run_candidate"]].reset_index(),
-    )
+    return baseline.take(pairs[0]).reset_index(drop=True), candidate.take(pairs[1]).reset_index(drop=True)
 
 
 def _kind(first: int, second: int, paired: bool) -> tuple[str, Note | None]:
@@ -154,6 +153,9 @@ def _unequal(first: pd.DataFrame, second: pd.DataFrame, measured: tuple[Measurem
     A fixed number of requests makes the runs of a faster arm shorter, and is no problem.
     """
     lengths = [side["duration_ms"].to_numpy(dtype="float64") for side in (first, second)]
+    known = np.concatenate(lengths)
+    if not known.max() > _UNEQUAL * known.min():
+        return None
     counts = [
         m.requests["run"].value_counts().reindex(s["run"]).fillna(0)
         for m, s in zip(measured, (first, second), strict=True)
@@ -169,34 +171,41 @@ def _unequal(first: pd.DataFrame, second: pd.DataFrame, measured: tuple[Measurem
     return None
 
 
-def _pairs(baseline: pd.DataFrame, candidate: pd.DataFrame) -> tuple[pd.DataFrame | None, list[Note]]:
+Places = tuple[list[int], list[int]]
+"""The places in both tables of runs that belong together."""
+
+
+def _pairs(baseline: pd.DataFrame, candidate: pd.DataFrame) -> tuple[Places | None, list[Note]]:
     if not all("pair" in runs.columns and runs["pair"].notna().any() for runs in (baseline, candidate)):
         return None, []
-    sides = [_keyed(runs) for runs in (baseline, candidate)]
-    for side, runs, arm in zip(sides, (baseline, candidate), ARMS, strict=True):
-        if side["key"].duplicated().any():
-            pair = side.loc[side["key"].duplicated(), "key"].iloc[0][1]
-            names = sorted(runs["arm"].dropna().unique())
-            if len(names) > 1:
-                raise ComparisonError(
-                    doubts.SEVERAL_ARMS(Remedy(".where", {"arm": ...}), arm=arm, pair=pair, arms=names)
-                )
-            raise ComparisonError(doubts.SEVERAL_EXPERIMENTS(ONE_EXPERIMENT, arm=arm, pair=pair))
-    joined = sides[0].merge(sides[1], on="key", suffixes=("_baseline", "_candidate"))
-    lost = len(baseline) + len(candidate) - 2 * len(joined)
-    if joined.empty:
+    sides = [_keyed(runs, arm) for runs, arm in zip((baseline, candidate), ARMS, strict=True)]
+    shared = [key for key in sides[0] if key in sides[1]]
+    lost = len(baseline) + len(candidate) - 2 * len(shared)
+    if not shared:
         return None, [doubts.NO_PAIR()]
-    return joined, [doubts.WITHOUT_PARTNER(runs=lost)] if lost else []
+    places = [sides[0][key] for key in shared], [sides[1][key] for key in shared]
+    return places, [doubts.WITHOUT_PARTNER(runs=lost)] if lost else []
 
 
 ONE_EXPERIMENT = Remedy("load", {"experiment": ...}, given="store")
 
 
-def _keyed(runs: pd.DataFrame) -> pd.DataFrame:
-    kept = runs[runs["pair"].notna()]
-    experiments = kept["experiment"].fillna("") if "experiment" in kept.columns else pd.Series("", index=kept.index)
-    keys = list(zip(experiments.astype(str), kept["pair"].astype(int), strict=True))
-    return pd.DataFrame({"key": keys, "run": kept["run"].to_list(), "start": kept["start"].to_list()})
+def _keyed(runs: pd.DataFrame, arm: str) -> dict[tuple[str, int], int]:
+    """The place of the run of each experiment and pair."""
+    found: dict[tuple[str, int], int] = {}
+    experiments = runs["experiment"].fillna("") if "experiment" in runs.columns else [""] * len(runs)
+    for place, (experiment, pair) in enumerate(zip(experiments, runs["pair"], strict=True)):
+        if pd.isna(pair):
+            continue
+        key = (str(experiment), int(pair))
+        if key in found:
+            names = sorted(runs["arm"].dropna().unique())
+            if len(names) > 1:
+                remedy = Remedy(".where", {"arm": ...})
+                raise ComparisonError(doubts.SEVERAL_ARMS(remedy, arm=arm, pair=key[1], arms=names))
+            raise ComparisonError(doubts.SEVERAL_EXPERIMENTS(ONE_EXPERIMENT, arm=arm, pair=key[1]))
+        found[key] = place
+    return found
 
 
 def _order_problem(first: pd.DataFrame, second: pd.DataFrame, kind: str) -> Note | None:
@@ -204,23 +213,23 @@ def _order_problem(first: pd.DataFrame, second: pd.DataFrame, kind: str) -> Note
     before, after = first["start"], second["start"]
     if before.isna().any() or after.isna().any():
         # Pairs that somebody declared are accepted where no time contradicts them.
-        return None if "pairs" in kind else doubts.ORDER_UNKNOWN(Remedy("read", {"started": ...}))
+        return None if "pairs" in kind else circumstances.ORDER_UNKNOWN(Remedy("read", {"started": ...}))
     if before.max() < after.min() or after.max() < before.min():
         if kind != "history" or after.max() < before.min():
-            return doubts.ORDER_CONFOUNDED(doubts.INTERLEAVE)
+            return circumstances.ORDER_CONFOUNDED(doubts.INTERLEAVE)
         # The next run of a series is what a history is for; one that came long after it is not.
         gaps = before.sort_values().diff().dropna()
-        return None if after.min() - before.max() <= _SERIES * gaps.max() else doubts.LATE(doubts.INTERLEAVE)
+        return None if after.min() - before.max() <= _SERIES * gaps.max() else circumstances.LATE(doubts.INTERLEAVE)
     if kind == "pairs":
         for arm, leads in zip(ARMS, (before < after, after < before), strict=True):
             if leads.all():
-                return doubts.PAIRS_IN_ONE_ORDER(doubts.INTERLEAVE, pairs=len(leads), arm=arm)
+                return circumstances.PAIRS_IN_ONE_ORDER(doubts.INTERLEAVE, pairs=len(leads), arm=arm)
     if kind == "unpaired":
         earlier = float((before.to_numpy()[:, None] < after.to_numpy()[None, :]).mean())
         overlap, m, n = max(earlier, 1 - earlier), len(before), len(after)
         # By Mann and Whitney's normal approximation: few runs in random order often lie one-sided.
         if overlap > _OVERLAP and overlap - 0.5 > _CHANCE * math.sqrt((m + n + 1) / (12 * m * n)):
-            return doubts.SKEWED_ORDER(doubts.INTERLEAVE, overlap_fraction=overlap)
+            return circumstances.SKEWED_ORDER(doubts.INTERLEAVE, overlap_fraction=overlap)
     return None
 
 

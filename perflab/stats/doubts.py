@@ -5,10 +5,9 @@ A reason is what is known; its advice, where there is any, is a note of its own 
 
 from __future__ import annotations
 
-from perflab.notes import DATA, DESIGN, MACHINE, TARGET, YOU, Kind, Note, Remedy
+from perflab.notes import DATA, DESIGN, TARGET, YOU, Kind, Note, Remedy
 
 INTERLEAVE = Remedy("run_pairs", {"pairs": 8}, given="plan, baseline, candidate")
-OPEN_MODEL = Remedy("Stage", {"rate": ...})
 _ADVICE: dict[str, Kind] = {}
 
 
@@ -17,7 +16,8 @@ def declaring(endpoint: object) -> Remedy:
     return Remedy("compare", {"primary": endpoint})
 
 
-def _reason(code: str, about: str, template: str, advice: str = "") -> Kind:
+def reason(code: str, about: str, template: str, advice: str = "") -> Kind:
+    """A kind of reason, with what would change the answer."""
     if advice:
         _ADVICE[code] = Kind(f"{code}-advice", about, advice)
     return Kind(code, about, template)
@@ -32,60 +32,40 @@ def advice(reason: Note | None) -> Note | None:
 # The design
 
 _MORE_RUNS = "at least 3 pairs, better 8, run interleaved: {remedy}"
-FEW_PAIRS = _reason("few-pairs", DESIGN, "{pairs:pair}: a verdict needs at least 3", _MORE_RUNS)
-FEW_RUNS = _reason(
+FEW_PAIRS = reason("few-pairs", DESIGN, "{pairs:pair}: a verdict needs at least 3", _MORE_RUNS)
+FEW_RUNS = reason(
     "few-runs",
     DESIGN,
     "{baseline} and {candidate} runs: a verdict needs at least 3 of each, or one against {history} earlier ones",
     _MORE_RUNS,
 )
-ONE_EACH = _reason(
+ONE_EACH = reason(
     "one-against-one",
     DESIGN,
     "one run against one: runs of the same code differ too, and one of each cannot show by how much",
     _MORE_RUNS,
 )
-ORDER_CONFOUNDED = _reason(
-    "order-confounded",
-    DESIGN,
-    "order confounded: every run of one arm ran before every run of the other, so anything that changed on the machine in "
-    "between looks like an effect",
-    "interleaved runs: {remedy}",
-)
-LATE = _reason(
-    "order-confounded",
-    DESIGN,
-    "order confounded: the candidate ran long after the earlier runs, so anything that changed on the machine in between "
-    "looks like an effect",
-    "interleaved runs: {remedy}",
-)
-ORDER_UNKNOWN = _reason(
-    "order-unknown",
-    DATA,
-    "the order of the runs is unknown, because the tool writes no absolute times",
-    "the times at which the runs started: {remedy}",
-)
-UNEQUAL_WITHIN = _reason(
+UNEQUAL_WITHIN = reason(
     "unequal-length",
     DESIGN,
     "runs of unequal length: those of the {arm:raw} took {shortest_ms} to {longest_ms}, so each saw a different part of the "
     "load",
     "runs of one length, or accepting that they differ: {remedy}",
 )
-UNEQUAL_BETWEEN = _reason(
+UNEQUAL_BETWEEN = reason(
     "unequal-length",
     DESIGN,
     "runs of unequal length: {baseline_ms} in the baseline, {candidate_ms} in the candidate",
     "the same plan for both arms, or accepting that they differ: {remedy}",
 )
-SAME_RUNS = _reason("same-runs", DATA, "both arms hold the same runs: nothing was compared")
-IN_BOTH_ARMS = _reason(
+SAME_RUNS = reason("same-runs", DATA, "both arms hold the same runs: nothing was compared")
+IN_BOTH_ARMS = reason(
     "run-in-both-arms",
     DATA,
     "{runs:run} in both arms ({named:raw}): comparing a run with itself shows nothing",
     "leaving such runs out of one arm",
 )
-COPIES = _reason(
+COPIES = reason(
     "copies",
     DATA,
     "some runs of the {arm:raw} hold the same requests ({named:raw}): a copy of a run is not a repetition",
@@ -100,11 +80,6 @@ HISTORY = Kind(
 )
 WITHOUT_PARTNER = Kind("without-partner", DATA, "{runs:run} without a partner left out")
 NO_PAIR = Kind("no-complete-pair", DATA, "no pair is complete, so the runs were compared unpaired")
-DIFFERED = Kind(
-    "confounder",
-    MACHINE,
-    "{what:raw} differed between the arms too ({values:raw}), so the change may come from that{meant:raw}",
-)
 
 # Refusals
 
@@ -142,33 +117,33 @@ ARMS = Kind("arms", DESIGN, "the runs are of several arms ({arms}); choose one: 
 
 # One row
 
-NO_REQUESTS = _reason("no-requests", DATA, "the {arm:raw} has no requests to this endpoint")
-RUNS_WITHOUT = _reason("runs-without-requests", DATA, "{without} of {runs} runs have no requests to this endpoint")
-TOO_FEW = _reason(
+NO_REQUESTS = reason("no-requests", DATA, "the {arm:raw} has no requests to this endpoint")
+RUNS_WITHOUT = reason("runs-without-requests", DATA, "{without} of {runs} runs have no requests to this endpoint")
+TOO_FEW = reason(
     "too-few-requests",
     DESIGN,
     "too few requests: {metric:raw} needs {needed} in each run, one has {found}",
     "longer runs{length:raw}, or a higher load",
 )
-MAXIMUM = _reason(
+MAXIMUM = reason(
     "maximum", YOU, "the maximum of a run has no sampling distribution to test", "a quantile, such as p99.9"
 )
-NO_FAILURES = _reason("failures-unknown", DATA, "the tool does not record which requests failed")
-NO_LENGTH = _reason("length-unknown", DATA, "the length of the run is unknown, so it has no throughput")
-NO_RATIO = _reason("no-ratio", DATA, "{metric:raw} is zero or unknown in some runs, so no ratio can be formed")
-NO_VARIANCE = _reason(
+NO_FAILURES = reason("failures-unknown", DATA, "the tool does not record which requests failed")
+NO_LENGTH = reason("length-unknown", DATA, "the length of the run is unknown, so it has no throughput")
+NO_RATIO = reason("no-ratio", DATA, "{metric:raw} is zero or unknown in some runs, so no ratio can be formed")
+NO_VARIANCE = reason(
     "no-variance",
     DATA,
     "the runs of an arm agree to the last digit, so they are copies and not repetitions",
     "runs that were really repeated",
 )
-TICK = _reason(
+TICK = reason(
     "clock-tick",
     DATA,
     "the arms differ by no more than one tick of the tool's clock ({tick_ms})",
     "latencies with a finer resolution",
 )
-WITHIN_TOLERANCE = _reason(
+WITHIN_TOLERANCE = reason(
     "within-tolerance",
     DATA,
     "the 90 % interval lies within the tolerance of {margin:raw}",
@@ -178,128 +153,33 @@ _CONFOUNDER = (
     'only a confounder that made every "{arm:raw}" run at least {near:raw} {how:raw} would overturn this (another machine, '
     "other data, a warm cache); more runs only narrow the interval"
 )
-AT_LEAST = _reason("at-least", DATA, "by at least {margin:raw}", _CONFOUNDER)
-SIZE_UNCERTAIN = _reason(
+AT_LEAST = reason("at-least", DATA, "by at least {margin:raw}", _CONFOUNDER)
+SIZE_UNCERTAIN = reason(
     "size-uncertain", DATA, "may be by as little as {near:raw}, within the tolerance of {margin:raw}", _CONFOUNDER
 )
-WIDE = _reason(
+WIDE = reason(
     "wide-interval",
     DESIGN,
     "the interval holds both no change and a change that matters",
     "a new experiment of about {runs:raw} in all: {remedy} (adding runs to these would raise the false-alarm rate)",
 )
-ALONE = _reason(
+ALONE = reason(
     "significant-alone",
     DESIGN,
     "significant alone, but not among so many tests",
     "a new experiment that declares it: {remedy}",
 )
-LIKE_HISTORY = _reason(
+LIKE_HISTORY = reason(
     "like-history",
     DESIGN,
     "within what the earlier runs vary by",
     "interleaved pairs, which show smaller differences: {remedy}",
 )
-_FAILURES = "fixing the failures, and new runs"
-MORE_FAIL = _reason("more-failures", TARGET, "{after:raw} of the requests fail instead of {before:raw}")
-FAILING_FAST = _reason(
-    "failing-fast",
-    TARGET,
-    "faster, but {after:raw} of the requests fail instead of {before:raw}, and failing fast is not an improvement",
-    _FAILURES,
-)
-FAILING_ALIKE = _reason(
-    "failing-fast", TARGET, "as fast, but {after:raw} of the requests fail instead of {before:raw}", _FAILURES
-)
-OMISSION_DECIDES = _reason(
-    "omission-decides",
-    DESIGN,
-    "{measured:raw} as measured, {filled:raw} with the requests that were due and never sent (coordinated omission)",
-    "an open load model, which sends on schedule: {remedy}",
-)
 
-FAILURES_DECIDE = _reason(
-    "failures-decide",
-    TARGET,
-    "{measured:raw} as measured, {slow:raw} with failed requests as infinitely slow ones: a direction needs both",
-    _FAILURES,
-)
-TAIL_FAILS = _reason(
-    "tail-fails",
-    TARGET,
-    "{failed:raw} of the requests of the {arm:raw} fail, as many as {metric:raw} leaves out: compare error_fraction too",
-)
-ALL_FAILED = _reason(
-    "all-failed", TARGET, "all requests of the {arm:raw} failed, so its latencies mean nothing", _FAILURES
-)
-BROKEN_RUN = _reason(
-    "broken-run",
-    TARGET,
-    "run {run:raw} is {times:raw} times a typical run of the {arm:raw} (without it: {without:raw})",
-    "finding out what happened in that run, and new runs",
-)
-LOAD_DIFFERS = _reason(
-    "load-differs",
-    DESIGN,
-    "{verdict:raw} as measured, but the load differed: {baseline_per_s} in the baseline, {candidate_per_s} in the candidate, "
-    "which alone could explain it",
-    "the same load in both arms",
-)
-SKEWED_ORDER = _reason(
-    "order-confounded",
-    DESIGN,
-    "order confounded: {overlap_fraction} of the comparisons of a run with one of the other arm have the same arm first",
-    "interleaved runs: {remedy}",
-)
-PAIRS_IN_ONE_ORDER = _reason(
-    "order-confounded",
-    DESIGN,
-    "order confounded: in all {pairs} pairs the {arm:raw} ran first, so drift and warm caches are part of the change",
-    "pairs in random order: {remedy}",
-)
-NO_COMMON = _reason(
-    "no-common-endpoint", DATA, "the arms have no endpoint in common, so the totals are of different work"
-)
-MIX_MOVED = _reason(
-    "mix-moved",
-    DESIGN,
-    "on one common mix, because the mix moved ({endpoint:raw}: {before_fraction} of the requests, then {after_fraction}); "
-    "as offered: {offered:raw}",
-)
-ONE_MIX = Kind(
-    "mix-moved",
-    DESIGN,
-    "all requests are on one common mix, because the mix moved ({endpoint:raw}: {before_fraction} to {after_fraction} of the "
-    "requests)",
-)
-ENDPOINT_REGRESSED = _reason("endpoint-regressed", TARGET, "but regressed: {endpoints}")
+AGAINST_REFERENCE = Kind("against-reference", DESIGN, "against the reference: {found:raw} ({interval:raw}){why:raw}")
 
 # Warnings of a comparison
 
-SKEWED_PAIRS = Kind(
-    "order-skewed",
-    DESIGN,
-    "in {first} of {pairs} pairs the {arm:raw} ran first, so drift and warm caches are part of the change: the second run of a "
-    "pair differs by about {position:raw}; corrected for that, the change is {corrected:raw}. Randomise the order",
-)
-SKEWED_RUNS = Kind(
-    "order-skewed",
-    DESIGN,
-    "the order of the runs favours one arm ({overlap_fraction} of the comparisons have the same arm first) and the runs drift "
-    "by {drift:raw}: corrected for that, the change is {corrected:raw}. Interleave the runs",
-)
-CARRY_OVER = Kind(
-    "carry-over",
-    TARGET,
-    'carry-over: a run after one of "{arm:raw}" differs by {carried:raw}; corrected for that, the change is {corrected:raw}. '
-    "Restore the state between runs (restart, reload, wait)",
-)
-MACHINE_BUSY = Kind(
-    "machine-busy",
-    MACHINE,
-    "{what:raw} {baseline_cores} cores in runs of the baseline, {candidate_cores} in those of the candidate, so the change may "
-    "come from that",
-)
 FEW_REQUESTS = Kind(
     "few-requests",
     DESIGN,
@@ -310,7 +190,7 @@ TESTS_DISAGREE = Kind(
     DESIGN,
     "the t-test decides (p = {p:raw}), the exact test of the same runs would not (p = {exact:raw}): more pairs before you act",
 )
-CHANGED_DURING = _reason(
+CHANGED_DURING = reason(
     "changed-during",
     TARGET,
     "the effect was not the same throughout: later pairs contradict what earlier ones showed",
@@ -322,18 +202,6 @@ DRIFTS = Kind(
     "a steady drift of {per_run:raw} a run fits better than steps do, so no single run is to blame",
 )
 
-ONE_ARM_ONLY = Kind(
-    "endpoint-in-one-arm",
-    DATA,
-    "only one arm has requests to {endpoints}, so all requests together are not the same work in both. Declare the endpoints "
-    "that decide: {remedy}",
-)
-FAILING_RUN = Kind(
-    "failing-run",
-    TARGET,
-    "in run {run:raw} of the {arm:raw} {failed_fraction} of the requests failed, in a typical one {usual_fraction}. Find out "
-    "what happened there before you rely on either answer",
-)
 RAISED = Kind(
     "warmup-raised",
     DATA,
@@ -345,20 +213,6 @@ UNSETTLED = Kind(
     DESIGN,
     "{endpoints} had not settled after {share_fraction} of the runs (MSER), which are too short to leave out more. Run longer",
 )
-OMISSION = Kind(
-    "coordinated-omission",
-    DESIGN,
-    "coordinated omission: users waited through stalls longer than their usual {cycle_ms} between requests, so requests are "
-    "missing in {runs} of {of} runs (most in {worst:raw}: {missing_fraction}) and the quantile may be too low. Declare the "
-    "pace if it was fixed ({remedy}), or use an open model (Stage(rate=...))",
-)
-OMISSION_DECLARED = Kind(
-    "coordinated-omission",
-    DESIGN,
-    "coordinated omission: at the declared pacing of {pacing_ms} requests are missing in {runs} of {of} runs (most in "
-    "{worst:raw}: {missing_fraction}), because users waited for slow answers. The verdict was taken with and without them",
-)
-BACK_FILLED = Kind("back-filled", DESIGN, "with the requests that were never sent: {found:raw}")
 DECIDED = Kind(
     "decided-by",
     DESIGN,

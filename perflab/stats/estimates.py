@@ -15,7 +15,7 @@ from scipy import special
 
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
-from perflab.metrics import COUNT, MEAN, QUANTILE, RATE, RESOURCE, SHARE, Metric
+from perflab.metrics import COUNT, MEAN, QUANTILE, RATE, RESOURCE, SHARE, SLOW, Metric
 from perflab.metrics import Floats as Floats
 from perflab.metrics import quantile as quantile
 from perflab.notes import Remedy
@@ -211,9 +211,19 @@ def by_run(
         key = kept.run if together else kept.run * len(names) + kept.endpoint
         shares = np.array([cuts[AGGREGATED]]) if together else per_endpoint
         parts.append(_grouped(kept, key, names, shares, wanted))
-    frame = pd.concat(parts, ignore_index=True)
-    frame = frame.iloc[np.lexsort([frame["place"], frame["run_place"]])].drop(columns=["place", "run_place"])
-    return frame.reset_index(drop=True).astype({"run": "str", "endpoint": "str", "count": "int64"})
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    order = np.lexsort([joined["endpoint"], joined["run"]])
+    run, endpoint, counts = (joined.pop(name)[order] for name in ("run", "endpoint", "count"))
+    # -1 is the last of the names: all requests together.
+    names = pd.array([*requests.endpoints, AGGREGATED], dtype="str")
+    return pd.DataFrame(
+        {
+            "run": pd.array(requests.runs, dtype="str").take(run),
+            "endpoint": names.take(endpoint % len(names)),
+            "count": counts.astype("int64"),
+            **{name: values[order] for name, values in joined.items()},
+        }
+    )
 
 
 def of_endpoint(table: pd.DataFrame, endpoint: str) -> pd.DataFrame:
@@ -226,8 +236,11 @@ def of_endpoint(table: pd.DataFrame, endpoint: str) -> pd.DataFrame:
 
 def _grouped(
     kept: Requests, key: Codes, names: Sequence[str], shares: Floats, metrics: Sequence[Metric]
-) -> pd.DataFrame:
-    """The metrics of every group of requests: the key is the run's code times the endpoints, plus the endpoint's."""
+) -> dict[str, npt.NDArray[Any]]:
+    """The metrics of every group of requests: the key is the run's code times the endpoints, plus the endpoint's.
+
+    Of run and endpoint the codes, -1 for all endpoints together.
+    """
     size = len(kept.runs) * len(names)
     # Sorting small integers is a radix sort, many times faster.
     order = np.argsort(key.astype("uint16") if size < 65_536 else key, kind="stable")
@@ -245,6 +258,10 @@ def _grouped(
         elif metric.kind == SHARE:
             failed = np.bincount(key, weights=kept.failed, minlength=size)[present] / found
             columns[metric.name] = np.where(kept.knows_failures[run], failed, np.nan)
+        elif metric.kind == SLOW:
+            columns[metric.name] = (
+                np.bincount(key, weights=kept.latency > metric.slower_ms, minlength=size)[present] / found
+            )
         elif metric.kind == RATE:
             columns[metric.name] = np.divide(found, seconds, out=np.full(len(found), np.nan), where=seconds > 0)
         elif metric.kind == COUNT:
@@ -252,15 +269,12 @@ def _grouped(
         elif metric.kind == RESOURCE:
             together = names == (AGGREGATED,) and kept.resources is not None
             columns[metric.name] = _used(metric, kept, run, found, seconds, float(shares[0])) if together else math.nan
-    frame = {
-        "run": np.array(kept.runs, dtype=object)[run],
-        "endpoint": np.array(names, dtype=object)[endpoint],
+    return {
+        "run": run,
+        "endpoint": np.full(len(run), -1) if names == (AGGREGATED,) else endpoint,
         "count": found,
-        **{metric.name: columns[metric.name] for metric in metrics},
-        "run_place": run,
-        "place": np.full(len(run), -1) if names == (AGGREGATED,) else endpoint,
+        **{metric.name: np.broadcast_to(columns[metric.name], len(run)) for metric in metrics},
     }
-    return pd.DataFrame(frame)
 
 
 def _means(values: Floats, edges: npt.NDArray[np.int64]) -> list[float]:

@@ -16,11 +16,11 @@ from scipy import special
 
 from perflab.metrics import QUANTILE, Floats, Metric
 from perflab.notes import Note
-from perflab.stats import doubts, tests
+from perflab.stats import circumstances, doubts, tests
 from perflab.stats.design import ARMS, Design
 from perflab.stats.estimates import Requests
 from perflab.stats.judging import Judged
-from perflab.stats.rows import ERRORS, Row, capped
+from perflab.stats.rows import DIRECTIONS, ERRORS, Row, capped
 from perflab.stats.tests import Effect
 from perflab.stats.verdicts import decide
 
@@ -32,7 +32,6 @@ _CARRIED = 0.015
 _LOAD, _LEVEL = 0.02, 0.01
 _BUSY_CORES = 0.1
 _BROKEN_SDS, _BROKEN = 6.0, 1.3
-DIRECTIONS = ("improved", "regressed")
 
 
 # Order
@@ -58,7 +57,7 @@ def _skewed_pairs(row: Row, design: Design) -> Note | None:
     # One pair in the other order can hardly show what the place does: the order alone is then said.
     if fit is None or not (rare or fit[1][1] < _TREND):
         return None
-    return doubts.SKEWED_PAIRS(
+    return circumstances.SKEWED_PAIRS(
         arm=ARMS[0 if 2 * leads > count else 1],
         first=max(leads, count - leads),
         pairs=count,
@@ -77,7 +76,7 @@ def _skewed_runs(row: Row, design: Design) -> Note | None:
     fit = _fitted(np.concatenate(row.judged.scaled), np.column_stack([np.ones(len(arm)), arm, slots - slots.mean()]))
     if fit is None or fit[1][2] >= _TREND:
         return None
-    return doubts.SKEWED_RUNS(
+    return circumstances.SKEWED_RUNS(
         overlap_fraction=max(overlap, 1 - overlap),
         drift=row.metric.format_change(row.metric.unscaled(float(fit[0][2]) * (len(slots) - 1))),
         corrected=row.metric.format_change(row.metric.unscaled(fit[0][1])),
@@ -100,7 +99,7 @@ def _carried(row: Row, design: Design) -> Note | None:
     fit = _fitted(values[order][1:], np.column_stack([np.ones(len(own)), own, before]))
     if fit is None or fit[1][2] >= _CARRIED:
         return None
-    return doubts.CARRY_OVER(
+    return circumstances.CARRY_OVER(
         arm=row.asked.arms[1],
         carried=row.metric.format_change(row.metric.unscaled(fit[0][2])),
         corrected=row.metric.format_change(row.metric.unscaled(fit[0][1])),
@@ -138,7 +137,7 @@ def load_note(row: Row, requests: tuple[Requests, Requests]) -> Note | None:
     explained = ("improved", "equivalent") if less else ("regressed", "equivalent")
     if row.verdict not in explained or (row.verdict in DIRECTIONS and (float(effect.difference) < 0) != less):
         return None
-    return doubts.LOAD_DIFFERS(
+    return circumstances.LOAD_DIFFERS(
         verdict=row.verdict, baseline_per_s=float(rates[0].mean()), candidate_per_s=float(rates[1].mean())
     )
 
@@ -168,7 +167,7 @@ def machine_notes(sides: tuple[Measurements, Measurements], design: Design) -> l
         if effect is None or not float(effect.p_value) < _LEVEL or abs(float(effect.difference)) < _BUSY_CORES:
             continue
         cores = {f"{arm}_cores": float(v.mean()) for arm, v in zip(ARMS, values, strict=True)}
-        found.append(doubts.MACHINE_BUSY(what=what, **cores))
+        found.append(circumstances.MACHINE_BUSY(what=what, **cores))
     return found
 
 
@@ -187,6 +186,19 @@ def effect_of(first: Floats, second: Floats, design: Design) -> Effect | None:
     if design.kind == "history":
         return tests.against_history(first, second[0])
     return tests.welch(first, second) if design.kind == "unpaired" else None
+
+
+def covariate_notes(design: Design) -> list[Note]:
+    """Covariates that differ between the arms: allowing for them takes away what the change does through them."""
+    if design.covariates is None or design.obstacle:
+        return []
+    found = []
+    for name, first, second in zip(design.covariates.names, *design.covariates.values, strict=True):
+        effect = effect_of(first, second, design)
+        if effect is not None and float(effect.p_value) < _LEVEL:
+            values = {"baseline": f"{first.mean():.3g}", "candidate": f"{second.mean():.3g}"}
+            found.append(circumstances.COVARIATE_MOVED(name=name, **values))
+    return found
 
 
 # A broken run
@@ -216,7 +228,9 @@ def broken_run(row: Row) -> Row:
     word = str(decide(effect, row.judged.margin, effect.p_value, row.metric.better, row.asked.level.alpha))
     change = row.metric.format_change(row.metric.unscaled(float(effect.difference)))
     times = f"{math.exp(float(off[arm][place])):.2g}"
-    note = doubts.BROKEN_RUN(run=design.sides[arm][place], times=times, arm=ARMS[arm], without=f"{change}, {word}")
+    note = circumstances.BROKEN_RUN(
+        run=design.sides[arm][place], times=times, arm=ARMS[arm], without=f"{change}, {word}"
+    )
     return capped(row, note)
 
 
@@ -234,9 +248,9 @@ def with_failures(row: Row, slow: Judged, errors: Judged) -> Row:
         return row
     shares = [ERRORS.typical(values) for values in errors.values]
     if any((values == 1).all() for values in errors.values):
-        return capped(row, doubts.ALL_FAILED(arm=ARMS[int(not (errors.values[0] == 1).all())]))
+        return capped(row, circumstances.ALL_FAILED(arm=ARMS[int(not (errors.values[0] == 1).all())]))
     if (
-        row.reason_code == doubts.FAILING_FAST.code
+        row.reason_code == circumstances.FAILING_FAST.code
         or row.metric.kind != QUANTILE
         or all(np.array_equal(a, b) for a, b in zip(slow.values, row.judged.values, strict=True))
     ):
@@ -244,7 +258,7 @@ def with_failures(row: Row, slow: Judged, errors: Judged) -> Row:
     endless = [bool((~np.isfinite(values)).any()) for values in slow.values]
     if any(endless):
         arm = int(not endless[0]) if sum(endless) == 1 else int(shares[1] > shares[0])
-        note = doubts.TAIL_FAILS(metric=row.metric.label, arm=ARMS[arm], failed=ERRORS.format(shares[arm]))
+        note = circumstances.TAIL_FAILS(metric=row.metric.label, arm=ARMS[arm], failed=ERRORS.format(shares[arm]))
         row = replace(row, remarks=(*row.remarks, note), failing=row.failing or endless[1])
         word = "inconclusive" if all(endless) else ("improved" if endless[0] else "regressed")
     elif slow.effect is None:
@@ -257,7 +271,7 @@ def with_failures(row: Row, slow: Judged, errors: Judged) -> Row:
         row = replace(row, failing=row.failing or worse)
     differs = row.verdict in DIRECTIONS and word != row.verdict
     if differs or (row.verdict == "equivalent" and word in DIRECTIONS):
-        return capped(row, doubts.FAILURES_DECIDE(measured=row.verdict, slow=word))
+        return capped(row, circumstances.FAILURES_DECIDE(measured=row.verdict, slow=word))
     return row
 
 
@@ -268,7 +282,7 @@ def regressed_endpoints(row: Row, rows: list[Row]) -> Row:
     ]
     if not names or row.verdict == "regressed":
         return row
-    return replace(row, remarks=(*row.remarks, doubts.ENDPOINT_REGRESSED(endpoints=names)))
+    return replace(row, remarks=(*row.remarks, circumstances.ENDPOINT_REGRESSED(endpoints=names)))
 
 
 def few_requests(row: Row, fewest: int) -> list[Note]:

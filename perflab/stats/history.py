@@ -16,33 +16,16 @@ from perflab.data.tables import AGGREGATED, Measurements
 from perflab.metrics import Floats, Metric
 from perflab.notes import PYTHON, Note, Remedy, count, notes_of, written
 from perflab.results import Result, Shown
-from perflab.stats import doubts, ranks, replications
-from perflab.stats.distributions import t_sf
+from perflab.stats import doubts, replications
+from perflab.stats.divisive import LEAST_RUNS, P_VALUE, Demand, p_value, residues, segments, steps_in
 from perflab.stats.estimates import of_endpoint, requests_of, whose
 from perflab.stats.mix import on_a_mix
 from perflab.stats.planning import MOST, pairs_for
 from perflab.units import format_fraction, format_p, format_value, parse_fraction
 
-P_VALUE = 0.0001
 LEAST_CHANGE = 0.03
-LEAST_SDS = 1.0
-LEAST_SEGMENT = 3
-LEAST_RUNS = 10
-_WIDEST = 1_000
-"""Longer stretches are searched without the free right end: that table grows with the square of the length."""
 _ALIKE = 0.2
-_MOST_ALIKE = 0.9
-_SHORT = 40
 COLUMNS = ("run", "start", "before", "after", "change", "p_value")
-
-
-@dataclass(frozen=True)
-class Demand:
-    """What a change must be: at least so large (relative, for logarithms), against errors so many times as wide."""
-
-    least: float
-    relative: bool
-    widened: float = 1.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -179,17 +162,10 @@ def change_points(
         values, warnings, endpoint, unit = _given(history), [], "", _unit(metric)
     numbers = values["value"].to_numpy(dtype="float64")
     scaled, relative = (np.log(numbers), True) if (numbers > 0).all() else (numbers, False)
-    demand = Demand(least, relative, _widened(scaled))
-    if len(scaled) < _SHORT:
-        # In a short history a large step looks like autocorrelation: that of what a first pass leaves counts.
-        first = Demand(least, relative)
-        steps = _kept(scaled, _candidates(scaled, first), first)
-        demand = Demand(least, relative, _widened(_residues(scaled, _segments(steps, len(scaled)))))
-    found = _kept(scaled, _candidates(scaled, demand), demand)
-    drift = _drift(scaled, found) if found else None
-    found = [] if drift is not None else found
+    steps = steps_in(scaled, least, relative=relative)
+    found, demand, drift = list(steps.places), steps.demand, steps.drift
     edges = [0, *found, len(numbers)]
-    segment = _segments(found, len(numbers))
+    segment = segments(found, len(numbers))
     rows = [_row(values, scaled, demand, *edges[i : i + 3]) for i in range(len(found))]
     table = pd.DataFrame(rows, columns=[*COLUMNS, "last_before"])
     pairs = tuple(_confirming(scaled, segment, float(change)) for change in table["change"])
@@ -251,101 +227,6 @@ def _given(history: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def energy(values: Floats) -> Floats:
-    """E-divisive's statistic for a split of the series before each of its places: how unlike the two sides are.
-
-    mn / (m + n) times twice the mean distance between the sides less the mean distances within them; -inf where a side
-    has fewer than three values.
-
-    >>> energy(np.array([1.0, 1.1, 0.9, 5.0, 5.1, 4.9])).argmax()
-    3
-    """
-    count = len(values)
-    left, right = np.empty(count), np.empty(count)
-    for begin in range(0, count, 512):
-        rows = np.arange(begin, min(begin + 512, count))
-        distance = np.abs(values[rows, None] - values[None, :])
-        earlier = np.arange(count)[None, :] < rows[:, None]
-        left[rows], right[rows] = (distance * earlier).sum(axis=1), (distance * ~earlier).sum(axis=1)
-    first = np.arange(count, dtype="float64")
-    within = np.concatenate([[0.0], np.cumsum(left)[:-1]])
-    after = np.concatenate([np.cumsum(right[::-1])[::-1]])
-    return _scaled_energy(first, count - first, within, after, left.sum() - within - after)
-
-
-def _scaled_energy(m: Floats, n: Floats, within: Floats, after: Floats, between: Floats) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        unlike = 2 * between / (m * n) - 2 * within / (m * (m - 1)) - 2 * after / (n * (n - 1))
-        found = m * n / (m + n) * unlike
-    return np.where((m >= LEAST_SEGMENT) & (n >= LEAST_SEGMENT), found, -np.inf)
-
-
-def _best_split(values: Floats) -> tuple[int, int]:
-    """Where to split a stretch, and where the right side may end: a change that was undone later must not hide."""
-    count = len(values)
-    if count > _WIDEST:
-        return int(energy(values).argmax()), count
-    table = np.zeros((count + 1, count + 1))
-    table[1:, 1:] = np.abs(values[:, None] - values[None, :]).cumsum(axis=0).cumsum(axis=1)
-    own = np.diagonal(table)
-    split, end = np.arange(count + 1, dtype="float64")[:, None], np.arange(count + 1, dtype="float64")[None, :]
-    after = (own[None, :] - 2 * table + own[:, None]) / 2
-    found = _scaled_energy(split, end - split, own[:, None] / 2, after, table - own[:, None])
-    place = int(np.argmax(found))
-    return place // (count + 1), place % (count + 1)
-
-
-def _candidates(values: Floats, demand: Demand) -> list[int]:
-    """Places of change, by dividing as long as a division passes the test."""
-    found, open_stretches = [], [(0, len(values))]
-    while open_stretches:
-        begin, end = open_stretches.pop()
-        if end - begin < 2 * LEAST_SEGMENT:
-            continue
-        stretch = values[begin:end]
-        split, until = _best_split(stretch)
-        if _passes(stretch[:split], stretch[split:until], demand):
-            found.append(begin + split)
-            open_stretches += [(begin, begin + split), (begin + split, end)]
-    return sorted(found)
-
-
-def _kept(values: Floats, places: list[int], demand: Demand) -> list[int]:
-    """Those that still pass between their final neighbours; the weakest goes first."""
-    kept = list(places)
-    while kept:
-        edges = [0, *kept, len(values)]
-        sides = [(values[a:b], values[b:c]) for a, b, c in zip(edges, edges[1:], edges[2:], strict=False)]
-        failing = [(_p_value(*side, demand.widened), i) for i, side in enumerate(sides) if not _passes(*side, demand)]
-        if not failing:
-            break
-        kept.pop(max(failing)[1])
-    return kept
-
-
-def _passes(before: Floats, after: Floats, demand: Demand) -> bool:
-    if min(len(before), len(after)) < LEAST_SEGMENT:
-        return False
-    size = abs(float(after.mean() - before.mean()))
-    floor = math.log1p(demand.least) if demand.relative else demand.least * abs(float(before.mean()))
-    # A few slow runs in a row, as skewed histories have them, impress the t-test more than their ranks.
-    large = size >= max(floor, LEAST_SDS * _pooled(before, after))
-    return large and _p_value(before, after, demand.widened) < P_VALUE and ranks.apart(before, after, P_VALUE)
-
-
-def _pooled(before: Floats, after: Floats) -> float:
-    squares = ((before - before.mean()) ** 2).sum() + ((after - after.mean()) ** 2).sum()
-    return math.sqrt(float(squares) / (len(before) + len(after) - 2))
-
-
-def _p_value(before: Floats, after: Floats, widened: float) -> float:
-    error = widened * _pooled(before, after) * math.sqrt(1 / len(before) + 1 / len(after))
-    size = abs(float(after.mean() - before.mean()))
-    if error <= 1e-12 * max(1.0, abs(float(before.mean()))):
-        return 1.0 if size <= 1e-12 else 0.0
-    return float(2 * t_sf(size / error, len(before) + len(after) - 2))
-
-
 def _row(values: pd.DataFrame, scaled: Floats, demand: Demand, begin: int, place: int, end: int) -> dict[str, Any]:
     before, after = float(scaled[begin:place].mean()), float(scaled[place:end].mean())
     change = math.expm1(after - before) if demand.relative else ((after - before) / abs(before) if before else math.inf)
@@ -355,63 +236,15 @@ def _row(values: pd.DataFrame, scaled: Floats, demand: Demand, begin: int, place
         "before": math.exp(before) if demand.relative else before,
         "after": math.exp(after) if demand.relative else after,
         "change": change,
-        "p_value": _p_value(scaled[begin:place], scaled[place:end], demand.widened),
+        "p_value": p_value(scaled[begin:place], scaled[place:end], demand.widened),
         "last_before": values["run"].iloc[place - 1],
     }
 
 
-def _widened(scaled: Floats) -> float:
-    """How many times as wide the error of a mean is because runs resemble their neighbours; 1 where they need not.
-
-    A few runs in a row that are slow together look like a change. How alike neighbours are shows in the steps from run
-    to run and over two, which changes for good hardly alter (Hall and Van Keilegom (2003), Using difference-based methods for
-    inference in nonparametric regression with time series errors, JRSS B 65): the largest, which may be changes, are left
-    out, and what chance alone gives (one standard error) is forgiven. What it does to a mean: Bayley and Hammersley (1946),
-    The "effective" number of independent observations in an autocorrelated time series, JRSS Supplement 8.
-    """
-    if len(scaled) < LEAST_RUNS:
-        return 1.0
-    one, two = (np.sort((scaled[by:] - scaled[:-by]) ** 2) for by in (1, 2))
-    one, two = (steps[: len(steps) - max(1, len(steps) // 20)].mean() for steps in (one, two))
-    alike = float(two / one - 1 - 1 / math.sqrt(len(scaled))) if one > 0 else 0.0
-    alike = min(max(alike, 0.0), _MOST_ALIKE)
-    return math.sqrt((1 + alike) / (1 - alike))
-
-
-def _segments(places: list[int], count: int) -> npt.NDArray[np.intp]:
-    """The stretch of each run."""
-    edges = [0, *places, count]
-    return np.repeat(np.arange(len(edges) - 1), np.diff(edges))
-
-
-def _drift(scaled: Floats, places: list[int]) -> float | None:
-    """The slope a run, where a straight line explains the history better than the steps at these places do.
-
-    By Schwarz's criterion (1978), Estimating the dimension of a model, Annals of Statistics 6; a step costs two parameters,
-    its place and its size.
-    """
-    count = len(scaled)
-    at = np.arange(count) - (count - 1) / 2
-    slope = float(at @ scaled / (at @ at))
-    left = scaled - scaled.mean() - slope * at
-    steps = _residues(scaled, _segments(places, count))
-    line, stepped = (
-        count * math.log(max(float(r @ r), 1e-300) / count) + math.log(count) * cost
-        for r, cost in ((left, 2), (steps, 1 + 2 * len(places)))
-    )
-    return slope if line < stepped else None
-
-
-def _residues(scaled: Floats, segment: npt.NDArray[np.intp]) -> Floats:
-    means = np.bincount(segment, weights=scaled) / np.bincount(segment)
-    residues: Floats = scaled - means[segment]
-    return residues
-
-
 def _confirming(scaled: Floats, segment: npt.NDArray[np.intp], change: float) -> int:
     """Pairs that see half of the change with power .8: what was found by looking is larger than what is there."""
-    residues = _residues(scaled, segment)
-    sd = math.sqrt(2 * float(residues @ residues) / max(1, len(scaled) - segment.max() - 1))
+    left = residues(scaled, segment)
+    sd = math.sqrt(2 * float(left @ left) / max(1, len(scaled) - segment.max() - 1))
     gain = 1 - math.exp(-abs(math.log1p(max(-0.999, min(change, 1e6)))) / 2)
     return max(6, pairs_for(gain, max(sd, 1e-6), 0.8)) if gain > 0 else MOST
 
@@ -420,9 +253,9 @@ def _doubts(scaled: Floats, segment: npt.NDArray[np.intp], widened: float) -> li
     found = []
     if len(scaled) < LEAST_RUNS:
         found.append(doubts.SHORT_HISTORY(runs=len(scaled), least=LEAST_RUNS))
-    residues = _residues(scaled, segment)
-    power = float(residues @ residues)
-    alike = float(residues[1:] @ residues[:-1]) / power if power > 0 else 0.0
+    left = residues(scaled, segment)
+    power = float(left @ left)
+    alike = float(left[1:] @ left[:-1]) / power if power > 0 else 0.0
     if len(scaled) >= 20 and alike > _ALIKE:
         found.append(doubts.ALIKE(alike=f"{alike:.2f}"))
     if widened > 1.05:

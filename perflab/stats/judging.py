@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED
-from perflab.metrics import MEAN, QUANTILE, RATE, SHARE, Metric
+from perflab.metrics import MEAN, QUANTILE, RATE, SHARE, SLOW, Metric
 from perflab.notes import Note
 from perflab.stats import doubts, one_run, tests
 from perflab.stats.design import ARMS, SAME, Design
@@ -57,8 +57,8 @@ def judge(
     """Every endpoint's effect on one metric; ``values`` are `by_run` of the arms, ``margins`` of ratios and differences."""
     endpoints = list(dict.fromkeys([*values[0]["endpoint"], *values[1]["endpoint"]]))
     endpoints = endpoints if metric.has_endpoints else [AGGREGATED]
-    wide = [_wide(v, metric.name, endpoints, runs) for v, runs in zip(values, design.sides, strict=True)]
-    counts = [np.nan_to_num(_wide(v, "count", endpoints, runs)) for v, runs in zip(values, design.sides, strict=True)]
+    both = [_wide(v, [metric.name, "count"], endpoints, runs) for v, runs in zip(values, design.sides, strict=True)]
+    wide, counts = [found for found, _ in both], [np.nan_to_num(count) for _, count in both]
     if metric.kind == QUANTILE:
         # What `summarize` leaves out is no number here either.
         wide = [np.where((c > 0) & (c < metric.needs(1)), np.nan, w) for w, c in zip(wide, counts, strict=True)]
@@ -92,14 +92,16 @@ def judge(
     return judged
 
 
-def _wide(values: pd.DataFrame, column: str, endpoints: Sequence[str], runs: Sequence[str]) -> Floats:
-    """endpoints x runs, NaN where a run has none."""
-    found: Floats = (
-        values.pivot(index="endpoint", columns="run", values=column)
-        .reindex(index=list(endpoints), columns=list(runs))
-        .to_numpy(dtype="float64")
-    )
-    return found
+def _wide(values: pd.DataFrame, columns: Sequence[str], endpoints: Sequence[str], runs: Sequence[str]) -> list[Floats]:
+    """Each column as endpoints x runs, NaN where a run has none."""
+    rows, places = ({name: i for i, name in enumerate(names)} for names in (endpoints, runs))
+    row = np.array([rows.get(name, -1) for name in values["endpoint"].to_list()], dtype="intp")
+    place = np.array([places.get(name, -1) for name in values["run"].to_list()], dtype="intp")
+    known = (row >= 0) & (place >= 0)
+    found = np.full((len(columns), len(endpoints), len(runs)), math.nan)
+    for own, column in zip(found, columns, strict=True):
+        own[row[known], place[known]] = values[column].to_numpy(dtype="float64")[known]
+    return list(found)
 
 
 def _effect(baseline: Floats, candidate: Floats, floors: Floats, design: Design) -> Effect | None:
@@ -107,6 +109,8 @@ def _effect(baseline: Floats, candidate: Floats, floors: Floats, design: Design)
     sizes = baseline.shape[-1], candidate.shape[-1]
     if design.kind == SAME:
         return None
+    if design.covariates is not None:
+        return design.covariates.effect(baseline, candidate, floors, pairs=design.paired)
     if design.kind == "pairs":
         return tests.paired(baseline, candidate, floors)
     if design.kind == "few pairs":
@@ -176,7 +180,7 @@ def _floors(metric: Metric, values: Sequence[Floats], counts: Sequence[Floats], 
     Runs can agree by chance (no error in any of them): a variance of zero is then no certainty.
     """
     size = [np.maximum(c, 1.0) for c in counts]
-    if metric.kind == SHARE:
+    if metric.kind in (SHARE, SLOW):
         failed = sum(np.nan_to_num(v * c).sum(-1) for v, c in zip(values, counts, strict=True))
         share = (failed + 0.5) / (sum(c.sum(-1) for c in counts) + 1)
         single = [(share * (1 - share))[:, None] / s for s in size]

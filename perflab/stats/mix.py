@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
-from perflab.metrics import QUANTILE, SHARE, Floats, Metric
+from perflab.metrics import QUANTILE, SHARE, SLOW, Floats, Metric
 from perflab.notes import Note
-from perflab.stats import doubts, families, tests
+from perflab.stats import circumstances, families, tests
 from perflab.stats.design import Design
 from perflab.stats.estimates import Requests, by_run, coded
 
@@ -39,8 +39,14 @@ class Mix:
     moved: Mapping[str, tuple[float, float]]
 
 
-def mix_of(requests: tuple[Requests, Requests], design: Design, warmup: float) -> Mix | None:
-    """The common mix of two arms whose mixes differ; None where they do not, or where that can't be tested."""
+def mix_of(
+    requests: tuple[Requests, Requests], design: Design, warmup: float, weights: Mapping[str, float] | None = None
+) -> Mix | None:
+    """The common mix of two arms whose mixes differ, or the given one; None where none is given and they do not differ, or
+    where that can't be tested."""
+    if weights is not None:
+        share = np.array(list(weights.values()), dtype="float64")
+        return Mix({name: place for place, name in enumerate(weights)}, share / share.sum(), {})
     names = list(dict.fromkeys(name for side in requests for name in side.endpoints))
     if len(names) < 2 or design.kind not in ("pairs", "few pairs", "unpaired", "history"):
         return None
@@ -115,7 +121,7 @@ def on_one_mix(
     mixed = whole.copy()
     groups = weighted(requests, mix, cut)
     for metric in metrics:
-        if metric.kind in (QUANTILE, SHARE) or metric.is_latency:
+        if metric.kind in (QUANTILE, SHARE, SLOW) or metric.is_latency:
             mixed[metric.name] = [_value(metric, groups.get(run)) for run in whole["run"]]
     others = table[table["endpoint"] != AGGREGATED]
     return pd.concat([mixed, whole.assign(endpoint=AS_OFFERED), others], ignore_index=True)
@@ -135,7 +141,7 @@ def on_a_mix(measured: Measurements, metric: Metric, cut: float, endpoint: str) 
 def one_mix(mix: Mix) -> Note:
     """What to say where all requests are on one mix."""
     endpoint, (before, after) = next(iter(mix.moved.items()))
-    return doubts.ONE_MIX(endpoint=endpoint, before_fraction=before, after_fraction=after)
+    return circumstances.ONE_MIX(endpoint=endpoint, before_fraction=before, after_fraction=after)
 
 
 Weighted = tuple[Floats, Floats, Floats]
@@ -150,14 +156,15 @@ def weighted(requests: Requests, mix: Mix, cut: float) -> dict[str, Weighted]:
     run, stratum, size = requests.run[rows], stratum[rows], len(mix.share)
     counts = np.bincount(run * size + stratum, minlength=len(requests.runs) * size)
     weight = mix.share[stratum] / counts[run * size + stratum]
+    lacking = (counts.reshape(-1, size) == 0).any(axis=1)
     order = np.lexsort([requests.latency[rows], run])
     edges = np.searchsorted(run[order], np.arange(len(requests.runs) + 1))
     values, failed = requests.latency[rows][order], requests.failed[rows][order].astype("float64")
     weight = weight[order]
     return {
         name: (values[low:high], failed[low:high], weight[low:high])
-        for name, low, high in zip(requests.runs, edges, edges[1:], strict=False)
-        if high > low
+        for name, low, high, without in zip(requests.runs, edges, edges[1:], lacking, strict=False)
+        if high > low and not (without and not mix.moved)
     }
 
 
@@ -167,6 +174,8 @@ def _value(metric: Metric, group: Weighted | None) -> float:
     latency, failed, weight = group
     if metric.share is not None:
         return weighted_quantile(latency, weight, metric.share)
+    if metric.slower_ms is not None:
+        return float(np.average(latency > metric.slower_ms, weights=weight))
     return float(np.average(failed if metric.kind == SHARE else latency, weights=weight))
 
 

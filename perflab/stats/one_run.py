@@ -229,6 +229,8 @@ def _averaged(requests: Requests, metric: Metric) -> Floats:
     """What a mean or a share is the mean of."""
     if metric.kind == MEAN:
         return requests.latency if metric.is_latency or requests.size is None else requests.size
+    if metric.slower_ms is not None:
+        return (requests.latency > metric.slower_ms).astype("float64")
     return requests.failed.astype("float64")
 
 

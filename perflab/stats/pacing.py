@@ -13,7 +13,7 @@ import numpy as np
 from perflab.data.tables import Measurements
 from perflab.metrics import Floats
 from perflab.notes import Note, Remedy
-from perflab.stats import doubts
+from perflab.stats import circumstances
 from perflab.stats.estimates import Requests
 
 SHARE_OF_TAIL = 0.5
@@ -72,5 +72,5 @@ def warnings_of(
     count = sum(1 for value in exposed.values() if value > limit)
     facts = {"runs": count, "of": len(exposed), "worst": worst, "missing_fraction": exposed[worst]}
     if declared is not None:
-        return (doubts.OMISSION_DECLARED(pacing_ms=declared, **facts),)
-    return (doubts.OMISSION(Remedy("compare", {"pacing": ...}), cycle_ms=cycle[worst], **facts),)
+        return (circumstances.OMISSION_DECLARED(pacing_ms=declared, **facts),)
+    return (circumstances.OMISSION(Remedy("compare", {"pacing": ...}), cycle_ms=cycle[worst], **facts),)

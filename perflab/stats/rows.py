@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.metrics import Metric, format_margin
 from perflab.notes import Note, Remedy, count
-from perflab.stats import doubts, ranks, tests
+from perflab.stats import circumstances, doubts, ranks, tests
 from perflab.stats.design import ARMS, Design
 from perflab.stats.judging import Judged
 from perflab.stats.sequential import Level
@@ -23,6 +23,7 @@ from perflab.units import format_p
 ERRORS = Metric.of("error_fraction")
 _ODD = 0.1
 """A run whose share of failed requests is larger than is usual in its arm by more than this is pointed at."""
+DIRECTIONS = ("improved", "regressed")
 Key = tuple[str, str]
 """Metric and endpoint: a row of the table."""
 
@@ -39,6 +40,7 @@ class Asked:
     level: Level
     adjust: str
     arms: tuple[str, str]
+    weights: Mapping[str, float] | None = None
 
     @property
     def deciding(self) -> tuple[Key, ...]:
@@ -164,7 +166,7 @@ class Row:
     @property
     def randomisation_p(self) -> float:
         """By relabelling the runs themselves."""
-        if self.judged.effect is None:
+        if self.judged.effect is None or self.asked.design.covariates:
             return math.nan
         if self.asked.design.kind == "pairs":
             return tests.sign_flip_p(*self.judged.scaled)
@@ -172,9 +174,17 @@ class Row:
         return tests.label_permutation_p(*self.judged.scaled) if unpaired else math.nan
 
     @property
+    def trimmed_p(self) -> float:
+        """By the means of the middle three fifths of the runs (Yuen)."""
+        design = self.asked.design
+        if self.judged.effect is None or design.covariates or not (design.paired or design.kind == "unpaired"):
+            return math.nan
+        return tests.trimmed_p(*self.judged.scaled, pairs=self.asked.design.paired)
+
+    @property
     def rank_p(self) -> float:
         """By the ranks of the runs alone: Wilcoxon's signed ranks of pairs, else Mann and Whitney's."""
-        if self.judged.effect is None:
+        if self.judged.effect is None or self.asked.design.covariates:
             return math.nan
         if self.asked.design.paired:
             return ranks.signed_rank_p(*self.judged.scaled)
@@ -228,8 +238,8 @@ def failing_fast(row: Row, errors: Judged) -> Row:
         return row
     before, after = (ERRORS.format(ERRORS.typical(values)) for values in errors.values)
     if row.verdict not in ("improved", "equivalent"):
-        return replace(row, reasons=(doubts.MORE_FAIL(before=before, after=after), *row.reasons), failing=True)
-    kind = doubts.FAILING_FAST if row.verdict == "improved" else doubts.FAILING_ALIKE
+        return replace(row, reasons=(circumstances.MORE_FAIL(before=before, after=after), *row.reasons), failing=True)
+    kind = circumstances.FAILING_FAST if row.verdict == "improved" else circumstances.FAILING_ALIKE
     return capped(replace(row, failing=True), kind(before=before, after=after))
 
 
@@ -241,7 +251,9 @@ def capped(row: Row, reason: Note) -> Row:
 def both_ways(row: Row, filled: Row) -> Row:
     if row.verdict == filled.verdict:
         return row
-    return capped(row, doubts.OMISSION_DECIDES(doubts.OPEN_MODEL, measured=row.verdict, filled=filled.verdict))
+    return capped(
+        row, circumstances.OMISSION_DECIDES(circumstances.OPEN_MODEL, measured=row.verdict, filled=filled.verdict)
+    )
 
 
 def size_words(row: Row) -> str:
@@ -303,13 +315,15 @@ def _detail(row: Row) -> dict[str, object]:
 def failing_runs(values: pd.DataFrame) -> tuple[Note, ...]:
     """Runs in which far more requests failed than in a typical one of their arm; ``values`` as `by_run`, with side."""
     found = []
+    if not (values[ERRORS.name] > _ODD).any():
+        return ()
     whole = values[values["endpoint"] == AGGREGATED]
     for side, arm in enumerate(ARMS):
         own = whole[whole["side"] == side]
         failed = own[ERRORS.name]
         usual = float(failed.median())
         found += [
-            doubts.FAILING_RUN(run=run, arm=arm, failed_fraction=share, usual_fraction=usual)
+            circumstances.FAILING_RUN(run=run, arm=arm, failed_fraction=share, usual_fraction=usual)
             for run, share in zip(own["run"], failed, strict=True)
             if share > usual + _ODD
         ][:3]

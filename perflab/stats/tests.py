@@ -116,10 +116,74 @@ def few_pairs(
 
 
 def against_history(history: Floats, one: Floats, floor: Floats | float = 0.0) -> Effect:
-    """One run (the last axis gone) against at least five earlier ones: a prediction interval."""
+    """One run (the last axis gone) against at least five earlier ones, in order: a prediction interval.
+
+    The interval is that of the mean, wide enough to exclude no change only where that of a linear trend does too: histories
+    that drift, or whose runs resemble their neighbours, put the next run off their mean (9 to 14 % false alarms where 5 % were
+    asked for; at most 4 % with the trend).
+    """
     count = history.shape[-1]
+    mean, at = history.mean(-1), np.arange(count) - (count - 1) / 2
+    squares, ahead = float((at**2).sum()), count - float((count - 1) / 2)
+    slope = history @ at / squares
+    left = history - mean[..., None] - slope[..., None] * at
+    spread = _cleaned((left**2).sum(-1) / (count - 2), history) * (1 + 1 / count + ahead**2 / squares)
+    degrees = np.full(mean.shape, count - 1.0)
+    own, other = critical(0.95, degrees), critical(0.95, degrees - 1)
     error = np.sqrt(np.maximum(_variance(history) * (1 + 1 / count), floor))
-    return Effect(one - history.mean(-1), error, np.full(error.shape, count - 1.0))
+    reach = np.sign(one - mean) * slope * ahead + other * np.sqrt(np.maximum(spread, floor))
+    return Effect(one - mean, np.maximum(error, reach / own), degrees)
+
+
+def paired_given(baseline: Floats, candidate: Floats, other: Floats, floor: Floats | float = 0.0) -> Effect:
+    """The mean difference of pairs at no difference in other numbers of the runs (numbers x pairs), by least squares."""
+    columns = np.column_stack([np.ones(baseline.shape[-1]), *other])
+    return _least_squares(candidate - baseline, columns, 0, floor)
+
+
+def unpaired_given(baseline: Floats, candidate: Floats, other: Floats, floor: Floats | float = 0.0) -> Effect:
+    """The difference of two arms at equal other numbers of the runs (numbers x runs of both arms), by least squares."""
+    arm = np.repeat([0.0, 1.0], [baseline.shape[-1], candidate.shape[-1]])
+    columns = np.column_stack([arm, np.ones(len(arm)), *other])
+    return _least_squares(np.concatenate([baseline, candidate], axis=-1), columns, 0, floor)
+
+
+def _least_squares(values: Floats, columns: Floats, place: int, floor: Floats | float) -> Effect:
+    """One coefficient of every row of values on the columns."""
+    inverse = np.linalg.pinv(columns.T @ columns)
+    coefficients = values @ columns @ inverse
+    left = values - coefficients @ columns.T
+    degrees = float(values.shape[-1] - columns.shape[1])
+    variance = np.maximum(_cleaned((left**2).sum(-1) / degrees, values) * inverse[place, place], floor)
+    return Effect(coefficients[..., place], np.sqrt(variance), np.full(values.shape[:-1], degrees))
+
+
+def trimmed_p(baseline: Floats, candidate: Floats, *, pairs: bool) -> float:
+    """p of the 20 % trimmed means, which a broken run hardly moves; NaN below five runs.
+
+    Yuen (1974), The two-sample trimmed t for unequal population variances, Biometrika 61.
+    """
+    sides = [candidate - baseline] if pairs else [baseline, candidate]
+    if min(map(len, sides)) < 5:
+        return math.nan
+    moments = [_trimmed(side) for side in sides]
+    if pairs:
+        ((mean, error, count),) = moments
+        effect = Effect(np.array(mean), np.array(math.sqrt(error)), np.array(count - 1.0))
+    else:
+        (first, a, m), (second, b, n) = moments
+        degrees = (a + b) ** 2 / max(a**2 / (m - 1) + b**2 / (n - 1), 1e-300)
+        effect = Effect(np.array(second - first), np.array(math.sqrt(a + b)), np.array(degrees))
+    return float(effect.p_value)
+
+
+def _trimmed(values: Floats) -> tuple[float, float, int]:
+    """The trimmed mean, its squared error by the winsorised variance, and how many values are left."""
+    ordered, cut = np.sort(values), int(0.2 * len(values))
+    left = len(values) - 2 * cut
+    winsorised = np.clip(ordered, ordered[cut], ordered[len(values) - cut - 1])
+    error = float(winsorised.var(ddof=1)) * (len(values) - 1) / (left * (left - 1))
+    return float(ordered[cut : len(values) - cut].mean()), error, left
 
 
 def _variance(values: Floats) -> Floats:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import orjson
+import pandas as pd
 import pytest
 from driving import SERVERS, USERS, assert_clean, free_port, mine, open_plan, own, plan, target, wait_for
 
@@ -66,12 +67,16 @@ def test_one_endpoint_can_be_chosen_by_tag(tmp_path: Path) -> None:
 
 
 def test_pairs_are_interleaved_in_random_order(tmp_path: Path) -> None:
-    before, after = lab.run_pairs(plan(1), target("a"), target("b"), pairs=2, seed=3, store=tmp_path, progress=False)
+    before, after = lab.run_pairs(
+        plan(1), target("a"), target("b"), pairs=2, washout="700ms", seed=3, store=tmp_path, progress=False
+    )
     assert before.runs.arm.to_list() == ["a", "a"]
     assert after.runs.pair.to_list() == [1, 2]
     both = (before + after).runs.sort_values("start")
     assert both.pair.to_list() == [1, 1, 2, 2]
     assert both.order.to_list() == [1, 2, 1, 2]
+    ends = both.start + pd.to_timedelta(both.duration_ms, unit="ms")
+    assert ((both.start.iloc[1:].array - ends.iloc[:-1].array) > pd.Timedelta("700ms")).all()
     first = both.query("order == 1").arm.eq("a").to_list()
     assert first == draw_order(2, 3)
     experiment = both.experiment.unique()

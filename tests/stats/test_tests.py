@@ -72,11 +72,60 @@ def test_few_pairs_is_least_squares_with_arm_and_slot(pairs: int) -> None:
     assert effect.degrees == 2 * pairs - 3
 
 
-def test_against_history_is_the_prediction_interval() -> None:
+def test_against_history_is_the_prediction_interval_of_the_mean_or_of_a_trend() -> None:
     history = np.array([1.0, 1.2, 0.9, 1.1, 1.05])
-    effect = tests.against_history(history, np.array(1.6))
-    half = stats.t.ppf(0.975, 4) * history.std(ddof=1) * np.sqrt(1 + 1 / 5)
-    assert effect.interval(0.95) == pytest.approx((1.6 - history.mean() - half, 1.6 - history.mean() + half))
+    at = np.column_stack([np.ones(5), np.arange(5.0)])
+    (level, slope), residue, *_ = np.linalg.lstsq(at, history, rcond=None)
+    ahead = np.array([1.0, 5.0])
+    spread = residue[0] / 3 * (1 + ahead @ np.linalg.inv(at.T @ at) @ ahead)
+    for one in (1.6, 0.4):
+        effect = tests.against_history(history, np.array(one))
+        half = stats.t.ppf(0.975, 4) * history.std(ddof=1) * np.sqrt(1 + 1 / 5)
+        mean, trend = one - history.mean(), one - level - 5 * slope
+        wide = stats.t.ppf(0.975, 3) * np.sqrt(spread)
+        nearest = min(mean - half, trend - wide) if mean > 0 else max(mean + half, trend + wide)
+        assert effect.interval(0.95)[0 if mean > 0 else 1] == pytest.approx(nearest)
+
+
+def test_one_run_against_a_drifting_or_autocorrelated_history_raises_few_false_alarms() -> None:
+    random = np.random.default_rng(3)
+    for runs in (5, 10, 20):
+        noise = random.standard_normal((10_000, runs + 1))
+        alike = noise.copy()
+        for place in range(1, runs + 1):
+            alike[:, place] = 0.8 * alike[:, place - 1] + 0.6 * noise[:, place]
+        for series in (noise, alike, noise + 0.2 * np.arange(runs + 1)):
+            effect = tests.against_history(series[:, :-1], series[:, -1])
+            assert (effect.p_value < 0.05).mean() <= 0.05
+    effect = tests.against_history(noise[:, :-1], noise[:, -1] + 5)
+    assert (effect.p_value < 0.05).mean() >= 0.95
+
+
+def test_covariates_are_least_squares() -> None:
+    random = np.random.default_rng(5)
+    first, second = random.normal(size=(2, 2, 9))
+    load = random.normal(size=(2, 9))
+    paired = tests.paired_given(first, second, (load[1] - load[0])[None])
+    unpaired = tests.unpaired_given(first, second, np.concatenate(load)[None])
+    for row in (0, 1):
+        slope = stats.linregress(load[1] - load[0], second[row] - first[row])
+        assert (paired.difference[row], paired.error[row]) == pytest.approx((slope.intercept, slope.intercept_stderr))
+        columns = np.column_stack([np.repeat([0.0, 1.0], 9), np.ones(18), np.concatenate(load)])
+        values = np.concatenate([first[row], second[row]])
+        solution, residue, *_ = np.linalg.lstsq(columns, values, rcond=None)
+        error = np.sqrt(residue[0] / 15 * np.linalg.inv(columns.T @ columns)[0, 0])
+        assert (unpaired.difference[row], unpaired.error[row]) == pytest.approx((solution[0], error))
+    assert set(paired.degrees) == {7} and set(unpaired.degrees) == {15}
+
+
+def test_trimmed_means_are_scipys_and_resist_a_broken_run() -> None:
+    before, after = two(10)
+    peer = stats.ttest_ind(before, after, equal_var=False, trim=0.2)
+    assert tests.trimmed_p(before, after, pairs=False) == pytest.approx(peer.pvalue)
+    better = before - 0.5 + 0.01 * after
+    broken = np.where(np.arange(10) == 3, better + 9, better)
+    assert tests.paired(before, broken).p_value > 0.05 > 0.001 > tests.trimmed_p(before, broken, pairs=True)
+    assert np.isnan(tests.trimmed_p(before[:4], after[:4], pairs=True))
 
 
 def test_sign_flips_are_scipys_permutation_test() -> None:

@@ -1,0 +1,165 @@
+"""`find_changes`: lasting changes in many metrics and endpoints of one history, those that came together as one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import pandas as pd
+
+from perflab.data.tables import AGGREGATED, Measurements
+from perflab.metrics import Floats, Metric
+from perflab.notes import count, listed
+from perflab.results import Findings, findings
+from perflab.stats import doubts, replications
+from perflab.stats.divisive import P_VALUE, p_value, steps_in
+from perflab.stats.estimates import by_run, coded, requests_of, whose
+from perflab.stats.history import LEAST_CHANGE
+from perflab.stats.mix import AS_OFFERED, mix_of_history, on_one_mix, one_mix
+from perflab.units import format_fraction, parse_fraction
+
+_TOGETHER = 2
+"""Changes no further apart than this many runs are one: the place of each is known to about a run."""
+
+
+def find_changes(
+    history: Measurements | pd.DataFrame,
+    *,
+    metrics: Sequence[str] = ("p50", "p95", "throughput_per_s", "error_fraction"),
+    endpoints: Sequence[str] | None = None,
+    minimum: float | str = LEAST_CHANGE,
+    warmup: float | str | None = None,
+    allow: str | Collection[str] = (),
+) -> Findings:
+    """Where any of many metrics and endpoints changed for good, as few events as there were.
+
+    Parameters
+    ----------
+    history : Measurements or DataFrame
+        Many runs, or their requests.
+    metrics : sequence of str
+        As `change_points` takes one.
+    endpoints : sequence of str, optional
+        All of them, and all requests together, if not given.
+    minimum, warmup, allow : optional
+        As in `change_points`.
+
+    Returns
+    -------
+    Findings
+        A row for each event, in order: run and start of its first run, ``series`` (how many of the metrics and endpoints changed
+        there), ``of`` (how many were searched), the ``metric`` and ``endpoint`` that changed most clearly with ``before``,
+        ``after``, ``change`` (relative) and ``p_value``, and ``others`` (the rest by name). Changes of different series within
+        two runs of each other are one event. The level of each test is divided by the number of series (Bonferroni), so that
+        many of them raise no more false alarms than one; a series that drifts has no event.
+
+    Raises
+    ------
+    As `change_points`.
+    """
+    least = parse_fraction(minimum, parameter="minimum")
+    wanted = [Metric.of(name) for name in dict.fromkeys(metrics)]
+    if not wanted:
+        raise ValueError("metrics must name at least one metric")
+    held = requests_of(history)
+    warnings = replications.refusals(held.runs, allow, call="find_changes")
+    table, more = _values(held, wanted, replications.warmup_of(held.runs, warmup))
+    runs = held.runs.sort_values("start", kind="stable")[["run", "start"]].reset_index(drop=True)
+    if runs["start"].isna().any():
+        more.append(doubts.START_UNKNOWN())
+    chosen = list(dict.fromkeys(table["endpoint"])) if endpoints is None else list(endpoints)
+    series = _series(table, wanted, chosen, runs["run"].to_list())
+    found = sorted(
+        (
+            event
+            for key, values in series.items()
+            for event in _events(key, values, least, P_VALUE / max(1, len(series)))
+        ),
+        key=lambda event: event["place"],
+    )
+    groups: list[list[dict[str, object]]] = []
+    for event in found:
+        if groups and int(event["place"]) - int(groups[-1][0]["place"]) <= _TOGETHER:  # type: ignore[call-overload]
+            groups[-1].append(event)
+        else:
+            groups.append([event])
+    rows = [_row(group, runs, len(series)) for group in groups]
+    columns = ["run", "start", "series", "of", "metric", "endpoint", "before", "after", "change", "p_value", "others"]
+    return findings(pd.DataFrame(rows, columns=columns), _sentence(rows, len(series), len(runs)), [*warnings, *more])
+
+
+def _values(held: Measurements, metrics: list[Metric], cut: float) -> tuple[pd.DataFrame, list[object]]:
+    requests = coded(held)
+    table = by_run(requests, metrics, warmup=cut)
+    mix = mix_of_history(requests, cut)
+    if mix is None or not len(mix.share):
+        return table, []
+    table = on_one_mix(table, requests, mix, tuple(metrics), cut)
+    return table[table["endpoint"] != AS_OFFERED], [one_mix(mix)]
+
+
+def _series(
+    table: pd.DataFrame, metrics: list[Metric], endpoints: list[str], runs: list[str]
+) -> dict[tuple[Metric, str], Floats]:
+    """The values of each metric and endpoint over all runs, NaN where a run has none."""
+    found = {}
+    for endpoint in endpoints:
+        own = table[table["endpoint"] == endpoint].set_index("run").reindex(runs)
+        for metric in metrics:
+            if not metric.has_endpoints and endpoint != AGGREGATED:
+                continue
+            values = own[metric.name].to_numpy(dtype="float64")
+            if metric.share is not None:
+                values = np.where(own["count"] >= metric.needs(1), values, math.nan)
+            found[metric, endpoint] = values
+    return found
+
+
+def _events(key: tuple[Metric, str], values: Floats, least: float, level: float) -> list[dict[str, object]]:
+    known = np.flatnonzero(np.isfinite(values))
+    own = values[known]
+    if len(own) < 2 or own.std() == 0:
+        return []
+    relative = bool((own > 0).all())
+    scaled = np.log(own) if relative else own
+    steps = steps_in(scaled, least, relative=relative, level=level)
+    edges = [0, *steps.places, len(own)]
+    events: list[dict[str, object]] = []
+    for begin, place, end in zip(edges, edges[1:], edges[2:], strict=False):
+        before, after = float(scaled[begin:place].mean()), float(scaled[place:end].mean())
+        change = math.expm1(after - before) if relative else ((after - before) / abs(before) if before else math.inf)
+        events.append(
+            {
+                "place": int(known[place]), "key": key, "change": change,
+                "before": math.exp(before) if relative else before, "after": math.exp(after) if relative else after,
+                "p_value": p_value(scaled[begin:place], scaled[place:end], steps.demand.widened),
+            }
+        )  # fmt: skip
+    return events
+
+
+def _row(group: list[dict[str, object]], runs: pd.DataFrame, of: int) -> dict[str, object]:
+    """One event of the changes that came together."""
+    ordered = sorted(group, key=lambda event: float(event["p_value"]))  # type: ignore[arg-type]
+    first, place = ordered[0], int(ordered[0]["place"])  # type: ignore[call-overload]
+    metric, endpoint = first["key"]  # type: ignore[misc]
+    others = [f"{e['key'][0].label} of {whose(e['key'][1])}" for e in ordered[1:]]  # type: ignore[index]
+    return {
+        "run": runs["run"][place], "start": runs["start"][place], "series": len(group), "of": of, "metric": metric.name,
+        "endpoint": endpoint, **{name: first[name] for name in ("before", "after", "change", "p_value")},
+        "others": "; ".join(others),
+    }  # fmt: skip
+
+
+def _sentence(rows: list[dict[str, object]], series: int, runs: int) -> str:
+    searched = f"{count(series, 'series')} of {count(runs, 'run')}"
+    if not rows:
+        return f"No lasting change in {searched}"
+    named = [
+        f"from run {row['run']} on {Metric.of(str(row['metric'])).label} of {whose(str(row['endpoint']))} "
+        f"{'+' if float(row['change']) > 0 else ''}{format_fraction(float(row['change']))}"  # type: ignore[arg-type]
+        + (f" and {count(int(row['series']) - 1, 'other')}" if row["series"] != 1 else "")  # type: ignore[call-overload]
+        for row in rows
+    ]
+    return f"{count(len(rows), 'change')} in {searched}: {listed(named, 3)}"

@@ -1,0 +1,68 @@
+"""A quantile that lies between two modes: hits and misses of a cache, fast and slow paths, with hardly anything in between."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from perflab.data.tables import AGGREGATED
+from perflab.metrics import QUANTILE, Floats, quantile
+from perflab.stats import circumstances, doubts
+from perflab.stats.estimates import Requests
+from perflab.stats.rows import DIRECTIONS, Row
+
+_MIXED = (circumstances.MIX_MOVED.code, circumstances.GIVEN_MIX.code)
+_APART, _EMPTY, _ERRORS = 2.0, 0.1, 3.0
+"""Three standard errors of a run's quantile reach twice as far, and hold less than a tenth of the requests in the middle half."""
+
+
+def between_modes(row: Row, requests: tuple[Requests, Requests], cut: float) -> Row:
+    """The row, with the modes that its quantile lies between, and the share of slow requests that can be compared instead."""
+    share = row.metric.share
+    if any(note.code in _MIXED for note in row.remarks):
+        return row
+    if row.metric.kind != QUANTILE or share is None or row.judged.effect is None or row.asked.design.obstacle:
+        return row
+    sides = [
+        _latencies(side, runs, row.endpoint, cut) for side, runs in zip(requests, row.asked.design.sides, strict=True)
+    ]
+    found = [
+        _valley(values, len(values) / max(len(runs), 1), share)
+        for values, runs in zip(sides, row.asked.design.sides, strict=True)
+    ]
+    limits = [each for each in found if each is not None]
+    if not limits:
+        return row
+    fast, slow = min(low for low, _ in limits), max(high for _, high in limits)
+    limit = float(f"{math.sqrt(fast * slow):.2g}")
+    slower = [float((values > limit).mean()) for values in sides]
+    note = circumstances.TWO_MODES(
+        circumstances.by_share(limit), metric=row.metric.label, fast_ms=fast, slow_ms=slow, limit_ms=limit,
+        baseline_fraction=slower[0], candidate_fraction=slower[1],
+    )  # fmt: skip
+    if row.verdict in DIRECTIONS or row.reason_code != doubts.WIDE.code:
+        return replace(row, remarks=(*row.remarks, note))
+    return replace(row, reasons=(note,))
+
+
+def _latencies(side: Requests, runs: tuple[str, ...], endpoint: str, cut: float) -> Floats:
+    kept = np.isin(side.run, [side.runs.index(run) for run in runs if run in side.runs]) & (side.age >= cut)
+    if endpoint != AGGREGATED:
+        kept &= side.endpoint == (side.endpoints.index(endpoint) if endpoint in side.endpoints else -1)
+    return side.latency[kept]
+
+
+def _valley(values: Floats, each: float, share: float) -> tuple[float, float] | None:
+    """The modes on both sides of the quantile, where a run of so many requests may land on either."""
+    if each < 2:
+        return None
+    reach = _ERRORS * math.sqrt(share * (1 - share) / each)
+    low, high = quantile(values, [max(share - reach, 0.0), min(share + reach, 1.0)]).tolist()
+    if not 0 < low * _APART < high < math.inf:
+        return None
+    step = (high / low) ** 0.25
+    around = int(((values >= low) & (values <= high)).sum())
+    between = int(((values > low * step) & (values < high / step)).sum())
+    return (low, high) if between < _EMPTY * around else None
