@@ -10,9 +10,21 @@ import pandas as pd
 from perflab.data.tables import AGGREGATED, Measurements, of_run
 from perflab.units import parse_duration
 
+RECORDED = "recorded_requests"
+"""The key in a run's environment that says that the target recorded what its requests consist of."""
 _INSTANTS = {"requests": "start", "queries": "start", "checks": "start"} | dict.fromkeys(
     ("resources", "load", "metrics"), "time"
 )
+
+
+def without_recorded(measurements: Measurements) -> Measurements:
+    """The runs to measure by: those whose target recorded its requests are left out, unless there are no others."""
+    if "environment" not in measurements.runs.columns:
+        return measurements
+    recorded = [isinstance(e, dict) and bool(e.get(RECORDED)) for e in measurements.runs["environment"]]
+    if not any(recorded) or all(recorded):
+        return measurements
+    return measurements.where(run=[r for r, own in zip(measurements.runs["run"], recorded, strict=True) if not own])
 
 
 def time_window(measurements: Measurements, begin: str | float = 0, end: str | float | None = None) -> Measurements:

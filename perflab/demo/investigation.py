@@ -38,7 +38,9 @@ OPTIMISATION = (
 )
 
 
-def shop(arm: str, fixes: str = "", *, record_queries: bool = False, restart: bool = True) -> Target:
+def shop(
+    arm: str, fixes: str = "", *, record_queries: bool = False, record_requests: bool = False, restart: bool = True
+) -> Target:
     """The shop on a free port of this machine, with some of its defects fixed.
 
     >>> shop("n+1").ready
@@ -55,6 +57,7 @@ def shop(arm: str, fixes: str = "", *, record_queries: bool = False, restart: bo
         record_env=("SHOP_FIXES",),
         ready="/health",
         record_queries=record_queries,
+        record_requests=record_requests,
         restart=restart,
     )
 

@@ -16,8 +16,9 @@ from typing import Any
 
 from perflab import formats, provenance
 from perflab.data import store
+from perflab.data.selection import RECORDED
 from perflab.errors import FormatError, LoadTestError, StoreError
-from perflab.loadtest import capture, process, profiled_target, reasons, recovery, validity
+from perflab.loadtest import capture, process, profiled_target, reasons, recorded_target, recovery, validity
 from perflab.loadtest.abort import broken
 from perflab.loadtest.logfiles import LogFiles, cut
 from perflab.loadtest.plan import LoadPlan
@@ -287,6 +288,7 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Slot, ended: _
         *ended.warnings,
         *(ended.scraper.warnings if ended.scraper else ()),
         *(_keep_queries(draft) if target.record_queries else ()),
+        *(recorded_target.keep(draft) if target.record_requests else ()),
     ]
     profiled, notes = profiled_target.keep(target.profile, draft)
     warnings += notes
@@ -349,6 +351,7 @@ def _environment(target: Target, stamped: Mapping[str, Any], seed: int | None) -
         "generator": f"locust {provenance.package_version('locust')}",
         "target": target.record(),
         "recorded_queries": target.record_queries,
+        **({RECORDED: True} if target.record_requests else {}),
         **({} if seed is None else {"order_seed": seed}),
     }
 

@@ -60,7 +60,8 @@ def problems_of(runs: pd.DataFrame) -> dict[str, Note]:
         problems["generator"] = doubts.GENERATORS(generators=sorted(generators))
     if differing := _differing_plans(mappings(runs, "plan")):
         problems["plan"] = doubts.PLANS(settings=differing)
-    if len({(bool(e.get("recorded_queries")), e.get("profiled") or "") for e in environments}) > 1:
+    recorded = ("recorded_queries", "recorded_requests")
+    if len({(*(bool(e.get(name)) for name in recorded), e.get("profiled") or "") for e in environments}) > 1:
         problems.setdefault("plan", doubts.RECORDED())
     return problems
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -41,6 +44,38 @@ class Downstream:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class Started:
+    """The server in a process of its own, so that what the shop computes does not slow it down; it ends with the shop."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "perflab.demo.shop.downstream"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        written = self._process.stdout.readline().strip()
+        if not written.isdigit():
+            raise OSError(f"the downstream service did not start (exit code {self._process.wait(5)})")
+        self.port = int(written)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def main() -> None:
+    """Serve until the standard input ends, with the process that started this one."""
+    downstream = Downstream()
+    sys.stdout.write(f"{downstream.port}\n")
+    sys.stdout.flush()
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.stdin.read()
+    downstream.close()
 
 
 def ask(port: int, service: str, product: int) -> dict[str, Any]:
@@ -82,3 +117,7 @@ def _handler(downstream: Downstream) -> type[BaseHTTPRequestHandler]:
             """Quiet: the load is in the measurements."""
 
     return Handler
+
+
+if __name__ == "__main__":
+    main()
