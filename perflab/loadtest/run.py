@@ -88,6 +88,7 @@ def run_pairs(
     tolerance: float | str = 0.05,
     primary: str | Sequence[str] = (),
     on_short: str = "warn",
+    account: bool = False,
     seed: int | None = None,
     store: str | Path = "runs",
     progress: bool | Listener = True,
@@ -114,6 +115,9 @@ def run_pairs(
     on_short : str
         When the first run shows that an endpoint will not reach the requests that the metric needs: "warn" says which and
         how long a run would have to be, "stop" ends the experiment there.
+    account : bool
+        After each pair run both arms once more with perflab's request recorder (`Target(record_requests=True)`). `compare`
+        takes the runs without it, `account` those with it; the experiment takes twice as long.
     seed : int | None
         Makes the order of the runs repeatable; drawn, and recorded, if not given.
 
@@ -138,9 +142,10 @@ def run_pairs(
     registered = Looks.registered(looks, pairs, metric, tolerance, primary)
     checked(on_short)
     seed = secrets.randbelow(2**31) if seed is None else seed
-    with listening(progress, 2 * pairs * expected_s(plan), "pairs") as listener:
+    recorded = tuple(replace(target, record_requests=True) for target in (baseline, candidate)) if account else ()
+    with listening(progress, (2 + len(recorded)) * pairs * expected_s(plan), "pairs") as listener:
         experiment, interrupted, driven, short = interleaved(
-            plan, baseline, candidate, pairs, seed, store, Live(listener), registered, on_short
+            plan, baseline, candidate, pairs, seed, store, Live(listener), registered, on_short, recorded
         )
     if interrupted:
         raise KeyboardInterrupt(
@@ -148,7 +153,7 @@ def run_pairs(
             f'load("{store}", experiment="{experiment}").where(valid=True)'
         )
     before, after = (noted(loaded(driven[target.arm]), short) for target in (baseline, candidate))
-    return registered.noted(len(driven[baseline.arm]), before, after)
+    return registered.noted(len(driven[baseline.arm]) // (2 if account else 1), before, after)
 
 
 def check_pairs(pairs: int, baseline: Target, candidate: Target) -> None:
@@ -169,6 +174,7 @@ def interleaved(
     live: Live,
     registered: Looks = ONLY_THE_END,
     on_short: str = "warn",
+    recorded: Sequence[Target] = (),
 ) -> tuple[str, int, dict[str, list[Driven]], tuple[Note, ...]]:
     """Pairs of runs, see `run_pairs`: the experiment, the pair in which it was interrupted (or 0), runs by arm, short ones."""
     experiment = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
@@ -177,12 +183,14 @@ def interleaved(
     driven: dict[str, list[Driven]] = {baseline.arm: [], candidate.arm: []}
     with closing(Services()) as services:
         for pair, baseline_first in enumerate(draw_order(pairs, seed), start=1):
-            both = (baseline, candidate) if baseline_first else (candidate, baseline)
-            for order, target in enumerate(both, start=1):
+            # A recorded pair follows the one without the recorder, under a number of its own.
+            both = (baseline, candidate), tuple(recorded)
+            for order, target in enumerate((t for two in both for t in two[:: 1 if baseline_first else -1]), start=1):
                 live.listener.update(done * each, label=f"pair {pair} of {pairs}, {target.arm}")
                 this = Live(live.listener, done * each, live.stop)
                 try:
-                    slot = Slot(experiment, pair, order, registered.at)
+                    number = pair + pairs if target in recorded else pair
+                    slot = Slot(experiment, number, order, registered.at)
                     found = drive(plan, target, store, slot, this, seed, services)
                 except KeyboardInterrupt:
                     return experiment, pair, driven, short

@@ -22,6 +22,7 @@ from perflab.queries.layout import laid_out
 from perflab.reports import document, sections
 from perflab.reports.document import Block, Code, Heading, Items, Paragraph, Picture, Table
 from perflab.results import Findings, Result, Shown
+from perflab.traces.accounts import Account
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,8 +68,8 @@ class Report(Result):
     evidence : sequence
         Measurements, results of `compare` and `check`, DataFrames of findings, matplotlib Axes or Figures, paragraphs (str),
         and `perflab.reports.Section` to place things explicitly. Measurements go to "Baseline metrics" and "How it was
-        measured", DataFrames to "Bottlenecks found", results to "Results"; a paragraph or a picture stays with what comes
-        before it in the list, and a paragraph at the start goes below the title.
+        measured", DataFrames and accounts to "Bottlenecks found", which begins with the accounts, results to "Results"; a
+        paragraph or a picture stays with what comes before it in the list, and a paragraph at the start goes below the title.
     optimisations : sequence of str
         What was changed, a line each.
     question : str
@@ -189,7 +190,8 @@ def _blocks(report: Report) -> list[Block]:
     blocks: list[Block] = [Heading(report.title, 1)]
     if report.question:
         blocks.append(Paragraph(f"Question: {report.question}"))
-    blocks += [Paragraph(r.show().sentence, strong=True) for r in _results(report.evidence)]
+    results = [r for r in _results(report.evidence) if not isinstance(r, Account)]
+    blocks += [Paragraph(r.show().sentence, strong=True) for r in results]
     blocks += [Paragraph(str(item)) for item in placed.pop("", [])]
     for title, items in placed.items():
         written = [block for item in items for block in write(item, title)]
@@ -207,6 +209,10 @@ def _placed(report: Report) -> dict[str, list[Evidence]]:
         else:
             here = _home(item, here, position)
             given.setdefault(here, []).append(item)
+    found = given.get(BOTTLENECKS, [])
+    if accounts := [i for i in found if isinstance(i, Account)]:
+        # First where the time went, then why: with the picture that follows an account.
+        given[BOTTLENECKS] = [*_with_pictures(found, accounts), *_others(found, accounts)]
     measured = _measurements(report.evidence)
     given.setdefault(OPTIMISATIONS, []).insert(0, _Lines(tuple(report.optimisations)))
     if measured is not None:
@@ -217,10 +223,26 @@ def _placed(report: Report) -> dict[str, list[Evidence]]:
     return {title: given.get(title, []) for title in order}
 
 
+def _with_pictures(items: Sequence[Evidence], accounts: Sequence[Account]) -> list[Evidence]:
+    """The accounts, each with the pictures right behind it."""
+    chosen: list[Evidence] = []
+    follows = False
+    for item in items:
+        is_account = any(item is a for a in accounts)
+        follows = is_account or (follows and _figure(item) is not None)
+        chosen += [item] if follows else []
+    return chosen
+
+
+def _others(items: Sequence[Evidence], accounts: Sequence[Account]) -> list[Evidence]:
+    first = _with_pictures(items, accounts)
+    return [item for item in items if not any(item is each for each in first)]
+
+
 def _home(item: Evidence, before: str, position: int) -> str:
     if isinstance(item, Measurements):
         return BASELINE
-    if isinstance(item, pd.DataFrame):
+    if isinstance(item, (pd.DataFrame, Account)):
         return BOTTLENECKS
     if isinstance(item, str):
         return before

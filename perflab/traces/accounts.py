@@ -17,7 +17,7 @@ import pandas as pd
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, MissingTableError
 from perflab.metrics import Floats, Metric
-from perflab.notes import PYTHON, Note, Remedy, listed, written
+from perflab.notes import PYTHON, Note, Remedy, count, listed, written
 from perflab.results import Result, Shown
 from perflab.stats import families
 from perflab.stats.design import SAME, Design, design, without_copies
@@ -27,6 +27,7 @@ from perflab.stats.rows import arms_of
 from perflab.stats.tests import Effect
 from perflab.stats.verdicts import decide_all
 from perflab.traces import account_notes
+from perflab.traces.account_calls import calls_of, counted, layer
 from perflab.traces.components import LABELS, REST, Parts, parts_of, recorded_runs
 from perflab.units import format_ms, parse_fraction
 
@@ -43,14 +44,16 @@ class Account(Result):
     ``table`` has a row for each component (component, baseline_ms, candidate_ms, change_ms, change_low_ms, change_high_ms,
     p_adjusted, verdict), whose columns add up to ``baseline_ms``, ``candidate_ms`` and ``change_ms`` of the account itself;
     of one arm alone only component, baseline_ms, baseline_low_ms, baseline_high_ms. ``values`` has the components of each
-    run (run, arm, component, value_ms). ``low_ms`` and ``high_ms`` are the interval of the whole change. ``measured`` are
-    before and after as the runs without the recorder have them, where there are some.
+    run (run, arm, component, value_ms); ``calls`` the statements and calls behind them (component, call, and for each
+    request calls_baseline, calls_candidate, baseline_ms, candidate_ms, change_ms). ``low_ms`` and ``high_ms`` are the
+    interval of the whole change. ``measured`` are before and after in the runs without the recorder, where there are some.
     """
 
     endpoint: str
     metric: Metric
     table: pd.DataFrame
     values: pd.DataFrame
+    calls: pd.DataFrame
     arms: tuple[str, ...]
     low_ms: float = math.nan
     high_ms: float = math.nan
@@ -90,7 +93,15 @@ class Account(Result):
         moved = f"{what} {direction} by {size} ({format_ms(self.baseline_ms)} to {format_ms(self.candidate_ms)})"
         certain = self.table["verdict"].isin(DIRECTIONS).any()
         how = ": " if certain else "; no component's change is certain, the largest are "
-        return f"{moved}{how}{', '.join(self._changes())}"
+        return f"{moved}{how}{', '.join(self._changes())}{self._counts()}"
+
+    def _counts(self) -> str:
+        """``; 33 statements became 2``, where they did."""
+        texts = []
+        for component, noun in (("database", "statement"), ("downstream", "downstream call")):
+            before, after = (round(number) for number in counted(self.calls, component))
+            texts += [f"; {count(before, noun)} became {after}"] if before != after else []
+        return "".join(texts)
 
     def _largest(self, column: str) -> list[str]:
         rows = self.table.sort_values(column, ascending=False, kind="stable")
@@ -256,14 +267,16 @@ def _of_one(measured: Measurements, parts: Parts, names: list[str], endpoint: st
     totals, own = _matrix(parts, runs, names, metric)
     effect = _over_runs(np.vstack([own, totals[None, :]]))
     low, high = effect.interval(0.95)
+    calls = calls_of(measured, parts, runs, metric)
     table = pd.DataFrame(
         {"component": names, "baseline_ms": own.mean(1), "baseline_low_ms": low[:-1], "baseline_high_ms": high[:-1]}
     )
     arm = str(measured.runs["arm"].iloc[0] or "runs")
     values = _values([arm], [runs], [own], names)
     notes = _notes([parts], [runs], metric, [arm])
+    limits = float(low[-1]), float(high[-1])
     return Account(
-        endpoint, metric, table, values, (arm,), float(low[-1]), float(high[-1]), f"{len(runs)} runs", warnings=notes
+        endpoint, metric, table, values, layer(calls, calls), (arm,), *limits, count(len(runs), "run"), warnings=notes
     )
 
 
@@ -320,7 +333,8 @@ def _of_both(
         notes += (account_notes.MORE_IN_REST(share_fraction=abs(left)),)
     values = _values(arms, found.sides, [own for _, own in both], names)
     limits = float(low[-1]), float(high[-1])
-    return Account(endpoint, metric, table, values, arms, *limits, found.counted, warnings=notes)
+    calls = [calls_of(s, p, runs, metric) for s, p, runs in zip(sides, parts, found.sides, strict=True)]
+    return Account(endpoint, metric, table, values, layer(*calls), arms, *limits, found.counted, warnings=notes)
 
 
 def _no_error(stacked: Sequence[Floats]) -> Effect:

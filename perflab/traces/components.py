@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,13 +41,14 @@ Ints = npt.NDArray[np.intp]
 @dataclass(frozen=True)
 class Parts:
     """The requests of an endpoint after the warm-up: their run (a position in ``runs``), latency, and parts (requests x
-    components, ``rest`` last); ``unrecorded`` is the share of them that no recorder knows."""
+    components, ``rest`` last), and id; ``unrecorded`` is the share of them that no recorder knows."""
 
     runs: tuple[str, ...]
     names: tuple[str, ...]
     run: Ints
     latency: Floats
     parts: Floats
+    request: npt.NDArray[Any]
     unrecorded: float
 
     def consists(self, run: str, metric: Metric) -> tuple[float, Floats]:
@@ -112,6 +114,7 @@ def parts_of(measured: Measurements, endpoint: str = AGGREGATED, *, warmup: floa
         run,
         latency,
         np.column_stack([found, rest]),
+        requests["request"].astype(str).to_numpy(dtype=object),
         float((~recorded).mean()) if len(recorded) else 1.0,
     )
 
