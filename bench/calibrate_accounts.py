@@ -3,7 +3,7 @@
     python bench/calibrate_accounts.py        writes datasets/calibration/accounts.csv (about 2 minutes)
 
 Requests have a queue, a database, a downstream and a CPU component, each with a skewed distribution, correlated by a common
-size of the request, and each run has its own level of every component. The truth is what 4,000 runs of 10,000 requests give.
+size of the request, and each run has its own level of every component. The truth is what 1,500 runs of 5,000 requests give.
 An experiment has 6 pairs of runs of 1,000 requests; what decides is the library's own code.
 """
 
@@ -23,7 +23,7 @@ from perflab.traces.accounts import DIRECTIONS
 from perflab.traces.components import weighted
 
 SEED, REPETITIONS, PAIRS, REQUESTS = 20261129, 2_000, 6, 1_000
-TRUTH = (4_000, 10_000)
+TRUTH = (1_500, 5_000)
 NAMES = ("queue", "database", "downstream", "cpu")
 MEDIAN_MS = np.array([2.0, 12.0, 8.0, 6.0])
 SPREAD = np.array([0.9, 0.5, 0.6, 0.3])

@@ -386,6 +386,6 @@ def _keep_queries(draft: store.Draft) -> list[object]:
         tables = formats.named("query_recorder").read(path)
     except FormatError as problem:
         return [reasons.QUERIES_UNREADABLE(problem=problem)]
-    draft.write("queries", tables["queries"])
+    draft.write("queries", recorded_target.with_requests(tables["queries"], draft.folder))
     path.unlink()
     return list(getattr(tables, "warnings", ()))

@@ -40,6 +40,20 @@ def keep(draft: store.Draft) -> list[Note]:
     return list(getattr(tables, "warnings", ()))
 
 
+def with_requests(queries: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """The statements with the request of the load that each belongs to, and its endpoint, where its id is known."""
+    if "unit" not in queries.columns:
+        return queries
+    requests = pd.read_parquet(folder / "requests.parquet", columns=["request", "endpoint"])
+    known = requests.dropna(subset="request").drop_duplicates("request").set_index("request")["endpoint"].astype("str")
+    ours = queries["unit"].isin(known.index)
+    return (
+        queries.assign(request=queries["unit"].where(ours), endpoint=queries["unit"].map(known))
+        if ours.any()
+        else queries
+    )
+
+
 def _requests(folder: Path) -> pd.DataFrame:
     return pd.read_parquet(folder / "requests.parquet", columns=["request", "start", "due", "latency_ms"])
 

@@ -88,7 +88,7 @@ def run_pairs(
     tolerance: float | str = 0.05,
     primary: str | Sequence[str] = (),
     on_short: str = "warn",
-    account: bool = False,
+    account: bool | int = False,
     seed: int | None = None,
     store: str | Path = "runs",
     progress: bool | Listener = True,
@@ -115,9 +115,9 @@ def run_pairs(
     on_short : str
         When the first run shows that an endpoint will not reach the requests that the metric needs: "warn" says which and
         how long a run would have to be, "stop" ends the experiment there.
-    account : bool
-        After each pair run both arms once more with perflab's request recorder (`Target(record_requests=True)`). `compare`
-        takes the runs without it, `account` those with it; the experiment takes twice as long.
+    account : bool | int
+        After each pair (or each of the first so many) run both arms once more with perflab's request recorder
+        (`Target(record_requests=True)`). `compare` takes the runs without it, `account` those with it.
     seed : int | None
         Makes the order of the runs repeatable; drawn, and recorded, if not given.
 
@@ -142,8 +142,8 @@ def run_pairs(
     registered = Looks.registered(looks, pairs, metric, tolerance, primary)
     checked(on_short)
     seed = secrets.randbelow(2**31) if seed is None else seed
-    recorded = tuple(replace(target, record_requests=True) for target in (baseline, candidate)) if account else ()
-    with listening(progress, (2 + len(recorded)) * pairs * expected_s(plan), "pairs") as listener:
+    recorded = _recorded(pairs if account is True else account, baseline, candidate)
+    with listening(progress, (2 * pairs + len(recorded)) * expected_s(plan), "pairs") as listener:
         experiment, interrupted, driven, short = interleaved(
             plan, baseline, candidate, pairs, seed, store, Live(listener), registered, on_short, recorded
         )
@@ -153,7 +153,14 @@ def run_pairs(
             f'load("{store}", experiment="{experiment}").where(valid=True)'
         )
     before, after = (noted(loaded(driven[target.arm]), short) for target in (baseline, candidate))
-    return registered.noted(len(driven[baseline.arm]) // (2 if account else 1), before, after)
+    return registered.noted(len(driven[baseline.arm]) - len(recorded) // 2, before, after)
+
+
+def _recorded(pairs: int, baseline: Target, candidate: Target) -> tuple[Target, ...]:
+    """The targets of the recorded runs, two for each pair."""
+    if not isinstance(pairs, int) or pairs < 0:
+        raise ValueError(f"run_pairs: account must be True, False or a number of pairs; got {pairs!r}")
+    return tuple(replace(target, record_requests=True) for target in (baseline, candidate)) * pairs
 
 
 def check_pairs(pairs: int, baseline: Target, candidate: Target) -> None:
@@ -184,7 +191,7 @@ def interleaved(
     with closing(Services()) as services:
         for pair, baseline_first in enumerate(draw_order(pairs, seed), start=1):
             # A recorded pair follows the one without the recorder, under a number of its own.
-            both = (baseline, candidate), tuple(recorded)
+            both = (baseline, candidate), tuple(recorded[2 * pair - 2 : 2 * pair])
             for order, target in enumerate((t for two in both for t in two[:: 1 if baseline_first else -1]), start=1):
                 live.listener.update(done * each, label=f"pair {pair} of {pairs}, {target.arm}")
                 this = Live(live.listener, done * each, live.stop)

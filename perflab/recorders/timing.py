@@ -21,7 +21,6 @@ from functools import lru_cache
 from threading import get_ident
 from types import coroutine
 from typing import Any
-from urllib.parse import unquote
 
 from perflab.recorders import context
 from perflab.recorders.log import QueryLog
@@ -284,15 +283,7 @@ def finish(clock: Clock, log: QueryLog, endpoint: str | None, ended: float | Non
 
 def clock_of(given_id: str | None, given_endpoint: str | None, given_start: str | None) -> Clock:
     """The clock of a request by the headers that it came with."""
-    return Clock(context.request_id(given_id), endpoint_of(given_endpoint), sent_at(given_start))
-
-
-def endpoint_of(given: str | None) -> str | None:
-    """The name that the load generator gave the request (``X-Perflab-Endpoint``); None where it is none or unsafe."""
-    if not given or len(given) > 1500:
-        return None
-    found = unquote(given, errors="replace")[:500]
-    return found if found.isprintable() else None
+    return Clock(context.request_id(given_id), context.endpoint_of(given_endpoint), sent_at(given_start))
 
 
 def sent_at(given: str | None) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -87,6 +88,7 @@ def harrell_davis(values: npt.ArrayLike, q: float = 0.95) -> float:
     return float(inside @ weights)
 
 
+@lru_cache(maxsize=64)
 def harrell_davis_weights(count: int, q: float) -> tuple[int, Floats]:
     """The weights of the sorted values in that quantile, which add up to 1: the place of the first, and theirs.
 
@@ -96,7 +98,9 @@ def harrell_davis_weights(count: int, q: float) -> tuple[int, Floats]:
     ends = special.betaincinv(a, b, _NO_WEIGHT), special.betainccinv(a, b, _NO_WEIGHT)
     low, high = max(0, math.floor(count * ends[0]) - 1), min(count, math.ceil(count * ends[1]) + 1)
     weights = np.diff(special.betainc(a, b, np.arange(low, high + 1) / count))
-    return low, weights / weights.sum()
+    weights /= weights.sum()
+    weights.flags.writeable = False
+    return low, weights
 
 
 def requests_of(measured: Measurements | pd.DataFrame) -> Measurements:
