@@ -104,7 +104,14 @@ def target(arm: str, fixes: str = "", kind: str = "none", ms: float = 0.0) -> la
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, __file__, "serve", str(port), fixes, kind, str(ms)]
-    return lab.Target(arm, host=f"http://127.0.0.1:{port}", command=command, ready="/health", record_requests=True)
+    return lab.Target(
+        arm,
+        host=f"http://127.0.0.1:{port}",
+        command=command,
+        ready="/health",
+        ready_timeout="90s",
+        record_requests=True,
+    )
 
 
 def rounds(name: str, arms: Callable[[], list[lab.Target]], users: str, plan: lab.Stage, count: int) -> None:
