@@ -62,6 +62,32 @@ gevent.spawn(measure).join()
           f"(ratio {(ours - nothing) / (rows - nothing):.2f}; the aim is at most 1 µs)")  # fmt: skip
 
 
+def request_ids() -> None:
+    """CPU of giving a request its id, over a request method that does nothing."""
+    code = f"""
+import time
+from locust.clients import HttpSession
+from locust.contrib.fasthttp import FastHttpSession
+def nothing(session, method, url, name=None, **options): pass
+for kind in (HttpSession, FastHttpSession): kind.request = nothing
+from perflab.loadtest.request_ids import RequestIds
+sessions = [kind("http://127.0.0.1:8001", None, None) for kind in (HttpSession, FastHttpSession)]
+def cpu(session):
+    best = 1e9
+    for _ in range({REPEATS}):
+        begin = time.process_time()
+        for i in range(50_000): session.request("GET", "/orders?size=30", name="/orders", headers={{"Accept": "x"}})
+        best = min(best, time.process_time() - begin)
+    return best / 50_000 * 1e6
+bare = [cpu(s) for s in sessions]
+RequestIds("http://127.0.0.1:8001").watch()
+print(*(cpu(s) - b for s, b in zip(sessions, bare)))
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    http, fast = map(float, done.stdout.split())
+    print(f"request ids, CPU a request: HttpUser {http:.1f} µs, FastHttpUser {fast:.1f} µs (the aim is at most 10 µs)")
+
+
 def conversion(records: int) -> None:
     """Speed and peak memory of turning records into Parquet, in a process of its own."""
     from perflab.loadtest.capture import DTYPE
@@ -133,5 +159,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--records", type=int, default=10_000_000)
     capture_cost()
+    request_ids()
     conversion(parser.parse_args().records)
     punctuality()

@@ -1,4 +1,5 @@
-"""What the SQLAlchemy recorder costs a statement, against the same work without it and with ``echo`` logging.
+"""What the SQLAlchemy recorder costs a statement, against the same work without it and with ``echo`` logging; and what the
+request recorder costs a request, and each statement and outgoing call of one.
 
     python bench/bench_recorders.py
 
@@ -9,7 +10,9 @@ moods hit all of them.
 from __future__ import annotations
 
 import logging
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +22,7 @@ from sqlalchemy import Engine, create_engine, text
 
 from perflab.recorders import context
 from perflab.recorders.sqlalchemy import record_queries
+from perflab.recorders.timing import VARIABLE
 
 ROUNDS, STATEMENTS = 15, 2_000
 
@@ -41,7 +45,56 @@ def microseconds(engine: Engine) -> float:
         return (time.process_time() - began) / STATEMENTS * 1e6
 
 
+def request_recorder() -> None:
+    """CPU of a request with and without the recorder, in a process of its own for each, so that nothing is hooked in one."""
+    code = """
+import os, sys, time
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import StaticPool
+from perflab.recorders.breakdown import record_requests
+engine = create_engine("sqlite://", poolclass=StaticPool)
+query, statements = text("SELECT 1"), int(sys.argv[1])
+connection = engine.connect()
+import http.client
+http.client.HTTPConnection.getresponse = lambda self: None
+calls = int(sys.argv[2])
+class Made(http.client.HTTPConnection): pass
+made = Made("127.0.0.1")
+def application(environ, start_response):
+    for _ in range(statements): connection.execute(query)
+    for _ in range(calls): made.getresponse()
+    return [b"ok"]
+app = record_requests(application)
+environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "HTTP_X_REQUEST_ID": "00ff00ff00ff00ff", "HTTP_X_REQUEST_START":
+           "t=1763942400.123456", "HTTP_X_PERFLAB_ENDPOINT": "GET /orders/[id]"}
+def cpu(count):
+    began = time.process_time()
+    for _ in range(count): app(dict(environ), None)
+    return (time.process_time() - began) / count * 1e6
+cpu(200)
+print(min(cpu(500) for _ in range(9)))
+"""
+    with tempfile.TemporaryDirectory() as name:
+
+        def microseconds(statements: int, calls: int, recorded: bool) -> float:
+            variables = {**os.environ, **({VARIABLE: str(Path(name) / "r.jsonl")} if recorded else {})}
+            command = [sys.executable, "-c", code, str(statements), str(calls)]
+            done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+            return float(done.stdout)
+
+        cost = {
+            n: microseconds(*n, recorded=True) - microseconds(*n, recorded=False) for n in ((0, 0), (20, 0), (0, 20))
+        }
+    bare = cost[0, 0]
+    each = [(cost[n] - bare) / 20 for n in ((20, 0), (0, 20))]
+    sys.stdout.write(
+        f"request recorder: +{bare:.1f} us a request (the aim is at most 60), +{each[0]:.1f} us a statement and "
+        f"+{each[1]:.1f} us a call (at most 15)\n"
+    )
+
+
 def main() -> None:
+    request_recorder()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         engines = {variant: engine_in(folder, variant) for variant in ("plain", "hashed", "shown", "source", "echo")}

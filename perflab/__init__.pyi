@@ -36,6 +36,7 @@ from .loadtest.urls import Url
 from .objectives.checking import check
 from .objectives.documents import read_objectives
 from .objectives.objective import Objective
+from .plots.account_plots import plot_account
 from .plots.comparison_plots import plot_comparison
 from .plots.flame import plot_flamegraph
 from .plots.latency import plot_ecdf
@@ -65,6 +66,7 @@ from .stats.estimates import summarize
 from .stats.history import change_points
 from .stats.planning import plan_runs
 from .stats.shift import quantile_shift
+from .traces.accounts import account
 
 __version__: str
 
@@ -87,6 +89,7 @@ __all__ = [
     "Target",
     "TargetError",
     "Url",
+    "account",
     "assert_no_n_plus_one",
     "calibrate",
     "change_points",
@@ -110,6 +113,7 @@ __all__ = [
     "load",
     "new_notebook",
     "plan_runs",
+    "plot_account",
     "plot_comparison",
     "plot_ecdf",
     "plot_flamegraph",

@@ -212,6 +212,10 @@ def _spans(run: str = "r1", *, start: pd.Timestamp = START) -> pd.DataFrame:
     return pd.DataFrame({**ids, "name": ["GET /orders", "SELECT"], "kind": ["server", "client"], **times})
 
 
+def _components(run: str = "r1", *, start: pd.Timestamp = START) -> pd.DataFrame:
+    return pd.DataFrame({"run": run, "request": "q1", "component": ["database", "rest"], "duration_ms": [3.0, -0.5]})
+
+
 def _metrics(run: str = "r1", *, start: pd.Timestamp = START) -> pd.DataFrame:
     return pd.DataFrame(
         {"run": run, "time": instants([0, 5], start), "name": "shop_requests_total", "labels": [{"route": "/orders"}] * 2,
@@ -274,6 +278,7 @@ BUILDERS: Mapping[str, Builder] = {
     "checks": _checks,
     "metrics": _metrics,
     "spans": _spans,
+    "components": _components,
 }
 
 

@@ -38,7 +38,7 @@ def test_no_public_name_is_a_submodules() -> None:
     assert not modules & set(lab.__all__)
 
 
-LATER = {"recover"}
+LATER = {"account", "plot_account", "recover"}
 """Names that came after the vocabulary was cut to 60; it is to stay below 80."""
 
 

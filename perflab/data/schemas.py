@@ -37,11 +37,13 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             "run arm start duration_ms valid"
             " | experiment pair order reasons reason_codes host plan environment offered_per_s achieved_per_s"
         ),
-        "requests": Schema.of("run endpoint start latency_ms ok | status error size_bytes user worker due pair arm"),
+        "requests": Schema.of(
+            "run endpoint start latency_ms ok | request status error size_bytes user worker due pair arm"
+        ),
         "summary": Schema.of("run endpoint statistic value unit"),
         "queries": Schema.of(
             "run start sql duration_ms"
-            " | unit session parameters rows trace route database user application source plan_rows"
+            " | unit session parameters rows trace route database user application source plan_rows request endpoint"
         ),
         "profile": Schema.of("run thread node parent depth function file line self total unit | calls endpoint"),
         "calls": Schema.of(
@@ -54,6 +56,7 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
         "load": Schema.of("run time users | rate"),
         "checks": Schema.of("run start name ok | endpoint"),
         "metrics": Schema.of("run time name labels value"),
+        "components": Schema.of("run request component duration_ms"),
         "spans": Schema.of(
             "run trace span parent service name kind start duration_ms | request status route attributes"
         ),
@@ -81,8 +84,11 @@ _KINDS: Mapping[str, int] = MappingProxyType(
 )
 """Kinds by column name; a name that is not here is text."""
 
-_KINDS_OF: Mapping[tuple[str, str], int] = MappingProxyType({("spans", "parent"): _TEXT})
-"""Kinds of columns that mean something else in one table: the parent of a frame is a number, that of a span an id."""
+_KINDS_OF: Mapping[tuple[str, str], int] = MappingProxyType(
+    {("spans", "parent"): _TEXT, ("components", "duration_ms"): _NUMBER}
+)
+"""Kinds of columns that mean something else in one table: the parent of a frame is a number, that of a span an id; and
+where two clocks disagree, the time in a queue is negative."""
 
 _MAY_BE_MISSING: Mapping[str, frozenset[str]] = MappingProxyType(
     {

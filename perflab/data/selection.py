@@ -10,9 +10,21 @@ import pandas as pd
 from perflab.data.tables import AGGREGATED, Measurements, of_run
 from perflab.units import parse_duration
 
+RECORDED = "recorded_requests"
+"""The key in a run's environment that says that the target recorded what its requests consist of."""
 _INSTANTS = {"requests": "start", "queries": "start", "checks": "start"} | dict.fromkeys(
     ("resources", "load", "metrics"), "time"
 )
+
+
+def without_recorded(measurements: Measurements) -> Measurements:
+    """The runs to measure by: those whose target recorded its requests are left out, unless there are no others."""
+    if "environment" not in measurements.runs.columns:
+        return measurements
+    recorded = [isinstance(e, dict) and bool(e.get(RECORDED)) for e in measurements.runs["environment"]]
+    if not any(recorded) or all(recorded):
+        return measurements
+    return measurements.where(run=[r for r, own in zip(measurements.runs["run"], recorded, strict=True) if not own])
 
 
 def time_window(measurements: Measurements, begin: str | float = 0, end: str | float | None = None) -> Measurements:
@@ -51,13 +63,20 @@ def time_window(measurements: Measurements, begin: str | float = 0, end: str | f
     return Measurements(MappingProxyType(kept), measurements.meta, measurements.warnings)
 
 
-def slowest_requests(measurements: Measurements, endpoint: str = AGGREGATED, *, count: int = 20) -> pd.DataFrame:
+def slowest_requests(
+    measurements: Measurements, endpoint: str = AGGREGATED, *, count: int = 20, queries: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """The requests with the highest latency, slowest first, with the time since their run's start.
+
+    Parameters
+    ----------
+    endpoint, count : which of them, and how many.
+    queries : the statements of the same runs (``measurements.queries``), joined by the ids of the requests.
 
     Returns
     -------
-    run, arm, endpoint, at_s (seconds since the run's start), latency_ms, ok, and of status, error, user, worker what
-    was recorded.
+    run, arm, endpoint, at_s (seconds since the run's start), latency_ms, ok, and of request, status, error, user, worker what
+    was recorded; with ``queries`` also statements, statements_ms, and slowest_statement, the text of the longest.
 
     >>> import perflab as lab
     >>> lab.data.slowest_requests(lab.load("datasets/shop_runs"), count=3).latency_ms.is_monotonic_decreasing
@@ -70,8 +89,28 @@ def slowest_requests(measurements: Measurements, endpoint: str = AGGREGATED, *, 
     runs = measurements.runs.set_index("run")
     names = top["run"].astype("str")
     top = top.assign(arm=names.map(runs["arm"]), at_s=(top["start"] - names.map(runs["start"])).dt.total_seconds())
-    shown = ("run", "arm", "endpoint", "at_s", "latency_ms", "ok", "status", "error", "user", "worker")
+    shown = ["run", "arm", "endpoint", "at_s", "latency_ms", "ok", "request", "status", "error", "user", "worker"]
+    if queries is not None:
+        top, shown = _with_statements(top, queries), [*shown, "statements", "statements_ms", "slowest_statement"]
     return top[[c for c in shown if c in top.columns]].reset_index(drop=True)
+
+
+def _with_statements(requests: pd.DataFrame, queries: pd.DataFrame) -> pd.DataFrame:
+    """Each request with how many statements it sent, how long they took, and the longest."""
+    if "request" not in requests.columns or "request" not in queries.columns:
+        raise ValueError(
+            "queries and requests are joined by the ids of requests (a column 'request'), which are not recorded"
+        )
+    keys = ["run", "request"]
+    own = queries.dropna(subset="request").astype({"run": "str", "request": "str"}).sort_values("duration_ms")
+    facts = own.groupby(keys)["duration_ms"].agg(["size", "sum"])
+    longest = own.drop_duplicates(keys, keep="last").set_index(keys)["sql"]
+    index = pd.MultiIndex.from_frame(requests[keys].astype("str"))
+    return requests.assign(
+        statements=facts["size"].reindex(index).fillna(0).astype("int64").to_numpy(),
+        statements_ms=facts["sum"].reindex(index).fillna(0.0).to_numpy(),
+        slowest_statement=longest.reindex(index).to_numpy(),
+    )
 
 
 def summarize_errors(measurements: Measurements, endpoint: str = AGGREGATED) -> pd.DataFrame:

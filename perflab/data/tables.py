@@ -95,6 +95,7 @@ class Measurements(Result):
     checks = _Table()
     metrics = _Table()
     spans = _Table()
+    components = _Table()
 
     @classmethod
     def of(

@@ -18,6 +18,7 @@ from perflab.loadtest.run import run, run_pairs
 from perflab.loadtest.stages import Stage
 from perflab.loadtest.target import Target
 from perflab.notes import PYTHON
+from perflab.plots.account_plots import plot_account
 from perflab.plots.latency import plot_ecdf
 from perflab.plots.over_time import plot_timeline
 from perflab.plots.pairs import plot_pairs
@@ -27,10 +28,13 @@ from perflab.reports.report import Report, Section
 from perflab.results import Result, Shown
 from perflab.stats.change import Change
 from perflab.stats.compare import compare
+from perflab.traces.accounts import Account, account
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 _NEEDS = ("flask", "ipykernel", "nbformat", "papermill", "sqlalchemy", "waitress")
 USERS = 65
+ACCOUNTED = 3
+"""So many pairs are run once more with the request recorder."""
 ENDPOINT = "GET /orders"
 QUESTION = "Does loading the lines of all orders at once (eager loading) make GET /orders faster for visitors?"
 OPTIMISATION = (
@@ -38,7 +42,9 @@ OPTIMISATION = (
 )
 
 
-def shop(arm: str, fixes: str = "", *, record_queries: bool = False, restart: bool = True) -> Target:
+def shop(
+    arm: str, fixes: str = "", *, record_queries: bool = False, record_requests: bool = False, restart: bool = True
+) -> Target:
     """The shop on a free port of this machine, with some of its defects fixed.
 
     >>> shop("n+1").ready
@@ -55,15 +61,17 @@ def shop(arm: str, fixes: str = "", *, record_queries: bool = False, restart: bo
         record_env=("SHOP_FIXES",),
         ready="/health",
         record_queries=record_queries,
+        record_requests=record_requests,
         restart=restart,
     )
 
 
 @dataclass(frozen=True, repr=False)
 class Investigation(Result):
-    """What `investigate` found: the change, the N+1 patterns of each arm, and the files that it wrote."""
+    """What `investigate` found: the change, its account, the N+1 patterns of each arm, and the files that it wrote."""
 
     change: Change
+    account: Account
     found: pd.DataFrame
     left: pd.DataFrame
     before: Measurements
@@ -73,7 +81,8 @@ class Investigation(Result):
     def show(self, surface: str = PYTHON) -> Shown:
         """The change, then the cause and the files."""
         change = self.change.show(surface)
-        return replace(change, notes=(_cause(self.found, self.left), *(f"wrote {path}" for path in self.files)))
+        notes = (self.account.sentence, _cause(self.found, self.left), *(f"wrote {path}" for path in self.files))
+        return replace(change, notes=notes)
 
 
 def investigate(
@@ -93,19 +102,29 @@ def investigate(
     store = place / "runs"
     plan = LoadPlan(LOCUSTFILE, stages=[Stage(seconds, users=USERS)], seed=1)
     before, after = run_pairs(
-        plan, shop("n+1"), shop("eager", "eager"), pairs=pairs, seed=seed, store=store, progress=progress
+        plan,
+        shop("n+1"),
+        shop("eager", "eager"),
+        pairs=pairs,
+        account=min(pairs, ACCOUNTED),
+        seed=seed,
+        store=store,
+        progress=progress,
     )
     # Queries are recorded in separate runs, because recording costs time.
     short = LoadPlan(LOCUSTFILE, stages=[Stage(min(4.0, seconds), users=15)], seed=1)
     lazy = run(short, shop("n+1", record_queries=True), store=store, progress=progress)
     eager = run(short, shop("eager", "eager", record_queries=True), store=store, progress=progress)
     change = compare(before, after, primary=ENDPOINT)
+    accounted = account(before, after, endpoint=ENDPOINT)
     found, left = find_n_plus_one(lazy.queries), find_n_plus_one(eager.queries)
     report = Report(
         f"Eager loading on {ENDPOINT}: {change.verdict}",
         [
             before,
             after,
+            accounted,
+            plot_account(accounted),
             Section("Bottlenecks found", ["With lazy loading:", found, "With eager loading:", left]),
             change,
             plot_pairs(before, after, endpoint=ENDPOINT),
@@ -119,7 +138,7 @@ def investigate(
     experiment = str(before.runs["experiment"].iloc[0])
     evidence = [str(m.runs["run"].iloc[0]) for m in (lazy, eager)]
     files.append(notebook.write(place / "investigation.ipynb", experiment, evidence, ENDPOINT))
-    return Investigation(change, found, left, before, after, (*files, store))
+    return Investigation(change, accounted, found, left, before, after, (*files, store))
 
 
 def _cause(found: pd.DataFrame, left: pd.DataFrame) -> str:

@@ -27,6 +27,12 @@ def cells(experiment: str, evidence: list[str], endpoint: str) -> list[tuple[str
         ("code", f"lab.plot_ecdf(before, after, endpoint={json.dumps(endpoint)});"),
         (
             "markdown",
+            "## Where did the time go?\n\nOf the runs whose requests were recorded, in milliseconds that add up.",
+        ),
+        ("code", f"account = lab.account(before, after, endpoint={json.dumps(endpoint)})\naccount"),
+        ("code", "lab.plot_account(account);"),
+        (
+            "markdown",
             "## Why was it slow?\n\nQueries were recorded in separate runs, because recording costs time.",
         ),
         ("code", f'lab.find_n_plus_one(lab.load("runs/{lazy}").queries)'),

@@ -77,6 +77,7 @@ NAMES: tuple[str, ...] = (
     "pyinstrument_session",
     "query_recorder",
     "rails_activerecord",
+    "request_recorder",
     "scalene",
     "sentry",
     "speedscope",

@@ -121,6 +121,7 @@ def start_pairs(
     primary: str | Sequence[str] = (),
     on_short: str = "warn",
     washout: str | float = 0.0,
+    account: bool | int = False,
     seed: int | None = None,
     store: str | Path = "runs",
     progress: bool | Listener = True,
@@ -129,7 +130,8 @@ def start_pairs(
 
     Parameters
     ----------
-    plan, baseline, candidate, pairs, looks, metric, tolerance, primary, on_short, washout, seed, store, progress
+    plan, baseline, candidate, pairs, looks, metric, tolerance, primary, on_short, washout, account, seed, store,
+    progress
         As in `run_pairs`.
 
     Returns
@@ -147,14 +149,18 @@ def start_pairs(
     plan.found_locustfile()
     pause = pause_s(washout)
     drawn = secrets.randbelow(2**31) if seed is None else seed
-    rounds = pairs_of(baseline, candidate, pairs, drawn)
+    rounds = pairs_of(baseline, candidate, pairs, drawn, recorded=pairs if account is True else account)
 
     def work(watch: Live) -> tuple[Measurements, Measurements]:
-        _, interrupted, driven, short = interleaved(plan, rounds, drawn, store, watch, registered, on_short, pause)
+        arms = (baseline, candidate)
+        _, interrupted, driven, short = interleaved(
+            plan, arms, rounds, drawn, store, watch, registered, on_short, pause
+        )
         if not all(driven.values()):
             raise KeyboardInterrupt("one arm has no run yet; load what the store holds with load()")
         before, after = (noted(loaded(driven[target.arm]), short) for target in (baseline, candidate))
-        return (before, after) if interrupted else registered.noted(len(driven[baseline.arm]), before, after)
+        done = int(before.runs["pair"].isin(range(1, pairs + 1)).sum())
+        return (before, after) if interrupted else registered.noted(done, before, after)
 
     label = f"{baseline.arm} and {candidate.arm}: {plan}"
-    return BackgroundRun(work, 2 * pairs * (expected_s(plan) + pause), label, progress=progress)
+    return BackgroundRun(work, sum(map(len, rounds)) * (expected_s(plan) + pause), label, progress=progress)

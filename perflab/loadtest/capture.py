@@ -34,6 +34,7 @@ _SCHEMA = pa.schema(
         ("size_bytes", pa.int64()),
         ("user", pa.string()),
         ("due", pa.timestamp("us", tz="UTC")),
+        ("request", pa.string()),
     ]
 )
 
@@ -225,8 +226,18 @@ def _table(
         pa.array(chunk["size"]),
         pa.array(chunk["user"]).cast(pa.string()),
         _instants(chunk["due"]),
+        _ids(chunk["request"]),
     ]
     return pa.Table.from_arrays(columns, schema=_SCHEMA)
+
+
+def _ids(numbers: np.ndarray[Any, Any]) -> pa.Array:
+    """The ids as they were sent, 16 hex digits; null where a request had none."""
+    digits = numbers.astype(">u8").tobytes().hex().encode()
+    offsets = np.arange(len(numbers) + 1, dtype="int32") * 16
+    known = np.packbits(numbers > 0, bitorder="little")
+    buffers = [pa.py_buffer(each) for each in (known.tobytes(), offsets.tobytes(), digits)]
+    return pa.Array.from_buffers(pa.string(), len(numbers), buffers)
 
 
 def _instants(seconds: np.ndarray[Any, Any]) -> pa.Array:

@@ -16,8 +16,9 @@ from typing import Any
 
 from perflab import formats, provenance
 from perflab.data import store
+from perflab.data.selection import RECORDED
 from perflab.errors import FormatError, LoadTestError, StoreError
-from perflab.loadtest import capture, process, profiled_target, reasons, recovery, validity
+from perflab.loadtest import capture, process, profiled_target, reasons, recorded_target, recovery, validity
 from perflab.loadtest.abort import broken
 from perflab.loadtest.logfiles import LogFiles, cut
 from perflab.loadtest.plan import LoadPlan
@@ -288,6 +289,7 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Slot, ended: _
         *ended.warnings,
         *(ended.scraper.warnings if ended.scraper else ()),
         *(_keep_queries(draft) if target.record_queries else ()),
+        *(recorded_target.keep(draft) if target.record_requests else ()),
     ]
     profiled, notes = profiled_target.keep(target.profile, draft)
     warnings += notes
@@ -348,6 +350,7 @@ def _environment(target: Target, stamped: Mapping[str, Any], seed: int | None) -
         "generator": f"locust {provenance.package_version('locust')}",
         "target": target.record(),
         "recorded_queries": target.record_queries,
+        **({RECORDED: True} if target.record_requests else {}),
         **({} if seed is None else {"order_seed": seed}),
     }
 
@@ -382,6 +385,6 @@ def _keep_queries(draft: store.Draft) -> list[object]:
         tables = formats.named("query_recorder").read(path)
     except FormatError as problem:
         return [reasons.QUERIES_UNREADABLE(problem=problem)]
-    draft.write("queries", tables["queries"])
+    draft.write("queries", recorded_target.with_requests(tables["queries"], draft.folder))
     path.unlink()
     return list(getattr(tables, "warnings", ()))

@@ -20,6 +20,8 @@ from perflab.loadtest.flight import Flight
 from perflab.loadtest.records import CHECK, MAX_NAMES, MAX_TEXT, MAX_USER_ERRORS, RECORD
 from perflab.loadtest.standstill import Ticker
 
+REQUEST = "perflab_request"
+"""The key in the context of Locust's ``request`` event that holds the number of the request."""
 _NAN = float("nan")
 _DAY_S = 86_400.0
 _MAX_SIZE = (1 << 63) - 1
@@ -90,6 +92,7 @@ class Journal:
                         journal._error(exception) if exception else 0,
                         greenlet.minimal_ident,
                         getattr(response, "status_code", 0) or 0,
+                        context.get(REQUEST, 0) if context else 0,
                     )
                 )
                 journal._last_response, journal._last_endpoint = response, endpoint
@@ -122,6 +125,7 @@ class Journal:
             self._error(exception) if exception else 0,
             getattr(getcurrent(), "minimal_ident", 0) & 0xFFFFFFFF,
             int(status) & 0xFFFF if math.isfinite(status) else 0,
+            context.get(REQUEST, 0) if isinstance(context, dict) else 0,
         )
 
     def _endpoint(self, request_type: str, name: str) -> int:
@@ -132,13 +136,7 @@ class Journal:
                 return self.endpoints[key]
         index = len(self.endpoints)
         self.endpoints[key] = index
-        kind, called = _text(key[0]), _text(key[1])
-        # A name that holds the method already ("GET /orders") doesn't get it twice.
-        self.note(
-            "endpoint",
-            index=index,
-            name=_short(called if called.startswith(f"{kind} ") else f"{kind} {called}".strip()),
-        )
+        self.note("endpoint", index=index, name=endpoint_name(*key))
         return index
 
     def _error(self, exception: Any) -> int:
@@ -207,6 +205,12 @@ class Journal:
         if self._pending_checks:
             made, self._pending_checks = self._pending_checks, bytearray()
             _write_all(self._checks, made)
+
+
+def endpoint_name(request_type: Any, name: Any) -> str:
+    """``GET /orders``; a name that holds the method already doesn't get it twice."""
+    kind, called = _text(request_type), _text(name)
+    return _short(called if called.startswith(f"{kind} ") else f"{kind} {called}".strip())
 
 
 def _start_of(latency_ms: Any) -> float:

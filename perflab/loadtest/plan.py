@@ -75,6 +75,12 @@ class LoadPlan(Result):
     objectives : Sequence[Objective | str]
         What the target must do (`Objective`, or texts like ``"p95 < 500ms"``), for ``check(run, plan.objectives)``.
         One with ``abort=True`` ends a run as soon as it fails (after its ``delay_ms``).
+    request_ids : bool
+        Send an id, the time and the endpoint's name with each request to the target (`X-Request-ID`, `X-Request-Start`,
+        `X-Perflab-Endpoint`), so that recorded statements, profiles and components join the requests. A request that has an
+        id of its own or a signature is sent as it is.
+    trace : bool
+        Send `traceparent` too, which switches the tracing of the target on.
     urls, wait
         See `LoadPlan.from_urls`.
 
@@ -102,6 +108,8 @@ class LoadPlan(Result):
     objectives: Sequence[Objective | str] = ()
     urls: Sequence[Url] = ()
     wait: str | float = 0.0
+    request_ids: bool = True
+    trace: bool = False
     not_taken: tuple[Note, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -383,6 +391,8 @@ class LoadPlan(Result):
             "urls": urls,
             "urls_sha256": provenance.sha256_of([url.settings() for url in self.urls]) if urls else None,
             "wait_s": self.wait_s,
+            "without_request_ids": not self.request_ids,
+            "trace": self.trace,
         }
         return {name: value for name, value in found.items() if value}
 

@@ -107,6 +107,8 @@ def _settings(plan: LoadPlan, host: str, folder: Path) -> dict[str, Any]:
         "seed": secrets.randbelow(2**31) if poisson and plan.seed is None else plan.seed,
         "weights": dict(plan.weights),
         "headers": dict(plan.headers),
+        "request_ids": plan.request_ids,
+        "trace": plan.trace,
         "urls": [url.settings() for url in plan.urls],
         "wait_s": plan.wait_s,
         "timeout_s": plan.timeout_s,

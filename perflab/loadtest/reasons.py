@@ -211,6 +211,21 @@ MERGED = Kind(
 NO_QUERIES = Kind(
     "no-queries-recorded", YOU, "the target recorded no queries: does the application call record_queries()?"
 )
+NO_COMPONENTS = Kind(
+    "no-components-recorded",
+    YOU,
+    "the target recorded no requests: wrap its application in record_requests() (WSGI) or record_async_requests() (ASGI) of "
+    "perflab.recorders.breakdown",
+)
+NO_COMPONENT_JOINS = Kind(
+    "components-without-requests",
+    YOU,
+    "the target recorded requests, but none with an id of this load: does the plan send ids (request_ids=True), and does a "
+    "proxy before the target keep X-Request-ID?",
+)
+COMPONENTS_UNREADABLE = Kind(
+    "components-unreadable", RECORDER, "the recorded requests could not be read: {problem:raw}"
+)
 QUERIES_UNREADABLE = Kind("queries-unreadable", RECORDER, "the recorded queries could not be read: {problem:raw}")
 LOG_UNREADABLE = Kind("log-unreadable", TARGET, "the log file {file:raw} could not be collected: {problem:raw}")
 LOG_CUT = Kind("log-cut", TARGET, "the log file {file:raw} grew by {grown_bytes}; its last {kept_bytes} were kept")

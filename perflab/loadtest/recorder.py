@@ -28,6 +28,7 @@ from perflab.loadtest.flight import Flight
 from perflab.loadtest.journal import Journal
 from perflab.loadtest.plan_shape import PlanShape
 from perflab.loadtest.records import CANNOT_WRITE, FLUSH_S, stem_of
+from perflab.loadtest.request_ids import RequestIds
 from perflab.loadtest.standstill import Ticker
 from perflab.recorders import checks
 
@@ -85,6 +86,8 @@ def _begin(
     if settings["arrivals"]:
         environment.user_classes = [arrivals_class(user_classes, settings, pace)]
     if role != "master":
+        if settings["request_ids"]:
+            RequestIds(settings["host"], trace=settings["trace"]).watch()
         flight.watch(settings["timeout_s"])
         ending.watch()
         _seed(settings["seed"], runner)

@@ -11,6 +11,7 @@
     user       uint32    the simulated user
     status     uint16    HTTP status; 0 is none
     (2 bytes of padding)
+    request    uint64    the id that was sent with it (`request_ids`); 0 is none
 
 ``<process>.checks`` has one record for each named assertion (k6's checks), where the locustfile makes any:
 
@@ -35,7 +36,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-RECORD = struct.Struct("<dddqIIIHxx")
+RECORD = struct.Struct("<dddqIIIHxxQ")
 FIELDS = (
     ("start", "<f8"),
     ("latency", "<f8"),
@@ -46,6 +47,7 @@ FIELDS = (
     ("user", "<u4"),
     ("status", "<u2"),
     ("padding", "<u2"),
+    ("request", "<u8"),
 )
 CHECK = struct.Struct("<dIIBxxx")
 CHECK_FIELDS = (("at", "<f8"), ("name", "<u4"), ("endpoint", "<u4"), ("ok", "u1"), ("padding", "u1", 3))

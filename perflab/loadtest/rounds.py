@@ -75,7 +75,7 @@ def run_arms(
     asked = Looks((), metric)
     with listening(progress, rounds * len(targets) * (expected_s(plan) + pause), "rounds") as listener:
         experiment, interrupted, driven, short = interleaved(
-            plan, orders, seed, store, Live(listener), asked, on_short, pause
+            plan, targets, orders, seed, store, Live(listener), asked, on_short, pause
         )
     if interrupted:
         raise KeyboardInterrupt(

@@ -90,6 +90,7 @@ def run_pairs(
     primary: str | Sequence[str] = (),
     on_short: str = "warn",
     washout: str | float = 0.0,
+    account: bool | int = False,
     seed: int | None = None,
     store: str | Path = "runs",
     progress: bool | Listener = True,
@@ -119,6 +120,9 @@ def run_pairs(
     washout : str | float
         A pause before each run but the first ("10s"), in which the effects of the run before it die down (caches, vacuum,
         connections). `compare` checks for what is left of them (carry-over).
+    account : bool | int
+        After each pair (or each of the first so many) run both arms once more with perflab's request recorder
+        (`Target(record_requests=True)`). `compare` takes the runs without it, `account` those with it.
     seed : int | None
         Makes the order of the runs repeatable; drawn, and recorded, if not given.
 
@@ -144,10 +148,10 @@ def run_pairs(
     checked(on_short)
     pause = pause_s(washout)
     seed = secrets.randbelow(2**31) if seed is None else seed
-    rounds = pairs_of(baseline, candidate, pairs, seed)
-    with listening(progress, 2 * pairs * (expected_s(plan) + pause), "pairs") as listener:
+    rounds = pairs_of(baseline, candidate, pairs, seed, recorded=pairs if account is True else account)
+    with listening(progress, sum(map(len, rounds)) * (expected_s(plan) + pause), "pairs") as listener:
         experiment, interrupted, driven, short = interleaved(
-            plan, rounds, seed, store, Live(listener), registered, on_short, pause
+            plan, (baseline, candidate), rounds, seed, store, Live(listener), registered, on_short, pause
         )
     if interrupted:
         raise KeyboardInterrupt(
@@ -155,7 +159,8 @@ def run_pairs(
             f'load("{store}", experiment="{experiment}").where(valid=True)'
         )
     before, after = (noted(loaded(driven[target.arm]), short) for target in (baseline, candidate))
-    return registered.noted(len(driven[baseline.arm]), before, after)
+    done = before.runs["pair"].isin(range(1, pairs + 1)).sum()
+    return registered.noted(int(done), before, after)
 
 
 def check_pairs(pairs: int, baseline: Target, candidate: Target) -> None:
@@ -168,6 +173,7 @@ def check_pairs(pairs: int, baseline: Target, candidate: Target) -> None:
 
 def interleaved(
     plan: LoadPlan,
+    arms: Sequence[Target],
     rounds: Sequence[Sequence[Target]],
     seed: int,
     store: str | Path,
@@ -177,20 +183,22 @@ def interleaved(
     washout_s: float = 0.0,
 ) -> tuple[str, int, dict[str, list[Driven]], tuple[Note, ...]]:
     """Every arm once in each round, see `run_pairs`: the experiment, the round in which it was interrupted (or 0), runs by
-    arm, short ones."""
+    arm, short ones. An arm's second run in a round is a recorded one, under a number of its own."""
     experiment = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     each, done = expected_s(plan) + washout_s, 0
     short: tuple[Note, ...] = ()
-    driven: dict[str, list[Driven]] = {target.arm: [] for target in rounds[0]}
+    driven: dict[str, list[Driven]] = {target.arm: [] for target in arms}
     with closing(Services()) as services:
         for number, targets in enumerate(rounds, start=1):
+            ran: set[str] = set()
             for order, target in enumerate(targets, start=1):
                 live.listener.update(done * each, label=f"round {number} of {len(rounds)}, {target.arm}")
                 this = Live(live.listener, done * each, live.stop)
                 try:
                     if done and live.stop.wait(washout_s):
                         return experiment, number, driven, short
-                    slot = Slot(experiment, number, order, registered.at)
+                    slot = Slot(experiment, number + len(rounds) * (target.arm in ran), order, registered.at)
+                    ran.add(target.arm)
                     found = drive(plan, target, store, slot, this, seed, services)
                 except KeyboardInterrupt:
                     return experiment, number, driven, short
@@ -226,10 +234,18 @@ def pause_s(washout: str | float) -> float:
     return seconds
 
 
-def pairs_of(baseline: Target, candidate: Target, pairs: int, seed: int) -> list[tuple[Target, Target]]:
-    """The targets of each pair, in the order in which they run."""
-    both, turned = (baseline, candidate), (candidate, baseline)
-    return [both if baseline_first else turned for baseline_first in draw_order(pairs, seed)]
+def pairs_of(
+    baseline: Target, candidate: Target, pairs: int, seed: int, *, recorded: int = 0
+) -> list[tuple[Target, ...]]:
+    """The targets of each pair in the order in which they run; of the first ``recorded`` pairs once more, with the recorder."""
+    if not isinstance(recorded, int) or recorded < 0:
+        raise ValueError(f"run_pairs: account must be True, False or a number of pairs; got {recorded!r}")
+    rounds = []
+    for number, baseline_first in enumerate(draw_order(pairs, seed), start=1):
+        both = (baseline, candidate)[:: 1 if baseline_first else -1]
+        again = tuple(replace(target, record_requests=True) for target in both) if number <= recorded else ()
+        rounds.append((*both, *again))
+    return rounds
 
 
 def draw_order(pairs: int, seed: int) -> list[bool]:

@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 from perflab import provenance
 from perflab.errors import TargetError
-from perflab.loadtest import profiled_target, reasons, resources
+from perflab.loadtest import profiled_target, reasons, recorded_target, resources
 from perflab.loadtest.child import Child
 from perflab.loadtest.pages import read_page
 from perflab.loadtest.settling import settled
@@ -65,6 +65,9 @@ class Target:
     record_queries : bool
         Let perflab's recorders, where the application has one, write the queries of the run, as the run's ``queries``
         table. Such runs are evidence, not measurements: the recorder costs time too.
+    record_requests : bool
+        Let perflab's request recorder (`perflab.recorders.breakdown`) write what each request of the run consists of, as the
+        tables ``components`` and ``spans``, for `account`. Evidence, too.
     metrics : str | None
         Path (or URL) of a Prometheus page such as ``"/metrics"``, read each second into the ``metrics`` table.
     logs : Sequence[str | Path]
@@ -90,6 +93,7 @@ class Target:
     stop_timeout: str | float = "5s"
     settle: str | float = "10s"
     record_queries: bool = False
+    record_requests: bool = False
     deploy: Callable[[], object] | None = None
     restart: bool = True
     metrics: str | None = None
@@ -114,14 +118,15 @@ class Target:
             raise ValueError('Target: command must be a list like ["python", "app.py"], not one string')
         object.__setattr__(self, "command", tuple(map(str, self.command)))
         object.__setattr__(self, "env", MappingProxyType({str(k): str(v) for k, v in self.env.items()}))
-        if QUERY_LOG in self.env:
-            raise ValueError(f"Target: env can't set {QUERY_LOG}; give record_queries=True: each run has its own log")
-        if self.record_queries and not self.command:
-            raise ValueError(
-                "Target: record_queries needs a command, so that perflab can pass the recorder the file to write to"
-            )
-        if self.record_queries and not self.restart:
-            raise ValueError("Target: record_queries needs restart=True, because each run has its own log")
+        for name, variable in (("record_queries", QUERY_LOG), ("record_requests", recorded_target.VARIABLE)):
+            if variable in self.env:
+                raise ValueError(f"Target: env can't set {variable}; give {name}=True: each run has its own log")
+            if getattr(self, name) and not self.command:
+                raise ValueError(
+                    f"Target: {name} needs a command, so that perflab can pass the recorder the file to write to"
+                )
+            if getattr(self, name) and not self.restart:
+                raise ValueError(f"Target: {name} needs restart=True, because each run has its own log")
         if self.deploy is not None and not callable(self.deploy):
             raise ValueError(f"Target: deploy must be a function without arguments; got {self.deploy!r}")
         if self.pid is not None and self.command:
@@ -165,6 +170,7 @@ class Target:
             "command": [Path(part).name for part in self.command[:1]] + provenance.without_secrets(self.command[1:]),
             "env": provenance.names_of(self.env, self.record_env),
             "record_queries": self.record_queries,
+            **({"record_requests": True} if self.record_requests else {}),
             **({"deploy": getattr(self.deploy, "__qualname__", "a function")} if self.deploy else {}),
             **({} if self.restart else {"restart": False}),
         }
@@ -299,6 +305,9 @@ def _started(target: Target, folder: Path) -> Iterator[Service]:
     variables.pop(QUERY_LOG, None)
     if target.record_queries:
         variables[QUERY_LOG] = str((folder / "queries.jsonl").resolve())
+    variables.pop(recorded_target.VARIABLE, None)
+    if target.record_requests:
+        variables[recorded_target.VARIABLE] = str((folder / recorded_target.LOG).resolve())
     variables.pop(profiled_target.VARIABLE, None)
     variables.update(profiled_target.variables(target.profile, folder, variables.get("NODE_OPTIONS", "")))
     child = Child(

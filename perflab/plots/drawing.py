@@ -21,6 +21,7 @@ from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from perflab.data.selection import without_recorded
 from perflab.data.tables import AGGREGATED, Measurements, of_run
 from perflab.metrics import QUANTILE, RATIO, Metric, quantile
 from perflab.stats.estimates import by_run as metric_by_run
@@ -67,6 +68,7 @@ def arms_of(measurements: Iterable[Measurements]) -> list[Arm]:
     for position, given in enumerate(measurements, 1):
         if not isinstance(given, Measurements):
             raise ValueError(f"measurements must be Measurements (from run, load or read); got {type(given).__name__}")
+        given = without_recorded(given)
         names = given.runs["arm"].fillna("")
         for name in names.unique():
             part = given if (names == name).all() else _runs_where(given, names == name)

@@ -31,9 +31,10 @@ class RequestContext:
         if scope["type"] not in ("http", "websocket"):
             await self.application(scope, receive, send)
             return
-        given = next((value for name, value in scope.get("headers", ()) if name.lower() == b"x-request-id"), None)
-        unit = context.request_id(given.decode("latin-1") if given is not None else None)
-        tokens = context.enter(unit, lambda: self.route(scope))
+        unit = context.request_id(header(scope, b"x-request-id"))
+        tokens = context.enter(
+            unit, context.endpoint_of(header(scope, b"x-perflab-endpoint")) or (lambda: self.route(scope))
+        )
 
         async def answer(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -46,6 +47,12 @@ class RequestContext:
         finally:
             context.set_route(context.current_route())  # for middleware around this one
             context.leave(tokens)
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The value of a header of a request, its name in lower case."""
+    found = next((value for given, value in scope.get("headers", ()) if given.lower() == name), None)
+    return None if found is None else str(found, "latin-1")
 
 
 def _named(scope: Scope) -> str:

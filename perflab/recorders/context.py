@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
+from urllib.parse import unquote
 
 MAX_ID_LENGTH = 128
 
@@ -36,6 +37,24 @@ def request_id(given: str | None = None) -> str:
     Safe is up to 128 ASCII letters, digits and ``. _ : / + = @ -``: nothing that could end a header or a line.
     """
     return given if given is not None and _GOOD_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+class Endpoint(str):
+    """A route that the load generator has named (``X-Perflab-Endpoint``): no pattern of a framework takes its place."""
+
+    __slots__ = ()
+
+
+def endpoint_of(given: str | None) -> Endpoint | None:
+    """The name in that header; None where there is none, or an unsafe one.
+
+    >>> endpoint_of("GET /orders/[id]%20%C3%BC")
+    'GET /orders/[id] ü'
+    """
+    if not given or len(given) > 1500:
+        return None
+    found = unquote(given, errors="replace")[:500]
+    return Endpoint(found) if found.isprintable() else None
 
 
 def current_unit() -> str | None:
@@ -62,8 +81,10 @@ def leave(tokens: Tokens) -> None:
     _unit.reset(unit)
 
 
-def set_route(route: str | None) -> None:
+def set_route(route: Route) -> None:
     """Name the route of the current unit, once the framework has found it."""
+    if isinstance(_route.get(), Endpoint) and route is not None:
+        route = _route.get()
     _notice(route)
     _route.set(route)
 
@@ -71,7 +92,7 @@ def set_route(route: str | None) -> None:
 def _notice(route: Route) -> None:
     seen = _seen.get()
     if seen is not None and isinstance(route, str) and route:
-        seen["route"] = route
+        seen["route"] = str(route)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from perflab.recorders import context as current
-from perflab.recorders import lines
+from perflab.recorders import lines, timing
 from perflab.recorders.callsite import call_site, wanted
 from perflab.recorders.log import QueryLog
 
@@ -35,7 +35,7 @@ def recorded(
     """A ``connect`` whose connections append each statement to the file ``path``, as lines of JSON.
 
     Without ``path`` the environment variable PERFLAB_QUERY_LOG names the file; without that either ``connect`` itself is
-    returned: the call may stay in production code.
+    returned: the call may stay in production code. (With PERFLAB_REQUEST_LOG the statements count for the request recorder.)
 
     A line has start (seconds since 1970), duration_ms (the driver's execute, not the fetching of rows), sql, parameters,
     unit and route (from `perflab.recorders.context`), rows where the driver knows them, ``executions`` for an executemany
@@ -45,9 +45,9 @@ def recorded(
     and line of the caller.
     """
     chosen = path if path is not None else os.environ.get(VARIABLE)
-    if not chosen:
+    if not chosen and not os.environ.get(timing.VARIABLE):
         return connect
-    log, source = QueryLog(chosen), wanted(source)
+    log, source = QueryLog(chosen) if chosen else None, wanted(source)
 
     def connect_recorded(*arguments: Any, **options: Any) -> RecordedConnection:
         return RecordedConnection(connect(*arguments, **options), log, redact=redact, source=source)
@@ -59,7 +59,7 @@ def recorded(
 class _Recorder:
     """What a connection and its cursors share: where lines go and how they look."""
 
-    def __init__(self, log: QueryLog, *, redact: bool, source: bool) -> None:
+    def __init__(self, log: QueryLog | None, *, redact: bool, source: bool) -> None:
         self.log = log
         self.redact = redact
         self.source = source
@@ -67,19 +67,22 @@ class _Recorder:
 
     def call(self, run: Callable[..., Any], cursor: Any, sql: str, parameters: Any, many: bool, *rest: Any) -> Any:
         """Run it and write its line, also when it fails."""
+        timed = timing.begin(timing.DATABASE)
         start, began = time.time(), time.perf_counter()
         try:
             result = run(*rest)
         except BaseException as problem:
+            timing.end(timed, timing.DATABASE, sql)
             self.write(start, began, sql, parameters, many, None, type(problem).__name__)
             raise
+        timing.end(timed, timing.DATABASE, sql)
         self.write(start, began, sql, parameters, many, cursor if cursor is not None else result, None)
         return result
 
     def write(
         self, start: float, began: float, sql: str, parameters: Any, many: bool, cursor: Any, error: str | None
     ) -> None:
-        if not self.log.recording:
+        if self.log is None or not self.log.recording:
             return
         took = (time.perf_counter() - began) * 1e3
         count = getattr(cursor, "rowcount", None)
@@ -159,7 +162,7 @@ class RecordedCursor:
 class RecordedConnection:
     """A connection whose cursors record, and that hands on the rest."""
 
-    def __init__(self, connection: Any, log: QueryLog, *, redact: bool = True, source: bool = False) -> None:
+    def __init__(self, connection: Any, log: QueryLog | None, *, redact: bool = True, source: bool = False) -> None:
         self.__dict__["_connection"] = connection
         self.__dict__["_recorder"] = _Recorder(log, redact=redact, source=source)
 

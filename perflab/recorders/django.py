@@ -151,7 +151,8 @@ class QueryRecorder:
 
 def _begin(request: Any) -> tuple[str, current.Tokens]:
     unit = current.request_id(request.headers.get("X-Request-ID"))
-    return unit, current.enter(unit, f"{request.method} (no route)")
+    named = current.endpoint_of(request.headers.get("X-Perflab-Endpoint"))
+    return unit, current.enter(unit, named or f"{request.method} (no route)")
 
 
 def _marked(response: Any, unit: str) -> Any:

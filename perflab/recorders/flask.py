@@ -23,7 +23,9 @@ def identify_requests(app: Flask) -> None:
     def begin() -> None:
         rule = request.url_rule
         g.request_id = context.request_id(request.headers.get("X-Request-ID"))
-        g.perflab_tokens = context.enter(g.request_id, f"{request.method} {rule.rule if rule else '(no route)'}")
+        named = context.endpoint_of(request.headers.get("X-Perflab-Endpoint"))
+        route = named or f"{request.method} {rule.rule if rule else '(no route)'}"
+        g.perflab_tokens = context.enter(g.request_id, route)
 
     def answer(response: Any) -> Any:
         if "request_id" in g:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from perflab.recorders import context
+from perflab.recorders.asgi import header
 
 PROFILE = "PERFLAB_PROFILE"
 MAX_ENDPOINTS = 200
@@ -51,7 +52,8 @@ def profile_requests(
             try:
                 return _call(application, environ, start_response)
             finally:
-                named = route(environ) if route else seen.get("route")
+                named = route(environ) if route else context.endpoint_of(environ.get("HTTP_X_PERFLAB_ENDPOINT"))
+                named = named or seen.get("route")
                 path = f"{environ.get('REQUEST_METHOD', 'GET')} {environ.get('PATH_INFO', '')}"
                 recording.end(request, named or path)
 
@@ -79,7 +81,8 @@ def profile_async_requests(application: Callable[..., Awaitable[None]]) -> Calla
             await _call_async(application, scope, receive, send)
         finally:
             path = getattr(scope.get("route"), "path", None) or scope.get("path", "")
-            recording.end(request, f"{scope.get('method', 'GET')} {path}")
+            named = context.endpoint_of(header(scope, b"x-perflab-endpoint"))
+            recording.end(request, named or f"{scope.get('method', 'GET')} {path}")
 
     return profiled
 

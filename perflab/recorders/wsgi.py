@@ -29,7 +29,7 @@ class RequestContext:
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterator[bytes]:
         unit = context.request_id(environ.get("HTTP_X_REQUEST_ID"))
         environ["perflab.request_id"] = unit
-        tokens = context.enter(unit, self.route(environ))
+        tokens = context.enter(unit, context.endpoint_of(environ.get("HTTP_X_PERFLAB_ENDPOINT")) or self.route(environ))
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             kept = [(name, value) for name, value in headers if name.lower() != "x-request-id"]

@@ -23,6 +23,7 @@ from perflab.reports import document, opening, sections
 from perflab.reports.document import Block, Code, Heading, Items, Paragraph, Picture, Table
 from perflab.results import Findings, Result, Shown
 from perflab.stats.change import Change
+from perflab.traces.accounts import Account
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,8 +69,8 @@ class Report(Result):
     evidence : sequence
         Measurements, results of `compare` and `check`, DataFrames of findings, matplotlib Axes or Figures, paragraphs (str),
         and `perflab.reports.Section` to place things explicitly. Measurements go to "Baseline metrics" and "How it was
-        measured", DataFrames to "Bottlenecks found", results to "Results"; a paragraph or a picture stays with what comes
-        before it in the list, and a paragraph at the start goes below the title.
+        measured", DataFrames and accounts to "Bottlenecks found", which begins with the accounts, results to "Results"; a
+        paragraph or a picture stays with what comes before it in the list, and a paragraph at the start goes below the title.
     optimisations : sequence of str
         What was changed, a line each.
     question : str
@@ -201,10 +202,10 @@ def _blocks(report: Report) -> list[Block]:
     blocks: list[Block] = [Heading(report.title, 1)]
     if report.question:
         blocks.append(Paragraph(f"Question: {report.question}"))
-    blocks += [Paragraph(r.show().sentence, strong=True) for r in _results(report.evidence)]
+    results = [r for r in _results(report.evidence) if not isinstance(r, Account)]
+    blocks += [Paragraph(r.show().sentence, strong=True) for r in results]
     measured = _measurements(report.evidence)
-    for change in (r for r in _results(report.evidence) if isinstance(r, Change)):
-        blocks.append(write.opening(change, measured))
+    blocks += [write.opening(r, measured) for r in results if isinstance(r, Change)]
     blocks += [Paragraph(str(item)) for item in placed.pop("", [])]
     for title, items in placed.items():
         written = [block for item in items for block in write(item, title)]
@@ -222,6 +223,10 @@ def _placed(report: Report) -> dict[str, list[Evidence]]:
         else:
             here = _home(item, here, position)
             given.setdefault(here, []).append(item)
+    found = given.get(BOTTLENECKS, [])
+    if accounts := [i for i in found if isinstance(i, Account)]:
+        # First where the time went, then why: with the picture that follows an account.
+        given[BOTTLENECKS] = [*_with_pictures(found, accounts), *_others(found, accounts)]
     measured = _measurements(report.evidence)
     given.setdefault(OPTIMISATIONS, []).insert(0, _Lines(tuple(report.optimisations)))
     if measured is not None:
@@ -232,10 +237,26 @@ def _placed(report: Report) -> dict[str, list[Evidence]]:
     return {title: given.get(title, []) for title in order}
 
 
+def _with_pictures(items: Sequence[Evidence], accounts: Sequence[Account]) -> list[Evidence]:
+    """The accounts, each with the pictures right behind it."""
+    chosen: list[Evidence] = []
+    follows = False
+    for item in items:
+        is_account = any(item is a for a in accounts)
+        follows = is_account or (follows and _figure(item) is not None)
+        chosen += [item] if follows else []
+    return chosen
+
+
+def _others(items: Sequence[Evidence], accounts: Sequence[Account]) -> list[Evidence]:
+    first = _with_pictures(items, accounts)
+    return [item for item in items if not any(item is each for each in first)]
+
+
 def _home(item: Evidence, before: str, position: int) -> str:
     if isinstance(item, Measurements):
         return BASELINE
-    if isinstance(item, pd.DataFrame):
+    if isinstance(item, (pd.DataFrame, Account)):
         return BOTTLENECKS
     if isinstance(item, str):
         return before

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -22,6 +23,20 @@ from perflab.stats.warmup import Warmup
 from perflab.units import format_fraction, format_p
 
 _MAX_REASON = 120
+
+
+@runtime_checkable
+class Accounted(Protocol):
+    """What `explain` takes of an account, which is made in a package above this one."""
+
+    @property
+    def endpoint(self) -> str: ...
+
+    @property
+    def metric(self) -> Metric: ...
+
+    @property
+    def sentence(self) -> str: ...
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -204,19 +219,24 @@ class Change(Result):
             "Reason": shortened(row.reason, _MAX_REASON),
         }
 
-    def explain(self, endpoint: str | None = None, metric: str | None = None) -> Explanation:
+    def explain(self, endpoint: str | Accounted | None = None, metric: str | None = None) -> Explanation:
         """How the verdict on an endpoint was reached, step by step with the numbers.
 
         Parameters
         ----------
         endpoint, metric : str, optional
-            A row of the table; the deciding one if not given.
+            A row of the table; the deciding one if not given. An `account` in place of the endpoint adds of what the change
+            of its endpoint consists.
 
         Raises
         ------
         ValueError
             An endpoint or metric that was not compared.
         """
+        account = endpoint if isinstance(endpoint, Accounted) else None
+        if account is not None:
+            endpoint, metric = account.endpoint, account.metric.name
+        assert endpoint is None or isinstance(endpoint, str)
         row = self.find(endpoint, metric)
         steps = [
             (
@@ -235,6 +255,10 @@ class Change(Result):
             ("hold it against the tolerance", _margin(row), "equivalent only if all of the 90 % interval is within it"),
             ("the verdict", f"{row.verdict}: {row.reason or 'see above'}", _WHY[row.verdict]),
         ]
+        if account is not None:
+            steps.append(
+                ("account for it", account.sentence, "milliseconds that add up, of the requests at the percentile")
+            )
         columns = {"step": range(1, len(steps) + 1)} | {
             name: [step[i] for step in steps] for i, name in enumerate(("what", "numbers", "why"))
         }

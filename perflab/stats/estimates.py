@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
+from perflab.data.selection import without_recorded
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
 from perflab.metrics import COUNT, MEAN, QUANTILE, RATE, RESOURCE, SHARE, SLOW, Metric
@@ -80,21 +82,35 @@ def harrell_davis(values: npt.ArrayLike, q: float = 0.95) -> float:
         raise ValueError(f"q must be between 0 and 1; got {q!r}")
     if not len(numbers) or not np.isfinite(numbers).all():
         raise ValueError("harrell_davis: values must be finite numbers, at least one")
-    count = len(numbers)
+    low, weights = harrell_davis_weights(len(numbers), q)
+    high = low + len(weights)
+    inside = np.sort(np.partition(numbers, [low, high - 1])[low:high])
+    return float(inside @ weights)
+
+
+@lru_cache(maxsize=64)
+def harrell_davis_weights(count: int, q: float) -> tuple[int, Floats]:
+    """The weights of the sorted values in that quantile, which add up to 1: the place of the first, and theirs.
+
+    Those outside are below 1e-20 together, so that only what lies inside needs an order.
+    """
     a, b = (count + 1) * q, (count + 1) * (1 - q)
-    # The weights outside are below 1e-20 together: only what lies inside needs an order.
     ends = special.betaincinv(a, b, _NO_WEIGHT), special.betainccinv(a, b, _NO_WEIGHT)
     low, high = max(0, math.floor(count * ends[0]) - 1), min(count, math.ceil(count * ends[1]) + 1)
-    inside = np.sort(np.partition(numbers, [low, high - 1])[low:high])
     weights = np.diff(special.betainc(a, b, np.arange(low, high + 1) / count))
-    return float(inside @ weights / weights.sum())
+    weights /= weights.sum()
+    weights.flags.writeable = False
+    return low, weights
 
 
 def requests_of(measured: Measurements | pd.DataFrame) -> Measurements:
-    """Measurements of a requests table, or what was given; ComparisonError when there is no request in it."""
+    """Measurements of a requests table, or what was given; ComparisonError when there is no request in it.
+
+    Recording what requests consist of costs time: such runs are left out where there are others.
+    """
     if not isinstance(measured, (Measurements, pd.DataFrame)):
         raise ValueError(f"expected Measurements or a requests table; got {type(measured).__name__}")
-    held = measured if isinstance(measured, Measurements) else Measurements.of(requests=measured)
+    held = without_recorded(measured) if isinstance(measured, Measurements) else Measurements.of(requests=measured)
     if (held.requests["endpoint"] == AGGREGATED).any():
         raise ComparisonError(f"{AGGREGATED!r} means all requests of a run together: rename the endpoint of that name")
     if not len(held.requests):

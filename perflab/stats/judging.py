@@ -67,7 +67,7 @@ def judge(
     scaled = [metric.scaled(w) for w in finite]
     tick = _tick(requests) if metric.is_latency else 0.0
     floors = _floors(metric, finite, counts, tick)
-    effect = _effect(scaled[0], scaled[1], floors, design)
+    effect = effect_of(scaled[0], scaled[1], floors, design)
     judged = []
     for i, endpoint in enumerate(endpoints):
         pair = (scaled[0][i], scaled[1][i])
@@ -104,7 +104,7 @@ def _wide(values: pd.DataFrame, columns: Sequence[str], endpoints: Sequence[str]
     return list(found)
 
 
-def _effect(baseline: Floats, candidate: Floats, floors: Floats, design: Design) -> Effect | None:
+def effect_of(baseline: Floats, candidate: Floats, floors: Floats, design: Design) -> Effect | None:
     """The test that the design calls for, of all endpoints at once."""
     sizes = baseline.shape[-1], candidate.shape[-1]
     if design.kind == SAME:

@@ -59,7 +59,8 @@ def problems_of(runs: pd.DataFrame) -> dict[str, Note]:
     if len(generators) > 1:
         problems["generator"] = doubts.GENERATORS(generators=sorted(generators))
     differing = _differing_plans(mappings(runs, "plan"))
-    recorded = len({(bool(e.get("recorded_queries")), e.get("profiled") or "") for e in environments}) > 1
+    names = ("recorded_queries", "recorded_requests")
+    recorded = len({(*(bool(e.get(name)) for name in names), e.get("profiled") or "") for e in environments}) > 1
     if differing:
         problems["plan"] = doubts.PLANS(settings=[*differing, *["recorded queries or profiles"] * recorded])
     elif recorded:

@@ -39,23 +39,26 @@ def _serve(listening: socket.socket, options: argparse.Namespace, fixes: frozens
         import waitress
         from sqlalchemy.exc import SQLAlchemyError
 
-        from perflab.demo.shop import data
+        from perflab.demo.shop import data, downstream
         from perflab.demo.shop.app import create_app, open_database
-        from perflab.demo.shop.downstream import Downstream
     except ModuleNotFoundError as problem:
         sys.stderr.write(f"shop: {MissingExtraError.of(problem, 'demo')}\n")
         return 1
 
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue under load is what is measured
     signal.signal(signal.SIGTERM, _leave)
-    downstream = Downstream()
+    try:
+        services = downstream.Started()
+    except OSError as problem:
+        sys.stderr.write(f"shop: {problem}\n")
+        return 1
     try:
         with tempfile.TemporaryDirectory(prefix="perflab-shop-", ignore_cleanup_errors=True) as folder:
             path = options.database or Path(folder) / "shop.sqlite"
             if not path.exists():
                 data.copy_to(path, options.seed)
             engine = open_database(path, index="index" in fixes, connections=options.threads)
-            app = create_app(engine, fixes, downstream.port)
+            app = create_app(engine, fixes, services.port)
             # Waitress' own limit of 100 connections would leave further users waiting for their time-out.
             server = waitress.create_server(
                 app, sockets=[listening], threads=options.threads, connection_limit=2000, asyncore_use_poll=True
@@ -68,7 +71,7 @@ def _serve(listening: socket.socket, options: argparse.Namespace, fixes: frozens
         sys.stderr.write(f"shop: cannot start with {options.database or 'its data'}: {problem}\n")
         return 1
     finally:
-        downstream.close()
+        services.close()
     return 0
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 from perflab.demo.shop import downstream, exposition
 from perflab.demo.shop.fixes import Cached
 from perflab.demo.shop.models import TRACKING_INDEX, CartItem, Customer, Line, Order, Parcel, Product
+from perflab.recorders.breakdown import record_requests
 from perflab.recorders.flask import identify_requests
 from perflab.recorders.profiling import profile_requests
 from perflab.recorders.sqlalchemy import record_queries
@@ -163,7 +164,7 @@ def create_app(engine: Engine, fixes: frozenset[str], downstream_port: int, *, q
     app = Flask("shop")
     identify_requests(app)
     exposition.measure(app)
-    app.wsgi_app = profile_requests(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = record_requests(profile_requests(app.wsgi_app))  # type: ignore[method-assign]
     shop = Shop(engine, fixes, downstream_port, ThreadPoolExecutor(24, thread_name_prefix="offer"))
     bestsellers = Cached(shop.bestsellers, CACHE_SECONDS) if "cache" in fixes else shop.bestsellers
     pages: dict[str, Callable[..., Any]] = {

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -15,10 +18,13 @@ TIMEOUT_SECONDS = 5.0
 
 
 class Downstream:
-    """The server. ``served`` counts its answers, ``peak`` is the most requests that it had at work at once."""
+    """The server; its first service takes ``slower_ms`` more.
 
-    def __init__(self, low_ms: float = 15.0, high_ms: float = 25.0) -> None:
-        self.low_ms, self.high_ms = low_ms, high_ms
+    ``served`` counts its answers, ``peak`` is the most requests that it had at work at once.
+    """
+
+    def __init__(self, low_ms: float = 15.0, high_ms: float = 25.0, slower_ms: float = 0.0) -> None:
+        self.low_ms, self.high_ms, self.slower_ms = low_ms, high_ms, slower_ms
         self.served = self.peak = self._working = 0
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
@@ -32,7 +38,8 @@ class Downstream:
             self.peak = max(self.peak, self._working)
         # From the question alone, so that an answer and its delay are the same before and after a fix.
         draw = zlib.crc32(f"{service}/{product}".encode()) % 1000
-        time.sleep((self.low_ms + (self.high_ms - self.low_ms) * draw / 1000) / 1e3)
+        took_ms = self.low_ms + (self.high_ms - self.low_ms) * draw / 1000
+        time.sleep((took_ms + (self.slower_ms if service == SERVICES[0] else 0.0)) / 1e3)
         with self._lock:
             self._working -= 1
             self.served += 1
@@ -41,6 +48,39 @@ class Downstream:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class Started:
+    """The server in a process of its own, so that what the shop computes does not slow it down; it ends with the shop."""
+
+    def __init__(self, slower_ms: float = 0.0) -> None:
+        command = [sys.executable, "-m", "perflab.demo.shop.downstream", str(slower_ms)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        written = self._process.stdout.readline().strip()
+        if not written.isdigit():
+            raise OSError(f"the downstream service did not start (exit code {self._process.wait(5)})")
+        self.port = int(written)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def main() -> None:
+    """Serve until the standard input ends, with the process that started this one."""
+    slower_ms = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
+    downstream = Downstream(slower_ms=slower_ms)
+    sys.stdout.write(f"{downstream.port}\n")
+    sys.stdout.flush()
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.stdin.read()
+    downstream.close()
 
 
 def ask(port: int, service: str, product: int) -> dict[str, Any]:
@@ -82,3 +122,7 @@ def _handler(downstream: Downstream) -> type[BaseHTTPRequestHandler]:
             """Quiet: the load is in the measurements."""
 
     return Handler
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""JSON lines of perflab's request recorder (`perflab/recorders/breakdown.py`): one request a line.
+
+    {"request": "5f3c...", "endpoint": "GET /orders", "start": 1763942400.123456, "sent": 1763942400.121, "ms": 12.5,
+     "parts": {"database": 4.1, "cpu": 6.2}, "spans": [["database", "SELECT ...", 0.8, 1.3], ...]}
+
+``start`` and ``sent`` are seconds since 1970 (UTC), all else milliseconds; a span has its kind, its name, its begin since the
+request's, and its length. ``ms`` is the time in the application; what the parts leave of it is the rest. ``sent`` is there
+where the client or a proxy said when (``X-Request-Start``).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pandas as pd
+
+from perflab.data.accounting import Tally
+from perflab.errors import FormatError
+from perflab.formats import Tables, _queries
+from perflab.formats._queries import Marker
+
+_REQUEST = Marker("parts", re.compile(r'"parts": ?\{'))
+SERVICE = "application"
+
+
+def sniff(head: bytes) -> bool:
+    line = head.lstrip().split(b"\n", 1)[0]
+    return line.startswith(b'{"request"') and b'"parts"' in line and b'"ms"' in line
+
+
+def read(path: Path, **_: Any) -> Tables:
+    """Components of each request as the application saw it, and its spans."""
+    tally = Tally()
+    records = []
+    for number, line in _queries.numbered(path, tally, _REQUEST):
+        record = _record(line) if line.strip() else None
+        if record is not None:
+            tally.rows += 1
+            records.append(record)
+        elif line.strip():
+            tally.skip(number)
+        else:
+            tally.known += 1
+    if not records:
+        raise FormatError(
+            f"{path}:1: expected recorded requests (JSON lines with request, start, ms, parts), found none"
+        )
+    tally.mark(_REQUEST.name, 0, tally.rows + tally.skipped)
+    return Tables(
+        {"components": _components(records), "spans": _spans(records)},
+        warnings=tally.notes(path.name),
+        meta={"tool": "perflab request recorder"},
+        accounting=tally.account(),
+    )
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(record, dict) or not isinstance(record.get("request"), str):
+        return None
+    parts, spans = record.get("parts"), record.get("spans", [])
+    numbers = [record.get("start"), record.get("ms"), *(parts.values() if isinstance(parts, dict) else [None])]
+    if not all(_is_time(number) for number in numbers) or not isinstance(spans, list):
+        return None
+    if record.get("sent") is not None and not _is_time(record["sent"]):
+        return None
+    good = [span for span in spans if isinstance(span, list) and len(span) == 4 and all(map(_is_time, span[2:]))]
+    return None if len(good) < len(spans) else record
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e3 < value < 1e11
+
+
+def _components(records: list[dict[str, Any]]) -> pd.DataFrame:
+    rows = []
+    for record in records:
+        known = {kind: float(ms) for kind, ms in record["parts"].items()}
+        if record.get("sent"):
+            known = {"queue": (record["start"] - record["sent"]) * 1e3, **known}
+        known["rest"] = record["ms"] - sum(record["parts"].values())
+        rows += [(record["request"], kind, ms) for kind, ms in known.items()]
+    return pd.DataFrame.from_records(rows, columns=["request", "component", "duration_ms"])
+
+
+def _spans(records: list[dict[str, Any]]) -> pd.DataFrame:
+    """The request as a root span, and its calls below it."""
+    rows: list[tuple[Any, ...]] = []
+    for place, record in enumerate(records):
+        # A redirection brings the same request twice.
+        trace = f"{record['request']}-{place}"
+        endpoint = record.get("endpoint") if isinstance(record.get("endpoint"), str) else None
+        shared = (record["request"], endpoint)
+        rows.append((trace, trace, None, endpoint or "request", "server", record["start"], record["ms"], *shared))
+        rows += [
+            (trace, f"{trace}-{i}", trace, str(name), str(kind), record["start"] + begin / 1e3, took, *shared)
+            for i, (kind, name, begin, took) in enumerate(record.get("spans", ()))
+        ]
+    columns = ["trace", "span", "parent", "name", "kind", "start", "duration_ms", "request", "route"]
+    frame = pd.DataFrame.from_records(rows, columns=columns)
+    frame["start"] = pd.to_datetime((frame["start"] * 1e6).round().astype("int64"), unit="us", utc=True)
+    return frame.assign(service=SERVICE, duration_ms=frame["duration_ms"].clip(lower=0.0))

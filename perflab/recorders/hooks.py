@@ -1,0 +1,304 @@
+"""What the request recorder hooks: database drivers, HTTP clients, pools of connections and of threads, the garbage collector.
+
+Only libraries that the application has imported are hooked, each once, and a hook does nothing outside of a request that is
+being recorded. What a library no longer has is left out.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+from collections.abc import Callable
+from contextvars import copy_context
+from functools import wraps
+from threading import Lock
+from typing import Any
+
+from perflab.recorders import timing
+from perflab.recorders.timing import DATABASE, DOWNSTREAM, LOCK, POOL
+
+_logger = logging.getLogger("perflab.recorders")
+_done: set[str] = set()
+_state = {"modules": 0}
+_one = Lock()
+Naming = Callable[[tuple[Any, ...], dict[str, Any]], str]
+
+
+def install() -> None:
+    """Hook what was imported since the last time; costs next to nothing where nothing was."""
+    if len(sys.modules) == _state["modules"]:
+        return
+    with _one:
+        _state["modules"] = len(sys.modules)
+        for module, hook in _HOOKS:
+            if module in sys.modules and f"{module} {hook.__name__}" not in _done:
+                _done.add(f"{module} {hook.__name__}")
+                try:
+                    hook(sys.modules[module])
+                except Exception as problem:  # noqa: BLE001 - another version of a library must not end the application
+                    _logger.warning("%s: %s is not recorded: %s", timing.VARIABLE, module, problem)
+
+
+# How a function is timed
+
+
+def _timed(owner: Any, method: str, kind: str, naming: Naming) -> None:
+    original = owner.__dict__.get(method) if isinstance(owner, type) else getattr(owner, method, None)
+    if not callable(original):
+        return
+
+    @wraps(original)
+    def timed(*given: Any, **options: Any) -> Any:
+        started = timing.begin(kind)
+        if started is None:
+            return original(*given, **options)
+        try:
+            return original(*given, **options)
+        finally:
+            timing.end(started, kind, _name(naming, given, options))
+
+    setattr(owner, method, timed)
+
+
+def _timed_async(owner: Any, method: str, kind: str, naming: Naming) -> None:
+    original = owner.__dict__.get(method)
+    if not callable(original):
+        return
+
+    @wraps(original)
+    async def timed(*given: Any, **options: Any) -> Any:
+        started = timing.begin(kind)
+        if started is None:
+            return await original(*given, **options)
+        try:
+            return await original(*given, **options)
+        finally:
+            timing.end(started, kind, _name(naming, given, options))
+
+    setattr(owner, method, timed)
+
+
+def _name(naming: Naming, given: tuple[Any, ...], options: dict[str, Any]) -> str:
+    try:
+        found = naming(given, options)
+        return found if isinstance(found, str) else str(found)
+    except Exception:  # noqa: BLE001 - a name is not worth a request
+        return "?"
+
+
+def _called(name: str) -> Naming:
+    return lambda given, options: name
+
+
+def _statement(given: tuple[Any, ...], options: dict[str, Any]) -> str:
+    """The second argument of ``execute``, as text."""
+    sql = given[1] if len(given) > 1 else next(iter(options.values()), "?")
+    return (
+        sql
+        if isinstance(sql, str)
+        else sql.decode("utf-8", "replace")
+        if isinstance(sql, bytes)
+        else type(sql).__name__
+    )
+
+
+# Databases
+
+
+def _sqlalchemy(module: Any) -> None:
+    from sqlalchemy.engine import cursor, default
+    from sqlalchemy.pool import QueuePool
+
+    # Not its events, which cost three times as much once there is a listener.
+    for dialect in _with_children(default.DefaultDialect):
+        for name in ("do_execute", "do_execute_no_params", "do_executemany"):
+            _timed(dialect, name, DATABASE, lambda given, options: given[2])
+    # A driver may run the statement while its rows are fetched (SQLite does).
+    for name in ("fetchall", "fetchmany"):
+        _timed(cursor.CursorFetchStrategy, name, DATABASE, _called("(rows)"))
+    _timed(default.DefaultDialect, "do_commit", DATABASE, _called("COMMIT"))
+    _timed(default.DefaultDialect, "connect", DATABASE, _called("(connect)"))
+    _timed(QueuePool, "_do_get", POOL, _called("connection"))
+
+
+def _with_children(owner: type[Any]) -> list[type[Any]]:
+    return [owner, *(each for child in owner.__subclasses__() for each in _with_children(child))]
+
+
+def _django(module: Any) -> None:
+    from django.db.backends.base.base import BaseDatabaseWrapper  # type: ignore[import-untyped]
+
+    for name in ("execute", "executemany", "callproc"):
+        _timed(module.CursorWrapper, name, DATABASE, _statement)
+    _timed(BaseDatabaseWrapper, "connect", DATABASE, _called("(connect)"))
+    _timed(BaseDatabaseWrapper, "_commit", DATABASE, _called("COMMIT"))
+
+
+def _psycopg(module: Any) -> None:
+    for name in ("execute", "executemany"):
+        _timed(module.Cursor, name, DATABASE, _statement)
+        _timed_async(module.AsyncCursor, name, DATABASE, _statement)
+
+
+def _psycopg_pool(module: Any) -> None:
+    _timed(module.ConnectionPool, "getconn", POOL, _called("connection"))
+    _timed_async(module.AsyncConnectionPool, "getconn", POOL, _called("connection"))
+
+
+def _pymysql(module: Any) -> None:
+    _timed(module.Cursor, "execute", DATABASE, _statement)
+
+
+def _asyncpg(module: Any) -> None:
+    for name in ("execute", "executemany", "fetch", "fetchrow", "fetchval"):
+        _timed_async(module.Connection, name, DATABASE, _statement)
+
+
+def _asyncpg_pool(module: Any) -> None:
+    _timed_async(module.Pool, "_acquire", POOL, _called("connection"))
+
+
+# Calls to other services
+
+
+def _http_client(module: Any) -> None:
+    """Under urllib and urllib3 (so requests), too: connecting, sending and waiting, and the reading of the body."""
+
+    def place(given: tuple[Any, ...], options: dict[str, Any]) -> str:
+        return f"{given[0].host}:{given[0].port}"
+
+    for owner in (module.HTTPConnection, module.HTTPSConnection):
+        _timed(owner, "connect", DOWNSTREAM, lambda given, options: f"(connect) {place(given, options)}")
+    _timed(module.HTTPConnection, "_send_request", DOWNSTREAM, lambda given, options: f"(send) {place(given, options)}")
+    _timed(
+        module.HTTPConnection,
+        "getresponse",
+        DOWNSTREAM,
+        lambda g, o: f"{getattr(g[0], '_method', None) or ''} {place(g, o)}".strip(),
+    )
+    for name in ("read", "read1", "readinto"):
+        _timed(module.HTTPResponse, name, DOWNSTREAM, _called("(body)"))
+
+
+def _urllib3(module: Any) -> None:
+    for name in ("HTTPConnection", "HTTPSConnection"):
+        _timed(
+            getattr(module, name),
+            "connect",
+            DOWNSTREAM,
+            lambda given, options: f"(connect) {given[0].host}:{given[0].port}",
+        )
+
+
+def _urllib(module: Any) -> None:
+    def named(given: tuple[Any, ...], options: dict[str, Any]) -> str:
+        asked = given[1]
+        url = asked if isinstance(asked, str) else asked.full_url
+        return f"{'GET' if isinstance(asked, str) else asked.get_method()} {_host(url)}"
+
+    _timed(module.OpenerDirector, "open", DOWNSTREAM, named)
+
+
+def _requests(module: Any) -> None:
+    _timed(module.Session, "send", DOWNSTREAM, lambda given, options: f"{given[1].method} {_host(given[1].url)}")
+
+
+def _httpx(module: Any) -> None:
+    def named(given: tuple[Any, ...], options: dict[str, Any]) -> str:
+        return f"{given[1].method} {given[1].url.netloc.decode('ascii', 'replace')}"
+
+    _timed(module.Client, "send", DOWNSTREAM, named)
+    _timed_async(module.AsyncClient, "send", DOWNSTREAM, named)
+
+
+def _aiohttp(module: Any) -> None:
+    _timed_async(
+        module.ClientSession, "_request", DOWNSTREAM, lambda given, options: f"{given[1]} {_host(str(given[2]))}"
+    )
+    _timed_async(module.ClientResponse, "read", DOWNSTREAM, _called("(body)"))
+
+
+def _host(url: str) -> str:
+    """Scheme, path and query are left out: an address may hold a secret, and has as many values as there are products."""
+    return url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+
+
+# Waiting within the process
+
+
+def _threading(module: Any) -> None:
+    """Events, queues, semaphores and results of other threads wait in a condition. (A plain Lock can't be hooked.)"""
+    _timed(module.Condition, "wait", LOCK, _called("condition"))
+
+
+def _asyncio(module: Any) -> None:
+    _timed_async(module.Lock, "acquire", LOCK, _called("asyncio.Lock"))
+    _timed_async(module.Semaphore, "acquire", LOCK, _called("asyncio.Semaphore"))
+
+
+def _executor(module: Any) -> None:
+    """Work that a request hands to a pool of threads stays its own."""
+    original = module.ThreadPoolExecutor.submit
+
+    @wraps(original)
+    def submit(pool: Any, function: Callable[..., Any], /, *given: Any, **options: Any) -> Any:
+        found = timing.current()
+        if found is None:
+            return original(pool, function, *given, **options)
+        return original(pool, copy_context().run, timing.work, found[0], function, *given, **options)
+
+    module.ThreadPoolExecutor.submit = submit
+
+
+def _anyio(module: Any) -> None:
+    """Where FastAPI and Starlette run functions that are not async."""
+    original = module.run_sync
+
+    @wraps(original)
+    async def run_sync(function: Callable[..., Any], *given: Any, **options: Any) -> Any:
+        found = timing.current()
+        if found is None:
+            return await original(function, *given, **options)
+        return await original(timing.work, found[0], function, *given, **options)
+
+    module.run_sync = run_sync
+
+
+def _tasks(module: Any) -> None:
+    """Tasks that a request starts compute for it (Starlette runs applications below some middleware in one)."""
+    original = module.BaseEventLoop.create_task
+
+    @wraps(original)
+    def create_task(loop: Any, task: Any, **options: Any) -> Any:
+        found = timing.current()
+        return original(loop, task if found is None else timing.subtask(task, found[0]), **options)
+
+    module.BaseEventLoop.create_task = create_task
+
+
+def _collector(module: Any) -> None:
+    gc.callbacks.append(timing.collected)
+
+
+_HOOKS: tuple[tuple[str, Callable[[Any], None]], ...] = (
+    ("sqlalchemy.engine", _sqlalchemy),
+    ("django.db.backends.utils", _django),
+    ("psycopg", _psycopg),
+    ("psycopg_pool", _psycopg_pool),
+    ("pymysql.cursors", _pymysql),
+    ("asyncpg.connection", _asyncpg),
+    ("asyncpg.pool", _asyncpg_pool),
+    ("http.client", _http_client),
+    ("urllib3.connection", _urllib3),
+    ("urllib.request", _urllib),
+    ("requests.sessions", _requests),
+    ("httpx", _httpx),
+    ("aiohttp", _aiohttp),
+    ("threading", _threading),
+    ("asyncio", _asyncio),
+    ("asyncio.base_events", _tasks),
+    ("concurrent.futures.thread", _executor),
+    ("anyio.to_thread", _anyio),
+    ("gc", _collector),
+)

@@ -1,0 +1,83 @@
+"""The second layer of an account: by statement and by call to another service, how often and how long.
+
+With the weights of the account itself: of the requests at the percentile. Times of calls that overlap are each counted in
+full, so these rows explain a component and need not add up to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from perflab.data.tables import Measurements
+from perflab.metrics import Metric
+from perflab.queries.fingerprint import fingerprint
+from perflab.traces.components import Parts, weighted
+
+_COLUMNS = ("component", "call", "calls", "ms")
+_NOT_CALLS = ("server", "gc", "lock", "pool")
+
+
+def calls_of(measured: Measurements, parts: Parts, runs: Sequence[str], metric: Metric) -> pd.DataFrame:
+    """component, call, calls and ms for each request at the metric, the mean over the runs; empty without spans."""
+    spans = measured.tables.get("spans")
+    if spans is None or "request" not in spans.columns or not len(spans):
+        return pd.DataFrame(columns=list(_COLUMNS))
+    spans = spans[~spans["kind"].isin(_NOT_CALLS) & spans["run"].isin(list(runs))]
+    weights = _weights(parts, runs, metric)
+    weight = weights.reindex(pd.MultiIndex.from_frame(spans[["run", "request"]].astype(str))).to_numpy()
+    chosen = spans.assign(weight=np.nan_to_num(weight))
+    chosen = chosen[chosen["weight"] > 0]
+    names = {name: _named(name, kind) for name, kind in set(zip(chosen["name"], chosen["kind"], strict=True))}
+    found = chosen.assign(
+        call=chosen["name"].map(names),
+        component=chosen["kind"],
+        ms=chosen["duration_ms"] * chosen["weight"],
+        # Connecting, fetching rows and reading a body belong to a call that is counted already.
+        calls=np.where(chosen["name"].str.startswith("("), 0.0, chosen["weight"]),
+    )
+    table = found.groupby(["component", "call"], as_index=False)[["calls", "ms"]].sum()
+    return table.assign(calls=table["calls"] / len(runs), ms=table["ms"] / len(runs))
+
+
+def _weights(parts: Parts, runs: Sequence[str], metric: Metric) -> pd.Series:
+    """The weight of each request within its run."""
+    pieces = []
+    for run in runs:
+        rows = np.flatnonzero(parts.run == parts.runs.index(run))
+        chosen, weights = weighted(parts.latency[rows], metric)
+        index = pd.MultiIndex.from_arrays([np.full(len(rows), run), parts.request[rows[chosen]]])
+        pieces.append(pd.Series(weights, index=index))
+    joined = pd.concat(pieces)
+    return joined[~joined.index.duplicated()]
+
+
+def _named(name: str, kind: str) -> str:
+    return fingerprint(name) if kind == "database" and not name.startswith("(") else name
+
+
+def layer(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """Both arms side by side, the largest change first."""
+    joined = before.merge(after, on=["component", "call"], how="outer", suffixes=("_baseline", "_candidate")).fillna(
+        {f"{c}_{arm}": 0.0 for c in ("calls", "ms") for arm in ("baseline", "candidate")}
+    )
+    table = pd.DataFrame(
+        {
+            "component": joined["component"],
+            "call": joined["call"],
+            "calls_baseline": joined["calls_baseline"].astype("float64"),
+            "calls_candidate": joined["calls_candidate"].astype("float64"),
+            "baseline_ms": joined["ms_baseline"].astype("float64"),
+            "candidate_ms": joined["ms_candidate"].astype("float64"),
+        }
+    )
+    table = table.assign(change_ms=table["candidate_ms"] - table["baseline_ms"])
+    return table.sort_values("change_ms", key=abs, ascending=False, kind="stable").reset_index(drop=True)
+
+
+def counted(calls: pd.DataFrame, component: str) -> tuple[float, float]:
+    """How many calls of a component a request made, before and after."""
+    own = calls[calls["component"] == component]
+    return float(own["calls_baseline"].sum()), float(own["calls_candidate"].sum())

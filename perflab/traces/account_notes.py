@@ -1,0 +1,42 @@
+"""What an account is careful about: the kinds of notes of this package's account."""
+
+from __future__ import annotations
+
+from perflab.notes import DATA, DESIGN, YOU, Kind
+
+NO_CAUSE = Kind(
+    "no-cause",
+    DATA,
+    "of the requests at the {metric:raw}, before and after; components can move each other (a faster database also shortens "
+    "the queue), so this is where the time went, not what caused it",
+)
+UNRECORDED = Kind(
+    "unrecorded-requests",
+    DATA,
+    "{share_fraction} of the {arm:raw} runs' requests have no record of the application; their whole latency counts as rest",
+)
+NEGATIVE_QUEUE = Kind(
+    "negative-queue",
+    DATA,
+    "{share_fraction} of the requests reached the application before they were sent, by up to {most_ms}: the clocks of client "
+    "and server differ, so only the sum of queue and way back is meaningful",
+)
+TWO_TOTALS = Kind(
+    "two-totals",
+    DESIGN,
+    "measured without the recorder, {metric:raw} changed by {change:raw} ({before_ms} to {after_ms}); the account is of the "
+    "recorded runs, because recording costs time",
+)
+FEW = Kind(
+    "account-few-requests",
+    DATA,
+    "the smallest run has {found:request}; {metric:raw} needs {needed} for a stable account",
+)
+NO_INTERVAL = Kind("account-no-interval", DESIGN, "{runs:raw}: no interval and no verdict; {remedy} gives both")
+NO_VERDICT = Kind("account-no-verdict", DESIGN, "no verdicts: {problem:raw}")
+MORE_IN_REST = Kind(
+    "large-rest",
+    YOU,
+    "{share_fraction} of the change is in the rest, which nothing was measured for: in a threaded Python server that is mostly "
+    "waiting for the interpreter or for a core",
+)
