@@ -29,13 +29,35 @@ __all__ = [name for name in _names if name not in _PACKAGES]
 
 
 def __dir__() -> list[str]:
-    """The public names; in IPython loaded now, since its completion shows the kind of names that are loaded only."""
-    for name in __all__ if "IPython" in _sys.modules else ():
-        try:
-            __getattr__(name)
-        except ImportError:  # of an extra that is not installed: the name is completed without its kind
-            continue
+    """The public names, loaded or not."""
     return list(_dir())
+
+
+def _load_when_idle() -> None:
+    """In a notebook, load the public names one by one while the kernel waits for its next cell.
+
+    Completion shows the kind of loaded names only, and gives up on them after 0.4 s.
+    """
+    if "ipykernel" not in _sys.modules:
+        return
+    from asyncio import get_running_loop
+
+    try:
+        loop = get_running_loop()
+    except RuntimeError:
+        return
+    left = iter(__all__)
+
+    def load_next() -> None:
+        for name in left:
+            try:
+                __getattr__(name)
+            except ImportError:  # of an extra that is not installed: the name is completed without its kind
+                continue
+            loop.call_later(0.02, load_next)
+            return
+
+    loop.call_later(0.5, load_next)
 
 
 def load_ipython_extension(shell: object) -> None:
@@ -44,3 +66,6 @@ def load_ipython_extension(shell: object) -> None:
 
     # By name: the package must not import what imports it.
     import_module("perflab.magics").load_ipython_extension(shell)
+
+
+_load_when_idle()

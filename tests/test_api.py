@@ -71,16 +71,6 @@ def test_the_rest_is_public_in_its_package(name: str) -> None:
         assert public not in lab.__all__ or thing is getattr(lab, public)
 
 
-def test_completion_shows_what_each_name_is() -> None:
-    code = (
-        "import IPython, jedi, perflab as lab\n"
-        "found = jedi.Interpreter('lab.', [{'lab': lab}]).complete()\n"
-        "print({c.type for c in found if c.name in lab.__all__})"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ast.literal_eval(done.stdout) == {"function", "class"}
-
-
 HEAVY = ("locust", "gevent", "pandas", "numpy", "matplotlib", "scipy", "duckdb", "pyarrow", "ipywidgets", "IPython")
 
 
