@@ -32,6 +32,8 @@ class Ending:
         self._flight, self._note = flight, note
         self.over, self.tasks = False, 0
         self._ended: set[Any] = set()
+        self.spawners: set[Any] = set()
+        """The greenlets that make users."""
         self.others: set[str] = set()
         """Classes of other clients of which users were still in a task after the end."""
 
@@ -43,6 +45,7 @@ class Ending:
         started, stopped = User.start, User.stop
 
         def start(user: Any, group: Any) -> Any:
+            self.spawners.add(getcurrent())
             greenlet = started(user, group)
             greenlet.link(lambda ended: self._left(user, ended))
             return greenlet

@@ -288,4 +288,4 @@ def _watch(
     gevent.spawn(beat)
     if not isinstance(runner, MasterRunner):
         gevent.spawn(ticker.run)
-        ticker.watch_switches()
+        ticker.watch_switches(ending.spawners)

@@ -39,8 +39,11 @@ class Ticker:
         self._bins = [0.0] * (len(_BINS_MS) + 1)
         self._holds, self._held_s = 0, 0.0
 
-    def watch_switches(self) -> None:
-        """Time each greenlet from switch to switch, but for the hub, which waits; unless something traces switches already."""
+    def watch_switches(self, besides: set[Any]) -> None:
+        """Time each greenlet from switch to switch, unless something traces switches already.
+
+        Not the hub, which waits, nor those ``besides``: making a user takes its time (TLS), and is no task.
+        """
         if greenlet.gettrace() is not None:
             return
         hub, clock = get_hub(), time.perf_counter
@@ -49,7 +52,7 @@ class Ticker:
         def switched(_: str, pair: tuple[Any, Any]) -> None:
             nonlocal since
             now = clock()
-            if now - since > HOLD_S and pair[0] is not hub:
+            if now - since > HOLD_S and pair[0] is not hub and pair[0] not in besides:
                 self._holds += 1
                 self._held_s += now - since
             since = now

@@ -54,7 +54,7 @@ def test_a_look_ends_the_experiment_and_compare_knows_of_it(tmp_path: Path, pair
     assert [e["looks"] for e in kept.runs["environment"]] == [[3, 5]] * 6
     change = lab.compare(kept.where(arm="slow"), kept.where(arm="quick"), metric="p50")
     assert change.verdict == "improved"
-    assert any("look 1 of 2 registered ones, at 3 pairs" in note for note in change.notes)
+    assert any("look 1 of 2 registered ones, at 3 pairs" in str(note) for note in change.notes)
 
 
 def test_bad_looks_are_refused_before_anything_runs() -> None:
