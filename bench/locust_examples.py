@@ -4,9 +4,9 @@ python bench/locust_examples.py FOLDER [--seconds 3] [--users 3] [--resume FILE]
 
 Each file of the folder with a user runs twice against the counting server of the tests: by `locust --headless` and by perflab.
 perflab's names must be among those of plain Locust, which runs three times as long, since which tasks are drawn is chance; its
-count must be that of Locust's own statistics of the same run, requests after the plan's end counted apart. With --resume, files that were done
-before are not run again; --minutes ends it after that time. Examples ask foreign hosts: run it where only 127.0.0.1 can be
-reached (unshare --net).
+count must be that of Locust's own statistics of the same run, requests after the plan's end counted apart. With --resume, files
+that were done before are not run again; --minutes ends it after that time. Examples ask foreign hosts: run it where only
+127.0.0.1 can be reached (unshare --net).
 """
 
 from __future__ import annotations
