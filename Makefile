@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint lowest lab bench calibration aa kills lock clean
+.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound examples lock clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -55,9 +55,17 @@ calibration: $(READY)
 aa: $(READY)
 	$(BIN)/python bench/same_against_same.py
 
-## make kills        runs whose driver is killed, and full disks: is everything flushed recovered? (10 minutes)
+## make kills        runs that end in every way, killed or on a full disk: is every request accounted for? (10 minutes)
 kills: $(READY)
-	$(BIN)/python bench/kills.py
+	$(BIN)/python bench/kills.py > bench/kills.md
+
+## make sound        8 minutes of sound runs on a quiet machine: false alarms about the generator, if any
+sound: $(READY)
+	$(BIN)/python bench/sound_runs.py > bench/sound_runs.md
+
+## make examples     locustfiles of other projects (FOLDER=checkouts of them) beside plain Locust (10 minutes)
+examples: $(READY)
+	unshare --map-root-user --net sh -c 'ip link set lo up && $(BIN)/python bench/locust_examples.py $(FOLDER)' > bench/locust_examples.md
 
 ## make lock         pin all dependencies anew
 lock: $(READY)

@@ -1,12 +1,12 @@
 """Runs that end in every way against a server that counts: is each request that it counted a record, or counted apart?
 
-python bench/kills.py [--resume FILE] [--most N] > kills.md
+python bench/kills.py [--resume FILE] [--minutes N] > kills.md
 
 30 runs whose driver is killed at a random moment once requests are made, and full disks of five sizes: everything flushed is
 recovered. Three clients, each ended by itself and by SIGINT, SIGTERM and SIGKILL of the driver or of the generator: records and
 what is counted apart equal the server's count; after SIGKILL of the generator what is missing was sent after the last flush, but
 for one request of each user, and the run is invalid. Ends with exit code 1 if any of that does not hold. With --resume, cases
-that were done before are not run again; --most ends it after so many.
+that were done before are not run again; --minutes ends it after that time.
 """
 
 from __future__ import annotations
@@ -174,12 +174,12 @@ def cases() -> Iterator[tuple[str, object]]:
         )
 
 
-def main(resume: Path | None, most: int) -> int:
+def main(resume: Path | None, minutes: float) -> int:
+    ends = time.monotonic() + minutes * 60
     done = json.loads(resume.read_text()) if resume and resume.exists() else {}
     for name, given in cases():
-        if name in done or most <= 0:
+        if name in done or time.monotonic() > ends:
             continue
-        most -= 1
         with tempfile.TemporaryDirectory(prefix="perflab-kills-") as place:
             done[name] = on_a_full_disk(given, Path(place)) if isinstance(given, int) else ended(*given, Path(place))
         print(name, done[name], file=sys.stderr, flush=True)
@@ -201,6 +201,6 @@ def main(resume: Path | None, most: int) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--resume", type=Path)
-    parser.add_argument("--most", type=int, default=10_000)
+    parser.add_argument("--minutes", type=float, default=60.0)
     given = parser.parse_args()
-    sys.exit(main(given.resume, given.most))
+    sys.exit(main(given.resume, given.minutes))

@@ -15,11 +15,14 @@ from gevent import getcurrent
 from locust import HttpUser, TaskSet, User
 from locust.contrib.fasthttp import FastHttpUser
 from locust.exception import StopUser
+from locust.rpc import Message
+from locust.runners import STATE_MISSING
 from locust.user.task import DefaultTaskSet
 
 from perflab.loadtest.flight import Flight
 
 _EACH_S = 0.05
+_PATIENCE_S = 10.0
 
 
 class Ending:
@@ -29,6 +32,8 @@ class Ending:
         self._flight, self._note = flight, note
         self.over, self.tasks = False, 0
         self._ended: set[Any] = set()
+        self.spawners: set[Any] = set()
+        """The greenlets that make users."""
         self.others: set[str] = set()
         """Classes of other clients of which users were still in a task after the end."""
 
@@ -40,6 +45,7 @@ class Ending:
         started, stopped = User.start, User.stop
 
         def start(user: Any, group: Any) -> Any:
+            self.spawners.add(getcurrent())
             greenlet = started(user, group)
             greenlet.link(lambda ended: self._left(user, ended))
             return greenlet
@@ -102,3 +108,23 @@ class Ending:
                 facts["perflab_depth"] -= 1
 
         return execute_task
+
+
+def wait_for_workers(runner: Any, stop_timeout_s: float) -> None:
+    """Let the master end once its workers have: Locust gives them half a second, and then counts without the rest.
+
+    A worker reports once its last request has ended, which may take as long as the stop's time-out.
+    """
+    quit_at_once = runner.quit
+
+    def quit_after_workers() -> None:
+        runner.stop(send_stop_to_client=False)
+        for client in list(runner.clients.all):
+            runner.server.send_to_client(Message("quit", None, client.id))
+        waited_s = 0.0
+        while waited_s < stop_timeout_s + _PATIENCE_S and any(c.state != STATE_MISSING for c in runner.clients.all):
+            gevent.sleep(_EACH_S)
+            waited_s += _EACH_S
+        quit_at_once()
+
+    runner.quit = quit_after_workers

@@ -26,6 +26,8 @@ NO_REPEATS = -1
 
 _UNSENT = (ConnectionRefusedError, socket.gaierror, ConnectTimeoutError, NewConnectionError)
 """No connection, so nothing was sent."""
+_ASKS_AGAIN = (401, 407)
+"""Answers to which a client sends its credentials, in a second request."""
 
 
 class Calls:
@@ -111,7 +113,8 @@ class Flight:
             calls.attempts, calls.redirected = calls.attempts + 1, False
             try:
                 answer = attempt(*given, **options)
-                calls.redirected = 300 <= getattr(answer, "status_code", getattr(answer, "status", 0)) < 400
+                status = getattr(answer, "status_code", getattr(answer, "status", 0))
+                calls.redirected = 300 <= status < 400 or status in _ASKS_AGAIN
             except _UNSENT:
                 calls.attempts, further = calls.attempts - 1, False
                 raise

@@ -23,7 +23,7 @@ from locust.runners import STATE_INIT, STATE_RUNNING, STATE_SPAWNING, MasterRunn
 
 from perflab.loadtest import overrides, remote
 from perflab.loadtest.arrivals import Pace, arrivals_class
-from perflab.loadtest.ending import Ending
+from perflab.loadtest.ending import Ending, wait_for_workers
 from perflab.loadtest.flight import Flight
 from perflab.loadtest.journal import Journal
 from perflab.loadtest.plan_shape import PlanShape
@@ -78,6 +78,8 @@ def _begin(
     journal.note("process", role=role, pid=os.getpid(), clock_offset_s=offset, clock_ahead_s=clock_ahead_s)
     for kind, facts in overrides.settle(environment, runner, settings):
         journal.note(kind, **facts)
+    if role == "master":
+        wait_for_workers(runner, settings["stop_timeout_s"])
     if role in ("local", "master") and settings["stages"]:
         environment.shape_class = PlanShape(settings)
         environment.shape_class.runner = runner
@@ -289,4 +291,4 @@ def _watch(
     gevent.spawn(beat)
     if not isinstance(runner, MasterRunner):
         gevent.spawn(ticker.run)
-        ticker.watch_switches()
+        ticker.watch_switches(ending.spawners)

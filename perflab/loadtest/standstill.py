@@ -6,6 +6,7 @@ machine without CPU to spare, many users at once); a greenlet that runs long wit
 
 from __future__ import annotations
 
+import resource
 import time
 from typing import Any
 
@@ -20,6 +21,7 @@ LATE_S = 0.004
 HOLD_S = 0.005
 """A greenlet that runs for so long without a switch holds all others up."""
 _DAY_S = 86_400.0
+_THREAD = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 _BINS_MS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
 
 
@@ -27,6 +29,7 @@ class Ticker:
     """Counts how late it wakes; `take` gives what was counted since the last time."""
 
     def __init__(self) -> None:
+        self._preempted = 0
         self._set(time.time())
         self._reset()
 
@@ -39,8 +42,12 @@ class Ticker:
         self._bins = [0.0] * (len(_BINS_MS) + 1)
         self._holds, self._held_s = 0, 0.0
 
-    def watch_switches(self) -> None:
-        """Time each greenlet from switch to switch, but for the hub, which waits; unless something traces switches already."""
+    def watch_switches(self, besides: set[Any]) -> None:
+        """Time each greenlet from switch to switch, unless something traces switches already.
+
+        Not the hub, which waits, nor those ``besides``: making a user takes its time (TLS), and is no task. Nor one that
+        the machine took the CPU from.
+        """
         if greenlet.gettrace() is not None:
             return
         hub, clock = get_hub(), time.perf_counter
@@ -49,7 +56,12 @@ class Ticker:
         def switched(_: str, pair: tuple[Any, Any]) -> None:
             nonlocal since
             now = clock()
-            if now - since > HOLD_S and pair[0] is not hub:
+            if (
+                now - since > HOLD_S
+                and pair[0] is not hub
+                and pair[0] not in besides
+                and _preempted() == self._preempted
+            ):
                 self._holds += 1
                 self._held_s += now - since
             since = now
@@ -63,7 +75,7 @@ class Ticker:
             gevent.sleep(TICK_S)
             now = time.monotonic()
             self._count(now - before - TICK_S)
-            before = now
+            before, self._preempted = now, _preempted()
             self._set(time.time())
 
     def _count(self, late_s: float) -> None:
@@ -87,3 +99,8 @@ class Ticker:
             found |= {"holds": self._holds, "held_s": round(self._held_s, 4)}
         self._reset()
         return found
+
+
+def _preempted() -> int:
+    """How often this thread had to wait for a CPU while it wanted one."""
+    return resource.getrusage(_THREAD).ru_nivcsw

@@ -135,6 +135,25 @@ def test_a_listener_that_hides_failures_hides_them_from_locust_only(tmp_path: Pa
     assert "locust-counted-fewer" in codes(one.warnings)
 
 
+@pytest.mark.parametrize(
+    ("user", "stages", "reasons", "warnings"),
+    [
+        ("Raises", lab.Stage(1.5, users=4), {"users-raise"}, {"user-exceptions"}),
+        ("Raises", lab.Stage(1.5, rate=30), {"arrivals-raise", "users-raise"}, {"user-exceptions"}),
+        # Beside them what looks like it: few users, few requests, an exit code, a ramp.
+        ("Thinks", lab.Stage(2.5, users=4, ramp=True), set(), {"own-exit-code"}),
+        ("Complains", lab.Stage(1.5, users=4), set(), {"listener-raised"}),
+    ],
+)
+def test_work_that_was_not_done_is_a_reason_and_other_oddities_are_none(
+    tmp_path: Path, user: str, stages: lab.Stage, reasons: set[str], warnings: set[str]
+) -> None:
+    one, server, account = counted(tmp_path, hard(user, stages=[stages]))
+    assert own(one.runs.reason_codes.item()) == reasons
+    assert own(codes(one.warnings)) == warnings
+    assert len(one.requests) + account["late"] == server["/ok"]
+
+
 @pytest.mark.parametrize("user", ["Blocks", "Drags"])
 def test_a_generator_that_blocks_names_itself(tmp_path: Path, user: str) -> None:
     """8 ms in each task: most of the generator's time, or 1 % of it."""

@@ -17,11 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgpack
-import numpy as np
 import orjson
 import pytest
 import zmq
-from driving import SERVERS, USERS, free_port, plan, target, wait_for
+from driving import SERVERS, USERS, free_port, own, plan, target, wait_for
 
 import perflab as lab
 from perflab.loadtest.records import stem_of
@@ -107,7 +106,8 @@ def strangers(port: int) -> Iterator[list[object]]:
 def test_records_of_a_worker_elsewhere_come_home(tmp_path: Path, here: int) -> None:
     port, log = free_pair(), tmp_path / "served.log"
     more = {"workers": here, "remote_workers": 1, "master": f"127.0.0.1:{port}"}
-    secret = plan(3, headers={"Authorization": "Bearer hunter2"}, **more)
+    load = {"stages": [lab.Stage(3, rate=40)], "user": "Pacer"} if here else {}
+    secret = plan(3, headers={"Authorization": "Bearer hunter2"}, **load, **more)
     other = worker(f"127.0.0.1:{port}", tmp_path / "worker")
     try:
         with strangers(port) as answers:
@@ -118,34 +118,22 @@ def test_records_of_a_worker_elsewhere_come_home(tmp_path: Path, here: int) -> N
     assert answers == []
     assert [path for path in tmp_path.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()] == []
     run = one.runs.iloc[0]
-    assert run.valid, (run.reasons, told)
+    # Two generators begin a schedule that they share a little apart.
+    assert own(run.reason_codes) <= ({"schedule-not-kept"} if here else set()), (run.reasons, told)
     record = orjson.loads((tmp_path / "runs" / run.run / "run.json").read_bytes())
     served = log.read_text().splitlines()
     assert len(one.requests) == sum(e["num_requests"] for e in record["locust"]) == len(served) > 50
     assert other.returncode == 0, told
     assert "the records are in" in told
     # The worker's own copy holds the same bytes that came home: its footer counts all of its requests.
-    own = next((tmp_path / "worker").glob("*/remote-*.jsonl"))
-    footer = json.loads(own.read_text().splitlines()[-1])
+    copy = next((tmp_path / "worker").glob("*/remote-*.jsonl"))
+    footer = json.loads(copy.read_text().splitlines()[-1])
     assert footer["kind"] == "footer"
-    assert footer["count"] == own.with_suffix(".bin").stat().st_size / 48
+    assert footer["count"] == copy.with_suffix(".bin").stat().st_size / 48
     assert footer["count"] <= len(one.requests)
+    if here:
+        assert one.requests.due.nunique() == len(one.requests) == 120
     assert (footer["count"] == len(one.requests)) == (here == 0)
-
-
-def test_the_open_model_is_shared_with_a_worker_elsewhere(tmp_path: Path) -> None:
-    port = free_pair()
-    shared = plan(user="Pacer", stages=[lab.Stage(3, rate=40)], workers=1, remote_workers=1, master=f"127.0.0.1:{port}")
-    other = worker(f"127.0.0.1:{port}", tmp_path / "worker")
-    try:
-        one = lab.run(shared, target(), store=tmp_path / "runs", progress=False)
-        other.communicate(timeout=30)
-    finally:
-        other.kill()
-    due = np.sort((one.requests.due - one.requests.due.min()).dt.total_seconds().to_numpy())
-    assert len(due) == 120
-    # Each takes every second arrival, from a start of its own: the two starts differ by less than the hand-over takes.
-    assert set(one.runs.reason_codes[0]) <= {"schedule-not-kept", "arrivals-late"}
 
 
 def test_a_worker_that_never_comes_is_an_error(tmp_path: Path) -> None:
@@ -258,19 +246,6 @@ def ended(processes: list[subprocess.Popen[str]]) -> None:
             process.communicate()
 
 
-def test_three_hosts_and_all_records_are_home(hosts: dict[str, str], tmp_path: Path) -> None:
-    run, workers = drive(hosts, tmp_path)
-    try:
-        told = run.communicate(timeout=150)[0]
-    finally:
-        ended([run, *workers])
-    one = lab.load(tmp_path / "runs")
-    assert one.runs.valid.all(), (one.runs.reasons.to_list(), told)
-    served = (tmp_path / "served.log").read_text().splitlines()
-    assert len(one.requests) == len(served) > 100
-    assert len(list(tmp_path.glob("*/*/remote-*.bin"))) == 2
-
-
 def test_a_link_that_is_cut_makes_the_run_invalid_until_its_files_are_merged(
     hosts: dict[str, str], tmp_path: Path
 ) -> None:
@@ -295,6 +270,10 @@ def test_a_link_that_is_cut_makes_the_run_invalid_until_its_files_are_merged(
 
     folder = tmp_path / "runs" / one.runs.run[0]
     left = next((tmp_path / "left").glob("*/remote-*.jsonl"))
+    # What the other host made is home, all of it.
+    at_home = (folder / "generator" / left.stem).with_suffix(".bin").read_bytes()
+    assert at_home == left.with_suffix(".bin").read_bytes()
+    assert len(at_home) / 48 > 50
     with pytest.raises(lab.StoreError, match="expected the files of a worker"):
         lab.loadtest.merge(folder, tmp_path)
     whole = lab.loadtest.merge(folder, lost.parent)

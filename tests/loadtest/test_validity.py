@@ -150,6 +150,12 @@ def loops(late_s: float, worst_s: float, ticks: int = 50) -> list[dict[str, Any]
     return [{"time": t / 2, "ticks": ticks, "late_s": late_s, "worst_s": worst_s} for t in range(20)]
 
 
+def worked(**counts: int) -> list[dict[str, Any]]:
+    """Ten seconds in which that was done, with holds of 8 ms."""
+    quiet = loops(0.0, 0.0)
+    return [*quiet, {**quiet[-1], **counts, "held_s": counts["holds"] * 0.008}]
+
+
 @pytest.mark.parametrize(
     ("loop", "reason", "warning"),
     [
@@ -157,6 +163,13 @@ def loops(late_s: float, worst_s: float, ticks: int = 50) -> list[dict[str, Any]
         ([*loops(0.0, 0.0), {"time": 5.0, "ticks": 50, "late_s": 2.0, "worst_s": 2.0}], "", "generator-stalled"),
         (loops(0.1, 0.012, 40), "", "generator-stalled"),
         (loops(0.35, 0.03, 15), "generator-blocked", ""),
+        # Tasks that block, however little of the time that takes: each, one of three, in loops without end; and by chance.
+        (worked(holds=10, tasks=10, requests=10), "", "generator-blocked-by-tasks"),
+        (worked(holds=100, tasks=300, requests=300), "", "generator-blocked-by-tasks"),
+        (worked(holds=100, tasks=0, requests=400), "", "generator-blocked-by-tasks"),
+        (worked(holds=4, tasks=4, requests=4), "", ""),
+        (worked(holds=60, tasks=600, requests=600), "", ""),
+        (worked(holds=10, tasks=0, requests=4000), "", ""),
         ([{"time": 0.5, "ticks": 5, "late_s": 0.4, "worst_s": 0.4}], "", ""),  # while the users are made
         ([{"time": 5.0, "ticks": 5, "late_s": 0.4, "worst_s": 0.4, "over": True}], "", ""),
     ],

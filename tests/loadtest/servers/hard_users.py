@@ -178,6 +178,43 @@ class Drags(Blocks):
     wait_time = constant(1)
 
 
+class Raises(FastHttpUser):
+    """Raises before two of three requests."""
+
+    wait_time = constant(0.05)
+
+    @task
+    def sometimes(self) -> None:
+        asked["n"] += 1
+        if asked["n"] % 3:
+            raise RuntimeError("no basket")
+        self.client.get("/ok")
+
+
+class Thinks(FastHttpUser):
+    """Two users of the locustfile's own number, who think for long."""
+
+    fixed_count = 2
+    wait_time = constant(0.7)
+
+    @task
+    def ok(self) -> None:
+        self.client.get("/ok")
+
+
+class Complains(Thinks):
+    """A listener raises."""
+
+
+@events.quitting.add_listener
+def own_end(environment: object, **_: object) -> None:
+    running = [c.__name__ for c in environment.user_classes]
+    if running == ["Thinks"]:
+        environment.process_exit_code = 1
+    if running == ["Complains"]:
+        raise LookupError("no report")
+
+
 class Odd(FastHttpUser):
     """Reports events with values of all kinds that Locust's own statistics take, beside its requests."""
 
