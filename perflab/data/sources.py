@@ -54,10 +54,11 @@ def _envelope(path: str, modified: float, size: int) -> Envelope | None:
     """The envelopes around the lines of a file, from the outside in; of a file of this age and size."""
     try:
         with _decompressed(Path(path)) as stream:
-            start = as_utf8(stream.read(HEAD_BYTES))
+            begins = stream.read(HEAD_BYTES)
     except FormatError:
         return None
-    found: list[Envelope] = []
+    found: list[Envelope] = [envelopes.utf_16] if begins.startswith((b"\xff\xfe", b"\xfe\xff")) else []
+    start = as_utf8(begins)
     while len(found) < _DEEPEST and (envelope := envelopes.detect(start, modified)):
         found.append(envelope)
         lines = start.splitlines(keepends=True)
