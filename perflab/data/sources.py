@@ -57,8 +57,11 @@ def _envelope(path: str, modified: float, size: int) -> Envelope | None:
             begins = stream.read(HEAD_BYTES)
     except FormatError:
         return None
-    found: list[Envelope] = [envelopes.utf_16] if begins.startswith((b"\xff\xfe", b"\xfe\xff")) else []
     start = as_utf8(begins)
+    coded = begins.startswith((b"\xff\xfe", b"\xfe\xff")) and not start.startswith(
+        b"<?xml"
+    )  # which names its own encoding
+    found: list[Envelope] = [envelopes.utf_16] if coded else []
     while len(found) < _DEEPEST and (envelope := envelopes.detect(start, modified)):
         found.append(envelope)
         lines = start.splitlines(keepends=True)
