@@ -235,6 +235,20 @@ def test_stores_without_sql_are_spans_only(tmp_path: Path) -> None:
     assert "queries" not in found.tables and len(found.spans) == 2 and codes(found.warnings) == ("spans-not-sql",)
 
 
+@pytest.mark.parametrize(
+    ("text", "statement"),
+    [
+        ("GET session:ann@example.org", False), ("SET session:ann 5", False), ('{"find": "ann@example.org"}', False), ("HGETALL a", False),
+        ("SET search_path TO a", True), ("SET a = 5", True), ("/* a */ (SELECT 1)", True), ("-- a\nWITH b AS (SELECT 1) SELECT 2", True),
+        ("exec sp_a", True), ("set session time_zone = 'a'", True), ("SET NOCOUNT ON; INSERT INTO a VALUES (1)", True),
+    ],
+)  # fmt: skip
+def test_a_text_of_no_named_database_is_sql_if_it_begins_so(text: str, statement: bool, tmp_path: Path) -> None:
+    found = read(tmp_path, json.dumps(otlp(span(1, 0, "GET", 2, 0, 50), span(2, 1, "a", 3, 5, 1, db__statement=text))))
+    assert ("queries" in found.tables) == statement and len(found.spans) == 2
+    assert ("spans-not-sql" in codes(found.warnings)) != statement
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_no_value_of_a_statement_is_in_a_message(name: str, tmp_path: Path) -> None:
     """Planted values, in files that are whole, cut anywhere, or begin anywhere."""
