@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound examples lock clean
+.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound examples foreign-logs lock clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -45,6 +45,10 @@ bench: $(READY)
 ## make foreign      other projects' result files and k6 scripts (FOLDER=checkouts of them) against plain parsers and k6
 foreign: $(READY)
 	$(BIN)/python bench/foreign_files.py $(FOLDER) && $(BIN)/python bench/k6_scripts.py $(FOLDER)
+
+## make foreign-logs other projects' query logs (FOLDERS=folders of them), counted by pgBadger and pt-query-digest too
+foreign-logs: $(READY)
+	$(BIN)/python bench/foreign_logs.py $(FOLDERS)
 
 ## make calibration  the full simulations behind the decision rules (long)
 calibration: $(READY)

@@ -3,8 +3,10 @@
     python bench/bench_queries.py [--rounds 3]
 
 A real PostgreSQL server writes stderr, csvlog and jsonlog of the same traffic (pgbench: simple, extended and prepared
-statements, about 350,000 of them); they are kept in bench/.cache. Each measurement is a process of its own, so that
-its peak memory is its own. Needs PostgreSQL 15 or later with pgbench, and pgBadger for the ratios.
+statements, about 350,000 of them), a MariaDB server its slow log with explain verbosity; they are kept in bench/.cache.
+Each measurement is a process of its own, so that its peak memory is its own. Needs PostgreSQL 15 or later with pgbench, and
+pgBadger for the ratios; for the slow log MariaDB and pt-query-digest. Ratios are of processor time; what other programs
+do at the same time does not change them much.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ import json
 import os
 import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 CACHE = HERE / ".cache" / "postgresql_350k"
 ENDINGS = {"jsonlog": "json", "csvlog": "csv", "stderr": "log"}
+SLOW_TIMES = 25
+MARKERS = {"jsonlog": b'"message":"duration: ', "csvlog": b',"duration: ', "stderr": b"LOG:  duration: "}
 PER_MODE = 3_250
 """Transactions of each of 3 protocol modes by each of 4 clients: 9 statements each."""
 
@@ -77,19 +80,47 @@ def make() -> None:
     shutil.rmtree(server.folder, ignore_errors=True)
 
 
+def make_slow() -> None:
+    """A real slow log of 2,000 statements, repeated."""
+    if (CACHE / "my.slow").exists():
+        return
+    sys.path.insert(0, str(HERE.parent / "tests" / "corpora"))
+    import pymysql
+    import servers
+
+    with servers.mariadb(**{"log-slow-verbosity": "query_plan,innodb,explain"}) as server:
+        with pymysql.connect(host="127.0.0.1", port=server.port, user="root", database="shop") as db, db.cursor() as at:
+            at.execute("CREATE TABLE author (id INT AUTO_INCREMENT PRIMARY KEY, name TEXT)")
+            for number in range(1_000):
+                at.execute("INSERT INTO author (name) VALUES (%s)", (f"it's; # {number}\n# Time: \\",))
+                at.execute("SELECT id, name\nFROM author\nWHERE id = %s", (number,))
+            db.commit()
+        time.sleep(1)
+        (path,) = server.logs("slow")
+        head, mark, rest = path.read_text().partition("# Time:")
+        (CACHE / "my.slow").write_text(head + (mark + rest) * SLOW_TIMES)
+    shutil.rmtree(server.folder, ignore_errors=True)
+
+
 def child(kind: str, path: Path) -> None:
     """In a process of its own: read, fingerprint; prints seconds, statements, fingerprints and peak memory as JSON."""
     import perflab as lab
     from perflab import formats
+    from perflab.data.accounting import count_marker
     from perflab.queries.vectorised import fingerprint_codes
 
     began, worked = time.perf_counter(), time.process_time()
-    queries = formats.named(f"postgresql_{kind}").read(path)["queries"]
+    queries = formats.named("mysql_slow" if kind == "slow" else f"postgresql_{kind}").read(path)["queries"]
     read = time.perf_counter() - began
-    codes, prints = fingerprint_codes(queries["sql"], "postgresql")
+    codes, prints = fingerprint_codes(queries["sql"], "mysql" if kind == "slow" else "postgresql")
     took = time.perf_counter() - began
     worked = time.process_time() - worked
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    counting = time.process_time()
+    if kind in MARKERS:
+        with path.open("rb", buffering=0) as file:
+            count_marker(iter(lambda: file.read(1 << 18), b""), MARKERS[kind])
+    counting = time.process_time() - counting
     whole = time.perf_counter()
     table = queries.assign(run="r")
     lab.summarize_queries(table)
@@ -102,9 +133,19 @@ def child(kind: str, path: Path) -> None:
         "prints": len(prints),
         "peak_mb": peak,
         "cpu": worked,
+        "accounting": counting / (worked - counting),
     }
     found |= {"report": report, "report_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
     sys.stdout.write(json.dumps(found) + "\n")
+
+
+def shortened(path: Path, megabytes: float) -> Path:
+    """The beginning of a log, to the end of a record."""
+    short = path.with_name(f"short_{path.name}")
+    with path.open("rb") as whole, short.open("wb") as kept:
+        data = whole.read(int(megabytes * 1e6))
+        kept.write(data[: data.rfind(b"\n202") + 1 if path.suffix in (".csv", ".log") else data.rfind(b"\n") + 1])
+    return short
 
 
 def measured(kind: str, path: Path) -> dict[str, float]:
@@ -129,32 +170,51 @@ def pgbadger(kind: str, path: Path) -> tuple[float, float, int]:
         return took, worked, int(found["overall_stat"]["queries_number"])
 
 
+def pt_query_digest(path: Path) -> tuple[float, int]:
+    """Processor seconds of pt-query-digest on this log, and the statements it counted."""
+    before = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+    command = ["pt-query-digest", "--no-version-check", "--output", "json", path]
+    done = subprocess.run(command, check=True, capture_output=True)
+    worked = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - before
+    return worked, int(json.loads(done.stdout.decode(errors="replace"), strict=False)["global"]["query_count"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--kind", choices=(*ENDINGS, "slow"))
+    parser.add_argument("--mb", type=float, help="only so much of each log")
     parser.add_argument("--child", nargs=2)
     options = parser.parse_args()
     if options.child:
         return child(options.child[0], Path(options.child[1]))
     make()
-    for kind, ending in ENDINGS.items():
-        path = CACHE / f"pg.{ending}"
+    make_slow()
+    for kind, path in {**{k: CACHE / f"pg.{e}" for k, e in ENDINGS.items()}, "slow": CACHE / "my.slow"}.items():
+        if options.kind not in (None, kind):
+            continue
+        path = shortened(path, options.mb) if options.mb else path
         rounds = [measured(kind, path) for _ in range(options.rounds)]
-        took = statistics.median(r["seconds"] for r in rounds)
-        one = rounds[0]
+        one = min(rounds, key=lambda r: r["cpu"])
+        took = min(r["seconds"] for r in rounds)
         sys.stdout.write(
             f"{kind:8} {path.stat().st_size / 1e6:4.0f} MB {one['statements']:,} statements -> {one['prints']} fingerprints: "
-            f"{took:.2f} s ({statistics.median(r['read'] for r in rounds):.2f} s reading), "
-            f"{one['statements'] / took / 1e3:,.0f}k statements/s, peak {max(r['peak_mb'] for r in rounds):.0f} MB"
+            f"{took:.2f} s ({min(r['read'] for r in rounds):.2f} s reading), "
+            f"{one['statements'] / took / 1e3:,.0f}k statements/s, {one['cpu']:.2f} s of processor time, "
+            f"accounting {one['accounting']:.1%}, peak {max(r['peak_mb'] for r in rounds):.0f} MB"
         )
-        if shutil.which("pgbadger"):
+        if kind == "slow" and shutil.which("pt-query-digest"):
+            worked, counted = pt_query_digest(path)
+            sys.stdout.write(f"; pt-query-digest {worked:.1f} s ({counted:,} statements): {worked / one['cpu']:.1f} x")
+        elif kind != "slow" and shutil.which("pgbadger"):
             badger, worked, counted = pgbadger(kind, path)
-            report = statistics.median(r["report"] for r in rounds)
+            report = min(r["report"] for r in rounds)
             sys.stdout.write(
-                f"; pgBadger {badger:.1f} s ({counted:,} statements): {badger / took:.1f} x, "
-                f"with summary and N+1 {badger / report:.1f} x, by processor time {worked / one['cpu']:.1f} x"
+                f"; pgBadger {worked:.1f} s ({counted:,} statements): {worked / one['cpu']:.1f} x, by the clock "
+                f"{badger / took:.1f} x, with summary and N+1 {badger / report:.1f} x"
             )
         sys.stdout.write("\n")
+        sys.stdout.flush()
     return None
 
 

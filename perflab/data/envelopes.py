@@ -8,6 +8,8 @@ still be counted.
 
 from __future__ import annotations
 
+import codecs
+import csv
 import datetime as dt
 import io
 import re
@@ -21,7 +23,10 @@ Envelope = Callable[[Iterator[bytes]], Iterator[bytes]]
 _LOOKED_AT = 30
 _LONGEST = 32 << 20
 _CRI = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) (?:stdout|stderr) (?P<part>[FP]) ")
-_COMPOSE = re.compile(rb"[a-z0-9][\w.-]{0,60} +\| (?:\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) )?")
+_COMPOSE = re.compile(
+    rb"(?:\x1b\[[\d;]*m)?[a-z0-9][\w.-]{0,60} +\| (?:\x1b\[[\d;]*m)?"
+    rb"(?:\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) )?"
+)
 _STAMPED = re.compile(
     rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d) "
     rb"(?:(?!\d{4}-\d\d-\d\d )[\w./-]{1,200} )?(?=(?P<inner>.*))"
@@ -51,6 +56,8 @@ def detect(head: bytes, modified: float = 0.0) -> Envelope | None:
         return _json(head, lines)
     if _most(_CRI, lines):
         return _cri
+    if csv_envelope := _of_csv(lines):
+        return csv_envelope
     if lines[0].isascii() and _most(_COMPOSE, lines, 0.95):
         return _plain(_COMPOSE)
     found = _SYSLOG.match(lines[0])
@@ -113,6 +120,34 @@ def _cri(lines: Iterator[bytes]) -> Iterator[bytes]:
         held = []
     if held:
         yield b"".join(held)
+
+
+def _of_csv(lines: list[bytes]) -> Envelope | None:
+    """An export with a column of messages, as CloudWatch Insights and Grafana give it."""
+    head, first = (next(csv.reader([line.decode(errors="replace")]), []) for line in (*lines, b"")[:2])
+    names = [name.strip().lstrip("@").lower() for name in head]
+    place = next((names.index(name) for name in (*_TEXTS, "textpayload") if name in names), None)
+    if place is None or len(names) < 2 or len(first) <= place or not _INNER.match(first[place].encode()):
+        return None
+
+    def messages(given: Iterator[bytes]) -> Iterator[bytes]:
+        rows = csv.reader(line.decode(errors="replace").replace("\r\n", "\n") for line in given)
+        next(rows, None)
+        for row in rows:
+            yield (row[place] if len(row) > place else "").encode()
+
+    return messages
+
+
+def utf_16(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """UTF-8 of UTF-16, as PowerShell's > writes it; the pieces that are given may end within a character."""
+    decoder = codecs.getincrementaldecoder("utf-16")("replace")
+    rest = ""
+    for piece in lines:
+        *whole, rest = (rest + decoder.decode(piece)).split("\n")
+        yield from (line.encode(errors="replace") + b"\n" for line in whole)
+    if rest:
+        yield rest.encode(errors="replace")
 
 
 # syslog
@@ -192,12 +227,14 @@ def _json(head: bytes, lines: list[bytes]) -> Envelope | None:
         record = _loaded(line.strip().removeprefix(b"[").removesuffix(b","))
         if isinstance(record, dict) and (inner := _inner_of(record)):
             return lambda given: _unwrapped_json(given, inner)
-    if re.match(rb"\s*\[\s*\{|\s*\{\s*\"(?:events|records)\"\s*:\s*\[", head) and _DOCUMENT.search(head):
+    if re.match(rb"\s*\[\s*\{|\s*\{\s*\"(?:events|records|entries)\"\s*:\s*\[", head) and _DOCUMENT.search(head):
         return _document
     return None
 
 
 _DOCUMENT = re.compile(rb'"(?:textPayload|logStreamName|ingestionTime)"\s*:|"category"\s*:\s*"PostgreSQLLogs"')
+_TEXTS = ("log", "message", "line", "msg", "text")
+"""What collectors call the line of the log itself."""
 Inner = Callable[[dict[str, Any]], str | None]
 
 
@@ -217,6 +254,9 @@ def _inner_of(record: dict[str, Any]) -> Inner | None:
         "@timestamp" in record or "ingestionTime" in record or "eventId" in record
     ):
         return lambda r: _text(r.get("message"))
+    for name in _TEXTS:
+        if isinstance(text := record.get(name), str) and _INNER.match(text.encode()):
+            return lambda r: _text(r.get(name))
     return None
 
 
@@ -249,7 +289,7 @@ def _document(lines: Iterator[bytes]) -> Iterator[bytes]:
     """One JSON document that holds all records: an export of CloudWatch, Cloud SQL or Azure."""
     found = _loaded(b"".join(lines))
     if isinstance(found, dict):
-        found = found.get("events", found.get("records"))
+        found = next((found[name] for name in ("events", "records", "entries") if name in found), None)
     for record in found if isinstance(found, list) else []:
         inner = _inner_of(record) if isinstance(record, dict) else None
         text = inner(record) if inner else _text(record.get("message")) if isinstance(record, dict) else None

@@ -54,10 +54,14 @@ def _envelope(path: str, modified: float, size: int) -> Envelope | None:
     """The envelopes around the lines of a file, from the outside in; of a file of this age and size."""
     try:
         with _decompressed(Path(path)) as stream:
-            start = as_utf8(stream.read(HEAD_BYTES))
+            begins = stream.read(HEAD_BYTES)
     except FormatError:
         return None
-    found: list[Envelope] = []
+    start = as_utf8(begins)
+    coded = begins.startswith((b"\xff\xfe", b"\xfe\xff")) and not start.startswith(
+        b"<?xml"
+    )  # which names its own encoding
+    found: list[Envelope] = [envelopes.utf_16] if coded else []
     while len(found) < _DEEPEST and (envelope := envelopes.detect(start, modified)):
         found.append(envelope)
         lines = start.splitlines(keepends=True)

@@ -6,6 +6,7 @@ A block that the engine refuses is taken apart until only the lines at fault are
 from __future__ import annotations
 
 import codecs
+import io
 import os
 import re
 from collections import deque
@@ -197,7 +198,7 @@ def _position(stream: Any) -> int:
 
 def _is_plain(stream: IO[bytes]) -> bool:
     """Whether the stream is the file itself, in UTF-8 without a byte-order mark and with LF line ends (as far as can be seen)."""
-    if not hasattr(stream, "fileno") or not hasattr(stream, "peek") or not hasattr(stream, "raw"):
+    if not hasattr(stream, "peek") or not isinstance(getattr(stream, "raw", None), io.FileIO):
         return False
     start = stream.peek(4096)
     return b"\r" not in start and not start.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

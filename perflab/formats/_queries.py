@@ -37,11 +37,15 @@ class Marker:
     pattern: re.Pattern[str]
 
 
-def numbered(path: Path, tally: Tally, marker: Marker | None = None) -> Iterator[tuple[int, str]]:
-    """The lines of a log with their numbers; counts them, and what matches the marker."""
+def numbered(
+    path: Path, tally: Tally, marker: Marker | None = None, *, without: re.Pattern[str] | None = None
+) -> Iterator[tuple[int, str]]:
+    """The lines of a log with their numbers, without what matches ``without``; counts them, and what matches the marker."""
     found = 0
     for number, line in enumerate(sources.lines(path), start=1):
         tally.total = number
+        if without:
+            line = without.sub("", line)
         if marker:
             found += len(marker.pattern.findall(line))
         yield number, line

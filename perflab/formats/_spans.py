@@ -32,6 +32,15 @@ _NOT_SQL = re.compile(
     r"|geode|cosmosdb|influxdb|cache|firestore)\b.*",
     re.IGNORECASE,
 )
+_SQL = re.compile(
+    r"(?:[\s(;]+|/\*.*?\*/|--[^\n]*\n)*(?:(?:select|insert|update|delete|with|merge|replace|upsert|begin|start|commit|rollback|end|abort"
+    r"|savepoint|release|create|alter|drop|truncate|rename|call|exec|execute|do|declare|fetch|move|close|open|values|table|show"
+    r"|explain|describe|analyze|optimize|vacuum|copy|load|lock|unlock|use|pragma|prepare|deallocate|discard|reset|grant|revoke"
+    r"|listen|unlisten|notify|refresh|comment|reindex|cluster|checkpoint|kill)\b"
+    r"|set\s+(?:\S+\s*(?::?=|to\s)|(?:session|local|global|names|transaction|role|constraints|time|nocount)\s))",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What a text begins with where no database is named: Redis has GET and SET, too, Elasticsearch JSON."""
 _DIALECTS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
 _PARAMETER = re.compile(r"db\.(?:query|operation)\.parameter\.(.{1,100})")
 _PLACEHOLDER = re.compile(r"\$\d+|%s|%\(\w+\)s|:\w+|@\w+|\?")
@@ -183,7 +192,7 @@ def _statements(spans: list[Span], by_id: dict[str, Span], tally: Tally) -> tupl
     for place, span in enumerate(spans):
         system = str(span.attributes.get("db.system.name", span.attributes.get("db.system", "")))
         text = next((t for name in _TEXTS if isinstance(t := span.attributes.get(name), str) and t.strip()), None)
-        if _NOT_SQL.fullmatch(system):
+        if _NOT_SQL.fullmatch(system) or (text is not None and not system and _SQL.match(text) is None):
             keyvalue += 1
         elif text is not None:
             texts[place] = text

@@ -98,7 +98,7 @@ class _Log:
     def line(self, number: int, line: str) -> None:
         entry = self.entry
         ended = entry is None or not entry.body or entry.body[-1].rstrip().endswith(";")
-        if ended and _SERVER.match(line):
+        if ended and line[:1] != "#" and _SERVER.match(line):
             self.end()
             self.tally.known += 1
             return
@@ -126,23 +126,27 @@ class _Log:
 
     def _head(self, entry: _Entry, line: str) -> bool:
         """Whether the line belongs before the statement; takes what it says."""
-        if entry.at is None and (found := _STAMP.match(line)):
-            entry.at, entry.prelude = found[1], True
-        elif not entry.prelude and (found := _TIME.match(line)):
+        if line[:1] != "#":
+            if entry.at is None and (found := _STAMP.match(line)):
+                entry.at, entry.prelude = found[1], True
+            elif entry.at is None and entry.database is None and (found := _USE.match(line)):
+                entry.database, entry.prelude = found["name"], True
+            else:
+                return False
+        elif entry.prelude or line.startswith(_ADMIN):
+            return False
+        elif found := _TIME.match(line):
             self.time, self.dated = found["time"], True
             if found["rest"]:
                 self._head(entry, found["rest"])
-        elif not entry.prelude and (found := _USER.match(line)):
+        elif found := _USER.match(line):
             entry.user, entry.session = found["user"].strip() or None, found["id"]
-        elif entry.at is None and entry.database is None and (found := _USE.match(line)):
-            entry.database, entry.prelude = found["name"], True
-        elif not entry.prelude and not line.startswith(_ADMIN) and _HEAD.match(line):
-            if routine := _ROUTINE.match(line):
-                entry.routine = routine[1]
-            elif not line.lstrip("# ").startswith("explain"):
-                entry.fields.update(_FIELD.findall(line))
-        else:
+        elif not _HEAD.match(line):
             return False
+        elif routine := _ROUTINE.match(line):
+            entry.routine = routine[1]
+        elif not line.lstrip("# ").startswith("explain"):
+            entry.fields.update(_FIELD.findall(line))
         return True
 
     def end(self) -> None:

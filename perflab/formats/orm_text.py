@@ -22,6 +22,7 @@ from perflab.formats import _log_notes as notes
 from perflab.formats._queries import Clock, Marker
 
 _COLOUR = re.compile(r"\x1b\[[\d;]{0,10}m")
+_COLOURS = re.compile(_COLOUR.pattern.encode())
 _SQL = (
     r"(?i:SELECT|INSERT|UPDATE|DELETE|WITH|BEGIN|START|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|SET|CREATE|ALTER|DROP|MERGE|CALL"
     r"|/\*|\()"
@@ -56,9 +57,9 @@ def _tool(
 
 TOOLS = {
     "efcore": _tool(
-        "Executed DbCommand (",
-        r"(?P<before>.{0,300}?)Executed DbCommand \((?P<ms>[\d,.]{1,15})ms\) "
-        r"\[Parameters=\[(?P<values>.*?)\], CommandType='\w+', CommandTimeout='\d+'\]\s*(?P<sql>.*)",
+        "DbCommand (",
+        r"(?P<before>.{0,300}?)(?:Executed|Failed executing) DbCommand \(\"?(?P<ms>[\d,.]{1,15})\"?ms\) "
+        r"\[Parameters=\[(?P<values>.*?)\], CommandType='\"?\w+\"?', CommandTimeout='\d+'\][\s\"]*(?P<sql>.*)",
     ),
     "gorm": _tool(
         "ms] [rows:", r"(?P<before>)\s*\[(?P<ms>\d{1,9}\.\d{1,6})ms\] \[rows:(?P<rows>-|\d{1,15})\] (?P<sql>\S.*)"
@@ -98,8 +99,8 @@ TOOLS = {
 }
 """The tools by name."""
 _SNIFFS = {
-    "efcore": rb"Executed DbCommand \([\d,.]+ms\) \[Parameters=\[",
-    "gorm": rb"^(?:\x1b\[[\d;]+m)*\[\d+\.\d+ms\] (?:\x1b\[[\d;]+m)*\[rows:(?:-|\d+)\](?:\x1b\[\d+m)? \S",
+    "efcore": rb"(?:Executed|Failed executing) DbCommand \(\"?[\d,.]+\"?ms\) \[Parameters=\[",
+    "gorm": rb"^\[\d+\.\d+ms\] \[rows:(?:-|\d+)\] \S",
     "hibernate": rb"^Hibernate: ?(?:$|(?i:" + _SQL[4:-1].encode() + rb"))|\bo(?:rg)?\.h(?:ibernate)?\.SQL\b[ \t:\]|-]",
     "knex": rb"\bknex:query [^\n]+ (?:undefined|trx\d+)",
     "laravel": rb"^\[\d{4}-\d\d-\d\d[T ][\d:.+Z-]+\] [\w-]+\.[A-Z]+: (?i:select|insert|update|delete) [^\n]*[\]}]\s*$",
@@ -112,19 +113,24 @@ _SNIFF = re.compile(b"|".join(b"(?P<%s>%s)" % (name.encode(), one) for name, one
 
 
 def sniff(head: bytes) -> bool:
-    return head.lstrip()[:1] not in (b"{", b"<") and _SNIFF.search(head.replace(b"\r\n", b"\n")) is not None
+    return head.lstrip()[:1] not in (b"{", b"<") and _first(head) is not None
+
+
+def _first(head: bytes) -> re.Match[bytes] | None:
+    """The first line of a tool."""
+    return _SNIFF.search(_COLOURS.sub(b"", head.replace(b"\r\n", b"\n")))
 
 
 def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
     """Statements of an application's log; lines of other loggers are left out. ``meta`` names the tool."""
     from perflab.data import sources
 
-    found = _SNIFF.search(sources.head(path).replace(b"\r\n", b"\n"))
+    found = _first(sources.head(path))
     name = str(found.lastgroup) if found else "prisma"
     log = _Log(TOOLS[name], Tally(), Clock(timezone))
     marker = Marker(log.tool.marker, re.compile(_SNIFFS[name].decode()))
-    for number, line in _queries.numbered(path, log.tally, marker):
-        log.line(number, _COLOUR.sub("", line) if "\x1b" in line else line)
+    for number, line in _queries.numbered(path, log.tally, marker, without=_COLOUR):
+        log.line(number, line)
     log.end()
     log.tally.mark(marker.name, 0, log.begun)
     timed = sum(row["duration_ms"] is not None for row in log.rows)
@@ -190,13 +196,19 @@ class _Log:
             return
         number, found, parts = self.pending
         self.pending = None
+        lines = len(parts)
+        if lines > 1 and (whole := self.tool.begins.match("\n".join([found.string, *parts[1:]]))):
+            found, parts = (
+                whole,
+                whole["sql"].split("\n"),
+            )  # what some write behind the statement is at the end of its last line
         sql = (
-            "\n".join(part.strip() if n else part for n, part in enumerate(parts) if part.strip())
+            "\n".join(part.strip() if n else part for n, part in enumerate(parts) if part.strip(' "\t'))
             .strip()
             .removesuffix(";")
         )
         if not sql:
-            self.tally.skip(number, len(parts), "no statement")
+            self.tally.skip(number, lines, "no statement")
             return
         groups = found.groupdict()
         ms = float(groups["ms"].replace(",", "")) if groups.get("ms") else None
@@ -214,7 +226,7 @@ class _Log:
             }
         )  # fmt: skip
         self.tally.rows += 1
-        self.tally.continued += len(parts) - 1
+        self.tally.continued += lines - 1
 
     def _time(self, groups: dict[str, str | None]) -> int:
         if epoch := groups.get("epoch"):

@@ -78,6 +78,12 @@ ENVELOPES = {
     "cloudwatch": whole(lambda n, text: f"{AT.format(n)} {text}"),
     "cloud sql": whole(lambda n, text: _json(insertId=str(n), textPayload=text, timestamp=AT.format(n))),
     "azure": whole(lambda n, text: _json(properties={"message": text}, time=AT.format(n), category="PostgreSQLLogs")),
+    "compose in colour": each(lambda n, text: f"\x1b[36mdb-1  | \x1b[0m{text}"),
+    "gcp": whole(lambda n, text: _json(textPayload=text, insertId=str(n))),
+    "fluent bit": each(lambda n, text: _json(date=1770109200.1, kubernetes={"pod_name": "pg"}, log=text, stream="stderr")),
+    "firelens": each(lambda n, text: _json(container_name="db", source="stderr", log=text)),
+    "loki": each(lambda n, text: _json(labels={"pod": "pg"}, timestamp=AT.format(n), line=text)),
+    "vector": whole(lambda n, text: _json(host="a", source_type="file", message=text)),
     "elastic": whole(lambda n, text: json.dumps({"@timestamp": AT.format(n), "message": text})),
 }  # fmt: skip
 LOGS = {"stderr": stderr, "csvlog": csvlog, "jsonlog": jsonlog, "slow": slow}
@@ -139,6 +145,30 @@ def test_cloudnativepg(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("".join(json.dumps(record) + "\n" for record in records))
     found = lab.read(tmp_path / "log")
     assert found.meta["format"] == "postgresql_jsonlog" and len(found.queries) == COUNT
+
+
+def export(*logs: list[str]) -> str:
+    rows = [("@timestamp", "@message"), *((AT.format(n), "\n".join(lines)) for n, lines in enumerate(logs))]
+    return "".join(",".join('"' + text.replace('"', '""') + '"' for text in row) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda *logs: json.dumps(
+            {"entries": [{"textPayload": "\n".join(lines), "insertId": "a"} for lines in logs]}, indent=1
+        ),
+        export,
+        lambda *logs: "\ufeff" + "".join(line + "\r\n" for lines in logs for line in lines),
+    ],
+    ids=["document", "csv", "utf-16"],
+)
+@pytest.mark.parametrize("log", LOGS)
+def test_files_that_are_envelopes(wrapped: Callable[..., str], log: str, plain: dict[str, str], tmp_path: Path) -> None:
+    text = wrapped(*(LOGS[log](n) for n in range(COUNT)))
+    (tmp_path / "log").write_bytes(text.encode("utf-16-le" if text[0] == "\ufeff" else "utf-8"))
+    found = lab.read(tmp_path / "log", run="r")
+    assert found.queries.to_csv() == plain[log] and "skipped" not in codes(found.warnings)
 
 
 def test_an_envelope_in_an_envelope(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """What real configurations do to logs: cursors, cut values, nested statements, verbose slow logs, spans written twice."""
 
 from __future__ import annotations
@@ -143,6 +144,29 @@ def test_requests_that_run_beside_each_other_in_rails_have_no_unit(tmp_path: Pat
     assert found.queries["unit"].notna().to_list() == [False] * 5 + [True]
 
 
+EF = "[Parameters=[@p0='a'], CommandType='{0}Text{0}', CommandTimeout='30']"
+APPLICATIONS = {
+    "efcore": (f"info: Database.Command[20101]\n      Executed DbCommand (1,888ms) {EF.format('')}\n      SELECT a\n      FROM b\n", 1888.0),
+    "efcore failed": (f"fail: Database.Command[20102]\n      Failed executing DbCommand (5ms) {EF.format('')}\n      SELECT a\nFROM b\n", 5.0),
+    "serilog": (f"[09:00:00 INF] Executed DbCommand (3ms) {EF.format(chr(34))}\nSELECT a\nFROM b\n", 3.0),
+    "prisma": ("\x1b[34mprisma:query\x1b[39m SELECT a\nFROM b\n", 0.0),
+    "typeorm": ("\x1b[90m\x1b[4mquery:\x1b[0m \x1b[34mSELECT\x1b[0m a\nFROM b\x1b[90m -- PARAMETERS: [1]\x1b[0m\n", 0.0),
+    "gorm": ("\n2026/02/03 09:00:00 \x1b[31m/a.go:1 \x1b[33mSLOW SQL >= 200ms\n\x1b[0m\x1b[31;1m[512.1ms] \x1b[33m[rows:1]\x1b[35m SELECT a\nFROM b\x1b[0m\n", 512.1),
+    "sequelize": ("Executed (2f3a-11): SELECT a\nFROM b; Elapsed time: 3ms\n", 3.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_what_orms_print(name: str, tmp_path: Path) -> None:
+    """In colour, failed, in quotes: each statement once, and no line in two statements."""
+    text, ms = APPLICATIONS[name]
+    found = read(tmp_path, text * 3)
+    assert found.meta["format"] == "orm_text" and len(found.queries) == 3
+    assert set(found.queries["sql"].str.split().str.join(" ")) == {"SELECT a FROM b"}
+    assert found.queries["duration_ms"].to_list() == [ms] * 3
+    assert not {"markers-differ", "skipped", "unbalanced"} & set(codes(found.warnings))
+
+
 def span(own: int, parent: int, name: str, kind: int, at: int, ms: int, **attributes: str) -> dict[str, object]:
     start = 1_770_109_200_000_000_000 + at * 1_000_000
     listed = [{"key": key.replace("__", "."), "value": {"stringValue": value}} for key, value in attributes.items()]
@@ -209,6 +233,20 @@ def test_stores_without_sql_are_spans_only(tmp_path: Path) -> None:
     redis = span(2, 1, "GET", 3, 5, 1, db__system="redis", db__statement="GET session:ann@example.org")
     found = read(tmp_path, json.dumps(otlp(span(1, 0, "GET", 2, 0, 50), redis)) + "\n")
     assert "queries" not in found.tables and len(found.spans) == 2 and codes(found.warnings) == ("spans-not-sql",)
+
+
+@pytest.mark.parametrize(
+    ("text", "statement"),
+    [
+        ("GET session:ann@example.org", False), ("SET session:ann 5", False), ('{"find": "ann@example.org"}', False), ("HGETALL a", False),
+        ("SET search_path TO a", True), ("SET a = 5", True), ("/* a */ (SELECT 1)", True), ("-- a\nWITH b AS (SELECT 1) SELECT 2", True),
+        ("exec sp_a", True), ("set session time_zone = 'a'", True), ("SET NOCOUNT ON; INSERT INTO a VALUES (1)", True),
+    ],
+)  # fmt: skip
+def test_a_text_of_no_named_database_is_sql_if_it_begins_so(text: str, statement: bool, tmp_path: Path) -> None:
+    found = read(tmp_path, json.dumps(otlp(span(1, 0, "GET", 2, 0, 50), span(2, 1, "a", 3, 5, 1, db__statement=text))))
+    assert ("queries" in found.tables) == statement and len(found.spans) == 2
+    assert ("spans-not-sql" in codes(found.warnings)) != statement
 
 
 @pytest.mark.parametrize("name", WRITERS)
