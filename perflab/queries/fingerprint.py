@@ -215,7 +215,7 @@ def _tuples(words: list[Token], start: int, ends: dict[int, int], out: list[Toke
 
 _NO_SPACE_BEFORE = frozenset({",", ")", ".", "::", "]", ";", "[", "..."})
 _NO_SPACE_AFTER = frozenset({"(", ".", "::", "[", "..."})
-_BEFORE_MORE = frozenset({"or", "union", "all", "distinct"})
+_BEFORE_MORE = frozenset({"or", "union", "all", "distinct", ","})
 _SPACE_BEFORE_BRACKET = frozenset(
     "in values and or not where from on as select exists any all some over using with into union except intersect by "  # noqa: SIM905
     "join then when else case between like limit key set having check".split()

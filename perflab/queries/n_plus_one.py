@@ -77,6 +77,9 @@ def find_n_plus_one(
     ``evidence`` is "confirmed" (the calls were shown to grow with the parent's rows), "likely" (too few units, or no sizes, to
     test that), "possible" (would be one of these, but the units of work rest on pauses alone, which may merge requests),
     "constant fan-out", "duplicate", "loop without parent" or "write loop"; only "confirmed" and "likely" claim an N+1.
+    Limits: SQL does not say which rows the application used, so eager loading that nothing needs is not found, nor is an N+1
+    below ``threshold`` calls; without ids, transactions or an opening statement, requests can't be separated.
+
     ``attrs["sentence"]`` sums it up, ``attrs["warnings"]`` says what limits it. Statements appear as fingerprints, so
     that no user's data is shown.
 

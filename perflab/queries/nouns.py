@@ -10,6 +10,10 @@ KEY_ENDINGS = re.compile(r"_?(?:id|ids|fk|pk|uuid|guid|code|key|no|nr|ref)$")
 KEY_BEGINNINGS = re.compile(r"^(?:fk|id|ref|tbl|tb)_(?=\w{3})")
 
 
+_DOES = frozenset({"ed", "er", "ee", "or"})
+"""Endings of who does or suffers a thing: a follow has a follower and a followed, neither of which is its key."""
+
+
 def bare(name: str) -> str:
     """A name without quotes, in lower case, camelCase written as snake_case."""
     unquoted = name[1:-1] if name[:1] in '"`[' and len(name) > 1 else name
@@ -33,7 +37,8 @@ def same_noun(one: str, other: str) -> bool:
     if one == other or one.endswith("_" + other) or other.endswith("_" + one):
         return True
     short, long = sorted((one.rpartition("_")[2], other.rpartition("_")[2]), key=len)
-    return len(short) >= 4 and long.startswith(short) and len(long) - len(short) <= 2  # kunde, kunden
+    ending = long.removeprefix(short)
+    return len(short) >= 4 and long.startswith(short) and len(ending) <= 2 and ending not in _DOES  # kunde, kunden
 
 
 def points_elsewhere(column: str) -> bool:

@@ -8,6 +8,7 @@ from perflab.queries.tokens import Token
 
 _VALUE = ("value", "?")
 _MORE = ("value", "...")
+_DEEPEST = 32
 _STARTS = frozenset({"where", "on", "having", "when", "select", "and", "set", "by"})
 _ENDS = frozenset(
     "group order limit offset fetch having window for union except intersect returning then else end as from".split()  # noqa: SIM905
@@ -67,13 +68,15 @@ def _fields_folded(words: list[Token]) -> list[Token]:
 
 
 def _folded(words: Sequence[Token]) -> list[Token]:
-    """OR and UNION folded, in brackets first."""
+    """OR and UNION folded, in brackets first (down to a depth, so that deep ones cost no more than long ones)."""
     out: list[list[Token]] = [[]]
+    depth = 0
     for word in words:
-        if word[1] == "(":
+        depth += (word[1] == "(") - (word[1] == ")")
+        if word[1] == "(" and len(out) <= _DEEPEST and depth == len(out):
             out[-1].append(word)
             out.append([])
-        elif word[1] == ")" and len(out) > 1:
+        elif word[1] == ")" and len(out) > 1 and depth == len(out) - 2:
             inner = out.pop()
             out[-1] += [*_unions_folded(_ors_folded(inner)), word]
         else:

@@ -218,3 +218,16 @@ def test_what_only_resembles_a_repetition_stays_apart(one: str, other: str) -> N
 )
 def test_what_differs_stays_apart(one: str, other: str) -> None:
     assert lab.fingerprint(one) != lab.fingerprint(other)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"SELECT * FROM t WHERE {'(' * 9000}a = 1 OR b = 2{')' * 9000}",
+        f"SELECT * FROM t WHERE {'(a = 1 OR ' * 4000}b = 2{')' * 4000}",
+        f"SELECT {', '.join(f'a{i} OR b' for i in range(4000))} FROM t",
+    ],
+    ids=["brackets", "nested terms", "many lists"],
+)
+def test_deep_and_long_conditions_take_linear_time(sql: str) -> None:
+    assert lab.fingerprint(lab.fingerprint(sql)) == lab.fingerprint(sql)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pandas as pd
 import pytest
-from situations import SITUATIONS, table
+from situations import SITUATIONS, loop, table
 
 import perflab as lab
 from perflab.queries.claims import CLAIMS
@@ -45,6 +45,13 @@ def test_situations_of_other_detectors(sizes: tuple[int, ...], how: str, missed:
             assert situation.truth != "loop" or levels == {"loop without parent"}, situation.name
     assert len(wrong) <= missed, wrong
     assert len(SITUATIONS) == 72
+
+
+@pytest.mark.parametrize("key", ["followed_id", "follower_id"])
+@pytest.mark.parametrize("blank", [False, True])
+def test_who_does_or_suffers_a_thing_is_not_its_key(key: str, blank: bool) -> None:
+    unit = loop("SELECT id, name FROM account", f"SELECT count(*) FROM follow WHERE {key} = #")
+    assert claimed(lab.find_n_plus_one(table(unit, SIZES, blank=blank)))
 
 
 LIST = "SELECT id, title FROM album ORDER BY title LIMIT {n} OFFSET 40"
