@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound examples foreign-logs lock clean
+.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound examples foreign-logs snapshots waiting lock clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -49,11 +49,19 @@ foreign: $(READY)
 ## make foreign-logs other projects' query logs (FOLDERS=folders of them), counted by pgBadger and pt-query-digest too
 foreign-logs: $(READY)
 	$(BIN)/python bench/foreign_logs.py $(FOLDERS)
+## make snapshots    perflab's readers of profiles against speedscope's own snapshots (FOLDER=a checkout of speedscope)
+snapshots: $(READY)
+	$(BIN)/python bench/speedscope_snapshots.py $(FOLDER) --write
+
+## make waiting      endpoints that wait for 90 % of their time under three profilers, against the truth (2 minutes)
+waiting: $(READY)
+	$(BIN)/python bench/waiting.py --write
 
 ## make calibration  the full simulations behind the decision rules (long)
 calibration: $(READY)
 	$(BIN)/python bench/calibrate.py
 	$(BIN)/python bench/calibrate_planning.py
+	$(BIN)/python bench/calibrate_profiles.py
 
 ## make aa           the shop against itself with real load, five times: false alarms, if any (10 minutes)
 aa: $(READY)

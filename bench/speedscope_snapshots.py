@@ -27,7 +27,7 @@ SINGLE = ("simple.linux-perf.txt", "one-sample.linux-perf.txt")
 """Files of one sample, which speedscope counts, as it has no duration."""
 WHY = {
     "end-non-top-of-stack.json": (
-        "perflab", "A has an end at 10, and B inside it has none: perflab ends both there, as Perfetto does; speedscope ignores A's"
+        "perflab", "A has an end at 10, and B inside it has none: both end there, as in Perfetto; speedscope ignores A's"
         " end, so that what comes after is inside B",
     ),
     "mismatched-name.json": (

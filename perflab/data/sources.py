@@ -6,10 +6,10 @@ import io
 import stat
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from perflab.data import envelopes
 from perflab.data.envelopes import Envelope, Unwrapped
@@ -20,6 +20,7 @@ LONGEST_LINE = 32 << 20
 """Characters of a line that are kept; no text file may take all memory by having no line ends."""
 
 _BUFFER = 1 << 20
+_ALWAYS_UNPACKED, _EXPANSION, _LOOKED_AT = 256 << 20, 100, 1 << 20
 _DEEPEST = 3
 """Envelopes around one line at most: a container's around syslog's around the log."""
 _MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bz2"))
@@ -72,23 +73,15 @@ def _envelope(path: str, modified: float, size: int) -> Envelope | None:
 
 @contextmanager
 def _decompressed(path: Path) -> Iterator[IO[bytes]]:
-    import pyarrow as pa
-
     try:
-        with path.open("rb") as raw:
-            start = raw.read(4)
-            compression = next((name for magic, name in _MAGIC if start.startswith(magic)), None)
-            raw.seek(0)
-            if compression == "gzip":
-                import gzip
-
-                with gzip.open(raw) as unzipped:
-                    yield cast("IO[bytes]", unzipped)
-            elif compression:
-                with pa.CompressedInputStream(raw, compression) as stream:
-                    yield cast("IO[bytes]", stream)
-            else:
+        with path.open("rb") as raw, _unpacked(raw) as stream:
+            if stream is raw:
                 yield raw
+                return
+            found = path.stat()
+            if _explodes(str(path), found.st_mtime, found.st_size):
+                raise _too_large(str(path), _ALWAYS_UNPACKED)
+            yield cast("IO[bytes]", _Decompressed(stream, path, raw))
     except (OSError, EOFError, zlib.error) as problem:
         if system := getattr(problem, "strerror", None):
             raise FormatError(f"{path}: cannot be read: {system}") from problem
@@ -96,6 +89,66 @@ def _decompressed(path: Path) -> Iterator[IO[bytes]]:
             f"{path}: cannot be read: {problem}; decompress what there is of it (gzip -dc, zstd -dc, bzip2 -dc) into a file and "
             "read that"
         ) from problem
+
+
+class _Limited(io.RawIOBase):
+    """Decompressed bytes, up to what a result or a log may unpack to: a few megabytes can hold terabytes of nothing."""
+
+    def __init__(self, stream: Any, path: Path) -> None:
+        self._stream, self._path, self._seen = stream, path, 0
+        self._limit = max(_ALWAYS_UNPACKED, _EXPANSION * path.stat().st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        self._seen += len(data)
+        if self._seen > self._limit:
+            raise _too_large(str(self._path), self._limit)
+        return len(data)
+
+
+def _too_large(path: str, limit: int) -> FormatError:
+    return FormatError(
+        f"{path}: unpacks to more than {limit:,} bytes, over {_EXPANSION} times its size. If that is right, decompress it into a "
+        "file and read that."
+    )
+
+
+class _Decompressed(io.BufferedReader):
+    """The same with a buffer; ``fileobj`` is the compressed file."""
+
+    def __init__(self, stream: Any, path: Path, fileobj: IO[bytes]) -> None:
+        super().__init__(_Limited(stream, path), _BUFFER)
+        self.fileobj = fileobj
+
+
+@lru_cache(maxsize=64)
+def _explodes(path: str, _modified: float, _size: int) -> bool:
+    """Whether the first megabyte of a compressed file unpacks to too much: to know before any reader spends time on it."""
+    with Path(path).open("rb") as raw, _unpacked(raw) as stream:
+        seen = 0
+        while raw.tell() < _LOOKED_AT and (length := len(stream.read(_BUFFER))):
+            seen += length
+            if seen > _ALWAYS_UNPACKED:
+                return True
+    return False
+
+
+def _unpacked(raw: IO[bytes]) -> Any:
+    """A file's decompressed bytes; the file itself where it is not compressed."""
+    import gzip
+
+    import pyarrow as pa
+
+    start = raw.read(4)
+    raw.seek(0)
+    name = next((name for magic, name in _MAGIC if start.startswith(magic)), None)
+    if name is None:
+        return nullcontext(raw)
+    return gzip.open(raw) if name == "gzip" else pa.CompressedInputStream(raw, name)
 
 
 def head(path: Path, size: int = HEAD_BYTES) -> bytes:

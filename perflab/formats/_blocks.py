@@ -1,16 +1,12 @@
-"""Big text files in blocks of whole records, and blocks as Arrow tables: bounded memory, the speed of the engine below.
-
-A block that the engine refuses is taken apart until only the lines at fault are left out, and those are counted.
-"""
+"""Big text files in blocks of whole records: bounded memory, read ahead on two cores."""
 
 from __future__ import annotations
 
 import codecs
 import io
 import os
-import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from csv import Error as CsvError
 from csv import reader
@@ -39,7 +35,6 @@ MAX_RECORD_BYTES = 4 * 1024 * 1024
 _ENDLESS_BYTES = 256 * 1024 * 1024
 _TOO_LONG = "longer than any record"
 _COUNTED_BYTES = 128 * 1024
-_ENGINE_BYTES = 8 * 1024 * 1024
 _KEPT_BYTES = 32 * 1024 * 1024 - 8192
 
 
@@ -59,12 +54,15 @@ def blocks(path: Path, tally: Tally, *, quotes: bool, size: int = BLOCK_BYTES) -
     A line without an end in sight is skipped, and counted, while it is read.
     """
     with sources.open_bytes(path) as stream:
-        position = getattr(stream, "fileobj", None) or stream
+        position = getattr(stream, "fileobj", stream)
         carry, endless = b"", 0
 
         def block(data: bytes) -> Block:
             lines = _count(data, b"\n")
             tally.total += lines
+            if data.isspace():
+                tally.known += lines
+                data, lines = b"", 0
             return Block(_valid(data), tally.total - lines + 1, _position(position), lines)
 
         for chunk in _decoded(stream, size) if not _is_plain(stream) else _cut(stream, size):
@@ -261,49 +259,6 @@ def _end(data: bytes, quotes: bool) -> int:
     return 0
 
 
-def csv_table(
-    block: Block,
-    names: Sequence[str],
-    wanted: Mapping[str, str],
-    tally: Tally,
-    *,
-    delimiter: str = ",",
-    threads: bool = True,
-) -> tuple[pa.Table, Any]:
-    """The wanted columns of a block without its header, and the line of each row (from 0, the block's first).
-
-    Each column is "float", "text", "code" (a text of few values) or "flag"; texts that are not numbers, or neither true nor
-    false, become missing values. Rows with another number of columns are counted and left out, and so are records whose
-    quotes do not match: those would swallow the records after them.
-    Without ``threads`` the engine uses one core: for those who parse several blocks at a time (`ahead`).
-    """
-    import pyarrow as pa
-
-    types = {name: _type(kind) for name, kind in wanted.items()}
-    found, rejected = _table(block, names, wanted, delimiter, threads)
-    if found is None:
-        tally.skip(block.line, block.lines, "not CSV")
-        return pa.table({name: pa.array([], kind) for name, kind in types.items()}), np.arange(0)
-    if len(found) + len(rejected) == block.lines:
-        starts = np.arange(block.lines)
-    else:
-        starts, torn, blank = _starts(block.data, delimiter, len(names))
-        if torn:
-            kept = np.ones(block.lines, dtype=bool)
-            kept[torn] = False
-            tally.skip(block.line + torn[0], len(torn), "quotes that do not match")
-            left, numbers = chosen_lines(block, np.flatnonzero(kept))
-            found, lines = csv_table(left, names, wanted, tally, delimiter=delimiter, threads=threads)
-            return found, numbers[lines]
-        tally.known += blank
-        tally.continued += block.lines - blank - len(starts)
-    if rejected:
-        at = np.array(list(_lines_of(block.data, rejected)))
-        tally.skip(block.line + int(at.min()), len(rejected), "another number of columns")
-        starts = np.setdiff1d(starts, at)
-    return found, starts if len(starts) == len(found) else np.arange(len(found))
-
-
 def chosen_lines(block: Block, chosen: Any, ends: Any = None) -> tuple[Block, Any]:
     """The chosen lines of a block, counted from 0, as a block of their own."""
     import pyarrow as pa
@@ -317,172 +272,10 @@ def chosen_lines(block: Block, chosen: Any, ends: Any = None) -> tuple[Block, An
     return Block(data, block.line, block.done, len(chosen)), chosen
 
 
-_RECORD = re.compile(rb"(?:[A-Za-z_]\w*,)?(?:\d{10,19}(?:\.\d+)?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}[ T][\d:.]+)[,;\t|]")
-
-
-def _starts(data: bytes, delimiter: str, width: int) -> tuple[Any, list[int], int]:
-    """The lines at which records begin, the lines of records with an open quote that another record follows, and how many are
-    blank; lines count from 0.
-    """
-    starts, torn, blank = list[int](), list[int](), 0
-    open_, begun = False, 0
-    lines = data.split(b"\n")[:-1]
-    for number, line in enumerate(lines):
-        if open_ and (_RECORD.match(line) or line.count(delimiter.encode()) >= max(width - 1, 4)):
-            torn += range(begun, number)
-            starts.pop()
-            open_ = False
-        if not open_:
-            if not line:
-                blank += 1
-                continue
-            starts.append(number)
-            begun = number
-        open_ ^= bool(line.count(b'"') & 1)
-    if open_:
-        torn += range(begun, len(lines))
-    return np.array(starts, dtype="int64"), torn, blank
-
-
-def _lines_of(data: bytes, rejected: Iterable[str]) -> Iterator[int]:
-    """The lines of the texts, which follow each other in the data as a rule."""
-    before = 0
-    for text in rejected:
-        found = data.find(text.encode("utf-8", "replace"), before)
-        found = max(found if found >= 0 else data.find(text.encode("utf-8", "replace")), 0)
-        before = found + 1
-        yield data.count(b"\n", 0, found)
-
-
-def _table(
-    block: Block, names: Sequence[str], wanted: Mapping[str, str], delimiter: str, threads: bool
-) -> tuple[pa.Table | None, list[str]]:
-    """The columns of a block, and the texts of the rows that were rejected; None where it is no table at all."""
-    import pyarrow as pa
-
-    if not block.data or block.data.isspace():
-        return pa.table({name: pa.array([], _type(kind)) for name, kind in wanted.items()}), []
-    try:
-        return _parsed(block, names, {n: _type(k) for n, k in wanted.items()}, delimiter, _ENGINE_BYTES, threads)
-    except pa.ArrowInvalid:
-        pass
-    try:
-        texts = {n: pa.string() if k == "code" else pa.large_string() for n, k in wanted.items()}
-        found, rejected = _parsed(block, names, texts, delimiter, max(len(block.data) + 1, 64))
-    except pa.ArrowInvalid:
-        return None, []
-    return pa.table({name: _as_kind(found[name], kind) for name, kind in wanted.items()}), rejected
-
-
-def _as_kind(texts: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
-    import pyarrow.compute as pc
-
-    if kind == "float":
-        return numbers(texts)
-    if kind == "code":
-        return texts.dictionary_encode()
-    if kind == "flag":
-        small = pc.utf8_lower(texts)
-        return pc.if_else(pc.is_in(small, pc.cast(["true", "false"], small.type)), pc.equal(small, "true"), None)
-    return texts
-
-
-def _type(kind: str) -> pa.DataType:
-    import pyarrow as pa
-
-    kinds = {
-        "float": pa.float64(),
-        "text": pa.large_string(),
-        "code": pa.dictionary(pa.int32(), pa.string()),
-        "flag": pa.bool_(),
-    }
-    return kinds[kind]
-
-
-def _parsed(
-    block: Block,
-    names: Sequence[str],
-    types: Mapping[str, Any],
-    delimiter: str,
-    engine_bytes: int,
-    threads: bool = True,
-) -> tuple[pa.Table, list[str]]:
-    import pyarrow as pa
-    from pyarrow import csv
-
-    rejected: list[str] = []
-
-    def reject(row: Any) -> str:
-        rejected.append(row.text)
-        return "skip"
-
-    found = csv.read_csv(
-        pa.BufferReader(block.data),
-        read_options=csv.ReadOptions(column_names=list(names), block_size=engine_bytes, use_threads=threads),
-        parse_options=csv.ParseOptions(
-            delimiter=delimiter, newlines_in_values=b'"' in block.data, invalid_row_handler=reject
-        ),
-        convert_options=csv.ConvertOptions(
-            include_columns=list(types),
-            column_types=dict(types),
-            strings_can_be_null=False,
-            check_utf8=False,  # `_valid` has seen to it
-            true_values=["true", "True", "TRUE"],
-            false_values=["false", "False", "FALSE"],
-        ),
-    )
-    return found, rejected
-
-
-def numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Texts as floats; missing where they are not numbers."""
-    import pandas as pd
-    import pyarrow as pa
-
-    return pa.array(pd.to_numeric(texts.to_pandas(), errors="coerce").astype("float64"), from_pandas=True)
-
-
-def json_table(block: Block, schema: pa.Schema, tally: Tally) -> pa.Table:
-    """The fields of a schema from a block of JSON lines; lines that don't fit are counted and left out, as blank ones are."""
-    import pyarrow as pa
-    from pyarrow import json
-
-    tables: list[pa.Table] = []
-    open_parts = [(block.data, block.line, block.lines)]
-    while open_parts:
-        data, line, lines = open_parts.pop()
-        if not data or data.isspace():
-            tally.known += lines
-            continue
-        options = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
-        try:
-            read = json.ReadOptions(block_size=max(_ENGINE_BYTES, _longest(data)))
-            found = json.read_json(pa.BufferReader(data), read_options=read, parse_options=options)
-            if len(found) == lines:
-                tables.append(found)
-                continue
-        except pa.ArrowException:
-            pass
-        # Lines that are damaged or blank, or that hold several objects, are found by halving.
-        half = data.find(b"\n", len(data) // 2)
-        half = half if 0 <= half < len(data) - 1 else data.find(b"\n")
-        if not 0 <= half < len(data) - 1:
-            tally.skip(line, why="not one JSON object of the expected shape")
-            continue
-        cut = half + 1
-        before = data.count(b"\n", 0, cut)
-        open_parts += [(data[cut:], line + before, lines - before), (data[:cut], line, before)]
-    return pa.concat_tables(tables) if tables else schema.empty_table()
-
-
-def _longest(data: bytes) -> int:
-    """No line of the block is longer than this many bytes, or the block is small."""
-    return len(data) + 1 if len(data) < 2 * _ENGINE_BYTES else 2 * MAX_RECORD_BYTES
-
-
 def first_lines(path: Path, count: int = 1) -> list[str]:
-    """The first lines of a file, as far as its head holds them; empty texts where there are none."""
-    found = sources.head(path).decode("utf-8", "replace").splitlines()[:count]
+    """The first lines of a file that are not blank, as far as its head holds them; empty texts where there are none."""
+    head = sources.head(path).decode("utf-8", "replace")
+    found = [line for line in head.splitlines() if line.strip()][:count]
     return found + [""] * (count - len(found))
 
 

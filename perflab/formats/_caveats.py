@@ -100,8 +100,7 @@ INNER_LEFT_OUT = Kind(
 SUMMED_UP = Kind(
     "summed-up",
     DATA,
-    "{path:raw}: rows stand for several samples each (SampleCount above 1), whose own latencies are lost: run JMeter with "
-    "mode=StrippedBatch instead of Statistical, and read that",
+    "rows stand for several samples each (SampleCount above 1), whose own latencies are lost; these are their counts and means",
 )
 PERCENTILES_BY_SETTING = Kind(
     "percentiles-by-setting",

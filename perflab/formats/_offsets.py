@@ -11,7 +11,7 @@ import pandas as pd
 
 from perflab.data.accounting import Tally
 from perflab.errors import FormatError
-from perflab.formats import Tables, _blocks, join
+from perflab.formats import Tables, _block_tables, _blocks, join
 from perflab.formats import _caveats as caveats
 from perflab.formats import _requests as common
 from perflab.notes import Note
@@ -46,7 +46,7 @@ def stream(path: Path, columns: Columns, *, started: Any = None, endpoint: str =
     wanted = dict.fromkeys(filter(None, (columns.start, columns.latency, columns.status, columns.size)), "float")
     for block in _blocks.blocks(path, tally, quotes=False):
         block = _blocks.without_header(path, block, first, tally, columns.tool)
-        found, lines = _blocks.csv_table(block, columns.header, wanted, tally)
+        found, lines = _block_tables.csv_table(block, columns.header, wanted, tally)
         status = common.statuses(found[columns.status].to_numpy())
         ok = (status < 400).fillna(False).astype(bool)
         frame = {

@@ -10,7 +10,7 @@ import numpy as np
 
 from perflab.data.accounting import Tally
 from perflab.errors import FormatError
-from perflab.formats import Tables, _blocks, join
+from perflab.formats import Tables, _block_tables, _blocks, join
 from perflab.formats import _caveats as caveats
 from perflab.formats import _requests as common
 
@@ -40,7 +40,7 @@ def stream(path: Path, *, endpoint: str = "", **_: Any) -> Iterator[Tables]:
     for block in _blocks.blocks(path, tally, quotes=False):
         block = _blocks.without_header(path, block, first, tally, "ab")
         numbers = {"seconds": "float", "ttime": "float"}
-        found, lines = _blocks.csv_table(block, _HEADER, numbers, tally, delimiter="\t")
+        found, lines = _block_tables.csv_table(block, _HEADER, numbers, tally, delimiter="\t")
         columns = {
             "endpoint": endpoint or "all requests",
             "start": common.instants(common.microseconds(found["seconds"].to_numpy(), 1e6)),

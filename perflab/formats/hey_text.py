@@ -13,7 +13,7 @@ from perflab.formats import _caveats as caveats
 from perflab.formats import _requests as common
 from perflab.formats._printouts import Printout, printout
 
-_FIRST = re.compile(rb"(?:^|\n)\s*Summary:\s+Total:\s+\d+\.\d+ secs\s+Slowest:")
+_FIRST = re.compile(rb"(?:^|\n)[ \t]*Summary:\s+Total:\s+\d+\.\d+ secs\s+Slowest:")
 _BEGINS = re.compile(r"\s*Summary:\s*$")
 _PERCENTILE = re.compile(r"\s+(\d+)% in (\d+\.\d+) secs\s*")
 _SUMMARY = {"Slowest": "max", "Fastest": "min", "Average": "mean"}

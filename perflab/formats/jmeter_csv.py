@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from perflab.data.accounting import Tally
+from perflab.data.tables import AGGREGATED
 from perflab.errors import FormatError
-from perflab.formats import Tables, _blocks, join
+from perflab.formats import Tables, _block_tables, _blocks, join
 from perflab.formats import _caveats as caveats
 from perflab.formats import _requests as common
 from perflab.formats._coded import Coded, joined
@@ -35,8 +36,8 @@ _WANTED = {
     "success": "flag",
     "bytes": "float",
     "Hostname": "text",
-    "SampleCount": "float",
 }
+_SUMMED = {"elapsed": "float", "label": "code", "success": "flag", "SampleCount": "float", "ErrorCount": "float"}
 _PART_ROWS = 1_000_000
 _FIXED = ("timeStamp", "elapsed", "label", "responseCode", "responseMessage", "threadName", "dataType", "success")
 _DELIMITERS = (",", ";", "\t", "|")
@@ -78,14 +79,18 @@ def stream(
     layout = _layout(first)
     if layout is None:
         raise FormatError(f"{path}:1: expected the columns of a JTL ({', '.join(_NEEDED)}), found {first[:120]!r}")
+    if "SampleCount" in layout.names and (summed := _summed(path, layout, first)) is not None:
+        yield summed
+        return
     clock = _Clock(path, layout, time_format, common.zone(timezone))
     wanted = {"timeStamp": "text" if clock.format else "float"}
     wanted |= {name: kind for name, kind in _WANTED.items() if name in layout.names}
 
     def parse(block: _blocks.Block, own: Tally) -> pa.Table:
         block = _blocks.without_header(path, block, first, own, "JMeter") if layout.header else block
-        found, lines = _blocks.csv_table(block, layout.names, wanted, own, delimiter=layout.delimiter, threads=False)
-        _refuse(path, found)
+        found, lines = _block_tables.csv_table(
+            block, layout.names, wanted, own, delimiter=layout.delimiter, threads=False
+        )
         return _requests(found, clock, own, lines + block.line, transactions)
 
     tally, kept, parts = Tally(), common.Kept(), Parts()
@@ -187,10 +192,41 @@ def _requests(found: pa.Table, clock: _Clock, tally: Tally, lines: Any, transact
     return rows if good.all() else rows.filter(pa.array(good))
 
 
-def _refuse(path: Path, found: pa.Table) -> None:
-    """Rows that sum up several samples hold no latencies."""
-    if "SampleCount" in found.column_names and (found["SampleCount"].to_numpy() > 1).any():
-        raise FormatError(caveats.SUMMED_UP(path=path))
+def _summed(path: Path, layout: Layout, first: str) -> Tables | None:
+    """Count, errors and mean of a file whose rows stand for several samples each (JMeter's statistical mode); else None."""
+    tally, sums = Tally(), pd.DataFrame()
+    wanted = {name: kind for name, kind in _SUMMED.items() if name in layout.names}
+    for block in _blocks.blocks(path, tally, quotes=True):
+        block = _blocks.without_header(path, block, first, tally, "JMeter") if layout.header else block
+        found, lines = _block_tables.csv_table(block, layout.names, wanted, tally, delimiter=layout.delimiter)
+        rows = found.to_pandas().assign(label=found["label"].to_pandas().astype("str"))
+        known = rows["elapsed"].ge(0) & rows["SampleCount"].gt(0)
+        for at in np.flatnonzero(~known):
+            tally.skip(int(lines[at]) + block.line, why="no time, or no number of samples")
+        tally.rows += int(known.sum())
+        rows = rows[known]
+        errors = (
+            rows["ErrorCount"] if "ErrorCount" in rows else rows["SampleCount"].where(rows["success"].eq(False), 0.0)
+        )
+        rows = pd.DataFrame({"label": rows["label"], "ms": rows["elapsed"], "count": rows["SampleCount"], "errors": errors,
+                             "most": rows["SampleCount"]})  # fmt: skip
+        sums = pd.concat(
+            [sums, rows.groupby("label").agg({"ms": "sum", "count": "sum", "errors": "sum", "most": "max"})]
+        )
+    if sums.empty or sums["most"].max() <= 1:
+        return None
+    by_label = sums.groupby(level=0).sum()
+    by_label.index = [common.one_line(common.endpoint(None, label)) for label in by_label.index]
+    by_label.loc[AGGREGATED] = by_label.sum()
+    cells = [
+        (str(where), name, value)
+        for where, row in by_label.iterrows()
+        for name, value in (("count", row["count"]), ("errors", row["errors"]), ("mean", row["ms"] / row["count"]))
+    ]
+    return common.summarized(
+        path, cells, "samples of JMeter", tally=tally, generator="JMeter", warnings=[caveats.SUMMED_UP()],
+        instead="run JMeter with mode=StrippedBatch",
+    )  # fmt: skip
 
 
 def _counted_once(found: pa.Table, tally: Tally, lines: Any, transactions: bool) -> tuple[pa.Table, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from perflab.data.accounting import Tally
 from perflab.errors import FormatError
-from perflab.formats import Tables, _blocks, _k6, join
+from perflab.formats import Tables, _block_tables, _blocks, _k6, join
 from perflab.formats import _caveats as caveats
 from perflab.formats import _requests as common
 from perflab.formats._coded import Coded
@@ -52,7 +52,7 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
     def parse(block: _blocks.Block, own: Tally) -> pa.Table:
         matter, lines = _matter(_blocks.without_header(path, block, header, own, "k6"), width, own, failures)
         bad = Tally()
-        found, rows = _blocks.csv_table(matter, names, wanted, bad, threads=False)
+        found, rows = _block_tables.csv_table(matter, names, wanted, bad, threads=False)
         if bad.skipped:
             bad.first = int(lines[bad.first - matter.line])
         own.add(bad)

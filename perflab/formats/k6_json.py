@@ -11,7 +11,7 @@ import orjson
 
 from perflab.data.accounting import Tally
 from perflab.errors import FormatError
-from perflab.formats import Tables, _blocks, _k6, join
+from perflab.formats import Tables, _blocks, _json_lines, _k6, join
 from perflab.formats import _requests as common
 from perflab.formats._coded import Coded
 
@@ -43,7 +43,7 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
     schema = pa.schema([("metric", pa.string()), ("type", pa.string()), ("data", data)])
 
     def parse(block: _blocks.Block, own: Tally) -> pa.Table:
-        return _blocks.json_table(block, schema, own).combine_chunks()
+        return _json_lines.json_table(block, schema, own).combine_chunks()
 
     points, defined = _k6.Points(), list[str]()
     for block, found in _blocks.ahead(path, points.tally, parse, quotes=False, size=_blocks.BLOCK_BYTES):

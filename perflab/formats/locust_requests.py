@@ -8,7 +8,7 @@ from typing import Any
 
 from perflab.data.accounting import Tally
 from perflab.errors import FormatError
-from perflab.formats import Tables, _blocks, join
+from perflab.formats import Tables, _block_tables, _blocks, join
 from perflab.formats import _requests as common
 
 _HEADER = ("timestamp", "request_type", "name", "response_time_ms", "response_length", "status_code", "exception")
@@ -31,7 +31,7 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
     wanted = {name: "float" if name in numbers else "text" for name in _HEADER}
     for block in _blocks.blocks(path, tally, quotes=True):
         block = _blocks.without_header(path, block, first, tally, "Locust")
-        found, lines = _blocks.csv_table(block, _HEADER, wanted, tally)
+        found, lines = _block_tables.csv_table(block, _HEADER, wanted, tally)
         status, error = common.statuses(found["status_code"].to_numpy()), common.texts(found["exception"])
         ok = error.isna()
         columns = {

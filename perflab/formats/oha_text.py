@@ -13,7 +13,7 @@ from perflab.formats import _caveats as caveats
 from perflab.formats import _requests as common
 from perflab.formats._printouts import Printout, printout
 
-_FIRST = re.compile(rb"(?:^|\n)\s*Summary:\s+Success rate:\s+\d")
+_FIRST = re.compile(rb"(?:^|\n)[ \t]*Summary:\s+Success rate:\s+\d")
 _BEGINS = re.compile(r"\s*Summary:\s*$")
 _VALUE = r"(\d+(?:\.\d+)?) (ns|us|µs|ms|secs?|s|min|hours)"
 _MS = {

@@ -12,7 +12,7 @@ from typing import Any
 
 from perflab.data.accounting import Tally
 from perflab.errors import FormatError
-from perflab.formats import Tables, _blocks, _vegeta, join
+from perflab.formats import Tables, _block_tables, _blocks, _vegeta, join
 from perflab.formats import _requests as common
 
 _FIRST = re.compile(rb"\d{19},\d{1,3},\d+,\d+,\d+,")
@@ -37,7 +37,7 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
     tally = Tally()
     wanted = {name: "float" if name in numbers else "text" for name in (*numbers, *texts)}
     blocks = _blocks.blocks(path, tally, quotes=True)
-    found = ((block, *_blocks.csv_table(block, names, wanted, tally)) for block in blocks)
+    found = ((block, *_block_tables.csv_table(block, names, wanted, tally)) for block in blocks)
     parts = (
         (block, table, lines, common.microseconds(table["start"].to_numpy(), 1e-3)) for block, table, lines in found
     )

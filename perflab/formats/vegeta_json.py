@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 
 from perflab.data.accounting import Tally
-from perflab.formats import Tables, _blocks, _vegeta, join
+from perflab.formats import Tables, _blocks, _json_lines, _vegeta, join
 from perflab.formats import _requests as common
 
 _KEYS = {"attack", "seq", "code", "timestamp", "latency"}
@@ -34,7 +34,9 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
     texts, numbers = ("timestamp", "error", "method", "url"), ("code", "latency", "bytes_in")
     schema = pa.schema([*((n, pa.string()) for n in texts), *((n, pa.float64()) for n in numbers)])
     tally = Tally()
-    found = ((block, _blocks.json_table(block, schema, tally)) for block in _blocks.blocks(path, tally, quotes=False))
+    found = (
+        (block, _json_lines.json_table(block, schema, tally)) for block in _blocks.blocks(path, tally, quotes=False)
+    )
     parts = (
         (block, table, np.arange(len(table)), common.iso_microseconds(table["timestamp"])) for block, table in found
     )

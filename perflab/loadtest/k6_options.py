@@ -110,7 +110,12 @@ def parse_options(options: Mapping[str, Any] | str, *, stages_given: bool = Fals
     if not isinstance(options, (str, Mapping)):
         raise ValueError(f"options must be a dict, JSON text or a k6 script; got {type(options).__name__}")
     raw = options_of(options) if isinstance(options, str) else options
-    given = {_BY_SMALL.get(str(name).lower(), str(name)): value for name, value in raw.items() if not _is_empty(value)}
+    given = {_BY_SMALL.get(str(name).lower(), str(name)): value for name, value in raw.items()}
+    given = {
+        name: value
+        for name, value in given.items()
+        if not (value in (None, {}) if name == "scenarios" else _is_empty(value))
+    }
     if "totalDuration" in given and any(name in given for name in ("stages", "duration")):
         # With its execution requirements k6 prints the scenario that it made of these too.
         given.pop("scenarios", None)
@@ -193,7 +198,10 @@ def _single(scenarios: object) -> tuple[str, Mapping[str, Any]]:
     name, scenario = next(iter(scenarios.items()))
     if not isinstance(scenario, Mapping):
         raise ValueError(f"options.scenarios.{name}: expected an object; got {_shown(scenario)}")
-    return str(name), {key: value for key, value in scenario.items() if not _is_empty(value)}
+    own = {key.lower(): key for key in (*_OF_SCENARIOS, *(key for keys in _EXECUTORS.values() for key in keys))}
+    return str(name), {
+        own.get(str(key).lower(), str(key)): value for key, value in scenario.items() if not _is_empty(value)
+    }
 
 
 def _scenario(

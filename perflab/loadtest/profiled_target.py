@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -54,6 +55,12 @@ BY_PY_SPY = Kind(
     "profiled by py-spy {rate} times a second; it used {cores:raw} cores of this machine and paused the target for each sample. "
     "Take latencies from runs without a profiler.",
 )
+FELL_BEHIND = Kind(
+    "profiler-fell-behind",
+    YOU,
+    "py-spy took {samples} of {expected:sample}: this machine is too busy for it, and the profile does not show how long the "
+    "target waited. Use a quieter machine.",
+)
 BY_NODE = Kind(
     "profiled-by-node",
     YOU,
@@ -67,6 +74,8 @@ BY_MIDDLEWARE = Kind(
 _RATE = 100
 _THREAD_NAME = r'"([^"]+?)(?:[-_ ]?\d+)*"'
 _ENDING_S = 20.0
+_KEEPS_UP = 0.9
+"""A share of its samples that py-spy takes at least on a machine that is not overloaded; it starts a moment late."""
 
 
 def check(profile: str | None, *, starts: bool, known: bool) -> None:
@@ -137,7 +146,9 @@ def attached(profile: str | None, pid: int | None, folder: Path, *, own: bool = 
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
-        (place / "cost.json").write_bytes(orjson.dumps({"cpu_cores": used / elapsed if elapsed > 0 else 0.0}))
+        taken = re.search(rb"Samples: (\d+)", log.read_bytes())
+        facts = {"cpu_cores": used / elapsed, "elapsed_s": elapsed, "samples": int(taken[1]) if taken else None}
+        (place / "cost.json").write_bytes(orjson.dumps(facts))
 
 
 def keep(profile: str | None, draft: store.Draft) -> tuple[dict[str, Any], list[Note]]:
@@ -167,11 +178,19 @@ def _of_py_spy(place: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any], li
         raise FormatError("py-spy wrote no file; see logs/py-spy.log in the run's folder")
     found, notes = _read("speedscope", output)
     cost = orjson.loads((place / "cost.json").read_bytes())
+    expected = round(cost["elapsed_s"] * _RATE)
+    kept_up = (cost["samples"] or 0) >= _KEEPS_UP * expected
+    if not kept_up:
+        notes.append(FELL_BEHIND(samples=cost["samples"] or 0, expected=expected))
     notes.append(BY_PY_SPY(rate=_RATE, cores=f"{cost['cpu_cores']:.2f}"))
     profile, idle = without_idle(found["profile"])
     # Threads of one name are one, so that the workers of a server are merged.
     threads = profile["thread"].str.extract(_THREAD_NAME)[0].fillna("thread")
-    return {"profile": profile.assign(thread=threads)}, {"rate_per_s": _RATE, "idle_ms": idle, **cost}, notes
+    return (
+        {"profile": profile.assign(thread=threads)},
+        {"rate_per_s": _RATE, "idle_ms": idle, "kept_up": kept_up, **cost},
+        notes,
+    )
 
 
 def _of_node(place: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any], list[Note]]:

@@ -111,7 +111,9 @@ class Script:
             )
         if len(exported) > 1:
             lines = ", ".join(str(self.line(at)) for at in exported)
-            raise ValueError(f"options: expected one exported options, found them at lines {lines}; {INSPECT}")
+            raise ValueError(
+                f"options: expected one exported options, found them at lines {lines}: k6 refuses such a script"
+            )
         return exported[0]
 
     def value(self, at: int, depth: int) -> tuple[Any, int]:

@@ -46,6 +46,12 @@ BUSY_ONLY = Kind(
     "py-spy leaves out threads that sleep, so most waiting and awaiting is not in this profile; the shares are of busy time. "
     "{remedy} records waiting, with the middleware.",
 )
+OFF_CPU = Kind(
+    "off-cpu",
+    RECORDER,
+    "py-spy samples threads that run: what it did not sample of the requests' measured time counts as waiting (for locks, sleep, "
+    "await, a database, the network or a free thread). {remedy} records which, with the middleware.",
+)
 IDLE_LEFT_OUT = Kind(
     "idle-left-out", DATA, "left out {idle:raw} of idle event loops and pool threads, {idle_fraction} of the profile"
 )
@@ -100,7 +106,8 @@ def summarize_time(profile: Profile, *, unit: str | None = None) -> Findings:
     what it awaits; sockets and HTTP clients are "network"; locks, queues, futures, sleep and ``await`` are "waiting"; the rest
     is "cpu", with the driver's own code and waiting for Python's global lock. What an async endpoint awaits in a worker
     thread that the profiler does not follow is "unseen". Idle event loops and pool threads belong to no request and are left
-    out. Profiles of the CPU (perf, V8, pprof's cpu) have no waiting. In a call graph (cProfile) only the function counts.
+    out. Profiles of the CPU (perf, V8, pprof's cpu) have no waiting; py-spy's is what it did not sample of the measured time of
+    the run's requests. In a call graph (cProfile) only the function counts.
 
     Parameters
     ----------
@@ -129,8 +136,14 @@ def summarize_time(profile: Profile, *, unit: str | None = None) -> Findings:
     names, place = np.unique(endpoint.astype("str"), return_inverse=True)
     amounts = np.column_stack([sums(place[kind == k], own[kind == k], len(names)) for k in range(len(KINDS))])
     time = amounts.sum(axis=1)
-    shares = amounts / np.where(time > 0, time, np.nan)[:, None]
     measured = _measured(profile) if unit_name == "ms" else {}
+    busy = busy and not (any(took > 0 for _, took in measured.values()) and _kept_up(profile))
+    whole = time
+    if _busy_only(profile) and not busy:
+        # What py-spy did not sample of the measured time was spent off the CPU.
+        whole = np.maximum(time, [measured.get(str(name), (0, 0.0))[1] for name in names])
+        amounts[:, _WAITING] += whole - time
+    shares = amounts / np.where(whole > 0, whole, np.nan)[:, None]
     queries = _queries(profile)
     rows = []
     for i, name in enumerate(names.tolist()):
@@ -143,25 +156,20 @@ def summarize_time(profile: Profile, *, unit: str | None = None) -> Findings:
     found = found.assign(time=time, unit=unit_name, per_request=per_request)
     found = found.assign(**{f"{name}_fraction": shares[:, k] for k, name in enumerate(KINDS)})
     found = found.assign(coverage_fraction=np.array(coverage, dtype="float64"), queries=pd.array(asked, dtype="Int64"))
-    sentences = [
-        _sentence(str(n), shares[i], coverage[i], asked[i], "CPU " if on_cpu else "busy " if busy else "")
-        for i, n in enumerate(names)
-    ]
+    clock = "CPU " if on_cpu else "busy " if busy else "off-CPU " if whole is not time else ""
+    sentences = [_sentence(str(n), shares[i], coverage[i], asked[i], clock) for i, n in enumerate(names)]
     found = found.assign(sentence=pd.array(sentences, dtype="str"))
     found = found.sort_values("time", ascending=False, kind="stable")
     idle = float(own[kind == IDLE].sum())
-    return findings(
-        found, str(found["sentence"].iloc[0]), _doubts(found, on_cpu, busy, idle, float(own.sum()), unit_name)
-    )
+    return findings(found, str(found["sentence"].iloc[0]), _doubts(found, clock, idle, float(own.sum()), unit_name))
 
 
-def _doubts(found: pd.DataFrame, on_cpu: bool, busy: bool, idle: float, whole: float, unit: str) -> list[Note]:
+def _doubts(found: pd.DataFrame, clock: str, idle: float, whole: float, unit: str) -> list[Note]:
     follow = Remedy("run", {"profile": "py-spy"})
-    notes = [ON_CPU()] if on_cpu else []
-    if busy:
-        notes.append(BUSY_ONLY(Remedy("run", {"profile": "pyinstrument"})))
+    apart = {"CPU ": ON_CPU, "busy ": BUSY_ONLY, "off-CPU ": OFF_CPU}
+    notes = [apart[clock](None if clock == "CPU " else Remedy("run", {"profile": "pyinstrument"}))] if clock else []
     for row in found.head(5).itertuples():
-        if row.coverage_fraction < _ENOUGH:
+        if row.coverage_fraction < _ENOUGH and clock != "off-CPU ":
             notes.append(LOW_COVERAGE(follow, endpoint=row.endpoint, coverage_fraction=row.coverage_fraction))
         if row.unseen_fraction >= _WORTH_SAYING:
             notes.append(WORKER_THREADS(follow, endpoint=row.endpoint, unseen_fraction=row.unseen_fraction))
@@ -176,6 +184,13 @@ def _on_cpu(profile: Profile) -> bool:
     facts = [e.get("profiling") for e in profile.runs.get("environment", ()) if isinstance(e, Mapping)]
     clocks = {f.get("clock") for f in facts if isinstance(f, Mapping)} or {profile.meta.get("clock")}
     return clocks == {CPU_CLOCK}
+
+
+def _kept_up(profile: Profile) -> bool:
+    """Whether py-spy took its samples in time in all runs: only then is what it did not sample off the CPU."""
+    environments = profile.runs.get("environment", ()) if isinstance(profile, Measurements) else ()
+    facts = [e.get("profiling") for e in environments if isinstance(e, Mapping)]
+    return bool(facts) and all(isinstance(f, Mapping) and f.get("kept_up") is True for f in facts)
 
 
 def _busy_only(profile: Profile) -> bool:
@@ -320,15 +335,18 @@ def _sentence(endpoint: str, shares: np.ndarray, coverage: float, queries: Any, 
         ("in the database driver", "in network code", "", "in other code", "")
         if clock == "CPU "
         else (
-            f"waiting for {counted}", "waiting for the network", "waiting for locks, threads, sleep or await", "computing",
+            f"waiting for {counted}", "waiting for the network",
+            "off the CPU, waiting" if clock == "off-CPU " else "waiting for locks, threads, sleep or await", "computing",
             "in worker threads that the profiler does not follow",
         )
     )  # fmt: skip
     most = [int(kind) for kind in np.argsort(-shares, kind="stable")[:2]]
+    off_cpu = clock == "off-CPU "
+    clock = "" if off_cpu else clock
     first = f"{format_fraction(float(shares[most[0]]))} of its {clock}time {words[most[0]]}"
     second = (
         f" and {format_fraction(float(shares[most[1]]))} {words[most[1]]}" if shares[most[1]] >= _WORTH_SAYING else ""
     )
-    if coverage < _ENOUGH:
+    if coverage < _ENOUGH and not off_cpu:
         return f"the profile holds only {format_fraction(coverage)} of the time of {endpoint}; of that, {first}{second}"
     return f"{endpoint} spends {first}{second}"

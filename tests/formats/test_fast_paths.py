@@ -18,7 +18,7 @@ from test_damage import DAMAGES
 
 import perflab as lab
 from perflab.data.accounting import Tally
-from perflab.formats import _blocks, k6_csv
+from perflab.formats import _block_tables, _blocks, k6_csv
 
 SAMPLES = {name: [s for s in samples() if s.format == name] for name in ("k6_csv", "jmeter_csv")}
 
@@ -71,7 +71,7 @@ def test_damaged_files_read_the_same_slowly(name: str, seed: int, tmp_path: Path
         patched.setattr(k6_csv, "_matter", every_line)
         assert_same_tables(fast, outcome(place, sample))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(_blocks, "_parsed", as_texts(_blocks._parsed))
+        patched.setattr(_block_tables, "_parsed", as_texts(_block_tables._parsed))
         assert_same_tables(fast, outcome(place, sample))
 
 

@@ -8,10 +8,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 from golden_files import SAMPLES, note
 
 import perflab as lab
+from perflab import formats
+from perflab.data import sources
 from perflab.formats import _blocks
 from perflab.notes import codes
 
@@ -139,14 +142,27 @@ def test_sub_samples_of_jmeter_are_part_of_theirs(
     assert note(found, "inner-left-out")["count"] == 36
 
 
-def test_rows_that_sum_up_samples_are_refused(tmp_path: Path) -> None:
+def test_rows_that_sum_up_samples_are_a_summary(tmp_path: Path) -> None:
     header = HEADER.rstrip() + ",SampleCount,ErrorCount\n"
-    row = "1764000000000,{},GET /a,200,OK,TG 1-1,text,true,1,{},0\n"
-    (tmp_path / "one.jtl").write_text(header + row.format(20, 1) * 3)
+    row = "1764000000000,{},{},200,OK,TG 1-1,text,true,1,{},{}\n"
+    (tmp_path / "one.jtl").write_text(header + row.format(20, "GET /a", 1, 0) * 3)
     assert len(lab.read(tmp_path / "one.jtl").requests) == 3
-    (tmp_path / "ten.jtl").write_text(header + row.format(200, 10) * 3)
-    with pytest.raises(lab.FormatError, match="SampleCount"):
-        lab.read(tmp_path / "ten.jtl")
+    # Three rows of one sample stand before those of ten, as when a batch is cut short.
+    rows = (
+        row.format(20, "GET /a", 1, 0) * 3
+        + row.format(2000, "GET /a", 10, 1) * 5
+        + row.format(900, "Home", 3, 3)
+        + "x,y\n"
+    )
+    (tmp_path / "ten.jtl").write_text(header + rows)
+    found = lab.read(tmp_path / "ten.jtl")
+    table = found.summary.pivot(index="endpoint", columns="statistic", values="value")
+    assert table.loc["GET /a", ["count", "errors", "mean"]].tolist() == [53, 5, 10_060 / 53]
+    assert table.loc["Home", ["count", "errors", "mean"]].tolist() == [3, 3, 300]
+    assert table.loc["Aggregated", ["count", "errors"]].tolist() == [56, 8]
+    assert {"summed-up", "skipped"} <= set(codes(found.warnings))
+    with pytest.raises(lab.MissingTableError):
+        _ = found.requests
 
 
 def test_gatling_binary_holds_what_was_written(tmp_path: Path) -> None:
@@ -175,8 +191,8 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_line_without_an_end_is_refused_in_seconds(name: str, tmp_path: Path) -> None:
-    packed = tmp_path / f"{name}.gz"
-    with gzip.open(packed, "wb", 1) as bomb:
+    packed = tmp_path / f"{name}.zst"
+    with pyarrow.output_stream(packed, compression="zstd") as bomb:
         bomb.write(BOMBS[name])
         for _ in range(16):
             bomb.write((b"\x00" if name == "k6.csv" else b"a") * (8 << 20))
@@ -196,6 +212,42 @@ def test_a_long_line_is_skipped_and_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "after an innocent beginning"])
+@pytest.mark.parametrize(
+    ("sample", "more", "codec"),
+    [
+        ("k6_csv/seconds.csv", b"\n", "gzip"), ("jmeter_xml/nested.xml", b" ", "zstd"), ("hey_text/flaky.txt", b"x\n", "bz2"),
+        ("collapsed/traps_crlf.txt", b"a;b 1\n", "gzip"),
+    ],
+)  # fmt: skip
+def test_what_unpacks_to_too_much_is_refused(
+    sample: str, more: bytes, codec: str, late: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "_ALWAYS_UNPACKED", 1 << 20)
+    monkeypatch.setattr(sources, "_LOOKED_AT", 0 if late else 1 << 20)
+    path = tmp_path / "bomb"
+    with pyarrow.output_stream(path, compression=codec) as stream:
+        stream.write((SAMPLES / sample).read_bytes() + more * (1_500_000 // len(more)))
+    with pytest.raises(lab.FormatError, match="decompress it"):
+        lab.read(path)
+
+
+def test_blank_lines_are_known_wherever_they_are(tmp_path: Path) -> None:
+    whole = lab.read(SAMPLES / "k6_csv/seconds.csv")
+    header, *rows = (SAMPLES / "k6_csv/seconds.csv").read_bytes().splitlines(keepends=True)
+    (tmp_path / "blank.csv").write_bytes(b"".join([header, b"\n" * 40_000, *rows[:50], b"\n", *rows[50:], b"\n\n"]))
+    found = lab.read(tmp_path / "blank.csv")
+    assert found.requests["latency_ms"].tolist() == whole.requests["latency_ms"].tolist()
+    assert codes(found.warnings) == codes(whole.warnings)
+
+
+@pytest.mark.parametrize("head", [b"\n", b" ", b"\t", b"a", b"{", b"0", b'"', b";", b"a;b ", b"Summary:\n", b"# "])
+def test_no_head_takes_a_sniffer_long(head: bytes) -> None:
+    start = time.process_time()
+    formats.claimants((head * sources.HEAD_BYTES)[: sources.HEAD_BYTES])
+    assert time.process_time() - start < 3
+
+
 def test_a_named_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(lab.FormatError, match="named pipe"):

@@ -144,7 +144,8 @@ def test_a_script_is_read_and_never_run() -> None:
     ]
     computed = lab.LoadPlan.from_k6(USERS, SCRIPT)
     assert (computed.stages, computed.objectives) == (found.stages, found.objectives[:3])
-    [note] = computed.not_taken
+    note, script = computed.not_taken
+    assert (script.code, script.facts["requests"]) == ("k6-script-not-taken", 1)
     assert (note.code, note.facts["metric"]) == ("k6-threshold-not-taken", "http_req_duration{name:GET /orders}")
     assert "'p(99.9)<=1_000'.length" in str(note)
     assert "line 17" in str(note)

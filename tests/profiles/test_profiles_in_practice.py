@@ -76,6 +76,36 @@ def test_trace_events_nest_in_the_order_of_their_begins(name: str, tmp_path: Pat
     assert nodes(lab.read(path)) == expected
 
 
+@pytest.mark.parametrize(
+    ("events", "totals", "code"),
+    [
+        # Both ends are there: the inner frame keeps its time, and its caller waits for it.
+        ("B a 0, B b 1, E a 9, E b 10", {"a": 10, "b": 9}, "frame-waited"),
+        ("X a 0 10, X b 5 10", {"a": 15, "b": 10}, "frame-waited"),
+        ("B a 0, B b 1, B c 2, E a 5, E b 6, E c 7", {"a": 7, "b": 6, "c": 5}, "frame-waited"),
+        # Another frame begins meanwhile: it is not inside of what has ended.
+        ("B a 0, B b 1, E a 5, B c 6, E c 7, E b 8", {"a": 6, "b": 5, "c": 1}, "frames-misnested"),
+        # The inner frame has no end of its own, as after an exception.
+        ("B a 0, B b 1, E a 10, X z 10 1", {"a": 10, "b": 9, "z": 1}, "frames-misnested"),
+        ("B a 0, B b 1, E a 4, B a 5, B b 6, E b 8, E a 9", {"a": 8, "b": 5}, "frames-misnested"),
+        ("B a 0, E b 10", {"a": 10}, "frame-not-opened"),
+    ],
+)
+def test_ends_in_the_wrong_order(events: str, totals: dict[str, float], code: str, tmp_path: Path) -> None:
+    listed = []
+    for event in events.split(", "):
+        phase, name, at, *length = event.split()
+        listed.append({"ph": phase, "name": name, "ts": int(at), "pid": 1, "tid": 1})
+        if length:
+            listed[-1]["dur"] = int(length[0])
+    path = tmp_path / "trace.json"
+    path.write_text(json.dumps(listed))
+    found = lab.read(path)
+    flat = lab.flat_profile(found).set_index("function")
+    assert (flat["total"] * 1e3).round(6).to_dict() == totals
+    assert code in codes(found.warnings)
+
+
 def test_cpu_samples_inside_a_trace_of_chrome(tmp_path: Path) -> None:
     frame = [{"id": 1, "callFrame": {"functionName": "(root)"}},
              {"id": 2, "parent": 1, "callFrame": {"functionName": "render", "url": "a.js", "lineNumber": 3}}]  # fmt: skip
@@ -325,3 +355,27 @@ def test_py_spy_s_busy_time_is_called_so(tmp_path: Path) -> None:
         "profiles": [{"type": "sampled", "name": "t", "unit": "seconds", "startValue": 0, "endValue": 1,
                       "samples": [[0]], "weights": [1]}]}))  # fmt: skip
     assert "busy-only" in codes(lab.summarize_time(lab.read(path)).attrs["warnings"])
+
+
+def test_what_py_spy_did_not_sample_of_measured_requests_is_waiting() -> None:
+    one = {
+        "run": "r",
+        "thread": "t",
+        "node": 0,
+        "depth": 0,
+        "function": "page",
+        "file": "app.py",
+        "line": 1,
+        "unit": "ms",
+    }
+    table = pd.DataFrame([{**one, "self": 100.0, "total": 100.0}]).assign(parent=pd.array([None], dtype="Int64"))
+    start = pd.Timestamp("2026-11-24T01:45:00Z")
+    requests = pd.DataFrame(
+        {"run": "r", "endpoint": "GET /a", "start": start, "latency_ms": [400.0, 600.0], "ok": True}
+    )
+    runs = pd.DataFrame({"run": ["r"], "arm": ["now"], "start": [start], "duration_ms": [1000.0], "valid": [True]})
+    for kept_up, shares, code in ((True, [0.9, 0.1], "off-cpu"), (False, [0.0, 1.0], "busy-only")):
+        recorded = runs.assign(environment=[{"profiled": "py-spy", "profiling": {"kept_up": kept_up}}])
+        found = lab.summarize_time(lab.Measurements.of(runs=recorded, profile=table, requests=requests))
+        assert found[["waiting_fraction", "cpu_fraction"]].values.tolist() == [shares]
+        assert codes(found.attrs["warnings"])[0] == code

@@ -50,6 +50,8 @@ def ask(wsgi: Callable[..., Any], path: str) -> None:
 
 @pytest.fixture
 def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    monkeypatch.setattr(profiling, "FLUSH_S", 0.05)
+
     def start(tool: str) -> Path:
         monkeypatch.setenv(profiling.PROFILE, f"{tool}:{tmp_path}")
         return tmp_path
@@ -90,7 +92,7 @@ def test_pyinstrument_by_endpoint_from_several_threads(recording: Callable[[str]
         thread.join()
     for i in range(4):
         ask(wsgi, f"/quick/{i}")
-    time.sleep(profiling.FLUSH_S + 0.3)
+    time.sleep(0.3)
     facts = written(folder)["perflab"]["endpoints"]
     assert set(facts) == {"GET /slow/<id>", "GET /quick/<id>"}
     counts = facts["GET /slow/<id>"]
@@ -107,7 +109,7 @@ def test_cprofile_profiles_one_request_at_a_time(recording: Callable[[str], Path
     wsgi = profiling.profile_requests(application, route=lambda environ: "the page")
     for i in range(20):
         ask(wsgi, f"/slow/{i}")
-    time.sleep(profiling.FLUSH_S + 0.3)
+    time.sleep(0.3)
     facts = written(folder)
     assert set(facts["endpoints"]) == {"the page"}
     calls = lab.read(folder / facts["files"]["the page"])
@@ -144,7 +146,7 @@ def test_asgi_one_request_at_a_time(recording: Callable[[str], Path]) -> None:
         await asgi({"type": "lifespan"}, None, None)
 
     asyncio.run(main())
-    time.sleep(profiling.FLUSH_S + 0.3)
+    time.sleep(0.3)
     facts = written(folder)["perflab"]["endpoints"]
     assert set(facts) == {"GET /page0", "GET /page1"}
     assert sum(c["profiled"] + c["timed"] for c in facts.values()) == 60
@@ -187,7 +189,7 @@ def target(tmp_path: Path) -> lab.Target:
 
 
 def run(target: lab.Target, tmp_path: Path, profile: str | None) -> lab.Measurements:
-    plan = lab.LoadPlan(SERVERS / "users.py", stages=[lab.Stage("3s", users=3)], user_classes=["Shopper"])
+    plan = lab.LoadPlan(SERVERS / "users.py", stages=[lab.Stage("1500ms", users=3)], user_classes=["Shopper"])
     return lab.run(plan, target, profile=profile, store=tmp_path / "runs", progress=False)
 
 
