@@ -20,7 +20,7 @@ from perflab.stats import circumstances, doubts, tests
 from perflab.stats.design import ARMS, Design
 from perflab.stats.estimates import Requests
 from perflab.stats.judging import Judged
-from perflab.stats.rows import DIRECTIONS, ERRORS, Row, capped
+from perflab.stats.rows import DIRECTIONS, ERRORS, Row, capped, size_words
 from perflab.stats.tests import Effect
 from perflab.stats.verdicts import decide
 
@@ -283,6 +283,17 @@ def regressed_endpoints(row: Row, rows: list[Row]) -> Row:
     if not names or row.verdict == "regressed":
         return row
     return replace(row, remarks=(*row.remarks, circumstances.ENDPOINT_REGRESSED(endpoints=names)))
+
+
+def against_reference(row: Row, old: Row) -> Row:
+    """The row with what the candidate is against a fixed reference, the row ``old``."""
+    note = doubts.AGAINST_REFERENCE(
+        found=size_words(old),
+        interval=old.metric.interval(*old.limits),
+        why=f"; {old.reason}" if old.verdict == "inconclusive" else "",
+    )
+    worse = old.verdict == "regressed" or (old.verdict == "inconclusive" and not old.worst < old.judged.margin)
+    return replace(row, remarks=(*row.remarks, note), failing=row.failing or worse)
 
 
 def few_requests(row: Row, fewest: int) -> list[Note]:
