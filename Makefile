@@ -50,6 +50,7 @@ foreign: $(READY)
 calibration: $(READY)
 	$(BIN)/python bench/calibrate.py
 	$(BIN)/python bench/calibrate_planning.py
+	$(BIN)/python bench/calibrate_floor.py
 	$(BIN)/python bench/calibrate_conditions.py --raw $(VENV)/conditions.jsonl --seconds 20000
 	$(BIN)/python bench/calibrate_conditions.py --raw $(VENV)/conditions.jsonl --write
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -136,3 +137,13 @@ def test_a_throughput_that_was_not_offered_is_no_fault_of_the_target() -> None:
     assert lab.check(held, "throughput > 5/s").verdict == "holds"
     plenty = replace(held, tables={**held.tables, "runs": held.runs.assign(offered_per_s=50.0)})
     assert lab.check(plenty, "throughput > 20/s").verdict == "fails"
+
+
+def test_the_floor_of_requests_is_where_the_committed_table_holds() -> None:
+    table = pd.read_csv(Path(__file__).parents[2] / "datasets" / "calibration" / "few_requests.csv")
+    floor = lab.metrics.Metric.of("p95").rows_floor
+    held = table[table["requests"] >= floor]
+    assert floor == held["requests"].min() == 60
+    assert held["false_alarms"].max() <= 0.06 and held["coverage"].min() >= 0.94
+    hundred = held[(held["requests"] == 100) & (held["pairs"] == 6)].set_index("generator")
+    assert hundred.loc["lognormal .3", "power_40"] >= 0.98
