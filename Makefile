@@ -62,6 +62,9 @@ calibration: $(READY)
 	$(BIN)/python bench/calibrate.py
 	$(BIN)/python bench/calibrate_planning.py
 	$(BIN)/python bench/calibrate_profiles.py
+	$(BIN)/python bench/calibrate_floor.py
+	$(BIN)/python bench/calibrate_conditions.py --raw $(VENV)/conditions.jsonl --seconds 20000
+	$(BIN)/python bench/calibrate_conditions.py --raw $(VENV)/conditions.jsonl --write
 
 ## make aa           the shop against itself with real load, five times: false alarms, if any (10 minutes)
 aa: $(READY)

@@ -93,7 +93,9 @@ def compare_anytime(
     """Decide whether a metric changed, by a test that may be looked at after every pair.
 
     For an experiment that somebody watches without having said beforehand when. `compare` is right once, or at looks that
-    were registered; read after every pair its false alarms add up to 25 % over twenty pairs, those of this test to 5 %.
+    were registered; read after every pair its false alarms add up to 25 % over twenty pairs, those of this test to 5 %. It needs
+    an effect that stays the same, and says so where later pairs contradict earlier ones, and pairs that do not resemble their
+    neighbours: at an autocorrelation of .5 between pairs 24 % of thirty pairs without a change were called one.
 
     Parameters
     ----------

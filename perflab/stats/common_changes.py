@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +23,19 @@ from perflab.units import format_fraction, parse_fraction
 
 _TOGETHER = 2
 """Changes no further apart than this many runs are one: the place of each is known to about a run."""
+
+
+@dataclass(frozen=True)
+class _Event:
+    """A lasting change of one series, at the place of its first run."""
+
+    place: int
+    metric: Metric
+    endpoint: str
+    before: float
+    after: float
+    change: float
+    p_value: float
 
 
 def find_changes(
@@ -70,17 +85,11 @@ def find_changes(
         more.append(doubts.START_UNKNOWN())
     chosen = list(dict.fromkeys(table["endpoint"])) if endpoints is None else list(endpoints)
     series = _series(table, wanted, chosen, runs["run"].to_list())
-    found = sorted(
-        (
-            event
-            for key, values in series.items()
-            for event in _events(key, values, least, P_VALUE / max(1, len(series)))
-        ),
-        key=lambda event: event["place"],
-    )
-    groups: list[list[dict[str, object]]] = []
-    for event in found:
-        if groups and int(event["place"]) - int(groups[-1][0]["place"]) <= _TOGETHER:  # type: ignore[call-overload]
+    level = P_VALUE / max(1, len(series))
+    found = [event for key, values in series.items() for event in _events(*key, values, least, level)]
+    groups: list[list[_Event]] = []
+    for event in sorted(found, key=lambda each: each.place):
+        if groups and event.place - groups[-1][0].place <= _TOGETHER:
             groups[-1].append(event)
         else:
             groups.append([event])
@@ -116,7 +125,7 @@ def _series(
     return found
 
 
-def _events(key: tuple[Metric, str], values: Floats, least: float, level: float) -> list[dict[str, object]]:
+def _events(metric: Metric, endpoint: str, values: Floats, least: float, level: float) -> list[_Event]:
     known = np.flatnonzero(np.isfinite(values))
     own = values[known]
     if len(own) < 2 or own.std() == 0:
@@ -125,41 +134,43 @@ def _events(key: tuple[Metric, str], values: Floats, least: float, level: float)
     scaled = np.log(own) if relative else own
     steps = steps_in(scaled, least, relative=relative, level=level)
     edges = [0, *steps.places, len(own)]
-    events: list[dict[str, object]] = []
+    events = []
     for begin, place, end in zip(edges, edges[1:], edges[2:], strict=False):
         before, after = float(scaled[begin:place].mean()), float(scaled[place:end].mean())
         change = math.expm1(after - before) if relative else ((after - before) / abs(before) if before else math.inf)
-        events.append(
-            {
-                "place": int(known[place]), "key": key, "change": change,
-                "before": math.exp(before) if relative else before, "after": math.exp(after) if relative else after,
-                "p_value": p_value(scaled[begin:place], scaled[place:end], steps.demand.widened),
-            }
-        )  # fmt: skip
+        p = p_value(scaled[begin:place], scaled[place:end], steps.demand.widened)
+        typical = (math.exp(before), math.exp(after)) if relative else (before, after)
+        events.append(_Event(int(known[place]), metric, endpoint, *typical, change, p))
     return events
 
 
-def _row(group: list[dict[str, object]], runs: pd.DataFrame, of: int) -> dict[str, object]:
+def _row(group: list[_Event], runs: pd.DataFrame, of: int) -> dict[str, Any]:
     """One event of the changes that came together."""
-    ordered = sorted(group, key=lambda event: float(event["p_value"]))  # type: ignore[arg-type]
-    first, place = ordered[0], int(ordered[0]["place"])  # type: ignore[call-overload]
-    metric, endpoint = first["key"]  # type: ignore[misc]
-    others = [f"{e['key'][0].label} of {whose(e['key'][1])}" for e in ordered[1:]]  # type: ignore[index]
+    first, *others = sorted(group, key=lambda event: event.p_value)
     return {
-        "run": runs["run"][place], "start": runs["start"][place], "series": len(group), "of": of, "metric": metric.name,
-        "endpoint": endpoint, **{name: first[name] for name in ("before", "after", "change", "p_value")},
-        "others": "; ".join(others),
-    }  # fmt: skip
+        "run": runs["run"][first.place],
+        "start": runs["start"][first.place],
+        "series": len(group),
+        "of": of,
+        "metric": first.metric.name,
+        "endpoint": first.endpoint,
+        "before": first.before,
+        "after": first.after,
+        "change": first.change,
+        "p_value": first.p_value,
+        "others": "; ".join(f"{event.metric.label} of {whose(event.endpoint)}" for event in others),
+    }
 
 
-def _sentence(rows: list[dict[str, object]], series: int, runs: int) -> str:
+def _sentence(rows: list[dict[str, Any]], series: int, runs: int) -> str:
     searched = f"{count(series, 'series')} of {count(runs, 'run')}"
     if not rows:
         return f"No lasting change in {searched}"
-    named = [
-        f"from run {row['run']} on {Metric.of(str(row['metric'])).label} of {whose(str(row['endpoint']))} "
-        f"{'+' if float(row['change']) > 0 else ''}{format_fraction(float(row['change']))}"  # type: ignore[arg-type]
-        + (f" and {count(int(row['series']) - 1, 'other')}" if row["series"] != 1 else "")  # type: ignore[call-overload]
-        for row in rows
-    ]
+    named = []
+    for row in rows:
+        what = f"{Metric.of(row['metric']).label} of {whose(row['endpoint'])}"
+        more = f" and {count(row['series'] - 1, 'other')}" if row["series"] > 1 else ""
+        named.append(
+            f"{what} {'+' if row['change'] > 0 else ''}{format_fraction(row['change'])}{more} from run {row['run']} on"
+        )
     return f"{count(len(rows), 'change')} in {searched}: {listed(named, 3)}"

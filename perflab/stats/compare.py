@@ -18,15 +18,15 @@ from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
 from perflab.metrics import QUANTILE, Metric
 from perflab.notes import Note, notes_of
-from perflab.stats import circumstances, doubts, families, sequential, tests
+from perflab.stats import circumstances, doubts, sequential
 from perflab.stats import pacing as omission
 from perflab.stats.change import Change as Change
 from perflab.stats.change import overall
-from perflab.stats.covariates import LEAST_DEGREES
-from perflab.stats.covariates import covariates as covariates_of
-from perflab.stats.design import Design, design, without_copies
+from perflab.stats.corrections import corrected_p
+from perflab.stats.design import design, with_covariates, without_copies
 from perflab.stats.estimates import Requests, by_run, coded, requests_of
 from perflab.stats.experiment_checks import (
+    against_reference,
     broken_run,
     covariate_notes,
     disagreement,
@@ -39,7 +39,7 @@ from perflab.stats.experiment_checks import (
     with_failures,
 )
 from perflab.stats.judging import Judged, judge
-from perflab.stats.mix import AS_OFFERED, Mix, mix_of, on_one_mix
+from perflab.stats.mix import AS_OFFERED, Mix, checked_weights, mix_of, on_one_mix
 from perflab.stats.modes import between_modes
 from perflab.stats.rows import (
     ERRORS,
@@ -163,8 +163,8 @@ def compare(
     requests = (coded(sides[0]), coded(sides[1]))
     found = without_copies(found, requests)
     if names := (covariates,) if isinstance(covariates, str) else tuple(covariates):
-        found = _with_covariates(found, sides, names)
-    weights = None if mix is None else _weights(mix, requests)
+        found = with_covariates(found, sides, names)
+    weights = None if mix is None else checked_weights(mix, requests)
     share = declared(sides, warmup)
     needed = max(one.rows_needed for one in metrics)
     trim = settled(requests, share, needed) if warmup is None else Warmup(share)
@@ -177,9 +177,22 @@ def compare(
         rows, more = _with_unsent(rows, requests, sides, asked, interval)
         notes += more
     if reference is not None:
-        how = {"tolerance": tolerance, "primary": primary, "warmup": warmup, "order": order, "allow": allow, "mix": mix}
-        earlier = compare(reference, candidate, metric=metrics[0].name, error_tolerance=error_tolerance, **how)  # type: ignore[arg-type]
-        rows = {key: _against(row, earlier) if key in asked.deciding else row for key, row in rows.items()}
+        earlier = compare(
+            reference,
+            candidate,
+            metric=metrics[0].name,
+            tolerance=tolerance,
+            primary=primary,
+            warmup=warmup,
+            order=order,
+            allow=allow,
+            error_tolerance=error_tolerance,
+            mix=mix,
+        )
+        rows = {
+            key: against_reference(row, earlier.find(row.endpoint)) if key in asked.deciding else row
+            for key, row in rows.items()
+        }
     return _change(rows, values, sides, asked, notes)
 
 
@@ -201,39 +214,6 @@ def _margin(given: float | str, parameter: str) -> float:
     return margin
 
 
-def _with_covariates(found: Design, sides: tuple[Measurements, Measurements], names: tuple[str, ...]) -> Design:
-    held = covariates_of(sides, names, found.sides)
-    if found.kind not in ("pairs", "unpaired") or held.degrees(pairs=found.paired) < LEAST_DEGREES:
-        raise ValueError(
-            f"covariates need more runs than {found.counted}: {LEAST_DEGREES} must be left for each to be estimated"
-        )
-    return replace(found, covariates=held)
-
-
-def _weights(mix: Mapping[str, float], requests: tuple[Requests, Requests]) -> Mapping[str, float]:
-    known = [name for name in requests[0].endpoints if name in requests[1].endpoints]
-    for name, weight in mix.items():
-        if name not in known:
-            raise one_of("mix", name, sorted(known))
-        if not 0 < float(weight) < math.inf:
-            raise ValueError(f"mix must give each endpoint a positive weight; got {weight!r} for {name!r}")
-    if not mix:
-        raise ValueError("mix must give at least one endpoint a weight")
-    return mix
-
-
-def _against(row: Row, earlier: Change) -> Row:
-    """The row with what the candidate is against a fixed reference."""
-    old = earlier.find(row.endpoint)
-    note = doubts.AGAINST_REFERENCE(
-        found=size_words(old),
-        interval=old.metric.interval(*old.limits),
-        why=f"; {old.reason}" if old.verdict == "inconclusive" else "",
-    )
-    worse = old.verdict == "regressed" or (old.verdict == "inconclusive" and not old.worst < old.judged.margin)
-    return replace(row, remarks=(*row.remarks, note), failing=row.failing or worse)
-
-
 def _check_primaries(primaries: tuple[str, ...], values: pd.DataFrame) -> None:
     present = [str(e) for e in values["endpoint"].unique() if e not in (AGGREGATED, AS_OFFERED)]
     if len(primaries) > _MOST_PRIMARIES or len(set(primaries)) != len(primaries):
@@ -252,7 +232,7 @@ def _decided(requests: tuple[Requests, Requests], asked: Asked) -> tuple[dict[Ke
         raise ComparisonError("no request is left after the warm-up")
     judged = _judged(both, requests, wanted, asked)
     shown = {key: one for key, one in judged.items() if one.metric in asked.metrics}
-    corrected = _corrected(shown, asked)
+    corrected = corrected_p(shown, asked)
     rows = {key: row_of(one, *corrected[key], asked) for key, one in shown.items()}
     if any(side.failed.any() for side in requests):
         rows = _failing(rows, judged, requests, asked, mix)
@@ -350,37 +330,6 @@ def _more_errors(one: Judged, asked: Asked) -> bool:
     if one.effect is None or one.obstacle or asked.design.capped:
         return False
     return str(decide(one.effect, one.margin, one.effect.p_value, one.metric.better)) == "regressed"
-
-
-def _corrected(judged: Mapping[Key, Judged], asked: Asked) -> dict[Key, tuple[float, str]]:
-    """p-values corrected within their family, and how: the deciding rows by Holm, all others together."""
-    testable = [key for key, one in judged.items() if one.testable]
-    deciding = [key for key in testable if key in asked.deciding]
-    family = [key for key in testable if key not in asked.deciding and key[1] != AS_OFFERED]
-    result: dict[Key, tuple[float, str]] = dict.fromkeys(judged, (math.nan, ""))
-    # What can't get a verdict is shown with its own p all the same.
-    result |= {k: (float(o.effect.p_value), "") for k, o in judged.items() if o.effect is not None}
-    p_deciding = families.holm(np.array([result[key][0] for key in deciding]))
-    name = f"Holm, {len(deciding)} declared endpoints" if len(deciding) > 1 else ""
-    result |= {key: (float(p), name) for key, p in zip(deciding, p_deciding, strict=True)}
-    if family:
-        corrected, name = _of_family([judged[key] for key in family], asked)
-        result |= {key: (float(p), name) for key, p in zip(family, corrected, strict=True)}
-    return result
-
-
-def _of_family(judged: Sequence[Judged], asked: Asked) -> tuple[tests.Floats, str]:
-    effects = [one.effect for one in judged if one.effect is not None]
-    effect = tests.Effect(*(np.array([getattr(e, c) for e in effects]) for c in ("difference", "error", "degrees")))
-    if asked.adjust == "explore":
-        return families.benjamini_hochberg(effect.p_value), f"Benjamini and Hochberg, {len(judged)} tests (exploring)"
-    if len(judged) < 2:
-        return effect.p_value, ""
-    if asked.design.kind not in ("pairs", "unpaired") or asked.design.covariates:
-        return families.holm(effect.p_value), f"Holm, {len(judged)} tests"
-    sides = [np.stack([one.scaled[i] for one in judged]) for i in (0, 1)]
-    floor = np.array([one.floor for one in judged])
-    return families.adjusted(sides[0], sides[1], effect, pairs=asked.design.paired, floor=floor)
 
 
 def _with_unsent(

@@ -33,7 +33,7 @@ class Covariates:
     def degrees(self, *, pairs: bool) -> int:
         """How many runs are left to estimate the variance from."""
         runs = [side.shape[1] for side in self.values]
-        return runs[0] - 1 - len(self.names) if pairs else sum(runs) - 2 - len(self.names)
+        return int(runs[0] - 1 if pairs else sum(runs) - 2) - len(self.names)
 
 
 def covariates(

@@ -15,7 +15,7 @@ from perflab.errors import ComparisonError, one_of
 from perflab.notes import Note, Remedy, count, listed
 from perflab.stats import circumstances, doubts
 from perflab.stats.confounders import check_both
-from perflab.stats.covariates import Covariates
+from perflab.stats.covariates import LEAST_DEGREES, Covariates, covariates
 from perflab.stats.estimates import Requests
 from perflab.stats.tests import Floats
 
@@ -231,6 +231,16 @@ def _order_problem(first: pd.DataFrame, second: pd.DataFrame, kind: str) -> Note
         if overlap > _OVERLAP and overlap - 0.5 > _CHANCE * math.sqrt((m + n + 1) / (12 * m * n)):
             return circumstances.SKEWED_ORDER(doubts.INTERLEAVE, overlap_fraction=overlap)
     return None
+
+
+def with_covariates(found: Design, sides: tuple[Measurements, Measurements], names: tuple[str, ...]) -> Design:
+    """The design with numbers of the runs that its test allows for; ValueError where there are too few runs."""
+    held = covariates(sides, names, found.sides)
+    if found.kind not in ("pairs", "unpaired") or held.degrees(pairs=found.paired) < LEAST_DEGREES:
+        raise ValueError(
+            f"covariates need more runs than {found.counted}: {LEAST_DEGREES} must be left for each to be estimated"
+        )
+    return replace(found, covariates=held)
 
 
 # Copies: in two arms they compare nothing, in one they are no repetitions

@@ -162,8 +162,8 @@ def _widened(scaled: Floats, forgiven: float = 1.0) -> float:
     A few runs in a row that are slow together look like a change. How alike neighbours are shows in the steps from run
     to run and over two, which changes for good hardly alter (Hall and Van Keilegom (2003), Using difference-based methods for
     inference in nonparametric regression with time series errors, JRSS B 65): the largest, which may be changes, are left
-    out, and what chance alone gives (so many standard errors) is ``forgiven``. What it does to a mean: Bayley and Hammersley (1946),
-    The "effective" number of independent observations in an autocorrelated time series, JRSS Supplement 8.
+    out, and what chance alone gives (so many standard errors) is ``forgiven``. What it does to a mean: Bayley and Hammersley
+    (1946), The "effective" number of independent observations in an autocorrelated time series, JRSS Supplement 8.
     """
     if len(scaled) < LEAST_RUNS:
         return 1.0

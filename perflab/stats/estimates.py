@@ -17,7 +17,7 @@ from scipy import special
 from perflab.data.selection import without_recorded
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
-from perflab.metrics import COUNT, MEAN, QUANTILE, RATE, RESOURCE, SHARE, SLOW, Metric
+from perflab.metrics import COUNT, MEAN, QUANTILE, RATE, RESOURCE, SHARE, Metric
 from perflab.metrics import Floats as Floats
 from perflab.metrics import quantile as quantile
 from perflab.notes import Remedy
@@ -274,10 +274,9 @@ def _grouped(
         elif metric.kind == SHARE:
             failed = np.bincount(key, weights=kept.failed, minlength=size)[present] / found
             columns[metric.name] = np.where(kept.knows_failures[run], failed, np.nan)
-        elif metric.kind == SLOW:
-            columns[metric.name] = (
-                np.bincount(key, weights=kept.latency > metric.slower_ms, minlength=size)[present] / found
-            )
+        elif metric.slower_ms is not None:
+            slow = np.bincount(key, weights=kept.latency > metric.slower_ms, minlength=size)[present]
+            columns[metric.name] = slow / found
         elif metric.kind == RATE:
             columns[metric.name] = np.divide(found, seconds, out=np.full(len(found), np.nan), where=seconds > 0)
         elif metric.kind == COUNT:

@@ -20,7 +20,8 @@ from perflab.stats import circumstances, doubts, tests
 from perflab.stats.design import ARMS, Design
 from perflab.stats.estimates import Requests
 from perflab.stats.judging import Judged
-from perflab.stats.rows import DIRECTIONS, ERRORS, Row, capped
+from perflab.stats.mix import AS_OFFERED
+from perflab.stats.rows import DIRECTIONS, ERRORS, Row, capped, size_words
 from perflab.stats.tests import Effect
 from perflab.stats.verdicts import decide
 
@@ -32,6 +33,7 @@ _CARRIED = 0.015
 _LOAD, _LEVEL = 0.02, 0.01
 _BUSY_CORES = 0.1
 _BROKEN_SDS, _BROKEN = 6.0, 1.3
+_ALIKE, _LEANS = 0.05, 0.2
 
 
 # Order
@@ -269,20 +271,47 @@ def with_failures(row: Row, slow: Judged, errors: Judged) -> Row:
         low, high = slow.effect.interval(1 - 2 * alpha)
         worse = float(high if row.metric.better < 0 else -low) >= slow.margin
         row = replace(row, failing=row.failing or worse)
+    if word == "inconclusive" and slow.effect is not None and _alike(errors) and _leans(slow, row):
+        word = row.verdict
     differs = row.verdict in DIRECTIONS and word != row.verdict
     if differs or (row.verdict == "equivalent" and word in DIRECTIONS):
         return capped(row, circumstances.FAILURES_DECIDE(measured=row.verdict, slow=word))
     return row
 
 
+def _alike(errors: Judged) -> bool:
+    """Whether the arms fail alike: failures then add noise and favour neither."""
+    return errors.effect is None or float(errors.effect.p_value) >= _ALIKE
+
+
+def _leans(slow: Judged, row: Row) -> bool:
+    """Whether failures as infinitely slow ones point where the verdict does, if not beyond chance."""
+    if slow.effect is None or row.judged.effect is None or not float(slow.effect.p_value) < _LEANS:
+        return False
+    return float(slow.effect.difference) * float(row.judged.effect.difference) > 0
+
+
 def regressed_endpoints(row: Row, rows: list[Row]) -> Row:
     """A total with a word on the endpoints that regressed, whatever it says itself."""
     names = [
-        r.endpoint for r in rows if r.verdict == "regressed" and r.metric == row.metric and r.endpoint != row.endpoint
+        r.endpoint
+        for r in rows
+        if r.verdict == "regressed" and r.metric == row.metric and r.endpoint not in (row.endpoint, AS_OFFERED)
     ]
     if not names or row.verdict == "regressed":
         return row
     return replace(row, remarks=(*row.remarks, circumstances.ENDPOINT_REGRESSED(endpoints=names)))
+
+
+def against_reference(row: Row, old: Row) -> Row:
+    """The row with what the candidate is against a fixed reference, the row ``old``."""
+    note = doubts.AGAINST_REFERENCE(
+        found=size_words(old),
+        interval=old.metric.interval(*old.limits),
+        why=f"; {old.reason}" if old.verdict == "inconclusive" else "",
+    )
+    worse = old.verdict == "regressed" or (old.verdict == "inconclusive" and not old.worst < old.judged.margin)
+    return replace(row, remarks=(*row.remarks, note), failing=row.failing or worse)
 
 
 def few_requests(row: Row, fewest: int) -> list[Note]:
@@ -296,6 +325,7 @@ def few_requests(row: Row, fewest: int) -> list[Note]:
 def disagreement(row: Row) -> list[Note]:
     """Where the t-test decides and the exact test of the same runs would not."""
     exact = row.randomisation_p
-    if row.verdict not in DIRECTIONS or row.p_value >= 0.05 or not exact >= 0.05:
+    # .04 and .055 are one answer; what differs by a factor is not.
+    if row.verdict not in DIRECTIONS or row.p_value >= 0.05 or not exact >= max(0.05, 2 * row.p_value):
         return []
     return [doubts.TESTS_DISAGREE(p=f"{row.p_value:.2g}", exact=f"{exact:.2g}")]

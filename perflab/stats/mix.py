@@ -6,6 +6,7 @@ the total may fall although nothing but one endpoint became slower (Simpson's pa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
+from perflab.errors import one_of
 from perflab.metrics import QUANTILE, SHARE, SLOW, Floats, Metric
 from perflab.notes import Note
 from perflab.stats import circumstances, families, tests
@@ -102,6 +104,19 @@ def _common(
     both = (shares[0] + shares[1]) / 2
     share = np.array([*both[own], *([both[rest].sum()] if rest.any() else [])])
     return Mix(stratum, share / share.sum() if len(share) else share, moved)
+
+
+def checked_weights(mix: Mapping[str, float], requests: tuple[Requests, Requests]) -> Mapping[str, float]:
+    """The weights of a given mix; ValueError for an endpoint that an arm lacks, and for a weight that is not positive."""
+    known = [name for name in requests[0].endpoints if name in requests[1].endpoints]
+    for name, weight in mix.items():
+        if name not in known:
+            raise one_of("mix", name, sorted(known))
+        if not 0 < float(weight) < math.inf:
+            raise ValueError(f"mix must give each endpoint a positive weight; got {weight!r} for {name!r}")
+    if not mix:
+        raise ValueError("mix must give at least one endpoint a weight")
+    return mix
 
 
 def _counts(side: Requests, runs: tuple[str, ...], names: list[str], warmup: float) -> Floats:

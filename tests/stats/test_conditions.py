@@ -54,6 +54,10 @@ def test_where_the_mix_moves_the_total_is_on_one_mix(
     assert moved.facts["before_fraction"] != moved.facts["after_fraction"]
     assert str(moved) in change.sentence
     assert not change.not_worse or verdict == "improved"
+    # The total as offered is no endpoint.
+    assert "endpoint-regressed" not in [
+        note.code for note in total.remarks if AS_OFFERED in note.facts.get("endpoints", ())
+    ]
 
 
 def test_where_the_mix_stays_there_is_one_total() -> None:
@@ -99,6 +103,26 @@ def test_failing_the_slowest_requests_does_not_improve_the_tail(share: float) ->
         ("inconclusive", "failures-decide"),
         ("inconclusive", "failing-fast"),
     )
+
+
+def test_failures_that_are_alike_in_both_arms_cost_no_verdict() -> None:
+    """1 % of requests fail in both, at random: with failures as infinitely slow the difference is the same, only noisier."""
+    found = []
+    for seed in range(6):
+        rates = np.random.default_rng(seed).binomial(300, 0.01, (2, 8)) / 300
+        sides = [
+            arm(
+                steady(level, 8, 0.02, 10 * seed + i),
+                name=name,
+                seed=seed + 50 * i,
+                first=first,
+                turn=turn,
+                errors=rates[i],
+            )
+            for i, (level, name, first, turn) in enumerate(((100, "b", 0.0, 40.0), (90, "c", 40.0, -40.0)))
+        ]
+        found.append(lab.compare(*sides).verdict)
+    assert found == ["improved"] * 6
 
 
 def test_failures_beyond_the_quantile_point_to_the_error_rate() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from made_runs import arm, both, measured, steady, why
 
 import perflab as lab
+from perflab.metrics import Metric
 
 LEVEL = steady(100, 8, 0.01, 5)
 
@@ -101,7 +103,7 @@ def test_a_quantile_between_two_modes_offers_the_share_that_can_be_decided(
 
 
 def test_the_share_of_slow_requests_is_a_metric() -> None:
-    metric = lab.metrics.Metric.of("over_100ms")
+    metric = Metric.of("over_100ms")
     assert (metric.unit, metric.better, metric.reduce(np.array([50.0, 150.0, 250.0, 100.0]))) == ("fraction", -1, 0.5)
     before, after = both([100.0] * 6, [100.0] * 6)
     change = lab.compare(before, after, metric=["p95", "over_100ms"])
@@ -136,3 +138,13 @@ def test_a_throughput_that_was_not_offered_is_no_fault_of_the_target() -> None:
     assert lab.check(held, "throughput > 5/s").verdict == "holds"
     plenty = replace(held, tables={**held.tables, "runs": held.runs.assign(offered_per_s=50.0)})
     assert lab.check(plenty, "throughput > 20/s").verdict == "fails"
+
+
+def test_the_floor_of_requests_is_where_the_committed_table_holds() -> None:
+    table = pd.read_csv(Path(__file__).parents[2] / "datasets" / "calibration" / "few_requests.csv")
+    floor = Metric.of("p95").rows_floor
+    held = table[table["requests"] >= floor]
+    assert floor == held["requests"].min() == 60
+    assert held["false_alarms"].max() <= 0.06 and held["coverage"].min() >= 0.94
+    hundred = held[(held["requests"] == 100) & (held["pairs"] == 6)].set_index("generator")
+    assert hundred.loc["lognormal .3", "power_40"] >= 0.98
