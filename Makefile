@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint lowest lab bench calibration aa kills lock clean
+.PHONY: help demo test lint lowest lab bench calibration accounts aa kills lock clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -50,6 +50,13 @@ foreign: $(READY)
 calibration: $(READY)
 	$(BIN)/python bench/calibrate.py
 	$(BIN)/python bench/calibrate_planning.py
+
+## make accounts     how often the account's intervals hold, and what it says of known delays and fixes on the shop (40 minutes)
+accounts: $(READY)
+	$(BIN)/python bench/calibrate_accounts.py
+	$(BIN)/python bench/account_shop.py fixes --rounds 6 --seconds 0
+	$(BIN)/python bench/account_shop.py injections --rounds 6 --seconds 0
+	$(BIN)/python bench/account_shop.py tables
 
 ## make aa           the shop against itself with real load, five times: false alarms, if any (10 minutes)
 aa: $(READY)
