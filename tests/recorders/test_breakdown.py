@@ -186,6 +186,14 @@ def test_a_body_that_is_left_early_is_closed_and_written_once(log):
     assert len(lines(log)) == 1
 
 
+@pytest.mark.parametrize("wrapper", [None, len, list, tuple, type("FileWrapper", (list,), {})])
+def test_a_file_is_handed_to_the_server_as_it_is(log, wrapper):
+    body = wrapper([b"x"]) if isinstance(wrapper, type) else [b"x"]
+    environ = {"REQUEST_METHOD": "GET", "wsgi.file_wrapper": wrapper}
+    assert record_requests(lambda environ, start: body)(environ, lambda *_: None) is body
+    assert lines(log)
+
+
 def test_an_exception_is_raised_as_it_was_and_recorded(log):
     def application(environ, start_response):
         raise KeyError("mine")
