@@ -104,7 +104,8 @@ def target(arm: str, fixes: str = "", kind: str = "none", ms: float = 0.0) -> la
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, __file__, "serve", str(port), fixes, kind, str(ms)]
+    here = Path(__file__)
+    command = [sys.executable, here.name, "serve", str(port), fixes, kind, str(ms)]
     return lab.Target(
         arm,
         host=f"http://127.0.0.1:{port}",
@@ -112,6 +113,7 @@ def target(arm: str, fixes: str = "", kind: str = "none", ms: float = 0.0) -> la
         ready="/health",
         ready_timeout="90s",
         record_requests=True,
+        cwd=here.parent,
     )
 
 
