@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound examples foreign-logs snapshots waiting lock clean
+.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound examples foreign-logs snapshots waiting accounts lock clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -65,6 +65,13 @@ calibration: $(READY)
 	$(BIN)/python bench/calibrate_floor.py
 	$(BIN)/python bench/calibrate_conditions.py --raw $(VENV)/conditions.jsonl --seconds 20000
 	$(BIN)/python bench/calibrate_conditions.py --raw $(VENV)/conditions.jsonl --write
+
+## make accounts     how often the account's intervals hold, and what it says of known delays and fixes on the shop (40 minutes)
+accounts: $(READY)
+	$(BIN)/python bench/calibrate_accounts.py
+	$(BIN)/python bench/account_shop.py fixes --rounds 6 --seconds 0
+	$(BIN)/python bench/account_shop.py injections --rounds 6 --seconds 0
+	$(BIN)/python bench/account_shop.py tables
 
 ## make aa           the shop against itself with real load, five times: false alarms, if any (10 minutes)
 aa: $(READY)

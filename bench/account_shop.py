@@ -2,6 +2,7 @@
 
     python bench/account_shop.py fixes --rounds 3          runs every fix beside the unfixed shop, more rounds each time
     python bench/account_shop.py injections --rounds 1     runs 12 known delays beside none (about 100 s a round)
+    (both go on with rounds of either, in turn, while --seconds 280 leaves time)
     python bench/account_shop.py tables                    writes datasets/shop_accounts/*.csv from all rounds so far
 
 A round holds a run of every arm in random order; an arm's run and the baseline's of the same round are a pair. Open model, the
@@ -103,7 +104,8 @@ def target(arm: str, fixes: str = "", kind: str = "none", ms: float = 0.0) -> la
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, __file__, "serve", str(port), fixes, kind, str(ms)]
+    here = Path(__file__)
+    command = [sys.executable, here.name, "serve", str(port), fixes, kind, str(ms)]
     return lab.Target(
         arm,
         host=f"http://127.0.0.1:{port}",
@@ -111,7 +113,13 @@ def target(arm: str, fixes: str = "", kind: str = "none", ms: float = 0.0) -> la
         ready="/health",
         ready_timeout="90s",
         record_requests=True,
+        cwd=here.parent,
     )
+
+
+def done(name: str) -> int:
+    """Whole rounds in the store."""
+    return max((int(p.stem) for p in (STORE / name).glob("*.round")), default=0)
 
 
 def rounds(name: str, arms: Callable[[], list[lab.Target]], users: str, plan: lab.Stage, count: int) -> None:
@@ -121,27 +129,28 @@ def rounds(name: str, arms: Callable[[], list[lab.Target]], users: str, plan: la
     locustfile = store / "locustfile.py"
     locustfile.write_text(users)
     load = lab.LoadPlan(locustfile, stages=plan, seed=1, warmup="10%")
-    done = int(lab.load(store).runs["pair"].max()) if any(store.glob("*/run.json")) else 0
     listener = Progress(1.0, name, shown=False)
-    for number in range(done + 1, done + count + 1):
+    first = done(name) + 1
+    for number in range(first, first + count):
         chosen = arms()
         random.Random(number).shuffle(chosen)
         for order, each in enumerate(chosen, start=1):
             drive(load, each, store, Slot(name, number, order), Live(listener))
+        (store / f"{number}.round").touch()
         print(f"round {number} of {name}", flush=True)
 
 
 def fixes(count: int) -> None:
     arms = [BASELINE, *FIXES]
     made = [lambda a=a: target(a, "" if a == BASELINE else a) for a in arms]
-    rounds("fixes", lambda: [make() for make in made], ALL_FOUR, lab.Stage("8s", rate=16), count)
+    rounds("fixes", lambda: [make() for make in made], ALL_FOUR, lab.Stage("7s", rate=16), count)
 
 
 def injections(count: int) -> None:
     def arms() -> list[lab.Target]:
         return [target(BASELINE), *(target(f"{kind} {size}", "", kind, size) for kind, size in INJECTED)]
 
-    rounds("injections", arms, USERS, lab.Stage("5s", rate=20), count)
+    rounds("injections", arms, USERS, lab.Stage("4s", rate=25), count)
 
 
 def row(runs: lab.Measurements, arm: str, endpoint: str, metric: str, changed: str, size: float | None) -> dict:
@@ -160,16 +169,22 @@ def row(runs: lab.Measurements, arm: str, endpoint: str, metric: str, changed: s
     }  # fmt: skip
 
 
+def whole(name: str) -> lab.Measurements:
+    """The runs of whole rounds."""
+    runs = lab.load(STORE / name)
+    return runs.where(pair=list(range(1, done(name) + 1)))
+
+
 def tables() -> None:
     PLACE.mkdir(exist_ok=True)
     pd.set_option("display.width", 250, "display.max_columns", 30)
     if (STORE / "injections").exists():
-        runs = lab.load(STORE / "injections")
+        runs = whole("injections")
         table = pd.DataFrame([row(runs, f"{k} {s}", OFFER, m, k, s) for m in ("p50", "p95") for k, s in INJECTED])
         table.to_csv(PLACE / "injections.csv", index=False)
         print(table.to_string(index=False))
     if (STORE / "fixes").exists():
-        runs = lab.load(STORE / "fixes")
+        runs = whole("fixes")
         changed = {"eager": "cpu", "index": "database", "parallel": "downstream", "cache": "database"}
         table = pd.DataFrame([row(runs, f, e, m, changed[f], None) for m in ("p50", "p95") for f, e in FIXES.items()])
         table.to_csv(PLACE / "fixes.csv", index=False)
@@ -183,11 +198,17 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=("fixes", "injections", "tables"))
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=280.0)
     given = parser.parse_args()
     if given.what == "tables":
         tables()
-    else:
-        (fixes if given.what == "fixes" else injections)(given.rounds)
+        return
+    began = time.monotonic()
+    kinds = {"fixes": fixes, "injections": injections}
+    kinds[given.what](given.rounds)
+    while time.monotonic() - began < given.seconds:
+        # Three rounds are the fewest that have an interval; a round that the time-out ends is left out.
+        kinds["injections" if done("fixes") >= 3 and done("injections") < 2 * done("fixes") - 5 else "fixes"](1)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pandas as pd
 
 from perflab.data.tables import Measurements
 from perflab.explorers.code import method, name_of, sum_of
+from perflab.explorers.explore_account import explore_account
 from perflab.explorers.explore_change import explore_change
 from perflab.explorers.explore_comparison import explore_comparison
 from perflab.explorers.explore_objectives import Goals, explore_objectives
@@ -32,6 +33,7 @@ _INSTEAD = {
     ): "read it first: lab.explore(lab.read(path)), or lab.load(path) for a store of runs",
     ("Checked",): "give the measurements and the objectives: lab.explore(measurements, objectives)",
     ("Shift", "Anytime", "RunPlan"): "give the measurements it was made of: lab.explore(before, after)",
+    ("Account",): "give the measurements it was made of: lab.explore(before, after)",
     ("Calibration",): "give its runs: lab.explore(calibration.runs)",
     ("tuple", "list"): "give its parts one by one: lab.explore(*parts)",
 }
@@ -183,6 +185,9 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
     profiles = _arms(profiled)
     if profiles:
         makers["Profiles"] = lambda: explore_profiles(profiles)
+    accounted = _arms([(m, name) for m, name in given if len(m.tables.get("components", ()))])
+    if accounted:
+        makers["Account"] = lambda: explore_account(accounted)
     if goals is not None and arms:
         return {"Objectives": makers.pop("Objectives"), **makers}  # whoever gives objectives asks about them first
     if len(requests) > 1:

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from perflab import formats, provenance
 from perflab.data import store
 from perflab.data.selection import RECORDED
@@ -25,6 +27,7 @@ from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.records import CANNOT_WRITE
 from perflab.loadtest.resources import Sampler
 from perflab.loadtest.scrape import Scraper
+from perflab.loadtest.server_statements import ServerStatements
 from perflab.loadtest.tail import Snapshot, Tail
 from perflab.loadtest.target import Service, Services, Target
 from perflab.notes import GENERATOR as BY_GENERATOR
@@ -143,6 +146,7 @@ class _Ended:
     interrupted: bool
     sampler: Sampler
     scraper: Scraper | None
+    counted: ServerStatements | None
     environment: dict[str, Any]
     warnings: tuple[Note, ...]
 
@@ -183,7 +187,8 @@ def _loaded(
         trees = {"generator": locust.pids} | ({"target": (service.pid,)} if service.pid else {})
         profiler = profiled_target.attached(target.profile, service.pid, draft.folder, own=service.own)
         watched = Sampler(trees, roots=() if service.own else ("target",), machine=True)
-        with watched as sampler, scraper or nullcontext(), profiler:
+        counted = ServerStatements(target.database) if target.database else None
+        with watched as sampler, scraper or nullcontext(), counted or nullcontext(), profiler:
             try:
                 locust.begin()
                 reason = _watched(plan, locust, service, generator, sampler, live)
@@ -200,7 +205,7 @@ def _loaded(
     if scraper and scraper.restarted and not restarted:
         restarted = reasons.TARGET_START_TIME_CHANGED()
     code = 0 if interrupted or reason else locust.exit_code() or 0
-    return _Ended(reason, restarted, code, interrupted, sampler, scraper, environment, tuple(warnings))
+    return _Ended(reason, restarted, code, interrupted, sampler, scraper, counted, environment, tuple(warnings))
 
 
 def _watched(
@@ -277,8 +282,12 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Slot, ended: _
     capture.write_checks(found, folder / "checks.parquet")
     draft.write("load", capture.load_frame(found))
     draft.write("resources", ended.sampler.frame(draft.run))
-    if ended.scraper:
-        draft.write("metrics", ended.scraper.frame(draft.run))
+    metrics = [ended.scraper.frame(draft.run)] if ended.scraper else []
+    if ended.counted:
+        metrics += [waits] if len(waits := ended.counted.waits()) else []
+        draft.write("summary", ended.counted.summary())
+    if metrics:
+        draft.write("metrics", pd.concat(metrics, ignore_index=True))
     entries = process.statistics(generator)
     counted = process.counted(entries) if entries else None
     judgement = validity.judge(found, written, locust_count=counted, **judging)
@@ -288,6 +297,7 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Slot, ended: _
         *judgement.warnings,
         *ended.warnings,
         *(ended.scraper.warnings if ended.scraper else ()),
+        *(ended.counted.warnings if ended.counted else ()),
         *(_keep_queries(draft) if target.record_queries else ()),
         *(recorded_target.keep(draft) if target.record_requests else ()),
     ]

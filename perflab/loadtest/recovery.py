@@ -18,7 +18,7 @@ import orjson
 from perflab.data import store
 from perflab.data.tables import Measurements
 from perflab.errors import FormatError, StoreError
-from perflab.loadtest import capture, process, validity
+from perflab.loadtest import capture, process, recorded_target, validity
 from perflab.notes import DATA, RECORDER, Kind, Note, Remedy, notes_of
 
 HELD = Kind(
@@ -132,6 +132,8 @@ def _kept(draft: store.Draft) -> Path:
     queries = folder / "queries.jsonl"
     if queries.exists() and queries.stat().st_size:
         warnings += _queries(draft, queries)
+    if (folder / recorded_target.LOG).exists():
+        warnings += recorded_target.keep(draft)
     entries = process.statistics(generator)
     judgement = validity.judge(found, written, locust_count=process.counted(entries) if entries else None, **judging)
     start_s, stop_s = capture.span(found)
@@ -158,7 +160,7 @@ def _queries(draft: store.Draft, path: Path) -> list[object]:
 
     try:
         tables = formats.named("query_recorder").read(path)
-        draft.write("queries", tables["queries"])
+        draft.write("queries", recorded_target.with_requests(tables["queries"], draft.folder))
     except FormatError as problem:
         return [f"the recorded queries could not be read: {problem}"]
     path.unlink()

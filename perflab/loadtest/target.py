@@ -20,6 +20,7 @@ from perflab.errors import TargetError
 from perflab.loadtest import profiled_target, reasons, recorded_target, resources
 from perflab.loadtest.child import Child
 from perflab.loadtest.pages import read_page
+from perflab.loadtest.server_statements import without_password
 from perflab.loadtest.settling import settled
 from perflab.notes import Note
 from perflab.units import parse_duration
@@ -69,6 +70,10 @@ class Target:
     record_requests : bool
         Let perflab's request recorder (`perflab.recorders.breakdown`) write what each request of the run consists of, as the
         tables ``components`` and ``spans``, for `account`. Evidence, too.
+    database : str | None
+        The connection string of the target's PostgreSQL, kept without its password: what the server itself counts
+        (``pg_stat_statements``: calls, time, rows, blocks) becomes the run's ``summary`` by statement, and what its sessions
+        wait for goes into ``metrics``.
     metrics : str | None
         Path (or URL) of a Prometheus page such as ``"/metrics"``, read each second into the ``metrics`` table.
     logs : Sequence[str | Path]
@@ -95,6 +100,7 @@ class Target:
     settle: str | float = "10s"
     record_queries: bool = False
     record_requests: bool = False
+    database: str | None = field(default=None, repr=False)
     deploy: Callable[[], object] | None = None
     restart: bool = True
     metrics: str | None = None
@@ -172,6 +178,7 @@ class Target:
             "env": provenance.names_of(self.env, self.record_env),
             "record_queries": self.record_queries,
             **({"record_requests": True} if self.record_requests else {}),
+            **({"database": without_password(self.database)} if self.database else {}),
             **({"deploy": getattr(self.deploy, "__qualname__", "a function")} if self.deploy else {}),
             **({} if self.restart else {"restart": False}),
         }

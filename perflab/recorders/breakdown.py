@@ -51,12 +51,17 @@ def record_requests(application: Callable[..., Iterable[bytes]]) -> Callable[...
         if strand.began >= 0:
             strand.stop()
         route = seen.get("route") or _method(environ)
-        if isinstance(body, (list, tuple, get("wsgi.file_wrapper") or ())):
+        if isinstance(body, (list, tuple)) or _is_file(body, get("wsgi.file_wrapper")):
             timing.finish(clock, log, route)
             return body
         return _Body(body, clock, strand, log, route)
 
     return recorded
+
+
+def _is_file(body: Any, wrapper: Any) -> bool:
+    """Whether the server sends the body as a file, by itself; of some servers the wrapper is a function."""
+    return isinstance(wrapper, type) and isinstance(body, wrapper)
 
 
 def _method(environ: Environ) -> str:

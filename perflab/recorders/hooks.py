@@ -27,9 +27,9 @@ Naming = Callable[[tuple[Any, ...], dict[str, Any]], str]
 
 def install() -> None:
     """Hook what was imported since the last time; costs next to nothing where nothing was."""
-    if len(sys.modules) == _state["modules"]:
+    if len(sys.modules) == _state["modules"] or not _one.acquire(blocking=False):
         return
-    with _one:
+    try:
         _state["modules"] = len(sys.modules)
         for module, hook in _HOOKS:
             if module in sys.modules and f"{module} {hook.__name__}" not in _done:
@@ -38,6 +38,8 @@ def install() -> None:
                     hook(sys.modules[module])
                 except Exception as problem:  # noqa: BLE001 - another version of a library must not end the application
                     _logger.warning("%s: %s is not recorded: %s", timing.VARIABLE, module, problem)
+    finally:
+        _one.release()
 
 
 # How a function is timed

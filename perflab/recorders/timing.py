@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Generator
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from functools import lru_cache
 from threading import get_ident
@@ -104,8 +105,9 @@ def enter(clock: Clock, strand: Strand) -> Token[Now | None]:
 
 
 def leave(token: Token[Now | None]) -> None:
-    """It no longer does."""
-    _current.reset(token)
+    """It no longer does. (A coroutine that nobody awaited any longer is closed in another context.)"""
+    with suppress(ValueError):
+        _current.reset(token)
 
 
 def work(clock: Clock, function: Any, *given: Any, **options: Any) -> Any:

@@ -88,7 +88,7 @@ class Account(Result):
         what = f"{self.metric.label} of {whose(self.endpoint)}"
         if len(self.arms) < 2:
             return f"{what} is {format_ms(self.baseline_ms)}: {listed(self._largest('baseline_ms'), _NAMED)}"
-        size = format_ms(abs(self.change_ms))
+        size = f"{_ms(abs(self.change_ms))} ms"
         direction = "fell" if self.change_ms < 0 else "rose"
         moved = f"{what} {direction} by {size} ({format_ms(self.baseline_ms)} to {format_ms(self.candidate_ms)})"
         certain = self.table["verdict"].isin(DIRECTIONS).any()

@@ -186,6 +186,14 @@ def test_a_body_that_is_left_early_is_closed_and_written_once(log):
     assert len(lines(log)) == 1
 
 
+@pytest.mark.parametrize("wrapper", [None, len, list, tuple, type("FileWrapper", (list,), {})])
+def test_a_file_is_handed_to_the_server_as_it_is(log, wrapper):
+    body = wrapper([b"x"]) if isinstance(wrapper, type) else [b"x"]
+    environ = {"REQUEST_METHOD": "GET", "wsgi.file_wrapper": wrapper}
+    assert record_requests(lambda environ, start: body)(environ, lambda *_: None) is body
+    assert lines(log)
+
+
 def test_an_exception_is_raised_as_it_was_and_recorded(log):
     def application(environ, start_response):
         raise KeyError("mine")
@@ -374,3 +382,52 @@ def test_sqlite_by_hand_is_recorded_by_the_dbapi_recorder(log):
 
     ask(record_requests(application))
     assert [name for kind, name, _, _ in lines(log)[0]["spans"] if kind == "database"] == ["SELECT 1"]
+
+
+DJANGO = """
+import sys, django
+from django.conf import settings
+settings.configure(SECRET_KEY="x", ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], MIDDLEWARE=[],
+                   DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}})
+django.setup()
+from django.core.wsgi import get_wsgi_application
+from django.db import connection
+from django.http import HttpResponse, StreamingHttpResponse
+from django.urls import path
+from perflab.recorders.breakdown import record_requests
+
+def plain(request):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT %s", [1])
+    return HttpResponse("ok")
+
+def streamed(request):
+    def parts():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 2")
+        yield "ok"
+    return StreamingHttpResponse(parts())
+
+urlpatterns = [path("plain", plain), path("streamed", streamed)]
+application = record_requests(get_wsgi_application())
+import io
+for name in ("plain", "streamed", "missing"):
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": f"/{name}", "SERVER_NAME": "x", "SERVER_PORT": "80",
+               "wsgi.input": io.BytesIO(), "HTTP_X_REQUEST_ID": name}
+    body = application(environ, lambda status, headers, *rest: None)
+    list(body)
+    body.close()
+"""
+
+
+def test_django_with_its_statements_also_of_a_streamed_page(log):
+    subprocess.run([sys.executable, "-c", DJANGO], check=True, timeout=60, env=os.environ)
+    found = {line["request"]: line for line in lines(log, 3)}
+    statements = {r: [n for k, n, _, _ in line["spans"] if k == "database"] for r, line in found.items()}
+    assert (
+        statements["plain"][-1] == "SELECT %s"
+        and statements["streamed"][-1] == "SELECT 2"
+        and not statements["missing"]
+    )
+    for line in found.values():
+        within(line)
