@@ -186,7 +186,10 @@ def main(resume: Path | None, minutes: float) -> int:
         if resume:
             resume.write_text(json.dumps(done))
     good = sum(found["good"] for found in done.values())
-    print(f"{good} of {len(done)} cases hold; {USERS} users, {SECONDS} s.\n")
+    left = sum(name not in done for name, _ in cases())
+    print(
+        f"{good} of {len(done)} cases hold{f' ({left} more were not run)' if left else ''}; {USERS} users, {SECONDS} s.\n"
+    )
     columns = ("served", "recorded", "apart", "missing", "allowed")
     print(f"| case | {' | '.join(columns)} | kept | reasons | holds |\n|---|{'---|' * 8}")
     for name, found in done.items():

@@ -282,7 +282,7 @@ def test_an_interruption_stops_everything_and_keeps_the_run(tmp_path: Path) -> N
     child = started(tmp_path)
     wait_for(lambda: recorded(tmp_path) > 2_000)
     child.send_signal(signal.SIGINT)
-    _, errors = child.communicate(timeout=15)
+    _, errors = child.communicate(timeout=60)
     assert child.returncode
     experiment = re.search(r'experiment="(.*?)"', errors)
     assert experiment, errors
@@ -298,7 +298,7 @@ def test_an_interruption_before_the_load_leaves_nothing(tmp_path: Path, after: f
     child = started(tmp_path)
     time.sleep(after)
     child.send_signal(signal.SIGINT)
-    child.communicate(timeout=15)
+    child.communicate(timeout=60)
     assert child.returncode
     if (tmp_path / "runs").exists():
         assert_clean(tmp_path / "runs")

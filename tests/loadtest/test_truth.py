@@ -64,8 +64,8 @@ def test_the_open_model_tells_what_a_stall_costs_and_the_closed_one_warns(tmp_pa
     assert schedule["lag_p95_ms"] == pytest.approx(np.quantile(lag, 0.95), rel=0.02, abs=0.01)
 
     closed = lab.run(
-        plan(3, users=10, user="Pacer"),
-        target("closed", "--log", str(log), "--after", "0.5", **stalled),
+        plan(4, users=10, user="Pacer"),
+        target("closed", "--log", str(log), "--after", "1", **stalled),
         store=tmp_path / "c",
         progress=False,
     )
