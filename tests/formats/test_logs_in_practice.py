@@ -115,6 +115,40 @@ def test_entries_of_slow_logs(name: str, tmp_path: Path) -> None:
         assert not {"markers-differ", "unbalanced", "skipped"} & set(codes(found.warnings))
 
 
+OWN = (
+    "2026-02-03 09:00:00.120000",
+    "root[root] @ localhost [127.0.0.1]",
+    "00:00:00.001500",
+    "00:00:00.000000",
+    0,
+    4,
+    "shop",
+    0,
+    0,
+    1,
+)
+OWN_SQL = "SELECT a,\n b WHERE c = 'it\\'s \"q\", \t\\\\'"
+OWN_TEXT = OWN_SQL.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+@pytest.mark.parametrize("shape", ["own", "tabs", "csv"])
+def test_the_table_of_slow_statements(shape: str, tmp_path: Path) -> None:
+    names = "start_time user_host query_time lock_time rows_sent rows_examined db last_insert_id insert_id server_id sql_text thread_id"
+    rows = {
+        "own": ",".join(f'"{v}"' if isinstance(v, str) else str(v) for v in OWN)
+        + ',"'
+        + OWN_TEXT.replace('"', r"\"")
+        + '",5\n',
+        "tabs": "\t".join(map(str, OWN)) + "\t" + OWN_TEXT.replace("\t", "\\t") + "\t5\n",
+        "csv": ",".join(f'"{v}"' for v in OWN) + ',"' + OWN_SQL.replace('"', '""') + '",5\n',
+    }
+    head = {"own": "", "tabs": names.replace(" ", "\t") + "\n", "csv": names.replace(" ", ",") + "\n"}
+    found = read(tmp_path, head[shape] + rows[shape] * 3, timezone="UTC")
+    assert found.meta["format"] == "mysql_slow_table" and not found.warnings
+    assert found.queries["sql"].to_list() == [OWN_SQL] * 3
+    assert set(found.queries["duration_ms"]) == {1.5} and set(found.queries["session"]) == {"5"}
+
+
 def test_a_sampled_slow_log_says_so(tmp_path: Path) -> None:
     rate = "# Log_slow_rate_type: query  Log_slow_rate_limit: 100\n"
     (note,) = read(tmp_path, HEAD + TOOK + rate + STAMP + "SELECT a;\n").warnings
