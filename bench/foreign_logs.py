@@ -55,7 +55,7 @@ def _by_pgbadger(path: Path, prefix: str | None, form: str) -> int:
         out = Path(name) / "out.json"
         command = ["pgbadger", "-q", "-x", "json", *given, "--pid-dir", name, "-o", out, path]
         environment = {"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
-        subprocess.run(command, capture_output=True, check=False, env=environment, timeout=120)
+        subprocess.run(command, capture_output=True, check=False, env=environment, timeout=280)
         try:
             return int(json.loads(out.read_text(errors="replace"))["overall_stat"]["queries_number"])
         except (OSError, ValueError, KeyError):
