@@ -188,8 +188,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         return child(options.child[0], Path(options.child[1]))
-    make()
-    make_slow()
+    if options.kind != "slow":
+        make()
+    if options.kind in (None, "slow"):
+        make_slow()
     for kind, path in {**{k: CACHE / f"pg.{e}" for k, e in ENDINGS.items()}, "slow": CACHE / "my.slow"}.items():
         if options.kind not in (None, kind):
             continue

@@ -41,15 +41,25 @@ def by_pt_query_digest(path: Path) -> tuple[int, int]:
     return found["global"]["query_count"] - sum(commands), sum(commands)
 
 
+FORMATS = ("", "jsonlog", "csv", "logplex", "syslog", "rds")
+"""What pgBadger does not find out by itself."""
+
+
 def by_pgbadger(path: Path, prefix: str | None) -> int:
+    return next((count for form in FORMATS if (count := _by_pgbadger(path, prefix, form))), 0)
+
+
+def _by_pgbadger(path: Path, prefix: str | None, form: str) -> int:
     with tempfile.TemporaryDirectory() as name:
-        given = ["-p", prefix.replace("%q", "")] if prefix else []
+        given = ["-f", form] if form else ["-p", prefix.replace("%q", "")] if prefix else []
         out = Path(name) / "out.json"
         command = ["pgbadger", "-q", "-x", "json", *given, "--pid-dir", name, "-o", out, path]
-        subprocess.run(
-            command, capture_output=True, check=False, env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"}, timeout=120
-        )
-        return int(json.loads(out.read_text(errors="replace"))["overall_stat"]["queries_number"]) if out.exists() else 0
+        environment = {"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
+        subprocess.run(command, capture_output=True, check=False, env=environment, timeout=280)
+        try:
+            return int(json.loads(out.read_text(errors="replace"))["overall_stat"]["queries_number"])
+        except (OSError, ValueError, KeyError):
+            return 0
 
 
 def row(path: Path) -> str:

@@ -54,6 +54,8 @@ def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
     log.settle(None)
     coarse = [row.pop("coarse") for row in log.rows]
     found = [notes.COARSE_STARTS()] if any(coarse) else []
+    if log.untimed:
+        found.append(notes.SOME_UNTIMED(source=path.name, untimed=log.untimed, count=len(log.rows)))
     found += [notes.SAMPLED(limit=limit, what=what) for what, limit in sorted(log.rates)]
     log.tally.mark(_QUERY_TIME.name, 0, log.timed)
     return _queries.tables(
@@ -89,6 +91,7 @@ class _Log:
     rows: list[dict[str, Any]] = field(default_factory=list)
     rates: set[tuple[str, int]] = field(default_factory=set)
     timed: int = 0
+    untimed: int = 0
     entry: _Entry | None = None
     time: str | None = None
     dated: bool = False
@@ -141,7 +144,7 @@ class _Log:
                 self._head(entry, found["rest"])
         elif found := _USER.match(line):
             entry.user, entry.session = found["user"].strip() or None, found["id"]
-        elif not _HEAD.match(line):
+        elif not _HEAD.match(line) and "Query_time" in entry.fields:  # a comment before the statement
             return False
         elif routine := _ROUTINE.match(line):
             entry.routine = routine[1]
@@ -161,12 +164,15 @@ class _Log:
         while entry.body and not entry.body[-1].strip():
             entry.body.pop()
         sql = "\n".join(entry.body)
-        if took is None or not sql:
-            self.tally.skip(entry.number, entry.lines, "no Query_time" if took is None else "no statement")
+        if "Query_time" not in entry.fields or not sql:
+            self.tally.skip(
+                entry.number, entry.lines, "no statement" if "Query_time" in entry.fields else "no Query_time"
+            )
         elif sql.startswith(_ADMIN):
             self.tally.known += entry.lines
         else:
-            self.add(entry, took, sql, dated=dated)
+            self.untimed += took is None
+            self.add(entry, took or 0.0, sql, dated=dated)
 
     def add(self, entry: _Entry, took: float, sql: str, *, dated: bool) -> None:
         fields = entry.fields

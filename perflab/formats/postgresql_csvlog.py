@@ -14,8 +14,8 @@ from perflab.errors import FormatError
 from perflab.formats import Tables, _log_records, _postgresql
 from perflab.formats._log_records import Record
 
-COLUMN_COUNTS = (23, 24, 26)
-"""PostgreSQL 12; 13 adds backend_type; 14 adds leader_pid and query_id."""
+COLUMN_COUNTS = range(23, 28)
+"""PostgreSQL 12 has 23; 13 adds backend_type, 14 leader_pid and query_id. What else stands behind them is of no use here."""
 
 _LOGGED, _USER, _DATABASE, _SESSION, _LINE, _MESSAGE, _DETAIL, _CONTEXT, _APPLICATION = 0, 1, 2, 5, 6, 13, 14, 18, 22
 _MARK = ',"duration: '
@@ -53,7 +53,7 @@ def _width(path: Path) -> int:
     first = next(csv.reader(sources.lines(path)), [])
     if len(first) not in COLUMN_COUNTS:
         raise FormatError(
-            f"{path}:1: expected the {', '.join(map(str, COLUMN_COUNTS))} columns of a csvlog, found {len(first)}"
+            f"{path}:1: expected the {COLUMN_COUNTS[0]} to {COLUMN_COUNTS[-1]} columns of a csvlog, found {len(first)}"
         )
     return len(first)
 

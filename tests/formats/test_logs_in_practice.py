@@ -75,6 +75,15 @@ def test_statements_with_semicolons_are_no_stacks(tmp_path: Path) -> None:
     assert found.meta["format"] == "postgresql_stderr" and len(found.queries) == 9
 
 
+@pytest.mark.parametrize("behind", range(5))
+def test_any_width_of_a_csvlog(behind: int, tmp_path: Path) -> None:
+    """As PostgreSQL 12 and later write it, and what services leave out or add."""
+    who = '"u","d",7,"[local]",6b.50,{},"SELECT",2026-02-03 08:59:00 UTC,3/4,0,LOG,00000,"duration: 1.5 ms  statement: SELECT {}"'
+    rows = [f'"2026-02-03 09:00:00.12{n} UTC",{who.format(n, n)},,,,,,,,,"app"{",0" * behind}\n' for n in range(1, 4)]
+    found = read(tmp_path, "".join(rows))
+    assert found.queries["sql"].to_list() == ["SELECT 1", "SELECT 2", "SELECT 3"] and not found.warnings
+
+
 HEAD = "# Time: 2026-02-03T09:00:00.500000Z\n# User@Host: app[app] @  [10.0.0.7]  Id:     6\n"
 TOOK = "# Query_time: 0.5  Lock_time: 0.000001 Rows_sent: 1  Rows_examined: 9\n"
 INSERT = "INSERT INTO t VALUES (1)"
@@ -98,6 +107,8 @@ SLOW = {
     "set timestamp": (HEAD + TOOK + STAMP + "SET timestamp=5;\n", ["SET timestamp=5"]),
     "old time": ("# Time: 260203  9:00:00\n" + HEAD[36:] + TOOK + "SELECT a;\n", ["SELECT a"]),
     "time and user": (HEAD.replace("Z\n", "Z ") + TOOK + STAMP + "SELECT a;\n", ["SELECT a"]),
+    "no user": ("# Time: 2026-02-03T09:00:00.500000Z\n# User@Host: \n" + TOOK + STAMP + "SELECT a;\n", ["SELECT a"]),
+    "brackets in brackets": (HEAD.replace("app[app]", "[SQL_SLAVE][[SQL_SLAVE]]") + TOOK + STAMP + "SELECT a;\n", ["SELECT a"]),
     "cut off": (HEAD + TOOK + STAMP + "SELECT a", ["SELECT a"]),
     "routine": (NESTED + HEAD + TOOK + STAMP + "CALL tot();\n", ["CALL tot()"]),
     "routine alone": (NESTED, ["SELECT v"]),
@@ -113,6 +124,56 @@ def test_entries_of_slow_logs(name: str, tmp_path: Path) -> None:
         assert len(found.queries) == len(expected) + bool(after)
         assert (found.queries["start"].dt.year == 2026).all()
         assert not {"markers-differ", "unbalanced", "skipped"} & set(codes(found.warnings))
+
+
+OWN = (
+    "2026-02-03 09:00:00.120000",
+    "root[root] @ localhost [127.0.0.1]",
+    "00:00:00.001500",
+    "00:00:00.000000",
+    0,
+    4,
+    "shop",
+    0,
+    0,
+    1,
+)
+OWN_SQL = "SELECT a,\n b WHERE c = 'it\\'s \"q\", \t\\\\'"
+OWN_TEXT = OWN_SQL.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+@pytest.mark.parametrize("shape", ["own", "tabs", "csv"])
+def test_the_table_of_slow_statements(shape: str, tmp_path: Path) -> None:
+    names = "start_time user_host query_time lock_time rows_sent rows_examined db last_insert_id insert_id server_id sql_text thread_id"
+    rows = {
+        "own": ",".join(f'"{v}"' if isinstance(v, str) else str(v) for v in OWN)
+        + ',"'
+        + OWN_TEXT.replace('"', r"\"")
+        + '",5\n',
+        "tabs": "\t".join(map(str, OWN)) + "\t" + OWN_TEXT.replace("\t", "\\t") + "\t5\n",
+        "csv": ",".join(f'"{v}"' for v in OWN) + ',"' + OWN_SQL.replace('"', '""') + '",5\n',
+    }
+    head = {"own": "", "tabs": names.replace(" ", "\t") + "\n", "csv": names.replace(" ", ",") + "\n"}
+    found = read(tmp_path, head[shape] + rows[shape] * 3, timezone="UTC")
+    assert found.meta["format"] == "mysql_slow_table" and not found.warnings
+    assert found.queries["sql"].to_list() == [OWN_SQL] * 3
+    assert set(found.queries["duration_ms"]) == {1.5} and set(found.queries["session"]) == {"5"}
+
+
+def test_a_query_time_that_is_no_number_is_said(tmp_path: Path) -> None:
+    """Old servers wrote 18446744073708.796870.000036 when their clock went back."""
+    (note,) = (
+        found := read(tmp_path, HEAD + TOOK.replace("0.5", "18446744073708.796870.000036") + STAMP + "SELECT a;\n")
+    ).warnings
+    assert found.queries["duration_ms"].to_list() == [0.0]
+    assert (note.code, note.facts["untimed"]) == ("statements-without-duration", 1)
+
+
+def test_a_clock_that_was_wrong_at_first(tmp_path: Path) -> None:
+    """No time before the network gave one: the log is read, and its times are said to be wrong."""
+    text = pg("LOG:  duration: 1 ms  statement: SELECT 1", "LOG:  duration: 1 ms  statement: SELECT 2")
+    found = read(tmp_path, text.replace("2026-02-03", "1970-01-01", 1))
+    assert len(found.queries) == 2 and "starts-implausible" in codes(found.warnings)
 
 
 def test_a_sampled_slow_log_says_so(tmp_path: Path) -> None:
