@@ -9,7 +9,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from perflab.loadtest.k6_script import Batch, Check, Group, Request, Sleep, Step, Untaken, held, steps_of
+from perflab.loadtest.k6_script import (
+    Batch,
+    Check,
+    Group,
+    Request,
+    Sleep,
+    Step,
+    Untaken,
+    held,
+    outside_of_the_load,
+    steps_of,
+)
 from perflab.notes import DESIGN, YOU, Kind, Note, Remedy
 
 SCRIPT_NOT_TAKEN = Kind(
@@ -48,7 +59,7 @@ def write(path: Path, text: str, function: str = "") -> tuple[Note, ...]:
     A file that is there already, and is another one, is a ValueError: what users do may have been written by hand.
     """
     steps = steps_of(text, function)
-    found = [*_untaken(steps)]
+    found = [*_untaken(steps), *outside_of_the_load(text)]
     if not any(isinstance(step, (Request, Batch)) for step in _flat(steps)):
         causes = "\n".join(f"line {lost.line}: {_short(lost.text)}: {lost.why}" for lost in found)
         raise ValueError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -115,6 +115,13 @@ def steps_of(text: str, function: str = "") -> tuple[Step, ...]:
         wanted = f"export function {function}" if function else "export default function"
         raise ValueError(f"the k6 script: expected `{wanted}() {{...}}` at its top level; found none")
     return tuple(_Function(script).steps(start, _closing(script.bare, start - 1)))
+
+
+def outside_of_the_load(text: str) -> tuple[Untaken, ...]:
+    """The functions that k6 calls once, before and after the load."""
+    script = Script(text)
+    found = re.finditer(r"\bexport\s+(?:async\s+)?function\s+(setup|teardown)\b", script.bare)
+    return tuple(Untaken(f"{m[1]}()", script.line(m.start()), "it runs once, outside of the load") for m in found)
 
 
 def _body(script: Script, function: str) -> int | None:
@@ -243,16 +250,13 @@ class _Function:
             raise _Not("expected a response and assertions")
         start, end = given[0]
         subject = self.text[start:end].strip()
-        before: list[Step] = []
         if subject not in self.responses:
-            inline = f"response_{self.script.line(start)}"
-            before = [s for s in self._statement(skip(self.text, start), end) if isinstance(s, Request)]
-            if len(before) != 1:
+            call = _CALL.match(self.bare, skip(self.text, start))
+            if not call or not call["name"].startswith(f"{self.http}."):
                 raise _Not("its subject is no response of a request that was taken")
-            found = before[0]
-            assert isinstance(found, Request)
-            before, subject = [Request(**{**vars(found), "variable": inline})], inline
-        yield from before
+            subject = f"response_{self.script.line(start)}"
+            for made in self._statement(skip(self.text, start), end):
+                yield replace(made, variable=subject) if isinstance(made, Request) else made
         yield Check(subject, self._assertions(given[1]))
 
     def _assertions(self, span: tuple[int, int]) -> dict[str, Translation]:

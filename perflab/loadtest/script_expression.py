@@ -48,6 +48,14 @@ class Translation:
     timed: bool = False
 
 
+def _is_strict(left: Translation, right: Translation) -> bool:
+    """Whether ``==`` is ``===`` of these: what a response holds is another kind of value than a text that is no number."""
+    if "json" not in (left.kind, right.kind):
+        return True
+    text = (right if left.kind == "json" else left).value
+    return isinstance(text, str) and re.search(r"[^\s\d.+-]", text) is not None
+
+
 class NotTranslated(ValueError):
     """What has no equal in Python here."""
 
@@ -290,6 +298,14 @@ class _Parser:
             return self._made(name.capitalize(), "truth")
         if name == "Math" and self.took(".") and self.took("random") and not self._given():
             return self._made("random.random()", "number")
+        if name == "randomIntBetween" and self.took("("):
+            low = self.either()
+            self.need(",")
+            high = self.either()
+            self.need(")")
+            if {low.kind, high.kind} != {"number"}:
+                raise self.refusal()
+            return self._made(f"random.randint({low.code}, {high.code})", "number")
         if name == "__ENV" and self.environment is not None:
             if not self.took("."):
                 raise self.refusal()

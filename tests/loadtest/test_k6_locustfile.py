@@ -144,9 +144,10 @@ def written(body: str) -> str:
         ("http.get(`http://x/never/${id}`);", "run"),
         ("http.post('http://x/never', file);", "computed"),
         ("http.get('http://x/never', { timeout: '1s' });", "timeout"),
-        ("check(other, { a: (r) => r.status === 200 });", "never"),
+        ("check(other, { a: (r) => r.status === 200 });", "no response"),
         ("const token = http.get('http://x/never').json('token');", "what follows"),
         ("sleep(pick());", "run"),
+        ("} export function setup() { http.get('http://x/never');", "once"),
     ],
 )
 def test_what_would_have_to_be_run_is_listed(statement: str, why: str, tmp_path: Path) -> None:
@@ -159,6 +160,7 @@ def test_what_would_have_to_be_run_is_listed(statement: str, why: str, tmp_path:
     assert plan.not_taken[0].facts["line"] == 4
     text = (tmp_path / "users.py").read_text()
     compile(text, "users.py", "exec")
+    assert why in str(plan.not_taken[0])
     assert "/never" not in "".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
 
 
