@@ -32,9 +32,9 @@ def test_the_total_is_on_the_mix_that_was_given() -> None:
     assert half.verdict == "regressed" and half.row["change"] == pytest.approx(2.0, abs=0.2)
     # Only weights in proportion count.
     assert lab.compare(before, after, mix={"GET /a": 7, "GET /report": 7}).row["change"] == half.row["change"]
-    for bad in ({"GET /x": 1.0}, {"GET /a": 0.0}, {}, {"GET /a": float("nan")}):
+    for bad in ({"GET /x": 1.0}, {"GET /a": 0.0}, {}, {"GET /a": float("nan")}, "GET /a"):
         with pytest.raises(ValueError, match="mix must"):
-            lab.compare(before, after, mix=bad)
+            lab.compare(before, after, mix=bad)  # type: ignore[arg-type]
 
 
 def loaded(frame: pd.DataFrame, load: np.ndarray) -> lab.Measurements:
@@ -119,8 +119,10 @@ def test_many_series_of_a_history_change_together_as_one() -> None:
     found = lab.stats.find_changes(frame, warmup=0)
     assert len(found) == 1 and found["run"].item() in ("run19", "run20", "run21")
     assert found["series"].item() >= 4 and "GET /c" not in found["others"].item()
-    one = lab.stats.find_changes(frame, metrics=["p95"], endpoints=["GET /c"], warmup=0)
+    one = lab.stats.find_changes(frame, metrics="p95", endpoints="GET /c", warmup=0)
     assert one.empty and "No lasting change" in one.attrs["sentence"]
+    with pytest.raises(ValueError, match="endpoints must be one of"):
+        lab.stats.find_changes(frame, endpoints=["GET /x"])
 
 
 def test_a_trimmed_test_stands_in_the_explanation() -> None:
