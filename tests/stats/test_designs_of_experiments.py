@@ -150,3 +150,23 @@ def test_the_floor_of_requests_is_where_the_committed_table_holds() -> None:
     assert held["false_alarms"].max() <= 0.06 and held["coverage"].min() >= 0.94
     hundred = held[(held["requests"] == 100) & (held["pairs"] == 6)].set_index("generator")
     assert hundred.loc["lognormal .3", "power_40"] >= 0.98
+
+
+def test_the_committed_conditions_hold() -> None:
+    """Limits are the goals plus what chance does to so many replicates (three standard errors)."""
+    table = pd.read_csv(Path(__file__).parents[2] / "datasets" / "calibration" / "conditions.csv")
+
+    def over(column: str, limit: float, rows: pd.DataFrame) -> pd.DataFrame:
+        return rows[rows[column] > limit + 3 * np.sqrt(limit * (1 - limit) / rows["replicates"])]
+
+    kind = table["condition"].str.partition(":")[0]
+    clean, histories = table[kind == "clean"], table[kind == "history"]
+    assert set(kind) >= {"clean", "mix", "failures", "order", "carry-over", "load", "cliff", "anytime", "history"}
+    assert over("false_unsaid", 0.065, table[kind != "history"]).empty
+    assert over("doubted", 0.06, clean).empty and over("capped", 0.015, clean).empty
+    assert over("power_lost", 0.03, clean).empty
+    large = clean[clean["condition"].str.contains("-20 %|25 %")]
+    assert (large["right_or_doubted"] >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / large["replicates"])).all()
+    steps = histories[histories["condition"].str.contains("in the last 5")]
+    assert len(steps) >= 6 and (steps["right"] >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / steps["replicates"])).all()
+    assert over("false", 0.05, histories[histories["condition"].str.contains("drift|autocorrelation .4")]).empty
