@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
+from perflab.errors import one_of
 from perflab.metrics import Floats, Metric
 from perflab.notes import count, listed
 from perflab.results import Findings, findings
@@ -41,8 +42,8 @@ class _Event:
 def find_changes(
     history: Measurements | pd.DataFrame,
     *,
-    metrics: Sequence[str] = ("p50", "p95", "throughput_per_s", "error_fraction"),
-    endpoints: Sequence[str] | None = None,
+    metrics: str | Sequence[str] = ("p50", "p95", "throughput_per_s", "error_fraction"),
+    endpoints: str | Sequence[str] | None = None,
     minimum: float | str = LEAST_CHANGE,
     warmup: float | str | None = None,
     allow: str | Collection[str] = (),
@@ -53,9 +54,9 @@ def find_changes(
     ----------
     history : Measurements or DataFrame
         Many runs, or their requests.
-    metrics : sequence of str
+    metrics : str or sequence of str
         As `change_points` takes one.
-    endpoints : sequence of str, optional
+    endpoints : str or sequence of str, optional
         All of them, and all requests together, if not given.
     minimum, warmup, allow : optional
         As in `change_points`.
@@ -74,7 +75,8 @@ def find_changes(
     As `change_points`.
     """
     least = parse_fraction(minimum, parameter="minimum")
-    wanted = [Metric.of(name) for name in dict.fromkeys(metrics)]
+    names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    wanted = [Metric.of(name) for name in dict.fromkeys(names)]
     if not wanted:
         raise ValueError("metrics must name at least one metric")
     held = requests_of(history)
@@ -83,7 +85,12 @@ def find_changes(
     runs = held.runs.sort_values("start", kind="stable")[["run", "start"]].reset_index(drop=True)
     if runs["start"].isna().any():
         more.append(doubts.START_UNKNOWN())
-    chosen = list(dict.fromkeys(table["endpoint"])) if endpoints is None else list(endpoints)
+    known = list(dict.fromkeys(table["endpoint"].to_list()))
+    chosen = (
+        known if endpoints is None else [endpoints] if isinstance(endpoints, str) else list(dict.fromkeys(endpoints))
+    )
+    if unknown := [name for name in chosen if name not in known]:
+        raise one_of("endpoints", unknown[0], known[:12])
     series = _series(table, wanted, chosen, runs["run"].to_list())
     level = P_VALUE / max(1, len(series))
     found = [event for key, values in series.items() for event in _events(*key, values, least, level)]

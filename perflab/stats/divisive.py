@@ -55,7 +55,7 @@ def steps_in(scaled: Floats, least: float, *, relative: bool, level: float = P_V
         first = Demand(least, relative, level=level)
         found = _kept(scaled, _candidates(scaled, first), first)
         left = residues(scaled, segments(found, len(scaled)))
-        demand = Demand(least, relative, _widened(left, max(1.0, _FORGIVEN / len(scaled))), level)
+        demand = Demand(least, relative, _widened(left, max(1.0, _FORGIVEN / max(1, len(scaled)))), level)
     found = _kept(scaled, _candidates(scaled, demand), demand)
     drift = _drift(scaled, found) if found else None
     return Steps((), demand, drift) if drift is not None else Steps(tuple(found), demand)

@@ -109,6 +109,8 @@ def _common(
 def checked_weights(mix: Mapping[str, float], requests: tuple[Requests, Requests]) -> Mapping[str, float]:
     """The weights of a given mix; ValueError for an endpoint that an arm lacks, and for a weight that is not positive."""
     known = [name for name in requests[0].endpoints if name in requests[1].endpoints]
+    if not isinstance(mix, Mapping):
+        raise ValueError(f"mix must be a mapping of endpoints to weights; got {mix!r}")
     for name, weight in mix.items():
         if name not in known:
             raise one_of("mix", name, sorted(known))

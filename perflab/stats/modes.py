@@ -48,7 +48,8 @@ def between_modes(row: Row, requests: tuple[Requests, Requests], cut: float) -> 
 
 
 def _latencies(side: Requests, runs: tuple[str, ...], endpoint: str, cut: float) -> Floats:
-    kept = np.isin(side.run, [side.runs.index(run) for run in runs if run in side.runs]) & (side.age >= cut)
+    chosen = np.isin(np.array(side.runs, dtype=object), list(runs))
+    kept = chosen[side.run] & (side.age >= cut)
     if endpoint != AGGREGATED:
         kept &= side.endpoint == (side.endpoints.index(endpoint) if endpoint in side.endpoints else -1)
     return side.latency[kept]

@@ -32,9 +32,9 @@ def test_the_total_is_on_the_mix_that_was_given() -> None:
     assert half.verdict == "regressed" and half.row["change"] == pytest.approx(2.0, abs=0.2)
     # Only weights in proportion count.
     assert lab.compare(before, after, mix={"GET /a": 7, "GET /report": 7}).row["change"] == half.row["change"]
-    for bad in ({"GET /x": 1.0}, {"GET /a": 0.0}, {}, {"GET /a": float("nan")}):
+    for bad in ({"GET /x": 1.0}, {"GET /a": 0.0}, {}, {"GET /a": float("nan")}, "GET /a"):
         with pytest.raises(ValueError, match="mix must"):
-            lab.compare(before, after, mix=bad)
+            lab.compare(before, after, mix=bad)  # type: ignore[arg-type]
 
 
 def loaded(frame: pd.DataFrame, load: np.ndarray) -> lab.Measurements:
@@ -119,8 +119,10 @@ def test_many_series_of_a_history_change_together_as_one() -> None:
     found = lab.stats.find_changes(frame, warmup=0)
     assert len(found) == 1 and found["run"].item() in ("run19", "run20", "run21")
     assert found["series"].item() >= 4 and "GET /c" not in found["others"].item()
-    one = lab.stats.find_changes(frame, metrics=["p95"], endpoints=["GET /c"], warmup=0)
+    one = lab.stats.find_changes(frame, metrics="p95", endpoints="GET /c", warmup=0)
     assert one.empty and "No lasting change" in one.attrs["sentence"]
+    with pytest.raises(ValueError, match="endpoints must be one of"):
+        lab.stats.find_changes(frame, endpoints=["GET /x"])
 
 
 def test_a_trimmed_test_stands_in_the_explanation() -> None:
@@ -148,3 +150,23 @@ def test_the_floor_of_requests_is_where_the_committed_table_holds() -> None:
     assert held["false_alarms"].max() <= 0.06 and held["coverage"].min() >= 0.94
     hundred = held[(held["requests"] == 100) & (held["pairs"] == 6)].set_index("generator")
     assert hundred.loc["lognormal .3", "power_40"] >= 0.98
+
+
+def test_the_committed_conditions_hold() -> None:
+    """Limits are the goals plus what chance does to so many replicates (three standard errors)."""
+    table = pd.read_csv(Path(__file__).parents[2] / "datasets" / "calibration" / "conditions.csv")
+
+    def over(column: str, limit: float, rows: pd.DataFrame) -> pd.DataFrame:
+        return rows[rows[column] > limit + 3 * np.sqrt(limit * (1 - limit) / rows["replicates"])]
+
+    kind = table["condition"].str.partition(":")[0]
+    clean, histories = table[kind == "clean"], table[kind == "history"]
+    assert set(kind) >= {"clean", "mix", "failures", "order", "carry-over", "load", "cliff", "anytime", "history"}
+    assert over("false_unsaid", 0.065, table[kind != "history"]).empty
+    assert over("doubted", 0.06, clean).empty and over("capped", 0.015, clean).empty
+    assert over("power_lost", 0.03, clean).empty
+    large = clean[clean["condition"].str.contains("-20 %|25 %")]
+    assert (large["right_or_doubted"] >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / large["replicates"])).all()
+    steps = histories[histories["condition"].str.contains("in the last 5")]
+    assert len(steps) >= 6 and (steps["right"] >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / steps["replicates"])).all()
+    assert over("false", 0.05, histories[histories["condition"].str.contains("drift|autocorrelation .4")]).empty
