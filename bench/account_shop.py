@@ -150,7 +150,7 @@ def rounds(name: str, arms: Callable[[], list[lab.Target]], users: str, plan: la
 def fixes(count: int) -> None:
     arms = [BASELINE, *FIXES]
     made = [lambda a=a: target(a, "" if a == BASELINE else a) for a in arms]
-    rounds("fixes", lambda: [make() for make in made], ALL_FOUR, lab.Stage("7s", rate=16), count)
+    rounds("fixes", lambda: [make() for make in made], ALL_FOUR, lab.Stage("5s", rate=20), count)
 
 
 def injections(count: int) -> None:
