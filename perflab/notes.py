@@ -75,7 +75,7 @@ _COMMANDS: Mapping[str, str] = {
     "run_pairs": "perflab pairs ...",
 } | dict.fromkeys((".where", "LoadPlan", "Stage", "Target"), "")
 """The command that does what a call does; "" where the call is a part of others, whose options its arguments are."""
-_PYTHON_ONLY = frozenset({("run", "profile"), ("read", "event")})
+_PYTHON_ONLY = frozenset({("run", "profile"), ("run_pairs", "account"), ("read", "event")})
 """Arguments for which the command has no option."""
 _OPTIONS: Mapping[tuple[str, str], str] = {(".where", "valid"): "--only-valid"}
 

@@ -76,9 +76,8 @@ class LoadPlan(Result):
         What the target must do (`Objective`, or texts like ``"p95 < 500ms"``), for ``check(run, plan.objectives)``.
         One with ``abort=True`` ends a run as soon as it fails (after its ``delay_ms``).
     request_ids : bool
-        Send an id, the time and the endpoint's name with each request to the target (`X-Request-ID`, `X-Request-Start`,
-        `X-Perflab-Endpoint`), so that recorded statements, profiles and components join the requests. A request that has an
-        id of its own or a signature is sent as it is.
+        Send an id, the time and the endpoint's name with each request to the target, so that recorded statements, profiles
+        and components join the requests. One that has an id of its own, or a signature, is sent as it is.
     trace : bool
         Send `traceparent` too, which switches the tracing of the target on.
     urls, wait

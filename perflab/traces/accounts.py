@@ -90,7 +90,7 @@ class Account(Result):
             return f"{what} is {format_ms(self.baseline_ms)}: {listed(self._largest('baseline_ms'), _NAMED)}"
         size = f"{_ms(abs(self.change_ms))} ms"
         direction = "fell" if self.change_ms < 0 else "rose"
-        moved = f"{what} {direction} by {size} ({format_ms(self.baseline_ms)} to {format_ms(self.candidate_ms)})"
+        moved = f"{what} {direction} by {size} ({_ms(self.baseline_ms)} to {_ms(self.candidate_ms)} ms)"
         certain = self.table["verdict"].isin(DIRECTIONS).any()
         how = ": " if certain else "; no component's change is certain, the largest are "
         return f"{moved}{how}{', '.join(self._changes())}{self._counts()}"
