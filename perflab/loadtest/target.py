@@ -65,7 +65,8 @@ class Target:
         How long it may take to end after SIGTERM, before SIGKILL.
     record_queries : bool
         Let perflab's recorders, where the application has one, write the queries of the run, as the run's ``queries``
-        table. Such runs are evidence, not measurements: the recorder costs time too.
+        table. Such runs are evidence, not measurements: the recorder costs time too. With
+        ``env={"PERFLAB_QUERY_SOURCE": "1"}`` each has the line of the application (or template) that sent it.
     metrics : str | None
         Path (or URL) of a Prometheus page such as ``"/metrics"``, read each second into the ``metrics`` table.
     logs : Sequence[str | Path]
