@@ -27,6 +27,7 @@ Flags = npt.NDArray[np.bool_]
 LEAST_DISTINCT = 0.6
 _UNITS_READ, _CALLS_READ = 24, 40
 _OFFSET = " offset ?"
+_EXECUTED = r"(?is)^\s*execute\s+([^\s(;]+)"
 _GET = 21.0
 """The LIMIT of Django's ``get()``, which expects one row."""
 
@@ -59,7 +60,7 @@ def grouped(prepared: Statements, threshold: int) -> Groups:
     """Group the statements (those that pass lists of one value apart from batches of the same text)."""
     prepared = lists_of_one(prepared, threshold)
     frame, width = prepared.frame, max(1, len(prepared.fingerprints))
-    site = pd.factorize(frame["source"])[0].astype("int64") + 1
+    site = _sites(prepared)
     sites = int(site.max(initial=0)) + 1
     codes = (frame["unit"].to_numpy() * width + frame["fp"].to_numpy()) * sites + site
     unique, first, member, calls = np.unique(codes, return_index=True, return_inverse=True, return_counts=True)
@@ -87,6 +88,19 @@ def grouped(prepared: Statements, threshold: int) -> Groups:
     )  # fmt: skip
     arrays = {name: table[name].to_numpy() for name in table.columns}
     return Groups(prepared, table, np.argsort(member, kind="stable"), np.append(0, np.cumsum(calls)), arrays)
+
+
+def _sites(prepared: Statements) -> Ints:
+    """A code of the call site of each statement, and of the name of the prepared one that it executes."""
+    site: Ints = pd.factorize(prepared.frame["source"])[0].astype("int64") + 1
+    executes = np.array([text.startswith("execute ?") for text in prepared.fingerprints], dtype=bool)
+    if not executes.any() or not len(site):
+        return site
+    executed = executes[prepared.frame["fp"].to_numpy()]
+    names = prepared.frame["sql"].str.extract(_EXECUTED, expand=False).where(executed)
+    named = pd.factorize(names)[0].astype("int64") + 1
+    both: Ints = site * (named.max() + 1) + named
+    return both
 
 
 def _first_pages(prepared: Statements) -> Ints:

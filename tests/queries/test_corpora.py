@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 import perflab as lab
+from perflab.notes import codes
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "corpora"))
 
-from judging import judged, recorded, recorded_queries, requests_of
+from judging import COMMENT, judged, recorded, recorded_queries, requests_of
 
 CORPORA = {
     "music": "request",
@@ -71,3 +72,27 @@ def test_less_in_the_log_finds_the_same(name: str) -> None:
     score = judged(name, queries.assign(parameters=None))
     assert score.precision >= 0.95, score.errors
     assert score.recall >= 0.9, score.errors
+
+
+@pytest.mark.parametrize(
+    ("name", "comments"),
+    [("freight", False), ("freight_autocommit", True), ("orchestra", False), ("orchestra_autocommit", True)],
+    ids=["transactions, Node", "comments, Node", "transactions", "comments"],
+)
+def test_applications_labelled_without_the_rules(name: str, comments: bool) -> None:
+    score = judged(name, comments=comments)
+    assert score.right > 100
+    assert score.precision >= 0.95, score.errors
+    assert score.recall >= 0.95, score.errors
+
+
+@pytest.mark.parametrize("name", ["freight_autocommit", "orchestra_autocommit"])
+def test_in_autocommit_nothing_false_is_claimed_and_what_is_not_known_is_said(name: str) -> None:
+    """Without comments: a pool that hands each statement another connection, and one that keeps it for the request."""
+    queries = recorded_queries(name)
+    bare = queries.assign(sql=queries["sql"].str.replace(COMMENT, "", regex=True))
+    score = judged(name, comments=False)
+    assert score.wrong <= 0.05 * (score.right + score.wrong), score.errors
+    found = lab.find_n_plus_one(bare)
+    opened = (lab.queries.assign_units(bare)["unit_by"] == "opening statement").mean() > 0.9
+    assert opened or "units-by-pauses" in codes(found.attrs["warnings"])

@@ -439,3 +439,13 @@ def test_of_two_claims_the_dearer_is_first() -> None:
     queries = build([*sure, loop])
     queries["duration_ms"] = queries["duration_ms"].where(~queries["sql"].str.contains("log"), 50)
     assert evidence(queries) == ["confirmed", "write loop"]
+
+
+def test_prepared_statements_are_told_apart_by_their_names() -> None:
+    """They have one fingerprint, since clients make the names up."""
+    several = [f"EXECUTE get_{name}(5)" for name in ("user", "cart", "wishes", "orders", "address", "rights")]
+    frame = pd.DataFrame({"sql": ["SELECT id, name FROM shop", *several], "duration_ms": 0.2, "unit": "r"})
+    assert lab.find_n_plus_one(frame).empty
+    loop = [f"EXECUTE goods_of({i})" for i in range(8)]
+    frame = pd.DataFrame({"sql": ["SELECT id, name FROM shop", *several, *loop], "duration_ms": 0.2, "unit": "r"})
+    assert lab.find_n_plus_one(frame)["calls"].tolist() == [8]
