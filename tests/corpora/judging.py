@@ -63,12 +63,12 @@ def recorded(name: str) -> tuple[Path, pd.DataFrame]:
 def judged(name: str, queries: pd.DataFrame | None = None, *, comments: bool = True, **options: Any) -> Score:
     """The score of a corpus (or of what is given of it); without the comments that name the request of a statement, if wanted."""
     _, truth = recorded(name)
-    queries = recorded_queries(name) if queries is None else queries
+    queries = commented = recorded_queries(name) if queries is None else queries
     if not comments:
         queries = queries.assign(sql=queries["sql"].str.replace(COMMENT, "", regex=True))
     found = lab.find_n_plus_one(queries, by="unit", **options)
     claims = found[found["evidence"].isin(CLAIMS)]
-    request = requests_of(queries, truth) if comments else _by_most(queries, recorded_queries(name), truth)
+    request = requests_of(queries, truth) if comments else _by_most(queries, commented, truth)
     claimed = {
         (int(request[unit]), shape(child).tables[0])
         for unit, child in zip(claims["unit"], claims["child"], strict=True)

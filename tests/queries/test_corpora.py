@@ -88,11 +88,12 @@ def test_applications_labelled_without_the_rules(name: str, comments: bool) -> N
 
 @pytest.mark.parametrize("name", ["freight_autocommit", "orchestra_autocommit"])
 def test_in_autocommit_nothing_false_is_claimed_and_what_is_not_known_is_said(name: str) -> None:
-    """Without comments: a pool that hands each statement another connection, and one that keeps it for the request."""
+    """Without comments, nor the ping of a pool that hands a connection on."""
     queries = recorded_queries(name)
-    bare = queries.assign(sql=queries["sql"].str.replace(COMMENT, "", regex=True))
-    score = judged(name, comments=False)
+    queries = queries[~queries["sql"].str.match("(?i)select 1")].reset_index(drop=True)
+    score = judged(name, queries, comments=False)
     assert score.wrong <= 0.05 * (score.right + score.wrong), score.errors
+    bare = queries.assign(sql=queries["sql"].str.replace(COMMENT, "", regex=True))
     found = lab.find_n_plus_one(bare)
-    opened = (lab.queries.assign_units(bare)["unit_by"] == "opening statement").mean() > 0.9
-    assert opened or "units-by-pauses" in codes(found.attrs["warnings"])
+    assert "units-by-pauses" in codes(found.attrs["warnings"])
+    assert "possible" in found.attrs["sentence"]
