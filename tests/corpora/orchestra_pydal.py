@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+import tempfile
 import threading
 import zlib
 from typing import Any
@@ -31,7 +32,7 @@ def open_database(uri: str, autocommit: bool) -> DAL:
         if autocommit:
             adapter.connection.autocommit = True
 
-    db = DAL(uri, pool_size=3, migrate=True, folder=None, after_connection=connected)
+    db = DAL(uri, pool_size=3, migrate=True, folder=tempfile.mkdtemp(prefix="perflab-dal-"), after_connection=connected)
     send = type(db._adapter).execute
 
     def commented(self: Any, sql: str, *args: Any, **kwargs: Any) -> Any:
