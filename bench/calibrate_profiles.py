@@ -1,6 +1,6 @@
 """False alarms of `diff_profiles` on repeated profiles of one program: any function with a verdict of change is one.
 
-    python bench/calibrate_profiles.py        writes datasets/calibration/profiles.csv (about 30 s)
+    python bench/calibrate_profiles.py        writes datasets/calibration/profiles.csv (about 2 minutes)
 
 Each run's cost of a function is lognormal around the same mean; ``samples`` adds the counting noise of a sampling profiler
 with so many samples in all.
@@ -16,7 +16,7 @@ import pandas as pd
 
 from perflab.profiles.diff import _CHANGED, Side, _tested
 
-SEED, DRAWS, FUNCTIONS = 20261129, 2_000, 20
+SEED, DRAWS, FUNCTIONS = 20261129, 1_000, 20
 RUNS = ((3, 20), (20, 3), (3, 3), (5, 5), (4, 12), (6, 18), (10, 30))
 NOISE = ((0.1, 0.1), (0.3, 0.1), (0.1, 0.3))
 

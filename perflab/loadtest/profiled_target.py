@@ -58,8 +58,8 @@ BY_PY_SPY = Kind(
 FELL_BEHIND = Kind(
     "profiler-fell-behind",
     YOU,
-    "py-spy took {samples} of {expected:sample}: this machine is too busy for it, and the profile does not show how long the "
-    "target waited. Use a quieter machine.",
+    "py-spy took {samples} of {expected:sample} and was late {late:time}: this machine is too busy for it, and the profile does "
+    "not show how long the target waited. Use a quieter machine.",
 )
 BY_NODE = Kind(
     "profiled-by-node",
@@ -146,8 +146,10 @@ def attached(profile: str | None, pid: int | None, folder: Path, *, own: bool = 
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
-        taken = re.search(rb"Samples: (\d+)", log.read_bytes())
-        facts = {"cpu_cores": used / elapsed, "elapsed_s": elapsed, "samples": int(taken[1]) if taken else None}
+        said = log.read_bytes()
+        taken = re.search(rb"Samples: (\d+)", said)
+        facts = {"cpu_cores": used / elapsed, "elapsed_s": elapsed, "samples": int(taken[1]) if taken else 0}
+        facts["late"] = said.count(b"behind in sampling")
         (place / "cost.json").write_bytes(orjson.dumps(facts))
 
 
@@ -179,9 +181,10 @@ def _of_py_spy(place: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any], li
     found, notes = _read("speedscope", output)
     cost = orjson.loads((place / "cost.json").read_bytes())
     expected = round(cost["elapsed_s"] * _RATE)
-    kept_up = (cost["samples"] or 0) >= _KEEPS_UP * expected
+    # Late samples are made up for in a burst, all of one moment.
+    kept_up = cost["samples"] >= _KEEPS_UP * expected and not cost["late"]
     if not kept_up:
-        notes.append(FELL_BEHIND(samples=cost["samples"] or 0, expected=expected))
+        notes.append(FELL_BEHIND(samples=cost["samples"], expected=expected, late=cost["late"]))
     notes.append(BY_PY_SPY(rate=_RATE, cores=f"{cost['cpu_cores']:.2f}"))
     profile, idle = without_idle(found["profile"])
     # Threads of one name are one, so that the workers of a server are merged.

@@ -69,7 +69,7 @@ def translated(
     the environment have the value ``environment``.
 
     >>> translated("r.status === 200 && !r.body.includes('no')", {"r": "r"}, "truth", lambda name: None).code
-    "r.status_code == 200 and not ('no' in (r.text or ''))"
+    "r.status_code == 200 and (not ('no' in (r.text or '')))"
     """
     parser = _Parser(text, names, constant, environment)
     found = parser.either()

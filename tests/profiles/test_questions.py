@@ -139,15 +139,15 @@ def test_equal_sides_are_never_directional() -> None:
     assert not lab.diff_profiles(same, same).verdict.isin(["improved", "regressed"]).any()
 
 
-@pytest.mark.parametrize("sizes", [(3, 20), (20, 3)])
-def test_three_runs_against_twenty_raise_no_more_false_alarms(sizes: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("sizes", "noise"), [((3, 20), (0.1, 0.1)), ((20, 3), (0.1, 0.1)), ((4, 12), (0.3, 0.1))])
+def test_uneven_sides_raise_no_more_false_alarms(sizes: tuple[int, int], noise: tuple[float, float]) -> None:
     """The full table is datasets/calibration/profiles.csv."""
     random = np.random.default_rng(5)
     alarms = 0
     for _ in range(200):
         sides = []
-        for runs in sizes:
-            values = np.exp(random.normal(0, 0.1, (runs, 20)))
+        for runs, deviation in zip(sizes, noise, strict=True):
+            values = np.exp(random.normal(0, deviation, (runs, 20)))
             wholes = values.sum(axis=1)
             sides.append(Side(values, values / wholes[:, None], [str(i) for i in range(runs)], wholes))
         verdict = _tested(*sides, "absolute", 0.0, 0.001, 0.95, (None, None))["verdict"]
