@@ -41,7 +41,7 @@ def by_pt_query_digest(path: Path) -> tuple[int, int]:
     return found["global"]["query_count"] - sum(commands), sum(commands)
 
 
-FORMATS = ("", "jsonlog", "csv", "logplex", "syslog", "rds")
+FORMATS = ("", "stderr", "jsonlog", "csv", "logplex", "syslog", "rds")
 """What pgBadger does not find out by itself."""
 
 
