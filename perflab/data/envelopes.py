@@ -18,6 +18,8 @@ from typing import IO, Any
 
 import orjson
 
+from perflab.errors import FormatError
+
 Envelope = Callable[[Iterator[bytes]], Iterator[bytes]]
 
 _LOOKED_AT = 30
@@ -124,19 +126,30 @@ def _cri(lines: Iterator[bytes]) -> Iterator[bytes]:
 
 def _of_csv(lines: list[bytes]) -> Envelope | None:
     """An export with a column of messages, as CloudWatch Insights and Grafana give it."""
-    head, first = (next(csv.reader([line.decode(errors="replace")]), []) for line in (*lines, b"")[:2])
+    try:
+        head, first = (next(csv.reader([_csv_text(line)]), []) for line in (*lines, b"")[:2])
+    except csv.Error:  # bytes that are no table
+        return None
     names = [name.strip().lstrip("@").lower() for name in head]
     place = next((names.index(name) for name in (*_TEXTS, "textpayload") if name in names), None)
     if place is None or len(names) < 2 or len(first) <= place or not _INNER.match(first[place].encode()):
         return None
 
     def messages(given: Iterator[bytes]) -> Iterator[bytes]:
-        rows = csv.reader(line.decode(errors="replace").replace("\r\n", "\n") for line in given)
+        rows = csv.reader(map(_csv_text, given))
         next(rows, None)
-        for row in rows:
-            yield (row[place] if len(row) > place else "").encode()
+        try:
+            for row in rows:
+                yield (row[place] if len(row) > place else "").encode()
+        except csv.Error as problem:
+            raise FormatError(f"line {rows.line_num}: expected a row of a CSV export: {problem}") from problem
 
     return messages
+
+
+def _csv_text(line: bytes) -> str:
+    """A line as csv takes it, which allows a carriage return before a line's end only."""
+    return line.decode(errors="replace").replace("\r\n", "\n").replace("\r", " ")
 
 
 def utf_16(lines: Iterator[bytes]) -> Iterator[bytes]:

@@ -115,7 +115,7 @@ class ServerStatements:
         try:
             do()
         except Exception as problem:  # noqa: BLE001 - whatever the driver or the server raises, the load is worth more
-            self._notes.append(NOT_COUNTED(problem=without_password(" ".join(str(problem).split()))))
+            self._notes.append(NOT_COUNTED(problem=without_password(re.sub(r"\s+", " ", str(problem)))))
 
     def _begin(self) -> None:
         with _connected(self._dsn) as connection:
