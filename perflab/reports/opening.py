@@ -74,11 +74,9 @@ def bullets(change: Change, measured: Measurements | None) -> list[str]:
 
 
 def _compared(change: Change, measured: Measurements | None, metrics: list[str]) -> tuple[Row, ...]:
-    if measured is None or not metrics:
+    if measured is None or not metrics or not set(change.arms) <= set(measured.runs["arm"].dropna()):
         return ()
     before, after = (measured.where(arm=arm) for arm in change.arms)
-    if not len(before.runs) or not len(after.runs):
-        return ()
     own = change.find()
     try:
         again = compare(before, after, metric=metrics, tolerance=change.tolerance, warmup=change.warmup,
