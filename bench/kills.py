@@ -28,6 +28,7 @@ import orjson
 import psutil
 
 import perflab as lab
+from perflab.loadtest.records import RECORD
 
 SERVERS = Path(__file__).parent.parent / "tests" / "loadtest" / "servers"
 SECONDS, USERS = 6, 6
@@ -75,7 +76,7 @@ def driver(client: str, port: int, store: Path) -> subprocess.Popen[bytes]:
 
 
 def flushed(store: Path) -> int:
-    return sum(file.stat().st_size // 48 for file in store.glob(".2*/generator/*.bin"))
+    return sum(file.stat().st_size // RECORD.size for file in store.glob(".2*/generator/*.bin"))
 
 
 def last_beat(store: Path) -> float:

@@ -15,6 +15,7 @@ import perflab as lab
 from perflab.cli import main
 from perflab.data.store import Draft
 from perflab.loadtest import capture
+from perflab.loadtest.records import RECORD
 from perflab.notes import SHELL
 
 
@@ -41,7 +42,7 @@ def copied(left: Path, place: Path) -> Path:
 
 
 def captured(folder: Path) -> int:
-    return sum(file.stat().st_size // 48 for file in folder.glob("generator/*.bin"))
+    return sum(file.stat().st_size // RECORD.size for file in folder.glob("generator/*.bin"))
 
 
 def test_a_run_whose_last_step_failed_is_recovered_whole(left: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ import zmq
 from driving import SERVERS, USERS, free_port, own, plan, target, wait_for
 
 import perflab as lab
-from perflab.loadtest.records import stem_of
+from perflab.loadtest.records import RECORD, stem_of
 from perflab.notes import codes
 
 ASK, PARTS = "perflab_ask", "perflab_parts"
@@ -81,7 +81,7 @@ def strangers(port: int) -> Iterator[list[object]]:
 
     def ask() -> None:
         messages = [("client_ready", "2.40.0", "stranger"), (ASK, {"asked": 0.0}, "stranger"), ("exception", [1], "stranger"),
-                    ("stats", {PARTS: [[".bin", 0, b"x" * 48]]}, "stranger")]  # fmt: skip
+                    ("stats", {PARTS: [[".bin", 0, b"x" * RECORD.size]]}, "stranger")]  # fmt: skip
         while not done.wait(0.2):
             for stranger in sockets:
                 for message in messages:
@@ -129,7 +129,7 @@ def test_records_of_a_worker_elsewhere_come_home(tmp_path: Path, here: int) -> N
     copy = next((tmp_path / "worker").glob("*/remote-*.jsonl"))
     footer = json.loads(copy.read_text().splitlines()[-1])
     assert footer["kind"] == "footer"
-    assert footer["count"] == copy.with_suffix(".bin").stat().st_size / 48
+    assert footer["count"] == copy.with_suffix(".bin").stat().st_size / RECORD.size
     assert footer["count"] <= len(one.requests)
     if here:
         assert one.requests.due.nunique() == len(one.requests) == 120
@@ -273,7 +273,7 @@ def test_a_link_that_is_cut_makes_the_run_invalid_until_its_files_are_merged(
     # What the other host made is home, all of it.
     at_home = (folder / "generator" / left.stem).with_suffix(".bin").read_bytes()
     assert at_home == left.with_suffix(".bin").read_bytes()
-    assert len(at_home) / 48 > 50
+    assert len(at_home) / RECORD.size > 50
     with pytest.raises(lab.StoreError, match="expected the files of a worker"):
         lab.loadtest.merge(folder, tmp_path)
     whole = lab.loadtest.merge(folder, lost.parent)
@@ -283,7 +283,7 @@ def test_a_link_that_is_cut_makes_the_run_invalid_until_its_files_are_merged(
     assert len(whole.requests) > len(one.requests)
     assert "merged" in codes(whole.warnings)
     assert len(whole.requests) <= sum(
-        f.stat().st_size // 48 for f in (lost.with_suffix(".bin"), left.with_suffix(".bin"))
+        f.stat().st_size // RECORD.size for f in (lost.with_suffix(".bin"), left.with_suffix(".bin"))
     )
 
 

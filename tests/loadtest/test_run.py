@@ -18,6 +18,7 @@ import pytest
 from driving import SERVERS, USERS, assert_clean, free_port, mine, open_plan, own, plan, target, wait_for
 
 import perflab as lab
+from perflab.loadtest.records import RECORD
 from perflab.loadtest.run import draw_order
 from perflab.loadtest.worker import work
 from perflab.notes import codes
@@ -246,7 +247,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         assert f'recover("{draft}")' in str(failed.value)
         del failed  # its frames hold files open, and the disk could not be unmounted
         subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
-        captured = sum(file.stat().st_size // 48 for file in draft.glob("generator/*.bin"))
+        captured = sum(file.stat().st_size // RECORD.size for file in draft.glob("generator/*.bin"))
         assert len(lab.recover(draft).requests) == captured > 0
         assert_clean(disk / "runs")
     finally:
@@ -320,7 +321,7 @@ def test_a_killed_parent_leaves_no_process(tmp_path: Path) -> None:
     [left_out] = [note for note in loaded.warnings if note.code == "unfinished-runs"]
     assert left_out.facts["unfinished"] == 1
     assert own(codes(loaded.warnings)) == {"unfinished-runs"}
-    captured = recorded(tmp_path) // 48
+    captured = recorded(tmp_path) // RECORD.size
     back = lab.recover(tmp_path / "runs")
     assert len(back.requests) == captured > 0
     assert not back.runs["valid"].any()
