@@ -14,7 +14,7 @@ from perflab.errors import LoadTestError
 from perflab.loadtest.drive import Live, Slot, drive, expected_s, listening
 from perflab.loadtest.looks import Looks
 from perflab.loadtest.plan import LoadPlan
-from perflab.loadtest.run import check_pairs, interleaved, loaded, noted, pairs_of, pause_s
+from perflab.loadtest.run import check_pairs, interleaved, loaded, noted, pairs_of, pause_s, rounds_done
 from perflab.loadtest.shortness import checked
 from perflab.loadtest.target import Target
 from perflab.progress import Listener
@@ -159,7 +159,7 @@ def start_pairs(
         if not all(driven.values()):
             raise KeyboardInterrupt("one arm has no run yet; load what the store holds with load()")
         before, after = (noted(loaded(driven[target.arm]), short) for target in (baseline, candidate))
-        done = int(before.runs["pair"].isin(range(1, pairs + 1)).sum())
+        done = rounds_done(rounds, len(driven[baseline.arm]))
         return (before, after) if interrupted else registered.noted(done, before, after)
 
     label = f"{baseline.arm} and {candidate.arm}: {plan}"

@@ -159,8 +159,7 @@ def run_pairs(
             f'load("{store}", experiment="{experiment}").where(valid=True)'
         )
     before, after = (noted(loaded(driven[target.arm]), short) for target in (baseline, candidate))
-    done = before.runs["pair"].isin(range(1, pairs + 1)).sum()
-    return registered.noted(int(done), before, after)
+    return registered.noted(rounds_done(rounds, len(driven[baseline.arm])), before, after)
 
 
 def check_pairs(pairs: int, baseline: Target, candidate: Target) -> None:
@@ -246,6 +245,12 @@ def pairs_of(
         again = tuple(replace(target, record_requests=True) for target in both) if number <= recorded else ()
         rounds.append((*both, *again))
     return rounds
+
+
+def rounds_done(rounds: Sequence[Sequence[Target]], runs: int) -> int:
+    """The rounds after which the first arm has so many runs."""
+    each = [sum(target.arm == rounds[0][0].arm for target in targets) for targets in rounds]
+    return next((number for number in range(1, len(each) + 1) if sum(each[:number]) >= runs), len(each))
 
 
 def draw_order(pairs: int, seed: int) -> list[bool]:

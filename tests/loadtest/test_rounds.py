@@ -33,9 +33,9 @@ def test_rounds_run_what_was_drawn_and_their_runs_can_be_compared(monkeypatch: p
     driven: dict[str, Any] = {}
     runs = lab.load("datasets/shop_runs").where(pair=[1, 2, 3])
 
-    def fake(plan: Any, orders: Any, seed: int, *more: Any) -> Any:
+    def fake(plan: Any, arms: Any, orders: Any, seed: int, *more: Any) -> Any:
         driven.update(orders=[[t.arm for t in order] for order in orders], seed=seed, washout=more[-1])
-        return "experiment", 0, {t.arm: [t.arm] for t in orders[0]}, ()
+        return "experiment", 0, {t.arm: [t.arm] for t in arms}, ()
 
     monkeypatch.setattr(rounds, "interleaved", fake)
     monkeypatch.setattr(rounds, "loaded", lambda arms: sum(runs.where(arm=arm) for arm in arms))
