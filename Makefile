@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 help:
 	@sed -n 's/^## //p' Makefile
 
-## make demo         six pairs of real load tests against a shop with an N+1, and the report (3 minutes)
+## make demo         six pairs of real load tests against a shop with an N+1, and the report (5 minutes)
 demo: $(READY)
 	@$(BIN)/perflab demo
 

@@ -291,8 +291,8 @@ _FROM_RESOURCES: Mapping[str, Callable[[Any, int, float], float]] = MappingProxy
 )
 
 
-def _resource(name: str, label: str, unit: str) -> Metric:
-    return Metric(name, label, unit, table="resources", kind=RESOURCE, rows_needed=1)
+def _resource(name: str, label: str, unit: str, *, decided: bool = True) -> Metric:
+    return Metric(name, label, unit, table="resources", kind=RESOURCE, rows_needed=1, decided=decided)
 
 
 _NAMED: Mapping[str, Metric] = MappingProxyType(
@@ -304,12 +304,12 @@ _NAMED: Mapping[str, Metric] = MappingProxyType(
             Metric("error_fraction", "error rate", "fraction", kind=SHARE, scale=DIFFERENCE),
             Metric("size_bytes", "response size", "bytes"),
             _resource("cpu_ms_per_request", "CPU of the target per request", "ms"),
-            _resource("cpu_cores", "CPU of the target", "cores"),
             _resource("rss_bytes", "memory of the target", "bytes"),
             _resource("read_bytes", "bytes read per request", "bytes"),
             _resource("written_bytes", "bytes written per request", "bytes"),
-            _resource("io_bytes_per_s", "I/O of the target", "bytes/s"),
-            # Of an objective, not of a comparison.
+            # Of an objective, not of a comparison: what a target uses per second rises with what it answers.
+            _resource("cpu_cores", "CPU of the target", "cores", decided=False),
+            _resource("io_bytes_per_s", "I/O of the target", "bytes/s", decided=False),
             Metric("min", "minimum", "ms", kind=QUANTILE, share=0.0, decided=False),
             Metric("max", "maximum", "ms", kind=QUANTILE, share=1.0, decided=False),
             Metric("check_fraction", "passed checks", "fraction", "checks", SHARE, 1, DIFFERENCE, decided=False),

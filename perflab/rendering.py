@@ -71,6 +71,8 @@ _UNITS: Mapping[str, tuple[tuple[float, float, str], ...]] = MappingProxyType(
         "_ms": ((1.0, 1e-3, "µs"), (1e4, 1.0, "ms"), (6e5, 1e3, "s"), (math.inf, 6e4, "min")),
         "_bytes": ((1e3, 1.0, "B"), (1e6, 1e3, "kB"), (1e9, 1e6, "MB"), (math.inf, 1e9, "GB")),
         "_fraction": ((math.inf, 0.01, "%"),),
+        "_cores": ((math.inf, 1.0, "cores"),),
+        "_bytes_per_s": ((1e3, 1.0, "B/s"), (1e6, 1e3, "kB/s"), (math.inf, 1e6, "MB/s")),
         "_per_s": ((math.inf, 1.0, "/s"),),
     }
 )

@@ -160,9 +160,9 @@ def _round(value: float, digits: int = 3) -> float:
 
 
 _BY_SUFFIX: tuple[tuple[str, Callable[[float], str]], ...] = (
+    ("_bytes_per_s", lambda value: f"{format_bytes(value)}/s"),
     ("_ms", format_ms),
     ("_bytes", format_bytes),
-    ("_bytes_per_s", lambda value: f"{format_bytes(value)}/s"),
     ("_cores", lambda value: f"{format_number(_round(value))} {'core' if value == 1 else 'cores'}"),
     ("_fraction", format_fraction),
     ("_per_s", format_rate),

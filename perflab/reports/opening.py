@@ -13,7 +13,7 @@ from perflab.stats.compare import compare
 from perflab.stats.rows import Row
 
 _REQUESTS = ("throughput_per_s", "error_fraction")
-_TARGET = ("cpu_ms_per_request", "rss_bytes", "io_bytes_per_s")
+_TARGET = ("cpu_ms_per_request", "rss_bytes", "read_bytes", "written_bytes")
 
 
 def rows(change: Change, measured: Measurements | None) -> list[Row]:
