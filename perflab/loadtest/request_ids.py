@@ -84,7 +84,7 @@ class RequestIds:
         self, session: Any, method: Any, url: str, name: Any, options: Mapping[str, Any], number: int
     ) -> dict[str, str]:
         found = {ID: f"{number:016x}", START: f"t={time.time():.6f}"}
-        called = name or session.request_name or (None if options.get("params") else url)
+        called = name or getattr(session, "request_name", None) or (None if options.get("params") else url)
         if called:
             key = (str(method), str(called))
             endpoint = self._names.get(key)
