@@ -32,6 +32,7 @@ class Ending:
         self._flight, self._note = flight, note
         self.over, self.tasks = False, 0
         self._ended: set[Any] = set()
+        self._killed: set[Any] = set()
         self.spawners: set[Any] = set()
         """The greenlets that make users."""
         self.others: set[str] = set()
@@ -91,8 +92,10 @@ class Ending:
             for user, greenlet in left:
                 facts = user.__dict__
                 idle = facts.get("perflab_depth") and facts.get("perflab_due") is None and not self._flight.of(user)
-                if idle and user not in self._ended and isinstance(user, (HttpUser, FastHttpUser)):
-                    self._ended.add(user)
+                known = user in self._ended or user in self._killed
+                if idle and not known and isinstance(user, (HttpUser, FastHttpUser)):
+                    # The user may wake before it is killed: then `_may_send` ends it.
+                    self._killed.add(user)
                     greenlet.kill(block=False)
 
     def _counted(self, execute: Callable[..., Any]) -> Callable[..., Any]:
