@@ -24,7 +24,6 @@ from perflab.queries.statements import Statements, statements
 from perflab.results import count, findings
 from perflab.units import format_ms
 
-UNIT_COLUMNS = ("unit", "parent", "child", "calls", "distinct_parameters", "time_ms", "evidence")
 PATTERN_COLUMNS = (
     "parent", "child", "route", "units", "calls", "calls_per_unit", "time_ms", "slope", "slope_low", "slope_high",
     "p_value", "evidence", "suggestion", "example_unit", "calls_saved", "time_saved_ms", "unit_time_fraction",

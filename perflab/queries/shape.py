@@ -11,8 +11,6 @@ from perflab.queries.nouns import OWN_KEYS, bare, same_noun, stem
 from perflab.queries.predicates import is_list, keys_of, list_of, text_at
 from perflab.queries.tokens import Token, tokens
 
-CLASSES = ("lookup", "batch", "scan", "function", "no table", "write", "control")
-
 _WRITES = frozenset({"insert", "update", "delete", "merge", "replace", "upsert", "call"})
 _READS = frozenset({"select", "with", "table", "values", "(", "explain", "find", "get"})
 _AGGREGATES = frozenset({"count", "sum", "avg", "min", "max", "exists"})

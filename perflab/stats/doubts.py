@@ -196,12 +196,6 @@ CHANGED_DURING = reason(
     "the effect was not the same throughout: later pairs contradict what earlier ones showed",
     "a new experiment while nothing else changes",
 )
-DRIFTS = Kind(
-    "drift",
-    TARGET,
-    "a steady drift of {per_run:raw} a run fits better than steps do, so no single run is to blame",
-)
-
 RAISED = Kind(
     "warmup-raised",
     DATA,

@@ -162,6 +162,8 @@ def _ms(value: object) -> str:
 
 def _signed(value: object, unit: str = " ms") -> str:
     number = float(str(value))
+    if abs(number) < 0.005:
+        return f"0.0{unit}"
     return f"{number:+.1f}{unit}" if abs(number) >= 0.05 else f"{number:+.2f}{unit}"
 
 
