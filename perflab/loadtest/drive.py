@@ -260,7 +260,9 @@ def _must_have_worked(plan: LoadPlan, locust: process.Generator, folder: Path, r
         raise process.failure(locust, f"no request was made: the users of {plan.found_locustfile()} raised {errors[0]}")
     footers = [p.footer or (p.notes.get("users") or [{}])[-1] for p in found]
     if sent := sum(int(footer.get("sent") or 0) for footer in footers):
-        how = "; the locustfile ended the process (sys.exit)" if any(p.notes.get("exited") for p in found) else ""
+        exits = [note.get("error") for p in found for note in p.notes.get("exited", [])]
+        cause = next((f"; the process ended with {error}" for error in exits if error), None)
+        how = cause or ("; the locustfile ended the process (sys.exit)" if exits else "")
         raise process.failure(locust, f"{sent:,} requests were sent and none was answered{how}")
     if reason and reason.about != BY_GENERATOR:
         raise process.failure(locust, f"no request was made: {reason}")

@@ -55,7 +55,11 @@ EXITED = Kind(
     YOU,
     "the locustfile ended the generator's process (sys.exit) with {in_flight:request} in flight",
 )
-
+GENERATOR_FAILED = Kind(
+    "generator-failed",
+    GENERATOR,
+    "the generator's process ended with an exception and {in_flight:request} in flight: {first:raw}",
+)
 DID_NOT_END = Kind(
     "generator-did-not-end", GENERATOR, "Locust had not ended {overtime_ms} after the plan's end and was stopped"
 )

@@ -12,6 +12,7 @@ import logging
 import os
 import random
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -272,9 +273,13 @@ def _watch(
         flush()
 
     def on_exit() -> None:
-        """The process ends by sys.exit in the locustfile: Locust ends no run then."""
+        """The process ends without an end of the run: sys.exit in the locustfile, or an exception that nobody caught."""
         if not stopping["footer"] and os.getpid() == journal._pid:
-            journal.note("exited", time=time.time())
+            # Set before the handlers of the end are called, and never by SystemExit.
+            problem = getattr(sys, "last_value", None)
+            journal.note(
+                "exited", time=time.time(), error=f"{type(problem).__name__}: {problem}"[:500] if problem else ""
+            )
             end(1)
 
     def on_quit(exit_code: int = 0, **_: Any) -> None:

@@ -72,7 +72,13 @@ def judge(
     raw = sum(p.count for p in generators)
     exited = [p for p in processes if p.notes.get("exited")]
     if exited:
-        found.append(reasons.EXITED(in_flight=sum(int((p.footer or {}).get("cut") or 0) for p in exited)))
+        in_flight = sum(int((p.footer or {}).get("cut") or 0) for p in exited)
+        failed = next((note["error"] for p in exited for note in p.notes["exited"] if note.get("error")), None)
+        found.append(
+            reasons.GENERATOR_FAILED(in_flight=in_flight, first=failed)
+            if failed
+            else reasons.EXITED(in_flight=in_flight)
+        )
     if not lost and locust_count is None and not ended and not merged and not exited:
         found.append(reasons.NO_COUNT())
     if not lost and locust_count is not None and raw < locust_count:

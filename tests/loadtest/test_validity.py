@@ -66,6 +66,8 @@ def test_a_clean_run_has_no_reasons() -> None:
         (reasons(process(footer={"user_errors": 101}, user_error=[{"text": "KeyError: 'a'"}])), "users-raise", "you",
          {"errors": 101, "requests": 100, "first": "KeyError: 'a'"}),
         (reasons(process(exited=[{}], footer={"cut": 3}), count=None), "generator-exited", "you", {"in_flight": 3}),
+        (reasons(process(exited=[{"error": "OSError: No space left"}], footer={"cut": 3}), count=None), "generator-failed",
+         "generator", {"in_flight": 3, "first": "OSError: No space left"}),
         (reasons(process(), exit_code=2), "generator-exit-code", "generator", {"exit_code": 2}),
         (reasons(process(arrivals=[{"due": 100, "begun": 100, "failed": 40}], user_error=[{"text": "E: no"}]),
                  expected_arrivals=100.0), "arrivals-raise", "you", {"raised": 40, "expected": 100, "first": "E: no"}),
