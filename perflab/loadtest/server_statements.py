@@ -1,11 +1,11 @@
-"""What a PostgreSQL server itself counted during a run: ``pg_stat_statements`` before and after it, and what sessions waited for.
+"""What the database server itself counted during a run: its statements before and after, and what sessions waited for.
 
-https://www.postgresql.org/docs/current/pgstatstatements.html, https://www.postgresql.org/docs/current/monitoring-stats.html
-Sums over all users of the database: give a run a server of its own. perflab's own statements are left out.
+Counts are sums over all users of the database: use a server that nothing else uses. perflab's own statements are left out.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 from datetime import UTC, datetime
@@ -14,55 +14,37 @@ from typing import Any
 
 import pandas as pd
 
-from perflab.errors import TargetError
+from perflab.loadtest.server_counts import source_of
 from perflab.notes import TARGET, YOU, Kind, Note
 
 NOT_COUNTED = Kind("server-statements-unread", YOU, "the database's own counts are missing: {problem:raw}")
 RESET = Kind(
     "server-statements-reset",
     TARGET,
-    "pg_stat_statements was reset during the run, so its counts are only of the time after",
+    "the server's statement counts were reset during the run, so they cover only the time after that",
 )
 EVICTED = Kind(
     "server-statements-evicted",
     TARGET,
-    "pg_stat_statements dropped {entries:entry} during the run (pg_stat_statements.max is too small); counts of rare statements "
-    "are missing",
+    "the server dropped {entries:entry} of its statement counts during the run, so rare statements are missing: raise "
+    "pg_stat_statements.max, or performance_schema_digests_size",
 )
-_MARK = "/* perflab */"
 _EVERY_S = 0.1
-_COUNTS = (
-    ("count", "calls", ""),
-    ("total", "total_exec_time", "ms"),
-    ("plan", "total_plan_time", "ms"),
-    ("rows", "rows", ""),
-    ("blocks_hit", "shared_blks_hit", ""),
-    ("blocks_read", "shared_blks_read", ""),
-    ("blocks_written", "shared_blks_written", ""),
-    ("temp_blocks_written", "temp_blks_written", ""),
-    ("wal", "wal_bytes", "bytes"),
-)
-_STATEMENTS = f"""
-SELECT {_MARK} s.queryid, s.query, {", ".join(f"s.{column}::float8" for _, column, _ in _COUNTS)}
-FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid WHERE d.datname = current_database()"""
-_STATE = f"SELECT {_MARK} dealloc, stats_reset FROM pg_stat_statements_info"
-_WAITS = f"""
-SELECT {_MARK} coalesce(wait_event_type, 'CPU'), coalesce(wait_event, 'running'), count(*)
-FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid() GROUP BY 1, 2"""
 
 
 class ServerStatements:
     """Counts before and after; use it in a ``with`` block around the load. What goes wrong becomes a note, never an error."""
 
     def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
+        self._dsn, self._source = dsn, source_of(dsn)
         self._before: dict[Any, tuple[Any, ...]] = {}
         self._after: dict[Any, tuple[Any, ...]] = {}
         self._waits: list[tuple[datetime, str, str, int]] = []
         self._notes: list[Note] = []
+        self._held, self._connection = contextlib.ExitStack(), None
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
-        self._state: tuple[Any, ...] | None = None
+        self._state: tuple[int, object] | None = None
 
     def __enter__(self) -> ServerStatements:
         self._tried(self._begin)
@@ -76,6 +58,7 @@ class ServerStatements:
             self._thread.join(5.0)
         if self._state is not None:
             self._tried(self._finish)
+        self._tried(self._held.close)
 
     @property
     def warnings(self) -> tuple[Note, ...]:
@@ -84,19 +67,19 @@ class ServerStatements:
 
     def summary(self) -> pd.DataFrame:
         """The statements of the run as the ``summary`` table has them: endpoint (the statement), statistic, value, unit."""
-        rows = []
+        rows, columns = [], self._source.columns
         for key, after in self._after.items():
-            before = self._before.get(key, (None, *(0.0 for _ in _COUNTS)))
-            # A statement whose entry was evicted and made anew starts at zero again.
+            before = self._before.get(key, (None, *(0.0 for _ in columns)))
+            # A statement whose entry was evicted and made again starts at zero.
             fresh = after[1] < before[1]
             values = [
                 float(a or 0.0) - (0.0 if fresh else float(b or 0.0))
                 for a, b in zip(after[1:], before[1:], strict=True)
             ]
-            if values[0] > 0 and _MARK not in str(after[0]):
+            if values[0] > 0:
                 rows += [
                     {"endpoint": str(after[0]), "statistic": name, "value": value, "unit": unit}
-                    for (name, _, unit), value in zip(_COUNTS, values, strict=True)
+                    for (name, unit), value in zip(columns, values, strict=True)
                 ]
         return pd.DataFrame(rows, columns=["endpoint", "statistic", "value", "unit"])
 
@@ -105,7 +88,7 @@ class ServerStatements:
         return pd.DataFrame(
             {
                 "time": pd.to_datetime([at for at, *_ in self._waits], utc=True),
-                "name": "postgresql_active_sessions",
+                "name": self._source.sessions,
                 "labels": [{"type": kind, "event": event} for _, kind, event, _ in self._waits],
                 "value": [float(count) for *_, count in self._waits],
             }
@@ -118,44 +101,27 @@ class ServerStatements:
             self._notes.append(NOT_COUNTED(problem=without_password(re.sub(r"\s+", " ", str(problem)))))
 
     def _begin(self) -> None:
-        with _connected(self._dsn) as connection:
-            self._state = _state(connection)
-            self._before = _counts(connection)
+        # One connection for all of it: opening another sends statements, which the server would count.
+        self._connection = self._held.enter_context(self._source.connected(self._dsn))
+        self._state = self._source.state(self._connection)
+        self._before = self._source.counts(self._connection)
         self._thread = threading.Thread(target=lambda: self._tried(self._sample), name="perflab-waits", daemon=True)
         self._thread.start()
 
     def _sample(self) -> None:
-        with _connected(self._dsn) as connection:
-            while not self._end.wait(_EVERY_S):
-                now = datetime.now(UTC)
-                found = connection.execute(_WAITS).fetchall()
-                self._waits += [(now, str(kind), str(event), int(count)) for kind, event, count in found]
+        while not self._end.wait(_EVERY_S):
+            now = datetime.now(UTC)
+            self._waits += [(now, *found) for found in self._source.waits(self._connection)]
 
     def _finish(self) -> None:
-        with _connected(self._dsn) as connection:
-            self._after = _counts(connection)
-            state = _state(connection)
+        with self._held:
+            self._after = self._source.counts(self._connection)
+            state = self._source.state(self._connection)
         if self._state and state[1] != self._state[1]:
             self._before = {}
             self._notes.append(RESET())
         elif self._state and state[0] > self._state[0]:
             self._notes.append(EVICTED(entries=state[0] - self._state[0]))
-
-
-def _connected(dsn: str) -> Any:
-    try:
-        import psycopg
-    except ImportError:
-        raise TargetError("Target: database needs psycopg: pip install 'psycopg[binary]'") from None
-    return psycopg.connect(dsn, autocommit=True, connect_timeout=5, application_name="perflab")
-
-
-def _counts(connection: Any) -> dict[Any, tuple[Any, ...]]:
-    return {row[0]: tuple(row[1:]) for row in connection.execute(_STATEMENTS).fetchall()}
-
-
-def _state(connection: Any) -> tuple[Any, ...]:
-    return tuple(connection.execute(_STATE).fetchone())
 
 
 def without_password(dsn: str) -> str:

@@ -71,9 +71,9 @@ class Target:
         Let perflab's request recorder (`perflab.recorders.breakdown`) write what each request of the run consists of, as the
         tables ``components`` and ``spans``, for `account`. Evidence, too.
     database : str | None
-        The connection string of the target's PostgreSQL, kept without its password: what the server itself counts
-        (``pg_stat_statements``: calls, time, rows, blocks) becomes the run's ``summary`` by statement, and what its sessions
-        wait for goes into ``metrics``.
+        The connection string of the target's PostgreSQL (URL or libpq's ``key=value``), MySQL or MariaDB (``mysql://...``), kept
+        without its password. What the server itself counts (``pg_stat_statements``, or ``performance_schema`` digests: calls,
+        time, rows, locks or blocks) becomes the run's ``summary`` by statement; what its sessions wait for goes into ``metrics``.
     metrics : str | None
         Path (or URL) of a Prometheus page such as ``"/metrics"``, read each second into the ``metrics`` table.
     logs : Sequence[str | Path]
