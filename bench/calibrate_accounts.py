@@ -19,7 +19,7 @@ import pandas as pd
 from perflab.metrics import Metric
 from perflab.stats import families, tests
 from perflab.stats.verdicts import decide_all
-from perflab.traces.accounts import DIRECTIONS
+from perflab.traces.account_result import DIRECTIONS
 from perflab.traces.components import weighted
 
 SEED, REPETITIONS, PAIRS, REQUESTS = 20261129, 2_000, 6, 1_000

@@ -28,7 +28,8 @@ from perflab.reports.report import Report, Section
 from perflab.results import Result, Shown
 from perflab.stats.change import Change
 from perflab.stats.compare import compare
-from perflab.traces.accounts import Account, account
+from perflab.traces.account_result import Account
+from perflab.traces.accounts import account
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 _NEEDS = ("flask", "ipykernel", "nbformat", "papermill", "sqlalchemy", "waitress")

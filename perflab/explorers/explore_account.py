@@ -12,7 +12,8 @@ import traitlets
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
 from perflab.plots.account_plots import plot_account
-from perflab.traces.accounts import Account, account
+from perflab.traces.account_result import Account
+from perflab.traces.accounts import account
 
 VIEWS = ("Waterfall", "Calls")
 METRICS = ("p50", "p90", "p95", "p99", "mean")

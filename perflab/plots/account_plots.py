@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from perflab.plots.drawing import GREY, axes, of_endpoint, plain, titled
-from perflab.traces.accounts import DIRECTIONS, Account, label_of
+from perflab.traces.account_result import DIRECTIONS, Account, label_of
 from perflab.units import format_ms
 
 _TOTAL, _LESS, _MORE, _NONE = "#595959", "#0072B2", "#D55E00", "#BBBBBB"
@@ -101,7 +101,7 @@ def _title(ax: Axes, account: Account) -> None:
             f"recorded runs: {account.counted}; 95 % intervals over runs",
         )
         return
-    moved = f"{format_ms(account.baseline_ms)} → {format_ms(account.candidate_ms)}, {account.change_ms:+.1f} ms"
+    moved = f"{format_ms(account.baseline_ms)} → {format_ms(account.candidate_ms)}, {account.signed(account.change_ms)}"
     titled(
         ax,
         f"{what}: {moved}",

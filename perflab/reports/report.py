@@ -23,7 +23,7 @@ from perflab.reports import document, opening, sections
 from perflab.reports.document import Block, Code, Heading, Items, Paragraph, Picture, Table
 from perflab.results import Findings, Result, Shown
 from perflab.stats.change import Change
-from perflab.traces.accounts import Account
+from perflab.traces.account_result import Account
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

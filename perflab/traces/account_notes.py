@@ -40,3 +40,9 @@ MORE_IN_REST = Kind(
     "{share_fraction} of the change is in the rest, which nothing was measured for: in a threaded Python server that is mostly "
     "waiting for the interpreter or for a core",
 )
+DATABASE_SIDES = Kind(
+    "database-sides",
+    DATA,
+    "{arm:raw}: of {client_ms} a request waited for the database, the server executed for {executing_ms} and planned for "
+    "{planning_ms} by its own count; {outside_ms} are round trips and the driver",
+)

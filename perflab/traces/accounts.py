@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,8 +16,7 @@ import pandas as pd
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, MissingTableError
 from perflab.metrics import Floats, Metric
-from perflab.notes import PYTHON, Note, Remedy, count, listed, written
-from perflab.results import Result, Shown
+from perflab.notes import Note, Remedy, count
 from perflab.stats import families
 from perflab.stats.design import SAME, Design, design, without_copies
 from perflab.stats.estimates import by_run, coded, warmup_of, whose
@@ -27,149 +25,15 @@ from perflab.stats.rows import arms_of
 from perflab.stats.tests import Effect
 from perflab.stats.verdicts import decide_all
 from perflab.traces import account_notes
-from perflab.traces.account_calls import calls_of, counted, layer
-from perflab.traces.components import LABELS, REST, Parts, parts_of, recorded_runs
-from perflab.units import format_ms, parse_fraction
+from perflab.traces.account_calls import calls_of, layer
+from perflab.traces.account_layers import database_sides, functions_of
+from perflab.traces.account_result import Account
+from perflab.traces.components import REST, Parts, parts_of, recorded_runs
+from perflab.units import parse_fraction
 
-DIRECTIONS = ("improved", "regressed")
 _LARGE_REST = 0.15
-_NAMED = 4
 _ODD = 0.01
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Account(Result):
-    """The result of `account`.
-
-    ``table`` has a row for each component (component, baseline_ms, candidate_ms, change_ms, change_low_ms, change_high_ms,
-    p_adjusted, verdict), whose columns add up to ``baseline_ms``, ``candidate_ms`` and ``change_ms`` of the account itself;
-    of one arm alone only component, baseline_ms, baseline_low_ms, baseline_high_ms. ``values`` has the components of each
-    run (run, arm, component, value_ms); ``calls`` the statements and calls behind them (component, call, and for each
-    request calls_baseline, calls_candidate, baseline_ms, candidate_ms, change_ms). ``low_ms`` and ``high_ms`` are the
-    interval of the whole change. ``measured`` are before and after in the runs without the recorder, where there are some.
-    """
-
-    endpoint: str
-    metric: Metric
-    table: pd.DataFrame
-    values: pd.DataFrame
-    calls: pd.DataFrame
-    arms: tuple[str, ...]
-    low_ms: float = math.nan
-    high_ms: float = math.nan
-    counted: str = ""
-    measured: tuple[float, float] | None = None
-    warnings: tuple[Note, ...] = field(default=())
-
-    @cached_property
-    def baseline_ms(self) -> float:
-        """The metric of the baseline: the mean over its runs."""
-        return float(self.table["baseline_ms"].sum())
-
-    @cached_property
-    def candidate_ms(self) -> float:
-        """The metric of the candidate; NaN of one arm alone."""
-        return float(self.table["candidate_ms"].sum()) if len(self.arms) > 1 else math.nan
-
-    @property
-    def change_ms(self) -> float:
-        """What the components' changes add up to."""
-        return float(self.table["change_ms"].sum()) if len(self.arms) > 1 else math.nan
-
-    @property
-    def largest(self) -> str:
-        """The component that changed most, or of one arm alone is largest."""
-        column = "change_ms" if len(self.arms) > 1 else "baseline_ms"
-        return str(self.table.loc[self.table[column].abs().idxmax(), "component"])
-
-    @property
-    def sentence(self) -> str:
-        """The answer in one line."""
-        what = f"{self.metric.label} of {whose(self.endpoint)}"
-        if len(self.arms) < 2:
-            return f"{what} is {format_ms(self.baseline_ms)}: {listed(self._largest('baseline_ms'), _NAMED)}"
-        size = f"{_ms(abs(self.change_ms))} ms"
-        direction = "fell" if self.change_ms < 0 else "rose"
-        moved = f"{what} {direction} by {size} ({_ms(self.baseline_ms)} to {_ms(self.candidate_ms)} ms)"
-        certain = self.table["verdict"].isin(DIRECTIONS).any()
-        how = ": " if certain else "; no component's change is certain, the largest are "
-        return f"{moved}{how}{', '.join(self._changes())}{self._counts()}"
-
-    def _counts(self) -> str:
-        """``; 33 statements became 2``, where they did."""
-        texts = []
-        for component, noun in (("database", "statement"), ("downstream", "downstream call")):
-            before, after = (round(number) for number in counted(self.calls, component))
-            texts += [f"; {count(before, noun)} became {after}"] if before != after else []
-        return "".join(texts)
-
-    def _largest(self, column: str) -> list[str]:
-        rows = self.table.sort_values(column, ascending=False, kind="stable")
-        return [f"{label_of(c)} {format_ms(v)}" for c, v in zip(rows["component"], rows[column], strict=True) if v > 0]
-
-    def _changes(self) -> list[str]:
-        """The components that changed for certain, largest first, then what is left; the largest of all where none did."""
-        rows = self.table.sort_values("change_ms", key=abs, ascending=False, kind="stable")
-        certain = rows[rows["verdict"].isin(DIRECTIONS) & (rows["component"] != REST)]
-        named = (certain if len(certain) else rows[rows["component"] != REST]).head(_NAMED)
-        texts = [f"{label_of(c)} {_signed(v)}" for c, v in zip(named["component"], named["change_ms"], strict=True)]
-        left = self.change_ms - float(named["change_ms"].sum())
-        others = "all else" if len(named) < len(rows) - 1 else "rest"
-        return [*texts, f"{others} {_signed(left)}"]
-
-    def show(self, surface: str = PYTHON) -> Shown:
-        """The sentence, the components with their sum, and the notes."""
-        rows = [self._row(row) for row in self.table.to_dict("records")]
-        return Shown(self.sentence, pd.DataFrame([*rows, self._total()]), written(self.warnings, surface))
-
-    def _row(self, row: dict[str, object]) -> dict[str, str]:
-        name = label_of(str(row["component"]))
-        if len(self.arms) < 2:
-            return {
-                "Component": name,
-                f"{self.metric.label}, ms": _ms(row["baseline_ms"]),
-                "95 % interval, ms": _interval(row["baseline_low_ms"], row["baseline_high_ms"]),
-            }
-        return {
-            "Component": name,
-            f"{self.arms[0]}, ms": _ms(row["baseline_ms"]),
-            f"{self.arms[1]}, ms": _ms(row["candidate_ms"]),
-            "Change, ms": _signed(row["change_ms"], unit=""),
-            "95 % interval, ms": _interval(row["change_low_ms"], row["change_high_ms"]),
-            "Verdict": str(row["verdict"]),
-        }
-
-    def _total(self) -> dict[str, str]:
-        if len(self.arms) < 2:
-            return {
-                "Component": self.metric.label,
-                f"{self.metric.label}, ms": _ms(self.baseline_ms),
-                "95 % interval, ms": _interval(self.low_ms, self.high_ms),
-            }
-        total = {"baseline_ms": self.baseline_ms, "candidate_ms": self.candidate_ms, "change_ms": self.change_ms}
-        limits = {"change_low_ms": self.low_ms, "change_high_ms": self.high_ms, "verdict": ""}
-        return self._row({"component": self.metric.label, **total, **limits})
-
-
-def label_of(component: str) -> str:
-    """A component as people read it."""
-    return LABELS.get(component, component)
-
-
-def _ms(value: object) -> str:
-    return f"{float(str(value)):.1f}"
-
-
-def _signed(value: object, unit: str = " ms") -> str:
-    number = float(str(value))
-    if abs(number) < 0.005:
-        return f"0.0{unit}"
-    return f"{number:+.1f}{unit}" if abs(number) >= 0.05 else f"{number:+.2f}{unit}"
-
-
-def _interval(low: object, high: object) -> str:
-    first, second = float(str(low)), float(str(high))
-    return "–" if first != first else f"{first:+.1f} to {second:+.1f}"
+_NONE = pd.DataFrame({"run": []})
 
 
 def account(
@@ -188,8 +52,9 @@ def account(
     Parameters
     ----------
     before, after : Measurements
-        Runs whose target recorded its requests (``run_pairs(..., account=True)`` or ``Target(record_requests=True)``); runs
-        without components are left out. Without ``after``, of what the metric of one arm consists.
+        Runs whose target recorded its requests (``run_pairs(..., account=True)`` or ``Target(record_requests=True)``). Runs
+        without components are left out, but for profiles by endpoint (``run(..., profile="pyinstrument")``), which add the
+        functions behind the CPU time. Without ``after``, of what the metric of one arm consists.
     endpoint : str
         One endpoint, or all of them ("Aggregated").
     metric : str
@@ -234,11 +99,25 @@ def account(
     parts = [parts_of(side, endpoint, warmup=share) for side in sides]
     names = [*dict.fromkeys(n for own in parts for n in own.names if n != REST), REST]
     if len(sides) == 1:
-        return _of_one(sides[0], parts[0], names, endpoint, kind)
+        return _with_layers(_of_one(sides[0], parts[0], names, endpoint, kind), given, sides)
     found = design(sides[0], sides[1], order=order, allow=(allow,) if isinstance(allow, str) else tuple(allow))
     found = without_copies(found, (coded(sides[0]), coded(sides[1])))
-    made = _of_both(sides, parts, names, (endpoint, kind, margin), found)
+    made = _with_layers(_of_both(sides, parts, names, (endpoint, kind, margin), found), given, sides)
     return made if (plain := _unrecorded(given, endpoint, kind, share)) is None else _beside(made, plain)
+
+
+def _with_layers(made: Account, given: Sequence[Measurements], sides: Sequence[Measurements]) -> Account:
+    """With what profiles and the database's own counts say of these arms."""
+    functions = functions_of(given, made.endpoint)
+    database = database_sides(sides, made.arms)
+    notes = [
+        account_notes.DATABASE_SIDES(
+            client_ms=row["client_ms"], arm=row["arm"], executing_ms=row["executing_ms"], planning_ms=row["planning_ms"],
+            outside_ms=row["outside_ms"],
+        )
+        for row in database.to_dict("records")
+    ]  # fmt: skip
+    return replace(made, functions=functions, database=database, warnings=(*made.warnings, *notes))
 
 
 def _recorded(measured: Measurements, parameter: str) -> Measurements:
@@ -387,7 +266,8 @@ def _unrecorded(
     found = []
     for side in given:
         recorded = set(recorded_runs(side))
-        others = [run for run in side.runs["run"] if run not in recorded]
+        profiled = {str(run) for name in ("profile", "calls") for run in side.tables.get(name, _NONE)["run"].unique()}
+        others = [run for run in side.runs["run"] if run not in recorded | profiled]
         if not others:
             return None
         values = by_run(side.where(run=others), [metric], warmup=warmup)
@@ -401,6 +281,6 @@ def _unrecorded(
 def _beside(made: Account, plain: tuple[float, ...]) -> Account:
     before, after = plain
     note = account_notes.TWO_TOTALS(
-        metric=made.metric.label, change=_signed(after - before), before_ms=before, after_ms=after
+        metric=made.metric.label, change=made.signed(after - before), before_ms=before, after_ms=after
     )
     return replace(made, measured=(before, after), warnings=(note, *made.warnings))
