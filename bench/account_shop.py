@@ -1,7 +1,7 @@
 """Does the account of the real shop name what was changed? Injected delays of known size, and the shop's four fixes.
 
     python bench/account_shop.py fixes --rounds 3          runs every fix beside the unfixed shop, more rounds each time
-    python bench/account_shop.py injections --rounds 1     runs 12 known delays beside none (about 100 s a round)
+    python bench/account_shop.py injections --rounds 1     runs 12 known delays beside none (about 160 s a round)
     (both go on with rounds of either, in turn, while --seconds 280 leaves time)
     python bench/account_shop.py tables                    writes datasets/shop_accounts/*.csv from all rounds so far
 
@@ -45,22 +45,7 @@ class Shopper(FastHttpUser):
     def offer(self):
         self.client.get(f"/products/{random.randint(1, 1200)}/offer", name="/products/[id]/offer")
 """
-ALL_FOUR = (
-    USERS
-    + """
-    @task
-    def orders(self):
-        self.client.get(f"/orders?size=30&before={random.randint(100, 15000)}", name="/orders")
-
-    @task
-    def parcel(self):
-        self.client.get(f"/parcels/PX{700_000_000 + random.randint(1, 120_000)}EU", name="/parcels/[tracking]")
-
-    @task
-    def bestsellers(self):
-        self.client.get("/bestsellers")
-"""
-)
+FOUR_PAGES = (Path(lab.__file__).parent / "demo" / "four_pages.py").read_text()
 
 
 def busy(seconds: float) -> None:
@@ -150,14 +135,14 @@ def rounds(name: str, arms: Callable[[], list[lab.Target]], users: str, plan: la
 def fixes(count: int) -> None:
     arms = [BASELINE, *FIXES]
     made = [lambda a=a: target(a, "" if a == BASELINE else a) for a in arms]
-    rounds("fixes", lambda: [make() for make in made], ALL_FOUR, lab.Stage("5s", rate=20), count)
+    rounds("fixes", lambda: [make() for make in made], FOUR_PAGES, lab.Stage("5s", rate=20), count)
 
 
 def injections(count: int) -> None:
     def arms() -> list[lab.Target]:
         return [target(BASELINE), *(target(f"{kind} {size}", "", kind, size) for kind, size in INJECTED)]
 
-    rounds("injections", arms, USERS, lab.Stage("4s", rate=25), count)
+    rounds("injections", arms, USERS, lab.Stage("5s", rate=12), count)
 
 
 def row(runs: lab.Measurements, arm: str, endpoint: str, metric: str, changed: str, size: float | None) -> dict:
@@ -185,12 +170,12 @@ def whole(name: str) -> lab.Measurements:
 def tables() -> None:
     PLACE.mkdir(exist_ok=True)
     pd.set_option("display.width", 250, "display.max_columns", 30)
-    if (STORE / "injections").exists():
+    if done("injections"):
         runs = whole("injections")
         table = pd.DataFrame([row(runs, f"{k} {s}", OFFER, m, k, s) for m in ("p50", "p95") for k, s in INJECTED])
         table.to_csv(PLACE / "injections.csv", index=False)
         print(table.to_string(index=False))
-    if (STORE / "fixes").exists():
+    if done("fixes"):
         runs = whole("fixes")
         changed = {"eager": "cpu", "index": "database", "parallel": "downstream", "cache": "database"}
         table = pd.DataFrame([row(runs, f, e, m, changed[f], None) for m in ("p50", "p95") for f, e in FIXES.items()])

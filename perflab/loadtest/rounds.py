@@ -11,7 +11,7 @@ from perflab.data.tables import Measurements
 from perflab.loadtest.drive import Live, expected_s, listening
 from perflab.loadtest.looks import Looks
 from perflab.loadtest.plan import LoadPlan
-from perflab.loadtest.run import interleaved, loaded, noted, pause_s
+from perflab.loadtest.run import interleaved, loaded, noted, pause_s, recorded_again
 from perflab.loadtest.shortness import checked
 from perflab.loadtest.target import Target
 from perflab.progress import Listener
@@ -25,6 +25,7 @@ def run_arms(
     metric: str = "p95",
     on_short: str = "warn",
     washout: str | float = 0.0,
+    account: bool | int = False,
     seed: int | None = None,
     store: str | Path = "runs",
     progress: bool | Listener = True,
@@ -45,8 +46,8 @@ def run_arms(
         How many. More arms need more rounds for the same effect: `compare_arms` corrects for the number of comparisons.
     metric : str
         What the warning of short runs is about.
-    on_short, washout, seed
-        As in `run_pairs`.
+    on_short, washout, account, seed
+        As in `run_pairs`; ``account`` counts rounds.
 
     Returns
     -------
@@ -71,9 +72,10 @@ def run_arms(
     checked(on_short)
     pause = pause_s(washout)
     seed = secrets.randbelow(2**31) if seed is None else seed
-    orders = [[targets[place] for place in order] for order in balanced_orders(len(targets), rounds, seed)]
+    plain = [[targets[place] for place in order] for order in balanced_orders(len(targets), rounds, seed)]
+    orders = recorded_again(plain, rounds if account is True else account)
     asked = Looks((), metric)
-    with listening(progress, rounds * len(targets) * (expected_s(plan) + pause), "rounds") as listener:
+    with listening(progress, sum(map(len, orders)) * (expected_s(plan) + pause), "rounds") as listener:
         experiment, interrupted, driven, short = interleaved(
             plan, targets, orders, seed, store, Live(listener), asked, on_short, pause
         )

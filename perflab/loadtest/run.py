@@ -237,14 +237,18 @@ def pairs_of(
     baseline: Target, candidate: Target, pairs: int, seed: int, *, recorded: int = 0
 ) -> list[tuple[Target, ...]]:
     """The targets of each pair in the order in which they run; of the first ``recorded`` pairs once more, with the recorder."""
+    both = (baseline, candidate)
+    return recorded_again([both[:: 1 if first else -1] for first in draw_order(pairs, seed)], recorded)
+
+
+def recorded_again(rounds: Sequence[Sequence[Target]], recorded: int) -> list[tuple[Target, ...]]:
+    """The rounds, of which the first ``recorded`` have each target once more, with the request recorder."""
     if not isinstance(recorded, int) or recorded < 0:
-        raise ValueError(f"run_pairs: account must be True, False or a number of pairs; got {recorded!r}")
-    rounds = []
-    for number, baseline_first in enumerate(draw_order(pairs, seed), start=1):
-        both = (baseline, candidate)[:: 1 if baseline_first else -1]
-        again = tuple(replace(target, record_requests=True) for target in both) if number <= recorded else ()
-        rounds.append((*both, *again))
-    return rounds
+        raise ValueError(f"account must be True, False or how many of the first are recorded too; got {recorded!r}")
+    return [
+        (*targets, *(replace(target, record_requests=True) for target in targets if number < recorded))
+        for number, targets in enumerate(rounds)
+    ]
 
 
 def rounds_done(rounds: Sequence[Sequence[Target]], runs: int) -> int:

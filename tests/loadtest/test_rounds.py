@@ -11,6 +11,7 @@ from driving import plan, target
 import perflab as lab
 from perflab.loadtest import rounds
 from perflab.loadtest.rounds import balanced_orders
+from perflab.loadtest.run import recorded_again
 from perflab.stats.several_arms import compare_arms
 
 
@@ -48,6 +49,17 @@ def test_rounds_run_what_was_drawn_and_their_runs_can_be_compared(monkeypatch: p
         "washout": 3.0,
     }
     assert compare_arms(held, endpoint="GET /orders", order="ignore").baseline == names[0]
+
+
+def test_the_first_rounds_are_run_again_with_the_recorder() -> None:
+    pair = (target("a"), target("b"))
+    again = recorded_again([pair, pair[::-1]], 1)
+    assert [[(t.arm, t.record_requests) for t in targets] for targets in again] == [
+        [("a", False), ("b", False), ("a", True), ("b", True)],
+        [("b", False), ("a", False)],
+    ]
+    with pytest.raises(ValueError, match="account must be"):
+        recorded_again([pair], -1)
 
 
 def test_what_is_no_experiment_of_several_arms_is_refused() -> None:
