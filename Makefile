@@ -17,6 +17,7 @@ demo: $(READY)
 
 ## make test         lint, types, layers and all tests
 test: lint
+	@$(BIN)/python -m compileall -q perflab  # hundreds of processes start: each would compile what it imports
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 ## make lint         ruff, mypy --strict and the import contracts
@@ -103,6 +104,6 @@ $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@echo "setting up $(VENV) ..."
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@

@@ -1,4 +1,4 @@
-"""The explorers in a real JupyterLab in a real browser: one server and one notebook for all of them.
+"""Explorers, a run in the background and hostile names in a real JupyterLab in a real browser: one notebook for all of them.
 
 Each control of each explorer is a case of its own: what it is to make appear is looked for before (it must not be there) and
 after, so a control whose handler is unplugged fails its case. ``PERFLAB_BROWSER_TIMEOUT`` (seconds) shortens the waiting when
@@ -7,21 +7,29 @@ that is tried. Screenshots are kept in ``build/screenshots``.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from browser import CHROMIUM, SHOTS, Seen, jupyterlab, opened
 from playwright.sync_api import Locator, Page, expect
 
+import perflab as lab
+
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium")
 
 TESTS = Path(__file__).parent
+sys.path.insert(0, str(TESTS / "loadtest"))
+from driving import SERVERS, USERS, free_port, mine, wait_for  # noqa: E402
+
 SCRIPT = "<img src=x onerror=window.hacked=1><script>window.hacked=2</script>"
 HOSTILE = f"GET /{SCRIPT}"
 CELLS = [
@@ -48,6 +56,22 @@ slow, fast = (conftest._profile(slow=cost).replace("render", "{SCRIPT}") for cos
 lab.explore(slow, fast)
 """,
 ]
+DOLLARS = [
+    """
+from IPython.display import HTML
+priced = conftest._measurements(pairs=3, endpoints={"GET /price?max=$10&min=$5": 20.0})
+lab.Report("From $5 to $3 per order", [lab.summarize(priced)])
+""",
+    "lab.summarize(priced)",
+    'HTML("<p>typeset: $x^2$</p>")',
+]
+STARTED = f"""
+target = lab.Target("tiny", host="http://127.0.0.1:{{port}}", ready="/ready",
+                    command=[sys.executable, {str(SERVERS / "tiny.py")!r}, "{{port}}"])
+plan = lab.LoadPlan({str(USERS)!r}, stages=lab.Stage("90s", users=4), user_classes=["Shopper"])
+going = lab.start_run(plan, target, store={{store!r}})
+"""
+FREE = "print('the kernel is', 'free' if not going.done else 'too late')"
 
 TIMEOUT_MS = 1e3 * float(os.environ.get("PERFLAB_BROWSER_TIMEOUT", "20"))
 
@@ -65,11 +89,48 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(folder: Path, seen: Seen) -> Iterator[Page]:
     """The notebook, all of its cells run."""
-    with jupyterlab(folder, CELLS) as address, opened(address, seen) as page:
+    cells = [*CELLS, *DOLLARS, STARTED.format(port=free_port(), store=str(folder / "runs")), FREE]
+    with jupyterlab(folder, cells) as address, opened(address, seen) as page:
         page.set_default_timeout(TIMEOUT_MS)
         expect.set_options(timeout=TIMEOUT_MS)
         expect(page.locator(".perflab-explorer")).to_have_count(len(CELLS) - 1, timeout=60_000)
         yield page
+
+
+def test_a_click_on_stop_ends_the_run_and_the_notebook_goes_on(page: Page, folder: Path) -> None:
+    # The first of all: it ends the load.
+    line = page.locator(".perflab-running")
+    expect(line).to_contain_text(re.compile(r"users 4, .*requests [1-9]"), timeout=60_000)
+    expect(page.get_by_text("the kernel is free")).to_be_visible()
+    expect(line).to_contain_text(re.compile(r"throughput .*p95 .*errors .*requests .*generator \d\.\d\d cores"))
+    line.scroll_into_view_if_needed()
+    page.screenshot(path=SHOTS / "run-running.png")
+    line.get_by_role("button", name="Stop").click()
+    # What stays in the notebook is plain HTML.
+    expect(page.locator(".perflab-running")).to_have_count(0)
+    expect(page.locator(".perflab-progress")).to_contain_text(re.compile("users 4.*; stopped"))
+    page.screenshot(path=SHOTS / "run-stopped.png")
+    kept = lab.load(folder / "runs")
+    assert kept.runs.reason_codes.to_list() == [["interrupted"]]
+    assert len(kept.requests) > 20
+    wait_for(lambda: not _serving(), 10)
+
+
+def _serving() -> list[str]:
+    """The server, Locust and their guards, while they are up."""
+    lines = []
+    for pid in mine():
+        with contextlib.suppress(psutil.Error):
+            lines.append(" ".join(psutil.Process(pid).cmdline()))
+    return [line for line in lines if "tiny.py" in line or "loadtest.launcher" in line]
+
+
+def test_dollars_are_shown_as_written(page: Page) -> None:
+    # One formula proves that mathematics is typeset here, and it is the last: by then the others would have been.
+    expect(page.locator("mjx-container")).to_have_count(1, timeout=60_000)
+    expect(page.locator(".perflab", has_text="From $5 to $3 per order")).to_have_count(1)
+    expect(page.locator(".perflab", has_text="GET /price?max=$10&min=$5")).to_have_count(1)
+    assert page.locator(".perflab mjx-container").count() == 0
 
 
 def explorer(page: Page, title: str) -> Locator:
