@@ -12,6 +12,7 @@ that were done before are not run again; --minutes ends it after that time. Exam
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import socket
 import subprocess
@@ -68,7 +69,8 @@ def ours(path: Path, seconds: float, users: int, folder: Path) -> dict[str, obje
     target = lab.Target("counting", host=f"http://127.0.0.1:{port}", command=command, settle=0)
     try:
         plan = lab.LoadPlan(path, stages=lab.Stage(seconds, users=users), stop_timeout="5s", timeout="4s", seed=1)
-        one = lab.run(plan, target, store=folder / "runs", progress=False)
+        with contextlib.chdir(path.parent):
+            one = lab.run(plan, target, store=folder / "runs", progress=False)
     except (lab.PerflabError, ValueError) as problem:
         return {"refused": str(problem).splitlines()[0].replace(str(path.parent), "...")[:160]}
     record = orjson.loads((folder / "runs" / one.runs.run.item() / "run.json").read_bytes())

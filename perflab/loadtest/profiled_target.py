@@ -178,7 +178,7 @@ def _of_py_spy(place: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any], li
         raise FormatError("py-spy wrote no file; see logs/py-spy.log in the run's folder")
     found, notes = _read("speedscope", output)
     cost = orjson.loads((place / "cost.json").read_bytes())
-    # Samples that are late are made up for in a burst, all of one moment. How many there are says nothing: idle threads have none.
+    # Late samples are made up for in a burst, all of one moment. Their number says nothing: idle threads have none.
     kept_up = not cost["late"]
     if not kept_up:
         notes.append(FELL_BEHIND(late=cost["late"]))
