@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound examples foreign-logs snapshots waiting accounts lock clean
+.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound reasons examples foreign-logs snapshots waiting accounts lock clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -85,6 +85,10 @@ kills: $(READY)
 ## make sound        8 minutes of sound runs on a quiet machine: false alarms about the generator, if any
 sound: $(READY)
 	$(BIN)/python bench/sound_runs.py > bench/sound_runs.md
+
+## make reasons      real runs that show why a run is not valid, and the same without the cause (3 minutes)
+reasons: $(READY)
+	$(BIN)/python bench/reasons_shown.py > bench/reasons_shown.md
 
 ## make examples     locustfiles of other projects (FOLDER=checkouts of them) beside plain Locust (10 minutes)
 examples: $(READY)
