@@ -47,19 +47,26 @@ def plain(path: Path, seconds: float, users: int, folder: Path) -> set[str]:
     port, out, seeded = free_port(), folder / "plain", folder / "seeded.py"
     seeded.write_text(SEEDED)
     server = subprocess.Popen([sys.executable, str(SERVER), str(port), str(folder / "plain-counts.json")])
+    locust = subprocess.Popen(
+        [sys.executable, "-m", "locust", "--headless", "-f", f"{path},{seeded}", "-H", f"http://127.0.0.1:{port}",
+         "-u", str(users), "-r", str(users), "-t", f"{3 * seconds:g}s", "--stop-timeout", "5", "--only-summary",
+         "--json-file", str(out)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=path.parent, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
     try:
-        subprocess.run(
-            [sys.executable, "-m", "locust", "--headless", "-f", f"{path},{seeded}", "-H", f"http://127.0.0.1:{port}",
-             "-u", str(users), "-r", str(users), "-t", f"{3 * seconds:g}s", "--stop-timeout", "5", "--only-summary",
-             "--json-file", str(out)],
-            capture_output=True, timeout=3 * seconds + 40, cwd=path.parent, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        try:
+            locust.wait(3 * seconds + 15)
+        except subprocess.TimeoutExpired:
+            # A shape of the locustfile's own takes its time; asked to end, Locust writes its statistics.
+            locust.terminate()
+            locust.wait(15)
         return {label(entry) for entry in orjson.loads(out.with_suffix(".json").read_bytes())}
     except (OSError, orjson.JSONDecodeError, subprocess.TimeoutExpired):
         return set()
     finally:
-        server.kill()
-        server.wait()
+        for process in (locust, server):
+            process.kill()
+            process.wait()
 
 
 def ours(path: Path, seconds: float, users: int, folder: Path) -> dict[str, object]:
