@@ -70,8 +70,9 @@ calibration: $(READY)
 ## make accounts     how often the account's intervals hold, and what it says of known delays and fixes on the shop (40 minutes)
 accounts: $(READY)
 	$(BIN)/python bench/calibrate_accounts.py
-	$(BIN)/python bench/account_shop.py fixes --rounds 6 --seconds 0
-	$(BIN)/python bench/account_shop.py injections --rounds 6 --seconds 0
+	$(BIN)/python bench/account_shop.py fixes --rounds 6
+	$(BIN)/python bench/account_shop.py injections --rounds 6
+	$(BIN)/python bench/account_shop.py cpu --rounds 6
 	$(BIN)/python bench/account_shop.py tables
 
 ## make aa           the shop against itself with real load, five times: false alarms, if any (10 minutes)

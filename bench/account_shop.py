@@ -1,13 +1,13 @@
 """Does the account of the real shop name what was changed? Injected delays of known size, and the shop's four fixes.
 
     python bench/account_shop.py fixes --rounds 3          runs every fix beside the unfixed shop, more rounds each time
-    python bench/account_shop.py injections --rounds 1     runs 12 known delays beside none (about 160 s a round)
-    (both go on with rounds of either, in turn, while --seconds 280 leaves time)
+    python bench/account_shop.py injections --rounds 1     runs 8 known delays in calls beside none (about 100 s a round)
+    python bench/account_shop.py cpu --rounds 1            runs 4 in the view itself beside none (about 60 s a round)
     python bench/account_shop.py tables                    writes datasets/shop_accounts/*.csv from all rounds so far
 
 A round holds a run of every arm in random order; an arm's run and the baseline's of the same round are a pair. Open model, the
 target less than half busy, all runs with the request recorder. Delays go into one statement, one of the three downstream
-calls, or the view (busy), of GET /products/[id]/offer.
+calls, or the view (busy), of GET /products/[id]/offer; those of the view at half the rate, which leaves the interpreter free.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ STORE = Path("runs") / "account_shop"
 PLACE = Path(__file__).parent.parent / "datasets" / "shop_accounts"
 OFFER = "GET /products/[id]/offer"
 FIXES = {"eager": "GET /orders", "index": "GET /parcels/[tracking]", "parallel": OFFER, "cache": "GET /bestsellers"}
-INJECTED = [(kind, size) for kind in ("database", "downstream", "cpu") for size in (5, 8, 12, 18)]
+SIZES = (5, 8, 12, 18)
+KINDS = {"injections": ("database", "downstream"), "cpu": ("cpu",)}
+STAGES = {"injections": lab.Stage("4s", rate=25), "cpu": lab.Stage("5s", rate=12)}
 BASELINE = "shop"
 AROUND = ("queue", "back", "generator", "rest")
 
@@ -138,11 +140,12 @@ def fixes(count: int) -> None:
     rounds("fixes", lambda: [make() for make in made], FOUR_PAGES, lab.Stage("5s", rate=20), count)
 
 
-def injections(count: int) -> None:
+def injections(count: int, name: str = "injections") -> None:
     def arms() -> list[lab.Target]:
-        return [target(BASELINE), *(target(f"{kind} {size}", "", kind, size) for kind, size in INJECTED)]
+        delays = [(kind, size) for kind in KINDS[name] for size in SIZES]
+        return [target(BASELINE), *(target(f"{kind} {size}", "", kind, size) for kind, size in delays)]
 
-    rounds("injections", arms, USERS, lab.Stage("5s", rate=12), count)
+    rounds(name, arms, USERS, STAGES[name], count)
 
 
 def row(runs: lab.Measurements, arm: str, endpoint: str, metric: str, changed: str, size: float | None) -> dict:
@@ -170,9 +173,16 @@ def whole(name: str) -> lab.Measurements:
 def tables() -> None:
     PLACE.mkdir(exist_ok=True)
     pd.set_option("display.width", 250, "display.max_columns", 30)
-    if done("injections"):
-        runs = whole("injections")
-        table = pd.DataFrame([row(runs, f"{k} {s}", OFFER, m, k, s) for m in ("p50", "p95") for k, s in INJECTED])
+    found = [
+        row(whole(name), f"{kind} {size}", OFFER, metric, kind, size)
+        for metric in ("p50", "p95")
+        for name, kinds in KINDS.items()
+        if done(name)
+        for kind in kinds
+        for size in SIZES
+    ]
+    if found:
+        table = pd.DataFrame(found)
         table.to_csv(PLACE / "injections.csv", index=False)
         print(table.to_string(index=False))
     if done("fixes"):
@@ -188,19 +198,15 @@ def main() -> None:
         serve(int(sys.argv[2]), sys.argv[3], sys.argv[4], float(sys.argv[5]))
         return
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("fixes", "injections", "tables"))
+    parser.add_argument("what", choices=("fixes", *KINDS, "tables"))
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=280.0)
     given = parser.parse_args()
     if given.what == "tables":
         tables()
-        return
-    began = time.monotonic()
-    kinds = {"fixes": fixes, "injections": injections}
-    kinds[given.what](given.rounds)
-    while time.monotonic() - began < given.seconds:
-        # Three rounds are the fewest that have an interval; a round that the time-out ends is left out.
-        kinds["injections" if done("fixes") >= 3 and done("injections") < 2 * done("fixes") - 5 else "fixes"](1)
+    elif given.what == "fixes":
+        fixes(given.rounds)
+    else:
+        injections(given.rounds, given.what)
 
 
 if __name__ == "__main__":
