@@ -1,4 +1,4 @@
-"""The conditions of real experiments in words: order, carry-over, load, machine, mix, failures, a broken run, two modes."""
+"""Notes on the conditions of an experiment: order, carry-over, load, machine, mix, failures, a broken run, two modes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ OPEN_MODEL = Remedy("Stage", {"rate": ...})
 
 
 def by_share(limit_ms: float) -> Remedy:
-    """The call that compares the share of requests slower than this."""
+    """The call that compares the share of requests slower than this limit."""
     return Remedy("compare", {"metric": f"over_{limit_ms:g}ms"})
 
 
@@ -109,11 +109,11 @@ ONE_MIX = Kind(
     "all requests are on one common mix, because the mix moved ({endpoint:raw}: {before_fraction} to {after_fraction} of the "
     "requests)",
 )
-GIVEN_MIX = Kind("given-mix", DESIGN, "on the mix that was given; as offered: {offered:raw}")
+GIVEN_MIX = Kind("given-mix", DESIGN, "on the given mix; as offered: {offered:raw}")
 COVARIATE_MOVED = Kind(
     "covariate-moved",
     DESIGN,
-    "{name:raw} differs between the arms ({baseline:raw} and {candidate:raw}): allowing for it takes away what the change does "
+    "{name:raw} differs between the arms ({baseline:raw} and {candidate:raw}): adjusting for it removes what the change does "
     "through it",
 )
 TWO_MODES = reason(
@@ -158,7 +158,7 @@ FAILING_RUN = Kind(
     "failing-run",
     TARGET,
     "in run {run:raw} of the {arm:raw} {failed_fraction} of the requests failed, in a typical one {usual_fraction}. Find out "
-    "what happened there before you rely on either answer",
+    "what happened there before relying on either answer",
 )
 OMISSION = Kind(
     "coordinated-omission",

@@ -1,6 +1,6 @@
-"""What statistics say in words: why there is no verdict, what to be careful about, what to do next.
+"""Notes of the statistics: why there is no verdict, what to be careful about, what to do next.
 
-A reason is what is known; its advice, where there is any, is a note of its own (`advice`), made of the same facts.
+A reason states what is known; its advice, if any, is a separate note (`advice`) made from the same facts.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ _ADVICE: dict[str, Kind] = {}
 
 
 def declaring(endpoint: object) -> Remedy:
-    """The call that makes an endpoint the one that decides."""
+    """The call that declares the deciding endpoint."""
     return Remedy("compare", {"primary": endpoint})
 
 
 def reason(code: str, about: str, template: str, advice: str = "") -> Kind:
-    """A kind of reason, with what would change the answer."""
+    """A kind of reason, with the advice that would change the answer."""
     if advice:
         _ADVICE[code] = Kind(f"{code}-advice", about, advice)
     return Kind(code, about, template)
 
 
 def advice(reason: Note | None) -> Note | None:
-    """What would change the answer that this is the reason of; None where nothing would."""
+    """The advice that belongs to a reason; None where it has none."""
     kind = _ADVICE.get(reason.code) if reason else None
     return kind(reason.remedy, **reason.facts) if kind and reason else None
 
@@ -78,7 +78,7 @@ HISTORY = Kind(
     DESIGN,
     "one run against a history: anything else that changed since then looks the same. Confirm with interleaved pairs: {remedy}",
 )
-WITHOUT_PARTNER = Kind("without-partner", DATA, "{runs:run} without a partner left out")
+WITHOUT_PARTNER = Kind("without-partner", DATA, "{runs:run} left out for lack of a partner")
 NO_PAIR = Kind("no-complete-pair", DATA, "no pair is complete, so the runs were compared unpaired")
 
 # Refusals
