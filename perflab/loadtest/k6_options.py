@@ -1,6 +1,6 @@
-"""k6's options as stages and objectives: what was taken, and notes of what was not.
+"""k6's options as stages and objectives, with notes on what was not taken.
 
-What changes the load and can't be done is a ValueError that names all of it at once, with what to do.
+Options that change the load and are not supported raise one ValueError that names all of them, with what to do.
 
 https://grafana.com/docs/k6/latest/using-k6/k6-options/reference/, .../scenarios/executors/, .../thresholds/
 """
@@ -18,7 +18,7 @@ from perflab.units import parse_duration
 
 _GIVE_STAGES = 'give stages=[Stage("30s", users=...)] to from_k6 instead'
 _JUMP_S = 0.001
-"""How long a jump takes: k6's stages may have no length at all."""
+"""How long a jump takes: a k6 stage may have a duration of zero."""
 _WITHOUT_EFFECT = (
     *(
         "summaryTrendStats",
@@ -42,12 +42,12 @@ _WITHOUT_EFFECT = (
     ),
     *("noTeardown", "noCookiesReset", "totalDuration", "maxVUs", "summaryMode", "linger", "noSummary"),
 )
-"""Options that change neither the load nor what is asked for (or that k6 computed from others)."""
+"""Options that affect neither the load nor the thresholds (or that k6 computed from others)."""
 _DEFAULTS: Mapping[str, tuple[object, ...]] = {
     "noConnectionReuse": (False,), "noVUConnectionReuse": (False,), "paused": (False,), "rps": (0,), "executionSegment": (),
     "minIterationDuration": ("0s", 0, "0"), "executionSegmentSequence": (),
 }  # fmt: skip
-"""Options that would change the load, with the values that don't."""
+"""Options that would change the load, with the values that do not."""
 _OF_THE_CLIENT = (
     *(
         "maxRedirects",
@@ -81,7 +81,7 @@ THRESHOLD_NOT_TAKEN = Kind(
 
 @dataclass(frozen=True)
 class Options:
-    """What was taken: the arguments of each `Stage`, the objectives, further arguments of `LoadPlan`; and notes of the rest."""
+    """What was taken: the arguments of each `Stage`, the objectives, further arguments of `LoadPlan`; and notes on the rest."""
 
     stages: tuple[dict[str, Any], ...]
     objectives: tuple[Objective, ...]
@@ -92,7 +92,7 @@ class Options:
 
 
 class _Problems(list[str]):
-    """What can't be done, collected: a script with three causes should not take three rounds."""
+    """Collects problems, so that a script with three is reported once."""
 
     def attempt(self, parse: Any, *arguments: Any) -> Any:
         try:
@@ -103,9 +103,9 @@ class _Problems(list[str]):
 
 
 def parse_options(options: Mapping[str, Any] | str, *, stages_given: bool = False) -> Options:
-    """Stages and objectives of k6's options: a mapping, JSON text (as `k6 inspect` prints it), or a script.
+    """Stages and objectives from k6's options: a mapping, JSON text (as `k6 inspect` prints it), or a script.
 
-    With ``stages_given`` the load of the options is not needed, and what they say of it is not read.
+    With ``stages_given`` the load in the options is not read.
     """
     if not isinstance(options, (str, Mapping)):
         raise ValueError(f"options must be a dict, JSON text or a k6 script; got {type(options).__name__}")
@@ -117,7 +117,7 @@ def parse_options(options: Mapping[str, Any] | str, *, stages_given: bool = Fals
         if not (value in (None, {}) if name == "scenarios" else _is_empty(value))
     }
     if "totalDuration" in given and any(name in given for name in ("stages", "duration")):
-        # With its execution requirements k6 prints the scenario that it made of these too.
+        # With its execution requirements k6 also prints the scenario that it made from these.
         given.pop("scenarios", None)
     problems, notes = _Problems(), list[Note]()
     _rest(given, problems, notes)
@@ -145,12 +145,12 @@ def _function(given: Mapping[str, Any]) -> str:
 
 
 def _is_empty(value: object) -> bool:
-    """Null, or an object of nulls only: what `k6 inspect` prints for an option that was not given."""
+    """Null, or an object of nulls only: how `k6 inspect` prints an option that was not given."""
     return value is None or (isinstance(value, Mapping) and all(_is_empty(each) for each in value.values()))
 
 
 def _rest(given: Mapping[str, Any], problems: list[str], notes: list[Note]) -> None:
-    """What is not the load: without effect, of the client, or impossible."""
+    """Check the options that are not the load: without effect, the client's, or unsupported."""
     for name, value in given.items():
         if name == "...":
             problems.append(f"options: can't resolve what {value} spreads")
@@ -226,7 +226,7 @@ def _scenario(
         raise ValueError(f"{where}.timeUnit: expected a duration above zero; got {_shown(given['timeUnit'])}")
     if executor.startswith("ramping"):
         kind, first = ("users", "startVUs") if executor == "ramping-vus" else ("rate", "startRate")
-        # k6 starts with one VU where nothing is said: one user for a moment, which is left out.
+        # By default k6 starts with one VU for a moment, which is left out.
         start = problems.attempt(_whole, given.get(first, 0), f"{where}.{first}") or 0
         stages = _ramps(given.get("stages"), start, kind, unit_s if kind == "rate" else 1.0, f"{where}.stages")
         return stages, more or {}
@@ -248,7 +248,7 @@ _WHY = {
 
 
 def _ramps(stages: object, start: int, kind: str, unit_s: float, where: str) -> list[dict[str, Any]]:
-    """k6's stages go to their target linearly; one that takes no time jumps there."""
+    """k6's stages ramp linearly to their target; one without a duration jumps there."""
     if not isinstance(stages, (list, tuple)) or not stages:
         raise ValueError(f"{where}: expected a list of {{duration, target}}; got {_shown(stages)}")
 

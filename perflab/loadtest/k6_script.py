@@ -1,4 +1,4 @@
-"""What a k6 script's function does, as steps: literal requests, groups, checks and sleeps. Nothing is run.
+"""The steps of a k6 script's function: literal requests, groups, checks and sleeps. Nothing is executed.
 
 https://grafana.com/docs/k6/latest/javascript-api/k6-http/ and .../javascript-api/k6/
 """
@@ -53,14 +53,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Batch:
-    """Requests that are sent at the same time."""
+    """Requests sent at the same time."""
 
     requests: tuple[Request, ...]
 
 
 @dataclass(frozen=True)
 class Check:
-    """Named assertions about a response, each an expression of Python in which the response is ``r``."""
+    """Named assertions about a response, each a Python expression in which the response is ``r``."""
 
     variable: str
     assertions: Mapping[str, Translation]
@@ -68,14 +68,14 @@ class Check:
 
 @dataclass(frozen=True)
 class Sleep:
-    """A pause; ``seconds`` is an expression of Python."""
+    """A pause; ``seconds`` is a Python expression."""
 
     seconds: str
 
 
 @dataclass(frozen=True)
 class Group:
-    """Steps under a name."""
+    """Named steps."""
 
     name: str
     steps: tuple[Step, ...]
@@ -83,7 +83,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Untaken:
-    """A statement that is none of these, and why."""
+    """A statement that cannot be translated, and why."""
 
     text: str
     line: int
@@ -98,7 +98,7 @@ class _Not(Exception):
 
 
 def held(text: str) -> dict[str, int]:
-    """How many requests and checks a text of JavaScript names.
+    """Count the requests and checks in JavaScript text.
 
     >>> held("const r = http.get('/a'); check(r, {});")
     {'request': 1, 'check': 1}
@@ -125,7 +125,7 @@ def outside_of_the_load(text: str) -> tuple[Untaken, ...]:
 
 
 def _body(script: Script, function: str) -> int | None:
-    """Where the function's body starts."""
+    """The index at which the function's body starts."""
     name = re.escape(function)
     patterns = [r"\bexport\s+default\s+(?:" + _FUNCTION.format(name=r"[\w$]*") + "|" + _ARROW + ")"]
     if not function and (named := re.search(r"\bexport\s+default\s+([\w$]+)\s*;?\s*$", script.bare, re.MULTILINE)):
@@ -140,7 +140,7 @@ def _body(script: Script, function: str) -> int | None:
 
 
 def _closing(bare: str, at: int) -> int:
-    """The bracket that closes the one at a place."""
+    """The index of the bracket that closes the one at ``at``."""
     depth = 0
     for place in range(at, len(bare)):
         depth += (bare[place] in "({[") - (bare[place] in ")}]")
@@ -150,7 +150,7 @@ def _closing(bare: str, at: int) -> int:
 
 
 class _Function:
-    """The statements of a function, with its own constants."""
+    """The statements of a function, with its local constants."""
 
     def __init__(self, script: Script) -> None:
         self.script, self.text, self.bare = script, script.text, script.bare
@@ -189,7 +189,7 @@ class _Function:
         return (before != "" and before in "=(,+-*/?:&|<>.[{") or (after != "" and after in ".?:+-*/&|=<>,)")
 
     def _block_end(self, at: int, end: int) -> int:
-        """Behind the last brace of a compound statement, or the end of one without braces."""
+        """The index after the last brace of a compound statement, or the end of one without braces."""
         while True:
             place = at
             while place < end and self.bare[place] not in "{;":
@@ -271,7 +271,7 @@ class _Function:
         return found
 
     def _colon(self, first: int, last: int) -> int:
-        """Where an entry's name ends: a name may be a text, which is blank here."""
+        """The index of the colon after an entry's name; quoted names are blank here."""
         place = self.bare.find(":", first, last)
         if place < 0:
             raise _Not("expected names and functions")
@@ -319,7 +319,7 @@ class _Function:
                 yield Request("GET", self._text((first, last), "an address of it"))
 
     def _arguments(self, start: int, end: int) -> list[tuple[int, int]]:
-        """The places of what commas separate."""
+        """The spans that commas separate."""
         found, depth, first = [], 0, start
         for place in range(start, end):
             letter = self.bare[place]
@@ -344,7 +344,7 @@ class _Function:
         return value
 
     def _value(self, start: int, end: int) -> Any:
-        """A literal, texts put together, or JSON.stringify of one; else `Unresolved`."""
+        """A literal, joined texts, or JSON.stringify of one; else `Unresolved`."""
         at = skip(self.text, start)
         if match := re.compile(r"JSON\s*\.\s*stringify\s*\(").match(self.text, at):
             close = _closing(self.bare, match.end() - 1)
@@ -360,7 +360,7 @@ class _Function:
         )
 
     def _pieces(self, at: int, end: int) -> Any:
-        """Texts joined by ``+`` and in templates; None where the value is another one."""
+        """Texts joined by ``+`` and in templates; None for any other value."""
         if "+" not in self.bare[at:end] and not (self.text[at] == "`" and "${" in self.text[at:end]):
             return None
         found = translated(self.text[at:end], {}, "text", self._constant, environment="")
@@ -368,7 +368,7 @@ class _Function:
 
 
 def _is_open(value: Any) -> bool:
-    """Whether a value holds something that would have to be computed."""
+    """Whether a value contains something that would have to be computed."""
     if isinstance(value, Mapping):
         return any(_is_open(each) for each in value.values())
     return any(map(_is_open, value)) if isinstance(value, list) else isinstance(value, Unresolved)

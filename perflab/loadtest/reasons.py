@@ -1,6 +1,6 @@
-"""Why a run is not valid, and what to look at in one that is: each kind of note once, with what it is about.
+"""The kinds of note on why a run is not valid, and what to be careful about in a valid one.
 
-`find_capacity` asks `about`: only what is about the target is the target's limit.
+`find_capacity` asks `about`: only reasons about the target show the target's limit.
 """
 
 from __future__ import annotations
@@ -263,5 +263,5 @@ _ABOUT = {kind.code: kind.about for kind in list(globals().values()) if isinstan
 
 
 def about(code: str) -> str:
-    """What a reason is about; the data, where the code is not one of these (runs recorded before there were codes)."""
+    """What a reason is about; DATA for unknown codes (runs recorded before there were codes)."""
     return _ABOUT.get(code, DATA)

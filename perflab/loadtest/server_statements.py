@@ -1,7 +1,7 @@
-"""What a PostgreSQL server itself counted during a run: ``pg_stat_statements`` before and after it, and what sessions waited for.
+"""A PostgreSQL server's own counts during a run: ``pg_stat_statements`` before and after it, and the waits of its sessions.
 
 https://www.postgresql.org/docs/current/pgstatstatements.html, https://www.postgresql.org/docs/current/monitoring-stats.html
-Sums over all users of the database: give a run a server of its own. perflab's own statements are left out.
+The sums cover all users of the database: give a run its own server. perflab's own statements are left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NOT_COUNTED = Kind("server-statements-unread", YOU, "the database's own counts a
 RESET = Kind(
     "server-statements-reset",
     TARGET,
-    "pg_stat_statements was reset during the run, so its counts are only of the time after",
+    "pg_stat_statements was reset during the run, so its counts cover only the time after",
 )
 EVICTED = Kind(
     "server-statements-evicted",
@@ -52,7 +52,7 @@ FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AN
 
 
 class ServerStatements:
-    """Counts before and after; use it in a ``with`` block around the load. What goes wrong becomes a note, never an error."""
+    """Reads the counts before and after a ``with`` block around the load. Errors become notes and are never raised."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
@@ -79,15 +79,15 @@ class ServerStatements:
 
     @property
     def warnings(self) -> tuple[Note, ...]:
-        """What is missing, and why."""
+        """Notes on what is missing, and why."""
         return tuple(self._notes)
 
     def summary(self) -> pd.DataFrame:
-        """The statements of the run as the ``summary`` table has them: endpoint (the statement), statistic, value, unit."""
+        """The run's statements as rows of the ``summary`` table: endpoint (the statement), statistic, value, unit."""
         rows = []
         for key, after in self._after.items():
             before = self._before.get(key, (None, *(0.0 for _ in _COUNTS)))
-            # A statement whose entry was evicted and made anew starts at zero again.
+            # A statement whose entry was evicted and created again starts from zero.
             fresh = after[1] < before[1]
             values = [
                 float(a or 0.0) - (0.0 if fresh else float(b or 0.0))
@@ -101,7 +101,7 @@ class ServerStatements:
         return pd.DataFrame(rows, columns=["endpoint", "statistic", "value", "unit"])
 
     def waits(self) -> pd.DataFrame:
-        """Samples of how many sessions waited for what, as the ``metrics`` table has them."""
+        """Samples of how many sessions waited for what, as rows of the ``metrics`` table."""
         return pd.DataFrame(
             {
                 "time": pd.to_datetime([at for at, *_ in self._waits], utc=True),
@@ -114,7 +114,7 @@ class ServerStatements:
     def _tried(self, do: Any) -> None:
         try:
             do()
-        except Exception as problem:  # noqa: BLE001 - whatever the driver or the server raises, the load is worth more
+        except Exception as problem:  # noqa: BLE001 - no error of the driver or server may stop the load
             self._notes.append(NOT_COUNTED(problem=without_password(re.sub(r"\s+", " ", str(problem)))))
 
     def _begin(self) -> None:
@@ -159,7 +159,7 @@ def _state(connection: Any) -> tuple[Any, ...]:
 
 
 def without_password(dsn: str) -> str:
-    """A connection string as it may be kept.
+    """A connection string without its password.
 
     >>> without_password("postgresql://shop:secret@db/shop"), without_password("host=db password='a b' user=shop")
     ('postgresql://shop@db/shop', 'host=db user=shop')
