@@ -19,7 +19,7 @@ from perflab.errors import MissingExtraError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or Ctrl-C; exit code 1 with a message when it can't."""
+    """Serve until SIGTERM or Ctrl-C; exit code 1 with a message if it cannot."""
     options = _parser().parse_args(arguments)
     try:
         fixes = parse_fixes(os.environ.get("SHOP_FIXES", ""))
@@ -59,7 +59,7 @@ def _serve(listening: socket.socket, options: argparse.Namespace, fixes: frozens
                 data.copy_to(path, options.seed)
             engine = open_database(path, index="index" in fixes, connections=options.threads)
             app = create_app(engine, fixes, services.port)
-            # Waitress' own limit of 100 connections would leave further users waiting for their time-out.
+            # Waitress' own limit of 100 connections would make further users wait until they time out.
             server = waitress.create_server(
                 app, sockets=[listening], threads=options.threads, connection_limit=2000, asyncore_use_poll=True
             )
@@ -76,7 +76,7 @@ def _serve(listening: socket.socket, options: argparse.Namespace, fixes: frozens
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A bound socket: before the data are copied, so that a port that is taken is known at once."""
+    """Bind a socket before the data are copied, so that a taken port is reported at once."""
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
