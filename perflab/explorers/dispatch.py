@@ -189,9 +189,9 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
     if accounted:
         makers["Account"] = lambda: explore_account(accounted)
     if goals is not None and arms:
-        return {"Objectives": makers.pop("Objectives"), **makers}  # objectives come first if they are given
+        return {"Objectives": makers.pop("Objectives"), **makers}  # given objectives come first
     if len(requests) > 1:
-        order = sorted(makers, key=lambda name: name != "Comparison")  # two sides were given: the comparison comes first
+        order = sorted(makers, key=lambda name: name != "Comparison")  # two sides: the comparison first
         makers = {name: makers[name] for name in order}
     return makers
 
