@@ -1,4 +1,4 @@
-"""Objectives that abort a run, checked while it goes on."""
+"""Objectives that abort a run, checked during the run."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
 
     class Arrivals(User):
         # Locust warns about a class without tasks; the scheduler makes these, not Locust's own loop.
-        tasks = [lambda _: None]  # noqa: RUF012 - Locust wants a list
+        tasks = [lambda _: None]  # noqa: RUF012 - Locust requires a list
 
         def run(self) -> None:  # type: ignore[misc]
             self._prepare()
@@ -112,7 +112,7 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
                 self.idle[chosen].append(user)
             except (StopUser, InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately):
                 pass
-            except Exception as problem:  # noqa: BLE001 - a user's task may raise anything; Locust goes on too
+            except Exception as problem:  # noqa: BLE001 - a user's task may raise anything; Locust continues too
                 # Raised before the first request: this arrival never reached the target.
                 pace.failed += user is None or user.perflab_due is not None
                 events.user_error.fire(user_instance=self, exception=problem, tb=problem.__traceback__)

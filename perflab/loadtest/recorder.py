@@ -181,7 +181,7 @@ def _watch(
         try:
             journal.flush()
         except OSError as problem:
-            # Going on would only make load that is not measured.
+            # Continuing would only generate load that is not measured.
             logger.error("perflab cannot write its records: %s", problem)
             os._exit(CANNOT_WRITE)
 

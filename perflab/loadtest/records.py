@@ -57,7 +57,7 @@ TICK_S = 0.01
 MAX_NAMES = 10_000
 MAX_TEXT = 500
 MAX_USER_ERRORS = 1_000
-"""So many exceptions of the locustfile are noted with their text, the rest are only counted."""
+"""The number of exceptions in the locustfile to note with their text; further ones are only counted."""
 CANNOT_WRITE = 74
 """Exit code of a generator that could not write its records (EX_IOERR)."""
 BAD_LOCUSTFILE = 78

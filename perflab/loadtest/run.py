@@ -121,7 +121,7 @@ def run_pairs(
         A pause before each run but the first ("10s"), for effects of the previous run to fade (caches, vacuum,
         connections). `compare` checks for carry-over that remains.
     account : bool | int
-        After each pair (or each of the first so many) run both arms once more with perflab's request recorder
+        After each pair (or each of the first N) run both arms once more with perflab's request recorder
         (`Target(record_requests=True)`). `compare` uses the runs without it, `account` those with it.
     seed : int | None
         The seed for the order of the runs; by default drawn, and recorded.

@@ -83,7 +83,7 @@ class Target:
     profile : str | None
         "py-spy", "pyinstrument", "cprofile" or "node": profile the run, see `run`.
     record_env : Sequence[str]
-        Names of variables in ``env`` whose values are stored with each run; of the others only the names are.
+        Names of variables in ``env`` whose values are stored with each run; for the others, only the names.
 
     >>> Target("eager", host="http://127.0.0.1:8001").managed
     False

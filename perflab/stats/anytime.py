@@ -94,7 +94,7 @@ def compare_anytime(
 
     For an experiment that is watched without registered looks. `compare` holds its error rate once, or at registered
     looks; read after each of twenty pairs, its false alarms add up to 25 %, those of this test to 5 %. The test assumes
-    a constant effect, and says so where later pairs contradict earlier ones, and independent pairs: at an
+    a constant effect (a note warns where later pairs contradict earlier ones) and independent pairs: at an
     autocorrelation of 0.5, 24 % of null experiments of thirty pairs were called a change.
 
     Parameters

@@ -24,7 +24,7 @@ _WIDEST = 1_000
 _MOST_ALIKE = 0.9
 _SHORT = 40
 _FORGIVEN = 30.0
-"""From so many runs on, one standard error of the autocorrelation is ignored; of fewer, more: it arises by chance."""
+"""From this many runs on, one standard error of the autocorrelation is ignored; of fewer, more: it arises by chance."""
 
 
 @dataclass(frozen=True)

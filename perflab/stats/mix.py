@@ -56,7 +56,7 @@ def mix_of(
         return None
     first, second = (c / c.sum(0) for c in counts)
     pooled = sum(c.sum(1) for c in counts) / sum(c.sum() for c in counts)
-    # The counting variance: a mix fixed by a script has none of its own, which is not certainty.
+    # The counting variance: a mix fixed by a script does not vary, but that is not certainty.
     floor = pooled * (1 - pooled) * sum((1 / c.sum(0)).sum() / c.shape[1] ** 2 for c in counts)
     if design.paired:
         effect = tests.paired(first, second, floor)
@@ -132,7 +132,7 @@ def _counts(side: Requests, runs: tuple[str, ...], names: list[str], warmup: flo
 def on_one_mix(
     table: pd.DataFrame, requests: Requests, mix: Mix, metrics: tuple[Metric, ...], cut: float
 ) -> pd.DataFrame:
-    """A `by_run` table with the total on the common mix, and the total as offered as a row of its own."""
+    """A `by_run` table with the total on the common mix, and the total as offered as a separate row."""
     whole = table[table["endpoint"] == AGGREGATED]
     mixed = whole.copy()
     groups = weighted(requests, mix, cut)

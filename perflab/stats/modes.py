@@ -56,7 +56,7 @@ def _latencies(side: Requests, runs: tuple[str, ...], endpoint: str, cut: float)
 
 
 def _valley(values: Floats, each: float, share: float) -> tuple[float, float] | None:
-    """The modes on both sides of the quantile, where a run of so many requests may land on either."""
+    """The modes on both sides of the quantile, where a run of this size may land on either."""
     if each < 2:
         return None
     reach = _ERRORS * math.sqrt(share * (1 - share) / each)

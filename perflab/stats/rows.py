@@ -138,7 +138,7 @@ class Row:
 
     @property
     def least_p(self) -> float:
-        """The smallest p that so many runs can give without assuming a distribution; 0 where there is no such limit."""
+        """The smallest p that this many runs can give without assuming a distribution; 0 where there is no such limit."""
         first, second = len(self.asked.design.baseline), len(self.asked.design.candidate)
         if self.asked.design.paired:
             return 2.0 ** (1 - first)
