@@ -209,7 +209,7 @@ class Metric:
         return float(np.clip(change, -1.0, 1.0)) if self.unit == "fraction" else change
 
     def margin(self, tolerance: float, error_tolerance: float | None = None) -> float:
-        """The tolerance on the scale of the analysis: ln(1 + tolerance) for a ratio, else a difference."""
+        """The tolerance on the scale of the analysis: ln(1 + tolerance) for a ratio, else ``error_tolerance`` or the metric's own."""
         if self.relative:
             return math.log1p(tolerance)
         return self.tolerance if error_tolerance is None else error_tolerance
@@ -236,7 +236,7 @@ class Metric:
     def of_resources(self, resources: Any, *, requests: int, seconds: float) -> float:
         """The metric of one run, from the target's samples (a `resources` table after the warm-up), requests and length.
 
-        CPU and I/O are the target's use over that time divided by the requests; memory is the largest sample.
+        CPU time and bytes read or written are divided by the requests, cores are a mean, memory is the largest sample.
         """
         compute = _FROM_RESOURCES.get(self.name)
         if compute is None:

@@ -1,4 +1,4 @@
-"""The examples in the documentation run, with `lab`, `np` and `pd` at hand."""
+"""The examples of all public names run, with `lab`, `np` and `pd` in scope."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ import perflab as lab
 from perflab import units
 
 ROOT = Path(__file__).parent.parent
+PACKAGES = ("data", "loadtest", "objectives", "plots", "profiles", "queries", "reports", "stats")
 mpl.use("Agg")
 
 
 def examples() -> list[doctest.DocTest]:
     finder, found = doctest.DocTestFinder(), {}
-    for name in lab.__all__:
-        thing = getattr(lab, name)
-        module = inspect.getmodule(thing)
-        for test in finder.find(thing, name, module=module, globs={**vars(module), "lab": lab, "np": np, "pd": pd}):
-            found[test.name] = test
+    for package in (lab, *(getattr(lab, name) for name in PACKAGES)):
+        for name in package.__all__:
+            thing = getattr(package, name)
+            module = inspect.getmodule(thing)
+            for test in finder.find(thing, name, module=module, globs={**vars(module), "lab": lab, "np": np, "pd": pd}):
+                found[test.name] = test
     others = [units, importlib.import_module("perflab.loadtest.run"), importlib.import_module("perflab.provenance")]
     for module in others:
         for test in finder.find(module, module.__name__):

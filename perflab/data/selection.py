@@ -39,6 +39,11 @@ def time_window(measurements: Measurements, begin: str | float = 0, end: str | f
     Measurements with the same runs; profiles, calls and summaries, which have no times, are unchanged. A run with an
     unknown start counts from its first row.
 
+    Raises
+    ------
+    ValueError
+        A duration is invalid, or ``begin`` is after ``end``.
+
     >>> import perflab as lab
     >>> after_ramp = lab.data.time_window(lab.load("datasets/shop_runs"), "5s")
     >>> float(after_ramp.requests.latency_ms.min()) > 0
@@ -77,6 +82,13 @@ def slowest_requests(
     -------
     run, arm, endpoint, at_s (seconds since the run's start), latency_ms, ok, and request, status, error, user, worker if
     recorded; with ``queries`` also statements, statements_ms, and slowest_statement, the text of the longest.
+
+    Raises
+    ------
+    MissingTableError
+        There are no requests.
+    ValueError
+        The requests or ``queries`` have no request ids.
 
     >>> import perflab as lab
     >>> lab.data.slowest_requests(lab.load("datasets/shop_runs"), count=3).latency_ms.is_monotonic_decreasing
@@ -120,6 +132,11 @@ def summarize_errors(measurements: Measurements, endpoint: str = AGGREGATED) -> 
     -------
     arm, endpoint, status and error (if recorded), count, share_fraction (of that endpoint's requests in the arm),
     first_s (seconds from the run's start to the first one).
+
+    Raises
+    ------
+    MissingTableError
+        There are no requests.
 
     >>> import perflab as lab
     >>> len(lab.data.summarize_errors(lab.load("datasets/shop_runs")))

@@ -95,6 +95,13 @@ def start_run(
         A handle: ``.stop()``, ``.wait()``, ``.done``, and ``.result()``, which returns what `run` returns and raises
         what it raises. The load ends with this process at the latest.
 
+    Raises
+    ------
+    LoadTestError
+        The locustfile is not valid Python.
+    ValueError
+        There is no such locustfile.
+
     >>> plan = lab.LoadPlan("locustfile.py", stages=[lab.Stage("10m", users=20)])  # doctest: +SKIP
     >>> going = lab.start_run(plan, lab.Target("now", host="http://127.0.0.1:8001"))  # doctest: +SKIP
     >>> going.stop()                                                                  # doctest: +SKIP
@@ -138,6 +145,13 @@ def start_pairs(
     -------
     BackgroundRun[tuple[Measurements, Measurements]]
         A handle whose ``.result()`` is (baseline, candidate): the runs so far if it was stopped or a look decided.
+
+    Raises
+    ------
+    LoadTestError
+        The locustfile is not valid Python.
+    ValueError
+        An argument is invalid.
 
     >>> going = lab.start_pairs(plan, old, new, pairs=10, seed=7)  # doctest: +SKIP
     >>> before, after = going.result()                             # doctest: +SKIP

@@ -116,8 +116,8 @@ def find_capacity(
         Width of the final bracket as a fraction of the rate.
     step : str | float
         How long each step lasts.
-    store : str | Path
-        The folder that stores the runs.
+    store, progress
+        As in `run`.
 
     Returns
     -------

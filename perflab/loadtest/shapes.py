@@ -44,6 +44,11 @@ def shape(
     tuple[Stage, ...]
         Stages for `LoadPlan`. The names and proportions are those of Grafana's "Load test types" (k6 documentation).
 
+    Raises
+    ------
+    ValueError
+        The name is unknown, or there is no load.
+
     >>> for stage in lab.shape("average load", users=100, duration="8m"):
     ...     print(stage)
     to 100 users over 1 min

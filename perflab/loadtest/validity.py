@@ -274,7 +274,7 @@ def _present(process: Process, times: Floats) -> Floats:
     if not notes:
         return np.zeros(len(times))
     noted, users = np.array(notes).T
-    # Use the next note, within half a second: it counts the users since the note before.
+    # Use the next note (they come twice a second): it describes the users up to its time.
     found: Floats = users[np.clip(np.searchsorted(noted, times), 0, len(noted) - 1)]
     return found
 

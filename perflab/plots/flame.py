@@ -69,6 +69,13 @@ def plot_flamegraph(
     Axes
         x: share of the whole; y: depth of the call.
 
+    Raises
+    ------
+    MissingTableError
+        There is no profile with stacks.
+    ValueError
+        The unit is unknown, or the profile is a difference of two.
+
     >>> import perflab as lab
     >>> profile = lab.read("tests/samples/pyinstrument/workload.json")
     >>> lab.plot_flamegraph(profile).get_xlabel(), lab.plot_flamegraph(profile, against=profile).get_ylabel()

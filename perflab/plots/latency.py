@@ -155,6 +155,11 @@ def plot_histogram(
         x: latency in ms (log), up to the slowest request; y: share of the requests (log), so that the few slow ones are
         visible.
 
+    Raises
+    ------
+    ValueError
+        There is no request to that endpoint, or ``bins`` is not between 2 and 500.
+
     >>> import perflab as lab
     >>> runs = lab.load("datasets/shop_runs")
     >>> lab.plots.plot_histogram(runs, endpoint="GET /orders").get_xlabel()

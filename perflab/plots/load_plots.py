@@ -27,6 +27,11 @@ def plot_load(plan: LoadPlan, *, ax: Axes | None = None) -> Axes:
     Axes
         The shaded part is the warm-up, which `compare` and `check` leave out.
 
+    Raises
+    ------
+    ValueError
+        ``plan`` is not a LoadPlan.
+
     >>> plan = lab.LoadPlan("locustfile.py", stages=lab.shape("average load", users=100))
     >>> lab.plot_load(plan).get_ylabel()
     'Users'

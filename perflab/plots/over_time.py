@@ -175,6 +175,13 @@ def plot_resources(
     Axes
         The panel of the first quantity.
 
+    Raises
+    ------
+    MissingTableError
+        There is no ``resources`` table.
+    ValueError
+        A quantity is unknown.
+
     >>> import perflab as lab
     >>> lab.plots.plot_resources(lab.load("datasets/shop_runs")).get_ylabel()
     'CPU, cores busy'

@@ -54,6 +54,11 @@ def plot_pairs(
         x: the order of the runs; y: the metric with its unit; horizontal lines: the mean of each arm's runs (geometric for
         latencies and throughput), as reported by `compare`.
 
+    Raises
+    ------
+    ValueError
+        A side does not have exactly one arm, or an argument is invalid.
+
     >>> import perflab as lab
     >>> runs = lab.load("datasets/shop_runs")
     >>> before, after = runs.where(arm="n+1"), runs.where(arm="eager")

@@ -34,6 +34,13 @@ def flat_profile(profile: Profile, *, unit: str | None = None, per: Sequence[str
         kept apart. ``self`` excludes callees, ``total`` includes them; a recursive function counts once per stack. Fractions
         are of the group's sum of self. ``calls`` is missing for sampling profilers.
 
+    Raises
+    ------
+    MissingTableError
+        There is no profile.
+    ValueError
+        The unit, or a column in ``per``, is unknown.
+
     >>> import perflab as lab
     >>> profile = lab.read("tests/samples/collapsed/traps_crlf.txt")
     >>> lab.flat_profile(profile)[["function", "self", "total"]].values.tolist()

@@ -32,6 +32,13 @@ def by_package(profile: Profile, *, unit: str | None = None, application: Sequen
         package, kind, self, total, self_fraction, total_fraction, unit. ``kind`` is "application", "framework", "database
         driver", "network", "library", "standard library" or "native". ``total`` counts a package once per stack.
 
+    Raises
+    ------
+    MissingTableError
+        There is no profile with stacks.
+    ValueError
+        The unit is unknown.
+
     >>> import perflab as lab
     >>> lab.profiles.by_package(lab.read("tests/samples/pyinstrument/workload.json"))[["package", "kind"]].values.tolist()
     [['workload', 'application'], ['(built-in)', 'native']]

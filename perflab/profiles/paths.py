@@ -58,6 +58,13 @@ def hot_paths(
     Findings
         fraction, weight, unit, depth, function, file, line (of the last function) and path, heaviest first.
 
+    Raises
+    ------
+    MissingTableError
+        There is no profile with stacks.
+    ValueError
+        The unit is unknown, or ``least`` or ``limit`` is invalid.
+
     >>> import perflab as lab
     >>> lab.hot_paths(lab.read("tests/samples/collapsed/traps_crlf.txt")).path.to_list()
     ['main › read ×3', 'main › parse json', 'main']
@@ -166,6 +173,13 @@ def callers_of(profile: Profile, function: str, *, file: str | None = None, unit
     -------
     Findings
         caller, file, line, total, fraction, calls, unit, heaviest first. The caller of a root is "(root)".
+
+    Raises
+    ------
+    MissingTableError
+        There is no profile.
+    ValueError
+        The function or unit is unknown.
 
     >>> import perflab as lab
     >>> lab.profiles.callers_of(lab.read("tests/samples/pstats/workload.pstats"), "spin_half").caller.to_list()

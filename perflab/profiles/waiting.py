@@ -124,6 +124,13 @@ def summarize_time(profile: Profile, *, unit: str | None = None) -> Findings:
         unseen_fraction, coverage_fraction (time in the profile over the measured time of the same requests), queries,
         sentence; most time first. Unknown values are missing. The sentence reports a coverage below 80 %.
 
+    Raises
+    ------
+    MissingTableError
+        There is no profile.
+    ValueError
+        The unit is unknown.
+
     >>> import perflab as lab
     >>> lab.summarize_time(lab.read("tests/samples/pyinstrument/workload.json")).sentence.item()
     'Aggregated spends 100 % of its time computing'

@@ -64,7 +64,7 @@ FAILURES_DECIDE = reason(
 TAIL_FAILS = reason(
     "tail-fails",
     TARGET,
-    "{failed:raw} of the requests of the {arm:raw} fail, as many as {metric:raw} leaves out: compare error_fraction too",
+    "{failed:raw} of the requests of the {arm:raw} fail, as many as {metric:raw} excludes: compare error_fraction too",
 )
 ALL_FAILED = reason(
     "all-failed", TARGET, "all requests of the {arm:raw} failed, so its latencies mean nothing", _FAILURES
@@ -95,7 +95,7 @@ PAIRS_IN_ONE_ORDER = reason(
     "pairs in random order: {remedy}",
 )
 NO_COMMON = reason(
-    "no-common-endpoint", DATA, "the arms have no endpoint in common, so the totals are of different work"
+    "no-common-endpoint", DATA, "the arms have no endpoint in common, so the totals measure different work"
 )
 MIX_MOVED = reason(
     "mix-moved",

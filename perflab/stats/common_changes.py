@@ -73,6 +73,10 @@ def find_changes(
     Raises
     ------
     As `change_points`.
+
+    >>> runs = lab.load("datasets/shop_runs", arm="eager")
+    >>> lab.stats.find_changes(runs, metrics="p95").attrs["sentence"]
+    'No lasting change in XXX series of 6 runs'
     """
     least = parse_fraction(minimum, parameter="minimum")
     names = (metrics,) if isinstance(metrics, str) else tuple(metrics)

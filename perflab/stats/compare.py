@@ -96,7 +96,7 @@ def compare(
         Up to three endpoints, declared before the runs, that decide the verdict; by default all requests together
         ("Aggregated").
     warmup : float or str, optional
-        The share of each run to leave out; by default the plan's, or 10 %. All runs of both arms are cut alike; the
+        The share of each run to leave out; by default the plan's, or 10 %. All runs get the same cut; the
         default is raised, at most to half, for an endpoint that had clearly not settled, with a warning.
     order : str
         "ignore" lifts the cap on verdicts where one arm ran entirely before the other.

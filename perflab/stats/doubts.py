@@ -68,7 +68,7 @@ IN_BOTH_ARMS = reason(
 COPIES = reason(
     "copies",
     DATA,
-    "some runs of the {arm:raw} hold the same requests ({named:raw}): a copy of a run is not a repetition",
+    "some runs of the {arm:raw} contain the same requests ({named:raw}): a copy of a run is not a repetition",
     "leaving the copies out",
 )
 IGNORED = Kind("order-ignored", YOU, 'accepted because of order="ignore": {problem:raw}')
@@ -166,13 +166,13 @@ WIDE = reason(
 ALONE = reason(
     "significant-alone",
     DESIGN,
-    "significant alone, but not among so many tests",
+    "significant alone, but not after correction for the other tests",
     "a new experiment that declares it: {remedy}",
 )
 LIKE_HISTORY = reason(
     "like-history",
     DESIGN,
-    "within what the earlier runs vary by",
+    "within the variation of the earlier runs",
     "interleaved pairs, which show smaller differences: {remedy}",
 )
 
@@ -265,10 +265,10 @@ SHORT_HISTORY = Kind("short-history", DESIGN, "{runs} runs are a short history; 
 ALIKE = Kind(
     "autocorrelated",
     DATA,
-    "runs resemble their neighbours (autocorrelation {alike:raw}): something drifts, and drift makes changes look sharper than "
+    "successive runs are correlated (autocorrelation {alike:raw}): something drifts, and drift makes changes look sharper than "
     "they are. Confirm before acting",
 )
-WIDENED = Kind("widened", DATA, "errors are taken {factor:raw} times as wide, because runs resemble their neighbours")
+WIDENED = Kind("widened", DATA, "errors are widened {factor:raw} times, because successive runs are correlated")
 CONFIRM = Kind("confirm", DESIGN, "to confirm: {before:raw} against {after:raw}, in {pairs} randomised pairs: {remedy}")
 CHANGES_DECIDED = Kind(
     "decided-by",
@@ -286,5 +286,5 @@ TOO_NOISY = Kind(
     "too-noisy", TARGET, "even {most} pairs are not enough: measure on a quieter system, or look for a larger effect"
 )
 SHORT_SOAK = Kind(
-    "short-soak", DESIGN, "a few minutes show a fast leak only; run for half an hour or more before you call it steady"
+    "short-soak", DESIGN, "a few minutes show only a fast leak; run for half an hour or more before calling it steady"
 )

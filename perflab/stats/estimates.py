@@ -334,6 +334,15 @@ def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float | No
         the maximum, and are missing; those of fewer than 200 and 1,000 rest on a handful of requests and are shown with ~
         (``attrs["warnings"]`` has a note on it).
 
+    Raises
+    ------
+    ComparisonError
+        The requests table is empty.
+    MissingTableError
+        There are no requests.
+    ValueError
+        ``warmup`` is not between 0 and 90 %.
+
     >>> import pandas as pd
     >>> at = pd.date_range("2026-01-01", periods=4, freq="s", tz="UTC")
     >>> requests = pd.DataFrame({"run": "a", "endpoint": "GET /", "start": at, "latency_ms": [1., 2., 3., 9.], "ok": True})

@@ -103,6 +103,9 @@ def compare_arms(
         The comparison is one that `compare` refuses.
     ValueError
         Fewer than two arms, an unknown arm, or another invalid argument.
+
+    >>> lab.stats.compare_arms(lab.load("datasets/shop_runs"), endpoint="GET /orders").ranking
+    ('eager', 'n+1')
     """
     held = runs if isinstance(runs, Measurements) else sum(runs[1:], runs[0])
     arms = list(dict.fromkeys(held.runs["arm"].dropna()))

@@ -88,6 +88,11 @@ def growth(
         The slope is Theil and Sen's; its interval allows for autocorrelation (Yue and Wang 2004). "steady" means that the
         interval contains zero, which it also does in a short run: check how wide it is.
 
+    Raises
+    ------
+    ValueError
+        The metric is not a latency, or there are neither requests nor resources.
+
     >>> at = np.arange(6000) / 10.0
     >>> rows = {"run": "soak", "endpoint": "GET /", "ok": True, "latency_ms": 20 + at / 60}
     >>> start = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(at, unit="s")
