@@ -209,7 +209,7 @@ class Metric:
         return float(np.clip(change, -1.0, 1.0)) if self.unit == "fraction" else change
 
     def margin(self, tolerance: float, error_tolerance: float | None = None) -> float:
-        """The tolerance on the scale of the analysis: ln(1 + tolerance) for a ratio, else ``error_tolerance`` or the metric's own."""
+        """The tolerance on the scale of the analysis: ln(1 + tolerance) for a ratio, else ``error_tolerance`` or its own."""
         if self.relative:
             return math.log1p(tolerance)
         return self.tolerance if error_tolerance is None else error_tolerance

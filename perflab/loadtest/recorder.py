@@ -44,9 +44,9 @@ def install(settings: dict[str, Any]) -> None:
     def on_init(environment: Any, runner: Any, **_: Any) -> None:
         folder = Path(settings["folder"])
         if settings.get("remote"):
-            told, ahead_s = remote.ask(runner)
-            _choose(environment, told["user_classes"])
-            _begin(environment, runner, "remote", told, folder / stem_of(runner.client_id), ahead_s)
+            received, ahead_s = remote.ask(runner)
+            _choose(environment, received["user_classes"])
+            _begin(environment, runner, "remote", received, folder / stem_of(runner.client_id), ahead_s)
             return
         role = (
             "master" if isinstance(runner, MasterRunner) else "worker" if isinstance(runner, WorkerRunner) else "local"

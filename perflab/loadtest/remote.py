@@ -66,14 +66,14 @@ def ask(runner: Any) -> tuple[dict[str, Any], float]:
     asked = time.time()
     runner.send_message(ASK, {"asked": asked})
     try:
-        told = answer.get(timeout=_PATIENCE_S)
+        reply = answer.get(timeout=_PATIENCE_S)
     except Timeout:
         raise SystemExit(
             "perflab: the master did not send its plan: was it started by perflab, with remote_workers and the same token?"
         ) from None
     returned = time.time()
     # Cristian's algorithm: the reply was written about half-way between sending and receiving.
-    return told["settings"], told["time"] - (asked + returned) / 2
+    return reply["settings"], reply["time"] - (asked + returned) / 2
 
 
 def answer_questions(runner: Any, settings: dict[str, Any]) -> None:

@@ -205,13 +205,13 @@ def interleaved(
                     return experiment, number, driven, short
                 done += 1
                 if done == 1 and (short := too_short(loaded([found]), registered.metric, plan.warmup_fraction)):
-                    _say(short, live, on_short, f'load("{store}", experiment="{experiment}")')
+                    _report_short(short, live, on_short, f'load("{store}", experiment="{experiment}")')
             if number in registered.at and registered.decided(number, *map(loaded, driven.values())):
                 break
     return experiment, 0, driven, short
 
 
-def _say(short: tuple[Note, ...], live: Live, on_short: str, kept: str) -> None:
+def _report_short(short: tuple[Note, ...], live: Live, on_short: str, kept: str) -> None:
     """Report short runs at once, or end the experiment."""
     text = "; ".join(map(str, short))
     if on_short == "stop":

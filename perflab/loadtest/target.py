@@ -363,18 +363,19 @@ def _wait_until_ready(target: Target, child: Child) -> None:
             raise TargetError(
                 f"the target {target.arm!r} exited during start-up with code {code}",
                 exit_code=code,
-                output=_said(target, child),
+                output=_printed(target, child),
             )
         problem = _not_ready(target)
         if not problem:
             return
         time.sleep(0.05)
     raise TargetError(
-        f"the target {target.arm!r} did not become ready within {limit_s:g} s: {problem}", output=_said(target, child)
+        f"the target {target.arm!r} did not become ready within {limit_s:g} s: {problem}",
+        output=_printed(target, child),
     )
 
 
-def _said(target: Target, child: Child) -> str:
+def _printed(target: Target, child: Child) -> str:
     """The end of the target's output, without the secrets passed to it."""
     text = child.tail()
     for given, kept in zip(target.command[1:], target.record()["command"][1:], strict=True):
