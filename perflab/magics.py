@@ -117,11 +117,11 @@ class PerflabMagics(Magics):
     @line_magic
     def loadtest(self, line: str) -> lab.Measurements:
         """Make a short run against one URL of a running service; the run is stored."""
-        options = _Options(prog="%loadtest", description="A quick run against one address.")
+        options = _Options(prog="%loadtest", description="A quick run against one URL.")
         options.add_argument("url", help="for example http://127.0.0.1:8000/orders")
         options.add_argument("--users", type=int, default=10, help="simulated users (%(default)s)")
         options.add_argument("--duration", default="10s", help="length of the run (%(default)s)")
-        options.add_argument("--store", default="runs", help="where the run is kept (%(default)s)")
+        options.add_argument("--store", default="runs", help="where to store the run (%(default)s)")
         given = options.parse(line)
         parts = urlsplit(given.url)
         if parts.scheme not in ("http", "https") or not parts.netloc:

@@ -86,7 +86,7 @@ def _decompressed(path: Path) -> Iterator[IO[bytes]]:
         if system := getattr(problem, "strerror", None):
             raise FormatError(f"{path}: cannot be read: {system}") from problem
         raise FormatError(  # an error of the archive, not the system: truncated or damaged
-            f"{path}: cannot be read: {problem}; decompress what there is of it (gzip -dc, zstd -dc, bzip2 -dc) into a file and "
+            f"{path}: cannot be read: {problem}; decompress what is left of it (gzip -dc, zstd -dc, bzip2 -dc) into a file and "
             "read that"
         ) from problem
 

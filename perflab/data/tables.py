@@ -132,8 +132,8 @@ class Measurements(Result):
         shared = set(self.runs["run"]) & set(other.runs["run"])
         if shared:
             raise ValueError(
-                f"a + b needs different runs; both hold {', '.join(sorted(shared)[:5])}: name the files that were read "
-                "otherwise, or ingest() them into a store, which gives each run its own name"
+                f"a + b needs different runs; both hold {', '.join(sorted(shared)[:5])}: rename the files, "
+                "or ingest() them into a store, which gives each run its own name"
             )
         names = [*self.tables, *(t for t in other.tables if t not in self.tables)]
         joined = {t: _stack(t, [m.tables[t] for m in (self, other) if t in m.tables]) for t in names}

@@ -159,7 +159,7 @@ def _would_hold(arms: Mapping[str, tuple[Measurements, str]]) -> Callable[[Objec
         row = attainable(measured, now.metric, now.endpoint, **takes).iloc[0]
         code = call("attainable", source, repr(now.metric), repr(now.endpoint), **takes)
         if row["limit"] != row["limit"]:
-            return View(code, f"No limit can be named: {row['reason']}")
+            return View(code, f"No limit can be given: {row['reason']}")
         goal, _ = _objective(now, float(row["limit"]))
         return View(code, f"With {format_fraction(now.confidence)} confidence: {goal}")
 

@@ -56,7 +56,7 @@ def keep_button(keep: Callable[[], bool]) -> widgets.HBox:
     said.add_class("perflab-kept-said")
 
     def pressed(_: Any) -> None:
-        said.value = "kept" if keep() else "shown in no notebook"
+        said.value = "kept" if keep() else "not shown in a notebook"
 
     button.on_click(pressed)
     return widgets.HBox([button, said])

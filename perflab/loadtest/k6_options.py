@@ -156,12 +156,12 @@ def _rest(given: Mapping[str, Any], problems: list[str], notes: list[Note]) -> N
             problems.append(f"options: can't resolve what {value} spreads")
         elif name in _DEFAULTS and value not in _DEFAULTS[name]:
             problems.append(
-                f"options.{name}: a plan can't do that; got {_shown(value)}: leave it out, or do it in the locustfile"
+                f"options.{name}: not supported by a plan; got {_shown(value)}: leave it out, or do it in the locustfile"
             )
         elif name in _OF_THE_CLIENT and name not in _DEFAULTS and not (name == "maxRedirects" and value == 10):
             notes.append(OPTION_NOT_TAKEN(name=name, why="set it in the locustfile's client where it matters"))
         elif name not in _KNOWN:
-            notes.append(OPTION_NOT_TAKEN(name=name, why="it is no option of k6's that perflab knows"))
+            notes.append(OPTION_NOT_TAKEN(name=name, why="perflab does not know this k6 option"))
 
 
 def _load(
@@ -173,7 +173,7 @@ def _load(
         return _scenario(scenario, f"options.scenarios.{name}", problems, notes)
     if "iterations" in given:
         raise ValueError(
-            f"options.iterations: a plan lasts a time, not {given['iterations']} iterations: {_GIVE_STAGES}"
+            f"options.iterations: a plan has a duration, not {given['iterations']} iterations: {_GIVE_STAGES}"
         )
     if "stages" in given:
         _not_together(given, "stages", ("duration",))
@@ -192,7 +192,7 @@ def _single(scenarios: object) -> tuple[str, Mapping[str, Any]]:
         raise ValueError(f"options.scenarios: expected scenarios by name; got {_shown(scenarios)}")
     if len(scenarios) > 1:
         raise ValueError(
-            f"options.scenarios: {', '.join(map(repr, scenarios))} run side by side in k6, and a plan has one load: "
+            f"options.scenarios: {', '.join(map(repr, scenarios))} run concurrently in k6, and a plan has one load: "
             "make a plan of each"
         )
     name, scenario = next(iter(scenarios.items()))
@@ -242,7 +242,7 @@ def _scenario(
 _WHY = {
     "exec": "what the users do is in the locustfile",
     "env": "give arguments= to the plan where the locustfile needs them",
-    "options": "browsers are not driven by a plan",
+    "options": "a plan does not drive browsers",
     "startTime": "a plan starts at once",
 }
 
@@ -300,7 +300,7 @@ def _objectives(given: object, notes: list[Note]) -> tuple[Objective, ...]:
 def _not_together(given: Mapping[str, Any], name: str, others: tuple[str, ...]) -> None:
     both = [other for other in others if other in given]
     if both:
-        raise ValueError(f"options: {name} and {', '.join(both)} say the load twice; give one of them")
+        raise ValueError(f"options: {name} and {', '.join(both)} both define the load; give one of them")
 
 
 def _seconds(value: object, where: str) -> float:

@@ -211,7 +211,7 @@ class _Function:
             return
         if call and (name.startswith(f"{self.http}.") or name in ("check", "group", "sleep")):
             if self.bare[close + 1 : end].strip():
-                raise _Not("what follows the call would have to be run")
+                raise _Not("what follows the call would have to be executed")
             given = self._arguments(call.end(), close)
             yield from self._called(name.removeprefix(f"{self.http}."), given, variable)
         elif variable:
@@ -220,7 +220,7 @@ class _Function:
                 raise _Not("its value would have to be computed")
             self.script.local[variable] = value
         else:
-            raise _Not("it is no request, group, check or sleep")
+            raise _Not("it is not a request, group, check or sleep")
 
     def _called(self, name: str, given: list[tuple[int, int]], variable: str) -> Iterator[Step]:
         if name == "sleep":
@@ -241,7 +241,7 @@ class _Function:
         start, end = given[1]
         opening = re.compile(_FUNCTION.format(name="") + "|" + _ARROW).match(self.bare, skip(self.text, start))
         if not opening:
-            raise _Not("expected a function in place")
+            raise _Not("expected an inline function")
         inside = tuple(self.steps(opening.end(), min(_closing(self.bare, opening.end() - 1), end)))
         return Group(self._text(given[0], "the group's name"), inside)
 
@@ -253,7 +253,7 @@ class _Function:
         if subject not in self.responses:
             call = _CALL.match(self.bare, skip(self.text, start))
             if not call or not call["name"].startswith(f"{self.http}."):
-                raise _Not("its subject is no response of a request that was taken")
+                raise _Not("its subject is not the response of a translated request")
             subject = f"response_{self.script.line(start)}"
             for made in self._statement(skip(self.text, start), end):
                 yield replace(made, variable=subject) if isinstance(made, Request) else made
@@ -262,7 +262,7 @@ class _Function:
     def _assertions(self, span: tuple[int, int]) -> dict[str, Translation]:
         start = skip(self.text, span[0])
         if self.bare[start : start + 1] != "{":
-            raise _Not("expected its assertions as an object in place")
+            raise _Not("expected its assertions as an object literal")
         found = {}
         for first, last in self._arguments(start + 1, _closing(self.bare, start)):
             colon = self._colon(first, last)
@@ -305,7 +305,7 @@ class _Function:
     def _of_batch(self, given: list[tuple[int, int]]) -> Iterator[Request]:
         start = skip(self.text, given[0][0]) if given else 0
         if not given or self.bare[start : start + 1] != "[":
-            raise _Not("expected its requests as a list in place")
+            raise _Not("expected its requests as an array literal")
         for first, last in self._arguments(start + 1, _closing(self.bare, start)):
             at = skip(self.text, first)
             if self.bare[at : at + 1] == "[":
@@ -313,10 +313,10 @@ class _Function:
             elif self.bare[at : at + 1] == "{":
                 made = self._value(first, last)
                 if not isinstance(made, dict) or not isinstance(made.get("url"), str):
-                    raise _Not("a request of it would have to be computed")
+                    raise _Not("one of its requests would have to be computed")
                 yield _request_of(str(made.get("method", "GET")), made["url"], made.get("body"), made.get("params"), "")
             else:
-                yield Request("GET", self._text((first, last), "an address of it"))
+                yield Request("GET", self._text((first, last), "one of its addresses"))
 
     def _arguments(self, start: int, end: int) -> list[tuple[int, int]]:
         """The spans that commas separate."""

@@ -101,7 +101,7 @@ def _take(folder: Path, raw: Path, stop_s: float) -> None:
             already = came.read_bytes() if came.exists() else b""
             with own.open("rb") as file:
                 if file.read(len(already)) != already:
-                    raise StoreError(f"{own}: these are not the records of which a part is in the run")
+                    raise StoreError(f"{own}: these are not the records of which the run has a part")
         process = capture.process_of(side)
         _until(process, home, stop_s)
 

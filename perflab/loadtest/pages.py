@@ -48,11 +48,11 @@ def read_page(url: str, *, within_s: float, most_bytes: int = 0) -> tuple[int, b
     except (OSError, ValueError, http.client.HTTPException) as problem:
         if not late.is_set():
             if isinstance(problem, http.client.HTTPException) and not isinstance(problem, (OSError, ValueError)):
-                raise ValueError(f"no HTTP answer: {problem!r}") from problem
+                raise ValueError(f"not an HTTP response: {problem!r}") from problem
             raise
     finally:
         timer.cancel()
-    raise TimeoutError(f"no whole answer within {within_s:g} s")
+    raise TimeoutError(f"no complete response within {within_s:g} s")
 
 
 def _opener(sockets: list[socket.socket]) -> urllib.request.OpenerDirector:

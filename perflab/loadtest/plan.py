@@ -150,7 +150,7 @@ class LoadPlan(Result):
         for goal in self.goals:
             if goal.abort and not can_be_watched(goal):
                 raise ValueError(
-                    "LoadPlan: an objective that ends a run (abort) must be about latency, errors or throughput of all "
+                    "LoadPlan: an objective that aborts a run must be about latency, errors or throughput of all "
                     f"requests, and a bound; got {goal}"
                 )
         for name, weight in self.weights.items():
@@ -158,12 +158,12 @@ class LoadPlan(Result):
                 raise ValueError(f"LoadPlan: the weight of user class {name!r} must be above 0; got {weight!r}")
         for header in self.headers.items():
             if not "".join(header).isprintable():
-                raise ValueError(f"LoadPlan: headers must be one-line texts; {header[0]!r} is not one")
+                raise ValueError(f"LoadPlan: headers must be single-line texts; {header[0]!r} is not")
         self._workers_must_be_possible()
         if not 0 < self.timeout_s < self.stop_timeout_s:
             raise ValueError(
                 f"LoadPlan: stop_timeout ({self.stop_timeout!r}) must be longer than timeout ({self.timeout!r}), "
-                "or the slowest requests are thrown away at the end of the run"
+                "or the slowest requests are dropped at the end of the run"
             )
         if not 0 <= self.warmup_fraction <= 0.9:
             raise ValueError(

@@ -76,7 +76,7 @@ def translated(
     if parser.token is not None:
         raise parser.refusal()
     if found.kind != wanted and not (wanted == "truth" and found.kind in ("number", "text")):
-        raise NotTranslated(f"{' '.join(text.split())[:60]!r} is no {wanted} for certain")
+        raise NotTranslated(f"{' '.join(text.split())[:60]!r} is not certainly a {wanted}")
     return found
 
 
@@ -101,7 +101,7 @@ class _Parser:
             self.token = None
 
     def refusal(self) -> NotTranslated:
-        return NotTranslated(f"{' '.join(self.text.split())[:60]!r} would have to be run")
+        return NotTranslated(f"{' '.join(self.text.split())[:60]!r} would have to be executed")
 
     def took(self, *tokens: str) -> str:
         if self.token is not None and self.kind != "text" and self.token in tokens:

@@ -60,7 +60,7 @@ def shape(
     usual_s, parts = SHAPES[name]
     if users is None and rate is None:
         if name != "smoke":
-            raise ValueError(f"shape: say how much load a {name!r} test has at its top: users=100 or rate=200")
+            raise ValueError(f"shape: give the peak load of a {name!r} test: users=100 or rate=200")
         users = 3
     length = usual_s if duration is None else parse_duration(duration, parameter="shape: duration") / 1e3
     return tuple(

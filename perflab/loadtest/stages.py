@@ -59,9 +59,7 @@ class Stage:
                     f"stage ({self.duration!r}); use ramp=True, or a higher spawn_rate"
                 )
             if self.ramp or self.rate is not None:
-                raise ValueError(
-                    "Stage: spawn_rate goes with users that are held; a ramp and a rate have their own pace"
-                )
+                raise ValueError("Stage: spawn_rate applies to held users only; a ramp and a rate set their own pace")
 
     @cached_property
     def duration_s(self) -> float:

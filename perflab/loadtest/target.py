@@ -137,7 +137,9 @@ class Target:
         if self.deploy is not None and not callable(self.deploy):
             raise ValueError(f"Target: deploy must be a function without arguments; got {self.deploy!r}")
         if self.pid is not None and self.command:
-            raise ValueError("Target: pid is for a target that is up already; perflab knows the one that it starts")
+            raise ValueError(
+                "Target: pid is for a target that is already running; perflab knows the one that it starts"
+            )
         logs = (self.logs,) if isinstance(self.logs, (str, Path)) else self.logs
         object.__setattr__(self, "logs", tuple(Path(path).expanduser().resolve() for path in logs))
         profiled_target.check(
@@ -347,7 +349,7 @@ def _must_answer(target: Target) -> None:
     host, port = target.address
     if port and not _connects(host, port, timeout=5.0):
         raise TargetError(
-            f"the target {target.arm!r} is not up: nothing accepts connections at {host}:{port}; "
+            f"the target {target.arm!r} is not running: nothing accepts connections at {host}:{port}; "
             "start it first, or give Target a command"
         )
     if target.ready and (problem := _not_ready(target)):
@@ -357,7 +359,7 @@ def _must_answer(target: Target) -> None:
 def _wait_until_ready(target: Target, child: Child) -> None:
     limit_s = parse_duration(target.ready_timeout) / 1e3
     deadline = time.monotonic() + limit_s
-    problem = "it was not asked"
+    problem = "it was not checked"
     while time.monotonic() < deadline:
         if (code := child.exit_code()) is not None:
             raise TargetError(

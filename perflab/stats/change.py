@@ -242,7 +242,7 @@ class Change(Result):
             (
                 "count the runs",
                 _runs(self.design),
-                "requests of one run are alike and runs differ: the run is the unit",
+                "requests of one run share its conditions: the run is the unit of replication",
             ),
             ("leave out the warm-up", _warmup(self, row), "one cut for all runs of both arms cannot favour one"),
             (
@@ -250,9 +250,9 @@ class Change(Result):
                 _estimates(self, row),
                 "quantiles are of type 8 (median-unbiased)",
             ),
-            ("compare the arms", _effect(self, row), "the design of the experiment chose the test, not the data"),
-            ("ask how often chance does that", _chance(self, row), "p: how often no change would show as much"),
-            ("hold it against the tolerance", _margin(row), "equivalent only if all of the 90 % interval is within it"),
+            ("compare the arms", _effect(self, row), "the design determines the test, not the data"),
+            ("test against chance", _chance(self, row), "p: the probability of such a difference without a change"),
+            ("compare with the tolerance", _margin(row), "equivalent only if the whole 90 % interval is within it"),
             ("the verdict", f"{row.verdict}: {row.reason or 'see above'}", _WHY[row.verdict]),
         ]
         if account is not None:
@@ -351,7 +351,7 @@ def _margin(row: Row) -> str:
     gate = f"not worse by {limit} or more" if row.not_worse else f"a regression by {limit} cannot be excluded"
     return (
         f"90 % interval {row.metric.interval(*row.limits_90)}, tolerance {limit}; at worst "
-        f"{row.metric.format_change(row.worst)} (95 % sure): {gate if row.possible else 'nothing is claimed'}"
+        f"{row.metric.format_change(row.worst)} (95 % confidence): {gate if row.possible else 'nothing is claimed'}"
     )
 
 

@@ -63,7 +63,7 @@ class RunPlan(Result):
         """The answer in one line."""
         what = f"{self.pilot.metric} of {whose(self.pilot.endpoint)}"
         return (
-            f"To see {what} fall by {format_fraction(self.effect)} with power {self.power:g}: {self.pairs} pairs "
+            f"To detect a {format_fraction(self.effect)} decrease of {what} with power {self.power:g}: {self.pairs} pairs "
             f"({2 * self.pairs} runs, {_minutes(self.minutes)}); unpaired, {self.runs} runs of each arm"
         )
 
@@ -92,14 +92,14 @@ class RunPlan(Result):
                 f"{_minutes(self.minutes_then)}"
             )
         elif min(self.pilot.overhead, self.pilot.within, self.pilot.seconds) > 0:
-            found.append(f"runs of {format_ms(self.pilot.seconds * 1e3)} are about as long as is cheapest")
+            found.append(f"runs of {format_ms(self.pilot.seconds * 1e3)} are close to the cheapest length")
         if self.budget_minutes is not None:
             seen = (
                 format_fraction(self.smallest_effect)
                 if self.smallest_effect < 1
-                else "no effect at all: it is too small"
+                else "no effect: the budget is too small"
             )
-            found.append(f"{_minutes(self.budget_minutes)} can see {seen}")
+            found.append(f"{_minutes(self.budget_minutes)} can detect {seen}")
         return found
 
     def show(self, surface: str = PYTHON) -> Shown:
@@ -304,7 +304,9 @@ def optimal_repetitions(costs: Sequence[float], variances: Sequence[float]) -> l
     [9]
     """
     if len(costs) != len(variances) or min([*costs, *variances], default=0) <= 0:
-        raise ValueError(f"costs and variances must be as many, and above zero; got {costs!r} and {variances!r}")
+        raise ValueError(
+            f"costs and variances must have equal lengths and be above zero; got {costs!r} and {variances!r}"
+        )
     levels = zip(costs, costs[1:], variances, variances[1:], strict=False)
     return [max(1, math.ceil(math.sqrt(above / cost * low / high) - 1e-9)) for cost, above, low, high in levels]
 

@@ -159,7 +159,7 @@ def _resources(measured: Measurements, run: Any, process: str, share: float) -> 
 
 
 def _row(run: str, name: str, unit: str, found: Trend) -> tuple[Any, ...]:
-    reason = "" if found.direction != "steady" else "the interval holds zero"
+    reason = "" if found.direction != "steady" else "the interval contains zero"
     return (
         *(run, name, unit, found.start, found.slope, found.low, found.high, found.p_value),
         *(found.direction, reason),

@@ -42,7 +42,7 @@ from perflab.loadtest.shapes import SHAPES
         (lambda: plan(objectives="p95 is fine"), "p95 is fine"),
         (
             lambda: plan(objectives=lab.Objective("p95", "<", "1s", endpoint="GET /", abort=True)),
-            "an objective that ends a run (abort) must be about",
+            "an objective that aborts a run must be about",
         ),
         (lambda: lab.Url("http://elsewhere/"), 'path must begin with "/"'),
         (lambda: lab.Url("//elsewhere/"), 'path must begin with "/"'),
@@ -51,7 +51,7 @@ from perflab.loadtest.shapes import SHAPES
         (lambda: lab.Url("/", method="BREW"), "method must be one of"),
         (lambda: lab.LoadPlan.from_urls([], stages=lab.Stage(1, users=1)), "one address or more"),
         (lambda: lab.shape("gentle", users=1), "must be one of 'smoke', 'average load'"),
-        (lambda: lab.shape("stress"), "say how much load a 'stress' test has"),
+        (lambda: lab.shape("stress"), "give the peak load of a 'stress' test"),
     ],
 )
 def test_an_impossible_plan_says_why(made: object, why: str) -> None:
@@ -192,8 +192,8 @@ def test_executors_of_k6(options: object, stages: list[lab.Stage]) -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"vus": 1, "iterations": 10}, "options.iterations: a plan lasts a time, not 10 iterations"),
-        ({"duration": "1s", "rps": 10}, "options.rps: a plan can't do that; got 10"),
+        ({"vus": 1, "iterations": 10}, "options.iterations: a plan has a duration, not 10 iterations"),
+        ({"duration": "1s", "rps": 10}, "options.rps: not supported by a plan; got 10"),
         ({"duration": "1s", "stages": [{"duration": "1s", "target": 1}]}, "stages and duration say the load twice"),
         ({"vus": 3}, "expected stages, scenarios, or duration"),
         (
@@ -207,7 +207,7 @@ def test_executors_of_k6(options: object, stages: list[lab.Stage]) -> None:
         ({"stages": [{"duration": "1s"}]}, "stages[0]: expected {duration, target}"),
         (
             {"duration": "1s", "thresholds": {"checks": [{"threshold": "rate>0.9", "abortOnFail": True}]}},
-            "an objective that ends a run (abort)",
+            "an objective that aborts a run",
         ),
         ("export const options = { vus: 10 * 2, duration: '1s' };", "options.vus: can't resolve '10 * 2' (line 1)"),
         (

@@ -100,9 +100,9 @@ def _parser() -> argparse.ArgumentParser:
         "PERFLAB_QUERY_LOG names a file to record every SQL statement to.",
     )
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=_port, default=8001, help="0 takes a free one and prints it")
-    parser.add_argument("--threads", type=_positive, default=8, help="of the server (default 8)")
-    parser.add_argument("--seed", type=int, default=7, help="of the made-up data (default 7)")
+    parser.add_argument("--port", type=_port, default=8001, help="0 picks a free port and prints it")
+    parser.add_argument("--threads", type=_positive, default=8, help="threads of the server (default 8)")
+    parser.add_argument("--seed", type=int, default=7, help="seed of the synthetic data (default 7)")
     parser.add_argument("--database", type=Path, help="an SQLite file to use and keep; built when it does not exist")
     return parser
 
