@@ -76,7 +76,7 @@ def find_changes(
 
     >>> runs = lab.load("datasets/shop_runs", arm="eager")
     >>> lab.stats.find_changes(runs, metrics="p95").attrs["sentence"]
-    'No lasting change in XXX series of 6 runs'
+    'No lasting change in 10 series of 6 runs'
     """
     least = parse_fraction(minimum, parameter="minimum")
     names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
