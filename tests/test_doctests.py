@@ -1,10 +1,11 @@
-"""The examples of all public names run, with `lab`, `np` and `pd` in scope."""
+"""The examples of all public names and of all modules of stats run, with `lab`, `np` and `pd` in scope."""
 
 from __future__ import annotations
 
 import doctest
 import importlib
 import inspect
+import pkgutil
 from pathlib import Path
 
 import matplotlib as mpl
@@ -28,8 +29,8 @@ def examples() -> list[doctest.DocTest]:
             module = inspect.getmodule(thing)
             for test in finder.find(thing, name, module=module, globs={**vars(module), "lab": lab, "np": np, "pd": pd}):
                 found[test.name] = test
-    others = [units, importlib.import_module("perflab.loadtest.run"), importlib.import_module("perflab.provenance")]
-    for module in others:
+    names = [f"perflab.stats.{part.name}" for part in pkgutil.iter_modules(lab.stats.__path__)]
+    for module in [units, *map(importlib.import_module, ["perflab.loadtest.run", "perflab.provenance", *names])]:
         for test in finder.find(module, module.__name__):
             found[test.name] = test
     return [test for test in found.values() if test.examples]

@@ -67,7 +67,7 @@ def energy(values: Floats) -> Floats:
     mn / (m + n) times twice the mean distance between the sides less the mean distances within them; -inf where a side
     has fewer than three values.
 
-    >>> energy(np.array([1.0, 1.1, 0.9, 5.0, 5.1, 4.9])).argmax()
+    >>> int(energy(np.array([1.0, 1.1, 0.9, 5.0, 5.1, 4.9])).argmax())
     3
     """
     count = len(values)
