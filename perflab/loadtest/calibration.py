@@ -173,12 +173,12 @@ def calibrate(
     cut = replications.warmup_of(held.runs, warmup)
     values = _values(held, metric, endpoint, cut)
     random = np.random.default_rng(0 if seed is None else seed)
-    sd, drift, p_value, alike = _course(np.log(values["value"].to_numpy(dtype="float64")))
+    sd, drift, p_value, lag_one = _course(np.log(values["value"].to_numpy(dtype="float64")))
     count = len(values)
     ends = [math.sqrt((count - 2) / float(chi2_ppf(q, count - 2))) for q in (0.975, 0.025)]
     rows = [
         *_relabelled(held, values, endpoint, cut, what.share, relabellings, random),
-        *_simulated(sd, drift, alike, count, random),
+        *_simulated(sd, drift, lag_one, count, random),
     ]
     return Calibration(
         metric=metric,
@@ -188,9 +188,9 @@ def calibrate(
         sd_high=sd * ends[1],
         drift=math.expm1(drift),
         drift_p=p_value,
-        autocorrelation=alike,
+        autocorrelation=lag_one,
         pairs=count // 2,
-        smallest_effect=smallest_effect(count // 2, sd * math.sqrt(2 * max(0.05, 1 - alike)), 0.8),
+        smallest_effect=smallest_effect(count // 2, sd * math.sqrt(2 * max(0.05, 1 - lag_one)), 0.8),
         table=pd.DataFrame(rows, columns=["procedure", "false_alarms", "experiments", "basis"]),
         by_endpoint=_by_endpoint(held, metric, cut),
         values=values,
@@ -254,8 +254,8 @@ def _course(logs: Floats) -> tuple[float, float, float, float]:
     power = float(left @ left)
     if power < 1e-20:
         raise ComparisonError("the runs agree to the last digit: copies of one run are not repetitions")
-    alike = float(left[1:] @ left[:-1]) / power
-    return math.sqrt(power / (len(logs) - 2)), float(fitted.slope) * (len(logs) - 1), float(fitted.pvalue), alike
+    lag_one = float(left[1:] @ left[:-1]) / power
+    return math.sqrt(power / (len(logs) - 2)), float(fitted.slope) * (len(logs) - 1), float(fitted.pvalue), lag_one
 
 
 def _by_endpoint(held: Measurements, metric: str, warmup: float) -> pd.DataFrame:
@@ -267,8 +267,8 @@ def _by_endpoint(held: Measurements, metric: str, warmup: float) -> pd.DataFrame
         values = ordered[metric].to_numpy(dtype="float64")
         if len(values) < LEAST_RUNS or not (values > 0).all() or len(np.unique(values)) == 1:
             continue
-        sd, drift, _, alike = _course(np.log(values))
-        rows.append((endpoint, len(values), float(np.exp(np.log(values).mean())), sd, math.expm1(drift), alike))
+        sd, drift, _, lag_one = _course(np.log(values))
+        rows.append((endpoint, len(values), float(np.exp(np.log(values).mean())), sd, math.expm1(drift), lag_one))
     columns = ["endpoint", "runs", f"{metric}_ms", "sd_fraction", "drift_fraction", "autocorrelation"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -289,12 +289,12 @@ def _relabelled(
 
 
 def _simulated(
-    sd: float, drift: float, alike: float, runs: int, random: np.random.Generator
+    sd: float, drift: float, lag_one: float, runs: int, random: np.random.Generator
 ) -> list[tuple[str, float, int, str]]:
     # Three and four pairs are decided by another test, so simulate five or more.
     length = max(10, runs - runs % 2)
     drift *= (length - 1) / (runs - 1)
-    series = relabelling.simulated_series(sd, drift, min(0.95, max(0.0, alike)), length, SIMULATIONS, random)
+    series = relabelling.simulated_series(sd, drift, min(0.95, max(0.0, lag_one)), length, SIMULATIONS, random)
     blocked, paired = relabelling.blocked_alarms(series), relabelling.paired_alarms(series, random)
     return [
         (_BLOCKED, float(blocked.mean()), SIMULATIONS, BY_SIMULATION),

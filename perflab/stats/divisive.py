@@ -169,9 +169,9 @@ def _widened(scaled: Floats, forgiven: float = 1.0) -> float:
         return 1.0
     one, two = (np.sort((scaled[by:] - scaled[:-by]) ** 2) for by in (1, 2))
     one, two = (steps[: len(steps) - max(1, len(steps) // 20)].mean() for steps in (one, two))
-    alike = float(two / one - 1 - forgiven / math.sqrt(len(scaled))) if one > 0 else 0.0
-    alike = min(max(alike, 0.0), _MOST_ALIKE)
-    return math.sqrt((1 + alike) / (1 - alike))
+    autocorrelation = float(two / one - 1 - forgiven / math.sqrt(len(scaled))) if one > 0 else 0.0
+    autocorrelation = min(max(autocorrelation, 0.0), _MOST_ALIKE)
+    return math.sqrt((1 + autocorrelation) / (1 - autocorrelation))
 
 
 def segments(places: list[int], count: int) -> npt.NDArray[np.intp]:

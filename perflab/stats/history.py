@@ -255,9 +255,9 @@ def _doubts(scaled: Floats, segment: npt.NDArray[np.intp], widened: float) -> li
         found.append(doubts.SHORT_HISTORY(runs=len(scaled), least=LEAST_RUNS))
     left = residues(scaled, segment)
     power = float(left @ left)
-    alike = float(left[1:] @ left[:-1]) / power if power > 0 else 0.0
-    if len(scaled) >= 20 and alike > _ALIKE:
-        found.append(doubts.ALIKE(alike=f"{alike:.2f}"))
+    autocorrelation = float(left[1:] @ left[:-1]) / power if power > 0 else 0.0
+    if len(scaled) >= 20 and autocorrelation > _ALIKE:
+        found.append(doubts.ALIKE(alike=f"{autocorrelation:.2f}"))
     if widened > 1.05:
         found.append(doubts.WIDENED(factor=f"{widened:.1f}"))
     return found
