@@ -22,17 +22,18 @@ mpl.use("Agg")
 
 
 def examples() -> list[doctest.DocTest]:
-    finder, found = doctest.DocTestFinder(), {}
-    for package in (lab, *(getattr(lab, name) for name in PACKAGES)):
-        for name in package.__all__:
-            thing = getattr(package, name)
-            module = inspect.getmodule(thing)
-            for test in finder.find(thing, name, module=module, globs={**vars(module), "lab": lab, "np": np, "pd": pd}):
-                found[test.name] = test
+    public = [
+        (getattr(package, name), name)
+        for package in (lab, *(getattr(lab, name) for name in PACKAGES))
+        for name in package.__all__
+    ]
     names = [f"perflab.stats.{part.name}" for part in pkgutil.iter_modules(lab.stats.__path__)]
-    for module in [units, *map(importlib.import_module, ["perflab.loadtest.run", "perflab.provenance", *names])]:
-        for test in finder.find(module, module.__name__):
-            found[test.name] = test
+    modules = [units, *map(importlib.import_module, ["perflab.loadtest.run", "perflab.provenance", *names])]
+    finder, found = doctest.DocTestFinder(), {}
+    for thing, name in [*public, *((module, module.__name__) for module in modules)]:
+        module = inspect.getmodule(thing)
+        for test in finder.find(thing, name, module=module, globs={**vars(module), "lab": lab, "np": np, "pd": pd}):
+            found.setdefault((test.filename, test.lineno), test)
     return [test for test in found.values() if test.examples]
 
 

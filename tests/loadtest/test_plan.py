@@ -29,7 +29,7 @@ from perflab.loadtest.shapes import SHAPES
         (lambda: lab.Stage("1s", users=1.5), "whole number"),
         (lambda: lab.Stage("1s", rate=float("nan")), "0 or more arrivals"),
         (lambda: lab.Stage("10s", users=100, spawn_rate=1), "take longer than the stage"),
-        (lambda: lab.Stage("1s", rate=1, spawn_rate=1), "have their own pace"),
+        (lambda: lab.Stage("1s", rate=1, spawn_rate=1), "set their own pace"),
         (lambda: plan(stages=[]), "one Stage or more"),
         (lambda: plan(stages=[lab.Stage(1, users=1), lab.Stage(1, rate=1)]), "all have users"),
         (lambda: plan(stages=lab.Stage(1, users=0)), "no request would be made"),
@@ -38,7 +38,7 @@ from perflab.loadtest.shapes import SHAPES
         (lambda: plan(warmup="1m"), "warmup must be at most 90%"),
         (lambda: plan(arrivals="random"), "must be one of 'constant', 'poisson'; got 'random'"),
         (lambda: plan(user_classes={"A": 0}), "weight of user class 'A' must be above 0"),
-        (lambda: plan(headers={"A": "1\r\nB: 2"}), "headers must be one-line texts"),
+        (lambda: plan(headers={"A": "1\r\nB: 2"}), "headers must be single-line texts"),
         (lambda: plan(objectives="p95 is fine"), "p95 is fine"),
         (
             lambda: plan(objectives=lab.Objective("p95", "<", "1s", endpoint="GET /", abort=True)),
@@ -194,11 +194,11 @@ def test_executors_of_k6(options: object, stages: list[lab.Stage]) -> None:
     [
         ({"vus": 1, "iterations": 10}, "options.iterations: a plan has a duration, not 10 iterations"),
         ({"duration": "1s", "rps": 10}, "options.rps: not supported by a plan; got 10"),
-        ({"duration": "1s", "stages": [{"duration": "1s", "target": 1}]}, "stages and duration say the load twice"),
+        ({"duration": "1s", "stages": [{"duration": "1s", "target": 1}]}, "stages and duration both define the load"),
         ({"vus": 3}, "expected stages, scenarios, or duration"),
         (
             {"scenarios": {name: {"executor": "constant-vus", "duration": "1s"} for name in "ab"}},
-            "options.scenarios: 'a', 'b' run side by side",
+            "options.scenarios: 'a', 'b' run concurrently in k6",
         ),
         (scenario(executor="shared-iterations", vus=1), "scenarios.shop.executor: perflab can do constant-vus"),
         (scenario(executor="constant-vus", vus=1), "constant-vus needs duration"),
