@@ -8,13 +8,13 @@
     show        explore; plot_account plot_ecdf plot_pairs plot_comparison plot_timeline plot_load plot_waterfall
                 plot_flamegraph draw_flamegraph
     record      Report record new_notebook execute_notebook export_notebook
-    errors      PerflabError and its children; statistical doubt is never raised, it is in ``.warnings``
+    errors      PerflabError and its subclasses; statistical doubt is never raised, it is in ``.warnings``
 
-More is public in the packages: `perflab.stats`, `perflab.plots`, `perflab.queries`, `perflab.profiles`,
+More names are public in the packages: `perflab.stats`, `perflab.plots`, `perflab.queries`, `perflab.profiles`,
 `perflab.objectives`, `perflab.loadtest`, `perflab.data`, `perflab.reports`; for example `perflab.stats.harrell_davis`.
 
-Everything is loaded on first use, so that ``import perflab as lab`` costs next to nothing. The names and
-where they live are in ``__init__.pyi``.
+Everything is loaded on first use, so that ``import perflab as lab`` costs almost nothing. ``__init__.pyi`` lists the
+names and their modules.
 """
 
 import sys as _sys
@@ -36,7 +36,7 @@ def __dir__() -> list[str]:
 def _load_when_idle() -> None:
     """In a notebook, load the public names one by one while the kernel waits for its next cell.
 
-    Completion shows the kind of loaded names only, and gives up on them after 0.4 s.
+    Completion shows the kind of loaded names only, and gives up on others after 0.4 s.
     """
     if "ipykernel" not in _sys.modules:
         return
@@ -52,7 +52,7 @@ def _load_when_idle() -> None:
         for name in left:
             try:
                 __getattr__(name)
-            except ImportError:  # of an extra that is not installed: the name is completed without its kind
+            except ImportError:  # an extra that is not installed: the name is completed without its kind
                 continue
             loop.call_later(0.02, load_next)
             return
@@ -64,7 +64,7 @@ def load_ipython_extension(shell: object) -> None:
     """``%load_ext perflab`` in a notebook: the magics of `perflab.magics`."""
     from importlib import import_module
 
-    # By name: the package must not import what imports it.
+    # By name: the package must not import a module that imports it.
     import_module("perflab.magics").load_ipython_extension(shell)
 
 

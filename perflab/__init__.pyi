@@ -1,4 +1,4 @@
-"""The public vocabulary: one line for each home, sorted by home."""
+"""The public names, one line per module, sorted by module."""
 
 from . import data as data
 from . import loadtest as loadtest

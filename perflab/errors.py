@@ -1,16 +1,16 @@
-"""What perflab raises.
+"""The exceptions of perflab.
 
     PerflabError
     ├── FormatError         a file that is not what it should be: name, line, expected, found
     ├── SchemaError         a table that breaks its schema; lists every problem at once
-    ├── MissingTableError   these measurements hold no such table; says what is there instead
+    ├── MissingTableError   a table that these measurements lack; lists those present
     ├── ComparisonError     two sides that must not be compared, and why
-    ├── LoadTestError       Locust could not run; carries its exit code and the end of its log
-    ├── TargetError         the system under test did not start, or died; carries its last output
+    ├── LoadTestError       Locust could not run; has its exit code and the end of its log
+    ├── TargetError         the system under test did not start, or exited; has its last output
     ├── StoreError          a store of runs that cannot be read or written
     └── MissingExtraError   an optional dependency is not installed; names the extra to install
 
-Bad arguments are plain ``ValueError`` that name the parameter, the options and the value.
+Invalid arguments raise plain ``ValueError`` with the parameter, the options and the value.
 Statistical doubt is never raised: it is in the ``warnings`` of a result.
 """
 
@@ -20,13 +20,13 @@ from collections.abc import Iterable, Sequence
 
 
 class PerflabError(Exception):
-    """Everything that perflab raises on purpose, so that one ``except`` catches it."""
+    """The base class of all exceptions that perflab raises on purpose."""
 
 
 class FormatError(PerflabError):
-    """A file could not be read as any, or as the named, format.
+    """A file could not be read in any format, or in the named one.
 
-    The text begins with ``path:line:`` and says what was expected and what was found.
+    The message starts with ``path:line:`` and says what was expected and what was found.
     """
 
 
@@ -43,11 +43,11 @@ class SchemaError(PerflabError):
 
 
 class MissingTableError(PerflabError):
-    """The measurements hold no table of that name; the text says what they hold instead."""
+    """The measurements have no table of that name; the message lists those present."""
 
 
 class ComparisonError(PerflabError):
-    """The two sides must not be compared as they are; the text says why, and what would allow it."""
+    """The two sides must not be compared as they are; the message says why, and what would allow it."""
 
 
 class StoreError(PerflabError):
@@ -55,17 +55,17 @@ class StoreError(PerflabError):
 
 
 class MissingExtraError(PerflabError):
-    """An optional dependency is missing; the text names the extra to install."""
+    """An optional dependency is missing; the message names the extra to install."""
 
     @classmethod
     def of(cls, packages: str | ImportError | None, extra: str, what: str = "this") -> MissingExtraError:
-        """The error for packages (or the import that failed) that an extra would install."""
+        """The error for missing packages (or a failed import) that an extra would install."""
         missing = packages.name if isinstance(packages, ImportError) else packages
         return cls(f"{what} needs {missing}: pip install 'perflab[{extra}]'")
 
 
 class _ChildProcessError(PerflabError):
-    """A child process failed; keeps its exit code and the end of what it printed."""
+    """A child process failed; has its exit code and the end of its output."""
 
     def __init__(self, text: str, *, exit_code: int | None = None, output: str = "") -> None:
         self.exit_code = exit_code
@@ -74,15 +74,15 @@ class _ChildProcessError(PerflabError):
 
 
 class LoadTestError(_ChildProcessError):
-    """Locust could not start or did no work; ``exit_code`` and ``output`` (the end of its log)."""
+    """Locust could not start or did no work; has ``exit_code`` and ``output`` (the end of its log)."""
 
 
 class TargetError(_ChildProcessError):
-    """The target died, or did not become ready; ``exit_code`` and ``output`` (its last lines)."""
+    """The target exited, or did not become ready; has ``exit_code`` and ``output`` (its last lines)."""
 
 
 def one_of(parameter: str, value: object, options: Iterable[object]) -> ValueError:
-    """The ValueError for a value outside its options, naming parameter, options and value."""
+    """The ValueError for a value outside its options, with parameter, options and value."""
     listed = ", ".join(repr(option) for option in options)
     return ValueError(f"{parameter} must be one of {listed}; got {value!r}")
 

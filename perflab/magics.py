@@ -2,9 +2,9 @@
 
     %%queries [--threshold 5]                 the SQL that the cell runs, and its N+1 patterns
     %%profile_cell [--top 15]                 where the cell's time goes, by function
-    %loadtest URL [--users 10] [--duration 10s] [--store runs]      a quick run against one address
+    %loadtest URL [--users 10] [--duration 10s] [--store runs]      a quick run against one URL
 
-What each returns shows itself below the cell; ``_`` holds it, as after any expression.
+Each result is displayed below the cell; ``_`` holds it, as after any expression.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _CONNECTION = ("cursor", "commit", "rollback", "close")
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """What ``%load_ext perflab`` calls."""
+    """The hook of ``%load_ext perflab``."""
     shell.register_magics(PerflabMagics)
 
 
 class _Options(argparse.ArgumentParser):
-    """Options of a magic: a mistake is a UsageError with the usage, and never the end of the kernel."""
+    """Options of a magic: an error is a UsageError with the usage, and never exits the kernel."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}\n{self.format_usage().strip()}")
@@ -63,8 +63,8 @@ class PerflabMagics(Magics):
     def queries(self, line: str, cell: str) -> pd.DataFrame | None:
         """Run the cell, record the SQL that it sends, and find its N+1 patterns.
 
-        All SQLAlchemy engines are recorded, and the DB-API connections that the notebook's variables hold. The cell is one
-        unit of work. A connection that the cell itself opens without SQLAlchemy is not seen: open it in a cell before.
+        All SQLAlchemy engines are recorded, and the DB-API connections in the notebook's variables. The cell is one unit of
+        work. A connection that the cell itself opens without SQLAlchemy is not recorded: open it in an earlier cell.
         """
         options = _Options(prog="%%queries", description="The SQL of a cell, and its N+1 patterns.")
         options.add_argument("--threshold", type=int, default=5, help="calls that count (%(default)s)")
@@ -88,7 +88,7 @@ class PerflabMagics(Magics):
 
     @cell_magic
     def profile_cell(self, line: str, cell: str) -> pd.DataFrame | None:
-        """Run the cell under cProfile and show the functions that took the time, most self time first."""
+        """Run the cell under cProfile and show its functions, most self time first."""
         options = _Options(prog="%%profile_cell", description="Where a cell's time goes.")
         options.add_argument("--top", type=int, default=15, help="functions to show (%(default)s)")
         given = options.parse(line)
@@ -116,12 +116,12 @@ class PerflabMagics(Magics):
 
     @line_magic
     def loadtest(self, line: str) -> lab.Measurements:
-        """A short run against one address of a service that is up; the run is kept in the store."""
-        options = _Options(prog="%loadtest", description="A quick run against one address.")
+        """Make a short run against one URL of a running service; the run is stored."""
+        options = _Options(prog="%loadtest", description="A quick run against one URL.")
         options.add_argument("url", help="for example http://127.0.0.1:8000/orders")
         options.add_argument("--users", type=int, default=10, help="simulated users (%(default)s)")
         options.add_argument("--duration", default="10s", help="length of the run (%(default)s)")
-        options.add_argument("--store", default="runs", help="where the run is kept (%(default)s)")
+        options.add_argument("--store", default="runs", help="where to store the run (%(default)s)")
         given = options.parse(line)
         parts = urlsplit(given.url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
@@ -134,7 +134,7 @@ class PerflabMagics(Magics):
 
 @contextmanager
 def _recorded(names: MutableMapping[str, Any], log: QueryLog) -> Iterator[None]:
-    """All engines, and the connections among the notebook's variables, recorded for the time of a cell."""
+    """Record all engines, and the connections in the notebook's variables, while a cell runs."""
     with ExitStack() as undo:
         try:
             from sqlalchemy import Engine
@@ -152,7 +152,7 @@ def _recorded(names: MutableMapping[str, Any], log: QueryLog) -> Iterator[None]:
 
 
 def _connections(names: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The variables that hold a DB-API connection (PEP 249), by what it offers."""
+    """The variables with a DB-API connection (PEP 249), judged by its methods."""
     return [
         (name, value)
         for name, value in names.items()
@@ -164,6 +164,6 @@ def _connections(names: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _put_back(names: MutableMapping[str, Any], name: str, stand_in: Any, connection: Any) -> None:
-    # The cell may have given the name to something else.
+    # The cell may have assigned something else to the name.
     if names.get(name) is stand_in:
         names[name] = connection

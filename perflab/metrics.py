@@ -1,7 +1,7 @@
-"""What "p95" means: its unit, its direction, the scale of a change, how it is written, and how it is computed.
+"""What "p95" means: its unit, its direction, the scale of a change, its format, and its computation.
 
-A metric is public as a text ("p95"); `Metric.of` turns it into the value that all other modules ask. A new metric is one
-entry of `_NAMED`; no other file compares names of metrics.
+The public form of a metric is a text ("p95"); `Metric.of` turns it into the object that all other modules use. A new
+metric is one entry of `_NAMED`; no other file compares metric names.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SUFFIXES = MappingProxyType({"ms": "_ms", "1/s": "_per_s", "fraction": "_fracti
                               "bytes/s": "_bytes_per_s", "cores": "_cores"})  # fmt: skip
 _SLOWER = re.compile(r"over_(\d+(?:\.\d+)?)ms")
 _BEYOND = 10
-"""So many requests beyond a quantile make it steady."""
+"""A quantile with this many requests beyond it is stable."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,18 @@ class Metric:
 
     Attributes
     ----------
-    name : as the public functions take it ("p95", "throughput_per_s").
-    label : as a sentence names it ("p95", "throughput").
+    name : as in arguments of public functions ("p95", "throughput_per_s").
+    label : as in a sentence ("p95", "throughput").
     unit : "ms", "1/s", "fraction", "bytes", "bytes/s", "cores" or "requests".
     table : the table that it is computed from.
     kind : `QUANTILE`, `MEAN`, `RATE`, `SHARE` (of failures), `SLOW` (the share slower than a limit), `COUNT` or `RESOURCE`.
     better : the sign of a good change: -1 where lower is better, 1 where higher is.
-    scale : `RATIO` (a change is relative) or `DIFFERENCE` (for what can be zero; a change is in the metric's own unit).
+    scale : `RATIO` (a change is relative) or `DIFFERENCE` (for values that can be zero; a change is in the metric's unit).
     rows_needed : how many requests a run needs for a verdict without a warning.
     share : of a quantile, between 0 and 1; None for other metrics.
-    tolerance : of a difference, in its unit; a ratio's is the caller's.
+    tolerance : of a difference, in its unit; for a ratio the caller's is used.
     slower_ms : the limit of `SLOW`; None for other metrics.
-    decided : whether `compare` decides on it. An objective may be about more.
+    decided : whether `compare` decides on it. Objectives accept more metrics.
 
     >>> Metric.of("p95").unit, Metric.of("throughput_per_s").better, Metric.of("error_fraction").scale
     ('ms', 1, 'difference')
@@ -70,7 +70,7 @@ class Metric:
 
     @classmethod
     def of(cls, name: str | Metric) -> Metric:
-        """The metric of a name; ValueError, with what there is, for none.
+        """The metric of a name; ValueError lists the known ones.
 
         >>> Metric.of("p99.9").rows_needed
         10000
@@ -84,7 +84,7 @@ class Metric:
 
     @property
     def is_latency(self) -> bool:
-        """Whether it is a statistic of the latencies of requests."""
+        """Whether it is a statistic of request latencies."""
         return self.table == "requests" and self.kind in (QUANTILE, MEAN) and self.unit == "ms"
 
     @property
@@ -94,12 +94,12 @@ class Metric:
 
     @property
     def has_endpoints(self) -> bool:
-        """Whether it is known by endpoint; a resource is that of a whole run."""
+        """Whether it is available by endpoint; a resource is that of a whole run."""
         return self.table != "resources"
 
     @property
     def suffix(self) -> str:
-        """The ending of a column that holds values of this metric: ``_ms``, ``_per_s``, ``_fraction``, ``_bytes``."""
+        """The suffix of a column with values of this metric: ``_ms``, ``_per_s``, ``_fraction``, ``_bytes``."""
         return _SUFFIXES.get(self.unit, "")
 
     @property
@@ -109,7 +109,7 @@ class Metric:
 
     @property
     def axis_label(self) -> str:
-        """For the axis of a plot: ``p95, ms``.
+        """The label on an axis: ``p95, ms``.
 
         >>> Metric.of("throughput_per_s").axis_label
         'Throughput, requests/s'
@@ -119,18 +119,18 @@ class Metric:
         return f"{title}, {units.get(self.unit, self.unit)}"
 
     def needs(self, share_beyond: int = _BEYOND) -> int:
-        """Requests that a run needs so that ``share_beyond`` of them lie beyond the quantile."""
+        """Requests that a run needs for ``share_beyond`` of them to lie beyond the quantile."""
         return _needed(self.share, share_beyond)
 
     @property
     def rows_floor(self) -> int:
-        """How many requests a run needs for any verdict; below ``rows_needed`` it comes with a warning.
+        """How many requests a run needs for any verdict; with fewer than ``rows_needed`` it comes with a warning.
 
-        60 for p95: from there on false alarms are at most 6 % on every generator of datasets/calibration/few_requests.csv.
+        60 for p95: from there on false alarms are at most 6 % with every generator in datasets/calibration/few_requests.csv.
         """
         return min(self.rows_needed, max(30, self.needs(3)))
 
-    # As people write it
+    # Formatting
 
     def format(self, value: float) -> str:
         """A value with its unit.
@@ -141,7 +141,7 @@ class Metric:
         return format_value(self.suffix, value)
 
     def format_change(self, value: float) -> str:
-        """A change with its sign: ``+12 %`` of a ratio, ``+1.2 points`` of a share.
+        """A change with its sign: ``+12 %`` for a ratio, ``+1.2 points`` for a share.
 
         >>> Metric.of("p95").format_change(-0.26), Metric.of("error_fraction").format_change(0.012)
         ('-26 %', '+1.2 points')
@@ -159,12 +159,12 @@ class Metric:
         return f"{'fell' if change < 0 else 'rose'} by {self.format_size(change)}"
 
     def comparative(self, change: float) -> str:
-        """``faster`` or ``slower`` of a latency, else ``lower`` or ``higher``."""
+        """``faster`` or ``slower`` for a latency, else ``lower`` or ``higher``."""
         words = ("faster", "slower") if self.is_latency else ("lower", "higher")
         return words[change > 0]
 
     def interval(self, low: float, high: float, *, plain: bool = False, confidence: float = 0.95) -> str:
-        """``-16 to -8 %``; ``plain``: ``95 % interval 8 to 16 %`` of the size, where both ends have one sign.
+        """``-16 to -8 %``; if ``plain``, ``95 % interval 8 to 16 %`` of the size, where both ends have the same sign.
 
         >>> Metric.of("p95").interval(-0.74, -0.49), Metric.of("p95").interval(-0.74, -0.49, plain=True)
         ('-74 to -49 %', '95 % interval 49 to 74 %')
@@ -192,10 +192,10 @@ class Metric:
             return " point" if abs(value) == 0.01 else " points"
         return f" {self.unit}" if self.unit else ""
 
-    # As it is computed
+    # Computation
 
     def scaled(self, values: Floats) -> Floats:
-        """Values on the scale of the analysis: logarithms of a ratio (NaN where there is none), else as they are."""
+        """Values on the scale of the analysis: logarithms for a ratio (NaN where undefined), else unchanged."""
         if not self.relative:
             return values
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -203,19 +203,19 @@ class Metric:
         return found
 
     def unscaled(self, change: float) -> float:
-        """A difference on the scale of the analysis as a change; a share can't change by more than the whole."""
+        """A difference on the scale of the analysis as a change; a share cannot change by more than 1."""
         if self.relative:
             return math.expm1(change)
         return float(np.clip(change, -1.0, 1.0)) if self.unit == "fraction" else change
 
     def margin(self, tolerance: float, error_tolerance: float | None = None) -> float:
-        """The tolerance on the scale of the analysis: ln(1 + tolerance) of a ratio, else its own."""
+        """The tolerance on the scale of the analysis: ln(1 + tolerance) for a ratio, else ``error_tolerance`` or its own."""
         if self.relative:
             return math.log1p(tolerance)
         return self.tolerance if error_tolerance is None else error_tolerance
 
     def typical(self, values: Floats) -> float:
-        """One number for an arm: the mean of its runs, geometric for a ratio, so that arms and change agree."""
+        """The value of an arm: the mean of its runs, geometric for a ratio, so that arms and change agree."""
         known = values[~np.isnan(values)]
         if not len(known):
             return math.nan
@@ -224,7 +224,7 @@ class Metric:
         return float(known.mean())
 
     def reduce(self, latency_ms: Floats) -> float:
-        """Of latencies: the quantile (type 8), the mean, or the share above a limit."""
+        """The metric of latencies: the quantile (type 8), the mean, or the share above a limit."""
         if not len(latency_ms):
             return math.nan
         if self.slower_ms is not None:
@@ -234,9 +234,9 @@ class Metric:
         return float(quantile(latency_ms, [self.share])[0])
 
     def of_resources(self, resources: Any, *, requests: int, seconds: float) -> float:
-        """Of one run's samples of the target (a `resources` table after the warm-up), its requests and its length.
+        """The metric of one run, from the target's samples (a `resources` table after the warm-up), requests and length.
 
-        CPU and I/O are what the target used over that time, divided by the requests; memory is the largest sample.
+        CPU time and bytes read or written are divided by the requests, cores are a mean, memory is the largest sample.
         """
         compute = _FROM_RESOURCES.get(self.name)
         if compute is None:
@@ -257,7 +257,7 @@ def quantile(values: Floats, shares: Sequence[float]) -> Floats:
     low, part = picked[below], ranks - below
     with np.errstate(invalid="ignore"):
         between = low + part * (picked[above] - low)
-    # Requests that failed may count as infinitely slow.
+    # Failed requests may count as infinitely slow.
     result: Floats = np.where((part == 0) | (low == picked[above]), low, between)
     return result
 
@@ -269,7 +269,7 @@ def _per_request(resources: Any, requests: int, seconds: float, column: str) -> 
     known = values[~np.isnan(values)]
     if not len(known):
         return math.nan
-    # Cores are a rate, bytes are counts between two samples.
+    # Cores are a rate; bytes are counts between two samples.
     total = known.mean() * seconds * 1e3 if column == "cpu_cores" else known.sum()
     return float(total / requests)
 
@@ -307,7 +307,7 @@ _NAMED: Mapping[str, Metric] = MappingProxyType(
             _resource("rss_bytes", "memory of the target", "bytes"),
             _resource("read_bytes", "bytes read per request", "bytes"),
             _resource("written_bytes", "bytes written per request", "bytes"),
-            # Of an objective, not of a comparison: what a target uses per second rises with what it answers.
+            # For objectives, not comparisons: what a target uses per second rises with its throughput.
             _resource("cpu_cores", "CPU of the target", "cores", decided=False),
             _resource("io_bytes_per_s", "I/O of the target", "bytes/s", decided=False),
             Metric("min", "minimum", "ms", kind=QUANTILE, share=0.0, decided=False),
@@ -331,7 +331,7 @@ _ALIASES = MappingProxyType(
 
 
 def canonical(name: str) -> str:
-    """The metric's own name for one that people use: ``"median"`` is p50, ``"error rate"`` is error_fraction.
+    """The metric's name for a common alias: ``"median"`` is p50, ``"error rate"`` is error_fraction.
 
     >>> canonical("P(95)"), canonical("rps")
     ('p95', 'throughput_per_s')
@@ -363,5 +363,5 @@ def _needed(share: float | None, beyond: int) -> int:
 
 
 def format_margin(metric: Metric, tolerance: float, error_tolerance: float) -> str:
-    """The tolerance as people write it."""
+    """The tolerance as text."""
     return format_fraction(tolerance) if metric.relative else metric.format_size(error_tolerance)

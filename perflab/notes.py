@@ -1,7 +1,7 @@
-"""Doubt and advice as data: a code, what it is about, the facts, and the call that would help.
+"""Doubt and advice as data: a code, what it is about, the facts, and a call that would help.
 
-A package defines its kinds of note once (`Kind`), in plain sentences with places for facts, and makes notes of them.
-Programs ask ``note.code`` and ``note.about``; the text is made where it is shown, and nothing reads it back.
+A package defines each kind of note once (`Kind`), as a sentence with placeholders for facts, and makes notes from it.
+Programs use ``note.code`` and ``note.about``; the text is made where it is shown, and nothing parses it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ GENERATOR, TARGET, MACHINE, RECORDER, DATA, DESIGN, YOU = ABOUT = (
     "generator", "target", "machine", "recorder", "data", "design", "you",
 )  # fmt: skip
 PYTHON, SHELL = "python", "shell"
-"""The two surfaces that advice is written for."""
+"""The two surfaces for which advice is written."""
 _MAX_FACT, _MAX_LISTED = 300, 5
 
 
@@ -26,8 +26,8 @@ _MAX_FACT, _MAX_LISTED = 300, 5
 class Remedy:
     """A call with the arguments that would help: Python in a notebook, options in a shell.
 
-    ``given`` is what comes before the keywords in Python ("plan, before, after"); without it the call is one that the
-    user has made already, and only the arguments are new.
+    ``given`` is what precedes the keywords in Python ("plan, before, after"); without it the user has already made the
+    call, and only the arguments are new.
 
     >>> Remedy("read", {"timezone": "Europe/Berlin"}).python(), Remedy("read", {"timezone": "Europe/Berlin"}).shell()
     ('read(..., timezone="Europe/Berlin")', '--timezone Europe/Berlin')
@@ -40,13 +40,13 @@ class Remedy:
     given: str = ""
 
     def python(self) -> str:
-        """The call as a cell of a notebook has it."""
+        """The call as written in a notebook cell."""
         inside = [self.given or "..."] if self.given or not self.call.startswith((".", "Stage")) else []
         inside += [f"{name}={_literal(value)}" for name, value in self.arguments.items()]
         return f"{self.call}({', '.join(inside)})"
 
     def shell(self) -> str:
-        """The options that do the same, after their command where that is another one; Python where the shell has neither."""
+        """The equivalent options, after their command if it is another one; Python where the shell has no equivalent."""
         if self.call not in _COMMANDS or any((self.call, name) in _PYTHON_ONLY for name in self.arguments):
             return self.python()
         options = [_option(self.call, name, value) for name, value in self.arguments.items()]
@@ -56,7 +56,7 @@ class Remedy:
         return " ".join(filter(None, options)) or self.python()
 
     def written(self, surface: str = PYTHON) -> str:
-        """For one of the two surfaces."""
+        """The text for one of the two surfaces."""
         return self.shell() if surface == SHELL else self.python()
 
 
@@ -74,7 +74,7 @@ _COMMANDS: Mapping[str, str] = {
     "run": "perflab run ...",
     "run_pairs": "perflab pairs ...",
 } | dict.fromkeys((".where", "LoadPlan", "Stage", "Target"), "")
-"""The command that does what a call does; "" where the call is a part of others, whose options its arguments are."""
+"""The command equivalent to a call; "" where the call's arguments are options of other commands."""
 _PYTHON_ONLY = frozenset({("run", "profile"), ("run_pairs", "account"), ("read", "event")})
 """Arguments for which the command has no option."""
 _OPTIONS: Mapping[tuple[str, str], str] = {(".where", "valid"): "--only-valid"}
@@ -92,7 +92,7 @@ def _option(call: str, name: str, value: object) -> str:
 
 
 def _word(text: str) -> str:
-    """One word of a shell."""
+    """A single shell word, quoted if needed."""
     if text and all(c.isalnum() or c in "_:/.,+%-" for c in text):
         return text
     return "'" + text.replace("'", "'\"'\"'") + "'"
@@ -108,8 +108,8 @@ def _literal(value: object) -> str:
 class Note:
     """One doubt, or one piece of advice.
 
-    ``about`` is one of `ABOUT`: whose the matter is. ``facts`` are named with their units ("lag_ms", "failed_fraction").
-    ``str(note)`` is the sentence; a note is no text, and programs ask ``code``.
+    ``about`` is one of `ABOUT`: what the note concerns. ``facts`` are named with their units ("lag_ms", "failed_fraction").
+    ``str(note)`` is the sentence; programs use ``code``.
 
     >>> few = Kind("too-few-requests", DATA, "{requests:request}; {metric} needs {needed}")
     >>> note = few(requests=72, metric="p95", needed=200)
@@ -130,19 +130,19 @@ class Note:
         return hash((self.code, str(self)))
 
     def written(self, surface: str = PYTHON) -> str:
-        """The sentence, its advice written for "python" or for "shell"."""
+        """The sentence, with its advice for "python" or "shell"."""
         remedy = self.remedy.written(surface) if self.remedy else ""
         facts = {name: _within(fact, surface) for name, fact in self.facts.items()}
         return _FORMATTER.vformat(self.template, (), {**facts, "remedy": _Verbatim(remedy)})
 
     def to_json(self) -> dict[str, Any]:
-        """Code, facts and text, as run.json keeps them."""
+        """Code, facts and text, as stored in run.json."""
         facts = {name: _jsonable(value) for name, value in self.facts.items()}
         return {"code": self.code, "about": self.about, "facts": facts, "text": str(self)}
 
     @classmethod
     def from_json(cls, kept: object) -> Note:
-        """A note that was kept; a plain text, as older runs have it, gets the code ""."""
+        """A stored note; a plain text, as in older runs, gets the code ""."""
         if isinstance(kept, Mapping):
             text, code, about = str(kept.get("text", "")), str(kept.get("code", "")), str(kept.get("about", DATA))
             facts = kept.get("facts")
@@ -152,10 +152,10 @@ class Note:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of note: its code, what it is about, and its sentence with places for the facts.
+    """A kind of note: its code, what it is about, and its sentence with placeholders for facts.
 
-    A place is the name of a fact: ``{lag_ms}`` is written with its unit, ``{runs:run}`` counts ("1 run", "3 runs"),
-    ``{name:raw}`` stays as it is, and ``{remedy}`` is the call that would help, written for who reads it.
+    A placeholder is the name of a fact: ``{lag_ms}`` is written with its unit, ``{runs:run}`` counts ("1 run", "3 runs"),
+    ``{name:raw}`` is unchanged, and ``{remedy}`` is the call that would help, written for the surface.
     """
 
     code: str
@@ -163,27 +163,27 @@ class Kind:
     template: str
 
     def __call__(self, remedy: Remedy | None = None, /, **facts: Any) -> Note:
-        """A note of this kind with its facts."""
+        """Make a note of this kind with its facts."""
         return Note(self.code, self.about, facts, remedy, self.template)
 
 
 def plain(text: str, about: str = DATA) -> Note:
-    """A note of a text that somebody else wrote (a tool's own warning)."""
+    """A note from a foreign text (a tool's own warning)."""
     return Note("", about, {"text": text})
 
 
 def notes_of(given: Iterable[object]) -> tuple[Note, ...]:
-    """Notes of notes, texts, or what a file kept; each once, in order."""
+    """Notes from notes, texts, or their stored form; each once, in order."""
     return tuple(dict.fromkeys(g if isinstance(g, Note) else Note.from_json(g) for g in given))
 
 
 def codes(given: Iterable[Note]) -> tuple[str, ...]:
-    """Their codes, in order."""
+    """The codes of notes, in order."""
     return tuple(note.code for note in given)
 
 
 def written(given: Iterable[object], surface: str = PYTHON) -> tuple[str, ...]:
-    """The texts of notes; what is a text stays one."""
+    """The texts of notes; texts are unchanged."""
     return tuple(g.written(surface) if isinstance(g, Note) else str(g) for g in given)
 
 
@@ -217,14 +217,14 @@ class _Verbatim(str):
 
 
 def _within(fact: Any, surface: str) -> Any:
-    """A note within a note is written for the same surface."""
+    """Write a note within a note for the same surface."""
     if isinstance(fact, (list, tuple)):
         return [_within(each, surface) for each in fact]
     return _Verbatim(fact.written(surface)) if isinstance(fact, Note) else fact
 
 
 class _Formatter(string.Formatter):
-    """Facts by name only: no attributes, no positions, so that a template can reach nothing else."""
+    """Facts by name only: no attributes or positions, so that a template can reach nothing else."""
 
     def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, str]:
         return (field_name, kwargs[field_name]), field_name

@@ -1,6 +1,6 @@
-"""Progress of long work: who does it publishes facts to a `Listener`; `Progress` is the listener that shows them.
+"""Progress of long work: the work publishes facts to a `Listener`; `Progress` is a listener that displays them.
 
-It is a bar in a terminal, one line that updates itself in a notebook, and nothing elsewhere. The notebook's line is plain
+It is a bar in a terminal, one self-updating line in a notebook, and nothing elsewhere. The notebook's line is plain
 HTML, updated in place, so that a saved notebook keeps its last state without a widget or a script.
 """
 
@@ -20,13 +20,13 @@ class Listener(Protocol):
     """Receives the progress of work: a display, a live chart, a test."""
 
     def update(self, done: float, *, label: str | None = None, **facts: object) -> None:
-        """How much is done, and what is known so far, values with their units (``requests=120, p95_ms=31.2``)."""
+        """Report how much is done, and facts so far, as values with their units (``requests=120, p95_ms=31.2``)."""
 
     def finish(self, outcome: str) -> None:
-        """The work is over in another way than usual ("stopped")."""
+        """Report that the work ended in an unusual way ("stopped")."""
 
     def notify(self, text: str) -> None:
-        """What must be known before the work is over."""
+        """Report something that must be known before the work is over."""
 
 
 def _plainly(name: str, value: object) -> str:
@@ -34,21 +34,21 @@ def _plainly(name: str, value: object) -> str:
 
 
 class Progress:
-    """Shows how far work of a known size has come; use it in a ``with`` block.
+    """Shows the progress of work of a known size; use it in a ``with`` block.
 
     Parameters
     ----------
     total : float
         The size of the work, in seconds or in items.
     label : str
-        What is being done.
+        The name of the work.
     shown : bool
         False shows nothing (for tests and scripts).
     stop : Callable[[], None] | None
-        What a Stop button calls; for work in the background only, since a cell that waits takes no clicks. In a
-        notebook the line and the button are a widget until the work is over, and plain HTML from then on.
+        The callback of a Stop button; only for work in the background, since a cell that waits receives no clicks. In a
+        notebook the line and the button are a widget until the work is over, and plain HTML afterwards.
     write : Callable[[str, object], str]
-        How a fact is written, from its name and value.
+        Formats a fact, from its name and value.
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class Progress:
             self._log = True
 
     def _terminal(self) -> Any:
-        """A bar with what is known beside it; a label that would push that out of the line stands above."""
+        """A bar followed by facts; a label too long for the line goes above it."""
         from tqdm import tqdm
 
         bar = tqdm(
             total=self.total,
             leave=False,
             file=sys.stderr,
-            # A terminal that doesn't know its width says 0, in which no bar fits.
+            # A terminal that does not know its width reports 0, in which no bar fits.
             ncols=shutil.get_terminal_size((100, 24)).columns,
             bar_format="{desc}{percentage:3.0f}%|{bar:10}| {elapsed}<{remaining} {postfix}",
         )
@@ -93,11 +93,11 @@ class Progress:
         return bar
 
     def update(self, done: float, *, label: str | None = None, **facts: object) -> None:
-        """Show how much is done, and what is known so far."""
+        """Show how much is done, and the facts so far."""
         self._done = done
         self._facts = ", ".join(self._write(name, value) for name, value in facts.items())
         if label and label != self.label and self._log:
-            # Not in a terminal: a line for each step is all that a log can show.
+            # Not in a terminal: a log can only show a line for each step.
             sys.stderr.write(f"{label}\n")
             sys.stderr.flush()
         self.label = label or self.label
@@ -112,11 +112,11 @@ class Progress:
             self._handle.update(self._html(self._line(done)))
 
     def finish(self, outcome: str) -> None:
-        """The word at the end of the line that stays."""
+        """Set the word at the end of the line that stays."""
         self._outcome = outcome
 
     def notify(self, text: str) -> None:
-        """A line of its own."""
+        """Show a separate line."""
         if self._bar is not None:
             self._bar.write(text, file=sys.stderr)
         elif self._handle is not None:
@@ -165,7 +165,7 @@ class Progress:
 
 
 class _Panel:
-    """The line of progress and a Stop button."""
+    """The progress line and a Stop button."""
 
     def __init__(self, line: str, stop: Callable[[], None]) -> None:
         import ipywidgets
@@ -193,7 +193,7 @@ def _clock(seconds: float) -> str:
 
 
 def _in_notebook() -> bool:
-    """Whether this process is a Jupyter kernel (which has imported IPython already)."""
+    """Whether this process is a Jupyter kernel (which has already imported IPython)."""
     if "ipykernel" not in sys.modules:
         return False
     from IPython.core.getipython import get_ipython

@@ -1,4 +1,4 @@
-"""Where and with what something was measured, so that a number can be traced and a changed machine can't hide."""
+"""Provenance: where and with what something was measured, so that numbers can be traced and a changed machine is noticed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAME = (
     r"(?:key|token|secret|pass|pwd|pswd|credential|auth(?!or)|cookie|session|dsn|jwt|bearer|private|salt|signature|sentry|"
     r"(?<![a-z0-9])(?:sk|pin|pw|sig|sid|otp|x-api)(?![a-z0-9]))"
 )
-"""What the name of a secret has in it."""
+"""Parts of names that indicate a secret."""
 _SECRET = re.compile(_NAME, re.IGNORECASE)
 _HIDDEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), kept)
@@ -45,7 +45,7 @@ _PLAIN_HEADERS = frozenset({
 
 
 def stamp() -> dict[str, Any]:
-    """The state of this machine and checkout now: versions, CPU, load average, git SHA, command line, time in UTC."""
+    """The current state of this machine and checkout: versions, CPU, load average, git SHA, command line, time in UTC."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -68,7 +68,7 @@ def package_version(name: str) -> str | None:
 
 
 def cpu_model() -> str:
-    """The processor's name as the system gives it."""
+    """The processor's name as reported by the system."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
@@ -79,10 +79,10 @@ def cpu_model() -> str:
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """``git_sha``, ``git_dirty`` and ``git_changes`` of the checkout that the folder is in; empty outside one.
+    """``git_sha``, ``git_dirty`` and ``git_changes`` of the checkout that contains the folder; empty outside one.
 
-    Files that git neither tracks nor ignores count too: a locustfile that nobody committed can't be found again. Stores
-    of runs do not. ``git_changes`` lists the first of them, and how many more there are.
+    Files that git neither tracks nor ignores count too: an uncommitted locustfile cannot be recovered. Stores of runs do
+    not. ``git_changes`` lists the first of them, and the number of others.
     """
 
     def git(*arguments: str) -> str | None:
@@ -106,12 +106,12 @@ def git_state(folder: Path) -> dict[str, Any]:
 
 
 def _changes(status: str, root: Path) -> list[str]:
-    """The paths in what ``git status -z`` says; new ones are marked."""
+    """The paths in the output of ``git status -z``; new ones are marked."""
     entries, changes = iter(status.split("\0")), []
     for entry in entries:
         state, path = entry[:2], entry[3:]
         if "R" in state or "C" in state:
-            next(entries, None)  # the name it had before
+            next(entries, None)  # its former name
         if state == "??" and not _holds_runs(root / path):
             changes.append(f"{path} (new)")
         elif path and state != "??":
@@ -120,7 +120,7 @@ def _changes(status: str, root: Path) -> list[str]:
 
 
 def _holds_runs(path: Path) -> bool:
-    """Whether it is what perflab wrote: a store of runs, or a folder of stores."""
+    """Whether perflab wrote it: a store of runs, or a folder of stores."""
     return path.is_dir() and any(next(path.glob(f"{depth}run.json"), None) for depth in ("", "*/", "*/*/"))
 
 
@@ -130,13 +130,13 @@ def sha256(path: Path) -> str:
 
 
 def sha256_of(settings: object) -> str:
-    """The SHA-256 of what can be written as JSON."""
+    """The SHA-256 of a JSON-serialisable value."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def without_credentials(text: str) -> str:
-    """The text with what may be a secret as "…": passwords in URLs and connection strings, values of queries and headers,
-    values whose name says so, and what looks like a token of a known kind.
+    """The text with possible secrets as "…": passwords in URLs and connection strings, values in queries and headers,
+    values with a name that indicates a secret, and tokens of known kinds.
 
     >>> without_credentials("http://bob:hunter2@example.test/a?token=1")
     'http://example.test/a?token=…'
@@ -149,7 +149,7 @@ def without_credentials(text: str) -> str:
 
 
 def without_secrets(arguments: Sequence[str]) -> list[str]:
-    """The arguments of a command without what may be a secret, in whatever way an option takes its value.
+    """The arguments of a command without possible secrets, however an option takes its value.
 
     >>> without_secrets(["psql", "--password", "hunter2", "-phunter2", "-H", "Authorization: Bearer hunter2", "--users=5"])
     ['psql', '--password', '…', '-p…', '-H', 'Authorization: …', '--users=5']
@@ -170,7 +170,7 @@ def without_secrets(arguments: Sequence[str]) -> list[str]:
 
 
 def harmless(named: Mapping[str, str], keep: Sequence[str] = ()) -> dict[str, str]:
-    """Named values (headers, options, facts) for a record: those that may be secrets, by name or by look, as "…"."""
+    """Named values (headers, options, facts) for a record: possible secrets, by name or content, become "…"."""
     return {
         name: value if name in keep or (not _SECRET.search(name) and without_credentials(value) == value) else "…"
         for name, value in named.items()
@@ -178,7 +178,7 @@ def harmless(named: Mapping[str, str], keep: Sequence[str] = ()) -> dict[str, st
 
 
 def headers_of(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers for a record: all names, and the values of those that never hold a secret.
+    """Headers for a record: all names, and the values of those that never contain a secret.
 
     >>> headers_of({"Accept": "text/html", "X-Tenant": "acme"})
     {'Accept': 'text/html', 'X-Tenant': '…'}
@@ -187,5 +187,5 @@ def headers_of(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def names_of(environment: Mapping[str, str], keep: Sequence[str] = ()) -> dict[str, str]:
-    """Environment variables for a record: all names, and the values of those that were asked for only."""
+    """Environment variables for a record: all names, and only the requested values."""
     return {name: value if name in keep else "…" for name, value in environment.items()}

@@ -1,7 +1,7 @@
-"""How results show themselves: a sentence, then a table, then notes; as HTML, text or Markdown.
+"""Renders results: a sentence, then a table, then notes; as HTML, text or Markdown.
 
-Static HTML with inline style and no script, so that it shows on GitHub and in exports. Everything is
-escaped: SQL, URLs and error texts come from outside.
+Static HTML with inline style and no script, which works on GitHub and in exports. Everything is escaped: SQL, URLs and
+error texts come from outside.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _NUMBER = re.compile(
     r"[-+]?[\d.,]+(?: to [-+]?[\d.,]+)?(?: ?(?:%|ns|µs|ms|s|min|h|B|kB|MB|GB|/s|cores?|x|×))?", re.ASCII
 )
 Doubtful: TypeAlias = Mapping[str, Sequence[bool]]
-"""By column which values are to be marked, in the order of the rows."""
+"""Maps columns to the values to mark, in row order."""
 _CERTAIN: Doubtful = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table ready to be written: headings, rows of texts, which columns are right-aligned."""
+    """A table ready to be written: headings, rows of texts, and which columns are right-aligned."""
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -43,10 +43,10 @@ class Grid:
 
 
 def grid(frame: pd.DataFrame, *, max_rows: int = MAX_ROWS, doubtful: Doubtful = _CERTAIN, ours: bool = False) -> Grid:
-    """The first ``max_rows`` rows as texts, long cells cut, doubtful ones marked ~.
+    """The first ``max_rows`` rows as texts, with long cells cut and doubtful ones marked ~.
 
-    Of a table that is ``ours`` each column has one unit, which stands in its heading ("p95, ms"); of another one the
-    headings stay as they are, and each cell has its unit, taken from the column's name.
+    In a table with perflab's columns (``ours``) each column has one unit, in its heading ("p95, ms"); in others the headings
+    are unchanged, and each cell has its unit, taken from the column's name.
     """
     import pandas as pd
 
@@ -76,7 +76,7 @@ _UNITS: Mapping[str, tuple[tuple[float, float, str], ...]] = MappingProxyType(
         "_per_s": ((math.inf, 1.0, "/s"),),
     }
 )
-"""By the ending of a column: below which largest value, divided by what, in which unit."""
+"""By suffix of a column: the largest value must be below the first number; divide by the second, in this unit."""
 _WORDS: Mapping[str, str] = MappingProxyType(
     {
         "sql": "SQL", "p_value": "p", "p_adjusted": "p, adjusted", "p": "p", "ok": "OK", "cpu": "CPU", "id": "ID", "url": "URL",
@@ -86,7 +86,7 @@ _WORDS: Mapping[str, str] = MappingProxyType(
 
 
 def heading(name: str, unit: str = "") -> str:
-    """A column of ours as people read it.
+    """A readable heading for a perflab column.
 
     >>> heading("runs_baseline"), heading("p95_ms", "ms")
     ('Runs baseline', 'p95, ms')
@@ -128,7 +128,7 @@ def html(
     max_rows: int = MAX_ROWS,
     doubtful: Doubtful = _CERTAIN,
 ) -> str:
-    """A fragment: the sentence in bold, the table, the notes as a list."""
+    """An HTML fragment: the sentence in bold, the table, the notes as a list."""
     return _template().render(sentence=sentence, grid=_as_grid(table, max_rows, doubtful), notes=tuple(notes))
 
 
@@ -140,7 +140,7 @@ def text(
     max_rows: int = MAX_ROWS,
     doubtful: Doubtful = _CERTAIN,
 ) -> str:
-    """The same for a terminal: aligned columns."""
+    """The same for a terminal, with aligned columns."""
     parts = [sentence] if sentence else []
     found = _as_grid(table, max_rows, doubtful)
     if found is not None and found.headings:
@@ -154,12 +154,12 @@ def _as_grid(table: pd.DataFrame | Grid | None, max_rows: int, doubtful: Doubtfu
 
 
 def markdown_table(frame: pd.DataFrame, *, max_rows: int = MAX_ROWS) -> str:
-    """A GitHub table; pipes, line breaks and HTML in cells are made harmless."""
+    """A GitHub table, with pipes, line breaks and HTML in cells escaped."""
     return markdown_grid(grid(frame, max_rows=max_rows))
 
 
 def markdown_grid(table: Grid) -> str:
-    """A GitHub table of texts that are there already."""
+    """A GitHub table from a finished grid."""
     lines = ["| " + " | ".join(map(markdown_text, table.headings)) + " |"]
     lines.append("|" + "|".join(" ---: " if right else " --- " for right in table.numeric) + "|")
     lines += ["| " + " | ".join(map(markdown_text, row)) + " |" for row in table.rows]
@@ -175,20 +175,20 @@ _BLOCK_START = re.compile(r"^(?:[-+](?=\s|$)|[-=](?=[-=])|\d{1,9}(?=[.)](?:\s|$)
 
 
 def markdown_text(value: str) -> str:
-    """Text from outside as inert Markdown: no HTML, no links, no mathematics, no table breaks, no lists."""
+    """Foreign text as inert Markdown: no HTML, links, mathematics, table breaks or lists."""
     flat = " ".join(visible(value).split()).translate(_MARKDOWN)
     return _BLOCK_START.sub(lambda m: m[0] + "\\" if m[0].isdigit() else "\\" + m[0], flat)
 
 
 def visible(value: str) -> str:
-    """The text with what can't be seen (control characters, changes of direction, half characters) as "�"."""
+    """The text with invisible characters (controls, direction changes, surrogates) as "�"."""
     if value.isprintable():
         return value
     return "".join(c if c.isprintable() or c in "\n\t" else " " if c.isspace() else "�" for c in value)
 
 
 def _all_numbers(cells: Sequence[str]) -> bool:
-    """Whether a column of texts holds numbers with their units, or intervals of them, and nothing else."""
+    """Whether a column of texts contains only numbers with units, or intervals of them."""
     return any(cell != "–" for cell in cells) and all(cell == "–" or _NUMBER.fullmatch(cell) for cell in cells)
 
 
@@ -200,9 +200,9 @@ _COLUMNS = re.compile(r"(?<=^select )((?:distinct )?.{12}).{13,}?(?= from )", re
 
 
 def shortened(value: str, width: int) -> str:
-    """The text in at most ``width`` characters: of a SELECT its list of columns goes first, then the middle.
+    """The text in at most ``width`` characters: first the columns of a SELECT are cut, then the middle.
 
-    What tells the statements of an ORM apart is their end.
+    Statements of an ORM differ mostly at their end.
     """
     if len(value) > width:
         value = _COLUMNS.sub(r"\1…", value, count=1)
@@ -211,14 +211,14 @@ def shortened(value: str, width: int) -> str:
 
 
 def _cells(text: str) -> int:
-    """Columns of a terminal: Chinese, Japanese and Korean characters take two, combining marks none."""
+    """The width in a terminal: Chinese, Japanese and Korean characters take two columns, combining marks none."""
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
 
 
 def _aligned(table: Grid) -> str:
-    # The last column is the one that explains; it may run on.
+    # The last column explains the row, and may be long.
     limits = [72] * (len(table.headings) - 1) + [MAX_CELL]
     lines = [
         [shortened(" ".join(cell.split()), limit) for cell, limit in zip(row, limits, strict=True)]

@@ -1,4 +1,4 @@
-"""How every result shows itself: a sentence, a table, notes; the same in a notebook, a report, a shell and an explorer."""
+"""How every result shows itself: a sentence, a table and notes; the same in a notebook, a report, a shell and an explorer."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from perflab.notes import count as count
 
 @dataclass(frozen=True)
 class Shown:
-    """What people see of a result: one description that all surfaces render.
+    """The visible form of a result: one description that all surfaces render.
 
     ``ours``: the table's columns are perflab's own names, which become headings ("p95, ms"). The columns of other tables
-    stay as they are, since an arm may have any name.
+    are unchanged, since an arm may have any name.
     """
 
     sentence: str
@@ -29,22 +29,22 @@ class Shown:
     max_rows: int = rendering.MAX_ROWS
 
     def grid(self) -> rendering.Grid | None:
-        """The table as texts; None where there is none."""
+        """The table as texts; None if there is none."""
         if self.table is None:
             return None
         return rendering.grid(self.table, max_rows=self.max_rows, doubtful=self.doubtful, ours=self.ours)
 
     def text(self) -> str:
-        """For a terminal."""
+        """The text for a terminal."""
         return rendering.text(self.sentence, self.grid(), self.notes)
 
     def html(self) -> str:
-        """For a notebook."""
+        """The HTML for a notebook."""
         return rendering.html(self.sentence, self.grid(), self.notes)
 
 
 class Result:
-    """A result that renders itself by what `show` returns."""
+    """A result that is rendered from the return value of `show`."""
 
     def show(self, surface: str = PYTHON) -> Shown:
         """The sentence, the table and the notes for a surface ("python" or "shell")."""
@@ -58,8 +58,8 @@ class Result:
 
 
 class Findings(pd.DataFrame, Result):  # type: ignore[misc]  # pandas comes without types
-    """A plain DataFrame to every function. ``attrs`` holds its ``sentence`` and ``warnings``; ``shown``, the columns for
-    people (all if empty); and ``doubtful``, by column which values to mark.
+    """A DataFrame with a sentence. ``attrs`` holds its ``sentence`` and ``warnings``; ``shown``, the columns to display (all
+    if empty); and ``doubtful``, which maps columns to the values to mark.
 
     What is derived from it (a selection, a sort) is a plain DataFrame, for which the sentence would not be true.
     """
@@ -71,7 +71,7 @@ class Findings(pd.DataFrame, Result):  # type: ignore[misc]  # pandas comes with
     __repr__ = Result.__repr__
 
     def to_parquet(self, *args: Any, **options: Any) -> Any:
-        """As of a DataFrame; the sentence and the notes stay behind, since a file takes attributes in JSON only."""
+        """Like a DataFrame's, without sentence and notes, since a file stores attributes as JSON only."""
         plain = pd.DataFrame(self)
         plain.attrs = {}
         return plain.to_parquet(*args, **options)
@@ -99,7 +99,7 @@ class Findings(pd.DataFrame, Result):  # type: ignore[misc]  # pandas comes with
 
     @property
     def doubtful(self) -> Mapping[str, Sequence[bool]]:
-        """By column which values are marked when it is shown."""
+        """Maps columns to the values to mark."""
         found: Mapping[str, Sequence[bool]] = self.attrs.get("doubtful", {})
         return found
 

@@ -1,4 +1,4 @@
-"""Human spellings of quantities on the way in, and on the way out.
+"""Parsing and formatting of quantities as people write them.
 
 Inside perflab a duration is float milliseconds, a size is bytes, a share is a fraction of one and an
 instant is timezone-aware UTC. Only this module knows "2m", "300ms" and "0.1%".
@@ -18,7 +18,7 @@ _PART = re.compile(rf"\s*({_NUMBER})\s*([a-zµμ]+)", re.IGNORECASE)
 
 
 def parse_duration(value: str | float, *, parameter: str = "duration", bare: str = "s") -> float:
-    """Milliseconds of a duration such as ``"2m"``, ``"300ms"``, ``"1h30m"`` or a number of ``bare`` units.
+    """The milliseconds of a duration such as ``"2m"``, ``"300ms"``, ``"1h30m"`` or a number of ``bare`` units.
 
     >>> parse_duration("1m30s"), parse_duration(2), parse_duration("300ms")
     (90000.0, 2000.0, 300.0)
@@ -42,7 +42,7 @@ def parse_duration(value: str | float, *, parameter: str = "duration", bare: str
 
 
 def parse_fraction(value: str | float, *, parameter: str = "fraction") -> float:
-    """A share of one from ``"10%"``, ``"0.1"`` or ``0.1``.
+    """The fraction of one in ``"10%"``, ``"0.1"`` or ``0.1``.
 
     >>> parse_fraction("0.1%"), parse_fraction(0.25)
     (0.001, 0.25)
@@ -56,7 +56,7 @@ def parse_fraction(value: str | float, *, parameter: str = "fraction") -> float:
 
 
 def parse_size(value: str | float, *, parameter: str = "size") -> float:
-    """Bytes from ``"10MB"`` (decimal), ``"10MiB"`` (binary) or a number of bytes.
+    """The bytes in ``"10MB"`` (decimal), ``"10MiB"`` (binary) or a number of bytes.
 
     >>> parse_size("1.5kB"), parse_size("2MiB")
     (1500.0, 2097152.0)
@@ -76,7 +76,7 @@ def _finite(number: float, parameter: str, value: object) -> float:
 
 
 def format_number(value: float, digits: int = 3) -> str:
-    """Three significant digits, no exponent between 0.001 and a million, thousands separated.
+    """A number with three significant digits, no exponent between 0.001 and a million, and thousands separators.
 
     >>> format_number(1234.5), format_number(0.01234), format_number(12)
     ('1,234', '0.0123', '12')
@@ -102,7 +102,7 @@ def format_short(value: float) -> str:
 
 
 def format_ms(value: float) -> str:
-    """A duration in the unit that people would choose.
+    """A duration in a readable unit.
 
     >>> format_ms(182.4), format_ms(1500), format_ms(0.0321), format_ms(90_000)
     ('182 ms', '1.5 s', '32.1 µs', '1.5 min')
@@ -127,7 +127,7 @@ def format_bytes(value: float) -> str:
 
 
 def format_fraction(value: float) -> str:
-    """A share as per cent.
+    """A fraction in per cent.
 
     >>> format_fraction(0.6312), format_fraction(0.0004), format_fraction(1.0)
     ('63.1 %', '0.04 %', '100 %')
@@ -136,7 +136,7 @@ def format_fraction(value: float) -> str:
 
 
 def format_rate(value: float) -> str:
-    """A rate for each second.
+    """A rate per second.
 
     >>> format_rate(81.27)
     '81.3/s'
@@ -172,7 +172,7 @@ _BY_SUFFIX: tuple[tuple[str, Callable[[float], str]], ...] = (
 
 
 def format_value(name: str, value: object) -> str:
-    """The value of a column for people, its unit taken from the column's name.
+    """A column's value as text, with the unit taken from the column's name.
 
     >>> format_value("p95_ms", 182.4), format_value("errors", 3204), format_value("line", 3204)
     ('182 ms', '3,204', '3204')
@@ -190,7 +190,7 @@ def format_value(name: str, value: object) -> str:
     if isinstance(value, str):
         return value
     if name == "line":
-        return f"{number:.0f}"  # a place, not an amount
+        return f"{number:.0f}"  # a position, not an amount
     for suffix, write in _BY_SUFFIX:
         if name.endswith(suffix):
             return write(number)

@@ -1,10 +1,11 @@
-"""The examples in the documentation run, with `lab`, `np` and `pd` at hand."""
+"""The examples of all public names and of all modules of stats run, with `lab`, `np` and `pd` in scope."""
 
 from __future__ import annotations
 
 import doctest
 import importlib
 import inspect
+import pkgutil
 from pathlib import Path
 
 import matplotlib as mpl
@@ -16,20 +17,23 @@ import perflab as lab
 from perflab import units
 
 ROOT = Path(__file__).parent.parent
+PACKAGES = ("data", "loadtest", "objectives", "plots", "profiles", "queries", "reports", "stats")
 mpl.use("Agg")
 
 
 def examples() -> list[doctest.DocTest]:
+    public = [
+        (getattr(package, name), name)
+        for package in (lab, *(getattr(lab, name) for name in PACKAGES))
+        for name in package.__all__
+    ]
+    names = [f"perflab.stats.{part.name}" for part in pkgutil.iter_modules(lab.stats.__path__)]
+    modules = [units, *map(importlib.import_module, ["perflab.loadtest.run", "perflab.provenance", *names])]
     finder, found = doctest.DocTestFinder(), {}
-    for name in lab.__all__:
-        thing = getattr(lab, name)
+    for thing, name in [*public, *((module, module.__name__) for module in modules)]:
         module = inspect.getmodule(thing)
         for test in finder.find(thing, name, module=module, globs={**vars(module), "lab": lab, "np": np, "pd": pd}):
-            found[test.name] = test
-    others = [units, importlib.import_module("perflab.loadtest.run"), importlib.import_module("perflab.provenance")]
-    for module in others:
-        for test in finder.find(module, module.__name__):
-            found[test.name] = test
+            found.setdefault((test.filename, test.lineno), test)
     return [test for test in found.values() if test.examples]
 
 

@@ -1,4 +1,4 @@
-"""Tables, schemas, the store of runs, and how evidence leaves again: the data model."""
+"""The data model: tables, schemas, the store of runs, and exports."""
 
 import lazy_loader as _lazy
 

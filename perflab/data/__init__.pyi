@@ -1,4 +1,4 @@
-"""The names of this package that are public, beside those in `perflab` itself."""
+"""The public names of this package that `perflab` itself does not export."""
 
 from .exports import write_jtl, write_k6_csv
 from .selection import slowest_requests, summarize_errors, time_window

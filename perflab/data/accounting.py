@@ -1,7 +1,7 @@
-"""Where every line of an input went: a row, a continuation of a row, known and without meaning, or skipped.
+"""Line accounting: every line of an input is a row, a continuation of a row, known and without meaning, or skipped.
 
-A reader counts in a `Tally` as it reads; its account gives the `Accounting`, whose four parts must add up to what the input
-holds. Markers are a second, independent count: bytes that a file of that kind holds once per row.
+A reader counts in a `Tally` as it reads; that gives the `Accounting`, whose four parts must add up to the total of the
+input. Markers are a second, independent count: bytes that a file of that kind holds once per row.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SKIPPED = Kind(
 UNBALANCED = Kind(
     "unbalanced",
     RECORDER,
-    "{source:raw}: {lost} of {total} {unit:raw}s are unaccounted for, a fault of this reader: please report it, and do not "
+    "{source:raw}: {lost} of {total} {unit:raw}s are unaccounted for. This is a bug in the reader: please report it, and do not "
     "rely on counts from this file",
 )
 MARKERS_DIFFER = Kind(
@@ -38,10 +38,10 @@ CUT_OFF = Kind(
 class Accounting:
     """The account of one input.
 
-    ``total`` lines (or records, samples, documents: ``unit``) were counted by the code that splits the input, and each is one
-    of ``rows`` (the line that makes a row, or several), ``continued`` (more of the row before), ``known`` (understood, and no
-    row: a header, a comment, a checkpoint) or ``skipped``. ``first`` is the number of the first line that was skipped, ``why``
-    says what was wrong with it. ``markers`` holds by name how often a marker occurs in the input, and the rows it should match.
+    ``total`` lines (or records, samples, documents: ``unit``) were counted where the input is split, and each is one of
+    ``rows`` (the line that makes a row, or several), ``continued`` (more of the previous row), ``known`` (understood, but not
+    a row: a header, a comment, a checkpoint) or ``skipped``. ``first`` is the number of the first skipped line, ``why`` what
+    was wrong with it. ``markers`` maps each marker to its number of occurrences, and the rows that it should match.
 
     >>> account = Accounting("line", total=10, rows=7, known=2, skipped=1, first=4)
     >>> account.balanced, [str(note) for note in account.notes("a.log")]
@@ -65,11 +65,11 @@ class Accounting:
 
     @property
     def balanced(self) -> bool:
-        """Whether every line is accounted for, and every marker agrees with its rows."""
+        """Whether every line is accounted for, and every marker matches its rows."""
         return not self.lost and all(found == rows for found, rows in self.markers.values())
 
     def notes(self, source: str) -> tuple[Note, ...]:
-        """What a reader of the tables must know: lines that were skipped, lines that are lost, markers without rows."""
+        """Notes on skipped lines, unaccounted lines, and markers that do not match the rows."""
         found = []
         if self.skipped:
             why = f" ({self.why})" if self.why else ""
@@ -95,7 +95,7 @@ class Accounting:
 
 @dataclass
 class Tally:
-    """The account of an input while it is read. ``noted`` counts by kind what else a reader of the tables must know.
+    """The account of an input during reading. ``noted`` counts, by kind, what else users of the tables must know.
 
     >>> tally = Tally(total=3, known=1, rows=1)
     >>> tally.skip(3, why="not a number")
@@ -116,14 +116,14 @@ class Tally:
     noted: dict[Kind, tuple[int, object]] = field(default_factory=dict)
 
     def skip(self, line: int, count: int = 1, why: str = "") -> None:
-        """Count lines that were left out, the first of them at ``line``."""
+        """Count skipped lines, the first of them at ``line``."""
         if count:
             self.skipped += count
             if not self.first or line < self.first:
                 self.first, self.why = line, why
 
     def note(self, kind: Kind, count: int = 1, first: object = None) -> None:
-        """Count what is no line: the note has the facts ``count``, ``first`` (the place of the first) and ``source``."""
+        """Count something other than lines; the note has the facts ``count``, ``first`` (its place) and ``source``."""
         if count:
             seen, place = self.noted.get(kind, (0, first))
             self.noted[kind] = (seen + count, place)
@@ -134,7 +134,7 @@ class Tally:
         self.markers[marker] = (held[0] + found, held[1] + rows)
 
     def add(self, other: Tally) -> None:
-        """Add what another tally counted of other lines of the same input; line numbers are those of the input."""
+        """Add another tally of other lines of the same input; line numbers are those of the input."""
         self.total += other.total
         self.rows += other.rows
         self.continued += other.continued
@@ -147,18 +147,18 @@ class Tally:
             self.note(kind, count, first)
 
     def account(self) -> Accounting:
-        """What was counted, for `Tables.accounting`."""
+        """The counts, for `Tables.accounting`."""
         counted = (self.total, self.rows, self.continued, self.known, self.skipped, self.first, self.why)
         return Accounting(self.unit, *counted, self.markers)
 
     def notes(self, source: str) -> tuple[Note, ...]:
-        """The notes that were counted, without those that `Accounting.notes` makes of the lines."""
+        """The counted notes, without those on lines, which `Accounting.notes` makes."""
         found = [kind(source=source, count=count, first=first) for kind, (count, first) in self.noted.items()]
         return (*found, *([CUT_OFF(source=source)] if self.cut_off else []))
 
 
 def count_marker(blocks: Iterable[bytes], marker: bytes) -> int:
-    """How often the marker occurs in an input given as blocks of bytes, across their edges too.
+    """Count a marker in an input given as blocks of bytes, including occurrences across their edges.
 
     >>> count_marker([b"duration: 1 dura", b"tion: 2"], b"duration: ")
     2

@@ -1,7 +1,7 @@
-"""What log collectors put around each line of a log, taken off again before any reader sees it.
+"""Removes what log collectors put around each line of a log, before any reader sees it.
 
 docker's json-file and compose, CRI (containerd, CRI-O), syslog (RFC 3164, RFC 5424, PostgreSQL's own splitting), journald,
-CloudWatch, Cloud SQL, Azure, CloudNativePG and Elastic's shippers. `detect` asks the first lines; an `Envelope` turns the
+CloudWatch, Cloud SQL, Azure, CloudNativePG and Elastic's shippers. `detect` checks the first lines; an `Envelope` turns the
 lines of a file into those of the log inside, one at a time. Lines of other programs become empty lines, so that lines can
 still be counted.
 """
@@ -49,7 +49,7 @@ _ESCAPED = re.compile(rb"#(\d{3})")
 
 
 def detect(head: bytes, modified: float = 0.0) -> Envelope | None:
-    """The envelope of a file that begins so; ``modified`` (when it was last written) gives the year that syslog leaves out."""
+    """The envelope of a file with this head; ``modified`` (its modification time) gives the year that syslog omits."""
     whole = head.rstrip(b"\r\n").split(b"\n")
     lines = [line.rstrip(b"\r") for line in (whole[:-1] or whole) if line.strip()][:_LOOKED_AT]
     if not lines:
@@ -106,7 +106,7 @@ def _most(pattern: re.Pattern[bytes], lines: list[bytes], share: float = 0.8) ->
 
 
 def _plain(pattern: re.Pattern[bytes]) -> Envelope:
-    """Whatever matches at the start of a line comes off; other lines are more of the line before."""
+    """Remove what matches at the start of a line; other lines continue the previous one."""
     return lambda lines: (pattern.sub(b"", line, count=1) if pattern.match(line) else line for line in lines)
 
 
@@ -125,10 +125,10 @@ def _cri(lines: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _of_csv(lines: list[bytes]) -> Envelope | None:
-    """An export with a column of messages, as CloudWatch Insights and Grafana give it."""
+    """An export with a message column, as from CloudWatch Insights and Grafana."""
     try:
         head, first = (next(csv.reader([_csv_text(line)]), []) for line in (*lines, b"")[:2])
-    except csv.Error:  # bytes that are no table
+    except csv.Error:  # not a table
         return None
     names = [name.strip().lstrip("@").lower() for name in head]
     place = next((names.index(name) for name in (*_TEXTS, "textpayload") if name in names), None)
@@ -148,12 +148,12 @@ def _of_csv(lines: list[bytes]) -> Envelope | None:
 
 
 def _csv_text(line: bytes) -> str:
-    """A line as csv takes it, which allows a carriage return before a line's end only."""
+    """A line for the csv module, which allows a carriage return only before a line end."""
     return line.decode(errors="replace").replace("\r\n", "\n").replace("\r", " ")
 
 
 def utf_16(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """UTF-8 of UTF-16, as PowerShell's > writes it; the pieces that are given may end within a character."""
+    """UTF-16, as written by PowerShell's >, as UTF-8; the pieces may end within a character."""
     decoder = codecs.getincrementaldecoder("utf-16")("replace")
     rest = ""
     for piece in lines:
@@ -176,7 +176,7 @@ def _of_database(line: bytes) -> bool:
 
 
 def _syslog(lines: Iterator[bytes], modified: float) -> Iterator[bytes]:
-    """The messages of databases; PostgreSQL's pieces of one message are joined, process by process."""
+    """The messages of databases; PostgreSQL's pieces of one message are joined, per process."""
     open_messages: dict[bytes, tuple[bytes, list[bytes]]] = {}
     for line in lines:
         found = _SYSLOG.match(line)
@@ -209,16 +209,16 @@ def _syslog(lines: Iterator[bytes], modified: float) -> Iterator[bytes]:
 
 
 def _unescaped(text: bytes) -> bytes:
-    """``#011`` is how syslog daemons write a tab."""
+    """Undo the escapes of syslog daemons: ``#011`` is a tab."""
     return _ESCAPED.sub(lambda m: bytes([int(m[1], 8)]) if int(m[1][:1]) < 4 else m[0], text) if b"#0" in text else text
 
 
 def _dated(text: bytes, found: re.Match[bytes], pid: bytes, modified: float) -> bytes:
-    """A message without a time of its own with the one of its envelope, and with the process, as PostgreSQL would write it."""
+    """Give a message without a time its envelope's, with the process id, as PostgreSQL would write it."""
     level = _LEVEL.match(text)
     if level is None or _OWN_TIME.match(level[0]):
         return text
-    number = pid.rpartition(b".")[2]  # of "postgres.1371"
+    number = pid.rpartition(b".")[2]  # from "postgres.1371"
     return _time(found["time"], modified) + b" [" + (number if number.isdigit() else b"0") + b"]: " + text
 
 
@@ -247,12 +247,12 @@ def _json(head: bytes, lines: list[bytes]) -> Envelope | None:
 
 _DOCUMENT = re.compile(rb'"(?:textPayload|logStreamName|ingestionTime)"\s*:|"category"\s*:\s*"PostgreSQLLogs"')
 _TEXTS = ("log", "message", "line", "msg", "text")
-"""What collectors call the line of the log itself."""
+"""Collectors' names for the log line itself."""
 Inner = Callable[[dict[str, Any]], str | None]
 
 
 def _inner_of(record: dict[str, Any]) -> Inner | None:
-    """How the text is taken out of records like this one."""
+    """A function that extracts the text from records like this one."""
     if isinstance(record.get("log"), str) and ("stream" in record or "time" in record):
         return lambda r: _text(r.get("log"))
     if isinstance(record.get("textPayload"), str):
@@ -288,7 +288,7 @@ def _unwrapped_json(lines: Iterator[bytes], inner: Inner) -> Iterator[bytes]:
             and "log" in record
             and sum(map(len, held)) < _LONGEST
         ):
-            continue  # docker cuts lines into pieces of 16 KB
+            continue  # docker splits lines into pieces of 16 KB
         yield "".join(held).encode(errors="replace")
         held = []
     if held:
@@ -299,7 +299,7 @@ _DOCKER_PIECE = 16_000
 
 
 def _document(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """One JSON document that holds all records: an export of CloudWatch, Cloud SQL or Azure."""
+    """One JSON document with all records: an export of CloudWatch, Cloud SQL or Azure."""
     found = _loaded(b"".join(lines))
     if isinstance(found, dict):
         found = next((found[name] for name in ("events", "records", "entries") if name in found), None)
@@ -322,7 +322,7 @@ def _text(value: Any) -> str | None:
 
 def _of_journal(record: dict[str, Any]) -> str | None:
     text = record.get("MESSAGE")
-    if isinstance(text, list):  # journald writes bytes that are no UTF-8 as numbers
+    if isinstance(text, list):  # journald writes invalid UTF-8 as numbers
         text = bytes(n for n in text if isinstance(n, int) and 0 <= n < 256).decode(errors="replace")
     return _text(text)
 
@@ -347,7 +347,7 @@ _CNPG = (
 
 
 def _of_cnpg(record: dict[str, Any]) -> str | None:
-    """CloudNativePG's record as PostgreSQL's own jsonlog has it."""
+    """CloudNativePG's record in the form of PostgreSQL's jsonlog."""
     found = record.get("record")
     if not isinstance(found, dict) or "message" not in found:
         return None
@@ -358,7 +358,7 @@ def _of_cnpg(record: dict[str, Any]) -> str | None:
 
 
 def joined(envelopes: Iterable[Envelope]) -> Envelope:
-    """One envelope after the other."""
+    """Chain envelopes, the outermost first."""
 
     def all_of_them(lines: Iterator[bytes]) -> Iterator[bytes]:
         for envelope in envelopes:

@@ -1,7 +1,7 @@
-"""Tables out of perflab: Parquet and CSV of all of them, and requests as JMeter's JTL and k6's CSV for other tools.
+"""Exports: all tables as Parquet and CSV, and requests as JMeter's JTL and k6's CSV for other tools.
 
-Texts that a spreadsheet would take for a formula get an apostrophe in front in plain CSV. JTL and k6's CSV are read by
-programs, which need names as they are: there nothing is changed, so open them in a spreadsheet only when you trust the names.
+In plain CSV, texts that a spreadsheet would take for a formula are prefixed with an apostrophe. JTL and k6's CSV are for
+programs, which need names unchanged: open them in a spreadsheet only if you trust the names.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import numpy as np
 import pandas as pd
 
 _FORMULA = r"^[\s\x00]*[=+\-@＝＋－＠]|^[\t\r]"
-"""What a spreadsheet takes for a formula: also behind spaces, and in the full width of East Asian scripts."""
+"""What a spreadsheet takes for a formula, including after spaces, and in East Asian full-width characters."""
 _METHOD = r"^([A-Z]{3,10}) (.*)$"
 _K6 = ("metric_name", "timestamp", "metric_value", "check", "error", "error_code", "expected_response", "group", "method",
        "name", "proto", "scenario", "service", "status", "subproto", "tls_version", "url", "extra_tags", "metadata")  # fmt: skip
 
 
 class _HasRequests(Protocol):
-    """`Measurements`, which stand above this module."""
+    """`Measurements`, which are defined above this module."""
 
     @property
     def requests(self) -> pd.DataFrame: ...
 
 
 def to_parquet(tables: Mapping[str, pd.DataFrame], folder: str | Path) -> list[Path]:
-    """A Parquet file for each table in a folder; lists and mappings as JSON texts."""
+    """Write a Parquet file for each table to a folder; lists and mappings become JSON texts."""
     place = _folder(folder)
     written = []
     for name, frame in tables.items():
@@ -40,19 +40,19 @@ def to_parquet(tables: Mapping[str, pd.DataFrame], folder: str | Path) -> list[P
 
 
 def to_csv(tables: Mapping[str, pd.DataFrame], folder: str | Path) -> list[Path]:
-    """A CSV file for each table in a folder: instants in ISO 8601, lists and mappings as JSON texts, no formulas."""
+    """Write a CSV file for each table to a folder: instants in ISO 8601, lists and mappings as JSON texts, no formulas."""
     place = _folder(folder)
     written = []
     for name, frame in tables.items():
         plain = frame.assign(**{c: _for_csv(frame[c]) for c in frame.columns})
-        # The line end of RFC 4180: with it, fields with a lone CR or LF are quoted too.
+        # The line end of RFC 4180: with it, pandas also quotes fields with a lone CR or LF.
         plain.to_csv(place / f"{name}.csv", index=False, lineterminator="\r\n")
         written.append(place / f"{name}.csv")
     return written
 
 
 def write_jtl(data: _HasRequests | pd.DataFrame, path: str | Path) -> Path:
-    """Write the requests of one run as JMeter's JTL (CSV with a header), for JMeter's reports and what else reads JTL.
+    """Write the requests of one run as JMeter's JTL (CSV with a header), for JMeter's reports and other readers of JTL.
 
     Parameters
     ----------
@@ -97,15 +97,15 @@ def write_jtl(data: _HasRequests | pd.DataFrame, path: str | Path) -> Path:
 
 
 def write_k6_csv(data: _HasRequests | pd.DataFrame, path: str | Path) -> Path:
-    """Write the requests of one run as k6's CSV output: http_reqs, http_req_duration and http_req_failed for each.
+    """Write the requests of one run as k6's CSV output, with http_reqs, http_req_duration and http_req_failed for each.
 
     Parameters
     ----------
     data : Measurements, or a requests table, of one run.
     path : the file; an existing one is replaced.
 
-    Times are those of the end of a request, as k6's are, in microseconds (K6_CSV_TIME_FORMAT=unix_micro). perflab's
-    latency includes connecting, which k6's http_req_duration does not. Returns the path.
+    Times are those of the end of a request, as in k6, in microseconds (K6_CSV_TIME_FORMAT=unix_micro). perflab's
+    latency includes connecting, k6's http_req_duration does not. Returns the path.
 
     Raises
     ------
@@ -135,13 +135,13 @@ def write_k6_csv(data: _HasRequests | pd.DataFrame, path: str | Path) -> Path:
     base = pd.DataFrame({column: shared.get(column, "") for column in _K6}, index=requests.index)
     values = {"http_reqs": 1.0, "http_req_duration": requests["latency_ms"], "http_req_failed": (~ok).astype("float64")}
     points = [base.assign(metric_name=metric, metric_value=value) for metric, value in values.items()]
-    # The points of a request stand together, as k6 writes them.
+    # The points of a request are adjacent, as k6 writes them.
     pd.concat(points).sort_index(kind="stable").to_csv(path, index=False, lineterminator="\n")
     return Path(path)
 
 
 def _one_run(data: _HasRequests | pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[Any]]:
-    """The requests, and which of them succeeded."""
+    """The requests, and whether each succeeded."""
     requests = data if isinstance(data, pd.DataFrame) else data.requests
     runs = requests["run"].unique()
     if len(runs) != 1:
@@ -165,7 +165,7 @@ def _one_line(texts: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _lines(texts: pd.Series[Any]) -> pd.Series[Any]:
-    """Line ends as LF, which is quoted; a lone CR is not, and breaks the row for whoever reads it."""
+    """Line ends as LF, which gets quoted; a lone CR does not, and would break the row."""
     return texts.str.replace(r"\r\n?", "\n", regex=True).str.replace("\0", "�", regex=False)
 
 

@@ -1,7 +1,7 @@
-"""Which tables there are, what their columns mean, and `conform`, which brings a frame into a table's form.
+"""The tables with their columns, and `conform`, which brings a frame into a table's form.
 
 Durations are float milliseconds (``_ms``), sizes bytes (``_bytes``), shares fractions of one
-(``_fraction``), rates for each second (``_per_s``), instants timezone-aware UTC. Each table starts with
+(``_fraction``), rates per second (``_per_s``), instants timezone-aware UTC. Each table starts with
 ``run``, the unit of replication.
 """
 
@@ -20,7 +20,7 @@ from perflab.errors import SchemaError
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns of a table: those it must have, and those it may have."""
+    """The required and optional columns of a table."""
 
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
@@ -82,13 +82,13 @@ _KINDS: Mapping[str, int] = MappingProxyType(
         **dict.fromkeys(("parameters", "labels", "attributes", "plan", "environment", "reasons", "reason_codes"), _ANY),
     }
 )
-"""Kinds by column name; a name that is not here is text."""
+"""Kinds by column name; all other names are text."""
 
 _KINDS_OF: Mapping[tuple[str, str], int] = MappingProxyType(
     {("spans", "parent"): _TEXT, ("components", "duration_ms"): _NUMBER}
 )
-"""Kinds of columns that mean something else in one table: the parent of a frame is a number, that of a span an id; and
-where two clocks disagree, the time in a queue is negative."""
+"""Kinds of columns with another meaning in one table: the parent of a frame is a number, that of a span an id; and where
+two clocks disagree, the time in a queue can be negative."""
 
 _MAY_BE_MISSING: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -99,8 +99,8 @@ _MAY_BE_MISSING: Mapping[str, frozenset[str]] = MappingProxyType(
         "spans": frozenset({"trace", "parent", "service"}),
     }
 )
-"""Required columns whose values may be missing all the same: a top frame has no parent, and a tool that writes
-no absolute time leaves the start of its run unknown (its requests then count from 1970-01-01)."""
+"""Required columns whose values may be missing: a top frame has no parent, and with a tool that writes no absolute
+time the start of the run is unknown (its requests then count from 1970-01-01)."""
 
 
 _LONGEST_MS = 1e12
@@ -109,8 +109,8 @@ _LONGEST_MS = 1e12
 def conform(table: str, frame: pd.DataFrame) -> pd.DataFrame:
     """A new frame with the schema's columns first, in its dtypes, and a fresh index.
 
-    Further columns are kept, last. Raises `SchemaError` with every problem: columns that are missing,
-    values of the wrong kind, missing or negative durations, instants without a time zone.
+    Other columns are kept, last. Raises `SchemaError` with every problem: missing columns, values of the wrong kind,
+    missing or negative durations, instants without a time zone.
     """
     schema = SCHEMAS.get(table)
     if schema is None:

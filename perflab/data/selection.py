@@ -1,4 +1,4 @@
-"""The part of a run that one wants to look at: a slice of its time, its slowest requests, its errors."""
+"""Parts of a run: a slice of its time, its slowest requests, its errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from perflab.data.tables import AGGREGATED, Measurements, of_run
 from perflab.units import parse_duration
 
 RECORDED = "recorded_requests"
-"""The key in a run's environment that says that the target recorded what its requests consist of."""
+"""The key in a run's environment that says that the target recorded the components of its requests."""
 _INSTANTS = {"requests": "start", "queries": "start", "checks": "start"} | dict.fromkeys(
     ("resources", "load", "metrics"), "time"
 )
@@ -28,16 +28,21 @@ def without_recorded(measurements: Measurements) -> Measurements:
 
 
 def time_window(measurements: Measurements, begin: str | float = 0, end: str | float | None = None) -> Measurements:
-    """What began in the same slice of time of every run.
+    """Select what started in the same slice of time of every run.
 
     Parameters
     ----------
-    begin, end : since each run's start: "5s", "1m30s" or seconds; without ``end``, to the run's end.
+    begin, end : since each run's start: "5s", "1m30s" or seconds; by default to the end of the run.
 
     Returns
     -------
-    Measurements with the same runs; profiles, calls and summaries, which know no time, as they are. A run whose start is
-    unknown counts from its first row.
+    Measurements with the same runs; profiles, calls and summaries, which have no times, are unchanged. A run with an
+    unknown start counts from its first row.
+
+    Raises
+    ------
+    ValueError
+        A duration is invalid, or ``begin`` is after ``end``.
 
     >>> import perflab as lab
     >>> after_ramp = lab.data.time_window(lab.load("datasets/shop_runs"), "5s")
@@ -66,17 +71,24 @@ def time_window(measurements: Measurements, begin: str | float = 0, end: str | f
 def slowest_requests(
     measurements: Measurements, endpoint: str = AGGREGATED, *, count: int = 20, queries: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """The requests with the highest latency, slowest first, with the time since their run's start.
+    """List the requests with the highest latency, slowest first, with the time since their run's start.
 
     Parameters
     ----------
-    endpoint, count : which of them, and how many.
-    queries : the statements of the same runs (``measurements.queries``), joined by the ids of the requests.
+    endpoint, count : which requests, and how many.
+    queries : the statements of the same runs (``measurements.queries``), joined by request id.
 
     Returns
     -------
-    run, arm, endpoint, at_s (seconds since the run's start), latency_ms, ok, and of request, status, error, user, worker what
-    was recorded; with ``queries`` also statements, statements_ms, and slowest_statement, the text of the longest.
+    run, arm, endpoint, at_s (seconds since the run's start), latency_ms, ok, and request, status, error, user, worker if
+    recorded; with ``queries`` also statements, statements_ms, and slowest_statement, the text of the longest.
+
+    Raises
+    ------
+    MissingTableError
+        There are no requests.
+    ValueError
+        The requests or ``queries`` have no request ids.
 
     >>> import perflab as lab
     >>> lab.data.slowest_requests(lab.load("datasets/shop_runs"), count=3).latency_ms.is_monotonic_decreasing
@@ -96,7 +108,7 @@ def slowest_requests(
 
 
 def _with_statements(requests: pd.DataFrame, queries: pd.DataFrame) -> pd.DataFrame:
-    """Each request with how many statements it sent, how long they took, and the longest."""
+    """Each request with the number and total time of its statements, and the longest one."""
     if "request" not in requests.columns or "request" not in queries.columns:
         raise ValueError(
             "queries and requests are joined by the ids of requests (a column 'request'), which are not recorded"
@@ -114,12 +126,17 @@ def _with_statements(requests: pd.DataFrame, queries: pd.DataFrame) -> pd.DataFr
 
 
 def summarize_errors(measurements: Measurements, endpoint: str = AGGREGATED) -> pd.DataFrame:
-    """Failed requests by arm, endpoint and what was recorded of the cause, most frequent first.
+    """Count failed requests by arm, endpoint and recorded cause, most frequent first.
 
     Returns
     -------
-    arm, endpoint, status and error (where recorded), count, share_fraction (of that endpoint's requests in the arm),
+    arm, endpoint, status and error (if recorded), count, share_fraction (of that endpoint's requests in the arm),
     first_s (seconds from the run's start to the first one).
+
+    Raises
+    ------
+    MissingTableError
+        There are no requests.
 
     >>> import perflab as lab
     >>> len(lab.data.summarize_errors(lab.load("datasets/shop_runs")))

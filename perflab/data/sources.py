@@ -1,4 +1,4 @@
-"""Foreign files as bytes and lines: decompressed by content, taken out of a collector's envelope, never by name."""
+"""Foreign files as bytes and lines: decompressed by content, never by name, and without a collector's envelope."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from perflab.errors import FormatError
 
 HEAD_BYTES = 64 * 1024
 LONGEST_LINE = 32 << 20
-"""Characters of a line that are kept; no text file may take all memory by having no line ends."""
+"""Characters to keep of a line: a text file without line ends must not take all memory."""
 
 _BUFFER = 1 << 20
 _ALWAYS_UNPACKED, _EXPANSION, _LOOKED_AT = 256 << 20, 100, 1 << 20
 _DEEPEST = 3
-"""Envelopes around one line at most: a container's around syslog's around the log."""
+"""The most envelopes around one line: a container's around syslog's around the log."""
 _MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bz2"))
 
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """The decompressed bytes of a file (gzip, zstd and bzip2 are known by their first bytes), without a collector's envelope.
+    """The decompressed bytes of a file (gzip, zstd and bzip2 by their first bytes), without a collector's envelope.
 
-    What goes wrong while reading (a cut-off archive, no such file) becomes a `FormatError` that names the file.
+    Errors during reading (a truncated archive, no such file) become a `FormatError` that names the file.
     """
     envelope = _envelope_of(path)
     with _decompressed(path) as stream:
@@ -52,7 +52,7 @@ def _envelope_of(path: Path) -> Envelope | None:
 
 @lru_cache(maxsize=64)
 def _envelope(path: str, modified: float, size: int) -> Envelope | None:
-    """The envelopes around the lines of a file, from the outside in; of a file of this age and size."""
+    """The envelopes around the lines of a file, from the outside in; ``modified`` and ``size`` are keys of the cache."""
     try:
         with _decompressed(Path(path)) as stream:
             begins = stream.read(HEAD_BYTES)
@@ -85,14 +85,14 @@ def _decompressed(path: Path) -> Iterator[IO[bytes]]:
     except (OSError, EOFError, zlib.error) as problem:
         if system := getattr(problem, "strerror", None):
             raise FormatError(f"{path}: cannot be read: {system}") from problem
-        raise FormatError(  # of the archive, not of the system: cut off or damaged
-            f"{path}: cannot be read: {problem}; decompress what there is of it (gzip -dc, zstd -dc, bzip2 -dc) into a file and "
+        raise FormatError(  # an error of the archive, not the system: truncated or damaged
+            f"{path}: cannot be read: {problem}; decompress what is left of it (gzip -dc, zstd -dc, bzip2 -dc) into a file and "
             "read that"
         ) from problem
 
 
 class _Limited(io.RawIOBase):
-    """Decompressed bytes, up to what a result or a log may unpack to: a few megabytes can hold terabytes of nothing."""
+    """Decompressed bytes, limited in size: a few megabytes can unpack to terabytes."""
 
     def __init__(self, stream: Any, path: Path) -> None:
         self._stream, self._path, self._seen = stream, path, 0
@@ -127,7 +127,7 @@ class _Decompressed(io.BufferedReader):
 
 @lru_cache(maxsize=64)
 def _explodes(path: str, _modified: float, _size: int) -> bool:
-    """Whether the first megabyte of a compressed file unpacks to too much: to know before any reader spends time on it."""
+    """Whether the first megabyte of a compressed file unpacks to too much, checked before a reader spends time on it."""
     with Path(path).open("rb") as raw, _unpacked(raw) as stream:
         seen = 0
         while raw.tell() < _LOOKED_AT and (length := len(stream.read(_BUFFER))):
@@ -138,7 +138,7 @@ def _explodes(path: str, _modified: float, _size: int) -> bool:
 
 
 def _unpacked(raw: IO[bytes]) -> Any:
-    """A file's decompressed bytes; the file itself where it is not compressed."""
+    """A file's decompressed bytes; the file itself if it is not compressed."""
     import gzip
 
     import pyarrow as pa
@@ -152,13 +152,13 @@ def _unpacked(raw: IO[bytes]) -> Any:
 
 
 def head(path: Path, size: int = HEAD_BYTES) -> bytes:
-    """The first ``size`` decompressed bytes, as UTF-8 where a byte-order mark says they are not."""
+    """The first ``size`` decompressed bytes, converted to UTF-8 where a byte-order mark shows another encoding."""
     with open_bytes(path) as stream:
         return as_utf8(stream.read(size))
 
 
 def as_utf8(data: bytes) -> bytes:
-    """Bytes that begin with a byte-order mark as plain UTF-8 without one."""
+    """Bytes with a byte-order mark as plain UTF-8 without one."""
     if data.startswith(b"\xef\xbb\xbf"):
         return data[3:]
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -167,7 +167,7 @@ def as_utf8(data: bytes) -> bytes:
 
 
 def lines(path: Path) -> Iterator[str]:
-    """The lines of a text file without their ends (LF or CRLF), invalid UTF-8 replaced, nothing held in memory."""
+    """The lines of a text file without their ends (LF or CRLF), streamed, with invalid UTF-8 replaced."""
     with open_bytes(path) as stream:
         buffered = io.BufferedReader(cast("io.RawIOBase", stream)) if not hasattr(stream, "peek") else stream
         mark = buffered.peek(3)[:3]
@@ -181,7 +181,7 @@ def lines(path: Path) -> Iterator[str]:
 
 
 def is_plain(path: Path) -> bool:
-    """Whether others may read the file by its name: not compressed, no byte-order mark, no envelope around its lines."""
+    """Whether others can read the file by its name: not compressed, no byte-order mark, no envelope."""
     with open_bytes(path) as _, path.open("rb") as raw:
         start = raw.read(4)
     return _envelope_of(path) is None and not start.startswith(

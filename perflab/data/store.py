@@ -1,14 +1,14 @@
-"""Runs kept as folders: ``run.json`` beside a Parquet file for each table.
+"""Runs stored as folders: ``run.json`` and a Parquet file for each table.
 
     runs/
       20261124-014503-eager-7f3a/     a run: its id is the folder's name
         run.json                      id, arm, pair, plan, target, provenance, validity; written last
         requests.parquet  load.parquet  resources.parquet  queries.parquet  ...
-        logs/                         what Locust and the target printed
-      .20261124-014812-eager-91bc/    unfinished: never taken for a run, and what `recover` makes one of
+        logs/                         the output of Locust and the target
+      .20261124-014812-eager-91bc/    unfinished: never taken for a run; `recover` makes one from it
 
-A folder becomes a run by a rename, when everything in it is written: half a run cannot be loaded. A run that is damaged is
-left out with a note. Nothing is read from the names of folders but the name of the run.
+A folder becomes a run by a rename when everything in it is written, so half a run cannot be loaded. A damaged run is left
+out with a note. Of a folder's name only the name of the run is used.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ NEWER = Kind(
 SCHEMA_VERSION = 1
 _RECORD, _LOCK = "run.json", ".lock"
 _UNREADABLE = (OSError, ValueError, TypeError, LookupError, NotImplementedError, PerflabError)
-"""What pyarrow raises for a file that it cannot read (its exceptions are children of these), and pandas for its values."""
+"""What pyarrow raises for a file that it cannot read (its exceptions are subclasses of these), and pandas for its values."""
 _STORED = tuple(table for table in SCHEMAS if table != "runs")
 _AS_JSON = frozenset({"parameters", "labels", "attributes"})
-"""Columns of lists and mappings of anything: kept as JSON texts."""
+"""Columns with lists and mappings of any kind: stored as JSON texts."""
 
 
 class Draft:
@@ -75,7 +75,7 @@ class Draft:
 
     @classmethod
     def of(cls, folder: Path) -> Draft:
-        """The draft in a hidden folder that an earlier process, or a failed run of this one, left behind."""
+        """The draft in a hidden folder left behind by an earlier process, or by a failed run of this one."""
         draft = cls.__new__(cls)
         draft.store, draft.run, draft.folder = folder.parent, folder.name.removeprefix("."), folder
         draft._writers = {}
@@ -88,7 +88,7 @@ class Draft:
         return draft
 
     def write(self, table: str, frame: pd.DataFrame) -> None:
-        """Keep a table of the run (``run`` is the folder's name and is not stored in it)."""
+        """Store a table of the run (``run`` is the folder's name and is not stored in it)."""
         try:
             self._conformed(table, frame).to_parquet(self.folder / f"{table}.parquet", compression="zstd")
         except OSError as problem:
@@ -97,7 +97,7 @@ class Draft:
             ) from problem
 
     def append(self, table: str, frame: pd.DataFrame) -> None:
-        """Add rows to a table of the run; the first rows decide its columns. `keep` closes it."""
+        """Append rows to a table of the run; the first rows determine its columns. `keep` closes it."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -119,7 +119,7 @@ class Draft:
         return conformed
 
     def keep(self, record: Mapping[str, Any]) -> Path:
-        """Write ``run.json``, then let the folder be a run; returns its path."""
+        """Write ``run.json``, then turn the folder into a run; return its path."""
         place = self.store / self.run
         try:
             self._finish()
@@ -160,7 +160,7 @@ class Draft:
 
 
 def _locked(folder: Path) -> int | None:
-    """A lock that ends with this process, however that ends; BlockingIOError while another holds it."""
+    """A lock that ends with this process, however it ends; BlockingIOError while another process holds it."""
     descriptor = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -171,28 +171,28 @@ def _locked(folder: Path) -> int | None:
 
 
 def holds_runs(path: Path) -> bool:
-    """Whether the folder is a run, or holds runs."""
+    """Whether the folder is a run, or contains runs."""
     return (path / _RECORD).is_file() or any(True for _ in path.glob(f"*/{_RECORD}"))
 
 
 def load(path: str | Path = "runs", **only: object) -> Measurements:
-    """The runs that a store holds, or the one run of a run's folder.
+    """Load the runs of a store, or one run.
 
     Parameters
     ----------
-    path : the store's folder (``"runs"`` is where `run` and `run_pairs` keep theirs), or one run's folder.
-    **only : keep the runs with these values in the ``runs`` table, e.g. ``arm="eager"``, ``experiment="..."``.
+    path : the store's folder (by default ``"runs"``, as in `run` and `run_pairs`), or one run's folder.
+    **only : select runs with these values in the ``runs`` table, e.g. ``arm="eager"``, ``experiment="..."``.
 
     Returns
     -------
     Measurements
-        Every table that any of the runs has. Folders without a ``run.json`` (a run that was killed while it was written),
-        damaged runs, and runs of a newer perflab are left out and named in ``warnings``.
+        Every table that any of the runs has. Folders without a ``run.json`` (a run killed while it was written), damaged
+        runs, and runs of a newer perflab are left out and named in ``warnings``.
 
     Raises
     ------
     StoreError
-        No such folder, no run in it, or none that can be read.
+        There is no such folder, no run in it, or none that can be read.
 
     >>> import perflab as lab
     >>> lab.load("datasets/shop_runs").runs.arm.value_counts(sort=False).to_dict()
@@ -227,7 +227,7 @@ _COLUMNS = (*SCHEMAS["runs"].required, *SCHEMAS["runs"].optional)
 
 
 def _records(folders: Sequence[Path]) -> tuple[dict[str, dict[str, Any]], list[Note]]:
-    """The records that can be read, by run, and a note for each of the others."""
+    """The readable records, by run, and a note for each of the others."""
     found, left_out = {}, []
     for folder in folders:
         try:
@@ -271,7 +271,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 
 def _plan(plan: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The plan; its warm-up as a share where somebody wrote it by hand as "10%" or "5s"."""
+    """The plan, with its warm-up as a fraction if it was written by hand as "10%" or "5s"."""
     if not plan or plan.get("warmup") is None:
         return plan
     warmup = plan["warmup"]
@@ -295,12 +295,12 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kept(value: object) -> object:
-    """What JSON has no word for: notes with their codes and facts, all else as text."""
+    """Values for JSON: notes with their codes and facts, anything else as text."""
     return value.to_json() if isinstance(value, Note) else str(value)
 
 
 def _of_run(run: str, kept: object) -> Note:
-    """A warning that a run keeps, with the run's name in front."""
+    """A stored warning of a run, prefixed with the run's name."""
     note = Note.from_json(kept)
     return replace(note, facts={**note.facts, "run": run, "text": str(note)}, template="{run:raw}: {text:raw}")
 
@@ -310,7 +310,7 @@ def _json(value: object) -> str | None:
 
 
 def _tables(records: Mapping[str, Mapping[str, Any]], place: Path) -> tuple[dict[str, pd.DataFrame], list[Note]]:
-    """All tables of the runs, and a note for each run of which a table cannot be read."""
+    """All tables of the runs, and a note for each run with an unreadable table."""
     parts: dict[str, dict[str, Any]] = {}
     damaged: dict[str, Note] = {}
     for run, record in records.items():
@@ -339,7 +339,7 @@ def _tables(records: Mapping[str, Mapping[str, Any]], place: Path) -> tuple[dict
 
 
 def _culprits(table: str, parts: Mapping[str, Any]) -> dict[str, Note]:
-    """The runs whose table breaks its schema by itself."""
+    """The runs whose own table breaks its schema."""
     found = {}
     for run, part in parts.items():
         try:
@@ -354,7 +354,7 @@ def _damaged(run: str, table: str, problem: Exception) -> Note:
 
 
 def _part(file: Path) -> Any:
-    """A table of one run. Opened as one file: a reader of datasets takes columns out of the names of folders."""
+    """A table of one run. Opened as one file, since a dataset reader would take columns from folder names."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

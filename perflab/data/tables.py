@@ -1,4 +1,4 @@
-"""`Measurements`: the tables of one or more runs, which `perflab.data.schemas` describes, with where they came from."""
+"""`Measurements`: the tables of one or more runs (see `perflab.data.schemas`), and their source."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from perflab.notes import PYTHON, Note, notes_of, written
 from perflab.results import Result, Shown
 
 AGGREGATED = "Aggregated"
-"""The endpoint that stands for all requests of a run together (Locust's word)."""
+"""The endpoint for all requests of a run together (Locust's term)."""
 
 
 def of_run(frame: pd.DataFrame, values: pd.Series[Any]) -> pd.Series[Any]:
     """For each row the value of its run (``values`` is indexed by run), whether runs are texts or categories.
 
-    By category a million rows cost a look-up of integers.
+    With categories a million rows cost an integer look-up.
     """
     run = frame["run"]
     if not isinstance(run.dtype, pd.CategoricalDtype):
@@ -34,7 +34,7 @@ def of_run(frame: pd.DataFrame, values: pd.Series[Any]) -> pd.Series[Any]:
 
 
 class _Table:
-    """An attribute of `Measurements` that is one of its tables."""
+    """An attribute of `Measurements` for one of its tables."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -60,19 +60,19 @@ def _what_instead(name: str, measurements: Measurements) -> str:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Measurements(Result):
-    """The evidence of one or more runs: tables, where they came from, and what to be careful about.
+    """The evidence of one or more runs: tables, their source, and what to be careful about.
 
     Parameters
     ----------
     tables : mapping of table name to DataFrame
-        In their schemas already; `Measurements.of` takes raw frames and conforms them.
+        Tables that conform to their schemas; `Measurements.of` takes raw frames and conforms them.
     meta : mapping
-        Where the evidence came from (source, tool, versions, store).
+        The source of the evidence (source, tool, versions, store).
     warnings : tuple of Note (texts become notes)
-        What a reader must know; each says what to do next.
+        What users must know, and what to do about it.
 
-    Each table is an attribute (``.requests``, ``.runs``, ``.queries``, ...); one that is not there raises
-    `MissingTableError`, which says what is. ``a + b`` holds the runs of both.
+    Each table is an attribute (``.requests``, ``.runs``, ``.queries``, ...); a missing one raises `MissingTableError`,
+    which lists those present. ``a + b`` holds the runs of both.
 
     >>> frame = pd.DataFrame({"run": ["a"], "endpoint": ["GET /"], "latency_ms": [12.5], "ok": [True],
     ...                       "start": pd.to_datetime(["2026-01-01T00:00:00Z"])})
@@ -101,17 +101,17 @@ class Measurements(Result):
     def of(
         cls, *, meta: Mapping[str, Any] | None = None, warnings: Iterable[object] = (), **tables: pd.DataFrame
     ) -> Measurements:
-        """Conform raw frames and add a ``runs`` table when there is none."""
+        """Conform raw frames, and add a ``runs`` table if there is none."""
         held = {name: conform(name, frame) for name, frame in tables.items()}
         if "runs" not in held:
             held = {"runs": _runs_of(held), **held}
         return cls(MappingProxyType(held), MappingProxyType(dict(meta or {})), notes_of(warnings))
 
     def where(self, **only: object) -> Measurements:
-        """The runs whose columns in ``runs`` have these values (one, or several in a list).
+        """Select the runs whose columns in ``runs`` have these values (one, or several in a list).
 
-        ``measurements.where(arm="eager")``, ``where(run=["r1", "r2"])``, ``where(valid=True)``. ValueError where no run has
-        such an arm, experiment or name: a misspelt arm is no empty one.
+        ``measurements.where(arm="eager")``, ``where(run=["r1", "r2"])``, ``where(valid=True)``. ValueError if no run has such
+        an arm, experiment or name, which is more likely misspelt than empty.
         """
         chosen = pd.Series(True, index=self.runs.index)
         for column, value in only.items():
@@ -132,8 +132,8 @@ class Measurements(Result):
         shared = set(self.runs["run"]) & set(other.runs["run"])
         if shared:
             raise ValueError(
-                f"a + b needs different runs; both hold {', '.join(sorted(shared)[:5])}: name the files that were read "
-                "otherwise, or ingest() them into a store, which gives each run its own name"
+                f"a + b needs different runs; both hold {', '.join(sorted(shared)[:5])}: rename the files, "
+                "or ingest() them into a store, which gives each run its own name"
             )
         names = [*self.tables, *(t for t in other.tables if t not in self.tables)]
         joined = {t: _stack(t, [m.tables[t] for m in (self, other) if t in m.tables]) for t in names}
@@ -149,20 +149,20 @@ class Measurements(Result):
         raise TypeError("Measurements are not a sequence: use .runs for the list of runs, .requests for the raw rows")
 
     def to_parquet(self, folder: str | Path) -> list[Path]:
-        """Write each table as a Parquet file into a folder; returns the files."""
+        """Write each table as a Parquet file to a folder; return the files."""
         return exports.to_parquet(self.tables, folder)
 
     def to_csv(self, folder: str | Path) -> list[Path]:
-        """Write each table as a CSV file into a folder; returns the files.
+        """Write each table as a CSV file to a folder; return the files.
 
-        Instants are ISO 8601 in UTC, lists and mappings JSON. Texts that a spreadsheet would run as a formula get an
-        apostrophe in front: names and errors come from outside.
+        Instants are ISO 8601 in UTC, lists and mappings JSON. Texts that a spreadsheet would run as a formula are prefixed with
+        an apostrophe: names and errors come from outside.
         """
         return exports.to_csv(self.tables, folder)
 
     @property
     def sentence(self) -> str:
-        """One line that says what is here."""
+        """A summary in one line."""
         runs = self.runs
         arms = runs["arm"].dropna().value_counts(sort=False)
         parts = [f"{len(runs):,} run{'s' if len(runs) != 1 else ''}"]
@@ -175,7 +175,7 @@ class Measurements(Result):
         return ", ".join(parts)
 
     def show(self, surface: str = PYTHON) -> Shown:
-        """What is here, its runs, and the warnings."""
+        """The summary, the runs, and the warnings."""
         return Shown(self.sentence, self._overview(), written(self.warnings, surface), ours=True, max_rows=20)
 
     def _overview(self) -> pd.DataFrame:
@@ -201,7 +201,7 @@ _NAMES = ("arm", "experiment", "run")
 
 
 def _no_such_name(runs: pd.DataFrame, column: str, value: object) -> str:
-    """What was asked for, and what there is."""
+    """The message: the requested name, and the existing ones."""
     names = [repr(name) for name in pd.unique(runs[column].dropna())]
     there = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "") if names else "none"
     return f"no run has {column}={value!r}; there is {there}"
@@ -215,7 +215,7 @@ _UNKNOWN_BEFORE = pd.Timestamp("1971-01-01", tz="UTC")
 
 
 def _timed(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows whose time is known, and all rows of runs that have none: a log may hold times for some statements only."""
+    """The rows with known times, and all rows of runs without any: a log may have times for some statements only."""
     timed = frame["start"] >= _UNKNOWN_BEFORE
     if timed.all() or not timed.any():
         return frame
@@ -223,7 +223,7 @@ def _timed(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _span(start: pd.Series[Any], took_ms: pd.Series[Any]) -> tuple[pd.Timestamp, pd.Timestamp]:
-    """Start of the first and end of the last."""
+    """The start of the first and the end of the last."""
     first, begun = start.min(), start.to_numpy("datetime64[us]")
     after_us = (begun - begun.min()).astype("float64") + took_ms.to_numpy("float64") * 1e3
     longest = np.fmax.reduce(after_us)
@@ -231,7 +231,7 @@ def _span(start: pd.Series[Any], took_ms: pd.Series[Any]) -> tuple[pd.Timestamp,
 
 
 def _runs_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row for each run that any table names, its span from the requests (or queries) where there are any."""
+    """A row for each run that any table names, with its span from the requests (or queries) if there are any."""
     names = pd.unique(pd.concat([f["run"] for f in tables.values()], ignore_index=True)) if tables else []
     runs = pd.DataFrame(
         {"arm": None, "start": pd.Series(dtype="datetime64[us, UTC]"), "duration_ms": 0.0, "valid": True},
@@ -241,7 +241,7 @@ def _runs_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         if table in tables and len(tables[table]):
             frame = _timed(tables[table])
             if len(names) == 1:
-                # All rows are its: grouping a million of them by a text costs more than all the rest here.
+                # All rows belong to it: grouping a million of them by a text costs more than all the rest here.
                 start, last = (pd.Series([at], index=runs.index) for at in _span(frame["start"], frame[took]))
             else:
                 end = frame["start"] + pd.to_timedelta(frame[took], unit="ms")

@@ -1,4 +1,4 @@
-"""The main job on the shop, end to end: is it faster with eager loading, and why was it slow?"""
+"""The main task, end to end on the shop: is it faster with eager loading, and why was it slow?"""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 _NEEDS = ("flask", "ipykernel", "nbformat", "papermill", "sqlalchemy", "waitress")
 USERS = 65
 ACCOUNTED = 3
-"""So many pairs are run once more with the request recorder."""
+"""The number of pairs that are run once more with the request recorder."""
 ENDPOINT = "GET /orders"
 QUESTION = "Does loading the lines of all orders at once (eager loading) make GET /orders faster for visitors?"
 OPTIMISATION = (
@@ -69,7 +69,7 @@ def shop(
 
 @dataclass(frozen=True, repr=False)
 class Investigation(Result):
-    """What `investigate` found: the change, its account, the N+1 patterns of each arm, and the files that it wrote."""
+    """The result of `investigate`: the change, its account, the N+1 patterns of each arm, and the written files."""
 
     change: Change
     account: Account
@@ -89,15 +89,15 @@ class Investigation(Result):
 def investigate(
     folder: str | Path = "runs/demo", *, pairs: int = 6, seconds: float = 8.0, seed: int = 20, progress: bool = True
 ) -> Investigation:
-    """Measure the shop before and after eager loading in randomised pairs, find the cause, and write it all down.
+    """Measure the shop before and after eager loading in randomised pairs, find the cause, and write reports.
 
     Parameters
     ----------
-    folder : gets ``runs/`` (every run), ``report.md``, ``report.html`` and ``investigation.ipynb`` (executed).
-    pairs, seconds, seed : how many pairs, how long each run is, and what fixes their order.
+    folder : for ``runs/`` (every run), ``report.md``, ``report.html`` and ``investigation.ipynb`` (executed).
+    pairs, seconds, seed : how many pairs, how long each run is, and the seed for their order.
     """
     place = Path(folder)
-    # Before minutes of load, not after them: what the shop and the notebook at the end need.
+    # Before minutes of load, not after: check the packages for the shop and the notebook.
     if absent := [name for name in _NEEDS if find_spec(name) is None]:
         raise MissingExtraError.of(", ".join(absent), "demo", "the demo")
     store = place / "runs"

@@ -13,7 +13,7 @@ PAGE_SIZES = (20, 30, 40)
 
 
 class Shopper(FastHttpUser):
-    """Looks around, thinks for about a second, looks on."""
+    """Views a page, waits about a second, and views the next."""
 
     wait_time = between(0.5, 1.5)
     network_timeout = 10.0
@@ -21,7 +21,7 @@ class Shopper(FastHttpUser):
 
     def on_start(self) -> None:
         self.cart = f"cart-{random.getrandbits(48):x}"
-        gevent.sleep(random.uniform(0.0, 1.0))  # people do not come in step
+        gevent.sleep(random.uniform(0.0, 1.0))  # so that users are not in step
 
     @task(72)
     def orders(self) -> None:

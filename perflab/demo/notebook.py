@@ -1,4 +1,4 @@
-"""The investigation as a notebook: written, executed, and kept with its output."""
+"""The investigation as a notebook, written and executed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def cells(experiment: str, evidence: list[str], endpoint: str) -> list[tuple[str
 
 
 def write(path: Path, experiment: str, evidence: list[str], endpoint: str) -> Path:
-    """Write and execute the notebook; returns its path."""
+    """Write and execute the notebook; return its path."""
     try:
         import nbformat
     except ImportError as problem:

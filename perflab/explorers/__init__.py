@@ -1,1 +1,1 @@
-"""Evidence turned over by hand in JupyterLab: thin widgets over the public functions, one file for each explorer."""
+"""Interactive views of evidence in JupyterLab: thin widgets over the public functions, one file per explorer."""

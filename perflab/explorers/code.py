@@ -1,4 +1,4 @@
-"""The code for a view: what a user would have typed to see the same."""
+"""The code for a view: what a user would type to see the same."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib import import_module
 
 
 def name_of(thing: object, otherwise: str) -> str:
-    """The name that the user gave it in the notebook, for code that can be pasted; ``otherwise`` where there is none."""
+    """The user's name for an object in the notebook, for code that can be pasted; ``otherwise`` if there is none."""
     if "IPython" not in sys.modules:
         return otherwise
     from IPython.core.getipython import get_ipython
@@ -20,29 +20,29 @@ def name_of(thing: object, otherwise: str) -> str:
 
 
 def sum_of(names: Sequence[str]) -> str:
-    """The measurements of these names together: ``before + after``."""
+    """The code for the measurements with these names together: ``before + after``."""
     return " + ".join(names)
 
 
 def method(source: str, call: str) -> str:
-    """A method of what the source makes, in brackets where they are needed."""
+    """A method call on the source, which is put in brackets where needed."""
     return f"({source}).{call}" if " " in source and not source.endswith(")") else f"{source}.{call}"
 
 
 def literal(value: object) -> str:
-    """A value as Python source: numbers without needless zeros, texts quoted."""
+    """A value as Python source: numbers without trailing zeros, texts quoted."""
     return f"{value:g}" if isinstance(value, float) else repr(value)
 
 
 def call(function: str, *positional: str, **named: object) -> str:
-    """``lab.function(source, name=value)``; positional arguments are source already, None is left out."""
+    """``lab.function(source, name=value)``; positional arguments are already source, and None is left out."""
     written = [f"{name}={literal(value)}" for name, value in named.items() if value is not None]
     return f"{_qualified(function)}({', '.join([*positional, *written])})"
 
 
 @cache
 def _qualified(function: str) -> str:
-    """``lab.compare``, ``lab.plots.plot_heatmap``: where a function is public."""
+    """The public name of a function: ``lab.compare``, ``lab.plots.plot_heatmap``."""
     packages = (
         "perflab",
         *(f"perflab.{name}" for name in ("plots", "stats", "data", "objectives", "profiles", "queries")),

@@ -1,4 +1,4 @@
-"""Tables for the width of a page: the columns that carry information, in fewer and shorter words."""
+"""Tables that fit a page: the columns with information, with shorter contents."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _MEASURED = ("self", "total", "weight", "before", "after", "change", "low", "hig
 
 
 def compact(table: pd.DataFrame) -> pd.DataFrame:
-    """The same rows without columns that are empty throughout; file and line as one; one unit in the headings.
+    """The same rows without empty columns, with file and line combined, and a single unit moved to the headers.
 
-    What is saved as CSV keeps every column.
+    The saved CSV has every column.
     """
     shown = table.loc[:, [bool(table[c].notna().any()) or not len(table) for c in table.columns]]
     if {"file", "line"} <= set(shown.columns) or "file" in shown.columns:
@@ -25,7 +25,7 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_places(table: pd.DataFrame) -> pd.DataFrame:
-    """``where`` (the end of the path, and the line) in place of file and line, right after the function."""
+    """Replace file and line with ``where`` (the end of the path, and the line), right after the function."""
     lines = table["line"] if "line" in table.columns else pd.Series(pd.NA, index=table.index)
     where = [
         "–" if pd.isna(file) else short_path(str(file)) + ("" if pd.isna(line) else f":{line}")

@@ -1,4 +1,4 @@
-"""`explore`: the explorers that the evidence allows, behind a row of buttons."""
+"""`explore`: all explorers that the evidence allows, behind a row of buttons."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from perflab.objectives.objective import Objective, Objectives
 from perflab.stats.change import Change
 
 Given = tuple[Measurements, str]
-"""Measurements, and the code that names them."""
+"""Measurements, and the code for them."""
 _INSTEAD = {
     (
         "str",
@@ -37,14 +37,14 @@ _INSTEAD = {
     ("Calibration",): "give its runs: lab.explore(calibration.runs)",
     ("tuple", "list"): "give its parts one by one: lab.explore(*parts)",
 }
-"""What to pass instead of a result that holds no evidence."""
+"""What to pass instead of a result without evidence."""
 _TABLES = {"requests": "latency_ms", "queries": "sql", "profile": "self"}
 
 
 class Explorers(widgets.VBox):  # type: ignore[misc]
     """Several explorers, one shown at a time; each is made when it is first opened.
 
-    ``choice.value`` names the one that is shown; ``explorers["Runs"]`` is it.
+    ``choice.value`` is the name of the one shown; ``explorers["Runs"]`` is an explorer.
     """
 
     def __init__(self, makers: Mapping[str, Callable[[], Explorer]]) -> None:
@@ -59,7 +59,7 @@ class Explorers(widgets.VBox):  # type: ignore[misc]
 
     @property
     def explorers(self) -> Mapping[str, Explorer]:
-        """All of them by name; those not opened yet are made now."""
+        """All explorers by name; those not opened yet are made now."""
         return {name: self._explorer(name) for name in self._makers}
 
     def __repr__(self) -> str:
@@ -87,22 +87,22 @@ def explore(*evidence: Any) -> Any:
     Parameters
     ----------
     *evidence : Measurements, DataFrame, Objective or Change
-        Measurements (from `run`, `load` or `read`), best as (baseline, candidate), as `run_pairs` returns them; or a
-        requests, queries or profile table. Objectives beside them (from `read_objectives`, or an Objective or a list of
-        them) are checked against them. What `compare` returned can be explored too, endpoint by endpoint; the
-        measurements behind it hold much more.
+        Measurements (from `run`, `load` or `read`), preferably as (baseline, candidate), as `run_pairs` returns them; or a
+        requests, queries or profile table. Objectives (from `read_objectives`, or an Objective or a list of them) are checked
+        against the measurements. A result of `compare` can be explored too, endpoint by endpoint; the measurements behind it
+        allow much more.
 
     Returns
     -------
     widget
-        An explorer, or several behind a row of buttons (``.explorers`` by name). Each shows the code for its view; ``.state``
-        of an explorer holds the choices and can be set from code. "Keep below" puts the current view into the notebook as
-        plain HTML, for readers without a kernel.
+        An explorer, or several behind a row of buttons (``.explorers`` by name). Each shows the code for its view; the
+        choices in its ``.state`` can also be set from code. "Keep below" stores the current view in the notebook as plain
+        HTML, for readers without a kernel.
 
     Raises
     ------
     ValueError
-        Nothing to explore: no requests, queries or profiles; for other results, what to pass instead.
+        There are no requests, queries or profiles to explore; for other results, the message says what to pass instead.
 
     >>> shown = lab.explore(lab.load("datasets/shop_runs"))
     >>> list(shown.explorers)
@@ -122,7 +122,7 @@ def explore(*evidence: Any) -> Any:
 
 
 def _named(thing: object, position: int, of: int) -> Given:
-    """The thing as Measurements, and its name in the notebook."""
+    """An object as Measurements, and its name in the notebook."""
     name = name_of(thing, f"measurements_{position}" if of > 1 else "measurements")
     if isinstance(thing, Measurements):
         return thing, name
@@ -161,7 +161,7 @@ def _is_goals(thing: object) -> bool:
 
 
 def _name_of_goals(thing: object) -> str:
-    """Their name in the notebook, or what makes them again."""
+    """Their name in the notebook, or code that makes them again."""
     many = [thing] if isinstance(thing, Objective) else list(thing)  # type: ignore[call-overload]
     return name_of(thing, repr([str(one) for one in many]))
 
@@ -177,7 +177,7 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
         makers["Comparison"] = lambda: explore_comparison(arms)
     if arms:
         makers["Objectives"] = lambda: explore_objectives(arms, goals)
-    # Each arm separately: calls against rows of two programs together have a slope that neither has.
+    # Each arm separately: the slope of calls against rows of two programs together belongs to neither.
     logs = _arms([(m, name) for m, name in given if len(m.tables.get("queries", ()))])
     for label, log in logs.items():
         makers["Queries" if len(logs) == 1 else f"Queries: {label}"] = _of_log(*log)
@@ -189,9 +189,9 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
     if accounted:
         makers["Account"] = lambda: explore_account(accounted)
     if goals is not None and arms:
-        return {"Objectives": makers.pop("Objectives"), **makers}  # whoever gives objectives asks about them first
+        return {"Objectives": makers.pop("Objectives"), **makers}  # given objectives come first
     if len(requests) > 1:
-        order = sorted(makers, key=lambda name: name != "Comparison")  # two sides were given: that is the question
+        order = sorted(makers, key=lambda name: name != "Comparison")  # two sides: the comparison first
         makers = {name: makers[name] for name in order}
     return makers
 
@@ -201,8 +201,8 @@ def _of_log(measured: Measurements, name: str) -> Callable[[], Explorer]:
 
 
 def _table(names: list[str], table: str) -> str:
-    """The code for a table of measurements with these names (for themselves, without a table); a table that was given
-    has a name of its own."""
+    """The code for a table of measurements with these names (for the measurements, without a table); a given table
+    has its own name."""
     whole = sum_of(names)
     given = re.fullmatch(r"lab\.Measurements\.of\(\w+=(\w+)\)", whole)
     if given:
@@ -211,7 +211,7 @@ def _table(names: list[str], table: str) -> str:
 
 
 def _arms(requests: list[Given]) -> dict[str, Given]:
-    """Each arm of the measurements by its label, with the code that names it."""
+    """Each arm of the measurements by its label, with the code for it."""
     found: dict[str, Given] = {}
     for position, (measurements, name) in enumerate(requests, 1):
         names = measurements.runs["arm"].fillna("").unique()

@@ -1,4 +1,4 @@
-"""Of what a latency, or its change, consists: an account for each endpoint and percentile."""
+"""The components of a latency, or of its change: an account for each endpoint and percentile."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class AccountState(traitlets.HasTraits):
 
 
 def explore_account(arms: Mapping[str, tuple[Measurements, str]]) -> Explorer:
-    """The explorer of the components of one arm, or of the first two; each with the code that names it."""
+    """The account explorer for one arm, or the first two; each with the code for it."""
     chosen = list(arms.values())[:2]
     found = [set(m.requests["endpoint"].unique()) for m, _ in chosen]
     endpoints = [AGGREGATED, *sorted(set.intersection(*found))]

@@ -1,4 +1,4 @@
-"""A `Change` endpoint by endpoint: the verdict, its effect, how it was decided."""
+"""A `Change` endpoint by endpoint: the verdict, its effect, and how it was decided."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ChangeState(traitlets.HasTraits):
 
 
 def explore_change(change: Change, source: str) -> Explorer:
-    """The explorer of one result of `compare`; ``source`` is what it is called in the code that is shown."""
+    """The explorer for a result of `compare`; ``source`` is its name in the displayed code."""
     state = ChangeState(endpoint=change.endpoint, metric=change.metric)
     controls = {
         "endpoint": widgets.Dropdown(

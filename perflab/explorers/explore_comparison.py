@@ -1,4 +1,4 @@
-"""Two arms compared interactively: another metric, tolerance, warm-up or endpoint, and the verdict they give."""
+"""An interactive comparison of two arms: another metric, tolerance, warm-up or endpoint, and the resulting verdict."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ EXPLORING = Kind(
 
 
 class ComparisonState(traitlets.HasTraits):
-    """The choices: the arms, a metric, the tolerance and warm-up as shares, an endpoint, and one of `VIEWS`.
+    """The choices: the arms, a metric, tolerance and warm-up as fractions, an endpoint, and one of `VIEWS`.
 
-    ``effect``, ``power`` and ``pairs`` are the experiment of "What if".
+    ``effect``, ``power`` and ``pairs`` define the experiment in "What if".
     """
 
     baseline = traitlets.Unicode()
@@ -55,7 +55,7 @@ class ComparisonState(traitlets.HasTraits):
 
 
 def explore_comparison(arms: Mapping[str, tuple[Measurements, str]]) -> Explorer:
-    """The comparison explorer for two or more arms, each with the code that names it; the first is the baseline."""
+    """The comparison explorer for two or more arms, each with the code for it; the first is the baseline."""
     if len(arms) < 2:
         raise ValueError(f"a comparison needs two arms; got {', '.join(arms) or 'none'}")
     sides = _Sides(arms)
@@ -71,7 +71,7 @@ def explore_comparison(arms: Mapping[str, tuple[Measurements, str]]) -> Explorer
 
 
 class _Sides:
-    """The arms by their labels, and the last few comparisons of them."""
+    """The arms by label, and a cache of their latest comparisons."""
 
     def __init__(self, arms: Mapping[str, tuple[Measurements, str]]) -> None:
         self.arms = {label: (for_statistics(m), source) for label, (m, source) in arms.items()}
@@ -91,7 +91,7 @@ class _Sides:
         return self.arms[now.baseline][1], self.arms[now.candidate][1]
 
     def usual_warmup(self, baseline: str, candidate: str) -> float:
-        """What `compare` leaves out by default: the plan's warm-up."""
+        """The default warm-up of `compare`: the plan's."""
         try:
             return self._compare(baseline, candidate).warmup
         except PerflabError:
@@ -114,7 +114,7 @@ def _different(now: ComparisonState) -> None:
 
 
 def _arguments(now: ComparisonState) -> dict[str, Any]:
-    """The keyword arguments of `compare` for what is chosen."""
+    """The keyword arguments of `compare` for the current choices."""
     declared = {} if now.endpoint == AGGREGATED else {"primary": now.endpoint}
     return {"metric": now.metric, "tolerance": round(now.tolerance, 4), "warmup": round(now.warmup, 4), **declared}
 
@@ -207,7 +207,7 @@ def _ecdf(sides: _Sides) -> Any:
 
 
 def _plan(sides: _Sides, now: ComparisonState) -> tuple[RunPlan, str]:
-    """What `plan_runs` says with these runs as the pilot, and its code."""
+    """The result of `plan_runs` with these runs as the pilot, and its code."""
     takes: dict[str, Any] = {
         "effect": round(now.effect, 4), "power": round(now.power, 4), "metric": now.metric, "endpoint": now.endpoint,
         "warmup": round(now.warmup, 4),

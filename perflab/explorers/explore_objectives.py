@@ -1,4 +1,4 @@
-"""Objectives against the data, interactively: which limit would hold, and with which confidence."""
+"""Interactive objectives: which limit would hold, and with what confidence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from perflab.plots.attainable_plots import plot_attainable
 from perflab.units import format_fraction
 
 Goals = tuple[Any, str]
-"""Objectives as `check` takes them, and the code that names them."""
+"""Objectives as `check` takes them, and the code for them."""
 
 METRICS = ("p50", "p75", "p90", "p95", "p99", "p99.9", "mean", "throughput_per_s", "error_fraction")
 CONFIDENCES = (0.8, 0.9, 0.95, 0.975, 0.99, 0.999)
@@ -44,7 +44,7 @@ class ObjectivesState(traitlets.HasTraits):
 
 
 def explore_objectives(arms: Mapping[str, tuple[Measurements, str]], goals: Goals | None = None) -> Explorer:
-    """The objectives explorer for one or more arms, each with the code that names it, and objectives to start with."""
+    """The objectives explorer for one or more arms, each with the code for it, and optional objectives to start with."""
     arms = {label: (for_statistics(m), source) for label, (m, source) in arms.items()}
     views = (GIVEN, *VIEWS) if goals else VIEWS
     state = ObjectivesState(arm=next(iter(arms)), view=views[0])
@@ -57,9 +57,9 @@ def explore_objectives(arms: Mapping[str, tuple[Measurements, str]], goals: Goal
 
 
 class _Limit:
-    """The slider of the limit: its range follows what is measured, so that every step of it says something.
+    """The slider of the limit: its range follows the measured values, so that every step makes a difference.
 
-    The limit itself stays where the user put it until the metric or endpoint changes.
+    The limit stays where the user set it until the metric or endpoint changes.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class _Limit:
             least, most = min(least, now.limit), max(most, now.limit)
         most = max(most * 1.2, 1e-6)
         step = float(f"{most / _STEPS:.1g}")
-        # Moving the ends of a slider moves its value; nothing is drawn until all three are set.
+        # Changing a slider's range changes its value; nothing is drawn until all three are set.
         with self._state.hold_trait_notifications(), self._slider.hold_sync():
             self._slider.min, self._slider.max = 0.0, 1e12
             self._slider.step = step
@@ -132,7 +132,7 @@ def _views(
 
 
 def _objective(now: ObjectivesState, limit: float | None = None) -> tuple[Objective, str]:
-    """The objective that is chosen, and its code."""
+    """The chosen objective, and its code."""
     operator = ">" if Metric.of(now.metric).better > 0 else "<"
     limit = float(f"{now.limit if limit is None else limit:.4g}")
     where: dict[str, Any] = {} if now.endpoint == AGGREGATED else {"endpoint": now.endpoint}
@@ -159,7 +159,7 @@ def _would_hold(arms: Mapping[str, tuple[Measurements, str]]) -> Callable[[Objec
         row = attainable(measured, now.metric, now.endpoint, **takes).iloc[0]
         code = call("attainable", source, repr(now.metric), repr(now.endpoint), **takes)
         if row["limit"] != row["limit"]:
-            return View(code, f"No limit can be named: {row['reason']}")
+            return View(code, f"No limit can be given: {row['reason']}")
         goal, _ = _objective(now, float(row["limit"]))
         return View(code, f"With {format_fraction(now.confidence)} confidence: {goal}")
 

@@ -1,4 +1,4 @@
-"""Profiles, interactively: where the time goes, below one function, by its name, and what changed."""
+"""Interactive profiles: where the time goes, below one function, by name, and what changed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from perflab.profiles.selected import Profile
 from perflab.units import format_fraction
 
 Profiles = Mapping[str, tuple[Profile, str]]
-"""Measurements with profiles (or the tables) by their labels, each with the code that names it."""
+"""Measurements with profiles (or the tables) by label, each with the code for it."""
 
 THRESHOLDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 VIEWS = ("Flame graph", "Icicle", "Flat table", "Hot paths")
@@ -31,7 +31,7 @@ ONE = ("profile", "focus", "threshold")
 
 
 class ProfilesState(traitlets.HasTraits):
-    """The choices: a profile, what it is compared with, a function to focus on, a text to find, a least share, a view."""
+    """The choices: a profile, one to compare it with, a function to focus on, a search text, a least share, and a view."""
 
     profile = traitlets.Unicode()
     other = traitlets.Unicode()
@@ -42,7 +42,7 @@ class ProfilesState(traitlets.HasTraits):
 
 
 def explore_profiles(profiles: Profiles) -> Explorer:
-    """The profiles explorer for one or more profiles; with two or more there is a view of what differs."""
+    """The profiles explorer for one or more profiles; with two or more, one view compares them."""
     labels = list(profiles)
     state = ProfilesState(profile=labels[0], other=labels[min(1, len(labels) - 1)])
     below = _Below(profiles)
@@ -52,7 +52,7 @@ def explore_profiles(profiles: Profiles) -> Explorer:
 
 
 class _Below:
-    """The profiles, and what lies below the function in focus."""
+    """The profiles, reduced to what runs below the function in focus."""
 
     def __init__(self, profiles: Profiles) -> None:
         self.profiles = profiles
@@ -60,7 +60,7 @@ class _Below:
 
     @property
     def functions(self) -> list[str]:
-        """The functions that all profiles have, those with the largest totals, by name."""
+        """The functions that all profiles have, limited to those with the largest totals, by name."""
         tables = [flat_profile(table, per=()).groupby("function")["total_fraction"].max() for table, _ in
                   self.profiles.values()]  # fmt: skip
         shared = pd.concat(tables, axis="columns", join="inner").max(axis="columns")
@@ -115,7 +115,7 @@ def _flames(below: _Below, *, invert: bool = False) -> Callable[[ProfilesState],
 
 
 def _filtered(table: pd.DataFrame, column: str, least: float, search: str) -> tuple[pd.DataFrame, str]:
-    """Rows with at least that share whose function has the text in it, and the code that chooses them."""
+    """Rows with at least that share whose function contains the text, and the code that selects them."""
     kept = table[column] >= least
     code = f'(table["{column}"] >= {literal(least)})'
     if search:

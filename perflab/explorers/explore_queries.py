@@ -1,6 +1,6 @@
-"""A query log, interactively: which patterns cost most, one of them in detail, and how to fix it.
+"""An interactive query log: which patterns cost most, one of them in detail, and how to fix it.
 
-Statements appear as fingerprints only: literals can be personal data.
+Statements are shown as fingerprints only: literals can be personal data.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MOST_UNITS = 50
 
 
 class QueriesState(traitlets.HasTraits):
-    """The choices: a route, levels of evidence, the number of a pattern among those left, a unit of work, and a view."""
+    """The choices: a route, levels of evidence, the number of a pattern among those that match, a unit of work, and a view."""
 
     route = traitlets.Unicode(ALL_ROUTES)
     evidence = traitlets.Tuple()
@@ -52,7 +52,7 @@ def explore_queries(queries: pd.DataFrame, source: str) -> Explorer:
 
 
 class _Log:
-    """The queries, and what was found in them, once."""
+    """The queries, and the findings in them, computed once."""
 
     def __init__(self, queries: pd.DataFrame, source: str) -> None:
         self.queries, self.source = queries, source
@@ -69,14 +69,14 @@ class _Log:
         return sorted(self.queries["route"].dropna().astype("str").unique())
 
     def patterns(self, now: QueriesState) -> pd.DataFrame:
-        """The patterns that pass the filter, worst first."""
+        """The patterns that match the filter, worst first."""
         kept = self.found["evidence"].isin(list(now.evidence))
         if now.route != ALL_ROUTES:
             kept &= self.found["route"] == now.route
         return self.found[kept].rename_axis("number").reset_index()
 
     def units(self, now: QueriesState) -> list[str]:
-        """The units of work that the chosen pattern is in, the example first, then those with most calls."""
+        """The units of work with the chosen pattern: the example first, then those with the most calls."""
         patterns = self.patterns(now)
         if not len(patterns):
             return []
@@ -89,7 +89,7 @@ class _Log:
         return list(dict.fromkeys([str(row["example_unit"]), *most.head(_MOST_UNITS)]))
 
     def chosen(self, now: QueriesState) -> pd.Series:
-        """The chosen pattern; ValueError when the filter left none."""
+        """The chosen pattern; ValueError if none matches the filter."""
         patterns = self.patterns(now)
         if not len(patterns):
             raise ValueError("No pattern has this route and evidence; choose others.")
@@ -123,7 +123,7 @@ def _controls(log: _Log) -> dict[str, widgets.Widget]:
 
 
 def _fill(log: _Log, state: QueriesState, control: widgets.Dropdown) -> None:
-    """Offer the patterns that pass the filter, and choose the worst of them."""
+    """List the patterns that match the filter, and choose the worst."""
     patterns = log.patterns(state)
     options = [(_label(i, row), i) for i, row in enumerate(patterns.to_dict("records"))] or [("none", 0)]
     if list(control.options) != options:
@@ -132,7 +132,7 @@ def _fill(log: _Log, state: QueriesState, control: widgets.Dropdown) -> None:
 
 
 def _fill_units(log: _Log, state: QueriesState, control: widgets.Dropdown) -> None:
-    """Offer the units of work of the chosen pattern, and choose the example."""
+    """List the units of work with the chosen pattern, and choose the example."""
     units = log.units(state) or [""]
     if list(control.options) != units:
         control.options = units
@@ -208,7 +208,7 @@ def _fix(log: _Log) -> Callable[[QueriesState], View]:
 
 
 def _facts(row: pd.Series) -> list[tuple[str, str]]:
-    """One pattern in words, for a table of two columns."""
+    """One pattern in words, for a table with two columns."""
     per_unit = f"{format_number(row['calls_per_unit'])} per unit of work, {format_number(row['units'])} units"
     if row["slope"] == row["slope"]:
         interval = f"{format_number(row['slope_low'])} to {format_number(row['slope_high'])}"

@@ -1,10 +1,10 @@
-"""Runs, interactively: which runs, which endpoint, which slice of time.
+"""Interactive runs: which runs, which endpoint, which slice of time.
 
-Percentiles are exact, from every request: runs, endpoints and other texts become numbers once, and then choosing and
-grouping a million requests takes less time than drawing the picture. DuckDB would gain little: its own quantiles are type 7,
-and the type 8 that verdicts are made of takes it 1.5 times the processor time of numpy (on two cores 30 ms of the wall's
-against 39, in a redraw of 130), after a table of its own that costs three times ours (bench/bench_explorers.py, on one and on
-five million requests).
+Percentiles are exact, from every request: runs, endpoints and other texts become numbers once, and then selecting and
+grouping a million requests takes less time than drawing. DuckDB would gain little: its own quantiles are type 7, and
+type 8, as used in verdicts, takes it 1.5 times the CPU time of numpy (on two cores 30 ms of wall time against 39, in a
+redraw of 130), after building a table that costs three times ours (bench/bench_explorers.py, on one and on five million
+requests).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class RunsState(traitlets.HasTraits):
 def explore_runs(measurements: Measurements, *, name: str | None = None) -> Explorer:
     """The runs explorer for measurements with raw requests.
 
-    ``name`` is what the measurements are called in the code that is shown; found in the notebook if not given.
+    ``name`` is the name of the measurements in the displayed code; by default it is looked up in the notebook.
     """
     light = with_categories(measurements)
     names = tuple(str(run) for run in light.runs["run"])
@@ -66,14 +66,14 @@ def explore_runs(measurements: Measurements, *, name: str | None = None) -> Expl
 
 
 class _Selection:
-    """The runs and the slice of time that are chosen, and the code for them; the last few are kept."""
+    """The selected runs and slice of time, and the code for them; the latest few are cached."""
 
     def __init__(self, light: Measurements, called: str, names: tuple[str, ...], longest: float) -> None:
         self._light, self._called, self._names, self.longest = light, called, names, longest
         self._select = lru_cache(maxsize=4)(self._selected)
 
     def of(self, now: RunsState) -> tuple[Measurements, str]:
-        """The chosen measurements and their source; ValueError when no run is chosen."""
+        """The selected measurements and their code; ValueError if no run is chosen."""
         return self._select(tuple(now.runs), tuple(now.window))
 
     def _selected(self, runs: tuple[str, ...], window: tuple[float, float]) -> tuple[Measurements, str]:
@@ -110,7 +110,7 @@ def _controls(light: Measurements, names: tuple[str, ...], longest: float) -> di
 
 
 def percentile_slider() -> widgets.SelectionSlider:
-    """p50 to p99.9, moved by the arrow keys."""
+    """A slider from p50 to p99.9."""
     return widgets.SelectionSlider(
         options=[(f"p{p:g}", p) for p in PERCENTILES], value=95.0, description="Percentile", continuous_update=False
     )
@@ -136,7 +136,7 @@ def _views(light: Measurements, selection: _Selection) -> Mapping[str, tuple[Pan
 
 
 def _over_time(light: Measurements, selection: _Selection) -> tuple[Panel, ...]:
-    """Latency, users and CPU below one another on one time axis: three pictures, so that one can change alone."""
+    """Latency, users and CPU stacked on one time axis: three figures, so that one can change alone."""
 
     def upper(now: RunsState) -> View:
         chosen, source = selection.of(now)
@@ -158,7 +158,7 @@ def _over_time(light: Measurements, selection: _Selection) -> tuple[Panel, ...]:
 
 
 def _on_axis(plot: Callable[..., Axes], chosen: Measurements, now: RunsState, height: float, **takes: Any) -> Axes:
-    """The plot on Axes of its own that show the chosen slice of time, as those above and below do."""
+    """The plot on new Axes with the chosen slice of time, so that stacked figures align."""
     begin, end = now.window
     ax = plot(chosen, ax=axes(None, height=height), **takes)
     ax.set_xlim(begin - 0.01 * (end - begin), end + 0.01 * (end - begin))
@@ -196,7 +196,7 @@ def _summary(selection: _Selection) -> Callable[[RunsState], View]:
 
 
 def _one_arm(selection: _Selection) -> Callable[[RunsState], View]:
-    """The heatmap of the first arm among the runs: it can hold one only."""
+    """The heatmap of the first selected arm: it can show only one."""
 
     def first(now: RunsState) -> View:
         chosen, source = selection.of(now)

@@ -1,7 +1,7 @@
-"""What every explorer shares: one observed state, panels that are redrawn only when their inputs change.
+"""Shared by all explorers: one observed state, and panels that are redrawn only when their inputs change.
 
-An explorer computes nothing. A state has traits; a panel turns it into a `View` by calling public functions, and names
-the traits that it depends on. All texts reach the browser escaped, pictures as PNG with an alternative text.
+An explorer computes nothing. A state has traits; a panel turns it into a `View` by calling public functions, and declares
+the traits that it depends on. All texts reach the browser escaped, and figures as PNG with an alternative text.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _COPY = (
     "onclick=\"navigator.clipboard.writeText(this.closest('.perflab-explorer')"
     ".querySelector('.perflab-code textarea').value)\">Copy code</button>"
 )
-"""The one script here: it is constant, and reads what the text area beside it shows."""
+"""The only script here: it is constant, and reads the text area next to it."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What a panel shows: a sentence, a figure or a table or both, and the code that makes them again."""
+    """The content of a panel: a sentence, a figure, a table or both, and the code that makes them."""
 
     code: str = ""
     sentence: str = ""
@@ -49,13 +49,13 @@ class View:
     table: pd.DataFrame | None = None
     notes: Sequence[object] = ()
     shown: Shown | None = None
-    """What a result shows of itself, in place of sentence, table and notes."""
+    """How a result shows itself, in place of sentence, table and notes."""
     listing: str = ""
-    """A listing below, such as statements laid out."""
+    """Text below, such as formatted statements."""
 
     @classmethod
     def of(cls, result: Any, code: str, *more: Note) -> View:
-        """The view of a result as a notebook shows it, with further notes; ``.table`` keeps all of its columns."""
+        """The view of a result as a notebook shows it, with further notes; ``.table`` has all of its columns."""
         shown = result.show()
         shown = replace(shown, notes=(*shown.notes, *written(more)))
         return cls(code, shown.sentence, table=result.table, shown=shown)
@@ -63,7 +63,7 @@ class View:
 
 @dataclass(frozen=True)
 class Panel:
-    """A part of the explorer: how it is drawn from the state, and the traits that this depends on."""
+    """A part of an explorer: a function that draws it from the state, and the traits that it needs."""
 
     draw: Callable[[Any], View]
     needs: tuple[str, ...]
@@ -72,9 +72,9 @@ class Panel:
 class Explorer(widgets.VBox):  # type: ignore[misc]
     """Controls above, the panels of the chosen view below; ``.code``, ``.figures`` and ``.tables`` hold what is shown.
 
-    ``state`` is the one place where the choices are: set one of its traits and the panels follow, as they do when a
-    control is used. Its trait ``view`` names one of ``views``. ``controls`` are widgets by the trait that each follows,
-    laid out in ``rows`` of traits; one that the chosen view does not use is disabled.
+    ``state`` is the only place for the choices: set one of its traits and the panels follow, as when a control is used. Its
+    trait ``view`` names one of ``views``. ``controls`` maps traits to widgets, laid out in ``rows`` of traits; controls that
+    the chosen view does not use are disabled.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
 
     @property
     def code(self) -> str:
-        """The code that makes what is shown now."""
+        """The code that makes the current view."""
         return str(self._code.value)
 
     @property
@@ -130,11 +130,11 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
 
     @property
     def static(self) -> str:
-        """What is shown now as HTML without widgets and scripts."""
+        """The current view as HTML without widgets or scripts."""
         return static(self._title, [self._places[panel].widget.value for panel in self._panels], self.code)
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        """The widget, and what it shows now for those who read the notebook without a kernel."""
+        """The widget, and the current view for readers without a kernel."""
         return {**super()._repr_mimebundle_(**options), "text/html": self.static}
 
     def _ipython_display_(self) -> None:
@@ -149,7 +149,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         return [self._places[panel].view for panel in self._panels]
 
     def redraw(self) -> None:
-        """Bring the panels of the chosen view up to date; those whose traits are as they were stay as they are."""
+        """Update the panels of the chosen view; those with unchanged traits stay as they are."""
         places = [self._places[panel] for panel in self._panels]
         for panel, place in zip(self._panels, places, strict=True):
             place.update(panel, self.state)
@@ -163,7 +163,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         self._saving.offer(figure=bool(self.figures), table=bool(self.tables))
 
     def _offer_controls(self, needed: set[str]) -> None:
-        """Hide the rows that the view does not use, and disable other controls that it does not use."""
+        """Hide the rows that the view does not use, and disable other unused controls."""
         for trait, control in self._controls.items():
             control.disabled = trait not in needed
         for traits, box in self._rows.items():
@@ -174,7 +174,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
 
 
 class _Place:
-    """Where a panel is shown, and what it was drawn from."""
+    """The widget of a panel, and the values that it was drawn from."""
 
     def __init__(self) -> None:
         self.widget = widgets.HTML()
@@ -191,7 +191,7 @@ class _Place:
         view = self.view
         table = None if view.table is None else compact(view.table)
         words = view.shown or Shown(view.sentence, table, written(view.notes), ours=True, max_rows=MAX_ROWS)
-        # Jupyter's widgets set lines 28 pixels apart, which suits one line, not tables.
+        # Jupyter's widgets set a line height of 28 pixels, which suits one line, not tables.
         # Width zero with a minimum of 100 %: a wide table scrolls in its own box, and sentences are not cut.
         self.widget.value = (
             f'<div style="line-height:1.45;width:0;min-width:100%">{words.html()}{picture}{_listed(view.listing)}</div>'
@@ -204,7 +204,7 @@ def _listed(text: str) -> str:
 
 
 def _view(panel: Panel, state: traitlets.HasTraits) -> View:
-    """What the panel shows, or why it cannot."""
+    """The content of the panel, or why it cannot be shown."""
     try:
         return panel.draw(state)
     except (PerflabError, ValueError) as problem:
@@ -212,7 +212,7 @@ def _view(panel: Panel, state: traitlets.HasTraits) -> View:
 
 
 def of_axes(ax: Axes) -> Figure:
-    """The Figure of Axes that pyplot made, taken out of pyplot so that no cell shows it a second time."""
+    """The figure of Axes made by pyplot, closed in pyplot so that no cell shows it again."""
     figure = ax.get_figure(root=True)
     assert figure is not None
     plt.close(figure)
@@ -220,7 +220,7 @@ def of_axes(ax: Axes) -> Figure:
 
 
 def png(figure: Figure, *, dpi: int = 96) -> bytes:
-    """The figure as PNG; compressed little, since speed matters more than size here."""
+    """The figure as PNG, with low compression: speed matters more than size here."""
     image = io.BytesIO()
     figure.savefig(
         image, format="png", dpi=dpi, facecolor="white", metadata={"Software": None}, pil_kwargs={"compress_level": 1}
@@ -237,10 +237,10 @@ def _picture(figure: Figure) -> str:
 
 
 def row(parts: Sequence[widgets.Widget]) -> widgets.HBox:
-    """Widgets beside one another, and below where there is no room."""
+    """Widgets in a row, which wraps if there is no room."""
     return widgets.HBox(list(parts), layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
 
 
 def view_buttons(views: Iterable[str]) -> widgets.ToggleButtons:
-    """A button for each view, as wide as its words."""
+    """A button for each view, as wide as its label."""
     return widgets.ToggleButtons(options=list(views), style={"button_width": "auto"}, tooltip="View")

@@ -1,4 +1,4 @@
-"""The same evidence, small enough to explore a million rows: texts as categories, only the columns that are used."""
+"""Evidence reduced for exploring a million rows: texts as categories, and only the columns in use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FOR_STATISTICS = ("run", "endpoint", "start", "latency_ms", "ok", "due", "pair"
 
 
 def with_categories(measurements: Measurements) -> Measurements:
-    """The same rows with texts as categories, so that choosing among a million takes milliseconds."""
+    """The same rows with texts as categories, so that selecting among a million takes milliseconds."""
     requests = measurements.requests
     texts = [c for c in requests.columns if isinstance(requests[c].dtype, pd.StringDtype)]
     coded = requests.assign(**{c: requests[c].astype("category") for c in texts})
@@ -20,7 +20,7 @@ def with_categories(measurements: Measurements) -> Measurements:
 
 
 def for_statistics(measurements: Measurements) -> Measurements:
-    """The same, with no more than the columns that a verdict is made of."""
+    """The same with only the columns that a verdict needs."""
     kept = [c for c in _FOR_STATISTICS if c in measurements.requests.columns]
     return with_categories(_with_requests(measurements, measurements.requests[kept]))
 

@@ -1,4 +1,4 @@
-"""A name and two buttons that write what an explorer shows into the notebook's folder."""
+"""A name and two buttons that write the current view to the notebook's folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 
 class Shows(Protocol):
-    """What is shown now, top to bottom."""
+    """Anything with figures and tables, top to bottom."""
 
     @property
     def figures(self) -> list[Figure]: ...
@@ -24,7 +24,7 @@ class Shows(Protocol):
 
 
 class Saving:
-    """Figures as PNG, tables as CSV with all of their rows; several of a kind are numbered."""
+    """Saves figures as PNG and tables as CSV with all of their rows; several of a kind are numbered."""
 
     def __init__(self, explorer: Shows) -> None:
         self._explorer = explorer
@@ -41,7 +41,7 @@ class Saving:
         )
 
     def offer(self, *, figure: bool, table: bool) -> None:
-        """Enable what can be saved now."""
+        """Enable the buttons for what can be saved now."""
         self._figure.disabled, self._table.disabled = not figure, not table
         self._said.value = ""
 

@@ -1,4 +1,4 @@
-"""What stays in the notebook of an explorer: its views as plain HTML, for readers without a kernel."""
+"""Views of an explorer as plain HTML, which stay in the notebook for readers without a kernel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import ipywidgets as widgets
 
 
 def static(title: str, panels: list[str], code: str) -> str:
-    """A view as HTML that needs no kernel and no script: the panels' own HTML, and the code that makes them again."""
+    """A view as HTML that needs neither kernel nor script: the panels' HTML, and the code that makes them."""
     shown = "\n".join(panels)
     source = f'<pre style="font-size:85%;white-space:pre-wrap">{escape(code)}</pre>' if code else ""
     head = f"<p><strong>{escape(title)}</strong></p>"
@@ -18,9 +18,9 @@ def static(title: str, panels: list[str], code: str) -> str:
 
 
 class Keeping:
-    """The place below an explorer where views are kept, and the button that keeps the one that is shown.
+    """The output below an explorer that keeps views, for the button that keeps the current one.
 
-    A widget is gone with its kernel; what is kept is an output of the cell like any other.
+    A widget is gone with its kernel; a kept view is an ordinary output of the cell.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Keeping:
         self._place: Any = None
 
     def show(self, bundle: dict[str, Any]) -> None:
-        """Display the widget, and below it an output that is empty so far."""
+        """Display the widget, and an empty output below it."""
         from IPython.display import HTML, display, publish_display_data
 
         publish_display_data(bundle)
@@ -36,7 +36,7 @@ class Keeping:
         self._place = display(HTML(""), display_id=True)
 
     def keep(self, view: str) -> bool:
-        """Add the view to those kept; False where there is no notebook to keep it in."""
+        """Add the view to those kept; False if there is no notebook to keep it in."""
         if self._place is None:
             return False
         from IPython.display import HTML
@@ -47,7 +47,7 @@ class Keeping:
 
 
 def keep_button(keep: Callable[[], bool]) -> widgets.HBox:
-    """The button, and what it says once it was pressed."""
+    """The button, and its message after a click."""
     button = widgets.Button(
         description="Keep below",
         tooltip="Keep this view in the notebook, below the explorer, for readers without a kernel",
@@ -56,7 +56,7 @@ def keep_button(keep: Callable[[], bool]) -> widgets.HBox:
     said.add_class("perflab-kept-said")
 
     def pressed(_: Any) -> None:
-        said.value = "kept" if keep() else "shown in no notebook"
+        said.value = "kept" if keep() else "not shown in a notebook"
 
     button.on_click(pressed)
     return widgets.HBox([button, said])

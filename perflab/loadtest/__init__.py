@@ -1,4 +1,4 @@
-"""Driving load: plans, targets, Locust in its own process, and runs that are judged valid or not."""
+"""Load tests: plans, targets, Locust in its own process, and runs that are judged valid or not."""
 
 import lazy_loader as _lazy
 

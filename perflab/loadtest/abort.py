@@ -1,4 +1,4 @@
-"""Objectives that end a run before its time, checked while it goes on."""
+"""Objectives that abort a run, checked during the run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FEWEST = 20
 
 
 def can_be_watched(objective: Objective) -> bool:
-    """Whether the live records hold it: latencies, errors and throughput of all requests."""
+    """Whether live records can evaluate it: latency, errors or throughput of all requests."""
     metric = Metric.of(objective.metric)
     known = metric.table == "requests" and (metric.is_latency or metric.kind in (RATE, SHARE)) and metric.share != 0
     return (
@@ -24,10 +24,10 @@ def can_be_watched(objective: Objective) -> bool:
 
 
 def broken(objective: Objective, so_far: Snapshot) -> Note | None:
-    """How a run has broken an objective that may end it; None while it has not.
+    """The note on how a run broke an objective that may abort it; None while it has not.
 
-    Latencies and errors are those of all requests so far (from the 20th on; a quantile is known to one per cent),
-    the throughput is that of the last seconds.
+    Latencies and errors are those of all requests so far (from the 20th on; quantiles to one per cent), the throughput is
+    that of the last seconds.
     """
     if not objective.abort or so_far.elapsed_s * 1e3 < objective.delay_ms or so_far.requests < _FEWEST:
         return None

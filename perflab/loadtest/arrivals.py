@@ -1,6 +1,6 @@
-"""The open model inside Locust: arrivals at due times, whatever the target does; standard library and Locust only.
+"""The open model inside Locust: arrivals at due times, however slow the target is; standard library and Locust only.
 
-A closed model waits for each answer before it asks again, so a stalled server also stalls its users, and the
+A closed model waits for each response before it sends again, so a stalled server also stalls its users, and the
 requests that would have waited are never sent (coordinated omission). Here one scheduler owns the due times, each
 arrival is a task in its own greenlet, latency counts from the due time, and no arrival is dropped.
 """
@@ -23,7 +23,7 @@ from perflab.loadtest.due import due_times
 
 _WAKE_S = 0.05
 _LAST_S = 2.0
-"""Locust ends a run to the second, a worker begins it a little after the master: arrivals of the last moments count."""
+"""Locust ends a run to the second and a worker starts a little after the master, so arrivals of the last moments count."""
 
 
 _SPIN_S, _SPIN_SHARE = 0.001, 0.05
@@ -31,16 +31,16 @@ _SPIN_S, _SPIN_SHARE = 0.001, 0.05
 
 
 class Pace:
-    """The scheduler's record: how many arrivals were due, and how many are under way."""
+    """The scheduler's counters: arrivals due, started, in progress and failed."""
 
     def __init__(self) -> None:
         self.due = self.begun = self.busy = self.failed = 0
         self.active: dict[Any, Any] = {}
-        """User -> the greenlet of the arrival that it serves."""
+        """User -> the greenlet of its arrival."""
 
 
 def _must_end(classes: Sequence[Any]) -> None:
-    """End Locust with the reason if a class has task sets: they never end, while an arrival does."""
+    """Exit Locust with the reason if a class has a TaskSet: those never end, but an arrival must."""
     nested = [f"{c.__name__}.{t.__name__}" for c in classes for t in c.tasks if isinstance(t, type)]
     if nested:
         raise SystemExit(
@@ -50,20 +50,20 @@ def _must_end(classes: Sequence[Any]) -> None:
 
 
 def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace) -> type[Any]:
-    """A user class of which one instance for each worker makes all arrivals, as tasks of the given classes."""
+    """A user class that makes all arrivals with one instance per worker, as tasks of the given classes."""
     _must_end(classes)
     stages, share = settings["stages"], [max(0.0, float(c.weight)) for c in classes]
     whole_s = sum(stage["duration_s"] for stage in stages)
 
     class Arrivals(User):
-        # Locust warns of a class without tasks; these are made by the scheduler, not by Locust's own loop.
-        tasks = [lambda _: None]  # noqa: RUF012 - Locust wants a list
+        # Locust warns about a class without tasks; the scheduler makes these, not Locust's own loop.
+        tasks = [lambda _: None]  # noqa: RUF012 - Locust requires a list
 
         def run(self) -> None:  # type: ignore[misc]
             self._prepare()
             self._state = LOCUST_STATE_RUNNING
             self.idle: dict[Any, list[Any]] = {c: [] for c in classes}
-            # The first user of a class takes some 30 ms to make (TLS), which the first arrival must not wait for.
+            # The first user of a class takes some 30 ms to make (TLS): not at the expense of the first arrival.
             self.fresh = {c: [c(self.environment)] for c in classes}
             self.running = Group()
             runner = self.environment.runner
@@ -92,11 +92,11 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
                     user.on_stop()
 
         def _cut_short(self, began: float) -> bool:
-            """Whether the run was stopped before its time. At its end what is still due is made: nothing is dropped."""
+            """Whether the run was stopped early. At its regular end, due arrivals are still made: none is dropped."""
             return bool(self._state == LOCUST_STATE_STOPPING and time.monotonic() - began < whole_s - _LAST_S)
 
         def _prepare(self) -> None:
-            """What Locust does for the classes that it runs itself."""
+            """Prepare the classes as Locust does for those that it runs itself."""
             options = self.environment.parsed_options
             for chosen in classes:
                 chosen.host = self.environment.host or chosen.host
@@ -119,8 +119,8 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
                 self.idle[chosen].append(user)
             except (StopUser, InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately):
                 pass
-            except Exception as problem:  # noqa: BLE001 - a user's task may raise anything; Locust goes on too
-                # Raised before its first request: the target has seen nothing of this arrival.
+            except Exception as problem:  # noqa: BLE001 - a user's task may raise anything; Locust continues too
+                # Raised before the first request: this arrival never reached the target.
                 pace.failed += user is None or user.perflab_due is not None
                 events.user_error.fire(user_instance=self, exception=problem, tb=problem.__traceback__)
             finally:
@@ -128,7 +128,7 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
                 pace.active.pop(user, None)
 
         def _new(self, chosen: Any) -> tuple[Any, float]:
-            """A new visitor, and the seconds of its on_start (a login): no part of any other request's latency."""
+            """A new user, and the seconds of its on_start (a login), which count towards no request's latency."""
             user = self.fresh[chosen].pop() if self.fresh[chosen] else chosen(self.environment)
             user._state = LOCUST_STATE_RUNNING
             user._group = self.running
@@ -139,7 +139,7 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
             own = user.context
 
             def context() -> dict[str, Any]:
-                """The due time goes with the first request of the task; later ones count from their own start."""
+                """The due time applies to the first request of the task; later ones count from their own start."""
                 due, user.perflab_due = user.perflab_due, None
                 return own() if due is None else {**own(), "perflab_due": due}
 

@@ -23,9 +23,9 @@ T = TypeVar("T")
 
 
 class BackgroundRun(Generic[T]):
-    """Load running in the background: stop it, wait for it, take its result.
+    """A run in the background: stop it, wait for it, get its result.
 
-    In a notebook it comes with a Stop button. `stop` does the same; both keep what was captured, marked as interrupted.
+    A notebook also shows a Stop button, which does what `stop` does: both keep what was captured, marked as interrupted.
     """
 
     def __init__(self, work: Callable[[Live], T], total_s: float, label: str, *, progress: bool | Listener) -> None:
@@ -33,7 +33,7 @@ class BackgroundRun(Generic[T]):
         self._stop = threading.Event()
         self._found: list[T] = []
         self._error: BaseException | None = None
-        # Made here, in the cell's own thread: what it shows belongs to that cell.
+        # Created in the cell's own thread: the output belongs to that cell.
         shown = listening(progress, total_s, label, self._stop.set)
         self._thread = threading.Thread(target=self._work, args=(work, shown), name="perflab-run", daemon=True)
         self._thread.start()
@@ -44,27 +44,27 @@ class BackgroundRun(Generic[T]):
                 self._found.append(work(Live(listener, stop=self._stop)))
                 if self._stop.is_set():
                     listener.finish("stopped")
-        except BaseException as problem:  # noqa: BLE001 - kept, and raised to whoever asks for the result
+        except BaseException as problem:  # noqa: BLE001 - kept, and raised by `result`
             self._error = problem
 
     @property
     def done(self) -> bool:
-        """Whether it has ended, in whatever way."""
+        """Whether the run has ended, successfully or not."""
         return not self._thread.is_alive()
 
     def stop(self) -> None:
-        """End the load now; what was captured is kept and marked as interrupted. Returns at once: `result` waits."""
+        """Stop the load; what was captured is kept and marked as interrupted. Returns at once: `result` waits."""
         self._stop.set()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Whether it has ended, after waiting for it (at most that long)."""
+        """Wait for the end, at most ``timeout_s`` seconds; return whether the run has ended."""
         self._thread.join(timeout_s)
         return self.done
 
     def result(self, timeout_s: float | None = None) -> T:
-        """What `run` or `run_pairs` would have returned, once it has ended; their errors are raised here.
+        """Wait for the end and return what `run` or `run_pairs` would have returned, or raise what it raised.
 
-        Stopped, it is what was captured until then. TimeoutError after ``timeout_s``.
+        After `stop` it is what was captured until then. TimeoutError after ``timeout_s`` seconds.
         """
         if not self.wait(timeout_s):
             raise TimeoutError(f"{self.label}: still running")
@@ -92,8 +92,15 @@ def start_run(
     Returns
     -------
     BackgroundRun[Measurements]
-        A handle: ``.stop()``, ``.wait()``, ``.done``, and ``.result()``, which gives what `run` returns and raises
+        A handle: ``.stop()``, ``.wait()``, ``.done``, and ``.result()``, which returns what `run` returns and raises
         what it raises. The load ends with this process at the latest.
+
+    Raises
+    ------
+    LoadTestError
+        The locustfile is not valid Python.
+    ValueError
+        There is no such locustfile.
 
     >>> plan = lab.LoadPlan("locustfile.py", stages=[lab.Stage("10m", users=20)])  # doctest: +SKIP
     >>> going = lab.start_run(plan, lab.Target("now", host="http://127.0.0.1:8001"))  # doctest: +SKIP
@@ -126,7 +133,7 @@ def start_pairs(
     store: str | Path = "runs",
     progress: bool | Listener = True,
 ) -> BackgroundRun[tuple[Measurements, Measurements]]:
-    """Start pairs of runs and return at once; see `start_run`.
+    """Start pairs of runs and return at once, like `start_run`.
 
     Parameters
     ----------
@@ -137,8 +144,14 @@ def start_pairs(
     Returns
     -------
     BackgroundRun[tuple[Measurements, Measurements]]
-        A handle whose ``.result()`` gives (baseline, candidate): the runs so far, when it was stopped or a look
-        decided.
+        A handle whose ``.result()`` is (baseline, candidate): the runs so far if it was stopped or a look decided.
+
+    Raises
+    ------
+    LoadTestError
+        The locustfile is not valid Python.
+    ValueError
+        An argument is invalid.
 
     >>> going = lab.start_pairs(plan, old, new, pairs=10, seed=7)  # doctest: +SKIP
     >>> before, after = going.result()                             # doctest: +SKIP

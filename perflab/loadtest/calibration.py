@@ -49,9 +49,9 @@ _BLOCKED = "Welch on the runs, all of one arm before the other"
 class Calibration(Result):
     """The result of `calibrate`.
 
-    ``sd`` is the run-to-run standard deviation of one system (a share of the metric, without the drift) with its 95 %
+    ``sd`` is the run-to-run standard deviation of one system (a fraction of the metric, without the drift) with its 95 %
     interval ``sd_low`` to ``sd_high``; ``drift`` the relative change from the first run to the last, with ``drift_p``;
-    ``autocorrelation`` that of neighbouring runs. ``table`` has a row for each procedure: procedure, false_alarms (a share;
+    ``autocorrelation`` that of successive runs. ``table`` has a row for each procedure: procedure, false_alarms (a fraction;
     0.05 is nominal), experiments, basis. ``by_endpoint`` has sd, drift and autocorrelation of each endpoint, ``values`` the
     metric of each run, ``runs`` the measurements. ``smallest_effect`` is what as many pairs detect with power .8.
     """
@@ -90,7 +90,7 @@ class Calibration(Result):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The sd, drift and autocorrelation with their precision, and what can be detected."""
+        """The sd, drift and autocorrelation with their precision, and the smallest detectable change."""
         drift = Metric.of(self.metric).format_change(self.drift)
         return (
             f"sd {format_fraction(self.sd)} (95 % interval {format_fraction(self.sd_low)} to {format_fraction(self.sd_high)}); "
@@ -127,38 +127,37 @@ def calibrate(
     store: str | Path = "runs",
     progress: bool | Listener = True,
 ) -> Calibration:
-    """A/A calibration: run-to-run noise of one system, and the false-alarm rate of common tests on it.
+    """Run an A/A calibration: run-to-run noise of one system, and the false-alarm rate of common tests on it.
 
     Parameters
     ----------
     target : Target | Measurements | pd.DataFrame | Sequence[Measurements]
-        The system; its arms will be called "<arm> A" and "<arm> B". Or the measurements of runs that are there
-        already, of one and the same system: six or more, of one arm, or both sides of an A/A experiment.
+        The system; its arms are called "<arm> A" and "<arm> B". Or measurements of existing runs of one system: six or
+        more, of one arm or both sides of an A/A experiment.
     plan, pairs
-        The load, and how many pairs of runs to drive; for a target only.
+        The load, and how many pairs of runs to make; for a target only.
     metric : str
         "p95", any "p<q>" or "mean".
     endpoint, warmup
         As in `compare`.
     relabellings : int
-        On how many random labellings of the runs the tests of pooled requests are tried.
+        The number of random labellings of the runs on which tests of pooled requests are tried.
     seed : int | None
-        Of the order of the runs, the labellings and the simulation.
+        The seed for the order of the runs, the labellings and the simulation.
     store, progress
         As in `run_pairs`.
 
     Returns
     -------
     Calibration
-        Calibration. The false alarms of tests on pooled requests (Mann-Whitney, Kolmogorov-Smirnov, bootstrap) are
-        counted on this very data: whatever the labels, there is no difference. Those of perflab's procedure come from
-        a simulation at the measured sd, drift and autocorrelation, beside what it avoids: all runs of one arm before
-        all of the other.
+        The false alarms of tests on pooled requests (Mann-Whitney, Kolmogorov-Smirnov, bootstrap) are counted on these
+        data: however they are labelled, there is no difference. Those of perflab's procedure come from a simulation at the
+        measured sd, drift and autocorrelation, along with what it avoids: all runs of one arm before all of the other.
 
     Raises
     ------
     ComparisonError
-        Fewer than six runs, invalid runs, several plans or generators. What `run_pairs` raises.
+        Fewer than six runs, invalid runs, or several plans or generators. Also what `run_pairs` raises.
 
     >>> runs = lab.load("datasets/shop_runs", arm="eager")
     >>> lab.calibrate(runs, endpoint="GET /orders", seed=1).table.procedure[0]
@@ -174,12 +173,12 @@ def calibrate(
     cut = replications.warmup_of(held.runs, warmup)
     values = _values(held, metric, endpoint, cut)
     random = np.random.default_rng(0 if seed is None else seed)
-    sd, drift, p_value, alike = _course(np.log(values["value"].to_numpy(dtype="float64")))
+    sd, drift, p_value, lag_one = _course(np.log(values["value"].to_numpy(dtype="float64")))
     count = len(values)
     ends = [math.sqrt((count - 2) / float(chi2_ppf(q, count - 2))) for q in (0.975, 0.025)]
     rows = [
         *_relabelled(held, values, endpoint, cut, what.share, relabellings, random),
-        *_simulated(sd, drift, alike, count, random),
+        *_simulated(sd, drift, lag_one, count, random),
     ]
     return Calibration(
         metric=metric,
@@ -189,9 +188,9 @@ def calibrate(
         sd_high=sd * ends[1],
         drift=math.expm1(drift),
         drift_p=p_value,
-        autocorrelation=alike,
+        autocorrelation=lag_one,
         pairs=count // 2,
-        smallest_effect=smallest_effect(count // 2, sd * math.sqrt(2 * max(0.05, 1 - alike)), 0.8),
+        smallest_effect=smallest_effect(count // 2, sd * math.sqrt(2 * max(0.05, 1 - lag_one)), 0.8),
         table=pd.DataFrame(rows, columns=["procedure", "false_alarms", "experiments", "basis"]),
         by_endpoint=_by_endpoint(held, metric, cut),
         values=values,
@@ -221,7 +220,7 @@ def _driven(
     target: Target, plan: LoadPlan, pairs: int, seed: int | None, store: str | Path, progress: bool | Listener
 ) -> Measurements:
     if not target.restart and (target.managed or target.deploy):
-        # Both arms are one and the same service: a second copy would want the same port.
+        # Both arms are the same service: a second copy would need the same port.
         with TemporaryDirectory(prefix="perflab-target-") as place:
             (Path(place) / "logs").mkdir()
             with serving(target, Path(place)) as service:
@@ -233,7 +232,7 @@ def _driven(
 
 
 def _values(held: Measurements, metric: str, endpoint: str, warmup: float) -> pd.DataFrame:
-    """The metric of each run in order of start: run, arm, start, count, value."""
+    """The metric of each run in start order: run, arm, start, count, value."""
     found = by_run(held, [metric], warmup=warmup)
     chosen = of_endpoint(found, endpoint).set_index("run")
     runs = held.runs.set_index("run").reindex(chosen.index)
@@ -247,7 +246,7 @@ def _values(held: Measurements, metric: str, endpoint: str, warmup: float) -> pd
 
 
 def _course(logs: Floats) -> tuple[float, float, float, float]:
-    """sd around a linear drift, the drift from first to last, its p-value, and the autocorrelation of what is left."""
+    """The sd around a linear drift, the drift from first to last, its p-value, and the residual autocorrelation."""
     from scipy.stats import linregress
 
     fitted = linregress(np.arange(len(logs)), logs)
@@ -255,8 +254,8 @@ def _course(logs: Floats) -> tuple[float, float, float, float]:
     power = float(left @ left)
     if power < 1e-20:
         raise ComparisonError("the runs agree to the last digit: copies of one run are not repetitions")
-    alike = float(left[1:] @ left[:-1]) / power
-    return math.sqrt(power / (len(logs) - 2)), float(fitted.slope) * (len(logs) - 1), float(fitted.pvalue), alike
+    lag_one = float(left[1:] @ left[:-1]) / power
+    return math.sqrt(power / (len(logs) - 2)), float(fitted.slope) * (len(logs) - 1), float(fitted.pvalue), lag_one
 
 
 def _by_endpoint(held: Measurements, metric: str, warmup: float) -> pd.DataFrame:
@@ -268,8 +267,8 @@ def _by_endpoint(held: Measurements, metric: str, warmup: float) -> pd.DataFrame
         values = ordered[metric].to_numpy(dtype="float64")
         if len(values) < LEAST_RUNS or not (values > 0).all() or len(np.unique(values)) == 1:
             continue
-        sd, drift, _, alike = _course(np.log(values))
-        rows.append((endpoint, len(values), float(np.exp(np.log(values).mean())), sd, math.expm1(drift), alike))
+        sd, drift, _, lag_one = _course(np.log(values))
+        rows.append((endpoint, len(values), float(np.exp(np.log(values).mean())), sd, math.expm1(drift), lag_one))
     columns = ["endpoint", "runs", f"{metric}_ms", "sd_fraction", "drift_fraction", "autocorrelation"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -290,12 +289,12 @@ def _relabelled(
 
 
 def _simulated(
-    sd: float, drift: float, alike: float, runs: int, random: np.random.Generator
+    sd: float, drift: float, lag_one: float, runs: int, random: np.random.Generator
 ) -> list[tuple[str, float, int, str]]:
-    # Three and four pairs are decided by another test; the simulation is of five or more.
+    # Three and four pairs are decided by another test, so simulate five or more.
     length = max(10, runs - runs % 2)
     drift *= (length - 1) / (runs - 1)
-    series = relabelling.simulated_series(sd, drift, min(0.95, max(0.0, alike)), length, SIMULATIONS, random)
+    series = relabelling.simulated_series(sd, drift, min(0.95, max(0.0, lag_one)), length, SIMULATIONS, random)
     blocked, paired = relabelling.blocked_alarms(series), relabelling.paired_alarms(series, random)
     return [
         (_BLOCKED, float(blocked.mean()), SIMULATIONS, BY_SIMULATION),

@@ -1,4 +1,4 @@
-"""`find_capacity`: the highest rate of arrivals at which an objective still holds, and the scalability model behind it."""
+"""`find_capacity`: the highest arrival rate at which the objectives hold, and the scalability model behind it."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _COLUMNS = (
 class Capacity(Result):
     """The result of `find_capacity`.
 
-    ``low`` is the highest rate (arrivals a second) at which the objective held, ``high`` the lowest at which it did not
-    (infinite if it always held). ``table`` has a row for each step, in the order they ran: run, rate (offered),
-    throughput_per_s (answered), mean_ms, p50_ms, p95_ms, error_fraction, concurrency (Little's law), holds, verdict, reason.
-    ``model`` is the Universal Scalability Law where it fits, else None, and ``model_problem`` says why.
+    ``low`` is the highest rate (arrivals a second) at which the objectives held, ``high`` the lowest at which they did
+    not (infinite if they always held). ``table`` has a row for each step, in run order: run, rate (offered),
+    throughput_per_s (answered), mean_ms, p50_ms, p95_ms, error_fraction, concurrency (Little's law), holds, verdict,
+    reason. ``model`` is the Universal Scalability Law where it fits, else None with the reason in ``model_problem``.
     """
 
     low: float
@@ -70,7 +70,7 @@ class Capacity(Result):
             model = f"no Universal Scalability Law: {self.model_problem}"
         else:
             contention, coherency = self.model.contention, self.model.coherency
-            # A peak far beyond the steps is extrapolation: a small error of the parameters moves it by magnitudes.
+            # A peak far beyond the steps is extrapolation: small errors in the parameters move it by orders of magnitude.
             seen = self.model.peak_concurrency <= _SEEN * float(self.table["concurrency"].max())
             peak = format_rate(self.model.peak_per_s) if seen else "beyond the range of these steps"
             model = (
@@ -100,36 +100,36 @@ def find_capacity(
     store: str | Path = "runs",
     progress: bool | Listener = True,
 ) -> Capacity:
-    """Step the rate of arrivals up until an objective fails, then bracket the knee.
+    """Raise the arrival rate until an objective fails, then bracket the limit.
 
     Parameters
     ----------
     plan : LoadPlan
-        Whose users to take; its stages are replaced by one of a constant rate for each step.
+        The users; its stages are replaced by a constant rate for each step.
     target : Target
-        The system under test; a command is started anew for each step.
+        The system under test; a command is restarted for each step.
     objective : Objective | str | Sequence[Objective | str]
         What must hold, such as ``"p95 < 200ms"`` or ``Objective("error_fraction", "<", "1%")``; or several.
     start, factor, limit : float
-        The first rate (arrivals a second), by what it grows, and the highest one tried.
+        The first rate (arrivals a second), the growth factor, and the highest rate to try.
     resolution : float | str
-        How close the two ends of the bracket come, as a share of the rate.
+        Width of the final bracket as a fraction of the rate.
     step : str | float
         How long each step lasts.
-    store : str | Path
-        The folder that keeps the runs.
+    store, progress
+        As in `run`.
 
     Returns
     -------
     Capacity
-        Capacity. The load is open (latency counts from the moment that an arrival was due), because a closed model
-        slows down with its target and so never shows what lies beyond the knee. A step at which the objective did not
-        hold, or that is not valid for a reason beside the target, is repeated once, so that one stall isn't taken for
-        the limit. If it is not valid twice the search ends: that says nothing about the target.
+        The load is open (latency counts from the due time of an arrival), because a closed model slows down with its
+        target and never shows what lies beyond the limit. A step that fails the objective, or is invalid for a reason other
+        than the target, is repeated once, so that one stall is not mistaken for the limit. A second invalid run ends the
+        search: it says nothing about the target.
 
     Raises
     ------
-    As `run`; ValueError for bad arguments.
+    As `run`; ValueError for invalid arguments.
 
     >>> plan = lab.LoadPlan("locustfile.py", stages=lab.Stage("15s", rate=10))       # doctest: +SKIP
     >>> lab.find_capacity(plan, target, "p95 < 200ms")                               # doctest: +SKIP
@@ -145,7 +145,7 @@ def find_capacity(
     rows: list[dict[str, Any]] = []
 
     def holds(rate: float) -> bool | None:
-        """Whether it holds at this rate, at the second try at the latest; None when the runs were not valid."""
+        """Whether the objectives hold at this rate, in one of two tries; None if the last run was not valid."""
         for _ in range(_TRIES):
             changed = replace(plan, stages=[Stage(length, rate=rate)])
             rows.append(_step(run(changed, target, store=store, progress=progress), rate, length, goals))
@@ -208,7 +208,7 @@ def _step(measured: Measurements, rate: float, length_s: float, goals: tuple[Obj
 
 
 def _answered_per_s(requests: pd.DataFrame, start: pd.Timestamp, length_s: float) -> float:
-    """Successful answers a second during the load; later ones were answered too, but not at that rate."""
+    """Successful responses a second during the load; later ones were not answered at that rate."""
     due = requests["due"].fillna(requests["start"]) if "due" in requests.columns else requests["start"]
     ended = (due - start).dt.total_seconds() + requests["latency_ms"] / 1e3
     inside = requests["ok"].astype(bool) & (ended >= _WARMUP * length_s) & (ended <= length_s)

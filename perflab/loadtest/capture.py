@@ -1,4 +1,4 @@
-"""From the generator's record files to tables, outside the generator: streamed, memory bounded."""
+"""Converts the generator's record files to tables, outside the generator: streamed, in bounded memory."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ _CHECKS = pa.schema(
 
 @dataclass(frozen=True)
 class Process:
-    """What one process of the generator left behind.
+    """The files of one process of the generator.
 
-    ``notes`` by kind, as `records` describes them; ``footer`` is None for a process that was lost. ``torn_bytes``
-    is what stands after the last whole record.
+    ``notes`` by kind, as `records` describes them; ``footer`` is None for a process that was lost. ``torn_bytes`` is what
+    follows the last whole record.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Process:
 
     @property
     def stop_s(self) -> float:
-        """When its load ended, in seconds since 1970; infinite for one that was lost before."""
+        """When its load ended, in seconds since 1970; infinite for a process that was lost before."""
         return max((float(note["time"]) for note in self.notes.get("stop", [])), default=float("inf"))
 
     @property
@@ -82,7 +82,7 @@ class Process:
 
 
 def processes(folder: Path) -> list[Process]:
-    """The processes that wrote into a folder, by name."""
+    """The processes that wrote to a folder, by name."""
     return [process_of(side) for side in sorted(folder.glob("*.jsonl"))]
 
 
@@ -92,7 +92,7 @@ def process_of(side: Path) -> Process:
         try:
             note = orjson.loads(line)
         except orjson.JSONDecodeError:
-            # The last line of a process that was killed while it wrote.
+            # The last line of a process that was killed while writing.
             continue
         if not isinstance(note, dict):
             continue
@@ -107,11 +107,11 @@ def process_of(side: Path) -> Process:
 
 @dataclass(frozen=True)
 class Written:
-    """What `write_requests` wrote, with what is needed to judge it.
+    """What `write_requests` wrote, with what is needed to judge the run.
 
-    ``latency`` in ms (from the due time in an open model) and ``lag``, ms from the due time to the actual start (of
-    no values in a closed model), are kept as spreads: a run of any length takes the same memory. So are the
-    latencies ``by_endpoint``, for the first hundred of them.
+    ``latency`` in ms (from the due time in an open model), ``lag``, ms from the due time to the actual start (empty in a
+    closed model), and the latencies ``by_endpoint``, for the first hundred endpoints, are histograms: a run of any length
+    takes the same memory.
     """
 
     rows: int
@@ -126,9 +126,9 @@ class Written:
 
 
 def write_requests(found: list[Process], path: Path) -> Written:
-    """Convert all records to one Parquet file, a chunk at a time.
+    """Convert all records to one Parquet file, chunk by chunk.
 
-    Left out and counted are events without a response time (they are no requests), with an impossible one, and requests that
+    Left out and counted are events without a response time (not requests), with an impossible one, and requests that
     started after the plan's time.
     """
     rows = failed = late = impossible = 0
@@ -144,12 +144,12 @@ def write_requests(found: list[Process], path: Path) -> Written:
                 chunk = every[~wrong & ~np.isnan(every["latency"])]
                 chunk["start"] += process.clock_ahead_s
                 chunk["due"] += process.clock_ahead_s
-                # An arrival that was due belongs to the plan, also where a worker started its schedule a little later.
+                # A due arrival belongs to the plan, even where a worker started its schedule a little later.
                 after = np.isnan(chunk["due"]) & (chunk["start"] > process.stop_s)
                 late += int(after.sum())
                 chunk = chunk[~after]
                 lag = (chunk["start"] - chunk["due"]) * 1e3
-                # In an open model the client waits from the moment its arrival was due.
+                # In an open model the client waits from its due time.
                 latency = chunk["latency"] + np.maximum(np.nan_to_num(lag), 0.0)
                 writer.write_table(_table(chunk, latency, endpoints, errors))
                 rows += len(chunk)
@@ -164,7 +164,7 @@ def write_requests(found: list[Process], path: Path) -> Written:
 
 
 def write_checks(found: list[Process], path: Path) -> int:
-    """Convert the checks of all processes to one Parquet file, and return their number; no file if there are none."""
+    """Convert the checks of all processes to one Parquet file (none if there are no checks); return their number."""
     files = [(p, p.records.with_suffix(".checks")) for p in found]
     files = [(p, file) for p, file in files if file.exists() and file.stat().st_size >= CHECK.size]
     if not files:
@@ -187,7 +187,7 @@ def write_checks(found: list[Process], path: Path) -> int:
 
 
 def _chunks(path: Path, dtype: np.dtype[Any]) -> Iterator[np.ndarray[Any, Any]]:
-    """The whole records of a file, some at a time."""
+    """The whole records of a file, in chunks."""
     left = path.stat().st_size // dtype.itemsize if path.exists() else 0
     if not left:
         return
@@ -199,7 +199,7 @@ def _chunks(path: Path, dtype: np.dtype[Any]) -> Iterator[np.ndarray[Any, Any]]:
 
 
 def _names(process: Process, kind: str, key: str, *, first: int) -> pa.Array:
-    """The names by their place; the last one, "?", is that of a record whose name was not written."""
+    """The names by index; the last one, "?", is for a record whose name was not written."""
     limit = MAX_NAMES + 2
     notes = [note for note in process.notes.get(kind, []) if isinstance(note.get("index"), int)]
     by_index = {note["index"]: str(note.get(key, "?")) for note in notes if 0 <= note["index"] < limit}
@@ -232,7 +232,7 @@ def _table(
 
 
 def _ids(numbers: np.ndarray[Any, Any]) -> pa.Array:
-    """The ids as they were sent, 16 hex digits; null where a request had none."""
+    """The ids as sent, 16 hex digits; null where a request had none."""
     digits = numbers.astype(">u8").tobytes().hex().encode()
     offsets = np.arange(len(numbers) + 1, dtype="int32") * 16
     known = np.packbits(numbers > 0, bitorder="little")
@@ -247,9 +247,9 @@ def _instants(seconds: np.ndarray[Any, Any]) -> pa.Array:
 
 
 def load_frame(found: list[Process]) -> pd.DataFrame:
-    """The ``load`` table without its run: users over time (in an open model: arrivals under way), and the rate.
+    """The ``load`` table without its run: users over time (in an open model: arrivals in progress), and the rate.
 
-    Processes note their share twice a second, each in its own rhythm; a second's load is the sum of their latest.
+    Processes note their share twice a second, each at its own times; the load is the sum of their latest notes.
     """
     parts = [pd.DataFrame(p.notes["users"]).assign(process=p.name) for p in found if p.notes.get("users")]
     notes = (
@@ -270,10 +270,10 @@ def load_frame(found: list[Process]) -> pd.DataFrame:
 
 
 def span(found: list[Process]) -> tuple[float, float]:
-    """First start and last stop of the load, in seconds since 1970."""
+    """The first start and last stop of the load, in seconds since 1970."""
     starts = [note["time"] for p in found for note in p.notes.get("start", [])]
     stops = [note["time"] for p in found for note in p.notes.get("stop", [])]
-    # A generator that was lost noted no stop; its last note stands in.
+    # A generator that was lost noted no stop: use its last note.
     alive = [note["time"] for p in found for note in p.notes.get("users", [])]
     if not starts:
         raise LoadTestError("the generator never started: its record files have no start")

@@ -1,4 +1,4 @@
-"""What is wrong with a locustfile, by file and line. Runs inside Locust, whose own report is a traceback of itself;
+"""Reports errors in a locustfile by file and line. Runs inside Locust, whose own report is a traceback of itself;
 standard library only."""
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def guarded(
     wanted: Collection[str],
     differing: Callable[[dict[str, Any]], dict[str, str]] = lambda found: {},
 ) -> Callable[[list[str]], Any]:
-    """Locust's loader of locustfiles, which ends the process with a report where the file is to blame."""
+    """Wrap Locust's loader of locustfiles: it ends the process with a report where the file is at fault."""
 
     def loaded(paths: list[str]) -> Any:
         try:
@@ -45,7 +45,7 @@ def guarded(
 
 
 def misspelt(path: str) -> str | None:
-    """The report on a locustfile that is not valid Python, made before anything is started."""
+    """The report on a locustfile that is not valid Python, before anything is started."""
     with warnings.catch_warnings(action="ignore"):
         try:
             ast.parse(Path(path).read_bytes(), path)
@@ -55,7 +55,7 @@ def misspelt(path: str) -> str | None:
 
 
 def blamed(problem: BaseException, path: str) -> str | None:
-    """The report on what loading this locustfile raised; None when the file has no part in it."""
+    """The report on an error in loading this locustfile; None where the file is not at fault."""
     raised = traceback.TracebackException.from_exception(problem)
     own = [number for number, frame in enumerate(raised.stack) if frame.filename == path]
     at, line = path, raised.stack[own[-1]].lineno if own else None
@@ -78,7 +78,7 @@ def _advice(problem: BaseException) -> str:
 
 
 def lacking(users: Mapping[str, Any], wanted: Iterable[str], path: str) -> str | None:
-    """The report on a locustfile that has no user class, or not the ones that the plan names."""
+    """The report on a locustfile without user classes, or without those that the plan names."""
     if not users:
         try:
             classes = [node.name for node in ast.parse(Path(path).read_bytes()).body if isinstance(node, ast.ClassDef)]
@@ -97,12 +97,12 @@ def _end(folder: Path, report: str) -> NoReturn:
     half = folder / f".{REPORT}.{id(report)}"
     half.write_text(report, encoding="utf-8")
     half.replace(folder / REPORT)
-    print(report, file=sys.stderr, flush=True)  # noqa: T201 - Locust's log is where its users look
+    print(report, file=sys.stderr, flush=True)  # noqa: T201 - users look in Locust's log
     raise SystemExit(BAD_LOCUSTFILE)
 
 
 def report_in(folder: Path) -> tuple[str, str] | None:
-    """The error in one line and its cause, where a process of this folder reported one."""
+    """The error in one line and its cause, if a process of this folder reported one."""
     try:
         return parts((folder / REPORT).read_text(encoding="utf-8", errors="replace"))
     except OSError:
@@ -116,7 +116,7 @@ def parts(report: str) -> tuple[str, str]:
 
 
 def last_traceback(log: str) -> str:
-    """The last traceback in a log, without the frames of Locust; empty where none is the locustfile's."""
+    """The last traceback in a log, without Locust's frames; empty where no frame is the locustfile's."""
     _, mark, rest = log.rpartition("Traceback (most recent call last):\n")
     kept: list[str] = []
     foreign = False

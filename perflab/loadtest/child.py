@@ -1,4 +1,4 @@
-"""A child process under guard: its output in a file, its end certain."""
+"""A child process under guard: its output goes to a file, and it always ends."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from perflab.provenance import without_credentials
 
 GUARD = Path(__file__).with_name("guard.py")
 MAX_OUTPUT = 50_000_000
-"""Bytes of output that are kept, the last ones."""
+"""Bytes of output to keep, the last ones."""
 LEFT_OUT = ".left_out"
-"""The suffix of the file with the number of bytes that were not kept."""
+"""The suffix of the file with the number of dropped bytes."""
 
 
 class Child:
-    """A command running in its own process group, ended with this process at the latest.
+    """A command in its own process group, which ends with this process at the latest.
 
     Parameters
     ----------
     command : Sequence[str]
         The program and its arguments.
     log : Path
-        The file that takes its standard output and error.
+        The file for its standard output and error.
     grace_s : float
-        Seconds between SIGTERM and SIGKILL when it is stopped.
+        Seconds between SIGTERM and SIGKILL.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The guard's process id; the command and all it starts are its descendants."""
+        """The guard's process id; the command and its children are its descendants."""
         return self._guard.pid
 
     def exit_code(self) -> int | None:
@@ -69,7 +69,7 @@ class Child:
         return self._guard.poll()
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether the command has ended, after waiting for at most that long."""
+        """Wait at most ``timeout_s`` seconds for the command; return whether it has ended."""
         try:
             self._guard.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -77,7 +77,7 @@ class Child:
         return True
 
     def stop(self) -> int:
-        """End the whole process group, kindly first; returns the exit code. Safe to call twice."""
+        """End the whole process group, with SIGTERM first; return the exit code. Safe to call twice."""
         if self._guard.stdin is not None and not self._guard.stdin.closed:
             self._guard.stdin.close()
         try:
@@ -87,7 +87,7 @@ class Child:
             return self._guard.wait()
 
     def tail(self, size: int = 8192) -> str:
-        """The end of what it printed, for messages: without what may be a secret."""
+        """The end of its output, for messages, without credentials."""
         try:
             with self.log.open("rb") as file:
                 file.seek(max(0, self.log.stat().st_size - size))

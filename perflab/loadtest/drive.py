@@ -1,4 +1,4 @@
-"""One run: start what is needed, watch the load, keep what was captured, and judge it."""
+"""One run: start what is needed, watch the load, store what was captured, and judge it."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ _ALONE = threading.Lock()
 _POLL_S = 0.25
 _OVERTIME_S = 30.0
 GENERATOR = recovery.GENERATOR
-"""The folder in a draft with what the generator's processes write."""
+"""The folder in a draft for the files of the generator's processes."""
 JUDGING = "judging"
-"""The key in a run's record with what is needed to judge it anew."""
+"""The key in a run's record with what is needed to judge it again."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Live:
-    """Who follows a run: what receives its progress, the seconds done before it, and the event that ends it."""
+    """How a run is followed: the listener for its progress, the seconds done before it, and the event that ends it."""
 
     listener: Listener
     done_s: float = 0.0
@@ -66,7 +66,7 @@ class Live:
 
 @dataclass(frozen=True)
 class Driven:
-    """A run kept in a folder, and whether its user stopped it."""
+    """A stored run, and whether its user stopped it."""
 
     folder: Path
     interrupted: bool
@@ -77,14 +77,14 @@ class _Stopped(Exception):
 
 
 def expected_s(plan: LoadPlan) -> float:
-    """Seconds of a run with what surrounds it; for the progress display only."""
+    """The length of a run including start and end, for the progress display only."""
     return plan.duration_s + 3.0
 
 
 def listening(
     progress: bool | Listener, total_s: float, label: str, stop: Callable[[], None] | None = None
 ) -> AbstractContextManager[Listener]:
-    """Who receives the progress: the display, or the caller's own listener."""
+    """The receiver of progress: the display, or the caller's own listener."""
     if isinstance(progress, bool):
         return Progress(total_s, label, shown=progress, stop=stop, write=_fact)
     return nullcontext(progress)
@@ -107,7 +107,7 @@ def drive(
     seed: int | None = None,
     services: Services | None = None,
 ) -> Driven:
-    """Drive one run and keep it."""
+    """Make one run and store it."""
     plan.found_locustfile()
     if not _ALONE.acquire(blocking=False):
         raise LoadTestError(
@@ -138,7 +138,7 @@ def _drive(
 
 @dataclass(frozen=True)
 class _Ended:
-    """How the load ended (the reason, if early), whether the target restarted, and what was observed beside the requests."""
+    """How the load ended (the reason, if early), whether the target restarted, and what was observed besides requests."""
 
     reason: Note | None
     restarted: Note | None
@@ -159,7 +159,7 @@ def _load(
     services: Services,
     environment: dict[str, Any],
 ) -> _Ended:
-    """Locust gets ready while the target does."""
+    """Run the load; Locust and the target start at the same time."""
     locust = process.start(plan, target.host, draft.folder / GENERATOR, log=draft.folder / "logs" / "locust.log")
     try:
         return _loaded(plan, target, draft, live, services, locust, environment)
@@ -211,7 +211,7 @@ def _loaded(
 def _watched(
     plan: LoadPlan, locust: process.Generator, service: Service, folder: Path, sampler: Sampler, live: Live
 ) -> Note | None:
-    """Wait for the end of the load and publish its progress; returns why it ended before its time."""
+    """Wait for the end of the load and publish its progress; return why it ended early."""
     began, tail = time.monotonic(), Tail(folder)
     limit_s = plan.duration_s + plan.stop_timeout_s + _OVERTIME_S
     limit_s += plan.worker_timeout_s if plan.remote_workers else 0.0
@@ -293,7 +293,7 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Slot, ended: _
     entries = process.statistics(generator)
     counted = process.counted(entries) if entries else None
     judgement = validity.judge(found, written, locust_count=counted, **judging)
-    # What a cut-off worker kept can be merged later, and for that the others' records are needed as they are.
+    # A worker that was cut off may deliver its records later, and merging needs the others' records unchanged.
     can_be_merged = any(p.role == "remote" and p.footer is None for p in found)
     warnings: list[object] = [
         *judgement.warnings,
@@ -323,14 +323,14 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Slot, ended: _
             **({} if expected is None else {"schedule": validity.schedule(found, written, expected)}),
         }
     )
-    # Not before: what captured the run must outlive every step that can fail.
+    # Last: the raw records must outlive every step that can fail.
     if not can_be_merged:
         shutil.rmtree(kept / GENERATOR)
     return kept
 
 
 def _record(plan: LoadPlan, target: Target, at: Slot, stamped: Mapping[str, Any], seed: int | None) -> dict[str, Any]:
-    """What is known of a run before its load."""
+    """What is known about a run before its load."""
     return {
         "arm": target.arm,
         "experiment": at.experiment,
@@ -370,9 +370,9 @@ def _environment(target: Target, stamped: Mapping[str, Any], seed: int | None) -
 def _rates(
     plan: LoadPlan, found: list[capture.Process], written: capture.Written, start_s: float, stop_s: float
 ) -> dict[str, float | None]:
-    """Requests a second: what was offered, and what was achieved.
+    """Requests per second, offered and achieved.
 
-    A closed plan offers at most what its users would make if every answer came at once: their time without the waiting.
+    A closed plan offers what its users would send if every response were immediate: their time without the waiting.
     """
     ran_s = max(stop_s - start_s, 1e-3)
     achieved = written.rows / ran_s
@@ -388,7 +388,7 @@ def _rates(
 
 
 def _keep_queries(draft: store.Draft) -> list[object]:
-    """Turn what the application's recorder wrote into the run's queries; returns warnings."""
+    """Turn the application's recording into the run's queries; return warnings."""
     path = draft.folder / "queries.jsonl"
     if not path.exists() or not path.stat().st_size:
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""When the arrivals of an open plan are due; standard library only."""
+"""The due times of an open plan's arrivals; standard library only."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 def due_times(stages: Sequence[dict[str, Any]], *, poisson: bool, seed: int | None) -> Iterator[float]:
     """Seconds after the start at which arrivals are due.
 
-    The expected number of arrivals by a time is a piecewise quadratic; its inverse at 1/2, 3/2, ... gives evenly
-    spaced arrivals, at the points of a unit-rate Poisson process a Poisson process of that rate (time rescaling).
+    The expected number of arrivals by a time is piecewise quadratic. Its inverse at 1/2, 3/2, ... gives evenly spaced
+    arrivals; at the points of a unit-rate Poisson process, a Poisson process of that rate (time rescaling).
     """
     draw = random.Random(seed)
     target = draw.expovariate(1.0) if poisson else 0.5
@@ -27,7 +27,7 @@ def due_times(stages: Sequence[dict[str, Any]], *, poisson: bool, seed: int | No
 
 
 def _inverse(count: float, begin: float, to: float, length: float) -> float:
-    """When ``count`` arrivals are due in a stage whose rate goes from ``begin`` to ``to``."""
+    """When ``count`` arrivals are due in a stage whose rate changes from ``begin`` to ``to``."""
     slope = (to - begin) / length
     if abs(slope) * length < 1e-9:
         return count / begin

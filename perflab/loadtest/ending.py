@@ -1,8 +1,8 @@
-"""Inside Locust: users that leave during the load, and the end of the plan's time, when none starts another request.
+"""Inside Locust: users that leave during the load, and the end of the plan's time, after which none sends a request.
 
-After the last stage Locust lets every task finish, however often it pauses and asks again. Here a request in flight may end,
-and a user without one is ended at once (its on_stop runs as always). Users of other clients than HttpUser and FastHttpUser are
-left to Locust: whether they have a request in flight can't be seen.
+After the last stage Locust lets every task finish, however often it pauses and sends again. Here a request in flight may
+finish, and a user without one is stopped at once (its on_stop runs as always). Users of clients other than HttpUser and
+FastHttpUser are left to Locust, since their requests in flight cannot be observed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PATIENCE_S = 10.0
 
 
 class Ending:
-    """Who leaves, and when."""
+    """Tracks which users end, and ends those that remain."""
 
     def __init__(self, flight: Flight, note: Callable[[str], None]) -> None:
         self._flight, self._note = flight, note
@@ -34,9 +34,9 @@ class Ending:
         self._ended: set[Any] = set()
         self._killed: set[Any] = set()
         self.spawners: set[Any] = set()
-        """The greenlets that make users."""
+        """The greenlets that spawn users."""
         self.others: set[str] = set()
-        """Classes of other clients of which users were still in a task after the end."""
+        """Classes of other clients that still had users in a task after the end."""
 
     def watch(self) -> None:
         """Follow users, their tasks and their end from now on."""
@@ -58,7 +58,7 @@ class Ending:
         User.start, User.stop = start, stop  # type: ignore[assignment, method-assign]
 
     def _left(self, user: Any, greenlet: Any) -> None:
-        """A user's greenlet ended: by itself, unless Locust stopped it or the load is over."""
+        """Note that a user's greenlet ended, unless Locust stopped it or the load is over."""
         if self.over or getattr(user, "perflab_stopped", False):
             return
         problem = greenlet.exception
@@ -75,13 +75,13 @@ class Ending:
             raise StopUser
 
     def end(self, users: Callable[[], Iterable[tuple[Any, Any]]]) -> None:
-        """The plan's time is over: end those without a request in flight, until none is left."""
+        """The plan's time is over: stop users without a request in flight until none is left."""
         self.over = True
         gevent.spawn(self._end, users)
 
     def _end(self, users: Callable[[], Iterable[tuple[Any, Any]]]) -> None:
         while True:
-            # The listeners of the end go first, and Locust, which ends users that wait.
+            # Listeners of the end run first, and so does Locust, which stops waiting users.
             gevent.sleep(_EACH_S)
             left = [(user, greenlet) for user, greenlet in users() if not greenlet.dead]
             self.others = {
@@ -94,12 +94,12 @@ class Ending:
                 idle = facts.get("perflab_depth") and facts.get("perflab_due") is None and not self._flight.of(user)
                 known = user in self._ended or user in self._killed
                 if idle and not known and isinstance(user, (HttpUser, FastHttpUser)):
-                    # The user may wake before it is killed: then `_may_send` ends it.
+                    # If the user wakes before it is killed, `_may_send` ends it.
                     self._killed.add(user)
                     greenlet.kill(block=False)
 
     def _counted(self, execute: Callable[..., Any]) -> Callable[..., Any]:
-        """Tasks that know their user is in one."""
+        """Wrap task execution to record whether a user is in a task."""
 
         def execute_task(taskset: Any, task: Any) -> None:
             facts = taskset.user.__dict__
@@ -114,9 +114,9 @@ class Ending:
 
 
 def wait_for_workers(runner: Any, stop_timeout_s: float) -> None:
-    """Let the master end once its workers have: Locust gives them half a second, and then counts without the rest.
+    """Make the master wait for its workers before it quits: Locust waits half a second, then counts without the rest.
 
-    A worker reports once its last request has ended, which may take as long as the stop's time-out.
+    A worker reports after its last request has ended, which may take as long as the stop timeout.
     """
     quit_at_once = runner.quit
 

@@ -1,7 +1,7 @@
-"""Inside Locust: the requests of HttpUser and FastHttpUser that were sent and not yet reported; and none is sent twice.
+"""Inside Locust: tracks requests of HttpUser and FastHttpUser in flight, and keeps any from being sent twice.
 
-A request counts from the call until its ``request`` event. Other clients are not seen here. What a call sends beyond its
-first request (redirects, and retries that the locustfile sets) is counted apart.
+A request counts from the call until its ``request`` event. Other clients are not tracked. What a call sends after its
+first request (redirects, and retries that the locustfile configures) is counted separately.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 NO_REPEATS = -1
-"""geventhttpclient repeats a request (size of the pool + 1) times; the pool has read its size by then."""
+"""geventhttpclient retries a request (size of the pool + 1) times; the pool has read its size by then."""
 
 _UNSENT = (ConnectionRefusedError, socket.gaierror, ConnectTimeoutError, NewConnectionError)
-"""No connection, so nothing was sent."""
+"""Without a connection, nothing was sent."""
 _ASKS_AGAIN = (401, 407)
-"""Answers to which a client sends its credentials, in a second request."""
+"""Statuses to which a client responds with its credentials, in a second request."""
 
 
 class Calls:
-    """The calls of one greenlet: its user, how many are sent and not reported, and what the latest one sent."""
+    """The calls of one greenlet: its user, how many are in flight, and what the latest one sent."""
 
     __slots__ = ("attempts", "count", "redirected", "user")
 
@@ -42,15 +42,15 @@ class Calls:
 class Flight:
     """The requests in flight by greenlet, and those that ended without an event.
 
-    ``cut`` counts those whose greenlet was ended (by Locust, or a time-out of the locustfile), ``dropped`` those whose
-    ``with`` block or call raised: Locust reports neither. ``redirects`` and ``repeats`` are what calls sent beyond their
+    ``cut`` counts those whose greenlet was killed (by Locust, or by a timeout in the locustfile), ``dropped`` those whose
+    ``with`` block or call raised: Locust reports neither. ``redirects`` and ``repeats`` count what calls sent after their
     first request.
     """
 
     def __init__(self) -> None:
         self.sent = self.cut = self.dropped = self.redirects = self.repeats = 0
         self.open: dict[Any, Calls] = {}
-        """By greenlet; the journal counts down what was reported."""
+        """By greenlet; the journal counts reported requests down."""
         self.may_send: Callable[[Any], None] = lambda user: None
         """Raises where a user must not send any more."""
 
@@ -63,7 +63,7 @@ class Flight:
         return any(calls.user is user for calls in list(self.open.values()))
 
     def watch(self, timeout_s: float) -> None:
-        """Follow the requests of Locust's two HTTP clients from now on; those without a time-out get this one."""
+        """Follow the requests of Locust's two HTTP clients from now on; those without a timeout get this one."""
         for session in (HttpSession, FastHttpSession):
             session.request = self._followed(session.request)  # type: ignore[method-assign]
         for caught in (clients.ResponseContextManager, fasthttp.ResponseContextManager):
@@ -79,7 +79,7 @@ class Flight:
             self.open.pop(greenlet, None)
 
     def _ended(self, greenlet: Any, found: Calls, before: int, problem: BaseException) -> None:
-        """A request ended by an exception: unless its event was fired, nobody knows of it."""
+        """A request ended by an exception: count it here unless its event was fired."""
         if self.open.get(greenlet) is found and found.count > before:
             self._less(greenlet, found)
             if isinstance(problem, Exception):
@@ -103,7 +103,7 @@ class Flight:
         return followed
 
     def _attempted(self, attempt: Callable[..., Any]) -> Callable[..., Any]:
-        """One request on the wire, of the call that is in flight."""
+        """Count the requests on the wire that belong to the call in flight."""
 
         def attempted(*given: Any, **options: Any) -> Any:
             calls = self.open.get(getcurrent())
@@ -126,7 +126,7 @@ class Flight:
         return attempted
 
     def _limited(self, send: Callable[..., Any], timeout_s: float) -> Callable[..., Any]:
-        """HttpUser waits for ever by default; a time-out of the call, or of an adapter of the locustfile's own, is kept."""
+        """Set a timeout, since HttpUser waits for ever by default; one set by the locustfile is kept."""
 
         def limited(adapter: Any, request: Any, *given: Any, **options: Any) -> Any:
             if not given and options.get("timeout") is None and getcurrent() in self.open:
@@ -149,7 +149,7 @@ class Flight:
 
 
 def _never_repeat() -> None:
-    """A pooled connection that the server has closed is replaced before anything is sent; then nothing is sent twice."""
+    """Turn off retries: replace a pooled connection that the server has closed before anything is sent."""
     made, taken = ConnectionPool.__init__, ConnectionPool.get_socket
 
     def __init__(pool: Any, *given: Any, **options: Any) -> None:
@@ -169,7 +169,7 @@ def _never_repeat() -> None:
 
 
 def _is_idle(connection: Any) -> bool:
-    """Whether a connection is open with nothing to read; what an idle one has to say is that it was closed."""
+    """Whether a connection is open with nothing to read; an idle one is readable only when it was closed."""
     try:
         _socket.socket.recv(getattr(connection, "_sock", connection), 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:

@@ -2,13 +2,13 @@
 
     python guard.py GRACE_SECONDS LIMIT LEFT_OUT COMMAND [ARGUMENT ...]
 
-Its standard input is a lifeline: when the parent closes it, or dies in whatever way, the command's whole
-process group gets SIGTERM, GRACE_SECONDS to end, and then SIGKILL. So nothing is left behind by a killed
-kernel, and stopping a child and losing its parent are one and the same path. What the command started in a session of its
-own is adopted by this process when its parent ends (Linux), and killed at the end.
+Its standard input is a lifeline: when the parent closes it, or exits in any way, the command's whole process group gets
+SIGTERM, GRACE_SECONDS to end, and then SIGKILL. So a killed kernel leaves nothing behind, and stopping a child and losing
+its parent take the same path. Processes that the command started in a session of their own are adopted by this process
+when their parent ends (Linux), and killed at the end.
 
-Of the command's output at most LIMIT bytes are kept in the file that is the guard's own standard output: the older half
-gives way when they are reached, and the file LEFT_OUT then has the number of bytes that did.
+At most LIMIT bytes of output are kept in the file that is the guard's own standard output: when they are reached, the
+older half is dropped, and the file LEFT_OUT holds the number of bytes dropped.
 """
 
 import contextlib
@@ -49,12 +49,12 @@ def main() -> int:
             _end(child, grace)
     _signal_group(child.pid, signal.SIGKILL)
     _kill_orphans()
-    copying.join(2.0)  # whoever left the group may hold the pipe open for ever
+    copying.join(2.0)  # a process that left the group may hold the pipe open for ever
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
 
 def _copy(output: int, limit: int, left_out: str) -> None:
-    """What the command prints to standard output, until all who can write have ended. A full disk costs the output only."""
+    """Copy the command's output to standard output until all writers have ended. A full disk only costs the output."""
     size, lost = os.fstat(1).st_size, 0
     while part := os.read(output, 1 << 16):
         with contextlib.suppress(OSError):
@@ -74,7 +74,7 @@ def _adopt_orphans() -> None:
 
 
 def _kill_orphans() -> None:
-    """Kill what was adopted, until there is nothing: each round orphans the next generation."""
+    """Kill adopted processes until none is left: each round orphans the next generation."""
     for _ in range(100):
         children = _children()
         for pid in children:

@@ -1,6 +1,6 @@
-"""The distribution of many million values in constant memory: counts on a logarithmic scale.
+"""The distribution of many millions of values in constant memory: counts on a logarithmic scale.
 
-Enough to judge a run by (a quantile is right to one per cent); what is reported is computed from the raw records.
+Used to judge a run (quantiles are accurate to one per cent); what is reported is computed from the raw records.
 The idea is HdrHistogram's (Gil Tene, 2012).
 """
 
@@ -18,7 +18,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Histogram:
-    """Counts, sums and the largest of non-negative values, from a thousandth up; below is one bin."""
+    """Counts, sums and the maximum of non-negative values; everything below 0.001 is one bin."""
 
     def __init__(self) -> None:
         self.counts = np.zeros(_BINS, dtype="int64")
@@ -39,7 +39,7 @@ class Histogram:
         self.largest = max(self.largest, float(kept.max()))
 
     def quantile(self, share: float) -> float:
-        """The quantile to one per cent; NaN of no values."""
+        """The quantile to one per cent; NaN without values."""
         if not self.count:
             return math.nan
         index = int(np.searchsorted(np.cumsum(self.counts), share * self.count, side="left"))
@@ -47,7 +47,7 @@ class Histogram:
         return float(self.sums[index] / self.counts[index]) if self.counts[index] else 0.0
 
     def above(self, limit: float, of: Callable[[Floats], Floats]) -> float:
-        """The sum of a (nearly linear) function of all values above a limit."""
+        """The sum of a (nearly linear) function over all values above a limit."""
         some = np.flatnonzero(self.counts)
         means = self.sums[some] / self.counts[some]
         chosen = means > limit

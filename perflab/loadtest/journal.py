@@ -1,4 +1,4 @@
-"""The record of a load: what a generator's process writes, a record for each request and a line for all else.
+"""The record of a load, written by a generator's process: a binary record per request and a line for everything else.
 
 Runs inside Locust's processes; imports neither pandas nor pyarrow, so that the generator needs little CPU.
 """
@@ -21,7 +21,7 @@ from perflab.loadtest.records import CHECK, MAX_NAMES, MAX_TEXT, MAX_USER_ERRORS
 from perflab.loadtest.standstill import Ticker
 
 REQUEST = "perflab_request"
-"""The key in the context of Locust's ``request`` event that holds the number of the request."""
+"""The key in the context of Locust's ``request`` event for the number of the request."""
 _NAN = float("nan")
 _DAY_S = 86_400.0
 _MAX_SIZE = (1 << 63) - 1
@@ -48,14 +48,14 @@ class Journal:
 
     @property
     def count(self) -> int:
-        """The records so far."""
+        """The number of records so far."""
         return self._written + len(self._pending) // RECORD.size
 
     def note(self, kind: str, **facts: Any) -> None:
         self._notes.append(json.dumps({"kind": kind, **facts}) + "\n")
 
     def _listener(self) -> Callable[..., None]:
-        """The hot path: a look-up and a pack, with all that stays the same at hand. What is unusual raises, and is `_odd`."""
+        """The hot path: a look-up and a pack, with constants bound as locals. Unusual values raise, and go to `_odd`."""
         pack, known, pending, ticker, journal = RECORD.pack, self.endpoints.get, self._pending, self.ticker, self
         in_flight, calls_of = self.flight.open, self.flight.open.get
 
@@ -96,7 +96,7 @@ class Journal:
                     )
                 )
                 journal._last_response, journal._last_endpoint = response, endpoint
-            except Exception:  # noqa: BLE001 - whatever a client of the locustfile's own passes, no record is lost by it
+            except Exception:  # noqa: BLE001 - no record is lost, whatever a custom client passes
                 journal._odd(
                     request_type, name, response_time, response_length, response, context, exception, start_time
                 )
@@ -106,7 +106,7 @@ class Journal:
     def _odd(
         self, kind: Any, name: Any, latency: Any, size: Any, response: Any, context: Any, exception: Any, start: Any
     ) -> None:  # fmt: skip
-        """An event with values of other kinds: what can be taken as a number is, the rest is as if it were not given."""
+        """Record an event with values of unexpected types: numbers where they convert, the rest as if not given."""
         latency_ms = _number(latency)
         at = _number(start.timestamp() if hasattr(start, "timestamp") else start)
         if not abs(at - time.time()) < _DAY_S:
@@ -151,10 +151,10 @@ class Journal:
         return index
 
     def on_check(self, name: str, ok: bool, response: Any, endpoint: str | None) -> None:
-        """A named assertion; without an endpoint it belongs to the request whose response it looks at.
+        """Record a named check; without an endpoint it belongs to the request whose response it checks.
 
-        The latest request's response is known by identity: a check follows its request in the same greenlet, with
-        nothing in between that could let another one in. In a ``with`` block it comes first, but knows its request.
+        The latest response is compared by identity: a check follows its request in the same greenlet without a switch to
+        another in between. In a ``with`` block it comes first, but knows its request.
         """
         index = self.checks.get(name)
         if index is None:
@@ -175,13 +175,13 @@ class Journal:
         self.checked += 1
 
     def on_user_error(self, text: str) -> None:
-        """An exception in the locustfile: the first thousand with their texts, the rest as a number."""
+        """An exception in the locustfile: the first thousand with their texts, the rest as a count."""
         self.user_errors += 1
         if self.user_errors <= MAX_USER_ERRORS:
             self.note("user_error", time=time.time(), text=_short(text))
 
     def on_user_ended(self, text: str) -> None:
-        """A user that left during the load."""
+        """Note a user that left during the load."""
         self.users_ended += 1
         if self.users_ended <= MAX_NAMES:
             self.note("user_ended", time=time.time(), text=_short(_text(text)))
@@ -191,8 +191,8 @@ class Journal:
         return self._endpoint(request_type, name) if found is None else found
 
     def flush(self) -> None:
-        """Names first: a record on disk must never refer to a name that is not."""
-        if os.getpid() != self._pid:  # a fork of the locustfile's own has a copy of what waits here
+        """Write names first: a record on disk must never refer to a missing name."""
+        if os.getpid() != self._pid:  # a fork made by the locustfile has a copy of the buffers
             return
         if self._notes:
             written, self._notes = "".join(self._notes).encode(), []
@@ -208,13 +208,13 @@ class Journal:
 
 
 def endpoint_name(request_type: Any, name: Any) -> str:
-    """``GET /orders``; a name that holds the method already doesn't get it twice."""
+    """``GET /orders``; a name that starts with the method does not get it twice."""
     kind, called = _text(request_type), _text(name)
     return _short(called if called.startswith(f"{kind} ") else f"{kind} {called}".strip())
 
 
 def _start_of(latency_ms: Any) -> float:
-    """When a request started that has just ended."""
+    """The start of a request that has just ended."""
     known = isinstance(latency_ms, (int, float)) and abs(latency_ms) < _DAY_S * 1e3
     return time.time() - (latency_ms / 1e3 if known else 0.0)
 
@@ -227,15 +227,15 @@ def _number(value: Any) -> float:
 
 
 def _text(value: Any) -> str:
-    """Any value as a text that can be written: lone surrogates are spelt out."""
+    """Any value as writable text: lone surrogates are escaped."""
     try:
         return str(value).encode("utf-8", "backslashreplace").decode()
-    except Exception:  # noqa: BLE001 - a __str__ of the locustfile's own
+    except Exception:  # noqa: BLE001 - the locustfile's own __str__
         return type(value).__name__
 
 
 def _short(text: str) -> str:
-    """At most `MAX_TEXT` characters; two texts that agree so far stay two."""
+    """At most `MAX_TEXT` characters; a digest keeps texts with the same beginning apart."""
     if len(text) <= MAX_TEXT:
         return text
     digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=4).hexdigest()

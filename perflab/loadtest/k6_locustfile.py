@@ -1,4 +1,4 @@
-"""A locustfile that does what the function of a k6 script does: its steps as Python."""
+"""Writes a locustfile that does what the function of a k6 script does."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from perflab.notes import DESIGN, YOU, Kind, Note, Remedy
 SCRIPT_NOT_TAKEN = Kind(
     "k6-script-not-taken",
     YOU,
-    "the script's {requests:request} and {checks:check} were not taken, what users do is in the locustfile. {remedy} writes one "
-    "from the script.",
+    "the script's {requests:request} and {checks:check} were not taken, because what users do is in the locustfile. {remedy} "
+    "writes one from the script.",
 )
 STATEMENT_NOT_TAKEN = Kind(
     "k6-statement-not-taken",
@@ -45,7 +45,7 @@ class K6User(FastHttpUser):
 
 
 def not_written(text: str) -> tuple[Note, ...]:
-    """What a script holds besides its options, where no locustfile is written from it."""
+    """A note on requests and checks of a script from which no locustfile is written."""
     counts = held(text)
     if not any(counts.values()):
         return ()
@@ -54,9 +54,9 @@ def not_written(text: str) -> tuple[Note, ...]:
 
 
 def write(path: Path, text: str, function: str = "") -> tuple[Note, ...]:
-    """Write the locustfile of a k6 script, and return notes of the statements that are not in it.
+    """Write the locustfile of a k6 script; return notes on the statements that it lacks.
 
-    A file that is there already, and is another one, is a ValueError: what users do may have been written by hand.
+    ValueError for an existing file that differs: it may be hand-written.
     """
     steps = steps_of(text, function)
     found = [*_untaken(steps), *outside_of_the_load(text)]
@@ -73,7 +73,7 @@ def write(path: Path, text: str, function: str = "") -> tuple[Note, ...]:
 
 
 def source_of(steps: Sequence[Step]) -> str:
-    """The locustfile's text."""
+    """The text of the locustfile."""
     origins = Counter(_origin(request.url) for request in _requests(steps))
     own = next(iter(origins), "")
     body = "\n".join(f"{_INDENT * 2}{line}" for line in _Writer(steps, own).lines())
@@ -97,7 +97,7 @@ def _origin(url: str) -> str:
 
 
 class _Writer:
-    """Steps as lines of Python."""
+    """Writes steps as lines of Python."""
 
     def __init__(self, steps: Sequence[Step], origin: str) -> None:
         self.steps, self.origin = steps, origin
@@ -147,7 +147,7 @@ class _Writer:
         return f"self.client.request, {listed}" if spawned else f"self.client.request({listed})"
 
     def _path(self, url: str) -> str:
-        """The address without the origin that most of the script has; the target's takes its place."""
+        """The address without the script's most common origin; the target's replaces it."""
         return (url.removeprefix(self.origin) or "/") if _origin(url) == self.origin else url
 
     def _check(self, step: Check) -> Iterator[str]:
@@ -159,7 +159,7 @@ class _Writer:
 
 
 def _python(variable: str) -> str:
-    """A name that Python takes."""
+    """A valid Python name."""
     name = variable.replace("$", "_")
     taken = keyword.iskeyword(name) or name in ("self", "check", "time", "random", "gevent", "task")
     return f"{name}_" if taken else name

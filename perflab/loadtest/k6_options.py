@@ -1,6 +1,6 @@
-"""k6's options as stages and objectives: what was taken, and notes of what was not.
+"""k6's options as stages and objectives, with notes on what was not taken.
 
-What changes the load and can't be done is a ValueError that names all of it at once, with what to do.
+Options that change the load and are not supported raise one ValueError that names all of them, with what to do.
 
 https://grafana.com/docs/k6/latest/using-k6/k6-options/reference/, .../scenarios/executors/, .../thresholds/
 """
@@ -18,7 +18,7 @@ from perflab.units import parse_duration
 
 _GIVE_STAGES = 'give stages=[Stage("30s", users=...)] to from_k6 instead'
 _JUMP_S = 0.001
-"""How long a jump takes: k6's stages may have no length at all."""
+"""How long a jump takes: a k6 stage may have a duration of zero."""
 _WITHOUT_EFFECT = (
     *(
         "summaryTrendStats",
@@ -42,12 +42,12 @@ _WITHOUT_EFFECT = (
     ),
     *("noTeardown", "noCookiesReset", "totalDuration", "maxVUs", "summaryMode", "linger", "noSummary"),
 )
-"""Options that change neither the load nor what is asked for (or that k6 computed from others)."""
+"""Options that affect neither the load nor the thresholds (or that k6 computed from others)."""
 _DEFAULTS: Mapping[str, tuple[object, ...]] = {
     "noConnectionReuse": (False,), "noVUConnectionReuse": (False,), "paused": (False,), "rps": (0,), "executionSegment": (),
     "minIterationDuration": ("0s", 0, "0"), "executionSegmentSequence": (),
 }  # fmt: skip
-"""Options that would change the load, with the values that don't."""
+"""Options that would change the load, with the values that do not."""
 _OF_THE_CLIENT = (
     *(
         "maxRedirects",
@@ -81,7 +81,7 @@ THRESHOLD_NOT_TAKEN = Kind(
 
 @dataclass(frozen=True)
 class Options:
-    """What was taken: the arguments of each `Stage`, the objectives, further arguments of `LoadPlan`; and notes of the rest."""
+    """What was taken: the arguments of each `Stage`, the objectives, further arguments of `LoadPlan`; and notes on the rest."""
 
     stages: tuple[dict[str, Any], ...]
     objectives: tuple[Objective, ...]
@@ -92,7 +92,7 @@ class Options:
 
 
 class _Problems(list[str]):
-    """What can't be done, collected: a script with three causes should not take three rounds."""
+    """Collects problems, so that a script with three is reported once."""
 
     def attempt(self, parse: Any, *arguments: Any) -> Any:
         try:
@@ -103,9 +103,9 @@ class _Problems(list[str]):
 
 
 def parse_options(options: Mapping[str, Any] | str, *, stages_given: bool = False) -> Options:
-    """Stages and objectives of k6's options: a mapping, JSON text (as `k6 inspect` prints it), or a script.
+    """Stages and objectives from k6's options: a mapping, JSON text (as `k6 inspect` prints it), or a script.
 
-    With ``stages_given`` the load of the options is not needed, and what they say of it is not read.
+    With ``stages_given`` the load in the options is not read.
     """
     if not isinstance(options, (str, Mapping)):
         raise ValueError(f"options must be a dict, JSON text or a k6 script; got {type(options).__name__}")
@@ -117,7 +117,7 @@ def parse_options(options: Mapping[str, Any] | str, *, stages_given: bool = Fals
         if not (value in (None, {}) if name == "scenarios" else _is_empty(value))
     }
     if "totalDuration" in given and any(name in given for name in ("stages", "duration")):
-        # With its execution requirements k6 prints the scenario that it made of these too.
+        # With its execution requirements k6 also prints the scenario that it made from these.
         given.pop("scenarios", None)
     problems, notes = _Problems(), list[Note]()
     _rest(given, problems, notes)
@@ -145,23 +145,23 @@ def _function(given: Mapping[str, Any]) -> str:
 
 
 def _is_empty(value: object) -> bool:
-    """Null, or an object of nulls only: what `k6 inspect` prints for an option that was not given."""
+    """Null, or an object of nulls only: how `k6 inspect` prints an option that was not given."""
     return value is None or (isinstance(value, Mapping) and all(_is_empty(each) for each in value.values()))
 
 
 def _rest(given: Mapping[str, Any], problems: list[str], notes: list[Note]) -> None:
-    """What is not the load: without effect, of the client, or impossible."""
+    """Check the options that are not the load: without effect, the client's, or unsupported."""
     for name, value in given.items():
         if name == "...":
             problems.append(f"options: can't resolve what {value} spreads")
         elif name in _DEFAULTS and value not in _DEFAULTS[name]:
             problems.append(
-                f"options.{name}: a plan can't do that; got {_shown(value)}: leave it out, or do it in the locustfile"
+                f"options.{name}: not supported by a plan; got {_shown(value)}: leave it out, or do it in the locustfile"
             )
         elif name in _OF_THE_CLIENT and name not in _DEFAULTS and not (name == "maxRedirects" and value == 10):
             notes.append(OPTION_NOT_TAKEN(name=name, why="set it in the locustfile's client where it matters"))
         elif name not in _KNOWN:
-            notes.append(OPTION_NOT_TAKEN(name=name, why="it is no option of k6's that perflab knows"))
+            notes.append(OPTION_NOT_TAKEN(name=name, why="perflab does not know this k6 option"))
 
 
 def _load(
@@ -173,7 +173,7 @@ def _load(
         return _scenario(scenario, f"options.scenarios.{name}", problems, notes)
     if "iterations" in given:
         raise ValueError(
-            f"options.iterations: a plan lasts a time, not {given['iterations']} iterations: {_GIVE_STAGES}"
+            f"options.iterations: a plan has a duration, not {given['iterations']} iterations: {_GIVE_STAGES}"
         )
     if "stages" in given:
         _not_together(given, "stages", ("duration",))
@@ -192,7 +192,7 @@ def _single(scenarios: object) -> tuple[str, Mapping[str, Any]]:
         raise ValueError(f"options.scenarios: expected scenarios by name; got {_shown(scenarios)}")
     if len(scenarios) > 1:
         raise ValueError(
-            f"options.scenarios: {', '.join(map(repr, scenarios))} run side by side in k6, and a plan has one load: "
+            f"options.scenarios: {', '.join(map(repr, scenarios))} run concurrently in k6, and a plan has one load: "
             "make a plan of each"
         )
     name, scenario = next(iter(scenarios.items()))
@@ -226,7 +226,7 @@ def _scenario(
         raise ValueError(f"{where}.timeUnit: expected a duration above zero; got {_shown(given['timeUnit'])}")
     if executor.startswith("ramping"):
         kind, first = ("users", "startVUs") if executor == "ramping-vus" else ("rate", "startRate")
-        # k6 starts with one VU where nothing is said: one user for a moment, which is left out.
+        # By default k6 starts with one VU for a moment, which is left out.
         start = problems.attempt(_whole, given.get(first, 0), f"{where}.{first}") or 0
         stages = _ramps(given.get("stages"), start, kind, unit_s if kind == "rate" else 1.0, f"{where}.stages")
         return stages, more or {}
@@ -242,13 +242,13 @@ def _scenario(
 _WHY = {
     "exec": "what the users do is in the locustfile",
     "env": "give arguments= to the plan where the locustfile needs them",
-    "options": "browsers are not driven by a plan",
+    "options": "a plan does not drive browsers",
     "startTime": "a plan starts at once",
 }
 
 
 def _ramps(stages: object, start: int, kind: str, unit_s: float, where: str) -> list[dict[str, Any]]:
-    """k6's stages go to their target linearly; one that takes no time jumps there."""
+    """k6's stages ramp linearly to their target; one without a duration jumps there."""
     if not isinstance(stages, (list, tuple)) or not stages:
         raise ValueError(f"{where}: expected a list of {{duration, target}}; got {_shown(stages)}")
 
@@ -300,7 +300,7 @@ def _objectives(given: object, notes: list[Note]) -> tuple[Objective, ...]:
 def _not_together(given: Mapping[str, Any], name: str, others: tuple[str, ...]) -> None:
     both = [other for other in others if other in given]
     if both:
-        raise ValueError(f"options: {name} and {', '.join(both)} say the load twice; give one of them")
+        raise ValueError(f"options: {name} and {', '.join(both)} both define the load; give one of them")
 
 
 def _seconds(value: object, where: str) -> float:

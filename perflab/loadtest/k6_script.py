@@ -1,4 +1,4 @@
-"""What a k6 script's function does, as steps: literal requests, groups, checks and sleeps. Nothing is run.
+"""The steps of a k6 script's function: literal requests, groups, checks and sleeps. Nothing is executed.
 
 https://grafana.com/docs/k6/latest/javascript-api/k6-http/ and .../javascript-api/k6/
 """
@@ -53,14 +53,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Batch:
-    """Requests that are sent at the same time."""
+    """Requests sent at the same time."""
 
     requests: tuple[Request, ...]
 
 
 @dataclass(frozen=True)
 class Check:
-    """Named assertions about a response, each an expression of Python in which the response is ``r``."""
+    """Named assertions about a response, each a Python expression in which the response is ``r``."""
 
     variable: str
     assertions: Mapping[str, Translation]
@@ -68,14 +68,14 @@ class Check:
 
 @dataclass(frozen=True)
 class Sleep:
-    """A pause; ``seconds`` is an expression of Python."""
+    """A pause; ``seconds`` is a Python expression."""
 
     seconds: str
 
 
 @dataclass(frozen=True)
 class Group:
-    """Steps under a name."""
+    """Named steps."""
 
     name: str
     steps: tuple[Step, ...]
@@ -83,7 +83,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Untaken:
-    """A statement that is none of these, and why."""
+    """A statement that cannot be translated, and why."""
 
     text: str
     line: int
@@ -98,7 +98,7 @@ class _Not(Exception):
 
 
 def held(text: str) -> dict[str, int]:
-    """How many requests and checks a text of JavaScript names.
+    """Count the requests and checks in JavaScript text.
 
     >>> held("const r = http.get('/a'); check(r, {});")
     {'request': 1, 'check': 1}
@@ -125,7 +125,7 @@ def outside_of_the_load(text: str) -> tuple[Untaken, ...]:
 
 
 def _body(script: Script, function: str) -> int | None:
-    """Where the function's body starts."""
+    """The index at which the function's body starts."""
     name = re.escape(function)
     patterns = [r"\bexport\s+default\s+(?:" + _FUNCTION.format(name=r"[\w$]*") + "|" + _ARROW + ")"]
     if not function and (named := re.search(r"\bexport\s+default\s+([\w$]+)\s*;?\s*$", script.bare, re.MULTILINE)):
@@ -140,7 +140,7 @@ def _body(script: Script, function: str) -> int | None:
 
 
 def _closing(bare: str, at: int) -> int:
-    """The bracket that closes the one at a place."""
+    """The index of the bracket that closes the one at ``at``."""
     depth = 0
     for place in range(at, len(bare)):
         depth += (bare[place] in "({[") - (bare[place] in ")}]")
@@ -150,7 +150,7 @@ def _closing(bare: str, at: int) -> int:
 
 
 class _Function:
-    """The statements of a function, with its own constants."""
+    """The statements of a function, with its local constants."""
 
     def __init__(self, script: Script) -> None:
         self.script, self.text, self.bare = script, script.text, script.bare
@@ -189,7 +189,7 @@ class _Function:
         return (before != "" and before in "=(,+-*/?:&|<>.[{") or (after != "" and after in ".?:+-*/&|=<>,)")
 
     def _block_end(self, at: int, end: int) -> int:
-        """Behind the last brace of a compound statement, or the end of one without braces."""
+        """The index after the last brace of a compound statement, or the end of one without braces."""
         while True:
             place = at
             while place < end and self.bare[place] not in "{;":
@@ -211,7 +211,7 @@ class _Function:
             return
         if call and (name.startswith(f"{self.http}.") or name in ("check", "group", "sleep")):
             if self.bare[close + 1 : end].strip():
-                raise _Not("what follows the call would have to be run")
+                raise _Not("what follows the call would have to be executed")
             given = self._arguments(call.end(), close)
             yield from self._called(name.removeprefix(f"{self.http}."), given, variable)
         elif variable:
@@ -220,7 +220,7 @@ class _Function:
                 raise _Not("its value would have to be computed")
             self.script.local[variable] = value
         else:
-            raise _Not("it is no request, group, check or sleep")
+            raise _Not("it is not a request, group, check or sleep")
 
     def _called(self, name: str, given: list[tuple[int, int]], variable: str) -> Iterator[Step]:
         if name == "sleep":
@@ -241,7 +241,7 @@ class _Function:
         start, end = given[1]
         opening = re.compile(_FUNCTION.format(name="") + "|" + _ARROW).match(self.bare, skip(self.text, start))
         if not opening:
-            raise _Not("expected a function in place")
+            raise _Not("expected an inline function")
         inside = tuple(self.steps(opening.end(), min(_closing(self.bare, opening.end() - 1), end)))
         return Group(self._text(given[0], "the group's name"), inside)
 
@@ -253,7 +253,7 @@ class _Function:
         if subject not in self.responses:
             call = _CALL.match(self.bare, skip(self.text, start))
             if not call or not call["name"].startswith(f"{self.http}."):
-                raise _Not("its subject is no response of a request that was taken")
+                raise _Not("its subject is not the response of a translated request")
             subject = f"response_{self.script.line(start)}"
             for made in self._statement(skip(self.text, start), end):
                 yield replace(made, variable=subject) if isinstance(made, Request) else made
@@ -262,7 +262,7 @@ class _Function:
     def _assertions(self, span: tuple[int, int]) -> dict[str, Translation]:
         start = skip(self.text, span[0])
         if self.bare[start : start + 1] != "{":
-            raise _Not("expected its assertions as an object in place")
+            raise _Not("expected its assertions as an object literal")
         found = {}
         for first, last in self._arguments(start + 1, _closing(self.bare, start)):
             colon = self._colon(first, last)
@@ -271,7 +271,7 @@ class _Function:
         return found
 
     def _colon(self, first: int, last: int) -> int:
-        """Where an entry's name ends: a name may be a text, which is blank here."""
+        """The index of the colon after an entry's name; quoted names are blank here."""
         place = self.bare.find(":", first, last)
         if place < 0:
             raise _Not("expected names and functions")
@@ -305,7 +305,7 @@ class _Function:
     def _of_batch(self, given: list[tuple[int, int]]) -> Iterator[Request]:
         start = skip(self.text, given[0][0]) if given else 0
         if not given or self.bare[start : start + 1] != "[":
-            raise _Not("expected its requests as a list in place")
+            raise _Not("expected its requests as an array literal")
         for first, last in self._arguments(start + 1, _closing(self.bare, start)):
             at = skip(self.text, first)
             if self.bare[at : at + 1] == "[":
@@ -313,13 +313,13 @@ class _Function:
             elif self.bare[at : at + 1] == "{":
                 made = self._value(first, last)
                 if not isinstance(made, dict) or not isinstance(made.get("url"), str):
-                    raise _Not("a request of it would have to be computed")
+                    raise _Not("one of its requests would have to be computed")
                 yield _request_of(str(made.get("method", "GET")), made["url"], made.get("body"), made.get("params"), "")
             else:
-                yield Request("GET", self._text((first, last), "an address of it"))
+                yield Request("GET", self._text((first, last), "one of its addresses"))
 
     def _arguments(self, start: int, end: int) -> list[tuple[int, int]]:
-        """The places of what commas separate."""
+        """The spans that commas separate."""
         found, depth, first = [], 0, start
         for place in range(start, end):
             letter = self.bare[place]
@@ -344,7 +344,7 @@ class _Function:
         return value
 
     def _value(self, start: int, end: int) -> Any:
-        """A literal, texts put together, or JSON.stringify of one; else `Unresolved`."""
+        """A literal, joined texts, or JSON.stringify of one; else `Unresolved`."""
         at = skip(self.text, start)
         if match := re.compile(r"JSON\s*\.\s*stringify\s*\(").match(self.text, at):
             close = _closing(self.bare, match.end() - 1)
@@ -360,7 +360,7 @@ class _Function:
         )
 
     def _pieces(self, at: int, end: int) -> Any:
-        """Texts joined by ``+`` and in templates; None where the value is another one."""
+        """Texts joined by ``+`` and in templates; None for any other value."""
         if "+" not in self.bare[at:end] and not (self.text[at] == "`" and "${" in self.text[at:end]):
             return None
         found = translated(self.text[at:end], {}, "text", self._constant, environment="")
@@ -368,7 +368,7 @@ class _Function:
 
 
 def _is_open(value: Any) -> bool:
-    """Whether a value holds something that would have to be computed."""
+    """Whether a value contains something that would have to be computed."""
     if isinstance(value, Mapping):
         return any(_is_open(each) for each in value.values())
     return any(map(_is_open, value)) if isinstance(value, list) else isinstance(value, Unresolved)

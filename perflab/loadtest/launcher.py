@@ -1,4 +1,4 @@
-"""Locust with perflab's recorder inside, and with nothing that the plan did not name.
+"""Locust with perflab's recorder inside, and with nothing that the plan does not name.
 
 python -m perflab.loadtest.launcher [Locust's own arguments]
 """
@@ -14,7 +14,7 @@ from perflab.loadtest import checking_locustfile, overrides, recorder, records
 
 
 def _wait_for(gate: Path) -> None:
-    """Until the file is there: what has been imported meanwhile need not be waited for once the target is ready."""
+    """Wait for the file; imports happen before, so that they cost no time once the target is ready."""
     while not gate.exists():
         time.sleep(0.01)
 

@@ -14,13 +14,13 @@ MAX_BYTES = 50_000_000
 
 
 class LogFiles:
-    """Notes where files end now; `collect` copies what was added since."""
+    """Records where the files end now; `collect` copies what was added since."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._ends = {path: path.stat().st_size if path.is_file() else 0 for path in paths}
 
     def collect(self, folder: Path) -> list[Note]:
-        """Copy to the folder what each file gained, at most 50 MB of its end; returns warnings."""
+        """Copy what each file gained to the folder, at most its last 50 MB; return warnings."""
         warnings: list[Note] = []
         for number, (path, end) in enumerate(self._ends.items(), start=1):
             try:
@@ -31,7 +31,7 @@ class LogFiles:
 
 
 def cut(folder: Path) -> list[Note]:
-    """Warnings of what was printed beyond the limit and not kept."""
+    """Warnings about output beyond the limit that was dropped."""
     warnings: list[Note] = []
     for file in sorted(folder.glob(f"*{LEFT_OUT}")):
         lost = int(file.read_text() or 0)

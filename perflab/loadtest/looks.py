@@ -1,4 +1,4 @@
-"""Registered looks at an experiment that is going on: when to look, what decides, and what that spends."""
+"""Registered looks at a running experiment: when to look, what decides, and what each look spends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from perflab.stats.compare import compare
 class Looks:
     """After which pairs to look, and the question asked there; fixed before the first run.
 
-    ``at`` is empty where there is no look before the end.
+    ``at`` is empty where the end is the only look.
     """
 
     at: tuple[int, ...] = ()
@@ -27,11 +27,11 @@ class Looks:
     def registered(
         cls, looks: Sequence[int], pairs: int, metric: str, tolerance: float | str, primary: str | Sequence[str]
     ) -> Looks:
-        """Checked: increasing, the first at three pairs or more, the last at the end."""
+        """Checked looks: increasing, the first at three pairs or more, the last at the end."""
         return cls(sequential.checked_looks(looks, pairs) if looks else (), metric, tolerance, primary)
 
     def decided(self, pairs: int, before: Measurements, after: Measurements) -> str:
-        """The verdict at this many pairs when it ends the experiment, else ""; invalid runs are left out."""
+        """The verdict at this many pairs if it ends the experiment, else ""; invalid runs are left out."""
         if pairs not in self.at[:-1]:
             return ""
         sides = (before.where(valid=True), after.where(valid=True))
@@ -41,7 +41,7 @@ class Looks:
         return "" if found.verdict == "inconclusive" else found.verdict
 
     def noted(self, pairs: int, before: Measurements, after: Measurements) -> tuple[Measurements, Measurements]:
-        """Both sides with a warning that says when the experiment ended, and what its looks spent."""
+        """Both sides with a note on when the experiment ended and what its looks spent."""
         if not self.at:
             return before, after
         look = sequential.look(self.at, min(pairs, self.at[-1]))

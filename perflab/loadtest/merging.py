@@ -1,4 +1,4 @@
-"""`merge`: what a worker on another machine kept when its connection was lost, put back into the run."""
+"""`merge`: puts the records that a worker on another machine kept after losing its connection back into the run."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _PREFIX = "remote-"
 
 
 def merge(run: str | Path, *folders: str | Path) -> Measurements:
-    """Make a run whole again with the files of workers that it lost.
+    """Complete a run with the files of workers whose connection was lost.
 
     Parameters
     ----------
-    run : the folder of a run that is not valid because a worker on another machine was lost.
+    run : the folder of a run that is invalid because the connection to a worker on another machine was lost.
     folders : what ``perflab worker`` kept on those machines (it prints the folder), copied here.
 
     Returns
     -------
-    Measurements of the run with all records, judged anew. The connection and not the worker was lost, so what it did until
-    the load ended elsewhere counts; what it did later is left out.
+    Measurements of the run with all records, judged again. What a worker did until the load ended on the others
+    counts; what it did later is left out.
 
     Raises
     ------
-    StoreError : no such run, one that lost no worker, files of another run, or files shorter than what came home.
+    StoreError : no such run, one that lost no worker, files of another run, or files shorter than the received part.
 
     >>> lab.loadtest.merge("runs/20261124-014503-eager-7f3a", "worker-3")  # doctest: +SKIP
     """
@@ -82,13 +82,13 @@ def _record(place: Path) -> dict[str, Any]:
 
 
 def _stop(raw: Path) -> float:
-    """When the load ended for those who were not lost, in seconds since 1970 by the master's clock."""
+    """When the load ended for the remaining processes, in seconds since 1970 by the master's clock."""
     stops = [note["time"] for p in capture.processes(raw) if p.footer for note in p.notes.get("stop", [])]
     return max(stops, default=float("inf"))
 
 
 def _take(folder: Path, raw: Path, stop_s: float) -> None:
-    """Put a worker's own files in the place of what came home of them."""
+    """Replace the received part of a worker's files with its own."""
     sides = sorted(folder.glob(f"{_PREFIX}*.jsonl"))
     if not sides:
         raise StoreError(f"{folder}: expected the files of a worker ({_PREFIX}*.jsonl), found none")
@@ -101,13 +101,13 @@ def _take(folder: Path, raw: Path, stop_s: float) -> None:
             already = came.read_bytes() if came.exists() else b""
             with own.open("rb") as file:
                 if file.read(len(already)) != already:
-                    raise StoreError(f"{own}: these are not the records of which a part is in the run")
+                    raise StoreError(f"{own}: these are not the records of which the run has a part")
         process = capture.process_of(side)
         _until(process, home, stop_s)
 
 
 def _until(process: capture.Process, home: Path, stop_s: float) -> None:
-    """The worker's records until the load's end, with a footer that says how many they are."""
+    """Write the worker's records up to the end of the load, and a footer with their number."""
     records = np.fromfile(process.records, capture.DTYPE, count=process.count)
     checks_file = process.records.with_suffix(".checks")
     checks = np.fromfile(checks_file, capture.CHECK_DTYPE, count=checks_file.stat().st_size // CHECK.size)
@@ -116,7 +116,7 @@ def _until(process: capture.Process, home: Path, stop_s: float) -> None:
     checks = checks[checks["at"] + ahead_s <= stop_s]
     records.tofile(home.with_suffix(".bin"))
     checks.tofile(home.with_suffix(".checks"))
-    # The worker's own footer counts what it did after the end, too.
+    # The worker's own footer also counts what it did after the end.
     lines = process.records.with_suffix(".jsonl").read_bytes().split(b"\n")
     kept = [line for line in lines if line.startswith(b"{") and line.endswith(b"}") and b'"kind": "footer"' not in line]
     footer = {"kind": "footer", "count": len(records), "checks": len(checks), "user_errors": 0, "clock_jump_s": 0.0}

@@ -1,7 +1,7 @@
-"""Inside Locust: what the plan takes the place of, kept where it can be and noted where it is not.
+"""Inside Locust: keeps the plan's settings in force, and notes each setting of the locustfile that they replace.
 
-Locust reads LOCUST_* variables and configuration files; its own settings there are left unread, or a run would get users, tags
-or a host that no plan named. Settings of the locustfile's own arguments are kept.
+Locust reads LOCUST_* variables and configuration files. Its own settings there are ignored, or a run would get users, tags
+or a host that no plan named; settings for arguments that the locustfile defines are kept.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import locust.argument_parser as arguments
 
 _Parser = arguments.LocustArgumentParser
 _unread: dict[str, list[str]] = {}
-"""Where -> the settings of Locust's own that were left unread."""
+"""Where -> Locust's own settings that were ignored."""
 
 
 @cache
 def _own_options() -> tuple[frozenset[str], frozenset[str]]:
-    """Locust's own options as a configuration file spells them, and the environment variables that it knows."""
+    """Locust's own options as a configuration file spells them, and its environment variables."""
     parser = arguments.get_empty_argument_parser(default_config_files=[])
     arguments.setup_parser_arguments(parser)
     actions = parser._actions
@@ -29,7 +29,7 @@ def _own_options() -> tuple[frozenset[str], frozenset[str]]:
 
 
 class OwnArguments(_Parser):
-    """Locust's parser, which reads from configuration files what the locustfile defines."""
+    """Locust's parser, which reads only the locustfile's arguments from configuration files."""
 
     def __init__(self, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
@@ -37,7 +37,7 @@ class OwnArguments(_Parser):
 
 
 class _OwnSettings:
-    """A reader of configuration files that leaves Locust's own settings out."""
+    """A reader of configuration files that drops Locust's own settings."""
 
     def __init__(self, reader: Any) -> None:
         self._reader = reader
@@ -54,7 +54,7 @@ class _OwnSettings:
 
 
 def leave_unread() -> None:
-    """Remove Locust's own settings from the environment; called before Locust's main."""
+    """Remove Locust's own settings from the environment; call it before Locust's main."""
     arguments.LocustArgumentParser = OwnArguments  # type: ignore[misc]
     dropped = sorted(_own_options()[1] & set(os.environ))
     for name in dropped:
@@ -64,22 +64,22 @@ def leave_unread() -> None:
 
 
 def differing_hosts(classes: Mapping[str, Any], host: str) -> dict[str, str]:
-    """Class -> host where the classes have several and none is the target's; empty where the plan can be kept."""
+    """Class -> host, where the classes have several hosts and none is the target's; else empty."""
     own = {name: str(c.host) for name, c in classes.items() if c.host}
     different = {value.rstrip("/") for value in own.values()}
     return own if len(different) > 1 and host.rstrip("/") not in different else {}
 
 
 def run_time_s(settings: Mapping[str, Any]) -> float | None:
-    """How long the plan's load lasts, as listeners of test_start read it.
+    """The length of the plan's load, as listeners of test_start read it.
 
-    A worker is told when the load starts: workers of Locust 2.40 that find a run time before end themselves by it.
+    A worker gets it when the load starts: workers of Locust 2.40 that find a run time earlier stop themselves after it.
     """
     return sum(s["duration_s"] for s in settings["stages"]) if settings["stages"] else None
 
 
 def _start_with(environment: Any, runner: Any, users: int) -> None:
-    """Let listeners of test_start read the plan's users, where a ramp starts with none."""
+    """Show listeners of test_start the plan's users, where a ramp starts with none."""
     started = environment.events.test_start
     fire = started.fire
 
@@ -94,7 +94,7 @@ def _start_with(environment: Any, runner: Any, users: int) -> None:
 
 
 def settle(environment: Any, runner: Any, settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Make the plan's numbers those that a locustfile reads; yields notes of what was put aside."""
+    """Set the numbers that a locustfile reads to the plan's; yield notes on what was replaced."""
     for where, names in _unread.items():
         yield "unread", {"where": where, "names": names}
     stages, options = settings["stages"], environment.parsed_options

@@ -1,4 +1,4 @@
-"""A page of the target, read within a time and up to a size, however slowly or long it is sent."""
+"""Reads a page of the target, limited in time and size however slowly or long it is sent."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _OF_A_READ_S = 2.0
 
 
 def read_page(url: str, *, within_s: float, most_bytes: int = 0) -> tuple[int, bytes]:
-    """(status, content) of a page, of the content at most so many bytes.
+    """(status, content) of a page, with at most ``most_bytes`` of content.
 
-    Raises OSError (TimeoutError where the answer is not there in time) and ValueError, and `urllib.error.HTTPError` as
+    Raises OSError (TimeoutError where the response is late), ValueError, and `urllib.error.HTTPError` as
     `urllib.request.urlopen` does.
     """
     parts = urlsplit(url)
     user, _, place = parts.netloc.rpartition("@")
     request = urllib.request.Request(urlunsplit(parts._replace(netloc=place)))
     if user:
-        # urllib takes it for a part of the name of the host.
+        # urllib would take it for part of the host name.
         request.add_header("Authorization", "Basic " + base64.b64encode(unquote(user).encode()).decode())
     sockets: list[socket.socket] = []
     late = threading.Event()
@@ -33,10 +33,10 @@ def read_page(url: str, *, within_s: float, most_bytes: int = 0) -> tuple[int, b
         late.set()
         for each in sockets:
             with suppress(OSError):
-                # Of the socket beneath TLS, which would read on.
+                # Shut down the socket beneath TLS, which would read on.
                 socket.socket.shutdown(each, socket.SHUT_RDWR)
 
-    # The time-out of a socket is one of each read: an answer that trickles would be waited for without end.
+    # A socket's timeout applies to each read: a response that trickles in would never time out.
     timer = threading.Timer(within_s, end)
     timer.daemon = True
     timer.start()
@@ -48,15 +48,15 @@ def read_page(url: str, *, within_s: float, most_bytes: int = 0) -> tuple[int, b
     except (OSError, ValueError, http.client.HTTPException) as problem:
         if not late.is_set():
             if isinstance(problem, http.client.HTTPException) and not isinstance(problem, (OSError, ValueError)):
-                raise ValueError(f"no HTTP answer: {problem!r}") from problem
+                raise ValueError(f"not an HTTP response: {problem!r}") from problem
             raise
     finally:
         timer.cancel()
-    raise TimeoutError(f"no whole answer within {within_s:g} s")
+    raise TimeoutError(f"no complete response within {within_s:g} s")
 
 
 def _opener(sockets: list[socket.socket]) -> urllib.request.OpenerDirector:
-    """An opener that keeps its sockets at hand."""
+    """An opener that collects its sockets."""
 
     class Plain(http.client.HTTPConnection):
         def connect(self) -> None:
@@ -76,5 +76,5 @@ def _opener(sockets: list[socket.socket]) -> urllib.request.OpenerDirector:
         def https_open(self, request: Any) -> Any:
             return self.do_open(Secure, request)
 
-    # Proxies of the environment are for the way out, not for the service under test.
+    # The environment's proxies are for outside hosts, not for the service under test.
     return urllib.request.build_opener(urllib.request.ProxyHandler({}), Http, Https)

@@ -1,4 +1,4 @@
-"""What load to offer: `LoadPlan`."""
+"""The load to offer: `LoadPlan`."""
 
 from __future__ import annotations
 
@@ -30,56 +30,56 @@ _URL_USERS = Path(__file__).with_name("url_users.py")
 
 @dataclass(frozen=True, repr=False)
 class LoadPlan(Result):
-    """Who does what for how long: a locustfile and the stages of load to offer.
+    """A load test: a locustfile and the stages of load to offer.
 
     Parameters
     ----------
     locustfile : str | Path
-        Path of the file with the user classes, or of a folder of such files. Prefer FastHttpUser: it spends a quarter of the CPU.
+        The file with the user classes, or a folder of such files. Prefer FastHttpUser: it needs a quarter of the CPU.
     stages : Sequence[Stage] | Stage
-        The load over time. One stage or several.
+        The load over time, in one or more stages.
     warmup : str | float
         The share (``"10%"``) or length (``"5s"``) of each run that `compare` and `check` leave out. Nothing is
         deleted.
     workers : int
-        Locust processes that make the load; 1 is one process without a master, N a master and N workers.
+        Locust processes that generate the load; 1 is one process without a master, N a master and N workers.
     remote_workers : int
-        Further ones on other machines, each started there by ``perflab worker --master HOST locustfile.py``; with
-        some, ``workers`` may be 0. Their records come home with Locust's own reports.
+        Further workers on other machines, each started there by ``perflab worker --master HOST locustfile.py``; with
+        some, ``workers`` may be 0. They send their records with Locust's own reports.
     master : str
-        Where the master listens for them, address and port (the next port is used too).
+        The address and port at which the master listens for remote workers (it also uses the next port).
     token : str | None
-        The secret that remote workers must give too (``perflab worker --token``); the variable PERFLAB_TOKEN if not given.
-        It encrypts what master and workers send each other (ZeroMQ CURVE), and is never kept.
+        The secret that remote workers must also give (``perflab worker --token``); by default the variable PERFLAB_TOKEN.
+        It encrypts the traffic between master and workers (ZeroMQ CURVE), and is never stored.
     worker_timeout : str | float
-        How long to wait for all workers before the run begins.
+        How long to wait for all workers before the run starts.
     arrivals : str
         "constant" (evenly spaced) or "poisson" (as from many independent users), for stages with a rate.
     user_classes : Sequence[str] | Mapping[str, float]
-        Names of the classes to use, or a mapping of name to weight (``{"Visitor": 9, "Buyer": 1}``); all of the
-        locustfile's, with their own weights, if empty.
+        Names of the user classes, or a mapping of name to weight (``{"Visitor": 9, "Buyer": 1}``); by default all of
+        the locustfile's, with their own weights.
     tags, exclude_tags : Sequence[str]
         Locust's tags.
     seed : int | None
         Seeds ``random`` in the generator, so that users draw the same choices in each run.
     timeout : str | float
-        How long a request of HttpUser or FastHttpUser may take before it is an error, where the locustfile sets no time-out.
+        The timeout of a request of HttpUser or FastHttpUser, where the locustfile sets none.
     stop_timeout : str | float
-        How long requests in flight may take to end when the run is over. It must be longer than ``timeout``: Locust's
-        default of 0 throws the slowest requests away.
+        How long requests in flight may take after the end of the run. It must be longer than ``timeout``: Locust's
+        default of 0 drops the slowest requests.
     arguments : Mapping[str, str | float | bool | None | Sequence[object]]
-        Further command-line arguments for a locustfile that defines some; True or None is a bare flag, False leaves it
-        out, a list gives several values.
+        Further command-line arguments, for a locustfile that defines some; True or None is a bare flag, False omits it,
+        a list gives several values.
     headers : Mapping[str, str]
-        Sent with each request, unless the locustfile sets them itself. (The host is the target's.)
+        Headers of each request, unless the locustfile sets them itself. (The host is the target's.)
     objectives : Sequence[Objective | str]
-        What the target must do (`Objective`, or texts like ``"p95 < 500ms"``), for ``check(run, plan.objectives)``.
+        What the target must meet (`Objective`, or texts like ``"p95 < 500ms"``), for ``check(run, plan.objectives)``.
         One with ``abort=True`` ends a run as soon as it fails (after its ``delay_ms``).
     request_ids : bool
         Send an id, the time and the endpoint's name with each request to the target, so that recorded statements, profiles
-        and components join the requests. One that has an id of its own, or a signature, is sent as it is.
+        and components can be joined to requests. A request with its own id, or with a signature, is sent unchanged.
     trace : bool
-        Send `traceparent` too, which switches the tracing of the target on.
+        Also send `traceparent`, which turns on the target's tracing.
     urls, wait
         See `LoadPlan.from_urls`.
 
@@ -116,7 +116,7 @@ class LoadPlan(Result):
         self._must_be_possible()
 
     def _tidy(self) -> None:
-        """Sequences become tuples, mappings read-only ones, texts rules."""
+        """Turn sequences into tuples, mappings into read-only ones, and texts into objectives."""
 
         def become(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
@@ -150,7 +150,7 @@ class LoadPlan(Result):
         for goal in self.goals:
             if goal.abort and not can_be_watched(goal):
                 raise ValueError(
-                    "LoadPlan: an objective that ends a run (abort) must be about latency, errors or throughput of all "
+                    "LoadPlan: an objective that aborts a run must be about latency, errors or throughput of all "
                     f"requests, and a bound; got {goal}"
                 )
         for name, weight in self.weights.items():
@@ -158,12 +158,12 @@ class LoadPlan(Result):
                 raise ValueError(f"LoadPlan: the weight of user class {name!r} must be above 0; got {weight!r}")
         for header in self.headers.items():
             if not "".join(header).isprintable():
-                raise ValueError(f"LoadPlan: headers must be one-line texts; {header[0]!r} is not one")
+                raise ValueError(f"LoadPlan: headers must be single-line texts; {header[0]!r} is not")
         self._workers_must_be_possible()
         if not 0 < self.timeout_s < self.stop_timeout_s:
             raise ValueError(
                 f"LoadPlan: stop_timeout ({self.stop_timeout!r}) must be longer than timeout ({self.timeout!r}), "
-                "or the slowest requests are thrown away at the end of the run"
+                "or the slowest requests are dropped at the end of the run"
             )
         if not 0 <= self.warmup_fraction <= 0.9:
             raise ValueError(
@@ -187,12 +187,12 @@ class LoadPlan(Result):
 
     @property
     def secret(self) -> str:
-        """What remote workers must know."""
+        """The secret that remote workers must know."""
         return secret_of(self.token, "LoadPlan: token")
 
     @property
     def all_workers(self) -> int:
-        """Workers here and on other machines."""
+        """The number of workers here and on other machines."""
         return self.workers + self.remote_workers
 
     @cached_property
@@ -203,7 +203,7 @@ class LoadPlan(Result):
     def from_urls(
         cls, urls: Sequence[Url | str] | Url | str, *, stages: Sequence[Stage] | Stage, **options: Any
     ) -> LoadPlan:
-        """A plan without a locustfile: addresses with their weights and checks.
+        """Make a plan without a locustfile: paths with their weights and checks.
 
         Parameters
         ----------
@@ -212,8 +212,8 @@ class LoadPlan(Result):
         stages : Sequence[Stage] | Stage
             As in `LoadPlan`.
         **options
-            ``wait`` is how long a user waits between answer and next question (not at all if not given); all else as
-            in `LoadPlan`.
+            ``wait`` is the time a user waits between a response and its next request (0 by default); the rest as in
+            `LoadPlan`.
 
         >>> plan = LoadPlan.from_urls([Url("/orders", weight=9), "/health"], stages=Stage("30s", users=10))
         >>> print(plan)
@@ -229,7 +229,7 @@ class LoadPlan(Result):
     def from_k6(
         cls, locustfile: str | Path, options: Mapping[str, Any] | str, *, write_locustfile: bool = False, **more: Any
     ) -> LoadPlan:
-        """A plan with the load of a k6 script's options.
+        """Make a plan with the load of a k6 script's options.
 
         Parameters
         ----------
@@ -238,12 +238,12 @@ class LoadPlan(Result):
         options : Mapping[str, Any] | str
             k6's ``options`` as a dict, as JSON text, or the text of a script with ``export const options = {...}``.
             Taken are ``stages``, ``vus`` and ``duration``, one of ``scenarios`` (constant-vus, ramping-vus,
-            constant-arrival-rate, ramping-arrival-rate) and ``thresholds``, which become ``objectives``. All else that
-            changes the load is a ValueError that names it; what does not is listed in the plan's ``not_taken``. Scripts that
-            compute their options: ``k6 inspect script.js > options.json``.
+            constant-arrival-rate, ramping-arrival-rate) and ``thresholds``, which become ``objectives``. Anything else that
+            changes the load raises a ValueError that names it; the rest is listed in the plan's ``not_taken``. For scripts
+            that compute their options: ``k6 inspect script.js > options.json``.
         write_locustfile : bool
             Write ``locustfile`` from the script: its literal requests, groups, checks and sleeps. Statements that would have
-            to be run are comments there, and listed in ``not_taken``. A file that exists and differs is not replaced.
+            to be executed become comments, and are listed in ``not_taken``. An existing file that differs is not replaced.
         **more
             Further parameters of `LoadPlan`.
 
@@ -266,12 +266,12 @@ class LoadPlan(Result):
 
     @property
     def weights(self) -> Mapping[str, float]:
-        """The weights of the user classes that the plan gives."""
+        """The weights of the user classes, where the plan sets them."""
         return self.user_classes if isinstance(self.user_classes, Mapping) else {}
 
     @property
     def goals(self) -> tuple[Objective, ...]:
-        """The objectives, texts among them read."""
+        """The objectives, with texts parsed."""
         return self.objectives  # type: ignore[return-value]
 
     @property
@@ -281,7 +281,7 @@ class LoadPlan(Result):
 
     @property
     def expected_arrivals(self) -> float | None:
-        """How many arrivals an open plan asks for (on average, if Poisson); None for a closed one."""
+        """The number of arrivals of an open plan (on average, if Poisson); None for a closed one."""
         if not self.is_open:
             return None
         total = before = 0.0
@@ -292,7 +292,7 @@ class LoadPlan(Result):
 
     @cached_property
     def duration_s(self) -> float:
-        """Seconds of all stages together."""
+        """The total length of all stages, in seconds."""
         return sum(stage.duration_s for stage in self.all_stages)
 
     @cached_property
@@ -320,13 +320,13 @@ class LoadPlan(Result):
 
     @property
     def all_stages(self) -> tuple[Stage, ...]:
-        """The stages, also where one was given."""
+        """The stages as a tuple."""
         return self.stages  # type: ignore[return-value]
 
     def found_locustfile(self) -> Path:
-        """The locustfile's absolute path, or that of a folder of some.
+        """The absolute path of the locustfile, or of the folder of locustfiles.
 
-        ValueError when there is no such file, LoadTestError when it is not valid Python.
+        ValueError if it does not exist, LoadTestError if it is not valid Python.
         """
         path = Path(self.locustfile).expanduser().resolve()
         files = _files(path)
@@ -341,7 +341,7 @@ class LoadPlan(Result):
         return path
 
     def record(self) -> dict[str, Any]:
-        """What is kept of the plan with each run; two runs of one plan have equal records."""
+        """The plan as stored with each run; two runs of one plan have equal records."""
         path = self.found_locustfile()
         return {
             "sentence": str(self),
@@ -375,7 +375,7 @@ class LoadPlan(Result):
         }
 
     def _record_of_what_is_rare(self) -> dict[str, Any]:
-        """Only where given, so that records of plans without them stay equal to those of earlier versions."""
+        """The rare settings, only where given, so that records of other plans equal those of earlier versions."""
         urls = [
             {**url.settings(), "headers": provenance.headers_of(url.headers), "body": len(url.body or "")}
             | {"path": provenance.without_credentials(f"http://any{url.path}").removeprefix("http://any")}
@@ -384,7 +384,7 @@ class LoadPlan(Result):
         found = {
             "weights": dict(self.weights),
             "headers": provenance.headers_of(self.headers),
-            # Short, so that no value can be found by trying: it separates two plans, no more.
+            # Short, so that values cannot be guessed from it: it only tells two plans apart.
             "headers_sha256": provenance.sha256_of(dict(self.headers))[:8] if self.headers else None,
             "objectives": [f"{goal}{' (ends the run)' if goal.abort else ''}" for goal in self.goals],
             "urls": urls,
@@ -416,7 +416,7 @@ class LoadPlan(Result):
 
 
 def _files(path: Path) -> list[Path]:
-    """The locustfile itself, or those of a folder, which Locust reads all."""
+    """The locustfile, or those of a folder, all of which Locust loads."""
     if path.is_dir():
         return sorted(file for file in path.rglob("*.py") if not file.name.startswith((".", "_")))
     return [path] if path.is_file() else []

@@ -1,4 +1,4 @@
-"""The plan's stages as Locust's shape: how many users there are at any time. Runs inside Locust's processes."""
+"""The plan's stages as Locust's shape: the number of users at any time. Runs inside Locust's processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from locust import LoadTestShape
 
 
 class PlanShape(LoadTestShape):
-    """The plan's stages as users over time; Locust asks once a second. An open plan has a scheduler for each worker."""
+    """The plan's stages as users over time; Locust asks once a second. An open plan has one scheduler per worker."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class PlanShape(LoadTestShape):
     def tick(self) -> tuple[int, float] | None:
         """(users, spawn rate) now, None when the plan is over.
 
-        Locust asks again only after a second: a plan that ends before that is waited for here, to end when it says.
+        Locust asks again only after a second, so an earlier end of the plan is awaited here.
         """
         elapsed = self.get_run_time()
         wanted, left = self._wanted(elapsed), self.length_s - elapsed
@@ -31,7 +31,7 @@ class PlanShape(LoadTestShape):
         return wanted
 
     def _wanted(self, elapsed: float) -> tuple[int, float] | None:
-        # A hair early is over.
+        # Within 20 ms of the end counts as the end.
         if elapsed >= self.length_s - 0.02:
             return None
         if self.schedulers:
@@ -41,7 +41,7 @@ class PlanShape(LoadTestShape):
             length, users = stage["duration_s"], stage["users"]
             if elapsed < length - 0.02:
                 if stage["ramp"]:
-                    # A pace that is never the brake: Locust's start blocks until the users are there.
+                    # A spawn rate that never limits the ramp: Locust's start blocks until the users exist.
                     return round(before + (users - before) * elapsed / length), float(max(100, users, before))
                 return users, float(stage["spawn_rate"] or max(users, before, 1))
             elapsed, before = elapsed - length, users

@@ -24,35 +24,35 @@ from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.records import SETTINGS
 
 STATISTICS = "locust.json"
-"""Locust adds the suffix by itself."""
+"""Locust appends the suffix."""
 _WAIT_FOR_WORKERS_S = 30
 
 
 @dataclass(frozen=True)
 class Generator:
-    """Locust under way: one process, or a master and its workers. The first child is the one that ends the run."""
+    """A running Locust: one process, or a master and its workers. The first child ends the run."""
 
     children: tuple[Child, ...]
     gate: Path
 
     def begin(self) -> None:
-        """Let it begin, if it did not yet."""
+        """Start the load, if it has not started yet."""
         self.gate.touch()
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """Root process ids, of guards."""
+        """The ids of the root processes, which are guards."""
         return tuple(child.pid for child in self.children)
 
     def exit_code(self) -> int | None:
         return self.children[0].exit_code()
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether the run has ended, after waiting for at most that long."""
+        """Wait at most ``timeout_s`` seconds; return whether the run has ended."""
         return self.children[0].wait(timeout_s)
 
     def stop(self) -> None:
-        """End all of it: the master first, so that it can end its workers in peace, then whoever is left."""
+        """Stop all processes: first the master, which ends its workers, then any that are left."""
         self.children[0].stop()
         deadline = time.monotonic() + 3.0
         for child in self.children[1:]:
@@ -67,7 +67,7 @@ class Generator:
 def start(plan: LoadPlan, host: str, folder: Path, *, log: Path) -> Generator:
     """Start Locust on the plan; its records and statistics go to the (new) folder, its output to the log.
 
-    It imports what it needs, which takes it most of a second, and waits for `Generator.begin`.
+    Its imports take most of a second; then it waits for `Generator.begin`.
     """
     folder = folder.resolve()
     folder.mkdir()
@@ -92,7 +92,7 @@ def start(plan: LoadPlan, host: str, folder: Path, *, log: Path) -> Generator:
 
 
 def _settings(plan: LoadPlan, host: str, folder: Path) -> dict[str, Any]:
-    """What the recorder inside Locust needs to know."""
+    """The settings of the recorder inside Locust."""
     poisson = plan.is_open and plan.arrivals == "poisson"
     return {
         "folder": str(folder),
@@ -156,17 +156,17 @@ def _arguments(plan: LoadPlan, host: str, folder: Path, role: Sequence[str] = ()
     if "--worker" not in role:
         # --json-file without --json: the two together write an empty list (Locust 2.47).
         arguments += ["--json-file", str((folder / STATISTICS).with_suffix(""))]
-    # Last an option that takes one value: names of classes right after --tags would be tags.
+    # Before the class names put an option that takes one value: right after --tags they would be tags.
     return [*arguments, "--only-summary", "--loglevel", "INFO", *plan.user_classes]
 
 
 def _whole_stop_timeout_s(plan: LoadPlan) -> int:
-    """Locust takes whole seconds."""
+    """The stop timeout in whole seconds, as Locust takes it."""
     return math.ceil(plan.stop_timeout_s)
 
 
 def join(locustfile: Path, master: str, port: int, folder: Path, *, token: str, log: Path) -> Child:
-    """A worker on this machine for a master on another; its plan comes from there, its records stay here too."""
+    """Start a worker on this machine for a master on another; it gets the plan from there and keeps a copy of its records."""
     folder = folder.resolve()
     settings = {"folder": str(folder), "remote": True, "token": token}
     command = ["--headless", "--locustfile", str(locustfile), "--worker", "--master-host", master]
@@ -175,13 +175,13 @@ def join(locustfile: Path, master: str, port: int, folder: Path, *, token: str, 
 
 
 def forget_settings(folder: Path) -> None:
-    """Remove the settings of processes that never read theirs."""
+    """Remove settings that processes never read."""
     for file in folder.glob("settings-*.json"):
         file.unlink(missing_ok=True)
 
 
 def _open_to_others(plan: LoadPlan) -> tuple[str, str]:
-    """(address, port) at which the master waits for workers on other machines."""
+    """The (address, port) at which the master waits for workers on other machines."""
     host, _, port = plan.master.rpartition(":")
     for number in (int(port), int(port) + 1):
         with socket.socket() as probe:
@@ -194,7 +194,7 @@ def _open_to_others(plan: LoadPlan) -> tuple[str, str]:
 
 
 def _free_port() -> int:
-    """A port whose successor is free too: Locust's master takes both."""
+    """A port whose successor is also free: Locust's master uses both."""
     for _ in range(50):
         with socket.socket() as first, socket.socket() as second:
             first.bind(("127.0.0.1", 0))
@@ -208,7 +208,7 @@ def _free_port() -> int:
 
 
 def statistics(folder: Path) -> list[dict[str, Any]]:
-    """Locust's own final statistics, an entry for each endpoint; empty when it did not come to write them."""
+    """Locust's own final statistics, an entry per endpoint; empty if it did not write them."""
     try:
         found = orjson.loads((folder / STATISTICS).read_bytes())
     except (OSError, orjson.JSONDecodeError):
@@ -217,7 +217,7 @@ def statistics(folder: Path) -> list[dict[str, Any]]:
 
 
 def counted(entries: list[dict[str, Any]]) -> int:
-    """The requests that Locust counted."""
+    """The number of requests that Locust counted."""
     return sum(int(entry.get("num_requests", 0)) for entry in entries)
 
 

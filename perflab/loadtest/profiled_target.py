@@ -1,4 +1,4 @@
-"""Profiles taken while load runs: py-spy attached to the target, or the profiler of perflab's middleware inside it."""
+"""Profiles recorded under load: by py-spy attached to the target, perflab's middleware inside it, or Node.js."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from perflab.profiles.waiting import without_idle
 
 PROFILERS = ("py-spy", "pyinstrument", "cprofile", "node")
 VARIABLE = "PERFLAB_PROFILE"
-"""The environment variable in which the middleware finds what to do."""
+"""The environment variable from which the middleware takes its settings."""
 _NODE_HOOK = """\
 // Samples the CPU from the first request until SIGTERM or the end of the process.
 const inspector = require("node:inspector"), fs = require("node:fs"), session = new inspector.Session();
@@ -77,9 +77,9 @@ _ENDING_S = 20.0
 
 
 def check(profile: str | None, *, starts: bool, known: bool) -> None:
-    """ValueError unless the profiler is known and can reach the target.
+    """Raise ValueError unless the profiler is known and can reach the target.
 
-    ``starts``: perflab starts the target for each run; ``known``: perflab has at least its process.
+    ``starts``: perflab starts the target for each run; ``known``: perflab at least knows its process.
     """
     if profile is None:
         return
@@ -94,7 +94,7 @@ def check(profile: str | None, *, starts: bool, known: bool) -> None:
 
 
 def variables(profile: str | None, folder: Path, options: str = "") -> dict[str, str]:
-    """What the target's environment needs for it, besides its own NODE_OPTIONS (``options``); the folder is made."""
+    """Environment variables of the target for its profiler, added to its own NODE_OPTIONS (``options``); makes the folder."""
     if profile not in ("pyinstrument", "cprofile", "node"):
         return {}
     place = _place(folder)
@@ -108,9 +108,9 @@ def variables(profile: str | None, folder: Path, options: str = "") -> dict[str,
 
 @contextmanager
 def attached(profile: str | None, pid: int | None, folder: Path, *, own: bool = True) -> Iterator[None]:
-    """py-spy attached to the target while the block runs; nothing for other profilers.
+    """Attach py-spy to the target during the block; does nothing for other profilers.
 
-    ``pid`` is the guard around a target of our ``own``, else the target itself.
+    ``pid`` is the guard around a target that perflab started (``own``), else the target itself.
     """
     program = _py_spy() if profile == "py-spy" else None
     if program is None or pid is None:
@@ -152,7 +152,7 @@ def attached(profile: str | None, pid: int | None, folder: Path, *, own: bool = 
 
 
 def keep(profile: str | None, draft: store.Draft) -> tuple[dict[str, Any], list[Note]]:
-    """Turn what the profiler wrote into the run's tables; returns facts for its environment, and warnings."""
+    """Turn the profiler's files into the run's tables; return facts for its environment, and warnings."""
     if profile is None:
         return {}, []
     place = _place(draft.folder)
@@ -184,7 +184,7 @@ def _of_py_spy(place: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any], li
         notes.append(FELL_BEHIND(late=cost["late"]))
     notes.append(BY_PY_SPY(rate=_RATE, cores=f"{cost['cpu_cores']:.2f}"))
     profile, idle = without_idle(found["profile"])
-    # Threads of one name are one, so that the workers of a server are merged.
+    # Threads with the same base name are merged, as the workers of a server.
     threads = profile["thread"].str.extract(_THREAD_NAME)[0].fillna("thread")
     return (
         {"profile": profile.assign(thread=threads)},
@@ -209,7 +209,7 @@ def _of_node(place: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any], list
 
 
 def _read(name: str, file: Path) -> tuple[dict[str, pd.DataFrame], list[Note]]:
-    """The tables of a profiler's file with everything to say about it."""
+    """The tables of a profiler's file, with all notes on them."""
     tables = formats.tables_of(formats.named(name).read(file))
     counted = tables.accounting.notes(file.name) if tables.accounting else ()
     return dict(tables), [*counted, *tables.warnings]
@@ -252,18 +252,18 @@ def _of_middleware(place: Path, profile: str) -> tuple[dict[str, pd.DataFrame], 
 def _parts(place: Path, file: Path, facts: Mapping[str, Any], profile: str) -> list[tuple[Path, str | None]]:
     if profile == "pyinstrument":
         return [(file, None)]
-    # Only names that the recorder makes: the file came from another process.
+    # Base names only, as the recorder writes them: the file came from another process.
     return [(place / Path(str(name)).name, endpoint) for endpoint, name in facts["files"].items()]
 
 
 def _renumbered(table: pd.DataFrame, counts: list[int]) -> pd.DataFrame:
-    """Nodes of several processes, numbered through."""
+    """Give the nodes of several processes distinct numbers."""
     offsets = pd.Series([0, *counts[:-1]]).cumsum().repeat(counts).to_numpy()
     return table.assign(node=table["node"] + offsets, parent=table["parent"] + offsets)
 
 
 def _overhead(endpoints: Mapping[str, Mapping[str, float]]) -> float | None:
-    """How much longer the profiled requests took than the others: endpoints weighed by their profiled requests."""
+    """How much longer profiled requests took than the others, with endpoints weighted by their profiled requests."""
     usable = [c for c in endpoints.values() if c["profiled"] >= 5 and c["timed"] >= 5 and c["timed_s"] > 0]
     if not usable:
         return None
@@ -281,7 +281,7 @@ def _py_spy() -> str | None:
 
 
 def _below(pid: int) -> int:
-    """The command itself: the one child of the guard that perflab starts around it."""
+    """The command itself: the only child of its guard."""
     children = psutil.Process(pid).children()
     return int(children[0].pid) if children else pid
 

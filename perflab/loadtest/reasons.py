@@ -1,6 +1,6 @@
-"""Why a run is not valid, and what to look at in one that is: each kind of note once, with what it is about.
+"""The kinds of note on why a run is not valid, and what to be careful about in a valid one.
 
-`find_capacity` asks `about`: only what is about the target is the target's limit.
+`find_capacity` asks `about`: only reasons about the target show the target's limit.
 """
 
 from __future__ import annotations
@@ -95,20 +95,20 @@ ARRIVALS_RAISED = Kind(
 GENERATOR_BLOCKED = Kind(
     "generator-blocked",
     GENERATOR,
-    "the generator stood still for {late_fraction} of the run (up to {worst_ms} at a time), and that is in the latencies (p95 "
-    "{latency_ms}): a call of the locustfile blocks it, or the machine has no CPU to spare",
+    "the generator stalled for {late_fraction} of the run (up to {worst_ms} at a time), which is part of the latencies (p95 "
+    "{latency_ms}): a call in the locustfile blocks it, or the machine has no CPU to spare",
 )
 GENERATOR_STALLED = Kind(
     "generator-stalled",
     GENERATOR,
-    "the generator stood still for {late_ms} of the run (up to {worst_ms} at a time): a call of the locustfile blocks it, it was "
-    "stopped, or the machine has no CPU to spare; latencies include that",
+    "the generator stalled for {late_ms} of the run (up to {worst_ms} at a time): a call in the locustfile blocks it, it was "
+    "stopped, or the machine has no CPU to spare. The latencies include that time.",
 )
 TASKS_BLOCK = Kind(
     "generator-blocked-by-tasks",
     GENERATOR,
-    "the generator was blocked {blocks:time}, for {mean_ms} on average: a call of the locustfile does not let other users run, "
-    "and their latencies include that",
+    "the generator was blocked {blocks:time}, for {mean_ms} on average: a call in the locustfile keeps other users from running, "
+    "and their latencies include that time",
 )
 ARRIVALS_LATE = Kind(
     "arrivals-late",
@@ -135,24 +135,24 @@ OMISSION = Kind(
     "coordinated-omission",
     DESIGN,
     "exposed to coordinated omission: while the target stalled (up to {stall_ms}) the users waited, and about "
-    "{missing_fraction} of the requests were never sent; use an open plan ({remedy}) to measure what visitors would see",
+    "{missing_fraction} of the requests were never sent; use an open plan ({remedy}) to measure what visitors would experience",
 )
 USER_ERRORS = Kind("user-exceptions", YOU, "{errors:exception} in the locustfile's tasks, the first: {first:raw}")
 LATE = Kind(
     "requests-after-end",
     DESIGN,
-    "left out {requests:request} that started after the plan's end (an on_stop, or a client's own)",
+    "left out {requests:request} that started after the plan's end (sent by an on_stop, or by the client itself)",
 )
 IMPOSSIBLE = Kind("impossible-latency", YOU, "left out {events:event} with a negative or infinite response time")
 ODD_STARTS = Kind(
     "start-no-clock",
     YOU,
-    "{events:event} gave a start_time that is no wall-clock time; the end minus the response time is used instead",
+    "{events:event} had a start_time that is not wall-clock time; the end minus the response time is used instead",
 )
 UNREPORTED = Kind(
     "requests-unreported",
     YOU,
-    "{requests:request} were sent whose with block or call raised: Locust reports no such request, and it is not in the run",
+    "{requests:request} raised in their call or with block: Locust does not report such requests, and they are not in the run",
 )
 REPEATED = Kind(
     "requests-repeated",
@@ -163,13 +163,13 @@ REPEATED = Kind(
 TASKS_ENDED = Kind(
     "tasks-ended",
     YOU,
-    "tasks of {classes} were still running {waited_ms} after the end and were ended; whether they had requests in flight is "
+    "tasks of {classes} were still running {waited_ms} after the end and were stopped; whether they had requests in flight is "
     "unknown for this client",
 )
 COUNTED_FEWER = Kind(
     "locust-counted-fewer",
     YOU,
-    "{captured} requests were captured but Locust counted {counted}: a listener of the locustfile hides requests from it, or "
+    "{captured} requests were captured but Locust counted {counted}: a listener in the locustfile hides requests from it, or "
     "its statistics were reset",
 )
 OWN_EXIT_CODE = Kind(
@@ -178,10 +178,10 @@ OWN_EXIT_CODE = Kind(
     "Locust exited with code {exit_code:raw}, which the locustfile set (environment.process_exit_code)",
 )
 LISTENER_RAISED = Kind(
-    "listener-raised", YOU, "Locust exited with code {exit_code:raw}: a listener of the locustfile raised {first:raw}"
+    "listener-raised", YOU, "Locust exited with code {exit_code:raw}: a listener in the locustfile raised {first:raw}"
 )
 SHAPE_UNUSED = Kind("shape-unused", YOU, "the locustfile's {name:raw} was not used: the load is the plan's stages")
-HOST_REPLACED = Kind("host-replaced", YOU, "the target's host took the place of {hosts} in {classes}")
+HOST_REPLACED = Kind("host-replaced", YOU, "the target's host replaced {hosts} in {classes}")
 UNREAD = Kind(
     "settings-unread", YOU, "Locust's own settings in {where:raw} were not applied: {names}; the plan decides"
 )
@@ -267,5 +267,5 @@ _ABOUT = {kind.code: kind.about for kind in list(globals().values()) if isinstan
 
 
 def about(code: str) -> str:
-    """What a reason is about; the data, where the code is not one of these (runs recorded before there were codes)."""
+    """What a reason is about; DATA for unknown codes (runs recorded before there were codes)."""
     return _ABOUT.get(code, DATA)

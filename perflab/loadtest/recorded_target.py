@@ -1,4 +1,4 @@
-"""What the request recorder in a target wrote, joined to the requests of the run by their ids."""
+"""Joins the records of the request recorder in a target to the requests of the run, by id."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from perflab.loadtest import reasons
 from perflab.notes import Note
 
 VARIABLE = "PERFLAB_REQUEST_LOG"
-"""The environment variable in which perflab's request recorder finds its file."""
+"""The environment variable that names the file of perflab's request recorder."""
 LOG = "requests.jsonl"
 
 
 def keep(draft: store.Draft) -> list[Note]:
-    """Turn the recorder's file into the run's ``components`` and ``spans``; returns warnings."""
+    """Turn the recorder's file into the run's ``components`` and ``spans``; return warnings."""
     path = draft.folder / LOG
     if not path.exists() or not path.stat().st_size:
         path.unlink(missing_ok=True)
@@ -34,14 +34,14 @@ def keep(draft: store.Draft) -> list[Note]:
     if joined.empty:
         return [reasons.NO_COMPONENT_JOINS()]
     draft.write("components", joined)
-    # What nobody of the load asked for (a look whether it is ready) is no part of the run.
+    # Requests that are not part of the load (readiness checks) are left out.
     draft.write("spans", spans[spans["request"].isin(set(requests["request"].dropna()))])
     path.unlink()
     return list(getattr(tables, "warnings", ()))
 
 
 def with_requests(queries: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """The statements with the request of the load that each belongs to, and its endpoint, where its id is known."""
+    """The statements with the load's request and endpoint that each belongs to, where its id is known."""
     if "unit" not in queries.columns:
         return queries
     requests = pd.read_parquet(folder / "requests.parquet", columns=["request", "endpoint"])
@@ -59,10 +59,10 @@ def _requests(folder: Path) -> pd.DataFrame:
 
 
 def joined_to(requests: pd.DataFrame, components: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame:
-    """The components of each request of the client, which add up to its latency.
+    """The components of each of the client's requests, which add up to its latency.
 
-    ``generator`` is what the request started later than it was due; ``queue`` the time from its start to the application's
-    first line, by the two clocks; ``back`` what is left after the application's time.
+    ``generator`` is the delay of a request's start after its due time; ``queue`` the time from its start to the application's
+    first line, by the two clocks; ``back`` the rest after the application's time.
     """
     client = requests.dropna(subset="request").drop_duplicates("request", keep=False).set_index("request")
     inside = components[(components["component"] != "queue") & components["request"].isin(client.index)]

@@ -1,7 +1,7 @@
-"""What runs inside Locust's processes: it writes a record for each request and carries out the plan's stages.
+"""The recorder inside Locust's processes: writes a record for each request and runs the plan's stages.
 
-Installed by `launcher`; imports neither pandas nor pyarrow, so that the generator needs little CPU. One file for
-each process, opened when the runner exists, never at import (Locust may fork between the two).
+Installed by `launcher`; imports neither pandas nor pyarrow, so that the generator needs little CPU. Each process writes its
+own files, opened when the runner exists, never at import (Locust may fork between the two).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ logger = logging.getLogger("perflab")
 
 
 def install(settings: dict[str, Any]) -> None:
-    """Listen to Locust's events; called once, before Locust's own main."""
+    """Listen to Locust's events; call it once, before Locust's own main."""
     if settings.get("token"):
         remote.secure(settings["token"])
 
@@ -45,9 +45,9 @@ def install(settings: dict[str, Any]) -> None:
     def on_init(environment: Any, runner: Any, **_: Any) -> None:
         folder = Path(settings["folder"])
         if settings.get("remote"):
-            told, ahead_s = remote.ask(runner)
-            _choose(environment, told["user_classes"])
-            _begin(environment, runner, "remote", told, folder / stem_of(runner.client_id), ahead_s)
+            received, ahead_s = remote.ask(runner)
+            _choose(environment, received["user_classes"])
+            _begin(environment, runner, "remote", received, folder / stem_of(runner.client_id), ahead_s)
             return
         role = (
             "master" if isinstance(runner, MasterRunner) else "worker" if isinstance(runner, WorkerRunner) else "local"
@@ -59,7 +59,7 @@ def install(settings: dict[str, Any]) -> None:
 
 
 def _choose(environment: Any, names: list[str]) -> None:
-    """The user classes that the plan names; other workers get them from Locust's command line."""
+    """Keep the user classes that the plan names; local workers get them from Locust's command line."""
     missing = set(names) - {user_class.__name__ for user_class in environment.user_classes}
     if missing:
         raise SystemExit(
@@ -97,12 +97,12 @@ def _begin(
         _apply_timeouts(user_classes, settings["timeout_s"])
         _apply_headers(user_classes, settings["headers"])
         checks.listener = journal.on_check
-        # First of all: a listener of the locustfile that raises RescheduleTask hides a request from those after it.
+        # Before all others: a listener of the locustfile that raises RescheduleTask hides a request from those after it.
         events.request._handlers.insert(0, journal.on_request)
     if role == "remote":
         remote.send_records(stem, journal.flush)
-    # A full collection of what Locust has imported stops the whole generator for 50 ms and more, in mid-measurement;
-    # frozen, it is never looked at again.
+    # A full collection of Locust's imports stops the whole generator for 50 ms and more, in mid-measurement; frozen
+    # objects are never collected.
     gc.collect()
     gc.freeze()
     _watch(environment, runner, journal, ending, pace if settings["arrivals"] else None, settings, role)
@@ -114,7 +114,7 @@ def _seed(seed: int | None, runner: Any) -> None:
 
 
 def _apply_timeouts(user_classes: list[Any], timeout_s: float) -> None:
-    """FastHttpUser waits for 60 s by default (HttpUser: see `Flight`); a class that sets its own time-outs keeps them."""
+    """Set the timeouts of FastHttpUser, 60 s by default (HttpUser: see `Flight`), unless a class sets its own."""
     for user_class in user_classes:
         if issubclass(user_class, FastHttpUser):
             for attribute in ("connection_timeout", "network_timeout"):
@@ -128,7 +128,7 @@ def _apply_weights(user_classes: list[Any], weights: dict[str, float]) -> None:
 
 
 def _apply_headers(user_classes: list[Any], headers: dict[str, str]) -> None:
-    """Send the plan's headers with each request; those that a class or a request sets itself go first."""
+    """Send the plan's headers with each request; those that a class or a request sets itself win."""
     for user_class in user_classes if headers else ():
         if issubclass(user_class, FastHttpUser):
             user_class.default_headers = {**headers, **(user_class.default_headers or {})}
@@ -145,7 +145,7 @@ def _with_headers(made: Any, headers: dict[str, str]) -> Any:
 
 
 class _Uncaught(logging.Handler):
-    """The first exception of a listener of the locustfile, which Locust only logs."""
+    """Keeps the first exception of a listener of the locustfile, which Locust only logs."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -166,7 +166,7 @@ def _watch(
     settings: dict[str, Any],
     role: str,
 ) -> None:
-    """Flush twice a second, note start, stop and what went wrong, and write the footer at the very end."""
+    """Flush twice a second, note start, stop and errors, and write the footer at the very end."""
     stopping, uncaught = {"at": 0.0, "footer": 0.0}, _Uncaught()
     noted = {"tasks": 0, "requests": 0}
     logging.getLogger().addHandler(uncaught)
@@ -182,7 +182,7 @@ def _watch(
         try:
             journal.flush()
         except OSError as problem:
-            # Going on would only make more load that nobody measures.
+            # Continuing would only generate load that is not measured.
             logger.error("perflab cannot write its records: %s", problem)
             os._exit(CANNOT_WRITE)
 
@@ -214,7 +214,7 @@ def _watch(
     def on_start(**_: Any) -> None:
         journal.note("start", time=time.time())
         if role in ("local", "master"):
-            # Locust listens to SIGTERM only once a shape is over, and would die of it before.
+            # Locust handles SIGTERM only once a shape is over, and would be killed by it before.
             gevent.signal_handler(signal.SIGTERM, end_load)
         elif environment.parsed_options is not None:
             environment.parsed_options.run_time = overrides.run_time_s(settings)
@@ -273,7 +273,7 @@ def _watch(
         flush()
 
     def on_exit() -> None:
-        """The process ends without an end of the run: sys.exit in the locustfile, or an exception that nobody caught."""
+        """The process exits although the run has not ended: sys.exit in the locustfile, or an uncaught exception."""
         if not stopping["footer"] and os.getpid() == journal._pid:
             # Set before the handlers of the end are called, and never by SystemExit.
             problem = getattr(sys, "last_value", None)

@@ -2,7 +2,7 @@
 
 ``<process>.bin`` is an append-only sequence of fixed records, one a request, little-endian:
 
-    start      float64   seconds since 1970 (UTC), as the client saw it
+    start      float64   seconds since 1970 (UTC), by the client's clock
     latency    float64   milliseconds
     due        float64   scheduled start in seconds since 1970; NaN in a closed model
     size       int64     bytes of the response
@@ -13,7 +13,7 @@
     (2 bytes of padding)
     request    uint64    the id that was sent with it (`request_ids`); 0 is none
 
-``<process>.checks`` has one record for each named assertion (k6's checks), where the locustfile makes any:
+``<process>.checks`` has one record for each named assertion (k6's checks), if the locustfile makes any:
 
     at         float64   seconds since 1970 (UTC)
     name       uint32    index into the checks
@@ -21,9 +21,9 @@
     ok         uint8
     (3 bytes of padding)
 
-``<process>.jsonl`` beside them has what the records refer to and what happened around them, a JSON object a
-line: ``endpoint``, ``error`` and ``check`` names before their first use, ``users`` twice a second, ``start`` and
-``stop`` of the load, ``warning``, and a last line ``footer`` with the count. Without it the process was lost.
+``<process>.jsonl`` holds the names that the records refer to and the events around them, a JSON object a line:
+``endpoint``, ``error`` and ``check`` names before their first use, ``users`` and ``loop`` twice a second, ``start`` and
+``stop`` of the load, and as the last line ``footer`` with the count. Without it the process was lost.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ CHECK = struct.Struct("<dIIBxxx")
 CHECK_FIELDS = (("at", "<f8"), ("name", "<u4"), ("endpoint", "<u4"), ("ok", "u1"), ("padding", "u1", 3))
 FLUSH_S = 0.5
 TICK_S = 0.01
-"""How often a generator's loop is asked whether it still wakes in time."""
+"""The interval at which the lag of a generator's event loop is measured."""
 MAX_NAMES = 10_000
 MAX_TEXT = 500
 MAX_USER_ERRORS = 1_000
-"""So many exceptions of the locustfile are noted with their text, the rest are counted."""
+"""The number of exceptions in the locustfile to note with their text; further ones are only counted."""
 CANNOT_WRITE = 74
 """Exit code of a generator that could not write its records (EX_IOERR)."""
 BAD_LOCUSTFILE = 78
@@ -71,7 +71,7 @@ _SHORTEST_TOKEN = 12
 
 @cache
 def settings() -> dict[str, Any]:
-    """What this process of the generator is to do. Its file holds the plan's headers, so it is removed once it is read."""
+    """The settings of this process of the generator. The file holds the plan's headers, so it is removed after reading."""
     path = Path(os.environ[SETTINGS])
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     path.unlink()
@@ -79,7 +79,7 @@ def settings() -> dict[str, Any]:
 
 
 def secret_of(token: str | None, parameter: str) -> str:
-    """The token that was given, or the environment's; ValueError where there is none, or it is easily guessed."""
+    """The given token, or the environment's; ValueError if there is none, or it is too short."""
     secret = token if token is not None else os.environ.get(TOKEN, "")
     if not isinstance(secret, str) or len(secret) < _SHORTEST_TOKEN:
         raise ValueError(
@@ -90,5 +90,5 @@ def secret_of(token: str | None, parameter: str) -> str:
 
 
 def stem_of(client: str) -> str:
-    """The name of a remote worker's files; what others send never names a path."""
+    """The file stem of a remote worker; what others send never names a path."""
     return "remote-" + re.sub(r"[^A-Za-z0-9_.]+", "_", client)[-80:].strip(".")

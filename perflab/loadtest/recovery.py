@@ -1,7 +1,7 @@
-"""`recover`: what a run captured before its last step failed, or its process was killed, made a run after all.
+"""`recover`: turns what was captured before a run's last step failed, or its process was killed, into a run.
 
-While a run is driven, its hidden folder holds what is needed for that beside the records themselves: how the run is to be
-judged, and room for how its load ended, taken before the disk can be full.
+During a run its hidden folder also holds what that needs: how the run is to be judged, and space for how its load ended,
+reserved before the disk can be full.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HELD = Kind(
 RECOVERED = Kind(
     "recovered",
     DATA,
-    "recovered from what its driver left behind; what the driver held in memory (resources, metrics of the target) is missing",
+    "recovered from the files of an unfinished run; what was only in memory (resources, metrics of the target) is missing",
 )
 END_UNKNOWN = Kind(
     "end-unknown",
@@ -40,13 +40,13 @@ GENERATOR = "generator"
 
 
 def prepare(draft: store.Draft, record: Mapping[str, Any], judging: Mapping[str, Any]) -> None:
-    """Before the load: what a run's record will hold, and what is needed to judge it."""
+    """Before the load: store the run's record so far, and what is needed to judge it."""
     _write(draft.folder / _FACTS, {"record": record, "judging": judging})
     (draft.folder / _ENDED).write_bytes(b" " * _ROOM)
 
 
 def note_end(draft: store.Draft, *, ended: object, restarted: object) -> None:
-    """After the load: how it ended. The place was taken before, so a full disk is no hindrance."""
+    """After the load: store how it ended, in the space reserved before, so that a full disk does not prevent it."""
     facts = orjson.dumps({"ended": ended, "restarted": restarted}, default=_plain)
     if len(facts) <= _ROOM:
         with contextlib.suppress(OSError), (draft.folder / _ENDED).open("r+b") as file:
@@ -55,7 +55,7 @@ def note_end(draft: store.Draft, *, ended: object, restarted: object) -> None:
 
 @contextlib.contextmanager
 def holding(draft: store.Draft) -> Iterator[None]:
-    """Whatever goes wrong inside, records that were captured stay, and the error says where."""
+    """Keep captured records whatever fails inside, and say in the error where they are."""
     try:
         yield
     except BaseException as problem:
@@ -76,22 +76,22 @@ def holding(draft: store.Draft) -> Iterator[None]:
 
 
 def recover(folder: str | Path) -> Measurements:
-    """A run out of the hidden folder that a failed or killed one left behind.
+    """Make a run from the hidden folder that a failed or killed run left behind.
 
     Parameters
     ----------
     folder : str or Path
-        The hidden folder in the store, such as ``runs/.20261124-014812-eager-91bc``; or a store that holds one of them.
+        The hidden folder in the store, such as ``runs/.20261124-014812-eager-91bc``; or a store with one of them.
 
     Returns
     -------
     Measurements
-        The run, which is in the store from now on. It is valid if its load ended as planned and only what came after failed.
+        The run, now in the store. It is valid if its load ended as planned and only what came after failed.
 
     Raises
     ------
     StoreError
-        No such folder, nothing captured in it, a run that is still in progress, or no room to write.
+        No such folder, nothing captured in it, a run still in progress, or no space to write.
 
     >>> lab.recover("runs/.20261124-014812-eager-91bc")  # doctest: +SKIP
     """

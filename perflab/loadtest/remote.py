@@ -1,12 +1,12 @@
-"""Workers on other machines, inside Locust: their plan comes from the master, their records go home with their reports.
+"""Workers on other machines, inside Locust: the master sends them the plan, and they send their records with their reports.
 
-A remote worker writes the same files as a local one. Every report to the master (Locust sends one each three seconds, and
-the master waits for the last) carries what was written since the report before, with its place in the file, so that a gap
-cannot go unnoticed. The local files stay: what a lost connection kept back can be merged later.
+A remote worker writes the same files as a local one. Every report to the master (Locust sends one every three seconds, and
+the master waits for the last) carries what was written since the report before, with its offset in the file, so that a gap
+is noticed. The local files stay: what a lost connection held back can be merged later.
 
-Master and workers share a secret, the token. From it both derive the key of the master's socket (CURVE, ZeroMQ's own
-encryption), so whoever lacks the token cannot complete the handshake: no message of a stranger reaches Locust, and nothing
-that is sent can be read on the way. Load itself goes to the target as the locustfile sends it.
+Master and workers share a secret, the token. Both derive the key of the master's socket from it (CURVE, ZeroMQ's own
+encryption), so nobody without the token can complete the handshake: no foreign message reaches Locust, and nothing sent
+can be read in transit. The load itself goes to the target as the locustfile sends it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ASK, TELL, PARTS = "perflab_ask", "perflab_tell", "perflab_parts"
 SUFFIXES = (".jsonl", ".bin", ".checks")
 MAX_PART = 8 << 20
 MAX_MESSAGE = 4 * MAX_PART
-"""Three parts, and what Locust itself reports."""
+"""Three parts, and Locust's own report."""
 MAX_RECORDS = 8 << 30
 """Bytes that one worker may send in a run: more than 100 million requests."""
 _SALT = b"perflab worker"
@@ -39,7 +39,7 @@ logger = logging.getLogger("perflab")
 
 
 def secure(token: str) -> None:
-    """Let the sockets between master and workers talk only to who has the token; to be called before Locust makes them."""
+    """Encrypt the sockets between master and workers with the token; call it before Locust makes them."""
     secret = z85.encode(hashlib.scrypt(token.encode(), salt=_SALT, n=2**14, r=8, p=1, dklen=32))
     public = bytes(zmq.curve_public(secret))
     made: Any = zmqrpc.BaseSocket.__init__
@@ -60,24 +60,24 @@ def secure(token: str) -> None:
 
 
 def ask(runner: Any) -> tuple[dict[str, Any], float]:
-    """The master's settings, and how far its clock is ahead of this machine's, in seconds."""
+    """Ask the master for its settings, and how far its clock is ahead of this machine's, in seconds."""
     answer: AsyncResult[dict[str, Any]] = AsyncResult()
     runner.register_message(TELL, lambda environment, msg, **_: answer.set(msg.data))
     asked = time.time()
     runner.send_message(ASK, {"asked": asked})
     try:
-        told = answer.get(timeout=_PATIENCE_S)
+        reply = answer.get(timeout=_PATIENCE_S)
     except Timeout:
         raise SystemExit(
             "perflab: the master did not send its plan: was it started by perflab, with remote_workers and the same token?"
         ) from None
     returned = time.time()
-    # Christian's algorithm: the answer was written about half-way between question and answer.
-    return told["settings"], told["time"] - (asked + returned) / 2
+    # Cristian's algorithm: the reply was written about half-way between sending and receiving.
+    return reply["settings"], reply["time"] - (asked + returned) / 2
 
 
 def answer_questions(runner: Any, settings: dict[str, Any]) -> None:
-    """On the master: tell each remote worker the plan, and know it from then on, whether or not its records come."""
+    """On the master: send each remote worker the plan, and register it, whether or not its records arrive."""
     wanted = {name: value for name, value in settings.items() if name not in ("folder", "gate", "token")}
 
     def tell(environment: Any, msg: Any, **_: Any) -> None:
@@ -107,7 +107,7 @@ def send_records(stem: Path, flush: Any) -> None:
 
 
 def receive_records(folder: Path) -> None:
-    """On the master: write what remote workers send, as if they had written here."""
+    """On the master: write what remote workers send to files like a local worker's."""
 
     def received(client_id: str = "", data: Any = None, **_: Any) -> None:
         parts = data.pop(PARTS, []) if isinstance(data, dict) else []

@@ -1,4 +1,4 @@
-"""`Repeating`: something done again and again in a thread, for as long as a ``with`` block lasts."""
+"""`Repeating`: calls a function at intervals in a thread, for as long as a ``with`` block lasts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 
 
 class Repeating:
-    """Calls ``look`` at once and then each ``interval_s`` seconds, until the block ends."""
+    """Calls ``look`` at once and then every ``interval_s`` seconds, until the block ends."""
 
     def __init__(self, look: Callable[[], None], interval_s: float, *, name: str) -> None:
         self._call, self._interval_s = look, interval_s

@@ -1,8 +1,8 @@
-"""Inside Locust: an id for each request, which the target's recorders and the run's record share.
+"""Inside Locust: an id for each request, shared by the target's recorders and the run's records.
 
 Sent to the target's host only, as ``X-Request-ID`` (16 hex digits), ``X-Request-Start`` (``t=`` and seconds since 1970, as
-Heroku, New Relic and Puma have it) and ``X-Perflab-Endpoint`` (the name that the run gives the request, percent-encoded). A
-request that has an id of its own, or a signature, is sent as it is.
+Heroku, New Relic and Puma use it) and ``X-Perflab-Endpoint`` (the name of the request in the run, percent-encoded). A
+request with its own id, or with a signature, is sent unchanged.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _IN_URL = ("signature=", "sig=", "hmac=")
 
 
 class RequestIds:
-    """Numbers from a random start, so that the processes of a run never share one. ``trace`` sends ``traceparent`` too."""
+    """Numbers requests from a random start, so that processes of a run share no id. ``trace`` also sends ``traceparent``."""
 
     def __init__(self, host: str, *, trace: bool = False) -> None:
         self.target, self.trace = _place(host), trace
@@ -36,7 +36,7 @@ class RequestIds:
         self._names: dict[tuple[str, str], str] = {}
 
     def watch(self) -> None:
-        """Give every request of Locust's two HTTP clients its id from now on."""
+        """Add an id to every request of Locust's two HTTP clients from now on."""
         for session in (HttpSession, FastHttpSession):
             session.request = self._identified(session.request)  # type: ignore[method-assign]
         LocustUserAgent._urlopen = self._kept_here(LocustUserAgent._urlopen)  # type: ignore[method-assign]
@@ -55,7 +55,7 @@ class RequestIds:
         return identified
 
     def _wanted(self, session: Any, url: Any, options: Mapping[str, Any]) -> bool:
-        """Whether a request goes to the target, without an id or a signature of its own."""
+        """Whether a request goes to the target and has no id or signature of its own."""
         if not isinstance(url, str):
             return False
         base = url if "://" in url[:9] else session.base_url
@@ -72,7 +72,7 @@ class RequestIds:
         return not self._session_has_own(session)
 
     def _session_has_own(self, session: Any) -> bool:
-        """The same of what a client sends with each request; looked at anew when the number of its headers changes."""
+        """Whether a client sends an id or signature with each request; checked again when its number of headers changes."""
         auth, headers = getattr(session, "auth", None), _of_session(session)
         state = (len(headers) if headers is not None else 0, auth)
         known = session.__dict__.get("_perflab_own")
@@ -98,7 +98,7 @@ class RequestIds:
         return found
 
     def _kept_here(self, send: Callable[..., Any]) -> Callable[..., Any]:
-        """A redirection to another host gets none of the headers (FastHttpUser)."""
+        """Remove the headers from a redirect to another host (FastHttpUser)."""
 
         def _urlopen(agent: Any, request: Any) -> Any:
             split = request.url_split
@@ -110,7 +110,7 @@ class RequestIds:
         return _urlopen
 
     def _kept_home(self, rebuild: Callable[..., Any]) -> Callable[..., Any]:
-        """The same of HttpUser."""
+        """Remove the headers from a redirect to another host (HttpUser)."""
 
         def rebuild_auth(session: Any, prepared: Any, response: Any) -> Any:
             if _place(prepared.url) != self.target:
@@ -122,7 +122,7 @@ class RequestIds:
 
 
 def _place(url: Any) -> tuple[str | None, int | None]:
-    """Host and port of a URL."""
+    """The host and port of a URL."""
     try:
         parts = urlsplit(str(url))
         return parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
@@ -137,7 +137,7 @@ def _of_session(session: Any) -> Any:
 
 
 def _has_own(headers: Any) -> bool:
-    """Whether headers hold an id, or a signature, which may be one of all headers."""
+    """Whether headers hold an id, or a signature, which may cover all headers."""
     for name in headers or ():
         lowered = name.lower() if isinstance(name, str) else str(name).lower()
         if lowered == "x-request-id" or "signature" in lowered:

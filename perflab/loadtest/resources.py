@@ -1,4 +1,4 @@
-"""CPU, memory and I/O of process trees, sampled while load runs."""
+"""CPU, memory and I/O of process trees, sampled under load."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from perflab.loadtest.repeating import Repeating
 from perflab.notes import Note
 
 FOREIGN_LIMIT, STEAL_LIMIT = 0.25, 0.05
-"""Shares of the machine's CPU."""
+"""Fractions of the machine's CPU."""
 LAUNCHER = "perflab.loadtest.launcher"
 
 
@@ -27,15 +27,15 @@ class Sampler(Repeating):
     Parameters
     ----------
     processes : Mapping[str, Sequence[int]]
-        Name -> ids of root processes. Their descendants are counted, themselves only where named in ``roots``: a
+        Name -> ids of root processes. Their descendants are counted, the roots themselves only where named in ``roots``: a
         guard's own few megabytes are not the service's.
     interval_s : float
         Seconds between samples.
 
-    ``machine`` adds rows of the whole machine and of what others do on it.
+    ``machine`` adds rows for the whole machine and for all other processes on it.
 
-    CPU is the difference of the CPU times of each process between samples, so 1.0 is one core busy; a process
-    that starts and ends between two samples is not seen.
+    CPU is the difference of each process's CPU times between samples, so 1.0 is one busy core; a process that starts and
+    ends between two samples is not counted.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class Sampler(Repeating):
         return conform("resources", frame.assign(run=run))
 
     def latest(self, process: str) -> dict[str, Any]:
-        """The newest sample of a process tree; empty before the first."""
+        """The latest sample of a process tree; empty before the first."""
         return next((row for row in reversed(self._rows) if row["process"] == process), {})
 
     def warnings(self) -> list[Note]:
-        """Load on this machine that is none of the run's, and CPU that its hypervisor took."""
+        """Warnings on load that is not this run's, and on CPU that the hypervisor took."""
         found: list[Note] = []
         cores = float(psutil.cpu_count() or 1)
         other, steal = self._mean("other", "cpu_cores") / cores, self._mean("machine", "steal_cores") / cores
@@ -90,12 +90,12 @@ class Sampler(Repeating):
             self._sample_machine()
 
     def _sample_machine(self) -> None:
-        """The whole machine, and what is left of it without the run and perflab itself."""
+        """Sample the whole machine, and the rest without the run and perflab itself."""
         now, own = time.time(), psutil.Process().cpu_times()
         spent = psutil.cpu_times()
         steal = float(getattr(spent, "steal", 0.0))
         busy = sum(spent) - spent.idle - getattr(spent, "iowait", 0.0) - steal
-        # Linux counts the time of guests as their user time too.
+        # Linux also counts the time of guests as user time.
         busy -= getattr(spent, "guest", 0.0) + getattr(spent, "guest_nice", 0.0)
         totals = {"now": now, "busy": busy, "steal": steal, "own": own.user + own.system}
         before, self._before = self._before, totals
@@ -124,7 +124,7 @@ class Sampler(Repeating):
                 continue
             before = self._seen.get(key)
             fresh = fresh and before is None
-            count += facts["rss"] > 0  # one that has ended and is not waited for yet has none
+            count += facts["rss"] > 0  # an ended process that has not been reaped has none
             total["rss"] += facts["rss"]
             total["threads"] += facts["threads"]
             total["fds"] += facts["fds"]
@@ -132,7 +132,7 @@ class Sampler(Repeating):
                 total[growing] += facts[growing] - (before[growing] if before else 0.0)
             self._seen[key] = facts
         since, self._last[name] = self._last.get(name), now
-        # The first sight of a tree has no interval to divide by.
+        # The first sample of a tree has no interval to divide by.
         if count == 0 or since is None or fresh:
             return
         self._rows.append(
@@ -150,7 +150,7 @@ class Sampler(Repeating):
 
 
 def _other_runs(own: set[int]) -> set[int]:
-    """Generators of perflab that are none of this run's."""
+    """The perflab generators that do not belong to this run."""
     found = set()
     for process in psutil.process_iter(["pid", "cmdline"]):
         if LAUNCHER in (process.info["cmdline"] or ()) and not own & {process.pid, *_ancestors(process)}:
@@ -165,7 +165,7 @@ def _ancestors(process: psutil.Process) -> list[int]:
 
 
 def tree_state(pids: Sequence[int]) -> tuple[frozenset[int], float, bool]:
-    """The processes of these trees, the CPU seconds that they have used, and whether one of them wants CPU now."""
+    """The processes of these trees, their CPU seconds, and whether one of them is running now."""
     members = {process.pid: process for pid in pids for process in _tree(pid, True)}
     seconds, runnable = 0.0, False
     for process in members.values():
@@ -177,7 +177,7 @@ def tree_state(pids: Sequence[int]) -> tuple[frozenset[int], float, bool]:
 
 
 def begun(pid: int) -> float | None:
-    """When a process started, which distinguishes it from a later one with its id; None when there is none."""
+    """The start time of a process, which distinguishes it from a later one with its id; None if it does not exist."""
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
@@ -186,15 +186,15 @@ def begun(pid: int) -> float | None:
 
 
 def listener(port: int) -> str:
-    """Who listens on a local TCP port, for messages: "python (pid 123)", or "another process"."""
+    """The process that listens on a local TCP port, for messages: "python (pid 123)", or "another process"."""
     found = _listening(port)
     return "another process" if found is None else f"{found.name()} (pid {found.pid})"
 
 
 def listening(port: int) -> tuple[int, float] | None:
-    """The process that listens on a local TCP port: (pid, when it was created); None where that can't be seen.
+    """The process that listens on a local TCP port: (pid, creation time); None where it cannot be determined.
 
-    Of several that share the port (workers of one server) it is the oldest, which started them: workers come and go.
+    Of several that share the port (workers of one server), the oldest, which started them: workers come and go.
     """
     found = _listening(port)
     return None if found is None else (found.pid, found.create_time())
@@ -207,7 +207,7 @@ def _listening(port: int) -> psutil.Process | None:
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
                 with contextlib.suppress(psutil.Error):
                     process = psutil.Process(connection.pid)
-                    process.name()  # psutil keeps both, so that they are known when it has ended
+                    process.name()  # cached by psutil, so both are known after it has ended
                     found.append(process)
     return min(found, key=lambda process: (process.create_time(), process.pid), default=None)
 

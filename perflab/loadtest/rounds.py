@@ -1,4 +1,4 @@
-"""`run_arms`: more than two targets, every one once in each round, in an order that favours none."""
+"""`run_arms`: more than two targets, each once per round, in a balanced order."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def run_arms(
     store: str | Path = "runs",
     progress: bool | Listener = True,
 ) -> Measurements:
-    """Runs of several targets in randomised, balanced rounds, for `compare_arms`.
+    """Run several targets in randomised, balanced rounds, for `compare_arms`.
 
-    In each round every arm runs once. Over as many rounds as there are arms (twice as many, where their number is odd) each
-    arm has each place equally often and follows each other arm equally often, so that neither drift nor what a run leaves
-    behind favours one (Williams 1949, Experimental designs balanced for the estimation of residual effects of treatments).
+    In each round every arm runs once. Over as many rounds as there are arms (twice as many for an odd number) each arm has
+    each position equally often and follows each other arm equally often, so that neither drift nor carry-over favours one
+    (Williams 1949, Experimental designs balanced for the estimation of residual effects of treatments).
 
     Parameters
     ----------
@@ -43,9 +43,10 @@ def run_arms(
     arms : Sequence[Target]
         Two or more targets with different arms; the first is the baseline of `compare_arms`.
     rounds : int
-        How many. More arms need more rounds for the same effect: `compare_arms` corrects for the number of comparisons.
+        The number of rounds. More arms need more of them for the same effect: `compare_arms` corrects for the number of
+        comparisons.
     metric : str
-        What the warning of short runs is about.
+        The metric that the warning about short runs refers to.
     on_short, washout, account, seed
         As in `run_pairs`; ``account`` counts rounds.
 
@@ -56,7 +57,7 @@ def run_arms(
 
     Raises
     ------
-    As `run`. An interruption keeps the runs so far; its text says how to load them.
+    As `run`. An interruption keeps the runs so far; its message says how to load them.
 
     >>> plan = lab.LoadPlan("locustfile.py", stages=[lab.Stage("30s", users=20)])  # doctest: +SKIP
     >>> runs = lab.loadtest.run_arms(plan, [old, cached, indexed], rounds=6, seed=7)        # doctest: +SKIP
@@ -88,7 +89,7 @@ def run_arms(
 
 
 def balanced_orders(arms: int, rounds: int, seed: int) -> list[list[int]]:
-    """The order of the arms in each round: Williams designs with the arms and the rounds in random order.
+    """The order of the arms in each round: Williams designs with arms and rounds in random order.
 
     >>> orders = balanced_orders(4, 4, seed=1)
     >>> sorted(order[0] for order in orders), len({pair for o in orders for pair in zip(o, o[1:])})
@@ -105,7 +106,7 @@ def balanced_orders(arms: int, rounds: int, seed: int) -> list[list[int]]:
 
 
 def _williams(arms: int) -> list[list[int]]:
-    """Each arm once in each place and after each other arm; of an odd number twice, with every row reversed too."""
+    """Each arm once in each position and after each other arm; for an odd number twice, with the rows reversed as well."""
     first = [0, *(place for low in range(1, arms) for place in (low, arms - low))]
     first = list(dict.fromkeys(first))[:arms]
     rows = [[(place + step) % arms for place in first] for step in range(arms)]

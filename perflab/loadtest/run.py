@@ -1,4 +1,4 @@
-"""`run` and `run_pairs`: a plan against targets, every run kept and judged."""
+"""`run` and `run_pairs`: run a plan against targets; every run is stored and judged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(
     store: str | Path = "runs",
     progress: bool | Listener = True,
 ) -> Measurements:
-    """One run of a plan against a target, captured request by request and kept in a store.
+    """Run a plan against a target once, record every request, and store the run.
 
     Parameters
     ----------
@@ -40,21 +40,21 @@ def run(
     target : Target
         The system under test; started and stopped if it has a command.
     profile : str | None
-        Take a profile of a target with a command while the load runs: "py-spy" (attached from outside, for any Python
-        program, where the kernel permits it), "node" (the CPU of Node.js, by a hook that perflab loads), or
-        "pyinstrument" or "cprofile" (by the middleware of `perflab.recorders.profiling` in the application, which knows
-        the endpoint). Such a run is evidence, not a
-        measurement: what the profiler costs is measured and stated, and `compare` refuses to mix it with others.
+        Profile a target with a command under load: "py-spy" (attached from outside, for any Python program, where the
+        kernel permits it), "node" (the CPU of Node.js, by a hook that perflab loads), or "pyinstrument" or "cprofile" (by
+        the middleware of `perflab.recorders.profiling` in the application, which knows the endpoint). Such a run is
+        evidence, not a measurement: the profiler's overhead is measured and reported, and `compare` does not mix it with
+        other runs.
     store : str | Path
-        The folder that keeps the run.
+        The folder that stores the run.
     progress : bool | Listener
-        Show time, requests, errors and p95 so far; or a `perflab.progress.Listener` that receives them.
+        Show time, requests, errors and p95 so far; or a `perflab.progress.Listener` to receive them.
 
     Returns
     -------
     Measurements
-        Measurements of one run: ``requests``, ``load``, ``resources`` (and ``queries`` and ``profile``, where
-        recorded; cProfile gives ``calls``). Its row in ``runs`` says whether it is valid, and the reasons if not.
+        One run: ``requests``, ``load``, ``resources`` (and ``queries`` and ``profile``, if recorded; cProfile gives
+        ``calls``). Its row in ``runs`` says whether it is valid, and the reasons if not.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def run(
     StoreError
         The store can't be written.
     KeyboardInterrupt
-        After everything is stopped; what was captured is kept, marked as interrupted.
+        After everything has stopped; what was captured is kept, marked as interrupted.
 
     >>> plan = lab.LoadPlan("locustfile.py", stages=[lab.Stage("30s", users=20)])  # doctest: +SKIP
     >>> one = lab.run(plan, lab.Target("now", host="http://127.0.0.1:8001"))       # doctest: +SKIP
@@ -95,10 +95,10 @@ def run_pairs(
     store: str | Path = "runs",
     progress: bool | Listener = True,
 ) -> tuple[Measurements, Measurements]:
-    """Runs of two targets in randomised, interleaved pairs: the design that `compare` trusts most.
+    """Run two targets in randomised, interleaved pairs: the strongest design for `compare`.
 
-    The two runs of a pair follow each other, so that drift affects both; which comes first is randomised, each arm being
-    first equally often (to one), so that neither gains from its position.
+    The two runs of a pair follow each other, so that drift affects both. Their order is random, with each arm first equally
+    often (give or take one), so that position favours neither.
 
     Parameters
     ----------
@@ -107,34 +107,33 @@ def run_pairs(
     baseline, candidate : Target
         The two targets; their arms must differ.
     pairs : int
-        How many. 6 are the fewest for an exact test; `plan_runs` says how many an effect needs.
+        The number of pairs. An exact test needs at least 6; `plan_runs` computes how many an effect needs.
     looks : Sequence[int]
         After which pairs to look, such as (5, 10, 15, 20); the experiment ends as soon as `compare` decides there. The
-        looks are registered with each run and share the 5 % of false alarms out (O'Brien and Fleming), in any later
-        `compare` too. Without them there is one look, at the end.
+        looks are registered with each run and share the 5 % of false alarms (O'Brien and Fleming), in any later `compare`
+        too. Without them there is one look, at the end.
     metric, tolerance, primary
-        What the looks ask `compare`.
+        The arguments of `compare` at the looks; ``metric`` is also that of ``on_short``.
     on_short : str
-        When the first run shows that an endpoint will not reach the requests that the metric needs: "warn" says which and
-        how long a run would have to be, "stop" ends the experiment there.
+        What to do when the first run shows that an endpoint will have too few requests for the metric: "warn" names it and
+        the length that a run would need, "stop" ends the experiment.
     washout : str | float
-        A pause before each run but the first ("10s"), in which the effects of the run before it die down (caches, vacuum,
-        connections). `compare` checks for what is left of them (carry-over).
+        A pause before each run but the first ("10s"), for effects of the previous run to fade (caches, vacuum,
+        connections). `compare` checks for carry-over that remains.
     account : bool | int
-        After each pair (or each of the first so many) run both arms once more with perflab's request recorder
-        (`Target(record_requests=True)`). `compare` takes the runs without it, `account` those with it.
+        After each pair (or each of the first N) run both arms once more with perflab's request recorder
+        (`Target(record_requests=True)`). `compare` uses the runs without it, `account` those with it.
     seed : int | None
-        Makes the order of the runs repeatable; drawn, and recorded, if not given.
+        The seed for the order of the runs; by default drawn, and recorded.
 
     Returns
     -------
     tuple[Measurements, Measurements]
-        (baseline, candidate): two Measurements of ``pairs`` runs each; fewer, with a warning that says so, where a
-        look decided.
+        (baseline, candidate), with ``pairs`` runs each; fewer, with a note that says so, where a look decided.
 
     Raises
     ------
-    As `run`. An interruption keeps the pairs so far; its text says how to load them.
+    As `run`. An interruption keeps the pairs so far; its message says how to load them.
 
     >>> plan = lab.LoadPlan("locustfile.py", stages=[lab.Stage("30s", users=20)])          # doctest: +SKIP
     >>> old = lab.Target("n+1", host="http://127.0.0.1:8001")                              # doctest: +SKIP
@@ -163,7 +162,7 @@ def run_pairs(
 
 
 def check_pairs(pairs: int, baseline: Target, candidate: Target) -> None:
-    """ValueError unless there are pairs to make, of two arms."""
+    """Raise ValueError unless there is a positive number of pairs, of two different arms."""
     if not isinstance(pairs, int) or isinstance(pairs, bool) or pairs < 1:
         raise ValueError(f"run_pairs: pairs must be 1 or more; got {pairs!r}")
     if baseline.arm == candidate.arm:
@@ -181,8 +180,8 @@ def interleaved(
     on_short: str = "warn",
     washout_s: float = 0.0,
 ) -> tuple[str, int, dict[str, list[Driven]], tuple[Note, ...]]:
-    """Every arm once in each round, see `run_pairs`: the experiment, the round in which it was interrupted (or 0), runs by
-    arm, short ones. An arm's second run in a round is a recorded one, under a number of its own."""
+    """Run every arm once in each round, see `run_pairs`. Returns the experiment, the round in which it was interrupted (or 0),
+    the runs by arm, and notes on short ones. An arm's second run in a round is a recorded one, with its own pair number."""
     experiment = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     each, done = expected_s(plan) + washout_s, 0
     short: tuple[Note, ...] = ()
@@ -206,14 +205,14 @@ def interleaved(
                     return experiment, number, driven, short
                 done += 1
                 if done == 1 and (short := too_short(loaded([found]), registered.metric, plan.warmup_fraction)):
-                    _say(short, live, on_short, f'load("{store}", experiment="{experiment}")')
+                    _report_short(short, live, on_short, f'load("{store}", experiment="{experiment}")')
             if number in registered.at and registered.decided(number, *map(loaded, driven.values())):
                 break
     return experiment, 0, driven, short
 
 
-def _say(short: tuple[Note, ...], live: Live, on_short: str, kept: str) -> None:
-    """Tell at once that runs are short, or end the experiment."""
+def _report_short(short: tuple[Note, ...], live: Live, on_short: str, kept: str) -> None:
+    """Report short runs at once, or end the experiment."""
     text = "; ".join(map(str, short))
     if on_short == "stop":
         raise LoadTestError(f"stopped after the first run, which is too short: {text}; it is kept: {kept}")
@@ -221,12 +220,12 @@ def _say(short: tuple[Note, ...], live: Live, on_short: str, kept: str) -> None:
 
 
 def noted(measured: Measurements, more: tuple[Note, ...]) -> Measurements:
-    """Measurements with further warnings."""
+    """The measurements with further warnings."""
     return replace(measured, warnings=(*measured.warnings, *more))
 
 
 def pause_s(washout: str | float) -> float:
-    """Seconds between runs; ValueError for none."""
+    """The seconds between runs; ValueError if negative."""
     seconds = parse_duration(washout, parameter="washout") / 1e3
     if seconds < 0:
         raise ValueError(f"washout must not be negative; got {washout!r}")
@@ -236,13 +235,13 @@ def pause_s(washout: str | float) -> float:
 def pairs_of(
     baseline: Target, candidate: Target, pairs: int, seed: int, *, recorded: int = 0
 ) -> list[tuple[Target, ...]]:
-    """The targets of each pair in the order in which they run; of the first ``recorded`` pairs once more, with the recorder."""
+    """The targets of each pair in run order; those of the first ``recorded`` pairs once more, with the recorder."""
     both = (baseline, candidate)
     return recorded_again([both[:: 1 if first else -1] for first in draw_order(pairs, seed)], recorded)
 
 
 def recorded_again(rounds: Sequence[Sequence[Target]], recorded: int) -> list[tuple[Target, ...]]:
-    """The rounds, of which the first ``recorded`` have each target once more, with the request recorder."""
+    """The rounds; the first ``recorded`` run each target once more, with the request recorder."""
     if not isinstance(recorded, int) or recorded < 0:
         raise ValueError(f"account must be True, False or how many of the first are recorded too; got {recorded!r}")
     return [
@@ -252,13 +251,13 @@ def recorded_again(rounds: Sequence[Sequence[Target]], recorded: int) -> list[tu
 
 
 def rounds_done(rounds: Sequence[Sequence[Target]], runs: int) -> int:
-    """The rounds after which the first arm has so many runs."""
+    """The number of rounds after which the first arm has this many runs."""
     each = [sum(target.arm == rounds[0][0].arm for target in targets) for targets in rounds]
     return next((number for number in range(1, len(each) + 1) if sum(each[:number]) >= runs), len(each))
 
 
 def draw_order(pairs: int, seed: int) -> list[bool]:
-    """For each pair whether the baseline goes first: half of them (to one), in random order.
+    """For each pair whether the baseline runs first: in half of them (give or take one), in random order.
 
     >>> sorted(draw_order(4, seed=7))
     [False, False, True, True]
@@ -272,5 +271,5 @@ def draw_order(pairs: int, seed: int) -> list[bool]:
 
 
 def loaded(driven: list[Driven]) -> Measurements:
-    """The runs, from their store."""
+    """Load the runs from their store."""
     return sum((kept.load(each.folder) for each in driven), start=0)  # type: ignore[return-value]

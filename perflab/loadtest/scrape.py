@@ -1,4 +1,4 @@
-"""What the target reports: its Prometheus `/metrics` page, read while load runs."""
+"""The target's Prometheus `/metrics` page, read under load."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from perflab.notes import Note
 MAX_BYTES = 4_000_000
 MAX_SERIES = 20_000
 MAX_VALUES = 5_000_000
-"""Of a whole run."""
+"""For a whole run."""
 INTERVAL_S = 1.0
 ANSWER_S = 2.0
 _STARTED = "process_start_time_seconds"
@@ -29,7 +29,7 @@ _STARTED = "process_start_time_seconds"
 class Scraper(Repeating):
     """Reads a metrics page once a second from a thread, in a ``with`` block.
 
-    A page that can't be read, lines that are not in Prometheus' text format, and what is beyond 4 MB or 20,000 series a
+    Pages that cannot be read, lines that are not in Prometheus' text format, and anything beyond 4 MB or 20,000 series a
     page, or 5 million values a run, are left out and counted; the load goes on.
     """
 
@@ -52,7 +52,7 @@ class Scraper(Repeating):
 
     @property
     def warnings(self) -> list[Note]:
-        """What could not be read."""
+        """Notes on what could not be read."""
         found: list[Note] = []
         if self._failed:
             found.append(
@@ -64,7 +64,7 @@ class Scraper(Repeating):
 
     @property
     def restarted(self) -> bool:
-        """Whether the target reports a restart while it was watched."""
+        """Whether the target reported a restart during the run."""
         begun = [value for _, name, _, value in self._rows if name == _STARTED]
         return bool(begun) and max(begun) - min(begun) > 0.5
 
@@ -86,7 +86,7 @@ class Scraper(Repeating):
 
 
 def parse(page: str) -> tuple[list[tuple[str, dict[str, str], float]], int]:
-    """(name, labels, value) of each finite sample of a page in Prometheus' text format, and how many lines were not.
+    """(name, labels, value) of each finite sample on a page in Prometheus' text format, and the number of other lines.
 
     https://prometheus.io/docs/instrumenting/exposition_formats/
 

@@ -1,4 +1,4 @@
-"""Expressions of a k6 script's checks and sleeps, as expressions of Python with the same value.
+"""Translates expressions in a k6 script's checks and sleeps to Python expressions with the same value.
 
 Comparisons, ``&&``, ``||``, ``!``, arithmetic, texts and templates; of a response its status, body, headers, duration and JSON.
 Where the two languages would differ (truth of an empty list, "200" == 200 of unknown values) nothing is translated.
@@ -38,8 +38,8 @@ _OF_RESPONSE = {"status": ("status_code", "number"), "body": ("text", "text")}
 
 @dataclass(frozen=True)
 class Translation:
-    """An expression of Python, the kind of its value ("number", "text", "truth", "json", "headers", "response" or "none"), its
-    value where that is constant, and whether it asks how long the request took.
+    """A Python expression, the kind of its value ("number", "text", "truth", "json", "headers", "response" or "none"), its
+    value where that is constant, and whether it uses the duration of the request.
     """
 
     code: str
@@ -49,7 +49,7 @@ class Translation:
 
 
 def _is_strict(left: Translation, right: Translation) -> bool:
-    """Whether ``==`` is ``===`` of these: what a response holds is another kind of value than a text that is no number."""
+    """Whether ``==`` equals ``===`` for these: true unless a response's value could be converted to match the text."""
     if "json" not in (left.kind, right.kind):
         return True
     text = (right if left.kind == "json" else left).value
@@ -57,16 +57,16 @@ def _is_strict(left: Translation, right: Translation) -> bool:
 
 
 class NotTranslated(ValueError):
-    """What has no equal in Python here."""
+    """An expression without an equivalent in Python."""
 
 
 def translated(
     text: str, names: Mapping[str, str], wanted: str, constant: Callable[[str], Any], *, environment: str | None = None
 ) -> Translation:
-    """The expression in Python.
+    """Translate an expression to Python.
 
-    ``names`` are the responses in it with their names in Python, ``constant`` gives the value of other names, and variables of
-    the environment have the value ``environment``.
+    ``names`` maps the responses in it to their Python names, ``constant`` returns the value of other names, and environment
+    variables have the value ``environment``.
 
     >>> translated("r.status === 200 && !r.body.includes('no')", {"r": "r"}, "truth", lambda name: None).code
     "r.status_code == 200 and (not ('no' in (r.text or '')))"
@@ -76,12 +76,12 @@ def translated(
     if parser.token is not None:
         raise parser.refusal()
     if found.kind != wanted and not (wanted == "truth" and found.kind in ("number", "text")):
-        raise NotTranslated(f"{' '.join(text.split())[:60]!r} is no {wanted} for certain")
+        raise NotTranslated(f"{' '.join(text.split())[:60]!r} is not certainly a {wanted}")
     return found
 
 
 class _Parser:
-    """A parser by recursive descent, an operator's precedence in each method."""
+    """A recursive descent parser with a method per level of precedence."""
 
     def __init__(self, text: str, names: Mapping[str, str], constant: Callable[[str], Any], environment: str | None):
         self.text, self.names, self.constant, self.environment = text.strip(), names, constant, environment
@@ -101,7 +101,7 @@ class _Parser:
             self.token = None
 
     def refusal(self) -> NotTranslated:
-        return NotTranslated(f"{' '.join(self.text.split())[:60]!r} would have to be run")
+        return NotTranslated(f"{' '.join(self.text.split())[:60]!r} would have to be executed")
 
     def took(self, *tokens: str) -> str:
         if self.token is not None and self.kind != "text" and self.token in tokens:
@@ -125,7 +125,7 @@ class _Parser:
         while self.took(sign):
             other = below()
             if "json" in (found.kind, other.kind):
-                raise self.refusal()  # an empty list is true in JavaScript
+                raise self.refusal()  # an empty list is truthy in JavaScript
             sides = [f"({s.code})" if word == "and" and " or " in s.code else s.code for s in (found, other)]
             found = self._made(f" {word} ".join(sides), "truth" if found.kind == other.kind == "truth" else "number")
         return found
@@ -146,7 +146,7 @@ class _Parser:
         ):
             raise self.refusal()
         if "none" in (left.kind, right.kind) and "json" in (left.kind, right.kind) and sign[0] == "=":
-            raise self.refusal()  # what is missing raises in Python
+            raise self.refusal()  # a missing key raises in Python
         return self._made(f"{left.code} {_COMPARED[sign]} {right.code}", "truth")
 
     def _as_number(self, side: Translation) -> Translation:

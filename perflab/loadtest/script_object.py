@@ -1,8 +1,8 @@
-"""The options of a k6 script as data: a small parser of JavaScript's literals that runs nothing.
+"""The options of a k6 script as data: a small parser for JavaScript literals that executes nothing.
 
-Objects, arrays, texts, numbers, comments and trailing commas (ECMAScript's literals, which contain JSON), names of constants that
-are literals themselves, and ``__ENV.NAME || literal``, whose literal is taken. What would have to be run becomes `Unresolved`:
-whether it matters is for the reader of the options to say.
+Objects, arrays, texts, numbers, comments and trailing commas (ECMAScript's literals, a superset of JSON), names of constants
+with literal values, and ``__ENV.NAME || literal``, which gives the literal. Anything that would have to be executed becomes
+`Unresolved`; the caller decides whether that matters.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LARGEST, _DEEPEST = 1_000_000, 40
 
 @dataclass(frozen=True)
 class Unresolved:
-    """A value that only running the script would give."""
+    """A value that only executing the script would give."""
 
     text: str
     line: int
@@ -44,7 +44,7 @@ class Unresolved:
 
 
 class OfEnvironment(Unresolved):
-    """A variable of the environment: what stands behind ``||`` or ``??`` is taken in its place."""
+    """An environment variable: the operand after ``||`` or ``??`` replaces it."""
 
 
 def options_of(text: str) -> dict[str, Any]:
@@ -72,16 +72,16 @@ INSPECT = "`k6 inspect script.js > options.json` resolves them: give that JSON i
 
 
 class Script:
-    """A script: its text, where it says what at its top level, and its literals."""
+    """A script: its text, its top level, and its literals."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        # Texts and comments become blanks of the same length, so that places stay.
+        # Texts and comments become blanks of the same length, so that positions stay valid.
         self.bare = _SKIPPED.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text)
         self._depths: list[int] | None = None
         self._open: set[str] = set()
         self.local: dict[str, Any] = {}
-        """Constants of the function that is read."""
+        """Local constants of the function being parsed."""
 
     def line(self, at: int) -> int:
         return self.text.count("\n", 0, at) + 1
@@ -99,7 +99,7 @@ class Script:
         return [match.end() for match in re.finditer(pattern, self.bare) if self.is_top(match.start())]
 
     def exported(self) -> int:
-        """Where the exported options begin: a local variable of that name is none of them."""
+        """The start of the exported options; a local variable of that name does not count."""
         declared = self._places(_DECLARED.format(name="options"))
         exported = self._places(r"\bexport\s+" + _DECLARED.format(name="options"))
         exported += self._places(r"\b(?:module\s*\.\s*)?exports\s*\.\s*options\s*=\s*")
@@ -117,7 +117,7 @@ class Script:
         return exported[0]
 
     def value(self, at: int, depth: int) -> tuple[Any, int]:
-        """The value at a place and the place behind it; the right side of ``||`` where the left is empty."""
+        """The value at a position and the position after it; the right side of ``||`` where the left is empty."""
         found, end = self._one(at, depth)
         while match := _OTHERWISE.match(self.text, skip(self.text, end)):
             other, end = self._one(skip(self.text, match.end()), depth)
@@ -155,7 +155,7 @@ class Script:
         else:
             return self._unresolved(at)
         after = skip(text, end)
-        # 10 * 60, "a" + b, name.x: to know it one would have to run the script.
+        # 10 * 60, "a" + b, name.x: only executing the script would give these.
         return (found, end) if _ENDS.match(text, after) or "\n" in text[end:after] else self._unresolved(at)
 
     def constant(self, name: str, at: int = 0, depth: int = 0) -> Any:
@@ -176,7 +176,7 @@ class Script:
             self._open.discard(name)
 
     def _unresolved(self, at: int) -> tuple[Unresolved, int]:
-        """What stands at a place, up to the comma or bracket that ends it."""
+        """The text at a position, up to the comma or bracket that ends it."""
         depth, end = 0, at
         while end < len(self.bare) and not (depth == 0 and self.bare[end] in ",)}];"):
             depth += (self.bare[end] in "({[") - (self.bare[end] in ")}]")
@@ -220,7 +220,7 @@ class Script:
         return found, at + 1
 
     def _next(self, at: int, close: str) -> int:
-        """Past the comma after an element, or at the closing bracket."""
+        """The position after the comma that follows an element, or of the closing bracket."""
         at = skip(self.text, at)
         if self.text[at : at + 1] == ",":
             return skip(self.text, at + 1)
@@ -245,7 +245,7 @@ def _number(text: str) -> float | int:
     if digits.startswith("0x"):
         return int(text, 16)
     value = float(text)
-    # JavaScript has one kind of number: 5.0 is 5.
+    # JavaScript has a single number type: 5.0 is 5.
     return (
         int(text)
         if re.fullmatch(r"[+-]?\d{1,18}", text)
@@ -256,7 +256,7 @@ def _number(text: str) -> float | int:
 
 
 def _as_number(value: Any) -> Any:
-    """What Number() or parseInt() make of a text."""
+    """The result of Number() or parseInt() on a text."""
     return _number(value.strip()) if isinstance(value, str) and _NUMBER.fullmatch(value.strip()) else value
 
 
@@ -265,5 +265,5 @@ def _unescaped(text: str) -> str:
         code = match[1] or match[2]
         return chr(int(code, 16)) if code else _CONTROL.get(match[3], match[3])
 
-    # A character beyond the first plane is written as two escapes.
+    # A character outside the basic plane is written as two escapes.
     return _ESCAPES.sub(plain, text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -33,7 +33,7 @@ _EVERY_S = 0.1
 
 
 class ServerStatements:
-    """Counts before and after; use it in a ``with`` block around the load. What goes wrong becomes a note, never an error."""
+    """Reads the counts before and after a ``with`` block around the load. Errors become notes and are never raised."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn, self._source = dsn, source_of(dsn)
@@ -62,7 +62,7 @@ class ServerStatements:
 
     @property
     def warnings(self) -> tuple[Note, ...]:
-        """What is missing, and why."""
+        """Notes on what is missing, and why."""
         return tuple(self._notes)
 
     def summary(self) -> pd.DataFrame:
@@ -84,7 +84,7 @@ class ServerStatements:
         return pd.DataFrame(rows, columns=["endpoint", "statistic", "value", "unit"])
 
     def waits(self) -> pd.DataFrame:
-        """Samples of how many sessions waited for what, as the ``metrics`` table has them."""
+        """Samples of how many sessions waited for what, as rows of the ``metrics`` table."""
         return pd.DataFrame(
             {
                 "time": pd.to_datetime([at for at, *_ in self._waits], utc=True),
@@ -97,7 +97,7 @@ class ServerStatements:
     def _tried(self, do: Any) -> None:
         try:
             do()
-        except Exception as problem:  # noqa: BLE001 - whatever the driver or the server raises, the load is worth more
+        except Exception as problem:  # noqa: BLE001 - no error of the driver or server may stop the load
             self._notes.append(NOT_COUNTED(problem=without_password(re.sub(r"\s+", " ", str(problem)))))
 
     def _begin(self) -> None:
@@ -125,7 +125,7 @@ class ServerStatements:
 
 
 def without_password(dsn: str) -> str:
-    """A connection string as it may be kept.
+    """A connection string without its password.
 
     >>> without_password("postgresql://shop:secret@db/shop"), without_password("host=db password='a b' user=shop")
     ('postgresql://shop@db/shop', 'host=db user=shop')

@@ -1,4 +1,4 @@
-"""The usual shapes of a load test, as stages."""
+"""The standard types of load test, as stages."""
 
 from __future__ import annotations
 
@@ -19,30 +19,35 @@ SHAPES: Mapping[str, tuple[float, tuple[tuple[float, float, bool], ...]]] = Mapp
         "breakpoint": (7200.0, ((1.0, 1.0, True),)),
     }
 )
-"""Name -> usual length in seconds, and for each stage: its share of the length, its share of the load, whether it ramps."""
+"""Name -> usual length in seconds, and for each stage its share of the length, its share of the load, and whether it ramps."""
 
 
 def shape(
     name: str, *, users: int | None = None, rate: float | None = None, duration: str | float | None = None
 ) -> tuple[Stage, ...]:
-    """The stages of a load test with a usual name.
+    """Make the stages of a standard type of load test.
 
     Parameters
     ----------
     name : str
-        "smoke" (a few users, does it work at all), "average load" (up, hold, down), "stress" (the same with more load
-        than usual), "spike" (up and straight down), "soak" (hold for hours) or "breakpoint" (up until it breaks).
+        "smoke" (a few users: does it work?), "average load" (up, hold, down), "stress" (the same with more load than
+        usual), "spike" (up and straight down), "soak" (hold for hours) or "breakpoint" (up until it breaks).
     users, rate
-        The load at the top: users (closed model; a smoke test has 3 if nothing is said), or arrivals a second (open
-        model; the better choice for a breakpoint test, where slow answers must not slow the load).
+        The peak load: users (closed model; 3 by default for a smoke test), or arrivals a second (open model; the better
+        choice for a breakpoint test, where slow responses must not slow the load).
     duration : str | float | None
-        Of the whole; the parts keep their proportions. Usual lengths are 1 min, 40 min, 45 min, 3 min, 8 h 10 min and
-        2 h.
+        The total length; the parts keep their proportions. The usual lengths are 1 min, 40 min, 45 min, 3 min, 8 h 10 min
+        and 2 h.
 
     Returns
     -------
     tuple[Stage, ...]
         Stages for `LoadPlan`. The names and proportions are those of Grafana's "Load test types" (k6 documentation).
+
+    Raises
+    ------
+    ValueError
+        The name is unknown, or there is no load.
 
     >>> for stage in lab.shape("average load", users=100, duration="8m"):
     ...     print(stage)
@@ -55,7 +60,7 @@ def shape(
     usual_s, parts = SHAPES[name]
     if users is None and rate is None:
         if name != "smoke":
-            raise ValueError(f"shape: say how much load a {name!r} test has at its top: users=100 or rate=200")
+            raise ValueError(f"shape: give the peak load of a {name!r} test: users=100 or rate=200")
         users = 3
     length = usual_s if duration is None else parse_duration(duration, parameter="shape: duration") / 1e3
     return tuple(

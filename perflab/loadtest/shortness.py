@@ -1,4 +1,4 @@
-"""Whether runs of this length give each endpoint the requests that its metric needs: known after the first run."""
+"""Whether runs of this length give each endpoint enough requests for its metric, checked after the first run."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _MOST = 5
 
 
 def checked(on_short: str) -> str:
-    """One of the two answers to a short run; ValueError for another."""
+    """Return ``on_short`` if it is "warn" or "stop"; else raise ValueError."""
     if on_short not in ON_SHORT:
         raise one_of("run_pairs: on_short", on_short, ON_SHORT)
     return on_short
 
 
 def too_short(first: Measurements, metric: str, warmup: float) -> tuple[Note, ...]:
-    """The endpoints of a valid run that miss what the metric needs, with the length that would do; the rarest first."""
+    """Notes on endpoints of a valid run with too few requests for the metric, with the length needed; the rarest first."""
     run = first.runs.iloc[0]
     needed, ran_ms = Metric.of(metric).rows_needed, float(run["duration_ms"])
     if not run["valid"] or not ran_ms:

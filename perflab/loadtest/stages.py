@@ -1,4 +1,4 @@
-"""`Stage`: a stretch of time with a load, of which plans are made."""
+"""`Stage`: a period of constant or ramping load, of which plans consist."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from perflab.units import format_ms, format_number, parse_duration
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of time with a load: a number of users (closed model) or a rate of arrivals (open model).
+    """A period of load: a number of users (closed model) or a rate of arrivals (open model).
 
     Parameters
     ----------
     duration : str | float
         ``"30s"``, ``"2m"``, or a number of seconds.
     users : int | None
-        Simulated users at its end. Each waits for its answer before it goes on, so a slow target slows them.
+        Simulated users at its end. Each waits for a response before it continues, so a slow target slows them.
     rate : float | None
-        Arrivals (executions of a task) a second at its end, whatever the target does; latency counts from the moment
-        an arrival was due.
+        Arrivals (executions of a task) a second at its end, whatever the target does; latency counts from the due time
+        of an arrival.
     ramp : bool
-        Go to ``users`` or ``rate`` linearly from the stage before (from none, if it is the first), as k6's stages do;
-        otherwise hold it from the beginning.
+        Ramp linearly to ``users`` or ``rate`` from the previous stage (from zero, if it is the first), as k6's stages do;
+        otherwise hold the value from the start.
     spawn_rate : float | None
-        Users started a second at the beginning of a hold; all within the first second if not given.
+        Users started a second at the start of a hold; by default all within the first second.
 
     >>> Stage("30s", users=50).duration_s, Stage("1m", rate=200).amount
     (30.0, 200.0)
@@ -59,9 +59,7 @@ class Stage:
                     f"stage ({self.duration!r}); use ramp=True, or a higher spawn_rate"
                 )
             if self.ramp or self.rate is not None:
-                raise ValueError(
-                    "Stage: spawn_rate goes with users that are held; a ramp and a rate have their own pace"
-                )
+                raise ValueError("Stage: spawn_rate applies to held users only; a ramp and a rate set their own pace")
 
     @cached_property
     def duration_s(self) -> float:
@@ -80,5 +78,5 @@ class Stage:
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a number; True and False are none."""
+    """Whether it is a number; True and False are not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)

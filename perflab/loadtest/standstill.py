@@ -1,7 +1,7 @@
-"""Inside Locust: how late its loop wakes, a hundred times a second, and how often one greenlet keeps all others from running.
+"""Inside Locust: measures how late its event loop wakes, a hundred times a second, and which greenlets block it.
 
-What keeps the loop from running keeps every user from it. A late wake-up says how much time was lost, whatever the cause (a
-machine without CPU to spare, many users at once); a greenlet that runs long without a switch says that a call blocks.
+What blocks the loop blocks every user. A late wake-up shows how much time was lost, whatever the cause (a machine without
+CPU to spare, many users at once); a greenlet that runs long without a switch shows that a call blocks.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from gevent import get_hub
 from perflab.loadtest.records import TICK_S
 
 LATE_S = 0.004
-"""A wake-up this late counts as a standstill; below it is the usual jitter of a loop at work."""
+"""A wake-up this late counts as a standstill; below it is the usual jitter of a working loop."""
 HOLD_S = 0.005
-"""A greenlet that runs for so long without a switch holds all others up."""
+"""A greenlet that runs this long without a switch blocks all others."""
 _DAY_S = 86_400.0
 _THREAD = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 _BINS_MS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
 
 
 class Ticker:
-    """Counts how late it wakes; `take` gives what was counted since the last time."""
+    """Counts how late it wakes; `take` returns the counts since the last call."""
 
     def __init__(self) -> None:
         self._preempted = 0
@@ -34,7 +34,7 @@ class Ticker:
         self._reset()
 
     def _set(self, now: float) -> None:
-        """A start outside of these two days is no wall-clock time."""
+        """Set the limits outside which a start time is not wall-clock time."""
         self.day_before, self.day_after = now - _DAY_S, now + _DAY_S
 
     def _reset(self) -> None:
@@ -43,10 +43,10 @@ class Ticker:
         self._holds, self._held_s = 0, 0.0
 
     def watch_switches(self, besides: set[Any]) -> None:
-        """Time each greenlet from switch to switch, unless something traces switches already.
+        """Time each greenlet from switch to switch, unless switches are already traced.
 
-        Not the hub, which waits, nor those ``besides``: making a user takes its time (TLS), and is no task. Nor one that
-        the machine took the CPU from.
+        Left out are the hub, which waits, the greenlets ``besides`` (making a user is slow because of TLS, and is not a task),
+        and greenlets that the kernel preempted.
         """
         if greenlet.gettrace() is not None:
             return
@@ -86,7 +86,7 @@ class Ticker:
             self._bins[sum(late_s * 1e3 >= edge for edge in _BINS_MS)] += late_s
 
     def take(self) -> dict[str, Any]:
-        """Ticks, seconds late in all and at worst, the seconds late by how late (a histogram), holds and their seconds."""
+        """Ticks, total and worst lateness in seconds, a histogram of the lateness, and the number and seconds of holds."""
         found: dict[str, Any] = {
             "ticks": self._ticks,
             "late_s": round(self._late_s, 4),
@@ -102,5 +102,5 @@ class Ticker:
 
 
 def _preempted() -> int:
-    """How often this thread had to wait for a CPU while it wanted one."""
+    """How often this thread was preempted."""
     return resource.getrusage(_THREAD).ru_nivcsw

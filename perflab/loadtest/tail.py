@@ -1,4 +1,4 @@
-"""Records that are still being written, for the live display and the objectives that end a run."""
+"""Reads records while they are written, for the live display and the objectives that abort a run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Tail:
         self._recent: list[tuple[float, int]] = []
 
     def update(self) -> Snapshot:
-        """Read what is new."""
+        """Read new records and return the run so far."""
         for path in self.folder.glob("*.bin"):
             self._requests(path)
         for path in self.folder.glob("*.jsonl"):

@@ -1,4 +1,4 @@
-"""The system under test: `Target`, and `Service`, one that perflab started and will stop."""
+"""The system under test: `Target`, and `Service`, a running target."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from perflab.units import parse_duration
 _HTTP = ("http://", "https://")
 _ANSWER_S = 3.0
 QUERY_LOG = "PERFLAB_QUERY_LOG"
-"""The environment variable in which perflab's recorders find the file to write queries to."""
+"""The environment variable that names the file for perflab's query recorders."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A deployment to put under load: one that is up already, or a command that perflab starts and stops.
+    """A deployment to put under load: one that is already running, or a command that perflab starts and stops.
 
     Parameters
     ----------
@@ -42,48 +42,48 @@ class Target:
     host : str
         Its base URL, ``http://127.0.0.1:8001``.
     command : Sequence[str]
-        The program and its arguments; started anew for each run. Without it the target must be up.
+        The program and its arguments; restarted for each run. Without it the target must be running.
     deploy : Callable[[], object] | None
-        A function that brings this arm up (or switches a flag, or restores a database), called before each run; what
-        it returns is called at the run's end, if it can be called. Goes with or without a command.
+        A function that deploys this arm (or switches a flag, or restores a database), called before each run. If it
+        returns a callable, that is called at the end of the run. Works with or without a command.
     restart : bool
-        Whether command and deploy are done anew for each run; if not, once for all runs of `run_pairs`. A process that
-        keeps running carries its caches and its state from run to run, so that is for targets that are slow to start.
+        Whether to repeat command and deploy for each run; otherwise once for all runs of `run_pairs`. A process that
+        keeps running carries its caches and its state from run to run, so use False only for targets that start slowly.
     env : Mapping[str, str]
-        Environment variables for the command, beside those of this process.
+        Environment variables for the command, in addition to those of this process.
     cwd : str | Path | None
-        The folder to start it in.
+        The working directory of the command.
     ready : str | None
-        Path (or URL) that answers with a status below 400 once it can take load; without it, a TCP connection to the
-        host is enough.
+        Path (or URL) that responds with a status below 400 once the target can take load; without it, a TCP connection
+        to the host is enough.
     ready_timeout : str | float
-        How long it may take to become ready.
+        How long the target may take to become ready.
     settle : str | float
-        How long a started target may take, once it is ready, until its processes are idle and none is new; the load starts
-        then, or after this time with a warning. 0 does not wait.
+        How long to wait after readiness until the processes of a started target are idle and no new ones appear. The load
+        starts then, or after this time with a warning. 0 does not wait.
     stop_timeout : str | float
-        How long it may take to end after SIGTERM, before SIGKILL.
+        How long the target may take to exit after SIGTERM, before SIGKILL.
     record_queries : bool
-        Let perflab's recorders, where the application has one, write the queries of the run, as the run's ``queries``
-        table. Such runs are evidence, not measurements: the recorder costs time too. With
-        ``env={"PERFLAB_QUERY_SOURCE": "1"}`` each has the line of the application (or template) that sent it.
+        Store the queries of the run, written by perflab's recorders in the application, as its ``queries`` table. Such
+        runs are evidence, not measurements: recording costs time. With ``env={"PERFLAB_QUERY_SOURCE": "1"}`` each query has
+        the line of the application (or template) that sent it.
     record_requests : bool
-        Let perflab's request recorder (`perflab.recorders.breakdown`) write what each request of the run consists of, as the
+        Store the components of each request, written by perflab's request recorder (`perflab.recorders.breakdown`), as the
         tables ``components`` and ``spans``, for `account`. Evidence, too.
     database : str | None
-        The connection string of the target's PostgreSQL (URL or libpq's ``key=value``), MySQL or MariaDB (``mysql://...``), kept
-        without its password. What the server itself counts (``pg_stat_statements``, or ``performance_schema`` digests: calls,
-        time, rows, locks or blocks) becomes the run's ``summary`` by statement; what its sessions wait for goes into ``metrics``.
+        The connection string of the target's PostgreSQL (URL or libpq's ``key=value``), MySQL or MariaDB (``mysql://...``), stored
+        without its password. The server's own counts (``pg_stat_statements``, or ``performance_schema`` digests: calls, time,
+        rows, locks or blocks) become the run's ``summary`` by statement, and the waits of its sessions go into ``metrics``.
     metrics : str | None
-        Path (or URL) of a Prometheus page such as ``"/metrics"``, read each second into the ``metrics`` table.
+        Path (or URL) of a Prometheus page such as ``"/metrics"``, read every second into the ``metrics`` table.
     logs : Sequence[str | Path]
-        Log files of the target; what they gain during a run is kept with it.
+        Log files of the target; what they gain during a run is stored with it.
     pid : int | None
-        The process of a target that is up already, whose resources (and those of its children) are to be watched.
+        The process of a target that is already running, to sample its resources and those of its children.
     profile : str | None
-        "py-spy", "pyinstrument", "cprofile" or "node": take a profile of the run, see `run`.
+        "py-spy", "pyinstrument", "cprofile" or "node": profile the run, see `run`.
     record_env : Sequence[str]
-        Names of variables in ``env`` whose values are kept with each run; of the others only the names are.
+        Names of variables in ``env`` whose values are stored with each run; for the others, only the names.
 
     >>> Target("eager", host="http://127.0.0.1:8001").managed
     False
@@ -137,7 +137,9 @@ class Target:
         if self.deploy is not None and not callable(self.deploy):
             raise ValueError(f"Target: deploy must be a function without arguments; got {self.deploy!r}")
         if self.pid is not None and self.command:
-            raise ValueError("Target: pid is for a target that is up already; perflab knows the one that it starts")
+            raise ValueError(
+                "Target: pid is for a target that is already running; perflab knows the one that it starts"
+            )
         logs = (self.logs,) if isinstance(self.logs, (str, Path)) else self.logs
         object.__setattr__(self, "logs", tuple(Path(path).expanduser().resolve() for path in logs))
         profiled_target.check(
@@ -156,12 +158,12 @@ class Target:
 
     @property
     def address(self) -> tuple[str, int]:
-        """(host, port) of the base URL; port 0 where it names none."""
+        """(host, port) of the base URL; port 0 if it has none."""
         return _address(self.host) or ("", 0)
 
     @property
     def log_files(self) -> tuple[Path, ...]:
-        """The absolute paths of its log files."""
+        """The absolute paths of the log files."""
         return tuple(map(Path, self.logs))
 
     def __repr__(self) -> str:
@@ -170,7 +172,7 @@ class Target:
         return f"Target({self.arm!r}, {', '.join(shown)})"
 
     def record(self) -> dict[str, Any]:
-        """What is kept of the target with each run: no credentials; of variables the names, and values that were asked for."""
+        """The target as stored with each run: without credentials, with the names of variables, and the values in record_env."""
         return {
             "arm": self.arm,
             "host": provenance.without_credentials(self.host),
@@ -189,7 +191,7 @@ def _shown(given: object) -> str:
 
 
 def _address(host: object) -> tuple[str, int] | None:
-    """(host, port) of ``http://127.0.0.1:8001``, ``localhost:50051`` or ``mongodb://db``; None of anything else."""
+    """(host, port) of ``http://127.0.0.1:8001``, ``localhost:50051`` or ``mongodb://db``; None for anything else."""
     if not isinstance(host, str) or not host.strip():
         return None
     try:
@@ -201,7 +203,7 @@ def _address(host: object) -> tuple[str, int] | None:
 
 
 class Service:
-    """A target while it is under load. ``pid`` is the root of its processes, None for one that was up already."""
+    """A target under load. ``pid`` is the root of its processes, None for one that was already running without a known pid."""
 
     def __init__(self, target: Target, child: Child | None) -> None:
         self.target, self._child = target, child
@@ -212,20 +214,20 @@ class Service:
 
     @property
     def own(self) -> bool:
-        """Whether perflab started it, under a guard whose own resources don't count."""
+        """Whether perflab started it, under a guard whose own resources do not count."""
         return self._child is not None
 
     def died(self) -> Note | None:
-        """How the target exited without being stopped; None while it runs, or can't be watched."""
+        """A note on how the target exited without being stopped; None while it runs, or cannot be observed."""
         if self.target.pid and resources.begun(self.target.pid) != self._begun:
             return reasons.TARGET_ENDED(pid=self.target.pid, arm=self.target.arm)
         code = self._child.exit_code() if self._child else None
         return None if code is None else reasons.TARGET_EXITED(arm=self.target.arm, exit_code=code)
 
     def restarted(self) -> Note | None:
-        """That another process listens than at the start; None if not, or where it can't be seen.
+        """A note if another process listens on the port than at the start; None if not, or where that cannot be observed.
 
-        Where the root is known its end is all that counts (`died`): servers replace their workers as they please.
+        With a known root only its exit counts (`died`): servers replace their workers at any time.
         """
         if self.pid is not None:
             return None
@@ -248,7 +250,7 @@ class Service:
 def serving(target: Target, folder: Path) -> Iterator[Service]:
     """Start the target (or find it running), wait until it is ready, and stop it at the end.
 
-    Raises `TargetError` when its port is taken, it ends, or it does not become ready; with its last output.
+    Raises `TargetError`, with the target's last output, if its port is taken, it exits, or it does not become ready.
     """
     with _deployed(target):
         if not target.managed:
@@ -262,19 +264,19 @@ def serving(target: Target, folder: Path) -> Iterator[Service]:
 
 
 class Services:
-    """The services of several runs: one with ``restart=False`` is started at its first run and lives to the end."""
+    """The services of several runs: one with ``restart=False`` is started at its first run and stopped at the end."""
 
     def __init__(self) -> None:
         self._living = ExitStack()
         self._kept: dict[str, Service] = {}
 
     def close(self) -> None:
-        """Stop those that are still up."""
+        """Stop those that still run."""
         self._living.close()
 
     @contextmanager
     def of(self, target: Target, folder: Path) -> Iterator[Service]:
-        """The service for one run whose folder that is."""
+        """The service for the run in this folder."""
         if target.restart:
             with serving(target, folder) as service:
                 yield service
@@ -291,7 +293,7 @@ class Services:
 
 @contextmanager
 def _deployed(target: Target) -> Iterator[None]:
-    """What the user's own function brought up, until the function that it returned takes it down."""
+    """Call the user's deploy function, and at the end the function that it returned."""
     if target.deploy is None:
         yield
         return
@@ -347,7 +349,7 @@ def _must_answer(target: Target) -> None:
     host, port = target.address
     if port and not _connects(host, port, timeout=5.0):
         raise TargetError(
-            f"the target {target.arm!r} is not up: nothing accepts connections at {host}:{port}; "
+            f"the target {target.arm!r} is not running: nothing accepts connections at {host}:{port}; "
             "start it first, or give Target a command"
         )
     if target.ready and (problem := _not_ready(target)):
@@ -357,25 +359,26 @@ def _must_answer(target: Target) -> None:
 def _wait_until_ready(target: Target, child: Child) -> None:
     limit_s = parse_duration(target.ready_timeout) / 1e3
     deadline = time.monotonic() + limit_s
-    problem = "it was not asked"
+    problem = "it was not checked"
     while time.monotonic() < deadline:
         if (code := child.exit_code()) is not None:
             raise TargetError(
                 f"the target {target.arm!r} exited during start-up with code {code}",
                 exit_code=code,
-                output=_said(target, child),
+                output=_printed(target, child),
             )
         problem = _not_ready(target)
         if not problem:
             return
         time.sleep(0.05)
     raise TargetError(
-        f"the target {target.arm!r} did not become ready within {limit_s:g} s: {problem}", output=_said(target, child)
+        f"the target {target.arm!r} did not become ready within {limit_s:g} s: {problem}",
+        output=_printed(target, child),
     )
 
 
-def _said(target: Target, child: Child) -> str:
-    """The end of what it printed, without the secrets that it was given."""
+def _printed(target: Target, child: Child) -> str:
+    """The end of the target's output, without the secrets passed to it."""
     text = child.tail()
     for given, kept in zip(target.command[1:], target.record()["command"][1:], strict=True):
         text = text.replace(given, kept) if given != kept else text

@@ -1,4 +1,4 @@
-"""The locustfile of plans made of addresses (`LoadPlan.from_urls`): read by Locust, never imported by perflab."""
+"""The locustfile of plans made of URLs (`LoadPlan.from_urls`): loaded by Locust, never imported by perflab."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _settings = settings()
 
 
 def _asks(url: dict[str, Any]) -> Callable[[Any], None]:
-    """The task that asks for one address and checks the answer."""
+    """The task that requests one URL and checks the response."""
     names, sent = iter(url["checks"]), (url["body"] or "").encode() or None
     assertions: dict[str, Callable[[Any], bool]] = {}
     if url["status"] is not None:
@@ -35,7 +35,7 @@ def _asks(url: dict[str, Any]) -> Callable[[Any], None]:
 
 
 class UrlUser(FastHttpUser):
-    """Asks for the plan's addresses, each as often as its weight says."""
+    """Requests the plan's URLs in proportion to their weights."""
 
     wait_time = constant(_settings["wait_s"])
     tasks = [task for url in _settings["urls"] for task in [_asks(url)] * url["weight"]]  # noqa: RUF012 - Locust's way

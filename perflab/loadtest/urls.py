@@ -1,4 +1,4 @@
-"""Load without a locustfile: `Url`, one address with what its answer must be like."""
+"""Load without a locustfile: `Url`, a path with checks of its response."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 @dataclass(frozen=True)
 class Url:
-    """One address for `LoadPlan.from_urls`, how often it is asked for, and the checks of its answer.
+    """A path for `LoadPlan.from_urls`, its weight, and the checks of its response.
 
     Parameters
     ----------
     path : str
         ``"/orders?page=1"``, under the target's host.
     weight : int
-        How often, beside the weights of the other addresses; a whole number.
+        The relative frequency among the plan's URLs; a whole number.
     method, body, headers
-        Of the request.
+        The method, body and headers of the request.
     name : str | None
-        What it is called in the results; the path without its query if not given.
+        The endpoint's name in the results; by default the path without its query.
     status : int | None
-        The check that the answer has this status; None checks nothing. (400 and more also fails the request.)
+        Check that the response has this status; None checks nothing. (400 and above also fails the request.)
     contains : str | None
-        The check that the body contains this text.
+        Check that the body contains this text.
     max_duration : str | float | None
-        The check that the answer takes no longer, ``"300ms"``.
+        Check that the response takes at most this long, ``"300ms"``.
 
     >>> Url("/orders?page=1", status=200, contains="total", max_duration="300ms").checks
     ('status is 200', "body contains 'total'", 'takes at most 300 ms')
@@ -73,7 +73,7 @@ class Url:
 
     @property
     def label(self) -> str:
-        """What it is called in the results."""
+        """The endpoint's name in the results."""
         return self.name or urlsplit(self.path).path
 
     @property
@@ -91,7 +91,7 @@ class Url:
         return tuple(found)
 
     def settings(self) -> dict[str, Any]:
-        """What the users inside Locust need to know (`url_users`)."""
+        """The settings of the users inside Locust (`url_users`)."""
         return {
             "path": self.path,
             "weight": self.weight,

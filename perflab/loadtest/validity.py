@@ -17,22 +17,22 @@ from perflab.notes import Note, Remedy, notes_of
 
 ERROR_LIMIT = 0.5
 USERS_LIMIT = 0.05
-"""So much of the planned users' time may be missing."""
+"""The share of the planned user time that may be missing."""
 SHORTER_LIMIT, SHORTER_S = 0.05, 0.15
 STALL_LIMIT, STALL_S = 0.05, 0.25
-"""A generator that stood still for so much of the run, or so long at a time, is named."""
+"""A generator stalled for more than this share of the run, or this long at a time, gets a warning."""
 BLOCKED_LIMIT = 0.5
-"""One that stood still for so much of it measured itself."""
+"""A generator stalled for more than this share of the run measured itself."""
 HOLDS_LIMIT, FEWEST_HOLDS = 0.2, 5
-"""Calls that block, as a share of the tasks, and so many at least: some are for want of CPU."""
+"""The limits for calls that block: their share of the tasks, and their number. Some come from a lack of CPU."""
 _LONG_TASK = 20
-"""Requests in a task, where more are made than tasks would explain: a task may be a loop without end."""
+"""Requests that count as a task where there are too few tasks: a task may be an endless loop."""
 _SPAWN_S = 2.0
 """Locust asks for the stage once a second, and its users need a moment to appear."""
 SCHEDULE_LIMIT = 0.02
 LAG_LIMIT_MS, LAG_SHARE = 5.0, 0.2
 OMISSION_LIMIT = 0.025
-"""Half of what lies above p95: with more requests missing, p95 itself is too low."""
+"""Half of the share above p95: with more requests missing, p95 itself is too low."""
 _CLOCK_JUMP_S = 0.05
 
 
@@ -58,11 +58,11 @@ def judge(
     stages: Sequence[Mapping[str, Any]] = (),
     exit_code: int = 0,
 ) -> Judgement:
-    """Judge what a run left behind.
+    """Judge a run by its records.
 
-    ``written`` are the captured requests, ``locust_count`` is Locust's own final count (None when it wrote none),
-    ``expected_arrivals`` what an open plan asked for, ``ended`` is what ended the run before its time, ``restarted`` that
-    the target did: notes, or what a file kept of them. ``stages`` is the plan's load, ``exit_code`` Locust's.
+    ``written`` are the captured requests, ``locust_count`` is Locust's own final count (None if it wrote none),
+    ``expected_arrivals`` the number in an open plan, ``ended`` why the run ended early, ``restarted`` whether the target did:
+    notes, or their stored form. ``stages`` is the plan's load, ``exit_code`` Locust's.
     """
     generators = [p for p in processes if p.role != "master"]
     lost = [p for p in processes if p.footer is None]
@@ -132,7 +132,7 @@ def _behind(generators: Sequence[Process], written: Written, expected: float, po
 
 
 def account(processes: Sequence[Process], written: Written) -> dict[str, int]:
-    """Where every request went, for run.json; ``sent`` knows HttpUser and FastHttpUser only."""
+    """The fate of every request, for run.json; ``sent`` covers HttpUser and FastHttpUser only."""
     footers = [p.footer or {} for p in processes if p.role != "master"]
     names = ("sent", "cut", "dropped", "redirects", "repeats")
     sums = {name: sum(int(f.get(name) or 0) for f in footers) for name in names}
@@ -140,7 +140,7 @@ def account(processes: Sequence[Process], written: Written) -> dict[str, int]:
 
 
 def schedule(processes: Sequence[Process], written: Written, expected: float) -> dict[str, float]:
-    """How an open plan's schedule was kept: what is recorded with the run."""
+    """How well an open plan's schedule was kept, as recorded with the run."""
     notes = [note for p in processes for note in p.notes.get("arrivals", [])]
     return {
         "arrivals_expected": expected,
@@ -152,7 +152,7 @@ def schedule(processes: Sequence[Process], written: Written, expected: float) ->
 
 
 def _late(written: Written) -> list[Note]:
-    """Whether a small lag is still a large part of the latency."""
+    """A warning where a small lag is still a large part of the latency."""
     lag, latency = written.lag.quantile(0.95), written.latency.quantile(0.95)
     if not lag > LAG_SHARE * latency or lag > LAG_LIMIT_MS:
         return []
@@ -160,10 +160,10 @@ def _late(written: Written) -> list[Note]:
 
 
 def _exposed(processes: Sequence[Process], written: Written) -> list[Note]:
-    """Whether stalls kept the users of a closed model from sending, so that slow moments are under-represented.
+    """A warning where stalls kept the users of a closed model from sending, so that slow moments are under-represented.
 
-    For each request much slower than usual, its user would have sent as many more as fit into that time; what was not
-    sent can't have been slow in the records (coordinated omission; Gil Tene, How not to measure latency).
+    During each request much slower than usual, its user would have sent as many more as fit into that time. Requests that
+    were not sent cannot be slow in the records (coordinated omission; Gil Tene, How not to measure latency).
     """
     spans = [note["time"] for p in processes for kind in ("start", "stop") for note in p.notes.get(kind, [])]
     users = sum(_mean_users(p, min(spans), max(spans)) for p in processes) if spans else 0.0
@@ -172,11 +172,11 @@ def _exposed(processes: Sequence[Process], written: Written) -> list[Note]:
     cycle = (max(spans) - min(spans)) * 1e3 * users / written.rows
     missing = stalled = 0.0
     for latencies in written.by_endpoint.values():
-        # Slow for this endpoint: a report that always takes long is no stall.
+        # Slow for this endpoint: a report that always takes long is not a stall.
         limit = max(10 * latencies.quantile(0.5), 2 * cycle)
         missing += latencies.above(limit, lambda waited: waited / cycle - 1) / written.rows
         stalled = max(stalled, latencies.largest if latencies.largest > limit else 0.0)
-    # A stall of the generator looks the same from here, and is named by itself.
+    # A stall of the generator looks the same, and has its own note.
     if missing <= OMISSION_LIMIT or _worst_s(processes) * 1e3 > stalled / 2:
         return []
     return [reasons.OMISSION(Remedy("Stage", {"rate": ...}), stall_ms=stalled, missing_fraction=missing)]
@@ -193,7 +193,7 @@ def _saturated(processes: Sequence[Process]) -> list[Note]:
 
 
 def _cut_off(generators: Sequence[Process]) -> list[Note]:
-    """Requests of which only the sending is known, but for those of a process that the locustfile ended."""
+    """Requests that were sent and never reported, except those of a process that the locustfile ended."""
     known = [p for p in generators if not p.notes.get("exited")]
     stopped = [note for p in known for note in p.notes.get("stopped", [])]
     cut = sum(int((p.footer or {}).get("cut") or 0) for p in known)
@@ -209,7 +209,7 @@ def _first(generators: Sequence[Process], kind: str) -> str:
 
 
 def _not_applied(processes: Sequence[Process], written: Written, stages: Sequence[Mapping[str, Any]]) -> list[Note]:
-    """Whether the plan's time and users were there, and the users did their work."""
+    """Reasons where the plan's duration or users were not reached, or the users did not do their work."""
     generators = [p for p in processes if p.role != "master"]
     starts = [note["time"] for p in processes for note in p.notes.get("start", [])]
     stops = [note["time"] for p in processes for note in p.notes.get("stop", [])]
@@ -231,13 +231,13 @@ def _not_applied(processes: Sequence[Process], written: Written, stages: Sequenc
 def _users_missing(
     generators: Sequence[Process], stages: Sequence[Mapping[str, Any]], start: float, stop: float
 ) -> list[Note]:
-    """Users present against users planned, over time; those that appear late by Locust's own pace are not missing."""
+    """Compare the users present with those planned over time, allowing for Locust's own delay in starting them."""
     fixed = [note["users"] for p in generators for note in p.notes.get("fixed", [])]
     most = fixed[0] if fixed and fixed[0] else math.inf
     times = np.arange(start, stop, 0.25)
     if not len(times):
         return []
-    # Users that left are known to the moment, so that a run of any length can be judged by them.
+    # The times at which users left are exact, so that a run of any length can be judged by them.
     left = np.sort([note["time"] for p in generators for note in p.notes.get("user_ended", [])])
     planned = np.minimum([_planned(stages, t - start) for t in times], most)
     present = planned - np.minimum(np.searchsorted(left, times, side="right"), planned)
@@ -259,7 +259,7 @@ def _planned_at(stages: Sequence[Mapping[str, Any]], seconds: Floats, most: floa
 
 
 def _planned(stages: Sequence[Mapping[str, Any]], second: float) -> float:
-    """The users that the plan asks for at a second of the run."""
+    """The number of users in the plan at a second of the run."""
     before = 0.0
     for stage in stages:
         length, users = stage["duration_s"], float(stage["users"])
@@ -275,18 +275,18 @@ def _planned(stages: Sequence[Mapping[str, Any]], second: float) -> float:
 
 
 def _present(process: Process, times: Floats) -> Floats:
-    """The users of one process at each of these times: the latest that it noted."""
+    """The users of one process at each of these times, by its notes."""
     notes = sorted((note["time"], note["users"]) for note in process.notes.get("users", []))
     if not notes:
         return np.zeros(len(times))
     noted, users = np.array(notes).T
-    # The note that comes within a beat counts already: it says what was there before it.
+    # Use the next note (they come twice a second): it describes the users up to its time.
     found: Floats = users[np.clip(np.searchsorted(noted, times), 0, len(noted) - 1)]
     return found
 
 
 def _excused(processes: Sequence[Process], exit_code: int) -> Note | None:
-    """What the locustfile did to the exit code of a run that is whole."""
+    """How the locustfile caused the exit code of a run that is complete."""
     footers = [p.footer or {} for p in processes]
     if any(footer.get("own_exit_code") is not None for footer in footers):
         return reasons.OWN_EXIT_CODE(exit_code=exit_code)
@@ -296,7 +296,7 @@ def _excused(processes: Sequence[Process], exit_code: int) -> Note | None:
 
 
 def _loops(processes: Sequence[Process]) -> list[dict[str, Any]]:
-    """How late the loops woke while the load was on."""
+    """The loop lags noted while the load was on."""
     found = []
     for process in processes:
         start = min((note["time"] for note in process.notes.get("start", [])), default=0.0)
@@ -309,7 +309,7 @@ def _worst_s(processes: Sequence[Process]) -> float:
 
 
 def _stood_still(generators: Sequence[Process], written: Written) -> list[Note]:
-    """Whether the generator itself was kept from running: by a call that blocks, by being stopped, or for want of CPU."""
+    """A note where the generator was kept from running: by a call that blocks, by being stopped, or by a lack of CPU."""
     worst_s, late_s, share = 0.0, 0.0, 0.0
     for process in generators:
         loops = _loops([process])
@@ -326,7 +326,7 @@ def _stood_still(generators: Sequence[Process], written: Written) -> list[Note]:
 
 
 def _held_up(generators: Sequence[Process]) -> list[Note]:
-    """Whether tasks block the generator, however little of its time that takes."""
+    """A note where tasks block the generator, however little of its time that takes."""
     loops = _loops(generators)
     holds, held_s, tasks, requests = (sum(n.get(k, 0) for n in loops) for k in ("holds", "held_s", "tasks", "requests"))
     tasks = max(tasks, requests / _LONG_TASK)
@@ -359,9 +359,9 @@ def _warnings(generators: Sequence[Process], written: Written, raw: int) -> list
     if running:
         classes = sorted({name for note in running for name in note["others"]})
         found.append(reasons.TASKS_ENDED(classes=classes, waited_ms=max(n["took_s"] for n in running) * 1e3))
-    told = {kind: [note for p in generators for note in p.notes.get(kind, [])][:1] for kind in ("shape", "host")}
-    found += [reasons.SHAPE_UNUSED(name=note["name"]) for note in told["shape"]]
-    found += [reasons.HOST_REPLACED(hosts=note["hosts"], classes=note["classes"]) for note in told["host"]]
+    noted = {kind: [note for p in generators for note in p.notes.get(kind, [])][:1] for kind in ("shape", "host")}
+    found += [reasons.SHAPE_UNUSED(name=note["name"]) for note in noted["shape"]]
+    found += [reasons.HOST_REPLACED(hosts=note["hosts"], classes=note["classes"]) for note in noted["host"]]
     unread = {note["where"]: note["names"] for p in generators for note in p.notes.get("unread", [])}
     found += [reasons.UNREAD(where=where, names=names) for where, names in unread.items()]
     errors = [note["text"] for p in generators for note in p.notes.get("user_error", [])]

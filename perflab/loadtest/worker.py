@@ -15,23 +15,23 @@ DEFAULT_PORT = 5557
 
 
 def work(locustfile: str | Path, master: str, *, folder: str | Path = "runs/workers", token: str | None = None) -> Path:
-    """Make load until the master ends it; returns the folder with this worker's own records.
+    """Generate load until the master ends it; return the folder with this worker's own records.
 
     Parameters
     ----------
     locustfile : str or Path
         The same file as on the master's machine.
     master : str
-        ``"host"`` or ``"host:port"`` of the machine on which the run was started.
+        ``"host"`` or ``"host:port"`` of the machine that runs the master.
     folder : str or Path
-        Gets a folder for this worker.
+        The folder in which the worker makes its own.
     token : str, optional
-        The secret of the plan (``LoadPlan(token=...)``); the variable PERFLAB_TOKEN if not given.
+        The secret of the plan (``LoadPlan(token=...)``); by default the variable PERFLAB_TOKEN.
 
     Raises
     ------
     LoadTestError
-        No master with this token was found there, or Locust failed; with the end of its log.
+        No master with this token was found, or Locust failed; with the end of its log.
     KeyboardInterrupt
         After requests in flight have ended; the records are kept.
     """

@@ -1,7 +1,7 @@
-"""Pictures of evidence: `plot_*` functions that draw on, and return, matplotlib Axes.
+"""Figures: `plot_*` functions that draw on, and return, matplotlib Axes.
 
-They aggregate before they draw, so a million requests make as many artists as a thousand; the slowest request
-is always inside the picture. Every run of an arm is shown: the run is the unit of replication.
+They aggregate before drawing, so a million requests make as many artists as a thousand; the slowest request is
+always visible. Every run of an arm is shown: the run is the unit of replication.
 """
 
 import lazy_loader as _lazy

@@ -13,20 +13,20 @@ _TOTAL, _LESS, _MORE, _NONE = "#595959", "#0072B2", "#D55E00", "#BBBBBB"
 
 
 def plot_account(account: Account, *, ax: Axes | None = None) -> Axes:
-    """Of what a latency or its change consists, as a waterfall.
+    """Draw the components of a latency, or of its change, as a waterfall.
 
     Parameters
     ----------
     account : Account
-        What `account` returns.
+        The result of `account`.
     ax : Axes
         A new figure if not given.
 
     Returns
     -------
     Axes
-        x: milliseconds; a bar for each component, from the end of the one above it, with its 95 % interval. Of a change the
-        first and the last bar are the metric before and after; components whose change is not certain are grey.
+        x: milliseconds; a bar for each component, starting at the end of the one above, with its 95 % interval. For a change
+        the first and last bars are the metric before and after; components whose change is not certain are grey.
 
     >>> import pandas as pd
     >>> at = pd.to_datetime(["2026-01-01T00:00:00Z"])

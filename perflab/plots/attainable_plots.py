@@ -1,4 +1,4 @@
-"""The confidence in each limit that an objective could have."""
+"""The confidence at each possible limit of an objective."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def plot_attainable(
     warmup: float | str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """The confidence that an objective would hold, for each limit it could have.
+    """Draw the confidence that an objective would hold, for each limit it could have.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def plot_attainable(
     endpoint : str
         One endpoint, or all of them ("Aggregated").
     limit : float
-        Marked by a vertical line: milliseconds, requests per second, or a share.
+        Marked by a vertical line: milliseconds, requests per second, or a fraction.
     warmup : float or str
         As for `check`.
     ax : Axes
@@ -56,7 +56,7 @@ def plot_attainable(
     ComparisonError
         As `check`.
     ValueError
-        These runs do not suffice, and why.
+        These runs are not enough; the message says why.
 
     >>> eager = lab.load("datasets/shop_runs", arm="eager")
     >>> lab.plots.plot_attainable(eager, "p95", "GET /orders", limit=40).get_ylabel()
@@ -94,7 +94,7 @@ def _share(warmup: float | str | None) -> float:
 
 
 def _curve(ax: Axes, limits: Floats, sure: Floats, limit: float | None) -> None:
-    """Confidence over the limits, level beyond them as far as the chosen limit."""
+    """Draw confidence over the limits, flat beyond them up to the chosen limit."""
     shown = [limits.min(), limits.max(), *([limit] if limit is not None else [])]
     room = (max(shown) - min(shown)) * 0.04 or max(max(shown) * 0.1, 1e-9)
     left, right = max(0.0, min(shown) - room), max(shown) + room
@@ -118,7 +118,7 @@ def _runs(ax: Axes, values: pd.Series) -> None:
 
 
 def _mark(ax: Axes, limit: float | None, limits: Floats, sure: Floats) -> None:
-    """The chosen limit, and the confidence there."""
+    """Mark the chosen limit and its confidence."""
     if limit is None:
         return
     there = float(np.interp(limit, limits, sure))

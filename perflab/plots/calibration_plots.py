@@ -1,4 +1,4 @@
-"""The false-alarm rate of each test on one's own system."""
+"""The false-alarm rate of each test on a system compared with itself."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _PROMISED = 0.05
 
 
 def plot_calibration(calibration: Calibration, *, ax: Axes | None = None) -> Axes:
-    """The false-alarm rate of each procedure on a system that was compared with itself.
+    """Draw the false-alarm rate of each procedure on a system compared with itself.
 
     Parameters
     ----------
     calibration : Calibration
-        What `calibrate` returned.
+        The result of `calibrate`.
     ax : Axes
         A new figure if not given.
 
     Returns
     -------
     Axes
-        A bar for each procedure: the share of experiments without any difference in which it reports a change; hatched:
+        A bar for each procedure: the share of experiments without any difference in which it reports a change. Hatched:
         simulated with the measured noise; line: the nominal 5 %.
 
     >>> runs = lab.load("datasets/shop_runs", arm="eager")
@@ -44,7 +44,7 @@ def plot_calibration(calibration: Calibration, *, ax: Axes | None = None) -> Axe
         if row.basis == BY_SIMULATION:
             bar.set_hatch("///")
             bar.set_edgecolor("white")
-        # Beside the line of the nominal rate, never on it.
+        # Next to the line of the nominal rate, never on it.
         ax.annotate(
             format_fraction(row.false_alarms), (max(row.false_alarms, _PROMISED), bar.get_y() + bar.get_height() / 2),
             xytext=(5, 0),

@@ -18,7 +18,7 @@ _HELD, _FAILED = "#0072b2", "#d55e00"
 
 
 def plot_capacity(capacity: Capacity, *, ax: Axes | None = None) -> Axes:
-    """p95 at each offered rate, which steps held the objective, and the bracket of the knee.
+    """Draw p95 at each offered rate, the steps that held the objective, and the bracket of the limit.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def plot_capacity(capacity: Capacity, *, ax: Axes | None = None) -> Axes:
     -------
     Axes
         x: offered arrivals per second; y: p95 in ms (log). Circles held the objective, crosses did not, the grey band
-        contains the limit; where throughput fell short of the offered rate, it is written beside the mark.
+        contains the limit; throughput that fell short of the offered rate is written next to the mark.
 
     >>> lab.plots.plot_capacity(found)  # doctest: +SKIP
     """

@@ -1,4 +1,4 @@
-"""A change as it was decided: every run, the effect with its interval, and the tolerance; and the shift of all quantiles."""
+"""A comparison: every run, the effect with its interval, and the tolerance; and the shift of all quantiles."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ _TICKS = (5, 10, 25, 50, 75, 90, 95, 99, 99.9)
 def plot_comparison(
     change: Change, endpoint: str | None = None, metric: str | None = None, *, ax: Axes | None = None
 ) -> Axes:
-    """Every run of a comparison, the pairs joined, beside the effect with its interval and the tolerance.
+    """Draw every run of a comparison, with pairs joined, and the effect with its interval and the tolerance.
 
     Parameters
     ----------
     change : Change
-        What `compare` returned.
+        The result of `compare`.
     endpoint, metric : str
-        A row of its table; the deciding one if not given.
+        A row of its table; by default the deciding one.
     ax : Axes
         A new figure if not given.
 
     Returns
     -------
     Axes
-        x: the two arms, then the effect; y: the metric with its unit, and the change from the baseline on the right. The
+        x: the two arms, then the effect; y: the metric with its unit, and on the right the change from the baseline. The
         grey band is the tolerance around the baseline: an effect whose interval lies within it is equivalent.
 
     Raises
     ------
     ValueError
-        An endpoint or metric that was not compared.
+        The endpoint or metric was not compared.
 
     >>> import perflab as lab
     >>> runs = lab.load("datasets/shop_runs")
@@ -81,7 +81,7 @@ def _runs(ax: Axes, sides: list[pd.DataFrame], arms: tuple[str, str], centres: l
             ax.plot([0, 1], [pair.value_first, pair.value_second], color=GREY, linewidth=0.9, alpha=0.65, zorder=2)
     for place, (side, arm, centre) in enumerate(zip(sides, arms, centres, strict=True)):
         colour, _, marker = STYLES[place]
-        # Runs that are not joined are spread a little, so that equal ones do not overlap.
+        # Unpaired runs are offset a little, so that equal ones do not overlap.
         spread = np.zeros(len(side)) if joined else np.linspace(-0.1, 0.1, len(side)) if len(side) > 1 else np.zeros(1)
         ax.plot(place + spread, side["value"], linestyle="none", marker=marker, markersize=7, color=colour,
                 markeredgecolor="white", alpha=0.9, label=plain(arm, 40), zorder=3)  # fmt: skip
@@ -131,20 +131,20 @@ def _titles(ax: Axes, change: Change, row: pd.Series, kind: Metric, margin: floa
 
 
 def plot_quantile_shift(shift: Shift, *, ax: Axes | None = None) -> Axes:
-    """How much every quantile moved, with the band that holds for all of them at once.
+    """Draw how much every quantile moved, with a simultaneous band.
 
     Parameters
     ----------
     shift : Shift
-        What `quantile_shift` returned.
+        The result of `quantile_shift`.
     ax : Axes
         A new figure if not given.
 
     Returns
     -------
     Axes
-        x: the quantiles, stretched towards both ends; y: the change in per cent; the simultaneous band in grey, each
-        quantile's own 95 % interval as a line, marks coloured where the band excludes no change.
+        x: the quantiles, stretched towards both ends; y: the change in per cent. The grey band is simultaneous, lines are
+        each quantile's own 95 % interval, and marks are coloured where the band excludes no change.
 
     >>> import perflab as lab
     >>> runs = lab.load("datasets/shop_runs")

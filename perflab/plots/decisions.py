@@ -20,12 +20,12 @@ _EFFECTS = (0.03, 0.05, 0.10, 0.20, 0.40)
 
 
 def plot_power(plan: RunPlan, *, ax: Axes | None = None) -> Axes:
-    """Power against the number of pairs, for the planned effect and for smaller and larger ones.
+    """Draw power against the number of pairs, for the planned effect and for smaller and larger ones.
 
     Parameters
     ----------
     plan : RunPlan
-        What `plan_runs` returned.
+        The result of `plan_runs`.
     ax : Axes
         A new figure if not given.
 
@@ -33,7 +33,7 @@ def plot_power(plan: RunPlan, *, ax: Axes | None = None) -> Axes:
     -------
     Axes
         x: pairs; y: power, at the upper 80 % limit of the pilot's standard deviation; the thick line is the planned effect,
-        the dashed one the same at the standard deviation as measured.
+        the dashed one the same at the measured standard deviation.
 
     >>> runs = lab.load("datasets/shop_runs")
     >>> plan = lab.plan_runs(runs.where(arm="n+1"), effect="30%", endpoint="GET /orders")
@@ -81,19 +81,19 @@ def plot_power(plan: RunPlan, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_history(changes: ChangePoints, *, ax: Axes | None = None) -> Axes:
-    """A metric of every run of a history, with the change points marked.
+    """Draw a metric of every run of a history, with the change points marked.
 
     Parameters
     ----------
     changes : ChangePoints
-        What `change_points` returned.
+        The result of `change_points`.
     ax : Axes
         A new figure if not given.
 
     Returns
     -------
     Axes
-        x: start of the run (its number, where starts are unknown); y: the metric; horizontal lines: the typical value
+        x: start of the run (or its number, where starts are unknown); y: the metric; horizontal lines: the typical value
         between changes; vertical lines: the first run after each change, with its size.
 
     >>> start = pd.date_range("2026-01-01", periods=40, freq="D", tz="UTC")

@@ -1,7 +1,7 @@
-"""What every plot shares: arms with their styles, log axes in milliseconds, titles, and the Axes to draw on.
+"""Shared by all plots: arms with their styles, log axes in milliseconds, titles, and the Axes to draw on.
 
-Colours are Okabe and Ito's (2008), which are distinct to the colour-blind; line style and marker repeat the
-distinction for black and white. matplotlib is imported in this package only.
+Colours are Okabe and Ito's (2008), which colour-blind readers can distinguish; line style and marker repeat the
+distinction for black and white. Only this package imports matplotlib.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Floats = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Arm:
-    """The runs of one arm and how they are drawn."""
+    """The runs of one arm and their style."""
 
     label: str
     data: Measurements
@@ -63,7 +63,7 @@ class Arm:
 
 
 def arms_of(measurements: Iterable[Measurements]) -> list[Arm]:
-    """Each arm of each of the measurements, in the order given; equal names are numbered."""
+    """Each arm of each of the measurements, in the given order; equal names are numbered."""
     found: list[tuple[str, Measurements]] = []
     for position, given in enumerate(measurements, 1):
         if not isinstance(given, Measurements):
@@ -88,7 +88,7 @@ def _runs_where(measurements: Measurements, chosen: pd.Series[Any]) -> Measureme
 
 
 def requests_of(arm: Arm, endpoint: str) -> pd.DataFrame:
-    """The arm's requests to the endpoint; ValueError with the endpoints there are when there are none."""
+    """The arm's requests to the endpoint; ValueError lists the known endpoints if there are none."""
     requests = arm.data.requests
     if endpoint != AGGREGATED:
         requests = requests[requests["endpoint"] == endpoint]
@@ -99,7 +99,7 @@ def requests_of(arm: Arm, endpoint: str) -> pd.DataFrame:
 
 
 def seconds_since_start(frame: pd.DataFrame, instants: str, runs: pd.DataFrame) -> np.ndarray[Any, Any]:
-    """Seconds between the start of each row's run (its first row where the run's is unknown) and the row."""
+    """Seconds of each row since the start of its run (or its run's first row, where the start is unknown)."""
     start = of_run(frame, runs.set_index("run")["start"])
     if start.isna().any():
         start = start.fillna(frame.groupby("run", observed=True)[instants].transform("min"))
@@ -107,7 +107,7 @@ def seconds_since_start(frame: pd.DataFrame, instants: str, runs: pd.DataFrame) 
 
 
 def by_run(frame: pd.DataFrame, column: str) -> dict[str, np.ndarray[Any, Any]]:
-    """The column's values of each run."""
+    """The column's values in each run."""
     codes, names = pd.factorize(frame["run"])
     ends = np.cumsum(np.bincount(codes, minlength=len(names)))[:-1]
     values = frame[column].to_numpy()
@@ -117,19 +117,19 @@ def by_run(frame: pd.DataFrame, column: str) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def grouping_order(codes: Floats, size: int) -> Floats:
-    """The stable order that puts equal codes (0 to ``size`` - 1) together; 16 bits sort by radix, much faster."""
+    """The stable order that groups equal codes (0 to ``size`` - 1); 16 bits use a radix sort, which is much faster."""
     return np.argsort(codes.astype("uint16") if size < 2**16 else codes, kind="stable")
 
 
 def plain(text: object, longest: int = 60) -> str:
-    """Text from outside for matplotlib: one line, bounded, no mathematics between dollars, never an ignored label."""
+    """Foreign text for matplotlib: one line, truncated, without mathtext, and never an ignored label."""
     flat = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
     cut = flat if len(flat) <= longest else flat[: longest - 1] + "…"
     return (" " if cut.startswith("_") else "") + cut.replace("$", r"\$")
 
 
 def axes(ax: Axes | None, *, height: float = 4.2) -> Axes:
-    """The Axes given, or those of a new figure of the usual size."""
+    """The given Axes, or those of a new figure of the usual size."""
     if ax is None:
         figure, ax = plt.subplots(figsize=(_WIDTH, height))
         _margins(figure, height)
@@ -138,7 +138,7 @@ def axes(ax: Axes | None, *, height: float = 4.2) -> Axes:
 
 
 def panels(heights: list[float]) -> list[Axes]:
-    """Axes above one another that share the time axis."""
+    """Stacked Axes that share the time axis."""
     height = 1.1 + 1.15 * sum(heights)
     figure, grid = plt.subplots(
         len(heights), 1, sharex=True, squeeze=False, figsize=(_WIDTH, height), gridspec_kw={"height_ratios": heights}
@@ -152,14 +152,14 @@ def panels(heights: list[float]) -> list[Axes]:
 
 
 def _margins(figure: Figure, height: float) -> None:
-    """Fixed room for title and labels, in inches: a layout engine draws everything twice."""
+    """Set fixed margins for title and labels, in inches: a layout engine draws everything twice."""
     figure.subplots_adjust(
         left=0.8 / _WIDTH, right=1 - 0.15 / _WIDTH, top=1 - 0.62 / height, bottom=0.52 / height, hspace=0.12
     )
 
 
 def tidy(ax: Axes) -> None:
-    """No box, a light grid behind the data."""
+    """Remove the box, and put a light grid behind the data."""
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     ax.grid(True, which="major", color="#DDDDDD", linewidth=0.6)
@@ -167,9 +167,9 @@ def tidy(ax: Axes) -> None:
 
 
 def titled(ax: Axes, finding: str, detail: str, *, left: float = 0.0) -> None:
-    """The finding in bold, how to read it below in grey, both at the left of the Axes (or so far beside it).
+    """Set the finding as a bold title and how to read it in grey below, at the left of the Axes (or offset by ``left``).
 
-    Comes last: what has been written by then gets fonts that can write it.
+    Call it last: it chooses fonts for all text written by then.
     """
     ax.set_title(finding, loc="left", fontweight="bold", fontsize=11, pad=21, x=left)
     ax.annotate(
@@ -180,7 +180,7 @@ def titled(ax: Axes, finding: str, detail: str, *, left: float = 0.0) -> None:
 
 
 def _legible(ax: Axes) -> None:
-    """Fonts of this machine for Chinese, Japanese and Korean, which matplotlib's own lacks: boxes otherwise."""
+    """Use this machine's fonts for Chinese, Japanese and Korean, which matplotlib's own font lacks."""
     wide = [t for t in ax.findobj(Text) if any(east_asian_width(c) in "WF" for c in t.get_text())]
     if wide and (known := sorted({f.name for f in fontManager.ttflist if _EAST_ASIAN.search(f.name)})):
         for text in wide:
@@ -190,7 +190,7 @@ def _legible(ax: Axes) -> None:
 
 
 def log_axis(axis: Any, label: str) -> None:
-    """A log axis with its ticks at 1, 2 and 5, written as plain numbers."""
+    """Make a log axis with ticks at 1, 2 and 5, written as plain numbers."""
     getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
     axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: format_number(float(f"{value:.6g}"))))
@@ -210,7 +210,7 @@ def quantiles(values: Floats, q: Any) -> Any:
 
 
 def metric_of(percentile: float) -> tuple[Metric, float]:
-    """The quantile as a metric, and its share."""
+    """The quantile as a metric, and its fraction."""
     if not 0 < percentile < 100:
         raise ValueError(f"percentile must be between 0 and 100; got {percentile!r}")
     name = f"p{percentile:.6g}"
@@ -218,7 +218,7 @@ def metric_of(percentile: float) -> tuple[Metric, float]:
 
 
 def without_warmup(arm: Arm, endpoint: str, warmup: str | float) -> pd.DataFrame:
-    """The requests to an endpoint after the warm-up: a share of each run's time, as `compare` takes it, or a duration."""
+    """The requests to an endpoint after the warm-up: a fraction of each run, as in `compare`, or a duration."""
     requests = requests_of(arm, endpoint)
     if isinstance(warmup, (int, float)) or str(warmup).strip().endswith("%"):
         kept = after_warmup(arm.data, parse_fraction(warmup, parameter="warmup"))
@@ -232,7 +232,7 @@ def without_warmup(arm: Arm, endpoint: str, warmup: str | float) -> pd.DataFrame
 
 
 def of_endpoint(endpoint: str) -> str:
-    """The endpoint as a title names it."""
+    """The endpoint as written in a title."""
     return "all requests" if endpoint == AGGREGATED else plain(endpoint, 40)
 
 
@@ -243,7 +243,7 @@ def finding(metric: Metric, endpoint: str, arms: Sequence[Arm], values: Sequence
 
 
 def usual_warmup(arms: Sequence[Arm], given: str | float | None) -> str | float:
-    """The warm-up as given, else the longest of the plans', else 10 %: what `compare` leaves out."""
+    """The given warm-up, else the longest of the plans', else 10 %, as in `compare`."""
     return max(warmup_of(arm.data.runs, None) for arm in arms) if given is None else given
 
 
@@ -255,12 +255,12 @@ def of_runs(arm: Arm, metric: Metric, endpoint: str, warmup: str | float) -> pd.
 
 
 def typical(arm: Arm, metric: Metric, endpoint: str, warmup: str | float) -> float:
-    """The one number of an arm: the mean of its runs, geometric for a ratio, as in every table and sentence."""
+    """The value of an arm: the mean of its runs, geometric for a ratio, as in every table and sentence."""
     return metric.typical(of_runs(arm, metric, endpoint, warmup).to_numpy(dtype="float64"))
 
 
 def metric_axis(ax: Axes, metric: Metric, values: Any = ()) -> None:
-    """The y axis of a metric: logarithmic where its values span a factor of three, shares in per cent."""
+    """Set up the y axis of a metric: logarithmic if its values span a factor of three; fractions in per cent."""
     low, high = (float(np.min(values)), float(np.max(values))) if len(values) else (0.0, 0.0)
     if metric.scale == RATIO and low > 0 and high / low > 3:
         log_axis(ax.yaxis, f"{metric.axis_label} (log scale)")

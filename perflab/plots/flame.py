@@ -1,4 +1,4 @@
-"""Flame graphs: where the time goes, a box for each path of calls, as wide as its share."""
+"""Flame graphs: where the time goes, with a box for each call path, as wide as its share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CHANGE = LinearSegmentedColormap.from_list("change", ["#0072B2", "#F7F7F7", "#D
 _LEVEL_IN, _MAX_LEVELS, _LETTER = 0.2, 60, 0.0072
 _WIDE_LEVEL = 0.05
 _FEWEST_LETTERS, _MOST_LABELS = 6, 60
-"""Of a name that is cut, fewer letters say nothing; and each label takes a millisecond: the widest boxes have one."""
+"""Fewer letters of a truncated name say nothing. Each label takes a millisecond: only the widest boxes get one."""
 
 
 def plot_flamegraph(
@@ -40,25 +40,25 @@ def plot_flamegraph(
     narrowest: str | float = "0.2%",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a flame graph: a box for each path of calls, as wide as its share of the whole.
+    """Draw a flame graph: a box for each call path, as wide as its share of the whole.
 
     Parameters
     ----------
     profile : Measurements or DataFrame
-        Runs and threads are merged. `focus` selects a part.
+        Runs and threads are merged. `focus` extracts a part.
     against : Measurements or DataFrame, optional
         A baseline. Boxes are then as wide as the mean of both, normalised as in `diff_profiles`; blue ones shrank, orange
         ones grew.
     invert : bool
-        Callers at the top (an icicle graph, which reads like a stack trace), instead of at the bottom.
+        Put callers at the top (an icicle graph, which reads like a stack trace) instead of the bottom.
     unit : str, optional
-        Which unit, if there are several; the first by default.
+        The unit, if there are several; by default the first.
     trim : bool
         Leave out the outermost levels that hold everything, except the last of them.
     application : sequence of str
-        As in `by_package`; colours separate the application from frameworks, drivers and the language.
+        As in `by_package`; colours distinguish the application from frameworks, drivers and the standard library.
     search : str
-        Highlight functions with this text in their name or file; the title says how much they hold.
+        Highlight functions with this text in their name or file; the title states their share.
     narrowest : share
         Boxes with a smaller share are left out.
     ax : Axes, optional
@@ -68,6 +68,13 @@ def plot_flamegraph(
     -------
     Axes
         x: share of the whole; y: depth of the call.
+
+    Raises
+    ------
+    MissingTableError
+        There is no profile with stacks.
+    ValueError
+        The unit is unknown, or the profile is a difference of two.
 
     >>> import perflab as lab
     >>> profile = lab.read("tests/samples/pyinstrument/workload.json")
@@ -82,7 +89,7 @@ def plot_flamegraph(
 
 
 def draw_boxes(found: Boxes, ax: Axes | None = None, *, invert: bool = True, search: str = "") -> Axes:
-    """Boxes that are laid out, with a legend and a title that says where the time goes."""
+    """Draw boxes with a legend and a title that says where the time goes."""
     table, deeper = _shown(found.table)
     hits = _hits(table, search)
     colours = _marked([COLOURS[str(kind)] for kind in table["kind"]], hits, search)
@@ -101,7 +108,7 @@ def draw_boxes(found: Boxes, ax: Axes | None = None, *, invert: bool = True, sea
 
 
 def where_it_goes(found: Boxes) -> str:
-    """For a title: ``Where 2.05 s go: 71 % database, 15 % own code``."""
+    """A title: ``Where 2.05 s go: 71 % database, 15 % own code``."""
     most = sorted(found.shares.items(), key=lambda pair: -pair[1])[:3]
     parts = [f"{format_fraction(share)} {kind}" for kind, share in most if share >= 0.05]
     return f"Where {amount(found.whole, found.unit)} go: {', '.join(parts)}"
@@ -139,7 +146,7 @@ def _difference(
 
 
 def _marked(colours: Any, hits: pd.Series, search: str) -> Any:
-    """The boxes that were searched for stand out from the others."""
+    """Highlight the boxes found by the search."""
     if not search:
         return colours
     rgba = to_rgba_array(colours)
@@ -153,7 +160,7 @@ def _searched(search: str, hits: pd.DataFrame) -> str:
 
 
 def _notes(before: Floats, after: Floats) -> list[str]:
-    """The change of each box in words, for those who see no colours; nothing below 5 %."""
+    """The change of each box as text, for readers who cannot distinguish the colours; empty below 5 %."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = after / before - 1
     return [
@@ -163,7 +170,7 @@ def _notes(before: Floats, after: Floats) -> list[str]:
 
 
 def _shown(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Down to the last level that is wide enough to be worth its height, and words for what lies beyond."""
+    """The levels that are wide enough to be worth their height, and text on the ones left out."""
     wide = table.groupby("level")["width"].sum()
     last = min(int(wide.index[wide >= _WIDE_LEVEL].max()) if len(wide) else 0, _MAX_LEVELS - 1)
     left_out = int(table["level"].max()) - last if len(table) else 0
@@ -171,7 +178,7 @@ def _shown(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def _hits(table: pd.DataFrame, search: str) -> pd.Series:
-    """Which boxes are of a function that is searched for, by its name or file."""
+    """The boxes whose function's name or file contains the search text."""
     if not search:
         return pd.Series(False, index=table.index)
     names = table["function"].astype("str"), table["file"].astype("str")
@@ -180,7 +187,7 @@ def _hits(table: pd.DataFrame, search: str) -> pd.Series:
 
 
 def _covered(hits: pd.DataFrame) -> float:
-    """The share of all that boxes cover: one below another counts once."""
+    """The share of the whole that boxes cover, counting nested ones once."""
     covered, reached = 0.0, 0.0
     for left, width in hits.sort_values(["left", "level"])[["left", "width"]].to_numpy():
         covered += max(0.0, left + width - max(left, reached))
@@ -189,7 +196,7 @@ def _covered(hits: pd.DataFrame) -> float:
 
 
 def _draw(table: pd.DataFrame, colours: Any, ax: Axes | None, *, invert: bool, free: float) -> Axes:
-    """The boxes, with ``free`` levels of room at the far end for a legend."""
+    """Draw the boxes, with ``free`` levels of space at the far end for a legend."""
     levels = int(table["level"].max()) + 1 if len(table) else 1
     ax = axes(ax, height=1.3 + _LEVEL_IN * max(levels + free, 5))
     left, right = table["left"].to_numpy(), (table["left"] + table["width"]).to_numpy()
@@ -197,7 +204,7 @@ def _draw(table: pd.DataFrame, colours: Any, ax: Axes | None, *, invert: bool, f
     corners = np.stack(
         [np.column_stack(pair) for pair in ((left, low), (right, low), (right, low + 1), (left, low + 1))], axis=1
     )
-    # An array is taken as it is, a list box by box.
+    # matplotlib takes an array as it is, but a list box by box.
     boxes: Any = corners
     ax.add_collection(PolyCollection(boxes, facecolors=colours, edgecolors="white", linewidths=0.6))
     ax.set_xlim(0, 1)
@@ -213,7 +220,7 @@ def _draw(table: pd.DataFrame, colours: Any, ax: Axes | None, *, invert: bool, f
 
 
 def _label(table: pd.DataFrame, colours: Floats, ax: Axes) -> None:
-    """Names where they fit, without their class where that is too long, and cut where most of them fits."""
+    """Write names where they fit: without their class if too long, and truncated if most of them fits."""
     inches = ax.get_window_extent().width / ax.figure.dpi
     high = ax.get_window_extent().height / ax.figure.dpi / abs(float(np.diff(ax.get_ylim())[0]))
     size = min(8.5, 58 * high)

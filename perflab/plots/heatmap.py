@@ -1,4 +1,4 @@
-"""How many requests took how long at which time: nothing is averaged away."""
+"""The number of requests by latency and time: nothing is averaged away."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from perflab.plots.drawing import (
 from perflab.units import format_fraction, format_number
 
 _BLUES = LinearSegmentedColormap.from_list("perflab", ["#9ecae1", "#4292c6", "#084594", "#041f45"])
-"""Light to dark, and dark enough at the light end for a single request to be visible on white."""
+"""Light to dark, and dark enough at the light end for a single request to show on white."""
 
 
 def plot_heatmap(
@@ -38,7 +38,7 @@ def plot_heatmap(
     bins: tuple[int, int] = (60, 40),
     ax: Axes | None = None,
 ) -> Axes:
-    """Requests by latency and time since their run's start, all runs of one arm together.
+    """Draw requests by latency and time since their run's start, with all runs of one arm together.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def plot_heatmap(
     percentile : float
         The horizontal line, named in the title; after the warm-up, as in `compare`.
     bins : tuple of int
-        Slices of time, and of latency (equally wide on the log scale).
+        The number of bins in time, and in latency (of equal width on the log scale).
     ax : Axes
         A new figure if not given.
 
@@ -61,7 +61,7 @@ def plot_heatmap(
     Raises
     ------
     ValueError
-        More than one arm (choose one with ``.where(arm=...)``), or no request to that endpoint.
+        There is more than one arm (choose one with ``.where(arm=...)``), or no request to that endpoint.
 
     >>> import perflab as lab
     >>> runs = lab.load("datasets/shop_runs")
@@ -98,9 +98,9 @@ def plot_heatmap(
 
 
 def counted_requests(seconds: Floats, latency: Floats, x: Floats, y: Floats) -> Floats:
-    """Requests in each cell of a grid of equal steps in time (``x``) and in the logarithm of the latency (``y``).
+    """Count requests in each cell of a grid of equal steps in time (``x``) and in log latency (``y``).
 
-    numpy's histogram2d searches for each request among edges that may lie anywhere, which takes four times as long.
+    numpy's histogram2d searches each request among arbitrary edges, which takes four times as long.
     """
     columns, rows = len(x) - 1, len(y) - 1
     column = ((seconds - x[0]) / (x[-1] - x[0]) * columns).astype("int64")

@@ -39,7 +39,7 @@ def plot_ecdf(
     warmup: str | float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """The share of requests that were faster than each latency, by arm and run, up to the slowest one.
+    """Draw the share of requests below each latency, by arm and run, up to the slowest request.
 
     Parameters
     ----------
@@ -48,24 +48,24 @@ def plot_ecdf(
     endpoint : str
         One endpoint, or all of them ("Aggregated").
     percentile : float
-        The one that is marked and named in the title.
+        The percentile to mark, and to name in the title.
     warmup : str or float
-        What to leave out at the start of each run: a share of its time ("10%") or a duration ("5s"); the plan's warm-up,
-        or 10 %, if not given; 0 shows everything.
+        What to leave out at the start of each run: a fraction of its time ("10%") or a duration ("5s"); by default the
+        plan's warm-up, or 10 %; 0 shows everything.
     ax : Axes
         A new figure if not given.
 
     Returns
     -------
     Axes
-        x: latency in ms (log); y: percentile, stretched towards the tail (50, 90, 99, 99.9 % equally far apart).
+        x: latency in ms (log); y: percentile, stretched towards the tail (50, 90, 99, 99.9 % at equal distances).
 
     Raises
     ------
     ValueError
-        No request to that endpoint (the text lists the endpoints).
+        There is no request to that endpoint (the message lists the endpoints).
     MissingTableError
-        No raw requests.
+        There are no raw requests.
 
     >>> import perflab as lab
     >>> ax = lab.plot_ecdf(lab.load("datasets/shop_runs"), endpoint="GET /orders")  # doctest: +SKIP
@@ -98,19 +98,19 @@ def plot_ecdf(
 
 
 def _between(mean: Any, values: Floats) -> Any:
-    """A mean that rounding has not moved beyond the values: equal ones stay equal, for matplotlib's limits."""
+    """A mean clipped to the values, so that rounding does not push it outside equal ones (matplotlib's limits)."""
     return np.clip(mean, values.min(axis=0), values.max(axis=0))
 
 
 def _shares(count: int) -> Floats:
-    """Shares to draw a curve of ``count`` values at: dense, and ever denser towards the slowest value."""
+    """Fractions at which to draw a curve of ``count`` values, denser towards the slowest value."""
     even = np.linspace(0, 1, min(count, _CURVE_POINTS // 2) + 1)[:-1]
     tail = 1 - np.geomspace(0.5, 0.5 / count, min(count, _CURVE_POINTS // 2))
     return np.unique(np.concatenate([even, tail]))
 
 
 def _tail_axis(ax: Axes, count: int) -> None:
-    """y as a percentile, stretched like HdrHistogram's plots: the same way from 90 to 99 as from 99 to 99.9."""
+    """Make y a percentile axis, stretched like HdrHistogram's: from 90 to 99 is as far as from 99 to 99.9."""
     floor = 0.4 / max(count, 2)
     ax.set_yscale("function", functions=(lambda p: -np.log10(np.maximum(1 - p, floor)), lambda y: 1 - 10.0**-y))
     ticks = [
@@ -132,7 +132,7 @@ def plot_histogram(
     warmup: str | float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """The share of requests in each of equally wide (on the log scale) slices of latency, by arm.
+    """Draw the share of requests in latency bins (of equal width on the log scale), by arm.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def plot_histogram(
     percentile : float
         Marked by a line and named in the title.
     bins : int
-        Number of slices between the fastest and the slowest request.
+        The number of bins between the fastest and the slowest request.
     warmup : str or float
         As for `plot_ecdf`.
     ax : Axes
@@ -152,8 +152,13 @@ def plot_histogram(
     Returns
     -------
     Axes
-        x: latency in ms (log), up to the slowest request; y: share of the requests on a log scale, so that the few slow
-        ones are visible.
+        x: latency in ms (log), up to the slowest request; y: share of the requests (log), so that the few slow ones are
+        visible.
+
+    Raises
+    ------
+    ValueError
+        There is no request to that endpoint, or ``bins`` is not between 2 and 500.
 
     >>> import perflab as lab
     >>> runs = lab.load("datasets/shop_runs")

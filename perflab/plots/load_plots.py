@@ -1,4 +1,4 @@
-"""A plan as a picture: what load it offers over time."""
+"""The load that a plan offers over time, as a figure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _UNITS = ((3 * 3600.0, 3600.0, "h"), (300.0, 60.0, "min"), (0.0, 1.0, "s"))
 
 
 def plot_load(plan: LoadPlan, *, ax: Axes | None = None) -> Axes:
-    """The users, or the arrivals per second, that a plan offers over time.
+    """Draw the users, or the arrivals per second, that a plan offers over time.
 
     Parameters
     ----------
     plan : LoadPlan
-        What is to be offered.
+        The plan to draw.
     ax : Axes
         A new figure if not given.
 
@@ -26,6 +26,11 @@ def plot_load(plan: LoadPlan, *, ax: Axes | None = None) -> Axes:
     -------
     Axes
         The shaded part is the warm-up, which `compare` and `check` leave out.
+
+    Raises
+    ------
+    ValueError
+        ``plan`` is not a LoadPlan.
 
     >>> plan = lab.LoadPlan("locustfile.py", stages=lab.shape("average load", users=100))
     >>> lab.plot_load(plan).get_ylabel()
@@ -51,7 +56,7 @@ def plot_load(plan: LoadPlan, *, ax: Axes | None = None) -> Axes:
 
 
 def _course(plan: LoadPlan) -> tuple[np.ndarray, np.ndarray]:
-    """Corners of the load: (seconds, users or rate)."""
+    """The corners of the load curve: (seconds, users or rate)."""
     points, at, before = [(0.0, 0.0)], 0.0, 0.0
     for stage in plan.all_stages:
         if not stage.ramp:

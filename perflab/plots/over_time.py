@@ -53,7 +53,7 @@ def plot_timeline(
     metric: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Latency (or another metric) over the time since each run's start, with users and CPU below where recorded.
+    """Draw latency (or another metric) over the time since each run's start, with users and CPU below if recorded.
 
     Parameters
     ----------
@@ -66,20 +66,20 @@ def plot_timeline(
     metric : str
         "mean", "throughput_per_s" or "error_fraction" instead of the percentile.
     ax : Axes
-        For the upper panel alone; a new figure with the panels below if not given.
+        For the upper panel alone; by default a new figure with the panels below.
 
     Returns
     -------
     Axes
-        The upper panel (its figure's other Axes hold users and CPU). Dots are single requests: a random subset and always
-        the slowest ones; a cross is a failed one. The title has the metric of the runs after the warm-up, as `compare`.
+        The upper panel (the figure's other Axes hold users and CPU). Dots are single requests, evenly sampled and always
+        including the slowest; crosses are failed ones. The title has the metric of the runs after the warm-up, as `compare`.
 
     Raises
     ------
     ValueError
-        No request to that endpoint, or no such metric.
+        There is no request to that endpoint, or the metric is unknown.
     MissingTableError
-        No raw requests.
+        There are no raw requests.
 
     >>> import perflab as lab
     >>> lab.plot_timeline(lab.load("datasets/shop_runs"), endpoint="GET /orders").get_ylabel()
@@ -120,7 +120,7 @@ def plot_timeline(
 
 
 def plot_users(*measurements: Measurements, ax: Axes | None = None) -> Axes:
-    """The offered users over the time since each run's start, by arm (median of its runs).
+    """Draw the offered users over the time since each run's start, by arm (median of its runs).
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def plot_users(*measurements: Measurements, ax: Axes | None = None) -> Axes:
     Raises
     ------
     MissingTableError
-        No load was recorded.
+        There is no load table.
 
     >>> import perflab as lab
     >>> lab.plots.plot_users(lab.load("datasets/shop_runs")).get_ylabel()
@@ -159,21 +159,28 @@ def plot_resources(
     quantities: Sequence[str] = ("cpu_cores", "rss_bytes"),
     ax: Axes | None = None,
 ) -> Axes:
-    """CPU and memory of each process over the time since the run's start, by arm (median of its runs).
+    """Draw CPU and memory of each process over the time since the run's start, by arm (median of its runs).
 
     Parameters
     ----------
     *measurements : Measurements
         Runs with a ``resources`` table.
     quantities : sequence of str
-        Its columns, a panel each: "cpu_cores" (1.0 is one core busy), "rss_bytes", "threads".
+        Its columns, with a panel each: "cpu_cores" (1.0 is one busy core), "rss_bytes", "threads".
     ax : Axes
-        For the first quantity alone; a new figure with a panel for each if not given.
+        For the first quantity alone; by default a new figure with a panel for each.
 
     Returns
     -------
     Axes
         The panel of the first quantity.
+
+    Raises
+    ------
+    MissingTableError
+        There is no ``resources`` table.
+    ValueError
+        A quantity is unknown.
 
     >>> import perflab as lab
     >>> lab.plots.plot_resources(lab.load("datasets/shop_runs")).get_ylabel()
@@ -207,7 +214,7 @@ def _busiest(arm: Arm) -> str:
 def _over_time(
     ax: Axes, arms: Sequence[Arm], table: str, column: str, edges: Floats, label: str, *, explain: bool = False
 ) -> None:
-    """The median over the arm's runs in each slice of time; a thinner line for each further process."""
+    """Draw the median over the arm's runs in each slice of time, with a thinner line for each further process."""
     tidy(ax)
     processes = _processes(arms, table)
     for arm in arms:
@@ -231,13 +238,13 @@ def _over_time(
 
 
 def _processes(arms: Sequence[Arm], table: str) -> list[str]:
-    """Each process once, in order of appearance; one without a name for a table that knows none."""
+    """Each process once, in order of appearance; "" for a table without processes."""
     tables = [arm.data.tables[table] for arm in arms]
     return list(dict.fromkeys(p for t in tables for p in (t["process"].unique() if "process" in t else [""])))
 
 
 def _dots(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats) -> None:
-    """Single requests: evenly many of all of them, and the slowest; failed ones as crosses."""
+    """Draw single requests: an even sample, and the slowest; failed ones as crosses."""
     latency = np.maximum(frame["latency_ms"].to_numpy(), 1e-3)
     few = min(_SLOWEST_POINTS, len(latency))
     slowest = np.argpartition(latency, -few)[-few:]
@@ -250,7 +257,7 @@ def _dots(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats) -> None:
 
 
 def _upper_panel(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats, edges: Floats, metric: Metric) -> None:
-    """A line for the metric in each slice of time, and single requests behind it where it is a latency."""
+    """Draw the metric in each slice of time as a line, and single requests behind it if it is a latency."""
     if metric.is_latency:
         _dots(ax, arm, frame, at)
     by_slice = pd.DataFrame(in_slices(frame, at, edges, metric))
@@ -300,13 +307,13 @@ def _metric_axis(ax: Axes, metric: Metric) -> None:
 
 
 def _enough(share: float | None) -> int:
-    """Requests that a run should have in a slice of time: with fewer, a high percentile depends on the slowest one, and
+    """The requests that a run should have in a slice of time: with fewer, a high percentile depends on the slowest one, and
     its line zigzags whatever the system does."""
     return 20 if share is None else int(np.clip(3 / (1 - share), 20, 400))
 
 
 def _slices(seconds: Sequence[Floats], runs: Sequence[int], enough: int = 20) -> Floats:
-    """Edges of at most 60 equal slices of time, so wide that a run has about ``enough`` rows in each."""
+    """Edges of at most 60 equal slices of time, wide enough that a run has about ``enough`` rows in each."""
     first, last = min(float(s.min()) for s in seconds), max(float(s.max()) for s in seconds)
     rows = min(len(s) / n for s, n in zip(seconds, runs, strict=True))
     begin = first if first > 0.1 * last else min(first, 0.0)

@@ -1,4 +1,4 @@
-"""A metric of every run, the runs of a pair joined."""
+"""A metric of every run, with pairs joined."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def plot_pairs(
     warmup: str | float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """The metric of every run in the order they ran, the runs of a pair joined.
+    """Draw the metric of every run in run order, with the runs of a pair joined.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def plot_pairs(
     endpoint : str
         One endpoint, or all of them ("Aggregated").
     warmup : str or float
-        The share of each run to leave out at its start; the plan's, or 10 %, if not given, as in `compare`.
+        The share of each run to leave out at its start; by default the plan's, or 10 %, as in `compare`.
     ax : Axes
         A new figure if not given.
 
@@ -52,7 +52,12 @@ def plot_pairs(
     -------
     Axes
         x: the order of the runs; y: the metric with its unit; horizontal lines: the mean of each arm's runs (geometric for
-        latencies and throughput), the number that `compare` reports.
+        latencies and throughput), as reported by `compare`.
+
+    Raises
+    ------
+    ValueError
+        A side does not have exactly one arm, or an argument is invalid.
 
     >>> import perflab as lab
     >>> runs = lab.load("datasets/shop_runs")

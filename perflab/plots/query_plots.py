@@ -25,19 +25,19 @@ _COLOURS = [style[0] for style in STYLES]
 def plot_waterfall(
     queries: pd.DataFrame | Measurements, unit: str | None = None, *, dialect: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """The statements of one unit of work over time: a bar for each, or for each run of the same statement.
+    """Draw the statements of one unit of work over time: a bar for each execution.
 
-    An N+1 shows as a staircase of short bars in one colour. Statements that follow one another with the same fingerprint share
-    a line, so a loop of a thousand calls is still one picture.
+    An N+1 shows as a staircase of short bars in one colour. Repetitions of a statement (by fingerprint) share a line, so a
+    loop of a thousand calls still fits.
 
     Parameters
     ----------
     queries : DataFrame or Measurements
-        The queries table, or Measurements that hold one.
+        The queries table, or Measurements with one.
     unit : str
-        Its id, as in ``example_unit`` of the findings; the unit with the most time in the database if not given.
+        The id of the unit, as in ``example_unit`` of the findings; by default the unit with the most time in the database.
     dialect : str
-        Of the SQL; from the table's ``dialect`` column, or "generic", if not given.
+        The SQL dialect; by default that of the table's ``dialect`` column, or "generic".
     ax : Axes
         A new figure if not given.
 
@@ -49,7 +49,7 @@ def plot_waterfall(
     Raises
     ------
     ValueError
-        No such unit, no statements, or no instants.
+        There is no such unit, no statements, or no start times.
 
     >>> import perflab as lab
     >>> lab.plot_waterfall(lab.read("datasets/shop_queries.jsonl")).get_xlabel()
@@ -90,7 +90,7 @@ def plot_waterfall(
 
 
 def _lines(codes: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], int]:
-    """The line of each statement: a new one where the fingerprint changes, one for all repetitions; -1 beyond what fits."""
+    """The line of each statement: a new one where the fingerprint changes, one for all repetitions; -1 beyond the last."""
     changed = np.append(True, codes[1:] != codes[:-1])
     many = pd.Series(codes).groupby(codes).transform("size").to_numpy() >= 3
     first: dict[int, int] = {}
@@ -131,7 +131,7 @@ def _bars(
 
 
 def _label(fingerprint: str, calls: int) -> str:
-    """The statement without the columns that it selects, and how often it ran."""
+    """The statement without its selected columns, and how often it ran."""
     short = re.sub(r"^select (?:distinct )?.{12,}? from ", "select … from ", fingerprint)
     return plain(short, _LABEL) + (f" × {calls:,}" if calls > 1 else "")
 
@@ -140,7 +140,7 @@ def plot_scaling(
     queries: pd.DataFrame | Measurements, pattern: int | pd.Series[Any] = 0, *, threshold: int = 5,
     dialect: str | None = None, ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """Calls of a child against the rows of its parent, a dot per unit of work, with the fitted slope and its interval.
+    """Draw the calls of a child against the rows of its parent, a dot per unit of work, with the fitted slope and interval.
 
     Dots on a rising line are an N+1; dots on a flat line are a constant fan-out.
 
@@ -149,8 +149,8 @@ def plot_scaling(
     queries : DataFrame or Measurements
         The queries table, or Measurements that hold one.
     pattern : int or Series
-        Which row of ``find_n_plus_one(queries)`` to draw (0: the worst), or that row itself, which saves finding it again
-        in a long log.
+        The row of ``find_n_plus_one(queries)`` to draw (0: the worst), or that row itself, which avoids searching a long
+        log again.
     threshold, dialect : int, str
         As for `find_n_plus_one`.
     ax : Axes
@@ -159,13 +159,13 @@ def plot_scaling(
     Returns
     -------
     Axes
-        x: rows of the parent (or the limit in its LIMIT, or how often a nested parent ran: the label says which); y: calls
-        of the child; band: the 95 % interval of the slope.
+        x: rows of the parent (or its LIMIT, or how often a nested parent ran: the label says which); y: calls of the child;
+        band: the 95 % interval of the slope.
 
     Raises
     ------
     ValueError
-        No such pattern, or one without a parent.
+        There is no such pattern, or it has no parent.
 
     >>> import perflab as lab
     >>> lab.plots.plot_scaling(lab.load("datasets/shop_recorded").where(arm="n+1")).get_ylabel()
@@ -207,7 +207,7 @@ def _slope(scaling: Any) -> str:
 
 
 def _dots(ax: Axes, sizes: np.ndarray[Any, Any], calls: np.ndarray[Any, Any]) -> None:
-    """A dot for each different point, as large as it has units."""
+    """Draw a dot for each distinct point, sized by its number of units."""
     points, counts = np.unique(np.column_stack([sizes, calls]), axis=0, return_counts=True)
     ax.scatter(points[:, 0], points[:, 1], s=18 + 60 * np.sqrt(counts / counts.max()), color=_COLOURS[0], alpha=0.55, linewidth=0,
                zorder=3)  # fmt: skip

@@ -1,8 +1,8 @@
-"""Questions to profiles: where the time goes, along which call paths, whose code it is, and what changed.
+"""Analyses of profiles: where the time goes, along which call paths, in whose code, and what changed.
 
 Every function takes `Measurements` with a ``profile`` table (a tree), or the table; `flat_profile`, `callers_of` and
-`diff_profiles` also take a ``calls`` table (a graph, from cProfile or callgrind). A function counts once for each stack it is
-on, so recursion inflates nothing; threads and runs stay apart until they are merged on purpose; units are never mixed.
+`diff_profiles` also take a ``calls`` table (a graph, from cProfile or callgrind). A function counts once per stack, so
+recursion inflates nothing; threads and runs are kept apart unless merged explicitly; units are never mixed.
 """
 
 import lazy_loader as _lazy

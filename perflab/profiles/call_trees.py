@@ -1,7 +1,7 @@
-"""Call trees as arrays: merged from stacks or from nodes with parents, put into pre-order, totals by level.
+"""Call trees as arrays: merged from stacks or from nodes with parents, in pre-order, with totals.
 
-Everything goes level by level over whole arrays, so a tree may be as deep as it likes: nothing recurses. A tree
-in pre-order is a table in which a node's subtree is the rows from its own up to (not including) its ``end``.
+Everything works level by level on whole arrays: nothing recurses, so the depth is not limited. In pre-order a node's
+subtree is the rows from its own up to (not including) its ``end``.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 MAX_DEPTH = 100_000
-"""Deeper than any real stack; what lies deeper is left out, so that a hostile file can't take hours."""
+"""Deeper than any real stack; deeper nodes are left out, so that a malicious file cannot take hours."""
 FRAME = ("function", "file", "line")
 
 
 @dataclass
 class Frames:
-    """Distinct frames by number: function, file and line (None where the tool does not know)."""
+    """Distinct frames by number: function, file and line (None where unknown)."""
 
     numbers: dict[tuple[str, str | None, int | None], int] = field(default_factory=dict)
 
     def number(self, function: str, file: str | None = None, line: int | None = None) -> int:
-        """The number of this frame; a new one for a frame not seen before."""
+        """The number of this frame, assigned on first use."""
         return self.numbers.setdefault((function, file, line), len(self.numbers))
 
     def columns(self, codes: Ints) -> dict[str, object]:
-        """function, file and line of each code."""
+        """The function, file and line of each code."""
         functions, files, lines = zip(*self.numbers, strict=True) if self.numbers else ((), (), ())
         known = pd.array([line if line is not None else pd.NA for line in lines], dtype="Int64")
         return {
@@ -45,7 +45,7 @@ class Frames:
 
 @dataclass(frozen=True)
 class Tree:
-    """Nodes in pre-order: ``parent`` is the position of the parent (-1 for a root), ``frame`` a code."""
+    """Nodes in pre-order: ``parent`` is the index of the parent (-1 for a root), ``frame`` a code."""
 
     parent: Ints
     depth: Ints
@@ -61,7 +61,7 @@ class Tree:
 def from_stacks(
     codes: Ints, lengths: Ints, weights: Floats, calls: Floats | None = None, *, frames: int | None = None
 ) -> Tree:
-    """The tree of stacks, root first: ``codes`` holds them one after another, ``lengths`` how long each is.
+    """Merge stacks, root first, into a tree: ``codes`` holds them one after another, ``lengths`` their lengths.
 
     A stack of length 0 is idle time and belongs to no node.
 
@@ -93,10 +93,10 @@ def from_stacks(
 def from_parents(
     parent: Ints, frame: Ints, weights: Floats, calls: Floats | None = None, *, frames: int | None = None
 ) -> tuple[Tree, int]:
-    """The tree of nodes in any order, each naming its parent's position (-1 for none); and how many were left out.
+    """Make a tree of nodes in any order, each with the index of its parent (-1 for none); and count those left out.
 
-    Siblings with the same frame are merged. Nodes that no root reaches (their parents go in a circle), and those
-    deeper than `MAX_DEPTH`, are left out.
+    Siblings with the same frame are merged. Nodes that no root reaches (their parents form a cycle), and those deeper than
+    `MAX_DEPTH`, are left out.
 
     >>> tree, lost = from_parents(np.array([-1, 0, 0, 4, 3]), np.array([0, 1, 1, 0, 0]), np.ones(5))
     >>> tree.total.tolist(), lost
@@ -129,7 +129,7 @@ def _added(node: Ints, values: Floats, count: int) -> Floats:
 
 
 def _ranges(starts: Ints, lengths: Ints) -> Ints:
-    """The positions of all ranges, one after another."""
+    """The indices of all ranges, one after another."""
     total = int(lengths.sum())
     if not total:
         return np.empty(0, dtype="int64")
@@ -138,7 +138,7 @@ def _ranges(starts: Ints, lengths: Ints) -> Ints:
 
 
 def _in_preorder(parents: list[Ints], frames: list[Ints], weight: Floats, calls: Floats | None) -> Tree:
-    """Nodes given level by level, siblings together, as a tree in pre-order with totals."""
+    """A tree in pre-order with totals, from nodes given level by level with siblings together."""
     if not parents:
         nothing = np.empty(0, dtype="int64")
         return Tree(nothing, nothing, nothing, np.empty(0), np.empty(0), calls)
@@ -161,7 +161,7 @@ def _in_preorder(parents: list[Ints], frames: list[Ints], weight: Floats, calls:
 
 
 def _positions(parent: Ints, size: Ints, levels: Sequence[slice]) -> Ints:
-    """Where each node goes: after its parent and the subtrees of its earlier siblings."""
+    """The index of each node in pre-order: after its parent and the subtrees of its earlier siblings."""
     before = np.cumsum(size) - size
     new = np.ones(len(parent), dtype=bool)
     new[1:] = parent[1:] != parent[:-1]
@@ -198,14 +198,14 @@ def frame_table(trees: Sequence[tuple[str | None, str, Tree]], frames: Frames) -
 
 @dataclass(frozen=True)
 class Shape:
-    """Where each row of a table in pre-order has its parent (-1 for a root) and the end of its subtree."""
+    """The parent (-1 for a root) and the end of the subtree of each row in pre-order."""
 
     parent: Ints
     end: Ints
 
 
 def shape(depth: Ints) -> Shape:
-    """Parents and ends of rows in pre-order, from their depths; ValueError when they are not in pre-order.
+    """Parents and ends of rows in pre-order, from their depths; ValueError if they are not in pre-order.
 
     >>> found = shape(np.array([0, 1, 2, 1, 0]))
     >>> found.parent.tolist(), found.end.tolist()
@@ -230,7 +230,7 @@ def shape(depth: Ints) -> Shape:
 
 
 def outermost(code: Ints, end: Ints) -> Flags:
-    """Rows in pre-order with no ancestor of the same code: a function counts once for each stack that it is on.
+    """Rows in pre-order without an ancestor of the same code: a function counts once per stack.
 
     >>> outermost(np.array([7, 3, 7, 3]), np.array([4, 4, 4, 4])).tolist()
     [True, True, False, False]

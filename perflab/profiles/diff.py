@@ -1,8 +1,8 @@
-"""`diff_profiles`: which functions cost more or less than before, and for repeated profiles whether that is certain.
+"""`diff_profiles`: which functions cost more or less than before, and, for repeated profiles, with what certainty.
 
-Each run is one observation, and `stats` decides: a paired t-test where both sides have pairs, else Welch's, corrected for
-the false discovery rate. The absolute values of a pair are scaled so that all pairs have the same whole (the mean of both
-runs): a pair that met a busy machine measures less well, not more.
+Each run is one observation, tested by `stats`: a paired t-test where both sides have pairs, else Welch's, corrected for
+the false discovery rate. The absolute values of a pair are scaled so that all pairs have the same total (the mean of both
+runs), because a busy machine affects both runs of a pair.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PER = ("request", "second", "profile")
 _VALUES = ("absolute", "fraction")
 MOVE = "moved"
 _NEARLY = 0.2
-"""Two changes nearly cancel if they leave less than this share of the larger one."""
+"""Two changes nearly cancel if the sum is less than this share of the larger one."""
 BY_SHARE = Kind(
     "compared-by-share",
     DESIGN,
@@ -47,9 +47,9 @@ _CHANGED = (*verdicts.VERDICTS[:2], verdicts.NEW, verdicts.GONE)
 
 @dataclass(frozen=True)
 class Side:
-    """A row for each run, a column for each function: the metric normalised, and as a share of the run's profile.
+    """A row for each run, a column for each function: the normalised metric, and its share of the run's profile.
 
-    ``wholes`` is all that each run's profile holds, normalised too.
+    ``wholes`` is the normalised total of each run's profile.
     """
 
     values: Floats
@@ -79,34 +79,34 @@ def diff_profiles(
     before, after : Measurements or DataFrame
         Profiles (trees or call graphs). With several runs on both sides each change has an interval and a verdict.
     metric : "self" or "total"
-        The changes of all functions' self add up to the whole change.
+        "self" excludes callees: the changes of all functions add up to the total change. "total" includes them.
     value : "absolute" or "fraction", optional
         What interval and verdict are about: a function's cost, or its share of the profile, which also changes when only
-        other functions do. The default is absolute, except for counts of samples, which depend on the sampling rate.
+        others do. The default is absolute, except for sample counts, which depend on the sampling rate.
     per : "request", "second" or "profile", optional
-        What absolute values are divided by: the requests that were profiled, the seconds of recording, or nothing. The
-        default is the first that both sides know.
+        The divisor of absolute values: the profiled requests, the seconds of recording, or nothing. The default is the
+        first that both sides know.
     unit : str, optional
-        Which unit, if there are several; the first by default.
+        The unit to compare, if there are several; by default the first.
     lines : bool
-        Keep functions of one name in one file apart by their lines, which an edit may have moved.
+        Distinguish functions of one name in one file by line, which an edit may have moved.
     least : share
         Functions with a smaller share on both sides are not tested.
     tolerance : share
-        Changes within this share of the whole baseline count as equivalent.
+        Changes within this share of the baseline's total count as equivalent.
     confidence : float
-        Of each function's own interval. At most 5 % (1 - confidence) of the functions with a verdict of change have it by
-        chance (p_adjusted, the false discovery rate).
+        Of each function's own interval. At most 5 % (1 - confidence) of the functions called changed are expected to be
+        false (p_adjusted, the false discovery rate).
     allow : "tool"
-        Compare profiles of different profilers, which otherwise raises ComparisonError.
+        Compare profiles from different profilers, which otherwise raises ComparisonError.
 
     Returns
     -------
     Findings
         function, file, (line,) unit, before, after, change, before_fraction, after_fraction, fraction_change; for repeated
         profiles also change_low, change_high, p_value, p_adjusted and verdict ("improved", "regressed", "new", "gone",
-        "moved", "equivalent", "inconclusive"; missing if not tested). "moved" are a new function and one with less cost (or
-        one that is gone and one with more) whose changes nearly cancel, as after a rename. Numbers are means over the runs.
+        "moved", "equivalent", "inconclusive"; missing if not tested). "moved" marks a new function and one with less cost (or
+        one that is gone and one with more) whose changes nearly cancel, as after a rename. Numbers are means over runs.
 
     >>> import perflab as lab
     >>> profile = lab.read("tests/samples/collapsed/traps_crlf.txt")
@@ -165,7 +165,7 @@ def _same_tool(before: Profile, after: Profile, allow: str | Sequence[str]) -> N
 
 
 def _tools(side: Profile) -> frozenset[str]:
-    """The profilers of a side, without versions; none where they are not known."""
+    """The profilers of a side, without versions; empty where unknown."""
     if not isinstance(side, Measurements):
         return frozenset()
     recorded = [e.get("profiled") for e in side.runs.get("environment", ()) if isinstance(e, Mapping)]
@@ -174,7 +174,7 @@ def _tools(side: Profile) -> frozenset[str]:
 
 
 def _moved(table: pd.DataFrame, key: str) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
-    """Pairs of changes that nearly cancel, one of them new or gone, get the verdict "moved"."""
+    """Give pairs of changes that nearly cancel, one of them new or gone, the verdict "moved"."""
     words, change = table["verdict"].to_numpy(dtype=object).copy(), table[key].to_numpy(dtype="float64")
     left = [i for i in range(len(table)) if words[i] in _CHANGED]
     moves = []
@@ -192,7 +192,7 @@ def _moved(table: pd.DataFrame, key: str) -> tuple[pd.DataFrame, list[tuple[str,
 
 
 def one_unit(units: set[str]) -> str:
-    """The unit that both sides have; ValueError for several."""
+    """The common unit; ValueError for several."""
     if len(units) > 1:
         raise ValueError(
             f"before and after must have the same unit; got {' and '.join(sorted(units))}: choose one with unit="
@@ -201,7 +201,7 @@ def one_unit(units: set[str]) -> str:
 
 
 def _sentence(table: pd.DataFrame, key: str) -> str:
-    """What changed, most first; of single profiles the largest change, without a claim."""
+    """What changed, most first; for single profiles the largest change, without a verdict."""
     tested = "verdict" in table.columns
     changed = table[table["verdict"].isin((*_CHANGED, MOVE))] if tested else table[table[key] != 0].head(1)
     if changed.empty:
@@ -215,10 +215,10 @@ def _sentence(table: pd.DataFrame, key: str) -> str:
 
 
 def _flat(side: Profile, unit: str | None, metric: str, columns: Sequence[str]) -> pd.DataFrame:
-    """run, function, file, (line,) value: by run, threads and endpoints merged."""
+    """run, function, file, (line,) value, with threads and endpoints merged."""
     table = table_of(side)
     if "line" not in columns and "line" in table.columns:
-        table = table.assign(line=pd.NA)  # before totals are made: functions of one name may call one another
+        table = table.assign(line=pd.NA)  # before totals are computed: functions of one name may call one another
     flat = flat_profile(table, unit=unit, per=("run",) if "run" in table.columns else ())
     flat = flat if "run" in flat.columns else flat.assign(run="profile")
     return flat[["run", *columns, "unit"]].assign(
@@ -246,7 +246,7 @@ def _normaliser(before: Profile, after: Profile) -> str:
 
 
 def _amounts(side: Measurements, per: str) -> pd.Series | None:
-    """Requests or seconds of each run; None where any is not known."""
+    """The requests or seconds of each run; None where any is unknown."""
     runs = side.runs["run"]
     if per == "request":
         amounts = _profiled(side)
@@ -261,7 +261,7 @@ def _amounts(side: Measurements, per: str) -> pd.Series | None:
 
 
 def _profiled(side: Measurements) -> pd.Series | None:
-    """How many requests of each run were profiled, where a middleware did and counted them."""
+    """The number of profiled requests in each run, where the middleware counted them."""
     counts = {}
     for run, environment in zip(side.runs["run"], side.runs.get("environment", ()), strict=False):
         facts = environment.get("profiling") if isinstance(environment, Mapping) else None
@@ -300,7 +300,7 @@ def _pairs(side: Profile, runs: list[str]) -> list[object] | None:
 
 
 def _at_one_speed(old: Side, new: Side, pairs: tuple[list[object] | None, list[object] | None]) -> tuple[Side, Side]:
-    """Both runs of a pair scaled by one factor, such that all pairs have the same whole; as they are without pairs."""
+    """Scale both runs of a pair by one factor, so that all pairs have the same total; unchanged without pairs."""
     shared = _shared(pairs)
     if len(shared) < 2 or pairs[0] is None or pairs[1] is None:
         return old, new
@@ -351,10 +351,10 @@ def _tested(
 
 
 def _by_smaller_arm(effect: tests.Effect, runs_before: int, runs_after: int) -> tests.Effect:
-    """No more degrees of freedom than the smaller of two uneven sides has: Welch's are too many far out in the tail.
+    """Limit the degrees of freedom to the smaller arm's: with uneven arms Welch's are too large far out in the tail.
 
-    Of comparisons of equal programs, four noisy runs against twelve quiet ones, 7.6 % had a false alarm without this; with it
-    1.1 % (datasets/calibration/profiles.csv).
+    When equal programs were compared, four noisy runs against twelve quiet ones, 7.6 % of comparisons had a false alarm
+    without this, and 1.1 % with it (datasets/calibration/profiles.csv).
     """
     if runs_before == runs_after:
         return effect
@@ -362,9 +362,9 @@ def _by_smaller_arm(effect: tests.Effect, runs_before: int, runs_after: int) -> 
 
 
 def run_weights(before: Profile, after: Profile, rows: Sequence[Rows]) -> tuple[list[Floats], str, int]:
-    """The self of each row of both sides, normalised and divided by the number of runs, so that sums are means.
+    """The self value of each row of both sides, normalised and divided by the number of runs, so that sums are means.
 
-    Returns them with the unit and the number of runs.
+    Also returns the unit and the number of runs.
     """
     per = _normaliser(before, after)
     unit = one_unit({side.unit for side in rows})

@@ -1,4 +1,4 @@
-"""Where the boxes of a flame graph lie: one for each path, as wide as its total; for pictures and pages alike."""
+"""The layout of flame graphs, for figures and pages: a box for each path, as wide as its total."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLOURS = {
     "own code": "#F2A07B", "database": "#7FCBB0", "network": "#DDB3CE", "waiting": "#B8B0DC", "framework": "#9CCBEA",
     "library": "#F3CE85", "standard library": "#D9D9D9", "native": "#EDEDED",
 }  # fmt: skip
-"""Tints of Okabe and Ito's colours, light enough for black text, by what a box is for."""
+"""Tints of Okabe and Ito's colours, light enough for black text, by category of code."""
 _BY_ORIGIN = {APPLICATION: "own code", DRIVER: "database"}
 _BY_TIME = (*KINDS[:3], "", "waiting")
 _WHOLE_WIDTH = 0.995
@@ -26,10 +26,10 @@ _WHOLE_WIDTH = 0.995
 
 @dataclass(frozen=True)
 class Boxes:
-    """Boxes as a table: left, width (shares of the whole), level, function, file, line, self, total, kind.
+    """Boxes as a table: left, width (fractions of the whole), level, function, file, line, self, total, kind.
 
-    ``kind`` is one of `COLOURS`, ``shares`` the self of each. ``outer`` counts the outermost levels that were left out,
-    ``narrow`` the boxes too narrow to show.
+    ``kind`` is one of `COLOURS`, ``shares`` the self time of each. ``outer`` is the number of outermost levels left out,
+    ``narrow`` that of boxes too narrow to show.
     """
 
     table: pd.DataFrame
@@ -49,9 +49,9 @@ def boxes(
     trim: bool = True,
     application: Sequence[str] = (),
 ) -> Boxes:
-    """The boxes of a profile, runs and threads merged, siblings in the order of their weight.
+    """The boxes of a profile, with runs and threads merged and siblings ordered by weight.
 
-    With ``trim`` the outermost levels that hold all but 0.5 % of everything are left out, up to the last of them.
+    ``trim`` leaves out the outermost levels with a single box as wide as the whole (to 0.5 %), except the last.
     """
     rows = shares_of(tree_rows(profile, unit), "a flame graph")
     tree = merged(rows)
@@ -127,7 +127,7 @@ def _laid_out(
 
 
 def _left(tree: Tree) -> Floats:
-    """The left edge of each node: its parent's, and the totals of its heavier siblings."""
+    """The left edge of each node: its parent's, plus the totals of its heavier siblings."""
     left = np.zeros(len(tree))
     order = np.lexsort((-tree.total, tree.parent, tree.depth))
     bounds = np.searchsorted(tree.depth[order], np.arange(int(tree.depth.max(initial=-1)) + 2))
@@ -142,7 +142,7 @@ def _left(tree: Tree) -> Floats:
 
 
 def _outer(tree: Tree, width: Floats) -> int:
-    """How many levels to leave out: all but the last of those with one box as wide as everything."""
+    """The number of levels to leave out: all but the last of the outermost ones with a single box of full width."""
     wide = np.bincount(tree.depth[width >= _WHOLE_WIDTH], minlength=1)
     levels = int(np.argmax(wide != 1)) if (wide != 1).any() else len(wide)
     return max(0, levels - 1)

@@ -23,16 +23,23 @@ def flat_profile(profile: Profile, *, unit: str | None = None, per: Sequence[str
     profile : Measurements or DataFrame
         A profile (a tree or a call graph).
     unit : str, optional
-        Which unit, if there are several ("ms", "bytes", "samples of cache-misses"); the first by default.
+        The unit, if there are several ("ms", "bytes", "samples of cache-misses"); by default the first.
     per : sequence of "run", "thread" and "endpoint", optional
-        What to keep apart; ``()`` merges all. By default those of which there are several.
+        The columns to keep apart; ``()`` merges all. By default those with several values.
 
     Returns
     -------
     Findings
-        function, file, line, self, total, calls, unit, self_fraction, total_fraction; with run, thread or endpoint in front
-        if they are kept apart. ``self`` excludes, ``total`` includes what the function calls; a recursive function counts
-        once for each stack. Fractions are of the group's sum of self. ``calls`` is missing for sampling profilers.
+        function, file, line, self, total, calls, unit, self_fraction, total_fraction; preceded by run, thread or endpoint if
+        kept apart. ``self`` excludes callees, ``total`` includes them; a recursive function counts once per stack. Fractions
+        are of the group's sum of self. ``calls`` is missing for sampling profilers.
+
+    Raises
+    ------
+    MissingTableError
+        There is no profile.
+    ValueError
+        The unit, or a column in ``per``, is unknown.
 
     >>> import perflab as lab
     >>> profile = lab.read("tests/samples/collapsed/traps_crlf.txt")
@@ -75,7 +82,7 @@ def _of_graph(table: pd.DataFrame, per: Sequence[str] | None) -> Findings:
         }
     )  # fmt: skip
     if len(named) > 1 or not groups:
-        # The same function of several files or runs that are merged here is one function.
+        # The same function in several files or runs merged here is one function.
         keys = [pd.Series(group, index=frame.index, name="group"), *(frame[name] for name in (*FRAME, "unit"))]
         added = frame.groupby(keys, dropna=False, sort=False)[["self", "total", "calls"]].sum(min_count=1).reset_index()
         group, frame = added["group"].to_numpy(), added
@@ -84,7 +91,7 @@ def _of_graph(table: pd.DataFrame, per: Sequence[str] | None) -> Findings:
 
 
 def _finished(frame: pd.DataFrame, named: pd.DataFrame, group: np.ndarray, groups: list[str]) -> Findings:
-    """Fractions added, the columns of the groups in front, sorted."""
+    """Add the fractions, put the group columns first, and sort."""
     whole = sums(group, frame["self"].to_numpy(dtype="float64"), int(group.max(initial=0)) + 1)[group]
     whole = np.where(whole > 0, whole, np.nan)
     frame = frame.assign(self_fraction=frame["self"] / whole, total_fraction=frame["total"] / whole)

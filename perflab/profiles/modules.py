@@ -1,4 +1,4 @@
-"""`by_module` and `by_package`: whose code the time is spent in."""
+"""`by_module` and `by_package`: in whose code the time is spent."""
 
 from __future__ import annotations
 
@@ -22,15 +22,22 @@ def by_package(profile: Profile, *, unit: str | None = None, application: Sequen
     profile : Measurements or DataFrame
         A profile with stacks.
     unit : str, optional
-        Which unit, if there are several; the first by default.
+        The unit, if there are several; by default the first.
     application : sequence of str
-        Packages, or beginnings of paths, that belong to the application although their place suggests otherwise.
+        Packages, or prefixes of paths, that belong to the application although their location suggests otherwise.
 
     Returns
     -------
     Findings
         package, kind, self, total, self_fraction, total_fraction, unit. ``kind`` is "application", "framework", "database
-        driver", "network", "library", "standard library" or "native". ``total`` counts a package once for each stack.
+        driver", "network", "library", "standard library" or "native". ``total`` counts a package once per stack.
+
+    Raises
+    ------
+    MissingTableError
+        There is no profile with stacks.
+    ValueError
+        The unit is unknown.
 
     >>> import perflab as lab
     >>> lab.profiles.by_package(lab.read("tests/samples/pyinstrument/workload.json"))[["package", "kind"]].values.tolist()

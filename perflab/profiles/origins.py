@@ -1,4 +1,4 @@
-"""Whose code a frame is, by its file: the application's, a framework's, a database driver's, the language's."""
+"""Whose code a frame is, by its file: the application's, a framework's, a database driver's, the standard library's."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ _SHARED = re.compile(r"\.so(?:\.\d+)*$|\.dll$|\.dylib$|^\[")
 
 @lru_cache(maxsize=50_000)
 def origin(file: str | None, application: tuple[str, ...] = ()) -> tuple[str, str, str]:
-    """(kind, package, module) of a file's code.
+    """The (kind, package, module) of a file's code.
 
-    ``application``: beginnings of paths or of packages that are the application's, whatever they look like.
+    ``application``: prefixes of paths or packages that belong to the application, whatever their location.
 
     >>> origin("/usr/lib/python3.11/site-packages/sqlalchemy/engine/base.py")
     ('framework', 'sqlalchemy', 'sqlalchemy.engine.base')
@@ -79,7 +79,7 @@ def origin(file: str | None, application: tuple[str, ...] = ()) -> tuple[str, st
             return _python(match["module"], STANDARD)
         first = path.split("/")[0].removesuffix(".py")
         if not path.startswith("/") and (first in sys.stdlib_module_names or _kind(first, "") != ""):
-            # py-spy writes paths as they are on sys.path, without where that is.
+            # py-spy writes paths relative to sys.path.
             return _python(path, STANDARD if first in sys.stdlib_module_names else LIBRARY)
     return APPLICATION, *_own(path)
 
@@ -113,6 +113,6 @@ def _kind(package: str, otherwise: str) -> str:
 
 
 def origins(files: Sequence[str | None], application: Sequence[str] = ()) -> list[tuple[str, str, str]]:
-    """`origin` of each file; missing ones are native."""
+    """The `origin` of each file; missing files are native."""
     marked = tuple(application)
     return [origin(file if isinstance(file, str) else None, marked) for file in files]

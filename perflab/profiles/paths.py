@@ -1,4 +1,4 @@
-"""Paths through a profile: `hot_paths`, `callers_of` and `focus`."""
+"""Call paths in a profile: `hot_paths`, `callers_of` and `focus`."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def hot_paths(
     unit: str | None = None,
     application: Sequence[str] = (),
 ) -> Findings:
-    """Find the few call paths that hold most of the time; runs and threads are merged.
+    """Find the few call paths with most of the time; runs and threads are merged.
 
-    A path is hot if its end and the callees of that take at least ``least`` of the whole. Its weight excludes hot paths that
-    continue it, so that rows share nothing and add up.
+    A path is hot if its last function, with its callees, takes at least ``least`` of the whole. Its weight excludes hot
+    paths that continue it, so that rows do not overlap and add up.
 
     Parameters
     ----------
@@ -47,16 +47,23 @@ def hot_paths(
     least : share
         The smallest share of the whole that makes a path hot.
     limit : int
-        The most rows.
+        The maximum number of rows.
     unit : str, optional
-        Which unit, if there are several; the first by default.
+        The unit, if there are several; by default the first.
     application : sequence of str
-        As in `by_package`; stretches of other code are shortened in ``path``.
+        As in `by_package`; stretches of other code are abbreviated in ``path``.
 
     Returns
     -------
     Findings
-        fraction, weight, unit, depth, function, file, line (of the path's end) and path, heaviest first.
+        fraction, weight, unit, depth, function, file, line (of the last function) and path, heaviest first.
+
+    Raises
+    ------
+    MissingTableError
+        There is no profile with stacks.
+    ValueError
+        The unit is unknown, or ``least`` or ``limit`` is invalid.
 
     >>> import perflab as lab
     >>> lab.hot_paths(lab.read("tests/samples/collapsed/traps_crlf.txt")).path.to_list()
@@ -88,7 +95,7 @@ def hot_paths(
 
 
 def _written(tree: Tree, node: int, names: list[str], kinds: list[str], packages: list[str]) -> str:
-    """The path as text: the application's functions and the end; of the rest how many, and whose."""
+    """The path as text: the application's functions and the last one; of the rest the number, and the packages."""
     frames: list[int] = []
     while node >= 0:
         frames.append(int(tree.frame[node]))
@@ -122,23 +129,23 @@ def _skipped(frames: list[int], packages: list[str]) -> str:
 
 
 def focus(profile: Profile, function: str, *, file: str | None = None, unit: str | None = None) -> pd.DataFrame:
-    """Select what runs below a function, wherever it is called from, with the function as the root.
+    """Extract what runs below a function, from all its callers, with the function as the root.
 
     Parameters
     ----------
     profile : Measurements or DataFrame
         A profile with stacks; runs and threads are merged.
     function : str
-        Its name. ValueError, with the nearest names, if the profile has no such function.
+        The name of the function. ValueError, with the nearest names, if the profile has no such function.
     file : str, optional
-        The end of its path, if several functions have the name.
+        The end of the file's path, if several functions have the name.
     unit : str, optional
-        Which unit, if there are several; the first by default.
+        The unit, if there are several; by default the first.
 
     Returns
     -------
     DataFrame
-        A profile table, which every function here takes.
+        A profile table, which every function here accepts.
 
     >>> import perflab as lab
     >>> lab.profiles.focus(lab.read("tests/samples/collapsed/traps_crlf.txt"), "read").total.to_list()
@@ -153,7 +160,7 @@ def focus(profile: Profile, function: str, *, file: str | None = None, unit: str
 
 
 def callers_of(profile: Profile, function: str, *, file: str | None = None, unit: str | None = None) -> Findings:
-    """List the callers of a function with their part of its total; calls of itself are left out.
+    """List the callers of a function with their share of its total; recursive calls are left out.
 
     Parameters
     ----------
@@ -166,6 +173,13 @@ def callers_of(profile: Profile, function: str, *, file: str | None = None, unit
     -------
     Findings
         caller, file, line, total, fraction, calls, unit, heaviest first. The caller of a root is "(root)".
+
+    Raises
+    ------
+    MissingTableError
+        There is no profile.
+    ValueError
+        The function or unit is unknown.
 
     >>> import perflab as lab
     >>> lab.profiles.callers_of(lab.read("tests/samples/pstats/workload.pstats"), "spin_half").caller.to_list()

@@ -1,4 +1,4 @@
-"""Which rows of a profile a question is about: one unit, and groups of runs, threads or endpoints."""
+"""Selects the rows of a profile: one unit, and groups of runs, threads or endpoints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GROUPS = ("run", "thread", "endpoint")
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one unit: their frame's number, the end of each subtree, and the distinct frames by number."""
+    """The rows of one unit: their frame numbers, parents and subtree ends, and the distinct frames by number."""
 
     table: pd.DataFrame
     unit: str
@@ -32,7 +32,7 @@ class Rows:
 
 
 def table_of(profile: Profile) -> pd.DataFrame:
-    """The ``profile`` table, or the ``calls`` table where there is only that."""
+    """The ``profile`` table, or the ``calls`` table if there is no other."""
     if isinstance(profile, pd.DataFrame):
         if not {"function", "depth", "self", "total"} <= set(profile.columns) and "callee" not in profile.columns:
             raise ValueError(
@@ -57,7 +57,7 @@ def is_graph(table: pd.DataFrame) -> bool:
 
 
 def tree_rows(profile: Profile, unit: str | None) -> Rows:
-    """The rows of one unit (the first of the profile when none is named)."""
+    """The rows of one unit, by default the profile's first."""
     table = table_of(profile)
     if is_graph(table):
         raise MissingTableError(
@@ -78,7 +78,7 @@ def tree_rows(profile: Profile, unit: str | None) -> Rows:
 
 
 def shares_of(rows: Rows, what: str) -> Rows:
-    """The rows, if shares of them mean anything; ValueError for a difference of two profiles."""
+    """The rows, if shares of them are meaningful; ValueError for a difference of two profiles."""
     if (rows.table["self"] < 0).any():
         raise ValueError(
             f"{what} needs a profile, but this is a difference of two (it has negative values); use flat_profile"
@@ -87,7 +87,7 @@ def shares_of(rows: Rows, what: str) -> Rows:
 
 
 def frame_codes(table: pd.DataFrame, columns: Sequence[str] = FRAME) -> tuple[Ints, pd.DataFrame]:
-    """A number for each row, equal where function, file and line are, and the distinct ones by number."""
+    """A number for each row, equal where the columns are, and the distinct frames by number."""
     key = np.zeros(len(table), dtype="int64")
     for name in columns:
         codes, distinct = pd.factorize(table[name])
@@ -99,7 +99,7 @@ def frame_codes(table: pd.DataFrame, columns: Sequence[str] = FRAME) -> tuple[In
 
 
 def group_columns(table: pd.DataFrame, per: Sequence[str] | None) -> list[str]:
-    """What to keep apart: those asked for, or run, thread and endpoint where there are several."""
+    """The columns to keep apart: those requested, or run, thread and endpoint with several values."""
     known = [name for name in GROUPS if name in table.columns]
     if per is None:
         return [name for name in known if table[name].nunique(dropna=False) > 1]
@@ -110,14 +110,14 @@ def group_columns(table: pd.DataFrame, per: Sequence[str] | None) -> list[str]:
 
 
 def merged(rows: Rows) -> Tree:
-    """All runs and threads as one tree: equal paths are one path. Frames are numbered as in ``rows``."""
+    """All runs and threads as one tree, with equal paths merged. Frames are numbered as in ``rows``."""
     return from_parents(rows.parent, rows.code, rows.table["self"].to_numpy(dtype="float64"), frames=len(rows.frames))[
         0
     ]
 
 
 def subtree(tree: Tree, roots: Flags, end: Ints) -> Tree:
-    """The parts of a tree below these nodes, each a root now, equal ones merged."""
+    """The parts of a tree below these nodes, with each node as a root and equal ones merged."""
     inside = np.zeros(len(tree) + 1, dtype="int64")
     inside[np.flatnonzero(roots)] += 1
     np.add.at(inside, end[roots], -1)
@@ -128,9 +128,9 @@ def subtree(tree: Tree, roots: Flags, end: Ints) -> Tree:
 
 
 def matching(frames: pd.DataFrame, function: str, file: str | None) -> Ints:
-    """The numbers of the frames of that function; ``method`` finds ``Class.method`` too.
+    """The numbers of the frames of a function; ``method`` also finds ``Class.method``.
 
-    ValueError with the nearest names when there is none.
+    ValueError with the nearest names if there is none.
     """
     found = (frames["function"] == function).to_numpy(dtype=bool)
     if not found.any():  # some profilers write Class.method
@@ -147,7 +147,7 @@ def matching(frames: pd.DataFrame, function: str, file: str | None) -> Ints:
 
 
 def as_table(tree: Tree, frames: pd.DataFrame, unit: str, run: str) -> pd.DataFrame:
-    """A tree whose frames are numbered as in ``frames``, as a profile table."""
+    """A tree as a profile table; its frames are numbered as in ``frames``."""
     names = frames.take(tree.frame).reset_index(drop=True)
     return pd.DataFrame(
         {
@@ -163,7 +163,7 @@ def sums(code: Ints, values: Floats, count: int) -> Floats:
 
 
 def amount(value: float, unit: str) -> str:
-    """A value with its unit, as titles and axes write it.
+    """A value with its unit, as in titles and on axes.
 
     >>> amount(2050.0, "ms/request"), amount(1234.6, "samples")
     ('2.05 s/request', '1,230 samples')

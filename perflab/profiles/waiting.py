@@ -1,4 +1,4 @@
-"""`summarize_time`: what each endpoint spends its time on: database, network, waiting, computing."""
+"""`summarize_time`: each endpoint's time in the database, the network, waiting and computing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORTH_SAYING, _ENOUGH = 0.1, 0.8
 KINDS = ("database", "network", "waiting", "cpu", "unseen")
 _DATABASE, _NETWORK, _WAITING, _CPU, _UNSEEN, IDLE = range(6)
 CPU_CLOCK = "cpu"
-"""Of profiles whose samples are of code on the CPU: they hold no waiting."""
+"""The clock of profiles that sample code on the CPU: they contain no waiting."""
 
 LOW_COVERAGE = Kind(
     "low-coverage",
@@ -38,7 +38,7 @@ WORKER_THREADS = Kind(
 ON_CPU = Kind(
     "on-cpu-only",
     DATA,
-    "this profile samples code on the CPU, so it holds no waiting; a driver's share is its own CPU time",
+    "this profile samples code on the CPU, so it contains no waiting; a driver's share is its own CPU time",
 )
 BUSY_ONLY = Kind(
     "busy-only",
@@ -86,43 +86,50 @@ _BLOCKING_LOOPS = (
     ("concurrent/futures/thread.py", "_worker"), ("waitress/wasyncore.py", "poll"), ("gunicorn/arbiter.py", "sleep"),
     ("gunicorn/workers/sync.py", "wait"),
 )  # fmt: skip
-"""Those whose own time is the call of C that waits, which profilers of Python do not show."""
+"""Those whose own time is a waiting C call, which Python profilers do not show."""
 _OFFLOADS = (
     ("asyncio/threads.py", "to_thread"), ("anyio/to_thread.py", "run_sync"), ("starlette/concurrency.py", "run_in_threadpool"),
     ("anyio/_backends/_asyncio.py", "run_sync_in_worker_thread"), ("asgiref/sync.py", "__call__"),
 )  # fmt: skip
-"""Functions that hand their work to another thread and await it."""
+"""Functions that run their work in another thread and await it."""
 _BLOCKS = re.compile(
     r"_*(?:execut\w*|fetch\w*|fetchone|recv\w*|_?read_bytes|wait\w*|poll\w*|select|connect\w*|commit|rollback|send\w*|"
     r"cursor_iter|do_\w+|query|drain)$"
 )
-"""Functions of a driver whose own time is the wait for the server; the rest of a driver is CPU."""
+"""Driver functions whose own time is waiting for the server; the rest of a driver is CPU."""
 
 
 def summarize_time(profile: Profile, *, unit: str | None = None) -> Findings:
     """Split each endpoint's time into database, network, waiting, computing, and what the profiler could not see.
 
-    A sample belongs to its outermost known frame: a database driver (or its call by SQLAlchemy or Django) is "database", with
-    what it awaits; sockets and HTTP clients are "network"; locks, queues, futures, sleep and ``await`` are "waiting"; the rest
-    is "cpu", with the driver's own code and waiting for Python's global lock. What an async endpoint awaits in a worker
-    thread that the profiler does not follow is "unseen". Idle event loops and pool threads belong to no request and are left
-    out. Profiles of the CPU (perf, V8, pprof's cpu) have no waiting; py-spy's is what it did not sample of the measured time of
-    the run's requests. In a call graph (cProfile) only the function counts.
+    A sample is classified by its outermost known frame: a database driver (or its call by SQLAlchemy or Django), including
+    what it awaits, is "database"; sockets and HTTP clients are "network"; locks, queues, futures, sleep and ``await`` are
+    "waiting"; the rest is "cpu", including the driver's own code and waiting for Python's global lock. What an async endpoint
+    awaits in a worker thread that the profiler does not follow is "unseen". Idle event loops and pool threads belong to no
+    request and are left out. CPU profiles (perf, V8, pprof's cpu) contain no waiting; py-spy's waiting is the measured time of
+    the run's requests that it did not sample. In a call graph (cProfile) only the function counts.
 
     Parameters
     ----------
     profile : Measurements or DataFrame
-        Runs with ``profile="pyinstrument"`` or ``"cprofile"``, whose middleware records the endpoint; other profiles make one
+        Runs with ``profile="pyinstrument"`` or ``"cprofile"``, whose middleware records the endpoint; other profiles give one
         row, "Aggregated". Recorded queries are counted.
     unit : str, optional
-        Which unit, if there are several; the first by default.
+        The unit, if there are several; by default the first.
 
     Returns
     -------
     Findings
         endpoint, requests, time, unit, per_request, database_fraction, network_fraction, waiting_fraction, cpu_fraction,
-        unseen_fraction, coverage_fraction (time in the profile against the measured time of the same requests), queries,
-        sentence; most time first. Unknown values are missing. The sentence of an endpoint with a coverage below 80 % says so.
+        unseen_fraction, coverage_fraction (time in the profile over the measured time of the same requests), queries,
+        sentence; most time first. Unknown values are missing. The sentence reports a coverage below 80 %.
+
+    Raises
+    ------
+    MissingTableError
+        There is no profile.
+    ValueError
+        The unit is unknown.
 
     >>> import perflab as lab
     >>> lab.summarize_time(lab.read("tests/samples/pyinstrument/workload.json")).sentence.item()
@@ -140,7 +147,7 @@ def summarize_time(profile: Profile, *, unit: str | None = None) -> Findings:
     busy = busy and not (any(took > 0 for _, took in measured.values()) and _kept_up(profile))
     whole = time
     if _busy_only(profile) and not busy:
-        # What py-spy did not sample of the measured time was spent off the CPU.
+        # The measured time that py-spy did not sample was spent off the CPU.
         whole = np.maximum(time, [measured.get(str(name), (0, 0.0))[1] for name in names])
         amounts[:, _WAITING] += whole - time
     shares = amounts / np.where(whole > 0, whole, np.nan)[:, None]
@@ -187,14 +194,14 @@ def _on_cpu(profile: Profile) -> bool:
 
 
 def _kept_up(profile: Profile) -> bool:
-    """Whether py-spy took its samples in time in all runs: only then is what it did not sample off the CPU."""
+    """Whether py-spy took its samples in time in all runs: only then is unsampled time off the CPU."""
     environments = profile.runs.get("environment", ()) if isinstance(profile, Measurements) else ()
     facts = [e.get("profiling") for e in environments if isinstance(e, Mapping)]
     return bool(facts) and all(isinstance(f, Mapping) and f.get("kept_up") is True for f in facts)
 
 
 def _busy_only(profile: Profile) -> bool:
-    """Whether py-spy took it, which leaves out sleeping threads."""
+    """Whether py-spy recorded it, which leaves out sleeping threads."""
     if not isinstance(profile, Measurements):
         return False
     recorded = {e.get("profiled") for e in profile.runs.get("environment", ()) if isinstance(e, Mapping)} - {None}
@@ -212,7 +219,7 @@ def _of_tree(table: pd.DataFrame, unit: str | None, *, on_cpu: bool) -> tuple[pd
 
 
 def without_idle(table: pd.DataFrame) -> tuple[pd.DataFrame, float]:
-    """The profile without idle event loops and pool threads, and how much that was."""
+    """The profile without idle event loops and pool threads, and their time."""
     rows = tree_rows(table, None)
     own = np.where(kinds_of(rows) == IDLE, 0.0, rows.table["self"].to_numpy(dtype="float64"))
     summed = np.concatenate([[0.0], np.cumsum(own)])
@@ -227,7 +234,7 @@ def without_idle(table: pd.DataFrame) -> tuple[pd.DataFrame, float]:
 
 
 def kinds_of(rows: Rows, *, on_cpu: bool = False) -> Ints:
-    """What each node's own time is: an index of `KINDS`, or `IDLE`."""
+    """The kind of each node's own time: an index of `KINDS`, or `IDLE`."""
     depth = rows.table["depth"].to_numpy(dtype="int64")
     reach, kind, driver_cpu = time_kinds(rows.frames, rows.code, rows.parent, depth)
     if not on_cpu:
@@ -236,7 +243,7 @@ def kinds_of(rows: Rows, *, on_cpu: bool = False) -> Ints:
 
 
 def time_kinds(frames: pd.DataFrame, code: Ints, parent: Ints, depth: Ints) -> tuple[Ints, Ints, Flags]:
-    """Of each node in pre-order: what it and all below it are for, what its own time is, and whether it is a driver's CPU."""
+    """For each node in pre-order: the kind of its subtree, the kind of its own time, and whether it is a driver's CPU."""
     listed = [(str(r.function), r.file) for r in frames.itertuples()]
 
     def flags(test: Callable[[str, Any], bool]) -> Flags:
@@ -267,7 +274,7 @@ def _among(places: Sequence[tuple[str, str]], function: str, file: object) -> bo
 
 
 def _driver_cpu(function: str, file: object) -> bool:
-    """Whether a frame of Python code is no call that waits: below a driver its own time is CPU."""
+    """Whether a frame is Python code that does not wait: below a driver its own time is CPU."""
     if not isinstance(file, str) or not file.endswith((".py", ".js", ".rb")) or origin(file)[0] in (NETWORK, STANDARD):
         return False
     return not _BLOCKS.fullmatch(function.rsplit(".", 1)[-1])
@@ -302,7 +309,7 @@ def _kind(function: object, file: object) -> int:
 
 
 def _measured(profile: Profile) -> dict[str, tuple[int, float]]:
-    """By endpoint how many requests the profile is of, and their measured time (ms), where the runs have it."""
+    """The number of profiled requests per endpoint, and their measured time (ms), where the runs have it."""
     found: dict[str, tuple[int, float]] = {}
     if not isinstance(profile, Measurements):
         return found

@@ -1,4 +1,4 @@
-"""Gives each request of an ASGI application (Starlette, FastAPI, Quart, ...) its id, and answers with it in ``X-Request-ID``.
+"""Gives each request of an ASGI application (Starlette, FastAPI, Quart, ...) an id, and returns it in ``X-Request-ID``.
 
 application = RequestContext(application)          # or, in FastAPI and Starlette: app.add_middleware(RequestContext)
 """
@@ -17,10 +17,10 @@ Application = Callable[[Scope, Callable[..., Awaitable[Any]], Callable[..., Awai
 class RequestContext:
     """ASGI middleware: the unit of work is the ``X-Request-ID`` of the request, or a new id.
 
-    ``route(scope)`` names the route whenever a statement is recorded, with what the framework has written into the scope by
-    then. The default is the method and the route's path ("GET /orders/{order_id}", FastAPI) or the function that answers
-    (Starlette); the method alone where neither is known, since a raw path has as many values as there are products. An
-    application may do better with `context.set_route`.
+    ``route(scope)`` returns the route whenever a statement is recorded, from what the framework has put into the scope by
+    then. By default it is the method with the route's path ("GET /orders/{order_id}", FastAPI) or the function that responds
+    (Starlette), or the method alone where neither is known, since raw paths have too many values. An application can set a
+    better one with `context.set_route`.
     """
 
     def __init__(self, application: Application, route: Callable[[Scope], str] | None = None) -> None:
@@ -50,7 +50,7 @@ class RequestContext:
 
 
 def header(scope: Scope, name: bytes) -> str | None:
-    """The value of a header of a request, its name in lower case."""
+    """The value of a request header; ``name`` is in lower case."""
     found = next((value for given, value in scope.get("headers", ()) if given.lower() == name), None)
     return None if found is None else str(found, "latin-1")
 

@@ -1,10 +1,10 @@
-"""Records of what the time of each request consists: database, calls to other services, CPU, waiting for connections.
+"""Records the components of each request: database, calls to other services, CPU, waiting for connections.
 
     application = record_requests(application)           # WSGI; app.wsgi_app = record_requests(app.wsgi_app) in Flask
     application = record_async_requests(application)     # ASGI; app.add_middleware(record_async_requests) in FastAPI, Starlette
 
 Without the environment variable PERFLAB_REQUEST_LOG, which perflab sets for a `Target(record_requests=True)`, both return
-the application unchanged and hook nothing: they may stay in production code. In Django they wrap what ``get_wsgi_application``
+the application unchanged and hook nothing, so they may stay in production code. In Django, wrap what ``get_wsgi_application``
 or ``get_asgi_application`` returns. Several processes may write to one file.
 """
 
@@ -23,7 +23,7 @@ Scope = dict[str, Any]
 
 
 def record_requests(application: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
-    """Wrap a WSGI application to record what its requests consist of, if PERFLAB_REQUEST_LOG names a file."""
+    """Wrap a WSGI application to record the components of its requests, if PERFLAB_REQUEST_LOG names a file."""
     path = os.environ.get(timing.VARIABLE)
     if not path:
         return application
@@ -35,7 +35,7 @@ def record_requests(application: Callable[..., Iterable[bytes]]) -> Callable[...
         hooks.install()
         get = environ.get
         clock = timing.clock_of(get("HTTP_X_REQUEST_ID"), get("HTTP_X_PERFLAB_ENDPOINT"), get("HTTP_X_REQUEST_START"))
-        environ["HTTP_X_REQUEST_ID"] = clock.request  # one id for all recorders, where the client sent none
+        environ["HTTP_X_REQUEST_ID"] = clock.request  # one id for all recorders, if the client sent none
         strand = clock.strand()
         token = timing.enter(clock, strand)
         strand.start()
@@ -60,7 +60,7 @@ def record_requests(application: Callable[..., Iterable[bytes]]) -> Callable[...
 
 
 def _is_file(body: Any, wrapper: Any) -> bool:
-    """Whether the server sends the body as a file, by itself; of some servers the wrapper is a function."""
+    """Whether the server itself sends the body as a file; some servers' wrapper is a function."""
     return isinstance(wrapper, type) and isinstance(body, wrapper)
 
 
@@ -69,7 +69,7 @@ def _method(environ: Environ) -> str:
 
 
 class _Body:
-    """A body that is made while it is sent; the request ends with it. What the server does with its parts is no part of it."""
+    """A body produced while it is sent; the request ends with it. The server's time between parts does not count."""
 
     def __init__(
         self, body: Iterable[bytes], clock: timing.Clock, strand: timing.Strand, log: QueryLog, route: str
@@ -95,7 +95,7 @@ class _Body:
                 self._pause(token)
 
     def close(self) -> None:
-        """As of the body itself; also of one that was not read to its end."""
+        """Close the body, even if it was not read to its end."""
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
@@ -115,9 +115,9 @@ class _Body:
 
 
 def record_async_requests(application: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """Wrap an ASGI application to record what its requests consist of, if PERFLAB_REQUEST_LOG names a file.
+    """Wrap an ASGI application to record the components of its requests, if PERFLAB_REQUEST_LOG names a file.
 
-    A request ends with the last part of its answer: tasks in the background after it are no part of it.
+    A request ends with the last part of its response: background tasks after it do not count.
     """
     path = os.environ.get(timing.VARIABLE)
     if not path:

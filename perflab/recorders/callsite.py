@@ -1,4 +1,4 @@
-"""Which line of the application sent a statement: the innermost frame that belongs to no library, or a line of a template."""
+"""The line of the application that sent a statement: the innermost frame outside libraries, or a line of a template."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 VARIABLE = "PERFLAB_QUERY_SOURCE"
-"""Set to 1, it turns call sites on where the application does not say (``Target(env={"PERFLAB_QUERY_SOURCE": "1"})``)."""
+"""Set to 1, it turns on call sites where the application does not (``Target(env={"PERFLAB_QUERY_SOURCE": "1"})``)."""
 
 _OURS = f"{os.sep}perflab{os.sep}recorders{os.sep}"
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
@@ -19,14 +19,14 @@ _OWN, _LIBRARY, _BETWEEN = range(3)
 
 
 def wanted(source: bool) -> bool:
-    """Whether call sites are to be recorded: as asked, or as the environment says."""
+    """Whether to record call sites: by the argument, or by the environment."""
     return source or os.environ.get(VARIABLE, "").lower() in ("1", "true", "yes", "on")
 
 
 def call_site(*libraries: str) -> str | None:
     """``file:line`` of the innermost frame of the application, if there is one.
 
-    Without any (a page of an installed application) the innermost frame outside of ``libraries`` and the recorders.
+    Without one (a page of an installed application), of the innermost frame outside ``libraries`` and the recorders.
     """
     frame: Any = sys._getframe(1)
     other = None
@@ -53,7 +53,7 @@ def _kind(name: str, libraries: tuple[str, ...]) -> int:
 
 
 def _template_line(frame: Any) -> str | None:
-    """File and line of the template of the application that Django renders in this frame."""
+    """File and line of the application's template that Django renders in this frame."""
     if frame.f_code.co_name != "render_annotated":
         return None
     node = frame.f_locals.get("self")
@@ -65,7 +65,7 @@ def _template_line(frame: Any) -> str | None:
 
 
 def _behind(frame: Any) -> Any:
-    """The frame that waits behind SQLAlchemy's greenlet: asynchronous drivers are called from inside one."""
+    """The frame that waits behind SQLAlchemy's greenlet, inside which async drivers are called."""
     greenlet = sys.modules.get("greenlet")
     parent = greenlet.getcurrent().parent if greenlet is not None else None
     waiting = parent.gr_frame if parent is not None else None
@@ -73,7 +73,7 @@ def _behind(frame: Any) -> Any:
 
 
 def _holds(first: Any, frame: Any) -> bool:
-    """Whether ``frame`` is on the stack of ``first``: then the walk is behind the greenlet already."""
+    """Whether ``frame`` is on the stack of ``first``: then the walk is already behind the greenlet."""
     while first is not None and first is not frame:
         first = first.f_back
     return first is not None

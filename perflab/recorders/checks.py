@@ -1,4 +1,4 @@
-"""Checks: named assertions about responses, whose pass rate is a measurement of its own (k6 has them too).
+"""Checks: named assertions about responses, whose pass rate is a measurement (as in k6).
 
 In a locustfile::
 
@@ -11,8 +11,8 @@ In a locustfile::
     })
     check("cart is not empty", len(self.cart) > 0)
 
-A check that fails fails no request and raises nothing. Under perflab each one is recorded in the run's ``checks``
-table; in a plain Locust it is only evaluated. Standard library only.
+A failed check fails no request and raises nothing. Under perflab each one is recorded in the run's ``checks``
+table; in plain Locust it is only evaluated. Standard library only.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from typing import Any
 logger = logging.getLogger("perflab")
 
 listener: Callable[[str, bool, Any, str | None], None] | None = None
-"""Who records: perflab's recorder inside Locust; (name, ok, response, endpoint)."""
+"""The callback of perflab's recorder inside Locust: (name, ok, response, endpoint)."""
 
 _complained: set[str] = set()
 
 
 def check(subject: Any, assertions: Any, *, endpoint: str | None = None) -> bool:
-    """Make one or more named assertions; returns whether all of them hold.
+    """Make one or more named assertions; return whether all of them hold.
 
     Parameters
     ----------
     subject : object
-        The response that the assertions look at, or the name of a single assertion.
+        The response to check, or the name of a single assertion.
     assertions : mapping or bool
-        A mapping of name to a function of the response (or to a value that is true or false); with a name as the subject,
-        the value itself.
+        A mapping of name to a function of the response (or to a true or false value); with a name as the subject, the
+        value itself.
     endpoint : str, optional
-        What they are about ("GET /orders"); the response's own endpoint if not given.
+        The endpoint that they are about ("GET /orders"); by default the response's own.
 
-    An assertion that raises has failed; the first time it does, its error is logged.
+    An assertion that raises has failed; its first error is logged.
 
     Examples
     --------

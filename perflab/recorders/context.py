@@ -1,4 +1,4 @@
-"""The current unit of work: what recorded statements belong to.
+"""The current unit of work, to which recorded statements belong.
 
 A unit of work is a request, a job or a message: whatever the statements of an N+1 have in common. The request
 hooks set it; a job sets its own:
@@ -23,7 +23,7 @@ _GOOD_ID = re.compile(rf"[A-Za-z0-9._:/+=@-]{{1,{MAX_ID_LENGTH}}}", re.ASCII)
 
 _unit: ContextVar[str | None] = ContextVar("perflab_unit", default=None)
 Route = str | Callable[[], str | None] | None
-"""The name of a route, or what finds it: many frameworks know it only after the request has started."""
+"""The name of a route, or a function that returns it: many frameworks know it only after the request has started."""
 _route: ContextVar[Route] = ContextVar("perflab_route", default=None)
 
 _seen: ContextVar[dict[str, str] | None] = ContextVar("perflab_seen_route", default=None)
@@ -32,21 +32,21 @@ Tokens = tuple[Token[str | None], Token[Route]]
 
 
 def request_id(given: str | None = None) -> str:
-    """The id that a client sent, or a new one of 32 hex digits where it sent none or an unsafe one.
+    """The id that a client sent, or a new one of 32 hex digits if it sent none or an unsafe one.
 
-    Safe is up to 128 ASCII letters, digits and ``. _ : / + = @ -``: nothing that could end a header or a line.
+    Safe ids are up to 128 ASCII letters, digits and ``. _ : / + = @ -``: nothing that could end a header or a line.
     """
     return given if given is not None and _GOOD_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 class Endpoint(str):
-    """A route that the load generator has named (``X-Perflab-Endpoint``): no pattern of a framework takes its place."""
+    """A route named by the load generator (``X-Perflab-Endpoint``), which no framework's pattern replaces."""
 
     __slots__ = ()
 
 
 def endpoint_of(given: str | None) -> Endpoint | None:
-    """The name in that header; None where there is none, or an unsafe one.
+    """The name in that header; None if there is none, or an unsafe one.
 
     >>> endpoint_of("GET /orders/[id]%20%C3%BC")
     'GET /orders/[id] ü'
@@ -58,18 +58,18 @@ def endpoint_of(given: str | None) -> Endpoint | None:
 
 
 def current_unit() -> str | None:
-    """The id of the unit of work that this thread or task is in, if any."""
+    """The id of the current unit of work of this thread or task, if any."""
     return _unit.get()
 
 
 def current_route() -> str | None:
-    """The route of the unit of work, such as ``"GET /orders"``, where a hook knows it."""
+    """The route of the current unit of work, such as ``"GET /orders"``, where a hook knows it."""
     route = _route.get()
     return route() if callable(route) else route
 
 
 def enter(unit: str, route: Route = None) -> Tokens:
-    """Start a unit of work; hand what this returns to `leave` in the same thread or task."""
+    """Start a unit of work; pass the result to `leave` in the same thread or task."""
     _notice(route)
     return _unit.set(unit), _route.set(route)
 
@@ -82,7 +82,7 @@ def leave(tokens: Tokens) -> None:
 
 
 def set_route(route: Route) -> None:
-    """Name the route of the current unit, once the framework has found it."""
+    """Set the route of the current unit, once the framework has found it."""
     if isinstance(_route.get(), Endpoint) and route is not None:
         route = _route.get()
     _notice(route)
@@ -97,7 +97,7 @@ def _notice(route: Route) -> None:
 
 @contextmanager
 def seen_route() -> Iterator[dict[str, str]]:
-    """For middleware around the hooks: a mapping whose ``route`` is the last one that was named inside the block."""
+    """For middleware around the hooks: yield a mapping whose ``route`` is the last one set inside the block."""
     seen: dict[str, str] = {}
     token = _seen.set(seen)
     try:
@@ -108,7 +108,7 @@ def seen_route() -> Iterator[dict[str, str]]:
 
 @contextmanager
 def unit_of_work(unit: str | None = None, route: str | None = None) -> Iterator[str]:
-    """A unit of work for a block of code; yields its id (a new one when ``unit`` is None or unsafe)."""
+    """Make a block of code a unit of work; yield its id (a new one if ``unit`` is None or unsafe)."""
     known = request_id(unit)
     tokens = enter(known, route)
     try:

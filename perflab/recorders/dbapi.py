@@ -4,7 +4,7 @@
     from perflab.recorders.dbapi import recorded
     connect = recorded(sqlite3.connect, "queries.jsonl")      # then use it in place of sqlite3.connect
 
-The connections and cursors that it gives behave as the driver's: what they don't record they hand on.
+Its connections and cursors behave like the driver's: what they do not record is passed through.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def recorded(
     *,
     source: bool = False,
 ) -> Callable[..., Any]:
-    """A ``connect`` whose connections append each statement to the file ``path``, as lines of JSON.
+    """Wrap ``connect`` so that its connections append each statement to the file ``path``, as lines of JSON.
 
-    Without ``path`` the environment variable PERFLAB_QUERY_LOG names the file; without that either ``connect`` itself is
-    returned: the call may stay in production code. (With PERFLAB_REQUEST_LOG the statements count for the request recorder.)
+    Without ``path`` the environment variable PERFLAB_QUERY_LOG names the file; without either, ``connect`` itself is
+    returned, so the call may stay in production code. (With PERFLAB_REQUEST_LOG the statements count for the request recorder.)
 
     A line has start (seconds since 1970), duration_ms (the driver's execute, not the fetching of rows), sql, parameters,
     unit and route (from `perflab.recorders.context`), rows where the driver knows them, ``executions`` for an executemany
-    (whose parameters are those of its first set), ``session`` (the connection) and ``error``, the class of the exception.
-    ``commit()`` and ``rollback()`` are lines of their own. ``redact=True`` writes keyed hashes in place of parameters;
-    literals inside the SQL text stay as they are. ``source=True``, or PERFLAB_QUERY_SOURCE=1 in the environment, adds file
-    and line of the caller.
+    (with the parameters of its first set), ``session`` (the connection) and ``error``, the class of the exception.
+    ``commit()`` and ``rollback()`` have lines of their own. ``redact=True`` writes keyed hashes in place of parameters;
+    literals inside the SQL text are kept. ``source=True``, or PERFLAB_QUERY_SOURCE=1 in the environment, adds file and line
+    of the caller.
     """
     chosen = path if path is not None else os.environ.get(VARIABLE)
     if not chosen and not os.environ.get(timing.VARIABLE):
@@ -57,7 +57,7 @@ def recorded(
 
 
 class _Recorder:
-    """What a connection and its cursors share: where lines go and how they look."""
+    """Shared by a connection and its cursors: the log, and the format of its lines."""
 
     def __init__(self, log: QueryLog | None, *, redact: bool, source: bool) -> None:
         self.log = log
@@ -66,7 +66,7 @@ class _Recorder:
         self.session = current.request_id()[:12]
 
     def call(self, run: Callable[..., Any], cursor: Any, sql: str, parameters: Any, many: bool, *rest: Any) -> Any:
-        """Run it and write its line, also when it fails."""
+        """Run it and write its line, even when it fails."""
         timed = timing.begin(timing.DATABASE)
         start, began = time.time(), time.perf_counter()
         try:
@@ -86,7 +86,7 @@ class _Recorder:
             return
         took = (time.perf_counter() - began) * 1e3
         count = getattr(cursor, "rowcount", None)
-        sets = parameters if isinstance(parameters, (list, tuple)) else None  # a generator is the driver's to consume
+        sets = parameters if isinstance(parameters, (list, tuple)) else None  # a generator is for the driver to consume
         first = (sets[0] if sets else None) if many else parameters
         self.log.write(
             lines.line(
@@ -100,7 +100,7 @@ class _Recorder:
 
 
 def _text(sql: Any) -> str:
-    """The statement as text: drivers also take bytes, and psycopg its own composed statements."""
+    """The statement as text: drivers also take bytes, and psycopg its composed statements."""
     if isinstance(sql, str):
         return sql
     if isinstance(sql, (bytes, bytearray)):
@@ -112,7 +112,7 @@ def _text(sql: Any) -> str:
 
 
 class RecordedCursor:
-    """A cursor that records ``execute``, ``executemany``, ``executescript`` and ``callproc``, and hands on the rest."""
+    """A cursor that records ``execute``, ``executemany``, ``executescript`` and ``callproc``; the rest is passed through."""
 
     def __init__(self, cursor: Any, recorder: _Recorder) -> None:
         self.__dict__["_cursor"] = cursor
@@ -160,7 +160,7 @@ class RecordedCursor:
 
 
 class RecordedConnection:
-    """A connection whose cursors record, and that hands on the rest."""
+    """A connection whose cursors record; the rest is passed through."""
 
     def __init__(self, connection: Any, log: QueryLog | None, *, redact: bool = True, source: bool = False) -> None:
         self.__dict__["_connection"] = connection

@@ -1,4 +1,4 @@
-"""Records the statements of a Django project, each with the request that it belongs to.
+"""Records the statements of a Django project, each with its request.
 
     MIDDLEWARE = ["perflab.recorders.django.QueryRecorder", ...]      # first, so that other middleware counts too
     PERFLAB_QUERY_LOG = "queries.jsonl"                               # a setting, or the environment variable
@@ -37,16 +37,15 @@ def record_queries(
 ) -> QueryLog | None:
     """Append every statement of every database connection of this process to the file ``path``, as lines of JSON.
 
-    `QueryRecorder` calls it for you; call it yourself in management commands and workers. Without ``path`` the setting
-    and then the environment variable PERFLAB_QUERY_LOG name the file; without either nothing is recorded and None is
-    returned.
+    `QueryRecorder` calls it; in management commands and workers call it yourself. Without ``path`` the setting, and then
+    the environment variable, PERFLAB_QUERY_LOG names the file; without either nothing is recorded and None is returned.
 
     A line has start (seconds since 1970), duration_ms, sql (with its placeholders), parameters, database (the alias),
     unit and route (from `perflab.recorders.context`), rows where the driver knows them, ``executions`` for an executemany
-    (whose parameters are those of its first set) and ``error``. Outside a unit of work ``session`` names the connection.
+    (with the parameters of its first set) and ``error``. Outside a unit of work ``session`` names the connection.
     ``redact=True`` writes keyed hashes in place of parameters; ``source=True``, or PERFLAB_QUERY_SOURCE in the settings or the
-    environment, adds file and line of the caller, or of the template. Django
-    begins and ends transactions without a statement: those are not recorded.
+    environment, adds file and line of the caller, or of the template. Transactions that Django starts and ends without a
+    statement are not recorded.
     """
     chosen = path if path is not None else getattr(settings, VARIABLE, None) or os.environ.get(VARIABLE)
     if not chosen:
@@ -107,10 +106,10 @@ class _Wrapper:
 
 
 class QueryRecorder:
-    """Middleware, sync and async: a unit of work for each request, its route, and the recording of its statements.
+    """Middleware, sync and async: makes each request a unit of work with its route, and records its statements.
 
-    The id is the client's ``X-Request-ID`` where that is safe, else a new one; the answer carries it. The route is the
-    method and the pattern of the URL, ``"GET /orders/<int:pk>/"``.
+    The id is the client's ``X-Request-ID`` if that is safe, else a new one; the response carries it. The route is the
+    method and the URL pattern, ``"GET /orders/<int:pk>/"``.
     """
 
     sync_capable = True
@@ -143,7 +142,7 @@ class QueryRecorder:
             current.leave(tokens)
 
     def process_view(self, request: Any, view: Any, arguments: Any, options: Any) -> None:
-        """The route is known once Django has found the view."""
+        """Set the route, which is known once Django has found the view."""
         match = request.resolver_match
         if match is not None:
             current.set_route(f"{request.method} /{match.route.lstrip('^/')}")
@@ -156,7 +155,7 @@ def _begin(request: Any) -> tuple[str, current.Tokens]:
 
 
 def _marked(response: Any, unit: str) -> Any:
-    """The response with its id; what streams is made inside the unit, too."""
+    """Add the id to the response; a streamed one is also produced inside the unit."""
     response["X-Request-ID"] = unit
     if response.streaming and not response.is_async:
         response.streaming_content = within(response.streaming_content, unit, current.current_route())

@@ -1,4 +1,4 @@
-"""Gives each request of a Flask application its id and route, and answers with ``X-Request-ID``.
+"""Gives each request of a Flask application an id and a route, and returns the id in ``X-Request-ID``.
 
 from perflab.recorders.flask import identify_requests
 identify_requests(app)
@@ -16,8 +16,8 @@ from perflab.recorders import context
 def identify_requests(app: Flask) -> None:
     """Set unit of work and route (``"GET /orders/<int:order_id>"``) for each request of ``app``.
 
-    The id is the client's ``X-Request-ID`` where that is safe, else a new one; it is ``flask.g.request_id``
-    in views. Call it before other hooks that query, so that theirs are counted too.
+    The id is the client's ``X-Request-ID`` if that is safe, else a new one; in views it is ``flask.g.request_id``. Call
+    it before adding other hooks that query, so that their statements count too.
     """
 
     def begin() -> None:

@@ -1,7 +1,7 @@
-"""What the request recorder hooks: database drivers, HTTP clients, pools of connections and of threads, the garbage collector.
+"""The hooks of the request recorder: database drivers, HTTP clients, connection and thread pools, the garbage collector.
 
-Only libraries that the application has imported are hooked, each once, and a hook does nothing outside of a request that is
-being recorded. What a library no longer has is left out.
+Only libraries that the application has imported are hooked, each once, and a hook does nothing outside a recorded request.
+Functions that a library no longer has are left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Naming = Callable[[tuple[Any, ...], dict[str, Any]], str]
 
 
 def install() -> None:
-    """Hook what was imported since the last time; costs next to nothing where nothing was."""
+    """Hook what was imported since the last call; costs almost nothing if nothing was."""
     if len(sys.modules) == _state["modules"] or not _one.acquire(blocking=False):
         return
     try:
@@ -36,7 +36,7 @@ def install() -> None:
                 _done.add(f"{module} {hook.__name__}")
                 try:
                     hook(sys.modules[module])
-                except Exception as problem:  # noqa: BLE001 - another version of a library must not end the application
+                except Exception as problem:  # noqa: BLE001 - another version of a library must not stop the application
                     _logger.warning("%s: %s is not recorded: %s", timing.VARIABLE, module, problem)
     finally:
         _one.release()
@@ -85,7 +85,7 @@ def _name(naming: Naming, given: tuple[Any, ...], options: dict[str, Any]) -> st
     try:
         found = naming(given, options)
         return found if isinstance(found, str) else str(found)
-    except Exception:  # noqa: BLE001 - a name is not worth a request
+    except Exception:  # noqa: BLE001 - a missing name must not fail a request
         return "?"
 
 
@@ -112,11 +112,11 @@ def _sqlalchemy(module: Any) -> None:
     from sqlalchemy.engine import cursor, default
     from sqlalchemy.pool import QueuePool
 
-    # Not its events, which cost three times as much once there is a listener.
+    # Not by SQLAlchemy's events, which cost three times as much once there is a listener.
     for dialect in _with_children(default.DefaultDialect):
         for name in ("do_execute", "do_execute_no_params", "do_executemany"):
             _timed(dialect, name, DATABASE, lambda given, options: given[2])
-    # A driver may run the statement while its rows are fetched (SQLite does).
+    # Some drivers run the statement while rows are fetched (SQLite does).
     for name in ("fetchall", "fetchmany"):
         _timed(cursor.CursorFetchStrategy, name, DATABASE, _called("(rows)"))
     _timed(default.DefaultDialect, "do_commit", DATABASE, _called("COMMIT"))
@@ -165,7 +165,7 @@ def _asyncpg_pool(module: Any) -> None:
 
 
 def _http_client(module: Any) -> None:
-    """Under urllib and urllib3 (so requests), too: connecting, sending and waiting, and the reading of the body."""
+    """Also used by urllib and urllib3 (so by requests): connecting, sending, waiting, and reading the body."""
 
     def place(given: tuple[Any, ...], options: dict[str, Any]) -> str:
         return f"{given[0].host}:{given[0].port}"
@@ -222,7 +222,7 @@ def _aiohttp(module: Any) -> None:
 
 
 def _host(url: str) -> str:
-    """Scheme, path and query are left out: an address may hold a secret, and has as many values as there are products."""
+    """The host; scheme, path and query may hold secrets and have too many values."""
     return url.partition("://")[2].partition("/")[0].rpartition("@")[2]
 
 
@@ -230,7 +230,7 @@ def _host(url: str) -> str:
 
 
 def _threading(module: Any) -> None:
-    """Events, queues, semaphores and results of other threads wait in a condition. (A plain Lock can't be hooked.)"""
+    """Events, queues, semaphores and results of other threads wait on a condition. (A plain Lock cannot be hooked.)"""
     _timed(module.Condition, "wait", LOCK, _called("condition"))
 
 
@@ -240,7 +240,7 @@ def _asyncio(module: Any) -> None:
 
 
 def _executor(module: Any) -> None:
-    """Work that a request hands to a pool of threads stays its own."""
+    """Count work that a request passes to a thread pool as the request's."""
     original = module.ThreadPoolExecutor.submit
 
     @wraps(original)
@@ -254,7 +254,7 @@ def _executor(module: Any) -> None:
 
 
 def _anyio(module: Any) -> None:
-    """Where FastAPI and Starlette run functions that are not async."""
+    """FastAPI and Starlette run functions that are not async here."""
     original = module.run_sync
 
     @wraps(original)
@@ -268,7 +268,7 @@ def _anyio(module: Any) -> None:
 
 
 def _tasks(module: Any) -> None:
-    """Tasks that a request starts compute for it (Starlette runs applications below some middleware in one)."""
+    """Count tasks that a request starts as the request's (Starlette runs applications below some middleware in one)."""
     original = module.BaseEventLoop.create_task
 
     @wraps(original)

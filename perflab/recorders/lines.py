@@ -1,7 +1,7 @@
-"""A statement as one line of JSON, its parameters bounded or hashed.
+"""A statement as one line of JSON, with parameters truncated or hashed.
 
-Reading the parameters must never run code of the application: only values of known types are looked into,
-all others are written as ``<TypeName>``.
+Reading parameters must never run application code: only values of known types are read, all others are written as
+``<TypeName>``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KEY = secrets.token_bytes(16)
 _BY_STR = (decimal.Decimal, datetime.date, datetime.time, datetime.timedelta, uuid.UUID)
 
 _quoted: Callable[[str], str] = lru_cache(maxsize=2048)(json.dumps)
-"""A string as JSON. An application has few distinct statements, so encoding them again is most of the cost."""
+"""A string as JSON, cached: an application has few distinct statements, and encoding them is most of the cost."""
 
 
 def line(
@@ -40,10 +40,10 @@ def line(
     rows: int | None = None,
     **more: str | int | None,
 ) -> str:
-    """The line for one statement: ``start`` in seconds since 1970, the rest as in the format of the recorder.
+    """The line for one statement: ``start`` in seconds since 1970, the rest as in the recorder's format.
 
-    With ``redact`` each parameter becomes 12 hex digits of a hash keyed with a secret of this process: equal
-    values stay equal and different ones different, and none can be recovered. NULL stays null.
+    With ``redact`` each parameter becomes 12 hex digits of a hash with a secret key of this process: equal values stay
+    equal, different ones different, and none can be recovered. NULL stays null.
     """
     parts = [f'{{"start": {start:.6f}, "duration_ms": {max(duration_ms, 0.0):.4f}, "sql": {_quoted(sql)}']
     if parameters is not None:
@@ -64,12 +64,12 @@ def _hashed(value: Any) -> str:
     if value is None:
         return "null"
     if type(value) in (list, tuple) and len(value) == 1 and not isinstance(value[0], (list, tuple)):
-        return f"[{_hashed(value[0])}]"  # that a list holds a single value is a finding
+        return f"[{_hashed(value[0])}]"  # a list with a single value is a finding
     return f'"{blake2b(_bytes(value), key=_KEY, digest_size=6).hexdigest()}"'
 
 
 def _bytes(value: Any) -> bytes:
-    """Bytes that differ where values differ: all of a small one, the length and both ends of a large one."""
+    """Bytes that differ where values differ: all of a small value, the length and both ends of a large one."""
     if isinstance(value, str):
         return b"s" + _ends(str.encode(value, "utf-8", "surrogatepass") if len(value) < 65_536 else _long(value))
     if isinstance(value, (bytes, bytearray, memoryview)):

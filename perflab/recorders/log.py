@@ -1,9 +1,9 @@
 """A log of JSON lines that never disturbs the application that writes it.
 
-Lines are appended in whole chunks, by a daemon thread, moments after they were made and at exit, so several
-processes may share a file. (Writing only at exit would not do: a server stopped by SIGTERM often skips its exit hooks.)
-When the file can't be written (no such folder, disk full) recording stops, the ``logging`` logger
-``perflab.recorders`` says so once, and the application goes on.
+A daemon thread appends whole chunks, moments after the lines were made and at exit, so several processes may share a
+file. (Writing only at exit would not do: a server stopped by SIGTERM often skips its exit hooks.) If the file cannot be
+written (no such folder, disk full) recording stops, the logger ``perflab.recorders`` reports it once, and the
+application goes on.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import weakref
 from pathlib import Path
 
 FLUSH_SECONDS = 0.02
-"""How long a line waits for others before they are written together."""
+"""How long a line waits so that several are written together."""
 MAX_WAITING = 100_000
-"""Lines in memory at most; a disk that is slower than that loses lines, and the count of them is logged."""
+"""The most lines in memory; a disk slower than that loses lines, and their number is logged."""
 
 _logger = logging.getLogger("perflab.recorders")
 
@@ -28,8 +28,8 @@ _logger = logging.getLogger("perflab.recorders")
 class QueryLog:
     """An append-only file of lines; `write` from any thread.
 
-    ``path`` is where it goes, ``recording`` is False once it is closed or broken, ``dropped`` counts the
-    lines that were lost to a slow disk.
+    ``path`` is the file, ``recording`` is False once it is closed or broken, ``dropped`` counts the lines lost to a
+    slow disk.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -39,7 +39,7 @@ class QueryLog:
         self._waiting: list[bytes] = []
         self._begin()
         try:
-            # O_APPEND and whole lines: what other processes append never lands inside a line of ours.
+            # O_APPEND and whole lines: what other processes append never lands inside one of our lines.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
             self._file = os.open(self.path, flags, 0o600)
         except (OSError, ValueError) as problem:
@@ -51,13 +51,13 @@ class QueryLog:
             os.register_at_fork(after_in_child=lambda: _after_fork(me))
 
     def write(self, line: str) -> None:
-        """Add one line, given without its end."""
+        """Add one line, without its newline."""
         if not self.recording:
             return
         if len(self._waiting) >= MAX_WAITING:
             self.dropped += 1
             return
-        # Surrogates (undecodable bytes that Python let in) must not stop the log: they become "?".
+        # Surrogates (undecodable bytes that Python accepted) must not stop the log: they become "?".
         self._waiting.append(line.encode("utf-8", "replace"))
         if self._thread is None:
             self._start()
@@ -65,7 +65,7 @@ class QueryLog:
             self._wake.set()
 
     def flush(self) -> None:
-        """Write what waits, now."""
+        """Write all waiting lines now."""
         with self._lock:
             lines, self._waiting = self._waiting, []
             if lines and self._file >= 0:
@@ -75,7 +75,7 @@ class QueryLog:
                     self._stop(problem)
 
     def close(self) -> None:
-        """Write what waits and stop recording. Safe to call twice."""
+        """Write all waiting lines and stop recording. Safe to call twice."""
         self.recording = False
         self._wake.set()
         self.flush()
@@ -106,7 +106,7 @@ class QueryLog:
         while self.recording:
             self._wake.wait()
             time.sleep(FLUSH_SECONDS)
-            self._wake.clear()  # first, so that a line that comes while others are written wakes us again
+            self._wake.clear()  # first, so that a line added during the write wakes us again
             self.flush()
 
     def _stop(self, problem: Exception) -> None:
@@ -117,7 +117,7 @@ class QueryLog:
 
 
 def _after_fork(reference: weakref.ref[QueryLog]) -> None:
-    """A forked worker has no flushing thread, and what waits belongs to its parent."""
+    """A forked worker has no flushing thread, and the waiting lines belong to its parent."""
     log = reference()
     if log is not None:
         log._begin()
@@ -131,7 +131,7 @@ def _write_all(file: int, data: bytes) -> None:
         try:
             view = view[os.write(file, view) :]
         except OSError:
-            # End the torn line, where the disk still lets us, so that the reader loses that line only.
+            # End the torn line, if the disk still allows it, so that the reader loses only that line.
             with contextlib.suppress(OSError):
                 os.write(file, b"\n")
             raise

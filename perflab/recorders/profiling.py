@@ -1,4 +1,4 @@
-"""Profile an application's requests by endpoint when perflab's ``run(..., profile=...)`` asks for it.
+"""Profiles an application's requests by endpoint when perflab's ``run(..., profile=...)`` requests it.
 
     application = profile_requests(application)          # WSGI; app.wsgi_app = profile_requests(app.wsgi_app) in Flask
     application = profile_async_requests(application)    # ASGI (pyinstrument only)
@@ -40,7 +40,7 @@ def profile_requests(
 ) -> Callable[..., Iterable[bytes]]:
     """Wrap a WSGI application to profile its requests if PERFLAB_PROFILE is set.
 
-    ``route(environ)`` names the endpoint; the default is the route that a recorder's hook found, else method and path.
+    ``route(environ)`` returns the endpoint; by default it is the route that a recorder's hook found, else method and path.
     """
     recording = _recording()
     if recording is None:
@@ -88,12 +88,12 @@ def profile_async_requests(application: Callable[..., Awaitable[None]]) -> Calla
 
 
 def _call(application: Callable[..., Iterable[bytes]], environ: Any, start_response: Any) -> Iterable[bytes]:
-    """The frame from which on stacks are kept."""
+    """The frame above those that are kept."""
     return application(environ, start_response)
 
 
 async def _call_async(application: Callable[..., Awaitable[None]], scope: Any, receive: Any, send: Any) -> None:
-    """The frame from which on stacks are kept."""
+    """The frame above those that are kept."""
     await application(scope, receive, send)
 
 
@@ -106,7 +106,7 @@ class _Request:
 
 
 class Recording:
-    """What the profiler recorded, by endpoint, in a file that is rewritten each second and at exit."""
+    """What the profiler recorded, by endpoint, in a file that is rewritten every second and at exit."""
 
     def __init__(self, tool: str, folder: Path, share: float = 0.5) -> None:
         self.tool, self.folder, self.share = tool, folder, share
@@ -121,7 +121,7 @@ class Recording:
         atexit.register(self.write)
 
     def begin(self, *, alone: bool = False, task: bool = False) -> _Request:
-        """Start to profile, or only to time, a request of this thread (or task)."""
+        """Start to profile, or only time, a request of this thread (or task)."""
         if self._process != os.getpid():
             self._start_writing()
         if self._lot.random() >= self.share:
@@ -139,7 +139,7 @@ class Recording:
         return request
 
     def end(self, request: _Request, endpoint: str) -> None:
-        """Stop and add the samples to the endpoint; never raises into the application."""
+        """Stop, and add the samples to the endpoint; never raises into the application."""
         profiler = request.profiler
         try:
             if profiler is not None:
@@ -156,7 +156,7 @@ class Recording:
                 counts[kind] += 1
                 counts[f"{kind}_s"] += time.perf_counter() - request.began
                 self._changed = True
-        except Exception as problem:  # noqa: BLE001 - whatever a profiler does, the request must not suffer
+        except Exception as problem:  # noqa: BLE001 - no error of a profiler may fail the request
             _logger.warning("%s: a request was not recorded: %s", PROFILE, problem)
         finally:
             self._release(request)
@@ -196,7 +196,7 @@ class Recording:
                 stacks[stack] = stacks.get(stack, 0.0) + seconds
 
     def _start_writing(self) -> None:
-        """Start the thread that writes; a forked worker needs its own, and starts empty."""
+        """Start the writing thread; a forked worker needs its own, and starts empty."""
         with self._lock:
             if self._process == os.getpid():
                 return
@@ -212,7 +212,7 @@ class Recording:
                 self.write()
 
     def write(self) -> None:
-        """Write the files of this process; a reader never sees half of one."""
+        """Write the files of this process atomically."""
         try:
             with self._lock:
                 self._changed = False
@@ -243,7 +243,7 @@ def _recording() -> Recording | None:
         return None
     if tool == "pyinstrument":
         try:
-            import pyinstrument  # noqa: F401 - to know now, not in the first request
+            import pyinstrument  # noqa: F401 - fail now, not in the first request
         except ImportError:
             _logger.warning(
                 "%s: pyinstrument is not installed (pip install 'perflab[profile]'); nothing is profiled", PROFILE

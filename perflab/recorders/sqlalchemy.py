@@ -1,4 +1,4 @@
-"""Records the statements of an SQLAlchemy engine, each with the request that it belongs to.
+"""Records the statements of an SQLAlchemy engine, each with its request.
 
     from perflab.recorders.sqlalchemy import record_queries
     record_queries(engine)                 # writes where PERFLAB_QUERY_LOG says, or does nothing
@@ -40,21 +40,20 @@ def record_queries(
 ) -> QueryLog | None:
     """Append every statement of ``engine`` to the file ``path``, as lines of JSON.
 
-    Without ``path`` the environment variable PERFLAB_QUERY_LOG names the file; without that either, nothing is
-    recorded, nothing is hooked, and None is returned: the call may stay in production code.
+    Without ``path`` the environment variable PERFLAB_QUERY_LOG names the file; without either, nothing is recorded or
+    hooked and None is returned, so the call may stay in production code.
 
     A line has start (seconds since 1970), duration_ms (the driver's execute, not the fetching of rows), sql,
     parameters, unit and route (from `perflab.recorders.context`), rows where the driver knows them (SQLite's
-    does not for a SELECT), ``executions`` for an executemany (whose parameters are those of its first set) and
-    ``error``, the class of the driver's exception, for a statement that failed. Outside a unit of work
-    ``session`` names the connection instead.
+    does not for a SELECT), ``executions`` for an executemany (with the parameters of its first set) and, for a failed
+    statement, ``error``, the class of the driver's exception. Outside a unit of work ``session`` names the connection.
 
     ``redact=True`` writes keyed hashes in place of the parameters: equal values stay equal, and no value can be
-    read. Literals inside the SQL text stay as they are. ``source=True``, or PERFLAB_QUERY_SOURCE=1 in the environment,
-    adds file and line of the caller, at the price of walking the stack for each statement.
+    read. Literals inside the SQL text are kept. ``source=True``, or PERFLAB_QUERY_SOURCE=1 in the environment, adds file
+    and line of the caller, at the cost of walking the stack for each statement.
 
-    Thread-safe. A file that can't be written stops the recording, never the application; the logger
-    ``perflab.recorders`` says so. Recording an engine to the same file again returns the same log.
+    Thread-safe. A file that cannot be written stops the recording, never the application; the logger
+    ``perflab.recorders`` reports it. Recording an engine to the same file again returns the same log.
     """
     chosen = path if path is not None else os.environ.get(VARIABLE)
     if not chosen:
@@ -72,7 +71,7 @@ def record_queries(
 
 
 def listen(engine: Any, log: QueryLog, *, redact: bool, source: bool) -> Callable[[], None]:
-    """Record an engine, or all of them if it is the class ``Engine``, to an open log; returns what ends it."""
+    """Record an engine, or all of them if it is the class ``Engine``, to an open log; return a function that stops it."""
 
     def before(connection: Any, cursor: Any, sql: str, parameters: Any, context: Any, many: bool) -> None:
         context._perflab_start = time.time(), time.perf_counter()
@@ -137,7 +136,7 @@ def listen(engine: Any, log: QueryLog, *, redact: bool, source: bool) -> Callabl
 
 
 def _session(connection: Any) -> str | None:
-    """A name for the database connection, kept with it for as long as it lives in the pool."""
+    """An id for the database connection, which stays with it in the pool."""
     if connection is None or connection.closed:
         return None
     known = connection.info.get("perflab_session")

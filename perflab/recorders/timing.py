@@ -1,9 +1,9 @@
-"""The clock of a request: what it waited for and what it computed, measured inside the application.
+"""The clock of a request: its waiting and computing, measured inside the application.
 
-A request is a `Clock`; what runs for it (its thread, the steps of its task, work that it hands to a pool of threads) are
-`Strand` objects, whose CPU time counts. Calls that it waits for are spans of a kind; at the end its time is divided among the
-kinds, each moment once, what nothing was measured for being ``rest``. Time in a call counts as that call's, its CPU too.
-Standard library only; a clock never raises into the application.
+A request is a `Clock`; what runs for it (its thread, the steps of its task, work that it passes to a thread pool) are
+`Strand` objects, whose CPU time counts. Calls that it waits for are spans of a kind; at the end the request's time is
+divided among the kinds, each moment once, and unmeasured time is ``rest``. Time in a call counts as the call's, including
+its CPU. Standard library only; a clock never raises into the application.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from perflab.recorders.log import QueryLog
 VARIABLE = "PERFLAB_REQUEST_LOG"
 """The environment variable that names the file; without it nothing is recorded, and nothing is hooked."""
 DATABASE, DOWNSTREAM, POOL, GC, CPU, LOCK = KINDS = ("database", "downstream", "pool", "gc", "cpu", "lock")
-"""In the order in which a moment is given to one of them, where calls overlap."""
+"""By priority: where calls overlap, a moment counts for the first."""
 MAX_SPANS, MAX_NAME = 5_000, 2_000
 _logger = logging.getLogger("perflab.recorders")
 _perf, _cpu = time.perf_counter, time.thread_time
 _SENT = re.compile(r"(?:t=)?(\d{9,16}(?:\.\d+)?)\s*")
 
 Span = tuple[str, str, float, float]
-"""Kind, name, begin and end (of `time.perf_counter`)."""
+"""Kind, name, start and end (by `time.perf_counter`)."""
 
 
 class Strand:
-    """What one thread, or one task, does for a request: its CPU time, and that of it inside calls."""
+    """What one thread, or one task, does for a request: its CPU time, and the part of it inside calls."""
 
     __slots__ = ("began", "cpu_s", "depth", "inside_s", "kind", "mark", "thread")
 
@@ -51,21 +51,21 @@ class Strand:
         self.kind = ""
 
     def start(self) -> None:
-        """It runs from now on, in this thread."""
+        """Resume, in this thread."""
         self.thread, self.began = get_ident(), _cpu()
 
     def stop(self) -> None:
-        """It waits, or is done."""
+        """Pause, or finish."""
         self.cpu_s += _cpu() - self.began
         self.began = -1.0
 
     def now(self) -> float:
-        """Its CPU seconds so far, while it runs."""
+        """The CPU seconds so far, while it runs."""
         return self.cpu_s + _cpu() - self.began
 
 
 class Clock:
-    """One request. ``away_s`` is time in the server, after the application has handed it a part of the answer."""
+    """One request. ``away_s`` is time in the server, after the application has passed it a part of the response."""
 
     __slots__ = ("away_s", "began", "endpoint", "open", "pid", "request", "sent", "spans", "start", "strands")
 
@@ -79,7 +79,7 @@ class Clock:
         self.pid = os.getpid()
 
     def strand(self) -> Strand:
-        """A further one."""
+        """Add a strand."""
         made = Strand()
         self.strands.append(made)
         return made
@@ -88,7 +88,7 @@ class Clock:
 Now = tuple[Clock, Strand]
 _current: ContextVar[Now | None] = ContextVar("perflab_clock", default=None)
 _collections: deque[tuple[float, float]] = deque(maxlen=1_000)
-"""When the garbage collector stopped the whole process, lately."""
+"""Recent pauses of the whole process by the garbage collector."""
 _here = threading.local()
 Started = tuple[Clock, Strand, bool, float]
 
@@ -100,18 +100,18 @@ def current() -> Now | None:
 
 
 def enter(clock: Clock, strand: Strand) -> Token[Now | None]:
-    """This thread or task works for the request; hand the token to `leave`."""
+    """Make this thread or task work for the request; pass the token to `leave`."""
     return _current.set((clock, strand))
 
 
 def leave(token: Token[Now | None]) -> None:
-    """It no longer does. (A coroutine that nobody awaited any longer is closed in another context.)"""
+    """Undo `enter`. (A coroutine that is no longer awaited is closed in another context.)"""
     with suppress(ValueError):
         _current.reset(token)
 
 
 def work(clock: Clock, function: Any, *given: Any, **options: Any) -> Any:
-    """Call a function in a thread of a pool, for the request."""
+    """Call a function in a pool's thread, for the request."""
     strand = clock.strand()
     before, _here.strand = getattr(_here, "strand", None), (clock, strand)
     strand.start()
@@ -124,7 +124,7 @@ def work(clock: Clock, function: Any, *given: Any, **options: Any) -> Any:
 
 @coroutine
 def driven(task: Awaitable[Any], strand: Strand) -> Generator[Any, Any, Any]:
-    """Await it, with the CPU time of each of its steps: other requests run between them in the same thread."""
+    """Await a task and count the CPU time of each step: other requests run between steps in the same thread."""
     steps: Any = task if hasattr(task, "send") else task.__await__()
     value: Any = None
     problem: BaseException | None = None
@@ -142,27 +142,27 @@ def driven(task: Awaitable[Any], strand: Strand) -> Generator[Any, Any, Any]:
         except GeneratorExit:
             steps.close()
             raise
-        except BaseException as raised:  # noqa: BLE001 - a cancellation is the task's to see
+        except BaseException as raised:  # noqa: BLE001 - a cancellation belongs to the task
             problem = raised
 
 
 async def subtask(task: Awaitable[Any], clock: Clock) -> Any:
-    """A task that a request started, as another strand of it."""
+    """Run a task that a request started as a strand of the request."""
     strand = clock.strand()
     enter(clock, strand)
     return await driven(task, strand)
 
 
 def begin(kind: str) -> Started | None:
-    """A call begins; None outside of requests, and inside a call of the same kind."""
+    """Start a call; None outside requests, and inside a call of the same kind."""
     found = _current.get()
     if found is None or not found[0].open:
         return None
     clock, strand = found
-    # Of a task that another task of the same request started, the CPU is not known.
+    # If another task of the same request started this one, its CPU time is unknown.
     counted = strand.began >= 0 and strand.thread == get_ident()
     if not counted:
-        # In a thread of a pool the context may be a copy of the one that handed the work over.
+        # In a pool's thread the context may be a copy of that of the thread that submitted the work.
         own = getattr(_here, "strand", None)
         if own is not None and own[0] is clock:
             strand, counted = own[1], True
@@ -176,7 +176,7 @@ def begin(kind: str) -> Started | None:
 
 
 def end(started: Started | None, kind: str, name: str) -> None:
-    """The call ends."""
+    """End the call."""
     if started is None:
         return
     clock, strand, counted, began = started
@@ -202,7 +202,7 @@ _gc: dict[str, Any] = {"at": 0.0}
 
 
 def parts(clock: Clock, ended: float) -> dict[str, float]:
-    """Seconds of each kind that the request waited for or computed; what is left of its time is the rest."""
+    """Seconds of each kind that the request waited for or computed; the rest of its time is not included."""
     began, total = clock.began, ended - clock.began - clock.away_s
     spans = [(k, b, e) for k, _, b, e in clock.spans]
     spans += [(GC, b, e) for b, e in tuple(_collections) if e > began and b < ended]
@@ -212,13 +212,13 @@ def parts(clock: Clock, ended: float) -> dict[str, float]:
     computed = sum(s.cpu_s - s.inside_s for s in clock.strands)
     found[CPU] = min(max(computed, 0.0), left)
     if lock:
-        # A thread that waits for its own pool of threads waits for what those compute.
+        # A thread that waits for its own thread pool waits for what that computes.
         found[LOCK] = min(lock, left - found[CPU])
     return found
 
 
 def _divided(spans: list[tuple[float, float, str]], began: float, ended: float) -> dict[str, float]:
-    """Each moment to one kind; ``spans`` are sorted by their begin."""
+    """Assign each moment to one kind; ``spans`` are sorted by their start."""
     found: dict[str, float] = {}
     at = began
     for first, last, kind in spans:
@@ -232,7 +232,7 @@ def _divided(spans: list[tuple[float, float, str]], began: float, ended: float) 
 
 
 def _swept(spans: list[tuple[float, float, str]], began: float, ended: float) -> dict[str, float]:
-    """The same where calls overlap: of several at once the first in `KINDS` has the moment."""
+    """The same for overlapping calls: a moment counts for the first kind in `KINDS`."""
     edges = []
     for first, last, kind in spans:
         first, last = max(first, began), min(last, ended)
@@ -257,7 +257,7 @@ _quoted = lru_cache(maxsize=4096)(json.dumps)
 
 
 def finish(clock: Clock, log: QueryLog, endpoint: str | None, ended: float | None = None) -> None:
-    """Write the line of a request; the second time, and in a forked copy, nothing."""
+    """Write the line of a request, once; does nothing in a forked copy."""
     if not clock.open:
         return
     ended = _perf() if ended is None else ended
@@ -279,12 +279,12 @@ def finish(clock: Clock, log: QueryLog, endpoint: str | None, ended: float | Non
             f'{{"request": {_quoted(clock.request)}{named}, "start": {clock.start:.6f}{sent}, "ms": {took * 1e3:.4f}, '
             f'"parts": {{{divided}}}, "spans": [{spans}]}}'
         )
-    except Exception as problem:  # noqa: BLE001 - whatever an application hands over, its request must not suffer
+    except Exception as problem:  # noqa: BLE001 - no error of the recorder may fail the request
         _logger.warning("%s: a request was not recorded: %s", VARIABLE, problem)
 
 
 def clock_of(given_id: str | None, given_endpoint: str | None, given_start: str | None) -> Clock:
-    """The clock of a request by the headers that it came with."""
+    """The clock of a request, from its headers."""
     return Clock(context.request_id(given_id), context.endpoint_of(given_endpoint), sent_at(given_start))
 
 

@@ -1,4 +1,4 @@
-"""Gives each request of a WSGI application its id, and answers with it in ``X-Request-ID``.
+"""Gives each request of a WSGI application an id, and returns it in ``X-Request-ID``.
 
 application = RequestContext(application)
 """
@@ -16,8 +16,8 @@ Environ = dict[str, Any]
 class RequestContext:
     """WSGI middleware: the unit of work is the ``X-Request-ID`` of the request, or a new id.
 
-    ``route(environ)`` names the route before the application runs. The default is the method alone, since a raw
-    path has as many values as there are products; a framework hook may do better with `context.set_route`.
+    ``route(environ)`` returns the route before the application runs. The default is the method alone, since raw paths
+    have too many values; a framework hook can set a better one with `context.set_route`.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class RequestContext:
 
 
 def within(body: Iterable[bytes], unit: str, route: str | None) -> Iterator[bytes]:
-    """The body, each part of it made inside the unit of work (a streamed page queries while it is sent)."""
+    """The body, with each part produced inside the unit of work (a streamed page queries while it is sent)."""
     parts = iter(body)
     try:
         while True:

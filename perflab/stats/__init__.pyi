@@ -1,4 +1,4 @@
-"""The names of this package that are public, beside those in `perflab` itself."""
+"""The public names of this package that `perflab` itself does not export."""
 
 from .anytime import compare_anytime
 from .change import Explanation

@@ -1,4 +1,4 @@
-"""`compare_anytime`: a verdict that stays valid however often, and whenever, one looks."""
+"""`compare_anytime`: a verdict that stays valid however often, and whenever, it is read."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Anytime(Result):
     """The result of `compare_anytime`.
 
     ``verdict`` is "improved", "regressed", "equivalent" or "inconclusive" after the last pair. ``table`` has a row for
-    each pair from the second on, in the order they ran: pairs, change, change_low, change_high (95 % at all of them
-    together), p_value (may be read at any of them), verdict.
+    each pair from the second on, in run order: pairs, change, change_low, change_high (95 % simultaneously over all
+    pairs), p_value (valid at any pair), verdict.
     """
 
     verdict: str
@@ -61,7 +61,7 @@ class Anytime(Result):
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """How it was decided, and the warnings."""
+        """The method, then the warnings."""
         registered = Remedy("run_pairs", {"looks": ...}, given="plan, baseline, candidate")
         return (doubts.ANYTIME(registered), *self.warnings)
 
@@ -90,28 +90,28 @@ def compare_anytime(
     warmup: float | str | None = None,
     allow: str | Collection[str] = (),
 ) -> Anytime:
-    """Decide whether a metric changed, by a test that may be looked at after every pair.
+    """Decide whether a metric changed, by a test that stays valid when read after every pair.
 
-    For an experiment that somebody watches without having said beforehand when. `compare` is right once, or at looks that
-    were registered; read after every pair its false alarms add up to 25 % over twenty pairs, those of this test to 5 %. It needs
-    an effect that stays the same, and says so where later pairs contradict earlier ones, and pairs that do not resemble their
-    neighbours: at an autocorrelation of .5 between pairs 24 % of thirty pairs without a change were called one.
+    For an experiment that is watched without registered looks. `compare` holds its error rate once, or at registered
+    looks; read after each of twenty pairs, its false alarms add up to 25 %, those of this test to 5 %. The test assumes
+    a constant effect (a note warns where later pairs contradict earlier ones) and independent pairs: at an
+    autocorrelation of 0.5, 24 % of null experiments of thirty pairs were called a change.
 
     Parameters
     ----------
     baseline, candidate : Measurements or DataFrame
         The runs of both arms, in pairs (`run_pairs`).
     metric : str
-        "p95" or any "p<q>", "mean", "throughput_per_s", or another that changes by a ratio.
+        "p95" or any "p<q>", "mean", "throughput_per_s", or another metric that changes by a ratio.
     endpoint : str
-        The one endpoint that it is about, or all requests.
+        The endpoint to decide on; all requests by default.
     tolerance, warmup, allow : optional
         As in `compare`.
 
     Returns
     -------
     Anytime
-        Its table says what could be said after each pair: improved or regressed when the always valid 95 % interval excludes
+        Its table has the verdict after each pair: improved or regressed when the always valid 95 % interval excludes
         no change, equivalent when it lies within the tolerance. Lai (1976), On confidence sequences, Annals of Statistics 4;
         Wang and Ramdas (2025), Anytime-valid t-tests and confidence sequences for Gaussian means with unknown variance,
         Sequential Analysis 44.
@@ -119,9 +119,9 @@ def compare_anytime(
     Raises
     ------
     ComparisonError
-        Runs that are not in pairs, and what `compare` raises.
+        The runs are not in pairs, or `compare` refuses them.
     ValueError
-        Bad arguments.
+        An argument is invalid.
 
     >>> runs = lab.load("datasets/shop_runs")
     >>> watched = lab.stats.compare_anytime(runs.where(arm="n+1"), runs.where(arm="eager"), endpoint="GET /orders")
@@ -149,7 +149,7 @@ def compare_anytime(
     )
     differences = _differences(change.values, metric, endpoint, change.arms)
     if not len(differences) or not np.isfinite(differences).all():
-        # Nothing to look at: with the reason that `compare` has, or because the runs were never in pairs.
+        # Nothing to test: for the reason that `compare` gives, or because the runs are not in pairs.
         if not (why := _obstacle(change, metric, endpoint)):
             raise ComparisonError(doubts.NOT_PAIRED(doubts.INTERLEAVE))
         none = pd.DataFrame(columns=list(_COLUMNS))
@@ -175,7 +175,7 @@ def compare_anytime(
 
 
 def _differences(values: pd.DataFrame, metric: str, endpoint: str, arms: tuple[str, str]) -> Floats:
-    """ln candidate - ln baseline of each complete pair, in the order in which they ran."""
+    """ln candidate - ln baseline of each complete pair, in run order."""
     chosen = values[(values["metric"] == metric) & (values["endpoint"] == endpoint)].dropna(subset="pair")
     first, second = (chosen[chosen["arm"] == arm].set_index("pair") for arm in arms)
     if first.index.has_duplicates or second.index.has_duplicates:
@@ -205,13 +205,13 @@ def _verdict(one: sequential.Anytime, margin: float, better: int) -> str:
 
 
 def _obstacle(change: Change, metric: str, endpoint: str) -> Note | None:
-    """What rules out a verdict, as `compare` sees it."""
+    """What rules out a verdict, according to `compare`."""
     row = change.find(endpoint, metric)
     return None if row.possible else row.reasons[0]
 
 
 def _failing(change: Change, endpoint: str, table: pd.DataFrame) -> Note | None:
-    """Why faster is not better here."""
+    """Why faster is not better here: more requests fail."""
     good = not table.empty and table["verdict"].iloc[-1] in ("improved", "equivalent")
     errors = change.find(endpoint, ERRORS.name)
     if good and errors.verdict == "regressed":
@@ -221,7 +221,7 @@ def _failing(change: Change, endpoint: str, table: pd.DataFrame) -> Note | None:
 
 
 def _changed(table: pd.DataFrame) -> Note | None:
-    """Why the pairs show no single effect: limits of all pairs that exclude one another, or a direction that turned."""
+    """Why the pairs show no single effect: intervals that exclude one another, or an effect that changed its sign."""
     if table.empty:
         return None
     last, crossed = table.iloc[-1], table[table["p_value"] < _ALPHA]

@@ -1,4 +1,4 @@
-"""The result of `compare`: a sentence for anybody, the table, how it was decided, step by step if wanted."""
+"""The result of `compare`: the sentence, the table, and how the verdict was reached."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MAX_REASON = 120
 
 @runtime_checkable
 class Accounted(Protocol):
-    """What `explain` takes of an account, which is made in a package above this one."""
+    """The part of an account that `explain` uses; accounts are made in a package above this one."""
 
     @property
     def endpoint(self) -> str: ...
@@ -43,11 +43,11 @@ class Accounted(Protocol):
 class Change(Result):
     """The result of `compare`.
 
-    ``verdict`` is "improved", "regressed", "equivalent" or "inconclusive": Aggregated's, or the declared primary's, on the
-    first metric. ``rows`` holds the typed rows; ``table`` has a row for each metric and endpoint; ``details`` the same rows with
-    the numbers behind them (difference, error, degrees, randomisation_p, rank_p, worst_case, not_worse, reason_code, advice
-    ...); ``values`` the metric of each run (run, arm, pair, endpoint, metric, count, value). ``warnings`` say what to be
-    careful about.
+    ``verdict`` is "improved", "regressed", "equivalent" or "inconclusive": that of Aggregated, or of the declared primary
+    endpoints, on the first metric. ``rows`` holds the typed rows; ``table`` has a row for each metric and endpoint;
+    ``details`` adds the numbers behind them (difference, error, degrees, randomisation_p, rank_p, worst_case, not_worse,
+    reason_code, advice ...); ``values`` is the metric of each run (run, arm, pair, endpoint, metric, count, value).
+    ``warnings`` are notes on what to be careful about.
     """
 
     verdict: str
@@ -81,17 +81,17 @@ class Change(Result):
 
     @property
     def trim(self) -> Warmup:
-        """What was left out of each run."""
+        """What is left out of each run as warm-up."""
         return self.asked.trim
 
     @property
     def warmup(self) -> float:
-        """The share left out of each run, where no endpoint needed more."""
+        """The share of each run that is left out, before any endpoint's is raised."""
         return self.asked.trim.share
 
     @property
     def level(self) -> Level:
-        """What p must be below."""
+        """The level that p must be below."""
         return self.asked.level
 
     @property
@@ -111,30 +111,30 @@ class Change(Result):
 
     @property
     def method(self) -> str:
-        """The test that the design called for."""
+        """The test that follows from the design."""
         return self.design.method
 
     @property
     def family(self) -> str:
-        """How the other rows were corrected; empty where they were not."""
+        """How the non-deciding rows were corrected; empty where they were not."""
         names = [row.family for row in self.rows if row.family]
         return f"other rows corrected by {max(set(names), key=names.count)}" if names and len(self.rows) > 1 else ""
 
     @property
     def row(self) -> pd.Series:
-        """The row of the table that the verdict is taken from."""
+        """The row of the table that decides."""
         return self.row_of()
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """All metrics that were compared, the deciding one first."""
+        """All compared metrics, the deciding one first."""
         return tuple(dict.fromkeys(row.metric.name for row in self.rows))
 
     @property
     def not_worse(self) -> bool:
-        """The no-regression gate: the one-sided 95 % limit on the bad side is within the tolerance, where a verdict can be.
+        """The no-regression gate: whether the one-sided 95 % limit on the bad side is within the tolerance.
 
-        Never where more requests fail than before.
+        False where no verdict is possible, and where more requests fail than before.
         """
         return self.find().not_worse
 
@@ -154,7 +154,7 @@ class Change(Result):
         return f"{label} of {len(self.primaries)} declared endpoints: {self.verdict} ({named}). {own}"
 
     def find(self, endpoint: str | None = None, metric: str | None = None) -> Row:
-        """The typed row of an endpoint and metric, the deciding ones if not given; ValueError with what there is."""
+        """The typed row of an endpoint and metric, by default the deciding ones; ValueError lists the known ones."""
         endpoint, metric = endpoint or self.endpoint, metric or self.metric
         for parameter, given, known in (
             ("endpoint", endpoint, [row.endpoint for row in self.rows]),
@@ -165,11 +165,11 @@ class Change(Result):
         return next(row for row in self.rows if (row.endpoint, row.metric.name) == (endpoint, metric))
 
     def row_of(self, endpoint: str | None = None, metric: str | None = None) -> pd.Series:
-        """The row of the table for an endpoint and metric, the deciding ones if not given."""
+        """The row of the table for an endpoint and metric, by default the deciding ones."""
         return self.table.iloc[self.rows.index(self.find(endpoint, metric))]
 
     def sentence_of(self, endpoint: str | None = None, metric: str | None = None) -> str:
-        """One row in one line, for a reader who knows no statistics."""
+        """One row in one line, for a reader without statistics."""
         row = self.find(endpoint, metric)
         what = f"{row.metric.label} of {whose(row.endpoint)}"
         if row.change != row.change:
@@ -187,7 +187,7 @@ class Change(Result):
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """How it was decided, what would change the answer, and the warnings."""
+        """The method, what would change the answer, and the warnings."""
         decided = doubts.DECIDED(
             method=self.method,
             metrics=[Metric.of(name).label for name in self.metrics],
@@ -220,18 +220,18 @@ class Change(Result):
         }
 
     def explain(self, endpoint: str | Accounted | None = None, metric: str | None = None) -> Explanation:
-        """How the verdict on an endpoint was reached, step by step with the numbers.
+        """Explain how the verdict on an endpoint was reached, step by step with the numbers.
 
         Parameters
         ----------
         endpoint, metric : str, optional
-            A row of the table; the deciding one if not given. An `account` in place of the endpoint adds of what the change
-            of its endpoint consists.
+            A row of the table; by default the deciding one. An `account` in place of the endpoint adds what its change
+            consists of.
 
         Raises
         ------
         ValueError
-            An endpoint or metric that was not compared.
+            The endpoint or metric was not compared.
         """
         account = endpoint if isinstance(endpoint, Accounted) else None
         if account is not None:
@@ -242,7 +242,7 @@ class Change(Result):
             (
                 "count the runs",
                 _runs(self.design),
-                "requests of one run are alike and runs differ: the run is the unit",
+                "requests of one run share its conditions: the run is the unit of replication",
             ),
             ("leave out the warm-up", _warmup(self, row), "one cut for all runs of both arms cannot favour one"),
             (
@@ -250,9 +250,9 @@ class Change(Result):
                 _estimates(self, row),
                 "quantiles are of type 8 (median-unbiased)",
             ),
-            ("compare the arms", _effect(self, row), "the design of the experiment chose the test, not the data"),
-            ("ask how often chance does that", _chance(self, row), "p: how often no change would show as much"),
-            ("hold it against the tolerance", _margin(row), "equivalent only if all of the 90 % interval is within it"),
+            ("compare the arms", _effect(self, row), "the design determines the test, not the data"),
+            ("test against chance", _chance(self, row), "p: the probability of such a difference without a change"),
+            ("compare with the tolerance", _margin(row), "equivalent only if the whole 90 % interval is within it"),
             ("the verdict", f"{row.verdict}: {row.reason or 'see above'}", _WHY[row.verdict]),
         ]
         if account is not None:
@@ -267,19 +267,19 @@ class Change(Result):
 
 @dataclass(frozen=True, repr=False)
 class Explanation(Result):
-    """How a verdict was reached: ``steps`` has a row for each step (step, what was done, numbers, why)."""
+    """How a verdict was reached: ``steps`` has a row for each step (step, what, numbers, why)."""
 
     sentence: str
     steps: pd.DataFrame
 
     @property
     def table(self) -> pd.DataFrame:
-        """The steps, as reports take results."""
+        """The steps, under the name that reports use."""
         return self.steps
 
     @property
     def warnings(self) -> tuple[Note, ...]:
-        """None of its own: the change has them."""
+        """Empty: the warnings are the change's."""
         return ()
 
     def show(self, surface: str = PYTHON) -> Shown:
@@ -351,10 +351,10 @@ def _margin(row: Row) -> str:
     gate = f"not worse by {limit} or more" if row.not_worse else f"a regression by {limit} cannot be excluded"
     return (
         f"90 % interval {row.metric.interval(*row.limits_90)}, tolerance {limit}; at worst "
-        f"{row.metric.format_change(row.worst)} (95 % sure): {gate if row.possible else 'nothing is claimed'}"
+        f"{row.metric.format_change(row.worst)} (95 % confidence): {gate if row.possible else 'nothing is claimed'}"
     )
 
 
 def overall(verdicts: Sequence[str]) -> str:
-    """The verdict on several declared endpoints together: the worst that is certain."""
+    """The verdict on several declared endpoints together: the worst one that is certain."""
     return next((word for word in ("regressed", "inconclusive", "improved") if word in verdicts), "equivalent")

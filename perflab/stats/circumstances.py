@@ -1,4 +1,4 @@
-"""The conditions of real experiments in words: order, carry-over, load, machine, mix, failures, a broken run, two modes."""
+"""Notes on the conditions of an experiment: order, carry-over, load, machine, mix, failures, a broken run, two modes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ OPEN_MODEL = Remedy("Stage", {"rate": ...})
 
 
 def by_share(limit_ms: float) -> Remedy:
-    """The call that compares the share of requests slower than this."""
+    """The call that compares the share of requests slower than this limit."""
     return Remedy("compare", {"metric": f"over_{limit_ms:g}ms"})
 
 
@@ -64,7 +64,7 @@ FAILURES_DECIDE = reason(
 TAIL_FAILS = reason(
     "tail-fails",
     TARGET,
-    "{failed:raw} of the requests of the {arm:raw} fail, as many as {metric:raw} leaves out: compare error_fraction too",
+    "{failed:raw} of the requests of the {arm:raw} fail, as many as {metric:raw} excludes: compare error_fraction too",
 )
 ALL_FAILED = reason(
     "all-failed", TARGET, "all requests of the {arm:raw} failed, so its latencies mean nothing", _FAILURES
@@ -95,7 +95,7 @@ PAIRS_IN_ONE_ORDER = reason(
     "pairs in random order: {remedy}",
 )
 NO_COMMON = reason(
-    "no-common-endpoint", DATA, "the arms have no endpoint in common, so the totals are of different work"
+    "no-common-endpoint", DATA, "the arms have no endpoint in common, so the totals measure different work"
 )
 MIX_MOVED = reason(
     "mix-moved",
@@ -109,11 +109,11 @@ ONE_MIX = Kind(
     "all requests are on one common mix, because the mix moved ({endpoint:raw}: {before_fraction} to {after_fraction} of the "
     "requests)",
 )
-GIVEN_MIX = Kind("given-mix", DESIGN, "on the mix that was given; as offered: {offered:raw}")
+GIVEN_MIX = Kind("given-mix", DESIGN, "on the given mix; as offered: {offered:raw}")
 COVARIATE_MOVED = Kind(
     "covariate-moved",
     DESIGN,
-    "{name:raw} differs between the arms ({baseline:raw} and {candidate:raw}): allowing for it takes away what the change does "
+    "{name:raw} differs between the arms ({baseline:raw} and {candidate:raw}): adjusting for it removes what the change does "
     "through it",
 )
 TWO_MODES = reason(
@@ -158,7 +158,7 @@ FAILING_RUN = Kind(
     "failing-run",
     TARGET,
     "in run {run:raw} of the {arm:raw} {failed_fraction} of the requests failed, in a typical one {usual_fraction}. Find out "
-    "what happened there before you rely on either answer",
+    "what happened there before relying on either answer",
 )
 OMISSION = Kind(
     "coordinated-omission",

@@ -1,4 +1,4 @@
-"""`find_changes`: lasting changes in many metrics and endpoints of one history, those that came together as one."""
+"""`find_changes`: lasting changes across metrics and endpoints of one history, simultaneous ones as one event."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from perflab.stats.mix import AS_OFFERED, mix_of_history, on_one_mix, one_mix
 from perflab.units import format_fraction, parse_fraction
 
 _TOGETHER = 2
-"""Changes no further apart than this many runs are one: the place of each is known to about a run."""
+"""Changes at most this many runs apart are one event: each is located to about a run."""
 
 
 @dataclass(frozen=True)
 class _Event:
-    """A lasting change of one series, at the place of its first run."""
+    """A lasting change of one series; ``place`` is its first run."""
 
     place: int
     metric: Metric
@@ -48,31 +48,35 @@ def find_changes(
     warmup: float | str | None = None,
     allow: str | Collection[str] = (),
 ) -> Findings:
-    """Where any of many metrics and endpoints changed for good, as few events as there were.
+    """Find where any of many metrics and endpoints changed for good, with simultaneous changes as one event.
 
     Parameters
     ----------
     history : Measurements or DataFrame
-        Many runs, or their requests.
+        Many runs, or their requests table.
     metrics : str or sequence of str
-        As `change_points` takes one.
+        Metrics as `change_points` takes one.
     endpoints : str or sequence of str, optional
-        All of them, and all requests together, if not given.
+        Endpoints to search; by default all of them and all requests together.
     minimum, warmup, allow : optional
         As in `change_points`.
 
     Returns
     -------
     Findings
-        A row for each event, in order: run and start of its first run, ``series`` (how many of the metrics and endpoints changed
-        there), ``of`` (how many were searched), the ``metric`` and ``endpoint`` that changed most clearly with ``before``,
-        ``after``, ``change`` (relative) and ``p_value``, and ``others`` (the rest by name). Changes of different series within
-        two runs of each other are one event. The level of each test is divided by the number of series (Bonferroni), so that
-        many of them raise no more false alarms than one; a series that drifts has no event.
+        A row for each event, in run order: run and start of its first run, ``series`` (how many metrics and endpoints
+        changed there), ``of`` (how many were searched), the ``metric`` and ``endpoint`` that changed most clearly with
+        ``before``, ``after``, ``change`` (relative) and ``p_value``, and ``others`` (the rest by name). Changes of
+        different series within two runs of each other are one event. The level of each test is divided by the number
+        of series (Bonferroni), so the false-alarm rate does not grow with them; a series that drifts has no event.
 
     Raises
     ------
     As `change_points`.
+
+    >>> runs = lab.load("datasets/shop_runs", arm="eager")
+    >>> lab.stats.find_changes(runs, metrics="p95").attrs["sentence"]
+    'No lasting change in 10 series of 6 runs'
     """
     least = parse_fraction(minimum, parameter="minimum")
     names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
@@ -152,7 +156,7 @@ def _events(metric: Metric, endpoint: str, values: Floats, least: float, level: 
 
 
 def _row(group: list[_Event], runs: pd.DataFrame, of: int) -> dict[str, Any]:
-    """One event of the changes that came together."""
+    """One event from simultaneous changes."""
     first, *others = sorted(group, key=lambda event: event.p_value)
     return {
         "run": runs["run"][first.place],

@@ -1,7 +1,7 @@
-"""`compare`: whether the candidate genuinely differs from the baseline, as a verdict with its interval.
+"""`compare`: whether the candidate differs from the baseline, as a verdict with its interval.
 
-The unit of replication is the run: requests of one run are neither independent nor exchangeable with those of
-another, so no test here ever pools them.
+The unit of replication is the run: requests of one run are not independent, and not exchangeable with those of
+another, so no test pools them.
 """
 
 from __future__ import annotations
@@ -80,69 +80,69 @@ def compare(
     covariates: str | Sequence[str] = (),
     reference: Measurements | pd.DataFrame | None = None,
 ) -> Change:
-    """Decide whether a metric genuinely changed from the baseline to the candidate.
+    """Decide whether a metric changed from the baseline to the candidate.
 
     Parameters
     ----------
     baseline, candidate : Measurements or DataFrame
-        Several runs each (or requests tables); best from `run_pairs`.
+        Several runs each (or requests tables), preferably from `run_pairs`.
     metric : str or sequence of str
-        "p95" or any "p<q>", "mean", "over_<limit>ms" (the share of slower requests), "throughput_per_s", "error_fraction",
-        "size_bytes", or of the target
-        "cpu_ms_per_request", "rss_bytes", "read_bytes", "written_bytes"; of several the first decides.
+        "p95" or any "p<q>", "mean", "over_<limit>ms" (the share of slower requests), "throughput_per_s",
+        "error_fraction", "size_bytes", or a resource of the target: "cpu_ms_per_request", "rss_bytes", "read_bytes",
+        "written_bytes". Of several metrics the first decides.
     tolerance : float or str
         The relative difference below which a change does not matter (5 %).
     primary : str or sequence of str
-        Up to three endpoints, declared before the runs, that the verdict is about; otherwise it is about all requests
-        together ("Aggregated").
+        Up to three endpoints, declared before the runs, that decide the verdict; by default all requests together
+        ("Aggregated").
     warmup : float or str, optional
-        The share of each run to leave out; the plan's, or 10 %, if not given. One cut for all runs of both arms; when it is
-        not given it is raised, at most to half, for an endpoint that had clearly not settled, with a warning.
+        The share of each run to leave out; by default the plan's, or 10 %. All runs get the same cut; the
+        default is raised, at most to half, for an endpoint that had clearly not settled, with a warning.
     order : str
         "ignore" lifts the cap on verdicts where one arm ran entirely before the other.
     allow : str or collection of str
-        Of "invalid", "generator", "plan", "length", what to compare anyway, with a warning.
+        What to compare anyway, with a warning: any of "invalid", "generator", "plan", "length".
     adjust : str
-        "family": the chance of any false direction among the rows that do not decide stays at 5 %; "explore": 5 % of the
-        directions may be false (Benjamini and Hochberg), to find candidates for the next experiment.
+        "family" keeps the chance of any false direction among the non-deciding rows at 5 %; "explore" lets 5 % of the
+        directions be false (Benjamini and Hochberg), to find candidates for the next experiment.
     pacing : str or float, optional
-        The fixed time between the requests of a user ("1s"), if there was one: verdicts are then taken with and without the
-        requests that were never sent because users waited, and are inconclusive where the two differ.
+        The fixed time between the requests of a user ("1s"), if there was one. Verdicts are then taken with and without
+        the requests that were never sent because users waited, and are inconclusive where the two differ.
     error_tolerance : float or str
         The difference in the share of failed (or slow) requests that does not matter (one percentage point).
     mix : mapping of endpoint to weight, optional
-        What all requests together are to consist of; by default as they were sent, or one common mix where it moved.
+        The weights of the endpoints in all requests; by default as sent, or one common mix where it moved.
     covariates : str or sequence of str
-        Numbers of the runs, named before them, that the test allows for: columns of ``runs`` ("offered_per_s"), or means of
-        ``resources`` ("machine.steal_cores"). They narrow the interval where they explain why runs differ.
+        Numbers of the runs, declared before them, that the test adjusts for: columns of ``runs`` ("offered_per_s"), or
+        means of ``resources`` ("machine.steal_cores"). They narrow the interval where they explain why runs differ.
     reference : Measurements or DataFrame, optional
-        Runs of a fixed release. Ten releases of +3 % are each within a tolerance of 5 %, and +34 % in all: the sentence then says
-        what the candidate is against the reference too, and a candidate that regressed against it is not ``not_worse``.
+        Runs of a fixed release. Ten releases of +3 % are each within a tolerance of 5 %, and +34 % together: the sentence
+        then also compares the candidate with the reference, and a candidate that regressed against it is not ``not_worse``.
 
     Returns
     -------
     Change
-        In its table ``baseline`` and ``candidate`` are geometric means over the runs, ``change`` is relative (-0.10: ten per
-        cent less); for error_fraction they are means, and their difference.
+        In its table ``baseline`` and ``candidate`` are geometric means over the runs and ``change`` is relative (-0.10: ten
+        per cent less); for error_fraction they are means, and their difference.
 
-        The analysis follows from the design, not from the data: five or more pairs by a paired t-test on the runs' logarithms,
-        three or four by least squares with a trend, other runs by Welch's, one run against five or more by a prediction
-        interval, one against one never. Error shares are compared as differences, with at least the variance that counting
-        gives. Equivalent means that the 90 % interval lies within the tolerance (two one-sided tests); improved or regressed
-        that p is below 5 %: for all rows but the deciding one corrected by the maximum of t over sign flips of whole runs (from
-        8 pairs or 4 runs an arm; 5 where one has more), else by Holm. How often this errs is simulated in
-        datasets/calibration.
+        The design determines the analysis, not the data: five or more pairs by a paired t-test on the logarithms of the
+        runs, three or four by least squares with a trend, other runs by Welch's t-test, one run against five or more by
+        a prediction interval, one against one never. Error shares are compared as differences, with at least the
+        binomial variance. Equivalent means that the 90 % interval lies within the tolerance (two one-sided tests);
+        improved or regressed that p is below 5 %, which for all rows but the deciding one is corrected by the maximum
+        of t over sign flips of whole runs (from 8 pairs or 4 runs an arm; 5 where one has more), else by Holm. The error
+        rates are simulated in datasets/calibration.
 
     Raises
     ------
     ComparisonError
-        Invalid runs, different generators, different plans, unless allowed; a run named twice.
+        Invalid runs, different generators or different plans, unless allowed; a duplicate run name.
     MissingTableError
-        No requests.
+        There are no requests.
     SchemaError
-        A requests table with NaN or negative latencies, or naive instants.
+        A requests table has NaN or negative latencies, or naive timestamps.
     ValueError
-        Bad arguments.
+        An argument is invalid.
 
     >>> import perflab as lab
     >>> runs = lab.load("datasets/shop_runs")
@@ -224,7 +224,7 @@ def _check_primaries(primaries: tuple[str, ...], values: pd.DataFrame) -> None:
 
 
 def _decided(requests: tuple[Requests, Requests], asked: Asked) -> tuple[dict[Key, Row], pd.DataFrame]:
-    """Every row's verdict, and the number of each run behind it."""
+    """The verdict of every row, and the value of each run behind it."""
     wanted = tuple(dict.fromkeys([*asked.metrics, ERRORS]))
     mix = mix_of(requests, asked.design, asked.trim.of(AGGREGATED), asked.weights)
     both = _tables(requests, wanted, asked, mix)
@@ -249,7 +249,7 @@ def _decided(requests: tuple[Requests, Requests], asked: Asked) -> tuple[dict[Ke
 def _tables(
     requests: tuple[Requests, Requests], wanted: tuple[Metric, ...], asked: Asked, mix: Mix | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One number for each run and endpoint of both arms, the totals on one mix where the mix moved."""
+    """The metrics of each run and endpoint of both arms, the totals on one mix where the mix moved."""
     tables = [by_run(r, wanted, warmup=asked.trim.share, longer=asked.trim.longer) for r in requests]
     if mix is not None and len(mix.share):
         cut = asked.trim.of(AGGREGATED)
@@ -276,7 +276,7 @@ def _failing(
     asked: Asked,
     mix: Mix | None,
 ) -> dict[Key, Row]:
-    """The rows as far as they hold with failures, too: with failures as infinitely slow, and where more requests fail."""
+    """Cap rows that do not hold with failures as infinitely slow requests, or where more requests fail."""
     quantiles = [m for m in asked.metrics if m.kind == QUANTILE]
     slow = infinitely_slow(requests[0]), infinitely_slow(requests[1])
     others = _judged(_tables(slow, tuple(quantiles), asked, mix), requests, quantiles, asked) if quantiles else {}
@@ -286,7 +286,7 @@ def _failing(
 
 
 def _mixed(row: Row, offered: Row, mix: Mix) -> Row:
-    """A total on the common mix, with what moved and what it was as offered."""
+    """A total on the common mix, with a remark on what moved and its value as offered."""
     if not len(mix.share):
         return capped(row, circumstances.NO_COMMON())
     if not mix.moved:
@@ -305,7 +305,7 @@ def _under_conditions(
     sides: tuple[Measurements, Measurements],
     asked: Asked,
 ) -> tuple[dict[Key, Row], tuple[Note, ...]]:
-    """The rows as far as they hold under the conditions of the runs, and what to say about those."""
+    """The rows, capped where the conditions of the runs could explain them, and notes on those conditions."""
     rows = {k: replace(capped(r, n), failing=True) if (n := load_note(r, requests)) else r for k, r in rows.items()}
     notes: list[Note] = []
     for key in asked.deciding:
@@ -319,7 +319,7 @@ def _under_conditions(
 
 
 def _in_one_arm(values: pd.DataFrame) -> tuple[Note, ...]:
-    """What to say of a verdict on all requests when they are not the same requests in both arms."""
+    """A note on a verdict about all requests when the arms do not have the same endpoints."""
     found = values.loc[(values["count"] > 0) & (values["endpoint"] != AS_OFFERED), ["endpoint", "side"]]
     arms = set(zip(found["endpoint"].to_list(), found["side"].to_list(), strict=True))
     lone = sorted(name for name, side in arms if (name, 1 - side) not in arms)
@@ -339,7 +339,7 @@ def _with_unsent(
     asked: Asked,
     interval: float | None,
 ) -> tuple[dict[Key, Row], tuple[Note, ...]]:
-    """Verdicts that hold with and without the requests that waiting users did not send; and what to say about those."""
+    """The rows, inconclusive where back-filling unsent requests (coordinated omission) changes them, and notes."""
     share = max((m.share for m in asked.metrics if m.share is not None), default=0.5)
     cycle = {} if interval is not None else {k: v for side in sides for k, v in omission.cycles(side).items()}
     exposed: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""What else differed between two arms besides the change: some must not be compared, the rest is reported."""
+"""Confounders: what differed between two arms besides the change. Some are refused, the rest are reported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from perflab.stats import circumstances, doubts, replications
 
 
 def check_both(baseline: Measurements, candidate: Measurements, allow: Collection[str]) -> list[Note]:
-    """Warnings on what differed; raises ComparisonError for what must not be compared and was not allowed."""
+    """Return warnings on what differed; raise ComparisonError for what must not be compared and was not allowed."""
     for side, arm in ((baseline, "baseline"), (candidate, "candidate")):
         twice = side.runs["run"][side.runs["run"].duplicated()]
         if len(twice):
@@ -55,7 +55,7 @@ def _confounders(baseline: Measurements, candidate: Measurements) -> list[Note]:
 def _facts(runs: pd.DataFrame) -> list[dict[str, Any]]:
     hosts = runs["host"] if "host" in runs.columns else [None] * len(runs)
     environments = replications.mappings(runs, "environment") or [{} for _ in range(len(runs))]
-    # Two arms on one machine have two ports: only the machine counts.
+    # Two arms on one machine have different ports: only the machine counts.
     machines = [urlsplit(host).hostname if isinstance(host, str) else None for host in hosts]
     return [e | ({"host": m} if m else {}) for e, m in zip(environments, machines, strict=True)]
 

@@ -1,4 +1,4 @@
-"""p-values of the rows of a comparison, corrected for how many there are."""
+"""p-values of the rows of a comparison, corrected for multiple testing."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from perflab.stats.rows import Asked, Key
 
 
 def corrected_p(judged: Mapping[Key, Judged], asked: Asked) -> dict[Key, tuple[float, str]]:
-    """p-values corrected within their family, and how: the deciding rows by Holm, all others together."""
+    """Corrected p-values with the name of the correction: Holm for the deciding rows, all others as one family."""
     testable = [key for key, one in judged.items() if one.testable]
     deciding = [key for key in testable if key in asked.deciding]
     family = [key for key in testable if key not in asked.deciding and key[1] != AS_OFFERED]
     result: dict[Key, tuple[float, str]] = dict.fromkeys(judged, (math.nan, ""))
-    # What can't get a verdict is shown with its own p all the same.
+    # A row without a verdict keeps its own p.
     result |= {k: (float(o.effect.p_value), "") for k, o in judged.items() if o.effect is not None}
     p_deciding = families.holm(np.array([result[key][0] for key in deciding]))
     name = f"Holm, {len(deciding)} declared endpoints" if len(deciding) > 1 else ""

@@ -1,4 +1,4 @@
-"""Other numbers of the runs, named before them, that a comparison allows for: load, CPU, steal."""
+"""Covariates: numbers of the runs, declared before them, that a comparison adjusts for: load, CPU, steal."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ LEAST_DEGREES = 3
 
 @dataclass(frozen=True)
 class Covariates:
-    """``names`` of the numbers, and the ``values`` of both arms: numbers x runs."""
+    """``names`` of the covariates, and their ``values`` in both arms: covariates x runs."""
 
     names: tuple[str, ...]
     values: tuple[Floats, Floats]
 
     def effect(self, baseline: Floats, candidate: Floats, floors: Floats, *, pairs: bool) -> Effect:
-        """The effect at equal covariates, of every endpoint."""
+        """The effect on every endpoint at equal covariates."""
         first, second = self.values
         if pairs:
             return tests.paired_given(baseline, candidate, second - first, floors)
         return tests.unpaired_given(baseline, candidate, np.concatenate(self.values, axis=1), floors)
 
     def degrees(self, *, pairs: bool) -> int:
-        """How many runs are left to estimate the variance from."""
+        """Degrees of freedom left to estimate the variance."""
         runs = [side.shape[1] for side in self.values]
         return int(runs[0] - 1 if pairs else sum(runs) - 2) - len(self.names)
 
@@ -39,7 +39,7 @@ class Covariates:
 def covariates(
     sides: tuple[Measurements, Measurements], names: Sequence[str], runs: tuple[tuple[str, ...], tuple[str, ...]]
 ) -> Covariates:
-    """The named numbers of these runs; ValueError for a name that is none, or that some run lacks."""
+    """The covariates of these runs; ValueError for an unknown name, or one that a run lacks."""
     values = [np.array([_column(side, name, own) for name in names]) for side, own in zip(sides, runs, strict=True)]
     for place, name in enumerate(names):
         known = np.concatenate([side[place] for side in values])
@@ -51,7 +51,7 @@ def covariates(
 
 
 def _column(side: Measurements, name: str, runs: tuple[str, ...]) -> Floats:
-    """A number for each run: a column of ``runs``, or the mean of one of ``resources`` ("machine.steal_cores")."""
+    """One number per run: a column of ``runs``, or the mean of one of ``resources`` ("machine.steal_cores")."""
     process, _, column = name.partition(".")
     if column and "resources" in side.tables and column in side.resources.columns:
         samples = side.resources[side.resources["process"] == process]

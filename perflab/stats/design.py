@@ -1,4 +1,4 @@
-"""How the runs of two arms relate: pairs, their order, copies, and which test that calls for."""
+"""How the runs of two arms relate: pairs, order, duplicates, and the test that follows."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ SAME = "same runs"
 _UNEQUAL = 1.5
 _SERIES = 3.0
 _OVERLAP, _CHANCE = 0.8, 2.6
-"""Runs of one arm that ran first in more than 80 % of the comparisons, and 2.6 standard errors more than chance: 1 in 100."""
+"""One arm ran first in more than 80 % of the comparisons, 2.6 standard errors more than chance: 1 in 100."""
 _BITS = 64.0
-"""Two runs whose requests agree by a chance of less than 1 in 2**64 are one run."""
+"""Two runs whose requests agree by a chance of less than 1 in 2**64 are duplicates."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,10 @@ class Design:
     """How the runs relate, and so how they are compared.
 
     ``kind`` is "pairs" (five or more), "few pairs" (three or four), "unpaired" (three or more an arm), "history" (one
-    against five or more), "one against one", "too few" or "same runs" (on both sides). ``baseline`` and ``candidate``
-    name the runs that count, the runs of a pair in the same place; ``slots`` are their places in the order of all of
-    them, ``timed`` if these are known; ``covariates`` other numbers of the runs that the test
-    allows for. ``obstacle`` says why there can be no verdict at all, ``capped`` why none with a
-    direction.
+    against five or more), "one against one", "too few" or "same runs" (in both arms). ``baseline`` and ``candidate``
+    name the runs that count, those of a pair at the same index; ``slots`` are their ranks in start order, ``timed`` is
+    whether the starts are known; ``covariates`` are numbers of the runs that the test adjusts for. ``obstacle`` says why
+    no verdict is possible, ``capped`` why none with a direction.
     """
 
     kind: str
@@ -90,7 +89,7 @@ _METHODS = {
 
 
 def design(baseline: Measurements, candidate: Measurements, *, order: str, allow: Collection[str]) -> Design:
-    """Check both sides and find the design; raises ComparisonError for what must not be compared."""
+    """Check both sides and return the design; raise ComparisonError for what must not be compared."""
     unknown = [name for name in allow if name not in ALLOWABLE]
     if unknown:
         raise one_of("allow", unknown[0], ALLOWABLE)
@@ -140,7 +139,7 @@ def _kind(first: int, second: int, paired: bool) -> tuple[str, Note | None]:
 
 
 def _slots(first: pd.DataFrame, second: pd.DataFrame) -> tuple[Floats, Floats]:
-    """The place of every run in the order of all of them; as given where the starts are unknown."""
+    """The rank of every run in start order; in the given order where starts are unknown."""
     starts = pd.concat([first["start"], second["start"]], ignore_index=True)
     places = starts.rank(method="first") if starts.notna().all() else pd.Series(np.arange(len(starts)) % len(first))
     numbers = places.to_numpy(dtype="float64")
@@ -148,9 +147,9 @@ def _slots(first: pd.DataFrame, second: pd.DataFrame) -> tuple[Floats, Floats]:
 
 
 def _unequal(first: pd.DataFrame, second: pd.DataFrame, measured: tuple[Measurements, Measurements]) -> Note | None:
-    """Why the lengths of the runs make them different things to measure.
+    """Why runs of such different lengths cannot be compared.
 
-    A fixed number of requests makes the runs of a faster arm shorter, and is no problem.
+    A fixed number of requests makes the runs of a faster arm shorter, which is not a problem.
     """
     lengths = [side["duration_ms"].to_numpy(dtype="float64") for side in (first, second)]
     known = np.concatenate(lengths)
@@ -172,7 +171,7 @@ def _unequal(first: pd.DataFrame, second: pd.DataFrame, measured: tuple[Measurem
 
 
 Places = tuple[list[int], list[int]]
-"""The places in both tables of runs that belong together."""
+"""The row numbers of paired runs in both tables."""
 
 
 def _pairs(baseline: pd.DataFrame, candidate: pd.DataFrame) -> tuple[Places | None, list[Note]]:
@@ -191,7 +190,7 @@ ONE_EXPERIMENT = Remedy("load", {"experiment": ...}, given="store")
 
 
 def _keyed(runs: pd.DataFrame, arm: str) -> dict[tuple[str, int], int]:
-    """The place of the run of each experiment and pair."""
+    """The row number of the run of each experiment and pair."""
     found: dict[tuple[str, int], int] = {}
     experiments = runs["experiment"].fillna("") if "experiment" in runs.columns else [""] * len(runs)
     for place, (experiment, pair) in enumerate(zip(experiments, runs["pair"], strict=True)):
@@ -209,15 +208,15 @@ def _keyed(runs: pd.DataFrame, arm: str) -> dict[tuple[str, int], int]:
 
 
 def _order_problem(first: pd.DataFrame, second: pd.DataFrame, kind: str) -> Note | None:
-    """Why the order of the runs rules out a direction: one arm first, always or much more often than chance would."""
+    """Why the order of the runs rules out a direction: one arm first, always or much more often than by chance."""
     before, after = first["start"], second["start"]
     if before.isna().any() or after.isna().any():
-        # Pairs that somebody declared are accepted where no time contradicts them.
+        # Declared pairs are accepted where no start time contradicts them.
         return None if "pairs" in kind else circumstances.ORDER_UNKNOWN(Remedy("read", {"started": ...}))
     if before.max() < after.min() or after.max() < before.min():
         if kind != "history" or after.max() < before.min():
             return circumstances.ORDER_CONFOUNDED(doubts.INTERLEAVE)
-        # The next run of a series is what a history is for; one that came long after it is not.
+        # A history is for the next run of a series, not for one that came long after it.
         gaps = before.sort_values().diff().dropna()
         return None if after.min() - before.max() <= _SERIES * gaps.max() else circumstances.LATE(doubts.INTERLEAVE)
     if kind == "pairs":
@@ -227,14 +226,14 @@ def _order_problem(first: pd.DataFrame, second: pd.DataFrame, kind: str) -> Note
     if kind == "unpaired":
         earlier = float((before.to_numpy()[:, None] < after.to_numpy()[None, :]).mean())
         overlap, m, n = max(earlier, 1 - earlier), len(before), len(after)
-        # By Mann and Whitney's normal approximation: few runs in random order often lie one-sided.
+        # Mann and Whitney's normal approximation: a few runs in random order often look one-sided.
         if overlap > _OVERLAP and overlap - 0.5 > _CHANCE * math.sqrt((m + n + 1) / (12 * m * n)):
             return circumstances.SKEWED_ORDER(doubts.INTERLEAVE, overlap_fraction=overlap)
     return None
 
 
 def with_covariates(found: Design, sides: tuple[Measurements, Measurements], names: tuple[str, ...]) -> Design:
-    """The design with numbers of the runs that its test allows for; ValueError where there are too few runs."""
+    """The design with covariates for its test; ValueError where there are too few runs."""
     held = covariates(sides, names, found.sides)
     if found.kind not in ("pairs", "unpaired") or held.degrees(pairs=found.paired) < LEAST_DEGREES:
         raise ValueError(
@@ -243,20 +242,20 @@ def with_covariates(found: Design, sides: tuple[Measurements, Measurements], nam
     return replace(found, covariates=held)
 
 
-# Copies: in two arms they compare nothing, in one they are no repetitions
+# Duplicates: in two arms they compare nothing, in one they are not repetitions
 
 Place = tuple[int, str]
 """The arm (0 or 1) and the run's name."""
 
 
 def without_copies(found: Design, requests: tuple[Requests, Requests]) -> Design:
-    """The design, with its obstacle where some of the runs that count hold the same requests."""
+    """The design, with an obstacle where some of its runs hold the same requests."""
     same = _copies(found, requests)
     across = [(a[1], b[1]) for a, b in same if a[0] != b[0]]
     if across:
         sides = {a for a, _ in across}, {b for _, b in across}
         if sides == (set(found.baseline), set(found.candidate)):
-            # Of an arm against itself no number means anything, not even "0 % (0 to 0)".
+            # For an arm against itself no number means anything, not even "0 % (0 to 0)".
             return replace(found, obstacle=doubts.SAME_RUNS(), kind=SAME)
         return replace(found, obstacle=doubts.IN_BOTH_ARMS(runs=min(map(len, sides)), named=_named(across)))
     if same:
@@ -270,7 +269,7 @@ def _named(same: list[tuple[str, str]]) -> str:
 
 
 def _copies(found: Design, requests: tuple[Requests, Requests]) -> list[tuple[Place, Place]]:
-    """Pairs of runs with the same requests; compared in full only where count and slowest request agree."""
+    """Pairs of runs with the same requests; only those that agree in count and slowest request are compared in full."""
     groups: dict[tuple[int, float], list[Place]] = {}
     for arm, (side, names) in enumerate(zip(requests, found.sides, strict=True)):
         counts = np.bincount(side.run, minlength=len(side.runs))
@@ -289,7 +288,7 @@ def _copies(found: Design, requests: tuple[Requests, Requests]) -> list[tuple[Pl
 
 
 def _sequence(side: Requests, run: str) -> tuple[Floats, Floats]:
-    """When the requests of a run started, as shares of its time, and how long they took; in one order."""
+    """The start (as a share of the run) and latency of each request of a run, in a fixed order."""
     rows = np.flatnonzero(side.run == side.runs.index(run))
     order = rows[np.lexsort([side.latency[rows], side.age[rows]])]
     return side.age[order], side.latency[order]
@@ -298,11 +297,11 @@ def _sequence(side: Requests, run: str) -> tuple[Floats, Floats]:
 def _same(first: tuple[Floats, Floats], second: tuple[Floats, Floats], *, named: bool) -> bool:
     if not np.array_equal(first[1], second[1]):
         return False
-    # A coarse clock can write the same few latencies into every run: then the name and the times must agree too.
+    # A coarse clock can write the same few latencies into every run: then name and start times must agree too.
     return _bits(first[1]) >= _BITS or (named and np.array_equal(first[0], second[0]))
 
 
 def _bits(latency: Floats) -> float:
-    """How unlikely it is that another run has these latencies in this order: minus the binary logarithm."""
+    """How unlikely it is that another run has these latencies in this order: minus log2 of the probability."""
     shares = np.unique(latency, return_counts=True)[1] / len(latency)
     return -len(latency) * math.log2(float((shares**2).sum()))

@@ -1,4 +1,4 @@
-"""Tails and quantiles of the few distributions that verdicts need; `scipy.stats` has them too, but takes a second to import."""
+"""The few distributions that verdicts need; `scipy.stats` has them too, but takes a second to import."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy import special
 
 
 def normal_cdf(z: Any) -> Any:
-    """The chance of less than ``z``.
+    """P(Z < ``z``).
 
     >>> round(float(normal_cdf(1.959964)), 4)
     0.975
@@ -20,17 +20,17 @@ def normal_cdf(z: Any) -> Any:
 
 
 def normal_sf(z: Any) -> Any:
-    """The chance of more than ``z``, exact far out in the tail too."""
+    """P(Z > ``z``), accurate far out in the tail too."""
     return special.ndtr(-np.asarray(z))
 
 
 def normal_ppf(share: Any) -> Any:
-    """The value that this share lies below."""
+    """The value with this share below it."""
     return special.ndtri(share)
 
 
 def normal_isf(share: Any) -> Any:
-    """The value that this share lies above."""
+    """The value with this share above it."""
     return -special.ndtri(share)
 
 
@@ -43,7 +43,7 @@ def t_cdf(t: Any, degrees: Any) -> Any:
 
 
 def t_sf(t: Any, degrees: Any) -> Any:
-    """The chance of more than ``t`` of Student's distribution.
+    """P(T > ``t``) of Student's distribution.
 
     >>> round(2 * float(t_sf(2.228139, 10)), 4)
     0.05
@@ -60,7 +60,7 @@ def t_isf(share: Any, degrees: Any) -> Any:
 
 
 def chi2_ppf(share: Any, degrees: Any) -> Any:
-    """The value that this share of the chi-squared distribution lies below.
+    """The value with this share of the chi-squared distribution below it.
 
     >>> round(float(chi2_ppf(0.95, 3)), 3)
     7.815
@@ -73,9 +73,9 @@ def beta_ppf(share: Any, a: Any, b: Any) -> Any:
 
 
 def crossing(function: Callable[[float], float], low: float, high: float, *, within: float = 1e-10) -> float:
-    """The argument between ``low`` and ``high`` at which the function changes its sign, by halving.
+    """Find by bisection where the function changes its sign between ``low`` and ``high``.
 
-    `scipy.optimize` finds it too, but takes a third of a second to import. ValueError when it has the same sign at both ends.
+    `scipy.optimize` takes a third of a second to import. ValueError if the sign is the same at both ends.
 
     >>> round(crossing(lambda x: x**2 - 2, 0.0, 2.0), 6)
     1.414214

@@ -24,12 +24,12 @@ _WIDEST = 1_000
 _MOST_ALIKE = 0.9
 _SHORT = 40
 _FORGIVEN = 30.0
-"""Of so many runs one standard error of the likeness of neighbours is forgiven; of fewer, more: they show it by chance."""
+"""From this many runs on, one standard error of the autocorrelation is ignored; of fewer, more: it arises by chance."""
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What a change must be: at least so large (relative, for logarithms), with errors so many times as wide, at this level."""
+    """What a change must exceed: a least size (relative, for logarithms), at this level, with errors widened by a factor."""
 
     least: float
     relative: bool
@@ -39,8 +39,8 @@ class Demand:
 
 @dataclass(frozen=True)
 class Steps:
-    """``places`` at which a series changed for good, what was demanded of them, and the slope a run (``drift``) where a straight
-    line explains the series better than steps do; there are no places then."""
+    """``places`` at which a series changed for good, the ``demand`` they passed, and ``drift``, the slope a run where a
+    straight line explains the series better than steps do (``places`` is then empty)."""
 
     places: tuple[int, ...]
     demand: Demand
@@ -51,7 +51,7 @@ def steps_in(scaled: Floats, least: float, *, relative: bool, level: float = P_V
     """The lasting steps in a series, on its scale (logarithms where ``relative``)."""
     demand = Demand(least, relative, _widened(scaled), level)
     if len(scaled) < _SHORT:
-        # In a short history a large step looks like autocorrelation: that of what a first pass leaves counts.
+        # In a short history a large step looks like autocorrelation: use that of the first pass's residuals.
         first = Demand(least, relative, level=level)
         found = _kept(scaled, _candidates(scaled, first), first)
         left = residues(scaled, segments(found, len(scaled)))
@@ -62,12 +62,12 @@ def steps_in(scaled: Floats, least: float, *, relative: bool, level: float = P_V
 
 
 def energy(values: Floats) -> Floats:
-    """E-divisive's statistic for a split of the series before each of its places: how unlike the two sides are.
+    """E-divisive's statistic for a split of the series before each index: how different the two sides are.
 
     mn / (m + n) times twice the mean distance between the sides less the mean distances within them; -inf where a side
     has fewer than three values.
 
-    >>> energy(np.array([1.0, 1.1, 0.9, 5.0, 5.1, 4.9])).argmax()
+    >>> int(energy(np.array([1.0, 1.1, 0.9, 5.0, 5.1, 4.9])).argmax())
     3
     """
     count = len(values)
@@ -91,7 +91,7 @@ def _scaled_energy(m: Floats, n: Floats, within: Floats, after: Floats, between:
 
 
 def _best_split(values: Floats) -> tuple[int, int]:
-    """Where to split a stretch, and where the right side may end: a change that was undone later must not hide."""
+    """Where to split a stretch, and where the right side ends: a change that was undone later must still be found."""
     count = len(values)
     if count > _WIDEST:
         return int(energy(values).argmax()), count
@@ -106,7 +106,7 @@ def _best_split(values: Floats) -> tuple[int, int]:
 
 
 def _candidates(values: Floats, demand: Demand) -> list[int]:
-    """Places of change, by dividing as long as a division passes the test."""
+    """Candidate changes, by dividing as long as a division passes the test."""
     found, open_stretches = [], [(0, len(values))]
     while open_stretches:
         begin, end = open_stretches.pop()
@@ -121,7 +121,7 @@ def _candidates(values: Floats, demand: Demand) -> list[int]:
 
 
 def _kept(values: Floats, places: list[int], demand: Demand) -> list[int]:
-    """Those that still pass between their final neighbours; the weakest goes first."""
+    """The places that still pass between their final neighbours; the weakest is dropped first."""
     kept = list(places)
     while kept:
         edges = [0, *kept, len(values)]
@@ -138,7 +138,7 @@ def _passes(before: Floats, after: Floats, demand: Demand) -> bool:
         return False
     size = abs(float(after.mean() - before.mean()))
     floor = math.log1p(demand.least) if demand.relative else demand.least * abs(float(before.mean()))
-    # A few slow runs in a row, as skewed histories have them, impress the t-test more than their ranks.
+    # A few slow runs in a row, common in skewed histories, affect the t-test more than the ranks.
     large = size >= max(floor, LEAST_SDS * _pooled(before, after))
     return large and p_value(before, after, demand.widened) < demand.level and ranks.apart(before, after, demand.level)
 
@@ -157,31 +157,31 @@ def p_value(before: Floats, after: Floats, widened: float) -> float:
 
 
 def _widened(scaled: Floats, forgiven: float = 1.0) -> float:
-    """How many times as wide the error of a mean is because runs resemble their neighbours; 1 where they need not.
+    """The factor by which autocorrelation between runs widens the standard error of a mean; 1 without it.
 
-    A few runs in a row that are slow together look like a change. How alike neighbours are shows in the steps from run
-    to run and over two, which changes for good hardly alter (Hall and Van Keilegom (2003), Using difference-based methods for
-    inference in nonparametric regression with time series errors, JRSS B 65): the largest, which may be changes, are left
-    out, and what chance alone gives (so many standard errors) is ``forgiven``. What it does to a mean: Bayley and Hammersley
-    (1946), The "effective" number of independent observations in an autocorrelated time series, JRSS Supplement 8.
+    A few slow runs in a row look like a change. The autocorrelation is estimated from differences at lags 1 and 2, which
+    lasting changes hardly affect (Hall and Van Keilegom (2003), Using difference-based methods for inference in
+    nonparametric regression with time series errors, JRSS B 65): the largest ones, which may be changes, are left out,
+    and ``forgiven`` standard errors are subtracted for chance. Its effect on a mean: Bayley and Hammersley (1946), The
+    "effective" number of independent observations in an autocorrelated time series, JRSS Supplement 8.
     """
     if len(scaled) < LEAST_RUNS:
         return 1.0
     one, two = (np.sort((scaled[by:] - scaled[:-by]) ** 2) for by in (1, 2))
     one, two = (steps[: len(steps) - max(1, len(steps) // 20)].mean() for steps in (one, two))
-    alike = float(two / one - 1 - forgiven / math.sqrt(len(scaled))) if one > 0 else 0.0
-    alike = min(max(alike, 0.0), _MOST_ALIKE)
-    return math.sqrt((1 + alike) / (1 - alike))
+    autocorrelation = float(two / one - 1 - forgiven / math.sqrt(len(scaled))) if one > 0 else 0.0
+    autocorrelation = min(max(autocorrelation, 0.0), _MOST_ALIKE)
+    return math.sqrt((1 + autocorrelation) / (1 - autocorrelation))
 
 
 def segments(places: list[int], count: int) -> npt.NDArray[np.intp]:
-    """The stretch of each run."""
+    """The segment number of each run."""
     edges = [0, *places, count]
     return np.repeat(np.arange(len(edges) - 1), np.diff(edges))
 
 
 def _drift(scaled: Floats, places: list[int]) -> float | None:
-    """The slope a run, where a straight line explains the history better than the steps at these places do.
+    """The slope a run, where a straight line explains the history better than steps at these places.
 
     By Schwarz's criterion (1978), Estimating the dimension of a model, Annals of Statistics 6; a step costs two parameters,
     its place and its size.

@@ -1,6 +1,6 @@
-"""What statistics say in words: why there is no verdict, what to be careful about, what to do next.
+"""Notes of the statistics: why there is no verdict, what to be careful about, what to do next.
 
-A reason is what is known; its advice, where there is any, is a note of its own (`advice`), made of the same facts.
+A reason states what is known; its advice, if any, is a separate note (`advice`) made from the same facts.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ _ADVICE: dict[str, Kind] = {}
 
 
 def declaring(endpoint: object) -> Remedy:
-    """The call that makes an endpoint the one that decides."""
+    """The call that declares the deciding endpoint."""
     return Remedy("compare", {"primary": endpoint})
 
 
 def reason(code: str, about: str, template: str, advice: str = "") -> Kind:
-    """A kind of reason, with what would change the answer."""
+    """A kind of reason, with the advice that would change the answer."""
     if advice:
         _ADVICE[code] = Kind(f"{code}-advice", about, advice)
     return Kind(code, about, template)
 
 
 def advice(reason: Note | None) -> Note | None:
-    """What would change the answer that this is the reason of; None where nothing would."""
+    """The advice that belongs to a reason; None where it has none."""
     kind = _ADVICE.get(reason.code) if reason else None
     return kind(reason.remedy, **reason.facts) if kind and reason else None
 
@@ -68,7 +68,7 @@ IN_BOTH_ARMS = reason(
 COPIES = reason(
     "copies",
     DATA,
-    "some runs of the {arm:raw} hold the same requests ({named:raw}): a copy of a run is not a repetition",
+    "some runs of the {arm:raw} contain the same requests ({named:raw}): a copy of a run is not a repetition",
     "leaving the copies out",
 )
 IGNORED = Kind("order-ignored", YOU, 'accepted because of order="ignore": {problem:raw}')
@@ -78,7 +78,7 @@ HISTORY = Kind(
     DESIGN,
     "one run against a history: anything else that changed since then looks the same. Confirm with interleaved pairs: {remedy}",
 )
-WITHOUT_PARTNER = Kind("without-partner", DATA, "{runs:run} without a partner left out")
+WITHOUT_PARTNER = Kind("without-partner", DATA, "{runs:run} left out for lack of a partner")
 NO_PAIR = Kind("no-complete-pair", DATA, "no pair is complete, so the runs were compared unpaired")
 
 # Refusals
@@ -166,13 +166,13 @@ WIDE = reason(
 ALONE = reason(
     "significant-alone",
     DESIGN,
-    "significant alone, but not among so many tests",
+    "significant alone, but not after correction for the other tests",
     "a new experiment that declares it: {remedy}",
 )
 LIKE_HISTORY = reason(
     "like-history",
     DESIGN,
-    "within what the earlier runs vary by",
+    "within the variation of the earlier runs",
     "interleaved pairs, which show smaller differences: {remedy}",
 )
 
@@ -265,10 +265,10 @@ SHORT_HISTORY = Kind("short-history", DESIGN, "{runs} runs are a short history; 
 ALIKE = Kind(
     "autocorrelated",
     DATA,
-    "runs resemble their neighbours (autocorrelation {alike:raw}): something drifts, and drift makes changes look sharper than "
+    "successive runs are correlated (autocorrelation {alike:raw}): something drifts, and drift makes changes look sharper than "
     "they are. Confirm before acting",
 )
-WIDENED = Kind("widened", DATA, "errors are taken {factor:raw} times as wide, because runs resemble their neighbours")
+WIDENED = Kind("widened", DATA, "errors are widened {factor:raw} times, because successive runs are correlated")
 CONFIRM = Kind("confirm", DESIGN, "to confirm: {before:raw} against {after:raw}, in {pairs} randomised pairs: {remedy}")
 CHANGES_DECIDED = Kind(
     "decided-by",
@@ -286,5 +286,5 @@ TOO_NOISY = Kind(
     "too-noisy", TARGET, "even {most} pairs are not enough: measure on a quieter system, or look for a larger effect"
 )
 SHORT_SOAK = Kind(
-    "short-soak", DESIGN, "a few minutes show a fast leak only; run for half an hour or more before you call it steady"
+    "short-soak", DESIGN, "a few minutes show only a fast leak; run for half an hour or more before calling it steady"
 )

@@ -1,4 +1,4 @@
-"""One number for each run and endpoint: quantiles of type 8, means, rates, shares, resources; and `summarize`."""
+"""One number per run and endpoint: quantiles of type 8, means, rates, shares, resources; and `summarize`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def whose(endpoint: str) -> str:
 
 
 def warmup_of(runs: pd.DataFrame, given: float | str | None) -> float:
-    """The share of each run to leave out: as given, else the longest of the plans', else 10 %."""
+    """The share of each run to leave out: as given, else the largest of the plans', else 10 %."""
     if given is None:
         plans = mappings(runs, "plan")
         return max((float(p["warmup"]) for p in plans if p.get("warmup") is not None), default=DEFAULT_WARMUP)
@@ -48,12 +48,12 @@ def warmup_of(runs: pd.DataFrame, given: float | str | None) -> float:
 
 
 def mappings(runs: pd.DataFrame, column: str) -> list[dict[str, Any]]:
-    """The plan or environment of each run, empty where it has none."""
+    """The plan or environment of each run, {} where it has none."""
     return [dict(v) if isinstance(v, Mapping) else {} for v in runs[column]] if column in runs.columns else []
 
 
 def harrell_davis(values: npt.ArrayLike, q: float = 0.95) -> float:
-    """The quantile of Harrell and Davis: a mean of all order statistics, with weights of a Beta distribution.
+    """The Harrell-Davis quantile: a mean of all order statistics, weighted by a Beta distribution.
 
     Parameters
     ----------
@@ -63,10 +63,10 @@ def harrell_davis(values: npt.ArrayLike, q: float = 0.95) -> float:
     Returns
     -------
     float, in the unit of the values. Smoother than any single order statistic, which pays off for few values, most of all
-    where they lie thin around the quantile. At p95 of a run it adds little: by datasets/calibration/estimators.csv the sd
-    from run to run is 1 % less than with type 8 at 200 requests, and the same from 2,000 on. Only where few latencies lie at
-    the quantile (a cache whose misses begin there) it is a third less, 14 % less and the same at 200, 2,000 and 10,000
-    requests. So `compare` and `summarize` stay with type 8, which no far outlier can move.
+    where they are sparse around the quantile. At p95 of a run it adds little: by datasets/calibration/estimators.csv the
+    run-to-run sd is 1 % lower than with type 8 at 200 requests, and the same from 2,000 on. Only where few latencies are
+    near the quantile (cache misses start there) is it a third lower at 200 requests, 14 % at 2,000, the same at 10,000.
+    So `compare` and `summarize` use type 8, which no outlier can move.
 
     Harrell and Davis (1982), A new distribution-free quantile estimator, Biometrika 69.
 
@@ -90,9 +90,9 @@ def harrell_davis(values: npt.ArrayLike, q: float = 0.95) -> float:
 
 @lru_cache(maxsize=64)
 def harrell_davis_weights(count: int, q: float) -> tuple[int, Floats]:
-    """The weights of the sorted values in that quantile, which add up to 1: the place of the first, and theirs.
+    """The weights of the sorted values, which add up to 1: the index of the first, and the weights.
 
-    Those outside are below 1e-20 together, so that only what lies inside needs an order.
+    The weights left out add up to less than 1e-20, so only the values inside need sorting.
     """
     a, b = (count + 1) * q, (count + 1) * (1 - q)
     ends = special.betaincinv(a, b, _NO_WEIGHT), special.betainccinv(a, b, _NO_WEIGHT)
@@ -104,9 +104,9 @@ def harrell_davis_weights(count: int, q: float) -> tuple[int, Floats]:
 
 
 def requests_of(measured: Measurements | pd.DataFrame) -> Measurements:
-    """Measurements of a requests table, or what was given; ComparisonError when there is no request in it.
+    """Measurements of a requests table, or the given ones; ComparisonError if they hold no requests.
 
-    Recording what requests consist of costs time: such runs are left out where there are others.
+    Recording breakdowns costs time: runs that did are left out where there are others.
     """
     if not isinstance(measured, (Measurements, pd.DataFrame)):
         raise ValueError(f"expected Measurements or a requests table; got {type(measured).__name__}")
@@ -120,12 +120,12 @@ def requests_of(measured: Measurements | pd.DataFrame) -> Measurements:
 
 @dataclass(frozen=True)
 class Requests:
-    """The requests of several runs as plain arrays: codes of run and endpoint, latency, failure, and age.
+    """The requests of several runs as arrays: codes of run and endpoint, latency (ms), failure, and age.
 
-    ``age`` is the share of the run's time (until its last request started) that had passed when a request started, which
-    does not depend on the latencies; ``seconds`` the length of each run, ``knows_failures`` whether it records which
-    requests failed; ``size`` the bytes of each answer; ``resources`` the samples of the target (run, age, ...);
-    ``sending`` the seconds of each run until its last request started.
+    ``age`` is the share of the run (until its last request started) that had passed when a request started, so it does
+    not depend on latencies; ``seconds`` the length of each run; ``knows_failures`` whether it records which requests
+    failed; ``size`` the bytes of each response; ``resources`` the samples of the target (run, age, ...); ``sending`` the
+    seconds of each run until its last request started.
     """
 
     runs: tuple[str, ...]
@@ -148,19 +148,19 @@ class Requests:
 
 
 def coded(measured: Measurements) -> Requests:
-    """The requests as arrays, coded once."""
+    """The requests as arrays, with runs in start order."""
     requests = measured.requests
     run, runs = pd.factorize(requests["run"])
     endpoint, endpoints = pd.factorize(requests["endpoint"])
     start = pd.DatetimeIndex(requests["start"]).as_unit("us").asi8
     first = np.full(len(runs), np.iinfo("int64").max)
     np.minimum.at(first, run, start)
-    # Runs in the order they began, whatever the order of the rows.
+    # Runs in start order, whatever the order of the rows.
     order = np.lexsort([np.asarray(runs, dtype=str), first])
     run, runs, first = np.argsort(order)[run], runs[order], first[order]
     known = measured.runs.set_index("run").reindex(runs)
     begun = pd.DatetimeIndex(known["start"]).as_unit("us").asi8
-    # A run whose start is unknown, or later than its first request, began with that request.
+    # A run with an unknown start, or one later than its first request, starts with that request.
     begun = np.where(known["start"].isna().to_numpy() | (begun > first), first, begun)
     last = np.full(len(runs), np.iinfo("int64").min)
     np.maximum.at(last, run, start)
@@ -183,7 +183,7 @@ def coded(measured: Measurements) -> Requests:
 
 
 def _of_target(measured: Measurements, runs: list[Any], begun: Codes, last: Codes) -> pd.DataFrame:
-    """The samples of the target's process, with the share of their run that had passed."""
+    """The samples of the target's process, with their age (share of the run)."""
     samples = measured.resources
     samples = samples[(samples["process"] == "target") & samples["run"].isin(runs)].sort_values("time", kind="stable")
     code = pd.Index(runs).get_indexer(samples["run"])
@@ -211,9 +211,9 @@ def by_run(
     warmup: float = 0.0,
     longer: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
-    """One row for each run and endpoint, "Aggregated" among them: run, endpoint, count, then a column a metric.
+    """One row per run and endpoint, including "Aggregated": run, endpoint, count, then a column for each metric.
 
-    ``longer`` holds the endpoints whose warm-up is longer than ``warmup``.
+    ``longer`` maps endpoints to a warm-up longer than ``warmup``.
     """
     requests = measured if isinstance(measured, Requests) else coded(measured)
     wanted = [Metric.of(metric) for metric in metrics]
@@ -243,7 +243,7 @@ def by_run(
 
 
 def of_endpoint(table: pd.DataFrame, endpoint: str) -> pd.DataFrame:
-    """The rows of one endpoint; ValueError with what there is."""
+    """The rows of one endpoint; ValueError lists the known ones."""
     chosen = table[table["endpoint"] == endpoint]
     if chosen.empty:
         raise one_of("endpoint", endpoint, pd.unique(table["endpoint"])[:12])
@@ -253,9 +253,9 @@ def of_endpoint(table: pd.DataFrame, endpoint: str) -> pd.DataFrame:
 def _grouped(
     kept: Requests, key: Codes, names: Sequence[str], shares: Floats, metrics: Sequence[Metric]
 ) -> dict[str, npt.NDArray[Any]]:
-    """The metrics of every group of requests: the key is the run's code times the endpoints, plus the endpoint's.
+    """The metrics of every group of requests; the key is the run's code times the number of endpoints, plus the endpoint's.
 
-    Of run and endpoint the codes, -1 for all endpoints together.
+    The result holds codes of run and endpoint, -1 for all endpoints together.
     """
     size = len(kept.runs) * len(names)
     # Sorting small integers is a radix sort, many times faster.
@@ -293,7 +293,7 @@ def _grouped(
 
 
 def _means(values: Floats, edges: npt.NDArray[np.int64]) -> list[float]:
-    # Sums depend on the order of what is added, in the last digits: sorted, the order of rows does not matter.
+    # Floating-point sums depend on the order of the terms: sorting makes them independent of row order.
     return [float(np.sort(values[low:high]).mean()) for low, high in pairwise(edges)]
 
 
@@ -307,7 +307,7 @@ def _quantiles(latency: Floats, edges: npt.NDArray[np.int64], metrics: Sequence[
 
 
 def _used(metric: Metric, kept: Requests, run: Codes, counts: Codes, seconds: Floats, share: float) -> list[float]:
-    """What the target of each run used after the warm-up."""
+    """The metric of the target's resources in each run, after the warm-up."""
     samples = kept.resources
     assert samples is not None
     own = samples[samples["age"] >= share] if share else samples
@@ -317,22 +317,31 @@ def _used(metric: Metric, kept: Requests, run: Codes, counts: Codes, seconds: Fl
 
 
 def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float | None = None) -> pd.DataFrame:
-    """What happened in each run, by endpoint.
+    """Summarize each run by endpoint.
 
     Parameters
     ----------
     measured : Measurements or DataFrame
         Measurements with requests, or a requests table.
     warmup : str or float, optional
-        The share of each run to leave out; the plan's, or 10 %, if not given, as in `compare`. 0 shows everything.
+        The share of each run to leave out; by default the plan's, or 10 %, as in `compare`. 0 keeps everything.
 
     Returns
     -------
     DataFrame
         run, endpoint, count, errors, error_fraction, throughput_per_s, mean_ms, p50_ms, p95_ms, p99_ms, max_ms. Quantiles are
-        of type 8; "Aggregated" is all of a run together. A p95 of fewer than 20 requests and a p99 of fewer than 100 would be
-        the maximum, and are missing; shown, those of fewer than 200 and 1,000 are marked ~, because they rest on a handful of
-        requests (``attrs["warnings"]`` has a note on it).
+        of type 8; "Aggregated" is all requests of a run. A p95 of fewer than 20 requests and a p99 of fewer than 100 would be
+        the maximum, and are missing; those of fewer than 200 and 1,000 rest on a handful of requests and are shown with ~
+        (``attrs["warnings"]`` has a note on it).
+
+    Raises
+    ------
+    ComparisonError
+        The requests table is empty.
+    MissingTableError
+        There are no requests.
+    ValueError
+        ``warmup`` is not between 0 and 90 %.
 
     >>> import pandas as pd
     >>> at = pd.date_range("2026-01-01", periods=4, freq="s", tz="UTC")
@@ -354,17 +363,17 @@ def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float | No
 
 
 def summarize_checks(measured: Measurements) -> pd.DataFrame:
-    """How many of the named checks held, by run, endpoint and name.
+    """How many of the named checks passed, by run, endpoint and name.
 
     Parameters
     ----------
     measured : Measurements
-        With a ``checks`` table; MissingTableError without.
+        With a ``checks`` table; MissingTableError otherwise.
 
     Returns
     -------
     DataFrame
-        run, endpoint, name, count, passed, passed_fraction. The endpoint is missing where none was given.
+        run, endpoint, name, count, passed, passed_fraction. The endpoint is missing where none was recorded.
 
     >>> import pandas as pd
     >>> at = pd.date_range("2026-01-01", periods=4, freq="s", tz="UTC")

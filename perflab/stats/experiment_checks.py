@@ -1,7 +1,7 @@
-"""What real experiments do to a verdict: order, carry-over, load, a busy machine, a broken run, failures.
+"""How the conditions of an experiment affect a verdict: order, carry-over, load, a busy machine, a broken run, failures.
 
-Each check names the condition with its figure, and caps a verdict only where the condition could explain it. They are
-stricter than 5 %, so that all of them together seldom speak where nothing is wrong.
+Each check reports the condition with its figure, and caps a verdict only where the condition could explain it. The
+checks are stricter than 5 %, so that all of them together rarely raise a false alarm.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _ALIKE, _LEANS = 0.05, 0.2
 
 
 def order_notes(row: Row) -> list[Note]:
-    """Whether time could explain a part of the change, and whether runs carry over into the next one."""
+    """Notes where run order could explain a part of the change, or runs carry over into the next one."""
     design = row.asked.design
     if not design.timed or row.judged.effect is None or design.capped or design.kind not in ("pairs", "unpaired"):
         return []
@@ -49,14 +49,14 @@ def order_notes(row: Row) -> list[Note]:
 
 
 def _skewed_pairs(row: Row, design: Design) -> Note | None:
-    """Pairs in which one arm ran first much more often than the other, by chance or because nobody drew lots."""
+    """A note where one arm ran first in most pairs, by chance or because the order was not randomised."""
     second = np.sign(design.slots[1] - design.slots[0])
     count, leads = len(second), int((second > 0).sum())
     rare = 2 * float(special.bdtr(min(leads, count - leads), count, 0.5)) <= _RARE
     if abs(leads / count - 0.5) < 0.25 or leads in (0, count):
         return None
     fit = _fitted(row.judged.scaled[1] - row.judged.scaled[0], np.column_stack([np.ones(count), second]))
-    # One pair in the other order can hardly show what the place does: the order alone is then said.
+    # A single pair in the other order can hardly show a position effect: then report the order alone.
     if fit is None or not (rare or fit[1][1] < _TREND):
         return None
     return circumstances.SKEWED_PAIRS(
@@ -69,7 +69,7 @@ def _skewed_pairs(row: Row, design: Design) -> Note | None:
 
 
 def _skewed_runs(row: Row, design: Design) -> Note | None:
-    """Runs of one arm mostly before those of the other, where the runs drift."""
+    """A note where most runs of one arm came before those of the other, and the runs drift."""
     overlap = _earlier(design.slots)
     if abs(overlap - 0.5) <= _SKEWED:
         return None
@@ -86,12 +86,12 @@ def _skewed_runs(row: Row, design: Design) -> Note | None:
 
 
 def _earlier(slots: tuple[Floats, Floats]) -> float:
-    """How often a run of the baseline ran before one of the candidate."""
+    """The share of comparisons in which the baseline's run came before the candidate's."""
     return float((slots[0][:, None] < slots[1][None, :]).mean())
 
 
 def _carried(row: Row, design: Design) -> Note | None:
-    """Whether a run depends on the arm of the run before it."""
+    """A note where a run depends on the arm of the run before it."""
     slots, values = np.concatenate(design.slots), np.concatenate(row.judged.scaled)
     order = np.argsort(slots, kind="stable")
     arm = np.repeat([0.0, 1.0], [len(design.baseline), len(design.candidate)])[order]
@@ -109,7 +109,7 @@ def _carried(row: Row, design: Design) -> Note | None:
 
 
 def _fitted(values: Floats, columns: Floats) -> tuple[Floats, Floats] | None:
-    """Least squares: the coefficients and the p-values of each being zero; None where they can't be told apart."""
+    """Least squares: the coefficients and their p-values against zero; None where they are not identifiable."""
     degrees = len(values) - columns.shape[1]
     if degrees < 3 or np.linalg.matrix_rank(columns) < columns.shape[1]:
         return None
@@ -125,7 +125,7 @@ def _fitted(values: Floats, columns: Floats) -> tuple[Floats, Floats] | None:
 
 
 def load_note(row: Row, requests: tuple[Requests, Requests]) -> Note | None:
-    """The loads of both arms, where the one with less of it is the faster: the load could explain that."""
+    """A note on the load, where the arm with less of it is the faster one and the load could explain that."""
     design, effect = row.asked.design, row.judged.effect
     if not row.metric.is_latency or effect is None or design.obstacle or design.capped:
         return None
@@ -146,7 +146,7 @@ def load_note(row: Row, requests: tuple[Requests, Requests]) -> Note | None:
 
 def _rates(side: Requests, runs: tuple[str, ...]) -> Floats:
     counts = np.bincount(side.run, minlength=len(side.runs))
-    # Until the last start: an answer that came late does not make the load less.
+    # Until the last start: a late response does not lower the load.
     seconds = side.seconds if side.sending is None else side.sending
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = dict(zip(side.runs, counts / seconds, strict=True))
@@ -154,7 +154,7 @@ def _rates(side: Requests, runs: tuple[str, ...]) -> Floats:
 
 
 def machine_notes(sides: tuple[Measurements, Measurements], design: Design) -> list[Note]:
-    """What else used the machine of the runs, where that differed between the arms."""
+    """Notes on other users of the machine, where these differed between the arms."""
     if not all("resources" in side.tables for side in sides) or design.obstacle:
         return []
     found = []
@@ -182,7 +182,7 @@ def _used(side: Measurements, runs: tuple[str, ...], process: str, column: str) 
 
 
 def effect_of(first: Floats, second: Floats, design: Design) -> Effect | None:
-    """The design's test of another number a run."""
+    """The effect on another number of the runs, by the design's test."""
     if design.paired:
         return tests.paired(first, second)
     if design.kind == "history":
@@ -191,7 +191,7 @@ def effect_of(first: Floats, second: Floats, design: Design) -> Effect | None:
 
 
 def covariate_notes(design: Design) -> list[Note]:
-    """Covariates that differ between the arms: allowing for them takes away what the change does through them."""
+    """Notes on covariates that differ between the arms: adjusting for them removes what the change does through them."""
     if design.covariates is None or design.obstacle:
         return []
     found = []
@@ -207,7 +207,7 @@ def covariate_notes(design: Design) -> list[Note]:
 
 
 def broken_run(row: Row) -> Row:
-    """The row, where one run hides what the others show: that run named, and no advice of a thousand runs."""
+    """The row; where one outlying run hides what the others show, with that run named in place of advice on more runs."""
     design, scaled = row.asked.design, row.judged.scaled
     if row.reason_code != doubts.WIDE.code or design.kind not in ("pairs", "unpaired"):
         return row
@@ -236,7 +236,7 @@ def broken_run(row: Row) -> Row:
     return capped(row, note)
 
 
-# Failures, as if they were infinitely slow
+# Failures as infinitely slow requests
 
 
 def infinitely_slow(requests: Requests) -> Requests:
@@ -245,7 +245,7 @@ def infinitely_slow(requests: Requests) -> Requests:
 
 
 def with_failures(row: Row, slow: Judged, errors: Judged) -> Row:
-    """A row that holds as measured and with failures infinitely slow: a direction needs both."""
+    """The row, capped where failures as infinitely slow requests change it: a direction must hold both ways."""
     if not row.metric.is_latency or row.judged.effect is None:
         return row
     shares = [ERRORS.typical(values) for values in errors.values]
@@ -280,19 +280,19 @@ def with_failures(row: Row, slow: Judged, errors: Judged) -> Row:
 
 
 def _alike(errors: Judged) -> bool:
-    """Whether the arms fail alike: failures then add noise and favour neither."""
+    """Whether the arms fail equally often: failures then add noise and favour neither."""
     return errors.effect is None or float(errors.effect.p_value) >= _ALIKE
 
 
 def _leans(slow: Judged, row: Row) -> bool:
-    """Whether failures as infinitely slow ones point where the verdict does, if not beyond chance."""
+    """Whether failures as infinitely slow requests point the same way as the verdict, if not significantly."""
     if slow.effect is None or row.judged.effect is None or not float(slow.effect.p_value) < _LEANS:
         return False
     return float(slow.effect.difference) * float(row.judged.effect.difference) > 0
 
 
 def regressed_endpoints(row: Row, rows: list[Row]) -> Row:
-    """A total with a word on the endpoints that regressed, whatever it says itself."""
+    """A total with a remark on the endpoints that regressed, whatever its own verdict."""
     names = [
         r.endpoint
         for r in rows
@@ -304,7 +304,7 @@ def regressed_endpoints(row: Row, rows: list[Row]) -> Row:
 
 
 def against_reference(row: Row, old: Row) -> Row:
-    """The row with what the candidate is against a fixed reference, the row ``old``."""
+    """The row with a remark on the candidate against a fixed reference (the row ``old``)."""
     note = doubts.AGAINST_REFERENCE(
         found=size_words(old),
         interval=old.metric.interval(*old.limits),
@@ -315,7 +315,7 @@ def against_reference(row: Row, old: Row) -> Row:
 
 
 def few_requests(row: Row, fewest: int) -> list[Note]:
-    """A warning for a verdict that rests on few requests a run."""
+    """A warning for a verdict that rests on few requests per run."""
     metric: Metric = row.metric
     if not row.judged.testable or fewest >= metric.rows_needed:
         return []
@@ -323,9 +323,9 @@ def few_requests(row: Row, fewest: int) -> list[Note]:
 
 
 def disagreement(row: Row) -> list[Note]:
-    """Where the t-test decides and the exact test of the same runs would not."""
+    """A warning where the t-test decides and the exact test of the same runs would not."""
     exact = row.randomisation_p
-    # .04 and .055 are one answer; what differs by a factor is not.
+    # .04 and .055 agree; only a factor of two is a disagreement.
     if row.verdict not in DIRECTIONS or row.p_value >= 0.05 or not exact >= max(0.05, 2 * row.p_value):
         return []
     return [doubts.TESTS_DISAGREE(p=f"{row.p_value:.2g}", exact=f"{exact:.2g}")]

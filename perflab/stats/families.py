@@ -1,4 +1,4 @@
-"""Many endpoints at once: p-values corrected so that the whole family raises a false alarm as rarely as one test."""
+"""Multiple testing: p-values corrected so that a whole family raises a false alarm as rarely as one test."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from perflab.stats.tests import Effect, Floats, sign_flips, two_sided
 
 LEAST_PAIRS = 8
 LEAST_RUNS = 4
-"""From here on max-T has more power than Holm (datasets/calibration/families.csv); below, too few flips exist."""
+"""From here on max-T has more power than Holm (datasets/calibration/families.csv); below, there are too few flips."""
 LEAST_UNEVEN_RUNS = 5
-"""The same for the smaller of two arms of unlike size: four runs against twenty give 9 % false alarms."""
+"""The same for the smaller of two unequal arms: four runs against twenty give 9 % false alarms."""
 
 
 def holm(p_values: Floats) -> Floats:
@@ -29,7 +29,7 @@ def holm(p_values: Floats) -> Floats:
 
 
 def benjamini_hochberg(p_values: Floats) -> Floats:
-    """Adjusted p-values that bound the expected share of false alarms among the verdicts: for exploring.
+    """Adjusted p-values that bound the expected share of false alarms among the verdicts: for exploration.
 
     Benjamini and Hochberg (1995), Controlling the false discovery rate, Journal of the Royal Statistical Society B 57.
     """
@@ -43,26 +43,26 @@ def benjamini_hochberg(p_values: Floats) -> Floats:
 
 FALSE_DISCOVERY, FAMILYWISE = "false-discovery", "familywise"
 ADJUST = MappingProxyType({FALSE_DISCOVERY: benjamini_hochberg, FAMILYWISE: holm})
-"""How a family's p-values are corrected, by what the correction holds."""
+"""The correction of a family's p-values, by the error rate that it controls."""
 
 
 def max_t(baseline: Floats, candidate: Floats, effect: Effect, *, pairs: bool, floor: Floats | float = 0.0) -> Floats:
-    """Adjusted p-values by the step-down maximum of |t| over sign flips of whole runs, which keep what endpoints share.
+    """Adjusted p-values by the step-down maximum of |t| over sign flips of whole runs, which preserve correlations.
 
-    ``baseline`` and ``candidate`` are endpoints x runs. In pairs the differences change sign, which is exact; else what each
-    run is off its arm's mean. Labels of runs are not exchanged: where one arm is noisier than the other, that raises false
-    alarms several times (datasets/calibration/noisier_arm.csv). Never below the t-test's own p, so that a family of one is
-    the t-test and a further endpoint can only take a verdict away. Westfall and Young (1993), Resampling-based multiple
-    testing; for the signs of residues Wu (1986), Jackknife, bootstrap and other resampling methods in regression
-    analysis, Annals of Statistics 14, with the variances taken anew at each flip.
+    ``baseline`` and ``candidate`` are endpoints x runs. For pairs the differences are flipped, which is exact; otherwise
+    each run's residual from the mean of its arm. Labels are not permuted: where one arm is noisier than the other, that
+    multiplies the false alarms (datasets/calibration/noisier_arm.csv). Never below the t-test's own p, so that a family of
+    one is the t-test and a further endpoint can only remove a verdict. Westfall and Young (1993), Resampling-based multiple
+    testing; for flipped residuals Wu (1986), Jackknife, bootstrap and other resampling methods in regression
+    analysis, Annals of Statistics 14, with the variances recomputed at each flip.
     """
     drawn = t_of_flips(candidate - baseline, floor) if pairs else t_of_residues(baseline, candidate, floor)
     observed = np.abs(effect.t)
     order = np.argsort(-observed, kind="stable")
-    # Of the endpoint with the k-th largest |t|: how often the largest of it and all below it comes as far.
+    # For the endpoint with the k-th largest |t|: how often the maximum over it and all smaller ones exceeds it.
     largest = np.maximum.accumulate(drawn[:, order[::-1]], axis=1)[:, ::-1]
     beyond = (largest >= observed[order] * (1 - 1e-9)).sum(0)
-    # All flips of the differences have what was observed among them; samples and residues do not.
+    # The full set of flips contains the observed one; samples and residuals do not.
     complete = pairs and len(drawn) == 2 ** baseline.shape[-1]
     stepped = np.maximum.accumulate(beyond / len(drawn) if complete else (1 + beyond) / (1 + len(drawn)))
     adjusted = np.empty(len(observed))
@@ -78,7 +78,7 @@ def t_of_flips(differences: Floats, floor: Floats | float = 0.0) -> Floats:
 
 
 def t_of_residues(baseline: Floats, candidate: Floats, floor: Floats | float = 0.0) -> Floats:
-    """Welch's |t| of every endpoint when what each run is off its arm's mean changes sign: flips x endpoints."""
+    """Welch's |t| of every endpoint under each flip of the residuals from the arms' means: flips x endpoints."""
     first = baseline.shape[-1]
     signs = sign_flips(first + candidate.shape[-1])
     own = _flipped(baseline - baseline.mean(-1, keepdims=True), signs[:, :first])
@@ -87,7 +87,7 @@ def t_of_residues(baseline: Floats, candidate: Floats, floor: Floats | float = 0
 
 
 def _flipped(values: Floats, signs: Floats) -> tuple[Floats, Floats]:
-    """The mean and its variance of the runs (endpoints x runs) under each row of signs."""
+    """The mean of the runs (endpoints x runs) and its variance under each row of signs."""
     count = values.shape[-1]
     mean = signs @ values.T / count
     # The sum of squares does not change with the signs.
@@ -97,14 +97,14 @@ def _flipped(values: Floats, signs: Floats) -> tuple[Floats, Floats]:
 def _ratio(mean: Floats, variance: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         found: Floats = np.abs(mean) / np.sqrt(np.maximum(variance, 0.0))
-    # No difference and no variance: nothing was found. A difference without variance (all signs alike): everything.
+    # No difference and no variance: t is 0. A difference without variance (all signs equal): infinite.
     return np.where(np.isnan(found), 0.0, found)
 
 
 def adjusted(
     baseline: Floats, candidate: Floats, effect: Effect, *, pairs: bool, floor: Floats | float = 0.0
 ) -> tuple[Floats, str]:
-    """p-values corrected for the family by the method that has more power at this number of runs, and its name."""
+    """Corrected p-values and the name of the correction: the one with more power at this number of runs."""
     count, sizes = len(effect.difference), (baseline.shape[-1], candidate.shape[-1])
     if count < 2:
         return effect.p_value, ""
@@ -120,9 +120,9 @@ def adjusted(
 
 
 def _by_smaller_arm(effect: Effect, runs: int) -> Floats:
-    """p-values that are too small under no variances: Welch's are, far out in the tail that many endpoints ask for.
+    """p-values with the smaller arm's degrees of freedom, never too small; Welch's are, far out in the tail.
 
-    With three runs against five, the three being four times as noisy, 14 % of families of twenty had a false alarm
+    With three runs against five, the three four times as noisy, 14 % of families of twenty had a false alarm
     (datasets/calibration/uneven_families.csv). Mickey and Brown (1966), Bounds on the distribution functions of the
     Behrens-Fisher statistic, Annals of Mathematical Statistics 37.
     """

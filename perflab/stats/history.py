@@ -1,4 +1,4 @@
-"""`change_points`: where a metric changed for good in a long history of runs, and the experiment that would confirm it."""
+"""`change_points`: where a metric changed for good in a history of runs, and the experiment to confirm it."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class ChangePoints(Result):
     """The result of `change_points`.
 
     ``table`` has a row for each change: run and start of the first run after it, before and after (typical values of
-    the stretches on both sides), change (relative), p_value, and last_before (the run before it). ``values`` is the
-    history behind it: run, start, value, segment. ``pairs`` says for each change how many pairs would confirm it. ``drift`` is
-    the change a run where a line fits better than steps do, else NaN.
+    the segments on both sides), change (relative), p_value, and last_before (the run before it). ``values`` is the
+    history: run, start, value, segment. ``pairs`` is how many pairs would confirm each change. ``drift`` is the change a
+    run where a line fits better than steps, else NaN.
     """
 
     table: pd.DataFrame
@@ -66,7 +66,7 @@ class ChangePoints(Result):
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """The confirming experiment for each change, how it was decided, and the warnings."""
+        """The confirming experiment for each change, the method, and the warnings."""
         confirm = [
             doubts.CONFIRM(
                 Remedy("run_pairs", {"pairs": needed}, given="plan, before, after"),
@@ -111,31 +111,31 @@ def change_points(
     warmup: float | str | None = None,
     allow: str | Collection[str] = (),
 ) -> ChangePoints:
-    """Where a metric changed for good over many runs.
+    """Find where a metric changed for good over many runs.
 
     Parameters
     ----------
     history : Measurements or DataFrame
         Many runs (``load("runs", arm="nightly")``), or a DataFrame with run, start and value.
     metric, endpoint, warmup : optional
-        What to take from Measurements; for a DataFrame ``metric`` is only the name of its values.
+        What to take from Measurements; for a DataFrame ``metric`` only names its values.
     minimum : float or str
-        The smallest relative change to report; one standard deviation of the runs is demanded besides.
+        The smallest relative change to report; it must also exceed one standard deviation of the runs.
     allow : str or collection of str
-        Of "invalid", "generator", "plan", "arms", what to take together anyway.
+        What to combine anyway: any of "invalid", "generator", "plan", "arms".
 
     Returns
     -------
     ChangePoints
-        Its ``table`` has run, start, before, after, change, p_value. A history says when something changed, not why: whatever
-        else changed with it looks the same. So each change comes with the experiment that confirms it.
+        Its ``table`` has run, start, before, after, change, p_value. A history shows when something changed, not why:
+        anything that changed at the same time looks the same. So each change comes with the experiment to confirm it.
 
         The candidates come from E-divisive, Matteson and James (2014), A nonparametric approach for multiple change point
-        analysis of multivariate data, JASA 109; each must pass Student's t-test of the stretches on both sides at p < 0.0001
-        (as small as that because the place was chosen after seeing the data), and the exact test of their ranks (of so few
-        runs that it can't get there: no overlap), which skewed and heavy-tailed histories do not fool. Where runs resemble
-        their neighbours, errors are taken wider. In simulations fewer than 0.5 % of stable histories of 100 runs show a change
-        (with an autocorrelation of 0.4 between runs: 5 %), and 10 % shifts at a run-to-run sd of 5 % are found in more than
+        analysis of multivariate data, JASA 109; each must pass Student's t-test of the segments on both sides at p < 0.0001
+        (so small because the place was chosen after seeing the data), and the exact rank test (with too few runs to reach
+        that level: no overlap), which is robust to skew and heavy tails. Where runs are autocorrelated, errors are widened.
+        In simulations fewer than 0.5 % of stable histories of 100 runs show a change (with an autocorrelation of 0.4
+        between runs: 5 %), and 10 % shifts at a run-to-run sd of 5 % are found in more than
         94 % (datasets/calibration/histories.csv).
 
     Raises
@@ -143,7 +143,7 @@ def change_points(
     ComparisonError
         Invalid runs, several plans, generators or arms, unless allowed.
     ValueError
-        A history without run, start and value, or with missing or naive ones.
+        A history without run, start and value, with missing values, or with naive timestamps.
 
     >>> start = pd.date_range("2026-01-01", periods=60, freq="D", tz="UTC")
     >>> noise = np.random.default_rng(1).normal(0, 0.05, 60)
@@ -199,7 +199,7 @@ def _measured(
 
 
 def _unit(metric: str) -> str:
-    """The unit of values that somebody else measured, where their name is that of a metric."""
+    """The unit of values from elsewhere, where their name is that of a metric."""
     try:
         return Metric.of(metric).unit
     except ValueError:
@@ -207,7 +207,7 @@ def _unit(metric: str) -> str:
 
 
 def _given(history: pd.DataFrame) -> pd.DataFrame:
-    """run, start, value of a frame, in order of start; ValueError with what is wrong with it."""
+    """run, start, value of a frame, in start order; ValueError for invalid ones."""
     missing = [c for c in ("run", "start", "value") if c not in history.columns]
     if missing:
         raise ValueError(f"history must have the columns run, start and value; {', '.join(missing)} missing")
@@ -242,7 +242,7 @@ def _row(values: pd.DataFrame, scaled: Floats, demand: Demand, begin: int, place
 
 
 def _confirming(scaled: Floats, segment: npt.NDArray[np.intp], change: float) -> int:
-    """Pairs that see half of the change with power .8: what was found by looking is larger than what is there."""
+    """Pairs to detect half of the change with power .8: a change selected from data is overestimated."""
     left = residues(scaled, segment)
     sd = math.sqrt(2 * float(left @ left) / max(1, len(scaled) - segment.max() - 1))
     gain = 1 - math.exp(-abs(math.log1p(max(-0.999, min(change, 1e6)))) / 2)
@@ -255,9 +255,9 @@ def _doubts(scaled: Floats, segment: npt.NDArray[np.intp], widened: float) -> li
         found.append(doubts.SHORT_HISTORY(runs=len(scaled), least=LEAST_RUNS))
     left = residues(scaled, segment)
     power = float(left @ left)
-    alike = float(left[1:] @ left[:-1]) / power if power > 0 else 0.0
-    if len(scaled) >= 20 and alike > _ALIKE:
-        found.append(doubts.ALIKE(alike=f"{alike:.2f}"))
+    autocorrelation = float(left[1:] @ left[:-1]) / power if power > 0 else 0.0
+    if len(scaled) >= 20 and autocorrelation > _ALIKE:
+        found.append(doubts.ALIKE(alike=f"{autocorrelation:.2f}"))
     if widened > 1.05:
         found.append(doubts.WIDENED(factor=f"{widened:.1f}"))
     return found

@@ -17,7 +17,7 @@ BATCHES = 20
 
 
 def over_runs(values: Floats, *, confidence: float = 0.95) -> Interval:
-    """Student's interval of one number a run; of its logarithm (a geometric mean) where every number is positive.
+    """Student's interval of one number per run; of its logarithm (a geometric mean) where all are positive.
 
     >>> [round(v, 1) for v in over_runs(np.array([90.0, 100.0, 110.0]))]
     [99.7, 77.7, 127.9]
@@ -33,9 +33,9 @@ def over_runs(values: Floats, *, confidence: float = 0.95) -> Interval:
 def share(events: Floats, counts: Floats, *, confidence: float = 0.95) -> Interval:
     """The share of events with an exact binomial interval at the effective sample size.
 
-    ``events`` of ``counts`` in each cluster (run, or stretch of one run). Clusters that differ more than the binomial
-    distribution allows lower the effective sample size, and so do few clusters; without an event the upper limit is still above
-    zero. What it can't know of is a rare run in which nearly everything fails, before one was seen. Korn and Graubard
+    ``events`` of ``counts`` in each cluster (a run, or a stretch of one). Clusters that vary more than the binomial
+    distribution allows lower the effective sample size, and so do few clusters; without an event the upper limit is still
+    above zero. It cannot allow for rare runs in which nearly everything fails, before one was seen. Korn and Graubard
     (1998), Confidence intervals for proportions with small expected number of positive counts estimated from survey
     data, Survey Methodology 24.
 
@@ -57,7 +57,7 @@ def share(events: Floats, counts: Floats, *, confidence: float = 0.95) -> Interv
 
 
 def batches(values: Floats, count: int = BATCHES) -> Floats:
-    """Means of ``count`` stretches of equal length, in the order given; what is left over at the end is dropped."""
+    """Means of ``count`` stretches of equal length, in the given order; the remainder at the end is dropped."""
     length = len(values) // count
     means: Floats = values[: length * count].reshape(count, length).mean(axis=1)
     return means
@@ -66,9 +66,9 @@ def batches(values: Floats, count: int = BATCHES) -> Floats:
 def design_effect(values: Floats, count: int = BATCHES) -> float:
     """How many times larger the variance of a run's mean is than if its requests were independent.
 
-    By batch means of the values in order of start; for a quantile those of the indicator, 1 where a request is slower.
+    By batch means of the values in start order; for a quantile those of the indicator, 1 where a request is slower.
     Schmeiser (1982), Batch size effects in the analysis of simulation output, Operations Research 30. 1.0 where it is
-    unknown: fewer than two values a batch, or all of them equal.
+    unknown: fewer than two values per batch, or all of them equal.
     """
     spread = float(values.var()) if len(values) >= 2 * count else 0.0
     if spread == 0:
@@ -77,9 +77,9 @@ def design_effect(values: Floats, count: int = BATCHES) -> float:
 
 
 def quantile_within(values: Floats, at: float, *, confidence: float = 0.95, rank: float | None = None) -> Interval:
-    """A quantile of one run with an interval from that run alone; ``values`` in order of start.
+    """A quantile of one run with an interval from that run alone; ``values`` in start order.
 
-    The interval of the share below the quantile, by batch means, turned back into latencies: Woodruff (1952),
+    The interval of the share below the quantile, by batch means, mapped back to latencies: Woodruff (1952),
     Confidence intervals for medians and other position measures, JASA 47. It says nothing about other runs.
     """
     estimate = float(quantile(values, [at])[0]) if rank is None else rank
@@ -92,7 +92,7 @@ def quantile_within(values: Floats, at: float, *, confidence: float = 0.95, rank
 
 
 def mean_within(values: Floats, *, confidence: float = 0.95) -> Interval:
-    """A mean of one run with its interval by batch means; ``values`` in order of start."""
+    """The mean of one run with its interval by batch means; ``values`` in start order."""
     middle = float(values.mean())
     means = batches(values)
     half = float(t_ppf(0.5 + confidence / 2, BATCHES - 1)) * float(means.std(ddof=1)) / math.sqrt(BATCHES)

@@ -1,4 +1,4 @@
-"""From one number a run to an effect on each endpoint: gates, scale, least variance, and the design's test."""
+"""From one number per run to an effect on each endpoint: gates, scale, least variance, and the design's test."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from perflab.stats.warmup import Warmup
 
 @dataclass(frozen=True)
 class Judged:
-    """One metric of one endpoint before the correction for many.
+    """One metric of one endpoint, before the correction for multiple testing.
 
-    ``values`` are the metric of each run, ``scaled`` the same on the scale of the analysis (ln, or as they are), ``floor``
+    ``values`` are the metric of each run, ``scaled`` the same on the scale of the analysis (ln, or unchanged), ``floor``
     the least variance of the mean difference. ``obstacle`` rules out any verdict, ``undirected`` one with a direction.
-    ``limits`` is the 95 % interval of the effect, on its scale.
+    ``limits`` is the 95 % interval of the effect, on the scale of the analysis.
     """
 
     endpoint: str
@@ -42,7 +42,7 @@ class Judged:
 
     @property
     def testable(self) -> bool:
-        """Whether it belongs to the family that is corrected: what can't get a verdict costs the others nothing."""
+        """Whether it belongs to the corrected family: a row that cannot get a verdict does not count."""
         return self.effect is not None and not self.obstacle
 
 
@@ -54,15 +54,15 @@ def judge(
     warmup: Warmup,
     margins: tuple[float, float],
 ) -> list[Judged]:
-    """Every endpoint's effect on one metric; ``values`` are `by_run` of the arms, ``margins`` of ratios and differences."""
+    """Every endpoint's effect on one metric; ``values`` are `by_run` of the arms, ``margins`` for ratios and differences."""
     endpoints = list(dict.fromkeys([*values[0]["endpoint"], *values[1]["endpoint"]]))
     endpoints = endpoints if metric.has_endpoints else [AGGREGATED]
     both = [_wide(v, [metric.name, "count"], endpoints, runs) for v, runs in zip(values, design.sides, strict=True)]
     wide, counts = [found for found, _ in both], [np.nan_to_num(count) for _, count in both]
     if metric.kind == QUANTILE:
-        # What `summarize` leaves out is no number here either.
+        # A quantile that `summarize` leaves out is missing here too.
         wide = [np.where((c > 0) & (c < metric.needs(1)), np.nan, w) for w, c in zip(wide, counts, strict=True)]
-    # Of a run whose quantile is among its failures no ratio can be formed.
+    # A quantile that falls among a run's failures is infinite, and forms no ratio.
     finite = [np.where(np.isinf(w), np.nan, w) for w in wide]
     scaled = [metric.scaled(w) for w in finite]
     tick = _tick(requests) if metric.is_latency else 0.0
@@ -105,7 +105,7 @@ def _wide(values: pd.DataFrame, columns: Sequence[str], endpoints: Sequence[str]
 
 
 def effect_of(baseline: Floats, candidate: Floats, floors: Floats, design: Design) -> Effect | None:
-    """The test that the design calls for, of all endpoints at once."""
+    """The design's test, of all endpoints at once."""
     sizes = baseline.shape[-1], candidate.shape[-1]
     if design.kind == SAME:
         return None
@@ -152,13 +152,13 @@ def _tick(requests: tuple[Requests, Requests]) -> float:
     for digits in range(3):
         steps = [_in_steps(side.latency, 10.0**digits) for side in requests]
         if all(len(s) for s in steps):
-            # A clock of 10 ms writes whole milliseconds too: the tick is what all of them are multiples of.
+            # A clock of 10 ms writes whole milliseconds too: the tick is the greatest common divisor.
             return float(np.gcd.reduce(np.concatenate(steps))) / 10.0**digits
     return 0.0
 
 
 def _in_steps(latency: Floats, scale: float) -> npt.NDArray[np.int64]:
-    """The latencies as whole numbers of 1 / ``scale`` ms; empty where they are not."""
+    """The latencies as multiples of 1 / ``scale`` ms; empty where they are not."""
     for values in (latency[:100], latency):
         scaled = values * scale
         if not (np.abs(scaled - np.rint(scaled)) <= 1e-9 * np.maximum(scaled, 1.0)).all() or scaled.max() > 2**52:
@@ -167,7 +167,7 @@ def _in_steps(latency: Floats, scale: float) -> npt.NDArray[np.int64]:
 
 
 def _ticked(values: tuple[Floats, Floats], tick: float) -> Note | None:
-    """Why rounding forbids a direction."""
+    """Why rounding rules out a direction."""
     typical = [float(np.mean(v)) for v in values]
     if not tick or not abs(typical[1] - typical[0]) <= tick or min(typical) > 100 * tick:
         return None
@@ -177,7 +177,7 @@ def _ticked(values: tuple[Floats, Floats], tick: float) -> Note | None:
 def _floors(metric: Metric, values: Sequence[Floats], counts: Sequence[Floats], tick: float) -> Floats:
     """The least variance of the mean difference: what counting and rounding alone would give.
 
-    Runs can agree by chance (no error in any of them): a variance of zero is then no certainty.
+    Runs can agree by chance (no error in any of them), so a variance of zero is not certainty.
     """
     size = [np.maximum(c, 1.0) for c in counts]
     if metric.kind in (SHARE, SLOW):
@@ -193,13 +193,13 @@ def _floors(metric: Metric, values: Sequence[Floats], counts: Sequence[Floats], 
 
 
 def _rounded(values: Floats, counts: Floats, tick: float, *, mean: bool) -> Floats:
-    """The variance that rounding to ticks gives ln of each run's value."""
+    """The variance of ln of each run's value that comes from rounding to ticks."""
     with np.errstate(divide="ignore", invalid="ignore"):
         single: Floats = np.nan_to_num((tick / values) ** 2 / 12, posinf=0.0)
         if mean:
-            # The roundings of many requests average out, unless all of them fell on one tick.
+            # The rounding errors of many requests average out, unless all fell on one tick.
             return np.where(values % tick == 0, single, single / counts) if tick else single
-    # Where all runs fall on neighbouring ticks their roundings may be one and the same: more runs don't average it out.
+    # Where all runs fall on neighbouring ticks they may share one rounding error, which more runs do not average out.
     shared = np.max(values, axis=-1) - np.min(values, axis=-1) <= tick
     return np.where(shared[:, None], single * values.shape[-1], single)
 

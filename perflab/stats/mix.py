@@ -1,7 +1,7 @@
-"""The mix of endpoints: whether it moved between the arms, and totals on one mix that both share.
+"""The mix of endpoints: whether it moved between the arms, and totals on one common mix.
 
-In a closed model a faster endpoint is asked more often, so its weight among all requests changes because of the change:
-the total may fall although nothing but one endpoint became slower (Simpson's paradox).
+In a closed model a faster endpoint is called more often, so its weight among all requests changes with it: the total
+may improve although the only endpoint that changed became slower (Simpson's paradox).
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ AS_OFFERED = f"{AGGREGATED} (as offered)"
 _LEVEL = 0.01
 _MANY_ERRORS, _POINTS = 5.0, 0.02
 _LEAST = 0.005
-"""A share of the requests that moved by less changes no total that matters."""
+"""A smaller move in a share of the requests changes no total that matters."""
 
 
 @dataclass(frozen=True)
 class Mix:
     """One mix for both arms: the ``share`` of each stratum, and the stratum of each endpoint that both arms have.
 
-    Endpoints that every run has are strata of their own; the others of both arms are one together. ``moved`` holds for each
-    endpoint whose share moved how large it was in the baseline and in the candidate, the largest move first.
+    Endpoints that every run has are strata of their own; the others that both arms have form one stratum. ``moved`` maps
+    each endpoint whose share moved to its shares in baseline and candidate, the largest move first.
     """
 
     stratum: Mapping[str, int]
@@ -44,8 +44,7 @@ class Mix:
 def mix_of(
     requests: tuple[Requests, Requests], design: Design, warmup: float, weights: Mapping[str, float] | None = None
 ) -> Mix | None:
-    """The common mix of two arms whose mixes differ, or the given one; None where none is given and they do not differ, or
-    where that can't be tested."""
+    """The given mix, or a common one where the mixes of the arms differ; None where they do not, or cannot be tested."""
     if weights is not None:
         share = np.array(list(weights.values()), dtype="float64")
         return Mix({name: place for place, name in enumerate(weights)}, share / share.sum(), {})
@@ -57,7 +56,7 @@ def mix_of(
         return None
     first, second = (c / c.sum(0) for c in counts)
     pooled = sum(c.sum(1) for c in counts) / sum(c.sum() for c in counts)
-    # What counting alone gives: a mix that a script fixes has no variance, and no certainty either.
+    # The counting variance: a mix fixed by a script does not vary, but that is not certainty.
     floor = pooled * (1 - pooled) * sum((1 / c.sum(0)).sum() / c.shape[1] ** 2 for c in counts)
     if design.paired:
         effect = tests.paired(first, second, floor)
@@ -75,7 +74,7 @@ def mix_of(
 
 
 def mix_of_history(requests: Requests, warmup: float) -> Mix | None:
-    """One mix for the runs of a history whose mixes differ by more than counting gives, and by several points."""
+    """One mix for a history whose runs differ in mix by more than counting gives, and by several points."""
     names = list(requests.endpoints)
     counts = _counts(requests, requests.runs, names, warmup)
     if len(names) < 2 or (counts.sum(0) == 0).any():
@@ -107,7 +106,7 @@ def _common(
 
 
 def checked_weights(mix: Mapping[str, float], requests: tuple[Requests, Requests]) -> Mapping[str, float]:
-    """The weights of a given mix; ValueError for an endpoint that an arm lacks, and for a weight that is not positive."""
+    """The weights of a given mix; ValueError for an endpoint that an arm lacks, or a weight that is not positive."""
     known = [name for name in requests[0].endpoints if name in requests[1].endpoints]
     if not isinstance(mix, Mapping):
         raise ValueError(f"mix must be a mapping of endpoints to weights; got {mix!r}")
@@ -133,7 +132,7 @@ def _counts(side: Requests, runs: tuple[str, ...], names: list[str], warmup: flo
 def on_one_mix(
     table: pd.DataFrame, requests: Requests, mix: Mix, metrics: tuple[Metric, ...], cut: float
 ) -> pd.DataFrame:
-    """A `by_run` table whose total is on the common mix, with the total as it was offered beside it."""
+    """A `by_run` table with the total on the common mix, and the total as offered as a separate row."""
     whole = table[table["endpoint"] == AGGREGATED]
     mixed = whole.copy()
     groups = weighted(requests, mix, cut)
@@ -145,7 +144,7 @@ def on_one_mix(
 
 
 def on_a_mix(measured: Measurements, metric: Metric, cut: float, endpoint: str) -> tuple[pd.DataFrame, Note | None]:
-    """`by_run` of runs in a row, the total on one mix where the mix moved, and the note that says so."""
+    """`by_run` of a history, the total on one mix where the mix moved, and the note that says so."""
     requests = coded(measured)
     table = by_run(requests, [metric], warmup=cut)
     mix = mix_of_history(requests, cut) if endpoint == AGGREGATED else None
@@ -156,17 +155,17 @@ def on_a_mix(measured: Measurements, metric: Metric, cut: float, endpoint: str) 
 
 
 def one_mix(mix: Mix) -> Note:
-    """What to say where all requests are on one mix."""
+    """The note that all requests are on one mix."""
     endpoint, (before, after) = next(iter(mix.moved.items()))
     return circumstances.ONE_MIX(endpoint=endpoint, before_fraction=before, after_fraction=after)
 
 
 Weighted = tuple[Floats, Floats, Floats]
-"""Latencies in order, failures, and the weights of requests, of one run."""
+"""Sorted latencies, failures and weights of the requests of one run."""
 
 
 def weighted(requests: Requests, mix: Mix, cut: float) -> dict[str, Weighted]:
-    """The requests of each run with the weights that give them the common mix."""
+    """The requests of each run, weighted to the common mix."""
     codes = np.array([mix.stratum.get(name, -1) for name in requests.endpoints])
     stratum = codes[requests.endpoint]
     rows = np.flatnonzero((requests.age >= cut) & (stratum >= 0))
@@ -197,7 +196,7 @@ def _value(metric: Metric, group: Weighted | None) -> float:
 
 
 def weighted_quantile(ordered: Floats, weight: Floats, share: float) -> float:
-    """The quantile of type 8 of ordered values with weights; of equal weights it is the usual one.
+    """The weighted quantile of type 8 of sorted values; with equal weights the ordinary one.
 
     >>> weighted_quantile(np.array([1.0, 2.0, 3.0, 9.0]), np.ones(4), 0.5)
     2.5

@@ -1,4 +1,4 @@
-"""A quantile that lies between two modes: hits and misses of a cache, fast and slow paths, with hardly anything in between."""
+"""A quantile between two modes: cache hits and misses, fast and slow paths, with hardly anything in between."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from perflab.stats.rows import DIRECTIONS, Row
 
 _MIXED = (circumstances.MIX_MOVED.code, circumstances.GIVEN_MIX.code)
 _APART, _EMPTY, _ERRORS = 2.0, 0.1, 3.0
-"""Three standard errors of a run's quantile reach twice as far, and hold less than a tenth of the requests in the middle half."""
+"""Three standard errors of a run's quantile span a factor of two, and the middle half holds under a tenth of the requests."""
 
 
 def between_modes(row: Row, requests: tuple[Requests, Requests], cut: float) -> Row:
-    """The row, with the modes that its quantile lies between, and the share of slow requests that can be compared instead."""
+    """The row, with the modes on both sides of its quantile, and the share of slow requests to compare instead."""
     share = row.metric.share
     if any(note.code in _MIXED for note in row.remarks):
         return row
@@ -56,7 +56,7 @@ def _latencies(side: Requests, runs: tuple[str, ...], endpoint: str, cut: float)
 
 
 def _valley(values: Floats, each: float, share: float) -> tuple[float, float] | None:
-    """The modes on both sides of the quantile, where a run of so many requests may land on either."""
+    """The modes on both sides of the quantile, where a run of this size may land on either."""
     if each < 2:
         return None
     reach = _ERRORS * math.sqrt(share * (1 - share) / each)

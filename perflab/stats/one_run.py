@@ -1,6 +1,6 @@
-"""What a single run can say about itself: an interval that allows for the order of its requests, and no more.
+"""What a single run shows about itself: an interval that allows for the order of its requests, and no more.
 
-Between two runs of the same code there is more difference than within either, so none of this decides anything.
+Two runs of the same code differ by more than either varies within, so nothing here decides anything.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DRAWS = 2_000
 _GRID = 400
 _UNKNOWN = {SHARE: doubts.NO_FAILURES, RATE: doubts.NO_LENGTH}
 _LEAST = 5
-"""Requests in a block, on average, below which blocks say nothing about the order of requests."""
+"""Fewer requests per block, on average, say nothing about autocorrelation."""
 
 
 def quantile_interval(values: npt.ArrayLike, q: float = 0.95, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -40,23 +40,23 @@ def quantile_interval(values: npt.ArrayLike, q: float = 0.95, *, confidence: flo
     Parameters
     ----------
     values : array-like
-        Independent numbers (repetitions of a microbenchmark, one number a run), in any unit.
+        Independent numbers (repetitions of a microbenchmark, one number per run), in any unit.
     q : float
         The quantile, between 0 and 1.
     confidence : float
-        Of the interval, at least.
+        At least this confidence.
 
     Returns
     -------
     (low, high)
-        Two of the values, in their unit. How many values lie below the quantile follows a binomial distribution, so the
-        interval covers with the confidence that was asked for, or a little more. Requests of a load test are not independent:
-        use `within` for one run, `compare` for a change. Conover (1999), Practical nonparametric statistics, section 3.2.
+        Two of the values, in their unit. The number of values below the quantile is binomial, so the interval has the
+        requested coverage, or a little more. Requests of a load test are not independent: use `within` for one run,
+        `compare` for a change. Conover (1999), Practical nonparametric statistics, section 3.2.
 
     Raises
     ------
     ValueError
-        No values, not finite, q or confidence not between 0 and 1, or too few values for limits on both sides (72 for p95).
+        No values, values not finite, q or confidence not between 0 and 1, or too few values for two limits (72 for p95).
 
     >>> low, high = quantile_interval(np.arange(1000.0), 0.5)
     >>> int(low), int(high)
@@ -70,7 +70,7 @@ def quantile_interval(values: npt.ArrayLike, q: float = 0.95, *, confidence: flo
     if count < needed or not np.isfinite(numbers).all():
         raise ValueError(f"values must be {needed} or more finite numbers; got {count}")
     below = special.bdtr(np.arange(count), count, q)
-    # The r-th value is above the quantile with the chance that fewer than r lie below it.
+    # P(r-th value > quantile) is the probability that fewer than r lie below it.
     low, high = int((below <= tail).sum()) - 1, int(np.argmax(below >= 1 - tail))
     low = max(low, 0)
     picked = np.partition(numbers, [low, high])
@@ -79,7 +79,7 @@ def quantile_interval(values: npt.ArrayLike, q: float = 0.95, *, confidence: flo
 
 @dataclass(frozen=True, repr=False)
 class Within(Result):
-    """The result of `within`: ``table`` with a row for each run and endpoint, ``warnings`` what to be careful about."""
+    """The result of `within`: ``table`` has a row for each run and endpoint, ``warnings`` what to be careful about."""
 
     table: pd.DataFrame
     metric: str
@@ -88,7 +88,7 @@ class Within(Result):
 
     @property
     def sentence(self) -> str:
-        """The interval of all requests of the (first) run together, in one line."""
+        """The interval of all requests of the (first) run, in one line."""
         row, metric = self.table.iloc[0], Metric.of(self.metric)
         if row["low"] != row["low"]:
             return f"{metric.label} of run {row['run']}: {row['reason']}"
@@ -114,28 +114,28 @@ def within(
     confidence: float = 0.95,
     warmup: float | str | None = None,
 ) -> Within:
-    """How well one run fixes its own number: a block-bootstrap interval that holds for this run only.
+    """How precisely one run determines its own metric: a block-bootstrap interval that holds for this run only.
 
     Parameters
     ----------
-    run : Measurements (or a requests table), usually of one run; of several, each is taken by itself.
+    run : Measurements (or a requests table), usually of one run; several are taken one at a time.
     metric : "p95" or any "p<q>", "mean", "throughput_per_s", "error_fraction".
     confidence : of the interval.
-    warmup : the share to leave out at the start; the plan's, or 10 %, if not given.
+    warmup : the share to leave out at the start; by default the plan's, or 10 %.
 
     Returns
     -------
-    Within. Its table: run, endpoint, metric, unit, count, value, low, high, design_effect, reason. ``design_effect`` is by
-    how much the order of the requests inflates the variance: 12 means that 12,000 requests say as much as 1,000
+    Within. Its table: run, endpoint, metric, unit, count, value, low, high, design_effect, reason. ``design_effect`` is
+    the factor by which dependence between requests inflates the variance: at 12, 12,000 requests are worth 1,000
     independent ones (of the share beyond the quantile, by batch means).
 
-    Requests in a row resemble each other, so whole blocks of them (30 to a run, in order) are drawn anew: Carlstein
+    Successive requests are correlated, so whole blocks of them (30 per run, in order) are resampled: Carlstein
     (1986), The use of subseries values for estimating the variance of a general statistic, Annals of Statistics 14; widened
-    by Student's t for the number of blocks. It does not hold for the next run: for that, repeat the run and `compare`.
+    by Student's t for the number of blocks. It does not cover the next run: for that, repeat the run and `compare`.
 
     Raises
     ------
-    MissingTableError : no requests. ValueError : a metric that is none.
+    MissingTableError : no requests. ValueError : an unknown metric.
 
     >>> import perflab as lab
     >>> one = lab.load("datasets/shop_runs").where(arm="n+1", pair=1)
@@ -166,7 +166,7 @@ def _row(
     value: float,
 ) -> dict[str, object]:
     low = high = effect = math.nan
-    # With fewer, blocks are too short to tell the order of requests: the interval covers much less than it says.
+    # Fewer make blocks too short to capture autocorrelation: the interval covers much less than it claims.
     reason = too_few(metric, count, least=metric.rows_needed) or (_unknown(metric) if math.isnan(value) else None)
     if not reason:
         chosen = of_one(requests, run, endpoint, warmup)
@@ -184,7 +184,7 @@ def _unknown(metric: Metric) -> Note:
 
 
 def too_few(metric: Metric, count: int, seconds: float = math.nan, *, least: int | None = None) -> Note | None:
-    """Why so few requests (of so long a run) can't carry this metric; ``least`` other than the floor of a verdict."""
+    """Why so few requests are not enough for this metric; ``least`` replaces the floor of a verdict."""
     if metric.is_maximum:
         return doubts.MAXIMUM()
     least = metric.rows_floor if least is None else least
@@ -196,7 +196,7 @@ def too_few(metric: Metric, count: int, seconds: float = math.nan, *, least: int
 
 
 def of_one(requests: Requests, run: str, endpoint: str, warmup: float) -> Requests:
-    """One run's requests to one endpoint, in the order of their start."""
+    """One run's requests to one endpoint, in start order."""
     mask = (requests.run == requests.runs.index(run)) & (requests.age >= warmup)
     if endpoint != AGGREGATED:
         if endpoint not in requests.endpoints:
@@ -226,7 +226,7 @@ def draws(requests: Requests, metric: Metric, *, seed: int) -> Floats:
 
 
 def _averaged(requests: Requests, metric: Metric) -> Floats:
-    """What a mean or a share is the mean of."""
+    """The values whose mean the metric is."""
     if metric.kind == MEAN:
         return requests.latency if metric.is_latency or requests.size is None else requests.size
     if metric.slower_ms is not None:
@@ -243,7 +243,7 @@ def _resampled(blocks: int, seed: int) -> Floats:
 
 
 def _quantile_draws(latency: Floats, block: Codes, blocks: int, weights: Floats, share: float) -> Floats:
-    """Quantiles of resampled blocks, read off the blocks' own distribution functions on a grid around the quantile."""
+    """Quantiles of resampled blocks, from the blocks' distribution functions on a grid around the quantile."""
     count = len(latency)
     over = np.bincount(block, weights=latency > quantile(latency, [share])[0], minlength=blocks)
     spread = max(float(over.std(ddof=1)) * math.sqrt(blocks) / count, math.sqrt(share * (1 - share) / count))
@@ -268,14 +268,14 @@ def limits(drawn: Floats, value: float, confidence: float, *, relative: bool) ->
 
 
 def widened(drawn: Floats, value: float, tails: Sequence[float]) -> tuple[float, float]:
-    """Percentile limits, their distance from the value stretched by t over normal at the number of blocks."""
+    """Percentile limits, their distance from the value stretched by t over normal for the number of blocks."""
     low, high = np.quantile(drawn, tails)
     stretch = float(special.stdtrit(BLOCKS - 1, tails[1]) / special.ndtri(tails[1])) * math.sqrt(BLOCKS / (BLOCKS - 1))
     return value - stretch * (value - float(low)), value + stretch * (float(high) - value)
 
 
 def _inflation(requests: Requests, metric: Metric) -> float:
-    """By how much the order of one run's requests inflates the variance; NaN where it has no meaning."""
+    """The design effect of one run's requests; NaN where it is undefined."""
     if metric.share is not None:
         values = (requests.latency > quantile(requests.latency, [metric.share])[0]).astype("float64")
     else:

@@ -1,6 +1,6 @@
-"""Coordinated omission: what a generator that waits for its answers did not send, and what that hides.
+"""Coordinated omission: the requests that a generator did not send while it waited, and what that hides.
 
-A user who is to send every second but waits five for an answer leaves four requests unsent that would have waited
+A user that should send every second but waits five for a response leaves four requests unsent that would have taken
 4, 3, 2 and 1 s. Tene (2013), How not to measure latency; HdrHistogram's correction for an expected interval.
 """
 
@@ -17,17 +17,17 @@ from perflab.stats import circumstances
 from perflab.stats.estimates import Requests
 
 SHARE_OF_TAIL = 0.5
-"""Unsent requests matter to a quantile from half of the share that lies above it."""
+"""Unsent requests matter to a quantile from half of the share above it."""
 
 
 def unsent(latency: Floats, interval: float | Floats) -> Floats:
-    """How many requests were due while each one was waited for."""
+    """How many requests came due while each one was in flight."""
     found: Floats = np.maximum(np.floor(latency / interval + 1e-9) - 1, 0).astype("float64")
     return found
 
 
 def back_filled(requests: Requests, interval: float) -> Requests:
-    """The requests with those that were due and not sent, at the latency they would have had (v - I, v - 2I, ...)."""
+    """The requests with the unsent ones filled in at the latency they would have had (v - I, v - 2I, ...)."""
     missing = unsent(requests.latency, interval).astype("int64")
     rows = np.repeat(np.arange(len(missing)), missing)
     if not len(rows):
@@ -40,7 +40,7 @@ def back_filled(requests: Requests, interval: float) -> Requests:
 
 
 def exposure(requests: Requests, interval: float | Floats) -> dict[str, float]:
-    """The share of each run's requests that are missing, seen from those that were sent."""
+    """The share of each run's requests that is missing, relative to those sent."""
     missing = unsent(requests.latency, interval)
     counts = np.bincount(requests.run, minlength=len(requests.runs))
     sums = np.bincount(requests.run, weights=missing, minlength=len(requests.runs))
@@ -48,9 +48,9 @@ def exposure(requests: Requests, interval: float | Floats) -> dict[str, float]:
 
 
 def cycles(measured: Measurements) -> dict[str, float]:
-    """How often a user of each run usually sent, in ms: the median time between a user's starts; closed loads only.
+    """The median time between a user's starts in each run, in ms; closed loads only.
 
-    Runs whose requests have due times (an open model waits for nobody) or no users are left out.
+    Runs whose requests have due times (an open model does not wait) or no users are left out.
     """
     requests = measured.requests
     if "user" not in requests.columns or ("due" in requests.columns and requests["due"].notna().any()):
@@ -64,7 +64,7 @@ def cycles(measured: Measurements) -> dict[str, float]:
 def warnings_of(
     exposed: Mapping[str, float], share: float, *, declared: float | None, cycle: Mapping[str, float]
 ) -> tuple[Note, ...]:
-    """What to say about the runs in which unsent requests could move the quantile; empty when none could."""
+    """A note on the runs in which unsent requests could move the quantile; empty where none could."""
     limit = SHARE_OF_TAIL * (1 - share)
     worst = max(exposed, key=lambda run: exposed[run], default="")
     if not worst or exposed[worst] <= limit:

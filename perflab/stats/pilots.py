@@ -1,4 +1,4 @@
-"""A pilot: what a few runs show of how much runs differ, and what part of that comes from within a run."""
+"""A pilot: how much runs differ, and how much of that comes from within a run."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _LONGEST_GAP_S = 900.0
 class Pilot:
     """The variance of a pilot's runs, on the scale of logarithms (0.05: runs differ by 5 %).
 
-    ``sd`` is of single runs, ``sd_pairs`` of the difference of two runs next to each other (which drift does not reach);
-    ``sd_upper`` and ``sd_pairs_upper`` their upper 80 % limits; ``degrees`` are those of the pairs. ``within`` and
-    ``between`` split ``sd``: what longer runs would shrink, and what only more runs do; ``design_effect`` is how many
+    ``sd`` is of single runs, ``sd_pairs`` of the difference of two adjacent runs (which drift does not affect);
+    ``sd_upper`` and ``sd_pairs_upper`` are their upper 80 % limits; ``degrees`` those of the pairs. ``within`` and
+    ``between`` split ``sd``: longer runs shrink the first, only more runs the second; ``design_effect`` is how many
     times larger the variance within is than if requests were independent. ``seconds`` is the length of a run,
     ``overhead`` the seconds between two, ``least_seconds`` the shortest run with enough requests for the metric.
     ``values`` has a row for each run: run, arm, pair, start, count, value.
@@ -147,10 +147,10 @@ def _pairs(values: pd.DataFrame) -> tuple[float, float]:
 
 
 def _neighbours(logs: Floats) -> tuple[float, float]:
-    """The standard deviation of the difference of two runs in a row, with its approximate degrees of freedom.
+    """The standard deviation of the difference of two successive runs, with its approximate degrees of freedom.
 
     Von Neumann (1941), Distribution of the ratio of the mean square successive difference to the variance, Annals of
-    Mathematical Statistics 12: a slow drift hardly touches it. Overlapping differences are worth (3n - 4) / 2 (n - 1)^2.
+    Mathematical Statistics 12: hardly affected by slow drift. Overlapping differences are worth (3n - 4) / 2 (n - 1)^2.
     """
     count = len(logs)
     mean_square = float((np.diff(logs) ** 2).mean())
@@ -163,7 +163,7 @@ def _upper(degrees: float) -> float:
 
 
 def _within(sides: list[Measurements], metric: Metric, endpoint: str, warmup: float) -> tuple[float, float]:
-    """The standard deviation of a run's value that its own requests explain (by batch means), and their design effect."""
+    """The part of a run's standard deviation that comes from within it (by batch means), and the design effect."""
     variances, effects = [], []
     for side in sides:
         requests = without_warmup(side, warmup)
@@ -191,7 +191,7 @@ def _one_standard_error(latencies: Floats, share: float | None) -> tuple[float, 
 
 
 def _gap(runs: pd.DataFrame) -> float:
-    """The median seconds between the end of a run and the start of the next; 0 where it is not known."""
+    """The median seconds between the end of a run and the start of the next; 0 where unknown."""
     known = runs.dropna(subset="start").sort_values("start", kind="stable")
     ends = known["start"] + pd.to_timedelta(known["duration_ms"], unit="ms")
     gaps = (known["start"].iloc[1:].reset_index(drop=True) - ends.iloc[:-1].reset_index(drop=True)).dt.total_seconds()

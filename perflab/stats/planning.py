@@ -1,4 +1,4 @@
-"""`plan_runs`: how many runs, and how long ones, an effect needs; what a budget can see."""
+"""`plan_runs`: how many runs an effect needs, how long they should be, and what a budget can detect."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from perflab.units import format_fraction, format_ms, parse_duration, parse_frac
 
 ALPHA = 0.05
 SURE = 0.8
-"""Confidence of the upper limit of a standard deviation that the plan is made for."""
+"""Confidence of the upper limit of the standard deviation that a plan is based on."""
 MOST = 2_000
 _NODES, _RAW = np.polynomial.legendre.leggauss(64)
 _SHARES, _WEIGHTS = (_NODES + 1) / 2, _RAW / 2
-"""Gauss-Legendre nodes on (0, 1), where a variance is looked up by its quantiles."""
+"""Gauss-Legendre nodes on (0, 1), for averages over a variance by its quantiles."""
 _SHOWN = (3, 4, 5, 6, 8, 10, 15, 20, 30)
 _NOTABLE = 1.25
-"""A run length that changes the cost by less is not worth a recommendation."""
+"""A run length that lowers the cost by less is not recommended."""
 
 
 @dataclass(frozen=True, repr=False)
 class RunPlan(Result):
     """The result of `plan_runs`.
 
-    ``pairs`` (randomised, interleaved) and ``runs`` (for each arm, unpaired) reach ``power`` for ``effect``, at the
-    upper 80 % limits of the standard deviations that the ``pilot`` shows; ``minutes`` is what the pairs cost.
-    ``table`` has a row for each number of pairs: minutes, smallest effect that they see with this power, power for the
-    wanted effect. ``seconds`` is the best length of a run (None where it is unknown), with ``pairs_then`` and
-    ``minutes_then``. ``smallest_effect`` is what ``budget_minutes`` can see, NaN where it is not enough for three pairs.
+    ``pairs`` (randomised, interleaved) and ``runs`` (per arm, unpaired) reach ``power`` for ``effect``, at the upper
+    80 % limits of the pilot's standard deviations; ``minutes`` is what the pairs cost. ``table`` has a row for each
+    number of pairs: minutes, the smallest effect detected with this power, and the power for ``effect``. ``seconds`` is
+    the cheapest length of a run (None where unknown), with ``pairs_then`` and ``minutes_then``. ``smallest_effect`` is
+    what ``budget_minutes`` can detect: NaN without a budget, 1 where it does not pay for three pairs.
     """
 
     effect: float
@@ -63,13 +63,13 @@ class RunPlan(Result):
         """The answer in one line."""
         what = f"{self.pilot.metric} of {whose(self.pilot.endpoint)}"
         return (
-            f"To see {what} fall by {format_fraction(self.effect)} with power {self.power:g}: {self.pairs} pairs "
+            f"To detect a {format_fraction(self.effect)} decrease of {what} with power {self.power:g}: {self.pairs} pairs "
             f"({2 * self.pairs} runs, {_minutes(self.minutes)}); unpaired, {self.runs} runs of each arm"
         )
 
     @property
     def notes(self) -> tuple[object, ...]:
-        """Where the numbers come from, what would be cheaper, and the warnings."""
+        """The basis of the numbers, what would be cheaper, and the warnings."""
         p = self.pilot
         length = format_ms(p.seconds * 1e3) if p.seconds else "unknown length"
         found = [
@@ -92,14 +92,14 @@ class RunPlan(Result):
                 f"{_minutes(self.minutes_then)}"
             )
         elif min(self.pilot.overhead, self.pilot.within, self.pilot.seconds) > 0:
-            found.append(f"runs of {format_ms(self.pilot.seconds * 1e3)} are about as long as is cheapest")
+            found.append(f"runs of {format_ms(self.pilot.seconds * 1e3)} are close to the cheapest length")
         if self.budget_minutes is not None:
             seen = (
                 format_fraction(self.smallest_effect)
                 if self.smallest_effect < 1
-                else "no effect at all: it is too small"
+                else "no effect: the budget is too small"
             )
-            found.append(f"{_minutes(self.budget_minutes)} can see {seen}")
+            found.append(f"{_minutes(self.budget_minutes)} can detect {seen}")
         return found
 
     def show(self, surface: str = PYTHON) -> Shown:
@@ -132,7 +132,7 @@ def plan_runs(
     overhead: str | float | None = None,
     warmup: float | str | None = None,
 ) -> RunPlan:
-    """How many runs it takes to see an effect, before they are spent.
+    """Plan how many runs it takes to detect an effect, before running them.
 
     Parameters
     ----------
@@ -141,30 +141,30 @@ def plan_runs(
     effect : float or str
         The gain to detect, a share of the metric ("10%": from 100 ms to 90 ms).
     power : float or str
-        The chance to detect it, if it is there.
+        The probability of detecting the effect if it exists.
     metric, endpoint : str
         As in `compare`; not error_fraction.
     budget : str or float, optional
-        Time that may be spent ("1h", or minutes as a number): the plan then says which effect it can detect.
+        Time available ("1h", or minutes as a number): the plan then reports which effect it can detect.
     overhead : str or float, optional
-        Time between runs ("20s"); the pilot's median gap, if not given.
+        Time between runs ("20s"); by default the pilot's median gap.
     warmup : float or str, optional
-        Share of each run to leave out; the plan's, or 10 %, if not given.
+        Share of each run to leave out; by default the plan's, or 10 %.
 
     Returns
     -------
     RunPlan
         ``.pairs`` and ``.runs`` are for tests at 5 % (noncentral t), at the upper 80 % limit of the pilot's standard
-        deviation: a pilot of few runs estimates it badly, and a plan at the estimate itself has too little power half of the
-        time. Runs of the best length balance the variance within and between runs against the cost of starting one:
+        deviation: a small pilot estimates it badly, and a plan at the estimate itself is underpowered half of the time.
+        The cheapest run length balances the variance within and between runs against the cost of starting a run:
         sqrt(overhead x within / between), Kalibera and Jones (2013), Rigorous benchmarking in reasonable time, ISMM.
 
     Raises
     ------
     ComparisonError
-        Fewer than three runs, invalid runs, several arms, or runs that are copies of one another.
+        Fewer than three runs, invalid runs, several arms, or duplicate runs.
     ValueError
-        Bad arguments.
+        An argument is invalid.
 
     >>> runs = lab.load("datasets/shop_runs")
     >>> plan = lab.plan_runs((runs.where(arm="n+1"), runs.where(arm="eager")), effect="20%", endpoint="GET /orders")
@@ -210,12 +210,12 @@ def _doubts(pilot: Pilot, pairs: int) -> tuple[Note, ...]:
 
 
 def power_unpaired(runs: float, effect: float, sd: float) -> float:
-    """The chance that Welch's test sees a gain of ``effect`` with this many runs of each arm.
+    """The power of Welch's test for a gain of ``effect`` with this many runs per arm.
 
     >>> round(power_unpaired(10, 0.05, 0.05), 2)
     0.58
     """
-    # Welch's degrees of freedom hang on how unlike the two sample variances are: averaged over both.
+    # Welch's degrees of freedom depend on the ratio of the two sample variances: average over both.
     variance = chi2_ppf(_SHARES, runs - 1) / (runs - 1)
     first, second = variance[:, None], variance[None, :]
     degrees = (runs - 1) * (first + second) ** 2 / (first**2 + second**2)
@@ -224,12 +224,12 @@ def power_unpaired(runs: float, effect: float, sd: float) -> float:
 
 
 def power_paired(pairs: int, effect: float, sd_pairs: float) -> float:
-    """The chance that `compare` sees a gain of ``effect`` with this many pairs, whose differences have this sd.
+    """The power of `compare` for a gain of ``effect`` with this many pairs, whose differences have this sd.
 
-    From five pairs the paired t-test; three and four go by least squares with a trend over the order of the runs.
+    From five pairs the paired t-test; for three and four, least squares with a trend over the order of the runs.
 
     >>> round(power_paired(10, 0.05, 0.05 * 2**0.5), 2)
-    0.54
+    0.53
     """
     gain = -math.log1p(-effect)
     if pairs >= 5:
@@ -239,7 +239,7 @@ def power_paired(pairs: int, effect: float, sd_pairs: float) -> float:
 
 
 def _trend_errors(pairs: int) -> list[float]:
-    """The standard error of the arm's coefficient, in run sd's, for each order that may be drawn within pairs."""
+    """The standard error of the arm's coefficient, in run sds, for each order that may be drawn within pairs."""
     found = []
     for first in product((0, 1), repeat=pairs):
         if abs(2 * sum(first) - pairs) > pairs % 2:
@@ -268,25 +268,25 @@ def pairs_for(effect: float, sd_pairs: float, power: float) -> int:
     """The fewest pairs that reach the power; at least 3, at most 2,000.
 
     >>> pairs_for(0.10, 0.05 * 2**0.5, 0.8), pairs_for(0.05, 0.05 * 2**0.5, 0.9)
-    (7, 23)
+    (6, 22)
     """
     return _fewest(lambda k: power_paired(k, effect, sd_pairs), power)
 
 
 def runs_for(effect: float, sd: float, power: float) -> int:
-    """The fewest runs of each arm that reach the power unpaired.
+    """The fewest runs per arm that reach the power, unpaired.
 
     >>> runs_for(0.10, 0.05, 0.8), runs_for(0.05, 0.05, 0.9)
-    (5, 21)
+    (5, 22)
     """
     return _fewest(lambda n: power_unpaired(n, effect, sd), power)
 
 
 def smallest_effect(pairs: int, sd_pairs: float, power: float) -> float:
-    """The smallest gain that this many pairs see with this power; 1 where there is none below 100 %.
+    """The smallest gain that this many pairs detect with this power; 1 where there is none below 100 %.
 
     >>> round(smallest_effect(10, 0.05 * 2**0.5, 0.8), 3)
-    0.067
+    0.068
     """
     if power_paired(pairs, 1 - 1e-9, sd_pairs) < power:
         return 1.0
@@ -294,17 +294,19 @@ def smallest_effect(pairs: int, sd_pairs: float, power: float) -> float:
 
 
 def optimal_repetitions(costs: Sequence[float], variances: Sequence[float]) -> list[int]:
-    """Repetitions at each level below the highest that buy the most precision for a cost.
+    """The number of repetitions at each level below the highest that is most precise for its cost.
 
-    Levels from the lowest: ``costs`` of one repetition at each (requests, then runs, then builds...), ``variances`` that
-    each contributes. Kalibera and Jones (2013), Rigorous benchmarking in reasonable time, section 6.2:
+    From the lowest level up: ``costs`` of one repetition (requests, then runs, then builds...) and ``variances`` that
+    each level contributes. Kalibera and Jones (2013), Rigorous benchmarking in reasonable time, section 6.2:
     r_i = ceil(sqrt(c_(i+1) / c_i x T2_i / T2_(i+1))).
 
     >>> optimal_repetitions([1, 20], [0.04, 0.01])
     [9]
     """
     if len(costs) != len(variances) or min([*costs, *variances], default=0) <= 0:
-        raise ValueError(f"costs and variances must be as many, and above zero; got {costs!r} and {variances!r}")
+        raise ValueError(
+            f"costs and variances must have equal lengths and be above zero; got {costs!r} and {variances!r}"
+        )
     levels = zip(costs, costs[1:], variances, variances[1:], strict=False)
     return [max(1, math.ceil(math.sqrt(above / cost * low / high) - 1e-9)) for cost, above, low, high in levels]
 
@@ -346,7 +348,7 @@ def _seen(pilot: Pilot, minutes: float | None, power: float) -> float:
 def _best_length(
     pilot: Pilot, effect: float, power: float, pairs: int
 ) -> tuple[float | None, int | None, float | None]:
-    """The length of a run that is cheapest, its pairs and minutes; None where it changes little or is unknown."""
+    """The cheapest length of a run with its pairs and minutes; None where it saves little or is unknown."""
     nothing = (None, None, None)
     if pilot.overhead <= 0 or not pilot.within > 0 or not pilot.seconds > 0:
         return nothing
@@ -354,7 +356,7 @@ def _best_length(
     longest = 10 * pilot.seconds
     ideal = math.sqrt(pilot.overhead * within / pilot.between**2) if pilot.between > 0 else longest
     seconds = float(f"{min(longest, max(ideal, pilot.least_seconds)):.2g}")
-    # The part between runs stays, the part within shrinks with the length: for pairs as for runs.
+    # Longer runs shrink the variance within runs only, for pairs as for single runs.
     kept = (pilot.between**2 + within / seconds) / (pilot.between**2 + pilot.within**2)
     then = pairs_for(effect, pilot.sd_pairs_upper * math.sqrt(kept), power)
     minutes = _cost(then, seconds, pilot.overhead)

@@ -1,7 +1,7 @@
-"""Exact tests on the ranks of the runs, right with ties: what a reader who trusts no normal law may ask for.
+"""Exact rank tests on the runs, correct with ties: for readers who do not want to assume a normal distribution.
 
-They stand beside the t-tests and decide nothing: with three runs an arm no p of theirs is below 10 %, and they give no
-interval of the change.
+They are reported next to the t-tests and decide nothing: with three runs per arm their p is never below 10 %, and they
+give no interval of the change.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ import numpy.typing as npt
 from perflab.stats.tests import Floats
 
 MOST = 100
-"""Values of both arms together; runs are counted in tens. Requests are no runs, and pooled ones have no valid test."""
+"""Most values of both arms together. Requests are not runs, and pooled requests have no valid test."""
 
 _EXACT = 5_000
-"""Values of the shorter side times all values: up to here the exact law takes milliseconds, beyond it the normal one does."""
+"""Values of the smaller side times all values: up to here the exact distribution takes milliseconds, beyond it is normal."""
 
 
 def mann_whitney(baseline: npt.ArrayLike, candidate: npt.ArrayLike) -> tuple[float, float]:
-    """The exact test of Mann and Whitney on one number a run, right with ties.
+    """The exact Mann-Whitney test on one number per run, correct with ties.
 
     Parameters
     ----------
-    baseline, candidate : one number for each run (the ``value`` of `Change.values`), in any unit; 100 in all at most.
+    baseline, candidate : one number for each run (the ``value`` of `Change.values`), in any unit; at most 100 together.
 
     Returns
     -------
-    (u, p). ``u`` counts the pairs of runs in which the candidate's value is larger, ties by half. ``p`` is two-sided (twice the
-    smaller tail), from the distribution of the sum of midranks over all choices of which runs are the candidate's; with
-    ties the tables for untied ranks, and the normal approximation, are off by a factor with as few values as runs are.
+    (u, p). ``u`` counts the pairs of runs in which the candidate's value is larger, ties as half. ``p`` is two-sided
+    (twice the smaller tail), from the distribution of the sum of midranks over all choices of the candidate's runs; with
+    so few values, tables for untied ranks and the normal approximation are wrong by a factor where there are ties.
 
-    The verdicts of `compare` do not rest on it, but it stands in their ``details`` (rank_p): with three runs an arm it can't be
-    below 0.1, with four not below 0.029, and of the size of a change it says nothing. Mann and Whitney (1947), On a test
-    of whether one of two random variables is stochastically larger, Annals of Mathematical Statistics 18; with midranks Lehmann
-    (1975), Nonparametrics, section 1.4.
+    `compare` does not decide by it, but reports it in ``details`` (rank_p): with three runs per arm it is at least 0.1,
+    with four at least 0.029, and it says nothing about the size of a change. Mann and Whitney (1947), On a test
+    of whether one of two random variables is stochastically larger, Annals of Mathematical Statistics 18; with midranks
+    Lehmann (1975), Nonparametrics, section 1.4.
 
     Raises
     ------
-    ValueError : an empty arm, values that are not finite, more than 100 of them (requests instead of runs).
+    ValueError : an empty arm, values that are not finite, or more than 100 of them (requests instead of runs).
 
     >>> mann_whitney([201, 198, 205, 199], [180, 198, 179, 181])
     (0.5, 0.05714285714285714)
@@ -61,14 +61,14 @@ def mann_whitney(baseline: npt.ArrayLike, candidate: npt.ArrayLike) -> tuple[flo
 
 
 def rank_sum_p(baseline: Floats, candidate: Floats) -> float:
-    """The p of `mann_whitney`; NaN where it can't be had."""
+    """The p of `mann_whitney`; NaN where it is undefined."""
     if len(baseline) + len(candidate) > MOST or not (np.isfinite(baseline).all() and np.isfinite(candidate).all()):
         return math.nan
     return mann_whitney(baseline, candidate)[1]
 
 
 def signed_rank_p(baseline: Floats, candidate: Floats) -> float:
-    """Exact two-sided p of Wilcoxon's signed ranks of the pairs, with ties by midranks and zeros by Pratt's rule.
+    """The exact two-sided p of Wilcoxon's signed ranks of the pairs: midranks for ties, Pratt's rule for zeros.
 
     Wilcoxon (1945), Individual comparisons by ranking methods, Biometrics Bulletin 1; Pratt (1959), Remarks on zeros and ties in
     the Wilcoxon signed rank procedures, JASA 54.
@@ -76,7 +76,7 @@ def signed_rank_p(baseline: Floats, candidate: Floats) -> float:
     differences = candidate - baseline
     if not 0 < len(differences) <= MOST or not np.isfinite(differences).all():
         return math.nan
-    # Differences that only rounding sets apart are ties.
+    # Differences that only rounding separates are ties.
     scale = float(np.abs([baseline, candidate]).max()) or 1.0
     differences = np.round(differences / scale, 12)
     doubled = _doubled_midranks(np.abs(differences))[differences != 0]
@@ -85,12 +85,12 @@ def signed_rank_p(baseline: Floats, candidate: Floats) -> float:
 
 
 def apart(first: Floats, second: Floats, level: float) -> bool:
-    """Whether the ranks of two stretches tell them apart at this level, or as far as so few ranks can: without overlap."""
+    """Whether the ranks of two segments differ at this level, or do not overlap where so few ranks cannot reach it."""
     if first.max() < second.min() or second.max() < first.min():
         return True
     fewer = min(len(first), len(second))
     if fewer * (len(first) + len(second)) > _EXACT:
-        # Imported where it is needed: it takes a second.
+        # Imported here: it takes a second.
         from scipy.stats import mannwhitneyu
 
         return float(mannwhitneyu(first, second, method="asymptotic").pvalue) < level
@@ -100,7 +100,7 @@ def apart(first: Floats, second: Floats, level: float) -> bool:
 
 
 def _doubled_midranks(values: Floats) -> npt.NDArray[np.int64]:
-    """Twice the midranks: whole numbers, whatever the ties."""
+    """Twice the midranks: whole numbers even with ties."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     doubled: npt.NDArray[np.int64] = (2 * np.cumsum(counts) - counts + 1)[place]
     return doubled
@@ -113,7 +113,7 @@ def _two_sided(counts: Floats, observed: int) -> float:
 
 @lru_cache(maxsize=64)
 def _sums(weights: tuple[int, ...], chosen: int) -> Floats:
-    """How many choices of ``chosen`` of the weights have each sum: a row of Pascal's triangle with sums."""
+    """The number of ways to choose ``chosen`` of the weights, by their sum: Pascal's triangle over sums."""
     largest = sum(weights[len(weights) - chosen :])
     table = np.zeros((chosen + 1, largest + 1))
     table[0, 0] = 1.0
@@ -125,7 +125,7 @@ def _sums(weights: tuple[int, ...], chosen: int) -> Floats:
 
 @lru_cache(maxsize=64)
 def _any_sums(weights: tuple[int, ...]) -> Floats:
-    """How many subsets of the weights have each sum."""
+    """The number of subsets of the weights, by their sum."""
     counts = np.zeros(sum(weights) + 1)
     counts[0] = 1.0
     for weight in weights:

@@ -1,4 +1,4 @@
-"""False alarms that can be counted: tests on runs of one system, labelled as two arms at random; and by simulation."""
+"""False-alarm rates: tests on runs of one system randomly labelled as two arms, and on simulated runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RESAMPLES = 499
 
 
 def labels(runs: int, count: int, random: np.random.Generator) -> Flags:
-    """``count`` labellings of the runs as two arms of equal size (to one), True for the candidate.
+    """``count`` labellings of the runs as two arms of equal size (give or take one), True for the candidate.
 
     >>> labels(5, 3, np.random.default_rng(1)).sum(axis=1).tolist()
     [2, 2, 2]
@@ -29,10 +29,10 @@ def labels(runs: int, count: int, random: np.random.Generator) -> Flags:
 
 
 def naive_alarms(latencies: list[Floats], candidate: Flags, share: float, *, seed: int = 0) -> Mapping[str, Flags]:
-    """For each labelling (a row of ``candidate``), whether a test of the pooled requests calls the arms different.
+    """Whether each labelling (row of ``candidate``) makes a test of the pooled requests call the arms different.
 
-    "Mann-Whitney", "Kolmogorov-Smirnov" and "bootstrap" (percentile interval of the difference of pooled quantiles) at
-    5 %. ``latencies`` of each run; ``share`` of the quantile.
+    "Mann-Whitney", "Kolmogorov-Smirnov" and "bootstrap" (percentile interval of the difference of pooled quantiles), at
+    5 %. ``latencies`` are those of each run, ``share`` the quantile.
     """
     whole = np.concatenate(latencies)
     sizes = np.array([len(v) for v in latencies], dtype="float64")
@@ -72,13 +72,13 @@ def _kolmogorov_smirnov(values: Floats, run: npt.NDArray[np.int64], sizes: Float
         first = float(sizes.sum()) - second
         steps = np.where(chosen, 1 / second, -1 / first)[run]
         gap = float(np.abs(np.cumsum(steps)[last]).max())
-        # scipy's asymptotic law; with thousands of requests the exact one is the same.
+        # scipy's asymptotic distribution; with thousands of requests the exact one is the same.
         alarms[row] = kstwo.sf(gap, round(first * second / (first + second))) < ALPHA
     return alarms
 
 
 def _bootstrap(values: Floats, run: npt.NDArray[np.int64], candidate: Flags, share: float, seed: int) -> Flags:
-    """The bootstrap of an order statistic needs no resampling: its rank follows a Beta law."""
+    """An order statistic can be bootstrapped without resampling: its rank is Beta distributed."""
     random = np.random.default_rng(seed)
     alarms = np.empty(len(candidate), dtype=bool)
     for row, chosen in enumerate(candidate):
@@ -100,9 +100,9 @@ def _resampled(values: Floats, share: float, random: np.random.Generator) -> Flo
 def simulated_series(
     sd: float, drift: float, autocorrelation: float, runs: int, count: int, random: np.random.Generator
 ) -> Floats:
-    """``count`` experiments of ``runs`` runs in a row without any difference: ln of the metric.
+    """``count`` experiments of ``runs`` successive runs without any difference: ln of the metric.
 
-    An autoregressive process of this sd and lag-1 autocorrelation on a linear drift from the first run to the last.
+    A first-order autoregressive process of this sd and autocorrelation, on a linear drift from the first run to the last.
     """
     noise = random.normal(0, sd, (count, runs))
     path = np.empty_like(noise)
@@ -115,7 +115,7 @@ def simulated_series(
 
 
 def paired_alarms(series: Floats, random: np.random.Generator) -> Flags:
-    """Whether randomised pairs of neighbouring runs and a paired t-test call the (equal) arms different."""
+    """Whether randomised pairs of adjacent runs and a paired t-test call the (equal) arms different."""
     pairs = series.shape[1] // 2
     first, second = series[:, 0 : 2 * pairs : 2], series[:, 1 : 2 * pairs : 2]
     half = (
@@ -127,7 +127,7 @@ def paired_alarms(series: Floats, random: np.random.Generator) -> Flags:
 
 
 def blocked_alarms(series: Floats) -> Flags:
-    """Whether Welch's test calls the arms different when all runs of one come before all of the other."""
+    """Whether Welch's test calls the arms different when all runs of one come before all runs of the other."""
     from scipy.stats import ttest_ind
 
     pairs = series.shape[1] // 2

@@ -1,4 +1,4 @@
-"""Runs as replications of one another: what must not be taken together, and the warm-up that they declare."""
+"""Whether runs are replications of one another: what must not be combined, and the warm-up that they declare."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ ALLOWABLE = ("invalid", "generator", "plan", "arms")
 
 
 def refusals(runs: pd.DataFrame, allow: str | Collection[str] = (), *, call: str = "check") -> list[Note]:
-    """Raise ComparisonError for runs that are no replications of one another; those allowed come back as warnings.
+    """Raise ComparisonError for runs that are not replications of one another; return what was allowed as warnings.
 
-    ``call`` is the function whose ``allow`` the refusal names; "" for one that has none.
+    ``call`` is the function whose ``allow`` the message names; "" for one without.
     """
     given = (allow,) if isinstance(allow, str) else tuple(allow)
     if unknown := [name for name in given if name not in ALLOWABLE]:
@@ -33,7 +33,7 @@ def refusals(runs: pd.DataFrame, allow: str | Collection[str] = (), *, call: str
 
 
 def allowed(problems: Mapping[str, Note], allow: Collection[str], refusal: Kind, call: str) -> list[Note]:
-    """The problems that were allowed, as warnings; ComparisonError for the others."""
+    """The allowed problems as warnings; ComparisonError for the others."""
     refused = {name: problem for name, problem in problems.items() if name not in allow}
     if refused:
         names = tuple(refused)
@@ -43,13 +43,13 @@ def allowed(problems: Mapping[str, Note], allow: Collection[str], refusal: Kind,
 
 
 def problems_of(runs: pd.DataFrame) -> dict[str, Note]:
-    """Why runs must not be taken together, by what allows it: "invalid", "generator", "plan"."""
+    """Why runs must not be combined, by the ``allow`` that overrides it: "invalid", "generator", "plan"."""
     problems: dict[str, Note] = {}
     invalid = runs[~runs["valid"].astype(bool)]
     if len(invalid):
         named = listed((f"{row.run}: {_reasons(row)}" for row in invalid.itertuples()), 3)
         facts = {"invalid": len(invalid), "runs": len(runs), "named": named}
-        # An interruption says nothing of the target; other reasons may, and leaving those out would flatter it.
+        # An interruption says nothing about the target; other reasons may, and leaving those runs out would flatter it.
         interrupted = len(invalid) < len(runs) and all(map(_interrupted, invalid.itertuples()))
         problems["invalid"] = (
             doubts.INTERRUPTED(Remedy(".where", {"valid": True}), **facts) if interrupted else doubts.INVALID(**facts)
@@ -74,13 +74,13 @@ def _reasons(row: Any) -> str:
 
 
 def _interrupted(row: Any) -> bool:
-    """Whether somebody stopped the run, and nothing else was wrong with it."""
+    """Whether the run was stopped by hand and nothing else was wrong with it."""
     codes = getattr(row, "reason_codes", None)
     return isinstance(codes, (list, tuple)) and set(codes) == {"interrupted"}
 
 
 def _differing_plans(plans: list[dict[str, Any]]) -> list[str]:
-    """The settings in which plans differ; empty when they are the same."""
+    """The settings in which plans differ; empty where they agree."""
     known = [plan for plan in plans if plan]
     names = sorted({name for plan in known for name in plan} - {"sentence"})
     return [n for n in names if len({json.dumps(p.get(n), sort_keys=True, default=str) for p in known}) > 1]

@@ -1,4 +1,4 @@
-"""A row of a comparison: its verdict with the reasons, and the tables that rows become."""
+"""A row of a comparison: its verdict with the reasons, and the tables made of rows."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from perflab.units import format_p
 
 ERRORS = Metric.of("error_fraction")
 _ODD = 0.1
-"""A run whose share of failed requests is larger than is usual in its arm by more than this is pointed at."""
+"""A run whose share of failed requests exceeds the usual one of its arm by more than this is reported."""
 DIRECTIONS = ("improved", "regressed")
 Key = tuple[str, str]
-"""Metric and endpoint: a row of the table."""
+"""The metric and endpoint of a row."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked for, and what the runs are."""
+    """The arguments of a comparison, and the design of its runs."""
 
     metrics: tuple[Metric, ...]
     primaries: tuple[str, ...]
@@ -44,21 +44,21 @@ class Asked:
 
     @property
     def deciding(self) -> tuple[Key, ...]:
-        """The rows that the verdict is about: they are outside the family."""
+        """The rows that decide the verdict; they are not part of the corrected family."""
         return tuple((self.metrics[0].name, name) for name in self.primaries or (AGGREGATED,))
 
     def margin(self, metric: Metric) -> str:
-        """The tolerance for a metric, as people write it."""
+        """The tolerance for a metric, as text."""
         return format_margin(metric, *self.margins)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: the effect, its p-values, the verdict, and the reasons for it, the first of which decided.
+    """A row of the table: the effect, its p-values, the verdict, and the reasons for it, the deciding one first.
 
-    ``failing`` says that "not worse" cannot be claimed (more requests fail, or the load was less); ``remarks`` are what its
-    sentence must not leave out. ``change``,
-    ``limits`` (95 %), ``limits_90`` and ``worst``, the one-sided limit on the bad side, are on the scale of changes.
+    ``failing`` rules out "not worse" (more requests fail, or the load was lower); ``remarks`` must appear in its sentence.
+    ``change``, ``limits`` (95 %), ``limits_90`` and ``worst``, the one-sided limit on the bad side, are on the scale of
+    changes.
     """
 
     judged: Judged
@@ -95,7 +95,7 @@ class Row:
 
     @property
     def typical(self) -> tuple[float, float]:
-        """The mean of the runs of each arm, geometric for a ratio."""
+        """The mean over the runs of each arm, geometric for a ratio."""
         return self.metric.typical(self.judged.values[0]), self.metric.typical(self.judged.values[1])
 
     @property
@@ -108,7 +108,7 @@ class Row:
 
     @property
     def confidence(self) -> float:
-        """Of the interval: 95 %, or more at a look before the last."""
+        """Confidence of the interval: 95 %, or more at a look before the last."""
         return 1 - self.asked.level.alpha if self.asked.level.alpha else 0.95
 
     @property
@@ -126,7 +126,7 @@ class Row:
 
     @property
     def worst(self) -> float:
-        """How much worse it may be."""
+        """The largest deterioration that the data allow (95 %)."""
         if self.judged.effect is None:
             return math.nan
         worst = float(worst_case(self.judged.effect, self.metric.better, self.asked.level.alpha))
@@ -138,7 +138,7 @@ class Row:
 
     @property
     def least_p(self) -> float:
-        """The smallest p that so many runs can show without assuming a distribution; 0 where there is no such limit."""
+        """The smallest p that this many runs can give without assuming a distribution; 0 where there is no such limit."""
         first, second = len(self.asked.design.baseline), len(self.asked.design.candidate)
         if self.asked.design.paired:
             return 2.0 ** (1 - first)
@@ -146,7 +146,7 @@ class Row:
 
     @property
     def p_text(self) -> str:
-        """The corrected p as people write it, never below what the runs can show."""
+        """The corrected p as text, never below what the runs can show."""
         least = self.least_p
         return f"< {least:.2g}" if least > 1e-4 and self.p_adjusted < least else format_p(self.p_adjusted)
 
@@ -165,7 +165,7 @@ class Row:
 
     @property
     def randomisation_p(self) -> float:
-        """By relabelling the runs themselves."""
+        """The p by relabelling the runs."""
         if self.judged.effect is None or self.asked.design.covariates:
             return math.nan
         if self.asked.design.kind == "pairs":
@@ -175,7 +175,7 @@ class Row:
 
     @property
     def trimmed_p(self) -> float:
-        """By the means of the middle three fifths of the runs (Yuen)."""
+        """The p by the means of the middle three fifths of the runs (Yuen)."""
         design = self.asked.design
         if self.judged.effect is None or design.covariates or not (design.paired or design.kind == "unpaired"):
             return math.nan
@@ -183,7 +183,7 @@ class Row:
 
     @property
     def rank_p(self) -> float:
-        """By the ranks of the runs alone: Wilcoxon's signed ranks of pairs, else Mann and Whitney's."""
+        """The p by ranks of the runs: Wilcoxon's signed ranks for pairs, else Mann-Whitney."""
         if self.judged.effect is None or self.asked.design.covariates:
             return math.nan
         if self.asked.design.paired:
@@ -219,7 +219,7 @@ def _verdict(one: Judged, p_adjusted: float, asked: Asked) -> tuple[str, Note | 
 
 
 def _undecided(one: Judged, effect: tests.Effect, p_adjusted: float, asked: Asked) -> Note:
-    """Why it is not decided, with how many more runs would settle it, if the effect is as large as it looks (power .8)."""
+    """Why a row is undecided, and how many runs would settle it if the effect is as large as measured (power .8)."""
     if asked.design.kind == "history":
         return doubts.LIKE_HISTORY(doubts.INTERLEAVE)
     if float(effect.p_value) < asked.level.alpha <= p_adjusted:
@@ -233,7 +233,7 @@ def _undecided(one: Judged, effect: tests.Effect, p_adjusted: float, asked: Aske
 
 
 def failing_fast(row: Row, errors: Judged) -> Row:
-    """More failed requests are always reported; better is then not improved, nor as good equivalent."""
+    """Add that more requests fail; an improved or equivalent row becomes inconclusive."""
     if row.metric == ERRORS:
         return row
     before, after = (ERRORS.format(ERRORS.typical(values)) for values in errors.values)
@@ -244,7 +244,7 @@ def failing_fast(row: Row, errors: Judged) -> Row:
 
 
 def capped(row: Row, reason: Note) -> Row:
-    """The row without a verdict, for this reason."""
+    """The row as inconclusive, for this reason."""
     return replace(row, verdict="inconclusive", reasons=(reason,))
 
 
@@ -261,7 +261,7 @@ def size_words(row: Row) -> str:
 
 
 def table_of(rows: Sequence[Row]) -> pd.DataFrame:
-    """The table that a `Change` has."""
+    """The table of a `Change`."""
     return pd.DataFrame(
         [
             {
@@ -286,7 +286,7 @@ def table_of(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def details_of(rows: Sequence[Row]) -> pd.DataFrame:
-    """The numbers behind each row, on the scale of the analysis where not said otherwise."""
+    """The numbers behind each row, on the scale of the analysis unless noted."""
     return pd.DataFrame([_detail(row) for row in rows])
 
 
@@ -313,7 +313,7 @@ def _detail(row: Row) -> dict[str, object]:
 
 
 def failing_runs(values: pd.DataFrame) -> tuple[Note, ...]:
-    """Runs in which far more requests failed than in a typical one of their arm; ``values`` as `by_run`, with side."""
+    """Notes on runs with far more failures than a typical run of their arm; ``values`` as from `by_run`, with side."""
     found = []
     if not (values[ERRORS.name] > _ODD).any():
         return ()
@@ -347,7 +347,7 @@ def values_of(
 
 
 def arms_of(sides: tuple[Measurements, Measurements]) -> tuple[str, str]:
-    """The names of the arms, or "baseline" and "candidate" where they have none of their own."""
+    """The names of the arms; "baseline" and "candidate" where they have no distinct ones."""
     names = [side.runs["arm"].dropna().unique() for side in sides]
     first, second = (str(n[0]) if len(n) == 1 else "" for n in names)
     return (first, second) if first and second and first != second else ("baseline", "candidate")

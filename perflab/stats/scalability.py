@@ -2,7 +2,7 @@
 
     X(N) = rate * N / (1 + contention * (N - 1) + coherency * N * (N - 1))
 
-Gunther (2007), Guerrilla Capacity Planning, chapter 4. Contention is the share of the work that must queue, coherency
+Gunther (2007), Guerrilla Capacity Planning, chapter 4. Contention is the serial share of the work, coherency
 the cost of keeping the workers consistent, which makes throughput fall again beyond its peak.
 """
 
@@ -26,7 +26,7 @@ _MIN_EXPLAINED = 0.8
 
 @dataclass(frozen=True)
 class ScalabilityLaw:
-    """The fitted model: each parameter with its 95 % interval, and the share of the variance that it explains."""
+    """The fitted model: each parameter with its 95 % interval, and the share of the variance explained."""
 
     rate: Interval
     contention: Interval
@@ -56,15 +56,15 @@ def _law(n: Floats, rate: float, contention: float, coherency: float) -> Floats:
 
 
 def fit_scalability(concurrency: Floats, throughput: Floats) -> tuple[ScalabilityLaw | None, str]:
-    """(the model, "") or (None, why it does not fit).
+    """Fit the model: (the model, "") or (None, why it does not fit).
 
     Parameters
     ----------
     concurrency : requests in the system at each step (Little's law: throughput times mean latency in seconds).
-    throughput : answered requests a second at each step.
+    throughput : completed requests per second at each step.
 
-    Least squares on the logarithms, so that each step counts alike; intervals from the fit's covariance with Student's
-    quantile. Parameters that the data cannot distinguish from zero have an interval that starts there.
+    Least squares on the logarithms, so that all steps weigh the same; intervals from the fit's covariance with Student's
+    quantile. The interval of a parameter that the data cannot distinguish from zero starts at zero.
 
     >>> n = np.array([1.0, 2, 4, 8, 16, 32])
     >>> law, _ = fit_scalability(n, 100 * n / (1 + 0.05 * (n - 1) + 0.001 * n * (n - 1)))

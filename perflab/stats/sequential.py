@@ -1,8 +1,8 @@
-"""Interim looks: registered ones with O'Brien-Fleming spending, and a test that is valid whenever one looks.
+"""Interim looks: registered ones with O'Brien-Fleming spending, and a test that is valid at any look.
 
-Five per cent of false alarms hold for one look at the end. Each further look at 5 % adds its own: four of them raise
-the rate to about 13 %, twenty to 25 %. Looks that are registered beforehand share the 5 % out; the others need a test
-that pays for every possible look.
+A false-alarm rate of 5 % holds for one look at the end. Each further look at 5 % adds its own: four looks raise the
+rate to about 13 %, twenty to 25 %. Looks registered beforehand share the 5 %; any others need a test that pays for
+every possible look.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _GRID = 401
 class Look:
     """One look at an experiment with registered looks.
 
-    ``level`` is the p-value below which the look decides, ``spent`` how much of ``alpha`` is used up by it and the
-    looks before it; ``number`` of ``of`` registered looks, at ``pairs`` pairs.
+    ``level`` is the p-value below which the look decides, ``spent`` how much of ``alpha`` it and the earlier looks have
+    used; it is look ``number`` of ``of`` registered ones, at ``pairs`` pairs.
     """
 
     number: int
@@ -46,7 +46,7 @@ class Look:
 
     @property
     def note(self) -> Note:
-        """Where the experiment is, and what it takes to decide there."""
+        """Which look this is, and the p-value it needs."""
         if self.level == 0:
             return doubts.BEYOND_LOOKS(pairs=self.pairs, alpha=f"{self.alpha:g}")
         return doubts.LOOK(
@@ -61,14 +61,14 @@ class Look:
 
 @dataclass(frozen=True)
 class Level:
-    """The level at which a difference counts: 5 %, or what registered looks leave of it; ``note`` says why."""
+    """The significance level: 5 %, or what registered looks leave of it; ``note`` says why."""
 
     alpha: float = ALPHA
     note: Note | None = None
 
 
 def spending(fraction: float, alpha: float = ALPHA) -> float:
-    """How much of ``alpha`` may be spent when this fraction of the runs is done: O'Brien and Fleming's shape.
+    """How much of ``alpha`` may be spent at this fraction of the runs, by an O'Brien-Fleming spending function.
 
     Lan and DeMets (1983), Discrete sequential boundaries for clinical trials, Biometrika 70.
 
@@ -82,10 +82,10 @@ def spending(fraction: float, alpha: float = ALPHA) -> float:
 
 @lru_cache(maxsize=256)
 def boundaries(looks: tuple[int, ...], planned: int | None = None, alpha: float = ALPHA) -> tuple[float, ...]:
-    """The nominal two-sided p-value below which each look decides, so that all together make ``alpha``.
+    """The nominal two-sided p-value below which each look decides, so that all together spend ``alpha``.
 
-    ``planned`` is the number of runs in the end, if the looks stop short of it or go beyond. By Armitage, McPherson and
-    Rowe's (1969) recursion over the density of what has not crossed yet.
+    ``planned`` is the final number of runs, where the looks stop short of it or go beyond. By the recursion of Armitage,
+    McPherson and Rowe (1969) over the density of what has not crossed yet.
 
     >>> [round(p, 4) for p in boundaries((5, 10))]
     [0.0031, 0.049]
@@ -112,7 +112,7 @@ def _simpson(limit: float) -> Floats:
 
 
 def _limit(points: Floats, density: Floats, step: float, budget: float) -> float:
-    """The bound that the process crosses at this look, for the first time, with probability ``budget``."""
+    """The bound that the process first crosses at this look with probability ``budget``."""
 
     def excess(limit: float) -> float:
         out = normal_sf((limit - points) / step) + normal_cdf((-limit - points) / step)
@@ -123,9 +123,9 @@ def _limit(points: Floats, density: Floats, step: float, budget: float) -> float
 
 
 def checked_looks(looks: Iterable[int], pairs: int | None = None) -> tuple[int, ...]:
-    """Looks as an increasing tuple of whole numbers; ValueError when they are none, or end after ``pairs``.
+    """Looks as an increasing tuple of integers; ValueError if they are not, or go beyond ``pairs``.
 
-    The number of pairs is itself a look: at the end of the experiment somebody will look.
+    The number of pairs is itself a look: the end of the experiment.
 
     >>> checked_looks((5, 10), pairs=12)
     (5, 10, 12)
@@ -143,10 +143,10 @@ def checked_looks(looks: Iterable[int], pairs: int | None = None) -> tuple[int, 
 
 
 def look(looks: Sequence[int], pairs: int, alpha: float = ALPHA) -> Look:
-    """Where ``pairs`` complete pairs stand among registered looks, and the level that holds there.
+    """The look at ``pairs`` complete pairs of an experiment with registered looks, with its level.
 
-    Between two looks (an interrupted experiment, a pair that was lost) the level is what the spending function allows
-    at that point, after the looks before it. Beyond the last look nothing is left to spend, and the level is 0.
+    Between two looks (an interrupted experiment, a lost pair) the level is what the spending function allows at that
+    point, after the earlier looks. Beyond the last look nothing is left to spend, and the level is 0.
 
     >>> look((5, 10, 15, 20), 10).number, round(look((5, 10, 15, 20), 10).level, 4)
     (2, 0.003)
@@ -155,16 +155,16 @@ def look(looks: Sequence[int], pairs: int, alpha: float = ALPHA) -> Look:
     if pairs > registered[-1]:
         return Look(len(registered), len(registered), pairs, 0.0, alpha, alpha)
     done = (*(k for k in registered if k < pairs), pairs)
-    # The end is where it was planned to be: fewer pairs have not spent everything yet.
+    # The end is the planned one: fewer pairs have not spent everything yet.
     level = boundaries(done, registered[-1], alpha)[-1]
     number = sum(k <= pairs for k in registered)
     return Look(number, len(registered), pairs, level, spending(pairs / registered[-1], alpha), alpha)
 
 
 def registered(*runs: pd.DataFrame) -> tuple[int, ...]:
-    """The looks that were registered with these runs (in their ``environment``); () when there were none.
+    """The looks registered with these runs (in their ``environment``); () if there are none.
 
-    ComparisonError when runs of differing registrations are mixed.
+    ComparisonError for runs with different registrations.
     """
     environments = [e for table in runs if "environment" in table.columns for e in table["environment"]]
     found = {tuple(e.get("looks") or ()) for e in environments if isinstance(e, Mapping)}
@@ -174,9 +174,9 @@ def registered(*runs: pd.DataFrame) -> tuple[int, ...]:
 
 
 def level(baseline: pd.DataFrame, candidate: pd.DataFrame, design: Design) -> Level:
-    """The level for an experiment with these complete pairs, by the looks that its ``runs`` carry.
+    """The level for an experiment with these complete pairs, by the looks registered with its ``runs``.
 
-    An experiment that could have stopped earlier has spent some of its 5 % already.
+    An experiment that could have stopped earlier has already spent part of its 5 %.
     """
     looks, pairs = registered(baseline, candidate) if design.paired else (), len(design.baseline)
     if not looks or not pairs:
@@ -187,7 +187,7 @@ def level(baseline: pd.DataFrame, candidate: pd.DataFrame, design: Design) -> Le
 
 @dataclass(frozen=True)
 class Anytime:
-    """What may be said after some pairs whenever one looks: p-value and interval of the mean, both always valid."""
+    """The always valid p-value and interval of the mean difference after some pairs."""
 
     pairs: int
     difference: float
@@ -197,13 +197,13 @@ class Anytime:
 
 
 def anytime(differences: Floats, *, scale: float = 1.0, alpha: float = ALPHA) -> list[Anytime]:
-    """The mixture sequential t-test of each beginning of a row of paired differences, from the second on.
+    """The mixture sequential t-test after each of the paired differences, from the second on.
 
-    The Bayes factor of a normal mixture over the effect in standard deviations (``scale`` its spread) against none is a
-    martingale without an effect, so it exceeds 1 / alpha at any time with probability alpha at most (Ville).
+    The Bayes factor of a normal mixture over the standardised effect (of sd ``scale``) against none is a martingale
+    without an effect, so it ever exceeds 1 / alpha with probability at most alpha (Ville).
     Lai (1976), On confidence sequences, Annals of Statistics 4; Wang and Ramdas (2025), Anytime-valid t-tests and
     confidence sequences for Gaussian means with unknown variance, Sequential Analysis 44. Intervals are
-    intersected and p-values only fall: what was said once stays said.
+    intersected and p-values only fall, so no earlier result is withdrawn.
 
     >>> looked = anytime(np.array([-0.10, -0.12, -0.09, -0.11, -0.10]))
     >>> [round(one.p_value, 4) for one in looked]
@@ -231,7 +231,7 @@ def _bayes_factor(t: float, count: int, scale: float) -> float:
 
 
 def _reach(count: int, scale: float, alpha: float) -> float:
-    """The largest |t| that is not yet rejected after ``count`` pairs; infinite where nothing can be."""
+    """The largest |t| not yet rejected after ``count`` pairs; infinite where nothing can be."""
     grown, degrees = 1 + count * scale**2, count - 1
     ratio = (math.sqrt(grown) / alpha) ** (2 / count)
     return math.sqrt((ratio - 1) / (1 - ratio / grown) * degrees) if ratio < grown else math.inf
@@ -249,5 +249,5 @@ def false_alarms(looks: tuple[int, ...], differences: npt.NDArray[np.float64], *
 
 
 def environment(looks: Sequence[int]) -> dict[str, Any]:
-    """What is kept with each run of an experiment, so that its looks are known afterwards."""
+    """The registered looks as stored with each run of an experiment."""
     return {"looks": list(looks)} if looks else {}

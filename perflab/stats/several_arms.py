@@ -1,4 +1,4 @@
-"""`compare_arms`: more than two arms at once: each against the baseline, and the order among them."""
+"""`compare_arms`: more than two arms: each against the baseline, and the order among them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from perflab.units import format_p
 class ArmsCompared(Result):
     """The result of `compare_arms`.
 
-    ``table`` has a row for each arm against the baseline, then one for each two of the others: arm, against, baseline and
-    candidate (values of ``against`` and of ``arm``), change, change_low, change_high, p_value, p_adjusted, verdict, reason.
-    ``ranking`` is the arms from the best to the worst as measured; ``changes`` the comparison behind each row.
+    ``table`` has a row for each arm against the baseline, then one for each pair of the others: arm, against, baseline
+    and candidate (values of ``against`` and of ``arm``), change, change_low, change_high, p_value, p_adjusted, verdict,
+    reason. ``ranking`` is the arms from best to worst as measured; ``changes`` the comparison behind each row.
     """
 
     table: pd.DataFrame
@@ -79,30 +79,33 @@ def compare_arms(
     order: str = "auto",
     allow: str | Collection[str] = (),
 ) -> ArmsCompared:
-    """Compare more than two arms: each against the baseline, and each with each other.
+    """Compare more than two arms: each against the baseline, and each with every other.
 
     Parameters
     ----------
     runs : Measurements or sequence of Measurements
-        The runs of all arms, or those of each; best from rounds in which every arm runs once, in random order. The runs of a
-        round have the same ``pair``.
+        The runs of all arms, or those of each; preferably from rounds in which every arm runs once, in random order. The
+        runs of a round have the same ``pair``.
     baseline : str, optional
-        The arm that the others are held against; the first if not given.
+        The arm that the others are compared with; by default the first.
     metric, endpoint, tolerance, warmup, order, allow : optional
         As in `compare`, with ``endpoint`` as its primary.
 
     Returns
     -------
     ArmsCompared
-        A direction in its table holds for all comparisons at once: p is corrected by Holm (1979) over all of them, so that the
-        order that the sentence gives is wrong in any place in 5 % of experiments at most.
+        A direction in its table holds for all comparisons at once: p is corrected by Holm (1979) over all of them, so the
+        order in the sentence has any error in at most 5 % of experiments.
 
     Raises
     ------
     ComparisonError
-        What `compare` refuses.
+        The comparison is one that `compare` refuses.
     ValueError
-        Fewer than two arms, an arm that is not there, bad arguments.
+        Fewer than two arms, an unknown arm, or another invalid argument.
+
+    >>> lab.stats.compare_arms(lab.load("datasets/shop_runs"), endpoint="GET /orders").ranking
+    ('eager', 'n+1')
     """
     held = runs if isinstance(runs, Measurements) else sum(runs[1:], runs[0])
     arms = list(dict.fromkeys(held.runs["arm"].dropna()))
@@ -150,7 +153,7 @@ def _row(old: str, new: str, change: Change, p_adjusted: float) -> dict[str, obj
 
 
 def _ranked(found: Sequence[tuple[str, str, Change]], metric: str) -> tuple[str, ...]:
-    """The arms by their typical value, the best first."""
+    """The arms by their typical value, best first."""
     values: dict[str, float] = {}
     for old, new, change in found:
         before, after = change.find().typical

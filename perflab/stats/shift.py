@@ -1,4 +1,4 @@
-"""The difference over all quantiles at once: "p50 better, p99 worse" is seen, and not one metric chosen after looking."""
+"""The shift of all quantiles at once, so that "p50 better, p99 worse" shows without picking a metric after the fact."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ GRID = (*range(5, 100, 5), 97, 98, 99, 99.5, 99.9)
 FEW = (10, 25, 50, 75, 90, 95, 99)
 LEAST_PAIRS = 8
 LEAST_RUNS = 5
-"""From here on the band is read off flipped whole runs; below, there are too few of them, and Bonferroni is used."""
+"""From here on the band comes from sign flips of whole runs; below, there are too few and Bonferroni is used."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Shift(Result):
     """The result of `quantile_shift`.
 
-    ``table`` has a row for each quantile: quantile, baseline_ms, candidate_ms, change, low, high (each quantile by itself)
-    and band_low, band_high (all at once). ``improved`` and ``regressed`` are the quantiles whose band excludes no change.
+    ``table`` has a row for each quantile: quantile, baseline_ms, candidate_ms, change, low, high (pointwise) and band_low,
+    band_high (simultaneous). ``improved`` and ``regressed`` are the quantiles whose band excludes no change.
     """
 
     table: pd.DataFrame
@@ -47,12 +47,12 @@ class Shift(Result):
 
     @property
     def improved(self) -> tuple[float, ...]:
-        """Quantiles (0.5 for p50) that fell, for certain, all at once."""
+        """Quantiles (0.5 for p50) that certainly fell, simultaneously over all."""
         return tuple(self.table.loc[self.table["band_high"] < 0, "quantile"])
 
     @property
     def regressed(self) -> tuple[float, ...]:
-        """Quantiles that rose, for certain, all at once."""
+        """Quantiles that certainly rose, simultaneously over all."""
         return tuple(self.table.loc[self.table["band_low"] > 0, "quantile"])
 
     @property
@@ -95,12 +95,12 @@ def quantile_shift(
     order: str = "auto",
     allow: str | Collection[str] = (),
 ) -> Shift:
-    """How much every quantile of the latencies moved, with a band that holds for all of them at once.
+    """Estimate how much every quantile of the latencies moved, with a band that holds for all of them at once.
 
     Parameters
     ----------
     baseline, candidate : Measurements or DataFrame
-        Several runs each; best from `run_pairs`.
+        Several runs each, preferably from `run_pairs`.
     endpoint : str
         One endpoint, or all requests together ("Aggregated").
     warmup, order, allow : optional
@@ -109,21 +109,21 @@ def quantile_shift(
     Returns
     -------
     Shift
-        Its table has a row for each quantile from p5 to the highest that the runs' requests allow (ten beyond it in each run):
-        quantile (0.5 for p50), baseline_ms, candidate_ms (geometric means of the runs), change (relative), low, high, band_low,
-        band_high.
+        Its table has a row for each quantile from p5 to the highest that the requests allow (ten beyond it in each run):
+        quantile (0.5 for p50), baseline_ms, candidate_ms (geometric means of the runs), change (relative), low, high,
+        band_low, band_high.
 
         The shift function of Doksum (1974), Empirical probability plots and statistical inference, Annals of Statistics 2,
-        with the run as the unit: each quantile of each run is one number. The band is as wide as the largest |t| over all
-        quantiles in 95 of 100 sign flips of whole runs (from 8 pairs, or 5 runs an arm); with fewer runs at seven quantiles by
-        Bonferroni.
+        with the run as the unit: each quantile of each run is one number. The band is as wide as the 95th percentile of
+        the largest |t| over all quantiles under sign flips of whole runs (from 8 pairs, or 5 runs an arm); with fewer
+        runs it covers seven quantiles by Bonferroni.
 
     Raises
     ------
     ComparisonError
         Fewer than three pairs, or three runs an arm; too few requests; what `compare` refuses.
     ValueError
-        An endpoint that is not there.
+        The endpoint is unknown.
 
     >>> import perflab as lab
     >>> runs = lab.load("datasets/shop_runs")
@@ -192,7 +192,7 @@ def _latencies(requests: Requests, runs: tuple[str, ...], endpoint: str, share: 
 
 
 def _band(before: Floats, after: Floats, found: Design) -> tuple[Effect, Floats, str]:
-    """The effect on each quantile, the width of the band in standard errors, and how that was found."""
+    """The effect on each quantile, the width of the band in standard errors, and its method."""
     runs = min(before.shape[1], after.shape[1])
     if found.kind == "pairs":
         effect = tests.paired(before, after)
@@ -211,7 +211,7 @@ def _band(before: Floats, after: Floats, found: Design) -> tuple[Effect, Floats,
 
 
 def _largest_t(before: Floats, after: Floats, *, paired: bool) -> Floats:
-    """The largest |t| over the quantiles for each flip of runs that have no difference any more."""
+    """The largest |t| over the quantiles for each flip of the centred runs."""
     if not paired:
         return np.asarray(families.t_of_residues(before, after).max(1))
     differences = after - before
@@ -223,7 +223,7 @@ def _name(share: float) -> str:
 
 
 def _ranges(found: tuple[float, ...], grid: list[float]) -> str:
-    """``p5 to p90, p99``: neighbours on the grid put together."""
+    """``p5 to p90, p99``: adjacent grid points are joined."""
     places = [grid.index(q) for q in found]
     parts, start = [], places[0]
     for here, following in zip(places, [*places[1:], -1], strict=True):

@@ -1,4 +1,4 @@
-"""Which quantiles of a summary rest on too few requests: the slowest few are a matter of luck."""
+"""Quantiles of a summary that rest on too few requests, and so on chance."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from perflab.results import Findings, findings
 from perflab.stats import doubts
 
 QUANTILES: Mapping[str, float] = MappingProxyType({"p95_ms": 0.95, "p99_ms": 0.99})
-"""The columns of a summary that this is about."""
+"""The columns of a summary that are checked."""
 
 
 def few(count: Any, share: float) -> Any:
-    """Which of these numbers of requests are too few for a stable quantile."""
+    """Which of these request counts are too small for a stable quantile."""
     return count < Metric.of(f"p{share * 100:g}").rows_needed
 
 
 def marked(table: pd.DataFrame, sentence: str | Note = "") -> Findings:
-    """The summary with each quantile missing that would be the maximum, and those marked that rest on a few requests.
+    """The summary, without quantiles that would be the maximum, and with those marked that rest on a few requests.
 
-    ``count`` says how many requests there were.
+    ``count`` is the column with the number of requests.
     """
     count, doubtful, notes = table["count"], {}, []
     for column, share in QUANTILES.items():

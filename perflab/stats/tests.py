@@ -1,7 +1,7 @@
 """The tests behind a verdict: an effect with its standard error and degrees of freedom, never on pooled requests.
 
-Every function works along the last axis, the runs; axes before it are endpoints here and repetitions in the
-simulations, so what is calibrated is what decides.
+Every function works along the last axis, the runs; the other axes are endpoints here and repetitions in the
+simulations, so the calibrated code is the code that decides.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Effect:
-    """Differences (candidate - baseline) with what is known of their precision; arrays of one shape."""
+    """Differences (candidate - baseline) with their standard errors and degrees of freedom; arrays of one shape."""
 
     difference: Floats
     error: Floats
@@ -32,7 +32,7 @@ class Effect:
 
     @property
     def t(self) -> Floats:
-        """The difference in standard errors; infinite where runs agree to the last digit and the arms do not."""
+        """The difference in standard errors; infinite where the runs of each arm agree to the last digit and the arms differ."""
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = self.difference / self.error
         found: Floats = np.where(np.isnan(ratio) & (self.difference == 0), 0.0, ratio)
@@ -40,11 +40,11 @@ class Effect:
 
     @property
     def p_value(self) -> Floats:
-        """Two-sided."""
+        """The two-sided p-value."""
         return two_sided(self.t, self.degrees)
 
     def interval(self, confidence: float) -> tuple[Floats, Floats]:
-        """Both limits; the difference itself where it has no error."""
+        """Both limits; the difference itself where the error is 0."""
         half = critical(confidence, self.degrees) * self.error
         return self.difference - half, self.difference + half
 
@@ -62,7 +62,7 @@ def critical(confidence: float, degrees: Floats) -> Floats:
 
 
 def paired(baseline: Floats, candidate: Floats, floor: Floats | float = 0.0) -> Effect:
-    """Paired t-test; ``floor`` is the least variance that the mean difference can have (counting noise)."""
+    """Paired t-test; ``floor`` is the least variance of the mean difference (counting noise)."""
     differences = candidate - baseline
     count = differences.shape[-1]
     variance = np.maximum(_variance(differences) / count, floor)
@@ -70,12 +70,12 @@ def paired(baseline: Floats, candidate: Floats, floor: Floats | float = 0.0) -> 
 
 
 def welch(baseline: Floats, candidate: Floats, floor: Floats | float = 0.0) -> Effect:
-    """Welch's t-test on the runs, with no more degrees of freedom than arms that vary alike would have.
+    """Welch's t-test on the runs, with at most the degrees of freedom of arms with equal variances.
 
     Welch (1947), The generalization of "Student's" problem when several different population variances are
-    involved, Biometrika 34. His degrees depend on the variances found: where three runs stand against many and look calm by
-    chance, they are several times too many, and 5 % become 8 (datasets/calibration/uneven_arms.csv). Arms of one size
-    never reach the limit.
+    involved, Biometrika 34. His degrees depend on the sample variances: where three runs against many happen to vary
+    little, they are several times too large, and 5 % become 8 (datasets/calibration/uneven_arms.csv). Arms of equal
+    size never reach the limit.
     """
     sides = [(side.mean(-1), _variance(side), np.array(float(side.shape[-1]))) for side in (baseline, candidate)]
     return welch_of_moments(sides[0], sides[1], floor)
@@ -84,7 +84,7 @@ def welch(baseline: Floats, candidate: Floats, floor: Floats | float = 0.0) -> E
 def welch_of_moments(
     baseline: tuple[Floats, Floats, Floats], candidate: tuple[Floats, Floats, Floats], floor: Floats | float = 0.0
 ) -> Effect:
-    """The same of the means, variances and counts of both sides; no error (NaN) where a count is below two."""
+    """`welch` from the means, variances and counts of both sides; the error is NaN where a count is below two."""
     (mean, first, m), (other, second, n) = baseline, candidate
     with np.errstate(invalid="ignore", divide="ignore"):
         first, second = np.where(m > 1, first / m, math.nan), np.where(n > 1, second / n, math.nan)
@@ -116,11 +116,11 @@ def few_pairs(
 
 
 def against_history(history: Floats, one: Floats, floor: Floats | float = 0.0) -> Effect:
-    """One run (the last axis gone) against at least five earlier ones, in order: a prediction interval.
+    """One run (without the last axis) against at least five earlier ones, in order: a prediction interval.
 
-    The interval is that of the mean, wide enough to exclude no change only where that of a linear trend does too: histories
-    that drift, or whose runs resemble their neighbours, put the next run off their mean (9 to 14 % false alarms where 5 % were
-    asked for; at most 4 % with the trend).
+    It is the interval around the mean, widened to exclude no change only where that of a linear trend does too: in
+    histories that drift or are autocorrelated, the next run is off their mean (9 to 14 % false alarms at a nominal 5 %;
+    at most 4 % with the trend).
     """
     count = history.shape[-1]
     mean, at = history.mean(-1), np.arange(count) - (count - 1) / 2
@@ -136,20 +136,20 @@ def against_history(history: Floats, one: Floats, floor: Floats | float = 0.0) -
 
 
 def paired_given(baseline: Floats, candidate: Floats, other: Floats, floor: Floats | float = 0.0) -> Effect:
-    """The mean difference of pairs at no difference in other numbers of the runs (numbers x pairs), by least squares."""
+    """The mean difference of pairs at equal covariates (numbers x pairs), by least squares."""
     columns = np.column_stack([np.ones(baseline.shape[-1]), *other])
     return _least_squares(candidate - baseline, columns, 0, floor)
 
 
 def unpaired_given(baseline: Floats, candidate: Floats, other: Floats, floor: Floats | float = 0.0) -> Effect:
-    """The difference of two arms at equal other numbers of the runs (numbers x runs of both arms), by least squares."""
+    """The difference of two arms at equal covariates (numbers x runs of both arms), by least squares."""
     arm = np.repeat([0.0, 1.0], [baseline.shape[-1], candidate.shape[-1]])
     columns = np.column_stack([arm, np.ones(len(arm)), *other])
     return _least_squares(np.concatenate([baseline, candidate], axis=-1), columns, 0, floor)
 
 
 def _least_squares(values: Floats, columns: Floats, place: int, floor: Floats | float) -> Effect:
-    """One coefficient of every row of values on the columns."""
+    """The coefficient of one column for every row of values."""
     inverse = np.linalg.pinv(columns.T @ columns)
     coefficients = values @ columns @ inverse
     left = values - coefficients @ columns.T
@@ -159,7 +159,7 @@ def _least_squares(values: Floats, columns: Floats, place: int, floor: Floats | 
 
 
 def trimmed_p(baseline: Floats, candidate: Floats, *, pairs: bool) -> float:
-    """p of the 20 % trimmed means, which a broken run hardly moves; NaN below five runs.
+    """The p of the 20 % trimmed means, which a broken run hardly moves; NaN below five runs.
 
     Yuen (1974), The two-sample trimmed t for unequal population variances, Biometrika 61.
     """
@@ -178,7 +178,7 @@ def trimmed_p(baseline: Floats, candidate: Floats, *, pairs: bool) -> float:
 
 
 def _trimmed(values: Floats) -> tuple[float, float, int]:
-    """The trimmed mean, its squared error by the winsorised variance, and how many values are left."""
+    """The trimmed mean, its squared standard error by the winsorised variance, and the number of values left."""
     ordered, cut = np.sort(values), int(0.2 * len(values))
     left = len(values) - 2 * cut
     winsorised = np.clip(ordered, ordered[cut], ordered[len(values) - cut - 1])
@@ -192,13 +192,13 @@ def _variance(values: Floats) -> Floats:
 
 
 def _cleaned(variance: Floats, values: Floats) -> Floats:
-    """Residues of rounding would make identical runs look different."""
+    """The variance, 0 where it is only rounding error, which would make identical runs look different."""
     found: Floats = np.where(variance < (_ROUNDING * (1 + np.abs(values).max(-1))) ** 2, 0.0, variance)
     return found
 
 
 def sign_flip_p(baseline: Floats, candidate: Floats) -> float:
-    """Exact (or sampled) p of the mean difference under flips of the arms within pairs; NaN below six pairs."""
+    """Exact (or sampled) p of the mean difference under sign flips of whole pairs; NaN below six pairs."""
     differences = candidate - baseline
     if len(differences) < 6:
         return math.nan
@@ -211,7 +211,7 @@ def label_permutation_p(baseline: Floats, candidate: Floats) -> float:
         return math.nan
     values = np.concatenate([baseline, candidate])
     values = values - values.mean()
-    # Of centred values one arm's sum says it all: the other's is its negative.
+    # For centred values the sum of one arm is enough: the other's is its negative.
     return _share_beyond(
         label_permutations(len(baseline), len(candidate)) @ values, float(values[: len(baseline)].sum())
     )
@@ -225,7 +225,7 @@ def _share_beyond(drawn: Floats, observed: float) -> float:
 
 @lru_cache(maxsize=8)
 def sign_flips(count: int) -> Floats:
-    """All vectors of signs, or a sample of them where there are too many; a row for each."""
+    """All vectors of signs, one per row, or a sample where there are too many."""
     if 2**count <= MAX_EXACT:
         flips = np.where((np.arange(2**count)[:, None] >> np.arange(count)) & 1, -1.0, 1.0)
     else:
@@ -236,7 +236,7 @@ def sign_flips(count: int) -> Floats:
 
 @lru_cache(maxsize=8)
 def label_permutations(first: int, second: int) -> Floats:
-    """All choices of the baseline's runs among all runs, or a sample of them; a row of 0 and 1 for each."""
+    """All choices of the baseline's runs as rows of 0 and 1, or a sample where there are too many."""
     count = first + second
     if math.comb(count, first) <= MAX_EXACT:
         places = np.array(list(combinations(range(count), first)))

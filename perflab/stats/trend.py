@@ -1,4 +1,4 @@
-"""Whether something grows over the time of a run: Theil-Sen slopes with intervals that respect dependence."""
+"""Whether a quantity grows during a run: Theil-Sen slopes with intervals that allow for autocorrelation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STRETCHES = 24
 
 @dataclass(frozen=True)
 class Trend:
-    """A slope a minute with its 95 % interval, the level at the start, and the p-value of no trend."""
+    """A slope per minute with its 95 % interval, the level at the start, and the p-value against no trend."""
 
     slope: float
     low: float
@@ -26,17 +26,17 @@ class Trend:
 
     @property
     def direction(self) -> str:
-        """ "grows", "falls" or "steady", by whether the interval excludes zero."""
+        """ "grows", "falls" or "steady": whether the interval excludes zero."""
         return "grows" if self.low > 0 else "falls" if self.high < 0 else "steady"
 
 
 def theil_sen(minutes: Floats, values: Floats) -> Trend:
-    """The median of all pairwise slopes, robust against outliers, with an interval that allows for autocorrelation.
+    """The median of all pairwise slopes, robust to outliers, with an interval that allows for autocorrelation.
 
     Parameters
     ----------
-    minutes, values : at least ten points in order of time. More than 24 become the medians of 24 stretches first, which
-        takes out most of what neighbours share.
+    minutes, values : at least ten points in time order. More than 24 are first reduced to the medians of 24 stretches,
+        which removes most of the autocorrelation.
 
     Sen (1968), Estimates of the regression coefficient based on Kendall's tau, JASA 63. The variance of Kendall's S is
     multiplied by (1 + r) / (1 - r), r the bias-corrected first autocorrelation of the residuals: Yue and Wang (2004), The
@@ -77,11 +77,11 @@ def _stretches(minutes: Floats, values: Floats) -> tuple[Floats, Floats]:
 
 
 def _dependence(residuals: Floats) -> float:
-    """By how much autocorrelation inflates the variance of Kendall's S (1 for independent points)."""
+    """The factor by which autocorrelation inflates the variance of Kendall's S (1 for independent points)."""
     count, total = len(residuals), float((residuals**2).sum())
     if total <= 1e-18:
         return 1.0
     found = float((residuals[1:] * residuals[:-1]).sum()) / total
-    # An autocorrelation estimated around a fitted line is too small; without this, one test in seven would be wrong.
+    # Autocorrelation of residuals from a fitted line is biased low; uncorrected, one test in seven would be wrong.
     corrected = min(max((count * found + 2) / (count - 4), 0.0), 0.95)
     return (1 + corrected) / (1 - corrected)

@@ -29,8 +29,8 @@ _FEWEST = 50
 class Growth(Result):
     """The result of `growth`.
 
-    ``table`` has a row for each run and quantity: run, quantity, unit, start (level at the beginning), per_minute with
-    its 95 % interval low and high, p_value, verdict ("grows", "falls", "steady", "inconclusive"), reason.
+    ``table`` has a row for each run and quantity: run, quantity, unit, start (level at the start), per_minute with its
+    95 % interval low and high, p_value, verdict ("grows", "falls", "steady", "inconclusive"), reason.
     """
 
     table: pd.DataFrame
@@ -67,7 +67,7 @@ def growth(
     process: str = "target",
     warmup: float | str = 0.1,
 ) -> Growth:
-    """Whether a latency, or the memory, threads or file descriptors of a process, grow while a run lasts.
+    """Test whether a latency, or the memory, threads or file descriptors of a process, grow during a run.
 
     Parameters
     ----------
@@ -78,15 +78,20 @@ def growth(
     endpoint : str
         One endpoint, or all requests together.
     process : str
-        Whose resources ("target", "generator").
+        The process whose resources are tested ("target", "generator").
     warmup : float or str
         The share of each run to leave out: caches fill and pools grow at the start of every service.
 
     Returns
     -------
     Growth
-        The slope is Theil and Sen's, its interval allows for autocorrelation (Yue and Wang 2004); "steady" means that the
-        interval holds zero, as it does in a short run: check how wide it is.
+        The slope is Theil and Sen's; its interval allows for autocorrelation (Yue and Wang 2004). "steady" means that the
+        interval contains zero, which it also does in a short run: check how wide it is.
+
+    Raises
+    ------
+    ValueError
+        The metric is not a latency, or there are neither requests nor resources.
 
     >>> at = np.arange(6000) / 10.0
     >>> rows = {"run": "soak", "endpoint": "GET /", "ok": True, "latency_ms": 20 + at / 60}
@@ -154,7 +159,7 @@ def _resources(measured: Measurements, run: Any, process: str, share: float) -> 
 
 
 def _row(run: str, name: str, unit: str, found: Trend) -> tuple[Any, ...]:
-    reason = "" if found.direction != "steady" else "the interval holds zero"
+    reason = "" if found.direction != "steady" else "the interval contains zero"
     return (
         *(run, name, unit, found.start, found.slope, found.low, found.high, found.p_value),
         *(found.direction, reason),

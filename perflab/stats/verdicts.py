@@ -21,7 +21,7 @@ _QUANTILES_5_80 = 1.959964 + 0.841621
 def decide(
     effect: Effect, margin: Floats | float, p_adjusted: Floats, better: int = -1, alpha: float = ALPHA
 ) -> npt.NDArray[np.str_]:
-    """Words for each effect.
+    """The verdict on each effect.
 
     ``margin`` is on the scale of the effect (ln of 1 + tolerance for ratios), ``better`` the sign of a good change.
     "equivalent" where the interval at 1 - 2 ``alpha`` (90 %) lies within the margin (two one-sided tests: Schuirmann
@@ -39,8 +39,8 @@ def decide(
 
 @dataclass(frozen=True)
 class Decided:
-    """What `decide_all` found, an array of one value for each row: the ``low`` and ``high`` of the interval at ``1 - alpha``
-    are for people, those of the interval at ``1 - 2 alpha`` decide on "equivalent". ``verdict`` is "" where a row was not tested.
+    """The result of `decide_all`, arrays with a value per row. ``low`` and ``high`` are the interval at ``1 - alpha``, for
+    display; "equivalent" is decided by the one at ``1 - 2 alpha``. ``verdict`` is "" where a row was not tested.
     """
 
     effect: Effect
@@ -62,22 +62,22 @@ def decide_all(
     better: int = -1,
     alpha: float = ALPHA,
 ) -> Decided:
-    """The one verdict rule for many rows at once: functions of a profile, statements, endpoints.
+    """Apply the verdict rule to many rows at once: functions of a profile, statements, endpoints.
 
     Parameters
     ----------
     effect : Effect
-        One for each row, from `tests.paired`, `tests.welch` (values by run, runs along the last axis), or
-        `tests.welch_of_moments` (means, variances and counts); all three cap the degrees of freedom alike.
+        One for each row, from `tests.paired` or `tests.welch` (values by run, runs along the last axis), or from
+        `tests.welch_of_moments` (means, variances and counts).
     margin : array or float
-        The tolerance on the effect's own scale; ``ln(1 + tolerance)`` for logarithms.
+        The tolerance on the scale of the effect; ``ln(1 + tolerance)`` for logarithms.
     tested : array of bool, optional
         The rows of the family; the others get the verdict "" and no adjusted p.
     absent : two arrays of bool, optional
-        Rows that the baseline, and that the candidate, does not have at all: "new" and "gone" take the place of a direction.
+        Rows missing from the baseline, and from the candidate: "new" and "gone" replace a direction.
     complete : bool
-        The evidence holds everything (each statement was recorded), so "new" and "gone" need no test. Of samples (a
-        profile) they do: a function may have been missed.
+        Whether the data are complete (each statement was recorded), so that "new" and "gone" need no test. For samples
+        (a profile) they do: a function may have been missed.
     adjust : str
         `families.FALSE_DISCOVERY` (Benjamini and Hochberg) or `families.FAMILYWISE` (Holm).
     better, alpha : as in `decide`.
@@ -108,16 +108,16 @@ def decide_all(
 
 
 def worst_case(effect: Effect, better: int = -1, alpha: float = ALPHA) -> Floats:
-    """The one-sided limit on the bad side (95 %): a no-regression gate passes when it is less than the margin."""
+    """The one-sided 95 % limit on the bad side: a no-regression gate passes when it is below the margin."""
     low, high = effect.interval(1 - 2 * alpha)
     return high if better < 0 else -low
 
 
 def runs_to_decide(effect: Effect, margin: float, runs: int) -> int:
-    """Runs (or pairs) in all that would settle it with power .8, if the effect is as large as it looks."""
+    """The total number of runs (or pairs) to settle it with power .8, if the effect is as large as measured."""
     deviation = float(effect.error) * math.sqrt(runs)
     size = abs(float(effect.difference))
-    # Either the difference is shown to be there, or to be within the margin: what takes fewer runs.
+    # Show either that there is a difference, or that it is within the margin: whichever takes fewer runs.
     wanted = max(size, margin - size, 1e-9)
     rough = max(2.0, (_QUANTILES_5_80 * deviation / wanted) ** 2)
     # With few runs the t quantile is larger than the normal one.

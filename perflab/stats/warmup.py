@@ -1,4 +1,4 @@
-"""How much of the start of every run to leave out: one cut for all runs, with MSER as the check on it."""
+"""How much of the start of every run to leave out: one cut for all runs, checked by MSER."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STANDARD_ERRORS = 5.0
 
 @dataclass(frozen=True)
 class Warmup:
-    """``share`` is left out of every run; ``longer`` holds the endpoints that need more, by MSER, and how much.
+    """``share`` is left out of every run; ``longer`` maps endpoints that need more, by MSER, to their share.
 
     ``unsettled`` are those that need more than their runs can spare.
     """
@@ -55,16 +55,15 @@ class Warmup:
 
 
 def declared(sides: Sequence[Measurements], given: float | str | None) -> float:
-    """The warm-up of all sides together: the argument, the longest of the plans', or the default."""
+    """The warm-up for all sides: the argument, the largest of the plans', or the default."""
     return warmup_of(pd.concat([side.runs for side in sides], ignore_index=True), given)
 
 
 def settled(sides: Sequence[Requests], share: float, needed: int) -> Warmup:
-    """The declared warm-up, raised for an endpoint where all runs together say that it was not over.
+    """The declared warm-up, raised for an endpoint that had not settled in the runs taken together.
 
-    The series is looked at over the runs of both arms at once, and the cut is the same for all of them, so it can't
-    favour an arm; each endpoint is looked at by itself, so one endpoint can't change what another's numbers are.
-    ``needed`` requests must be left in every run.
+    MSER uses the runs of both arms, and the cut is the same for all of them, so it cannot favour an arm; each endpoint
+    is examined separately, so none affects the numbers of another. Every run must keep ``needed`` requests.
     """
     series = [_series(side) for side in sides]
     longer, unsettled = {}, []
@@ -83,7 +82,7 @@ def _named(endpoint: str) -> str:
 
 
 def _fewest(side: Requests, endpoint: str, share: float) -> int:
-    """The requests that are left in the run with the fewest."""
+    """The number of requests left in the run with the fewest."""
     mask = side.age >= share
     if endpoint != AGGREGATED:
         mask &= side.endpoint == (side.endpoints.index(endpoint) if endpoint in side.endpoints else -1)
@@ -91,11 +90,11 @@ def _fewest(side: Requests, endpoint: str, share: float) -> int:
 
 
 def mser(series: Floats, share: float) -> float:
-    """Where to cut a series of bins: ``share``, or up to half of it where MSER finds a clear transient.
+    """Where to cut a series of bins: ``share``, or later (up to half of the series) where MSER finds a clear transient.
 
-    White (1997), An effective truncation heuristic for bias reduction in simulation output, Simulation 69: the cut
-    that makes the standard error of what is left least. That cut moves by chance too, so it is taken only when it
-    lowers the standard error's square by a quarter, what it removes lies off the rest by five standard errors and 2 %.
+    White (1997), An effective truncation heuristic for bias reduction in simulation output, Simulation 69: the cut that
+    minimises the standard error of the rest. It also varies by chance, so it is taken only where it lowers the squared
+    standard error by a quarter and what it removes differs from the rest by five standard errors and 2 %.
     """
     count, least = len(series), round(share * len(series))
     if np.isnan(series).mean() > 0.2 or least >= LONGEST * count:
@@ -114,7 +113,7 @@ def mser(series: Floats, share: float) -> float:
 
 
 def _errors(series: Floats) -> Floats:
-    """The variance of what is left after each cut, for each bin left: from the end in one pass."""
+    """The variance of the rest after each cut divided by the number of bins left, in one pass from the end."""
     known = ~np.isnan(series)
     centred = np.where(known, series - np.nanmean(series), 0.0)
     left = np.maximum(np.cumsum(known[::-1])[::-1], 1)
@@ -124,7 +123,7 @@ def _errors(series: Floats) -> Floats:
 
 
 def _typical(curves: Floats) -> Floats:
-    """The median over the runs of each bin: one run's stall is no warm-up."""
+    """The median over the runs of each bin: one run's stall is not a warm-up."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         centred = curves - np.nanmedian(curves, axis=1, keepdims=True)
@@ -133,7 +132,7 @@ def _typical(curves: Floats) -> Floats:
 
 
 def _series(side: Requests) -> dict[str, Floats]:
-    """Mean ln latency in 100 bins of each run's time: runs x bins, for each endpoint and all together."""
+    """Mean ln latency in 100 bins of each run's time: runs x bins, for each endpoint and for all together."""
     values = np.log(np.maximum(side.latency, 1e-6))
     bins = np.clip((side.age * BINS).astype("int64"), 0, BINS - 1)
     endpoints, runs = len(side.endpoints), len(side.runs)

@@ -1,4 +1,4 @@
-"""Fixtures for your own test suite: the statements that a test sent, and a failure if they hold an N+1.
+"""Fixtures for your own test suite: the statements that a test sends, and a failure if they contain an N+1.
 
     def test_orders_page(client, recorded_queries):
         client.get("/orders")
@@ -7,10 +7,10 @@
     @pytest.mark.no_n_plus_one                      # the same; also threshold=..., allow=[...]
     def test_orders_page(client): ...
 
-``pytest --no-n-plus-one`` holds every test to it. SQLAlchemy's engines and Django's connections are recorded automatically;
+``pytest --no-n-plus-one`` applies this to every test. SQLAlchemy engines and Django connections are recorded automatically;
 for any other driver use ``recorded_queries.connect(sqlite3.connect)`` in place of ``sqlite3.connect``.
 
-pytest loads this file in every project that perflab is installed in, so it imports nothing else until a test asks for it.
+pytest loads this file in every project with perflab installed, so it imports nothing else until a test requests it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FIXTURE = "recorded_queries"
 
 
 class RecordedQueries:
-    """The statements of one test: as a `table`, and the assertion about them."""
+    """The statements of one test: as a `table`, and the assertion on them."""
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
@@ -41,11 +41,11 @@ class RecordedQueries:
         return self._recording.since(self._begin)
 
     def connect(self, connect: Callable[..., Any]) -> Callable[..., Any]:
-        """A DB-API driver's ``connect`` whose connections are recorded."""
+        """Wrap a DB-API driver's ``connect`` so that its connections are recorded."""
         return self._recording.connect(connect)
 
     def assert_no_n_plus_one(self, threshold: int = 5, allow: tuple[str, ...] = ()) -> None:
-        """As `perflab.assert_no_n_plus_one`, for the statements of this test so far."""
+        """Like `perflab.assert_no_n_plus_one`, for the statements of this test so far."""
         import perflab
 
         perflab.assert_no_n_plus_one(self.table(), threshold, allow=tuple(allow))
@@ -70,7 +70,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def _wanted(item: pytest.Item) -> Mapping[str, Any] | None:
-    """The options of the assertion that is to be made after this test, if any."""
+    """The options of the assertion to make after this test, if any."""
     marker = item.get_closest_marker(MARK)
     if marker is not None:
         return marker.kwargs
@@ -79,7 +79,7 @@ def _wanted(item: pytest.Item) -> Mapping[str, Any] | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
-    """After a test that passed: the assertion."""
+    """Make the assertion after a test that passed."""
     result = yield
     options = _wanted(pyfuncitem)
     recorded = pyfuncitem.funcargs.get(FIXTURE)

@@ -1,4 +1,4 @@
-"""The log behind the pytest fixtures: which engines are hooked, and a test's part of it as a table."""
+"""The log behind the pytest fixtures: hooks engines, and returns a test's part as a table."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from perflab.formats import query_recorder
 
 
 class Recording:
-    """A file that every SQLAlchemy engine and Django connection of this process writes to."""
+    """A file to which every SQLAlchemy engine and Django connection of this process writes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._logs: dict[str, Any] = {}
 
     def hook(self) -> None:
-        """Hook what is installed and isn't hooked yet."""
+        """Hook what is installed and not hooked yet."""
         for name, begin in (("sqlalchemy", self._sqlalchemy), ("django", self._django)):
             if name not in self._logs:
                 with contextlib.suppress(ImportError):
@@ -45,19 +45,19 @@ class Recording:
         return import_module("perflab.recorders.django").record_queries(self.path, source=True)
 
     def connect(self, connect: Callable[..., Any]) -> Callable[..., Any]:
-        """A DB-API driver's ``connect`` whose connections write to the file."""
+        """Wrap a DB-API driver's ``connect`` so that its connections write to the file."""
         hooked: Callable[..., Any] = import_module("perflab.recorders.dbapi").recorded(connect, self.path, source=True)
         self._logs[f"driver {len(self._logs)}"] = getattr(hooked, "log", None)
         return hooked
 
     def size(self) -> int:
-        """Bytes so far."""
+        """The size of the file in bytes."""
         for log in self._logs.values():
             log.flush()
         return self.path.stat().st_size if self.path.exists() else 0
 
     def since(self, begin: int) -> pd.DataFrame:
-        """The statements that were appended behind this byte."""
+        """The statements appended after this byte."""
         if self.size() <= begin:
             return empty("queries")
         with self.path.open("rb") as log:

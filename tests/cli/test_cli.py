@@ -203,7 +203,9 @@ def test_plan_runs_takes_a_pilot_of_one_arm_or_two(capsys: pytest.CaptureFixture
     orders = ["--endpoint", "GET /orders", "--effect", "20%", "--budget", "20m"]
     assert main(["plan-runs", *SHOP, "--arm", "n+1", "--arm", "eager", *orders]) == 0
     two = capsys.readouterr().out
-    assert "To see p95 of GET /orders fall by 20 % with power 0.8: 31 pairs" in two and "20 min can see" in two
+    assert (
+        "To detect a 20 % decrease of p95 of GET /orders with power 0.8: 31 pairs" in two and "20 min can detect" in two
+    )
     assert main(["plan-runs", *SHOP, "--arm", "eager", *orders]) == 0
     assert "from 6 runs" in capsys.readouterr().out
     assert main(["plan-runs", *SHOP]) == 3

@@ -53,7 +53,7 @@ def test_what_a_parser_raises_comes_out_and_so_does_a_damaged_archive(numbers: P
 
     cut = tmp_path / "cut.gz"
     cut.write_bytes(gzip.compress(numbers.read_bytes())[:-200])
-    with pytest.raises(FormatError, match=r"cut\.gz.*decompress what there is of it"):
+    with pytest.raises(FormatError, match=r"cut\.gz.*decompress what is left of it"):
         list(_blocks.ahead(cut, Tally(), lambda block, _: block.line, quotes=False, size=1_000))
 
 

@@ -135,7 +135,7 @@ def test_a_store_keeps_what_read_reads(sample: Path, tmp_path: Path, monkeypatch
 
 
 def test_advice_where_names_clash_or_a_folder_holds_other_files(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"both hold a: name the files .* or ingest\(\) them into a store"):
+    with pytest.raises(ValueError, match=r"both hold a: rename the files, or ingest\(\) them into a store"):
         lab.read(folder / "a.jtl", arm="before") + lab.read(folder / "a.jtl", arm="after")
     (folder / "notes.txt").write_text("warm-up was long\n")
     with pytest.raises(

@@ -48,7 +48,7 @@ def test_errors_of_the_background_are_raised_by_the_result(tmp_path: Path) -> No
     going = lab.start_run(
         plan(1), lab.Target("gone", host=f"http://127.0.0.1:{free_port()}"), store=tmp_path, progress=False
     )
-    with pytest.raises(lab.TargetError, match="is not up"):
+    with pytest.raises(lab.TargetError, match="is not running"):
         going.result(20)
     assert "failed" in repr(going)
     stopped = lab.start_run(plan(9), target(), store=tmp_path, progress=False)

@@ -138,15 +138,15 @@ def written(body: str) -> str:
 @pytest.mark.parametrize(
     ("statement", "why"),
     [
-        ("if (a) { http.get('http://x/never'); }", "no request"),
-        ("for (const i of [1]) { http.get('http://x/never'); } ", "no request"),
-        ("http.get('http://x/never/' + pick());", "run"),
-        ("http.get(`http://x/never/${id}`);", "run"),
+        ("if (a) { http.get('http://x/never'); }", "not a request"),
+        ("for (const i of [1]) { http.get('http://x/never'); } ", "not a request"),
+        ("http.get('http://x/never/' + pick());", "executed"),
+        ("http.get(`http://x/never/${id}`);", "executed"),
         ("http.post('http://x/never', file);", "computed"),
         ("http.get('http://x/never', { timeout: '1s' });", "timeout"),
-        ("check(other, { a: (r) => r.status === 200 });", "no response"),
+        ("check(other, { a: (r) => r.status === 200 });", "not the response"),
         ("const token = http.get('http://x/never').json('token');", "what follows"),
-        ("sleep(pick());", "run"),
+        ("sleep(pick());", "executed"),
         ("} export function setup() { http.get('http://x/never');", "once"),
     ],
 )

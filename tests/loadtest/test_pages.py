@@ -76,7 +76,7 @@ def test_a_target_whose_page_trickles_is_not_ready(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(target, "_ANSWER_S", 0.3)
     with (
         serving(*PAGES["trickles its status"]) as host,
-        pytest.raises(lab.TargetError, match=r"no whole answer within 0\.3 s"),
+        pytest.raises(lab.TargetError, match=r"no complete response within 0\.3 s"),
         target.serving(lab.Target("slow", host=host, ready="/r"), tmp_path),
     ):
         pass

@@ -29,7 +29,7 @@ from perflab.loadtest.shapes import SHAPES
         (lambda: lab.Stage("1s", users=1.5), "whole number"),
         (lambda: lab.Stage("1s", rate=float("nan")), "0 or more arrivals"),
         (lambda: lab.Stage("10s", users=100, spawn_rate=1), "take longer than the stage"),
-        (lambda: lab.Stage("1s", rate=1, spawn_rate=1), "have their own pace"),
+        (lambda: lab.Stage("1s", rate=1, spawn_rate=1), "set their own pace"),
         (lambda: plan(stages=[]), "one Stage or more"),
         (lambda: plan(stages=[lab.Stage(1, users=1), lab.Stage(1, rate=1)]), "all have users"),
         (lambda: plan(stages=lab.Stage(1, users=0)), "no request would be made"),
@@ -38,11 +38,11 @@ from perflab.loadtest.shapes import SHAPES
         (lambda: plan(warmup="1m"), "warmup must be at most 90%"),
         (lambda: plan(arrivals="random"), "must be one of 'constant', 'poisson'; got 'random'"),
         (lambda: plan(user_classes={"A": 0}), "weight of user class 'A' must be above 0"),
-        (lambda: plan(headers={"A": "1\r\nB: 2"}), "headers must be one-line texts"),
+        (lambda: plan(headers={"A": "1\r\nB: 2"}), "headers must be single-line texts"),
         (lambda: plan(objectives="p95 is fine"), "p95 is fine"),
         (
             lambda: plan(objectives=lab.Objective("p95", "<", "1s", endpoint="GET /", abort=True)),
-            "an objective that ends a run (abort) must be about",
+            "an objective that aborts a run must be about",
         ),
         (lambda: lab.Url("http://elsewhere/"), 'path must begin with "/"'),
         (lambda: lab.Url("//elsewhere/"), 'path must begin with "/"'),
@@ -51,7 +51,7 @@ from perflab.loadtest.shapes import SHAPES
         (lambda: lab.Url("/", method="BREW"), "method must be one of"),
         (lambda: lab.LoadPlan.from_urls([], stages=lab.Stage(1, users=1)), "one address or more"),
         (lambda: lab.shape("gentle", users=1), "must be one of 'smoke', 'average load'"),
-        (lambda: lab.shape("stress"), "say how much load a 'stress' test has"),
+        (lambda: lab.shape("stress"), "give the peak load of a 'stress' test"),
     ],
 )
 def test_an_impossible_plan_says_why(made: object, why: str) -> None:
@@ -192,13 +192,13 @@ def test_executors_of_k6(options: object, stages: list[lab.Stage]) -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"vus": 1, "iterations": 10}, "options.iterations: a plan lasts a time, not 10 iterations"),
-        ({"duration": "1s", "rps": 10}, "options.rps: a plan can't do that; got 10"),
-        ({"duration": "1s", "stages": [{"duration": "1s", "target": 1}]}, "stages and duration say the load twice"),
+        ({"vus": 1, "iterations": 10}, "options.iterations: a plan has a duration, not 10 iterations"),
+        ({"duration": "1s", "rps": 10}, "options.rps: not supported by a plan; got 10"),
+        ({"duration": "1s", "stages": [{"duration": "1s", "target": 1}]}, "stages and duration both define the load"),
         ({"vus": 3}, "expected stages, scenarios, or duration"),
         (
             {"scenarios": {name: {"executor": "constant-vus", "duration": "1s"} for name in "ab"}},
-            "options.scenarios: 'a', 'b' run side by side",
+            "options.scenarios: 'a', 'b' run concurrently in k6",
         ),
         (scenario(executor="shared-iterations", vus=1), "scenarios.shop.executor: perflab can do constant-vus"),
         (scenario(executor="constant-vus", vus=1), "constant-vus needs duration"),
@@ -207,7 +207,7 @@ def test_executors_of_k6(options: object, stages: list[lab.Stage]) -> None:
         ({"stages": [{"duration": "1s"}]}, "stages[0]: expected {duration, target}"),
         (
             {"duration": "1s", "thresholds": {"checks": [{"threshold": "rate>0.9", "abortOnFail": True}]}},
-            "an objective that ends a run (abort)",
+            "an objective that aborts a run",
         ),
         ("export const options = { vus: 10 * 2, duration: '1s' };", "options.vus: can't resolve '10 * 2' (line 1)"),
         (

@@ -63,7 +63,7 @@ def test_a_run_whose_last_step_failed_is_recovered_whole(left: Path, tmp_path: P
 def test_the_command_recovers_too(left: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     draft = copied(left, tmp_path / "a store")
     assert main(["recover", str(draft)]) == 0
-    assert "recovered from what its driver left behind" in capsys.readouterr().out
+    assert "recovered from the files of an unfinished run" in capsys.readouterr().out
     assert main(["recover", str(draft)]) == 3
     assert "no such folder" in capsys.readouterr().err
     again = copied(left, tmp_path / "a store")

@@ -213,7 +213,7 @@ def test_a_service_that_dies_at_start_or_never_becomes_ready(tmp_path: Path) -> 
 
 
 def test_an_unreachable_host(tmp_path: Path) -> None:
-    with pytest.raises(lab.TargetError, match="is not up: nothing accepts connections"):
+    with pytest.raises(lab.TargetError, match="is not running: nothing accepts connections"):
         lab.run(plan(1), lab.Target("gone", host=f"http://127.0.0.1:{free_port()}"), store=tmp_path, progress=False)
 
 

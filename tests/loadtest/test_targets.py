@@ -127,7 +127,7 @@ def test_contradictions_are_refused() -> None:
     host = "http://127.0.0.1:1"
     with pytest.raises(ValueError, match="record_queries needs restart=True"):
         lab.Target("a", host=host, command=["x"], record_queries=True, restart=False)
-    with pytest.raises(ValueError, match="pid is for a target that is up"):
+    with pytest.raises(ValueError, match="pid is for a target that is already running"):
         lab.Target("a", host=host, command=["x"], pid=1)
     with pytest.raises(ValueError, match="deploy must be a function"):
         lab.Target("a", host=host, deploy="kubectl")  # type: ignore[arg-type]

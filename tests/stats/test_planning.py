@@ -192,7 +192,7 @@ def test_a_budget_tells_what_it_can_see() -> None:
     large, small = (lab.plan_runs(pilot, budget=b) for b in ("3h", "2m"))
     assert 0 < large.smallest_effect < 0.2
     assert small.smallest_effect == 1.0
-    assert "no effect at all" in repr(small)
+    assert "no effect: the budget is too small" in repr(small)
     assert lab.plan_runs(pilot, budget=180).smallest_effect == large.smallest_effect
 
 

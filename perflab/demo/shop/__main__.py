@@ -19,7 +19,7 @@ from perflab.errors import MissingExtraError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or Ctrl-C; exit code 1 with a message when it can't."""
+    """Serve until SIGTERM or Ctrl-C; exit code 1 with a message if it cannot."""
     options = _parser().parse_args(arguments)
     try:
         fixes = parse_fixes(os.environ.get("SHOP_FIXES", ""))
@@ -59,7 +59,7 @@ def _serve(listening: socket.socket, options: argparse.Namespace, fixes: frozens
                 data.copy_to(path, options.seed)
             engine = open_database(path, index="index" in fixes, connections=options.threads)
             app = create_app(engine, fixes, services.port)
-            # Waitress' own limit of 100 connections would leave further users waiting for their time-out.
+            # Waitress' own limit of 100 connections would make further users wait until they time out.
             server = waitress.create_server(
                 app, sockets=[listening], threads=options.threads, connection_limit=2000, asyncore_use_poll=True
             )
@@ -76,7 +76,7 @@ def _serve(listening: socket.socket, options: argparse.Namespace, fixes: frozens
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A bound socket: before the data are copied, so that a port that is taken is known at once."""
+    """Bind a socket before the data are copied, so that a taken port is reported at once."""
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -100,9 +100,9 @@ def _parser() -> argparse.ArgumentParser:
         "PERFLAB_QUERY_LOG names a file to record every SQL statement to.",
     )
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=_port, default=8001, help="0 takes a free one and prints it")
-    parser.add_argument("--threads", type=_positive, default=8, help="of the server (default 8)")
-    parser.add_argument("--seed", type=int, default=7, help="of the made-up data (default 7)")
+    parser.add_argument("--port", type=_port, default=8001, help="0 picks a free port and prints it")
+    parser.add_argument("--threads", type=_positive, default=8, help="threads of the server (default 8)")
+    parser.add_argument("--seed", type=int, default=7, help="seed of the synthetic data (default 7)")
     parser.add_argument("--database", type=Path, help="an SQLite file to use and keep; built when it does not exist")
     return parser
 

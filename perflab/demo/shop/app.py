@@ -27,7 +27,7 @@ CACHE_SECONDS = 10.0
 
 
 def open_database(path: Path, *, index: bool, connections: int = 8) -> Engine:
-    """An engine on the shop's database, with or without the index that a parcel is looked up by."""
+    """An engine on the shop's database, with or without the index for looking up parcels."""
     url = URL.create("sqlite", database=str(path))
     engine = create_engine(url, pool_size=connections, max_overflow=4, connect_args={"timeout": 10})
 
@@ -43,7 +43,7 @@ def open_database(path: Path, *, index: bool, connections: int = 8) -> Engine:
 
 @dataclass(frozen=True)
 class Shop:
-    """What the pages work with."""
+    """The dependencies of the pages."""
 
     engine: Engine
     fixes: frozenset[str]
@@ -64,7 +64,7 @@ class Shop:
             return jsonify(orders=[_order(order) for order in orders], next=orders[-1].id if orders else None)
 
     def customers(self) -> Any:
-        """A page of customers with all that they bought."""
+        """A page of customers with everything they bought."""
         after, size = _number("after", 0, least=0), _number("size", 5, most=MAX_PAGE)
         query = select(Customer).where(Customer.id > after).order_by(Customer.id).limit(size)
         if "eager" in self.fixes:
@@ -75,7 +75,7 @@ class Shop:
     # The other defects -----------------------------------------------------------------------------------------
 
     def parcel(self, tracking: str) -> Any:
-        """Where a parcel is."""
+        """The state of a parcel."""
         with Session(self.engine) as session:
             parcel = session.scalars(select(Parcel).where(Parcel.tracking == tracking)).first()
             if parcel is None:
@@ -83,7 +83,7 @@ class Shop:
             return jsonify(_columns(parcel))
 
     def offer(self, product_id: int) -> Any:
-        """A product with what three other services say about it."""
+        """A product with the answers of three other services."""
         with Session(self.engine) as session:
             product = session.get(Product, product_id) or abort(404)
             answer = {"id": product.id, "name": product.name}
@@ -97,7 +97,7 @@ class Shop:
         return int(downstream.ask(self.downstream_port, service, product_id)["value"])
 
     def bestsellers(self) -> list[dict[str, Any]]:
-        """The products that sold most, over all orders ever."""
+        """The products that sold most, over all orders."""
         sold = func.sum(Line.quantity)
         query = (
             select(Product.id, Product.name, sold, func.sum(Line.quantity * Line.price_cents))
@@ -117,7 +117,7 @@ class Shop:
     # Pages without a defect ------------------------------------------------------------------------------------
 
     def order(self, order_id: int) -> Any:
-        """One order, its lines and products read by two statements."""
+        """One order; its lines and products take two statements."""
         wanted = (joinedload(Order.customer), selectinload(Order.lines).joinedload(Line.product))
         with Session(self.engine) as session:
             order = session.get(Order, order_id, options=wanted) or abort(404)
@@ -137,7 +137,7 @@ class Shop:
             return jsonify(products=[_columns(product) for product in found], next=found[-1].id if found else None)
 
     def add_to_cart(self, cart: str) -> Any:
-        """Put a product into a cart: one transaction that begins with its write, so it never has to be retried."""
+        """Put a product into a cart, in a transaction that starts with its write, so it never has to be retried."""
         body = request.get_json()
         product_id, quantity = (body.get(name) if isinstance(body, dict) else None for name in ("product", "quantity"))
         if type(product_id) is not int or type(quantity) is not int or not 1 <= quantity <= MAX_QUANTITY:
@@ -156,9 +156,9 @@ class Shop:
 
 
 def create_app(engine: Engine, fixes: frozenset[str], downstream_port: int, *, query_log: str | None = None) -> Flask:
-    """The application. Statements are recorded when ``query_log``, or else PERFLAB_QUERY_LOG, names a file.
+    """The application. Statements are recorded if ``query_log``, or else PERFLAB_QUERY_LOG, names a file.
 
-    Parameters are recorded as they are: all data of this shop are made up.
+    Parameters are not redacted: all data of this shop are synthetic.
     """
     record_queries(engine, query_log, redact=False)
     app = Flask("shop")

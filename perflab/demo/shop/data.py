@@ -1,4 +1,4 @@
-"""The shop's made-up data: built once for each seed, kept as an SQLite file in the user's cache."""
+"""The shop's synthetic data: built once for each seed, and cached as an SQLite file in the user's cache."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from perflab.demo.shop.models import Base
 
 VERSION = 1
-"""Part of the cached file's name: raise it when what `build` makes changes."""
+"""Part of the cached file's name: increment it when the output of `build` changes."""
 
 PRODUCTS, CUSTOMERS, ORDERS, PARCELS = 1_200, 3_000, 15_000, 120_000
 FIRST_TRACKING = 700_000_000
@@ -54,13 +54,13 @@ def tracking_number(number: int) -> str:
 
 
 def copy_to(path: Path, seed: int) -> None:
-    """Write a fresh database for ``seed`` to ``path``: a copy of the cached one, which is built when it is missing."""
+    """Write a fresh database for ``seed`` to ``path``: a copy of the cached one, which is built if missing."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         try:
             shutil.copyfile(_cached(seed), part)
         except OSError:
-            # A home that can't be written (or a cache that is full): this server's own file then costs a second.
+            # The home is not writable (or the cache is full): building a file for this server takes a second.
             part.unlink(missing_ok=True)
             build(part, seed)
         part.replace(path)
@@ -74,7 +74,7 @@ def _cached(seed: int) -> Path:
     path = folder / f"shop-v{VERSION}-seed{seed}.sqlite"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        # Built beside it and renamed, so two servers that start at once both find a whole file.
+        # Built in a temporary folder and renamed, so two servers that start at once both find a whole file.
         with tempfile.TemporaryDirectory(prefix=".shop-", dir=folder) as building:
             build(Path(building) / path.name, seed)
             (Path(building) / path.name).replace(path)
@@ -134,7 +134,7 @@ def _lines(chance: random.Random, prices: list[int]) -> Iterator[tuple[object, .
 
 
 def _parcels(chance: random.Random) -> Iterator[tuple[object, ...]]:
-    # As parcels of several shops: tracking numbers come in no order, as a real feed of a carrier does.
+    # Like parcels of several shops: tracking numbers are in no order, as in a carrier's feed.
     numbers = list(range(1, PARCELS + 1))
     chance.shuffle(numbers)
     for row, number in enumerate(numbers, start=1):

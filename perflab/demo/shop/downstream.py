@@ -1,4 +1,4 @@
-"""The services that the shop depends on: a real HTTP server on 127.0.0.1 that takes 15 to 25 ms an answer."""
+"""The services that the shop depends on: a real HTTP server on 127.0.0.1 that takes 15 to 25 ms per response."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIMEOUT_SECONDS = 5.0
 class Downstream:
     """The server; its first service takes ``slower_ms`` more.
 
-    ``served`` counts its answers, ``peak`` is the most requests that it had at work at once.
+    ``served`` counts its responses, ``peak`` is the largest number of concurrent requests.
     """
 
     def __init__(self, low_ms: float = 15.0, high_ms: float = 25.0, slower_ms: float = 0.0) -> None:
@@ -36,7 +36,7 @@ class Downstream:
         with self._lock:
             self._working += 1
             self.peak = max(self.peak, self._working)
-        # From the question alone, so that an answer and its delay are the same before and after a fix.
+        # Derived from the request alone, so that a response and its delay are the same before and after a fix.
         draw = zlib.crc32(f"{service}/{product}".encode()) % 1000
         took_ms = self.low_ms + (self.high_ms - self.low_ms) * draw / 1000
         time.sleep((took_ms + (self.slower_ms if service == SERVICES[0] else 0.0)) / 1e3)
@@ -51,7 +51,7 @@ class Downstream:
 
 
 class Started:
-    """The server in a process of its own, so that what the shop computes does not slow it down; it ends with the shop."""
+    """The server in its own process, so that the shop's computing does not slow it down; it ends with the shop."""
 
     def __init__(self, slower_ms: float = 0.0) -> None:
         command = [sys.executable, "-m", "perflab.demo.shop.downstream", str(slower_ms)]
@@ -73,7 +73,7 @@ class Started:
 
 
 def main() -> None:
-    """Serve until the standard input ends, with the process that started this one."""
+    """Serve until standard input closes, when the parent process ends."""
     slower_ms = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
     downstream = Downstream(slower_ms=slower_ms)
     sys.stdout.write(f"{downstream.port}\n")
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def ask(port: int, service: str, product: int) -> dict[str, Any]:
-    """What one service says about a product."""
+    """Request a service's answer on a product."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
     try:
         connection.request("GET", f"/{service}/{product}")
@@ -119,7 +119,7 @@ def _handler(downstream: Downstream) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Quiet: the load is in the measurements."""
+            """Log nothing: the requests are in the measurements."""
 
     return Handler
 

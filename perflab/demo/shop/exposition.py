@@ -1,4 +1,4 @@
-"""What the shop exposes to Prometheus: requests by route and status, their duration, and the process."""
+"""The shop's Prometheus metrics: requests by route and status, their duration, and the process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
 def measure(app: Flask) -> None:
-    """Count and time the requests of ``app``, and serve the numbers at /metrics."""
+    """Count and time the requests of ``app``, and serve the metrics at /metrics."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     total = Counter("shop_requests_total", "Requests", ("method", "route", "status"), registry=registry)

@@ -1,4 +1,4 @@
-"""The switch SHOP_FIXES, and the two fixes that are machinery: a cache and a pool."""
+"""The switch SHOP_FIXES, and the parser and cache for its fixes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def parse_fixes(text: str) -> frozenset[str]:
 
 
 class Cached(Generic[T]):
-    """The result of ``make``, kept for ``seconds``; while one thread makes it anew the others wait for it."""
+    """The result of ``make``, cached for ``seconds``; while one thread makes it the others wait."""
 
     def __init__(self, make: Callable[[], T], seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._make, self._seconds, self._clock = make, seconds, clock

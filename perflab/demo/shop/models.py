@@ -51,7 +51,7 @@ class Line(Base):
 
 
 class Parcel(Base):
-    """No index on ``tracking``: one of the defects. ``TRACKING_INDEX`` is the fix."""
+    """A parcel. Without an index on ``tracking``, one of the defects; ``TRACKING_INDEX`` is the fix."""
 
     __tablename__ = "parcels"
     id: Mapped[int] = mapped_column(primary_key=True)
