@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -52,13 +53,14 @@ def plain(path: Path, seconds: float, users: int, folder: Path) -> set[str]:
          "-u", str(users), "-r", str(users), "-t", f"{3 * seconds:g}s", "--stop-timeout", "5", "--only-summary",
          "--json-file", str(out)],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=path.parent, stdin=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         try:
             locust.wait(3 * seconds + 15)
         except subprocess.TimeoutExpired:
-            # A shape of the locustfile's own takes its time; asked to end, Locust writes its statistics.
-            locust.terminate()
+            # A shape of the locustfile's own takes its time. Of SIGTERM Locust would die without its statistics.
+            locust.send_signal(signal.SIGINT)
             locust.wait(15)
         return {label(entry) for entry in orjson.loads(out.with_suffix(".json").read_bytes())}
     except (OSError, orjson.JSONDecodeError, subprocess.TimeoutExpired):

@@ -71,8 +71,8 @@ class Target:
         Store the components of each request, written by perflab's request recorder (`perflab.recorders.breakdown`), as the
         tables ``components`` and ``spans``, for `account`. Evidence, too.
     database : str | None
-        The connection string of the target's PostgreSQL (URL or libpq's ``key=value``), MySQL or MariaDB (``mysql://...``), stored
-        without its password. The server's own counts (``pg_stat_statements``, or ``performance_schema`` digests: calls, time,
+        The connection string of the target's PostgreSQL (URL or libpq's ``key=value``), MySQL or MariaDB (``mysql://...``),
+        stored without its password. The server's own counts (``pg_stat_statements``, or ``performance_schema`` digests: calls, time,
         rows, locks or blocks) become the run's ``summary`` by statement, and the waits of its sessions go into ``metrics``.
     metrics : str | None
         Path (or URL) of a Prometheus page such as ``"/metrics"``, read every second into the ``metrics`` table.
