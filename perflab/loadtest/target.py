@@ -72,8 +72,9 @@ class Target:
         tables ``components`` and ``spans``, for `account`. Evidence, too.
     database : str | None
         The connection string of the target's PostgreSQL (URL or libpq's ``key=value``), MySQL or MariaDB (``mysql://...``),
-        stored without its password. The server's own counts (``pg_stat_statements``, or ``performance_schema`` digests: calls, time,
-        rows, locks or blocks) become the run's ``summary`` by statement, and the waits of its sessions go into ``metrics``.
+        stored without its password. The server's own counts (``pg_stat_statements``, or ``performance_schema`` digests: calls,
+        time, rows, locks or blocks) become the run's ``summary`` by statement, and the waits of its sessions go into
+        ``metrics``.
     metrics : str | None
         Path (or URL) of a Prometheus page such as ``"/metrics"``, read every second into the ``metrics`` table.
     logs : Sequence[str | Path]
