@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perflab.notes import DATA, DESIGN, YOU, Kind
+from perflab.notes import DATA, DESIGN, TARGET, YOU, Kind
 
 NO_CAUSE = Kind(
     "no-cause",
@@ -39,4 +39,10 @@ MORE_IN_REST = Kind(
     YOU,
     "{share_fraction} of the change is in the rest, which nothing was measured for: in a threaded Python server that is mostly "
     "waiting for the interpreter or for a core",
+)
+IN_A_ROW = Kind(
+    "calls-in-a-row",
+    TARGET,
+    "{at_once:call} of {route:raw} run one after another ({calls}); overlapping them ({evidence:raw}) would save {saved_mean_ms} "
+    "on average, {condition:raw}; {remedy} shows the code",
 )
