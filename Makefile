@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound reasons examples foreign-logs snapshots waiting accounts lock clean
+.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound reasons examples foreign-logs snapshots waiting accounts sequential lock clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -74,6 +74,11 @@ accounts: $(READY)
 	$(BIN)/python bench/account_shop.py injections --rounds 6
 	$(BIN)/python bench/account_shop.py cpu --rounds 6
 	$(BIN)/python bench/account_shop.py tables
+
+## make sequential   calls in a row of the shop: found, and their fix predicted and measured (10 minutes)
+sequential: $(READY)
+	$(BIN)/python bench/sequential_shop.py run --tries 10
+	$(BIN)/python bench/sequential_shop.py table
 
 ## make aa           the shop against itself with real load, five times: false alarms, if any (10 minutes)
 aa: $(READY)

@@ -3,8 +3,9 @@
     drive       LoadPlan Stage Target Url shape; run run_pairs start_run start_pairs; calibrate find_capacity
     read        read ingest recover load summarize -> Measurements: pandas tables of raw evidence
     decide      compare -> Change; plan_runs change_points quantile_shift; check read_objectives Objective
-    explain     account; find_n_plus_one find_duplicates find_slow summarize_queries compare_queries assert_no_n_plus_one
-                fingerprint explain -> QueryPlan; flat_profile hot_paths diff_profiles summarize_time
+    explain     account; critical_path find_sequential what_if; find_n_plus_one find_duplicates find_slow summarize_queries
+                compare_queries assert_no_n_plus_one fingerprint explain -> QueryPlan; flat_profile hot_paths diff_profiles
+                summarize_time
     show        explore; plot_account plot_ecdf plot_pairs plot_comparison plot_timeline plot_load plot_waterfall
                 plot_flamegraph draw_flamegraph
     record      Report record new_notebook execute_notebook export_notebook

@@ -67,6 +67,9 @@ from .stats.history import change_points
 from .stats.planning import plan_runs
 from .stats.shift import quantile_shift
 from .traces.accounts import account
+from .traces.calls_in_a_row import find_sequential
+from .traces.critical_path import critical_path
+from .traces.what_if import what_if
 
 __version__: str
 
@@ -96,6 +99,7 @@ __all__ = [
     "check",
     "compare",
     "compare_queries",
+    "critical_path",
     "diff_profiles",
     "draw_flamegraph",
     "execute_notebook",
@@ -105,6 +109,7 @@ __all__ = [
     "find_capacity",
     "find_duplicates",
     "find_n_plus_one",
+    "find_sequential",
     "find_slow",
     "fingerprint",
     "flat_profile",
@@ -134,4 +139,5 @@ __all__ = [
     "summarize",
     "summarize_queries",
     "summarize_time",
+    "what_if",
 ]

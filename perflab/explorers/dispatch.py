@@ -18,6 +18,7 @@ from perflab.explorers.explore_objectives import Goals, explore_objectives
 from perflab.explorers.explore_profiles import explore_profiles
 from perflab.explorers.explore_queries import explore_queries
 from perflab.explorers.explore_runs import explore_runs
+from perflab.explorers.explore_traces import explore_traces
 from perflab.explorers.frame import Explorer, view_buttons
 from perflab.explorers.static_export import Keeping
 from perflab.objectives.objective import Objective, Objectives
@@ -38,7 +39,7 @@ _INSTEAD = {
     ("tuple", "list"): "give its parts one by one: lab.explore(*parts)",
 }
 """What to pass instead of a result without evidence."""
-_TABLES = {"requests": "latency_ms", "queries": "sql", "profile": "self"}
+_TABLES = {"requests": "latency_ms", "queries": "sql", "profile": "self", "spans": "span"}
 
 
 class Explorers(widgets.VBox):  # type: ignore[misc]
@@ -88,9 +89,9 @@ def explore(*evidence: Any) -> Any:
     ----------
     *evidence : Measurements, DataFrame, Objective or Change
         Measurements (from `run`, `load` or `read`), preferably as (baseline, candidate), as `run_pairs` returns them; or a
-        requests, queries or profile table. Objectives (from `read_objectives`, or an Objective or a list of them) are checked
-        against the measurements. A result of `compare` can be explored too, endpoint by endpoint; the measurements behind it
-        allow much more.
+        requests, queries, profile or spans table. Objectives (from `read_objectives`, or an Objective or a list of them) are
+        checked against the measurements. A result of `compare` can be explored too, endpoint by endpoint; the measurements
+        behind it allow much more.
 
     Returns
     -------
@@ -102,7 +103,8 @@ def explore(*evidence: Any) -> Any:
     Raises
     ------
     ValueError
-        There are no requests, queries or profiles to explore; for other results, the message says what to pass instead.
+        There are no requests, queries, profiles or spans to explore; for other results, the message says what to pass
+        instead.
 
     >>> shown = lab.explore(lab.load("datasets/shop_runs"))
     >>> list(shown.explorers)
@@ -117,7 +119,7 @@ def explore(*evidence: Any) -> Any:
     makers = _makers(given, goals[0] if goals else None) | _of_changes(changes)
     if not makers:
         held = ", ".join(dict.fromkeys(t for m, _ in given for t in m.tables)) or "nothing"
-        raise ValueError(f"evidence must hold requests, queries or a profile to explore; it holds {held}")
+        raise ValueError(f"evidence must hold requests, queries, spans or a profile to explore; it holds {held}")
     return next(iter(makers.values()))() if len(makers) == 1 else Explorers(makers)
 
 
@@ -133,7 +135,7 @@ def _named(thing: object, position: int, of: int) -> Given:
                 return Measurements.of(**{table: frame}), f"lab.Measurements.of({table}={name})"
     hint = next((f": {text}" for kinds, text in _INSTEAD.items() if _kind(thing) in kinds), "")
     raise ValueError(
-        "evidence must be Measurements (from run, load or read), a requests, queries or profile table, or a Change; "
+        "evidence must be Measurements (from run, load or read), a requests, queries, profile or spans table, or a Change; "
         f"got {_kind(thing)}{hint}"
     )
 
@@ -188,6 +190,9 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
     accounted = _arms([(m, name) for m, name in given if len(m.tables.get("components", ()))])
     if accounted:
         makers["Account"] = lambda: explore_account(accounted)
+    traced = _arms([(m, name) for m, name in given if len(m.tables.get("spans", ()))])
+    for label, of_arm in traced.items():
+        makers["Traces" if len(traced) == 1 else f"Traces: {label}"] = _of_spans(*of_arm)
     if goals is not None and arms:
         return {"Objectives": makers.pop("Objectives"), **makers}  # given objectives come first
     if len(requests) > 1:
@@ -198,6 +203,10 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
 
 def _of_log(measured: Measurements, name: str) -> Callable[[], Explorer]:
     return lambda: explore_queries(measured.queries, _table([name], "queries"))
+
+
+def _of_spans(measured: Measurements, name: str) -> Callable[[], Explorer]:
+    return lambda: explore_traces(measured.spans, _table([name], "spans"))
 
 
 def _table(names: list[str], table: str) -> str:

@@ -83,6 +83,13 @@ def _span(span: dict[str, Any], service: str | None, scope: str) -> Span | None:
         kind="" if written == "unspecified" else written,
         start=start // 1000,
         duration_ms=(end - start) / 1e6,
-        attributes=attributes(span.get("attributes")),
+        attributes=attributes(span.get("attributes")) | _state(span),
         scope=scope,
     )
+
+
+def _state(span: dict[str, Any]) -> dict[str, Any]:
+    """That it failed, as exporters to other formats write it."""
+    status = span.get("status")
+    failed = isinstance(status, dict) and status.get("code") in (2, "STATUS_CODE_ERROR")
+    return {"otel.status_code": "ERROR"} if failed else {}

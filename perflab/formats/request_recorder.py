@@ -4,8 +4,10 @@
      "parts": {"database": 4.1, "cpu": 6.2}, "spans": [["database", "SELECT ...", 0.8, 1.3], ...]}
 
 ``start`` and ``sent`` are seconds since 1970 (UTC), all else milliseconds; a span has its kind, its name, its begin since the
-request's, and its length. ``ms`` is the time in the application; what the parts leave of it is the rest. ``sent`` is there
-where the client or a proxy said when (``X-Request-Start``).
+request's, its length, and in newer files the number of its thread or task and hashes of the values that it was made with.
+``values`` are hashes of those of the request's own address, ``loop`` says that an event loop serves it. ``ms`` is the time in
+the application; what the parts leave of it is the rest. ``sent`` is there where the client or a proxy said when
+(``X-Request-Start``).
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ def _record(line: str) -> dict[str, Any] | None:
         return None
     if record.get("sent") is not None and not _is_time(record["sent"]):
         return None
-    good = [span for span in spans if isinstance(span, list) and len(span) == 4 and all(map(_is_time, span[2:]))]
+    good = [span for span in spans if isinstance(span, list) and len(span) >= 4 and all(map(_is_time, span[2:4]))]
     return None if len(good) < len(spans) else record
 
 
@@ -97,12 +99,32 @@ def _spans(records: list[dict[str, Any]]) -> pd.DataFrame:
         trace = f"{record['request']}-{place}"
         endpoint = record.get("endpoint") if isinstance(record.get("endpoint"), str) else None
         shared = (record["request"], endpoint)
-        rows.append((trace, trace, None, endpoint or "request", "server", record["start"], record["ms"], *shared))
+        own = {"perflab.values": record["values"]} if isinstance(record.get("values"), list) else {}
+        own |= {"perflab.loop": True} if record.get("loop") is True else {}
+        rows.append((trace, trace, None, endpoint or "request", "server", record["start"], record["ms"], *shared, own))
         rows += [
-            (trace, f"{trace}-{i}", trace, str(name), str(kind), record["start"] + begin / 1e3, took, *shared)
-            for i, (kind, name, begin, took) in enumerate(record.get("spans", ()))
+            (
+                trace,
+                f"{trace}-{i}",
+                trace,
+                str(name),
+                str(kind),
+                record["start"] + begin / 1e3,
+                took,
+                *shared,
+                _more(more),
+            )
+            for i, (kind, name, begin, took, *more) in enumerate(record.get("spans", ()))
         ]
-    columns = ["trace", "span", "parent", "name", "kind", "start", "duration_ms", "request", "route"]
+    columns = ["trace", "span", "parent", "name", "kind", "start", "duration_ms", "request", "route", "attributes"]
     frame = pd.DataFrame.from_records(rows, columns=columns)
     frame["start"] = pd.to_datetime((frame["start"] * 1e6).round().astype("int64"), unit="us", utc=True)
+    if not frame["attributes"].map(bool).any():
+        frame = frame.drop(columns="attributes")
     return frame.assign(service=SERVICE, duration_ms=frame["duration_ms"].clip(lower=0.0))
+
+
+def _more(more: list[Any]) -> dict[str, Any]:
+    """The strand of a call, and the hashes of its values, where the recorder wrote them."""
+    found: dict[str, Any] = {"perflab.strand": more[0]} if more and type(more[0]) is int else {}
+    return found | ({"perflab.values": more[1]} if len(more) > 1 and isinstance(more[1], list) else {})

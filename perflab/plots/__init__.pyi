@@ -9,6 +9,7 @@ from .heatmap import plot_heatmap
 from .latency import plot_histogram
 from .over_time import plot_resources, plot_users
 from .query_plots import plot_scaling
+from .trace_plots import plot_trace
 
 __all__ = [
     "plot_attainable",
@@ -21,5 +22,6 @@ __all__ = [
     "plot_quantile_shift",
     "plot_resources",
     "plot_scaling",
+    "plot_trace",
     "plot_users",
 ]

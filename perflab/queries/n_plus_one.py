@@ -55,8 +55,8 @@ def find_n_plus_one(
     Parameters
     ----------
     queries : DataFrame or Measurements
-        The queries table, or Measurements that hold one. Of Measurements with spans, calls of Redis, Memcached and MongoDB
-        are judged, too.
+        The queries table, or Measurements that hold one. Of Measurements with spans, calls of Redis, Memcached and MongoDB,
+        and reads from other services over HTTP, are judged, too.
     threshold : int
         A statement must be repeated at least this often in a unit of work to count.
     by : str

@@ -12,7 +12,7 @@ from perflab.queries.predicates import is_list, keys_of, list_of, text_at
 from perflab.queries.tokens import Token, tokens
 
 _WRITES = frozenset({"insert", "update", "delete", "merge", "replace", "upsert", "call"})
-_READS = frozenset({"select", "with", "table", "values", "(", "explain", "find", "get"})
+_READS = frozenset({"select", "with", "table", "values", "(", "explain", "find", "get", "request"})
 _AGGREGATES = frozenset({"count", "sum", "avg", "min", "max", "exists"})
 _CLAUSES = frozenset(
     "where group order having limit union except intersect returning on set using values select for window offset "  # noqa: SIM905
@@ -110,7 +110,7 @@ def shape(fingerprint: str) -> Shape:
 
 
 def _of_store(words: list[Token]) -> bool:
-    return [text for _, text in words[:2]] in (["find", "from"], ["get", "from"])
+    return [text for _, text in words[:2]] in (["find", "from"], ["get", "from"], ["request", "from"])
 
 
 def _working(words: list[Token]) -> list[Token]:
@@ -168,7 +168,7 @@ def _handed_out(words: list[Token], verb: str, kind: str, tables: tuple[str, ...
     texts = [text for _, text in words]
     if verb == "select" and tables:
         if _of_store(words):
-            return everything, texts[0] == "find", False
+            return everything, texts[0] in ("find", "request"), False
         return everything if texts[0] == "table" else _columns(words), True, False
     if verb == "select":
         return _columns(words) | everything, "from" in texts or texts[:1] == ["values"], True

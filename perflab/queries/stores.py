@@ -1,7 +1,8 @@
-"""Calls of databases without SQL, from their spans, as statements that the analysis of queries reads like any other.
+"""Calls of databases without SQL and of other services, from their spans, as statements to analyse like any other.
 
 ``GET book:17`` is written ``get from book where id = ?``, ``{"find": "book", "filter": {"author_id": 7}}`` of MongoDB
-``find from book where author_id = ?``; the values are parameters, so that no key of a user is in a text.
+``find from book where author_id = ?``, ``GET http://stock/items/17`` ``request from stock.items where id = ?``; the values are
+parameters, so that no key of a user is in a text.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
+
+from perflab.queries.http_calls import HttpCall, http_call
 
 _SYSTEMS = re.compile(r"(?:.*[._])?(redis|valkey|memcached?|mongo(?:db|ose)?|documentdb)\b.*", re.IGNORECASE)
 _TEXTS = ("db.query.text", "db.statement")
@@ -36,7 +39,7 @@ _FIELD = re.compile(r"[A-Za-z_][\w.]{0,60}")
 _DEEPEST = 200
 
 
-class _Call(NamedTuple):
+class StoreCall(NamedTuple):
     text: str
     values: list[str | None]
 
@@ -46,8 +49,9 @@ def store_calls(spans: pd.DataFrame | None) -> pd.DataFrame | None:
     if spans is None or "attributes" not in spans.columns:
         return None
     rows = []
+    services = _service_calls(spans)
     for place, attributes in enumerate(spans["attributes"]):
-        call = _call(attributes) if isinstance(attributes, Mapping) else None
+        call = services.get(place) or (store_call(attributes) if isinstance(attributes, Mapping) else None)
         if call is not None:
             rows.append((place, call.text, call.values))
     if not rows:
@@ -56,6 +60,10 @@ def store_calls(spans: pd.DataFrame | None) -> pd.DataFrame | None:
     part = spans.iloc[places]
     requests = _requests(spans)
     unit = [requests(span) for span in part["span"]]
+    if "request" in part:
+        # The id of perflab's own recorder, which its statements have, too.
+        own = part["request"].astype("object")
+        unit = [str(given) if isinstance(given, str) else found for given, found in zip(own, unit, strict=True)]
     return pd.DataFrame(
         {
             "run": part["run"].array if "run" in part else "",
@@ -68,6 +76,42 @@ def store_calls(spans: pd.DataFrame | None) -> pd.DataFrame | None:
             "route": part["route"].array if "route" in part else None,
         }
     )
+
+
+def _service_calls(spans: pd.DataFrame) -> dict[int, StoreCall]:
+    """Reads from other services by the place of their span; a call within one to the same address is that call."""
+    found: dict[int, HttpCall] = {}
+    of_span: dict[Any, HttpCall] = {}
+    if not {"kind", "name", "parent"} <= set(spans.columns):
+        return {}
+    calling = spans["kind"].isin(("client", "downstream", "")).to_numpy()
+    columns = (spans[c] for c in ("name", "attributes", "span"))
+    for place, (name, attributes, span) in enumerate(zip(*columns, strict=True)):
+        if calling[place] and isinstance(attributes, Mapping):
+            call = http_call(str(name), attributes)
+            if call is not None and call.method in ("GET", "HEAD") and (call.path or call.values):
+                found[place] = of_span[span] = call
+    parents = spans["parent"].to_numpy()
+    return {
+        place: _of_service(call, spans["attributes"].iat[place].get("perflab.values"))
+        for place, call in found.items()
+        if (above := of_span.get(parents[place])) is None or above[:3] != call[:3]
+    }
+
+
+def _of_service(call: HttpCall, hashed: object) -> StoreCall:
+    words = [w for w in re.findall(r"[a-z_]+", call.path.replace("-", "_")) if w not in ("api", "v", "rest")]
+    host = re.match(r"[a-z][a-z_]*", call.host.replace("-", "_"), re.IGNORECASE)
+    table = ".".join([*([host[0].lower()] if host else []), "_".join(words) or "root"])
+    values = [str(v) for v in hashed] if isinstance(hashed, list) else list(call.values or ())
+    inside = call.path.count("{}")
+    known: list[str | None] = [*values, *[None] * (inside - len(values))]
+    # One thing by its id, the things that belong to another one, a list with conditions.
+    columns = [*(f"part_{n}" for n in range(1, inside + 1)), *(f"value_{n}" for n in range(1, len(known) - inside + 1))]
+    if call.path.endswith("{}"):
+        columns[inside - 1] = "id"
+    where = " and ".join(f"{column} = ?" for column in columns)
+    return StoreCall(f"request from {table}{f' where {where}' if where else ''}", known)
 
 
 def _requests(spans: pd.DataFrame) -> Any:
@@ -87,7 +131,7 @@ def _requests(spans: pd.DataFrame) -> Any:
     return above
 
 
-def _call(attributes: Mapping[str, Any]) -> _Call | None:
+def store_call(attributes: Mapping[str, Any]) -> StoreCall | None:
     system = _SYSTEMS.fullmatch(str(attributes.get("db.system.name", attributes.get("db.system", ""))))
     if system is None:
         return None
@@ -101,21 +145,23 @@ def _first(attributes: Mapping[str, Any], names: tuple[str, ...]) -> str:
     return next((v for name in names if isinstance(v := attributes.get(name), str) and v.strip()), "")
 
 
-def _of_keys(text: str, operation: str) -> _Call | None:
+def _of_keys(text: str, operation: str) -> StoreCall | None:
     """A command of a store of keys: ``GET session:17``."""
     words = text.split()
     verb = (words[0] if words else operation).lower()
     keys = words[1:] if verb != "hget" else words[1:2]
     if verb == "mget" and keys:
         space, _ = _parted(keys[0])
-        return _Call(f"get from {space} where id in ({', '.join('?' * len(keys))})", [_parted(key)[1] for key in keys])
+        return StoreCall(
+            f"get from {space} where id in ({', '.join('?' * len(keys))})", [_parted(key)[1] for key in keys]
+        )
     known = verb in _READ_ONE or verb in _READ_LIST or verb in _WRITE
     if not known:
         return None
     space, value = _parted(keys[0] if keys else "?")
     if verb in _WRITE:
-        return _Call(f"update {space} set ? where id = ?", [None, value])
-    return _Call(f"{'get' if verb in _READ_ONE else 'find'} from {space} where id = ?", [value])
+        return StoreCall(f"update {space} set ? where id = ?", [None, value])
+    return StoreCall(f"{'get' if verb in _READ_ONE else 'find'} from {space} where id = ?", [value])
 
 
 def _parted(key: str) -> tuple[str, str | None]:
@@ -126,7 +172,7 @@ def _parted(key: str) -> tuple[str, str | None]:
     return "keys", None if key in _MASKED else key
 
 
-def _of_documents(text: str, operation: str, collection: str) -> _Call | None:
+def _of_documents(text: str, operation: str, collection: str) -> StoreCall | None:
     """A command of a store of documents, as JSON or by its attributes alone."""
     try:
         document = json.loads(text) if text.lstrip().startswith("{") else {}
@@ -143,8 +189,8 @@ def _of_documents(text: str, operation: str, collection: str) -> _Call | None:
     conditions, values = _conditions(_filter(document))
     where = f" where {' and '.join(conditions)}" if conditions else ""
     if verb in _FIND:
-        return _Call(f"find from {table}{where}", values)
-    return _Call(f"{_CHANGES[verb].format(table)}{where if 'insert' not in verb else ''}", [None, *values])
+        return StoreCall(f"find from {table}{where}", values)
+    return StoreCall(f"{_CHANGES[verb].format(table)}{where if 'insert' not in verb else ''}", [None, *values])
 
 
 def _filter(document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -64,6 +64,11 @@ def _suggestion(parent: str | None, child: str, level: str, keys: tuple[str, ...
     if level == "constant fan-out":
         return "No N+1: the number of calls is fixed. One query with IN would save round trips."
     key = next(iter(keys or below.keys), "")
+    if below.store and child.startswith("request from"):
+        return (
+            f"Ask {table} once for all rows, at an address that takes many ids; else send the calls together, with a limit "
+            "(asyncio.gather under a semaphore, a thread pool)."
+        )
     if below.store:
         how = (
             "MGET, or a pipeline, with all keys"

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from time import perf_counter
 from typing import Any
 
-from perflab.recorders import context, hooks, timing
+from perflab.recorders import addresses, context, hooks, timing
 from perflab.recorders.log import QueryLog
 
 Environ = dict[str, Any]
@@ -35,6 +35,7 @@ def record_requests(application: Callable[..., Iterable[bytes]]) -> Callable[...
         hooks.install()
         get = environ.get
         clock = timing.clock_of(get("HTTP_X_REQUEST_ID"), get("HTTP_X_PERFLAB_ENDPOINT"), get("HTTP_X_REQUEST_START"))
+        clock.values = timing.hashed(addresses.values(get("PATH_INFO", ""), get("QUERY_STRING", "")))
         environ["HTTP_X_REQUEST_ID"] = clock.request  # one id for all recorders, if the client sent none
         strand = clock.strand()
         token = timing.enter(clock, strand)
@@ -133,6 +134,9 @@ def record_async_requests(application: Callable[..., Awaitable[None]]) -> Callab
         clock = timing.clock_of(
             given.get(b"x-request-id"), given.get(b"x-perflab-endpoint"), given.get(b"x-request-start")
         )
+        clock.loops = True
+        query = scope.get("query_string", b"").decode("latin-1")
+        clock.values = timing.hashed(addresses.values(str(scope.get("path", "")), query))
         if given.get(b"x-request-id") != clock.request:
             kept = [(n, v) for n, v in scope.get("headers", ()) if n.lower() != b"x-request-id"]
             scope = {**scope, "headers": [*kept, (b"x-request-id", clock.request.encode())]}

@@ -15,14 +15,16 @@ from functools import wraps
 from threading import Lock
 from typing import Any
 
-from perflab.recorders import timing
+from perflab.recorders import addresses, timing
 from perflab.recorders.timing import DATABASE, DOWNSTREAM, LOCK, POOL
 
 _logger = logging.getLogger("perflab.recorders")
 _done: set[str] = set()
 _state = {"modules": 0}
 _one = Lock()
-Naming = Callable[[tuple[Any, ...], dict[str, Any]], str]
+Named = str | tuple[str, list[Any]]
+Naming = Callable[[tuple[Any, ...], dict[str, Any]], Named]
+"""A call's name, and the values that it was made with where they are known."""
 
 
 def install() -> None:
@@ -58,7 +60,7 @@ def _timed(owner: Any, method: str, kind: str, naming: Naming) -> None:
         try:
             return original(*given, **options)
         finally:
-            timing.end(started, kind, _name(naming, given, options))
+            timing.end(started, kind, *_name(naming, given, options))
 
     setattr(owner, method, timed)
 
@@ -76,17 +78,19 @@ def _timed_async(owner: Any, method: str, kind: str, naming: Naming) -> None:
         try:
             return await original(*given, **options)
         finally:
-            timing.end(started, kind, _name(naming, given, options))
+            timing.end(started, kind, *_name(naming, given, options))
 
     setattr(owner, method, timed)
 
 
-def _name(naming: Naming, given: tuple[Any, ...], options: dict[str, Any]) -> str:
+def _name(naming: Naming, given: tuple[Any, ...], options: dict[str, Any]) -> tuple[str, list[int] | None]:
     try:
         found = naming(given, options)
-        return found if isinstance(found, str) else str(found)
+        if isinstance(found, tuple):
+            return found[0], timing.hashed(found[1])
+        return found if isinstance(found, str) else str(found), None
     except Exception:  # noqa: BLE001 - a missing name must not fail a request
-        return "?"
+        return "?", None
 
 
 def _called(name: str) -> Naming:
@@ -170,15 +174,18 @@ def _http_client(module: Any) -> None:
     def place(given: tuple[Any, ...], options: dict[str, Any]) -> str:
         return f"{given[0].host}:{given[0].port}"
 
+    def sent(given: tuple[Any, ...], options: dict[str, Any]) -> str:
+        given[0]._perflab_target = given[2]
+        return f"(send) {place(given, options)}"
+
+    def answered(given: tuple[Any, ...], options: dict[str, Any]) -> Named:
+        method = getattr(given[0], "_method", None) or ""
+        return _of_target(method, place(given, options), getattr(given[0], "_perflab_target", ""))
+
     for owner in (module.HTTPConnection, module.HTTPSConnection):
         _timed(owner, "connect", DOWNSTREAM, lambda given, options: f"(connect) {place(given, options)}")
-    _timed(module.HTTPConnection, "_send_request", DOWNSTREAM, lambda given, options: f"(send) {place(given, options)}")
-    _timed(
-        module.HTTPConnection,
-        "getresponse",
-        DOWNSTREAM,
-        lambda g, o: f"{getattr(g[0], '_method', None) or ''} {place(g, o)}".strip(),
-    )
+    _timed(module.HTTPConnection, "_send_request", DOWNSTREAM, sent)
+    _timed(module.HTTPConnection, "getresponse", DOWNSTREAM, answered)
     for name in ("read", "read1", "readinto"):
         _timed(module.HTTPResponse, name, DOWNSTREAM, _called("(body)"))
 
@@ -194,36 +201,46 @@ def _urllib3(module: Any) -> None:
 
 
 def _urllib(module: Any) -> None:
-    def named(given: tuple[Any, ...], options: dict[str, Any]) -> str:
+    def named(given: tuple[Any, ...], options: dict[str, Any]) -> Named:
         asked = given[1]
-        url = asked if isinstance(asked, str) else asked.full_url
-        return f"{'GET' if isinstance(asked, str) else asked.get_method()} {_host(url)}"
+        if isinstance(asked, str):
+            return _of_url("GET" if given[2:3] in ((), (None,)) else "POST", asked)
+        return _of_url(asked.get_method(), asked.full_url)
 
     _timed(module.OpenerDirector, "open", DOWNSTREAM, named)
 
 
 def _requests(module: Any) -> None:
-    _timed(module.Session, "send", DOWNSTREAM, lambda given, options: f"{given[1].method} {_host(given[1].url)}")
+    _timed(module.Session, "send", DOWNSTREAM, lambda given, options: _of_url(given[1].method, given[1].url))
 
 
 def _httpx(module: Any) -> None:
-    def named(given: tuple[Any, ...], options: dict[str, Any]) -> str:
-        return f"{given[1].method} {given[1].url.netloc.decode('ascii', 'replace')}"
+    def named(given: tuple[Any, ...], options: dict[str, Any]) -> Named:
+        return _of_url(given[1].method, str(given[1].url))
 
     _timed(module.Client, "send", DOWNSTREAM, named)
     _timed_async(module.AsyncClient, "send", DOWNSTREAM, named)
 
 
 def _aiohttp(module: Any) -> None:
-    _timed_async(
-        module.ClientSession, "_request", DOWNSTREAM, lambda given, options: f"{given[1]} {_host(str(given[2]))}"
-    )
+    _timed_async(module.ClientSession, "_request", DOWNSTREAM, lambda given, options: _of_url(given[1], str(given[2])))
     _timed_async(module.ClientResponse, "read", DOWNSTREAM, _called("(body)"))
 
 
-def _host(url: str) -> str:
-    """The host; scheme, path and query may hold secrets and have too many values."""
-    return url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+def _of_url(method: str, url: str) -> Named:
+    """Host and path without values: an address may hold a secret, and has as many values as there are products."""
+    host, slash, target = url.partition("#")[0].partition("://")[2].partition("/")
+    if not slash:
+        host, mark, target = host.partition("?")
+        target = mark + target
+    return _of_target(method, host.rpartition("@")[2], f"/{target}")
+
+
+def _of_target(method: str, host: str, target: str) -> Named:
+    path, _, query = target.partition("?")
+    if "://" in path:  # through a proxy
+        path = "/" + path.partition("://")[2].partition("/")[2]
+    return f"{method} {host}{addresses.template(path)}".strip(), addresses.values(path, query)
 
 
 # Waiting within the process

@@ -35,16 +35,17 @@ _logger = logging.getLogger("perflab.recorders")
 _perf, _cpu = time.perf_counter, time.thread_time
 _SENT = re.compile(r"(?:t=)?(\d{9,16}(?:\.\d+)?)\s*")
 
-Span = tuple[str, str, float, float]
-"""Kind, name, start and end (by `time.perf_counter`)."""
+Span = tuple[Any, ...]
+"""Kind, name, start and end (by `time.perf_counter`), the number of its strand, and hashes of the values in its address."""
 
 
 class Strand:
     """What one thread, or one task, does for a request: its CPU time, and the part of it inside calls."""
 
-    __slots__ = ("began", "cpu_s", "depth", "inside_s", "kind", "mark", "thread")
+    __slots__ = ("began", "cpu_s", "depth", "inside_s", "kind", "mark", "number", "thread")
 
-    def __init__(self) -> None:
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
         self.cpu_s = self.inside_s = self.mark = 0.0
         self.began = -1.0
         self.depth = self.thread = 0
@@ -65,11 +66,16 @@ class Strand:
 
 
 class Clock:
-    """One request. ``away_s`` is time in the server, after the application has passed it a part of the response."""
+    """One request. ``away_s`` is time in the server, after the application has passed it a part of the response; ``loops``
+    whether an event loop serves it; ``values`` are hashes of the values in its address."""
 
-    __slots__ = ("away_s", "began", "endpoint", "open", "pid", "request", "sent", "spans", "start", "strands")
+    __slots__ = (
+        "away_s", "began", "endpoint", "loops", "open", "pid", "request", "sent", "spans", "start", "strands", "values",
+    )  # fmt: skip
 
     def __init__(self, request: str, endpoint: str | None, sent: float | None) -> None:
+        self.loops = False
+        self.values: list[int] | None = None
         self.start, self.began = time.time(), _perf()
         self.request, self.endpoint, self.sent = request, endpoint, sent
         self.spans: list[Span] = []
@@ -80,7 +86,7 @@ class Clock:
 
     def strand(self) -> Strand:
         """Add a strand."""
-        made = Strand()
+        made = Strand(len(self.strands))
         self.strands.append(made)
         return made
 
@@ -175,7 +181,12 @@ def begin(kind: str) -> Started | None:
     return clock, strand, counted, _perf()
 
 
-def end(started: Started | None, kind: str, name: str) -> None:
+def hashed(given: list[Any]) -> list[int]:
+    """Equal values stay equal within this process, and none can be recovered: the hash has a secret of the process."""
+    return [hash(str(value)) & 0xFFFFFFFF for value in given]
+
+
+def end(started: Started | None, kind: str, name: str, values: list[int] | None = None) -> None:
     """End the call."""
     if started is None:
         return
@@ -185,7 +196,7 @@ def end(started: Started | None, kind: str, name: str) -> None:
         if not strand.depth and strand.began >= 0 and strand.thread == get_ident():
             strand.inside_s += strand.now() - strand.mark
     if len(clock.spans) < MAX_SPANS:
-        clock.spans.append((kind, name, began, _perf()))
+        clock.spans.append((kind, name, began, _perf(), strand.number, values))
 
 
 def collected(phase: str, _: Any) -> None:
@@ -204,7 +215,7 @@ _gc: dict[str, Any] = {"at": 0.0}
 def parts(clock: Clock, ended: float) -> dict[str, float]:
     """Seconds of each kind that the request waited for or computed; the rest of its time is not included."""
     began, total = clock.began, ended - clock.began - clock.away_s
-    spans = [(k, b, e) for k, _, b, e in clock.spans]
+    spans = [(s[0], s[2], s[3]) for s in clock.spans]
     spans += [(GC, b, e) for b, e in tuple(_collections) if e > began and b < ended]
     found = _divided(sorted(((b, e, k) for k, b, e in spans if e > b)), began, ended)
     lock = found.pop(LOCK, 0.0)
@@ -269,14 +280,17 @@ def finish(clock: Clock, log: QueryLog, endpoint: str | None, ended: float | Non
         divided = ", ".join([f'"{kind}": {s * 1e3:.4f}' for kind, s in parts(clock, ended).items()])
         spans = ", ".join(
             [
-                f'["{kind}", {_quoted(name[:MAX_NAME])}, {(first - clock.began) * 1e3:.4f}, {(last - first) * 1e3:.4f}]'
-                for kind, name, first, last in clock.spans
+                f'["{kind}", {_quoted(name[:MAX_NAME])}, {(first - clock.began) * 1e3:.4f}, {(last - first) * 1e3:.4f}, '
+                f"{strand}{'' if values is None else f', {values}'}]"
+                for kind, name, first, last, strand, values in clock.spans
             ]
         )
         sent = f', "sent": {clock.sent:.6f}' if clock.sent else ""
         named = f', "endpoint": {_quoted(clock.endpoint or endpoint)}' if clock.endpoint or endpoint else ""
+        more = f', "values": {clock.values}' if clock.values is not None else ""
+        more += ', "loop": true' if clock.loops else ""
         log.write(
-            f'{{"request": {_quoted(clock.request)}{named}, "start": {clock.start:.6f}{sent}, "ms": {took * 1e3:.4f}, '
+            f'{{"request": {_quoted(clock.request)}{named}, "start": {clock.start:.6f}{sent}, "ms": {took * 1e3:.4f}{more}, '
             f'"parts": {{{divided}}}, "spans": [{spans}]}}'
         )
     except Exception as problem:  # noqa: BLE001 - no error of the recorder may fail the request

@@ -11,12 +11,18 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from perflab.data.tables import Measurements
+from perflab.data.tables import AGGREGATED, Measurements
 from perflab.metrics import Metric
+from perflab.notes import Note, Remedy
 from perflab.queries.fingerprint import fingerprint
+from perflab.traces import account_notes
+from perflab.traces.calls_in_a_row import find_sequential
 from perflab.traces.components import Parts, weighted
+from perflab.traces.independence import CLAIMS
 
 _COLUMNS = ("component", "call", "calls", "ms")
+_ENOUGH = 300
+"""So many requests show which calls follow each other."""
 _NOT_CALLS = ("server", "gc", "lock", "pool")
 
 
@@ -81,3 +87,23 @@ def counted(calls: pd.DataFrame, component: str) -> tuple[float, float]:
     """How many calls of a component a request made, before and after."""
     own = calls[calls["component"] == component]
     return float(own["calls_baseline"].sum()), float(own["calls_candidate"].sum())
+
+
+def waits(measured: Measurements, runs: Sequence[str], endpoint: str) -> tuple[Note, ...]:
+    """A note where calls of these requests run one after another and could overlap."""
+    spans = measured.tables.get("spans")
+    if spans is None or not len(spans):
+        return ()
+    own = spans["run"].isin(list(runs))
+    if endpoint != AGGREGATED and "route" in spans.columns:
+        own &= spans["route"] == endpoint
+    chosen = spans[own & spans["trace"].isin(spans.loc[own & spans["parent"].isna(), "trace"].head(_ENOUGH))]
+    if not len(chosen):
+        return ()
+    found = find_sequential(chosen)
+    claimed = found[found["evidence"].isin(CLAIMS)]
+    if not len(claimed):
+        return ()
+    top = claimed.iloc[0]
+    facts = {name: top[name] for name in ("calls", "evidence", "route", "saved_mean_ms", "condition")}
+    return (account_notes.IN_A_ROW(Remedy("find_sequential", {}, given="spans"), at_once=int(top["at_once"]), **facts),)

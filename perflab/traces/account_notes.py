@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perflab.notes import DATA, DESIGN, YOU, Kind
+from perflab.notes import DATA, DESIGN, TARGET, YOU, Kind
 
 NO_CAUSE = Kind(
     "no-cause",
@@ -45,4 +45,10 @@ DATABASE_SIDES = Kind(
     DATA,
     "{arm:raw}: of {client_ms} a request waited for the database, the server executed for {executing_ms} and planned for "
     "{planning_ms} by its own count; {outside_ms} are round trips and the driver",
+)
+IN_A_ROW = Kind(
+    "calls-in-a-row",
+    TARGET,
+    "{at_once:call} of {route:raw} run one after another ({calls}); overlapping them ({evidence:raw}) would save {saved_mean_ms} "
+    "on average, {condition:raw}; {remedy} shows the code",
 )

@@ -25,7 +25,7 @@ from perflab.stats.rows import arms_of
 from perflab.stats.tests import Effect
 from perflab.stats.verdicts import decide_all
 from perflab.traces import account_notes
-from perflab.traces.account_calls import calls_of, layer
+from perflab.traces.account_calls import calls_of, layer, waits
 from perflab.traces.account_layers import database_sides, functions_of
 from perflab.traces.account_result import Account
 from perflab.traces.components import REST, Parts, parts_of, recorded_runs
@@ -154,7 +154,7 @@ def _of_one(measured: Measurements, parts: Parts, names: list[str], endpoint: st
     )
     arm = str(measured.runs["arm"].iloc[0] or "runs")
     values = _values([arm], [runs], [own], names)
-    notes = _notes([parts], [runs], metric, [arm])
+    notes = _notes([parts], [runs], metric, [arm]) + waits(measured, runs, endpoint)
     limits = float(low[-1]), float(high[-1])
     return Account(
         endpoint, metric, table, values, layer(calls, calls), (arm,), *limits, count(len(runs), "run"), warnings=notes
@@ -202,7 +202,7 @@ def _of_both(
         }
     )
     arms = arms_of((sides[0], sides[1]))
-    notes = _notes(parts, found.sides, metric, arms) + found.warnings
+    notes = _notes(parts, found.sides, metric, arms) + found.warnings + waits(sides[-1], found.sides[-1], endpoint)
     if few and not obstacle:
         remedy = Remedy("run_pairs", {"pairs": 6, "account": True}, given="plan, before, after")
         notes = (account_notes.NO_INTERVAL(remedy, runs=found.counted), *notes)
@@ -226,17 +226,16 @@ def _no_error(stacked: Sequence[Floats]) -> Effect:
 def _values(
     arms: Sequence[str], runs: Sequence[Sequence[str]], own: Sequence[Floats], names: Sequence[str]
 ) -> pd.DataFrame:
-    frames = [
-        pd.DataFrame(
-            {
-                "run": np.repeat(list(r), len(names)),
-                "arm": arm,
-                "component": list(names) * len(r),
-                "value_ms": v.T.ravel(),
-            }
-        )
-        for arm, r, v in zip(arms, runs, own, strict=True)
-    ]
+    def of_arm(arm: str, r: Sequence[str], v: Floats) -> pd.DataFrame:
+        held = {
+            "run": np.repeat(list(r), len(names)),
+            "arm": arm,
+            "component": list(names) * len(r),
+            "value_ms": v.T.ravel(),
+        }
+        return pd.DataFrame(held)
+
+    frames = [of_arm(arm, r, v) for arm, r, v in zip(arms, runs, own, strict=True)]
     return pd.concat(frames, ignore_index=True)
 
 

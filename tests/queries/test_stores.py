@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import perflab as lab
+from perflab.queries.http_calls import http_call
 from perflab.queries.stores import store_calls
 
 SQL = ("postgresql", "SELECT id, title, author_id FROM book ORDER BY title LIMIT 9")
@@ -106,3 +107,80 @@ def test_the_same_call_again_is_a_duplicate_and_writes_are_a_loop(tmp_path: Path
 def test_spans_without_such_calls_add_nothing() -> None:
     assert store_calls(None) is None
     assert store_calls(pd.DataFrame({"span": ["a"], "attributes": [{"db.system": "postgresql"}]})) is None
+
+
+def service(path: str, method: str = "GET") -> dict[str, Any]:
+    return {"http.request.method": method, "url.full": f"http://catalog:8080{path}"}
+
+
+def asked(path: Path, requests: Sequence[Sequence[dict[str, Any]]]) -> lab.Measurements:
+    """As `traced`, of calls to another service by their attributes."""
+    data = traced(path, [[("", json.dumps(call)) for call in calls] for calls in requests])
+    spans = data.spans
+    attributes = [
+        json.loads(held["db.statement"]) if held.get("db.system") == "" else held for held in spans["attributes"]
+    ]
+    return lab.Measurements.of(spans=spans.assign(attributes=attributes))
+
+
+def test_a_call_to_another_service_for_each_row_is_claimed(tmp_path: Path) -> None:
+    requests = [
+        [service(f"/books?page={n}"), *(service(f"/authors/{100 * n + i}") for i in range(n))] for n in (8, 12, 6)
+    ]
+    found = lab.find_n_plus_one(asked(tmp_path / "spans.json", requests))
+    assert found[["child", "calls", "evidence"]].to_numpy().tolist() == [
+        ["request from catalog.authors where id = ?", 26, "likely"]
+    ]
+    assert "gather" in found["suggestion"].iloc[0] and "JOIN" not in found["suggestion"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        [service("/books"), *[service(f"/authors?ids={i},{i + 1},{i + 2}") for i in range(3)]],
+        [service("/books"), *[service("/settings/currency")] * 9],
+        [service("/books"), *[service(f"/views/{i}", "POST") for i in range(9)]],
+        [service(f"/a/{i}") for i in range(9)],
+        [service("/books"), *[service(f"/{word}") for word in ("price", "stock", "offer", "rating", "image", "text")]],
+    ],
+    ids=["batches", "the same", "writes", "no parent", "different calls"],
+)
+def test_other_calls_to_services_are_no_n_plus_one(tmp_path: Path, calls: Sequence[dict[str, Any]]) -> None:
+    found = lab.find_n_plus_one(asked(tmp_path / "spans.json", [calls]))
+    assert not found["evidence"].isin(["confirmed", "likely"]).any()
+
+
+def test_no_value_of_an_address_is_shown(tmp_path: Path) -> None:
+    calls = [service("/books"), *[service(f"/users/anna.berg{i}@example.org?name=anna") for i in range(9)]]
+    assert "anna" not in lab.find_n_plus_one(asked(tmp_path / "spans.json", [calls])).to_csv()
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "label", "values"),
+    [
+        (
+            "GET",
+            {"http.request.method": "GET", "url.full": "http://a:80/items/17?in=Bonn"},
+            "GET a:80/items/{}",
+            ("17", "Bonn"),
+        ),
+        (
+            "GET",
+            {"http.method": "get", "http.target": "/items/17?x=2", "net.peer.name": "a"},
+            "GET a/items/{}",
+            ("17", "2"),
+        ),
+        ("GET a:51234/items/{}", {}, "GET a/items/{}", None),
+        ("GET https://user:secret@a/items/17#top", {}, "GET a/items/{}", ("17",)),
+        ("HTTP GET", {"http.request.method": "GET", "server.address": "a"}, "GET a", None),
+        ("GET /items/[Filtered]", {}, "GET /items/{}", None),
+        ("GET", {"http.request.method": 5, "url.full": ["a"]}, None, None),
+        ("GET", {"db.system": "redis"}, None, None),
+        ("load items", {}, None, None),
+    ],
+)
+def test_calls_over_http_are_named_without_values(
+    name: str, attributes: dict[str, Any], label: Any, values: Any
+) -> None:
+    call = http_call(name, attributes)
+    assert (call and call.label, call and call.values) == (label, values)

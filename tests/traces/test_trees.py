@@ -2,113 +2,94 @@
 
 from __future__ import annotations
 
-import itertools
 import random
-from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 import pytest
+from virtual_time import Changes, Row, random_program, random_rows, rows_of, spans_of
 
-from perflab.traces.critical_path import critical_path, paths
-from perflab.traces.trees import trees_of
-from perflab.traces.what_if import replayed, what_if
-
-START = pd.Timestamp("2026-01-01T00:00:00Z")
-
-
-def spans_of(
-    rows: list[tuple[str, str | None, str, float, float]], *, trace: str = "t", **more: object
-) -> pd.DataFrame:
-    """Rows of (span, parent, name, start in ms, end in ms)."""
-    return pd.DataFrame(
-        {
-            "run": "r", "trace": trace, "span": [r[0] for r in rows], "parent": [r[1] for r in rows], "service": "shop",
-            "name": [r[2] for r in rows], "start": [START + pd.Timedelta(r[3], "ms") for r in rows],
-            "duration_ms": [r[4] - r[3] for r in rows],
-        }
-    ).assign(**more)  # fmt: skip
+import perflab as lab
+from perflab.notes import codes
+from perflab.traces.critical_path import paths
+from perflab.traces.trees import Trees, trees_of
 
 
-@dataclass
-class Program:
-    """Work, then a fork of programs that are joined, and so on; ``tail`` is the work at the end."""
-
-    name: str
-    stages: list[tuple[int, list[Program]]] = field(default_factory=list)
-    tail: int = 0
-
-    def run(self, at: int, rows: list[tuple[str, str | None, str, float, float]], parent: str | None, ids: itertools.count[int],
-            factor: dict[str, float]) -> float:  # fmt: skip
-        """Run it in virtual time: appends its span and returns its end."""
-        span, begin, now = str(next(ids)), float(at), float(at)
-        place = len(rows)
-        rows.append((span, parent, self.name, 0, 0))
-        for work, fork in self.stages:
-            now += work
-            now = max(
-                [child.run(int(now) if now == int(now) else now, rows, span, ids, factor) for child in fork],
-                default=now,
-            )
-        now += self.tail
-        now = begin + (now - begin) * factor.get(self.name, 1.0)
-        rows[place] = (span, parent, self.name, begin, now)
-        return now
-
-
-def random_program(rng: random.Random, depth: int, names: int = 6) -> Program:
-    def size() -> int:
-        return rng.randrange(1, 40)
-
-    stages = []
-    for _ in range(rng.randrange(0, 3) if depth else 0):
-        stages.append((size(), [random_program(rng, depth - 1) for _ in range(rng.randrange(1, 4))]))
-    return Program(f"call {rng.randrange(names)}", stages, size())
-
-
-def rows_of(program: Program, factor: dict[str, float]) -> list[tuple[str, str | None, str, float, float]]:
-    rows: list[tuple[str, str | None, str, float, float]] = []
-    program.run(0, rows, None, itertools.count(), factor)
-    return rows
-
-
-def test_a_path_partitions_its_root() -> None:
+@pytest.fixture(scope="module")
+def trees() -> Trees:
+    """Those of 2,000 random traces."""
     rng = random.Random(3)
-    for number in range(400):
-        rows = [("0", None, "root", 0.0, 100.0)]
-        for place in range(1, rng.randrange(2, 25)):
-            above = rows[rng.randrange(len(rows))]
-            low = rng.uniform(above[3] - 5, above[4])
-            rows.append((str(place), above[0], f"n{place % 5}", low, low + rng.uniform(0, above[4] - above[3] + 5)))
-        trees = trees_of(spans_of(rows, trace=str(number)))
-        _, roots, begins, ends = paths(trees)
-        order = np.argsort(begins)
-        assert begins[order][0] == trees.first[0] and ends[order][-1] == trees.last[0]
-        assert (begins[order][1:] == ends[order][:-1]).all()
-        assert set(roots) == {0}
+    rows, traces, services = list[Row](), list[int](), list[str]()
+    for number in range(2_000):
+        made = random_rows(rng, number)
+        rows += made
+        traces += [number] * len(made)
+        services += [rng.choice("ab") for _ in made]
+    return trees_of(spans_of(rows).assign(trace=traces, service=services))
 
 
-def test_what_if_equals_the_program_run_again() -> None:
-    rng = random.Random(11)
-    for _ in range(500):
-        program = random_program(rng, 3)
-        factor = {f"call {rng.randrange(6)}": rng.choice([0.0, 0.25, 0.5, 2.0]) for _ in range(2)}
-        trees = trees_of(spans_of(rows_of(program, {})))
-        (predicted,) = replayed(trees, (), factor)
-        again = rows_of(program, factor)[0]
-        assert predicted / 1e6 == pytest.approx(again[4] - again[3], abs=1e-5)
+def test_a_path_partitions_its_root_on_2000_random_trees(trees: Trees) -> None:
+    places, begins, ends = paths(trees)
+    assert len(trees.roots) == 2_000 and (ends > begins).all()
+    order = np.lexsort([begins, trees.root[places]])
+    root, begins, ends = trees.root[places][order], begins[order], ends[order]
+    same = root[1:] == root[:-1]
+    assert (begins[1:][same] == ends[:-1][same]).all()
+    heads, tails = np.append(True, ~same), np.append(~same, True)
+    assert (begins[heads] == trees.first[root[heads]]).all() and (ends[tails] == trees.last[root[tails]]).all()
+    long = trees.roots[trees.last[trees.roots] > trees.first[trees.roots]]
+    assert set(root.tolist()) == set(long.tolist()) and len(long) > 1_000
+    assert (trees.first[places[order]] <= begins).all() and (ends <= trees.last[places[order]]).all()
+
+
+def test_the_path_is_the_one_walked_by_hand(trees: Trees) -> None:
+    """Against the definition, span by span."""
+    wanted: set[tuple[int, int, int]] = set()
+    stack = trees.roots.tolist()
+    while stack:
+        place = stack.pop()
+        at = int(trees.last[place])
+        for child in reversed(trees.children(place).tolist()):
+            if trees.last[child] <= at:
+                wanted.add((place, int(trees.last[child]), at))
+                at = int(trees.first[child])
+                stack.append(child)
+        wanted.add((place, int(trees.first[place]), at))
+    found = set(zip(*(values.tolist() for values in paths(trees)), strict=True))
+    assert found == {segment for segment in wanted if segment[2] > segment[1]}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_if_equals_programs_run_again(seed: int) -> None:
+    """Of 50 random programs each, with calls that overlap, are faster or slower, or are not made."""
+    rng = random.Random(seed)
+    programs = [random_program(rng, 3, f"page {n}") for n in range(50)]
+    before = [rows_of(program) for program in programs]
+    faster = {f"call {rng.randrange(6)}": rng.choice([0.25, 0.5, 2.0]) for _ in range(seed % 3)}
+    without = {f"call {rng.randrange(6)}"} - set(faster) if seed % 2 else set()
+    parallel = {f"call {n}" for n in rng.sample(range(6), (3, 2, 0, 5, 4)[seed % 5])} or {"call 0"}
+    parts = [spans_of(rows).assign(trace=str(n)) for n, rows in enumerate(before)]
+    spans = pd.concat(parts, ignore_index=True)
+    found = lab.what_if(spans, parallel=parallel, faster=faster, without=without)
+    mean = found[found["statistic"] == "mean"].set_index("route")["after_ms"]
+    changes = Changes({**faster, **dict.fromkeys(without, 0.0)}, parallel)
+    again = {program.name: rows_of(program, changes)[0] for program in programs}
+    whole = {rows[0][2]: rows[0][4] for rows in before}
+    assert len(mean) > 20
+    for name, root in again.items():
+        assert root[4] == pytest.approx(mean.get(name, whole[name]), abs=1e-4), name
 
 
 @pytest.mark.parametrize("calls", [2, 3, 5])
 def test_parallel_calls_keep_the_parents_own_work(calls: int) -> None:
-    rows: list[tuple[str, str | None, str, float, float]] = [("r", None, "GET /offer", 0, 0)]
+    rows: list[Row] = [("r", None, "GET /offer", 0, 0)]
     now = 4.0
     for number in range(calls):
         rows.append((f"c{number}", "r", f"call {number}", now, now + 10 + number))
         now += 10 + number + 1  # a millisecond of own work between two calls
     end = now - 1 + 6
     rows[0] = ("r", None, "GET /offer", 0.0, end)
-    found = what_if(spans_of(rows), parallel=[f"call {n}" for n in range(calls)])
+    found = lab.what_if(spans_of(rows), parallel=[f"call {n}" for n in range(calls)])
     mean = found.set_index("statistic").loc["mean"]
     assert mean["before_ms"] == pytest.approx(end)
     # Each starts a millisecond after the one before it.
@@ -117,14 +98,14 @@ def test_parallel_calls_keep_the_parents_own_work(calls: int) -> None:
 
 def test_what_nothing_waited_for_is_on_no_path_and_counted() -> None:
     rows = [("r", None, "GET /", 0.0, 20.0), ("a", "r", "work", 2.0, 10.0), ("b", "r", "mail", 5.0, 90.0)]
-    found = critical_path(spans_of(rows))
-    assert sorted(found["name"]) == ["GET /", "work"]
-    assert [note.code for note in found.warnings] == ["outliving-spans"]
+    found = lab.critical_path(spans_of(rows))
+    assert sorted(found["operation"]) == ["GET /", "work"]
+    assert codes(found.warnings) == ("outliving-spans",)
 
 
 def test_clock_skew_is_cut_and_counted() -> None:
     rows = [("r", None, "GET /", 0.0, 20.0), ("a", "r", "remote", -3.0, 12.0)]
-    found = critical_path(spans_of(rows).assign(service=["shop", "stock"]), by="segment")
+    found = lab.critical_path(spans_of(rows).assign(service=["shop", "stock"]), by="segment")
     assert found["duration_ms"].sum() == pytest.approx(20)
     (note,) = found.warnings
     assert note.code == "skewed-spans" and note.facts["most_ms"] == pytest.approx(3)
@@ -138,19 +119,19 @@ def test_clock_skew_is_cut_and_counted() -> None:
         ([("r", None, "GET /", 0.0, 20.0), ("a", "r", "x", 2.0, float("nan"))], "unfinished-spans"),
     ],
 )
-def test_what_does_not_fit_is_left_out_and_counted(
-    rows: list[tuple[str, str | None, str, float, float]], code: str
-) -> None:
-    found = critical_path(spans_of(rows))
+def test_what_does_not_fit_is_left_out_and_counted(rows: list[Row], code: str) -> None:
+    found = lab.critical_path(spans_of(rows))
     assert found["mean_ms"].sum() == pytest.approx(20)
     assert code in [note.code for note in found.warnings]
 
 
 def test_equal_times_have_one_order() -> None:
     rows = [("r", None, "GET /", 0.0, 10.0), ("a", "r", "x", 0.0, 10.0), ("b", "r", "y", 0.0, 10.0)]
-    first = critical_path(spans_of(rows), by="segment")
-    again = critical_path(spans_of(rows), by="segment")
-    assert first["name"].to_list() == again["name"].to_list() and first["duration_ms"].sum() == pytest.approx(10)
+    first = lab.critical_path(spans_of(rows), by="segment")
+    again = lab.critical_path(spans_of(rows), by="segment")
+    assert first["operation"].to_list() == again["operation"].to_list() and first["duration_ms"].sum() == pytest.approx(
+        10
+    )
 
 
 def test_p95_is_predicted_over_runs_only() -> None:
@@ -161,10 +142,10 @@ def test_p95_is_predicted_over_runs_only() -> None:
             took = 10 + rng.random()
             rows = [("r", None, "GET /", 0.0, took + 5), ("a", "r", "x", 1.0, 1 + took)]
             parts.append(spans_of(rows, trace=f"{run}-{trace}").assign(run=f"r{run}"))
-    found = what_if(pd.concat(parts), faster={"x": 0.5}).set_index("statistic")
+    found = lab.what_if(pd.concat(parts), faster={"x": 0.5}).set_index("statistic")
     assert list(found.index) == ["mean", "p50", "p95"]
     assert (found["change_low_ms"] < found["change_ms"]).all() and (found["change_high_ms"] < 0).all()
-    alone = what_if(parts[0], faster={"x": 0.5})
+    alone = lab.what_if(parts[0], faster={"x": 0.5})
     assert list(alone["statistic"]) == ["mean", "p50"]
     assert "no-tail-prediction" in [note.code for note in alone.warnings]
 
@@ -174,4 +155,120 @@ def test_p95_is_predicted_over_runs_only() -> None:
 )
 def test_bad_questions_are_refused(asked: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"what_if needs|must"):
-        what_if(spans_of([("r", None, "GET /", 0.0, 20.0), ("a", "r", "x", 2.0, 3.0)]), **asked)  # type: ignore[arg-type]
+        lab.what_if(spans_of([("r", None, "GET /", 0.0, 20.0), ("a", "r", "x", 2.0, 3.0)]), **asked)  # type: ignore[arg-type]
+
+
+def paths_of(frame: pd.DataFrame) -> dict[str, float]:
+    """Milliseconds on the path by operation."""
+    found = lab.critical_path(frame)
+    return dict(zip(found["operation"], found["mean_ms"].round(6), strict=True))
+
+
+def test_a_client_and_a_server_that_share_an_id_are_two_spans() -> None:
+    """As Zipkin writes them: the server below the client, and the server's calls below the server."""
+    rows = [("r", None, "page", 0.0, 20.0), ("a", "r", "client", 2.0, 12.0), ("a", "r", "server", 3.0, 11.0),
+            ("b", "a", "query", 4.0, 10.0)]  # fmt: skip
+    kinds, services = ["server", "client", "server", "client"], ["shop", "shop", "stock", "stock"]
+    frame = spans_of(rows).assign(kind=kinds, service=services)
+    assert paths_of(frame) == {"page": 10.0, "client": 2.0, "server": 2.0, "query": 6.0}
+    assert paths_of(frame.iloc[::-1]) == paths_of(frame)
+
+
+def test_copies_count_once_and_are_reported() -> None:
+    rows = [("r", None, "page", 0.0, 20.0), ("a", "r", "work", 2.0, 12.0), ("a", "r", "work", 2.0, 12.0)]
+    found = lab.critical_path(spans_of(rows))
+    assert found["mean_ms"].tolist() == [10.0, 10.0] and codes(found.warnings) == ("duplicated-spans",)
+
+
+def test_the_same_ids_in_another_trace_or_run_are_other_spans() -> None:
+    rows = [("r", None, "page", 0.0, 20.0), ("a", "r", "work", 2.0, 12.0)]
+    parts = [spans_of(rows, trace=t).assign(run=run) for run in "xy" for t in "tu"]
+    found = lab.critical_path(pd.concat(parts, ignore_index=True))
+    assert found["traces"].tolist() == [4, 4] and found["mean_ms"].tolist() == [10.0, 10.0] and not found.warnings
+
+
+def test_what_a_caller_that_records_nothing_calls_is_a_root() -> None:
+    rows = [("s", "elsewhere", "GET /items", 0.0, 20.0), ("a", "s", "work", 2.0, 12.0)]
+    for more in ({"kind": ["server", "client"]}, {}):
+        found = lab.critical_path(spans_of(rows).assign(**more))
+        assert found["mean_ms"].tolist() == [10.0, 10.0] and codes(found.warnings) == ("local-roots",)
+
+
+def test_children_of_an_unfinished_span_belong_to_the_one_above() -> None:
+    rows = [("r", None, "page", 0.0, 20.0), ("a", "r", "work", 2.0, float("nan")), ("b", "a", "query", 4.0, 10.0)]
+    assert paths_of(spans_of(rows)) == {"page": 14.0, "query": 6.0}
+
+
+def test_nothing_waits_for_the_consumer_of_a_message() -> None:
+    rows = [("r", None, "page", 0.0, 20.0), ("a", "r", "publish", 2.0, 18.0), ("b", "a", "consume", 3.0, 17.0)]
+    frame = spans_of(rows).assign(kind=["server", "producer", "consumer"], service=["shop", "shop", "mail"])
+    assert paths_of(frame) == {"page": 4.0, "publish": 16.0}
+    assert codes(lab.critical_path(frame).warnings) == ("queued-spans",)
+
+
+@pytest.mark.parametrize(("late", "path"), [(0.001, {"page": 2.0, "work": 18.0}), (5.0, {"page": 20.0})])
+def test_a_span_that_a_clock_rounded_is_waited_for(late: float, path: dict[str, float]) -> None:
+    rows = [("r", None, "page", 0.0, 20.0), ("a", "r", "work", 2.0, 20.0 + late)]
+    assert paths_of(spans_of(rows)) == path
+
+
+def test_a_server_on_another_clock_moves_with_all_below_it() -> None:
+    rows = [("r", None, "page", 0.0, 20.0), ("a", "r", "call", 2.0, 12.0), ("b", "a", "server", 1_003.0, 1_009.0),
+            ("c", "b", "query", 1_004.0, 1_008.0)]  # fmt: skip
+    frame = spans_of(rows).assign(
+        kind=["server", "client", "server", "client"], service=["shop", "shop", "stock", "stock"]
+    )
+    assert paths_of(frame) == {"page": 10.0, "call": 4.0, "server": 2.0, "query": 4.0}
+    assert codes(lab.critical_path(frame).warnings) == ("skewed-spans",)
+
+
+def test_a_call_that_gave_up_ends_what_is_below_it() -> None:
+    rows = [("r", None, "page", 0.0, 20.0), ("a", "r", "call", 2.0, 12.0), ("b", "a", "server", 3.0, 90.0)]
+    frame = spans_of(rows).assign(kind=["server", "client", "server"], service=["shop", "shop", "stock"])
+    assert paths_of(frame) == {"page": 10.0, "call": 1.0, "server": 9.0}
+    assert codes(lab.critical_path(frame).warnings) == ("cut-spans",)
+
+
+def test_retries_are_on_the_path_and_counted() -> None:
+    rows = [("r", None, "page", 0.0, 40.0), ("a", "r", "GET", 2.0, 12.0), ("b", "r", "GET", 13.0, 30.0)]
+    asked = {"http.request.method": "GET", "url.full": "http://stock/items/7"}
+    states = [{}, {**asked, "http.response.status_code": 503}, {**asked, "http.response.status_code": 200}]
+    frame = spans_of(rows).assign(kind=["server", "client", "client"], attributes=states)
+    assert paths_of(frame) == {"GET stock/items/{}": 27.0, "page": 13.0}
+    assert codes(lab.critical_path(frame).warnings) == ("retried-calls",)
+
+
+def test_the_pieces_of_a_recorded_call_are_one_call() -> None:
+    rows = [("r", None, "GET /offer", 0.0, 60.0)]
+    pieces = [("(connect) a:90", 1.0), ("(send) a:90", 1.0), ("GET a:90/{}/{{}}", 20.0), ("(body)", 1.0)]
+    for thread, path in enumerate(("stock", "price")):
+        at = 2.0 + thread
+        for place, (name, took) in enumerate(pieces):
+            rows.append((f"{thread}-{place}", "r", name.format(path), at, at + took))
+            at += took
+    more = [{}, *({"perflab.strand": thread} for thread in (0, 0, 0, 0, 1, 1, 1, 1))]
+    frame = spans_of(rows).assign(kind=["server"] + ["downstream"] * 8, attributes=more)
+    found = lab.critical_path(frame.sample(frac=1.0, random_state=2), by="segment")
+    assert found["operation"].tolist() == ["GET /offer", "GET a:90/price/{}", "GET /offer"]
+    assert found["duration_ms"].tolist() == pytest.approx([3.0, 23.0, 34.0])
+
+
+def test_a_wait_for_own_threads_is_what_those_call() -> None:
+    rows = [("r", None, "GET /offer", 0.0, 40.0), ("w", "r", "condition", 2.0, 32.0), ("x", "r", "condition", 33.0, 38.0),
+            ("a", "r", "GET a:50123/price/{}", 3.0, 31.0), ("b", "r", "GET a:50123/stock/{}", 3.0, 20.0)]  # fmt: skip
+    more = [{}, *({"perflab.strand": strand} for strand in (0, 0, 1, 2))]
+    frame = spans_of(rows).assign(kind=["server", "lock", "lock", "downstream", "downstream"], attributes=more)
+    assert paths_of(frame) == {"GET a/price/{}": 28.0, "GET /offer": 7.0, "condition": 5.0}
+
+
+def test_what_if_says_where_nothing_follows() -> None:
+    rows = [("r", None, "GET /", 0.0, 30.0), ("a", "r", "x", 2.0, 9.0), ("b", "r", "y", 2.0, 20.0)]
+    found = lab.what_if(spans_of(rows), parallel=["x", "y"])
+    assert (found["change_ms"] == 0).all() and "nothing-follows" in codes(found.warnings)
+
+
+def test_groups_of_what_if_stay_apart() -> None:
+    rows = [("r", None, "GET /", 0.0, 44.0), *((n, "r", n, 2.0 + 10 * i, 12.0 + 10 * i) for i, n in enumerate("abcd"))]
+    together = lab.what_if(spans_of(rows), parallel=["a", "b", "c", "d"])
+    apart = lab.what_if(spans_of(rows), parallel=[["a", "b"], ["c", "d"]])
+    assert together["after_ms"].tolist() == [14.0, 14.0] and apart["after_ms"].tolist() == [24.0, 24.0]
