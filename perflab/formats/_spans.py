@@ -304,6 +304,18 @@ def whole(value: Any) -> int | None:
     return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d{1,19}", value, re.ASCII) else None
 
 
-def lasted(start: Any, took: Any) -> bool:
-    """Whether two numbers are a start and a duration in microseconds."""
-    return type(start) is int and type(took) is int and 0 <= start < 2**52 and 0 <= took < 2**52
+def in_microseconds(
+    trace: Any, own: Any, parent: Any, service: Any, start: Any, took: Any, **described: Any
+) -> Span | None:
+    """A span of Jaeger or Zipkin, whose times are whole microseconds; None where its id or its times are no such thing."""
+    if not isinstance(own, str) or not all(type(us) is int and 0 <= us < 2**52 for us in (start, took)):
+        return None
+    return Span(
+        trace=str(trace or "") or None,
+        span=own,
+        parent=parent if isinstance(parent, str) and parent else None,
+        service=service if isinstance(service, str) else None,
+        start=start,
+        duration_ms=took / 1e3,
+        **described,
+    )

@@ -165,6 +165,27 @@ def test_rows_that_sum_up_samples_are_a_summary(tmp_path: Path) -> None:
         _ = found.requests
 
 
+def test_rows_that_sum_up_samples_far_into_a_file_make_it_a_summary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_blocks, "PIECE_BYTES", 1_000)
+    monkeypatch.setattr("perflab.formats.jmeter_csv._PART_ROWS", 20)
+    rows = "1764000000000,20,GET /a,200,OK,TG 1-1,text,true,1,1\n" * 200
+    (tmp_path / "x.jtl").write_text(
+        f"{HEADER.rstrip()},SampleCount\n{rows}1764000000000,900,GET /a,200,OK,TG 1-1,text,true,1,1e30\n"
+    )
+    assert len(lab.read(tmp_path / "x.jtl").requests) == 201  # no row stands for so many
+    with (tmp_path / "x.jtl").open("a") as file:
+        file.write("1764000000000,900,GET /a,200,OK,TG 1-1,text,true,1,9\n")
+    (run,) = lab.ingest(tmp_path / "x.jtl", tmp_path / "store")
+    for found in (lab.read(tmp_path / "x.jtl"), lab.load(run)):
+        assert set(found.tables) == {"runs", "summary"}
+        table = found.summary[found.summary["endpoint"] == "GET /a"].set_index("statistic")["value"]
+        assert (table["count"], table["mean"]) == (209, 4_900 / 209)
+        assert {"summed-up", "skipped"} <= set(codes(found.warnings))
+    assert [p.name for p in (tmp_path / "store").iterdir() if p.is_dir()] == [run.name]
+
+
 def test_gatling_binary_holds_what_was_written(tmp_path: Path) -> None:
     sample = SAMPLES / "gatling_binary/simulation_3.13.log"
     whole = lab.read(sample)

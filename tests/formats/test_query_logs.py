@@ -9,6 +9,7 @@ import pytest
 
 import perflab as lab
 from perflab.formats import _printed
+from perflab.notes import codes
 
 COMMON_PREFIXES = (
     "%m [%p] %q%u@%d ",  # Debian and Ubuntu
@@ -78,6 +79,32 @@ def test_the_general_log_of_mysql_8(tmp_path: Path) -> None:
     assert found["sql"].tolist() == ["SELECT 1", "SELECT * FROM t WHERE a = 5"]
     assert found["start"].iloc[0] == pd.Timestamp("2026-11-25T00:58:14.123556Z")
     assert set(found["database"]) == {"shop"}
+
+
+@pytest.mark.parametrize(
+    ("dated", "undated", "between"),
+    [
+        ("261125  0:58:14\t      8 ", "\t\t      8 ", "\t"),  # MySQL 5.1 to 5.6, MariaDB
+        ("261125  0:58:14\t      8 ", "\t\t      8 ", "       "),  # MySQL 5.0, which pads the command
+        ("261125   0:58:14\t     8 ", "               \t     8 ", "       "),
+        ("261125  0:58:14       8 ", "                        8 ", "       "),  # tabs expanded by an editor
+    ],
+)
+def test_the_general_log_of_old_servers(dated: str, undated: str, between: str, tmp_path: Path) -> None:
+    lines = [
+        f"{dated}Connect{between}app@web1 on shop",
+        f"{undated}Query{between}SELECT 1,",
+        "                8 AS eight",
+        f"{undated}Init DB{between}stock",
+        f"{dated.replace(' 0:58:14', ' 1:58:14')}Query{between}SELECT 2",
+        f"{undated}Quit",
+    ]
+    (tmp_path / "log").write_text("\n".join(lines) + "\n")
+    found = lab.read(tmp_path / "log")
+    assert found.queries["sql"].tolist() == ["SELECT 1,\n                8 AS eight", "SELECT 2"]
+    assert found.queries["database"].tolist() == ["shop", "stock"]
+    assert [t.hour for t in found.queries["start"]] == [0, 1]
+    assert not {"unbalanced", "markers-differ", "skipped"} & set(codes(found.warnings))
 
 
 @pytest.mark.parametrize("prefix", COMMON_PREFIXES)
