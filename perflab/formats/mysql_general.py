@@ -31,7 +31,9 @@ _SNIFF = re.compile(
     rb"(?:Query|Execute|Prepare|Connect|Init DB|Quit)\b",
     re.MULTILINE,
 )
-_SERVER = re.compile(r"(?:T(?:cp p|CP P)ort: |Time\s+Id\s+Command\s+Argument\s*$|.{0,300}, Version: .{0,200} started with:\s*$)")
+_SERVER = re.compile(
+    r"(?:T(?:cp p|CP P)ort: |Time\s+Id\s+Command\s+Argument\s*$|.{0,300}, Version: .{0,200} started with:\s*$)"
+)
 _STATEMENTS = Marker(
     "Query/Execute", re.compile(rf"^(?:[^\t]{{0,40}}\t\t?| {{8}}|\d{{6}} [ \d:]{{7,12}} ) *\d+ {_SENT}")
 )

@@ -128,6 +128,26 @@ def test_each_common_prefix_is_found_again(prefix: str, tmp_path: Path) -> None:
             assert set(guessed.queries[column]) == {values[escape]}
 
 
+@pytest.mark.parametrize("prefix", ["", "[{p}] ", "{p} app@shop "])
+def test_a_log_without_times_keeps_its_order(prefix: str, tmp_path: Path) -> None:
+    took = [5.0, 900.25, 30.5, 2.0, 77.0]
+    lines = [f"{prefix.format(p=77)}LOG:  duration: {ms:.3f} ms  statement: SELECT {n}\n" for n, ms in enumerate(took)]
+    (tmp_path / "log").write_text("".join(lines))
+    found = lab.read(tmp_path / "log")
+    assert found.queries["sql"].tolist() == [f"SELECT {n}" for n in range(5)]
+    assert found.queries["duration_ms"].tolist() == took
+    assert "times-missing" in codes(found.warnings)
+    assert "starts-implausible" not in codes(found.warnings)
+
+
+@pytest.mark.parametrize("port", ["Tcp port: 3306  Unix socket: /tmp/s", "TCP Port: 3306, Named Pipe: MySQL"])
+@pytest.mark.parametrize("log", [SLOW, GENERAL], ids=["slow", "general"])
+def test_a_server_begins_its_log_by_its_version(log: str, port: str, tmp_path: Path) -> None:
+    lines = log.splitlines()
+    (tmp_path / "log").write_text("\r\n".join([lines[0], port, *lines[2:]]) + "\r\n")
+    assert not {"skipped", "unbalanced"} & set(codes(lab.read(tmp_path / "log").warnings))
+
+
 def test_a_prefix_that_does_not_fit_is_said(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("2026-11-25 00:58:14 UTC [7] LOG:  duration: 1.5 ms  statement: SELECT 1\n")
     with pytest.raises(lab.FormatError, match="expected lines behind log_line_prefix '%a>'"):
