@@ -31,9 +31,6 @@ _SNIFF = re.compile(
     rb"(?:Query|Execute|Prepare|Connect|Init DB|Quit)\b",
     re.MULTILINE,
 )
-_SERVER = re.compile(
-    r"(?:T(?:cp p|CP P)ort: |Time\s+Id\s+Command\s+Argument\s*$|.{0,300}, Version: .{0,200} started with:\s*$)"
-)
 _STATEMENTS = Marker(
     "Query/Execute", re.compile(rf"^(?:[^\t]{{0,40}}\t\t?| {{8}}|\d{{6}} [ \d:]{{7,12}} ) *\d+ {_SENT}")
 )
@@ -121,9 +118,9 @@ def _records(path: Path, tally: Tally) -> Iterator[tuple[re.Match[str], list[str
             if pending:
                 yield pending, more
             pending, more = found, []
-        elif pending and not _SERVER.match(line):
+        elif pending and not _queries.MYSQL_BANNER.match(line):
             more.append(line)
-        elif _SERVER.match(line) or not line.strip():
+        elif _queries.MYSQL_BANNER.match(line) or not line.strip():
             tally.known += 1
         else:
             tally.skip(number)

@@ -73,6 +73,7 @@ def test_only_failures_left_of_a_damaged_log_are_refused(tmp_path: Path) -> None
 TWICE = (
     "wrk/latency.txt", "hey_text/flaky.txt", "ab_text/flaky.txt", "oha_text/flaky.txt", "vegeta_report/report.txt",
     "k6_text/console.txt", "k6_text/full.txt", "k6_csv/seconds.csv", "k6_json/requests.json.gz", "jmeter_csv/default.jtl",
+    "jmeter_csv/semicolon.jtl", "k6_csv/rfc3339.csv",
     "gatling/simulation_3.11.log", "gatling_binary/simulation_3.13.log", "locust_stats/stats.csv",
     "locust_history/full_history.csv", "locust_requests/requests.csv", "hey/flaky.csv", "oha_csv/flaky.csv",
     "ab_requests/orders.tsv", "ab_percentiles/orders.csv", "jmeter_report/aggregate.csv", "jmeter_xml/results.xml",
