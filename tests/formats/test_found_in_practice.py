@@ -302,6 +302,16 @@ def test_a_tool_that_knows_its_url_names_the_endpoint(path: str) -> None:
         (b'{"RunType":"HTTP","DurationHistogram":{"Count":3}}', "vegeta"),
         (b"summary =    100 in 00:00:05 =   20.0/s Avg:    31\n", "jmeter -l"),
         (b"Method,Name,Error,Occurrences\nGET,/flaky,500,3\n", "_stats.csv"),
+        (
+            b"All VUs finished. Total time: 4 minutes\n\n" + b"-" * 32 + b"\nSummary report @ 21:20:11(+0200)\n",
+            "--output",
+        ),
+        (b"Summary report @ 10:56:14(+0530) 2017-09-01\n  Scenarios launched:  10000\n", "--output"),
+        (b"Bucket           #     %       Histogram\n[0s,     100ms]  6007  96.22%  ####\n", "encode"),
+        (b"Value(ms)  Percentile  TotalCount  1/(1-Percentile)\n0.123      0.000000    0  1.000000\n", "encode"),
+        (b'{"type": "GROUP",\n"name": "All Requests", "stats": {}}', "simulation.log"),
+        (b'{\n    "name": "All Requests",\n    "numberOfRequests": {"total": 10}}', "simulation.log"),
+        (b"Benchmarking http://127.0.0.1/ for 10s using 20 connection(s).\n\nSummary:\n", "every request"),
         (b"Summary:\n  Count:        200\n  Total:        181.57 ms\n", "--format json"),
     ],
 )
