@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound reasons examples foreign-logs snapshots waiting accounts sequential lock clean
+.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound reasons examples foreign-logs damage snapshots waiting accounts sequential lock clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -45,11 +45,16 @@ bench: $(READY)
 
 ## make foreign      other projects' result files and k6 scripts (FOLDER=checkouts of them) against plain parsers and k6
 foreign: $(READY)
-	$(BIN)/python bench/foreign_files.py $(FOLDER) && $(BIN)/python bench/k6_scripts.py $(FOLDER)
+	$(BIN)/python bench/foreign_files.py $(FOLDER) > bench/foreign_files.md && $(BIN)/python bench/k6_scripts.py $(FOLDER)
 
 ## make foreign-logs other projects' query logs (FOLDERS=folders of them), counted by pgBadger and pt-query-digest too
 foreign-logs: $(READY)
-	$(BIN)/python bench/foreign_logs.py $(FOLDERS)
+	$(BIN)/python bench/foreign_logs.py $(FOLDERS) > bench/foreign_logs.md
+
+## make damage       the samples of every format, damaged in ten ways each, three times (5 minutes)
+damage: $(READY)
+	$(BIN)/python bench/damaged_files.py > bench/damaged_files.md
+
 ## make snapshots    perflab's readers of profiles against speedscope's own snapshots (FOLDER=a checkout of speedscope)
 snapshots: $(READY)
 	$(BIN)/python bench/speedscope_snapshots.py $(FOLDER) --write

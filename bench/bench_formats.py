@@ -1,7 +1,8 @@
 """How fast results of other tools are read, against ``pandas.read_csv`` of the same file, and within which memory.
 
-pandas comes twice: as it is called by default, which since version 3.1 reads on several cores, and with ``low_memory=False``,
-which reads on one.
+pandas comes three times: as it is called by default, which since version 3.1 reads on several cores, with ``low_memory=False``,
+which reads on one, and with the engine of pyarrow. Ratios are of the clock, right on a quiet machine
+only, and of processor time.
 
     python bench/bench_formats.py            # 2 million rows of k6's CSV, 1 million of JTL
     python bench/bench_formats.py --ingest 2 # a k6 CSV of 2 GB into a store: time, and the peak of resident memory
@@ -37,6 +38,7 @@ print(time.perf_counter() - began, time.process_time() - spent, {rows})
 PEERS = {
     "pandas.read_csv(path), its default on several cores": "pandas.read_csv(path)",
     "pandas.read_csv(path, low_memory=False) on one core": "pandas.read_csv(path, low_memory=False)",
+    "pandas.read_csv(path, engine='pyarrow') on several cores": "pandas.read_csv(path, engine='pyarrow')",
 }
 READERS = {
     "perflab.read(path)": TIMED.format(module="perflab", call="perflab.read(path)", rows="len(found.requests)"),
@@ -82,9 +84,12 @@ def compare(folder: Path) -> None:
                 times[reader].append((float(wall), float(cpu)))
         sys.stdout.write(f"{name}: {written:,} rows, {path.stat().st_size / 1e6:,.0f} MB\n")
         wall, spent = ({r: statistics.median(one[of] for one in found) for r, found in times.items()} for of in (0, 1))
-        ours = wall["perflab.read(path)"]
+        ours = "perflab.read(path)"
         for reader in READERS:
-            ratio = "" if reader not in PEERS else f": perflab is {wall[reader] / ours:.1f} times as fast"
+            ratio = ""
+            if reader in PEERS:
+                clock, work = wall[reader] / wall[ours], spent[reader] / spent[ours]
+                ratio = f": perflab is {clock:.2f} times as fast ({work:.2f} by processor time)"
             sys.stdout.write(f"    {wall[reader]:.3f} s ({spent[reader]:.3f} s of processor) {reader}{ratio}\n")
         path.unlink()
 

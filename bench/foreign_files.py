@@ -14,6 +14,7 @@ import csv
 import gzip
 import sys
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -111,6 +112,9 @@ def compared(path: Path, name: str) -> tuple[str, str, str, bool]:
 
 
 def main(folder: Path) -> int:
+    names = sorted(place.name.replace("+", "/") for place in folder.iterdir() if place.is_dir())
+    print(f"Result files of {', '.join(names)}, read by `bench/foreign_files.py` on {date.today():%-d %B %Y}.")
+    print("Requests with failures in brackets; a refusal or a note explains each difference.\n")
     print("| file | format | perflab: requests (failed) | plain parser | notes |\n|---|---|---|---|---|")
     silent = count = 0
     for path in sorted(folder.rglob("*")):

@@ -7,7 +7,7 @@ programs, which need names unchanged: open them in a spreadsheet only if you tru
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,25 +30,35 @@ class _HasRequests(Protocol):
 
 def to_parquet(tables: Mapping[str, pd.DataFrame], folder: str | Path) -> list[Path]:
     """Write a Parquet file for each table to a folder; lists and mappings become JSON texts."""
-    place = _folder(folder)
-    written = []
-    for name, frame in tables.items():
+
+    def write(frame: pd.DataFrame, path: Path) -> None:
         plain = frame.assign(**{c: _as_json(frame[c]) for c in frame.columns if frame[c].dtype == object})
-        plain.to_parquet(place / f"{name}.parquet", compression="zstd")
-        written.append(place / f"{name}.parquet")
-    return written
+        plain.to_parquet(path, compression="zstd")
+
+    return _written(tables, folder, ".parquet", write)
 
 
 def to_csv(tables: Mapping[str, pd.DataFrame], folder: str | Path) -> list[Path]:
     """Write a CSV file for each table to a folder: instants in ISO 8601, lists and mappings as JSON texts, no formulas."""
-    place = _folder(folder)
-    written = []
-    for name, frame in tables.items():
+
+    def write(frame: pd.DataFrame, path: Path) -> None:
         plain = frame.assign(**{c: _for_csv(frame[c]) for c in frame.columns})
-        # The line end of RFC 4180: with it, pandas also quotes fields with a lone CR or LF.
-        plain.to_csv(place / f"{name}.csv", index=False, lineterminator="\r\n")
-        written.append(place / f"{name}.csv")
-    return written
+        # The line end of RFC 4180: with it, fields with a lone CR or LF are quoted too.
+        plain.to_csv(path, index=False, lineterminator="\r\n")
+
+    return _written(tables, folder, ".csv", write)
+
+
+def _written(
+    tables: Mapping[str, pd.DataFrame], folder: str | Path, ending: str, write: Callable[[pd.DataFrame, Path], None]
+) -> list[Path]:
+    """Write each table to a file of that ending in the folder, which is created if missing."""
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    paths = [place / f"{name}{ending}" for name in tables]
+    for path, frame in zip(paths, tables.values(), strict=True):
+        write(frame, path)
+    return paths
 
 
 def write_jtl(data: _HasRequests | pd.DataFrame, path: str | Path) -> Path:
@@ -167,12 +177,6 @@ def _one_line(texts: pd.Series[Any]) -> pd.Series[Any]:
 def _lines(texts: pd.Series[Any]) -> pd.Series[Any]:
     """Line ends as LF, which gets quoted; a lone CR does not, and would break the row."""
     return texts.str.replace(r"\r\n?", "\n", regex=True).str.replace("\0", "�", regex=False)
-
-
-def _folder(folder: str | Path) -> Path:
-    place = Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
-    return place
 
 
 def _as_json(values: pd.Series[Any]) -> pd.Series[Any]:

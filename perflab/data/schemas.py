@@ -169,6 +169,8 @@ def _instant(values: pd.Series[Any]) -> pd.Series[Any]:
             values = pd.to_datetime(values, format="ISO8601")
         except (ValueError, TypeError) as problem:
             raise ValueError(f"expected instants with a time zone ({problem})") from None
+    if values.dt.tz is None and values.isna().all():  # of runs whose tools write no times
+        return values.dt.tz_localize("UTC").astype("datetime64[us, UTC]")
     if values.dt.tz is None:
         raise ValueError("expected instants with a time zone, found naive ones; use .dt.tz_localize('UTC')")
     return values.astype("datetime64[us, UTC]")

@@ -230,9 +230,14 @@ def _span(start: pd.Series[Any], took_ms: pd.Series[Any]) -> tuple[pd.Timestamp,
     return first, first + pd.Timedelta(longest, unit="us")
 
 
+def _distinct(run: pd.Series[Any]) -> list[Any]:
+    """The runs that are named, in order; of one run, without hashing its name a million times."""
+    return list(run.iloc[:1] if len(run) and bool((run == run.iloc[0]).all()) else run.unique())
+
+
 def _runs_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """A row for each run that any table names, with its span from the requests (or queries) if there are any."""
-    names = pd.unique(pd.concat([f["run"] for f in tables.values()], ignore_index=True)) if tables else []
+    names = list(dict.fromkeys(name for frame in tables.values() for name in _distinct(frame["run"])))
     runs = pd.DataFrame(
         {"arm": None, "start": pd.Series(dtype="datetime64[us, UTC]"), "duration_ms": 0.0, "valid": True},
         index=pd.Index(pd.array(names, dtype="str"), name="run"),

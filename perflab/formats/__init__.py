@@ -106,7 +106,10 @@ class Tables(dict[str, pd.DataFrame]):
     ``warnings``: each says what was skipped or can't be told, and what to do. ``meta``: tool, version, settings;
     ``generator`` names the tool that drove the load. ``done``: for a part of a file, the bytes of it read by now.
     ``accounting``: where every line of the file went; of a file in parts, the last part has it. `reading` makes warnings of it.
+    ``afresh``: this part replaces those before it (what they were taken for was wrong).
     """
+
+    afresh = False
 
     def __init__(
         self,
@@ -165,6 +168,8 @@ def join(parts: Iterable[Tables]) -> Tables:
     last = Tables()
     for part in parts:
         last = part
+        if part.afresh:
+            held.clear()
         for name, frame in part.items():
             held.setdefault(name, []).append(frame)
     joined = {n: f[0] if len(f) == 1 else pd.concat(f, ignore_index=True) for n, f in held.items()}

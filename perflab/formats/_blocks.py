@@ -7,7 +7,7 @@ import io
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from csv import Error as CsvError
 from csv import reader
 from dataclasses import dataclass
@@ -31,6 +31,8 @@ _Parsed = TypeVar("_Parsed")
 BLOCK_BYTES = 16 * 1024 * 1024
 PIECE_BYTES = 4 * 1024 * 1024
 """A block that stays in a core's cache, with all that is made of it on the way: for parsers that cost little per block."""
+_AHEAD = 4
+"""Blocks that are parsed or wait for whoever asked for them."""
 MAX_RECORD_BYTES = 4 * 1024 * 1024
 _ENDLESS_BYTES = 256 * 1024 * 1024
 _TOO_LONG = "longer than any record"
@@ -48,35 +50,58 @@ class Block:
     lines: int
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """Bytes of a file up to the end of a record, as they are; or the place of a line that is ``too_long`` to keep."""
+
+    data: bytes
+    done: int
+    too_long: bool = False
+    cut_off: bool = False
+
+    def lines(self) -> int:
+        return 1 if self.too_long else _count(self.data, b"\n")
+
+    def block(self, line: int, lines: int, tally: Tally) -> Block:
+        """The block, whose lines are counted; it is empty where the piece holds none that matter."""
+        tally.total += lines
+        tally.cut_off |= self.cut_off
+        data = self.data
+        if self.too_long:
+            tally.skip(line, why=_TOO_LONG)
+        elif data.isspace():
+            tally.known += lines
+        else:
+            data = data.replace(b"\r\n", b"\n") if b"\r" in data else data
+            return Block(_valid(data), line, self.done, lines)
+        return Block(b"", line + lines, self.done, 0)
+
+
 def blocks(path: Path, tally: Tally, *, quotes: bool, size: int = BLOCK_BYTES) -> Iterator[Block]:
     """The file in blocks that end where a line does; with ``quotes``, outside of quoted fields.
 
     A line without an end in sight is skipped, and counted, while it is read.
     """
+    for piece in _pieces(path, quotes, size):
+        line, lines = tally.total + 1, piece.lines()
+        yield piece.block(line, lines, tally)
+
+
+def _pieces(path: Path, quotes: bool, size: int) -> Iterator[_Piece]:
+    """The file in pieces: what must be done in the order of the file, and no more."""
     with sources.open_bytes(path) as stream:
         position = getattr(stream, "fileobj", stream)
         carry, endless = b"", 0
-
-        def block(data: bytes) -> Block:
-            lines = _count(data, b"\n")
-            tally.total += lines
-            if data.isspace():
-                tally.known += lines
-                data, lines = b"", 0
-            return Block(_valid(data), tally.total - lines + 1, _position(position), lines)
-
         for chunk in _decoded(stream, size) if not _is_plain(stream) else _cut(stream, size):
             if endless:
                 end = chunk.find(b"\n") + 1
                 endless += end or len(chunk)
                 if endless > _ENDLESS_BYTES:
-                    raise FormatError(
-                        f"{path}:{tally.total + 1}: expected lines, found one of more than {_ENDLESS_BYTES:,} bytes"
-                    )
+                    raise FormatError(f"{path}: expected lines, found one of more than {_ENDLESS_BYTES:,} bytes")
                 if not end:
                     continue
-                tally.total, endless = tally.total + 1, 0
-                tally.skip(tally.total, why=_TOO_LONG)
+                endless = 0
+                yield _Piece(b"", _position(position), too_long=True)
                 chunk = chunk[end:]
             carry = carry + chunk if carry else chunk
             end = _end(carry, quotes)
@@ -86,16 +111,13 @@ def blocks(path: Path, tally: Tally, *, quotes: bool, size: int = BLOCK_BYTES) -
                     carry, endless = b"", len(carry)
             if end:
                 data, carry = (carry, b"") if end == len(carry) else (carry[:end], carry[end:])
-                yield block(data)
+                yield _Piece(data, _position(position))
         if endless:
-            tally.total += 1
-            tally.skip(tally.total, why=_TOO_LONG)
-        elif carry and not carry.isspace():
-            tally.cut_off = not carry.endswith(b"\n")
-            yield block(carry.removesuffix(b"\n") + b"\n")
+            yield _Piece(b"", _position(position), too_long=True)
         elif carry:
-            blank = carry.count(b"\n") + (not carry.endswith(b"\n"))
-            tally.total, tally.known = tally.total + blank, tally.known + blank
+            whole = carry.endswith(b"\n")
+            cut_off = not whole and not carry.isspace()
+            yield _Piece(carry if whole else carry + b"\n", _position(position), cut_off=cut_off)
 
 
 def ahead(
@@ -103,24 +125,34 @@ def ahead(
 ) -> Iterator[tuple[Block, _Parsed]]:
     """Each block with what ``parse`` makes of it, in order, some blocks ahead of whoever asks.
 
-    Whoever parses a block also reads it, one at a time: it is in that core's cache then.
+    Whoever parses a block also reads it, one at a time: it is in that core's cache then. Lines are counted beside each other;
+    the number of a block's first line comes from who counted the block before.
     """
     _keep_freed_memory()
-    # Counted by whichever thread reads, so apart from what is added up here.
-    split = Tally()
-    source, turn = enumerate(blocks(path, split, quotes=quotes, size=size)), Lock()
+    source, turn = _pieces(path, quotes, size), Lock()
+    firsts = [Future[int]()]
+    firsts[0].set_result(1)
 
     def one() -> tuple[int, Block, _Parsed, Tally] | None:
         with turn:
-            number, block = next(source, (0, None))
-        if block is None:
-            return None
+            piece, number = next(source, None), len(firsts) - 1
+            if piece is None:
+                return None
+            firsts.append(Future())
         own = Tally()
+        try:
+            lines = piece.lines()
+            line = firsts[number].result()
+            firsts[number + 1].set_result(line + lines)
+        except BaseException:
+            firsts[number + 1].cancel()
+            raise
+        block = piece.block(line, lines, own)
         return number, block, parse(block, own), own
 
     pool = ThreadPoolExecutor(2, "perflab-read")
     try:
-        waiting = deque(pool.submit(one) for _ in range(max(3, BLOCK_BYTES // size)))
+        waiting = deque(pool.submit(one) for _ in range(_AHEAD))
         # Two that started together may have read in the other order.
         early: dict[int, tuple[Block, _Parsed]] = {}
         following = 0
@@ -135,7 +167,6 @@ def ahead(
                 yield early.pop(following)
                 following += 1
             waiting.append(pool.submit(one))
-        tally.add(split)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -166,17 +197,26 @@ def gathered(pieces: Iterable[tuple[Block, pa.Table]], rows: int) -> Iterator[tu
         yield done, pa.concat_tables(held)
 
 
-def without_header(path: Path, block: Block, header: str, tally: Tally, tool: str) -> Block:
-    """The block behind the file's first line, where it holds that. A second header is another run, and refused."""
-    data, line = block.data, block.line
-    if line == 1:
+def without_header(path: Path, block: Block, header: str, tally: Tally, tool: str, *, once: bool = False) -> Block:
+    """The block behind the file's first line, where it holds that. A second header is another run, and refused.
+
+    Who knows another way to find a second header (`refuse_second`) asks for it ``once``: the search costs a pass.
+    """
+    if block.line == 1:
         tally.known += 1
-        data, line = data[data.find(b"\n") + 1 :], 2
+        block = Block(block.data[block.data.find(b"\n") + 1 :], 2, block.done, block.lines - 1)
+    if not once:
+        refuse_second(path, block, header, tool)
+    return block
+
+
+def refuse_second(path: Path, block: Block, header: str, tool: str) -> None:
+    """FormatError where the block holds the file's header again."""
     again = header.encode() + b"\n"
-    found = 0 if data.startswith(again) else data.find(b"\n" + again) + 1
-    if found or data.startswith(again):
-        raise FormatError(caveats.SECOND_RUN(path=path, line=line + data.count(b"\n", 0, found), tool=tool))
-    return Block(data, line, block.done, block.lines - (block.line == 1))
+    found = 0 if block.data.startswith(again) else block.data.find(b"\n" + again) + 1
+    if found or block.data.startswith(again):
+        line = block.line + block.data.count(b"\n", 0, found)
+        raise FormatError(caveats.SECOND_RUN(path=path, line=line, tool=tool))
 
 
 def _valid(data: bytes) -> bytes:
@@ -215,7 +255,7 @@ def _cut(stream: IO[bytes], size: int) -> Iterator[bytes]:
         if not chunk:
             return
         position += len(chunk)
-        yield chunk.replace(b"\r\n", b"\n") if b"\r" in chunk else chunk
+        yield chunk
 
 
 def _decoded(stream: IO[bytes], size: int) -> Iterator[bytes]:

@@ -29,6 +29,8 @@ _FAILED = "http_req_failed"
 _CONNECTS = ("http_req_connecting", "http_req_tls_handshaking")
 _GROUPS = ("requests", DURATIONS), ("checks", ("checks",)), ("load", ("vus",))
 _UNNAMED = "(unnamed)"
+_MOST = 1e12
+"""Of anything that is counted or added up: more is damage."""
 
 
 def of_all(metric: str, *, http: bool) -> str:
@@ -85,13 +87,14 @@ class Points:
 
     def _count(self, metric: Coded, value: Any) -> None:
         def of(*names: str) -> Any:
-            return value[metric.test(lambda name: name in names)]
+            found = value[metric.test(lambda name: name in names)]
+            return found[np.abs(found) < _MOST]
 
-        self.dropped += float(np.nansum(of("dropped_iterations")))
-        self.counted += float(np.nansum(of("http_reqs")))
+        self.dropped += float(of("dropped_iterations").sum())
+        self.counted += float(of("http_reqs").sum())
         self.timed += len(of(_HTTP))
         self.connects += int((of(_CONNECTS[0]) > 0).sum())
-        self.connect_ms += float(np.nansum(of(*_CONNECTS)))
+        self.connect_ms += float(of(*_CONNECTS).sum())
 
     def _requests(
         self, metric: Coded, value: Any, tags: Mapping[str, Coded], end_us: Any, lines: Any, chosen: Any

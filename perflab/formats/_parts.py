@@ -7,6 +7,7 @@ called "Home-0" has a time of its own, so it stays.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from perflab.formats._coded import Coded, joined
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_NUMBER = re.compile(r"-\d+\Z")
 _NUMBERED = re.compile(r"(?:-\d+)+\Z")
 _TAIL = 20_000
 _CLOCK_MS = 1.0
@@ -36,10 +38,10 @@ class Parts:
         table = table.select(columns)
         both = table if self._before is None else pa.concat_tables([self._before, table])
         self._before = table.slice(max(0, len(table) - _TAIL))
+        if not _may_hold_parts(both["label"]):
+            return np.zeros(len(table), dtype=bool)
         label = Coded.of(both["label"])
         numbered = label.test(lambda text: _NUMBERED.search(text) is not None)
-        if not numbered.any():
-            return np.zeros(len(table), dtype=bool)
         thread = Coded.of(both["user"]).codes if "user" in columns else np.zeros(len(both), dtype="int64")
         over = _outer(numbered, thread)
         start = both["start"].to_numpy().astype("int64") / 1e3
@@ -48,6 +50,18 @@ class Parts:
         named = joined(label, Coded(label.codes[over], label.values), lambda part, whole: str(_is_part(part, whole)))
         found: Any = within & named.test(lambda said: said == "True")
         return found[len(both) - len(table) :]
+
+
+def _may_hold_parts(label: pa.ChunkedArray) -> bool:
+    """Whether any name is another one with numbers behind it: a look at a few names, not at millions of rows."""
+    names = {name or "" for chunk in label.chunks for name in chunk.dictionary.to_pylist()}
+    return any(whole in names for name in names for whole in _wholes(name))
+
+
+def _wholes(part: str) -> Iterator[str]:
+    while found := _NUMBER.search(part):
+        part = part[: found.start()]
+        yield part
 
 
 def _outer(numbered: Any, thread: Any) -> Any:

@@ -217,8 +217,11 @@ def _frame(
     table: dict[str, Any], planned: _Planned, codes: Any, timezone: str | None
 ) -> tuple[pd.DataFrame, list[Note]]:
     took = np.round(np.nan_to_num(planned.took), 6)
-    end, zones = _log_columns.instants(table["logged"], timezone)
-    start = _log_columns.not_before(end - np.round(took * 1e3).astype("int64"), codes)
+    if table["logged"].null_count == len(took):  # a log_line_prefix without a time: all that is known is the order
+        start, zones = np.zeros(len(took), dtype="int64"), [notes.NO_TIMES()]
+    else:
+        end, zones = _log_columns.instants(table["logged"], timezone)
+        start = _log_columns.not_before(end - np.round(took * 1e3).astype("int64"), codes)
     sql, detail = _log_columns.text(table["sql"]), table["detail"]
     if planned.plans:
         sql, detail = _with_planned(sql, detail, planned)

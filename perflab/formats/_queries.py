@@ -24,6 +24,11 @@ from perflab.queries import comments as in_comments
 MAX_TEXT = 1_000_000
 """Characters of a statement that are kept."""
 
+MYSQL_BANNER = re.compile(
+    r"(?:T(?:cp p|CP P)ort: |Time\s+Id\s+Command\s+Argument\s*$|.{0,300}, Version: .{0,200} started with:\s*$)"
+)
+"""What MySQL and MariaDB write into their logs whenever they open them."""
+
 _EPOCH, _EARLIEST, _MANY = 1970, 2000, 200
 ZONE = Remedy("read", {"timezone": "Europe/Berlin"})
 _LATEST = 253_402_300_799_000_000  # the year 9999 in microseconds

@@ -27,6 +27,9 @@ _EARLIEST_US, _LATEST_US = 31_536_000_000_000, 7_258_118_400_000_000
 _LONGEST_MS = 10 * 86_400_000.0
 """Ten days: a request that took longer is damage."""
 
+_MOST = 1e18
+"""Of any statistic: a larger one, and an endless one, is damage."""
+
 SECONDS_MS = 1000.0
 """The tick of a clock of seconds."""
 
@@ -71,12 +74,15 @@ def instants(us: Any) -> pd.Series[Any]:
     return pd.Series(moments(us)).dt.tz_localize("UTC")
 
 
-def moments(us: Any) -> np.ndarray[Any, np.dtype[np.datetime64]]:
-    """As `instants`, for numpy: without the zone."""
-    numbers = np.asarray(us, dtype="float64")
-    plausible = (numbers >= _EARLIEST_US) & (numbers < _LATEST_US)
-    whole = np.where(plausible, numbers, 0).round().astype("int64").view("datetime64[us]")
-    whole[~plausible] = np.datetime64("NaT")
+def moments(values: Any, unit_us: int = 1) -> np.ndarray[Any, np.dtype[np.datetime64]]:
+    """As `instants`, for numpy: numbers of a unit as instants without the zone."""
+    numbers = np.asarray(values)
+    plausible = (numbers >= _EARLIEST_US // unit_us) & (numbers < _LATEST_US // unit_us)
+    known = bool(plausible.all())
+    numbers = (numbers if known else np.where(plausible, numbers, 0)) * unit_us
+    whole = (numbers if numbers.dtype == "int64" else numbers.round().astype("int64")).view("datetime64[us]")
+    if not known:
+        whole[~plausible] = np.datetime64("NaT")
     return whole
 
 
@@ -216,8 +222,11 @@ def whole(values: Any) -> pd.Series[Any]:
 
 def whole_numbers(values: Any) -> tuple[Any, Any]:
     """As `whole`: the numbers, 0 where they are missing, and which are known."""
-    numbers = np.asarray(values, dtype="float64")
-    known = (numbers >= 0) & (numbers < 2**53) & (numbers == np.floor(numbers))
+    numbers = np.asarray(values)
+    known = (numbers >= 0) & (numbers < 2**53)
+    if numbers.dtype == "int64":
+        return (numbers if known.all() else np.where(known, numbers, 0)), known
+    known &= numbers == np.floor(numbers)
     return np.where(known, numbers, 0).astype("int64"), known
 
 
@@ -239,8 +248,8 @@ def finish(path: Path, tally: Tally, kept: Kept, expected: str, **known: Any) ->
 
 
 def summary(rows: Iterable[tuple[str, str, float | int | None]]) -> pd.DataFrame:
-    """A summary table of (endpoint, statistic, value); values that are missing or not finite are left out."""
-    kept = [(e, s, float(v), _unit(s)) for e, s, v in rows if v is not None and np.isfinite(v)]
+    """A summary table of (endpoint, statistic, value); values that are missing or cannot be are left out."""
+    kept = [(e, s, float(v), _unit(s)) for e, s, v in rows if v is not None and abs(v) < _MOST]
     return pd.DataFrame(kept, columns=["endpoint", "statistic", "value", "unit"])
 
 

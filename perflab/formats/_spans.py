@@ -81,7 +81,7 @@ class Span:
 
 
 def documents(path: Path, tally: Tally, *markers: bytes) -> Iterator[Any]:
-    """The JSON documents of a file: one a line, or one altogether; counts the markers in their bytes."""
+    """The JSON documents of a file: one a line, one altogether, or several indented ones; counts the markers in their bytes."""
     name = markers[0].decode()
     with sources.open_bytes(path) as opened:
         stream: Any = opened if hasattr(opened, "peek") else io.BufferedReader(cast("io.RawIOBase", opened))
@@ -91,7 +91,7 @@ def documents(path: Path, tally: Tally, *markers: bytes) -> Iterator[Any]:
             whole = first + stream.read(LARGEST_DOCUMENT)
             if len(whole) >= LARGEST_DOCUMENT:
                 raise FormatError(f"{path}: expected a JSON document of at most 256 MB; export spans as JSON lines")
-            lines = iter([whole] if _parsed(whole) is not None else whole.splitlines())
+            lines = iter([whole] if _parsed(whole) is not None else _separated(whole))
         for number, line in enumerate(_chained(lines, stream), start=1):
             count = sum(line.count(marker) for marker in markers)
             if (document := _parsed(line)) is not None:
@@ -101,6 +101,19 @@ def documents(path: Path, tally: Tally, *markers: bytes) -> Iterator[Any]:
                 tally.total += max(count, 1)
                 tally.mark(name, count, count)
                 tally.skip(tally.total - max(count, 1) + 1, max(count, 1), f"line {number} is not valid JSON")
+
+
+_NEXT = re.compile(rb"^[}\]]\r?\n(?=[{\[])", re.MULTILINE)
+"""Where an indented document ends and another begins."""
+
+
+def _separated(whole: bytes) -> Iterator[bytes]:
+    """Indented documents one after the other, as exporters print them; else the lines."""
+    ends = [0, *(found.end() for found in _NEXT.finditer(whole)), len(whole)]
+    if len(ends) == 2:
+        yield from whole.splitlines()
+    else:
+        yield from (whole[begin:end] for begin, end in zip(ends, ends[1:], strict=False))
 
 
 def _chained(lines: Iterable[bytes], stream: Any) -> Iterator[bytes]:
@@ -304,6 +317,18 @@ def whole(value: Any) -> int | None:
     return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d{1,19}", value, re.ASCII) else None
 
 
-def lasted(start: Any, took: Any) -> bool:
-    """Whether two numbers are a start and a duration in microseconds."""
-    return type(start) is int and type(took) is int and 0 <= start < 2**52 and 0 <= took < 2**52
+def in_microseconds(
+    trace: Any, own: Any, parent: Any, service: Any, start: Any, took: Any, **described: Any
+) -> Span | None:
+    """A span of Jaeger or Zipkin, whose times are whole microseconds; None where its id or its times are no such thing."""
+    if not isinstance(own, str) or not all(type(us) is int and 0 <= us < 2**52 for us in (start, took)):
+        return None
+    return Span(
+        trace=str(trace or "") or None,
+        span=own,
+        parent=parent if isinstance(parent, str) and parent else None,
+        service=service if isinstance(service, str) else None,
+        start=start,
+        duration_ms=took / 1e3,
+        **described,
+    )

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 
+_EVERY = "a tool that writes every request (vegeta, k6 --out csv)"
 _KNOWN: tuple[tuple[str, str, str], ...] = (
     (r"Running \S+ test @ \S+\s+\d+ connections", "autocannon's table", "autocannon --json"),
     (
         r'\s*\{[^{]*"(RunType|RequestedQPS)"',
         "fortio's histogram",
-        "a tool that writes every request (vegeta, k6 --out csv)",
+        _EVERY,
     ),
     (r"\s*Summary:\s+Count:", "ghz's summary", "ghz --format json (its details hold every call)"),
-    (r"Bombarding ", "bombardier's summary", "a tool that writes every request (oha --output-format csv, vegeta)"),
-    (r"starting benchmark\.\.\.|finished in \S+, \S+ req/s", "h2load's summary", "a tool that writes every request"),
-    (r"\*\* SIEGE|Transactions:\s+\d+ hits", "siege's summary", "a tool that writes every request"),
+    (r"Bombarding ", "bombardier's summary", _EVERY),
+    (r"starting benchmark\.\.\.|finished in \S+, \S+ req/s", "h2load's summary", _EVERY),
+    (r"\*\* SIEGE|Transactions:\s+\d+ hits", "siege's summary", _EVERY),
     (r'\s*\{\s*"collection"\s*:', "newman's JSON", "a load test: newman measures a request or two"),
     (r"summary [+=] +\d+ in ", "the summariser's lines of JMeter", "its JTL (jmeter -l results.jtl)"),
     (r"Type +Name +# reqs", "Locust's console table", "its --csv or --json-file, or run it through perflab"),
@@ -23,6 +24,21 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
         "a report of Artillery 1",
         "that of Artillery 2",
     ),
+    (
+        r"All VUs finished|(?:-{20,}\s+)?Summary report @ ",
+        "Artillery's console output",
+        "its report (artillery run --output)",
+    ),
+    (r"Bucket +# +% +Histogram|Value\(ms\) +Percentile +TotalCount", "a histogram of vegeta", "vegeta encode --to csv"),
+    (
+        r'\s*\{\s*"(type"\s*:\s*"GROUP"|name"\s*:\s*"All Requests")\s*,',
+        "the statistics of Gatling's report",
+        "its simulation.log",
+    ),
+    (r"Benchmarking \S+ for \S+ using \d+ connection", "plow's summary", _EVERY),
+    (r"Time taken for tests +[\d.]+ seconds\s+Total requests", "drill's statistics", _EVERY),
+    (r"# stats: dump at \d+", "tsung's statistics", _EVERY),
+    (r"test_suite,test_name,scenario,", "NBomber's statistics", _EVERY),
     (
         r"Count,Message,Traceback,Nodes|Method,Name,Error,Occurrences",
         "Locust's failures or exceptions",

@@ -29,7 +29,7 @@ _KNOWN = re.compile(
 
 
 def sniff(head: bytes) -> bool:
-    return _FIRST.search(head) is not None
+    return b"Summary:" in head and _FIRST.search(head) is not None
 
 
 def read(path: Path, **_: Any) -> Tables:

@@ -38,15 +38,6 @@ def _of_document(found: Any) -> Iterator[Span | None]:
 
 
 def _span(span: dict[str, Any], processes: dict[str, Any]) -> Span | None:
-    start, took, own = span.get("startTime"), span.get("duration"), span.get("spanID")
-    if (
-        type(start) is not int
-        or type(took) is not int
-        or not 0 <= start < 2**52
-        or not 0 <= took < 2**52
-        or not isinstance(own, str)
-    ):
-        return None
     listed, references = span.get("tags"), span.get("references")
     tags = {
         tag["key"]: tag.get("value")
@@ -63,15 +54,15 @@ def _span(span: dict[str, Any], processes: dict[str, Any]) -> Span | None:
     )
     process = processes.get(str(span.get("processID")))
     service = process.get("serviceName") if isinstance(process, dict) else None
-    return Span(
-        trace=str(span.get("traceID") or "") or None,
-        span=own,
-        parent=parent if isinstance(parent, str) and parent else None,
-        service=service if isinstance(service, str) else None,
+    return _spans.in_microseconds(
+        span.get("traceID"),
+        span.get("spanID"),
+        parent,
+        service,
+        span.get("startTime"),
+        span.get("duration"),
         name=str(span.get("operationName", "")),
         kind=str(tags.pop("span.kind", "")),
-        start=int(start or 0),
-        duration_ms=int(took or 0) / 1e3,
         attributes=tags,
         scope=str(tags.get("otel.scope.name", tags.get("otel.library.name", ""))),
     )

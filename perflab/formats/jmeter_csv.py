@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import tzinfo
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,17 +28,20 @@ if TYPE_CHECKING:
 
 _NEEDED = ("timeStamp", "elapsed", "label", "success")
 _WANTED = {
-    "elapsed": "float",
+    "elapsed": "whole",
     "label": "code",
     "responseCode": "code",
     "responseMessage": "text",
     "failureMessage": "text",
     "threadName": "text",
     "success": "flag",
-    "bytes": "float",
+    "bytes": "whole",
     "Hostname": "text",
+    "SampleCount": "whole",
 }
 _SUMMED = {"elapsed": "float", "label": "code", "success": "flag", "SampleCount": "float", "ErrorCount": "float"}
+_MOST_SAMPLES = 1e9
+"""In one row: more is damage."""
 _PART_ROWS = 1_000_000
 _FIXED = ("timeStamp", "elapsed", "label", "responseCode", "responseMessage", "threadName", "dataType", "success")
 _DELIMITERS = (",", ";", "\t", "|")
@@ -73,24 +77,34 @@ def stream(
     **_: Any,
 ) -> Iterator[Tables]:
     """Samples of a JTL; ``timezone`` and ``time_format`` (strptime's) for times that are not milliseconds since 1970."""
-    import pyarrow as pa
-
     (first,) = _blocks.first_lines(path)
     layout = _layout(first)
     if layout is None:
         raise FormatError(f"{path}:1: expected the columns of a JTL ({', '.join(_NEEDED)}), found {first[:120]!r}")
-    if "SampleCount" in layout.names and (summed := _summed(path, layout, first)) is not None:
-        yield summed
-        return
-    clock = _Clock(path, layout, time_format, common.zone(timezone))
-    wanted = {"timeStamp": "text" if clock.format else "float"}
+    try:
+        yield from _samples(path, layout, first, _Clock(path, layout, time_format, common.zone(timezone)), transactions)
+    except _SummedUp:
+        yield _summed(path, layout, first)
+
+
+def _samples(path: Path, layout: Layout, first: str, clock: _Clock, transactions: bool) -> Iterator[Tables]:
+    import pyarrow as pa
+
+    wanted = {"timeStamp": "text" if clock.format else "whole"}
     wanted |= {name: kind for name, kind in _WANTED.items() if name in layout.names}
 
     def parse(block: _blocks.Block, own: Tally) -> pa.Table:
-        block = _blocks.without_header(path, block, first, own, "JMeter") if layout.header else block
+        columns, unread = wanted, None
+        if layout.header:
+            block = _blocks.without_header(path, block, first, own, "JMeter", once=True)
+            unread = partial(_blocks.refuse_second, path, block, first, "JMeter")
+        if not transactions and _TRANSACTION.encode() not in block.data:
+            columns = {name: kind for name, kind in wanted.items() if name != "responseMessage"}
         found, lines = _block_tables.csv_table(
-            block, layout.names, wanted, own, delimiter=layout.delimiter, threads=False
+            block, layout.names, columns, own, delimiter=layout.delimiter, threads=False, unread=unread
         )
+        if "SampleCount" in wanted and _sums_up(found):
+            raise _SummedUp
         return _requests(found, clock, own, lines + block.line, transactions)
 
     tally, kept, parts = Tally(), common.Kept(), Parts()
@@ -107,6 +121,10 @@ def stream(
     hint = "" if transactions or not tally.noted else " besides transactions (transactions=True reads those)"
     expected = f"samples of JMeter{hint}"
     yield from common.finish(path, tally, kept, expected, generator="JMeter", warnings=clock.notes, **clock.known)
+
+
+class _SummedUp(Exception):
+    """A row stands for several samples, so the file is a summary."""
 
 
 class _Clock:
@@ -127,7 +145,7 @@ class _Clock:
     def moments(self, column: pa.ChunkedArray) -> Any:
         """The times in UTC, missing where they are none."""
         if not self.format:
-            return common.moments(common.microseconds(column.to_numpy(), 1e3))
+            return common.moments(column.to_numpy(), 1000)
         values = column.to_pandas()
         try:
             parsed = pd.to_datetime(values, format=self.format, errors="coerce", utc="%z" in self.format)
@@ -173,7 +191,7 @@ def _requests(found: pa.Table, clock: _Clock, tally: Tally, lines: Any, transact
     found, lines = _counted_once(found, tally, lines, transactions)
     label = Coded.of(found["label"])
     endpoint = label.mapped(lambda text: common.one_line(common.endpoint(None, text)))
-    latency, truth = found["elapsed"].to_numpy(), found["success"]
+    latency, truth = found["elapsed"].to_numpy().astype("float64", copy=False), found["success"]
     ok, known = truth.fill_null(False).to_numpy(), truth.is_valid().to_numpy()
     words = _coded(found, "failureMessage")
     start = clock.moments(found["timeStamp"])
@@ -192,15 +210,25 @@ def _requests(found: pa.Table, clock: _Clock, tally: Tally, lines: Any, transact
     return rows if good.all() else rows.filter(pa.array(good))
 
 
-def _summed(path: Path, layout: Layout, first: str) -> Tables | None:
-    """Count, errors and mean of a file whose rows stand for several samples each (JMeter's statistical mode); else None."""
+def _sums_up(found: pa.Table) -> bool:
+    """Whether any sound row stands for several samples."""
+    import pyarrow.compute as pc
+
+    if not (pc.max(found["SampleCount"]).as_py() or 0) > 1:
+        return False
+    count, took = found["SampleCount"].to_numpy(), found["elapsed"].to_numpy()
+    return bool(((count > 1) & (count < _MOST_SAMPLES) & (took >= 0)).any())
+
+
+def _summed(path: Path, layout: Layout, first: str) -> Tables:
+    """Count, errors and mean of a file whose rows stand for several samples each (JMeter's statistical mode)."""
     tally, sums = Tally(), pd.DataFrame()
     wanted = {name: kind for name, kind in _SUMMED.items() if name in layout.names}
     for block in _blocks.blocks(path, tally, quotes=True):
         block = _blocks.without_header(path, block, first, tally, "JMeter") if layout.header else block
         found, lines = _block_tables.csv_table(block, layout.names, wanted, tally, delimiter=layout.delimiter)
         rows = found.to_pandas().assign(label=found["label"].to_pandas().astype("str"))
-        known = rows["elapsed"].ge(0) & rows["SampleCount"].gt(0)
+        known = rows["elapsed"].ge(0) & rows["SampleCount"].gt(0) & rows["SampleCount"].lt(_MOST_SAMPLES)
         for at in np.flatnonzero(~known):
             tally.skip(int(lines[at]) + block.line, why="no time, or no number of samples")
         tally.rows += int(known.sum())
@@ -208,13 +236,10 @@ def _summed(path: Path, layout: Layout, first: str) -> Tables | None:
         errors = (
             rows["ErrorCount"] if "ErrorCount" in rows else rows["SampleCount"].where(rows["success"].eq(False), 0.0)
         )
-        rows = pd.DataFrame({"label": rows["label"], "ms": rows["elapsed"], "count": rows["SampleCount"], "errors": errors,
-                             "most": rows["SampleCount"]})  # fmt: skip
-        sums = pd.concat(
-            [sums, rows.groupby("label").agg({"ms": "sum", "count": "sum", "errors": "sum", "most": "max"})]
+        rows = pd.DataFrame(
+            {"label": rows["label"], "ms": rows["elapsed"], "count": rows["SampleCount"], "errors": errors}
         )
-    if sums.empty or sums["most"].max() <= 1:
-        return None
+        sums = pd.concat([sums, rows.groupby("label").sum()])
     by_label = sums.groupby(level=0).sum()
     by_label.index = [common.one_line(common.endpoint(None, label)) for label in by_label.index]
     by_label.loc[AGGREGATED] = by_label.sum()
@@ -223,10 +248,12 @@ def _summed(path: Path, layout: Layout, first: str) -> Tables | None:
         for where, row in by_label.iterrows()
         for name, value in (("count", row["count"]), ("errors", row["errors"]), ("mean", row["ms"] / row["count"]))
     ]
-    return common.summarized(
+    tables = common.summarized(
         path, cells, "samples of JMeter", tally=tally, generator="JMeter", warnings=[caveats.SUMMED_UP()],
         instead="run JMeter with mode=StrippedBatch",
     )  # fmt: skip
+    tables.afresh = True
+    return tables
 
 
 def _counted_once(found: pa.Table, tally: Tally, lines: Any, transactions: bool) -> tuple[pa.Table, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +51,11 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
     failures = "expected_response" not in tags
 
     def parse(block: _blocks.Block, own: Tally) -> pa.Table:
-        matter, lines = _matter(_blocks.without_header(path, block, header, own, "k6"), width, own, failures)
+        block = _blocks.without_header(path, block, header, own, "k6", once=True)
+        unread = partial(_blocks.refuse_second, path, block, header, "k6")
+        matter, lines = _matter(block, width, own, failures)
         bad = Tally()
-        found, rows = _block_tables.csv_table(matter, names, wanted, bad, threads=False)
+        found, rows = _block_tables.csv_table(matter, names, wanted, bad, threads=False, unread=unread)
         if bad.skipped:
             bad.first = int(lines[bad.first - matter.line])
         own.add(bad)
@@ -92,6 +95,7 @@ def _matter(block: _blocks.Block, width: int, tally: Tally, failures: bool) -> t
     first, second, ninth, tenth = (data.take(starts + at, mode="clip") for at in (0, 1, 8, 9))
     http = first == ord("h")
     kept = (http | (first == ord("g"))) & (tenth == ord("d"))
+    kept |= (first == ord("m")) & (ninth == ord("a")) & (tenth == ord("m"))  # a second header, which is refused
     kept |= (first == ord("c")) | (first == ord("v")) | ((first == ord("d")) & (second == ord("r")))
     if failures:
         kept |= http & (tenth == ord("f"))

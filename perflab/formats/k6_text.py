@@ -36,6 +36,8 @@ _PLAIN = {"avg": "mean", "med": "p50", "min": "min", "max": "max"}
 
 
 def sniff(head: bytes) -> bool:
+    if b"_req_duration" not in head and b"execution:" not in head:
+        return False
     plain = b"\n" + _COLOUR.sub("", head.decode("utf-8", "replace")).encode()
     return (_DURATION.search(plain) or _BEGIN.search(plain)) is not None
 

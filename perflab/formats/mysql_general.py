@@ -18,18 +18,22 @@ _COMMANDS = (
     "|Refresh|Shutdown|Processlist|Kill|Create DB|Drop DB|Set option|Fetch|Binlog Dump|Debug|Sleep|Delayed insert|Daemon"
     "|Reset Connection|Bulk_execute|Connect Out|Register Slave|Table Dump|Time"
 )
+_SENT = r"(?:Query|Execute|Bulk_execute)(?:\t| {2})"
 _RECORD = re.compile(
-    r"(?:(?P<old>\d{6} {1,2}\d{1,2}:\d\d:\d\d)\t|(?P<new>\d{4}-\d\d-\d\dT[\d:.]{8,20}(?:Z|[+-]\d\d:\d\d))\t|\t\t)"
-    rf" *(?P<id>\d+) (?P<command>{_COMMANDS})\b\t?(?P<text>.*)",
+    r"(?:(?P<old>\d{6} {1,3}\d{1,2}:\d\d:\d\d)[\t ]+|(?P<new>\d{4}-\d\d-\d\dT[\d:.]{8,20}(?:Z|[+-]\d\d:\d\d))\t"
+    rf"|\t\t[\t ]*| {{6,}}\t| {{8,}}(?=\d+ (?:{_SENT}|Prepare {{2}}|Connect {{2}}|Init DB {{2}}|Quit\s*$)))"
+    rf" *(?P<id>\d+) (?P<command>{_COMMANDS})\b(?:\t| *)(?P<text>.*)",
     re.ASCII | re.DOTALL,
 )
+"""Servers before 5.1 pad with spaces, and so do editors that expand tabs."""
 _SNIFF = re.compile(
-    rb"^(?:\d{6} {1,2}\d{1,2}:\d\d:\d\d\t|\d{4}-\d\d-\d\dT[\d:.]{8,20}(?:Z|[+-]\d\d:\d\d)\t|\t\t) *\d+ "
+    rb"^(?:\d{6} {1,3}\d{1,2}:\d\d:\d\d[\t ]|\d{4}-\d\d-\d\dT[\d:.]{8,20}(?:Z|[+-]\d\d:\d\d)\t|\t\t)[\t ]*\d+ "
     rb"(?:Query|Execute|Prepare|Connect|Init DB|Quit)\b",
     re.MULTILINE,
 )
-_SERVER = re.compile(r"(?:Tcp port: |Time\s+Id\s+Command\s+Argument\s*$|.{0,300}, Version: .{0,200} started with:\s*$)")
-_STATEMENTS = Marker("Query/Execute", re.compile(r"^[^\t]{0,40}\t\t? *\d+ (?:Query|Execute|Bulk_execute)\t"))
+_STATEMENTS = Marker(
+    "Query/Execute", re.compile(rf"^(?:[^\t]{{0,40}}\t\t?| {{8}}|\d{{6}} [ \d:]{{7,12}} ) *\d+ {_SENT}")
+)
 _BY_TEXT = re.compile(r"EXECUTE\s", re.IGNORECASE)
 
 
@@ -114,9 +118,9 @@ def _records(path: Path, tally: Tally) -> Iterator[tuple[re.Match[str], list[str
             if pending:
                 yield pending, more
             pending, more = found, []
-        elif pending and not _SERVER.match(line):
+        elif pending and not _queries.MYSQL_BANNER.match(line):
             more.append(line)
-        elif _SERVER.match(line) or not line.strip():
+        elif _queries.MYSQL_BANNER.match(line) or not line.strip():
             tally.known += 1
         else:
             tally.skip(number)

@@ -35,7 +35,6 @@ _HEAD = re.compile(r"#(?:\s*$|\s*No InnoDB statistics |\s*explain: |\s+\w[\w ]{0
 _LONGEST_S = 1e8
 _ROUTINE = re.compile(r"# Stored[_ ]routine: +(\S+)")
 _ADMIN = "# administrator command: "
-_SERVER = re.compile(r"(?:Tcp port: |Time\s+Id\s+Command\s+Argument\s*$|.{0,300}, Version: .{0,200} started with:\s*$)")
 _STAMP = re.compile(r"SET (?:(?:last_)?insert_id=\d{1,20},){0,2}timestamp=(\d{1,12}(?:\.\d{1,6})?);\s*$", re.ASCII)
 _USE = re.compile(r"use `?(?P<name>[^`;]+)`?;\s*$", re.IGNORECASE)
 _QUERY_TIME = Marker("# Query_time:", re.compile(r"^# (?:Thread_id: +\d+ +)?Query_time: +\d"))
@@ -101,7 +100,7 @@ class _Log:
     def line(self, number: int, line: str) -> None:
         entry = self.entry
         ended = entry is None or not entry.body or entry.body[-1].rstrip().endswith(";")
-        if ended and line[:1] != "#" and _SERVER.match(line):
+        if ended and line[:1] != "#" and _queries.MYSQL_BANNER.match(line):
             self.end()
             self.tally.known += 1
             return

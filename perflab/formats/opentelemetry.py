@@ -1,10 +1,12 @@
-"""OpenTelemetry's spans as OTLP's JSON: lines or one document, as collectors, Tempo and the file exporter write it.
+"""OpenTelemetry's spans: OTLP's JSON, in lines or one document, as collectors, Tempo, Jaeger and the file exporter write it; and
+what the console exporter of Python's SDK prints.
 
 https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/ https://opentelemetry.io/docs/specs/semconv/database/database-spans/
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +16,13 @@ from perflab.data.accounting import Tally
 from perflab.formats import Tables, _spans
 from perflab.formats._spans import Span
 
-_SNIFF = re.compile(rb'"(?:resourceSpans|resource_spans)"\s*:|"batches"\s*:\s*\[\s*\{\s*"resource"')
-_MARKERS = (b'"startTimeUnixNano"', b'"start_time_unix_nano"')
+_SNIFF = re.compile(
+    rb'"(?:resourceSpans|resource_spans)"\s*:|"batches"\s*:\s*\[\s*\{\s*"resource"|"context"\s*:\s*\{\s*"trace_id"\s*:\s*"0x'
+)
+_MARKERS = (b'"startTimeUnixNano"', b'"start_time_unix_nano"', b'"start_time":')
 _KINDS = {1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
 _DEEPEST = 3
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def sniff(head: bytes) -> bool:
@@ -33,14 +38,17 @@ def read(path: Path, **_: Any) -> Tables:
 
 
 def _of_document(found: Any, depth: int) -> Iterator[Span | None]:
-    """The spans of a request, of a list of requests, or of Tempo's answer."""
+    """The spans of a request, of a list of requests, or of the answer of Tempo or Jaeger; or one that was printed."""
     if isinstance(found, list) and depth < _DEEPEST:
         for one in found:
             yield from _of_document(one, depth + 1)
     if not isinstance(found, dict):
         return
-    if depth < _DEEPEST and isinstance(found.get("trace"), dict):
-        yield from _of_document(found["trace"], depth + 1)
+    for name in ("trace", "result"):
+        if depth < _DEEPEST and isinstance(found.get(name), dict):
+            yield from _of_document(found[name], depth + 1)
+    if isinstance(found.get("context"), dict):
+        yield _printed(found, found["context"])
     for resource in _dicts(found, "resourceSpans", "resource_spans", "batches"):
         inner = resource.get("resource")
         service = attributes(inner.get("attributes")).get("service.name") if isinstance(inner, dict) else None
@@ -73,14 +81,14 @@ def _span(span: dict[str, Any], service: str | None, scope: str) -> Span | None:
     if start is None or end is None or start < 0 or end < start or start > 2**62 or own is None:
         return None
     kind = span.get("kind")
-    written = _KINDS.get(kind, "") if type(kind) is int else str(kind or "").removeprefix("SPAN_KIND_").lower()
+    written = _KINDS.get(kind, "") if type(kind) is int else str(kind or "").removeprefix("SPAN_KIND_")
     return Span(
         trace=_spans.identifier(span.get("traceId", span.get("trace_id"))),
         span=own,
         parent=_spans.identifier(span.get("parentSpanId", span.get("parent_span_id"))),
         service=service,
         name=str(span.get("name", "")),
-        kind="" if written == "unspecified" else written,
+        kind=_kind(written),
         start=start // 1000,
         duration_ms=(end - start) / 1e6,
         attributes=attributes(span.get("attributes")) | _state(span),
@@ -91,5 +99,44 @@ def _span(span: dict[str, Any], service: str | None, scope: str) -> Span | None:
 def _state(span: dict[str, Any]) -> dict[str, Any]:
     """That it failed, as exporters to other formats write it."""
     status = span.get("status")
-    failed = isinstance(status, dict) and status.get("code") in (2, "STATUS_CODE_ERROR")
+    failed = isinstance(status, dict) and status.get("code", status.get("status_code")) in (2, "STATUS_CODE_ERROR", "ERROR")
     return {"otel.status_code": "ERROR"} if failed else {}
+
+
+def _kind(written: str) -> str:
+    return "" if written.lower() == "unspecified" else written.lower()
+
+
+def _printed(span: dict[str, Any], context: dict[str, Any]) -> Span | None:
+    """A span as Python's SDK prints it (`ReadableSpan.to_json`)."""
+    start, end, own = _instant(span.get("start_time")), _instant(span.get("end_time")), _hex(context.get("span_id"))
+    if start is None or end is None or end < start or own is None:
+        return None
+    resource, given = span.get("resource"), span.get("attributes")
+    named = resource.get("attributes", resource) if isinstance(resource, dict) else None
+    service = named.get("service.name") if isinstance(named, dict) else None
+    return Span(
+        trace=_hex(context.get("trace_id")),
+        span=own,
+        parent=_hex(span.get("parent_id")),
+        service=service if isinstance(service, str) else None,
+        name=str(span.get("name", "")),
+        kind=_kind(str(span.get("kind") or "").removeprefix("SpanKind.")),
+        start=start,
+        duration_ms=(end - start) / 1e3,
+        attributes=(given if isinstance(given, dict) else {}) | _state(span),
+    )
+
+
+def _hex(value: Any) -> str | None:
+    return _spans.identifier(value.removeprefix("0x")) if isinstance(value, str) else None
+
+
+def _instant(text: Any) -> int | None:
+    """Microseconds since 1970 of a time as ``2026-01-31T12:00:00.000000Z``."""
+    try:
+        at = dt.datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    us = (at - _EPOCH) // dt.timedelta(microseconds=1) if at.tzinfo else -1
+    return us if us >= 0 else None

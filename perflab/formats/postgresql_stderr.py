@@ -49,7 +49,9 @@ _INFERRED_FROM = 256 * 1024
 
 
 def sniff(head: bytes) -> bool:
-    return _STATEMENT.search(head[: 64 * 1024]) is not None or _SERVER.match(head) is not None
+    if b"LOG:" in head and _STATEMENT.search(head[: 64 * 1024]):
+        return True
+    return _SERVER.match(head) is not None
 
 
 def read(path: Path, *, log_line_prefix: str | None = None, timezone: str | None = None, **_: Any) -> Tables:

@@ -46,7 +46,7 @@ _TAG = re.compile(r"\[([^\]\s]{1,100})\] ")
 
 
 def sniff(head: bytes) -> bool:
-    return _SNIFF.search(head) is not None
+    return b"ms)" in head and _SNIFF.search(head) is not None
 
 
 def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:

@@ -193,6 +193,9 @@ def _ingest_one(
     try:
         last, span = Tables(), _Span()
         for last in parts:
+            if last.afresh:
+                draft.drop()
+                draft, span = store.Draft(place, arm or path.name.split(".")[0]), _Span()
             for table, frame in last.items():
                 draft.append(table, frame)
                 span.see(table, frame)

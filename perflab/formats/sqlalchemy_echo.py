@@ -42,7 +42,7 @@ _OTHER = re.compile(r"(?:Col \(|select pg_catalog|Exception |Error |Connection )
 
 
 def sniff(head: bytes) -> bool:
-    return _SNIFF.search(head) is not None
+    return b"sqlalchemy.engine." in head and _SNIFF.search(head) is not None
 
 
 def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:

@@ -33,7 +33,7 @@ _KNOWN = re.compile(
 
 
 def sniff(head: bytes) -> bool:
-    return _FIRST.search(head) is not None
+    return b"Running " in head and _FIRST.search(head) is not None
 
 
 def read(path: Path, **_: Any) -> Tables:

@@ -41,27 +41,15 @@ def _of_document(found: Any) -> Iterator[Span | None]:
 
 
 def _span(span: dict[str, Any]) -> Span | None:
-    start, took, own = span.get("timestamp"), span.get("duration", 0), span.get("id")
-    if (
-        type(start) is not int
-        or type(took) is not int
-        or not 0 <= start < 2**52
-        or not 0 <= took < 2**52
-        or not isinstance(own, str)
-    ):
-        return None
-    here = span.get("localEndpoint")
-    service = here.get("serviceName") if isinstance(here, dict) else None
-    tags = span.get("tags")
-    parent = span.get("parentId")
-    return Span(
-        trace=str(span.get("traceId") or "") or None,
-        span=own,
-        parent=parent if isinstance(parent, str) and parent else None,
-        service=service if isinstance(service, str) else None,
+    here, tags = span.get("localEndpoint"), span.get("tags")
+    return _spans.in_microseconds(
+        span.get("traceId"),
+        span.get("id"),
+        span.get("parentId"),
+        here.get("serviceName") if isinstance(here, dict) else None,
+        span.get("timestamp"),
+        span.get("duration", 0),
         name=str(span.get("name") or ""),
         kind=str(span.get("kind") or "").lower(),
-        start=int(start or 0),
-        duration_ms=int(took or 0) / 1e3,
         attributes=dict(tags) if isinstance(tags, dict) else {},
     )

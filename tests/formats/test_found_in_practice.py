@@ -73,6 +73,7 @@ def test_only_failures_left_of_a_damaged_log_are_refused(tmp_path: Path) -> None
 TWICE = (
     "wrk/latency.txt", "hey_text/flaky.txt", "ab_text/flaky.txt", "oha_text/flaky.txt", "vegeta_report/report.txt",
     "k6_text/console.txt", "k6_text/full.txt", "k6_csv/seconds.csv", "k6_json/requests.json.gz", "jmeter_csv/default.jtl",
+    "jmeter_csv/semicolon.jtl", "k6_csv/rfc3339.csv",
     "gatling/simulation_3.11.log", "gatling_binary/simulation_3.13.log", "locust_stats/stats.csv",
     "locust_history/full_history.csv", "locust_requests/requests.csv", "hey/flaky.csv", "oha_csv/flaky.csv",
     "ab_requests/orders.tsv", "ab_percentiles/orders.csv", "jmeter_report/aggregate.csv", "jmeter_xml/results.xml",
@@ -163,6 +164,27 @@ def test_rows_that_sum_up_samples_are_a_summary(tmp_path: Path) -> None:
     assert {"summed-up", "skipped"} <= set(codes(found.warnings))
     with pytest.raises(lab.MissingTableError):
         _ = found.requests
+
+
+def test_rows_that_sum_up_samples_far_into_a_file_make_it_a_summary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_blocks, "PIECE_BYTES", 1_000)
+    monkeypatch.setattr("perflab.formats.jmeter_csv._PART_ROWS", 20)
+    rows = "1764000000000,20,GET /a,200,OK,TG 1-1,text,true,1,1\n" * 200
+    (tmp_path / "x.jtl").write_text(
+        f"{HEADER.rstrip()},SampleCount\n{rows}1764000000000,900,GET /a,200,OK,TG 1-1,text,true,1,1e30\n"
+    )
+    assert len(lab.read(tmp_path / "x.jtl").requests) == 201  # no row stands for so many
+    with (tmp_path / "x.jtl").open("a") as file:
+        file.write("1764000000000,900,GET /a,200,OK,TG 1-1,text,true,1,9\n")
+    (run,) = lab.ingest(tmp_path / "x.jtl", tmp_path / "store")
+    for found in (lab.read(tmp_path / "x.jtl"), lab.load(run)):
+        assert set(found.tables) == {"runs", "summary"}
+        table = found.summary[found.summary["endpoint"] == "GET /a"].set_index("statistic")["value"]
+        assert (table["count"], table["mean"]) == (209, 4_900 / 209)
+        assert {"summed-up", "skipped"} <= set(codes(found.warnings))
+    assert [p.name for p in (tmp_path / "store").iterdir() if p.is_dir()] == [run.name]
 
 
 def test_gatling_binary_holds_what_was_written(tmp_path: Path) -> None:
@@ -280,6 +302,16 @@ def test_a_tool_that_knows_its_url_names_the_endpoint(path: str) -> None:
         (b'{"RunType":"HTTP","DurationHistogram":{"Count":3}}', "vegeta"),
         (b"summary =    100 in 00:00:05 =   20.0/s Avg:    31\n", "jmeter -l"),
         (b"Method,Name,Error,Occurrences\nGET,/flaky,500,3\n", "_stats.csv"),
+        (
+            b"All VUs finished. Total time: 4 minutes\n\n" + b"-" * 32 + b"\nSummary report @ 21:20:11(+0200)\n",
+            "--output",
+        ),
+        (b"Summary report @ 10:56:14(+0530) 2017-09-01\n  Scenarios launched:  10000\n", "--output"),
+        (b"Bucket           #     %       Histogram\n[0s,     100ms]  6007  96.22%  ####\n", "encode"),
+        (b"Value(ms)  Percentile  TotalCount  1/(1-Percentile)\n0.123      0.000000    0  1.000000\n", "encode"),
+        (b'{"type": "GROUP",\n"name": "All Requests", "stats": {}}', "simulation.log"),
+        (b'{\n    "name": "All Requests",\n    "numberOfRequests": {"total": 10}}', "simulation.log"),
+        (b"Benchmarking http://127.0.0.1/ for 10s using 20 connection(s).\n\nSummary:\n", "every request"),
         (b"Summary:\n  Count:        200\n  Total:        181.57 ms\n", "--format json"),
     ],
 )

@@ -262,7 +262,8 @@ def test_a_request_is_a_unit_and_a_trace_only_without_one(tmp_path: Path) -> Non
     "shape",
     [
         lambda d: json.dumps(d) + "\n", lambda d: json.dumps(d, indent=2), lambda d: json.dumps([d]),
-        lambda d: json.dumps({"trace": d}),
+        lambda d: json.dumps({"trace": d}), lambda d: json.dumps({"result": d}) + "\n",
+        lambda d: "".join(json.dumps(otlp(one), indent=4) + "\n" for one in PAGE),
         lambda d: json.dumps({"batches": [{"resource": {}, **d["resourceSpans"][0]}]}),
         lambda d: json.dumps(d).replace("5" * 32, "VVVVVVVVVVVVVVVVVVVVVQ=="),
     ],

@@ -9,6 +9,7 @@ import pytest
 
 import perflab as lab
 from perflab.formats import _printed
+from perflab.notes import codes
 
 COMMON_PREFIXES = (
     "%m [%p] %q%u@%d ",  # Debian and Ubuntu
@@ -80,6 +81,32 @@ def test_the_general_log_of_mysql_8(tmp_path: Path) -> None:
     assert set(found["database"]) == {"shop"}
 
 
+@pytest.mark.parametrize(
+    ("dated", "undated", "between"),
+    [
+        ("261125  0:58:14\t      8 ", "\t\t      8 ", "\t"),  # MySQL 5.1 to 5.6, MariaDB
+        ("261125  0:58:14\t      8 ", "\t\t      8 ", "       "),  # MySQL 5.0, which pads the command
+        ("261125   0:58:14\t     8 ", "               \t     8 ", "       "),
+        ("261125  0:58:14       8 ", "                        8 ", "       "),  # tabs expanded by an editor
+    ],
+)
+def test_the_general_log_of_old_servers(dated: str, undated: str, between: str, tmp_path: Path) -> None:
+    lines = [
+        f"{dated}Connect{between}app@web1 on shop",
+        f"{undated}Query{between}SELECT 1,",
+        "                8 AS eight",
+        f"{undated}Init DB{between}stock",
+        f"{dated.replace(' 0:58:14', ' 1:58:14')}Query{between}SELECT 2",
+        f"{undated}Quit",
+    ]
+    (tmp_path / "log").write_text("\n".join(lines) + "\n")
+    found = lab.read(tmp_path / "log")
+    assert found.queries["sql"].tolist() == ["SELECT 1,\n                8 AS eight", "SELECT 2"]
+    assert found.queries["database"].tolist() == ["shop", "stock"]
+    assert [t.hour for t in found.queries["start"]] == [0, 1]
+    assert not {"unbalanced", "markers-differ", "skipped"} & set(codes(found.warnings))
+
+
 @pytest.mark.parametrize("prefix", COMMON_PREFIXES)
 def test_each_common_prefix_is_found_again(prefix: str, tmp_path: Path) -> None:
     values = {
@@ -99,6 +126,26 @@ def test_each_common_prefix_is_found_again(prefix: str, tmp_path: Path) -> None:
     for escape, column in (("%u", "user"), ("%d", "database")):
         if escape in prefix:
             assert set(guessed.queries[column]) == {values[escape]}
+
+
+@pytest.mark.parametrize("prefix", ["", "[{p}] ", "{p} app@shop "])
+def test_a_log_without_times_keeps_its_order(prefix: str, tmp_path: Path) -> None:
+    took = [5.0, 900.25, 30.5, 2.0, 77.0]
+    lines = [f"{prefix.format(p=77)}LOG:  duration: {ms:.3f} ms  statement: SELECT {n}\n" for n, ms in enumerate(took)]
+    (tmp_path / "log").write_text("".join(lines))
+    found = lab.read(tmp_path / "log")
+    assert found.queries["sql"].tolist() == [f"SELECT {n}" for n in range(5)]
+    assert found.queries["duration_ms"].tolist() == took
+    assert "times-missing" in codes(found.warnings)
+    assert "starts-implausible" not in codes(found.warnings)
+
+
+@pytest.mark.parametrize("port", ["Tcp port: 3306  Unix socket: /tmp/s", "TCP Port: 3306, Named Pipe: MySQL"])
+@pytest.mark.parametrize("log", [SLOW, GENERAL], ids=["slow", "general"])
+def test_a_server_begins_its_log_by_its_version(log: str, port: str, tmp_path: Path) -> None:
+    lines = log.splitlines()
+    (tmp_path / "log").write_text("\r\n".join([lines[0], port, *lines[2:]]) + "\r\n")
+    assert not {"skipped", "unbalanced"} & set(codes(lab.read(tmp_path / "log").warnings))
 
 
 def test_a_prefix_that_does_not_fit_is_said(tmp_path: Path) -> None:
