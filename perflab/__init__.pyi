@@ -1,6 +1,7 @@
 """The public vocabulary: one line for each home, sorted by home."""
 
 from . import data as data
+from . import gates as gates
 from . import loadtest as loadtest
 from . import objectives as objectives
 from . import plots as plots

@@ -73,6 +73,7 @@ _COMMANDS: Mapping[str, str] = {
     "recover": "perflab recover {}",
     "run": "perflab run ...",
     "run_pairs": "perflab pairs ...",
+    "set_baseline": "perflab baseline set ...",
 } | dict.fromkeys((".where", "LoadPlan", "Stage", "Target"), "")
 """The command that does what a call does; "" where the call is a part of others, whose options its arguments are."""
 _PYTHON_ONLY = frozenset({("run", "profile"), ("run_pairs", "account"), ("read", "event")})

@@ -75,7 +75,8 @@ class Target:
         (``pg_stat_statements``: calls, time, rows, blocks) becomes the run's ``summary`` by statement, and what its sessions
         wait for goes into ``metrics``.
     metrics : str | None
-        Path (or URL) of a Prometheus page such as ``"/metrics"``, read each second into the ``metrics`` table.
+        Path (or URL) of a Prometheus page such as ``"/metrics"``, read each second into the ``metrics`` table; whether
+        ``ready`` answers is kept there too.
     logs : Sequence[str | Path]
         Log files of the target; what they gain during a run is kept with it.
     pid : int | None
