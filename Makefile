@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound reasons examples foreign-logs damage snapshots waiting accounts sequential lock clean
+.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound reasons examples foreign-logs damage snapshots waiting accounts sequential gates lock clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -104,6 +104,11 @@ reasons: $(READY)
 ## make examples     locustfiles of other projects (FOLDER=checkouts of them) beside plain Locust (10 minutes)
 examples: $(READY)
 	unshare --map-root-user --net sh -c 'ip link set lo up && $(BIN)/python bench/locust_examples.py $(FOLDER)' > bench/locust_examples.md
+
+## make gates        gates of real load: 20 % slower, the same, stored baselines on other machines (70 minutes; resumes)
+gates: $(READY)
+	$(BIN)/python bench/gates.py --raw $(VENV)/gates.jsonl --seconds 9000
+	$(BIN)/python bench/gates.py --raw $(VENV)/gates.jsonl --write
 
 ## make lock         pin all dependencies anew
 lock: $(READY)

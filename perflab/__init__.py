@@ -12,7 +12,8 @@
     errors      PerflabError and its subclasses; statistical doubt is never raised, it is in ``.warnings``
 
 More names are public in the packages: `perflab.stats`, `perflab.plots`, `perflab.queries`, `perflab.profiles`,
-`perflab.objectives`, `perflab.loadtest`, `perflab.data`, `perflab.reports`; for example `perflab.stats.harrell_davis`.
+`perflab.objectives`, `perflab.loadtest`, `perflab.gates`, `perflab.data`, `perflab.reports`; for example
+`perflab.stats.harrell_davis`.
 
 Everything is loaded on first use, so that ``import perflab as lab`` costs almost nothing. ``__init__.pyi`` lists the
 names and their modules.
@@ -25,7 +26,7 @@ import lazy_loader as _lazy
 __version__ = "0.1.0"
 
 __getattr__, _dir, _names = _lazy.attach_stub(__name__, __file__)
-_PACKAGES = ("data", "loadtest", "objectives", "plots", "profiles", "queries", "reports", "stats")
+_PACKAGES = ("data", "gates", "loadtest", "objectives", "plots", "profiles", "queries", "reports", "stats")
 __all__ = [name for name in _names if name not in _PACKAGES]
 
 

@@ -1,6 +1,7 @@
 """The public names, one line per module, sorted by module."""
 
 from . import data as data
+from . import gates as gates
 from . import loadtest as loadtest
 from . import objectives as objectives
 from . import plots as plots

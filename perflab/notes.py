@@ -73,6 +73,7 @@ _COMMANDS: Mapping[str, str] = {
     "recover": "perflab recover {}",
     "run": "perflab run ...",
     "run_pairs": "perflab pairs ...",
+    "set_baseline": "perflab baseline set ...",
 } | dict.fromkeys((".where", "LoadPlan", "Stage", "Target"), "")
 """The command equivalent to a call; "" where the call's arguments are options of other commands."""
 _PYTHON_ONLY = frozenset({("run", "profile"), ("run_pairs", "account"), ("read", "event")})

@@ -55,7 +55,7 @@ def test_the_vocabulary_is_small_grouped_and_shown_in_notebooks() -> None:
     assert [name for name in lab.__all__ if f"lab.{name}" not in books and name not in unshown] == []
 
 
-PACKAGES = ("data", "loadtest", "objectives", "plots", "profiles", "queries", "reports", "stats")
+PACKAGES = ("data", "gates", "loadtest", "objectives", "plots", "profiles", "queries", "reports", "stats")
 
 
 @pytest.mark.parametrize("name", PACKAGES)

@@ -10,21 +10,26 @@ import sys
 from collections.abc import Sequence
 
 import perflab as lab
-from perflab.cli import decide, load, notebooks, plan_commands, show
+from perflab.cli import decide, gate_commands, load, notebooks, plan_commands, show
 from perflab.cli.common import ERROR, INTERRUPTED, Parser, reason_of
+from perflab.cli.output import printing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     parsed = parser().parse_args(arguments)
-    try:
-        return int(parsed.call(parsed))
-    except (lab.PerflabError, ValueError) as problem:
-        print(f"perflab: {reason_of(problem)}", file=sys.stderr)
-        return ERROR
-    except KeyboardInterrupt as stop:
-        print(f"\nperflab: {reason_of(stop) or 'interrupted'}", file=sys.stderr)
-        return INTERRUPTED
+    with printing(parsed) as output:
+        problem: BaseException | None = None
+        try:
+            code = int(parsed.call(parsed))
+        except (lab.PerflabError, ValueError, OSError) as found:
+            code, problem = ERROR, found
+            print(f"perflab: {reason_of(found)}", file=sys.stderr)
+        except KeyboardInterrupt as stop:
+            code, problem = INTERRUPTED, stop
+            print(f"\nperflab: {reason_of(stop) or 'interrupted'}", file=sys.stderr)
+        output.finish(code, problem)
+        return code
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,6 +41,6 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--version", action="version", version=f"perflab {lab.__version__}")
     commands = made.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-    for part in (load, decide, plan_commands, show, notebooks):
+    for part in (load, decide, gate_commands, plan_commands, show, notebooks):
         part.add(commands)
     return made

@@ -43,8 +43,12 @@ def reading_options(parser: argparse.ArgumentParser, *kinds: str, endpoint: bool
 
 def read(given: argparse.Namespace, path: str | Sequence[str], **more: Any) -> lab.Measurements:
     """The files with the options that were given."""
-    options = {name: value for name in (*READ, "started") if (value := getattr(given, name, None))}
-    return lab.read(path, **options, **more)
+    return lab.read(path, **options_of(given), **more)
+
+
+def options_of(given: argparse.Namespace) -> dict[str, Any]:
+    """The reader options that were given."""
+    return {name: value for name in (*READ, "started") if (value := getattr(given, name, None))}
 
 
 def source_options(parser: argparse.ArgumentParser, *, arms: bool = False) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import perflab as lab
-from perflab.cli.common import EXIT_CODES, command, fraction, say, table
-from perflab.cli.decide import decision_options, judge
+from perflab.cli.common import command, fraction
+from perflab.cli.decide import decision_options, documents, judge, objective_options
+from perflab.cli.output import EXIT_CODES, decided, integration_options, say, table, wrote
 
 SHAPES = ("smoke", "average load", "stress", "spike", "soak", "breakpoint")
 
@@ -40,13 +41,9 @@ def add(commands: Any) -> None:
         action="store_true",
         help="with --command: keep the queries that perflab's recorder in the application logs",
     )
-    run.add_argument(
-        "--objective",
-        action="append",
-        metavar="TEXT",
-        help='checked after the run, for example "p95 < 200ms"; repeatable',
-    )
+    objective_options(run)
     run.add_argument("--arm", help="name of this side in a later comparison")
+    integration_options(run)
     quick = command(
         commands,
         "check-url",
@@ -90,6 +87,7 @@ def add(commands: Any) -> None:
         pairs.add_argument(f"--{side}-command", help=f"start the {side} with this command for each run")
         pairs.add_argument(f"--{side}-env", action="append", metavar="NAME=VALUE", help="environment of its command")
     decision_options(pairs)
+    integration_options(pairs)
     _record_commands(commands)
 
 
@@ -194,16 +192,11 @@ def _run(given: argparse.Namespace) -> int:
     measured = lab.run(plan, target, store=given.store)
     say(measured, lab.summarize(measured))
     if "queries" in measured.tables:
-        print()
         say(lab.find_n_plus_one(measured.queries))
     if not bool(measured.runs["valid"].all()):
         return 1
-    if not plan.objectives:
-        return 0
-    checked = lab.check(measured, plan.objectives)
-    print()
-    say(checked)
-    return EXIT_CODES[checked.verdict]
+    goals = [*plan.objectives, *documents(given)]
+    return decided(given, lab.check(measured, goals)) if goals else 0
 
 
 def _check_url(given: argparse.Namespace) -> int:
@@ -211,7 +204,7 @@ def _check_url(given: argparse.Namespace) -> int:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"url must be an address like http://127.0.0.1:8000/api; got {given.url!r}")
     target = lab.Target(parts.hostname or "?", host=f"{parts.scheme}://{parts.netloc}", ready=given.ready)
-    headers = _named(given.header, "--header")
+    headers = named(given.header, "--header")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     url = lab.Url(
         path,
@@ -233,8 +226,8 @@ def _check_url(given: argparse.Namespace) -> int:
 
 
 def _pairs(given: argparse.Namespace) -> int:
-    baseline = _side(given, "baseline")
-    candidate = _side(given, "candidate")
+    baseline = side_from(given, "baseline")
+    candidate = side_from(given, "candidate")
     before, after = lab.run_pairs(
         plan_from(given),
         baseline,
@@ -262,7 +255,7 @@ def _worker(given: argparse.Namespace) -> int:
     from perflab.loadtest.worker import work
 
     folder = work(given.locustfile, given.master, folder=given.folder, token=given.token)
-    print(f"the records are in {folder}; if the connection was lost: perflab merge RUN {folder}")
+    wrote(folder, f"the records are in {folder}; if the connection was lost: perflab merge RUN {folder}")
     return 0
 
 
@@ -313,7 +306,7 @@ def _stages(given: argparse.Namespace) -> tuple[lab.Stage, ...]:
     return (lab.Stage(given.duration or "30s", users=users, rate=given.rate),)
 
 
-def _side(given: argparse.Namespace, side: str) -> lab.Target:
+def side_from(given: argparse.Namespace, side: str) -> lab.Target:
     arm, _, host = getattr(given, side).partition("=")
     if not host:
         raise ValueError(f"--{side} must be ARM=URL, for example eager=http://127.0.0.1:8002; got {arm!r}")
@@ -328,14 +321,25 @@ def target_from(
         getattr(given, "arm", None) or arm,
         host=host,
         command=shlex.split(command) if command else (),
-        env=_named(env, "an environment variable"),
-        ready=given.ready,
-        **({"settle": settle} if (settle := getattr(given, "settle", None)) else {}),
+        env=named(env, "an environment variable"),
         record_queries=getattr(given, "record_queries", False),
+        **pages(given),
     )
 
 
-def _named(entries: Sequence[str] | None, option: str) -> dict[str, str]:
+def pages(given: argparse.Namespace) -> dict[str, Any]:
+    """What is asked of any target: its pages, from the options or from a document of requirements."""
+    own = {name: path for document in documents(given) for name, path in document.endpoints.items()}
+    options = {
+        "ready": given.ready or own.get("health"),
+        "metrics": own.get("metrics"),
+        "settle": getattr(given, "settle", None),
+    }
+    return {name: value for name, value in options.items() if value}
+
+
+def named(entries: Sequence[str] | None, option: str) -> dict[str, str]:
+    """NAME=VALUE options as a mapping."""
     pairs = [entry.partition("=") for entry in entries or ()]
     if any(not equals for _, equals, _ in pairs):
         raise ValueError(f"{option} must be NAME=VALUE; got {', '.join(entries or ())}")

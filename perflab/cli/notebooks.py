@@ -8,6 +8,7 @@ from typing import Any
 
 import perflab as lab
 from perflab.cli.common import command
+from perflab.cli.output import wrote
 
 
 def add(commands: Any) -> None:
@@ -47,18 +48,18 @@ def add(commands: Any) -> None:
 
 
 def _new(given: argparse.Namespace) -> int:
-    print(lab.new_notebook(given.title, given.folder))
+    wrote(lab.new_notebook(given.title, given.folder))
     return 0
 
 
 def _execute(given: argparse.Namespace) -> int:
     parameters = {name: _literal(value) for name, value in given.parameter or ()}
-    print(lab.execute_notebook(given.notebook, given.output, parameters=parameters, progress=sys.stderr.isatty()))
+    wrote(lab.execute_notebook(given.notebook, given.output, parameters=parameters, progress=sys.stderr.isatty()))
     return 0
 
 
 def _export(given: argparse.Namespace) -> int:
-    print(lab.export_notebook(given.notebook, given.output))
+    wrote(lab.export_notebook(given.notebook, given.output))
     return 0
 
 

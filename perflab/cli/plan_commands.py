@@ -6,9 +6,10 @@ import argparse
 from typing import Any
 
 import perflab as lab
-from perflab.cli.common import command, say
+from perflab.cli.common import command
 from perflab.cli.inspect_files import measured, reading_options, source_options
 from perflab.cli.load import plan_from, plan_options, target_from, target_options
+from perflab.cli.output import say
 
 
 def add(commands: Any) -> None:

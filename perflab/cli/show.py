@@ -1,4 +1,4 @@
-"""Commands that show evidence: read, queries, report."""
+"""Commands that show evidence: read, ingest, queries, report."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import argparse
 from typing import Any
 
 import perflab as lab
-from perflab.cli.common import EXIT_CODES, command, fraction, say, table
+from perflab.cli.common import command, fraction
+from perflab.cli.decide import read_sides, sides_options
+from perflab.cli.inspect_files import options_of, reading_options
 from perflab.cli.inspect_files import read as read_files
-from perflab.cli.inspect_files import reading_options
+from perflab.cli.output import EXIT_CODES, say, table, wrote
 
 
 def add(commands: Any) -> None:
@@ -23,6 +25,18 @@ def add(commands: Any) -> None:
     )
     read.add_argument("path", nargs="+", help="files, folders or patterns")
     reading_options(read, "requests", "queries", "profiles")
+    ingest = command(
+        commands,
+        "ingest",
+        _ingest,
+        "put result files of another tool into a store of runs, as an arm",
+        "perflab ingest before/*.csv --arm before",
+        "perflab ingest results/*.jtl --arm eager --store runs --timezone Europe/Berlin",
+    )
+    ingest.add_argument("path", nargs="+", help="files, folders or patterns; each file becomes a run")
+    ingest.add_argument("--arm", help="the side of a later comparison that these runs are")
+    ingest.add_argument("--store", default="runs", help="where the runs are kept (%(default)s)")
+    reading_options(ingest, "requests", "queries", "profiles")
     queries = command(
         commands,
         "queries",
@@ -44,17 +58,18 @@ def add(commands: Any) -> None:
         commands,
         "report",
         _report,
-        "Markdown and HTML on two arms of a store",
-        'perflab report runs "n+1" eager -o report.md -o report.html --title "Orders are faster"',
+        "Markdown and HTML on two sides, or on several arms of a store",
+        'perflab report "n+1" eager --store runs -o report.md -o report.html --title "Orders are faster"',
+        "perflab report before/*.csv after/*.csv -o report.html",
+        "perflab report old cached indexed --store runs -o report.html",
     )
-    report.add_argument("store", help="the folder of runs")
-    report.add_argument("baseline", help="arm of the baseline")
-    report.add_argument("candidate", help="arm of the candidate")
-    report.add_argument("--experiment", help="only this experiment")
+    sides_options(report)
     report.add_argument("--title", default="Before and after", help="headline (%(default)s)")
     report.add_argument("-o", "--output", action="append", required=True, help="report.md or report.html; repeatable")
     report.add_argument("--metric", default="p95", help="(%(default)s)")
     report.add_argument("--tolerance", default="5%", help="(%(default)s)")
+    report.add_argument("--primary", help="endpoint that decides")
+    reading_options(report, "requests")
 
 
 def _read(given: argparse.Namespace) -> int:
@@ -63,6 +78,12 @@ def _read(given: argparse.Namespace) -> int:
     if summary is None and "summary" in measured.tables:
         summary = table("", measured.summary, ours=False)
     say(measured, summary)
+    return 0
+
+
+def _ingest(given: argparse.Namespace) -> int:
+    for folder in lab.ingest(given.path, given.store, arm=given.arm, **options_of(given)):
+        wrote(folder)
     return 0
 
 
@@ -75,15 +96,28 @@ def _queries(given: argparse.Namespace) -> int:
 
 
 def _report(given: argparse.Namespace) -> int:
-    only = {"experiment": given.experiment} if given.experiment else {}
-    runs = lab.load(given.store, **only)
-    before, after = runs.where(arm=given.baseline), runs.where(arm=given.candidate)
-    change = lab.compare(before, after, metric=given.metric, tolerance=fraction(given.tolerance))
-    evidence: list[Any] = [before, after, change]
-    for side in (before, after):
-        if "queries" in side.tables:
-            evidence.append(lab.find_n_plus_one(side.queries))
-    evidence += [lab.plot_ecdf(before, after), lab.plot_pairs(before, after)]
+    arms = read_sides(given)
+    evidence, code = _evidence(arms, given)
     for path in given.output:
-        print(lab.Report(given.title, evidence).save(path))
-    return EXIT_CODES[change.verdict]
+        wrote(lab.Report(given.title, evidence).save(path))
+    return code
+
+
+def _evidence(arms: list[lab.Measurements], given: argparse.Namespace) -> tuple[list[Any], int]:
+    """What the report shows, and the exit code of its verdict."""
+    evidence: list[Any] = [*arms]
+    if any("requests" not in arm.tables for arm in arms):
+        # A tool that reports percentiles only: they are shown, and there is nothing to decide from.
+        return evidence, EXIT_CODES["inconclusive"]
+    how: dict[str, Any] = {"metric": given.metric, "tolerance": fraction(given.tolerance)}
+    result: Any
+    if len(arms) > 2:
+        result = lab.stats.compare_arms(arms, **how, **({"endpoint": given.primary} if given.primary else {}))
+    else:
+        result = lab.compare(arms[0], arms[1], **how, primary=given.primary or ())
+    evidence.append(result)
+    evidence += [lab.find_n_plus_one(arm.queries) for arm in arms if "queries" in arm.tables]
+    evidence.append(lab.plot_ecdf(*arms))
+    if len(arms) > 2:
+        return evidence, 0
+    return [*evidence, lab.plot_pairs(arms[0], arms[1])], EXIT_CODES[result.verdict]

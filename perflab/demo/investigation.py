@@ -24,7 +24,8 @@ from perflab.plots.over_time import plot_timeline
 from perflab.plots.pairs import plot_pairs
 from perflab.queries.n_plus_one import find_n_plus_one
 from perflab.rendering import shortened
-from perflab.reports.report import Report, Section
+from perflab.reports.placing import Section
+from perflab.reports.report import Report
 from perflab.results import Result, Shown
 from perflab.stats.change import Change
 from perflab.stats.compare import compare

@@ -99,7 +99,11 @@ def _span(span: dict[str, Any], service: str | None, scope: str) -> Span | None:
 def _state(span: dict[str, Any]) -> dict[str, Any]:
     """That it failed, as exporters to other formats write it."""
     status = span.get("status")
-    failed = isinstance(status, dict) and status.get("code", status.get("status_code")) in (2, "STATUS_CODE_ERROR", "ERROR")
+    failed = isinstance(status, dict) and status.get("code", status.get("status_code")) in (
+        2,
+        "STATUS_CODE_ERROR",
+        "ERROR",
+    )
     return {"otel.status_code": "ERROR"} if failed else {}
 
 

@@ -178,7 +178,7 @@ def _loaded(
     environment: dict[str, Any],
 ) -> _Ended:
     reason, restarted, interrupted = None, None, False
-    scraper = Scraper(target.host, target.metrics) if target.metrics else None
+    scraper = Scraper(target.host, target.metrics, health=target.ready) if target.metrics else None
     with services.of(target, draft.folder) as service:
         if live.stop.is_set():
             raise KeyboardInterrupt("stopped before the first request; nothing was kept")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import pandas as pd
 from prometheus_client.parser import text_string_to_metric_families
@@ -24,17 +24,21 @@ MAX_VALUES = 5_000_000
 INTERVAL_S = 1.0
 ANSWER_S = 2.0
 _STARTED = "process_start_time_seconds"
+HEALTH = "probe_success"
+"""The metric of the health page: 1 where it answered (the name that Prometheus' blackbox exporter has for it)."""
 
 
 class Scraper(Repeating):
     """Reads a metrics page once a second from a thread, in a ``with`` block.
 
     Pages that cannot be read, lines that are not in Prometheus' text format, and anything beyond 4 MB or 20,000 series a
-    page, or 5 million values a run, are left out and counted; the load goes on.
+    page, or 5 million values a run, are left out and counted; the load goes on. Whether a ``health`` page answered is kept
+    as the metric `HEALTH`.
     """
 
-    def __init__(self, host: str, path: str, *, interval_s: float = INTERVAL_S) -> None:
+    def __init__(self, host: str, path: str, *, health: str | None = None, interval_s: float = INTERVAL_S) -> None:
         self.url = urljoin(host.rstrip("/") + "/", path)
+        self._health = None if health is None else urljoin(host.rstrip("/") + "/", health)
         self._shown = provenance.without_credentials(self.url)
         self._rows: list[tuple[float, str, dict[str, str], float]] = []
         self._failed = self._skipped = self._pages = 0
@@ -70,6 +74,10 @@ class Scraper(Repeating):
 
     def _look(self) -> None:
         self._pages += 1
+        if self._health is not None:
+            self._rows.append(
+                (time.time(), HEALTH, {"page": urlsplit(self._health).path}, float(_answers(self._health)))
+            )
         try:
             at = time.time()
             self._take(at, read_page(self.url, within_s=ANSWER_S, most_bytes=MAX_BYTES + 1)[1])
@@ -83,6 +91,13 @@ class Scraper(Repeating):
         kept = samples[: min(MAX_SERIES, MAX_VALUES - len(self._rows))]
         self._skipped += bad + len(samples) - len(kept)
         self._rows += [(at, *sample) for sample in kept]
+
+
+def _answers(url: str) -> bool:
+    try:
+        return read_page(url, within_s=ANSWER_S)[0] < 400
+    except (OSError, ValueError):
+        return False
 
 
 def parse(page: str) -> tuple[list[tuple[str, dict[str, str], float]], int]:

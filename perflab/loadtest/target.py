@@ -76,7 +76,8 @@ class Target:
         time, rows, locks or blocks) become the run's ``summary`` by statement, and the waits of its sessions go into
         ``metrics``.
     metrics : str | None
-        Path (or URL) of a Prometheus page such as ``"/metrics"``, read every second into the ``metrics`` table.
+        Path (or URL) of a Prometheus page such as ``"/metrics"``, read every second into the ``metrics`` table, together
+        with whether ``ready`` answered.
     logs : Sequence[str | Path]
         Log files of the target; what they gain during a run is stored with it.
     pid : int | None

@@ -31,6 +31,16 @@ LESS_OFFERED = Kind(
     "the plan offered at most {offered_per_s}, so the target was never asked for {bound:raw}. Offer more (a higher rate, more "
     "users, or less waiting time)",
 )
+LESS_LOAD = Kind(
+    "less-load",
+    DESIGN,
+    "the load was {reached:raw}, and the objective is about {asked:raw}: it may be missed there. Offer that load",
+)
+MORE_LOAD = Kind(
+    "more-load",
+    DESIGN,
+    "the load was {reached:raw}, and the objective is about {asked:raw}: it may hold there. Offer that load",
+)
 NO_REQUESTS = Kind("no-requests", DATA, "no requests are left after the warm-up")
 NO_EVENTS = Kind("no-events", DATA, "nothing was recorded to judge it by")
 NO_LENGTH = Kind("no-length", DATA, "the duration of a run is unknown, so it has no throughput")
@@ -60,10 +70,26 @@ ONE_RUN = Kind(
     "One run: the interval covers this run only, and other runs may differ. Repeat it at least three times",
 )
 
+BUDGET = Kind(
+    "error-budget",
+    DESIGN,
+    "Bad requests are failed ones, or those slower than the limit of a quantile; a burn of 1 uses the budget up over the whole "
+    "time. The burn is measured in windows of {window_ms}",
+)
+NO_BUDGET = Kind("no-budget", DESIGN, "{objective} has no error budget, or no endpoint of these runs")
+
+PAGE_ANSWERED = Kind("page-answered", TARGET, "{page:raw} ({what:raw}) answered under load each of {asked:time}")
+PAGE_FAILED = Kind("page-failed", TARGET, "{page:raw} ({what:raw}) did not answer under load {failed} of {asked:time}")
+PAGE_NOT_ASKED = Kind(
+    "page-not-asked",
+    DESIGN,
+    "{page:raw} ({what:raw}) was not asked under load: Target(metrics=, ready=) does that, and so does perflab run --goals",
+)
+
 # About a document
 NOT_UNDERSTOOD = Kind("not-understood", YOU, "not understood: {where:raw}: {text} ({reason})")
 NO_UNIT = Kind("no-unit", YOU, "{where:raw}: {metric:raw} {operator:raw} {number:raw} is read as {unit:raw}")
-CONDITION = Kind("condition", YOU, "{where:raw}: the condition {condition} depends on the load plan and is not checked")
+CONDITION = Kind("condition", DATA, "{objective}: these runs do not say whether their load was {condition:raw}")
 K6_CONNECT = Kind(
     "k6-connect", DATA, "k6's http_req_duration excludes the time to connect; perflab's latency includes it"
 )

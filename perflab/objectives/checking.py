@@ -18,6 +18,8 @@ from perflab.objectives.cautions import DECIDED, DECIDED_WHOLE
 from perflab.objectives.cells import Evidence, Flags, Part
 from perflab.objectives.grammar import objective_of
 from perflab.objectives.objective import Objective, Objectives
+from perflab.objectives.offered import as_far_as_offered, load_is_known, under_its_load
+from perflab.objectives.pages_answered import pages_answered
 from perflab.results import Result, Shown, count
 from perflab.stats import intervals, replications
 from perflab.stats.estimates import Floats, by_run, quantile, requests_of
@@ -72,18 +74,17 @@ class Checked(Result):
     def _sentence(self, surface: str) -> str:
         if len(self.table) == 1 and not self.unread:
             row = self.table.iloc[0]
-            return f"{row['objective']}: {row['verdict']}: {self._measured(0, surface)}"
+            return f"{row['objective']}: {row['verdict']}: {self.said(0, surface)}"
         counts = {word: int((self.table["verdict"] == word).sum()) for word in VERDICTS}
         counts["inconclusive"] += self.unread
         parts = [f"{n} {_verb(word, n)}" for word, n in counts.items() if n]
         worst = self.table.index[self.table["verdict"] == "fails"]
-        first = (
-            f": {self.table['objective'][worst[0]]}, but {self._measured(int(worst[0]), surface)}" if len(worst) else ""
-        )
+        first = f": {self.table['objective'][worst[0]]}, but {self.said(int(worst[0]), surface)}" if len(worst) else ""
         unread = f" ({count(self.unread, 'line')} not understood)" if self.unread else ""
         return f"Of {len(self.table) + self.unread} objectives, {', '.join(parts)}{unread}{first}"
 
-    def _measured(self, position: int, surface: str) -> str:
+    def said(self, position: int, surface: str = PYTHON) -> str:
+        """What was measured for the objective in a row of the table, or why it is inconclusive."""
         row, goal, reason = self.table.iloc[position], self.goals[position], self.reasons[position].written(surface)
         if row["measured"] != row["measured"]:
             return reason
@@ -102,7 +103,7 @@ def _verb(word: str, number: int) -> str:
 
 def check(
     measured: Measurements | pd.DataFrame,
-    goals: Objectives | Iterable[Objective | str] | Objective | str,
+    goals: Objectives | Iterable[Objectives | Objective | str] | Objective | str,
     *,
     warmup: float | str | None = None,
     allow: str | Collection[str] = (),
@@ -154,10 +155,12 @@ def check(
     rows = [_row(goal, data) for goal in wanted]
     reasons = tuple(row["reason"] for row in rows)
     table = pd.DataFrame(rows, columns=list(_COLUMNS)).assign(reason=list(map(str, reasons)))
-    warnings += [note for part in given if isinstance(part, Objectives) for note in part.notes]
+    documents = [part for part in given if isinstance(part, Objectives)]
+    warnings += [note for part in documents for note in part.notes] + pages_answered(documents, held)
+    warnings += [cautions.CONDITION(condition=g.load, objective=str(g)) for g in wanted if not load_is_known(g, held)]
     if (table["interval"] == THIS_RUN).any():
         warnings.append(cautions.ONE_RUN())
-    unread = sum(len(part.not_understood) for part in given if isinstance(part, Objectives))
+    unread = sum(len(part.not_understood) for part in documents)
     words = [*table["verdict"], *["inconclusive"] * min(1, unread)]
     overall = "fails" if "fails" in words else "inconclusive" if "inconclusive" in words else "holds"
     return Checked(overall, table, wanted, cut, reasons, notes_of(warnings), unread)
@@ -186,7 +189,7 @@ def _row(goal: Objective, data: Evidence) -> dict[str, Any]:
             kind = cautions.AMBIGUOUS if named else cautions.NO_SUCH_ENDPOINT
             return row | {"reason": kind(endpoint=endpoint, endpoints=named or data.endpoints)}
         endpoint = named[0]
-    found = _measure(goal, data, endpoint)
+    found = under_its_load(goal, _measure(goal, data, endpoint), data.measured)
     return row | found | {"endpoint": endpoint}
 
 
@@ -200,7 +203,7 @@ def _measure(goal: Objective, data: Evidence, endpoint: str) -> dict[str, Any]:
     parts = data.parts(endpoint, only_ok=goal.only_ok, whole=metric.kind == COUNT)
     if metric.kind in (RATE, COUNT):
         found = _rates(goal, [parts.get(run) for run in data.runs], [data.seconds[run] for run in data.runs])
-        return _as_far_as_offered(goal, found, data.measured.runs) if metric.kind == RATE else found
+        return as_far_as_offered(goal, found, data.measured.runs) if metric.kind == RATE else found
     if not parts:
         return {"reason": cautions.NO_REQUESTS()}
     if metric.kind == SHARE and not data.knows_failures:
@@ -256,17 +259,6 @@ def _extremes(goal: Objective, values: list[Floats]) -> dict[str, Any]:
     if not goal.met_by(extreme):
         return found | {"verdict": "fails", "reason": cautions.REFUTED(requests=len(whole))}
     return found | {"reason": cautions.NOT_PROVABLE()}
-
-
-def _as_far_as_offered(goal: Objective, found: dict[str, Any], runs: pd.DataFrame) -> dict[str, Any]:
-    """A throughput that was missed because no more was offered is the plan's, and says nothing of the target."""
-    if found.get("verdict") != "fails" or goal.operator not in (">", ">=") or "offered_per_s" not in runs.columns:
-        return found
-    offered = runs["offered_per_s"].to_numpy(dtype="float64")
-    if not np.isfinite(offered).all() or offered.max() >= goal.bound:
-        return found
-    reason = cautions.LESS_OFFERED(offered_per_s=float(offered.max()), bound=goal.written(goal.bound))
-    return {**found, "verdict": "inconclusive", "reason": reason}
 
 
 def _rates(goal: Objective, parts: list[Part | None], seconds: list[float]) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from perflab.errors import FormatError
 from perflab.metrics import Metric
 from perflab.notes import Note
 from perflab.objectives import grammar
-from perflab.objectives.cautions import CONDITION, NO_UNIT
+from perflab.objectives.cautions import NO_UNIT
 from perflab.objectives.k6 import from_thresholds
 from perflab.objectives.objective import Objective, Objectives, collected
-from perflab.objectives.words import UNDER_LOAD, cleaned, endpoint_in
+from perflab.objectives.words import cleaned, endpoint_in, load_in
 from perflab.objectives.writing import from_toml
 
 EXPECTED = 'expected a metric, an operator and a limit, like "p95 of GET /orders < 200 ms"'
@@ -115,7 +115,9 @@ class _Found:
         for one in found:
             try:
                 self.objectives.append(
-                    Objective(one.metric, one.operator, one.limit, endpoint=one.endpoint, source=where)
+                    Objective(
+                        one.metric, one.operator, one.limit, endpoint=one.endpoint, source=where, load=load_in(text)
+                    )
                 )
             except ValueError as problem:
                 self.lose(number, text, str(problem))
@@ -124,8 +126,6 @@ class _Found:
                     NO_UNIT(where=where, metric=Metric.of(one.metric).label, operator=one.operator, number=one.number,
                             unit=one.read_as)
                 )  # fmt: skip
-        if found and (condition := UNDER_LOAD.search(text)):
-            self.warnings.append(CONDITION(where=where, condition=repr(condition[0].strip())))
 
     def lose(self, number: int, text: str, reason: str) -> None:
         self.lost.append((f"{self.name}:{number}", text.strip()[:200], reason))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from perflab.data.tables import AGGREGATED
 from perflab.metrics import RATE, RESOURCE, SHARE, Metric
 from perflab.objectives.objective import Objective
-from perflab.objectives.words import UNDER_LOAD, Token, cleaned, endpoint_in, tokens
+from perflab.objectives.words import UNDER_LOAD, Token, cleaned, endpoint_in, load_in, tokens
 
 _STATISTICS = ("quantile", "ordinal", "median", "mean", "every", "max", "success", "errors", "throughput")
 _RESOURCES = {"cpu": "cpu_cores", "memory": "rss_bytes", "io": "io_bytes_per_s", "size": "size_bytes"}
@@ -87,7 +87,7 @@ def objective_of(text: str) -> Objective:
             f'an objective reads like "p95 of GET /orders < 200ms" or "error rate < 1%"; {count} in {text[:200]!r}'
         )
     one = line.clauses[0]
-    return Objective(one.metric, one.operator, one.limit, endpoint=one.endpoint, source=text)
+    return Objective(one.metric, one.operator, one.limit, endpoint=one.endpoint, source=text, load=load_in(text))
 
 
 def clauses(text: str, *, default: str = AGGREGATED, bare: bool = False) -> Iterator[Clause]:

@@ -47,6 +47,8 @@ class Objective:
         Whether a run may be aborted once the objective fails, and the earliest time for that.
     source : str
         Where it is written.
+    load : str
+        The load that it is about, "100 users" or "50/s": under another one `check` does not decide.
 
     >>> print(Objective("p95", "<", "200ms", endpoint="GET /orders"))
     p95 of GET /orders < 200 ms
@@ -61,6 +63,7 @@ class Objective:
     abort: bool = False
     delay_ms: float = 0.0
     source: str = ""
+    load: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metric", canonical(self.metric))
@@ -74,6 +77,8 @@ class Objective:
             raise ValueError(f"endpoint must be a name like 'GET /orders'; got {self.endpoint!r}")
         if self.bound < 0:
             raise ValueError(f"limit must be zero or more; got {self.limit!r}")
+        if self.load and not re.fullmatch(r"\d+(?:\.\d+)?(?: users|/s)", self.load):
+            raise ValueError(f'load must be like "100 users" or "50/s"; got {self.load!r}')
         if is_share and self.bound > 1:
             raise ValueError(f'limit of {self.metric} must be between 0 and 1 ("1%" or 0.01); got {self.limit!r}')
         if is_share and self.measure.better < 0 and self.bound == 1 and self.operator in ("<", "<="):
@@ -154,7 +159,7 @@ class Objective:
         return f"{name} of {f'{successful} to ' if self.only_ok else ''}{self.endpoint}"
 
     def __str__(self) -> str:
-        return f"{self.subject} {self.operator} {self.written(self.bound)}"
+        return f"{self.subject} {self.operator} {self.written(self.bound)}{f' at {self.load}' if self.load else ''}"
 
 
 @dataclass(frozen=True, repr=False)

@@ -82,6 +82,9 @@ UNDER_LOAD = re.compile(
     r"(?:users|clients|VUs|rps|req|requests|connections|/s)[\w/ ]{0,20}",
     re.IGNORECASE,
 )
+_OF_LOAD = re.compile(
+    r"(?P<number>\d[\d,.]*).*?(?:(?P<users>users|clients|VUs)|(?P<rate>rps|req|requests|/s))", re.IGNORECASE
+)
 _MARKUP = (r"~~.*?~~", " "), (r"\[[ xX]\]", " "), (r"!?\[([^\]]*)\]\([^)]*\)", r"\1")
 
 
@@ -100,6 +103,22 @@ def cleaned(text: str) -> str:
     for pattern, put in _MARKUP:
         line = re.sub(pattern, put, line)
     return re.sub(r"^[\s>]+|\*{1,3}(?=\S)|(?<=\S)\*{1,3}|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)|`", "", line)
+
+
+def load_in(text: str) -> str:
+    """The load that a requirement is about, "100 users" or "50/s"; "" where it names none, or in other words.
+
+    >>> load_in("p95 < 200 ms at 1,000 concurrent users"), load_in("p95 < 200 ms @ 50 req/s"), load_in("under load")
+    ('1000 users', '50/s', '')
+    """
+    found = UNDER_LOAD.search(cleaned(text))
+    part = _OF_LOAD.search(found[0]) if found else None
+    if not part:
+        return ""
+    number = part["number"].rstrip(".,").replace(",", "")
+    if not re.fullmatch(r"\d+(?:\.\d+)?", number):
+        return ""
+    return f"{number} users" if part["users"] else f"{number}/s"
 
 
 def tokens(line: str) -> Iterator[Token]:

@@ -15,6 +15,7 @@ from perflab.errors import FormatError, PerflabError
 from perflab.objectives.checking import objectives_of
 from perflab.objectives.grammar import objective_of, read_line
 from perflab.objectives.objective import Objective, Objectives, collected
+from perflab.objectives.words import load_in
 
 _FIELDS = {f.name: f.default for f in fields(Objective) if f.name != "source"}
 _UNITS = {"ms": " ms", "1/s": "/s", "bytes": " B", "bytes/s": " B/s", "cores": " cores"}
@@ -97,7 +98,8 @@ def _objective(endpoint: str, given: Any, source: str) -> Objective:
     if len(line.clauses) != 1 or line.problem:
         raise ValueError(line.problem or f"expected one objective, found {len(line.clauses)}")
     one = line.clauses[0]
-    return Objective(one.metric, one.operator, one.limit, endpoint=one.endpoint, source=source)
+    load = load_in(str(given))
+    return Objective(one.metric, one.operator, one.limit, endpoint=one.endpoint, source=source, load=load)
 
 
 def _named(endpoint: str) -> str:
@@ -118,7 +120,7 @@ def _words(goal: Objective) -> str:
     """A text that reads as this objective, with its limit in full; "" where there is none."""
     unit = " %" if goal.unit == "fraction" else _UNITS.get(goal.unit, "")
     number = repr(goal.bound * 100 if goal.unit == "fraction" else goal.bound)
-    text = f"{goal.subject} {goal.operator} {number}{unit}"
+    text = f"{goal.subject} {goal.operator} {number}{unit}{f' at {goal.load}' if goal.load else ''}"
     try:
         back = objective_of(text)
     except ValueError:

@@ -2,7 +2,7 @@
 
 from .flamegraph_page import FlameGraph
 from .investigations import Record
-from .report import Section
+from .placing import Section
 
 __all__ = [
     "FlameGraph",

@@ -218,7 +218,9 @@ figure img { display: block; margin: 0 auto; max-width: 100%; height: auto; }
 </style>
 </head>
 <body>
+<main>
 {{ body|safe }}
+</main>
 </body>
 </html>
 """

@@ -11,6 +11,7 @@ from perflab.results import Shown
 from perflab.stats.change import Change
 from perflab.stats.compare import compare
 from perflab.stats.rows import Row
+from perflab.stats.several_arms import ArmsCompared
 
 _REQUESTS = ("throughput_per_s", "error_fraction")
 _TARGET = ("cpu_ms_per_request", "rss_bytes", "read_bytes", "written_bytes")
@@ -38,12 +39,15 @@ def rows(change: Change, measured: Measurements | None) -> list[Row]:
     return found
 
 
-def table(change: Change, measured: Measurements | None) -> Shown:
-    """`rows` as a table: before, after, change with its interval, verdict."""
+def table(result: Change | ArmsCompared, measured: Measurements | None) -> Shown:
+    """`rows` as a table: before, after, change with its interval, verdict; of several arms a column for each."""
+    if isinstance(result, ArmsCompared):
+        return _several(result, measured)
+    change = result
     before, after = change.arms
     lines = [
         {
-            "": _named(row),
+            "Metric": _named(row),
             before: row.metric.format(row.typical[0]),
             after: row.metric.format(row.typical[1]),
             f"Change ({row.confidence * 100:.3g} % interval)": _changed(row),
@@ -52,6 +56,25 @@ def table(change: Change, measured: Measurements | None) -> Shown:
         for row in rows(change, measured)
     ]
     return Shown("", pd.DataFrame(lines))
+
+
+def _several(compared: ArmsCompared, measured: Measurements | None) -> Shown:
+    """A row for each metric, a column for each arm: its value, and its change from the baseline with the verdict.
+
+    Of the metric that decides the verdicts are those that hold for all comparisons at once.
+    """
+    held = compared.table.set_index(["arm", "against"])["verdict"]
+    lines: dict[str, dict[str, str]] = {}
+    for change in compared.changes:
+        before, after = change.arms
+        if before != compared.baseline:
+            continue
+        for row in rows(change, measured):
+            line = lines.setdefault(_named(row), {"Metric": _named(row), before: row.metric.format(row.typical[0])})
+            own = row is change.find()
+            verdict = str(held[after, before]) if own else row.verdict
+            line[after] = f"{row.metric.format(row.typical[1])} ({row.metric.format_change(row.change)}, {verdict})"
+    return Shown("", pd.DataFrame(list(lines.values())).fillna("–"))
 
 
 def bullets(change: Change, measured: Measurements | None) -> list[str]:

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import tempfile
 import textwrap
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, cast
-
-import pandas as pd
 
 from perflab import rendering
-from perflab.data.tables import Measurements
 from perflab.errors import StoreError, one_of
-from perflab.notes import PYTHON, written
-from perflab.queries.layout import laid_out
+from perflab.notes import PYTHON
 from perflab.reports import document, opening, sections
-from perflab.reports.document import Block, Code, Heading, Items, Paragraph, Picture, Table
-from perflab.results import Findings, Result, Shown
+from perflab.reports.document import Block, Heading, Paragraph
+from perflab.reports.evidence_blocks import Writer
+from perflab.reports.placing import (
+    BASELINE,
+    BOTTLENECKS,
+    METHOD,
+    OPTIMISATIONS,
+    RESULTS,
+    Evidence,
+    measurements_of,
+    placed,
+    results_of,
+)
+from perflab.results import Result, Shown
 from perflab.stats.change import Change
+from perflab.stats.several_arms import ArmsCompared
 from perflab.traces.account_result import Account
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-BASELINE, BOTTLENECKS, OPTIMISATIONS, RESULTS, METHOD = (
-    "Baseline metrics",
-    "Bottlenecks found",
-    "Optimisations applied",
-    "Results",
-    "How it was measured",
-)
 _EMPTY = {
     BASELINE: "No measurements were given.",
     BOTTLENECKS: "No findings were given.",
@@ -43,19 +39,6 @@ _EMPTY = {
     RESULTS: "Nothing was compared, so there is no verdict.",
     METHOD: "No measurements were given, so the method is unknown.",
 }
-_STATEMENTS = 3
-"""So many of the statements behind findings are laid out in full."""
-
-Evidence: TypeAlias = object
-"""Measurements, Result, DataFrame, str, Section, matplotlib Axes or Figure (which are not imported for this)."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A section by hand: ``title`` is one of the report's own sections, or a new one before "How it was measured"."""
-
-    title: str
-    items: Sequence[Evidence]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -112,9 +95,9 @@ class Report(Result):
         task : str
             Written as a trailer, ``Task: ...``.
         """
-        measured = _measurements(self.evidence)
+        measured = measurements_of(self.evidence)
         proven: list[str] = []
-        for result in _results(self.evidence):
+        for result in results_of(self.evidence):
             proven += opening.bullets(result, measured) if isinstance(result, Change) else [result.show().sentence]
         parts = ["\n".join(_wrapped(line, "- ") for line in (*proven, *self.optimisations))]
         parts.append(_wrapped(f"Measured: {sections.design(measured)}") if measured is not None else "")
@@ -146,7 +129,7 @@ class Report(Result):
 
     def show(self, surface: str = PYTHON) -> Shown:
         """The title and the verdicts; in a notebook the whole report."""
-        sentences = [result.show(surface).sentence for result in _results(self.evidence)]
+        sentences = [result.show(surface).sentence for result in results_of(self.evidence)]
         return _Page("\n".join([self.title, *sentences]), report=self)
 
 
@@ -197,225 +180,17 @@ def _wrapped(text: str, bullet: str = "") -> str:
 
 
 def _blocks(report: Report) -> list[Block]:
-    placed = _placed(report)
-    write = _Writer(show_literals=report.show_literals)
+    under = placed(report.evidence, report.optimisations)
+    write = Writer(show_literals=report.show_literals)
     blocks: list[Block] = [Heading(report.title, 1)]
     if report.question:
         blocks.append(Paragraph(f"Question: {report.question}"))
-    results = [r for r in _results(report.evidence) if not isinstance(r, Account)]
+    results = [r for r in results_of(report.evidence) if not isinstance(r, Account)]
     blocks += [Paragraph(r.show().sentence, strong=True) for r in results]
-    measured = _measurements(report.evidence)
-    blocks += [write.opening(r, measured) for r in results if isinstance(r, Change)]
-    blocks += [Paragraph(str(item)) for item in placed.pop("", [])]
-    for title, items in placed.items():
+    measured = measurements_of(report.evidence)
+    blocks += [write.opening(r, measured) for r in results if isinstance(r, (Change, ArmsCompared))]
+    blocks += [Paragraph(str(item)) for item in under.pop("", [])]
+    for title, items in under.items():
         written = [block for item in items for block in write(item, title)]
         blocks += [Heading(title), *(written or [Paragraph(_EMPTY.get(title, "Nothing was given."))])]
     return blocks
-
-
-def _placed(report: Report) -> dict[str, list[Evidence]]:
-    """Each item under the title of its section, sections in the order they are written."""
-    given: dict[str, list[Evidence]] = {}
-    here = ""
-    for position, item in enumerate(report.evidence):
-        if isinstance(item, Section):
-            given.setdefault(item.title, []).extend(item.items)
-        else:
-            here = _home(item, here, position)
-            given.setdefault(here, []).append(item)
-    found = given.get(BOTTLENECKS, [])
-    if accounts := [i for i in found if isinstance(i, Account)]:
-        # First where the time went, then why: with the picture that follows an account.
-        given[BOTTLENECKS] = [*_with_pictures(found, accounts), *_others(found, accounts)]
-    measured = _measurements(report.evidence)
-    given.setdefault(OPTIMISATIONS, []).insert(0, _Lines(tuple(report.optimisations)))
-    if measured is not None:
-        given[BASELINE] = [measured, *(i for i in given.get(BASELINE, []) if not isinstance(i, Measurements))]
-        given.setdefault(METHOD, []).insert(0, _Method(measured))
-    by_hand = [t for t in given if t not in ("", BASELINE, BOTTLENECKS, OPTIMISATIONS, RESULTS, METHOD)]
-    order = ["", BASELINE, BOTTLENECKS, OPTIMISATIONS, RESULTS, *by_hand, METHOD]
-    return {title: given.get(title, []) for title in order}
-
-
-def _with_pictures(items: Sequence[Evidence], accounts: Sequence[Account]) -> list[Evidence]:
-    """The accounts, each with the pictures right behind it."""
-    chosen: list[Evidence] = []
-    follows = False
-    for item in items:
-        is_account = any(item is a for a in accounts)
-        follows = is_account or (follows and _figure(item) is not None)
-        chosen += [item] if follows else []
-    return chosen
-
-
-def _others(items: Sequence[Evidence], accounts: Sequence[Account]) -> list[Evidence]:
-    first = _with_pictures(items, accounts)
-    return [item for item in items if not any(item is each for each in first)]
-
-
-def _home(item: Evidence, before: str, position: int) -> str:
-    if isinstance(item, Measurements):
-        return BASELINE
-    if isinstance(item, (pd.DataFrame, Account)):
-        return BOTTLENECKS
-    if isinstance(item, str):
-        return before
-    if _figure(item) is not None:
-        return before or RESULTS
-    if isinstance(item, Result):
-        return RESULTS
-    kinds = "Measurements, a result of compare or check, a DataFrame, Axes, a Figure, a str or a Section"
-    raise ValueError(f"evidence[{position}] must be {kinds}; got {type(item).__name__}")
-
-
-def _flat(items: Sequence[Evidence]) -> Iterator[Evidence]:
-    for item in items:
-        yield from _flat(item.items) if isinstance(item, Section) else [item]
-
-
-def _results(items: Sequence[Evidence]) -> list[Result]:
-    return [i for i in _flat(items) if isinstance(i, Result) and not isinstance(i, (Measurements, pd.DataFrame))]
-
-
-def _measurements(items: Sequence[Evidence]) -> Measurements | None:
-    found: list[Measurements] = []
-    for item in items:
-        if isinstance(item, Measurements) and not any(item is known for known in found):
-            found.append(item)
-    return sections.together(found) if found else None
-
-
-def _figure(item: Evidence) -> Figure | None:
-    """The Figure of an Axes or Figure, by duck type: matplotlib need not be loaded for a report without pictures."""
-    figure = item.get_figure(root=True) if hasattr(item, "get_figure") else None
-    return cast("Figure", figure) if hasattr(figure, "savefig") else None
-
-
-@dataclass(frozen=True)
-class _Lines:
-    texts: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Method:
-    measurements: Measurements
-
-
-def _advice(frame: pd.DataFrame) -> list[Block]:
-    """How to fix what was found, each way once, and the worst statements laid out."""
-    if "suggestion" not in frame.columns:
-        return []
-    routes = frame["route"].fillna("") if "route" in frame.columns else pd.Series("", index=frame.index)
-    given = [(r, w) for r, w in zip(routes, frame["suggestion"], strict=True) if isinstance(w, str) and w]
-    ways = dict.fromkeys(f"{route}: {words}" if route else words for route, words in given if "\n" not in words)
-    listings = dict.fromkeys(f"# {route}\n{words}" if route else words for route, words in given if "\n" in words)
-    if listings:
-        return [Paragraph("How to fix it:"), *(Code(code, "python") for code in [*ways, *listings][:_STATEMENTS])]
-    if not ways:
-        return []
-    statements = frame["child"].dropna().drop_duplicates().head(_STATEMENTS) if "child" in frame.columns else ()
-    return [Items(tuple(ways), "How to fix it:"), *(Code(laid_out(str(sql)), "sql") for sql in statements)]
-
-
-def _plain(frame: pd.DataFrame) -> Shown:
-    """A table that is no result; its columns stay as they are."""
-    return Shown(
-        str(frame.attrs.get("sentence", "")), frame if len(frame) else None, written(frame.attrs.get("warnings", ()))
-    )
-
-
-@dataclass
-class _Writer:
-    """Turns an item into blocks, and numbers the pictures."""
-
-    show_literals: bool
-    pictures: int = 0
-
-    def __call__(self, item: Evidence, section: str) -> list[Block]:
-        if isinstance(item, str):
-            return [Paragraph(item)]
-        if isinstance(item, _Lines):
-            return [Items(item.texts)] if item.texts else []
-        if isinstance(item, _Method):
-            return self._method(item.measurements)
-        if isinstance(item, Measurements):
-            return self._measured(item)
-        if isinstance(item, pd.DataFrame):
-            return self._findings(item)
-        if (figure := _figure(item)) is not None:
-            return [self._picture(item, figure)]
-        if isinstance(item, Result):
-            shown = item.show()
-            return [Paragraph(shown.sentence, strong=True), *self._rest(shown)]
-        raise ValueError(f"items of the section {section!r} must be evidence; got {type(item).__name__}")
-
-    def _table(self, shown: Shown, left_out: Sequence[str] = ()) -> Table:
-        """The table as every surface shows it, but for literals, and columns that are written below it."""
-        assert shown.table is not None
-        frame = shown.table[[c for c in shown.table.columns if c not in left_out]]
-        grid = replace(shown, table=frame if self.show_literals else sections.without_literals(frame)).grid()
-        assert grid is not None
-        return Table(grid)
-
-    def opening(self, change: Change, measured: Measurements | None) -> Table:
-        """What a reader wants first."""
-        return self._table(opening.table(change, measured))
-
-    def _rest(self, shown: Shown) -> list[Block]:
-        """The table and the notes."""
-        table: list[Block] = [self._table(shown)] if shown.table is not None and len(shown.table) else []
-        return [*table, *([Items(shown.notes)] if shown.notes else [])]
-
-    def _measured(self, measured: Measurements) -> list[Block]:
-        blocks: list[Block] = []
-        if "requests" in measured.tables:
-            blocks += [Heading("Response time, throughput and errors", 3), Paragraph(_LATENCY_NOTE)]
-            blocks.append(self._table(sections.latency(measured).show()))
-        elif "summary" in measured.tables:
-            blocks += [Heading("Response time, as the tool reported it", 3), self._table(Shown("", measured.summary))]
-        if "resources" in measured.tables:
-            blocks += [Heading("CPU, memory and I/O", 3), Paragraph(_RESOURCE_NOTE)]
-            blocks.append(self._table(Shown("", sections.resources(measured), ours=True)))
-        return blocks or [Paragraph(f"{measured.sentence}; neither requests nor resources were recorded.")]
-
-    def _findings(self, frame: pd.DataFrame) -> list[Block]:
-        title = str(frame.attrs.get("title", ""))
-        shown = frame.show() if isinstance(frame, Findings) else _plain(frame)
-        blocks: list[Block] = [Heading(title, 3)] if title else []
-        blocks += [Paragraph(shown.sentence)] if shown.sentence else []
-        if shown.table is not None:
-            # The advice is too long for a column, and what readers want most: it comes below the table, in full.
-            blocks += [self._table(shown, ["suggestion"]), *_advice(frame)]
-        elif not shown.sentence:
-            blocks.append(Paragraph("Nothing was found."))
-        return [*blocks, *([Items(shown.notes)] if shown.notes else [])]
-
-    def _picture(self, item: Evidence, figure: Figure) -> Picture:
-        drawn = [cast("Axes", item)] if hasattr(item, "get_title") else figure.axes
-        first = drawn[0] if drawn else None
-        titles = [first.get_title(loc=side) for side in ("left", "center", "right")] if first is not None else []
-        alt = " ".join(t for t in titles if t).replace(r"\$", "$") or f"Figure {self.pictures + 1}"
-        self.pictures += 1
-        slug = re.sub(r"[^a-z0-9]+", "-", alt.lower()).strip("-")[:40].strip("-") or "figure"
-        png = io.BytesIO()
-        figure.savefig(png, format="png", dpi=150, bbox_inches="tight", facecolor="white", metadata={"Software": None})
-        return Picture(f"{self.pictures:02d}-{slug}.png", alt, png.getvalue())
-
-    def _method(self, measured: Measurements) -> list[Block]:
-        blocks: list[Block] = [Paragraph(sections.design(measured)), Paragraph(sections.validity(measured))]
-        blocks += [Paragraph(f"Load: {plan}") for plan in sections.plans(measured)]
-        blocks += [Heading("Runs", 3), self._table(Shown("", sections.run_list(measured), ours=True))]
-        provenance = sections.provenance(measured)
-        if len(provenance):
-            blocks += [Heading("Provenance", 3), self._table(Shown("", provenance, ours=True))]
-        if measured.warnings:
-            blocks += [Heading("Warnings", 3), Items(written(measured.warnings))]
-        return blocks
-
-
-_LATENCY_NOTE = (
-    "One value per run after the warm-up (quantiles of type 8), then the mean over the arm's runs, geometric for latencies "
-    "and throughput; failed requests count. Values marked ~ rest on a handful of requests: p95 is stable from about 200 "
-    "requests per run, p99 from about 1,000."
-)
-_RESOURCE_NOTE = "CPU is the mean number of busy cores, memory the highest RSS; medians over the arm's runs."

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: in a process of its own."""
+"""The command line: its entry function, called in this process; what belongs to a process is tested in one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -24,8 +25,32 @@ TINY = Path(__file__).parent.parent / "loadtest" / "servers" / "tiny.py"
 USERS = TINY.with_name("users.py")
 
 
-def perflab(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "perflab", *arguments], capture_output=True, text=True, cwd=cwd)
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Perflab = Callable[..., Done]
+
+
+@pytest.fixture
+def perflab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Perflab:
+    """A command with its exit code and what it printed."""
+
+    def call(*arguments: object, cwd: Path | None = None) -> Done:
+        if cwd is not None:
+            monkeypatch.chdir(cwd)
+        capsys.readouterr()
+        try:
+            code = main(list(map(str, arguments)))
+        except SystemExit as left:
+            code = int(str(left.code))
+        printed = capsys.readouterr()
+        return Done(code, printed.out, printed.err)
+
+    return call
 
 
 def commands() -> list[str]:
@@ -58,7 +83,7 @@ def test_who_reads_may_leave_early() -> None:
     running.stderr.close()
 
 
-def test_errors_are_3_and_say_what_is_wrong(tmp_path: Path) -> None:
+def test_errors_are_3_and_say_what_is_wrong(tmp_path: Path, perflab: Perflab) -> None:
     for arguments in (["compare"], ["nonsense"], [], ["run", "x.py"]):
         with pytest.raises(SystemExit) as done:
             main(arguments)
@@ -71,7 +96,7 @@ def test_errors_are_3_and_say_what_is_wrong(tmp_path: Path) -> None:
     assert (bad.returncode, "soon" in bad.stderr) == (3, True)
 
 
-def test_run_then_compare_then_report(tmp_path: Path) -> None:
+def test_run_then_compare_then_report(tmp_path: Path, perflab: Perflab) -> None:
     import socket
 
     with socket.socket() as probe:
@@ -92,7 +117,7 @@ def test_run_then_compare_then_report(tmp_path: Path) -> None:
     wrong = perflab("compare", "--store", "runs", "now", "later", cwd=tmp_path)
     assert wrong.returncode == 3
     assert "no run has arm='later'; there is 'now'" in wrong.stderr
-    single = perflab("report", "runs", "now", "now", "-o", "report.md", cwd=tmp_path)
+    single = perflab("report", "now", "now", "--store", "runs", "-o", "report.md", cwd=tmp_path)
     assert single.returncode == 2, single.stderr
     assert "# Before and after" in (tmp_path / "report.md").read_text()
 
@@ -101,7 +126,7 @@ def test_run_then_compare_then_report(tmp_path: Path) -> None:
     ("factor", "code", "word"), [(0.6, 0, "improved"), (1.0, 2, "inconclusive"), (1.6, 1, "regressed")]
 )
 def test_the_exit_code_is_the_verdict(
-    tmp_path: Path, make_requests: Callable[..., pd.DataFrame], factor: float, code: int, word: str
+    tmp_path: Path, make_requests: Callable[..., pd.DataFrame], perflab: Perflab, factor: float, code: int, word: str
 ) -> None:
     begin = pd.Timestamp("2026-11-24T01:45:00Z")
     for pair in range(6):
@@ -125,7 +150,7 @@ def test_an_arm_against_itself_is_inconclusive(capsys: pytest.CaptureFixture[str
     assert "both arms hold the same runs: nothing was compared" in capsys.readouterr().out
 
 
-def test_queries_names_the_n_plus_one(tmp_path: Path) -> None:
+def test_queries_names_the_n_plus_one(tmp_path: Path, perflab: Perflab) -> None:
     import json
 
     at = 1_763_942_400.0
@@ -161,30 +186,35 @@ def test_check_says_by_its_exit_code_whether_objectives_hold(
     assert "several arms" in capsys.readouterr().err
 
 
-def test_check_url_needs_no_locustfile(tmp_path: Path) -> None:
+def test_check_url_needs_no_locustfile(
+    tmp_path: Path, perflab: Perflab, monkeypatch: pytest.MonkeyPatch, make_requests: Callable[..., pd.DataFrame]
+) -> None:
     import socket
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     tiny = subprocess.Popen([sys.executable, str(TINY), str(port)])
+    url = f"http://127.0.0.1:{port}/ok?page=1"
     try:
         for _ in range(200):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.05)
-        url = f"http://127.0.0.1:{port}/ok?page=1"
-        done = perflab("check-url", url, "--users", "2", "--duration", "1s", "--contains", "xxx", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        assert re.search(r"GET /ok +status is 200 +([\d,]+) +\1 +100\b", done.stdout)
-        assert re.search(r"GET /ok +body contains 'xxx' +([\d,]+) +\1 +100\b", done.stdout)
-        bad = perflab("check-url", url, "--rate", "20", "--duration", "1s", "--status", "201", cwd=tmp_path)
+        checks = ["--status", "201", "--contains", "xxx"]
+        bad = perflab("check-url", url, "--rate", "20", "--duration", "1s", *checks, cwd=tmp_path)
         assert bad.returncode == 1, bad.stderr
-        assert re.search(r"status is 201 +20 +0 +0\b", bad.stdout)
+        assert re.search(r"GET /ok +status is 201 +20 +0 +0\b", bad.stdout)
+        assert re.search(r"GET /ok +body contains 'xxx' +20 +20 +100\b", bad.stdout)
     finally:
         tiny.terminate()
         tiny.wait(10)
+    requests = make_requests("r", count=40, errors=0)
+    passed = pd.DataFrame({"run": "r", "start": requests["start"], "name": "status is 200", "ok": True})
+    held = lab.Measurements.of(requests=requests, checks=passed)
+    monkeypatch.setattr(lab, "run", lambda *_, **__: held)
+    assert perflab("check-url", url, "--users", "2", "--duration", "1s").returncode == 0
     wrong = perflab("check-url", url, "--users", "1", "--rate", "1")
     assert (wrong.returncode, "--users (closed model) or --rate" in wrong.stderr) == (3, True)
 
@@ -299,7 +329,7 @@ def test_names_pass_through_every_command_unchanged(
         "calibrate": ["calibrate", *store, "--arm", "old", "--endpoint", NAME, "--relabellings", "20"],
         "change-points": ["change-points", *store, "--arm", "old", "--endpoint", NAME],
         "read": ["read", str(first)],
-        "report": ["report", str(tmp_path / "runs"), "old", "new", "-o", report[0], "-o", report[1]],
+        "report": ["report", *store, "old", "new", "-o", report[0], "-o", report[1]],
     }
     shown = {}
     for command, arguments in asked.items():
@@ -310,7 +340,8 @@ def test_names_pass_through_every_command_unchanged(
         assert NAME in shown[command], command
     # Those without an endpoint of their own, or that only drive load, print the same results.
     assert set(commands()) - set(asked) == {
-        "check-url", "demo", "execute", "export", "merge", "new", "pairs", "queries", "recover", "run", "worker",
+        "baseline", "check-url", "demo", "execute", "export", "gate", "ingest", "merge", "new", "pairs", "queries", "recover",
+        "run", "worker",
     }  # fmt: skip
 
 

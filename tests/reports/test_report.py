@@ -11,10 +11,10 @@ from markdown_it import MarkdownIt
 from test_rendering import HOSTILE, Seen
 
 import perflab as lab
-from perflab.reports import report, sections
+from perflab.reports import placing, sections
 from perflab.results import Result, Shown
 
-SECTIONS = [report.BASELINE, report.BOTTLENECKS, report.OPTIMISATIONS, report.RESULTS, report.METHOD]
+SECTIONS = [placing.BASELINE, placing.BOTTLENECKS, placing.OPTIMISATIONS, placing.RESULTS, placing.METHOD]
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,21 +60,21 @@ def part(markdown: str, title: str) -> str:
 def test_sections_stand_in_their_order_and_hold_their_own(full):
     text = full.to_markdown()
     assert headings(text) == SECTIONS
-    assert "| GET /orders | n+1 | 6 |" in part(text, report.BASELINE)
-    assert "| target | eager |" in part(text, report.BASELINE)
-    assert "One N+1." in part(text, report.BOTTLENECKS) and "few units" in part(text, report.BOTTLENECKS)
-    assert "The page asks" in part(text, report.BOTTLENECKS)
-    assert "- eager loading" in part(text, report.OPTIMISATIONS)
-    assert "![p95 of all requests" in part(text, report.RESULTS) and "the generator was busy" in part(
-        text, report.RESULTS
+    assert "| GET /orders | n+1 | 6 |" in part(text, placing.BASELINE)
+    assert "| target | eager |" in part(text, placing.BASELINE)
+    assert "One N+1." in part(text, placing.BOTTLENECKS) and "few units" in part(text, placing.BOTTLENECKS)
+    assert "The page asks" in part(text, placing.BOTTLENECKS)
+    assert "- eager loading" in part(text, placing.OPTIMISATIONS)
+    assert "![p95 of all requests" in part(text, placing.RESULTS) and "the generator was busy" in part(
+        text, placing.RESULTS
     )
-    assert "They ran as 6 pairs" in part(text, report.METHOD) and "locust 2.47.0" in part(text, report.METHOD)
+    assert "They ran as 6 pairs" in part(text, placing.METHOD) and "locust 2.47.0" in part(text, placing.METHOD)
     top = text.split("\n## ")[0]
     assert "Staging." in top and "Is it faster?" in top and "**p95 improved by 55.7 %.**" in top
 
 
 def test_results_are_shown_as_they_show_themselves(full):
-    results = part(full.to_markdown(), report.RESULTS)
+    results = part(full.to_markdown(), placing.RESULTS)
     assert "| endpoint | n+1\\_ms |" in results and "| GET /orders | 78 ms |" in results
 
 
@@ -86,11 +86,11 @@ def test_an_empty_report_says_that_nothing_was_given():
 
 def test_a_section_by_hand_comes_before_the_method_and_known_titles_are_met(experiment):
     made = lab.Report(
-        "t", [lab.reports.Section("Costs", ["cheap"]), lab.reports.Section(report.RESULTS, ["by hand"]), *experiment]
+        "t", [lab.reports.Section("Costs", ["cheap"]), lab.reports.Section(placing.RESULTS, ["by hand"]), *experiment]
     )
     text = made.to_markdown()
     assert headings(text) == [*SECTIONS[:4], "Costs", SECTIONS[4]]
-    assert "by hand" in part(text, report.RESULTS) and "cheap" in part(text, "Costs")
+    assert "by hand" in part(text, placing.RESULTS) and "cheap" in part(text, "Costs")
 
 
 def test_the_order_within_a_section_is_the_order_given():
@@ -200,7 +200,7 @@ def test_a_report_shows_itself(full):
 
 def test_invalid_runs_and_warnings_are_told(make_runs, make_requests):
     data = lab.Measurements.of(runs=make_runs(valid=False), requests=make_requests(), warnings=["skipped 3 lines"])
-    method = part(lab.Report("t", [data]).to_markdown(), report.METHOD)
+    method = part(lab.Report("t", [data]).to_markdown(), placing.METHOD)
     assert (
         "1 of 1 runs are NOT valid: r1: the generator was the bottleneck." in method and "- skipped 3 lines" in method
     )
@@ -247,3 +247,15 @@ def test_the_opening_and_the_commit_message_claim_what_was_decided(experiment):
     assert lines[0] == "perf: checkout is faster" and lines[-1] == "Task: SHOP-142" and max(map(len, lines)) <= 72
     text = " ".join(lines)
     assert ("p95 of GET /orders" in text) and (row.verdict == "inconclusive") == ("inconclusive" in text)
+
+
+def test_several_arms_open_with_a_column_for_each(make_measurements):
+    runs = make_measurements(arms={"old": 1.0, "cached": 0.7, "indexed": 0.4}, pairs=6, count=900)
+    compared = lab.stats.compare_arms(runs, baseline="old")
+    text = lab.Report("Indexes win", [runs, compared]).to_markdown()
+    rows = [line for line in text.split("\n## ")[0].splitlines() if line.startswith("| ")]
+    assert [cell.strip() for cell in rows[0].split("|")[1:-1]] == ["Metric", "old", "cached", "indexed"]
+    assert rows[2].startswith("| p95 |") and rows[2].count("improved") == 2
+    assert {"Throughput", "Error rate", "Memory of the target"} <= {row.split("|")[1].strip() for row in rows[2:]}
+    message = lab.Report("Indexes win", [runs, compared]).commit_message()
+    assert compared.sentence in " ".join(message.split())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from browser import CHROMIUM
 from playwright.sync_api import sync_playwright
 
@@ -37,6 +38,10 @@ def test_a_report_fits_every_screen(tmp_path: Path) -> None:
             page.goto(place.as_uri())
             assert page.evaluate(CLIPPED) == 0, width
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            wrong = Axe().run(page).response["violations"]
+            assert [(each["id"], each["nodes"][0]["html"][:120]) for each in wrong] == [], scheme
         page.emulate_media(media="print")
         page.set_viewport_size({"width": 700, "height": 1000})  # A4 with its margins
         assert page.evaluate(CLIPPED) == 0

@@ -1,0 +1,5 @@
+"""Gates: whether a change may go in, from interleaved pairs of two versions or against a stored baseline."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,117 @@
+"""`Case`: one thing that a result decided, as continuous integration takes it: a name, an outcome, a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from perflab.gates.gating import FAILS, INCONCLUSIVE, PASSES, Gate
+from perflab.metrics import Metric
+from perflab.notes import PYTHON
+from perflab.objectives.cautions import NOT_UNDERSTOOD
+from perflab.objectives.checking import Checked
+from perflab.stats.change import Change
+from perflab.stats.estimates import whose
+from perflab.stats.rows import Row
+from perflab.stats.several_arms import ArmsCompared
+
+WARNS = "warns"
+OUTCOMES = (PASSES, FAILS, INCONCLUSIVE, WARNS)
+_OF_VERDICTS = {
+    **dict.fromkeys(("improved", "equivalent", "holds"), PASSES),
+    **dict.fromkeys(("regressed", "fails"), FAILS),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing that was decided.
+
+    Attributes
+    ----------
+    group : what it is part of: the comparison, the objectives, the gate.
+    name : "p95 of GET /orders", or an objective.
+    outcome : "passes", "fails", "inconclusive", or "warns" of a regression that the result was not declared for.
+    text : the sentence.
+    decides : whether the exit code is about it.
+    """
+
+    group: str
+    name: str
+    outcome: str
+    text: str
+    decides: bool = True
+
+    def under(self, inconclusive: str) -> str:
+        """The outcome where what is inconclusive is to "pass" or to "fail"; as it is for ""."""
+        if self.outcome != INCONCLUSIVE or not self.decides:
+            return self.outcome
+        return {"pass": PASSES, "fail": FAILS}.get(inconclusive, INCONCLUSIVE)
+
+
+def cases_of(result: object, surface: str = PYTHON) -> tuple[Case, ...]:
+    """The cases of what `compare`, `compare_arms`, `check` or `gate` returned; none of another result."""
+    if isinstance(result, Gate):
+        return _of_gate(result, surface)
+    if isinstance(result, Change):
+        names = result.primaries or (result.endpoint,)
+        deciding = [row for row in result.rows if row.endpoint in names and row.metric.name == result.metric]
+        return tuple(_of_row(result, row, row in deciding) for row in result.rows)
+    if isinstance(result, ArmsCompared):
+        return tuple(_of_arms(result, row) for row in result.table.itertuples())
+    return _of_checked(result, surface) if isinstance(result, Checked) else ()
+
+
+def counted(cases: Sequence[Case], inconclusive: str = "") -> dict[str, int]:
+    """How many have each outcome."""
+    outcomes = [case.under(inconclusive) for case in cases]
+    return {word: outcomes.count(word) for word in OUTCOMES}
+
+
+def _of_gate(gate: Gate, surface: str) -> tuple[Case, ...]:
+    found = [Case("gate", "gate", gate.verdict, gate.show(surface).sentence)]
+    if (change := gate.change) is not None:
+        failing = [row for row in gate.gated if row.verdict == "regressed" and gate.verdict == FAILS]
+        for row in change.rows:
+            case = _of_row(change, row, row in failing)
+            # The gate itself is the case that can be inconclusive; its rows then say why.
+            safe = row.verdict == INCONCLUSIVE and row.not_worse
+            found.append(Case(case.group, case.name, PASSES, case.text, decides=False) if safe else case)
+    return (*found, *(_of_checked(gate.checked, surface) if gate.checked is not None else ()))
+
+
+def _of_row(change: Change, row: Row, decides: bool) -> Case:
+    outcome = _OF_VERDICTS.get(row.verdict, INCONCLUSIVE)
+    group = f"{change.arms[1]} against {change.arms[0]}"
+    text = change.sentence_of(row.endpoint, row.metric.name)
+    return Case(
+        group,
+        f"{row.metric.label} of {whose(row.endpoint)}",
+        WARNS if outcome == FAILS and not decides else outcome,
+        text,
+        decides,
+    )
+
+
+def _of_arms(compared: ArmsCompared, row: Any) -> Case:
+    """Several arms have no one verdict: the rows inform, corrected for all comparisons."""
+    metric = Metric.of(compared.metric)
+    outcome = _OF_VERDICTS.get(row.verdict, INCONCLUSIVE)
+    name = f"{metric.label} of {whose(compared.endpoint)}"
+    text = f"{name} {metric.moved(row.change)}: {row.verdict}; {row.reason}"
+    return Case(f"{row.arm} against {row.against}", name, WARNS if outcome == FAILS else outcome, text, decides=False)
+
+
+def _of_checked(checked: Checked, surface: str) -> tuple[Case, ...]:
+    rows = enumerate(checked.table.itertuples())
+    found = [
+        Case("objectives", str(r.objective), _OF_VERDICTS.get(str(r.verdict), INCONCLUSIVE), checked.said(at, surface))
+        for at, r in rows
+    ]
+    lines = [
+        Case("objectives", f"{note.facts['where']}: {note.facts['text']}", INCONCLUSIVE, note.written(surface))
+        for note in checked.warnings
+        if note.code == NOT_UNDERSTOOD.code
+    ]
+    return (*found, *lines)
