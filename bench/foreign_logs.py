@@ -54,7 +54,8 @@ def by_pt_query_digest(data: bytes, kind: str) -> tuple[int, int]:
 
 
 def by_pgbadger(path: Path, prefix: str | None) -> int:
-    return next((count for form in FORMATS if (count := _by_pgbadger(path, prefix, form))), 0)
+    forms = FORMATS[:1] if path.name.startswith("pgbouncer") else FORMATS
+    return next((count for form in forms if (count := _by_pgbadger(path, prefix, form))), 0)
 
 
 def _by_pgbadger(path: Path, prefix: str | None, form: str) -> int:
