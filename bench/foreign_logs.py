@@ -25,7 +25,9 @@ from perflab.errors import PerflabError
 
 ENTRY = re.compile(rb"^# (?:Thread_id: +\d+ +)?Query_time: +\d", re.MULTILINE)
 STATEMENT = re.compile(rb"duration: [\d.]+ ms  (?:statement|execute (?!fetch from)[^:\n]*):")
-COMMAND = re.compile(rb"^(?:\d{6} [ \d]\d:\d\d:\d\d|\d{4}-\S+|\t)[\t ]+\d+ (?:Query|Execute)\t", re.MULTILINE)
+COMMAND = re.compile(
+    rb"^(?:\d{6} +\d?\d:\d\d:\d\d|\d{4}-\S+|[\t ])[\t ]+\d+ (?:Query|Execute)(?:\t| {2})", re.MULTILINE
+)
 FORMATS = ("", "stderr", "jsonlog", "csv", "logplex", "syslog", "rds")
 """What pgBadger does not find out by itself."""
 EXPLAINS = frozenset({"skipped", "cut-off", "statements-without-duration"})
@@ -52,7 +54,8 @@ def by_pt_query_digest(data: bytes, kind: str) -> tuple[int, int]:
 
 
 def by_pgbadger(path: Path, prefix: str | None) -> int:
-    return next((count for form in FORMATS if (count := _by_pgbadger(path, prefix, form))), 0)
+    forms = FORMATS[:1] if path.name.startswith("pgbouncer") else FORMATS
+    return next((count for form in forms if (count := _by_pgbadger(path, prefix, form))), 0)
 
 
 def _by_pgbadger(path: Path, prefix: str | None, form: str) -> int:

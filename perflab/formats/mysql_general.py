@@ -20,19 +20,20 @@ _COMMANDS = (
 )
 _SENT = r"(?:Query|Execute|Bulk_execute)(?:\t| {2})"
 _RECORD = re.compile(
-    r"(?:(?P<old>\d{6} {1,3}\d{1,2}:\d\d:\d\d)[\t ]+|(?P<new>\d{4}-\d\d-\d\dT[\d:.]{8,20}(?:Z|[+-]\d\d:\d\d))\t"
+    r"(?:(?P<old>\d{6} {1,3}\d{1,2}:\d\d:\d\d)[\t ]+|(?P<new>\d{4}-\d\d-\d\dT[\d:.]{8,20}(?:Z|[+-]\d\d:\d\d))[\t ]+"
     rf"|\t\t[\t ]*| {{6,}}\t| {{8,}}(?=\d+ (?:{_SENT}|Prepare {{2}}|Connect {{2}}|Init DB {{2}}|Quit\s*$)))"
     rf" *(?P<id>\d+) (?P<command>{_COMMANDS})\b(?:\t| *)(?P<text>.*)",
     re.ASCII | re.DOTALL,
 )
 """Servers before 5.1 pad with spaces, and so do editors that expand tabs."""
 _SNIFF = re.compile(
-    rb"^(?:\d{6} {1,3}\d{1,2}:\d\d:\d\d[\t ]|\d{4}-\d\d-\d\dT[\d:.]{8,20}(?:Z|[+-]\d\d:\d\d)\t|\t\t)[\t ]*\d+ "
+    rb"^(?:\d{6} {1,3}\d{1,2}:\d\d:\d\d[\t ]|\d{4}-\d\d-\d\dT[\d:.]{8,20}(?:Z|[+-]\d\d:\d\d)[\t ]|\t\t)[\t ]*\d+ "
     rb"(?:Query|Execute|Prepare|Connect|Init DB|Quit)\b",
     re.MULTILINE,
 )
 _STATEMENTS = Marker(
-    "Query/Execute", re.compile(rf"^(?:[^\t]{{0,40}}\t\t?| {{8}}|\d{{6}} [ \d:]{{7,12}} ) *\d+ {_SENT}")
+    "Query/Execute",
+    re.compile(rf"^(?:[^\t]{{0,40}}\t\t?| {{8}}|\d{{6}} [ \d:]{{7,12}} |\d{{4}}-\S{{20,40}} ) *\d+ {_SENT}"),
 )
 _BY_TEXT = re.compile(r"EXECUTE\s", re.IGNORECASE)
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from perflab.queries.fingerprint import MAX_SQL, fingerprint
 
-FEW = 5_000
+FEW = 1_000
 """Different texts that the tokens alone take less time for than DuckDB takes to start."""
 
 _NUMBER = r"\b0[xXbBoO][0-9a-fA-F_]+\b|(?:\b\d[\d_]*(?:\.\d[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d+)?\b"
