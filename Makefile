@@ -101,7 +101,7 @@ sound: $(READY)
 reasons: $(READY)
 	$(BIN)/python bench/reasons_shown.py > bench/reasons_shown.md
 
-## make examples     locustfiles of other projects (FOLDER=checkouts of them) beside plain Locust (10 minutes)
+## make examples     locustfiles of other projects (FOLDER=checkouts of them) beside plain Locust (25 minutes)
 examples: $(READY)
 	unshare --map-root-user --net sh -c 'ip link set lo up && $(BIN)/python bench/locust_examples.py $(FOLDER)' > bench/locust_examples.md
 

@@ -21,6 +21,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import orjson
@@ -128,6 +130,10 @@ def main(folder: Path, seconds: float, users: int, resume: Path | None, minutes:
         print(key, *rows[key], file=sys.stderr, flush=True)
         if resume:
             resume.write_text(json.dumps(rows))
+    print(
+        f'Examples of locust and locust-plugins with Locust {version("locust")}, {datetime.now(UTC):%d %B %Y}; "refused" where plain '
+        "Locust makes no request either.\n"
+    )
     print(
         ", ".join(f"{count} {what}" for what, count in Counter(outcome for outcome, _ in rows.values()).most_common())
         + "\n"
