@@ -131,8 +131,8 @@ def main(folder: Path, seconds: float, users: int, resume: Path | None, minutes:
         if resume:
             resume.write_text(json.dumps(rows))
     print(
-        f'Examples of locust and locust-plugins with Locust {version("locust")}, {datetime.now(UTC):%d %B %Y}; "refused" where plain '
-        "Locust makes no request either.\n"
+        f'Examples of locust and locust-plugins with Locust {version("locust")}, {datetime.now(UTC):%d %B %Y}; "refused" where '
+        "plain Locust makes no request either.\n"
     )
     print(
         ", ".join(f"{count} {what}" for what, count in Counter(outcome for outcome, _ in rows.values()).most_common())

@@ -40,10 +40,12 @@ def _advice(frame: pd.DataFrame) -> list[Block]:
         return []
     routes = frame["route"].fillna("") if "route" in frame.columns else pd.Series("", index=frame.index)
     given = [(r, w) for r, w in zip(routes, frame["suggestion"], strict=True) if isinstance(w, str) and w]
-    ways = dict.fromkeys(f"{route}: {words}" if route else words for route, words in given if "\n" not in words)
-    listings = dict.fromkeys(f"# {route}\n{words}" if route else words for route, words in given if "\n" in words)
-    if listings:
-        return [Paragraph("How to fix it:"), *(Code(code, "python") for code in [*ways, *listings][:_STATEMENTS])]
+    if "operations" in frame.columns:  # of `find_sequential`, which suggests code
+        listings = dict.fromkeys(f"# {route}\n{words}" if route else words for route, words in given)
+        return [Paragraph("How to fix it:"), *(Code(code, "python") for code in list(listings)[:_STATEMENTS])] * bool(
+            given
+        )
+    ways = dict.fromkeys(f"{route}: {words}" if route else words for route, words in given)
     if not ways:
         return []
     statements = frame["child"].dropna().drop_duplicates().head(_STATEMENTS) if "child" in frame.columns else ()
