@@ -236,8 +236,10 @@ def _time(text: bytes, modified: float) -> bytes:
 
 
 def _json(head: bytes, lines: list[bytes]) -> Envelope | None:
-    for line in lines[:5]:
-        record = _loaded(line.strip().removeprefix(b"[").removesuffix(b","))
+    records = [_loaded(line.strip().removeprefix(b"[").removesuffix(b",")) for line in lines]
+    if any(isinstance(record, dict) and _of_logger(record) for record in records):
+        return lambda given: _unwrapped_json(given, _of_logger)
+    for record in records[:5]:
         if isinstance(record, dict) and (inner := _inner_of(record)):
             return lambda given: _unwrapped_json(given, inner)
     if re.match(rb"\s*\[\s*\{|\s*\{\s*\"(?:events|records|entries)\"\s*:\s*\[", head) and _DOCUMENT.search(head):
@@ -271,6 +273,26 @@ def _inner_of(record: dict[str, Any]) -> Inner | None:
         if isinstance(text := record.get(name), str) and _INNER.match(text.encode()):
             return lambda r: _text(r.get(name))
     return None
+
+
+_LOGGERS = re.compile(
+    r"(?:django\.db|sqlalchemy\.engine|org\.hibernate\.(?:SQL|orm\.jdbc\.bind|type\.descriptor)|Microsoft\.EntityFrameworkCore\.Data)"
+)
+
+
+def _of_logger(record: dict[str, Any]) -> str | None:
+    """A statement that an application's logger wrote as JSON, as its logger writes lines: time, level, logger, text."""
+    logger = _first_of(record, "logger_name", "logger", "name", "SourceContext")
+    text = _first_of(record, "message", "msg", "event", "@m")
+    if not isinstance(logger, str) or not isinstance(text, str) or not _LOGGERS.match(logger):
+        return None
+    time = _first_of(record, "@timestamp", "timestamp", "asctime", "time", "@t")
+    level = _first_of(record, "level", "levelname", "@l")
+    return f"{time if isinstance(time, str) else ''} {level or ''} {logger} : {text}".lstrip()
+
+
+def _first_of(record: dict[str, Any], *names: str) -> Any:
+    return next((record[name] for name in names if record.get(name)), None)
 
 
 def _unwrapped_json(lines: Iterator[bytes], inner: Inner) -> Iterator[bytes]:

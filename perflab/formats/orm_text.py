@@ -66,7 +66,7 @@ TOOLS = {
     ),
     "hibernate": _tool(
         "Hibernate: | o[rg.]*h[ibernate.]*SQL",
-        rf"(?P<before>.{{0,300}}?)(?:Hibernate: ?|\bo(?:rg)?\.h(?:ibernate)?\.SQL\b[\s:\]|-]{{1,20}})(?P<sql>(?:{_SQL}.*)?)$",
+        rf"(?P<before>.{{0,300}}?)(?:Hibernate: ?|\bo(?:rg)?\.h(?:ibernate)?\.SQL\b[\s:\]|-]{{1,60}})(?P<sql>(?:{_SQL}.*)?)$",
         r".{0,300}?binding parameter [\[(](?P<place>\d+)[^\])]*[\])](?: as \[[^\]]*\])? (?:-|<-) \[(?P<value>.*)\]$",
     ),
     "knex": _tool(

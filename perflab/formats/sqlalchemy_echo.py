@@ -18,7 +18,7 @@ from perflab.formats._queries import Clock, Marker
 
 _LINE = re.compile(
     r"(?P<before>.{0,300}?)\bsqlalchemy\.engine\.(?:base\.)?(?:Async)?Engine(?:\.(?P<name>[\w.\-]{1,100}))?"
-    r"[\s:|\]>\-]{1,10}(?:(?:INFO|DEBUG)\b[\s:|\]>\-]{1,10})?(?P<text>.*)"
+    r"[\s:|\]>\-]{1,60}(?:(?:INFO|DEBUG)\b[\s:|\]>\-]{1,10})?(?P<text>.*)"
 )
 _SNIFF = re.compile(
     rb"^[^\n{]{0,300}?\bsqlalchemy\.engine\.(?:base\.)?(?:Async)?Engine\b[^\n]{0,200}?"

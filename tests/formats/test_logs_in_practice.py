@@ -228,6 +228,46 @@ def test_what_orms_print(name: str, tmp_path: Path) -> None:
     assert not {"markers-differ", "skipped", "unbalanced"} & set(codes(found.warnings))
 
 
+LOGGERS = {
+    "django": ("django.db.backends", "(0.250) SELECT a FROM b WHERE c = {n}; args=({n},); alias=default"),
+    "sqlalchemy": ("sqlalchemy.engine.Engine", "SELECT a FROM b\nWHERE c = {n}"),
+    "hibernate": ("org.hibernate.SQL", "select a from b where c={n}"),
+    "efcore": (
+        "Microsoft.EntityFrameworkCore.Database.Command",
+        "Executed DbCommand (250ms) [Parameters=[], CommandType='Text', CommandTimeout='30']\nSELECT a FROM b WHERE c = {n}",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "names", [("logger_name", "message", "@timestamp"), ("logger", "event", "timestamp"), ("name", "msg", "asctime")]
+)
+@pytest.mark.parametrize("tool", LOGGERS)
+def test_loggers_that_write_json(tool: str, names: tuple[str, str, str], tmp_path: Path) -> None:
+    logger, text = LOGGERS[tool]
+    lines = [{names[0]: "app.main", names[1]: "ready", names[2]: "2026-03-01 10:00:00,000", "level": "INFO"}]
+    for n in range(3):
+        at = f"2026-03-01 10:00:0{n},500"
+        for part in [text, "[cached since 0.1s ago] ()"] if tool == "sqlalchemy" else [text]:
+            lines.append({names[0]: logger, names[1]: part.format(n=n), names[2]: at, "level": "DEBUG"})
+    found = read(tmp_path, "".join(json.dumps(line) + "\n" for line in lines))
+    assert [sql.rstrip()[-1] for sql in found.queries["sql"]] == ["0", "1", "2"]
+    assert found.queries["start"].is_monotonic_increasing and found.queries["start"].dt.year.eq(2026).all()
+    assert not {"skipped", "unbalanced", "markers-differ"} & set(codes(found.warnings))
+
+
+@pytest.mark.parametrize("padding", [1, 10, 23, 40])
+@pytest.mark.parametrize(("logger", "more"), [("org.hibernate.SQL", ""), ("sqlalchemy.engine.Engine", "[raw sql] ()")])
+def test_a_padded_logger(logger: str, more: str, padding: int, tmp_path: Path) -> None:
+    lines = [
+        f"2026-03-01T10:00:0{n}.123Z DEBUG 1 --- [nio-1] {logger}{' ' * padding} : {text}\n"
+        for n in range(3)
+        for text in ("SELECT a FROM b WHERE c=?", more)
+        if text
+    ]
+    assert len(read(tmp_path, "".join(lines)).queries) == 3
+
+
 def span(own: int, parent: int, name: str, kind: int, at: int, ms: int, **attributes: str) -> dict[str, object]:
     start = 1_770_109_200_000_000_000 + at * 1_000_000
     listed = [{"key": key.replace("__", "."), "value": {"stringValue": value}} for key, value in attributes.items()]
