@@ -55,5 +55,7 @@ def _link(above: Shape, below: Shape, key: str) -> int:
     if key in above.columns:
         return 2
     if key in _CODES:
-        return 0  # what names one row to people comes from a client as often as from a row
+        # A code comes from a client as often as from a row, unless the parent holds the code of just this table.
+        held = {c.replace("_", "").lower() for c in above.columns}
+        return 3 if owner and f"{owner}{key}".replace("_", "").lower() in held else 0
     return 1 if everything or (named and any(c in OWN_KEYS or KEY_ENDINGS.search(c) for c in above.columns)) else 0
