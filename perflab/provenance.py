@@ -78,9 +78,9 @@ _MAYBE = re.compile(
     re.IGNORECASE,
 )
 _HINTS = (
-    b"key token secret pass pwd pswd cred auth cookie sess dsn jwt bearer private salt signature sentry csrf xsrf hmac hook code conn "
-    b"sk pin pw sig sid otp mfa tok sas pem x-api @ digest basic login user -u -p -a begin eyj akia asia sg. aiza ya29 xox npm_ hf_ "
-    b"dop_ glpat pypi gh pk_ pk- rk_ rk- shp bot thin sqlplus"
+    b"key token secret pass pwd pswd cred auth cookie sess dsn jwt bearer private salt signature sentry csrf xsrf "
+    b"hmac hook code conn sk pin pw sig sid otp mfa tok sas pem x-api @ digest basic login user -u -p -a begin eyj "
+    b"akia asia sg. aiza ya29 xox npm_ hf_ dop_ glpat pypi gh pk_ pk- rk_ rk- shp bot thin sqlplus "
 ).split()
 """One of these is in every line that `_MAYBE` finds; to look for them is quick."""
 _MOST_LOOKED_AT = 1_000_000
@@ -262,6 +262,23 @@ def without_secrets(arguments: Sequence[str]) -> list[str]:
         glued = re.fullmatch(r"(-[pu])([^-=\s].*)", argument)
         kept.append(f"{glued[1]}…" if glued and not glued[2].isdigit() else without_credentials(argument))
     return kept
+
+
+def secret_values(*named: Mapping[str, str], texts: Iterable[str] = ()) -> list[str]:
+    """The values of what a name calls a secret, and the secrets in all other values and texts, longest first.
+
+    >>> secret_values({"DB_PASS": "opensesame", "AUTH_MODE": "local", "URL": "redis://:hunter2@h"}, texts=["--users=5"])
+    ['opensesame', 'hunter2']
+    """
+    pairs = [pair for each in named for pair in each.items()]
+    found = {value for name, value in pairs if _SECRET.search(name)}
+    found |= {*secrets_in(*texts, *(value for _, value in pairs))}
+    telling = (
+        each
+        for each in found
+        if len(each) >= _SHORTEST and not each.isdigit() and (len(each) > 7 or not each.isalpha())
+    )
+    return sorted(telling, key=lambda each: (-len(each), each))
 
 
 def harmless(named: Mapping[str, str], keep: Sequence[str] = ()) -> dict[str, str]:

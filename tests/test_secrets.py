@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import random
 import string
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+import perflab as lab
 from perflab import provenance
+from perflab.loadtest import capture, logfiles
 
 SPELLINGS = [
     "--password={}",
@@ -143,6 +149,54 @@ def test_values_of_the_environment_are_kept_only_if_asked() -> None:
 )
 def test_what_is_no_secret_stays(text: str) -> None:
     assert provenance.without_credentials(text) == text
+
+
+ERRORS = (
+    "401 Client Error for url: http://h/a?page=2&token={}", "bad header ('X-Api-Key', '{}')", "Bearer {} has expired",
+    "Access denied (using password: {})", "http://me:{}@h/ refused", '{{"error": "no", "api_key": "{}"}}',
+    "set-cookie: sid={}; Path=/",
+)  # fmt: skip
+
+
+JOURNAL = """
+import json, sys, time
+from pathlib import Path
+from perflab.loadtest.journal import Journal
+errors, secrets = json.load(sys.stdin)
+journal = Journal(Path(sys.argv[1]) / "local-1", given=["opensesame"])
+for error in errors:
+    for secret in secrets:
+        text = error.format(secret)
+        journal.on_request("GET", f"/a?page=2&token={secret}", 1.0, 1, None, {}, ValueError(text), time.time())
+        journal.on_request("GET", "/opensesame", 1.0, 1, None, {}, "sent opensesame", time.time())
+        journal.on_check(f"body has token={secret}", ok=True, response=None, endpoint=None)
+        journal.on_user_error(text)
+        journal.on_user_ended(text)
+journal.flush()
+"""
+
+
+def test_records_of_requests_hold_no_secret(tmp_path: Path) -> None:
+    secrets = planted(30, "-_")
+    command = [sys.executable, "-c", JOURNAL, str(tmp_path)]
+    subprocess.run(command, input=json.dumps([ERRORS, secrets]), text=True, check=True)
+    (process,) = capture.processes(tmp_path)
+    written = (tmp_path / "local-1.jsonl").read_text()
+    assert [secret for secret in ["opensesame", *secrets] if secret in written] == []
+    assert [note["name"] for note in process.notes["endpoint"]] == ["GET /a?page=2&token=…", "GET /…"]
+    assert process.count == 2 * len(ERRORS) * len(secrets)
+    assert len(process.notes["error"]) == len(ERRORS) + 1
+
+
+def test_kept_logs_hold_no_secret(tmp_path: Path) -> None:
+    target = lab.Target(
+        "a", host="http://me:pass1word@h", command=["app", "--password", "hunter2", "-k"], record_env=["SHOWN"],
+        env={"DB_PASS": "opensesame", "DSN": "redis://:x1y2z3@h/0", "SHOWN": "visible1", "AUTH": "on", "WORKERS": "8"},
+    )  # fmt: skip
+    output = tmp_path / "target.log"
+    output.write_bytes(b"opensesame hunter2 x1y2z3 pass1word visible1 on 8\n\xff\x00 GITHUB_TOKEN=s3cr3t\n")
+    logfiles.clean(tmp_path, target.secrets())
+    assert output.read_bytes().decode("utf-8", "replace") == "… … … … visible1 on 8\n\ufffd\0 GITHUB_TOKEN=…\n"
 
 
 def test_printed_output_is_cleaned_in_bounded_time() -> None:
