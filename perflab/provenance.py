@@ -9,7 +9,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,26 +18,72 @@ from typing import Any
 _PACKAGES = ("perflab", "locust", "gevent", "pandas", "numpy", "scipy")
 _LISTED = 20
 _NAME = (
-    r"(?:key|token|secret|pass|pwd|pswd|credential|auth(?!or)|cookie|session|dsn|jwt|bearer|private|salt|signature|sentry|"
-    r"(?<![a-z0-9])(?:sk|pin|pw|sig|sid|otp|x-api)(?![a-z0-9]))"
+    r"(?:(?<!mon)key(?!s\b|board|word|error)|token(?!s\b)|secret|(?<!com)(?<!by)pass(?!ed\b|eng|ing\b)|pwd|pswd|credential|auth(?!or)|cookie|sess(?:ion|id)|dsn|jwt|bearer|private|salt|signature|sentry|"
+    r"[cx]srf|hmac|webhook|access[-_ ]?code|conn(?:ection)?[-_]?str|"
+    r"(?<![a-z0-9])(?:sk|pin|pw|sig|sid|otp|totp|mfa|tok|creds?|sas|pem|x-api)(?![a-z0-9]))"
 )
 """Parts of names that indicate a secret."""
 _SECRET = re.compile(_NAME, re.IGNORECASE)
+_NAMED = rf"(?<![\w.\-])(?![\w.\-]*(?:error|exception|warning)\b)[\w.\-]*{_NAME}[\w.\-]*"
+"""A whole name of a secret. What is no name in code ends at the first character, so that long lines cost little."""
+_QUOTED = r"\\\".*?\\\"|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|`[^`]*`"
+_LIKELY = r"(?=[\w+=~.\-]*\d)(?=[\w+=~.\-]*[a-z])[\w+/=~.\-]{8,}"
+"""A word of letters and digits, where nothing else says that it is a value."""
+_QUERY = re.compile(rf"([?&;#][\w.\-\[\]%]+=)(?:{_QUOTED}|[^&;#\s'\"]*)", re.IGNORECASE)
 _HIDDEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), kept)
     for pattern, kept in (
-        (r"//[^\s/@'\"]*@", "//"),
-        (r"(?<![\w.])[\w.+-]+:[^\s@/:'\"]+@(?=[\w\[])", "…@"),
-        (r"([?&;#][\w.\-\[\]%]+=)[^&;#\s'\"]*", r"\1…"),
+        (r"(-----BEGIN [A-Z ]+-----)(?:(?!-----END)[\s\S])*", r"\1…"),
+        # Passwords in addresses: a password may hold a slash or an @, and a port is none.
+        (r"(//)[^\s/@:\['\"<>]*:(?!\d{1,5}[/?#])[^\s@'\"<>]*@(?:[^\s/@'\"]*@)*", r"\1"),
+        (r"(//)(?:[^\s/@'\"]*@)+", r"\1"),
+        (r"(?<![\w.+\-])()[\w.+\-]+:[^\s@/:'\"]+@(?=[\w\[])", "…@"),
+        (r"(\bthin:|\bsqlplus\s+)[^\s@]+@", r"\1…@"),
+        (r"(\bdigest\s)\s*\w+=[^\r\n]+", r"\1…"),
         (r"\b((?:[\w-]*cookie|[\w-]*authorization)\s*[:=]\s*)[^'\"\r\n]+", r"\1…"),
-        (r"\b(bearer|basic|digest|token)\s+[^\s'\",]+", r"\1 …"),
-        (rf"([\w.\-]*{_NAME}[\w.\-]*[\"']?\s*[=:]\s*)(?:\"[^\"]*\"|'[^']*'|[^\s'\"&;,]+)", r"\1…"),
+        (r"\b(bearer(?:\s+token)?)\s+[^\s'\",]+", r"\1 …"),
+        (r"\b((?:basic|digest|token)\s+)(?=[^\s'\",]*[\d+/=])[^\s'\",]{6,}", r"\1…"),
+        (rf"((?:key|name)=[\"'][^\"'<>]*{_NAME}[^\"'<>]*[\"']\s+value=)(?:{_QUOTED}|[^\s>]+)", r"\1…"),
+        (rf"(<[\w.:\-]*{_NAME}[\w.:\-]*>)[^<]+", r"\1…"),
+        (rf"({_NAMED}\\?[\"']?\s*(?:=>|[=:])\s*)(?!…)(?:b?(?:{_QUOTED})|\[[^\]]*\]?|[^\s'\"&;,]+)", r"\1…"),
+        (rf"({_NAMED}[\"']\s*,\s*b?)(?:{_QUOTED})", r"\1…"),
+        (rf"({_NAMED}(?:%22)?%3[AD](?:%20|%22)*(?:bearer(?:%20)+)?)[^\s&%]+", r"\1…"),
+        (
+            rf"({_NAMED}\W{{1,3}}(?:(?:is|was|used|given|provided|supplied)\W{{1,3}})?)(?:'(?=[^']*\d)[^']{{6,}}'|{_LIKELY})",
+            r"\1…",
+        ),
+        (r"(\blogin\s+\S+\s+(?:account\s+\S+\s+)?password\s+)\S+", r"\1…"),
         (rf"(--?[\w\-]*{_NAME}[\w\-]*\s+)(?!--)\S+", r"\1…"),
-        (r"\beyJ[\w-]{8,}(?:\.[\w-]*)*|\b[spr]k_(?:live|test)_\w+|\bgh[pousr]_\w{16,}|\bxox[abprs]-[\w-]+", "…"),
-        (r"\bSG\.[\w-]{8,}\.[\w-]+|\bAKIA[0-9A-Z]{12,}", "…"),
+        (r"((?:^|\s)(?:--?user|--login|-[upa])\s+)(?![\d\-/.])\S+", r"\1…"),
+        (r"(\b(?:mysql|mariadb|curl|sshpass)\S*\s(?:[^\n]*\s)?-[pu])[^\s=\-]\S+", r"\1…"),
+        (
+            r"()\beyJ[\w-]{8,}(?:\.[\w-]*)*|\b[spr]k[-_](?:live|test|proj|ant|or)[-_][\w-]+|\bsk-\w{20,}|\bxox[abeprs]-[\w-]+",
+            "…",
+        ),
+        (
+            r"()\b(?:gh[pousr]_|github_pat_|npm_|hf_|dop_v1_|shp(?:at|ca|pa|ss)_|glpat-|pypi-|AIza|ya29\.)[\w\-]{14,}",
+            "…",
+        ),
+        (r"()\bSG\.[\w-]{8,}\.[\w-]+|\bA[KS]IA[0-9A-Z]{12,}", "…"),
+        (r"(\bhooks\.slack\.com/\w+/|\bdiscord(?:app)?\.com/api/webhooks/|\bapi\.telegram\.org/bot)[\w/:\-]+", r"\1…"),
     )
 )
 
+_BEFORE_SECRETS = ("-p", "-u", "-a", "--user", "--login", "password", "passwd", "secret", "authorization", "bearer")
+_SHORTEST = 5
+"""Characters of a value below which it would be found in all kinds of words."""
+_MAYBE = re.compile(
+    rb"//[^/\s]*@|:[^\s]+@|[-=]BEGIN|eyJ|A[KS]IA|SG\.|AIza|ya29|\b(?:sk|pk|rk|xox\w|npm|hf|dop|glpat|pypi|gh\w|github|shp\w+)[-_]|"
+    rb"hooks\.|webhooks|/bot\d|thin:|sqlplus|digest|basic|login|--?user|\s-[upa]\b|-[pu]\w|" + _NAME.encode(),
+    re.IGNORECASE,
+)
+_HINTS = (
+    b"key token secret pass pwd pswd cred auth cookie sess dsn jwt bearer private salt signature sentry csrf xsrf "
+    b"hmac hook code conn sk pin pw sig sid otp mfa tok sas pem x-api @ digest basic login user -u -p -a begin eyj "
+    b"akia asia sg. aiza ya29 xox npm_ hf_ dop_ glpat pypi gh pk_ pk- rk_ rk- shp bot thin sqlplus "
+).split()
+"""One of these is in every line that `_MAYBE` finds; to look for them is quick."""
+_MOST_LOOKED_AT = 1_000_000
 _PLAIN_HEADERS = frozenset({
     "accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "connection", "content-encoding",
     "content-language", "content-type", "expect", "host", "origin", "pragma", "user-agent",
@@ -143,9 +189,58 @@ def without_credentials(text: str) -> str:
     >>> without_credentials("host=db password=hunter2"), without_credentials("--header=X-Api-Key: 1")
     ('host=db password=…', '--header=X-Api-Key: …')
     """
+    return hidden(_QUERY.sub(r"\1…", text))
+
+
+def hidden(text: str, given: Iterable[str] = ()) -> str:
+    """Printed text, a name or an error, with what may be a secret as "…": values that were given, then what looks like one.
+
+    Queries stay as they are, unless the name of a value says that it is a secret: they separate pages.
+
+    >>> hidden("GET /orders?page=2&token=1"), hidden("KeyError: 'id'"), hidden("sent hunter2", ["hunter2"])
+    ('GET /orders?page=2&token=…', "KeyError: 'id'", 'sent …')
+    """
+    for value in given:
+        text = text.replace(value, "…")
     for pattern, kept in _HIDDEN:
         text = pattern.sub(kept, text)
     return text
+
+
+def hidden_in_lines(content: bytes, given: Iterable[str] = ()) -> bytes:
+    """`hidden` for long output, line by line, in bounded time: beyond 1 MB of lines that may hold a secret, "…" is what stays.
+
+    Output without one is returned as it is, in whatever encoding.
+    """
+    for value in given:
+        content = content.replace(value.encode(), "…".encode())
+    looked, parts = 0, []
+    for part in re.findall(rb"[^\n]{1,4096}\n?|\n", content):
+        low = part.lower()
+        if any(word in low for word in _HINTS) and _MAYBE.search(part):
+            looked += len(part)
+            text = part.decode("utf-8", "surrogateescape")
+            part = (hidden(text) if looked < _MOST_LOOKED_AT else "…\n").encode("utf-8", "surrogateescape")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def secrets_in(*texts: str) -> list[str]:
+    """The values in these texts that `hidden` hides, longest first: what must not be printed elsewhere either.
+
+    >>> secrets_in("postgresql://shop:hunter2@db/shop", "Authorization: Bearer x1y2z3")
+    ['hunter2', 'x1y2z3']
+    """
+    found: set[str] = set()
+    for text in texts:
+        for pattern, kept in _HIDDEN:
+            for match in pattern.finditer(text):
+                value = match[0][len(match[1]) :].strip().strip("'\"`@\\")
+                if kept in (r"\1", "…@"):
+                    value = value.partition(":")[2] or value
+                value = re.sub(r"^(?:bearer|basic|digest|token)\s+", "", value, flags=re.IGNORECASE)
+                found |= {value, *re.findall(r"=\s*([^\s;,'\"]+)", value)}
+    return sorted((each for each in found if len(each) >= _SHORTEST), key=lambda each: (-len(each), each))
 
 
 def without_secrets(arguments: Sequence[str]) -> list[str]:
@@ -161,12 +256,29 @@ def without_secrets(arguments: Sequence[str]) -> list[str]:
             kept.append("…")
             hide_next = False
             continue
-        hide_next = argument in ("-p", "-u", "--user") or bool(
+        hide_next = argument.lower() in _BEFORE_SECRETS or bool(
             argument.startswith("-") and not re.search("[=: ]", argument) and _SECRET.search(argument)
         )
         glued = re.fullmatch(r"(-[pu])([^-=\s].*)", argument)
         kept.append(f"{glued[1]}…" if glued and not glued[2].isdigit() else without_credentials(argument))
     return kept
+
+
+def secret_values(*named: Mapping[str, str], texts: Iterable[str] = ()) -> list[str]:
+    """The values of what a name calls a secret, and the secrets in all other values and texts, longest first.
+
+    >>> secret_values({"DB_PASS": "opensesame", "AUTH_MODE": "local", "URL": "redis://:hunter2@h"}, texts=["--users=5"])
+    ['opensesame', 'hunter2']
+    """
+    pairs = [pair for each in named for pair in each.items()]
+    found = {value for name, value in pairs if _SECRET.search(name)}
+    found |= {*secrets_in(*texts, *(value for _, value in pairs))}
+    telling = (
+        each
+        for each in found
+        if len(each) >= _SHORTEST and not each.isdigit() and (len(each) > 7 or not each.isalpha())
+    )
+    return sorted(telling, key=lambda each: (-len(each), each))
 
 
 def harmless(named: Mapping[str, str], keep: Sequence[str] = ()) -> dict[str, str]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import random
 import string
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+import perflab as lab
 from perflab import provenance
+from perflab.loadtest import capture, logfiles
 
 SPELLINGS = [
     "--password={}",
@@ -26,17 +32,51 @@ SPELLINGS = [
     '{{"password": "{}"}}',
     "PGPASSWORD={} psql",
     "api_secret='{}'",
+    "AccountName=x;AccountKey={}==;EndpointSuffix=core.windows.net",
+    "Endpoint=sb://x/;SharedAccessKeyName=Root;SharedAccessKey={}=",
+    "Server=db;Uid=me;Pwd='{} x';Encrypt=true",
+    "aws_secret_access_key = {}",
+    "-----BEGIN RSA PRIVATE KEY-----\n{}\n{}\n-----END RSA PRIVATE KEY-----",
+    "machine example.com login me password {}",
+    '{{"password": ["{}"]}}',
+    '{{"auth": {{"user": "me", "pass": "{}"}}}}',
+    '"{{\\"password\\":\\"{}\\"}}"',
+    '{{"password": "a\\"{}"}}',
+    ':password => "{}"',
+    "<db-password>{}</db-password>",
+    '<add key="Password" value="{}"/>',
+    "token 'a1{}' is invalid",
+    "Incorrect API key provided: a1{}",
+    "('X-Api-Key', '{}')",
+    "(b'authorization', b'Bearer {}')",
+    "Bearer token {}",
+    "postgresql://me:pa/ss{}@h/db",
+    "postgresql://me:p@ss{}@h/db",
+    "jdbc:oracle:thin:scott/{}@//h:1521/x",
+    "curl -u me:{} http://h/",
+    "mysql -u root -p{} db",
+    "docker login -u me -p a{} h",
+    "%7B%22password%22%3A%22{}%22%7D",
+    'Authorization: Digest username="me", nonce="{}", response="{}"',
+    "/reset/password/a1{}",
+    "https://hooks.slack.com/services/T0/B0/a{}",
+    *(
+        f"{prefix}{{}}"
+        for prefix in ("sk-proj-", "sk-ant-api03-", "glpat-aaaa", "npm_aaaa", "github_pat_aaaa", "hf_aaaa", "pypi-aaaa")
+    ),
 ]
 
 
-def planted(count: int) -> list[str]:
+def planted(count: int, signs: str = "-_.!~") -> list[str]:
     source = random.Random(15)
-    return ["".join(source.choices(string.ascii_letters + string.digits + "-_.!~", k=12)) for _ in range(count)]
+    return ["".join(source.choices(string.ascii_letters + string.digits + signs, k=12)) for _ in range(count)]
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_no_spelling_lets_a_secret_through(spelling: str) -> None:
-    for secret in planted(200):
+    # What ends a token of a known kind, or a word that is likely to be one, is no part of it.
+    signs = "-_.!~" if SPELLINGS.index(spelling) < 16 else "-_"
+    for secret in planted(30, signs):
         text = spelling.format(secret, secret)
         for around in (text, f"see {text}", f"{text} ok"):
             assert secret not in provenance.without_credentials(around)
@@ -85,7 +125,86 @@ def test_values_of_the_environment_are_kept_only_if_asked() -> None:
         *("GET /orders/12345", "2026-11-24T01:45:00Z", "runs/20261124-014503-eager-7f3a", "error: connection refused"),
         *("python app.py --port=8001 --users=50", "http://127.0.0.1:8000/a", "http://[abc", "Author: x", "spin=3"),
         *("a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6e7f8a9b0", "experiment=20260101-abc", "C:/a b/c.py:12"),
+        *(
+            "KeyError: 'id'",
+            "AuthenticationError: no such user",
+            "password is incorrect",
+            "Basic search",
+            "2 passed, 1 failed",
+        ),
+        *(
+            "unexpected token < in JSON",
+            "POST /oauth/token",
+            "http://127.0.0.1:8000/@user",
+            "max_tokens=500",
+            "monkey=x",
+        ),
+        *(
+            'duplicate key value violates unique constraint "orders_pkey"',
+            "for key 'PRIMARY'",
+            "app -p 8001",
+            "mkdir -p /x",
+        ),
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
     assert provenance.without_credentials(text) == text
+
+
+ERRORS = (
+    "401 Client Error for url: http://h/a?page=2&token={}", "bad header ('X-Api-Key', '{}')", "Bearer {} has expired",
+    "Access denied (using password: {})", "http://me:{}@h/ refused", '{{"error": "no", "api_key": "{}"}}',
+    "set-cookie: sid={}; Path=/",
+)  # fmt: skip
+
+
+JOURNAL = """
+import json, sys, time
+from pathlib import Path
+from perflab.loadtest.journal import Journal
+errors, secrets = json.load(sys.stdin)
+journal = Journal(Path(sys.argv[1]) / "local-1", given=["opensesame"])
+for error in errors:
+    for secret in secrets:
+        text = error.format(secret)
+        journal.on_request("GET", f"/a?page=2&token={secret}", 1.0, 1, None, {}, ValueError(text), time.time())
+        journal.on_request("GET", "/opensesame", 1.0, 1, None, {}, "sent opensesame", time.time())
+        journal.on_check(f"body has token={secret}", ok=True, response=None, endpoint=None)
+        journal.on_user_error(text)
+        journal.on_user_ended(text)
+journal.flush()
+"""
+
+
+def test_records_of_requests_hold_no_secret(tmp_path: Path) -> None:
+    secrets = planted(30, "-_")
+    command = [sys.executable, "-c", JOURNAL, str(tmp_path)]
+    subprocess.run(command, input=json.dumps([ERRORS, secrets]), text=True, check=True)
+    (process,) = capture.processes(tmp_path)
+    written = (tmp_path / "local-1.jsonl").read_text()
+    assert [secret for secret in ["opensesame", *secrets] if secret in written] == []
+    assert [note["name"] for note in process.notes["endpoint"]] == ["GET /a?page=2&token=…", "GET /…"]
+    assert process.count == 2 * len(ERRORS) * len(secrets)
+    assert len(process.notes["error"]) == len(ERRORS) + 1
+
+
+def test_kept_logs_hold_no_secret(tmp_path: Path) -> None:
+    target = lab.Target(
+        "a", host="http://me:pass1word@h", command=["app", "--password", "hunter2", "-k"], record_env=["SHOWN"],
+        env={"DB_PASS": "opensesame", "DSN": "redis://:x1y2z3@h/0", "SHOWN": "visible1", "AUTH": "on", "WORKERS": "8"},
+    )  # fmt: skip
+    output = tmp_path / "target.log"
+    output.write_bytes(b"opensesame hunter2 x1y2z3 pass1word visible1 on 8\n\xff\x00 GITHUB_TOKEN=s3cr3t\n")
+    logfiles.clean(tmp_path, target.secrets())
+    assert output.read_bytes().decode("utf-8", "replace") == "… … … … visible1 on 8\n\ufffd\0 GITHUB_TOKEN=…\n"
+
+
+def test_printed_output_is_cleaned_in_bounded_time() -> None:
+    plain = b"\xff\xfe 127.0.0.1 GET /orders?page=5 200\n" * 100
+    assert provenance.hidden_in_lines(plain) == plain
+    mixed = plain + b"DB_PASSWORD=hunter2\nsent opensesame\n" + b"a" * 10_000 + b" token=hunter2"
+    cleaned = provenance.hidden_in_lines(mixed, ["opensesame"])
+    assert cleaned.startswith(plain)
+    assert b"hunter2" not in cleaned
+    assert b"opensesame" not in cleaned
+    assert cleaned.endswith(b"a token=\xe2\x80\xa6")

@@ -25,13 +25,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import pandas as pd
 
-from perflab.data.schemas import SCHEMAS, conform, empty
+from perflab.data.joining import AS_JSON, DAMAGED, UNREADABLE, first_line, tables_of
+from perflab.data.schemas import SCHEMAS, conform
 from perflab.data.tables import Measurements
-from perflab.errors import PerflabError, StoreError
+from perflab.errors import StoreError
 from perflab.notes import DATA, Kind, Note, Remedy, notes_of
 from perflab.units import parse_duration, parse_fraction
 
@@ -41,7 +41,6 @@ UNFINISHED = Kind(
     "{place:raw}: left out {unfinished:unfinished run}; {remedy} makes a run of what one captured, or delete {place:raw}/.2* "
     "once no run is in progress",
 )
-DAMAGED = Kind("damaged-run", DATA, "{run:raw}: left out, because it is damaged: {problem:raw}")
 NEWER = Kind(
     "newer-run",
     DATA,
@@ -50,11 +49,6 @@ NEWER = Kind(
 )
 SCHEMA_VERSION = 1
 _RECORD, _LOCK = "run.json", ".lock"
-_UNREADABLE = (OSError, ValueError, TypeError, LookupError, NotImplementedError, PerflabError)
-"""What pyarrow raises for a file that it cannot read (its exceptions are subclasses of these), and pandas for its values."""
-_STORED = tuple(table for table in SCHEMAS if table != "runs")
-_AS_JSON = frozenset({"parameters", "labels", "attributes"})
-"""Columns with lists and mappings of any kind: stored as JSON texts."""
 
 
 class Draft:
@@ -114,7 +108,7 @@ class Draft:
 
     def _conformed(self, table: str, frame: pd.DataFrame) -> pd.DataFrame:
         conformed = conform(table, frame.assign(run=self.run)).drop(columns="run")
-        for column in _AS_JSON & set(conformed.columns):
+        for column in AS_JSON & set(conformed.columns):
             conformed[column] = [_json(value) for value in conformed[column]]
         return conformed
 
@@ -208,7 +202,7 @@ def load(path: str | Path = "runs", **only: object) -> Measurements:
     records, left_out = _records(folders)
     runs = pd.DataFrame.from_records([_row(record) for record in records.values()], columns=_COLUMNS)
     wanted = Measurements.of(runs=runs).where(**only).runs["run"] if only else runs["run"]
-    tables, damaged = _tables({run: records[run] for run in wanted}, place)
+    tables, damaged = tables_of({run: records[run] for run in wanted}, place)
     left_out = [*left_out, *damaged]
     kept = [run for run in wanted if run not in {note.facts["run"] for note in damaged}]
     if not kept and left_out:
@@ -237,12 +231,14 @@ def _records(folders: Sequence[Path]) -> tuple[dict[str, dict[str, Any]], list[N
                 continue
             conform("runs", pd.DataFrame.from_records([_row(record)], columns=_COLUMNS))
             found[folder.name] = record
-        except _UNREADABLE as problem:
-            left_out.append(DAMAGED(run=folder.name, problem=f"{_RECORD}: {_first_line(problem)}"))
+        except UNREADABLE as problem:
+            left_out.append(DAMAGED(run=folder.name, problem=f"{_RECORD}: {first_line(problem)}"))
     return found, left_out
 
 
 def _record(folder: Path) -> dict[str, Any] | Note:
+    if not (folder / _RECORD).is_file():
+        raise OSError("not a file")
     record = orjson.loads((folder / _RECORD).read_bytes())
     if not isinstance(record, dict):
         raise ValueError(f"expected an object, found {type(record).__name__}")
@@ -307,84 +303,3 @@ def _of_run(run: str, kept: object) -> Note:
 
 def _json(value: object) -> str | None:
     return None if value is None or value != value else orjson.dumps(value, default=str).decode()
-
-
-def _tables(records: Mapping[str, Mapping[str, Any]], place: Path) -> tuple[dict[str, pd.DataFrame], list[Note]]:
-    """All tables of the runs, and a note for each run with an unreadable table."""
-    parts: dict[str, dict[str, Any]] = {}
-    damaged: dict[str, Note] = {}
-    for run, record in records.items():
-        for table in _STORED:
-            file = record["folder"] / f"{table}.parquet"
-            if file.exists():
-                try:
-                    parts.setdefault(table, {})[run] = _part(file)
-                except _UNREADABLE as problem:
-                    damaged[run] = _damaged(run, table, problem)
-    frames = {}
-    for table, of_table in parts.items():
-        whole = {run: part for run, part in of_table.items() if run not in damaged}
-        try:
-            frames[table] = _joined(table, whole)
-        except _UNREADABLE:
-            damaged |= _culprits(table, whole)
-            try:
-                frames[table] = _joined(table, {run: part for run, part in whole.items() if run not in damaged})
-            except _UNREADABLE as problem:
-                text = f"{place}: the runs' {table}.parquet differ and cannot be joined: {_first_line(problem)}"
-                raise StoreError(text) from problem
-    if damaged:
-        frames = {table: frame[~frame["run"].isin(set(damaged))] for table, frame in frames.items()}
-    return {table: frame for table, frame in frames.items() if len(frame) or not damaged}, [*damaged.values()]
-
-
-def _culprits(table: str, parts: Mapping[str, Any]) -> dict[str, Note]:
-    """The runs whose own table breaks its schema."""
-    found = {}
-    for run, part in parts.items():
-        try:
-            _joined(table, {run: part})
-        except _UNREADABLE as problem:
-            found[run] = _damaged(run, table, problem)
-    return found
-
-
-def _damaged(run: str, table: str, problem: Exception) -> Note:
-    return DAMAGED(run=run, problem=f"{table}.parquet: {_first_line(problem)}")
-
-
-def _part(file: Path) -> Any:
-    """A table of one run. Opened as one file, since a dataset reader would take columns from folder names."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with file.open("rb") as source:
-        part = pq.ParquetFile(source).read()
-    if "run" in part.column_names:
-        part = part.drop_columns("run")
-    for position, column in enumerate(part.schema):
-        if pa.types.is_dictionary(column.type):
-            plain = part.column(position).cast(column.type.value_type)
-            part = part.set_column(position, column.name, plain)
-    return part.replace_schema_metadata(None)
-
-
-def _first_line(problem: Exception) -> str:
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300]
-
-
-def _joined(table: str, parts: Mapping[str, Any]) -> pd.DataFrame:
-    """The tables of several runs as one, each row with its run."""
-    import pyarrow as pa
-
-    if not parts:
-        return empty(table)
-    codes = np.repeat(np.arange(len(parts), dtype="int32"), [part.num_rows for part in parts.values()])
-    names = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array([*parts], pa.string())).cast(pa.string())
-    whole = pa.concat_tables(parts.values(), promote_options="permissive").add_column(0, "run", names)
-    frame = whole.to_pandas()
-    for column in _AS_JSON & set(frame.columns):
-        frame[column] = pd.Series(
-            [orjson.loads(v) if isinstance(v, str) else None for v in frame[column]], dtype=object
-        )
-    return conform(table, frame)

@@ -22,7 +22,7 @@ from perflab.data.selection import RECORDED
 from perflab.errors import FormatError, LoadTestError, StoreError
 from perflab.loadtest import capture, process, profiled_target, reasons, recorded_target, recovery, validity
 from perflab.loadtest.abort import broken
-from perflab.loadtest.logfiles import LogFiles, cut
+from perflab.loadtest.logfiles import LogFiles, clean, cut
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.records import CANNOT_WRITE
 from perflab.loadtest.resources import Sampler
@@ -202,6 +202,7 @@ def _loaded(
             _must_have_worked(plan, locust, generator, reason)
         warnings = logs.collect(draft.folder / "logs") + sampler.warnings() + ([waited] if waited else [])
     warnings += cut(draft.folder / "logs")
+    clean(draft.folder / "logs", [*target.secrets(), *plan.secrets(target.host)])
     if scraper and scraper.restarted and not restarted:
         restarted = reasons.TARGET_START_TIME_CHANGED()
     code = 0 if interrupted or reason else locust.exit_code() or 0

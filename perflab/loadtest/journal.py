@@ -10,12 +10,13 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from gevent import getcurrent
 
+from perflab import provenance
 from perflab.loadtest.flight import Flight
 from perflab.loadtest.records import CHECK, MAX_NAMES, MAX_TEXT, MAX_USER_ERRORS, RECORD
 from perflab.loadtest.standstill import Ticker
@@ -23,6 +24,7 @@ from perflab.loadtest.standstill import Ticker
 REQUEST = "perflab_request"
 """The key in the context of Locust's ``request`` event for the number of the request."""
 _NAN = float("nan")
+_MOST_READ = 4096
 _DAY_S = 86_400.0
 _MAX_SIZE = (1 << 63) - 1
 
@@ -30,12 +32,17 @@ _MAX_SIZE = (1 << 63) - 1
 class Journal:
     """The files of one process; appends in memory, writes every half second."""
 
-    def __init__(self, stem: Path, flight: Flight | None = None, ticker: Ticker | None = None) -> None:
+    def __init__(
+        self, stem: Path, flight: Flight | None = None, ticker: Ticker | None = None, given: Sequence[str] = ()
+    ) -> None:
+        self._given = given
         self.checked = self.user_errors = self.users_ended = self.odd = self._written = 0
         self.flight, self.ticker = flight or Flight(), ticker or Ticker()
         self._pid = os.getpid()
         self.endpoints: dict[tuple[str, str], int] = {}
+        self._names: dict[str, int] = {}
         self.errors: dict[str, int] = {}
+        self._raw_errors: dict[str, int] = {}
         self.checks: dict[str, int] = {}
         self._last_response, self._last_endpoint = None, 0
         self._pending, self._pending_checks = bytearray(), bytearray()
@@ -129,26 +136,36 @@ class Journal:
         )
 
     def _endpoint(self, request_type: str, name: str) -> int:
-        key = (request_type, name)
-        if len(self.endpoints) >= MAX_NAMES:
-            key = ("", "(more names)")
-            if key in self.endpoints:
-                return self.endpoints[key]
-        index = len(self.endpoints)
-        self.endpoints[key] = index
-        self.note("endpoint", index=index, name=endpoint_name(*key))
+        shown = self.shown(endpoint_name(request_type, name))
+        if shown not in self._names and len(self._names) >= MAX_NAMES:
+            shown = "(more names)"
+        index = self._names.get(shown)
+        if index is None:
+            index = self._names[shown] = len(self._names)
+            self.note("endpoint", index=index, name=shown)
+        if len(self.endpoints) < MAX_NAMES:
+            self.endpoints[request_type, name] = index
         return index
 
     def _error(self, exception: Any) -> int:
         kind, said = type(exception).__name__, _text(exception)
-        text = _short(said if kind in ("CatchResponseError", "str") else f"{kind}: {said}")
-        index = self.errors.get(text)
+        raw = said if kind in ("CatchResponseError", "str") else f"{kind}: {said}"
+        index = self._raw_errors.get(raw)
         if index is None:
-            if len(self.errors) >= MAX_NAMES:
+            text = self.shown(raw)
+            if text not in self.errors and len(self.errors) >= MAX_NAMES:
                 text = "(more errors)"
-            index = self.errors.setdefault(text, len(self.errors) + 1)
-            self.note("error", index=index, text=text)
+            index = self.errors.get(text)
+            if index is None:
+                index = self.errors[text] = len(self.errors) + 1
+                self.note("error", index=index, text=text)
+            if len(self._raw_errors) < MAX_NAMES:
+                self._raw_errors[raw] = index
         return index
+
+    def shown(self, text: str) -> str:
+        """A text to be kept: short, and without what may be a secret."""
+        return _short(provenance.hidden(text[:_MOST_READ], self._given))
 
     def on_check(self, name: str, ok: bool, response: Any, endpoint: str | None) -> None:
         """Record a named check; without an endpoint it belongs to the request whose response it checks.
@@ -161,7 +178,7 @@ class Journal:
             if len(self.checks) >= MAX_NAMES:
                 name = "(more checks)"
             index = self.checks.setdefault(name, len(self.checks))
-            self.note("check", index=index, name=_short(_text(name)))
+            self.note("check", index=index, name=self.shown(_text(name)))
         at = 0
         if endpoint is not None:
             at = self._known("", endpoint) + 1
@@ -178,13 +195,13 @@ class Journal:
         """An exception in the locustfile: the first thousand with their texts, the rest as a count."""
         self.user_errors += 1
         if self.user_errors <= MAX_USER_ERRORS:
-            self.note("user_error", time=time.time(), text=_short(text))
+            self.note("user_error", time=time.time(), text=self.shown(text))
 
     def on_user_ended(self, text: str) -> None:
         """Note a user that left during the load."""
         self.users_ended += 1
         if self.users_ended <= MAX_NAMES:
-            self.note("user_ended", time=time.time(), text=_short(_text(text)))
+            self.note("user_ended", time=time.time(), text=self.shown(_text(text)))
 
     def _known(self, request_type: str, name: str) -> int:
         found = self.endpoints.get((request_type, name))

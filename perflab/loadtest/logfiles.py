@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from perflab import provenance
 from perflab.loadtest import reasons
 from perflab.loadtest.child import LEFT_OUT
 from perflab.notes import Note
@@ -40,6 +42,18 @@ def cut(folder: Path) -> list[Note]:
         kept = (folder / name).stat().st_size
         warnings.append(reasons.LOG_CUT(file=name, grown_bytes=lost + kept, kept_bytes=kept))
     return warnings
+
+
+def clean(folder: Path, given: Sequence[str] = ()) -> None:
+    """Hide what may be a secret in what was printed. A file that can't be written anew stays as it is."""
+    for file in sorted(folder.glob("*")):
+        with suppress(OSError):
+            content = file.read_bytes()
+            cleaned = provenance.hidden_in_lines(content, given)
+            if cleaned != content:
+                half = file.with_name(f"{file.name}.tmp")
+                half.write_bytes(cleaned)
+                half.replace(file)
 
 
 def _copy(path: Path, end: int, place: Path) -> list[Note]:

@@ -9,24 +9,25 @@ import threading
 import urllib.request
 from contextlib import suppress
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 _OF_A_READ_S = 2.0
 
 
 def read_page(url: str, *, within_s: float, most_bytes: int = 0) -> tuple[int, bytes]:
-    """(status, content) of a page, with at most ``most_bytes`` of content.
+    """(status, content) of a page, with at most ``most_bytes`` of content; a redirect to another host is an HTTPError.
 
     Raises OSError (TimeoutError where the response is late), ValueError, and `urllib.error.HTTPError` as
     `urllib.request.urlopen` does.
     """
     parts = urlsplit(url)
     user, _, place = parts.netloc.rpartition("@")
+    sockets: list[socket.socket] = []
+    opener = _opener(sockets, parts)
     request = urllib.request.Request(urlunsplit(parts._replace(netloc=place)))
     if user:
         # urllib would take it for part of the host name.
         request.add_header("Authorization", "Basic " + base64.b64encode(unquote(user).encode()).decode())
-    sockets: list[socket.socket] = []
     late = threading.Event()
 
     def end() -> None:
@@ -41,7 +42,7 @@ def read_page(url: str, *, within_s: float, most_bytes: int = 0) -> tuple[int, b
     timer.daemon = True
     timer.start()
     try:
-        with _opener(sockets).open(request, timeout=min(within_s, _OF_A_READ_S)) as answer:
+        with opener.open(request, timeout=min(within_s, _OF_A_READ_S)) as answer:
             content = answer.read(most_bytes) if most_bytes else b""
             if not late.is_set():
                 return answer.status, content
@@ -55,7 +56,7 @@ def read_page(url: str, *, within_s: float, most_bytes: int = 0) -> tuple[int, b
     raise TimeoutError(f"no complete response within {within_s:g} s")
 
 
-def _opener(sockets: list[socket.socket]) -> urllib.request.OpenerDirector:
+def _opener(sockets: list[socket.socket], asked: SplitResult) -> urllib.request.OpenerDirector:
     """An opener that collects its sockets."""
 
     class Plain(http.client.HTTPConnection):
@@ -76,5 +77,16 @@ def _opener(sockets: list[socket.socket]) -> urllib.request.OpenerDirector:
         def https_open(self, request: Any) -> Any:
             return self.do_open(Secure, request)
 
-    # The environment's proxies are for outside hosts, not for the service under test.
-    return urllib.request.build_opener(urllib.request.ProxyHandler({}), Http, Https)
+    class Redirects(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, request: Any, *rest: Any) -> urllib.request.Request | None:
+            there = urlsplit(rest[-1])
+            if there.hostname != asked.hostname or there.scheme not in ("http", "https"):
+                return None
+            following = super().redirect_request(request, *rest)
+            # Another port, or no TLS any more: whoever listens there gets no password.
+            if following and (there.port, there.scheme) != (asked.port, asked.scheme):
+                following.remove_header("Authorization")
+            return following
+
+    # Proxies of the environment are for the way out, not for the service under test.
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), Http, Https, Redirects)

@@ -190,6 +190,12 @@ class LoadPlan(Result):
         """The secret that remote workers must know."""
         return secret_of(self.token, "LoadPlan: token")
 
+    def secrets(self, host: str = "") -> list[str]:
+        """The values that neither Locust's output nor errors nor names may hold."""
+        named = [self.headers, *(url.headers for url in self.urls), {k: str(v) for k, v in self.arguments.items()}]
+        texts = [host, *(url.path for url in self.urls), *(url.body or "" for url in self.urls)]
+        return provenance.secret_values(*named, texts=texts)
+
     @property
     def all_workers(self) -> int:
         """The number of workers here and on other machines."""
@@ -378,6 +384,11 @@ class LoadPlan(Result):
         """The rare settings, only where given, so that records of other plans equal those of earlier versions."""
         urls = [
             {**url.settings(), "headers": provenance.headers_of(url.headers), "body": len(url.body or "")}
+            | {
+                "name": provenance.hidden(url.label),
+                "contains": provenance.hidden(url.contains) if url.contains else None,
+            }
+            | {"checks": [provenance.hidden(each) for each in url.checks]}
             | {"path": provenance.without_credentials(f"http://any{url.path}").removeprefix("http://any")}
             for url in self.urls
         ]
@@ -386,7 +397,9 @@ class LoadPlan(Result):
             "headers": provenance.headers_of(self.headers),
             # Short, so that values cannot be guessed from it: it only tells two plans apart.
             "headers_sha256": provenance.sha256_of(dict(self.headers))[:8] if self.headers else None,
-            "objectives": [f"{goal}{' (ends the run)' if goal.abort else ''}" for goal in self.goals],
+            "objectives": [
+                provenance.hidden(f"{goal}{' (ends the run)' if goal.abort else ''}") for goal in self.goals
+            ],
             "urls": urls,
             "urls_sha256": provenance.sha256_of([url.settings() for url in self.urls]) if urls else None,
             "wait_s": self.wait_s,

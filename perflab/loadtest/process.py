@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 import perflab
+from perflab import provenance
 from perflab.errors import LoadTestError
 from perflab.loadtest.checking_locustfile import last_traceback, report_in
 from perflab.loadtest.child import Child
@@ -109,6 +110,7 @@ def _settings(plan: LoadPlan, host: str, folder: Path) -> dict[str, Any]:
         "headers": dict(plan.headers),
         "request_ids": plan.request_ids,
         "trace": plan.trace,
+        "secrets": plan.secrets(host),
         "urls": [url.settings() for url in plan.urls],
         "wait_s": plan.wait_s,
         "timeout_s": plan.timeout_s,
@@ -213,7 +215,12 @@ def statistics(folder: Path) -> list[dict[str, Any]]:
         found = orjson.loads((folder / STATISTICS).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return []
-    return found if isinstance(found, list) else []
+    return [_named(entry) for entry in found] if isinstance(found, list) else []
+
+
+def _named(entry: dict[str, Any]) -> dict[str, Any]:
+    """Names as `Journal` writes them."""
+    return {**entry, "name": provenance.hidden(str(entry.get("name", "")))}
 
 
 def counted(entries: list[dict[str, Any]]) -> int:

@@ -73,7 +73,7 @@ def _begin(
     environment: Any, runner: Any, role: str, settings: dict[str, Any], stem: Path, clock_ahead_s: float
 ) -> None:
     flight, ticker = Flight(), Ticker()
-    journal = Journal(stem, flight, ticker)
+    journal = Journal(stem, flight, ticker, settings.get("secrets", ()))
     ending = Ending(flight, journal.on_user_ended)
     offset = time.time() - time.monotonic()
     journal.note("process", role=role, pid=os.getpid(), clock_offset_s=offset, clock_ahead_s=clock_ahead_s)
@@ -262,7 +262,7 @@ def _watch(
             clock_jump_s=jump,
             exit_code=exit_code,
             own_exit_code=environment.process_exit_code,
-            uncaught=uncaught.first,
+            uncaught=journal.shown(uncaught.first),
             odd_starts=journal.odd,
             sent=flight.sent,
             cut=flight.cut + flight.in_flight,
@@ -277,9 +277,8 @@ def _watch(
         if not stopping["footer"] and os.getpid() == journal._pid:
             # Set before the handlers of the end are called, and never by SystemExit.
             problem = getattr(sys, "last_value", None)
-            journal.note(
-                "exited", time=time.time(), error=f"{type(problem).__name__}: {problem}"[:500] if problem else ""
-            )
+            error = journal.shown(f"{type(problem).__name__}: {problem}") if problem else ""
+            journal.note("exited", time=time.time(), error=error)
             end(1)
 
     def on_quit(exit_code: int = 0, **_: Any) -> None:

@@ -19,6 +19,7 @@ from perflab.data import store
 from perflab.data.tables import Measurements
 from perflab.errors import FormatError, StoreError
 from perflab.loadtest import capture, process, recorded_target, validity
+from perflab.loadtest.logfiles import clean
 from perflab.notes import DATA, RECORDER, Kind, Note, Remedy, notes_of
 
 HELD = Kind(
@@ -137,6 +138,7 @@ def _kept(draft: store.Draft) -> Path:
     entries = process.statistics(generator)
     judgement = validity.judge(found, written, locust_count=process.counted(entries) if entries else None, **judging)
     start_s, stop_s = capture.span(found)
+    clean(folder / "logs")
     kept = draft.keep(
         {
             **facts.get("record", {}),

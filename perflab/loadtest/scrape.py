@@ -82,7 +82,7 @@ class Scraper(Repeating):
             at = time.time()
             self._take(at, read_page(self.url, within_s=ANSWER_S, most_bytes=MAX_BYTES + 1)[1])
         except (OSError, ValueError) as problem:
-            self._failed, self._problem = self._failed + 1, str(problem)[:200]
+            self._failed, self._problem = self._failed + 1, provenance.hidden(str(problem)[:200])
 
     def _take(self, at: float, page: bytes) -> None:
         if len(page) > MAX_BYTES:

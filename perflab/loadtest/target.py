@@ -168,6 +168,13 @@ class Target:
         """The absolute paths of the log files."""
         return tuple(map(Path, self.logs))
 
+    def secrets(self) -> list[str]:
+        """The values that its output and its logs may not hold."""
+        variables = {name: value for name, value in self.env.items() if name not in self.record_env}
+        texts = [self.host, self.ready or "", self.metrics or "", self.database or "", *self.command[1:]]
+        given = [" ".join(pair) for pair in zip(self.command[1:], self.command[2:], strict=False)]
+        return provenance.secret_values(variables, texts=[*texts, *given])
+
     def __repr__(self) -> str:
         record = self.record()
         shown = (f"{name}={record[name]!r}" for name in ("host", "command", "env") if record[name])
@@ -381,13 +388,7 @@ def _wait_until_ready(target: Target, child: Child) -> None:
 
 def _printed(target: Target, child: Child) -> str:
     """The end of the target's output, without the secrets passed to it."""
-    text = child.tail()
-    for given, kept in zip(target.command[1:], target.record()["command"][1:], strict=True):
-        text = text.replace(given, kept) if given != kept else text
-    for name, value in target.env.items():
-        if value and provenance.harmless({name: value}, target.record_env)[name] != value:
-            text = text.replace(value, "…")
-    return text
+    return provenance.hidden(child.tail(), target.secrets())
 
 
 def _not_ready(target: Target) -> str:
@@ -401,7 +402,7 @@ def _not_ready(target: Target) -> str:
         status, _ = read_page(url, within_s=_ANSWER_S)
         return "" if status < 400 else f"{shown} answered {status}"
     except urllib.error.HTTPError as problem:
-        return f"{shown} answered {problem.code}"
+        return "" if problem.code < 400 else f"{shown} answered {problem.code}"
     except (OSError, ValueError) as problem:
         return f"{shown} did not answer: {getattr(problem, 'reason', problem)}"
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import perflab as lab
@@ -73,6 +76,11 @@ def _cut(run: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
+def _flipped(run: Path) -> None:
+    file = run / "requests.parquet"
+    file.write_bytes(bytes(byte ^ (0xFF * (place % 97 == 60)) for place, byte in enumerate(file.read_bytes())))
+
+
 DAMAGE: dict[str, Callable[[Path], None]] = {
     "a list": _json("[]"),
     "null": _json("null"),
@@ -100,6 +108,14 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
     "infinite": _table(lambda frame: frame.assign(latency_ms=float("inf"))),
     "columns": _table(lambda frame: frame.drop(columns="latency_ms")),
     "kinds": _table(lambda frame: frame.assign(latency_ms="fast")),
+    "lists": _table(lambda frame: frame.assign(endpoint=[["GET", "/"]] * len(frame))),
+    "texts": _table(lambda frame: frame.assign(latency_ms="1 ms")),
+    "a pipe": lambda run: ((run / "requests.parquet").unlink(), os.mkfifo(run / "requests.parquet")),
+    "a record in a pipe": lambda run: ((run / "run.json").unlink(), os.mkfifo(run / "run.json")),
+    "flipped bits": _flipped,
+    "columns of one name": lambda run: pq.write_table(
+        pa.table([pa.array([1.0]), pa.array([2.0])], names=["latency_ms", "latency_ms"]), run / "requests.parquet"
+    ),
     "naive": _table(lambda frame: frame.assign(start=frame["start"].dt.tz_localize(None))),
 }
 
@@ -119,6 +135,16 @@ def test_a_damaged_run_is_left_out_by_name(tmp_path: Path, keep: Keep, damage: s
         pd.testing.assert_frame_equal(left.tables[name].reset_index(drop=True), rest)
     with pytest.raises(lab.StoreError, match=runs[1].name):
         lab.load(runs[1])
+
+
+@pytest.mark.parametrize("other", ["1", 1.0, 1, True])
+def test_a_run_whose_column_is_of_another_kind_is_read_if_it_can_be(tmp_path: Path, keep: Keep, other: object) -> None:
+    column = "ok" if isinstance(other, int) else "latency_ms"
+    runs = [keep(tmp_path, arm) for arm in ("a", "b", "c")]
+    _table(lambda frame: frame.assign(**{column: other}))(runs[1])
+    read = lab.load(tmp_path).requests
+    assert len(read) == 150
+    assert (read.loc[read["run"] == runs[1].name, column] == 1).all()
 
 
 def test_a_plan_written_by_hand_has_its_warmup(tmp_path: Path, keep: Keep) -> None:

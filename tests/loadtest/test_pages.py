@@ -72,6 +72,41 @@ def test_a_page_is_bounded_in_time_and_size(page: str) -> None:
     wait_for(lambda: not any(isinstance(thread, threading.Timer) for thread in threading.enumerate()))
 
 
+@contextlib.contextmanager
+def answering(head: bytes, asked: list[bytes]) -> Iterator[str]:
+    """A server that gives one answer to all, and notes what it was asked."""
+
+    def accept(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    asked.append(connection.recv(4096))
+                    connection.sendall(head + b"Content-Length: 4\r\n\r\na 1\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, args=(listener,), daemon=True).start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(("name", "followed"), [("127.0.0.1", True), ("localhost", False)])
+def test_a_page_that_redirects_gives_no_password_away(name: str, followed: bool) -> None:
+    here: list[bytes] = []
+    there: list[bytes] = []
+    with answering(HEAD, there) as other:
+        moved = f"HTTP/1.1 302 Found\r\nLocation: http://{other.replace('127.0.0.1', name)}/m\r\n".encode()
+        with answering(moved, here) as host:
+            if followed:
+                assert read_page(f"http://me:hunter2@{host}/", within_s=2, most_bytes=9) == (200, b"a 1\n")
+            else:
+                with pytest.raises(OSError, match="302"):
+                    read_page(f"http://me:hunter2@{host}/", within_s=2)
+    assert b"Authorization: Basic" in here[0]
+    assert len(there) == followed
+    assert not any(b"Authorization" in request for request in there)
+
+
 def test_a_target_whose_page_trickles_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(target, "_ANSWER_S", 0.3)
     with (
