@@ -242,9 +242,8 @@ def _sorted_out(events: Sequence[Any], frames: Frames, tally: Tally, *, lines: b
             tally.known += 1
             tally.note(kinds.NO_DURATION, 1, f"event {number}")
         else:
-            at = _profiles.weight(event.get("ts"))
-            length = event.get("dur", event.get("tdur", 0)) if phase == "X" else 0
-            length = _profiles.weight(length)
+            at = _number(event.get("ts"))
+            length = _number(event.get("dur", event.get("tdur", 0)) if phase == "X" else 0)
             if at is None or length is None:
                 tally.skip(number, why="malformed")
                 continue
