@@ -151,7 +151,9 @@ GECKO: dict[str, tuple[dict[str, Any], Nodes, str, tuple[str, ...]]] = {
     "gaps": (
         gecko({"stack": [0, 1, 1], "time": [0, 1, 90]}, OFFSETS), [(0, "main", 1, 90), (1, "work", 89, 89)], "ms", ("idle-gaps",)
     ),
-    "a single sample": (gecko({"stack": [1], "time": [0]}, OFFSETS), [(0, "main", 0, 0), (1, "work", 0, 0)], "ms", ("one-sample",)),
+    "a single sample": (
+        gecko({"stack": [1], "time": [0]}, OFFSETS), [(0, "main", 0, 0), (1, "work", 0, 0)], "ms", ("one-sample",)
+    ),
 }  # fmt: skip
 
 
