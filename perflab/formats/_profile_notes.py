@@ -40,6 +40,11 @@ TWO_WEIGHTS = _kind(
     "two-weights", "{count:line} with two weights (difffolded.pl writes before and after); only the second is read"
 )
 ONE_SAMPLE = _kind("one-sample", "{count:thread} with a single sample, which has no duration")
+ASLEEP = Kind(
+    "asleep-counted",
+    DATA,
+    "{source:raw}: py-spy's trace counts time asleep to the function before it, as if it ran. Use --format speedscope or raw.",
+)
 SEVERAL_EVENTS = Kind(
     "several-events", DATA, "{source:raw}: {events} are separate events with a unit each. Choose one with {remedy}."
 )

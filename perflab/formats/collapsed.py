@@ -2,8 +2,9 @@
 
     main;read_orders;execute 42
 
-py-spy (``-f raw``) writes frames as ``name (file:line)``, Austin and Python 3.15's profiling.sampling as ``file:name:line``,
-async-profiler with suffixes (``run_[j]``) for how a method was compiled. Their processes and threads are the outermost frames.
+py-spy (``-f raw``) writes frames as ``name (file:line)``, rbspy as ``name - file:line``, Austin and Python 3.15's
+profiling.sampling as ``file:name:line``, async-profiler with suffixes (``run_[j]``) for how a method was compiled. Their
+processes and threads are the outermost frames.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from perflab.profiles.call_trees import MAX_DEPTH, Frames
 
 _LINE = re.compile(r"(.*)\s(-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)")
 _PLACED = re.compile(r"(.+) \((.+?)(?::(\d+))?\)")
+_DASHED = re.compile(r"(.+) - (.+):(\d+)")
 _LOCATED = re.compile(r"(.+):([^:;]+):(\d+)")
 _GROUP = re.compile(
     r"process \d+.*|thread \(?(?:0x)?[0-9A-Fa-f]+\)?.*|P\d+|T(?:\d+:)?[0-9a-fA-F]+|tid:\d+|\[.*\btid=\d+\]"
@@ -63,7 +65,7 @@ def read(path: Path, *, lines: bool = False, unit: str | None = None, **_: Any) 
     found = _second_weights(found, tally)
     parts_of = {stack: _parts(stack) for stack in found}
     names = {name for parts in parts_of.values() for name in parts if not _GROUP.fullmatch(name)}
-    style = _style(names)
+    style = _LOCATED if "austin" in facts else _style({name for name in names if name[:1] not in ("<", ":")})
     frames, threads = Frames(), dict[str | None, Stacks]()
     codes: dict[str, int] = {}
     for stack, value in found.items():
@@ -143,7 +145,7 @@ def _parts(stack: str) -> list[str]:
 
 def _style(names: set[str]) -> re.Pattern[str] | None:
     """How most frames are written: native frames, "<GC>" and the like have no place or suffix."""
-    for style in (_PLACED, _LOCATED):
+    for style in (_PLACED, _DASHED, _LOCATED):
         if 2 * sum(bool(style.fullmatch(name)) for name in names) > len(names):
             return style
     return _COMPILED if any(map(_COMPILED.fullmatch, names)) else None
@@ -158,5 +160,5 @@ def _frame(part: str, style: re.Pattern[str] | None, frames: Frames, tally: Tall
         kernel = match[2] == "k" and not _CLASS.fullmatch(match[1])
         file = "[kernel]" if kernel else match[1].rpartition(".")[0] or None
         return frames.number(match[1], file)
-    name, file = (match[1], match[2]) if style is _PLACED else (match[2], match[1])
+    name, file = (match[2], match[1]) if style is _LOCATED else (match[1], match[2])
     return frames.number(name, file, _profiles.line_number(int(match[3][:9])) if lines and match[3] else None)

@@ -76,7 +76,9 @@ def read(path: Path, *, lines: bool = False, max_bytes: int | None = None, **_: 
         tally = Tally(unit="event", total=len(events))
         threads = _sorted_out(events, frames, tally, lines=lines)
         trees = [(_label(thread, names, tally), "ms", _replayed(kept, tally)) for thread, kept in threads.items()]
-    return _profiles.tables(path, trees, frames, tally, meta=meta)
+    by_py_spy = any(isinstance(event, dict) and event.get("cat") == "py-spy" for event in events[:1000])
+    notes = [kinds.ASLEEP(source=path.name)] if by_py_spy else []
+    return _profiles.tables(path, trees, frames, tally, warnings=notes, meta=meta)
 
 
 def _document(path: Path, max_bytes: int | None) -> dict[str, Any]:

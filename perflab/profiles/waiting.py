@@ -161,7 +161,9 @@ def summarize_time(profile: Profile, *, unit: str | None = None) -> Findings:
     found = found.assign(sentence=pd.array(sentences, dtype="str"))
     found = found.sort_values("time", ascending=False, kind="stable")
     idle = float(own[kind == IDLE].sum())
-    return findings(found, str(found["sentence"].iloc[0]), _doubts(found, clock, idle, float(own.sum()), unit_name))
+    doubts = _doubts(found, clock, idle, float(own.sum()), unit_name)
+    doubts += [note for note in getattr(profile, "warnings", ()) if note.code == "asleep-counted"]
+    return findings(found, str(found["sentence"].iloc[0]), doubts)
 
 
 def _doubts(found: pd.DataFrame, clock: str, idle: float, whole: float, unit: str) -> list[Note]:

@@ -233,6 +233,12 @@ LINES = {
         "[a;b tid=7];clone;start_thread;JavaMain;a/B.run_[0];read 5\n[a;b tid=7];clone;start_thread;JavaMain;a/B.run_[j] 7\n",
         {"a/B.run": 7, "read": 5, "JavaMain": 0, "clone": 0, "start_thread": 0}, "samples", "[a;b tid=7]",
     ),
+    "austin in the collector": (
+        "# austin: 3.7.0\n# mode: wall\n\nP1;T0:1;/a.py:main:9;:GC: 400\nP1;T0:1;:INVALID: 100\n",
+        {"main": 0.0, ":GC:": 0.4, ":INVALID:": 0.1}, "ms", "P1 T0:1",
+    ),
+    "rbspy": ("<main> - a.rb:4;foo - b.rb:7;sleep [c function] - (unknown):0 12\n<main> - a.rb:4;foo - b.rb:9 3\n",
+              {"sleep [c function]": 12, "foo": 3, "<main>": 0}, "samples", None),
     "a folded difference": ("main;page 1 10 20\nmain;b 5 0\n", {"page 1": 20, "b": 0, "main": 0}, "samples", None),
 }  # fmt: skip
 
@@ -420,6 +426,14 @@ def test_samples_of_the_cpu_never_wait(tmp_path: Path) -> None:
     found = lab.summarize_time(lab.read(path))
     assert found[["database_fraction", "waiting_fraction", "cpu_fraction"]].values.tolist() == [[0.6, 0.0, 0.4]]
     assert codes(found.warnings) == ("on-cpu-only",)
+
+
+def test_time_asleep_in_a_trace_of_py_spy_is_no_computing(tmp_path: Path) -> None:
+    path = tmp_path / "spy.json"
+    place = {"pid": 1, "tid": 1, "cat": "py-spy", "name": "page", "args": {"filename": "a.py", "line": 2}}
+    path.write_text(json.dumps([{**place, "ph": "B", "ts": 0}, {**place, "ph": "E", "ts": 9000}]))
+    found = lab.read(path)
+    assert codes(found.warnings) == codes(lab.summarize_time(found).warnings) == ("asleep-counted",)
 
 
 def test_py_spy_s_busy_time_is_called_so(tmp_path: Path) -> None:
