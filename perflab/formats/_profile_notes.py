@@ -45,6 +45,12 @@ ASLEEP = Kind(
     DATA,
     "{source:raw}: py-spy's trace counts time asleep to the function before it, as if it ran. Use --format speedscope or raw.",
 )
+SYSTEM_TIME = Kind(
+    "asleep-counted-to-caller",
+    DATA,
+    "{source:raw}: {system_fraction} of the time is system time (sleep, input and output, the kernel), which scalene gives to "
+    "the function that waits. summarize_time counts it as waiting.",
+)
 SEVERAL_EVENTS = Kind(
     "several-events", DATA, "{source:raw}: {events} are separate events with a unit each. Choose one with {remedy}."
 )

@@ -436,6 +436,16 @@ def test_time_asleep_in_a_trace_of_py_spy_is_no_computing(tmp_path: Path) -> Non
     assert codes(found.warnings) == codes(lab.summarize_time(found).warnings) == ("asleep-counted",)
 
 
+def test_system_time_of_scalene_is_waiting(tmp_path: Path) -> None:
+    path = tmp_path / "scalene.json"
+    lines = [{"lineno": 2, "n_cpu_percent_python": 25.0, "n_cpu_percent_c": 5.0, "n_sys_percent": 70.0}]
+    stacks = [[["a.py page:2;"], {"cpu_samples": 1.0}]]
+    path.write_text(json.dumps({"elapsed_time_sec": 2.0, "files": {"a.py": {"lines": lines}}, "stacks": stacks}))
+    found = lab.summarize_time(lab.read(path))
+    assert found[["waiting_fraction", "cpu_fraction"]].values.tolist() == [[pytest.approx(0.7), pytest.approx(0.3)]]
+    assert codes(found.warnings) == ("asleep-counted-to-caller",)
+
+
 def test_py_spy_s_busy_time_is_called_so(tmp_path: Path) -> None:
     path = tmp_path / "spy.json"
     frames = [{"name": "page", "file": "a.py"}]

@@ -23,6 +23,14 @@ def profiled(make_requests: Callable[..., pd.DataFrame]) -> Callable[..., lab.Me
     return of
 
 
+def test_memory_is_no_time(tmp_path: Path) -> None:
+    path = tmp_path / "heap.txt"
+    path.write_text("main;page 10\n")
+    found = lab.read(path, unit="bytes")
+    with pytest.raises(ValueError, match="needs a profile of time; this one holds bytes"):
+        lab.summarize_time(found)
+
+
 def test_a_profiler_on_one_side_only_is_refused(profiled: Callable[..., lab.Measurements]) -> None:
     with pytest.raises(lab.ComparisonError, match="profiles were recorded in some of the runs only"):
         lab.compare(profiled("a", "py-spy"), profiled("b", None))
