@@ -124,14 +124,13 @@ def _stacks(path: Path, tally: Tally) -> tuple[dict[str, float], dict[str, str]]
 
 def _second_weights(found: dict[str, float], tally: Tally) -> dict[str, float]:
     """Where each line has two weights, those of a baseline are no part of the names."""
-    pairs = [_LINE.fullmatch(stack) for stack in found]
-    if len(found) < 2 or None in pairs:
-        return found
-    tally.note(kinds.TWO_WEIGHTS, tally.rows, "line 1")
     after: dict[str, float] = {}
-    for pair, weight in zip(pairs, found.values(), strict=True):
-        assert pair is not None
+    for stack, weight in found.items():
+        pair = _LINE.fullmatch(stack)
+        if pair is None or len(found) < 2:
+            return found
         after[pair[1].strip()] = after.get(pair[1].strip(), 0.0) + weight
+    tally.note(kinds.TWO_WEIGHTS, tally.rows, "line 1")
     return after
 
 
@@ -146,7 +145,7 @@ def _parts(stack: str) -> list[str]:
 def _style(names: set[str]) -> re.Pattern[str] | None:
     """How most frames are written: native frames, "<GC>" and the like have no place or suffix."""
     for style in (_PLACED, _DASHED, _LOCATED):
-        if 2 * sum(bool(style.fullmatch(name)) for name in names) > len(names):
+        if names and 2 * sum(bool(style.fullmatch(name)) for name in names) >= len(names):
             return style
     return _COMPILED if any(map(_COMPILED.fullmatch, names)) else None
 

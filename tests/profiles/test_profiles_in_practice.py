@@ -222,6 +222,7 @@ LINES = {
         "main (a.py:9);q (a.py:5);memcpy (libc.so.6) 60\nmain (a.py:9);q (a.py:7);clone 5\nmain (a.py:8) 4\n",
         {"memcpy": 60, "clone": 5, "main": 4, "q": 0}, "samples", None,
     ),
+    "py-spy --native of a short stack": ("main (a.py:9);memcpy 60\n", {"memcpy": 60, "main": 0}, "samples", None),
     "py-spy --nolineno": ("main (a.py);q (b/c.py) 60\nmain (a.py) 4\n", {"q": 60, "main": 4}, "samples", None),
     "py-spy of a process that multiprocessing started": (
         'process 7:"python -c from multiprocessing.spawn import spawn_main; spawn_main(fd=5)";main (a.py:9);q (a.py:5) 3\n'
