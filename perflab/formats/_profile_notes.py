@@ -31,8 +31,26 @@ BAD_COUNT = _kind("bad-count", "{count:call} with a malformed count; each counts
 BAD_NODE = _kind("bad-node", "left out {count:node} (malformed, or with the id of another)")
 TIMELINE = _kind("timeline-left-out", "holds CPU samples; left out {count:event} of the timeline around them")
 NO_DURATION = _kind("no-duration", "left out {count:event} without a duration (asynchronous, flows, counters)")
-
+IDLE_GAPS = _kind(
+    "idle-gaps",
+    '{count:pause} between samples, counted to the sample before; if the profiler leaves out idle threads, weight="samples" '
+    "counts the samples instead",
+)
+TWO_WEIGHTS = _kind(
+    "two-weights", "{count:line} with two weights (difffolded.pl writes before and after); only the second is read"
+)
 ONE_SAMPLE = _kind("one-sample", "{count:thread} with a single sample, which has no duration")
+ASLEEP = Kind(
+    "asleep-counted",
+    DATA,
+    "{source:raw}: py-spy's trace counts time asleep to the function before it, as if it ran. Use --format speedscope or raw.",
+)
+SYSTEM_TIME = Kind(
+    "asleep-counted-to-caller",
+    DATA,
+    "{source:raw}: {system_fraction} of the time is system time (sleep, input and output, the kernel), which scalene gives to "
+    "the function that waits. summarize_time counts it as waiting.",
+)
 SEVERAL_EVENTS = Kind(
     "several-events", DATA, "{source:raw}: {events} are separate events with a unit each. Choose one with {remedy}."
 )

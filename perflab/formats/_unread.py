@@ -1,4 +1,4 @@
-"""Outputs of load tools that hold too little to be read, known by how they begin, and what to save instead."""
+"""Outputs of load tools and profilers that cannot be read, known by how they begin, and what to save instead."""
 
 from __future__ import annotations
 
@@ -44,6 +44,29 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
         "Locust's failures or exceptions",
         "its _stats.csv",
     ),
+    (r"PERFILE2|2ELIFREP", "perf's recording", "what perf script prints"),
+    (r"# (Overhead|To display the perf\.data header)", "perf's report", "what perf script prints"),
+    (r"(?s:.{0,20})memray\x00", "memray's recording", "memray stats --json"),
+    (r"MOJ", "Austin's binary format", "its text (mojo2austin, or austin without --binary)"),
+    (r"FLR\x00", "a Java flight recording", "collapsed stacks (asprof -o collapsed, jfrconv)"),
+    (
+        r"\s*(<\?xml[^>]*>\s*)?(<!DOCTYPE svg[^>]*>\s*)?<svg",
+        "a picture",
+        "the stacks it shows (py-spy --format raw or speedscope)",
+    ),
+    (
+        r"\s*\d+ function calls( \(\d+ primitive calls\))? in |\S[^\n]*\n\n\s+\d+ function calls",
+        "what cProfile prints",
+        "python -m cProfile -o FILE",
+    ),
+    (r"\s*_ +\._ +__/__ ", "what pyinstrument prints", "pyinstrument -r json (or session)"),
+    (
+        r"Showing nodes accounting for|File: \S+\n(Build ID: \S+\n)?Type: ",
+        "what pprof prints",
+        "the profile itself (.pb.gz)",
+    ),
+    (r"Statistical profiling result from |v8-version,", "node --prof's log", "node --cpu-prof"),
+    (r'\s*\{\s*"head"\s*:\s*\{[^}]*\}[^}]*"selfSize"', "a heap profile of V8", "node --cpu-prof for time"),
     (r"[\x00-\xff]{0,40}[\x01-\x40]\x06Result\x01", "vegeta's binary results", "vegeta encode --to csv"),
 )
 _COMPANION = re.compile(rb"(Count,Message,Traceback,Nodes|Method,Name,Error,Occurrences)\r?\n")

@@ -2,8 +2,9 @@
 
     main;read_orders;execute 42
 
-py-spy (``-f raw``) writes frames as ``name (file:line)``, Austin and Python 3.15's profiling.sampling as ``file:name:line``,
-async-profiler with suffixes (``run_[j]``) for how a method was compiled. Their processes and threads are the outermost frames.
+py-spy (``-f raw``) writes frames as ``name (file:line)``, rbspy as ``name - file:line``, Austin and Python 3.15's
+profiling.sampling as ``file:name:line``, async-profiler with suffixes (``run_[j]``) for how a method was compiled. Their
+processes and threads are the outermost frames.
 """
 
 from __future__ import annotations
@@ -21,12 +22,18 @@ from perflab.formats._profiles import Stacks
 from perflab.profiles.call_trees import MAX_DEPTH, Frames
 
 _LINE = re.compile(r"(.*)\s(-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)")
-_PLACED = re.compile(r"(.+) \((.+):(\d+)\)")
+_PLACED = re.compile(r"(.+) \((.+?)(?::(\d+))?\)")
+_DASHED = re.compile(r"(.+) - (.+):(\d+)")
 _LOCATED = re.compile(r"(.+):([^:;]+):(\d+)")
 _GROUP = re.compile(
     r"process \d+.*|thread \(?(?:0x)?[0-9A-Fa-f]+\)?.*|P\d+|T(?:\d+:)?[0-9a-fA-F]+|tid:\d+|\[.*\btid=\d+\]"
 )
 _COMPILED = re.compile(r"(.+?)_\[([0ijk1])\]")
+_JAVA = re.compile(r".+_\[[0ij1]\]")
+_CLASS = re.compile(r"(?:.*[./])?[A-Z][\w$]*|.*\[\]")
+"""What async-profiler marks so for an allocation outside of a thread's buffer: a class, while the kernel has functions."""
+_OUTERMOST = re.compile(r'(process \d+:".*?"|\[[^\]]*\btid=\d+\]);')
+"""A process or thread whose name may hold semicolons, as the command line of a process that multiprocessing starts does."""
 _DATED = re.compile(r".{0,60}\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d")
 """A line of a log: its text may have semicolons and end in a number, too."""
 _HEADER = re.compile(r"#\s*(austin|mode|duration|interval):\s*(.*)")
@@ -55,11 +62,10 @@ def read(path: Path, *, lines: bool = False, unit: str | None = None, **_: Any) 
     """
     tally = Tally()
     found, facts = _stacks(path, tally)
-    parts_of = {stack: stack.split(";") if stack else [] for stack in found}
+    found = _second_weights(found, tally)
+    parts_of = {stack: _parts(stack) for stack in found}
     names = {name for parts in parts_of.values() for name in parts if not _GROUP.fullmatch(name)}
-    style = next((s for s in (_PLACED, _LOCATED, _COMPILED) if names and all(map(s.fullmatch, names))), None)
-    if style is None and names and 2 * sum(bool(_COMPILED.fullmatch(n)) for n in names) > len(names):
-        style = _COMPILED  # some of async-profiler's frames (native ones) have no suffix
+    style = _LOCATED if "austin" in facts else _style({name for name in names if name[:1] not in ("<", ":")})
     frames, threads = Frames(), dict[str | None, Stacks]()
     codes: dict[str, int] = {}
     for stack, value in found.items():
@@ -83,7 +89,7 @@ def read(path: Path, *, lines: bool = False, unit: str | None = None, **_: Any) 
         for thread, stacks in threads.items()
     ]
     tool = "austin" if "austin" in facts else "py-spy" if style is _PLACED else (
-        "profiling.sampling" if style is _LOCATED else "async-profiler" if style is _COMPILED else None
+        "profiling.sampling" if style is _LOCATED else "async-profiler" if any(map(_JAVA.fullmatch, names)) else None
     )  # fmt: skip
     meta = {**({"tool": tool} if tool else {}), **({"clock": "cpu"} if facts.get("mode") == "cpu" else {})}
     return _profiles.tables(path, trees, frames, tally, meta=meta)
@@ -116,13 +122,42 @@ def _stacks(path: Path, tally: Tally) -> tuple[dict[str, float], dict[str, str]]
     return found, facts
 
 
+def _second_weights(found: dict[str, float], tally: Tally) -> dict[str, float]:
+    """Where each line has two weights, those of a baseline are no part of the names."""
+    after: dict[str, float] = {}
+    for stack, weight in found.items():
+        pair = _LINE.fullmatch(stack)
+        if pair is None or len(found) < 2:
+            return found
+        after[pair[1].strip()] = after.get(pair[1].strip(), 0.0) + weight
+    tally.note(kinds.TWO_WEIGHTS, tally.rows, "line 1")
+    return after
+
+
+def _parts(stack: str) -> list[str]:
+    parts, start = list[str](), 0
+    while match := _OUTERMOST.match(stack, start):
+        parts.append(match[1])
+        start = match.end()
+    return [*parts, *stack[start:].split(";")] if stack else parts
+
+
+def _style(names: set[str]) -> re.Pattern[str] | None:
+    """How most frames are written: native frames, "<GC>" and the like have no place or suffix."""
+    for style in (_PLACED, _DASHED, _LOCATED):
+        if names and 2 * sum(bool(style.fullmatch(name)) for name in names) >= len(names):
+            return style
+    return _COMPILED if any(map(_COMPILED.fullmatch, names)) else None
+
+
 def _frame(part: str, style: re.Pattern[str] | None, frames: Frames, tally: Tally, *, lines: bool) -> int:
     match = style.fullmatch(part) if style is not None and len(part) < _profiles.MAX_NAME else None
     if match is None:
         return frames.number(_profiles.name(part, tally))
     if style is _COMPILED:
         # A Java class is where its method is; functions of the kernel have none.
-        file = "[kernel]" if match[2] == "k" else match[1].rpartition(".")[0] or None
+        kernel = match[2] == "k" and not _CLASS.fullmatch(match[1])
+        file = "[kernel]" if kernel else match[1].rpartition(".")[0] or None
         return frames.number(match[1], file)
-    name, file = (match[1], match[2]) if style is _PLACED else (match[2], match[1])
-    return frames.number(name, file, _profiles.line_number(int(match[3][:9])) if lines else None)
+    name, file = (match[2], match[1]) if style is _LOCATED else (match[1], match[2])
+    return frames.number(name, file, _profiles.line_number(int(match[3][:9])) if lines and match[3] else None)

@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from perflab.data.accounting import Tally
-from perflab.errors import FormatError
+from perflab.errors import FormatError, one_of
 from perflab.formats import Tables, _profiles
 from perflab.formats import _profile_notes as kinds
 from perflab.profiles.call_trees import Floats, Frames, Tree, from_parents
 
 _LOCATION = re.compile(r"(.*)\s+\((.*?)(?::(\d+))?(?::(\d+))?\)")
 _INTERNAL = ("resource:", "self-hosted")
+_GAP, _GAPS_SHARE = 10.0, 0.1
+"""So many intervals between two samples, where they hold such a share of the time, are worth a note."""
 _UNITS = {"bytes": "bytes", "tracing-ms": "ms"}
 
 
@@ -32,8 +35,10 @@ def sniff(head: bytes) -> bool:
     return any(all(part in head for part in mark) for mark in marks)
 
 
-def read(path: Path, *, max_bytes: int | None = None, **_: Any) -> Tables:
-    """Each thread of each process, time in ms."""
+def read(path: Path, *, weight: str | None = None, max_bytes: int | None = None, **_: Any) -> Tables:
+    """Each thread of each process, time in ms; ``weight="samples"`` counts the samples instead."""
+    if weight not in (None, "samples"):
+        raise one_of("weight", weight, ("samples",))
     found = _profiles.json_of(path, max_bytes)
     # Files of the old DevTools wrap the profile, and show pages: Firefox's own scripts belong to their callers.
     pages = isinstance(found, dict) and isinstance(found.get("profile"), dict)
@@ -41,21 +46,25 @@ def read(path: Path, *, max_bytes: int | None = None, **_: Any) -> Tables:
     if not isinstance(profile, dict) or not isinstance(profile.get("threads"), list):
         raise FormatError(f"{path}:1: expected a Gecko profile with threads, found none")
     tally, frames = Tally(unit="sample"), Frames()
-    trees = [*_of_process(profile, frames, tally, pages=pages)]
+    trees = [*_of_process(profile, frames, tally, pages=pages, counted=weight is not None)]
     meta = profile.get("meta")
     product = meta.get("product") if isinstance(meta, dict) else None
     return _profiles.tables(path, trees, frames, tally, meta={"tool": str(product or "Gecko")[:100]})
 
 
 def _of_process(
-    profile: Mapping[str, Any], frames: Frames, tally: Tally, *, pages: bool
+    profile: Mapping[str, Any], frames: Frames, tally: Tally, *, pages: bool, counted: bool
 ) -> Iterator[tuple[str | None, str, Tree]]:
     meta, shared = profile.get("meta"), profile.get("shared")
+    units = meta.get("sampleUnits") if isinstance(meta, dict) else None
+    clock = "bytes" if isinstance(units, dict) and units.get("time") == "bytes" else "ms"
     interval = (_profiles.weight(meta.get("interval")) if isinstance(meta, dict) else None) or 1.0
     for number, thread in enumerate(profile["threads"], start=1):
-        if isinstance(thread, dict) and isinstance(thread.get("samples"), dict):
+        if isinstance(thread, str) and (process := _in_text(thread)):  # how old versions hold a process of a page
+            yield from _of_process(process, frames, tally, pages=pages, counted=counted)
+        elif isinstance(thread, dict) and isinstance(thread.get("samples"), dict):
             table = _Thread(thread, shared if isinstance(shared, dict) else {}, frames, tally, pages=pages)
-            unit, tree = table.tree(interval)
+            unit, tree = table.tree(interval, clock, counted=counted)
             label = f"{thread.get('name') or 'thread'} (pid {thread.get('pid')} tid {thread.get('tid')})"
             yield _profiles.name(label, tally), unit, tree
         else:
@@ -63,7 +72,15 @@ def _of_process(
     processes = profile.get("processes")
     for process in processes if isinstance(processes, list) else ():
         if isinstance(process, dict) and isinstance(process.get("threads"), list):
-            yield from _of_process({**process, "processes": None}, frames, tally, pages=pages)
+            yield from _of_process({**process, "processes": None}, frames, tally, pages=pages, counted=counted)
+
+
+def _in_text(text: str) -> dict[str, Any] | None:
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("threads"), list) else None
 
 
 class _Thread:
@@ -93,10 +110,10 @@ class _Thread:
         column = found.get(name)
         return column if isinstance(column, list) else []
 
-    def tree(self, interval: float) -> tuple[str, Tree]:
+    def tree(self, interval: float, clock: str, *, counted: bool) -> tuple[str, Tree]:
         stacks = self._column("samples", "stack")
-        unit, weights = self._weights(len(stacks), interval)
-        prefixes, of_frame = self._column("stackTable", "prefix"), self._column("stackTable", "frame")
+        unit, weights = ("samples", np.ones(len(stacks))) if counted else self._weights(len(stacks), interval, clock)
+        prefixes, of_frame = self._prefixes(), self._column("stackTable", "frame")
         count = min(len(prefixes), len(of_frame))
         codes = self._codes()
         # A prefix comes before what extends it, so that one pass resolves frames that are left out.
@@ -128,7 +145,14 @@ class _Thread:
         self.tally.note(kinds.TOO_DEEP, lost, "the deepest")
         return unit, tree
 
-    def _weights(self, count: int, interval: float) -> tuple[str, Floats]:
+    def _prefixes(self) -> list[Any]:
+        """The stack above each; since version 66 as the distance to it, 0 for none."""
+        offsets = enumerate(self._column("stackTable", "prefixOffset"))
+        return self._column("stackTable", "prefix") or [
+            number - offset if type(offset) is int and offset > 0 else None for number, offset in offsets
+        ]
+
+    def _weights(self, count: int, interval: float, clock: str) -> tuple[str, Floats]:
         samples = self._of("samples")
         kind = samples.get("weightType")
         given = self._column("samples", "weight")
@@ -146,7 +170,12 @@ class _Thread:
         else:
             return "samples", np.ones(count)
         steps = np.diff(np.maximum.accumulate(at), append=at[-1:] if count else [])
-        return "ms", steps
+        where = str(self.thread.get("name"))[:100]
+        self.tally.note(kinds.ONE_SAMPLE, count == 1, where)
+        gaps = steps > _GAP * max(interval, float(np.median(steps)) if count else 0.0)
+        if clock == "ms" and steps[gaps].sum() > _GAPS_SHARE * steps.sum():
+            self.tally.note(kinds.IDLE_GAPS, int(gaps.sum()), where)
+        return clock, steps
 
     def _codes(self) -> list[int]:
         """The frame of each row of the frame table; -1 for one that is left out."""

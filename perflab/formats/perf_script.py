@@ -29,6 +29,9 @@ _FRAME = re.compile(
 )
 _SOURCE_LINE = re.compile(r"\s+\S+:\d+\s*$")
 _OFFSET = re.compile(r"\+0x[0-9a-f]+$")
+_PYTHON = re.compile(r"py::(.+?):(.+)")
+"""How Python with ``-X perf`` names its functions."""
+_TRACEPOINT = re.compile(r"[\w-]+:(?![ukhGHpPSDeWI]+$)\w+")
 _CLOCKS = ("cpu-clock", "task-clock")
 """Events whose period is in nanoseconds."""
 _WEIGHTS = ("samples", "period", "time")
@@ -48,8 +51,8 @@ def sniff(head: bytes) -> bool:
     ]
     if not lines or lines[0][0] in "{[<" or (header := _header(lines[0])) is None:
         return False
-    if header["rest"]:
-        return bool(_FRAME.match(header["rest"]))
+    if header["rest"] and _FRAME.match(header["rest"]):
+        return True
     return len(lines) > 1 and bool(_FRAME.match(lines[1])) and _header(lines[1]) is None
 
 
@@ -89,7 +92,9 @@ def read(path: Path, *, weight: str | None = None, **_: Any) -> Tables:
         scale = 1e-6 if chosen == "period" and event in _CLOCKS else 1.0
         trees.append((thread, unit, _profiles.scaled(_weighed(stacks[thread, event], chosen, tally), scale)))
     notes = _notes(path, events, list(units))
-    return _profiles.tables(path, trees, frames, tally, warnings=notes, meta={"tool": "perf", "clock": "cpu"})
+    # Tracepoints count what happened (a switch to another task, a call of the system), not where the CPU was.
+    meta = {"tool": "perf", **({} if any(map(_TRACEPOINT.fullmatch, events)) else {"clock": "cpu"})}
+    return _profiles.tables(path, trees, frames, tally, warnings=notes, meta=meta)
 
 
 def _notes(path: Path, events: list[str], units: list[str]) -> list[Note]:
@@ -148,6 +153,8 @@ def _samples(path: Path, frames: Frames, tally: Tally) -> Iterator[Sample]:
 
 def _frame(match: re.Match[str], frames: Frames, tally: Tally) -> int:
     symbol = _OFFSET.sub("", match[2] or "").strip() or "[unknown]"
+    if python := _PYTHON.fullmatch(symbol):
+        return frames.number(_profiles.name(python[1], tally), _profiles.name(python[2], tally))
     return frames.number(_profiles.name(symbol, tally), _profiles.name(match[3], tally) or None)
 
 

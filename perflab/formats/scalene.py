@@ -21,6 +21,7 @@ from perflab.formats._profiles import Stacks
 from perflab.profiles.call_trees import MAX_DEPTH, Frames, Tree, from_parents
 
 _FRAME = re.compile(r"(.+) (\S+):(\d+);?")
+_WORTH_SAYING = 0.05
 _PERCENTAGES = ("n_cpu_percent_python", "n_cpu_percent_c", "n_sys_percent")
 
 
@@ -49,14 +50,25 @@ def read(path: Path, *, max_bytes: int | None = None, **_: Any) -> Tables:
     if tree is None or not len(tree):
         tree = _by_function(found["files"], elapsed, frames, tally)
         notes = [kinds.NO_STACKS(source=path.name)]
+    system = _system_fraction(found["files"])
+    if system >= _WORTH_SAYING:
+        notes.append(kinds.SYSTEM_TIME(source=path.name, system_fraction=system))
     return _profiles.tables(
         path,
         [(None, "ms", tree)],
         frames,
         tally,
         warnings=notes,
-        meta={"tool": "scalene", "duration_ms": elapsed * 1e3},
+        meta={"tool": "scalene", "duration_ms": elapsed * 1e3, "off_cpu_fraction": system},
     )
+
+
+def _system_fraction(files: Mapping[str, Any]) -> float:
+    """The share of the time that is neither Python's nor C's: what passed less what the CPU worked."""
+    listed = [f.get("lines") for f in files.values() if isinstance(f, dict)]
+    lines = [entry for entries in listed if isinstance(entries, list) for entry in entries if isinstance(entry, dict)]
+    shares = np.array([[_profiles.weight(line.get(k)) or 0.0 for k in _PERCENTAGES] for line in lines]).reshape(-1, 3)
+    return float(shares[:, 2].sum() / shares.sum()) if shares.sum() > 0 else 0.0
 
 
 def _sampled(listed: list[Any], elapsed: float, frames: Frames, tally: Tally) -> Tree:

@@ -76,7 +76,9 @@ def read(path: Path, *, lines: bool = False, max_bytes: int | None = None, **_: 
         tally = Tally(unit="event", total=len(events))
         threads = _sorted_out(events, frames, tally, lines=lines)
         trees = [(_label(thread, names, tally), "ms", _replayed(kept, tally)) for thread, kept in threads.items()]
-    return _profiles.tables(path, trees, frames, tally, meta=meta)
+    by_py_spy = any(isinstance(event, dict) and event.get("cat") == "py-spy" for event in events[:1000])
+    notes = [kinds.ASLEEP(source=path.name)] if by_py_spy else []
+    return _profiles.tables(path, trees, frames, tally, warnings=notes, meta=meta)
 
 
 def _document(path: Path, max_bytes: int | None) -> dict[str, Any]:
@@ -242,9 +244,8 @@ def _sorted_out(events: Sequence[Any], frames: Frames, tally: Tally, *, lines: b
             tally.known += 1
             tally.note(kinds.NO_DURATION, 1, f"event {number}")
         else:
-            at = _profiles.weight(event.get("ts"))
-            length = event.get("dur", event.get("tdur", 0)) if phase == "X" else 0
-            length = _profiles.weight(length)
+            at = _number(event.get("ts"))
+            length = _number(event.get("dur", event.get("tdur", 0)) if phase == "X" else 0)
             if at is None or length is None:
                 tally.skip(number, why="malformed")
                 continue

@@ -36,7 +36,11 @@ _NODE = re.compile(r".*node_modules/(?P<package>@[^/]+/[^/]+|[^/]+)(?:/(?P<modul
 _PYTHON = re.compile(r"(?:^|.*/)(?:lib(?:64)?/python3?(?:\.\d+)?t?|Python3\d*/Lib)/(?P<module>.+)")
 _GO_LIBRARY = re.compile(r"(?:.*/)?pkg/mod/(?P<package>[^@]+)@[^/]+/?.*")
 _GO = re.compile(r".*/go(?:-?\d[\d.]*)?/src/(?P<module>.+)")
-_SHARED = re.compile(r"\.so(?:\.\d+)*$|\.dll$|\.dylib$|^\[")
+_SHARED = re.compile(r"\.so(?:\.\d+)*$|\.dll$|\.dylib$|^\[|^//anon$")
+_PROGRAM = re.compile(
+    r"^/(?:usr/)?s?bin/[^/]+$|(?:^|/)(?:(?:python|pypy|ruby|php|perl)[\d.]*t?|node|bun|deno|java|dotnet|beam\.smp)(?:\.exe)?$"
+)
+"""The system's programs and the interpreters of languages, as profilers of machine code name them."""
 
 
 @lru_cache(maxsize=50_000)
@@ -52,7 +56,7 @@ def origin(file: str | None, application: tuple[str, ...] = ()) -> tuple[str, st
     """
     if not file or file in ("~", "<built-in>", "inlined"):
         return NATIVE, "(built-in)", "(built-in)"
-    path = file.replace("\\", "/").removeprefix("file://")
+    path = file.replace("\\", "/").removeprefix("file://").removesuffix(" (deleted)")
     if any(path.startswith(a) or f"/{a.strip('/')}/" in f"/{path}" for a in application):
         return APPLICATION, *_own(path)
     if match := _SITE.search(path):
@@ -71,7 +75,7 @@ def origin(file: str | None, application: tuple[str, ...] = ()) -> tuple[str, st
     if (match := _GO.fullmatch(path)) is not None:
         package = match["module"].rsplit("/", 1)[0]
         return STANDARD, package, package
-    if _SHARED.search(path):
+    if _SHARED.search(path) or _PROGRAM.search(path):
         name = path.rsplit("/", 1)[-1]
         return NATIVE, name, name
     if path.endswith((".py", ".pyx", ".pyc")):

@@ -138,11 +138,19 @@ def summarize_time(profile: Profile, *, unit: str | None = None) -> Findings:
     table = table_of(profile)
     on_cpu, busy = _on_cpu(profile), _busy_only(profile)
     endpoint, kind, own, unit_name = _of_graph(table) if is_graph(table) else _of_tree(table, unit, on_cpu=on_cpu)
+    if unit_name == "bytes" or unit_name.endswith("objects"):
+        raise ValueError(
+            f"summarize_time needs a profile of time; this one holds {unit_name}: flat_profile and hot_paths show where"
+        )
     if on_cpu:
         kind = np.where(np.isin(kind, (_DATABASE, _NETWORK, IDLE)), kind, _CPU)
     names, place = np.unique(endpoint.astype("str"), return_inverse=True)
     amounts = np.column_stack([sums(place[kind == k], own[kind == k], len(names)) for k in range(len(KINDS))])
     time = amounts.sum(axis=1)
+    if isinstance(profile, Measurements) and len(names) == 1 and (asleep := profile.meta.get("off_cpu_fraction")):
+        # scalene samples no frame of its own for waiting, but measures how much there was.
+        moved = min(float(asleep) * time[0], amounts[0, _CPU])
+        amounts[0, [_CPU, _WAITING]] += (-moved, moved)
     measured = _measured(profile) if unit_name == "ms" else {}
     busy = busy and not (any(took > 0 for _, took in measured.values()) and _kept_up(profile))
     whole = time
@@ -168,7 +176,9 @@ def summarize_time(profile: Profile, *, unit: str | None = None) -> Findings:
     found = found.assign(sentence=pd.array(sentences, dtype="str"))
     found = found.sort_values("time", ascending=False, kind="stable")
     idle = float(own[kind == IDLE].sum())
-    return findings(found, str(found["sentence"].iloc[0]), _doubts(found, clock, idle, float(own.sum()), unit_name))
+    doubts = _doubts(found, clock, idle, float(own.sum()), unit_name)
+    doubts += [note for note in getattr(profile, "warnings", ()) if note.code.startswith("asleep-counted")]
+    return findings(found, str(found["sentence"].iloc[0]), doubts)
 
 
 def _doubts(found: pd.DataFrame, clock: str, idle: float, whole: float, unit: str) -> list[Note]:

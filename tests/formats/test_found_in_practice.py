@@ -313,6 +313,22 @@ def test_a_tool_that_knows_its_url_names_the_endpoint(path: str) -> None:
         (b'{\n    "name": "All Requests",\n    "numberOfRequests": {"total": 10}}', "simulation.log"),
         (b"Benchmarking http://127.0.0.1/ for 10s using 20 connection(s).\n\nSummary:\n", "every request"),
         (b"Summary:\n  Count:        200\n  Total:        181.57 ms\n", "--format json"),
+        (b"PERFILE2h\x00\x00\x00\x00\x00", "perf script"),
+        (b"# To display the perf.data header info, please use\n# Overhead  Command\n", "perf script"),
+        (b'\x04"M\x18@@\xc0Z7\x00\x00\xfa\x04memray\x00\r\x00', "memray stats"),
+        (b"MOJ\x03\x02mode\x00wall\x00", "mojo2austin"),
+        (
+            b'<?xml version="1.0" standalone="no"?><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG"><svg version="1.1">',
+            "--format raw",
+        ),
+        (b"         10 function calls in 0.421 seconds\n\n   Ordered by: cumulative time\n", "cProfile -o"),
+        (
+            b"Sun Nov 29 2026    a.pstats\n\n         30 function calls (10 primitive calls) in 0.4 seconds\n",
+            "cProfile -o",
+        ),
+        (b"\n  _     ._   __/__   _ _  _  _ _/_   Recorded: 21:21:21  Samples:  8\n", "-r json"),
+        (b"File: app\nType: cpu\nShowing nodes accounting for 10s, 100% of 10s total\n", "pb.gz"),
+        (b'{"head":{"callFrame":{"functionName":"(root)","lineNumber":-1},"selfSize":0,"children":[]}}', "--cpu-prof"),
     ],
 )
 def test_what_is_not_read_says_what_to_save_instead(head: bytes, instead: str, tmp_path: Path) -> None:

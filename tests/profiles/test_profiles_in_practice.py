@@ -127,6 +127,48 @@ def test_cpu_samples_inside_a_trace_of_chrome(tmp_path: Path) -> None:
     assert codes(found.warnings) == ("timeline-left-out",)
 
 
+def gecko(samples: dict[str, Any], stacks: dict[str, Any], **meta: Any) -> dict[str, Any]:
+    shared = {"stringArray": ["main", "work", "a.py"], "stackTable": {"frame": [0, 1], **stacks},
+              "frameTable": {"func": [0, 1]}, "funcTable": {"name": [0, 1], "source": [0, 0], "lineNumber": [1, 2]},
+              "sources": {"filename": [2]}}  # fmt: skip
+    return {"meta": {"interval": 1.0, "preprocessedProfileVersion": 66, **meta}, "libs": [], "shared": shared,
+            "threads": [{"name": "t", "pid": "1", "tid": 1, "samples": samples}]}  # fmt: skip
+
+
+TIMES = {"stack": [0, 1, 1], "time": [0, 2, 5]}
+OFFSETS = {"prefixOffset": [0, 1]}
+GECKO: dict[str, tuple[dict[str, Any], Nodes, str, tuple[str, ...]]] = {
+    "parents by number": (gecko(TIMES, {"prefix": [None, 0]}), [(0, "main", 2, 5), (1, "work", 3, 3)], "ms", ()),
+    "parents by distance (version 66)": (gecko(TIMES, OFFSETS), [(0, "main", 2, 5), (1, "work", 3, 3)], "ms", ()),
+    "distances that lead nowhere": (gecko(TIMES, {"prefixOffset": [-3, 7]}), [(0, "main", 2, 2), (0, "work", 3, 3)], "ms", ()),
+    "time that is a position in a file": (
+        gecko(TIMES, OFFSETS, sampleUnits={"time": "bytes"}), [(0, "main", 2, 5), (1, "work", 3, 3)], "bytes", ()
+    ),
+    "a process as text": (
+        {**gecko(TIMES, OFFSETS), "threads": [json.dumps(gecko(TIMES, OFFSETS))]},
+        [(0, "main", 2, 5), (1, "work", 3, 3)], "ms", (),
+    ),
+    "gaps": (
+        gecko({"stack": [0, 1, 1], "time": [0, 1, 90]}, OFFSETS), [(0, "main", 1, 90), (1, "work", 89, 89)], "ms", ("idle-gaps",)
+    ),
+    "a single sample": (
+        gecko({"stack": [1], "time": [0]}, OFFSETS), [(0, "main", 0, 0), (1, "work", 0, 0)], "ms", ("one-sample",)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GECKO)
+def test_every_version_of_gecko(name: str, tmp_path: Path) -> None:
+    written, expected, unit, notes = GECKO[name]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(written))
+    found = lab.read(path)
+    assert (nodes(found), found.profile.unit.unique().tolist()) == (expected, [unit])
+    assert codes(found.warnings) == notes
+    if name == "gaps":
+        assert nodes(lab.read(path, weight="samples")) == [(0, "main", 1, 3), (1, "work", 2, 2)]
+
+
 FRAME = "  7fa68b1f2d84 spin+0x4 (/usr/lib/libx.so)\n"
 PERF: dict[str, tuple[str, dict[str, float]]] = {
     "right-aligned lines": (
@@ -142,6 +184,10 @@ PERF: dict[str, tuple[str, dict[str, float]]] = {
     ),
     "a name of hexadecimal digits": (f"   cafe 7 1.5: 5 cycles: {FRAME}   cafe 7 1.6: 5 cycles: {FRAME}", {"spin": 2}),
     "source lines": (f"app 7 1.5: 5 cycles:\n{FRAME}  spin.c:12\n", {"spin": 1}),
+    "a tracepoint": (
+        f"app 7 [000] 1.5: sched:sched_switch: prev_comm=app prev_state=S ==> next_comm=x next_pid=2\n{FRAME}\n", {"spin": 1}
+    ),
+    "Python with -X perf": (f"py 7 1.5: 5 cycles:\n  7f py::run:/a b.py (/tmp/perf-7.map)\n{FRAME}", {"run": 1, "spin": 0}),
     "periods that differ": (f"app 7 1.5: 1 cycles:\n{FRAME}\napp 7 1.6: 90000 cycles:\n{FRAME}\n", {"spin": 90_001}),
 }  # fmt: skip
 
@@ -168,6 +214,33 @@ LINES = {
         "[main tid=7];java/lang/Thread.run_[j];a/Repo.find_[0] 5\n[main tid=7];java/lang/Thread.run_[i];a/Repo.find_[j] 7\n",
         {"a/Repo.find": 12, "java/lang/Thread.run": 0}, "samples", "[main tid=7]",
     ),
+    "profiling.sampling in the collector and in C": (
+        "tid:1;a.py:main:9;a.py:q:5 60\ntid:1;a.py:main:9;a.py:q:7;<native> 5\ntid:1;a.py:main:9;<GC> 4\n",
+        {"q": 60, "<native>": 5, "<GC>": 4, "main": 0}, "samples", "tid:1",
+    ),
+    "py-spy --native": (
+        "main (a.py:9);q (a.py:5);memcpy (libc.so.6) 60\nmain (a.py:9);q (a.py:7);clone 5\nmain (a.py:8) 4\n",
+        {"memcpy": 60, "clone": 5, "main": 4, "q": 0}, "samples", None,
+    ),
+    "py-spy --native of a short stack": ("main (a.py:9);memcpy 60\n", {"memcpy": 60, "main": 0}, "samples", None),
+    "py-spy --nolineno": ("main (a.py);q (b/c.py) 60\nmain (a.py) 4\n", {"q": 60, "main": 4}, "samples", None),
+    "py-spy of a process that multiprocessing started": (
+        'process 7:"python -c from multiprocessing.spawn import spawn_main; spawn_main(fd=5)";main (a.py:9);q (a.py:5) 3\n'
+        'process 7:"python -c from multiprocessing.spawn import spawn_main; spawn_main(fd=5)";main (a.py:9);q (a.py:6) 2\n',
+        {"q": 5, "main": 0}, "samples",
+        'process 7:"python -c from multiprocessing.spawn import spawn_main; spawn_main(fd=5)"',
+    ),
+    "async-profiler with mostly native frames": (
+        "[a;b tid=7];clone;start_thread;JavaMain;a/B.run_[0];read 5\n[a;b tid=7];clone;start_thread;JavaMain;a/B.run_[j] 7\n",
+        {"a/B.run": 7, "read": 5, "JavaMain": 0, "clone": 0, "start_thread": 0}, "samples", "[a;b tid=7]",
+    ),
+    "austin in the collector": (
+        "# austin: 3.7.0\n# mode: wall\n\nP1;T0:1;/a.py:main:9;:GC: 400\nP1;T0:1;:INVALID: 100\n",
+        {"main": 0.0, ":GC:": 0.4, ":INVALID:": 0.1}, "ms", "P1 T0:1",
+    ),
+    "rbspy": ("<main> - a.rb:4;foo - b.rb:7;sleep [c function] - (unknown):0 12\n<main> - a.rb:4;foo - b.rb:9 3\n",
+              {"sleep [c function]": 12, "foo": 3, "<main>": 0}, "samples", None),
+    "a folded difference": ("main;page 1 10 20\nmain;b 5 0\n", {"page 1": 20, "b": 0, "main": 0}, "samples", None),
 }  # fmt: skip
 
 
@@ -180,6 +253,14 @@ def test_collapsed_stacks_by_function_and_thread(name: str, tmp_path: Path) -> N
     assert dict(lab.flat_profile(table)[["function", "self"]].values.tolist()) == expected
     assert table.unit.unique().tolist() == [unit]
     assert [None if pd.isna(t) else t for t in table.thread.unique()] == [thread]
+    assert codes(lab.read(path).warnings) == (("two-weights",) if "difference" in name else ())
+
+
+def test_only_functions_of_the_kernel_are_in_the_kernel(tmp_path: Path) -> None:
+    path = tmp_path / "alloc.txt"
+    path.write_text("a/B.run;byte[]_[k] 5\na/B.run;java.lang.String_[k] 4\nread;vfs_read_[k];copy.isra.0_[k] 3\n")
+    table = lab.read(path).profile
+    assert set(table.function[table.file == "[kernel]"]) == {"vfs_read", "copy.isra.0"}
 
 
 def test_a_difference_of_two_profiles_stays_signed(tmp_path: Path) -> None:
@@ -346,6 +427,24 @@ def test_samples_of_the_cpu_never_wait(tmp_path: Path) -> None:
     found = lab.summarize_time(lab.read(path))
     assert found[["database_fraction", "waiting_fraction", "cpu_fraction"]].values.tolist() == [[0.6, 0.0, 0.4]]
     assert codes(found.warnings) == ("on-cpu-only",)
+
+
+def test_time_asleep_in_a_trace_of_py_spy_is_no_computing(tmp_path: Path) -> None:
+    path = tmp_path / "spy.json"
+    place = {"pid": 1, "tid": 1, "cat": "py-spy", "name": "page", "args": {"filename": "a.py", "line": 2}}
+    path.write_text(json.dumps([{**place, "ph": "B", "ts": 0}, {**place, "ph": "E", "ts": 9000}]))
+    found = lab.read(path)
+    assert codes(found.warnings) == codes(lab.summarize_time(found).warnings) == ("asleep-counted",)
+
+
+def test_system_time_of_scalene_is_waiting(tmp_path: Path) -> None:
+    path = tmp_path / "scalene.json"
+    lines = [{"lineno": 2, "n_cpu_percent_python": 25.0, "n_cpu_percent_c": 5.0, "n_sys_percent": 70.0}]
+    stacks = [[["a.py page:2;"], {"cpu_samples": 1.0}]]
+    path.write_text(json.dumps({"elapsed_time_sec": 2.0, "files": {"a.py": {"lines": lines}}, "stacks": stacks}))
+    found = lab.summarize_time(lab.read(path))
+    assert found[["waiting_fraction", "cpu_fraction"]].values.tolist() == [[pytest.approx(0.7), pytest.approx(0.3)]]
+    assert codes(found.warnings) == ("asleep-counted-to-caller",)
 
 
 def test_py_spy_s_busy_time_is_called_so(tmp_path: Path) -> None:

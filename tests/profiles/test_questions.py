@@ -76,6 +76,13 @@ def test_by_package_counts_a_package_once_for_each_stack(tmp_path: Path) -> None
         ("/home/dev/go/pkg/mod/github.com/lib/pq@v1.2/conn.go", "library", "github.com/lib/pq"),
         ("[kernel.kallsyms]", "native", "[kernel.kallsyms]"),
         ("/usr/lib/x86_64-linux-gnu/libc.so.6", "native", "libc.so.6"),
+        ("/usr/lib/libc.so.6 (deleted)", "native", "libc.so.6"),
+        ("/usr/bin/node", "native", "node"),
+        ("python3.11", "native", "python3.11"),
+        ("/opt/node/bin/node", "native", "node"),
+        ("//anon", "native", "anon"),
+        ("/srv/shop/shopd", "application", "shop"),
+        ("/tmp/perf-12.map", "application", "tmp"),
         ("C:\\app\\venv\\Lib\\site-packages\\flask\\app.py", "framework", "flask"),
         ("/opt/python3.12/lib/python3.12/socket.py", "network", "socket"),
         ("sqlalchemy/engine/base.py", "framework", "sqlalchemy"),
@@ -128,31 +135,31 @@ def test_a_share_changes_though_the_function_does_not() -> None:
     assert set(shares[shares.function == "f5"].verdict) == {"regressed"}
 
 
-def test_equal_sides_are_never_directional() -> None:
-    """Over many draws of no difference at all the family's false alarms stay at the level."""
-    alarms = 0
-    for seed in range(60):
-        found = lab.diff_profiles(repeated(BASE, 5, 0.1, 100 + seed), repeated(BASE, 5, 0.1, 900 + seed), tolerance=0.0)
-        alarms += bool(found.verdict.isin(["improved", "regressed"]).any())
-    assert alarms <= 8  # 3 expected of 60; more than 8 has a chance below 1 %
-    same = repeated(BASE, 4, 0.1, 5)
-    assert not lab.diff_profiles(same, same).verdict.isin(["improved", "regressed"]).any()
+SPEEDS = np.array([1.0, 1.3, 4.0, 1.1, 7.0, 2.0])
+"""How slow the machine was in each of six pairs."""
 
 
-@pytest.mark.parametrize(("sizes", "noise"), [((3, 20), (0.1, 0.1)), ((20, 3), (0.1, 0.1)), ((4, 12), (0.3, 0.1))])
-def test_uneven_sides_raise_no_more_false_alarms(sizes: tuple[int, int], noise: tuple[float, float]) -> None:
-    """The full table is datasets/calibration/profiles.csv."""
+@pytest.mark.parametrize(
+    ("sizes", "noise", "paired"),
+    [((5, 5), (0.1, 0.1), False), ((3, 20), (0.1, 0.1), False), ((20, 3), (0.1, 0.1), False), ((4, 12), (0.3, 0.1), False),
+     ((6, 6), (0.1, 0.1), True)],
+)  # fmt: skip
+def test_equal_sides_are_seldom_directional(sizes: tuple[int, int], noise: tuple[float, float], paired: bool) -> None:
+    """Over many draws of no difference the family's false alarms stay at the level; the full table is datasets/calibration."""
     random = np.random.default_rng(5)
     alarms = 0
     for _ in range(200):
         sides = []
         for runs, deviation in zip(sizes, noise, strict=True):
-            values = np.exp(random.normal(0, deviation, (runs, 20)))
+            values = np.exp(random.normal(0, deviation, (runs, 20))) * (SPEEDS[:, None] if paired else 1.0)
             wholes = values.sum(axis=1)
             sides.append(Side(values, values / wholes[:, None], [str(i) for i in range(runs)], wholes))
-        verdict = _tested(*sides, "absolute", 0.0, 0.001, 0.95, (None, None))["verdict"]
+        pairs = [*range(6)] if paired else None
+        verdict = _tested(*sides, "absolute", 0.0, 0.001, 0.95, (pairs, pairs))["verdict"]
         alarms += pd.Series(verdict).isin(["improved", "regressed", "new", "gone"]).any()
     assert alarms <= 10
+    same = repeated(BASE, 4, 0.1, 5)
+    assert not lab.diff_profiles(same, same).verdict.isin(["improved", "regressed"]).any()
 
 
 def test_functions_on_one_side_only_are_new_and_gone() -> None:
@@ -208,7 +215,7 @@ def test_graphs_of_calls_can_be_compared_but_have_no_stacks() -> None:
 
 
 TREES = st.lists(st.tuples(st.lists(st.sampled_from("abcd"), max_size=7), st.integers(1, 50)), min_size=1, max_size=25)
-QUIET = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUIET = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @given(found=TREES)
@@ -260,17 +267,11 @@ def in_pairs(frame: pd.DataFrame, speeds: np.ndarray) -> lab.Measurements:
 
 
 def test_a_pair_on_a_busy_machine_does_not_drown_the_others() -> None:
-    speeds = np.array([1.0, 1.3, 4.0, 1.1, 7.0, 2.0])
-    before = in_pairs(repeated(BASE, 6, 0.05, 11), speeds)
-    after = in_pairs(repeated({**BASE, "f3": 40.0}, 6, 0.05, 12), speeds)
+    before = in_pairs(repeated(BASE, 6, 0.05, 11), SPEEDS)
+    after = in_pairs(repeated({**BASE, "f3": 40.0}, 6, 0.05, 12), SPEEDS)
     found = lab.diff_profiles(before, after).set_index("function")
     assert found.loc["f3", "verdict"] == "improved"
     assert found.change.sum() == pytest.approx(found.after.sum() - found.before.sum())
-    alarms = 0
-    for seed in range(40):
-        sides = (in_pairs(repeated(BASE, 6, 0.1, seed_), speeds) for seed_ in (200 + seed, 700 + seed))
-        alarms += bool(lab.diff_profiles(*sides, tolerance=0.0).verdict.isin(["improved", "regressed"]).any())
-    assert alarms <= 7  # 2 expected of 40; more than 7 has a chance below 1 %
 
 
 def test_functions_of_one_name_that_call_one_another_count_once_in_a_difference(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -21,6 +22,14 @@ def profiled(make_requests: Callable[..., pd.DataFrame]) -> Callable[..., lab.Me
         return lab.Measurements.of(runs=runs, requests=one.requests)
 
     return of
+
+
+def test_memory_is_no_time(tmp_path: Path) -> None:
+    path = tmp_path / "heap.txt"
+    path.write_text("main;page 10\n")
+    found = lab.read(path, unit="bytes")
+    with pytest.raises(ValueError, match="needs a profile of time; this one holds bytes"):
+        lab.summarize_time(found)
 
 
 def test_a_profiler_on_one_side_only_is_refused(profiled: Callable[..., lab.Measurements]) -> None:
