@@ -36,8 +36,9 @@ def run(tries: int) -> None:
     locustfile = STORE / "locustfile.py"
     locustfile.write_text(USERS)
     load = lab.LoadPlan(locustfile, stages=lab.Stage("3s", rate=15), seed=1, warmup="10%")
-    done = len(list(STORE.glob("*.try")))
-    for number in range(done + 1, done + tries + 1):
+    begun = max((int(path.stem) for path in STORE.glob("*.begun")), default=0)
+    for number in range(begun + 1, begun + tries + 1):
+        (STORE / f"{number}.begun").touch()  # one that ends early is left out, and its numbers are not used again
         listener = Progress(1.0, f"try {number}", shown=False)
         for pair in range(1, PAIRS + 1):
             arms = list(ARMS)

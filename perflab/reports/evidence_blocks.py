@@ -39,15 +39,13 @@ def _advice(frame: pd.DataFrame) -> list[Block]:
     if "suggestion" not in frame.columns:
         return []
     routes = frame["route"].fillna("") if "route" in frame.columns else pd.Series("", index=frame.index)
-    given = [(r, w) for r, w in zip(routes, frame["suggestion"], strict=True) if isinstance(w, str) and w]
-    if "operations" in frame.columns:  # of `find_sequential`, which suggests code
-        listings = dict.fromkeys(f"# {route}\n{words}" if route else words for route, words in given)
-        return [Paragraph("How to fix it:"), *(Code(code, "python") for code in list(listings)[:_STATEMENTS])] * bool(
-            given
-        )
-    ways = dict.fromkeys(f"{route}: {words}" if route else words for route, words in given)
-    if not ways:
+    given = [(str(r), w) for r, w in zip(routes, frame["suggestion"], strict=True) if isinstance(w, str) and w]
+    if not given:
         return []
+    if "operations" in frame.columns:  # of calls in a row, whose fix is code
+        listings = dict.fromkeys(f"# {' '.join(route.split())}\n{words}" if route else words for route, words in given)
+        return [Paragraph("How to fix it:"), *(Code(code, "python") for code in [*listings][:_STATEMENTS])]
+    ways = dict.fromkeys(f"{route}: {words}" if route else words for route, words in given)
     statements = frame["child"].dropna().drop_duplicates().head(_STATEMENTS) if "child" in frame.columns else ()
     return [Items(tuple(ways), "How to fix it:"), *(Code(laid_out(str(sql)), "sql") for sql in statements)]
 

@@ -20,6 +20,7 @@ Array = npt.NDArray[Any]
 
 _NS = 1e6
 _COLUMNS = ("trace", "span", "parent", "name", "start", "duration_ms")
+UNNAMED = "(unnamed)"
 _SERVES = ("server", "consumer")
 _ROUNDING_NS, _ROUNDING = 1_000_000, 0.05
 """A span that ends after its parent by no more than this, and this share of its length, was rounded."""
@@ -61,11 +62,9 @@ class Trees:
     def routes(self) -> Array:
         """The route of each root, by the order of ``roots``: its own, else its name."""
         rows = self.frame.iloc[self.roots]
-        names = rows["name"]
-        if "route" in rows.columns:
-            names = rows["route"].where(rows["route"].notna(), names)
-        found: Array = names.astype("object").to_numpy()
-        return found
+        routes, names = texts_of(rows, "route"), texts_of(rows, "name")
+        chosen: Array = np.where(routes == "", names, routes)
+        return np.where(chosen == "", UNNAMED, chosen).astype(object)
 
 
 def spans_of(spans: pd.DataFrame | Measurements) -> pd.DataFrame:
@@ -74,6 +73,8 @@ def spans_of(spans: pd.DataFrame | Measurements) -> pd.DataFrame:
     if not isinstance(table, pd.DataFrame):
         raise ValueError(f"spans must be a spans table or Measurements; got {type(spans).__name__}")
     missing = [c for c in _COLUMNS if c not in table.columns]
+    if not len(table):
+        raise ValueError("spans must hold at least one span; got none")
     if missing:
         raise ValueError(f"spans needs the columns {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
     return table if table.index.is_unique else table.reset_index(drop=True)

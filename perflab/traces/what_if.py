@@ -82,7 +82,7 @@ def what_if(
     before = (trees.last - trees.first)[trees.roots] / 1e6
     after = replayed(trees, group, changed) / 1e6
     rows = _rows(trees, before, after)
-    notes = [*trees.notes, *_cautions(trees, groups, bool((before == after).all()))]
+    notes = [*trees.notes, *_cautions(trees, group, bool((before == after).all()))]
     return findings(rows, _sentence(rows), notes)
 
 
@@ -124,9 +124,11 @@ def _factors(faster: Mapping[str, float], without: str | Collection[str]) -> dic
     return {**{name: float(share) for name, share in faster.items()}, **dict.fromkeys(_set(without), 0.0)}
 
 
-def _cautions(trees: Trees, groups: list[set[str]], same: bool) -> list[Note]:
-    notes = [span_notes.CAPACITY(most=max(map(len, groups)))] if groups and not same else []
-    if groups and same:
+def _cautions(trees: Trees, group: Ints, same: bool) -> list[Note]:
+    named = np.flatnonzero(group >= 0)
+    beside = pd.Series(group[named]).groupby(trees.parent[named]).value_counts()
+    notes = [span_notes.CAPACITY(most=int(beside.max()))] if len(named) and not same else []
+    if len(named) and same:
         notes.append(span_notes.NOTHING_FOLLOWS())
     runs = int(trees.frame["run"].nunique()) if "run" in trees.frame.columns else 1
     return notes if runs >= _RUNS_FOR_TAIL else [*notes, span_notes.NO_TAIL(needed=_RUNS_FOR_TAIL, runs=runs)]

@@ -85,7 +85,9 @@ def test_a_change_is_explained_by_its_account(arms, found):
 
 
 def test_the_explorer_has_it(arms):
-    explorer = lab.explore(*arms).explorers["Account"]
+    shown = lab.explore(*arms)
+    shown.choice.value = "Account"
+    explorer = shown.children[1]
     explorer.state.endpoint, explorer.state.metric = "GET /0", "p50"
     assert "lab.account(" in explorer.static and "p50 of GET /0" in explorer.static
     explorer.state.view = "Calls"

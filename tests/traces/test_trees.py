@@ -271,4 +271,20 @@ def test_groups_of_what_if_stay_apart() -> None:
     rows = [("r", None, "GET /", 0.0, 44.0), *((n, "r", n, 2.0 + 10 * i, 12.0 + 10 * i) for i, n in enumerate("abcd"))]
     together = lab.what_if(spans_of(rows), parallel=["a", "b", "c", "d"])
     apart = lab.what_if(spans_of(rows), parallel=[["a", "b"], ["c", "d"]])
+    (note,) = [note for note in together.warnings if note.code == "assumes-capacity"]
+    assert note.facts["most"] == 4
     assert together["after_ms"].tolist() == [14.0, 14.0] and apart["after_ms"].tolist() == [24.0, 24.0]
+
+
+@pytest.mark.parametrize("missing", ["name", "kind", "service", "attributes", "trace"])
+def test_tables_with_gaps_are_read(missing: str) -> None:
+    rows = [("r", None, "GET /", 0.0, 30.0), ("a", "r", "x", 2.0, 9.0), ("b", "r", "y", 10.0, 20.0)]
+    whole = spans_of(rows).assign(kind=["server", "client", "client"], attributes=[{}] * 3)
+    for frame in (
+        whole.assign(**{missing: None}),
+        whole if missing in ("name", "trace") else whole.drop(columns=missing),
+    ):
+        assert lab.critical_path(frame)["mean_ms"].sum() == pytest.approx(30)
+        lab.find_sequential(frame)
+    with pytest.raises(ValueError, match="at least one span"):
+        lab.critical_path(whole.head(0))
