@@ -71,6 +71,11 @@ def plan() -> lab.LoadPlan:
     return lab.LoadPlan.from_urls("/work", stages=[lab.Stage(SECONDS, rate=RATE)])
 
 
+def light() -> lab.LoadPlan:
+    """The load against stored baselines: so little that runs beside burners are valid."""
+    return lab.LoadPlan.from_urls("/work", stages=[lab.Stage(SECONDS, users=6)], wait="40ms")
+
+
 def by_pairs(kind: str, seed: int) -> dict[str, Any]:
     """One experiment of 8 pairs, as the gate decides it."""
     with tempfile.TemporaryDirectory(prefix="perflab-gates-") as folder:
@@ -109,16 +114,19 @@ def baseline(place: Path, burned: bool) -> StoredBaseline:
     folder = place / ("burned" if burned else "quiet")
     if not (folder / "baseline.json").exists():
         with burners((os.cpu_count() or 1) if burned else 0):
-            lab.gates.set_baseline(target("old"), plan(), folder=folder, store=place / "runs", progress=False)
+            lab.gates.set_baseline(target("old"), light(), folder=folder, store=place / "runs", progress=False)
         shutil.rmtree(place / "runs")
     return StoredBaseline.read(folder)
 
 
 def by_baseline(kind: str, place: Path) -> dict[str, Any]:
     """One gate by a stored baseline."""
-    held = baseline(place, burned=kind == "twice as fast")
+    try:
+        held = baseline(place, burned=kind == "twice as fast")
+    except lab.ComparisonError as problem:
+        return {"verdict": "refused", "gate": "inconclusive", "reason": f"no baseline: {problem}"}
     with burners((os.cpu_count() or 1) if kind == "slowed to half" else 0), tempfile.TemporaryDirectory() as folder:
-        found = lab.gates.gate(plan(), held, target("new"), primary=ENDPOINT, store=folder, progress=False)
+        found = lab.gates.gate(light(), held, target("new"), primary=ENDPOINT, store=folder, progress=False)
     change = found.change
     return {
         "verdict": change.verdict if change is not None else "refused",

@@ -103,9 +103,9 @@ def decision_options(parser: argparse.ArgumentParser, *, compared: bool = True) 
     parser.add_argument("--metric", default="p95", help="p95 or any p<q>, mean, throughput_per_s, error_fraction")
     parser.add_argument("--tolerance", default="5%", help="smaller differences do not matter (%(default)s)")
     parser.add_argument("--primary", action="append", help="endpoint that decides; repeatable, up to three")
-    if not compared:
-        return
-    parser.add_argument("--pacing", help="fixed time between the requests of a user, if there was one, for example 1s")
+    if compared:
+        pacing = "fixed time between the requests of a user, if there was one, for example 1s"
+        parser.add_argument("--pacing", help=pacing)
     parser.add_argument(
         "--allow",
         action="append",

@@ -121,6 +121,7 @@ def _decide(given: argparse.Namespace, plan: lab.LoadPlan, baseline: Any, candid
         tolerance=_tolerance(given),
         primary=tuple(given.primary or ()),
         goals=goals,
+        allow=tuple(given.allow or ()),
         seed=given.seed,
         store=given.store,
     )

@@ -135,21 +135,22 @@ def integration_options(parser: argparse.ArgumentParser) -> None:
 
 def decided(given: argparse.Namespace, *results: Any) -> int:
     """Print results with a verdict and write what continuous integration reads; returns the exit code of the worst."""
+    from perflab.gates.cases import cases_of
+    from perflab.gates.gating import FAILS, INCONCLUSIVE
+
     say(*results)
     policy = given.inconclusive or ""
+    each = [(result, cases_of(result, SHELL)) for result in results]
     if given.junit or given.github:
-        _integrate(given, results, policy)
-    codes = [EXIT_CODES[verdict] for result in results if (verdict := getattr(result, "verdict", None))]
-    code = 1 if 1 in codes else max(codes, default=0)
-    return {"pass": 0, "fail": 1}.get(policy, code) if code == 2 else code
+        _integrate(given, each, policy)
+    outcomes = {case.under(policy) for _, cases in each for case in cases if case.decides}
+    return 1 if FAILS in outcomes else 2 if INCONCLUSIVE in outcomes else 0
 
 
-def _integrate(given: argparse.Namespace, results: Sequence[Any], policy: str) -> None:
-    from perflab.gates.cases import cases_of
+def _integrate(given: argparse.Namespace, each: Sequence[tuple[Any, Sequence[Any]]], policy: str) -> None:
     from perflab.gates.github import step_summary, workflow_commands
     from perflab.gates.junit_xml import to_junit
 
-    each = [(result, cases_of(result, SHELL)) for result in results]
     cases = [case for _, own in each for case in own]
     if given.junit:
         facts = {name: value for name in ("metric", "tolerance") if (value := getattr(given, name, None))}

@@ -35,6 +35,7 @@ class Case:
     outcome : "passes", "fails", "inconclusive", or "warns" of a regression that the result was not declared for.
     text : the sentence.
     decides : whether the exit code is about it.
+    waivable : whether it may pass though it is inconclusive. A requirement that was not understood may not.
     """
 
     group: str
@@ -42,10 +43,11 @@ class Case:
     outcome: str
     text: str
     decides: bool = True
+    waivable: bool = True
 
     def under(self, inconclusive: str) -> str:
         """The outcome where what is inconclusive is to "pass" or to "fail"; as it is for ""."""
-        if self.outcome != INCONCLUSIVE or not self.decides:
+        if self.outcome != INCONCLUSIVE or not self.decides or (inconclusive == "pass" and not self.waivable):
             return self.outcome
         return {"pass": PASSES, "fail": FAILS}.get(inconclusive, INCONCLUSIVE)
 
@@ -70,7 +72,8 @@ def counted(cases: Sequence[Case], inconclusive: str = "") -> dict[str, int]:
 
 
 def _of_gate(gate: Gate, surface: str) -> tuple[Case, ...]:
-    found = [Case("gate", "gate", gate.verdict, gate.show(surface).sentence)]
+    understood = gate.checked is None or not gate.checked.unread
+    found = [Case("gate", "gate", gate.verdict, gate.show(surface).sentence, waivable=understood)]
     if (change := gate.change) is not None:
         failing = [row for row in gate.gated if row.verdict == "regressed" and gate.verdict == FAILS]
         for row in change.rows:
@@ -109,9 +112,9 @@ def _of_checked(checked: Checked, surface: str) -> tuple[Case, ...]:
         Case("objectives", str(r.objective), _OF_VERDICTS.get(str(r.verdict), INCONCLUSIVE), checked.said(at, surface))
         for at, r in rows
     ]
+    lost = [note for note in checked.warnings if note.code == NOT_UNDERSTOOD.code]
     lines = [
-        Case("objectives", f"{note.facts['where']}: {note.facts['text']}", INCONCLUSIVE, note.written(surface))
-        for note in checked.warnings
-        if note.code == NOT_UNDERSTOOD.code
+        Case("objectives", f"{n.facts['where']}: {n.facts['text']}", INCONCLUSIVE, n.written(surface), waivable=False)
+        for n in lost
     ]
     return (*found, *lines)

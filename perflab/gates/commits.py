@@ -37,7 +37,7 @@ def checked_out(
         Commits, branches or tags of the repository. What is not committed is not measured.
     command : str or sequence of str
         Starts the application in its folder, for each run. ``{port}`` stands for a free port, which the variable PORT has too,
-        and ``{folder}`` for the worktree.
+        and ``{folder}`` for its folder: that of ``repository``, in the worktree.
     build : str, optional
         A line for the shell, run once in each worktree before the first run (with ``{folder}``).
     repository : str or Path
@@ -64,6 +64,7 @@ def checked_out(
     """
     place = Path(repository)
     shas = [_sha(place, name) for name in (base, head)]
+    inside = _git(place, "rev-parse", "--show-prefix").strip()
     if shas[0] == shas[1]:
         raise ValueError(f"base and head are the same commit, {shas[0][:10]}: there is no change to gate")
     words = shlex.split(command) if isinstance(command, str) else list(command)
@@ -76,13 +77,15 @@ def checked_out(
             targets = []
             for name, sha, folder, port in zip((base, head), shas, folders, ports, strict=True):
                 _git(place, "worktree", "add", "--quiet", "--detach", str(folder), sha)
-                own = {"PORT": str(port), **(env or {})}
+                own, where = {"PORT": str(port), **(env or {})}, folder / inside
+                if not where.is_dir():
+                    raise ValueError(f"{name} ({sha[:10]}) has no folder {inside.rstrip('/')}")
                 if build:
-                    _build(build.replace("{folder}", str(folder)), folder, own, f"{name} ({sha[:10]})")
-                filled = [word.replace("{port}", str(port)).replace("{folder}", str(folder)) for word in words]
+                    _build(build.replace("{folder}", str(where)), where, own, f"{name} ({sha[:10]})")
+                filled = [word.replace("{port}", str(port)).replace("{folder}", str(where)) for word in words]
                 arm = sha[:10] if sha.startswith(name) else f"{name} {sha[:10]}"
                 targets.append(
-                    Target(arm, host=f"http://127.0.0.1:{port}", command=filled, cwd=folder, env=own, **options)
+                    Target(arm, host=f"http://127.0.0.1:{port}", command=filled, cwd=where, env=own, **options)
                 )
             yield targets[0], targets[1]
         finally:
@@ -103,20 +106,17 @@ def _sha(repository: Path, name: str) -> str:
         hint = (
             "; this is a shallow clone: fetch its history first (actions/checkout: fetch-depth: 0)" if shallow else ""
         )
-        inside = _git(repository, "rev-parse", "--git-dir", check=False).strip()
-        raise ValueError(
-            f"{repository.resolve()} has no commit {name!r}{hint}"
-            if inside
-            else f"{repository.resolve()} is no git repository"
-        )
+        _git(repository, "rev-parse", "--git-dir")  # which says why, where this is no repository
+        raise ValueError(f"{repository.resolve()} has no commit {name!r}{hint}")
     return found.strip()
 
 
 def _git(repository: Path, *arguments: str, check: bool = True) -> str:
     # In a hook git's own variables name the repository that it works on, and would win over -C.
-    own = {
+    kept = {
         name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name == "GIT_SSH_COMMAND"
     }
+    own = kept | {"LC_ALL": "C"}
     try:
         done = subprocess.run(["git", "-C", str(repository), *arguments], capture_output=True, env=own, check=False)
     except OSError as problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,7 @@ def gate(
     tolerance: float | str | Calibration = 0.05,
     primary: str | Sequence[str] = (),
     goals: Objectives | Sequence[Objective | str] = (),
+    allow: str | Collection[str] = (),
     seed: int | None = None,
     store: str | Path = "runs",
     progress: bool | Listener = True,
@@ -135,6 +136,8 @@ def gate(
         and about each endpoint (corrected for their number).
     goals : objectives
         Checked on the candidate's runs; one that fails fails the gate, one that is inconclusive makes it so.
+    allow
+        As in `compare`.
     seed, store, progress
         As in `run_pairs`.
 
@@ -156,7 +159,7 @@ def gate(
         noise = max(_LEAST_NOISE, tolerance.sd)
         warnings.append(gate_notes.NOISE(noise_fraction=noise, runs=len(tolerance.values)))
         tolerance = noise
-    how = {"metric": metrics, "tolerance": tolerance, "primary": primaries}
+    how = {"metric": metrics, "tolerance": tolerance, "primary": primaries, "allow": allow}
     changes: list[Change] = []
     sides: tuple[Measurements, Measurements] | None = None
     for attempt in range(2 if confirm else 1):

@@ -43,8 +43,8 @@ def loop():
 loop()
 time.sleep(max(0.0, begin - time.monotonic()))
 end, loops, shares = time.monotonic() + seconds, [], []
-while time.monotonic() < end or len(shares) < 6:
-    wall, cpu, least = time.monotonic(), time.process_time(), time.monotonic() + 0.03
+while time.monotonic() < end or len(shares) < 5:
+    wall, cpu, least = time.monotonic(), time.process_time(), time.monotonic() + 0.1
     while time.monotonic() < least:
         before = time.process_time()
         loop()

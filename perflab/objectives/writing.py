@@ -116,7 +116,7 @@ def _table(path: Path, text: str) -> Any:
     return held
 
 
-def _words(goal: Objective) -> str:
+def words(goal: Objective) -> str:
     """A text that reads as this objective, with its limit in full; "" where there is none."""
     unit = " %" if goal.unit == "fraction" else _UNITS.get(goal.unit, "")
     number = repr(goal.bound * 100 if goal.unit == "fraction" else goal.bound)
@@ -133,8 +133,8 @@ def _facts(goal: Objective) -> dict[str, Any]:
 
 
 def _toml(goal: Objective) -> str:
-    if words := _words(goal):
-        return _quoted(words)
+    if text := words(goal):
+        return _quoted(text)
     facts = {k: v for k, v in _facts(goal).items() if _FIELDS[k] is MISSING or v != _FIELDS[k]}
     return "{ " + ", ".join(f"{k} = {_quoted(v)}" for k, v in facts.items()) + " }"
 
@@ -145,7 +145,7 @@ def _quoted(value: Any) -> str:
 
 
 def _markdown(goal: Objective) -> str:
-    words = _words(goal)
-    if not words:
+    text = words(goal)
+    if not text:
         raise ValueError(f"Markdown has no words for {goal}: write it to a .toml file")
-    return words
+    return text

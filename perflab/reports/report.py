@@ -14,7 +14,8 @@ from perflab import rendering
 from perflab.errors import StoreError, one_of
 from perflab.notes import PYTHON
 from perflab.reports import document, opening, sections
-from perflab.reports.document import Block, Heading, Paragraph
+from perflab.reports.calls import calls
+from perflab.reports.document import Block, Code, Heading, Paragraph
 from perflab.reports.evidence_blocks import Writer
 from perflab.reports.placing import (
     BASELINE,
@@ -193,4 +194,6 @@ def _blocks(report: Report) -> list[Block]:
     for title, items in under.items():
         written = [block for item in items for block in write(item, title)]
         blocks += [Heading(title), *(written or [Paragraph(_EMPTY.get(title, "Nothing was given."))])]
+    if code := calls(results, measured):
+        blocks += [Heading("The calls behind the tables", 3), Code(code, "python")]
     return blocks

@@ -94,7 +94,7 @@ def test_a_shallow_clone_and_no_repository_are_said(repository: Path, tmp_path: 
         pass
     (tmp_path / "plain").mkdir()
     with (
-        pytest.raises(ValueError, match="is no git repository"),
+        pytest.raises(lab.PerflabError, match="not a git repository"),
         checked_out("a", command="x", repository=tmp_path / "plain"),
     ):
         pass
@@ -105,3 +105,24 @@ def test_in_a_hook_the_variables_of_git_do_not_lead_astray(repository: Path, mon
     monkeypatch.setenv("GIT_INDEX_FILE", "nothing")
     with checked_out("HEAD~1", command="x", repository=repository) as (old, _):
         assert (Path(str(old.cwd)) / "app.py").read_text() == "first"
+
+
+def test_a_folder_of_the_repository_is_that_folder_on_both_sides(repository: Path) -> None:
+    (repository / "service").mkdir()
+    for text in ("third", "fourth"):
+        (repository / "service" / "app.py").write_text(text)
+        git(repository, "add", ".")
+        git(repository, "commit", "-qm", text)
+    with checked_out("HEAD~1", command="x {folder}", build="cat app.py", repository=repository / "service") as (
+        old,
+        new,
+    ):
+        assert [(Path(str(t.cwd)) / "app.py").read_text() for t in (old, new)] == ["third", "fourth"]
+        assert old.command[1] == str(old.cwd)
+    before = state(repository)
+    with (
+        pytest.raises(ValueError, match="has no folder service"),
+        checked_out("HEAD~2", command="x", repository=repository / "service"),
+    ):
+        pass
+    assert state(repository) == before

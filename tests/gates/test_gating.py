@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +139,15 @@ def test_too_few_runs_are_inconclusive_whatever_the_policy_makes_of_it(make_meas
 # A stored baseline
 
 
+@dataclass(frozen=True)
+class Kept:
+    place: Path
+    baseline: StoredBaseline
+    later: lab.Measurements
+
+
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory, make_measurements: Make) -> Path:
+def kept(tmp_path_factory: pytest.TempPathFactory, make_measurements: Make) -> Kept:
     """A store with six runs of "main" and its baseline, made on a machine of SPEED."""
     place = tmp_path_factory.mktemp("gate")
     both = make_measurements(arms={"main": 1.0, "other": 1.0}, pairs=6, count=1500, seed=9)
@@ -161,36 +168,37 @@ def kept(tmp_path_factory: pytest.TempPathFactory, make_measurements: Make) -> P
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stored, "measure_speed", lambda: SPEED)
         lab.gates.set_baseline(lab.load(place / "runs", arm="main"), folder=place / "baseline")
-    return place
+    other = lab.load(place / "runs", arm="other")
+    one = other.where(run=other.runs["run"].iloc[0])
+    return Kept(place, StoredBaseline.read(place / "baseline"), one)
 
 
 def judge(
-    kept: Path, monkeypatch: pytest.MonkeyPatch, now: list[Speed], *, factor: float = 1.0, **options: Any
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, now: list[Speed], *, factor: float = 1.0, baseline: Any = None
 ) -> lab.gates.Gate:
     """One run of "other", slower by a factor, held against the baseline on a machine of these speeds."""
     speeds = list(now)
     monkeypatch.setattr(machine_speed, "measure_speed", lambda *_: speeds.pop(0) if len(speeds) > 1 else speeds[0])
     monkeypatch.setattr(machine_speed, "SECONDS", 0.0)
-    other = lab.load(kept / "runs", arm="other")
 
     def run(*_: Any, **__: Any) -> lab.Measurements:
-        one = other.where(run=other.runs["run"].iloc[0])
+        one = kept.later
         slow = one.requests.assign(latency_ms=one.requests["latency_ms"] * factor)
         return replace(one, tables={**one.tables, "requests": slow})
 
     monkeypatch.setattr(gating, "run", run)
-    return lab.gates.gate(PLAN, StoredBaseline.read(kept / "baseline"), NEW)
+    return lab.gates.gate(PLAN, baseline or kept.baseline, NEW)
 
 
-def test_a_baseline_is_kept_with_its_spread_age_and_machine(kept: Path) -> None:
-    found = StoredBaseline.read(kept / "baseline")
+def test_a_baseline_is_kept_with_its_spread_age_and_machine(kept: Kept) -> None:
+    found = kept.baseline
     assert (len(found.runs.runs), found.speed, found.commit) == (6, SPEED, "0123456789abcdef")
     assert found.age_ms < 60_000
     spread = found.spread("p95")
     assert spread["endpoint"].iloc[-1] == "Aggregated" and (spread["runs"] == 6).all()
     assert (spread["detectable_fraction"] > spread["run_sd_fraction"]).all()
     assert gate_notes.AGE.code in codes(found.notes)
-    assert not list((kept / "baseline").rglob("logs"))
+    assert not list((kept.place / "baseline").rglob("logs"))
 
 
 @pytest.mark.parametrize(
@@ -199,7 +207,7 @@ def test_a_baseline_is_kept_with_its_spread_age_and_machine(kept: Path) -> None:
     ids=["same", "slower", "faster"],
 )
 def test_one_run_is_held_against_the_baseline(
-    kept: Path, monkeypatch: pytest.MonkeyPatch, factor: float, verdict: set[str]
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, factor: float, verdict: set[str]
 ) -> None:
     found = judge(kept, monkeypatch, [SPEED], factor=factor)
     assert found.verdict in verdict
@@ -220,7 +228,7 @@ MACHINES = {
 @pytest.mark.parametrize("name", MACHINES)
 @pytest.mark.parametrize("factor", [0.5, 2.0])
 def test_another_machine_is_refused_and_nothing_is_claimed(
-    kept: Path, monkeypatch: pytest.MonkeyPatch, name: str, factor: float
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, name: str, factor: float
 ) -> None:
     now, kind = MACHINES[name]
     for speeds in ([now], [SPEED, now]):  # from the start, or only after the run
@@ -230,39 +238,38 @@ def test_another_machine_is_refused_and_nothing_is_claimed(
         assert "regressed" not in said and "improved" not in said
 
 
-def test_a_machine_that_hiccups_once_is_measured_again(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_hiccups_once_is_measured_again(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     assert judge(kept, monkeypatch, [BURNED, SPEED], factor=2.0).verdict == FAILS
 
 
-def test_a_burner_that_only_ran_during_the_load_is_seen_too(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_burner_that_only_ran_during_the_load_is_seen_too(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gating, "busy_fraction", lambda runs: 0.45 if len(runs.runs) == 1 else 0.02)
     found = judge(kept, monkeypatch, [SPEED], factor=2.0)
     assert (found.verdict, found.reasons[0].code) == (INCONCLUSIVE, gate_notes.BUSIER.code)
 
 
 def test_endpoints_that_the_baseline_lacks_are_named_and_too_many_are_refused(
-    kept: Path, monkeypatch: pytest.MonkeyPatch
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = StoredBaseline.read(kept / "baseline")
+    read = kept.baseline
     for known, verdict in ((["GET /orders", "GET /products"], None), (["POST /cart"], gate_notes.FEW_COVERED.code)):
         requests = read.runs.requests[read.runs.requests["endpoint"].isin(known)]
         cut = replace(read, runs=replace(read.runs, tables={**read.runs.tables, "requests": requests}))
-        monkeypatch.setattr(StoredBaseline, "read", classmethod(lambda *_, cut=cut: cut))
-        found = judge(kept, monkeypatch, [SPEED])
+        found = judge(kept, monkeypatch, [SPEED], baseline=cut)
         if verdict is None:
             assert gate_notes.NOT_COVERED.code in codes(found.warnings)
         else:
             assert (found.verdict, found.reasons[0].code) == (INCONCLUSIVE, verdict)
 
 
-def test_what_is_no_baseline_is_refused(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_baseline_is_refused(kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored, "measure_speed", lambda: SPEED)
     with pytest.raises(lab.StoreError, match="no baseline"):
         StoredBaseline.read(tmp_path)
     (tmp_path / "baseline.json").write_text('{"schema_version": 1, "speed": {}}')
     with pytest.raises(lab.StoreError, match="damaged"):
         StoredBaseline.read(tmp_path)
-    runs = lab.load(kept / "runs", arm="main")
+    runs = lab.load(kept.place / "runs", arm="main")
     with pytest.raises(ValueError, match="5 runs or more"):
         lab.gates.set_baseline(runs.where(run=list(runs.runs["run"][:4])), folder=tmp_path / "b")
     (tmp_path / "mine").mkdir()

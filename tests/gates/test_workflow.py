@@ -38,7 +38,7 @@ LOCUSTFILE = """
 from locust import FastHttpUser, constant, task
 
 class User(FastHttpUser):
-    wait_time = constant(0.02)
+    wait_time = constant(0.1)
 
     @task
     def page(self):
@@ -73,7 +73,7 @@ def test_its_steps_find_the_slower_commit(workflow: dict[str, Any], tmp_path: Pa
         folder.mkdir()
     git(repository, "init", "-q")
     (repository / "locustfile.py").write_text(LOCUSTFILE)
-    for delay in (0.004, 0.04):
+    for delay in (0.002, 0.2):  # so much that a busy machine hides nothing
         (repository / "app.py").write_text(APP.replace("DELAY", str(delay)))
         git(repository, "add", ".")
         git(repository, "commit", "-qm", f"sleep {delay}")
@@ -86,7 +86,7 @@ def test_its_steps_find_the_slower_commit(workflow: dict[str, Any], tmp_path: Pa
         (tools / name).chmod(stat.S_IRWXU)
     (job,) = workflow["jobs"].values()
     env = {name: str(value) for name, value in job["env"].items()}
-    env |= {"BASE": git(repository, "rev-parse", "HEAD~1").strip(), "PAIRS": "3", "USERS": "4", "DURATION": "1s"}
+    env |= {"BASE": git(repository, "rev-parse", "HEAD~1").strip(), "PAIRS": "3", "USERS": "20", "DURATION": "2s"}
     env |= {
         "PATH": f"{tools}:{os.environ['PATH']}",
         "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import perflab as lab
+from perflab.loadtest import reasons
 from perflab.notes import codes
 from perflab.objectives import cautions
 from perflab.objectives.words import load_in
@@ -101,6 +102,11 @@ def test_check_says_whether_the_pages_of_a_document_answered(runs: lab.Measureme
     assert said(runs) == {"metrics": "page-not-asked", "health": "page-not-asked"}
     assert said(with_pages(runs, 0)) == {"metrics": "page-answered", "health": "page-answered"}
     assert said(with_pages(runs, 2)) == {"metrics": "page-answered", "health": "page-failed"}
+
+
+def test_a_busy_machine_is_reported(runs: lab.Measurements) -> None:
+    busy = replace(runs, warnings=(reasons.FOREIGN_LOAD(other_fraction=0.6), reasons.STOLEN(stolen_fraction=0.2)))
+    assert {reasons.FOREIGN_LOAD.code, reasons.STOLEN.code} <= set(codes(lab.check(busy, "p95 < 10 s").warnings))
 
 
 def test_a_budget_is_used_and_burns_where_it_does() -> None:

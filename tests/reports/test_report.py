@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -259,3 +260,20 @@ def test_several_arms_open_with_a_column_for_each(make_measurements):
     assert {"Throughput", "Error rate", "Memory of the target"} <= {row.split("|")[1].strip() for row in rows[2:]}
     message = lab.Report("Indexes win", [runs, compared]).commit_message()
     assert compared.sentence in " ".join(message.split())
+
+
+def test_the_calls_behind_the_tables_give_the_numbers_again():
+    runs = lab.load("datasets/shop_runs")
+    change = lab.compare(runs.where(arm="n+1"), runs.where(arm="eager"), primary="GET /orders", metric=["p95", "mean"])
+    checked = lab.check(runs.where(arm="eager"), ["p95 < 2s", "error rate < 1%"])
+    text = lab.Report("t", [runs, change, checked]).to_markdown()
+    code = text.split("### The calls behind the tables")[1].split("```python\n")[1].split("\n```")[0]
+    assert runs.runs["run"].iloc[0].replace("_", r"\_") in text
+    setup, again, check = code.rpartition("\nlab.compare")[0], *code.splitlines()[-2:]
+    names: dict[str, Any] = {}
+    exec(f"{setup}\nagain = {again}", names)
+    pd.testing.assert_frame_equal(names["again"].table, change.table)
+    names["runs"] = runs.where(arm="eager")
+    exec(f"again = {check}", names)
+    assert list(names["again"].table["measured"]) == list(checked.table["measured"])
+    assert "The calls behind" not in lab.Report("t", ["nothing"]).to_markdown()
