@@ -23,6 +23,8 @@ MAX_VALUES = 5_000_000
 """For a whole run."""
 INTERVAL_S = 1.0
 ANSWER_S = 2.0
+_LONGEST = 20_000
+"""Characters of a line."""
 _STARTED = "process_start_time_seconds"
 HEALTH = "probe_success"
 """The metric of the health page: 1 where it answered (the name that Prometheus' blackbox exporter has for it)."""
@@ -87,9 +89,12 @@ class Scraper(Repeating):
     def _take(self, at: float, page: bytes) -> None:
         if len(page) > MAX_BYTES:
             raise ValueError(f"the page is larger than {MAX_BYTES:,} bytes")
-        samples, bad = parse(page.decode("utf-8", errors="replace"))
+        if b"\0" in page:
+            raise ValueError("the page is not text")
+        text, beyond = _first(page.decode("utf-8", errors="replace"))
+        samples, bad = parse(text)
         kept = samples[: min(MAX_SERIES, MAX_VALUES - len(self._rows))]
-        self._skipped += bad + len(samples) - len(kept)
+        self._skipped += beyond + bad + len(samples) - len(kept)
         self._rows += [(at, *sample) for sample in kept]
 
 
@@ -98,6 +103,18 @@ def _answers(url: str) -> bool:
         return read_page(url, within_s=ANSWER_S)[0] < 400
     except (OSError, ValueError):
         return False
+
+
+def _first(page: str) -> tuple[str, int]:
+    """So much of a page as may be read without taking CPU from the load, and how many lines with values were left out."""
+    kept, values, beyond = [], 0, 0
+    for line in page.split("\n"):
+        values += bool(line) and not line.startswith("#")
+        if len(line) > _LONGEST or values > MAX_SERIES or len(kept) > 3 * MAX_SERIES:
+            beyond += not line.startswith("#") and bool(line)
+        else:
+            kept.append(line)
+    return "\n".join(kept), beyond
 
 
 def parse(page: str) -> tuple[list[tuple[str, dict[str, str], float]], int]:
