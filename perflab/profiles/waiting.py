@@ -76,6 +76,10 @@ _BUILT_IN = (
     (_WAITING, re.compile(r"\b(?:sleep|acquire|select|poll|epoll|kqueue|waitpid|wait)\b|^\[(?:await|out-of-context)\]$|"
                           r"^UNMANAGED_CODE_TIME$")),
 )  # fmt: skip
+_SERVES = re.compile(r"(?:^|/)(?:socketserver|_?server)\.py$")
+"""Modules below which a server handles a request (socketserver, http.server, grpc): what they call is the application."""
+_PARSERS = ("h11", "h2")
+"""Packages of the network that only compute."""
 _LOOPS = (
     ("concurrent/futures/thread.py", "_worker"), ("anyio/_backends/_asyncio.py", "run"), ("socketserver.py", "serve_forever"),
     ("asyncio/base_events.py", "_run_once"), ("waitress/task.py", "handler_thread"), ("waitress/wasyncore.py", "poll"),
@@ -314,7 +318,9 @@ def _kind(function: object, file: object) -> int:
             return kind
     if path in ("", "<built-in>", "~"):
         return next((kind for kind, pattern in _BUILT_IN if pattern.search(str(function))), _CPU)
-    whose = origin(path)[0]
+    whose, package, _ = origin(path)
+    if whose == NETWORK and (_SERVES.search(path) or package in _PARSERS):
+        return _CPU
     return _DATABASE if whose == DRIVER else _NETWORK if whose == NETWORK else _CPU
 
 

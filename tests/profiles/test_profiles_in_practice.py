@@ -355,6 +355,14 @@ WAITS = {
     "a handler below the event loop": (
         [("_run_once", f"{LIB}/asyncio/base_events.py"), ("_run", f"{LIB}/asyncio/events.py"), ("page", "app.py")], "cpu"
     ),
+    "a page below the server of the standard library": (
+        [("process_request_thread", f"{LIB}/socketserver.py"), ("handle", f"{LIB}/http/server.py"), ("page", "app.py")], "cpu"
+    ),
+    "a handler below the server of grpc": ([("_call_behavior", f"{SITE}/grpc/_server.py"), ("page", "app.py")], "cpu"),
+    "a server that sends": (
+        [("handle", f"{LIB}/http/server.py"), ("write", f"{LIB}/socketserver.py"), ("sendall", "<built-in>")], "network"
+    ),
+    "a parser of HTTP": ([("q", "app.py"), ("next_event", f"{SITE}/h11/_connection.py")], "cpu"),
     "an idle event loop": (
         [("_run_once", f"{LIB}/asyncio/base_events.py"), ("select", f"{LIB}/selectors.py")], None
     ),

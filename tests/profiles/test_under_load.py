@@ -59,11 +59,17 @@ def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
     return start
 
 
-def written(folder: Path) -> dict[str, Any]:
+def written(folder: Path, requests: int) -> dict[str, Any]:
+    """What was written once it holds so many requests."""
     limit = time.monotonic() + 10
-    while not (found := list(folder.glob("profile-*.json"))) and time.monotonic() < limit:
-        time.sleep(0.05)
-    return dict(json.loads(found[0].read_text()))
+    while time.monotonic() < limit:
+        for file in folder.glob("profile-*.json"):
+            found = dict(json.loads(file.read_text()))
+            counts = found.get("perflab", found)["endpoints"]
+            if sum(c["profiled"] + c["timed"] for c in counts.values()) >= requests:
+                return found
+        time.sleep(0.02)
+    raise AssertionError(f"{requests} requests were not written")
 
 
 def test_without_the_variable_nothing_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,8 +98,7 @@ def test_pyinstrument_by_endpoint_from_several_threads(recording: Callable[[str]
         thread.join()
     for i in range(4):
         ask(wsgi, f"/quick/{i}")
-    time.sleep(0.3)
-    facts = written(folder)["perflab"]["endpoints"]
+    facts = written(folder, 40)["perflab"]["endpoints"]
     assert set(facts) == {"GET /slow/<id>", "GET /quick/<id>"}
     counts = facts["GET /slow/<id>"]
     assert counts["profiled"] + counts["timed"] == 36
@@ -109,8 +114,7 @@ def test_cprofile_profiles_one_request_at_a_time(recording: Callable[[str], Path
     wsgi = profiling.profile_requests(application, route=lambda environ: "the page")
     for i in range(20):
         ask(wsgi, f"/slow/{i}")
-    time.sleep(0.3)
-    facts = written(folder)
+    facts = written(folder, 20)
     assert set(facts["endpoints"]) == {"the page"}
     calls = lab.read(folder / facts["files"]["the page"])
     flat = lab.flat_profile(calls).set_index("function")
@@ -146,8 +150,7 @@ def test_asgi_one_request_at_a_time(recording: Callable[[str], Path]) -> None:
         await asgi({"type": "lifespan"}, None, None)
 
     asyncio.run(main())
-    time.sleep(0.3)
-    facts = written(folder)["perflab"]["endpoints"]
+    facts = written(folder, 60)["perflab"]["endpoints"]
     assert set(facts) == {"GET /page0", "GET /page1"}
     assert sum(c["profiled"] + c["timed"] for c in facts.values()) == 60
     assert 1 <= sum(c["profiled"] for c in facts.values()) < 60
