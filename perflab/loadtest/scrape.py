@@ -107,7 +107,8 @@ def _answers(url: str) -> bool:
 
 def _first(page: str) -> tuple[str, int]:
     """So much of a page as may be read without taking CPU from the load, and how many lines with values were left out."""
-    kept, values, beyond = [], 0, 0
+    kept: list[str] = []
+    values = beyond = 0
     for line in page.split("\n"):
         values += bool(line) and not line.startswith("#")
         if len(line) > _LONGEST or values > MAX_SERIES or len(kept) > 3 * MAX_SERIES:
