@@ -359,10 +359,11 @@ def _sentence(endpoint: str, shares: np.ndarray, coverage: float, queries: Any, 
     most = [int(kind) for kind in np.argsort(-shares, kind="stable")[:2]]
     off_cpu = clock == "off-CPU "
     clock = "" if off_cpu else clock
-    first = f"{format_fraction(float(shares[most[0]]))} of its {clock}time {words[most[0]]}"
+    share = format_fraction(float(shares[most[0]]))
     second = (
         f" and {format_fraction(float(shares[most[1]]))} {words[most[1]]}" if shares[most[1]] >= _WORTH_SAYING else ""
     )
     if coverage < _ENOUGH and not off_cpu:
-        return f"the profile holds only {format_fraction(coverage)} of the time of {endpoint}; of that, {first}{second}"
-    return f"{endpoint} spends {first}{second}"
+        held = f"the profile holds only {format_fraction(coverage)} of the time of {endpoint}"
+        return f"{held}; {share} of that {clock}time is {words[most[0]]}{second}"
+    return f"{endpoint} spends {share} of its {clock}time {words[most[0]]}{second}"
