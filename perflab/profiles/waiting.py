@@ -56,6 +56,8 @@ IDLE_LEFT_OUT = Kind(
     "idle-left-out", DATA, "left out {idle:raw} of idle event loops and pool threads, {idle_fraction} of the profile"
 )
 
+_ASLEEP = ("asleep-counted", "asleep-counted-to-caller")
+"""Notes of readers that the time asleep is part of other functions."""
 _AWAIT = "[await]"
 _BY_FILE = (
     (_DATABASE, "sqlalchemy/engine/default.py", "do_execute do_executemany do_execute_no_params do_commit do_rollback connect"),
@@ -174,7 +176,7 @@ def summarize_time(profile: Profile, *, unit: str | None = None) -> Findings:
     found = found.sort_values("time", ascending=False, kind="stable")
     idle = float(own[kind == IDLE].sum())
     doubts = _doubts(found, clock, idle, float(own.sum()), unit_name)
-    doubts += [note for note in getattr(profile, "warnings", ()) if note.code.startswith("asleep-counted")]
+    doubts += [note for note in getattr(profile, "warnings", ()) if note.code in _ASLEEP]
     return findings(found, str(found["sentence"].iloc[0]), doubts)
 
 
