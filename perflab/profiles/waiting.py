@@ -56,6 +56,8 @@ IDLE_LEFT_OUT = Kind(
     "idle-left-out", DATA, "left out {idle:raw} of idle event loops and pool threads, {idle_fraction} of the profile"
 )
 
+_ASLEEP = ("asleep-counted", "asleep-counted-to-caller")
+"""Notes of readers that the time asleep is part of other functions."""
 _AWAIT = "[await]"
 _BY_FILE = (
     (_DATABASE, "sqlalchemy/engine/default.py", "do_execute do_executemany do_execute_no_params do_commit do_rollback connect"),
@@ -181,7 +183,7 @@ def summarize_time(profile: Profile, *, unit: str | None = None) -> Findings:
     found = found.sort_values("time", ascending=False, kind="stable")
     idle = float(own[kind == IDLE].sum())
     doubts = _doubts(found, clock, idle, float(own.sum()), unit_name)
-    doubts += [note for note in getattr(profile, "warnings", ()) if note.code.startswith("asleep-counted")]
+    doubts += [note for note in getattr(profile, "warnings", ()) if note.code in _ASLEEP]
     return findings(found, str(found["sentence"].iloc[0]), doubts)
 
 
@@ -366,10 +368,11 @@ def _sentence(endpoint: str, shares: np.ndarray, coverage: float, queries: Any, 
     most = [int(kind) for kind in np.argsort(-shares, kind="stable")[:2]]
     off_cpu = clock == "off-CPU "
     clock = "" if off_cpu else clock
-    first = f"{format_fraction(float(shares[most[0]]))} of its {clock}time {words[most[0]]}"
+    share = format_fraction(float(shares[most[0]]))
     second = (
         f" and {format_fraction(float(shares[most[1]]))} {words[most[1]]}" if shares[most[1]] >= _WORTH_SAYING else ""
     )
     if coverage < _ENOUGH and not off_cpu:
-        return f"the profile holds only {format_fraction(coverage)} of the time of {endpoint}; of that, {first}{second}"
-    return f"{endpoint} spends {first}{second}"
+        held = f"the profile holds only {format_fraction(coverage)} of the time of {endpoint}"
+        return f"{held}; {share} of that {clock}time is {words[most[0]]}{second}"
+    return f"{endpoint} spends {share} of its {clock}time {words[most[0]]}{second}"

@@ -155,7 +155,7 @@ def test_equal_sides_are_seldom_directional(sizes: tuple[int, int], noise: tuple
             values = np.exp(random.normal(0, deviation, (runs, 20))) * (SPEEDS[:, None] if paired else 1.0)
             wholes = values.sum(axis=1)
             sides.append(Side(values, values / wholes[:, None], [str(i) for i in range(runs)], wholes))
-        pairs = [*range(6)] if paired else None
+        pairs: list[object] | None = [*range(6)] if paired else None
         verdict = _tested(*sides, "absolute", 0.0, 0.001, 0.95, (pairs, pairs))["verdict"]
         alarms += pd.Series(verdict).isin(["improved", "regressed", "new", "gone"]).any()
     assert alarms <= 10
