@@ -127,7 +127,8 @@ def check(
         An objective holds when all of its 95 % interval does, fails when none of it does, and is inconclusive
         otherwise. The run is the unit of replication: Student's interval of the runs' logarithms for latencies and
         throughput, an exact binomial interval that allows for run-to-run differences for shares. With one run the
-        interval covers that run only (batch means), and says so. One request refutes a maximum; none can prove it.
+        interval covers that run only (batch means), and says so. One request refutes a maximum; none can prove it. An
+        objective that names its load ("at 200 users") holds under that load or more, and fails under it or less.
 
     Each objective is tested at its own 95 %: that all of them hold needs no correction (Berger 1982, an
     intersection-union test).
