@@ -51,7 +51,7 @@ foreign: $(READY)
 foreign-logs: $(READY)
 	$(BIN)/python bench/foreign_logs.py $(FOLDERS) > bench/foreign_logs.md
 
-## make damage       the samples of every format, damaged in ten ways each, three times (5 minutes)
+## make damage       the samples of every format, damaged in ten ways each (2 minutes)
 damage: $(READY)
 	$(BIN)/python bench/damaged_files.py > bench/damaged_files.md
 

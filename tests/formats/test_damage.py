@@ -1,6 +1,6 @@
 """Damaged samples: cut off, with bytes changed, lines lost, doubled or swapped. Only perflab's errors may come out.
 
-`make damage` does the same to every sample, and more often (bench/damaged_files.md).
+`make damage` does the same to every sample, and more often.
 """
 
 from __future__ import annotations
