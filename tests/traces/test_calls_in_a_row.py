@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from situations import DEPENDENT, INVISIBLE, Call, Situation, get, redis, sql, step, traces
+from call_situations import DEPENDENT, INVISIBLE, Call, Situation, get, redis, sql, step, traces
 
 import perflab as lab
 from perflab.notes import codes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
-from situations import traces
+from call_situations import traces
 from test_calls_in_a_row import offer
 
 import perflab as lab
