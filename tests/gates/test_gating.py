@@ -169,7 +169,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory, make_measurements: Make) -> K
         patch.setattr(stored, "measure_speed", lambda: SPEED)
         lab.gates.set_baseline(lab.load(place / "runs", arm="main"), folder=place / "baseline")
     other = lab.load(place / "runs", arm="other")
-    one = other.where(run=other.runs["run"].iloc[0])
+    # By start: the names of runs made in one second are in random order.
+    one = other.where(run=other.runs.sort_values("start")["run"].iloc[0])
     return Kept(place, StoredBaseline.read(place / "baseline"), one)
 
 
