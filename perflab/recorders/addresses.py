@@ -14,20 +14,30 @@ _WORD = re.compile(r"[a-z][a-z_.-]{0,23}|v\d{1,2}(?:\.\d)?")
 _MAX_PATH, _MAX_VALUES = 400, 20
 
 
-@lru_cache(maxsize=4096)
 def template(path: str) -> str:
     """The path with ``{}`` in place of its values; "" for the root.
 
     >>> template("/products/17/offer"), template("/api/v2/users/Anna/7f3c9a"), template("/")
     ('/products/{}/offer', '/api/v2/users/{}/{}', '')
     """
-    segments = path[:_MAX_PATH].partition(";")[0].split("/")
+    return _divided(path)[0]
+
+
+@lru_cache(maxsize=4096)
+def _divided(path: str) -> tuple[str, tuple[str, ...]]:
+    """The template of a path, and its values."""
     parts: list[str] = []
-    for segment in filter(None, segments):
+    found: list[str] = []
+    for segment in path[:_MAX_PATH].partition(";")[0].split("/"):
+        if not segment:
+            continue
         # What follows the plural of a noun is one of them: /users/anna.
-        named = bool(_WORD.fullmatch(segment)) and not (parts and _is_many(parts[-1]))
-        parts.append(segment if named else "{}")
-    return "".join(f"/{part}" for part in parts)
+        if _WORD.fullmatch(segment) and not (parts and _is_many(parts[-1])):
+            parts.append(segment)
+        else:
+            parts.append("{}")
+            found.append(unquote(segment) if "%" in segment else segment)
+    return "".join(f"/{part}" for part in parts), tuple(found)
 
 
 def _is_many(segment: str) -> bool:
@@ -40,10 +50,8 @@ def values(path: str, query: str = "") -> list[str]:
     >>> values("/products/17/offer", "currency=EUR&page=2")
     ['17', 'EUR', '2']
     """
-    path = path[:_MAX_PATH].partition(";")[0]
-    segments, parts = list(filter(None, path.split("/"))), template(path).split("/")[1:]
-    found = [unquote(s) for s, part in zip(segments, parts, strict=False) if part == "{}"]
-    for pair in query[: 4 * _MAX_PATH].split("&"):
+    found = list(_divided(path)[1])
+    for pair in query[: 4 * _MAX_PATH].split("&") if query else ():
         name, has_value, value = pair.partition("=")
         if has_value and value:
             found += [unquote_plus(each) for each in value.split(",") if each]
