@@ -6,6 +6,7 @@ full, so these rows explain a component and need not add up to it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,6 +24,8 @@ from perflab.traces.independence import CLAIMS
 _COLUMNS = ("component", "call", "calls", "ms")
 _ENOUGH = 300
 """So many requests show which calls follow each other."""
+_LOOPBACK = re.compile(r"^(\S+ (?:127\.0\.0\.1|localhost|\[::1\])):\d+")
+"""A service on this machine, whose port may differ from start to start."""
 _NOT_CALLS = ("server", "gc", "lock", "pool")
 
 
@@ -61,7 +64,9 @@ def _weights(parts: Parts, runs: Sequence[str], metric: Metric) -> pd.Series:
 
 
 def _named(name: str, kind: str) -> str:
-    return fingerprint(name) if kind == "database" and not name.startswith("(") else name
+    if kind == "database":
+        return name if name.startswith("(") else fingerprint(name)
+    return _LOOPBACK.sub(r"\1", name)
 
 
 def layer(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
