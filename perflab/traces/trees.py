@@ -20,6 +20,7 @@ Array = npt.NDArray[Any]
 
 _NS = 1e6
 _COLUMNS = ("trace", "span", "parent", "name", "start", "duration_ms")
+_LONGEST_MS = 30 * 86_400_000.0
 UNNAMED = "(unnamed)"
 _SERVES = ("server", "consumer")
 _ROUNDING_NS, _ROUNDING = 1_000_000, 0.05
@@ -77,6 +78,11 @@ def spans_of(spans: pd.DataFrame | Measurements) -> pd.DataFrame:
         raise ValueError("spans must hold at least one span; got none")
     if missing:
         raise ValueError(f"spans needs the columns {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
+    took = pd.to_numeric(table["duration_ms"], errors="coerce")
+    if impossible := int(((took < 0) | (took > _LONGEST_MS)).sum()):
+        raise ValueError(
+            f"spans: duration_ms is negative, infinite or above 30 days in {impossible:,} of {len(table):,} rows"
+        )
     return table if table.index.is_unique else table.reset_index(drop=True)
 
 

@@ -288,3 +288,16 @@ def test_tables_with_gaps_are_read(missing: str) -> None:
         lab.find_sequential(frame)
     with pytest.raises(ValueError, match="at least one span"):
         lab.critical_path(whole.head(0))
+
+
+@pytest.mark.parametrize("took", [-1.0, float("inf"), 1e15])
+@pytest.mark.parametrize(
+    "ask", [lab.critical_path, lab.find_sequential, lambda spans: lab.what_if(spans, faster={"GET /": 0.5})]
+)
+def test_impossible_durations_are_refused_by_their_number(took, ask):
+    spans = pd.DataFrame(
+        {"trace": "t", "span": ["a", "b"], "parent": [None, "a"], "kind": "server", "name": "GET /",
+         "start": pd.Timestamp("2026-01-01", tz="UTC"), "duration_ms": [5.0, took]}
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="in 1 of 2 rows"):
+        ask(spans)
