@@ -82,7 +82,7 @@ def _of_one_kind(table: str, parts: Mapping[str, Any]) -> tuple[dict[str, Any], 
 
 
 def _culprits(table: str, parts: Mapping[str, Any]) -> dict[str, Note]:
-    """The runs whose table breaks its schema by itself."""
+    """The runs whose own table breaks its schema."""
     found = {}
     for run, part in parts.items():
         try:

@@ -75,7 +75,7 @@ def plot_account(account: Account, *, ax: Axes | None = None) -> Axes:
     for place, size, edge in zip(
         places, sizes, np.fmax(np.fmax(begins, ends), np.where(known, begins + high, ends)), strict=True
     ):
-        text = f"{size:+.1f}" if change else f"{size:.1f}"
+        text = account.signed(size, unit="") if change else account.plain(size)
         ax.annotate(
             text, (edge, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5, color=GREY
         )
@@ -101,7 +101,8 @@ def _title(ax: Axes, account: Account) -> None:
             f"recorded runs: {account.counted}; 95 % intervals over runs",
         )
         return
-    moved = f"{format_ms(account.baseline_ms)} → {format_ms(account.candidate_ms)}, {account.signed(account.change_ms)}"
+    before, after = account.plain(account.baseline_ms), account.plain(account.candidate_ms)
+    moved = f"{before} → {after} ms, {account.signed(account.change_ms)}"
     titled(
         ax,
         f"{what}: {moved}",

@@ -78,9 +78,9 @@ class Account(Result):
         what = f"{self.metric.label} of {whose(self.endpoint)}"
         if len(self.arms) < 2:
             return f"{what} is {format_ms(self.baseline_ms)}: {listed(self._largest('baseline_ms'), _NAMED)}"
-        size = f"{self._ms(abs(self.change_ms))} ms"
+        size = f"{self.plain(abs(self.change_ms))} ms"
         direction = "fell" if self.change_ms < 0 else "rose"
-        moved = f"{what} {direction} by {size} ({self._ms(self.baseline_ms)} to {self._ms(self.candidate_ms)} ms)"
+        moved = f"{what} {direction} by {size} ({self.plain(self.baseline_ms)} to {self.plain(self.candidate_ms)} ms)"
         certain = self.table["verdict"].isin(DIRECTIONS).any()
         how = ": " if certain else "; no component's change is certain, the largest are "
         return f"{moved}{how}{', '.join(self._changes())}{self._counts()}"
@@ -113,7 +113,8 @@ class Account(Result):
         half = (self.high_ms - self.low_ms) / 2
         return 0 if half >= 5 else 2 if half < 0.05 else 1
 
-    def _ms(self, value: object) -> str:
+    def plain(self, value: object) -> str:
+        """Milliseconds, with the decimals that the interval of the whole supports."""
         return f"{float(str(value)):,.{self._decimals}f}"
 
     def signed(self, value: object, unit: str = " ms") -> str:
@@ -125,7 +126,7 @@ class Account(Result):
         first, second = float(str(low)), float(str(high))
         if first != first:
             return "–"
-        return f"{first:+,.{self._decimals}f} to {second:+,.{self._decimals}f}"
+        return f"{self.signed(first, unit='')} to {self.signed(second, unit='')}"
 
     def show(self, surface: str = PYTHON) -> Shown:
         """The sentence, the components with their sum, and the notes."""
@@ -137,13 +138,13 @@ class Account(Result):
         if len(self.arms) < 2:
             return {
                 "Component": name,
-                f"{self.metric.label}, ms": self._ms(row["baseline_ms"]),
+                f"{self.metric.label}, ms": self.plain(row["baseline_ms"]),
                 "95 % interval, ms": self._interval(row["baseline_low_ms"], row["baseline_high_ms"]),
             }
         return {
             "Component": name,
-            f"{self.arms[0]}, ms": self._ms(row["baseline_ms"]),
-            f"{self.arms[1]}, ms": self._ms(row["candidate_ms"]),
+            f"{self.arms[0]}, ms": self.plain(row["baseline_ms"]),
+            f"{self.arms[1]}, ms": self.plain(row["candidate_ms"]),
             "Change, ms": self.signed(row["change_ms"], unit=""),
             "95 % interval, ms": self._interval(row["change_low_ms"], row["change_high_ms"]),
             "Verdict": str(row["verdict"]),
@@ -153,7 +154,7 @@ class Account(Result):
         if len(self.arms) < 2:
             return {
                 "Component": self.metric.label,
-                f"{self.metric.label}, ms": self._ms(self.baseline_ms),
+                f"{self.metric.label}, ms": self.plain(self.baseline_ms),
                 "95 % interval, ms": self._interval(self.low_ms, self.high_ms),
             }
         total = {"baseline_ms": self.baseline_ms, "candidate_ms": self.candidate_ms, "change_ms": self.change_ms}

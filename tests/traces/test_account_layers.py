@@ -80,3 +80,13 @@ def test_a_change_has_the_decimals_that_its_interval_supports(half, shown):
     made = replace(lab.account(*both()), low_ms=3.14 - half, high_ms=3.14 + half)
     assert made.signed(3.14159) == shown
     assert made.signed(-0.001) == f"{0:.{len(shown.partition('.')[2]) - 3 if '.' in shown else 0}f} ms"
+
+
+def test_picture_and_table_write_one_number_alike():
+    made = lab.account(*both())
+    shown = made.show().table.set_index("Component")
+    title = lab.plot_account(made).get_title(loc="left")
+    total = shown.loc["p95"]
+    assert title.endswith(f"{total['a, ms']} → {total['b, ms']} ms, {total['Change, ms']} ms")
+    cells = " ".join(shown.astype(str).to_numpy().ravel())
+    assert "-0 " not in cells and "+0 " not in cells and "-0.0 " not in cells
