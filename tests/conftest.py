@@ -371,8 +371,6 @@ def postgresql_server() -> Iterator[Any]:
 
 
 def _servers() -> Any:
-    if str(CORPORA) not in sys.path:
-        sys.path.insert(0, str(CORPORA))
     return import_module("servers")
 
 
@@ -381,7 +379,6 @@ def _close_figures(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No display, and no figure outlives its test."""
     monkeypatch.setenv("MPLBACKEND", "agg")
     yield
-    import sys
 
     if plt := sys.modules.get("matplotlib.pyplot"):
         plt.close("all")

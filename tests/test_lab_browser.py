@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,6 @@ import perflab as lab
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium")
 
 TESTS = Path(__file__).parent
-sys.path.insert(0, str(TESTS / "loadtest"))
 from driving import SERVERS, USERS, free_port, mine, wait_for  # noqa: E402
 
 SCRIPT = "<img src=x onerror=window.hacked=1><script>window.hacked=2</script>"

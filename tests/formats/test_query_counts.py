@@ -6,18 +6,15 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-import perflab as lab
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "corpora"))
 import servers
 import traffic
+
+import perflab as lab
 
 pytestmark = pytest.mark.timeout(180)
 KINDS = {"stderr": "log", "csvlog": "csv", "jsonlog": "json"}

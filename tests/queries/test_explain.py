@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import servers
 
 import perflab as lab
 from perflab.notes import codes
 from perflab.queries.conditions import sought, where
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "corpora"))
-
-import servers
 
 TABLE = (
     'CREATE TABLE "parcel post" (id INTEGER PRIMARY KEY, tracking TEXT, state TEXT, weight INTEGER, "or""der" INTEGER)'
