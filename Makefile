@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound reasons examples foreign-logs damage snapshots waiting accounts sequential gates lock clean
+.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound reasons examples foreign-logs perf-files damage snapshots waiting accounts sequential gates lock clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -50,6 +50,10 @@ foreign: $(READY)
 ## make foreign-logs other projects' query logs (FOLDERS=folders of them), counted by pgBadger and pt-query-digest too
 foreign-logs: $(READY)
 	$(BIN)/python bench/foreign_logs.py $(FOLDERS) > bench/foreign_logs.md
+
+## make perf-files   perf script files of FlameGraph and inferno (FOLDERS=checkouts of them), counted by stackcollapse-perf.pl too
+perf-files: $(READY)
+	$(BIN)/python bench/perf_files.py $(FOLDERS) --write
 
 ## make damage       the samples of every format, damaged in ten ways each (2 minutes)
 damage: $(READY)
