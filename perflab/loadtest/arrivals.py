@@ -25,8 +25,9 @@ from perflab.loadtest.sleeping import sleeper
 _WAKE_S = 0.05
 _LAST_S = 2.0
 """Locust ends a run to the second and a worker starts a little after the master, so arrivals of the last moments count."""
-_LEAD_S, _SPIN_SHARE = 0.0005, 0.05
-"""An arrival is prepared so much before it is due, and then waits without sleeping, for at most this share of the time."""
+_LEAD_S, _SHORT_LEAD_S, _SPIN_SHARE = 0.001, 0.0005, 0.05
+"""An arrival is prepared so much before it is due, and then waits without sleeping; once that took this share of the time,
+the lead is the shorter one, which is about what the preparation takes."""
 
 
 class Pace:
@@ -73,7 +74,7 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
             for number, due_s in enumerate(times):
                 if number % workers != index % workers:
                     continue
-                lead_s = _LEAD_S if self.spun_s <= _SPIN_SHARE * due_s else 0.0
+                lead_s = _LEAD_S if self.spun_s <= _SPIN_SHARE * due_s else _SHORT_LEAD_S
                 while (now := time.monotonic()) < mono + due_s - lead_s:
                     sleep_until(min(mono + due_s - lead_s, now + _WAKE_S))
                     if self._cut_short(mono):
