@@ -59,7 +59,7 @@ class Accesses:
     took_ms: Floats
     size_bytes: Floats
     run: Ints
-    owner: npt.NDArray[np.object_]
+    owner: npt.NDArray[Any]
     groups: Ints
     writes: Writes
     kind: str
@@ -118,6 +118,8 @@ class Accesses:
 def seconds(instants: Any) -> Floats:
     """Instants as seconds since the first; by their place where there are none."""
     times = pd.Series(instants).reset_index(drop=True)
+    if len(times) and isinstance(times.iloc[0], str):
+        times = pd.to_datetime(times, format="ISO8601", utc=True)
     if not pd.api.types.is_datetime64_any_dtype(times.dtype):
         numbers = times.to_numpy(dtype="float64")
         return np.arange(len(numbers), dtype="float64") if np.isnan(numbers).all() else numbers - np.nanmin(numbers)

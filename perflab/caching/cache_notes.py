@@ -51,7 +51,7 @@ SMALL_MEMORY = Kind(
     "small-memory",
     DESIGN,
     "below 4 MB Redis holds fewer entries than predicted (hash tables and client buffers count as memory, and eviction is "
-    "sampled): measured hit ratios there were up to {off_fraction} lower",
+    "sampled): measured hit ratios there were up to {off_points} points lower",
 )
 FEW_BLOCKS = Kind(
     "few-requests-for-tail",
@@ -71,7 +71,8 @@ OVERSIZED = Kind(
 DIFFERS = Kind(
     "hit-ratio-differs",
     DATA,
-    "measured {measured_fraction} is {off_fraction} away from the prediction; compare keys, TTL and memory with those predicted",
+    "the measured hit ratio is {off_points} points from the prediction; compare keys, TTL, memory and the rate of requests with "
+    "those of the recording (users who wait less send more)",
 )
 FEW_RUNS = Kind(
     "few-runs-for-interval",

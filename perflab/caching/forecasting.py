@@ -27,7 +27,8 @@ HIT_MS = 1.0
 REDIS_OVERHEAD = 190.0
 """Bytes that Redis 7 needs for a key beside its value, above 4 MB (`probe_redis` measures it)."""
 _SMALL = 4_000_000
-_SMALL_OFF = 0.06
+_SMALL_OFF = 6
+"""Points: see bench/cache_redis_memory.csv."""
 _CANDIDATES = 20
 
 Spans = str | float | Sequence[str | float]
@@ -88,8 +89,8 @@ def what_if_cache(
     Returns
     -------
     Forecast
-        ``.table``, the most worthwhile first; ``.strategy()`` writes the plan down, ``.check(...)`` compares it with what was
-        measured once it is built.
+        ``.table``, the most worthwhile first. `perflab.caching.write_strategy` writes the plan down, and
+        `perflab.caching.check_cache` compares it with what was measured once it is built.
 
     Raises
     ------
@@ -125,7 +126,10 @@ def what_if_cache(
         raise ValueError("memory= needs the size of each entry, which x has not; give entry_bytes=")
     spans = [_positive(parse_duration(t, parameter="ttl"), "ttl") for t in _several(ttl)]
     cost = HIT_MS if hit_ms is None else hit_ms
-    typical = float(np.mean(np.asarray(cost, dtype="float64")))
+    measured = np.atleast_1d(np.asarray(cost, dtype="float64"))
+    if not len(measured) or not (np.isfinite(measured) & (measured >= 0)).all():
+        raise ValueError(f"hit_ms must be a latency in ms, or many measured ones; got {hit_ms!r}")
+    typical = float(measured.mean())
     extra = (typical if accesses.kind == STATEMENT else 0.0) if miss_ms is None else float(miss_ms)
     requests = _requests_of(x, sized)
     limit = parse_fraction(tolerance, parameter="tolerance")
@@ -274,7 +278,7 @@ def _notes(
         notes.append(cache_notes.OVERHEAD_ASSUMED(Remedy("probe_redis"), overhead_bytes=overhead))
     rooms = table["memory_bytes"].dropna()
     if len(rooms) and rooms.min() < _SMALL:
-        notes.append(cache_notes.SMALL_MEMORY(off_fraction=_SMALL_OFF))
+        notes.append(cache_notes.SMALL_MEMORY(off_points=_SMALL_OFF))
     if len(rooms) and (accesses.size_bytes > rooms.min()).any():
         notes.append(cache_notes.OVERSIZED(accesses=int((accesses.size_bytes > rooms.min()).sum())))
     few = [m for m in map(Metric.of, METRICS) if m.share is not None and top["requests"] < m.rows_floor]

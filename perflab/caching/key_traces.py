@@ -25,7 +25,7 @@ def of_functions(spans: pd.DataFrame) -> Accesses:
     key = codes_of(*columns, spans["name"], pd.Series(values, dtype=object))
     chosen = np.flatnonzero(key >= 0)
     run = codes_of(spans["run"].fillna("")) if "run" in spans else np.zeros(len(spans), dtype="int64")
-    owner = spans["trace"].to_numpy(dtype=object) if "trace" in spans else np.arange(len(spans)).astype(object)
+    owner = spans["trace"].to_numpy(dtype=object) if "trace" in spans else np.arange(len(spans))
     made, _ = in_order(
         chosen, key, spans["name"].astype("str"), seconds(spans["start"]), spans["duration_ms"].to_numpy(dtype="float64"),
         np.full(len(spans), np.nan), run, owner, FUNCTION,
@@ -38,8 +38,13 @@ def of_trace(trace: Any, keys: Keys, writes: pd.DataFrame | None = None) -> Acce
     """A table with a column ``key`` (or those that ``keys`` names), or a sequence of keys; with ``start``, ``size_bytes`` and
     ``duration_ms`` where there are such columns. ``writes`` has the same key columns and ``start``.
     """
-    frame = trace if isinstance(trace, pd.DataFrame) else pd.DataFrame({"key": np.asarray(trace)})
-    columns = keys if keys is not None else "key"
+    if not isinstance(trace, pd.DataFrame):
+        # A list of tuples is one of keys, not a table.
+        trace = pd.DataFrame(
+            {"key": pd.Series(list(trace), dtype=object) if isinstance(trace, list) else np.asarray(trace)}
+        )
+    frame = trace
+    columns = keys if keys is not None else "url" if "url" in frame and "key" not in frame else "key"
     run = codes_of(frame["run"].fillna("")) if "run" in frame else np.zeros(len(frame), dtype="int64")
     changed = frame.iloc[:0] if writes is None else writes
     if callable(columns) or (isinstance(columns, str) and columns not in frame.columns and columns != "key"):
@@ -60,7 +65,7 @@ def of_trace(trace: Any, keys: Keys, writes: pd.DataFrame | None = None) -> Acce
         (frame[c].to_numpy(dtype="float64") for c in ("duration_ms", "latency_ms") if c in frame), np.zeros(len(frame))
     )
     chosen = np.flatnonzero(key >= 0)
-    owner = np.arange(len(frame)).astype(object)
+    owner = np.arange(len(frame))
     name = pd.Series(_WHOLE, index=frame.index)
     made, order = in_order(chosen, key, name, all_times[: len(frame)], took, sizes_of(frame), run, owner, TRACE)
     first = np.unique(made["key"], return_index=True)[1]
@@ -128,4 +133,6 @@ def sizes_of(frame: pd.DataFrame) -> Floats:
     if name is None:
         return np.full(len(frame), np.nan)
     found: Floats = pd.to_numeric(frame[name]).astype("Float64").to_numpy(dtype="float64", na_value=np.nan)
+    if (found < 0).any():
+        raise ValueError(f"{name} must not be negative; got {np.nanmin(found):g}")
     return found

@@ -97,7 +97,8 @@ def after(
     # No cache makes a call slower than the call and the cache together.
     changed[hit] = hit_latencies(hit_ms, int(hit.sum()))
     if requests is None:
-        return Latencies(accesses.took_ms, changed, blocks_of(accesses.run, accesses.at_s))
+        known = ~np.isnan(accesses.took_ms)
+        return Latencies(accesses.took_ms[known], changed[known], blocks_of(accesses.run[known], accesses.at_s[known]))
     saved = pd.Series(accesses.took_ms - changed).groupby(accesses.owner).sum()
     part = requests[requests.index.isin(saved.index)]
     before = part["latency_ms"].to_numpy(dtype="float64")

@@ -151,11 +151,11 @@ def check_cache(
     middle, low, high = share(events, events + chosen["misses"].to_numpy(dtype="float64"))
     if len(chosen) == 1:
         middle, low, high = (float(chosen.iloc[0][c]) for c in ("hit_fraction", "low_fraction", "high_fraction"))
-    found = CacheCheck(predicted, middle, low, high)
+    found = CacheCheck(predicted, middle, low, high, hits.warnings)
     if found.verdict == HOLDS:
         return found
-    note = cache_notes.DIFFERS(measured_fraction=middle, off_fraction=abs(predicted - middle))
-    return CacheCheck(predicted, middle, low, high, (note,))
+    note = cache_notes.DIFFERS(off_points=round(100 * abs(predicted - middle), 1))
+    return CacheCheck(predicted, middle, low, high, (note, *hits.warnings))
 
 
 def _interval(low: float, high: float) -> str:

@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 
 from perflab.caching import cache_notes
-from perflab.caching.access_sources import accesses_of
-from perflab.caching.accesses import Accesses, Floats, Ints, Keys
+from perflab.caching.access_sources import keys_of
+from perflab.caching.accesses import Floats, Ints, Keys
 from perflab.caching.stack_distances import stack_distances
-from perflab.caching.statement_accesses import STATEMENT
 from perflab.errors import one_of
 from perflab.notes import PYTHON, Note, Remedy, written
 from perflab.results import Result, Shown, count
@@ -133,23 +132,26 @@ def miss_ratio_curve(
     """
     if weight and weight not in WEIGHTS:
         raise one_of("weight", weight, WEIGHTS)
-    accesses = accesses_of(x, keys)
-    if not len(accesses):
-        raise ValueError(f"x must hold accesses with known keys; {accesses.unknown:,} are without one")
+    key, sizes, unknown = keys_of(x, keys)
+    if not len(key):
+        raise ValueError(f"x must hold accesses with known keys; {unknown:,} are without one")
     given = None if entry_bytes is None else parse_size(entry_bytes, parameter="entry_bytes")
-    known = bool((~np.isnan(accesses.size_bytes)).any()) or given is not None
+    missing = np.isnan(sizes)
+    known = given is not None or not missing.all()
     if weight == "bytes" and not known:
         raise ValueError('weight="bytes" needs sizes, which x has not; give entry_bytes= or weight="keys"')
     weight = weight or ("bytes" if known else "keys")
-    sizes = _sizes(accesses, given, overhead_bytes) if weight == "bytes" else np.ones(len(accesses))
-    share = _share(sample, len(accesses))
-    key, total, distinct, unknown = accesses.key, len(accesses), accesses.keys, accesses.unknown
-    if accesses.kind == STATEMENT:  # the others are in order
-        order = np.lexsort((accesses.at_s, accesses.run))
-        key, sizes = key[order], sizes[order]
-    del accesses  # ten million take their memory
-    distance, miss, error = _curve(key, sizes, share, seed)
-    table, working_set = _table(distance, miss, error, weight)
+    if weight == "keys":
+        sizes = np.ones(len(key))
+    elif missing.any():
+        # The one given, else the mean of those that are known.
+        sizes = np.where(missing, np.nanmean(sizes) if given is None else given, sizes)
+    if weight == "bytes" and overhead_bytes:
+        sizes = sizes + overhead_bytes
+    total, distinct = len(key), int(key.max()) + 1
+    share = _share(sample, total)
+    distance, miss, parts = _curve(key, sizes, share, seed)
+    table, working_set = _table(distance, miss, parts, weight)
     notes = [cache_notes.LEFT_OUT(accesses=unknown)] if unknown else []
     if share < 1:
         worst = float(np.nanmax((table["high_fraction"] - table["low_fraction"]).to_numpy()) / (2 * 1.96))
@@ -157,13 +159,6 @@ def miss_ratio_curve(
     if weight == "bytes" and not overhead_bytes:
         notes.append(cache_notes.NO_OVERHEAD(Remedy("miss_ratio_curve", {"overhead_bytes": 190})))
     return MissRatioCurve(table, weight, working_set, total, distinct, share, tuple(notes), distance, miss)
-
-
-def _sizes(accesses: Accesses, entry_bytes: float | None, overhead_bytes: float) -> Floats:
-    """The size of each entry: where it is not known, the one given, else the mean of those that are."""
-    sizes = accesses.with_sizes(entry_bytes, 0.0).size_bytes
-    found: Floats = np.where(np.isnan(sizes), np.nanmean(sizes), sizes) + overhead_bytes
-    return found
 
 
 def _share(sample: str | float | None, accesses: int) -> float:
@@ -177,8 +172,8 @@ def _share(sample: str | float | None, accesses: int) -> float:
     return share
 
 
-def _curve(key: Ints, sizes: Floats, share: float, seed: int) -> tuple[Floats, Floats, Floats]:
-    """Sizes, the miss ratio from each on (one more: below the first), and its standard error there.
+def _curve(key: Ints, sizes: Floats, share: float, seed: int) -> tuple[Floats, Floats, list[tuple[Floats, Floats]]]:
+    """Sizes, and the miss ratio from each on (one more: below the first); the same of disjoint parts of a sample.
 
     From a sample of the keys by their hashes (SHARDS). The few keys that have most of the accesses are always in it: without
     them the curve would depend on which of them were drawn.
@@ -186,7 +181,7 @@ def _curve(key: Ints, sizes: Floats, share: float, seed: int) -> tuple[Floats, F
     total = len(key)
     if share == 1.0:
         distance, miss = _steps(stack_distances(key, sizes), np.ones(total), total)
-        return distance, miss, np.zeros(len(miss))
+        return distance, miss, []
     hot = (np.bincount(key) > total * _HOT)[key]
     chosen = hot | (hashed(key, seed) < share)
     part, hot = key[chosen], hot[chosen]
@@ -200,9 +195,7 @@ def _curve(key: Ints, sizes: Floats, share: float, seed: int) -> tuple[Floats, F
         _steps(found[mine], np.where(hot, 1.0, _GROUPS / share)[mine], total)
         for mine in (hot | (group == g) for g in range(_GROUPS))
     ]
-    grid = np.concatenate([[-1.0], distance])
-    others = np.array([m[np.searchsorted(d, grid, side="right")] for d, m in parts])
-    return distance, miss, others.std(axis=0, ddof=1) / math.sqrt(_GROUPS)
+    return distance, miss, parts
 
 
 def _steps(distance: Floats, stands_for: Floats, total: float) -> tuple[Floats, Floats]:
@@ -228,11 +221,13 @@ def hashed(key: Ints, seed: int) -> Floats:
     return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype("float64") / 2**53
 
 
-def _table(distance: Floats, miss: Floats, error: Floats, weight: str) -> tuple[pd.DataFrame, float]:
+def _table(
+    distance: Floats, miss: Floats, parts: list[tuple[Floats, Floats]], weight: str
+) -> tuple[pd.DataFrame, float]:
     """The curve at up to 200 sizes, evenly spaced in its logarithm."""
     working_set = float(distance[-1]) if len(distance) else 0.0
     if len(distance):
-        wanted = np.geomspace(max(float(distance[0]), working_set / 1e4), working_set, _POINTS)
+        wanted = np.geomspace(max(float(distance[0]), working_set / 1e4, 1e-9), max(working_set, 1e-9), _POINTS)
         places = np.unique(
             np.concatenate([np.searchsorted(distance, wanted * (1 + 1e-12), side="right"), [len(distance)]])
         )
@@ -240,13 +235,15 @@ def _table(distance: Floats, miss: Floats, error: Floats, weight: str) -> tuple[
         sizes = distance[places - 1]
     else:
         places, sizes = np.array([0]), np.array([1.0])
+    each = [m[np.searchsorted(d, sizes, side="right")] for d, m in parts]
+    error = np.std(each, axis=0, ddof=1) / math.sqrt(len(parts)) if parts else np.zeros(len(sizes))
     table = pd.DataFrame(
         {
             ("size_bytes" if weight == "bytes" else "keys"): sizes,
             "share_fraction": sizes / working_set if working_set else 0.0,
             "miss_fraction": miss[places],
-            "low_fraction": np.clip(miss[places] - 1.96 * error[places], 0, 1),
-            "high_fraction": np.clip(miss[places] + 1.96 * error[places], 0, 1),
+            "low_fraction": np.clip(miss[places] - 1.96 * error, 0, 1),
+            "high_fraction": np.clip(miss[places] + 1.96 * error, 0, 1),
         }
     )
     return table, working_set

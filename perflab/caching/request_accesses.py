@@ -46,9 +46,7 @@ def of_requests(requests: pd.DataFrame, keys: Keys, spans: pd.DataFrame | None) 
     writing = np.flatnonzero(~safe & good)
     run = codes_of(requests["run"].fillna("")) if "run" in requests else np.zeros(len(requests), dtype="int64")
     took = _took(requests)
-    owner = (
-        requests["request"].to_numpy(dtype=object) if "request" in requests else np.arange(len(requests)).astype(object)
-    )
+    owner = requests["request"].to_numpy(dtype=object) if "request" in requests else np.arange(len(requests))
     made, order = in_order(chosen, key, endpoint, at_s, took, sizes_of(requests), run, owner, URL)
     # Where the address of a write is not known, its endpoint is.
     places = addresses.where(addresses.notna(), endpoint)

@@ -49,6 +49,7 @@ def plot_miss_ratio(*curves: Any, sizes: Any = (), ax: Axes | None = None) -> Ax
     column = "size_bytes" if in_bytes else "keys"
     for place, curve in enumerate(drawn):
         colour, dashes, _ = STYLES[(place + 1) % len(STYLES)]
+        dashes = dashes if place else "-"
         table = curve.table
         label = None if len(drawn) == 1 else f"curve {place + 1}: {curve.accesses:,} accesses"
         ax.step(table[column], table["miss_fraction"], where="post", color=colour, linestyle=dashes, label=label)

@@ -36,7 +36,6 @@ def hits(frame: pd.DataFrame, writes: pd.DataFrame | None = None, **options: obj
         ("abab", [0, 1, 2, 3], 0, {"memory_bytes": 1.0}, "----"),
         ("abaca", [0, 1, 2, 3, 4], 0, {"memory_bytes": 2.0}, "--h-h"),  # least recently used first
         ("abcab", [0, 1, 2, 3, 4], 0, {"memory_bytes": 2.0}, "-----"),
-        ("", [], 0, {}, ""),
     ],
 )
 def test_what_is_a_hit(keys: str, at: list[float], took_ms: float, options: dict[str, float], expected: str) -> None:

@@ -254,3 +254,54 @@ class _Store:
     def eval(self, script: str, count: int, key: str, token: str) -> None:
         if self.held.get(key) == token:
             del self.held[key]
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "hit_fraction"),
+    [
+        ([("a", 1), ("b", 2), ("a", 1)], {}, 1 / 3),
+        ([b"a", b"a"], {}, 1 / 2),
+        (np.array([1, 2, 1, 2]), {}, 1 / 2),
+        (pd.DataFrame({"key": list("abab"), "start": [f"2026-01-01T00:00:0{i}Z" for i in range(4)]}), {}, 1 / 2),
+        (pd.DataFrame({"key": list("abab"), "start": pd.date_range("2026-01-01", periods=4, freq="s")}), {}, 1 / 2),
+        (pd.DataFrame({"url": ["/a", "/a"], "start": at([0, 1])}), {}, 1 / 2),
+        (pd.DataFrame({"key": list("aab"), "start": at([0, 1, 2]), "duration_ms": [np.nan, 1, 2]}), {}, 1 / 3),
+        (pd.DataFrame({"user": [1, 1, 2], "start": at([0, 1, 2])}), {"keys": "user"}, 1 / 3),
+        (pd.DataFrame({"sql": ["select 1 from a where id = 1"] * 4, "duration_ms": 1.0}), {}, 3 / 4),
+        (lab.Measurements.of(queries=queries(4).assign(user="x")), {"keys": "user"}, 3 / 4),
+    ],
+    ids=[
+        "tuples",
+        "bytes",
+        "array",
+        "texts",
+        "naive",
+        "addresses",
+        "some durations",
+        "a column",
+        "no times",
+        "a column of queries",
+    ],
+)
+def test_what_holds_keys(x: object, options: dict[str, object], hit_fraction: float) -> None:
+    row = lab.what_if_cache(x, ttl="1h", **options).find()
+    assert row["hit_fraction"] == pytest.approx(hit_fraction)
+    assert lab.miss_ratio_curve(x, "keys", **options).miss_ratio(100) == pytest.approx(1 - hit_fraction)
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "match"),
+    [
+        (pd.DataFrame({"sql": [], "duration_ms": []}), {}, "no rows"),
+        ({"a": 1}, {}, "x must be"),
+        (iter("ab"), {}, "x must be"),
+        ([], {}, "x must hold"),
+        (["a", "a"], {"hit_ms": -1}, "hit_ms must"),
+        (["a", "a"], {"hit_ms": []}, "hit_ms must"),
+        (pd.DataFrame({"key": ["a", "a"], "size_bytes": [-1, 5]}), {}, "size_bytes must"),
+        (pd.DataFrame({"colour": ["a", "a"]}), {}, "keys must"),
+    ],
+)
+def test_what_holds_none(x: object, options: dict[str, object], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        lab.what_if_cache(x, **options)
