@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perflab.notes import DATA, DESIGN, Kind
+from perflab.notes import DATA, DESIGN, YOU, Kind
 
 HIT_ASSUMED = Kind(
     "hit-latency-assumed",
@@ -83,4 +83,16 @@ NO_OVERHEAD = Kind(
     "no-overhead-counted",
     DESIGN,
     "sizes are those of the values alone; a server needs more for each key (Redis 7 about 190 bytes): {remedy}",
+)
+NO_ADDRESSES = Kind(
+    "no-addresses",
+    YOU,
+    "these requests have no column url, and no spans of perflab's request recorder that know their addresses; record them with "
+    "{remedy}, read an access log, or name the columns that make a key with keys=",
+)
+NO_OUTCOMES = Kind(
+    "no-cache-headers",
+    YOU,
+    "no response said whether it was a hit (Cache-Status, X-Cache, CF-Cache-Status); send such a header, or give Redis' INFO "
+    "from before and after the run",
 )

@@ -15,7 +15,7 @@ from perflab.data.selection import without_recorded
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import MissingTableError
 from perflab.metrics import Metric
-from perflab.notes import PYTHON, YOU, Kind, Note, written
+from perflab.notes import PYTHON, Note, written
 from perflab.results import Findings, Result, Shown, count, findings
 from perflab.stats.intervals import BATCHES, share
 from perflab.units import format_fraction
@@ -23,12 +23,6 @@ from perflab.units import format_fraction
 HIT_RATIO = Metric.of("hit_fraction")
 HOLDS, DIFFERS = "holds", "differs"
 _WITHIN = 0.02
-NO_OUTCOMES = Kind(
-    "no-cache-headers",
-    YOU,
-    "no response said whether it was a hit (Cache-Status, X-Cache, CF-Cache-Status); send such a header, or give Redis' INFO "
-    "from before and after the run",
-)
 Infos = tuple[Mapping[str, Any], Mapping[str, Any]]
 
 
@@ -168,7 +162,7 @@ def _of_requests(x: Measurements | pd.DataFrame) -> tuple[list[dict[str, Any]], 
         requests = requests.assign(cached=[_outcome(headers) for headers in requests["headers"]])
     known = requests[requests["cached"].notna()] if "cached" in requests else requests.iloc[:0]
     if not len(known):
-        raise MissingTableError(NO_OUTCOMES())
+        raise MissingTableError(cache_notes.NO_OUTCOMES())
     if "run" not in known:
         known = known.assign(run="run")
     if "endpoint" not in known:

@@ -28,6 +28,9 @@ _GROUPS = 10
 """Disjoint parts of the sampled keys, whose differences give the sampling error."""
 _SHOWN = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 
+Curve = tuple[Floats, Floats]
+Sampled = tuple[Floats, Floats, list[Curve], float]
+
 
 @dataclass(frozen=True, repr=False)
 class MissRatioCurve(Result):
@@ -150,8 +153,9 @@ def miss_ratio_curve(
         sizes = sizes + overhead_bytes
     total, distinct = len(key), int(key.max()) + 1
     share = _share(sample, total)
-    distance, miss, parts = _curve(key, sizes, share, seed)
-    table, working_set = _table(distance, miss, parts, weight)
+    found = _curve(key, sizes, share, seed)
+    distance, miss, *_ = found
+    table, working_set = _table(*found, weight)
     notes = [cache_notes.LEFT_OUT(accesses=unknown)] if unknown else []
     if share < 1:
         worst = float(np.nanmax((table["high_fraction"] - table["low_fraction"]).to_numpy()) / (2 * 1.96))
@@ -172,8 +176,9 @@ def _share(sample: str | float | None, accesses: int) -> float:
     return share
 
 
-def _curve(key: Ints, sizes: Floats, share: float, seed: int) -> tuple[Floats, Floats, list[tuple[Floats, Floats]]]:
-    """Sizes, and the miss ratio from each on (one more: below the first); the same of disjoint parts of a sample.
+def _curve(key: Ints, sizes: Floats, share: float, seed: int) -> Sampled:
+    """Sizes, and the miss ratio from each on (one more: below the first); of a sample, the same of its disjoint parts, and what
+    one of its keys counts for.
 
     From a sample of the keys by their hashes (SHARDS). The few keys that have most of the accesses are always in it: without
     them the curve would depend on which of them were drawn.
@@ -181,28 +186,36 @@ def _curve(key: Ints, sizes: Floats, share: float, seed: int) -> tuple[Floats, F
     total = len(key)
     if share == 1.0:
         distance, miss = _steps(stack_distances(key, sizes), np.ones(total), total)
-        return distance, miss, []
-    hot = (np.bincount(key) > total * _HOT)[key]
-    chosen = hot | (hashed(key, seed) < share)
-    part, hot = key[chosen], hot[chosen]
-    stands_for = np.where(hot, 1.0, 1 / share)
+        return distance, miss, [], 0.0
+    hot_keys = np.bincount(key) > total * _HOT
+    drawn = hot_keys | (hashed(np.arange(len(hot_keys)), seed) < share)
+    footprint = np.zeros(len(hot_keys))
+    footprint[key] = sizes
+    # The footprint of all keys is known, so that of the sample is scaled to it exactly.
+    scale = float(footprint[~hot_keys].sum()) / (float(footprint[drawn & ~hot_keys].sum()) or 1.0)
+    chosen = drawn[key]
+    part = key[chosen]
+    hot = hot_keys[part]
+    others = total - int(np.count_nonzero(hot))
+    stands_for = np.where(hot, 1.0, others / max(len(part) - int(np.count_nonzero(hot)), 1))
     codes = pd.factorize(part)[0].astype("int64")
-    found = stack_distances(codes, sizes[chosen] * stands_for) - sizes[chosen] * (stands_for - 1)
+    scaled = sizes[chosen] * np.where(hot, 1.0, scale)
+    found = stack_distances(codes, scaled) - scaled + sizes[chosen]
     distance, miss = _steps(found, stands_for, total)
     # Disjoint parts of the sample: how much the curve depends on which keys are in it.
     group = (hashed(part, seed + 1) * _GROUPS).astype("int64")
     parts = [
-        _steps(found[mine], np.where(hot, 1.0, _GROUPS / share)[mine], total)
+        _steps(found[mine], np.where(hot, 1.0, others / max(int(np.count_nonzero(mine & ~hot)), 1))[mine], total)
         for mine in (hot | (group == g) for g in range(_GROUPS))
     ]
-    return distance, miss, parts
+    grain = float(scaled[~hot].mean()) if (~hot).any() else 0.0
+    return distance, miss, parts, grain
 
 
 def _steps(distance: Floats, stands_for: Floats, total: float) -> tuple[Floats, Floats]:
     """The different finite distances in order, and the miss ratio from each on.
 
-    Each access stands for a number of accesses. What they miss of the ``total`` is added at the smallest distance, where the
-    accesses to frequent keys are (SHARDS-adj).
+    Each access stands for a number of accesses, ``total`` in all.
     """
     finite = np.isfinite(distance)
     order = np.argsort(distance[finite], kind="stable")
@@ -221,9 +234,7 @@ def hashed(key: Ints, seed: int) -> Floats:
     return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype("float64") / 2**53
 
 
-def _table(
-    distance: Floats, miss: Floats, parts: list[tuple[Floats, Floats]], weight: str
-) -> tuple[pd.DataFrame, float]:
+def _table(distance: Floats, miss: Floats, parts: list[Curve], grain: float, weight: str) -> tuple[pd.DataFrame, float]:
     """The curve at up to 200 sizes, evenly spaced in its logarithm."""
     working_set = float(distance[-1]) if len(distance) else 0.0
     if len(distance):
@@ -236,7 +247,12 @@ def _table(
     else:
         places, sizes = np.array([0]), np.array([1.0])
     each = [m[np.searchsorted(d, sizes, side="right")] for d, m in parts]
-    error = np.std(each, axis=0, ddof=1) / math.sqrt(len(parts)) if parts else np.zeros(len(sizes))
+    error = np.zeros(len(sizes))
+    if parts:
+        # A size that holds n of the sampled keys is known to about the root of n of them.
+        off = grain * np.sqrt(np.maximum(sizes / grain, 1.0)) if grain else 0.0
+        below, above = (miss[np.searchsorted(distance, sizes + by, side="right")] for by in (-off, off))
+        error = np.hypot(np.std(each, axis=0, ddof=1) / math.sqrt(len(parts)), (below - above) / 2)
     table = pd.DataFrame(
         {
             ("size_bytes" if weight == "bytes" else "keys"): sizes,

@@ -10,21 +10,16 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 
+from perflab.caching import cache_notes
 from perflab.caching.accesses import Accesses, Floats, Ints, Keys, Writes, codes_of, seconds
 from perflab.caching.key_traces import in_order, key_of, sizes_of
 from perflab.errors import MissingTableError
-from perflab.notes import YOU, Kind, Remedy
+from perflab.notes import Remedy
 
 URL = "url"
 _SAFE = re.compile(r"(?:GET|HEAD)\b|(?![A-Z]+ )")
 _NO_NOUN = re.compile(r"v?\d+(?:\.\d+)?|api|rest")
 _PLACEHOLDER = re.compile(r"[\[<{(:*]")
-NO_ADDRESSES = Kind(
-    "no-addresses",
-    YOU,
-    "these requests have no column url, and no spans of perflab's request recorder that know their addresses; record them with "
-    "{remedy}, read an access log, or name the columns that make a key with keys=",
-)
 
 
 def of_requests(requests: pd.DataFrame, keys: Keys, spans: pd.DataFrame | None) -> Accesses:
@@ -74,7 +69,7 @@ def _addresses(requests: pd.DataFrame, spans: pd.DataFrame | None) -> pd.Series[
         return requests["url"].reset_index(drop=True)
     found = _recorded(spans) if spans is not None else {}
     if not found or "request" not in requests:
-        raise MissingTableError(NO_ADDRESSES(Remedy("Target", {"record_requests": True})))
+        raise MissingTableError(cache_notes.NO_ADDRESSES(Remedy("Target", {"record_requests": True})))
     return requests["request"].map(found).reset_index(drop=True)
 
 
