@@ -61,7 +61,7 @@ FEW_BLOCKS = Kind(
 SAMPLED = Kind(
     "sampled-keys",
     DESIGN,
-    "computed from {sampled_fraction} of the keys; the standard error is at most {error_fraction} (largest over the curve)",
+    "computed from {sampled_fraction} of the keys; the standard error is {error_points} points (mean over the curve)",
 )
 OVERSIZED = Kind(
     "oversized-entries",

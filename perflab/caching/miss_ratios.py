@@ -158,8 +158,8 @@ def miss_ratio_curve(
     table, working_set = _table(*found, weight)
     notes = [cache_notes.LEFT_OUT(accesses=unknown)] if unknown else []
     if share < 1:
-        worst = float(np.nanmax((table["high_fraction"] - table["low_fraction"]).to_numpy()) / (2 * 1.96))
-        notes.append(cache_notes.SAMPLED(sampled_fraction=share, error_fraction=worst))
+        error = float((table["high_fraction"] - table["low_fraction"]).mean()) / (2 * 1.96)
+        notes.append(cache_notes.SAMPLED(sampled_fraction=share, error_points=round(100 * error, 2)))
     if weight == "bytes" and not overhead_bytes:
         notes.append(cache_notes.NO_OVERHEAD(Remedy("miss_ratio_curve", {"overhead_bytes": 190})))
     return MissRatioCurve(table, weight, working_set, total, distinct, share, tuple(notes), distance, miss)
