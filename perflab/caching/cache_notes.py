@@ -77,7 +77,7 @@ DIFFERS = Kind(
 FEW_RUNS = Kind(
     "few-runs-for-interval",
     DESIGN,
-    "{runs:run} give no interval over runs; the one shown counts every access as independent and is too narrow",
+    "an interval over runs needs at least 2; that of {runs:run} counts every access as independent, and is too narrow",
 )
 NO_OVERHEAD = Kind(
     "no-overhead-counted",
