@@ -1,5 +1,6 @@
 """The public names, one line per module, sorted by module."""
 
+from . import caching as caching
 from . import data as data
 from . import gates as gates
 from . import loadtest as loadtest
@@ -9,6 +10,8 @@ from . import profiles as profiles
 from . import queries as queries
 from . import reports as reports
 from . import stats as stats
+from .caching.forecasting import what_if_cache
+from .caching.miss_ratios import miss_ratio_curve
 from .data.store import load
 from .data.tables import Measurements
 from .errors import (
@@ -38,6 +41,7 @@ from .objectives.checking import check
 from .objectives.documents import read_objectives
 from .objectives.objective import Objective
 from .plots.account_plots import plot_account
+from .plots.cache_plots import plot_miss_ratio
 from .plots.comparison_plots import plot_comparison
 from .plots.flame import plot_flamegraph
 from .plots.latency import plot_ecdf
@@ -117,6 +121,7 @@ __all__ = [
     "hot_paths",
     "ingest",
     "load",
+    "miss_ratio_curve",
     "new_notebook",
     "plan_runs",
     "plot_account",
@@ -124,6 +129,7 @@ __all__ = [
     "plot_ecdf",
     "plot_flamegraph",
     "plot_load",
+    "plot_miss_ratio",
     "plot_pairs",
     "plot_timeline",
     "plot_waterfall",
@@ -141,4 +147,5 @@ __all__ = [
     "summarize_queries",
     "summarize_time",
     "what_if",
+    "what_if_cache",
 ]

@@ -313,6 +313,7 @@ _NAMED: Mapping[str, Metric] = MappingProxyType(
             Metric("min", "minimum", "ms", kind=QUANTILE, share=0.0, decided=False),
             Metric("max", "maximum", "ms", kind=QUANTILE, share=1.0, decided=False),
             Metric("check_fraction", "passed checks", "fraction", "checks", SHARE, 1, DIFFERENCE, decided=False),
+            Metric("hit_fraction", "cache hit ratio", "fraction", "cached", SHARE, 1, DIFFERENCE, decided=False),
             Metric("count", "requests", "requests", kind=COUNT, better=1, decided=False),
         )
     }
@@ -326,6 +327,7 @@ _ALIASES = MappingProxyType(
         **dict.fromkeys(("throughput", "rps", "requests_per_s"), "throughput_per_s"),
         **dict.fromkeys(("errors", "error_rate", "failure_rate", "error rate"), "error_fraction"),
         **dict.fromkeys(("checks", "check_rate"), "check_fraction"),
+        **dict.fromkeys(("hit_ratio", "hit ratio", "hit rate", "cache hit ratio", "cache hit rate"), "hit_fraction"),
     }
 )
 

@@ -80,7 +80,7 @@ _UNITS: Mapping[str, tuple[tuple[float, float, str], ...]] = MappingProxyType(
 _WORDS: Mapping[str, str] = MappingProxyType(
     {
         "sql": "SQL", "p_value": "p", "p_adjusted": "p, adjusted", "p": "p", "ok": "OK", "cpu": "CPU", "id": "ID", "url": "URL",
-        "throughput_per_s": "Throughput, /s", "error_fraction": "Error rate, %",
+        "ttl": "TTL", "throughput_per_s": "Throughput, /s", "error_fraction": "Error rate, %",
     }
 )  # fmt: skip
 

@@ -37,7 +37,10 @@ def test_no_public_name_is_a_submodules() -> None:
     assert not modules & set(lab.__all__)
 
 
-LATER = {"account", "critical_path", "find_sequential", "plot_account", "recover", "what_if"}
+LATER = {
+    "account", "critical_path", "find_sequential", "miss_ratio_curve", "plot_account", "plot_miss_ratio", "recover", "what_if",
+    "what_if_cache",
+}  # fmt: skip
 """Names that came after the vocabulary was cut to 60; it is to stay below 80."""
 
 
@@ -54,7 +57,7 @@ def test_the_vocabulary_is_small_grouped_and_shown_in_notebooks() -> None:
     assert [name for name in lab.__all__ if f"lab.{name}" not in books and name not in unshown] == []
 
 
-PACKAGES = ("data", "gates", "loadtest", "objectives", "plots", "profiles", "queries", "reports", "stats")
+PACKAGES = ("caching", "data", "gates", "loadtest", "objectives", "plots", "profiles", "queries", "reports", "stats")
 
 
 @pytest.mark.parametrize("name", PACKAGES)

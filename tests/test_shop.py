@@ -25,6 +25,7 @@ from perflab.demo.shop import data
 from perflab.demo.shop.app import MAX_QUANTITY, create_app, open_database
 from perflab.demo.shop.downstream import Downstream
 from perflab.demo.shop.fixes import FIXES, Cached, parse_fixes
+from perflab.loadtest.cache_probe import started_redis
 from perflab.recorders.sqlalchemy import record_queries
 
 PAGES = (
@@ -340,3 +341,20 @@ def test_hostile_request_ids_come_back_as_new_ones(shop):
     for bad in ("a" * 5_000, "<script>alert(1)</script>", "x y", "é"):
         (answer,) = one.get("/health", headers={"X-Request-ID": bad}).headers.getlist("X-Request-ID")
         assert re.fullmatch("[0-9a-f]{32}", answer)
+
+
+def test_pages_come_from_redis_where_it_is_there_and_without_it_they_are_made(shop, monkeypatch):
+    monkeypatch.setenv("SHOP_REDIS", "redis://127.0.0.1:1")
+    assert shop().get("/products?size=2").headers["X-Cache"] == "ERROR"
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed")
+    with started_redis() as client:
+        monkeypatch.setenv("SHOP_REDIS", client.url)
+        one = shop()
+        answers = [one.get("/products?size=2") for _ in range(2)]
+        assert [a.headers["X-Cache"] for a in answers] == ["MISS", "HIT"]
+        assert answers[0].json == answers[1].json
+        assert 0 < client.execute("PTTL", "shop:/products?size=2") <= 10_000
+        assert "X-Cache" not in one.get("/orders?size=2").headers
+        assert one.get("/products?size=-1").status_code == 400
+        assert client.execute("DBSIZE") == 1

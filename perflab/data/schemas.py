@@ -38,7 +38,7 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             " | experiment pair order reasons reason_codes host plan environment offered_per_s achieved_per_s"
         ),
         "requests": Schema.of(
-            "run endpoint start latency_ms ok | request status error size_bytes user worker due pair arm"
+            "run endpoint start latency_ms ok | request status error size_bytes user worker due pair arm cached"
         ),
         "summary": Schema.of("run endpoint statistic value unit"),
         "queries": Schema.of(
@@ -78,7 +78,7 @@ _KINDS: Mapping[str, int] = MappingProxyType(
         ),
         **dict.fromkeys(("users", "depth", "line", "node", "parent", "calls", "primitive_calls"), _COUNT),
         **dict.fromkeys(("caller_line", "callee_line"), _COUNT),
-        **dict.fromkeys(("ok", "valid"), _FLAG),
+        **dict.fromkeys(("ok", "valid", "cached"), _FLAG),
         **dict.fromkeys(("parameters", "labels", "attributes", "plan", "environment", "reasons", "reason_codes"), _ANY),
     }
 )

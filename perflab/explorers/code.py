@@ -45,7 +45,7 @@ def _qualified(function: str) -> str:
     """The public name of a function: ``lab.compare``, ``lab.plots.plot_heatmap``."""
     packages = (
         "perflab",
-        *(f"perflab.{name}" for name in ("plots", "stats", "data", "objectives", "profiles", "queries")),
+        *(f"perflab.{name}" for name in ("plots", "stats", "data", "objectives", "profiles", "queries", "caching")),
     )
     home = next(package for package in packages if function in import_module(package).__all__)
     return f"{home.replace('perflab', 'lab')}.{function}"

@@ -12,6 +12,7 @@ import pandas as pd
 from perflab.data.tables import Measurements
 from perflab.explorers.code import method, name_of, sum_of
 from perflab.explorers.explore_account import explore_account
+from perflab.explorers.explore_caches import explore_caches
 from perflab.explorers.explore_change import explore_change
 from perflab.explorers.explore_comparison import explore_comparison
 from perflab.explorers.explore_objectives import Goals, explore_objectives
@@ -193,6 +194,9 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
     traced = _arms([(m, name) for m, name in given if len(m.tables.get("spans", ()))])
     for label, of_arm in traced.items():
         makers["Traces" if len(traced) == 1 else f"Traces: {label}"] = _of_spans(*of_arm)
+    keyed = _arms([(m, name) for m, name in given if _has_keys(m)])
+    for label, of_keys in keyed.items():
+        makers["Caches" if len(keyed) == 1 else f"Caches: {label}"] = _of_cache(*of_keys)
     if goals is not None and arms:
         return {"Objectives": makers.pop("Objectives"), **makers}  # given objectives come first
     if len(requests) > 1:
@@ -203,6 +207,19 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
 
 def _of_log(measured: Measurements, name: str) -> Callable[[], Explorer]:
     return lambda: explore_queries(measured.queries, _table([name], "queries"))
+
+
+def _has_keys(measured: Measurements) -> bool:
+    """Whether it may show what a cache would answer: statements with their values, or the addresses of requests."""
+    tables = measured.tables
+    addresses = "url" in tables.get("requests", pd.DataFrame()) or {"request", "attributes"} <= set(
+        tables.get("spans", pd.DataFrame())
+    )
+    return len(tables.get("queries", ())) > 0 or ("requests" in tables and addresses)
+
+
+def _of_cache(measured: Measurements, name: str) -> Callable[[], Explorer]:
+    return lambda: explore_caches(measured, name)
 
 
 def _of_spans(measured: Measurements, name: str) -> Callable[[], Explorer]:

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from perflab.caching.cache_headers import HIT, UNKNOWN
 from perflab.errors import LoadTestError
 from perflab.loadtest.histogram import Histogram
 from perflab.loadtest.records import CHECK, CHECK_FIELDS, FIELDS, MAX_NAMES, RECORD
@@ -37,6 +38,9 @@ _SCHEMA = pa.schema(
         ("request", pa.string()),
     ]
 )
+
+_CACHED = _SCHEMA.append(pa.field("cached", pa.bool_()))
+"""With the column of caches, where any response named one."""
 
 _CHECKS = pa.schema(
     [
@@ -134,7 +138,8 @@ def write_requests(found: list[Process], path: Path) -> Written:
     rows = failed = late = impossible = 0
     latencies, lags = Histogram(), Histogram()
     by_endpoint: dict[str, Histogram] = {}
-    with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
+    schema = _CACHED if any(process.notes.get("caches") for process in found) else _SCHEMA
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for process in found:
             endpoints = _names(process, "endpoint", "name", first=0)
             errors = _names(process, "error", "text", first=1)
@@ -151,7 +156,7 @@ def write_requests(found: list[Process], path: Path) -> Written:
                 lag = (chunk["start"] - chunk["due"]) * 1e3
                 # In an open model the client waits from its due time.
                 latency = chunk["latency"] + np.maximum(np.nan_to_num(lag), 0.0)
-                writer.write_table(_table(chunk, latency, endpoints, errors))
+                writer.write_table(_table(chunk, latency, endpoints, errors, schema))
                 rows += len(chunk)
                 failed += int((chunk["error"] > 0).sum())
                 latencies.add(latency)
@@ -213,7 +218,11 @@ def _coded(indices: Any, names: pa.Array, mask: Any = None) -> pa.DictionaryArra
 
 
 def _table(
-    chunk: np.ndarray[Any, Any], latency: np.ndarray[Any, Any], endpoints: pa.Array, errors: pa.Array
+    chunk: np.ndarray[Any, Any],
+    latency: np.ndarray[Any, Any],
+    endpoints: pa.Array,
+    errors: pa.Array,
+    schema: pa.Schema,
 ) -> pa.Table:
     failed = chunk["error"] > 0
     columns = [
@@ -228,7 +237,9 @@ def _table(
         _instants(chunk["due"]),
         _ids(chunk["request"]),
     ]
-    return pa.Table.from_arrays(columns, schema=_SCHEMA)
+    if len(schema) > len(columns):
+        columns.append(pa.array(chunk["cache"] == HIT, mask=chunk["cache"] == UNKNOWN))
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _ids(numbers: np.ndarray[Any, Any]) -> pa.Array:

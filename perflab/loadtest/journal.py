@@ -17,6 +17,7 @@ from typing import Any
 from gevent import getcurrent
 
 from perflab import provenance
+from perflab.caching.cache_headers import UNKNOWN, outcome
 from perflab.loadtest.flight import Flight
 from perflab.loadtest.records import CHECK, MAX_NAMES, MAX_TEXT, MAX_USER_ERRORS, RECORD
 from perflab.loadtest.standstill import Ticker
@@ -36,6 +37,7 @@ class Journal:
         self, stem: Path, flight: Flight | None = None, ticker: Ticker | None = None, given: Sequence[str] = ()
     ) -> None:
         self._given = given
+        self.caches = False
         self.checked = self.user_errors = self.users_ended = self.odd = self._written = 0
         self.flight, self.ticker = flight or Flight(), ticker or Ticker()
         self._pid = os.getpid()
@@ -64,6 +66,7 @@ class Journal:
     def _listener(self) -> Callable[..., None]:
         """The hot path: a look-up and a pack, with constants bound as locals. Unusual values raise, and go to `_odd`."""
         pack, known, pending, ticker, journal = RECORD.pack, self.endpoints.get, self._pending, self.ticker, self
+        cache = self._cache
         in_flight, calls_of = self.flight.open, self.flight.open.get
 
         def on_request(
@@ -99,6 +102,7 @@ class Journal:
                         journal._error(exception) if exception else 0,
                         greenlet.minimal_ident,
                         getattr(response, "status_code", 0) or 0,
+                        cache(response),
                         context.get(REQUEST, 0) if context else 0,
                     )
                 )
@@ -109,6 +113,20 @@ class Journal:
                 )
 
         return on_request
+
+    def _cache(self, response: Any) -> int:
+        """What the response's headers say about caches; the first that says anything is noted."""
+        headers = getattr(response, "headers", None)
+        if not headers:
+            return UNKNOWN
+        try:
+            found = outcome(headers.get)
+        except Exception:  # noqa: BLE001 - a custom client's own headers
+            return UNKNOWN
+        if found and not self.caches:
+            self.caches = True
+            self.note("caches", time=time.time())
+        return found
 
     def _odd(
         self, kind: Any, name: Any, latency: Any, size: Any, response: Any, context: Any, exception: Any, start: Any
@@ -132,6 +150,7 @@ class Journal:
             self._error(exception) if exception else 0,
             getattr(getcurrent(), "minimal_ident", 0) & 0xFFFFFFFF,
             int(status) & 0xFFFF if math.isfinite(status) else 0,
+            self._cache(response),
             context.get(REQUEST, 0) if isinstance(context, dict) else 0,
         )
 

@@ -10,7 +10,8 @@
     error      uint32    index into the errors; 0 is success
     user       uint32    the simulated user
     status     uint16    HTTP status; 0 is none
-    (2 bytes of padding)
+    cache      uint8     what its headers say: 0 nothing, 1 hit, 2 miss (`cache_headers`)
+    (1 byte of padding)
     request    uint64    the id that was sent with it (`request_ids`); 0 is none
 
 ``<process>.checks`` has one record for each named assertion (k6's checks), if the locustfile makes any:
@@ -36,7 +37,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-RECORD = struct.Struct("<dddqIIIHxxQ")
+RECORD = struct.Struct("<dddqIIIHBxQ")
 FIELDS = (
     ("start", "<f8"),
     ("latency", "<f8"),
@@ -46,7 +47,8 @@ FIELDS = (
     ("error", "<u4"),
     ("user", "<u4"),
     ("status", "<u2"),
-    ("padding", "<u2"),
+    ("cache", "u1"),
+    ("padding", "u1"),
     ("request", "<u8"),
 )
 CHECK = struct.Struct("<dIIBxxx")

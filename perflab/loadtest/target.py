@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import time
 import urllib.error
@@ -23,6 +24,7 @@ from perflab.loadtest.pages import read_page
 from perflab.loadtest.server_statements import without_password
 from perflab.loadtest.settling import settled
 from perflab.notes import Note
+from perflab.recorders.lines import SALT
 from perflab.units import parse_duration
 
 _HTTP = ("http://", "https://")
@@ -321,6 +323,9 @@ def _deployed(target: Target) -> Iterator[None]:
 def _started(target: Target, folder: Path, secrets: Sequence[str]) -> Iterator[Service]:
     _must_be_free(target)
     variables = {**os.environ, "PYTHONUNBUFFERED": "1", **target.env}
+    if target.record_queries or target.record_requests:
+        # One for all of the target's processes, so that the hashes of its workers agree.
+        variables.setdefault(SALT, secrets.token_urlsafe(16))
     variables.pop(QUERY_LOG, None)
     if target.record_queries:
         variables[QUERY_LOG] = str((folder / "queries.jsonl").resolve())

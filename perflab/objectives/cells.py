@@ -97,6 +97,15 @@ class Evidence:
         ordered = checks.sort_values("start", kind="stable").groupby("run", sort=False)
         return [part["ok"].to_numpy(dtype=bool) for _, part in ordered]
 
+    def cached(self, endpoint: str) -> list[Flags]:
+        """Whether each response of each run was a cache hit, in order of time, of those whose headers say."""
+        requests = without_warmup(self.measured, self.warmup) if self.warmup else self.measured.requests
+        if endpoint != AGGREGATED:
+            requests = requests[requests["endpoint"] == endpoint]
+        known = requests[requests["cached"].notna()] if "cached" in requests else requests.iloc[:0]
+        ordered = known.sort_values("start", kind="stable").groupby("run", sort=False, observed=True)
+        return [part["cached"].to_numpy(dtype=bool) for _, part in ordered]
+
     def named(self, endpoint: str) -> list[str]:
         """The measured endpoints that a name means: the equal one, or those equal but for how parameters are written."""
         if endpoint in self.endpoints:

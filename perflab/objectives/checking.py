@@ -199,6 +199,9 @@ def _measure(goal: Objective, data: Evidence, endpoint: str) -> dict[str, Any]:
     metric = goal.measure
     if metric.table == "checks":
         return _events(goal, data.checks(endpoint))
+    if metric.table == "cached":
+        outcomes = data.cached(endpoint)
+        return _events(goal, outcomes) if outcomes else {"reason": cautions.NOT_RECORDED(metric=metric.label)}
     if not metric.is_latency and metric.kind not in (RATE, COUNT, SHARE):
         return _by_run(goal, data, endpoint)
     parts = data.parts(endpoint, only_ok=goal.only_ok, whole=metric.kind == COUNT)

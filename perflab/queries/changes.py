@@ -31,7 +31,7 @@ def stretches(prepared: Statements, places: Ints) -> Ints:
     A write to another row (both keys known) and an INSERT of another row change nothing for a read by its key.
     """
     fp = prepared.frame["fp"].to_numpy()
-    by_table, anything = _changers(prepared)
+    by_table, anything = changers(prepared)
     found = np.zeros(len(places), dtype="int64")
     for code in np.unique(fp[places]).tolist():
         shape = prepared.shapes[code]
@@ -39,7 +39,7 @@ def stretches(prepared: Statements, places: Ints) -> Ints:
         writes = sorted({w for table in shape.tables for w in by_table.get(table, ()) if w != code})
         if not writes and not anything:
             continue
-        keyed = [w for w in writes if _one_key(shape, prepared.shapes[w])]
+        keyed = [w for w in writes if one_key(shape, prepared.shapes[w])]
         rest = np.flatnonzero(np.isin(fp, [w for w in writes if w not in keyed] + anything))
         found[mine] = np.searchsorted(rest, places[mine])
         if keyed:
@@ -49,7 +49,7 @@ def stretches(prepared: Statements, places: Ints) -> Ints:
 
 def ever_changed(prepared: Statements) -> set[int]:
     """The fingerprints that read a table which anything in the log writes to."""
-    by_table, anything = _changers(prepared)
+    by_table, anything = changers(prepared)
     return {
         code
         for code, shape in enumerate(prepared.shapes)
@@ -57,7 +57,7 @@ def ever_changed(prepared: Statements) -> set[int]:
     }
 
 
-def _changers(prepared: Statements) -> tuple[dict[str, list[int]], list[int]]:
+def changers(prepared: Statements) -> tuple[dict[str, list[int]], list[int]]:
     """Fingerprints that write, by table, and those that may change anything."""
     by_table: dict[str, list[int]] = {}
     anything = []
@@ -73,7 +73,7 @@ def _changers(prepared: Statements) -> tuple[dict[str, list[int]], list[int]]:
     return by_table, anything
 
 
-def _one_key(read: Shape, write: Shape) -> bool:
+def one_key(read: Shape, write: Shape) -> bool:
     """Whether both name one row of one table by the same key, so that their values can be compared."""
     if len(read.tables) != 1 or len(write.tables) != 1 or len(read.keys) != 1 or len(read.key_slots) != 1:
         return False
@@ -82,33 +82,36 @@ def _one_key(read: Shape, write: Shape) -> bool:
 
 def _of_same_row(prepared: Statements, shape: Shape, places: Ints, writes: Ints) -> Ints:
     """How many of the writes before each read were to its row, or to one that is not known."""
-    frame, dialect = prepared.frame, prepared.dialect
     values: dict[str, int] = {}
 
     def code(value: str | None) -> int:
         return -1 if value is None else values.setdefault(value, len(values))
 
-    def read(place: int) -> int:
-        row = frame.iloc[place]
-        found = key_values(row["sql"], row["parameters"], shape.key_slots, dialect)
-        return code(found[0] if found else None)
-
-    def written(place: int) -> int:
-        row = frame.iloc[place]
-        write = prepared.shapes[int(row["fp"])]
-        if write.verb == "insert":
-            return code(_inserted(row["sql"], row["parameters"], shape.keys[0], dialect))
-        found = key_values(row["sql"], row["parameters"], write.key_slots, dialect)
-        return code(found[write.keys.index(shape.keys[0])] if found else None)
-
-    asked = np.array([read(p) for p in places.tolist()])
-    changed = np.array([written(p) for p in writes.tolist()])
+    asked = np.array([code(value_read(prepared, shape, p)) for p in places.tolist()])
+    changed = np.array([code(value_written(prepared, shape, p)) for p in writes.tolist()])
     unknown = writes[changed < 0]
     count = np.searchsorted(unknown, places)
     for value in np.unique(changed[changed >= 0]).tolist():
         same = (asked == value) | (asked < 0)
         count[same] += np.searchsorted(writes[changed == value], places[same])
     return count
+
+
+def value_read(prepared: Statements, shape: Shape, place: int) -> str | None:
+    """The key that the read at this place looks up; None where it is not known."""
+    row = prepared.frame.iloc[place]
+    found = key_values(row["sql"], row["parameters"], shape.key_slots, prepared.dialect)
+    return found[0] if found else None
+
+
+def value_written(prepared: Statements, shape: Shape, place: int) -> str | None:
+    """The key, as in a read of this shape, of the row that the write at this place changes; None where it is not known."""
+    row = prepared.frame.iloc[place]
+    write = prepared.shapes[int(row["fp"])]
+    if write.verb == "insert":
+        return _inserted(row["sql"], row["parameters"], shape.keys[0], prepared.dialect)
+    found = key_values(row["sql"], row["parameters"], write.key_slots, prepared.dialect)
+    return found[write.keys.index(shape.keys[0])] if found else None
 
 
 def _inserted(sql: str, parameters: object, key: str, dialect: str) -> str | None:

@@ -101,7 +101,7 @@ def find_duplicates(
     return findings(table, sentence, prepared.units.notes)
 
 
-def _reads(prepared: Statements) -> pd.DataFrame:
+def reads(prepared: Statements) -> pd.DataFrame:
     """The reads whose values are known: place, unit, fp, question, time_ms."""
     reads = np.array([s.kind in ("lookup", "batch", "scan") for s in prepared.shapes], dtype=bool)
     fp = prepared.frame["fp"].to_numpy()
@@ -121,7 +121,7 @@ def _reads(prepared: Statements) -> pd.DataFrame:
 
 def _within(prepared: Statements, threshold: int) -> pd.DataFrame:
     """A row for each question asked again in a unit while nothing changed."""
-    asked = _reads(prepared)
+    asked = reads(prepared)
     times = asked.groupby(["unit", "fp", "question"])["place"].transform("size")
     asked = asked[times >= threshold]
     asked = asked.assign(stretch=stretches(prepared, asked["place"].to_numpy()))
@@ -139,7 +139,7 @@ def _within(prepared: Statements, threshold: int) -> pd.DataFrame:
 
 def _across(prepared: Statements, threshold: int) -> pd.DataFrame:
     """A row for each unit and question that many units ask, of tables that are never written to."""
-    asked = _reads(prepared)
+    asked = reads(prepared)
     asked = asked[~asked["fp"].isin(ever_changed(prepared))]
     units = asked.groupby(["fp", "question"])["unit"].transform("nunique")
     many = max(threshold, _FEWEST_UNITS, _LEAST_UNITS * len(prepared.working_units()))

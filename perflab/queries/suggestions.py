@@ -60,7 +60,8 @@ def _suggestion(parent: str | None, child: str, level: str, keys: tuple[str, ...
     if level == "duplicate":
         return f"Query {table} once per unit of work and keep the result (a variable, a request cache)."
     if level == "cacheable":
-        return f"Every request reads the same from {table}: keep it in a cache shared by requests, with a time to live."
+        kept = "keep it in a cache shared by requests, with a time to live; lab.what_if_cache predicts what that gives"
+        return f"Every request reads the same from {table}: {kept}."
     if level == "constant fan-out":
         return "No N+1: the number of calls is fixed. One query with IN would save round trips."
     key = next(iter(keys or below.keys), "")

@@ -10,6 +10,7 @@ import datetime
 import decimal
 import json
 import math
+import os
 import secrets
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +22,12 @@ from typing import Any
 MAX_TEXT = 500
 MAX_PARAMETERS = 1000
 
-_KEY = secrets.token_bytes(16)
+SALT = "PERFLAB_HASH_SALT"
+"""The environment variable with the salt of hashes, a secret of the processes that share it: equal values then have equal
+hashes in all of them. Without it each process has its own."""
+KEY = (
+    blake2b(os.fsencode(os.environ[SALT]), digest_size=16).digest() if os.environ.get(SALT) else secrets.token_bytes(16)
+)
 _BY_STR = (decimal.Decimal, datetime.date, datetime.time, datetime.timedelta, uuid.UUID)
 
 _quoted: Callable[[str], str] = lru_cache(maxsize=2048)(json.dumps)
@@ -42,8 +48,8 @@ def line(
 ) -> str:
     """The line for one statement: ``start`` in seconds since 1970, the rest as in the recorder's format.
 
-    With ``redact`` each parameter becomes 12 hex digits of a hash with a secret key of this process: equal values stay
-    equal, different ones different, and none can be recovered. NULL stays null.
+    With ``redact`` each parameter becomes 12 hex digits of a hash with a secret key, of this process or by `SALT`: equal
+    values stay equal, different ones different, and none can be recovered. NULL stays null.
     """
     parts = [f'{{"start": {start:.6f}, "duration_ms": {max(duration_ms, 0.0):.4f}, "sql": {_quoted(sql)}']
     if parameters is not None:
@@ -65,7 +71,7 @@ def _hashed(value: Any) -> str:
         return "null"
     if type(value) in (list, tuple) and len(value) == 1 and not isinstance(value[0], (list, tuple)):
         return f"[{_hashed(value[0])}]"  # a list with a single value is a finding
-    return f'"{blake2b(_bytes(value), key=_KEY, digest_size=6).hexdigest()}"'
+    return f'"{blake2b(_bytes(value), key=KEY, digest_size=6).hexdigest()}"'
 
 
 def _bytes(value: Any) -> bytes:

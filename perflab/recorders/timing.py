@@ -19,11 +19,12 @@ from collections.abc import Awaitable, Generator
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from functools import lru_cache
+from hashlib import blake2b
 from threading import get_ident
 from types import coroutine
 from typing import Any
 
-from perflab.recorders import context
+from perflab.recorders import context, lines
 from perflab.recorders.log import QueryLog
 
 VARIABLE = "PERFLAB_REQUEST_LOG"
@@ -178,8 +179,19 @@ def begin(kind: str) -> Started | None:
 
 
 def hashed(given: list[Any]) -> list[int]:
-    """Equal values stay equal within this process, and none can be recovered: the hash has a secret of the process."""
-    return [hash(str(value)) & 0xFFFFFFFF for value in given]
+    """Equal values stay equal, and none can be recovered: the hash has a secret of this process, or the shared `lines.SALT`."""
+    return [_code(str(value)) for value in given]
+
+
+def _own_code(text: str) -> int:
+    return hash(text) & 0xFFFFFFFF
+
+
+def _shared_code(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), key=lines.KEY, digest_size=4).digest())
+
+
+_code = _shared_code if os.environ.get(lines.SALT) else _own_code
 
 
 def end(started: Started | None, kind: str, name: str, values: list[int] | None = None) -> None:

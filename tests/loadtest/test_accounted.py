@@ -235,3 +235,33 @@ def test_a_journal_takes_any_value(tmp_path: Path) -> None:
     ages = (pd.Timestamp.now("UTC") - frame.start).dt.total_seconds().sort_values()
     assert (ages.iloc[:-1] < 50).all()
     assert ages.iloc[-1] > 59
+
+
+CACHED = """
+import sys
+from pathlib import Path
+import gevent
+from perflab.loadtest.journal import Journal
+
+class Response:
+    status_code = 200
+    def __init__(self, headers): self.headers = headers
+
+class Broken:
+    def __bool__(self): return True
+    def get(self, name): raise RuntimeError
+
+journal = Journal(Path(sys.argv[1]) / "local-1")
+for headers in ({"X-Cache": "HIT"}, {"Cache-Status": "c; fwd=miss"}, {}, None, Broken()):
+    gevent.spawn(journal.on_request, request_type="GET", name="/", response_time=1.5, response=Response(headers)).get()
+journal.note("footer", count=journal.count)
+journal.flush()
+"""
+
+
+def test_what_headers_say_about_caches_is_kept(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", CACHED, str(tmp_path)], check=True)
+    write_requests(processes(tmp_path), tmp_path / "requests.parquet")
+    cached = pd.read_parquet(tmp_path / "requests.parquet")["cached"]
+    assert cached.iloc[:2].tolist() == [True, False]
+    assert cached.iloc[2:].isna().all() and len(cached) == 5

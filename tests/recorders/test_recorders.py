@@ -367,3 +367,18 @@ def test_call_sites_can_be_switched_on_from_outside(engine, tmp_path, monkeypatc
     run(engine, "SELECT 1")
     log.close()
     assert recorded(log.path)[0]["source"].startswith(__file__)
+
+
+def test_processes_that_share_a_salt_write_the_same_hashes() -> None:
+    code = "from perflab.recorders import lines, timing; print(lines._hashed('Ann'), timing.hashed(['Ann', 7]))"
+
+    def hashes(**more: str) -> str:
+        environment = {k: v for k, v in os.environ.items() if k != "PERFLAB_HASH_SALT"} | more
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    shared = [hashes(PERFLAB_HASH_SALT="secret") for _ in range(2)]
+    assert shared[0] == shared[1]
+    assert len({*shared, hashes(), hashes(PERFLAB_HASH_SALT="other")}) == 3
+    assert "Ann" not in shared[0]

@@ -11,5 +11,6 @@ It is slow for real reasons, each fixed by a name in ``SHOP_FIXES``:
 - ``parallel``: GET /products/[id]/offer calls three downstream services, one after another
 - ``cache``: GET /bestsellers adds up all sales at each call
 
+``SHOP_REDIS=redis://127.0.0.1:6379`` keeps some pages in Redis (`redis_cache`).
 The other pages have no defect. All data are synthetic, and the same for the same seed.
 """

@@ -97,7 +97,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m perflab.demo.shop",
         description="A web shop with performance defects to find.",
         epilog=f"Environment: SHOP_FIXES, a comma-separated list of {', '.join(FIXES)}, fixes the defects; "
-        "PERFLAB_QUERY_LOG names a file to record every SQL statement to.",
+        "PERFLAB_QUERY_LOG names a file to record every SQL statement to; SHOP_REDIS, a Redis server to keep pages in for "
+        "SHOP_REDIS_TTL seconds.",
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=_port, default=8001, help="0 picks a free port and prints it")

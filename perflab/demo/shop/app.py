@@ -13,7 +13,7 @@ from sqlalchemy import URL, Engine, create_engine, event, func, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from perflab.demo.shop import downstream, exposition
+from perflab.demo.shop import downstream, exposition, redis_cache
 from perflab.demo.shop.fixes import Cached
 from perflab.demo.shop.models import TRACKING_INDEX, CartItem, Customer, Line, Order, Parcel, Product
 from perflab.recorders.breakdown import record_requests
@@ -164,6 +164,7 @@ def create_app(engine: Engine, fixes: frozenset[str], downstream_port: int, *, q
     app = Flask("shop")
     identify_requests(app)
     exposition.measure(app)
+    redis_cache.cache_pages(app)
     app.wsgi_app = record_requests(profile_requests(app.wsgi_app))  # type: ignore[method-assign]
     shop = Shop(engine, fixes, downstream_port, ThreadPoolExecutor(24, thread_name_prefix="offer"))
     bestsellers = Cached(shop.bestsellers, CACHE_SECONDS) if "cache" in fixes else shop.bestsellers

@@ -1,0 +1,197 @@
+"""A caching strategy written out: layers, headers, code for Redis, and a section for INTERFACE.md."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from perflab.caching.forecast import Forecast
+from perflab.caching.layers import layers_of
+from perflab.caching.replaying import NONE
+from perflab.notes import PYTHON, Note, written
+from perflab.results import Result, Shown
+from perflab.units import format_bytes, format_fraction, format_ms
+
+_LOCK_S = 10
+_CODE = '''\
+import json, random, time, uuid
+
+TTL_S = {ttl_s}
+LOCK_S = {lock_s}          # longer than making the value takes
+RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end"
+
+
+def {name}(redis, {parameters}, make):
+    """The cached value; `make` reads it from its source. One caller makes it, the others wait for it."""
+    key = f"{prefix}{placeholders}"
+    found = redis.get(key)
+    if found is not None:
+        return json.loads(found)
+    token = uuid.uuid4().hex
+    if redis.set(f"{{key}}:lock", token, nx=True, ex=LOCK_S):
+        try:
+            value = make()
+            # Ten per cent at random, so that entries made together do not expire together.
+            redis.set(key, json.dumps(value), ex=max(1, round(TTL_S * random.uniform(0.9, 1.0))))
+            return value
+        finally:
+            redis.eval(RELEASE, 1, f"{{key}}:lock", token)
+    until = time.monotonic() + LOCK_S
+    while time.monotonic() < until:
+        time.sleep(0.02)
+        found = redis.get(key)
+        if found is not None:
+            return json.loads(found)
+        if redis.get(f"{{key}}:lock") is None:
+            break
+    return make()
+
+
+def {name}_changed(redis, {parameters}):
+    """Call it after the commit of each write."""
+    redis.delete(f"{prefix}{placeholders}")
+'''
+
+
+@dataclass(frozen=True, repr=False)
+class Strategy(Result):
+    """The strategy for one candidate.
+
+    Attributes
+    ----------
+    layers : layer, hit_fraction, stale_fraction, entries and how: what each layer would take by itself.
+    cache_control : the header for browsers and CDNs.
+    code : Python for Redis: get, set with EX, a lock against stampedes, and the call after a write.
+    markdown : the section "Caching Strategy" for INTERFACE.md.
+    """
+
+    candidate: str
+    layers: pd.DataFrame
+    cache_control: str
+    code: str
+    markdown: str
+    warnings: tuple[Note, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        best = self.layers.loc[self.layers["hit_fraction"].idxmax()]
+        return f"{best['layer']} would take most of {self.candidate}: {format_fraction(float(best['hit_fraction']))}"
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The layers."""
+        return self.layers
+
+    def show(self, surface: str = PYTHON) -> Shown:
+        return Shown(self.sentence, self.layers, written(self.warnings, surface), ours=True)
+
+
+def write_strategy(
+    forecast: Forecast, candidate: str | None = None, *, ttl: float | None = None, workers: int = 4, private: bool = False,
+    users: Any = None,
+) -> Strategy:  # fmt: skip
+    """Write out how a predicted cache would be built.
+
+    Parameters
+    ----------
+    forecast : Forecast
+        From `what_if_cache`.
+    candidate : str
+        The most worthwhile, if not given.
+    ttl : float
+        The TTL in ms, where several were predicted; the best for the candidate, if not given.
+    workers : int
+        How many processes serve, each of which could have a cache of its own.
+    private : bool
+        Whether responses differ by user: then no CDN may keep them.
+    users : sequence, optional
+        The user of each request, to predict browsers' caches.
+
+    Returns
+    -------
+    Strategy
+        ``.layers``, ``.cache_control``, ``.code`` and ``.markdown``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> start = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta([0, 1, 2, 12], unit="s")
+    >>> trace = pd.DataFrame({"key": ["a", "b", "a", "a"], "start": start, "duration_ms": 40.0})
+    >>> print(lab.caching.write_strategy(lab.what_if_cache(trace, ttl="5s")).cache_control)
+    public, max-age=5, stale-while-revalidate=1
+    """
+    row = forecast.find(candidate, ttl=ttl)
+    name, ttl_s = str(row["candidate"]), float(row["ttl_ms"]) / 1e3
+    part = forecast.accesses.of(list(forecast.accesses.candidates).index(name))
+    how = str(forecast.arguments.get("invalidation", NONE))
+    own = None if users is None else pd.Series(users).reset_index(drop=True).reindex(range(len(part)))
+    layers = layers_of(part, ttl_s=ttl_s, invalidation=how, workers=workers, users=own)
+    if private:
+        layers = layers[layers["layer"] != "CDN"].reset_index(drop=True)
+    age = max(1, round(ttl_s))
+    header = (
+        f"private, max-age={age}" if private else f"public, max-age={age}, stale-while-revalidate={max(1, age // 10)}"
+    )
+    code = _code(name, forecast.accesses.kind, age)
+    return Strategy(name, layers, header, code, _markdown(forecast, row, layers, header, how, code), forecast.warnings)
+
+
+def _code(candidate: str, kind: str, ttl_s: int) -> str:
+    words = re.findall(r"[a-z]+", re.sub(r"\[[^]]*\]|<[^>]*>|\{[^}]*\}|\?", " ", candidate.lower()))
+    words = [
+        w for w in words if w not in ("get", "select", "from", "where", "and", "as", "order", "by", "limit", "id", "in")
+    ]
+    name = "_".join(dict.fromkeys(words))[:40].strip("_") or "value"
+    holes = len(re.findall(r"\[[^]]*\]|<[^>]*>|\{[^}]*\}", candidate)) if kind == "url" else candidate.count("?")
+    many = kind == "url" and not holes
+    parameters = ["query"] if many else [f"value_{n}" for n in range(1, holes + 1)] if holes != 1 else ["id"]
+    parameters = parameters or ["key"]
+    return _CODE.format(
+        ttl_s=ttl_s, lock_s=_LOCK_S, name=f"cached_{name}", parameters=", ".join(parameters), prefix=f"{name}:",
+        placeholders=":".join(f"{{{p}}}" for p in parameters),
+    )  # fmt: skip
+
+
+def _markdown(
+    forecast: Forecast, row: pd.Series[Any], layers: pd.DataFrame, header: str, invalidation: str, code: str
+) -> str:
+    held = row["held_bytes"]
+    drops = {
+        "key": "a write deletes the key after its commit",
+        "table": "a write deletes all keys of its table after its commit",
+        "none": "nothing: entries are served until they expire",
+    }[invalidation]
+    lines = [
+        "## Caching Strategy",
+        "",
+        f"- What: `{row['candidate']}`, for {format_ms(float(row['ttl_ms']))}",
+        f"- Expected: {format_fraction(float(row['hit_fraction']))} hits"
+        + (
+            f" ({format_fraction(float(row['hit_low_fraction']))} to {format_fraction(float(row['hit_high_fraction']))}, by "
+            "what a write drops)"
+            if row["hit_low_fraction"] < row["hit_high_fraction"]
+            else ""
+        )
+        + (f", {format_bytes(float(held))} for {int(row['held_entries']):,} keys" if held == held else ""),
+        f"- Load taken off: {format_fraction(float(row['load_saved_fraction']))} of the recorded time",
+    ]
+    if row["age_p95_ms"] == row["age_p95_ms"]:
+        lines.append(f"- Age of an entry when it is hit: p95 {format_ms(float(row['age_p95_ms']))}")
+    if row["mean_ms"]:
+        lines += [
+            f"- Latency: mean {format_ms(float(row['mean_ms']))} → {format_ms(float(row['mean_after_ms']))}, p95 "
+            f"{format_ms(float(row['p95_ms']))} → {format_ms(float(row['p95_after_ms']))} ({row['p95_verdict']})"
+        ]
+    lines += [
+        f"- Invalidation: {drops}",
+        f"- Browsers and CDN: `Cache-Control: {header}`",
+        "",
+        "| Layer | Hits | How |",
+        "| --- | ---: | --- |",
+    ]
+    lines += [f"| {r.layer} | {format_fraction(float(r.hit_fraction))} | {r.how} |" for r in layers.itertuples()]
+    lines += ["", *(f"- {note}" for note in forecast.warnings), "", "```python", code.rstrip(), "```", ""]
+    return "\n".join(lines)
