@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound reasons examples foreign-logs damage snapshots waiting accounts sequential gates lock clean
+.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound reasons examples foreign-logs access-logs damage snapshots waiting accounts sequential gates lock clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -50,6 +50,10 @@ foreign: $(READY)
 ## make foreign-logs other projects' query logs (FOLDERS=folders of them), counted by pgBadger and pt-query-digest too
 foreign-logs: $(READY)
 	$(BIN)/python bench/foreign_logs.py $(FOLDERS) > bench/foreign_logs.md
+
+## make access-logs  100 MB of access log in six dialects: time, memory, and how well plans fit (5 minutes)
+access-logs: $(READY)
+	$(BIN)/python bench/access_logs.py > bench/access_logs.md
 
 ## make damage       the samples of every format, damaged in ten ways each (2 minutes)
 damage: $(READY)

@@ -36,6 +36,7 @@ from .loadtest.target import Target
 from .loadtest.urls import Url
 from .objectives.checking import check
 from .objectives.documents import read_objectives
+from .objectives.monitoring import monitoring_rules
 from .objectives.objective import Objective
 from .plots.account_plots import plot_account
 from .plots.comparison_plots import plot_comparison
@@ -117,6 +118,7 @@ __all__ = [
     "hot_paths",
     "ingest",
     "load",
+    "monitoring_rules",
     "new_notebook",
     "plan_runs",
     "plot_account",

@@ -37,7 +37,7 @@ def test_no_public_name_is_a_submodules() -> None:
     assert not modules & set(lab.__all__)
 
 
-LATER = {"account", "critical_path", "find_sequential", "plot_account", "recover", "what_if"}
+LATER = {"account", "critical_path", "find_sequential", "monitoring_rules", "plot_account", "recover", "what_if"}
 """Names that came after the vocabulary was cut to 60; it is to stay below 80."""
 
 

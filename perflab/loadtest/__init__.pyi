@@ -3,11 +3,19 @@
 from .background import BackgroundRun
 from .capacity import Capacity
 from .merging import merge
+from .production import MixCompared, PeakCompared, compare_mix, compare_with_peak
 from .rounds import run_arms
+from .traffic import Traffic, read_traffic
 
 __all__ = [
     "BackgroundRun",
     "Capacity",
+    "MixCompared",
+    "PeakCompared",
+    "Traffic",
+    "compare_mix",
+    "compare_with_peak",
     "merge",
+    "read_traffic",
     "run_arms",
 ]
