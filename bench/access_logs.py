@@ -30,7 +30,7 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 def once(what: str, path: str) -> None:
-    """One measurement in a process of its own: prints seconds and megabytes."""
+    """One measurement in a separate process: prints seconds and megabytes."""
     begin = time.perf_counter()
     if what == "plan":
         with tempfile.TemporaryDirectory() as folder:

@@ -41,12 +41,14 @@ OBSERVATIONAL = Kind(
 UNIT_ASSUMED = Kind(
     "unit-assumed",
     YOU,
-    "the whole number that ends each line is read as a duration in {unit:raw}; if it is not, use {remedy}",
+    "{where:raw} is read as a duration in {unit:raw}; if it is not, use {remedy}",
 )
 NOT_HTTP = Kind("not-http", DATA, "{source:raw}: {count:line} without an HTTP request (scanners, TLS on a plain port)")
 UNITS_MS: Mapping[str, float] = {"s": 1e3, "ms": 1.0, "us": 1e-3, "µs": 1e-3, "ns": 1e-6}
 
-_CLF_TIME = re.compile(r"(\d{1,2})/(\w{3})/(\d{4}):(\d\d):(\d\d):(\d\d)(?:[.:](\d{1,9}))?(?: ?([+-])(\d\d):?(\d\d))?")
+_CLF_TIME = re.compile(
+    r"(\d{1,2})/(\w{3})/(\d{4})[: ](\d\d):(\d\d):(\d\d)(?:[.:](\d{1,9}))?(?: ?([+-])(\d\d):?(\d\d))?"
+)
 _MONTHS = {name: n for n, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}  # noqa: SIM905
 _REQUEST = re.compile(r"([A-Z]{3,16}) (\S.*?)(?: HTTP/\d(?:\.\d)?)?")
 _ABORTED = 499

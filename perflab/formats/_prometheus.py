@@ -11,7 +11,7 @@ from perflab.notes import DATA, Kind
 
 NOT_FINITE = Kind("not-finite", DATA, "{source:raw}: {count:value} left out: NaN or infinite")
 EXPRESSION = "(expression)"
-"""The name of what a query computed, which has none of its own."""
+"""The name of a query's result, which has no metric name."""
 Sample = tuple[str, dict[str, str], float]
 
 

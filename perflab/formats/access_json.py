@@ -49,7 +49,7 @@ _METHODS = (
         "httpRequest.requestMethod",
         "method",
     ),
-    *("http_method", "verb", "requestMethod"),
+    *("http_method", "verb", "requestMethod", "req.method"),
 )
 _TARGETS = (
     *(
@@ -63,13 +63,13 @@ _TARGETS = (
         "path",
         "url",
     ),
-    *("request_path", "requestPath", "request_url", "request"),
+    *("request_path", "requestPath", "request_url", "req.url", "request"),
 )
 _LINES = ("request", "request_line", "requestLine", "http_request")
 _QUERIES = ("query", "args", "query_string", "querystring", "url.query")
 _STATUSES = (
     *("status", "response_code", "DownstreamStatus", "status_code", "statusCode", "http_status"),
-    *("http.response.status_code", "httpRequest.status", "response.status", "resp_status"),
+    *("http.response.status_code", "httpRequest.status", "response.status", "resp_status", "res.statusCode"),
 )
 _SIZES = (
     *(
@@ -85,8 +85,8 @@ _SIZES = (
 _DURATIONS: Mapping[str, str] = {
     "request_time": "s", "requestTime": "s", "Duration": "ns", "event.duration": "ns", "httpRequest.latency": "s",
     "duration_us": "us", "duration_ms": "ms", "duration_s": "s", "duration_ns": "ns", "request_time_ms": "ms",
-    "response_time_ms": "ms", "latency_ms": "ms", "elapsed_ms": "ms", "time_us": "us", "D": "us", "duration": "",
-    "response_time": "", "responseLatency": "ms", "latency": "", "elapsed": "", "took": "",
+    "response_time_ms": "ms", "responseTime": "ms", "latency_ms": "ms", "elapsed_ms": "ms", "time_us": "us", "D": "us",
+    "duration": "", "response_time": "", "responseLatency": "ms", "latency": "", "elapsed": "", "took": "",
 }  # fmt: skip
 _CLIENTS = (
     *("remote_addr", "request.client_ip", "request.remote_ip", "ClientHost", "remoteIP", "client.ip", "remote_ip"),
@@ -119,7 +119,7 @@ class Layout:
 
     @property
     def ended(self) -> bool:
-        """Whether the time is that of the response: nginx and Caddy write theirs when they are done, Apache and Envoy do not."""
+        """Whether the time is that of the response, as in nginx and Caddy; Apache and Envoy write that of the request."""
         return self.time not in _AT_START and self.unit == "s"
 
 
@@ -156,7 +156,8 @@ def entries(
     """The entries of an access log, with or without durations; ``notes`` gets what must be known about them."""
     found, zone, zoned = layout(path, unit), common.zone(timezone), True
     if found.assumed:
-        notes.append(_access.UNIT_ASSUMED(Remedy("read", {"unit": "us"}), unit=found.unit))
+        other = "ms" if found.unit == "s" else "s"
+        notes.append(_access.UNIT_ASSUMED(Remedy("read", {"unit": other}), unit=found.unit, where=found.duration))
     for block in _blocks.blocks(path, tally, quotes=False, size=_blocks.PIECE_BYTES):
         rows = _rows(block, found, tally)
         if not rows:
@@ -212,11 +213,15 @@ def _layout(records: list[Any], unit: str | None = None) -> Layout | None:
     envoy = any(_ENVOY & r.keys() for r in objects) and status == "response_code"
     known = unit or _DURATIONS.get(duration, "") or ("ms" if envoy else "")
     texts = [_held(r, duration) for r in objects if _held(r, duration) not in _MISSING] if duration else []
-    whole = bool(texts) and all(str(t).isdigit() for t in texts)
     spelled = any(isinstance(t, str) and _SPELLED.fullmatch(t) for t in texts)
-    assumed = bool(duration) and not known and not spelled and whole
-    known = known or ("ms" if assumed else "s")
     caddy = any(str(r.get("logger", "")).startswith("http.log.access") for r in objects)
+    known = known or ("s" if caddy else "")
+    assumed = bool(texts) and not known and not spelled
+    if assumed:
+        # Rails and Express write milliseconds, others seconds; few services take a second or more for most requests.
+        middle = float(np.nanmedian(_numbers(texts)))
+        known = "ms" if middle >= 1 or all(str(t).isdigit() for t in texts) else "s"
+    known = known or "s"
     tool = "Envoy" if envoy else "Caddy" if caddy else "Traefik" if duration == "Duration" else "a web server (JSON)"
     sizes, query = first(_SIZES), first(_QUERIES)
     return Layout(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _LINE = r'"(?P<request>(?:[^"\\]|\\.)*)"'
+_TIME = r"(?:\d{1,2}/\w{3}/\d{4}[: ]|\d{4}-\d\d-\d\d[T ]|\d{10})"
 _NUMBER = r"-?\d+(?:\.\d+)?"
 
 
@@ -63,7 +64,7 @@ _EXTRAS = (
     Duration(r'(?:^|[ ,;|])(?:D|duration_us|time_us|us)[=:]"?(?P<duration>\d+)', "us"),
     Duration(r'(?:^|[ ,;|])(?:duration_ms|time_ms|rt|request_time|ms)[=:]"?(?P<duration>\d+)', "ms"),
     *(Duration(rf' "?(?P<duration>\d+(?:\.\d+)?) ?{unit}"?$', unit) for unit in ("ms", "us", "µs", "s")),
-    Duration(rf'{_TEXTS}(?: \d+)? "?(?P<duration>\d+\.\d{{3,}})"?(?: |$)', "s", ended=True),
+    Duration(rf'{_TEXTS}?(?: \d+)? "?(?P<duration>\d+\.\d{{3,}})"?(?: |$)', "s", ended=True),
     Duration(rf"{_TEXTS} \d+/(?P<duration>\d+)$", "us"),
     Duration(rf'{_TEXTS} "?(?P<duration>\d+)"?$', "us", assumed=True),
     Duration(r" (?P<duration>\d+)$", "us", assumed=True),
@@ -77,7 +78,8 @@ _DIALECTS = (
     ),
     Dialect(
         "a web server",
-        r"^(?P<who>[^\[]*?) ?\[(?P<time>[^\]\n]{10,40})\] " + _LINE + r" (?P<status>\d{3}|-) (?P<size>\d+|-)(?P<rest>[^\n]*)",
+        r"^(?P<who>[^\n\"]*?) ?\[(?P<time>" + _TIME + r"[^\]\n]{0,30})\] " + _LINE
+        + r" (?P<status>\d{3}|-) (?P<size>\d+|-)(?P<rest>[^\n]*)",
         _EXTRAS,
     ),
     Dialect(
@@ -134,7 +136,9 @@ def entries(
     zone = common.zone(timezone)
     zoned = True
     if place and place.assumed:
-        notes.append(_access.UNIT_ASSUMED(Remedy("read", {"unit": "ms"}), unit="µs (%D)"))
+        notes.append(
+            _access.UNIT_ASSUMED(Remedy("read", {"unit": "ms"}), unit="µs (%D)", where="the last number of each line")
+        )
 
     def parse(block: _blocks.Block, own: Tally) -> tuple[_access.Entries | None, bool]:
         return _entries(block, own, dialect, place, zone)
@@ -164,7 +168,7 @@ def _dialect(lines: list[str]) -> Dialect | None:
 
 
 def _time_known(text: str) -> bool:
-    return bool(re.match(r"\d{1,2}/\w{3}/\d{4}:|\d{4}-\d\d-\d\d[T ]\d\d:|\d{10}", text))
+    return bool(re.match(r"\d{1,2}/\w{3}/\d{4}[: ]|\d{4}-\d\d-\d\d[T ]\d\d:|\d{10}", text))
 
 
 def _entries(

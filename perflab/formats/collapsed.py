@@ -34,7 +34,7 @@ _CLASS = re.compile(r"(?:.*[./])?[A-Z][\w$]*|.*\[\]")
 """What async-profiler marks so for an allocation outside of a thread's buffer: a class, while the kernel has functions."""
 _OUTERMOST = re.compile(r'(process \d+:".*?"|\[[^\]]*\btid=\d+\]);')
 """A process or thread whose name may hold semicolons, as the command line of a process that multiprocessing starts does."""
-_DATED = re.compile(r".{0,60}\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d|.{0,200}\[\d{1,2}/\w{3}/\d{4}:\d\d:\d\d:\d\d")
+_DATED = re.compile(r".{0,60}\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d|.{0,200}\[\d{1,2}/\w{3}/\d{4}[: ]\d\d:\d\d:\d\d")
 """A line of a log: its text may have semicolons and end in a number, too."""
 _HEADER = re.compile(r"#\s*(austin|mode|duration|interval):\s*(.*)")
 

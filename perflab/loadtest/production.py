@@ -1,4 +1,4 @@
-"""A load test beside production: the mix of its requests, and its results beside production's peak."""
+"""A load test compared with production: the mix of its requests, and its results against production's peak."""
 
 from __future__ import annotations
 

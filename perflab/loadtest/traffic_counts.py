@@ -96,7 +96,7 @@ class Counted:
                 self.examples[name] = sorted(held)[:_EXAMPLES]
 
     def _follow(self, who: npt.NDArray[np.uint64], start: Floats, end: Floats) -> None:
-        # Clients are told apart by 52 bits of a hash, which a float holds exactly.
+        # A client is 52 bits of a hash, which a float holds exactly.
         client = (who >> np.uint64(12)).astype("float64")
         rows = np.column_stack([client, start, end])
         self._clients.append(rows[client % self._share == 0])

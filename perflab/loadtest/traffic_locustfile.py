@@ -21,7 +21,7 @@ _QUARTILES_SD = 1.349
 _HEAD = '''"""{title}
 
 Written by perflab; edit it as you like. Addresses are examples from production, without secrets. Redirects are not followed,
-because production logged the request that followed as one of its own.
+because production logged the next request separately.
 """
 
 import random

@@ -41,6 +41,11 @@ FACTORS_LOWERED = Kind(
     "could never fire; they are at {factors:raw}",
 )
 LOAD_IGNORED = Kind("load-ignored", DESIGN, "{objective:raw}: the alert holds for any load, not only for {load:raw}")
+FAILURES_COUNT = Kind(
+    "failures-count",
+    DESIGN,
+    "{objective:raw}: the histogram counts failed requests too, which the objective leaves out",
+)
 EXACT, STRICTER, LOOSER = BOUNDS = ("exact", "stricter", "looser")
 _USUAL = ((14.4, "1h", "5m"), (6.0, "6h", "30m"), (3.0, "1d", "2h"), (1.0, "3d", "6h"))
 """Burn rates and windows of the Site Reliability Workbook (Google, chapter 5), for 30 days: 2, 5, 10 and 10 % of the budget."""
@@ -73,14 +78,15 @@ class Indicator:
     limit: float = math.nan
     about: str = ""
     series: Mapping[str, str] | None = None
+    suffix: str = ""
 
     @property
     def name(self) -> str:
         """The objective's name in alerts: ``P95OfGetOrdersBelow250Ms``."""
-        operator = "Below" if "<" in self.goal.operator else "Above"
+        operator = {"<": "Below", "<=": "AtMost"}.get(self.goal.operator, "Above")
         text = re.sub(r"[<>=]+", f" {operator} ", str(self.goal)).replace("%", " percent")
         words = re.findall(r"[A-Za-z]+|\d+(?:\.\d+)?", text)
-        return "".join(w[:1].upper() + w[1:].lower() for w in words).replace(".", "_")
+        return "".join(w[:1].upper() + w[1:] for w in words).replace(".", "_") + self.suffix
 
     def bad_of(self, function: str, window: str) -> str:
         """The bad requests in a window, by ``rate`` or ``increase``."""
@@ -111,6 +117,8 @@ def indicator_of(goal: Objective, meters: Instruments, bounds: str) -> tuple[Ind
     if reason := _unusable(goal, meters):
         return None, [*notes, NOT_MONITORED(objective=str(goal), why=reason)]
     measure = goal.measure
+    if goal.only_ok:
+        notes.append(FAILURES_COUNT(objective=str(goal)))
     if not measure.has_endpoints:
         return _of_process(goal, meters), notes
     if measure.kind == SHARE:

@@ -129,6 +129,8 @@ def monitoring_rules(
     for goal in dict.fromkeys(wanted):
         indicator, why = indicator_of(goal, meters, bounds)
         notes += why
+        if indicator is not None and (same := sum(indicator.name == replace(other, suffix="").name for other in found)):
+            indicator = replace(indicator, suffix=f"_{same + 1}")
         rows.append(_row(goal, indicator, why))
         if indicator is not None:
             found.append(indicator)

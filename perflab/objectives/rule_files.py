@@ -10,7 +10,7 @@ from typing import Any
 from perflab.objectives.indicators import Burn, Indicator
 
 FEWEST_BAD = 5
-"""Bad requests within the long window below which a burn rate alerts nobody: of three requests one failure proves little."""
+"""An alert needs this many bad requests in its long window: one failure among three requests proves little."""
 _PAGE, _TICKET = "page", "ticket"
 _SHORTEST_PAGE = ("1h", "6h")
 FRACTION, INCREASE = "objective:bad_requests:fraction_rate", "objective:bad_requests:increase"

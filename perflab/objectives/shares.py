@@ -1,4 +1,4 @@
-"""`compare_shares`: a load test beside production's histogram, by the share of requests below the same bound."""
+"""`compare_shares`: a load test against production's histogram, by the share of requests below the same bound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Production's traffic: plans from access logs and HAR files, its mix and its peak beside load tests."""
+"""Production's traffic: plans from access logs and HAR files, its mix and its peak against load tests."""
 
 from __future__ import annotations
 

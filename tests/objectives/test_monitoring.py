@@ -174,6 +174,19 @@ def test_low_traffic_is_pointed_out(tmp_path):
     )
 
 
+def test_objectives_that_read_alike_have_alerts_of_their_own(tmp_path):
+    goals = [
+        lab.Objective("p95", op, "250ms", endpoint=e)
+        for op in ("<", "<=")
+        for e in ("GET /a/b", "GET /a-b", "Aggregated")
+    ]
+    goals += [lab.Objective("p95", "<", "1s", only_ok=True)]
+    found = monitoring_rules(goals, tmp_path, service="shop")
+    names = ", ".join(found.table["alerts"]).split(", ")
+    assert len(set(names)) == len(names) == 14
+    assert "failures-count" in codes(found.warnings)
+
+
 def test_without_metrics_the_names_are_assumed_and_buckets_named(tmp_path):
     found = monitoring_rules(["p95 < 200ms", "error rate of GET /a < 1%"], tmp_path)
     note = next(n for n in found.warnings if n.code == "names-assumed")
@@ -225,7 +238,7 @@ def test_a_health_page_of_the_requirements_is_watched(tmp_path):
     promtool("test", "rules", str(found.files[1]))
 
 
-# Production beside a load test
+# A load test against production
 
 
 def of_histogram(counts, at=0.0):
