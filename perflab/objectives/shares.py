@@ -19,7 +19,7 @@ from perflab.notes import DESIGN, PYTHON, Kind, Note, written
 from perflab.objectives.instruments import Instruments, instruments_of
 from perflab.results import Result, Shown
 from perflab.stats import replications
-from perflab.stats.estimates import requests_of, without_warmup
+from perflab.stats.estimates import Floats, requests_of, without_warmup
 from perflab.units import format_fraction, format_ms, parse_duration
 
 TWO_CLOCKS = Kind(
@@ -135,7 +135,7 @@ def compare_shares(
     slow, total, mean_ms = _histogram(metrics.metrics, meters, labels, at, since)
     if endpoint != AGGREGATED:
         kept = kept[(kept["endpoint"] == endpoint).to_numpy()]
-    latency = kept["latency_ms"].to_numpy(dtype="float64")
+    latency = _since_sent(kept)
     if not len(latency) or not total > 0:
         held_there = f"{len(latency):,} requests in the runs, {total:,.0f} in the metrics"
         raise ValueError(f"endpoint {endpoint!r} must have requests in the runs and in the metrics; found {held_there}")
@@ -149,6 +149,15 @@ def compare_shares(
     return SharesCompared(
         at, endpoint, here, ran, round(total), len(latency), low, high, overhead, unsure, tuple(notes)
     )
+
+
+def _since_sent(requests: pd.DataFrame) -> Floats:
+    """Latencies from the moment at which requests were sent: a server does not know when they were due."""
+    latency: Floats = requests["latency_ms"].to_numpy(dtype="float64")
+    if "due" not in requests.columns:
+        return latency
+    late = ((requests["start"] - requests["due"]).dt.total_seconds() * 1e3).fillna(0.0).to_numpy(dtype="float64")
+    return np.maximum(0.0, latency - np.maximum(0.0, late))
 
 
 def _read(path: Path) -> Measurements:

@@ -21,7 +21,7 @@ import yaml
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 import perflab as lab
-from perflab.loadtest import scrape
+from perflab.loadtest import compare_mix, scrape
 from perflab.notes import codes
 from perflab.objectives import compare_shares, monitoring_rules
 from perflab.objectives.indicators import indicator_of
@@ -276,6 +276,13 @@ def test_a_restart_of_production_and_a_single_page_are_understood():
     assert compare_shares(run, alone, 250, warmup=0, endpoint="GET /a").production_fraction == 0.5
 
 
+def test_a_late_generator_is_not_the_servers_time():
+    run = of_run([300.0] * 4)
+    due = run.requests.assign(due=run.requests["start"] - pd.Timedelta(milliseconds=200))
+    found = compare_shares(due, lab.Measurements.of(metrics=of_histogram((1, 4, 4, 4))), 250, warmup=0)
+    assert (found.run_fraction, found.overhead_ms) == (0.0, pytest.approx(0.0))
+
+
 def test_a_bound_that_no_bucket_has_is_refused_with_those_there_are():
     with pytest.raises(ValueError, match="100 ms, 250 ms, 1 s"):
         compare_shares(of_run([1.0]), lab.Measurements.of(metrics=of_histogram((1, 1, 1, 1))), "200ms")
@@ -340,11 +347,16 @@ def _wait(url: str) -> None:
 
 def test_a_real_prometheus_evaluates_the_rules_and_agrees_with_the_load_test(prometheus, tmp_path):
     host, server, rules = prometheus
-    plan = lab.LoadPlan.from_urls(
-        ["/orders?size=20", "/products/5/offer", "/bestsellers"], stages=lab.Stage("6s", rate=25), warmup=0
-    )
+    log = tmp_path / "access.log"
+    paths = ("/orders?size=20", "/products/5/offer", "/bestsellers")
+    line = '203.0.113.{} - - [31/Jan/2026:12:00:{:02d} +0000] "GET {} HTTP/1.1" 200 512 "-" "x"\n'
+    log.write_text("".join(line.format(n % 9, n // 25, paths[n % 3]) for n in range(150)))
+    plan = lab.LoadPlan.from_access_log(log, tmp_path / "production.py", warmup=0, seed=3)
+    assert plan.duration_s == 6
     begin = time.time()
     run = lab.run(plan, lab.Target("shop", host=host, metrics="/metrics"), store=tmp_path / "runs", progress=False)
+    assert compare_mix(run, log).largest < 0.15
+    assert run.requests["ok"].all()
     time.sleep(1.5)
     loaded = json.loads(_get(f"{server}/api/v1/rules"))["data"]["groups"]
     each = [rule for group in loaded for rule in group["rules"]]
@@ -363,7 +375,8 @@ def test_a_real_prometheus_evaluates_the_rules_and_agrees_with_the_load_test(pro
     production = lab.read(tmp_path / "range.json")
     assert production.meta["format"] == "prometheus_json"
     for bound in (25, 50, 100, 250):
-        found = compare_shares(run, production, bound)
+        found = compare_shares(run, production, bound, warmup=0)
+        assert found.run_requests == found.production_requests
         assert abs(found.difference) <= 0.005 + found.unsure_fraction, found
     text = lab.read(_saved(tmp_path, host), started="2026-01-01T00:00:00Z")
     assert set(text.metrics["name"]) >= {"shop_requests_total", "shop_request_duration_seconds_bucket"}
