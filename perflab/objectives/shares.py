@@ -157,7 +157,8 @@ def _since_sent(requests: pd.DataFrame) -> Floats:
     if "due" not in requests.columns:
         return latency
     late = ((requests["start"] - requests["due"]).dt.total_seconds() * 1e3).fillna(0.0).to_numpy(dtype="float64")
-    return np.maximum(0.0, latency - np.maximum(0.0, late))
+    sent: Floats = np.maximum(0.0, latency - np.maximum(0.0, late))
+    return sent
 
 
 def _read(path: Path) -> Measurements:
