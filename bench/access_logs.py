@@ -89,7 +89,7 @@ def main() -> None:
     )
     print("100 MB of each dialect, one process for each measurement (peak memory of the whole process):\n")
     print(
-        "| dialect | lines | plan (`from_access_log`) | requests (`read`) | largest difference of a share | arrivals by minute |"
+        "| dialect | lines | plan (`from_access_log`) | requests (`read`) | shares differ by at most | arrivals by minute |"
     )
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:

@@ -16,6 +16,7 @@ _LONGEST_WORD, _LONGEST = 32, 512
 _MANY, _ALWAYS_MANY, _FREQUENT = 20, 200, 0.05
 """So many values of a segment after a plural, or of several words, are names of things; those with a share of the requests as
 large as this are not (``/users/me``). As many as the second number always are."""
+_MOST_KNOWN = 50_000
 _PLACE = re.compile(r"\{[^}]*\}|<[^>]*>|\[[^\]]*\]|(?<=/):\w+")
 
 
@@ -54,7 +55,7 @@ class Routes:
         found = self._known.get(path)
         if found is None:
             found = next((route for pattern, route in self._given if pattern.fullmatch(path)), None) or fold(path)
-            if len(self._known) < 200_000:
+            if len(self._known) < _MOST_KNOWN:
                 self._known[path] = found
         return found
 

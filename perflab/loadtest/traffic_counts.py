@@ -23,7 +23,7 @@ from perflab.notes import Note
 Floats = npt.NDArray[np.float64]
 
 _EXAMPLES = 20
-_MOST_CLIENT_ROWS = 1_000_000
+_MOST_CLIENT_ROWS = 200_000
 """Beyond so many entries, every second client is left out of the think times; and so on."""
 _READERS = {"access_log": access_log, "access_json": access_json}
 _OPAQUE = re.compile(r"(?=.*\d)(?=.*[a-z])(?=.*[A-Z])[\w.+/=~-]{16,}|.{65,}|[^@\s]+@[^@\s]+\.\w+", re.DOTALL)

@@ -288,39 +288,49 @@ def test_a_bound_that_no_bucket_has_is_refused_with_those_there_are():
         compare_shares(of_run([1.0]), lab.Measurements.of(metrics=of_histogram((1, 1, 1, 1))), "200ms")
 
 
-@pytest.fixture(scope="module")
-def prometheus(tmp_path_factory):
-    """(the shop's address, Prometheus' address, the rules), while a load test of the shop is scraped."""
+@pytest.fixture(scope="module", autouse=True)
+def started(tmp_path_factory):
+    """The addresses of a shop and of a Prometheus that scrapes it, from the first test on: it takes Prometheus 5 s to begin."""
     if shutil.which("prometheus") is None:
-        if os.environ.get("CI"):
-            raise AssertionError("prometheus is missing (apt: prometheus)")
-        pytest.skip("needs Prometheus (apt: prometheus)")
+        yield None
+        return
     folder = tmp_path_factory.mktemp("prometheus")
     shop, port = _free(), _free()
-    env = {**os.environ, "SHOP_FIXES": ""}
-    log = (folder / "log").open("w")
-    serving = subprocess.Popen([sys.executable, "-m", "perflab.demo.shop", "--port", str(shop)], env=env, stderr=log)
-    host = f"http://127.0.0.1:{shop}"
-    started = [serving]
-    try:
-        _wait(f"{host}/health")
-        for path in ("/orders?size=20", "/products/1/offer", "/bestsellers", "/products/1"):
-            _get(host + path)
-        rules = monitoring_rules(GOALS[:3], folder, metrics=_get(f"{host}/metrics"), service="shop")
-        (folder / "prometheus.yml").write_text(
-            "global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [rules.yml]\n"
-            f'scrape_configs: [{{job_name: shop, static_configs: [{{targets: ["127.0.0.1:{shop}"]}}]}}]\n'
-        )
-        command = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
-        started.append(subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stderr=log))
-        _wait(f"http://127.0.0.1:{port}/-/ready")
-        yield host, f"http://127.0.0.1:{port}", rules
-    finally:
-        for process in started:
-            process.terminate()
-        for process in started:
-            process.wait(10)
-        log.close()
+    rules = monitoring_rules(GOALS[:3], folder, metrics=page(), service="shop")
+    (folder / "prometheus.yml").write_text(
+        "global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [rules.yml]\n"
+        f'scrape_configs: [{{job_name: shop, static_configs: [{{targets: ["127.0.0.1:{shop}"]}}]}}]\n'
+    )
+    command = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
+    with (folder / "log").open("w") as log:
+        processes = [
+            subprocess.Popen([sys.executable, "-m", "perflab.demo.shop", "--port", str(shop)], stderr=log),
+            subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stderr=log),
+        ]
+        try:
+            yield f"http://127.0.0.1:{shop}", f"http://127.0.0.1:{port}", rules
+        finally:
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def prometheus(started):
+    """(the shop's address, Prometheus' address, the rules), once Prometheus has scraped each of the pages to be loaded."""
+    if started is None and os.environ.get("CI"):
+        raise AssertionError("prometheus is missing (apt: prometheus)")
+    if started is None:
+        pytest.skip("needs Prometheus (apt: prometheus)")
+    host, server, _ = started
+    for path in ("/health", "/orders?size=20", "/products/1/offer", "/bestsellers"):
+        _until(lambda path=path: _get(host + path))
+    counted = urllib.parse.urlencode(
+        {"query": 'count(shop_request_duration_seconds_count{route!~"/metrics|/health"}) >= 3'}
+    )
+    _until(lambda: json.loads(_get(f"{server}/api/v1/query?{counted}"))["data"]["result"])
+    return started
 
 
 def _free() -> int:
@@ -334,15 +344,16 @@ def _get(url: str) -> str:
         return answer.read().decode()
 
 
-def _wait(url: str) -> None:
-    until = time.monotonic() + 40
+def _until(ask) -> None:
+    end = time.monotonic() + 40
     while True:
         try:
-            _get(url)
-            return
+            if ask():
+                return
         except OSError:
-            assert time.monotonic() < until
-            time.sleep(0.1)
+            pass
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def test_a_real_prometheus_evaluates_the_rules_and_agrees_with_the_load_test(prometheus, tmp_path):
@@ -350,9 +361,9 @@ def test_a_real_prometheus_evaluates_the_rules_and_agrees_with_the_load_test(pro
     log = tmp_path / "access.log"
     paths = ("/orders?size=20", "/products/5/offer", "/bestsellers")
     line = '203.0.113.{} - - [31/Jan/2026:12:00:{:02d} +0000] "GET {} HTTP/1.1" 200 512 "-" "x"\n'
-    log.write_text("".join(line.format(n % 9, n // 25, paths[n % 3]) for n in range(150)))
+    log.write_text("".join(line.format(n % 9, n // 25, paths[n % 3]) for n in range(125)))
     plan = lab.LoadPlan.from_access_log(log, tmp_path / "production.py", warmup=0, seed=3)
-    assert plan.duration_s == 6
+    assert plan.duration_s == 5
     begin = time.time()
     run = lab.run(plan, lab.Target("shop", host=host, metrics="/metrics"), store=tmp_path / "runs", progress=False)
     assert compare_mix(run, log).largest < 0.15
