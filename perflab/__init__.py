@@ -2,7 +2,8 @@
 
     drive       LoadPlan Stage Target Url shape; run run_pairs start_run start_pairs; calibrate find_capacity
     read        read ingest recover load summarize -> Measurements: pandas tables of raw evidence
-    decide      compare -> Change; plan_runs change_points quantile_shift; check read_objectives Objective
+    decide      compare -> Change; plan_runs change_points quantile_shift; check read_objectives Objective;
+                monitoring_rules
     explain     account; critical_path find_sequential what_if; find_n_plus_one find_duplicates find_slow summarize_queries
                 compare_queries assert_no_n_plus_one fingerprint explain -> QueryPlan; flat_profile hot_paths diff_profiles
                 summarize_time; miss_ratio_curve what_if_cache

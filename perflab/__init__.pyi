@@ -39,6 +39,7 @@ from .loadtest.target import Target
 from .loadtest.urls import Url
 from .objectives.checking import check
 from .objectives.documents import read_objectives
+from .objectives.monitoring import monitoring_rules
 from .objectives.objective import Objective
 from .plots.account_plots import plot_account
 from .plots.cache_plots import plot_miss_ratio
@@ -122,6 +123,7 @@ __all__ = [
     "ingest",
     "load",
     "miss_ratio_curve",
+    "monitoring_rules",
     "new_notebook",
     "plan_runs",
     "plot_account",

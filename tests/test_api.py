@@ -38,8 +38,8 @@ def test_no_public_name_is_a_submodules() -> None:
 
 
 LATER = {
-    "account", "critical_path", "find_sequential", "miss_ratio_curve", "plot_account", "plot_miss_ratio", "recover", "what_if",
-    "what_if_cache",
+    "account", "critical_path", "find_sequential", "miss_ratio_curve", "monitoring_rules", "plot_account", "plot_miss_ratio",
+    "recover", "what_if", "what_if_cache",
 }  # fmt: skip
 """Names that came after the vocabulary was cut to 60; it is to stay below 80."""
 

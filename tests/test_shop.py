@@ -233,7 +233,7 @@ def test_metrics_count_by_route_and_take_no_names_from_outside(shop):
     page = one.get("/metrics").text
     assert 'shop_requests_total{method="GET",route="/products/<int:product_id>",status="200"} 2.0' in page
     assert 'shop_requests_total{method="GET",route="(no route)",status="404"} 2.0' in page
-    assert 'shop_request_duration_seconds_bucket{le="+Inf",route="/products/<int:product_id>"} 2.0' in page
+    assert 'shop_request_duration_seconds_bucket{le="+Inf",method="GET",route="/products/<int:product_id>"} 2.0' in page
     assert "process_cpu_seconds_total" in page and "made-up" not in page and "BREW" not in page
 
 

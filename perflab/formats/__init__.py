@@ -32,6 +32,8 @@ NAMES: tuple[str, ...] = (
     "ab_percentiles",
     "ab_requests",
     "ab_text",
+    "access_json",
+    "access_log",
     "artillery",
     "autocannon",
     "callgrind",
@@ -72,6 +74,8 @@ NAMES: tuple[str, ...] = (
     "postgresql_jsonlog",
     "postgresql_stderr",
     "pprof",
+    "prometheus_json",
+    "prometheus_text",
     "pstats",
     "pyinstrument",
     "pyinstrument_session",
@@ -93,8 +97,8 @@ NAMES: tuple[str, ...] = (
 
 OPTIONS = frozenset(
     {
-        *("endpoint", "event", "inlined", "lines", "log_line_prefix", "max_bytes", "sample_type", "started"),
-        *("time_format", "timezone", "transactions", "unit", "weight"),
+        *("endpoint", "event", "inlined", "lines", "log_line_prefix", "max_bytes", "routes", "sample_type"),
+        *("started", "time_format", "timezone", "transactions", "unit", "weight"),
     }
 )
 """What the formats' readers take; each ignores what is for others."""

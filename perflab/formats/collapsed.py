@@ -40,7 +40,7 @@ _AUSTIN_1 = re.compile(r"(?:Process \d+;)?Thread (?:0x)?[0-9A-Fa-f]+(?:;.+|$)")
 _AUSTIN_1_FRAME = re.compile(r"([^;]+?) \(([^;]*?)(?:\);L(\d+)|:(\d+)\))(?=;|$)")
 _FULL = re.compile(r"(.*)\s(\d+)\s(-?\d+)")
 """The time and the first of two memory metrics of ``austin --full``, the last having been taken as the weight."""
-_DATED = re.compile(r".{0,60}\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d")
+_DATED = re.compile(r".{0,60}\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d|.{0,200}\[\d{1,2}/\w{3}/\d{4}[: ]\d\d:\d\d:\d\d")
 """A line of a log: its text may have semicolons and end in a number, too."""
 _HEADER = re.compile(r"#\s*(austin|mode|duration|interval):\s*(.*)")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +12,13 @@ from typing import Any
 
 from perflab import provenance
 from perflab.errors import LoadTestError, one_of
-from perflab.loadtest import checking_locustfile, k6_locustfile
+from perflab.loadtest import checking_locustfile, k6_locustfile, traffic_locustfile, traffic_plan
 from perflab.loadtest.abort import can_be_watched
 from perflab.loadtest.k6_options import parse_options
+from perflab.loadtest.plan_record import record_of
 from perflab.loadtest.records import secret_of
-from perflab.loadtest.stages import Stage, is_number
+from perflab.loadtest.stages import Stage, is_number, written_stages
+from perflab.loadtest.traffic import Traffic, read_traffic
 from perflab.loadtest.urls import Url
 from perflab.notes import PYTHON, Note, written
 from perflab.objectives import Objective
@@ -270,6 +272,75 @@ class LoadPlan(Result):
         found = {"stages": stages, "objectives": parsed.objectives, "not_taken": (*parsed.notes, *notes)}
         return cls(locustfile, **{**found, **parsed.more, **more})
 
+    @classmethod
+    def from_access_log(
+        cls,
+        path: str | Path | Iterable[str | Path] | Traffic,
+        locustfile: str | Path = "production.py",
+        *,
+        methods: Collection[str] = traffic_locustfile.SAFE,
+        routes: Sequence[str] = (),
+        length: str | float | None = None,
+        scale: float = 1.0,
+        **options: Any,
+    ) -> LoadPlan:
+        """Make a plan that repeats production's traffic: its endpoints, their mix, and the arrivals of each minute.
+
+        Parameters
+        ----------
+        path : str | Path | Iterable[str | Path] | Traffic
+            Access logs, as for `perflab.loadtest.read_traffic`, or its result.
+        locustfile : str | Path
+            The locustfile to write; an existing one that differs is not replaced.
+        methods : Collection[str]
+            Methods to repeat; by default those that change no data.
+        routes : Sequence[str]
+            As for `perflab.loadtest.read_traffic`.
+        length : str | float | None
+            Take the busiest part of this length, ``"30m"``; by default the whole log.
+        scale : float
+            Multiplies the arrival rates; 2 is twice production's traffic.
+        **options
+            Further parameters of `LoadPlan`.
+
+        >>> plan = LoadPlan.from_access_log("access.log", "production.py", length="10m")      # doctest: +SKIP
+        """
+        traffic = path if isinstance(path, Traffic) else read_traffic(path, routes=routes)
+        found = traffic_plan.from_traffic(traffic, Path(locustfile), methods=methods, length=length, scale=scale)
+        known = {"stages": found.stages, "arrivals": found.arrivals, "not_taken": found.notes}
+        return cls(locustfile, **{**known, **options})
+
+    @classmethod
+    def from_har(
+        cls,
+        path: str | Path,
+        locustfile: str | Path = "visit.py",
+        *,
+        stages: Sequence[Stage] | Stage,
+        methods: Collection[str] = traffic_locustfile.SAFE,
+        host: str = "",
+        **options: Any,
+    ) -> LoadPlan:
+        """Make a plan that repeats a visit that a browser recorded (HAR), with its pauses and parallel requests.
+
+        Parameters
+        ----------
+        path : str | Path
+            The HAR file. Its headers, cookies and secrets are left out.
+        locustfile, methods
+            As for `from_access_log`.
+        stages : Sequence[Stage] | Stage
+            As in `LoadPlan`.
+        host : str
+            The host whose requests are repeated; by default that of the first request. Others are left out.
+        **options
+            Further parameters of `LoadPlan`.
+
+        >>> LoadPlan.from_har("visit.har", stages=Stage("1m", users=20))                      # doctest: +SKIP
+        """
+        notes = traffic_plan.from_har(Path(path), Path(locustfile), methods=methods, host=host)
+        return cls(locustfile, stages=stages, **{"not_taken": notes, **options})
+
     @property
     def weights(self) -> Mapping[str, float]:
         """The weights of the user classes, where the plan sets them."""
@@ -349,69 +420,10 @@ class LoadPlan(Result):
     def record(self) -> dict[str, Any]:
         """The plan as stored with each run; two runs of one plan have equal records."""
         path = self.found_locustfile()
-        return {
-            "sentence": str(self),
-            "locustfile": path.name,
-            "locustfile_sha256": provenance.sha256(path)
-            if path.is_file()
-            else provenance.sha256_of({str(file.relative_to(path)): provenance.sha256(file) for file in _files(path)}),
-            "stages": [
-                {
-                    "duration_s": s.duration_s,
-                    "users": s.users,
-                    "rate": s.rate,
-                    "ramp": s.ramp,
-                    "spawn_rate": s.spawn_rate,
-                }
-                for s in self.all_stages
-            ],
-            "duration_s": self.duration_s,
-            "warmup": self.warmup_fraction,
-            "workers": self.workers,
-            "remote_workers": self.remote_workers,
-            "arrivals": self.arrivals if self.is_open else None,
-            "user_classes": list(self.user_classes),
-            "tags": list(self.tags),
-            "exclude_tags": list(self.exclude_tags),
-            "seed": self.seed,
-            "timeout_s": self.timeout_s,
-            "stop_timeout_s": self.stop_timeout_s,
-            "arguments": provenance.harmless({k: str(v) for k, v in self.arguments.items()}),
-            **self._record_of_what_is_rare(),
-        }
-
-    def _record_of_what_is_rare(self) -> dict[str, Any]:
-        """The rare settings, only where given, so that records of other plans equal those of earlier versions."""
-        urls = [
-            {**url.settings(), "headers": provenance.headers_of(url.headers), "body": len(url.body or "")}
-            | {
-                "name": provenance.hidden(url.label),
-                "contains": provenance.hidden(url.contains) if url.contains else None,
-            }
-            | {"checks": [provenance.hidden(each) for each in url.checks]}
-            | {"path": provenance.without_credentials(f"http://any{url.path}").removeprefix("http://any")}
-            for url in self.urls
-        ]
-        found = {
-            "weights": dict(self.weights),
-            "headers": provenance.headers_of(self.headers),
-            # Short, so that values cannot be guessed from it: it only tells two plans apart.
-            "headers_sha256": provenance.sha256_of(dict(self.headers))[:8] if self.headers else None,
-            "objectives": [
-                provenance.hidden(f"{goal}{' (ends the run)' if goal.abort else ''}") for goal in self.goals
-            ],
-            "urls": urls,
-            "urls_sha256": provenance.sha256_of([url.settings() for url in self.urls]) if urls else None,
-            "wait_s": self.wait_s,
-            "without_request_ids": not self.request_ids,
-            "trace": self.trace,
-        }
-        return {name: value for name, value in found.items() if value}
+        return record_of(self, path, _files(path))
 
     def __str__(self) -> str:
-        load = ", then ".join(map(str, self.all_stages)) + (
-            " (Poisson)" if self.is_open and self.arrivals == "poisson" else ""
-        )
+        load = written_stages(self.all_stages) + (" (Poisson)" if self.is_open and self.arrivals == "poisson" else "")
         names = [f"{weight:g} {name}" for name, weight in self.weights.items()] or list(self.user_classes)
         who = f" ({', '.join(names)})" if names else ""
         what = ", ".join(url.label for url in self.urls[:5]) + (", …" if len(self.urls) > 5 else "")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
-from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import pandas as pd
-from prometheus_client.parser import text_string_to_metric_families
 
 from perflab import provenance
 from perflab.data.schemas import conform, empty
+from perflab.formats._prometheus import parse
 from perflab.loadtest import reasons
 from perflab.loadtest.pages import read_page
 from perflab.loadtest.repeating import Repeating
@@ -116,34 +114,3 @@ def _first(page: str) -> tuple[str, int]:
         else:
             kept.append(line)
     return "\n".join(kept), beyond
-
-
-def parse(page: str) -> tuple[list[tuple[str, dict[str, str], float]], int]:
-    """(name, labels, value) of each finite sample on a page in Prometheus' text format, and the number of other lines.
-
-    https://prometheus.io/docs/instrumenting/exposition_formats/
-
-    >>> parse('served_total{path="/a"} 3\\nbroken line here\\nload NaN')
-    ([('served_total', {'path': '/a'}, 3.0)], 2)
-    """
-    try:
-        return _finite(page)
-    except (ValueError, KeyError, IndexError):
-        # One bad line must not cost the rest of the page.
-        found: list[tuple[str, dict[str, str], float]] = []
-        bad = 0
-        for line in page.splitlines():
-            if not line.strip() or line.startswith("#"):
-                continue
-            try:
-                samples, skipped = _finite(line)
-            except (ValueError, KeyError, IndexError):
-                samples, skipped = [], 1
-            found, bad = found + samples, bad + skipped
-        return found, bad
-
-
-def _finite(text: str) -> tuple[list[tuple[str, dict[str, str], float]], int]:
-    samples: list[Any] = [s for family in text_string_to_metric_families(text) for s in family.samples]
-    kept = [(str(s.name), dict(s.labels), float(s.value)) for s in samples if math.isfinite(s.value)]
-    return kept, len(samples) - len(kept)

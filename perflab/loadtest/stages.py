@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from perflab.units import format_ms, format_number, parse_duration
+
+_MOST_WRITTEN = 8
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,20 @@ class Stage:
         what = f"{format_number(self.amount)} " + ("user" if self.users is not None else "arrival")
         what += ("s" if self.amount != 1 else "") + ("" if self.users is not None else " a second")
         return f"to {what} over {took}" if self.ramp else f"{what} for {took}"
+
+
+def written_stages(stages: Sequence[Stage]) -> str:
+    """Stages for people: one after the other, or their range if there are many.
+
+    >>> written_stages([Stage(60, rate=1 + n) for n in range(30)])
+    '30 stages of 1 to 30 arrivals a second over 30 min'
+    """
+    if len(stages) <= _MOST_WRITTEN:
+        return ", then ".join(map(str, stages))
+    amounts = [stage.amount for stage in stages]
+    what = "users" if stages[0].users is not None else "arrivals a second"
+    took = format_ms(sum(stage.duration_s for stage in stages) * 1e3)
+    return f"{len(stages)} stages of {format_number(min(amounts))} to {format_number(max(amounts))} {what} over {took}"
 
 
 def is_number(value: object) -> bool:

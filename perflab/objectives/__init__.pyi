@@ -5,18 +5,24 @@ from .checking import Checked, check
 from .documents import read_objectives
 from .k6 import from_thresholds
 from .limits import attainable
+from .monitoring import MonitoringRules, monitoring_rules
 from .objective import Objective, Objectives
+from .shares import SharesCompared, compare_shares
 from .writing import write_objectives
 
 __all__ = [
     "Checked",
     "ErrorBudget",
+    "MonitoringRules",
     "Objective",
     "Objectives",
+    "SharesCompared",
     "attainable",
     "check",
+    "compare_shares",
     "error_budget",
     "from_thresholds",
+    "monitoring_rules",
     "read_objectives",
     "write_objectives",
 ]

@@ -30,12 +30,14 @@ class Growth(Result):
     """The result of `growth`.
 
     ``table`` has a row for each run and quantity: run, quantity, unit, start (level at the start), per_minute with its
-    95 % interval low and high, p_value, verdict ("grows", "falls", "steady", "inconclusive"), reason.
+    95 % interval low and high, p_value, verdict ("grows", "falls", "steady", "inconclusive"), reason. ``rate_per_s`` is the
+    rate of requests during the runs (of the slowest one), NaN where there are none.
     """
 
     table: pd.DataFrame
     minutes: float
     warnings: tuple[Note, ...] = ()
+    rate_per_s: float = np.nan
 
     @property
     def sentence(self) -> str:
@@ -112,7 +114,16 @@ def growth(
     ]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     minutes = float(measured.runs["duration_ms"].max()) / 6e4
-    return Growth(table, minutes, (doubts.SHORT_SOAK(),) if minutes < 10 else ())
+    return Growth(table, minutes, (doubts.SHORT_SOAK(),) if minutes < 10 else (), _rate(measured))
+
+
+def _rate(measured: Measurements) -> float:
+    if "requests" not in measured.tables:
+        return np.nan
+    counts = measured.requests["run"].value_counts().reindex(measured.runs["run"]).to_numpy(dtype="float64")
+    seconds = measured.runs["duration_ms"].to_numpy(dtype="float64") / 1e3
+    rates = counts[seconds > 0] / seconds[seconds > 0]
+    return float(rates.min()) if len(rates) else np.nan
 
 
 def _latency(measured: Measurements, run: Any, metric: Metric, endpoint: str, share: float) -> list[tuple[Any, ...]]:

@@ -18,7 +18,11 @@ def measure(app: Flask) -> None:
     ProcessCollector(registry=registry)
     total = Counter("shop_requests_total", "Requests", ("method", "route", "status"), registry=registry)
     seconds = Histogram(
-        "shop_request_duration_seconds", "Time in the application", ("route",), buckets=_BUCKETS, registry=registry
+        "shop_request_duration_seconds",
+        "Time in the application",
+        ("method", "route"),
+        buckets=_BUCKETS,
+        registry=registry,
     )
 
     def begin() -> None:
@@ -30,7 +34,7 @@ def measure(app: Flask) -> None:
         method = request.method if request.method in ("GET", "HEAD", "POST", "OPTIONS") else "other"
         total.labels(method, route, str(response.status_code)).inc()
         if "began" in g:
-            seconds.labels(route).observe(time.perf_counter() - g.began)
+            seconds.labels(method, route).observe(time.perf_counter() - g.began)
         return response
 
     def metrics() -> Response:
