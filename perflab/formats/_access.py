@@ -69,6 +69,8 @@ class Entries:
     lines: npt.NDArray[np.int64]
     ended: bool = False
     done: int = 0
+    cache: pa.Array | None = None
+    """What the log says of the server's own cache ("HIT", "MISS" ...), where it does."""
 
     @property
     def start_us(self) -> Floats:

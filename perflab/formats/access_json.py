@@ -93,6 +93,7 @@ _CLIENTS = (
     *("x_forwarded_for", "client_ip", "downstream_remote_address", "httpRequest.remoteIp", "source.ip"),
 )
 _AGENTS = ("http_user_agent", "user_agent", "userAgent", "request_User-Agent", "request.headers.User-Agent", "agent")
+_CACHES = ("upstream_cache_status", "cache_status", "cacheStatus", "cache")
 _ENVOY = frozenset({"response_flags", "upstream_service_time", "upstream_cluster", "x_forwarded_for"})
 _SPELLED = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s)")
 _LOOKED_AT = 200
@@ -114,6 +115,7 @@ class Layout:
     unit: str
     client: str
     agent: str
+    cache: str
     tool: str
     assumed: bool
 
@@ -236,6 +238,7 @@ def _layout(records: list[Any], unit: str | None = None) -> Layout | None:
         known,
         first(_CLIENTS),
         first(_AGENTS),
+        first(_CACHES, str),
         tool,
         assumed,
     )
@@ -244,7 +247,7 @@ def _layout(records: list[Any], unit: str | None = None) -> Layout | None:
 def _rows(block: _blocks.Block, found: Layout, tally: Tally) -> list[tuple[Any, ...]]:
     time, status, size, duration = map(_getter, (found.time, found.status, found.size, found.duration))
     line, method, target, query = map(_getter, (found.line, found.method, found.target, found.query))
-    client, agent = map(_getter, (found.client, found.agent))
+    client, agent, cache = map(_getter, (found.client, found.agent, found.cache))
     rows: list[tuple[Any, ...]] = []
     for number, text in enumerate(block.data.split(b"\n")[:-1], block.line):
         if not text or text.isspace():
@@ -268,14 +271,15 @@ def _rows(block: _blocks.Block, found: Layout, tally: Tally) -> list[tuple[Any, 
         if isinstance(asked := query(record), str) and asked not in _MISSING and "?" not in address:
             address = f"{address}?{asked.removeprefix('?')}"
         who = f"{client(record)} {agent(record)}"
-        rows.append((time(record), verb, address, code, size(record), duration(record), who, number))
+        outcome = kept if isinstance(kept := cache(record), str) else None
+        rows.append((time(record), verb, address, code, size(record), duration(record), who, number, outcome))
     return rows
 
 
 def _entries(rows: list[tuple[Any, ...]], found: Layout, zone: Any, done: int) -> tuple[_access.Entries, bool]:
     import pyarrow as pa
 
-    time, method, target, status, size, duration, who, lines = zip(*rows, strict=True)
+    time, method, target, status, size, duration, who, lines, cache = zip(*rows, strict=True)
     if isinstance(time[0], str):
         at_us, zoned = _access.moments(pa.array([str(t).strip("[]") for t in time], pa.string()), zone)
     else:
@@ -292,6 +296,7 @@ def _entries(rows: list[tuple[Any, ...]], found: Layout, zone: Any, done: int) -
         np.array(lines, dtype="int64"),
         ended=found.ended,
         done=done,
+        cache=pa.array(cache, pa.string()) if found.cache else None,
     ), zoned
 
 

@@ -89,6 +89,9 @@ _DIALECTS = (
         rf"(?:-?\d+) (?P<size>-?\d+) {_LINE} (?P<rest>[^\n]*)",
     ),
 )  # fmt: skip
+_CACHE = (
+    rf'^(?: {_QUOTED}){{0,4}}(?: [^" ]+)*? "?(?P<cache>HIT|MISS|EXPIRED|BYPASS|STALE|UPDATING|REVALIDATED)"?(?: |$)'
+)
 _LOOKED_AT = 400
 
 
@@ -225,6 +228,7 @@ def _entries(
         numbers,
         ended=ended,
         done=block.done,
+        cache=pc.extract_regex(found.field("rest"), _CACHE).field("cache") if dialect.durations else None,
     ), zoned
 
 

@@ -6,6 +6,7 @@ each makes a frame. The type of value is the profile's default_sample_type, or e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,9 +28,13 @@ _WIRE = {1: 2, 2: 2, 3: 2, 4: 2, 5: 2, 6: 2, 7: 0, 8: 0, 9: 0, 10: 0, 11: 2, 12:
 
 Field = tuple[int, int | memoryview]
 
+_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+
 
 def sniff(head: bytes) -> bool:
-    """The first fields are those of a Profile, and the first of its value types is one."""
+    """The first fields are those of a Profile, and the first of its value types is one; its tags are no printable text."""
+    if not _BINARY.search(head[:4096]):
+        return False
     seen = 0
     try:
         for number, value in _fields(memoryview(head), whole=False):

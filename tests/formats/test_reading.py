@@ -242,3 +242,14 @@ def test_appending_needs_the_first_rows_columns(tmp_path: Path, make_requests: o
     with pytest.raises(lab.StoreError):
         draft.append("requests", rows.drop(columns="status"))
     draft.drop()
+
+
+FIRST = [*range(1, 256), "::1", "2001:db8::1", "shop.example:443 10.0.0.7"]
+
+
+def test_an_access_log_is_one_whatever_it_begins_with(tmp_path: Path) -> None:
+    line = '{}.0.0.7 - - [29/Nov/2025:10:00:00 +0000] "GET /a?page=2 HTTP/1.1" 200 512 "-" "curl/8.5" 0.125\n'
+    path = tmp_path / "access.log"
+    for first in FIRST:
+        path.write_text(line.format(first))
+        assert formats.of_file(path) == "access_log", first
