@@ -6,7 +6,8 @@
 Arrivals (30/s, open model) ask for offers of 1,200 products with Zipf's popularity. One run without Redis is recorded, requests
 with their addresses, and a short one measures what a hit takes: the same product again and again. From these, hit ratio, mean,
 p50 and p95 are predicted; then four runs of the same arrivals with Redis measure them. Needs redis-server.
-Goals: the hit ratio within 2 points; mean within 8 %, p50 within 5 %, or within the 95 % interval of the four runs.
+Goals: the hit ratio within 2 points; mean within 8 %, p50 within 5 %, or within the 95 % interval of the four runs. (Where half
+of the requests are hits, the median jumps between a hit and a miss.)
 """
 
 from __future__ import annotations

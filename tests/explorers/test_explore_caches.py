@@ -41,6 +41,6 @@ def test_sliders_change_what_is_shown(measured: lab.Measurements) -> None:
 
 
 def test_it_is_offered_where_addresses_or_statements_are_known(measured: lab.Measurements) -> None:
-    assert "Caches" in lab.explore(measured).explorers
+    assert "Caches" in lab.explore(measured).choice.options
     without = lab.Measurements.of(requests=measured.requests.drop(columns="url"))
-    assert "Caches" not in getattr(lab.explore(without), "explorers", {})
+    assert "Caches" not in lab.explore(without).choice.options
