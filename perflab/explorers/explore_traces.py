@@ -94,7 +94,7 @@ def explore_traces(spans: pd.DataFrame, name: str) -> Explorer:
 
 
 class _WithTable:
-    """Findings as a result that has its table beside what it shows."""
+    """Findings as a result that has its table next to what it shows."""
 
     def __init__(self, found: Findings) -> None:
         self.show, self.table = found.show, pd.DataFrame(found)

@@ -125,7 +125,7 @@ def ahead(
 ) -> Iterator[tuple[Block, _Parsed]]:
     """Each block with what ``parse`` makes of it, in order, some blocks ahead of whoever asks.
 
-    Whoever parses a block also reads it, one at a time: it is in that core's cache then. Lines are counted beside each other;
+    Whoever parses a block also reads it, one at a time: it is in that core's cache then. Lines are counted in parallel;
     the number of a block's first line comes from who counted the block before.
     """
     _keep_freed_memory()

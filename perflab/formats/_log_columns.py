@@ -43,16 +43,8 @@ def instants(logged: Any, timezone: str | None) -> tuple[Any, list[Note]]:
     import pyarrow.compute as pc
 
     texts = logged.cast(pa.large_string())
-    seconds = pc.strptime(
-        pc.utf8_slice_codeunits(texts, 0, 19), format="%Y-%m-%d %H:%M:%S", unit="us", error_is_null=True
-    )
-    micros = seconds.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).copy()
-    fraction = pc.utf8_slice_codeunits(texts, 20, 23)
-    digits = pc.if_else(pc.match_substring_regex(texts, r"^.{19}\.\d{3}"), fraction, "000").fill_null("000")
-    micros += digits.cast(pa.int64()).to_numpy(zero_copy_only=False) * 1000
-    zones = pc.fill_null(
-        pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, r"^[\d :.-]{19,23}", "")), ""
-    ).dictionary_encode()
+    micros, zones = _in_milliseconds(texts) or _in_any_layout(texts)
+    zones = pc.fill_null(pc.utf8_trim_whitespace(zones), "").dictionary_encode()
     doubts = []
     codes = zones.indices.to_numpy(zero_copy_only=False)
     for code, name in enumerate(zones.dictionary.to_pylist()):
@@ -68,6 +60,36 @@ def instants(logged: Any, timezone: str | None) -> tuple[Any, list[Note]]:
     return micros, doubts
 
 
+def _in_milliseconds(texts: Any) -> tuple[Any, Any] | None:
+    """Local microseconds and zones of texts that all have milliseconds, as nearly all logs do; None of others."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pc.all(pc.equal(pc.utf8_slice_codeunits(texts, 19, 20), ".")).as_py() is not True:
+        return None
+    try:
+        stamps = pc.utf8_slice_codeunits(texts, 0, 23).cast(pa.timestamp("us"))
+    except pa.ArrowInvalid:
+        return None
+    micros = stamps.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).copy()
+    return micros, pc.utf8_slice_codeunits(texts, 23)
+
+
+def _in_any_layout(texts: Any) -> tuple[Any, Any]:
+    """The same of texts with or without milliseconds; those that are no time become 1970."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    seconds = pc.strptime(
+        pc.utf8_slice_codeunits(texts, 0, 19), format="%Y-%m-%d %H:%M:%S", unit="us", error_is_null=True
+    )
+    micros = seconds.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).copy()
+    fraction = pc.utf8_slice_codeunits(texts, 20, 23)
+    digits = pc.if_else(pc.match_substring_regex(texts, r"^.{19}\.\d{3}"), fraction, "000").fill_null("000")
+    micros += digits.cast(pa.int64()).to_numpy(zero_copy_only=False) * 1000
+    return micros, pc.replace_substring_regex(texts, r"^[\d :.-]{19,23}", "")
+
+
 def _zone(name: str) -> str | None:
     known = _ZONES.get(name, name)
     try:
@@ -78,7 +100,9 @@ def _zone(name: str) -> str | None:
 
 
 def text(column: Any) -> Any:
-    return pd.array(column.to_pandas(), dtype="str")
+    import pyarrow as pa
+
+    return pd.array(column.cast(pa.large_string()), dtype="str")
 
 
 def parameters(detail: Any) -> Any:

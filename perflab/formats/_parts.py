@@ -1,4 +1,4 @@
-"""Sub-samples in a JMeter CSV: redirects and embedded resources, written as rows of their own behind the sample they belong to.
+"""Sub-samples in a JMeter CSV: redirects and embedded resources, written as rows of their own after the sample they belong to.
 
 JMeter names them after it ("Home-0", "Home-1", nested "Home-1-0"), in the same thread, within its time. A sampler that the user
 called "Home-0" has a time of its own, so it stays.

@@ -8,6 +8,7 @@ https://www.postgresql.org/docs/current/runtime-config-logging.html
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,19 +75,23 @@ def from_query(path: Path, records: str, marker: bytes, timezone: str | None, me
     """
     import duckdb
 
-    with computing(path.stat().st_size, ordered=False) as connection:
+    with ThreadPoolExecutor(1) as beside, computing(path.stat().st_size, ordered=False) as connection:
+        marked = beside.submit(_markers, path, marker)
         try:
             query = f"WITH records AS ({records}), {_STATEMENTS.lstrip()[5:]}"
             found = [connection.sql(query, params={"path": str(path)}).to_arrow_table()]
         except duckdb.Error:
             return None
-    with path.open("rb", buffering=0) as file:
-        marked = count_marker(iter(lambda: file.read(_BLOCK), b""), marker)
-    if marked != len(found[0]) - found[0]["ms"].null_count:
+    if marked.result() != len(found[0]) - found[0]["ms"].null_count:
         return None
     tally = Tally("record", total=len(found[0]))
-    tally.mark("duration:", marked, 0)
+    tally.mark("duration:", marked.result(), 0)
     return _tables(path, found, tally, timezone, meta)
+
+
+def _markers(path: Path, marker: bytes) -> int:
+    with path.open("rb", buffering=0) as file:
+        return count_marker(iter(lambda: file.read(_BLOCK), b""), marker)
 
 
 def _tables(path: Path, held: list[Any], tally: Tally, timezone: str | None, meta: dict[str, Any]) -> Tables:
@@ -119,11 +124,15 @@ def _tables(path: Path, held: list[Any], tally: Tally, timezone: str | None, met
     elif untimed:
         warnings.append(notes.SOME_UNTIMED(source=path.name, untimed=untimed, count=count))
     tally.mark("duration:", 0, int(np.sum(kind != "q")))
+    logged = _taken(found["logged"], order[planned.places])
+    start, zones = _starts(logged, np.nan_to_num(planned.took), codes[planned.places], timezone)
+    by_start = np.argsort(start, kind="stable")
+    planned = planned.in_order(by_start)
+    columns = {name: found[name] for name in ("sql", "detail", *COLUMNS[1:5])}
+    del found, logged
     rows = order[planned.places]
-    columns = {name: found[name] for name in ("logged", "sql", "detail", *COLUMNS[1:5])}
-    del found
     table = {name: _taken(columns.pop(name), rows) for name in list(columns)}  # each is freed once it is taken
-    frame, zones = _frame(table, planned, codes[planned.places], timezone)
+    frame = _frame(table, planned, start[by_start])
     frame, left_out = _without_housekeeping(frame)
     tally.note(notes.DEALLOCATES, left_out)
     tally.note(notes.CUT_TEXTS, int((frame["sql"].str.len() >= MAX_TEXT).sum()))
@@ -164,6 +173,10 @@ class _Planned:
     took: Any
     rows: Any
     plans: dict[int, _plans.Plan]
+
+    def in_order(self, order: Any) -> _Planned:
+        rows = None if self.rows is None else self.rows[order]
+        return _Planned(self.places[order], self.took[order], rows, self.plans)
 
 
 def _without_fetches(chosen: Any, took: Any, inner: Any, codes: Any, texts: Any) -> tuple[Any, Any]:
@@ -213,15 +226,15 @@ def _with_plans(plans: Any, chosen: Any, took: Any, codes: Any, kind: Any, ms: A
     return planned, len(plans) - len(kept)
 
 
-def _frame(
-    table: dict[str, Any], planned: _Planned, codes: Any, timezone: str | None
-) -> tuple[pd.DataFrame, list[Note]]:
-    took = np.round(np.nan_to_num(planned.took), 6)
-    if table["logged"].null_count == len(took):  # a log_line_prefix without a time: all that is known is the order
-        start, zones = np.zeros(len(took), dtype="int64"), [notes.NO_TIMES()]
-    else:
-        end, zones = _log_columns.instants(table["logged"], timezone)
-        start = _log_columns.not_before(end - np.round(took * 1e3).astype("int64"), codes)
+def _starts(logged: Any, took: Any, codes: Any, timezone: str | None) -> tuple[Any, list[Note]]:
+    """Microseconds since 1970 of statements that are logged when they end, and notes on the zone."""
+    if logged.null_count == len(took):  # a log_line_prefix without a time: all that is known is the order
+        return np.zeros(len(took), dtype="int64"), [notes.NO_TIMES()]
+    end, zones = _log_columns.instants(logged, timezone)
+    return _log_columns.not_before(end - np.round(np.round(took, 6) * 1e3).astype("int64"), codes), zones
+
+
+def _frame(table: dict[str, Any], planned: _Planned, start: Any) -> pd.DataFrame:
     sql, detail = _log_columns.text(table["sql"]), table["detail"]
     if planned.plans:
         sql, detail = _with_planned(sql, detail, planned)
@@ -229,7 +242,7 @@ def _frame(
         {
             "start": pd.Series(pd.to_datetime(start, unit="us", utc=True)).astype("datetime64[us, UTC]"),
             "sql": sql,
-            "duration_ms": took,
+            "duration_ms": np.round(np.nan_to_num(planned.took), 6),
             "session": _log_columns.text(table["session"]),
             "parameters": _log_columns.parameters(detail),
             "database": _log_columns.text(table["database"]),
@@ -240,10 +253,9 @@ def _frame(
     )
     if planned.rows is not None:
         frame["plan_rows"] = pd.array(planned.rows, dtype="Int64")
-    frame = frame.iloc[np.argsort(start, kind="stable")].reset_index(drop=True)
     optional = ("session", "parameters", "database", "user", "application", "plan_rows")
     frame = frame.drop(columns=[c for c in optional if c in frame and frame[c].isna().all()])
-    return _queries.commented(frame), zones
+    return _queries.commented(frame)
 
 
 def _without_housekeeping(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:

@@ -31,6 +31,10 @@ BAD_COUNT = _kind("bad-count", "{count:call} with a malformed count; each counts
 BAD_NODE = _kind("bad-node", "left out {count:node} (malformed, or with the id of another)")
 TIMELINE = _kind("timeline-left-out", "holds CPU samples; left out {count:event} of the timeline around them")
 NO_DURATION = _kind("no-duration", "left out {count:event} without a duration (asynchronous, flows, counters)")
+ZERO_DURATION = _kind(
+    "complete-without-duration",
+    "{count:complete event} (ph X) without a duration (still open when the trace ended?); each counts as zero",
+)
 IDLE_GAPS = _kind(
     "idle-gaps",
     '{count:pause} between samples, counted to the sample before; if the profiler leaves out idle threads, weight="samples" '
@@ -39,7 +43,14 @@ IDLE_GAPS = _kind(
 TWO_WEIGHTS = _kind(
     "two-weights", "{count:line} with two weights (difffolded.pl writes before and after); only the second is read"
 )
+TIME_ONLY = _kind("time-only", "{count:line} with a time and two amounts of memory; only the time is read")
 ONE_SAMPLE = _kind("one-sample", "{count:thread} with a single sample, which has no duration")
+METRIC_ASSUMED = Kind(
+    "metric-assumed",
+    DATA,
+    "{source:raw}: Austin before version 2 does not say whether it measured time or memory; read as microseconds. For a memory "
+    "profile use {remedy}.",
+)
 ASLEEP = Kind(
     "asleep-counted",
     DATA,

@@ -222,7 +222,7 @@ def _statements(spans: list[Span], by_id: dict[str, Span], tally: Tally) -> tupl
 
 
 def _same_calls(spans: list[Span], texts: dict[int, str], by_id: dict[str, Span]) -> set[int]:
-    """The places of spans that repeat another one: inside it, or beside it within its time, with the same text."""
+    """The places of spans that repeat another one: inside it, or a sibling within its time, with the same text."""
     folded = {
         place: " ".join(_PLACEHOLDER.sub("?", text).split()).rstrip("; ").lower() for place, text in texts.items()
     }

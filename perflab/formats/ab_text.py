@@ -65,7 +65,7 @@ def _rows(found: Printout) -> Iterator[tuple[str, str, Any]]:
     for rate in found.matches(_RATE):
         yield AGGREGATED, "throughput_per_s", float(rate[1])
     fields = {match[1]: float(match[2]) for match in found.matches(_FIELD)}
-    # Responses of another length are no failures by themselves, and those that are no 2xx are counted of their own.
+    # Responses of another length are no failures by themselves, and those that are not 2xx are counted separately.
     lost = [float(m[1]) + float(m[2]) + float(m[4]) for m in found.matches(_REASONS)]
     list(found.matches(_FAILED))
     if "Complete requests" in fields:

@@ -3,8 +3,9 @@
     main;read_orders;execute 42
 
 py-spy (``-f raw``) writes frames as ``name (file:line)``, rbspy as ``name - file:line``, Austin and Python 3.15's
-profiling.sampling as ``file:name:line``, async-profiler with suffixes (``run_[j]``) for how a method was compiled. Their
-processes and threads are the outermost frames.
+profiling.sampling as ``file:name:line``, Austin before version 2 as ``name (file);L12`` or ``name (file:12)`` below
+``Process 7;Thread 0x7f``, async-profiler with suffixes (``run_[j]``) for how a method was compiled. Their processes and
+threads are the outermost frames.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from perflab.errors import FormatError
 from perflab.formats import Tables, _profiles
 from perflab.formats import _profile_notes as kinds
 from perflab.formats._profiles import Stacks
+from perflab.notes import Remedy
 from perflab.profiles.call_trees import MAX_DEPTH, Frames
 
 _LINE = re.compile(r"(.*)\s(-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)")
@@ -26,7 +28,7 @@ _PLACED = re.compile(r"(.+) \((.+?)(?::(\d+))?\)")
 _DASHED = re.compile(r"(.+) - (.+):(\d+)")
 _LOCATED = re.compile(r"(.+):([^:;]+):(\d+)")
 _GROUP = re.compile(
-    r"process \d+.*|thread \(?(?:0x)?[0-9A-Fa-f]+\)?.*|P\d+|T(?:\d+:)?[0-9a-fA-F]+|tid:\d+|\[.*\btid=\d+\]"
+    r"[Pp]rocess \d+.*|[Tt]hread \(?(?:0x)?[0-9A-Fa-f]+\)?.*|P\d+|T(?:\d+:)?[0-9a-fA-F]+|tid:\d+|\[.*\btid=\d+\]"
 )
 _COMPILED = re.compile(r"(.+?)_\[([0ijk1])\]")
 _JAVA = re.compile(r".+_\[[0ij1]\]")
@@ -34,6 +36,10 @@ _CLASS = re.compile(r"(?:.*[./])?[A-Z][\w$]*|.*\[\]")
 """What async-profiler marks so for an allocation outside of a thread's buffer: a class, while the kernel has functions."""
 _OUTERMOST = re.compile(r'(process \d+:".*?"|\[[^\]]*\btid=\d+\]);')
 """A process or thread whose name may hold semicolons, as the command line of a process that multiprocessing starts does."""
+_AUSTIN_1 = re.compile(r"(?:Process \d+;)?Thread (?:0x)?[0-9A-Fa-f]+(?:;.+|$)")
+_AUSTIN_1_FRAME = re.compile(r"([^;]+?) \(([^;]*?)(?:\);L(\d+)|:(\d+)\))(?=;|$)")
+_FULL = re.compile(r"(.*)\s(\d+)\s(-?\d+)")
+"""The time and the first of two memory metrics of ``austin --full``, the last having been taken as the weight."""
 _DATED = re.compile(r".{0,60}\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d|.{0,200}\[\d{1,2}/\w{3}/\d{4}[: ]\d\d:\d\d:\d\d")
 """A line of a log: its text may have semicolons and end in a number, too."""
 _HEADER = re.compile(r"#\s*(austin|mode|duration|interval):\s*(.*)")
@@ -62,7 +68,11 @@ def read(path: Path, *, lines: bool = False, unit: str | None = None, **_: Any) 
     """
     tally = Tally()
     found, facts = _stacks(path, tally)
-    found = _second_weights(found, tally)
+    if found and all(map(_AUSTIN_1.match, found)):
+        facts.setdefault("austin", "1")
+    found = _austins(found, facts, tally) if "austin" in facts else _second_weights(found, tally)
+    assumed = facts.get("austin") == "1" and "mode" not in facts and unit is None
+    warnings = [kinds.METRIC_ASSUMED(Remedy("read", {"unit": "kB"}), source=path.name)] if assumed else []
     parts_of = {stack: _parts(stack) for stack in found}
     names = {name for parts in parts_of.values() for name in parts if not _GROUP.fullmatch(name)}
     style = _LOCATED if "austin" in facts else _style({name for name in names if name[:1] not in ("<", ":")})
@@ -92,7 +102,7 @@ def read(path: Path, *, lines: bool = False, unit: str | None = None, **_: Any) 
         "profiling.sampling" if style is _LOCATED else "async-profiler" if any(map(_JAVA.fullmatch, names)) else None
     )  # fmt: skip
     meta = {**({"tool": tool} if tool else {}), **({"clock": "cpu"} if facts.get("mode") == "cpu" else {})}
-    return _profiles.tables(path, trees, frames, tally, meta=meta)
+    return _profiles.tables(path, trees, frames, tally, warnings=warnings, meta=meta)
 
 
 def _stacks(path: Path, tally: Tally) -> tuple[dict[str, float], dict[str, str]]:
@@ -112,6 +122,8 @@ def _stacks(path: Path, tally: Tally) -> tuple[dict[str, float], dict[str, str]]
             continue
         match = _LINE.fullmatch(text)
         value = _profiles.weight(float(match[2])) if match else None
+        if match and value is None and _FULL.fullmatch(match[1]):
+            value = 0.0  # memory that was given back
         if match is None or value is None:
             tally.skip(number, why="expected a stack and a weight")
         else:
@@ -120,6 +132,21 @@ def _stacks(path: Path, tally: Tally) -> tuple[dict[str, float], dict[str, str]]
             found[stack] = found.get(stack, 0.0) + value
     tally.total = number
     return found, facts
+
+
+def _austins(found: dict[str, float], facts: dict[str, str], tally: Tally) -> dict[str, float]:
+    """Austin's stacks in the layout of version 2 and later, ``file:name:line``; of three metrics only the time is kept."""
+    if full := all(map(_FULL.fullmatch, found)):
+        facts.setdefault("mode", "full")
+        tally.note(kinds.TIME_ONLY, tally.rows, "line 1")
+    after: dict[str, float] = {}
+    for stack, value in found.items():
+        metrics = _FULL.fullmatch(stack) if full else None
+        frames = metrics[1] if metrics else stack
+        if facts["austin"] == "1":
+            frames = _AUSTIN_1_FRAME.sub(lambda m: f"{m[2]}:{m[1]}:{m[3] or m[4]}", frames)
+        after[frames] = after.get(frames, 0.0) + (float(metrics[2]) if metrics else value)
+    return after
 
 
 def _second_weights(found: dict[str, float], tally: Tally) -> dict[str, float]:

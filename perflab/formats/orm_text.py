@@ -4,7 +4,7 @@ https://learn.microsoft.com/ef/core/logging-events-diagnostics/ https://gorm.io/
 https://knexjs.org/guide/#debug https://laravel.com/docs/database#listening-for-query-events https://p6spy.readthedocs.io
 https://www.prisma.io/docs/orm/prisma-client/observability-and-logging https://sequelize.org https://typeorm.io/logging
 
-Each writes a line that begins a statement; some write values in a line of their own behind it. Only some have durations.
+Each writes a line that begins a statement; some write values on the line after it. Only some have durations.
 """
 
 from __future__ import annotations

@@ -126,6 +126,8 @@ class _Reader:
         self.sampled = False
         self.refs: list[Any] = []
         self.keys: dict[tuple[str, int, str], int] = {}
+        self.slots: dict[int, int] = {}
+        """The numbers of functions by their places among the references."""
         # Arrays, not lists: a number is 8 bytes in them, and not an object of 32.
         self.functions, self.numbers = array("q"), array("d")
         self.callers, self.callees, self.edges = array("q"), array("q"), array("d")
@@ -174,10 +176,14 @@ class _Reader:
         self.at += 1
 
     def _tuple(self, length: int) -> None:
-        self._open(ord(")"))
-        if self.data[self.at] != length:
-            raise ValueError(f"a tuple of {self.data[self.at]} in place of {length}")
-        self.at += 1
+        kind, found = self.data[self.at], self.data[self.at + 1]
+        if kind & ~_KEEP != ord(")"):
+            raise ValueError(f"type {chr(kind & ~_KEEP)!r} in place of a tuple")
+        if found != length:
+            raise ValueError(f"a tuple of {found} in place of {length}")
+        if kind & _KEEP:
+            self.refs.append(None)
+        self.at += 2
 
     def _key(self) -> int:
         """The number of a function: a tuple (file, line, name), or a reference to an earlier one."""
@@ -185,17 +191,18 @@ class _Reader:
         kind = data[at]
         if kind & ~_KEEP == ord("r"):
             self.at = at + 5
-            found = self.refs[_index(_INT.unpack_from(data, at + 1)[0])]
-            if not isinstance(found, tuple):
+            slot = _index(_INT.unpack_from(data, at + 1)[0])
+            number = self.slots.get(slot)
+            if number is None:
                 raise ValueError("a reference to no function")
-        else:
-            slot = len(self.refs)
-            self._tuple(3)
-            file, line, function = self._text(), self._number(), self._text()
-            found = (file, int(line), function)
-            if kind & _KEEP:
-                self.refs[slot] = found
-        return self.keys.setdefault(found, len(self.keys))
+            return number
+        slot = len(self.refs)
+        self._tuple(3)
+        file, line, function = self._text(), self._number(), self._text()
+        number = self.keys.setdefault((file, int(line), function), len(self.keys))
+        if kind & _KEEP:
+            self.slots[slot] = number
+        return number
 
     def _four(self) -> tuple[float, float, float, float]:
         """Two counts and two times; nearly always two integers (or references) and two doubles."""

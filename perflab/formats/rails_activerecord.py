@@ -125,7 +125,7 @@ class _Log:
             self.rows[-1]["source"] = found["source"]
 
     def start(self, key: str, running: list[_Request], found: re.Match[str]) -> None:
-        """A request that starts before the one before it ended runs beside it; one of long ago has ended unseen."""
+        """A request that starts before the previous one ended runs concurrently; one that started long ago has ended unseen."""
         self.count += 1
         self.at = self.clock.in_text(found["at"]) or self.at
         tag = _TAG.search(found["before"])

@@ -2,7 +2,7 @@
 
 A profile of it is a thread here. ``sampled`` profiles are stacks with weights, ``evented`` ones frames opened and
 closed. py-spy writes the line that ran, pyinstrument adds "[self]" and dotnet-trace
-"CPU_TIME": none of these makes a function of its own. "[await]" does: it is no time of its parent.
+"CPU_TIME": none of these makes a function of its own. "[await]" does: it is not time of its parent.
 """
 
 from __future__ import annotations

@@ -245,7 +245,8 @@ def _sorted_out(events: Sequence[Any], frames: Frames, tally: Tally, *, lines: b
             tally.note(kinds.NO_DURATION, 1, f"event {number}")
         else:
             at = _number(event.get("ts"))
-            length = _number(event.get("dur", event.get("tdur", 0)) if phase == "X" else 0)
+            given = event.get("dur", event.get("tdur")) if phase == "X" else 0
+            length = _number(0 if given is None else given)
             if at is None or length is None:
                 tally.skip(number, why="malformed")
                 continue
@@ -257,6 +258,8 @@ def _sorted_out(events: Sequence[Any], frames: Frames, tally: Tally, *, lines: b
                 kept.ends.append(_Event(at, text, event.get("args"), -1, number))
                 continue
             tally.rows += 1
+            if given is None:
+                tally.note(kinds.ZERO_DURATION, 1, f"event {number}")
             begin = _Event(at, text or "", event.get("args"), _code(event, frames, tally, lines), number)
             kept.begins.append(begin if phase == "B" else begin._replace(number=-number))
             if phase == "X":

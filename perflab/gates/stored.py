@@ -45,7 +45,7 @@ class StoredBaseline(Result):
 
     Attributes
     ----------
-    folder : where it is kept; its runs lie beside ``baseline.json``, and `perflab.load` reads them.
+    folder : where it is kept; its runs are stored next to ``baseline.json``, and `perflab.load` reads them.
     runs : the measurements.
     speed : of the machine, before, between and after the runs.
     made : when; ``commit`` is the one that the load test was started from.

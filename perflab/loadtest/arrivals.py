@@ -20,14 +20,14 @@ from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImm
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, DefaultTaskSet, filter_tasks_by_tags
 
 from perflab.loadtest.due import due_times
+from perflab.loadtest.sleeping import sleeper
 
 _WAKE_S = 0.05
 _LAST_S = 2.0
 """Locust ends a run to the second and a worker starts a little after the master, so arrivals of the last moments count."""
-
-
-_SPIN_S, _SPIN_SHARE = 0.001, 0.05
-"""The loop's timers are up to a millisecond late, so it wakes that early, but spends no more than this share of the time so."""
+_LEAD_S, _SHORT_LEAD_S, _SPIN_SHARE = 0.001, 0.0005, 0.05
+"""An arrival is prepared so much before it is due, and then waits without sleeping; once that took this share of the time,
+the lead is the shorter one, which is about what the preparation takes."""
 
 
 class Pace:
@@ -70,14 +70,13 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
             index, workers = getattr(runner, "worker_index", 0), max(1, int(settings["workers"]))
             begin, mono = time.time(), time.monotonic()
             times = due_times(stages, poisson=settings["arrivals"] == "poisson", seed=settings["seed"])
-            before_s = 0.0
+            sleep_until, self.spun_s = sleeper(), 0.0
             for number, due_s in enumerate(times):
                 if number % workers != index % workers:
                     continue
-                early_s = min(_SPIN_S, _SPIN_SHARE * (due_s - before_s))
-                before_s = due_s
-                while (wait := mono + due_s - time.monotonic()) > 0:
-                    gevent.sleep(min(max(0.0, wait - early_s), _WAKE_S))
+                lead_s = _LEAD_S if self.spun_s <= _SPIN_SHARE * due_s else _SHORT_LEAD_S
+                while (now := time.monotonic()) < mono + due_s - lead_s:
+                    sleep_until(min(mono + due_s - lead_s, now + _WAKE_S))
                     if self._cut_short(mono):
                         break
                 if self._cut_short(mono):
@@ -115,6 +114,7 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
                 user._greenlet = pace.active[user] = getcurrent()
                 user.perflab_due = due + login_s
                 taskset = user.perflab_tasks
+                self._spin(due)
                 taskset.execute_task(taskset.get_next_task())
                 self.idle[chosen].append(user)
             except (StopUser, InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately):
@@ -126,6 +126,13 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
             finally:
                 pace.busy -= 1
                 pace.active.pop(user, None)
+
+        def _spin(self, due: float) -> None:
+            early_s = due - time.time()
+            if 0 < early_s <= _LEAD_S:
+                self.spun_s += early_s
+                while time.time() < due:
+                    pass
 
         def _new(self, chosen: Any) -> tuple[Any, float]:
             """A new user, and the seconds of its on_start (a login), which count towards no request's latency."""

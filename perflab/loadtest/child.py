@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from perflab.provenance import without_credentials
@@ -27,6 +29,8 @@ class Child:
         The file for its standard output and error.
     grace_s : float
         Seconds between SIGTERM and SIGKILL.
+    secrets : Sequence[str]
+        Values that become "…" in the output.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class Child:
         grace_s: float,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        secrets: Sequence[str] = (),
     ) -> None:
         self.log, self.grace_s = log, grace_s
         with log.open("a+b") as output:
@@ -58,6 +63,10 @@ class Child:
                 cwd=cwd,
                 start_new_session=True,
             )
+        assert self._guard.stdin is not None
+        with suppress(OSError):  # the guard failed; its exit code says so
+            self._guard.stdin.write(json.dumps([*secrets]).encode() + b"\n")
+            self._guard.stdin.flush()
 
     @property
     def pid(self) -> int:

@@ -179,7 +179,7 @@ def _loaded(
 ) -> _Ended:
     reason, restarted, interrupted = None, None, False
     scraper = Scraper(target.host, target.metrics, health=target.ready) if target.metrics else None
-    with services.of(target, draft.folder) as service:
+    with services.of(target, draft.folder, plan.secrets(target.host)) as service:
         if live.stop.is_set():
             raise KeyboardInterrupt("stopped before the first request; nothing was kept")
         logs = LogFiles(target.log_files)

@@ -2,10 +2,11 @@
 
     python guard.py GRACE_SECONDS LIMIT LEFT_OUT COMMAND [ARGUMENT ...]
 
-Its standard input is a lifeline: when the parent closes it, or exits in any way, the command's whole process group gets
-SIGTERM, GRACE_SECONDS to end, and then SIGKILL. So a killed kernel leaves nothing behind, and stopping a child and losing
-its parent take the same path. Processes that the command started in a session of their own are adopted by this process
-when their parent ends (Linux), and killed at the end.
+The first line of its standard input is a JSON list of secrets: in the kept output each becomes "…", so that what a killed
+parent leaves behind holds none. The rest of it is a lifeline: when the parent closes it, or exits in any way, the command's
+whole process group gets SIGTERM, GRACE_SECONDS to end, and then SIGKILL. So a killed kernel leaves nothing behind, and
+stopping a child and losing its parent take the same path. Processes that the command started in a session of their own are
+adopted by this process when their parent ends (Linux), and killed at the end.
 
 At most LIMIT bytes of output are kept in the file that is the guard's own standard output: when they are reached, the
 older half is dropped, and the file LEFT_OUT holds the number of bytes dropped.
@@ -13,6 +14,7 @@ older half is dropped, and the file LEFT_OUT holds the number of bytes dropped.
 
 import contextlib
 import ctypes
+import json
 import os
 import pathlib
 import select
@@ -20,6 +22,10 @@ import signal
 import subprocess
 import sys
 import threading
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def main() -> int:
@@ -40,7 +46,7 @@ def main() -> int:
         sys.stderr.write(f"cannot start {command[0]!r}: {problem.strerror}\n")
         return 127
     os.close(written)
-    copying = threading.Thread(target=_copy, args=(output, limit, left_out), daemon=True)
+    copying = threading.Thread(target=_copy, args=(output, limit, left_out, _given()), daemon=True)
     copying.start()
     while child.poll() is None:
         ready, _, _ = select.select([0, wake_read], [], [], 5.0)
@@ -53,10 +59,35 @@ def main() -> int:
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
 
-def _copy(output: int, limit: int, left_out: str) -> None:
+def _given() -> list[bytes]:
+    """The secrets in the first line, longest first: one may be a part of another."""
+    line = b""
+    while not line.endswith(b"\n") and (part := os.read(0, 1)):
+        line += part
+    return sorted((text.encode() for text in json.loads(line or b"[]") if text), key=len, reverse=True)
+
+
+def _parts(output: int, secrets: list[bytes]) -> "Iterator[bytes]":
+    """The output without the secrets. A part that ends like a secret begins waits for the next."""
+    held = b""
+    while part := os.read(output, 1 << 16):
+        part = held + part
+        for secret in secrets:
+            part = part.replace(secret, "…".encode())
+        begun = max(
+            (n for s in secrets for n in range(1, min(len(s), len(part) + 1)) if part.endswith(s[:n])), default=0
+        )
+        part, held = part[: len(part) - begun], part[len(part) - begun :]
+        if part:
+            yield part
+    if held:
+        yield held
+
+
+def _copy(output: int, limit: int, left_out: str, secrets: list[bytes]) -> None:
     """Copy the command's output to standard output until all writers have ended. A full disk only costs the output."""
     size, lost = os.fstat(1).st_size, 0
-    while part := os.read(output, 1 << 16):
+    for part in _parts(output, secrets):
         with contextlib.suppress(OSError):
             if size + len(part) > limit:
                 rest = os.pread(1, limit // 2, max(0, size - limit // 2))

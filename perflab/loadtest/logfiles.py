@@ -45,7 +45,7 @@ def cut(folder: Path) -> list[Note]:
 
 
 def clean(folder: Path, given: Sequence[str] = ()) -> None:
-    """Hide what may be a secret in what was printed. A file that can't be written anew stays as it is."""
+    """Hide what may be a secret in what was printed. A file that can't be rewritten stays as it is."""
     for file in sorted(folder.glob("*")):
         with suppress(OSError):
             content = file.read_bytes()

@@ -168,7 +168,7 @@ def _watch(
 ) -> None:
     """Flush twice a second, note start, stop and errors, and write the footer at the very end."""
     stopping, uncaught = {"at": 0.0, "footer": 0.0}, _Uncaught()
-    noted = {"tasks": 0, "requests": 0}
+    noted = {"tasks": 0, "requests": 0, "cpu_s": 0.0}
     logging.getLogger().addHandler(uncaught)
     offset = time.time() - time.monotonic()
     flight, ticker = journal.flight, journal.ticker
@@ -199,7 +199,7 @@ def _watch(
             )
 
     def note_loop() -> None:
-        work = {"tasks": ending.tasks, "requests": journal.count}
+        work = {"tasks": ending.tasks, "requests": journal.count, "cpu_s": round(time.process_time(), 4)}
         since = {name: count - noted[name] for name, count in work.items()}
         noted.update(work)
         journal.note("loop", time=time.time(), over=ending.over, **since, **ticker.take())

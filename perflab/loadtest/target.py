@@ -256,8 +256,8 @@ class Service:
 
 
 @contextmanager
-def serving(target: Target, folder: Path) -> Iterator[Service]:
-    """Start the target (or find it running), wait until it is ready, and stop it at the end.
+def serving(target: Target, folder: Path, secrets: Sequence[str] = ()) -> Iterator[Service]:
+    """Start the target (or find it running), wait until it is ready, and stop it at the end; hide secrets in its output.
 
     Raises `TargetError`, with the target's last output, if its port is taken, it exits, or it does not become ready.
     """
@@ -268,7 +268,7 @@ def serving(target: Target, folder: Path) -> Iterator[Service]:
                 raise TargetError(f"the target {target.arm!r} has no process {target.pid}")
             yield Service(target, None)
             return
-        with _started(target, folder) as service:
+        with _started(target, folder, secrets) as service:
             yield service
 
 
@@ -284,16 +284,16 @@ class Services:
         self._living.close()
 
     @contextmanager
-    def of(self, target: Target, folder: Path) -> Iterator[Service]:
-        """The service for the run in this folder."""
+    def of(self, target: Target, folder: Path, secrets: Sequence[str] = ()) -> Iterator[Service]:
+        """The service for the run in this folder, whose plan holds these secrets."""
         if target.restart:
-            with serving(target, folder) as service:
+            with serving(target, folder, secrets) as service:
                 yield service
             return
         if target.arm not in self._kept:
             place = Path(self._living.enter_context(TemporaryDirectory(prefix="perflab-target-")))
             (place / "logs").mkdir()
-            self._kept[target.arm] = self._living.enter_context(serving(target, place))
+            self._kept[target.arm] = self._living.enter_context(serving(target, place, secrets))
         service = self._kept[target.arm]
         if died := service.died():
             raise TargetError(str(died))
@@ -318,7 +318,7 @@ def _deployed(target: Target) -> Iterator[None]:
 
 
 @contextmanager
-def _started(target: Target, folder: Path) -> Iterator[Service]:
+def _started(target: Target, folder: Path, secrets: Sequence[str]) -> Iterator[Service]:
     _must_be_free(target)
     variables = {**os.environ, "PYTHONUNBUFFERED": "1", **target.env}
     variables.pop(QUERY_LOG, None)
@@ -335,6 +335,7 @@ def _started(target: Target, folder: Path) -> Iterator[Service]:
         grace_s=parse_duration(target.stop_timeout) / 1e3,
         env=variables,
         cwd=None if target.cwd is None else Path(target.cwd),
+        secrets=[*target.secrets(), *secrets],
     )
     try:
         _wait_until_ready(target, child)

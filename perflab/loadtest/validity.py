@@ -23,6 +23,8 @@ STALL_LIMIT, STALL_S = 0.05, 0.25
 """A generator stalled for more than this share of the run, or this long at a time, gets a warning."""
 BLOCKED_LIMIT = 0.5
 """A generator stalled for more than this share of the run measured itself."""
+BUSY_LIMIT, BUSY_S, _FEWEST_NOTES = 0.9, 10.0, 4
+"""Locust's own limit, and how often it looks: a load of less than ten seconds ends before it does."""
 HOLDS_LIMIT, FEWEST_HOLDS = 0.2, 5
 """The limits for calls that block: their share of the tasks, and their number. Some come from a lack of CPU."""
 _LONG_TASK = 20
@@ -188,8 +190,21 @@ def _mean_users(process: Process, start: float, stop: float) -> float:
 
 
 def _saturated(processes: Sequence[Process]) -> list[Note]:
-    busiest = max((note["percent"] for p in processes for note in p.notes.get("cpu", [])), default=0.0)
-    return [reasons.GENERATOR_BUSY(cpu_fraction=busiest / 100)] if busiest else []
+    by_locust = [note["percent"] / 100 for p in processes for note in p.notes.get("cpu", [])]
+    busiest = max([*by_locust, *map(_busy, processes)], default=0.0)
+    return [reasons.GENERATOR_BUSY(cpu_fraction=busiest)] if busiest > BUSY_LIMIT else []
+
+
+def _busy(process: Process) -> float:
+    """The largest share of a core that a process used over ten seconds of the load, or over all of a shorter one."""
+    loops = sorted((note["time"], note["cpu_s"]) for note in _loops([process]) if "cpu_s" in note)
+    if len(loops) < _FEWEST_NOTES:
+        return 0.0
+    times, spent = np.array(loops).T
+    spent = np.cumsum(spent)  # each note has the CPU time since the one before
+    ends = np.append(np.flatnonzero(times[:-1] - times[0] >= BUSY_S), len(times) - 1)
+    begins = np.maximum(np.searchsorted(times, times[ends] - BUSY_S, side="right") - 1, 0)
+    return float(((spent[ends] - spent[begins]) / (times[ends] - times[begins])).max())
 
 
 def _cut_off(generators: Sequence[Process]) -> list[Note]:

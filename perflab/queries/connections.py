@@ -1,4 +1,4 @@
-"""Connections beside units of work: an application that connects anew for each request pays for it in each of them."""
+"""Connections per unit of work: an application that reconnects for each request pays for it in each of them."""
 
 from __future__ import annotations
 

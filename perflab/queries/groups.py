@@ -212,7 +212,7 @@ def moving_keys(groups: Groups, single: Flags) -> dict[int, tuple[str, ...]]:
     """Of each repeated fingerprint the keys that take several values within a unit: only those can come from a parent.
 
     Where the values are not known, those that no lookup of one row explains (the tenant, the language of the request);
-    all of its keys where none moves but a range beside them.
+    all of its keys where none moves but a range next to them.
     """
     found = {}
     fp, repeated = groups.column("fp"), np.flatnonzero(groups.column("repeated"))

@@ -276,7 +276,7 @@ def instants(queries: pd.DataFrame) -> Ints:
 
 
 def _declared(queries: pd.DataFrame, first: Ints, found_by: Ints) -> Ints:
-    """What `assign_units` wrote beside a unit that it found."""
+    """What `assign_units` wrote with a unit that it found."""
     if "unit_by" not in queries.columns:
         return found_by
     said = queries["unit_by"].iloc[first].astype("str")

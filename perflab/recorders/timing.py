@@ -60,10 +60,6 @@ class Strand:
         self.cpu_s += _cpu() - self.began
         self.began = -1.0
 
-    def now(self) -> float:
-        """The CPU seconds so far, while it runs."""
-        return self.cpu_s + _cpu() - self.began
-
 
 class Clock:
     """One request. ``away_s`` is time in the server, after the application has passed it a part of the response; ``loops``
@@ -177,7 +173,7 @@ def begin(kind: str) -> Started | None:
             return None
         strand.depth += 1
         if strand.depth == 1:
-            strand.mark, strand.kind = strand.now(), kind
+            strand.mark, strand.kind = strand.cpu_s + _cpu() - strand.began, kind
     return clock, strand, counted, _perf()
 
 
@@ -194,7 +190,7 @@ def end(started: Started | None, kind: str, name: str, values: list[int] | None 
     if counted:
         strand.depth -= 1
         if not strand.depth and strand.began >= 0 and strand.thread == get_ident():
-            strand.inside_s += strand.now() - strand.mark
+            strand.inside_s += strand.cpu_s + _cpu() - strand.began - strand.mark
     if len(clock.spans) < MAX_SPANS:
         clock.spans.append((kind, name, began, _perf(), strand.number, values))
 

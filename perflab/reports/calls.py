@@ -56,5 +56,5 @@ def _arguments(first: Sequence[str], options: dict[str, object]) -> str:
 
 
 def _quoted(value: object) -> str:
-    """A literal that Python and JSON write alike."""
+    """A literal that Python and JSON write the same way."""
     return json.dumps(value, ensure_ascii=False)

@@ -109,7 +109,7 @@ class Report(Result):
         return "\n\n".join([textwrap.shorten(title, 72, placeholder="…"), *filter(None, parts)]) + "\n"
 
     def save(self, path: str | Path) -> Path:
-        """Write ``report.md`` (its pictures in ``report_files/`` beside it) or ``report.html``; replaces what is there.
+        """Write ``report.md`` (with its pictures in ``report_files/``) or ``report.html``; replaces what is there.
 
         Raises
         ------

@@ -265,8 +265,8 @@ SHORT_HISTORY = Kind("short-history", DESIGN, "{runs} runs are a short history; 
 ALIKE = Kind(
     "autocorrelated",
     DATA,
-    "successive runs are correlated (autocorrelation {alike:raw}): something drifts, and drift makes changes look sharper than "
-    "they are. Confirm before acting",
+    "successive runs are correlated (autocorrelation {autocorrelation:raw}): something drifts, and drift makes changes look "
+    "sharper than they are. Confirm before acting",
 )
 WIDENED = Kind("widened", DATA, "errors are widened {factor:raw} times, because successive runs are correlated")
 CONFIRM = Kind("confirm", DESIGN, "to confirm: {before:raw} against {after:raw}, in {pairs} randomised pairs: {remedy}")

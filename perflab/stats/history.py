@@ -257,7 +257,7 @@ def _doubts(scaled: Floats, segment: npt.NDArray[np.intp], widened: float) -> li
     power = float(left @ left)
     autocorrelation = float(left[1:] @ left[:-1]) / power if power > 0 else 0.0
     if len(scaled) >= 20 and autocorrelation > _ALIKE:
-        found.append(doubts.ALIKE(alike=f"{autocorrelation:.2f}"))
+        found.append(doubts.ALIKE(autocorrelation=f"{autocorrelation:.2f}"))
     if widened > 1.05:
         found.append(doubts.WIDENED(factor=f"{widened:.1f}"))
     return found

@@ -50,7 +50,7 @@ def _self_ms(side: Measurements, endpoint: str) -> pd.Series | None:
 
 
 def database_sides(sides: Sequence[Measurements], arms: Sequence[str]) -> pd.DataFrame:
-    """What a request waited for the database, beside what the server itself counted, for each arm that has both."""
+    """The time a request waited for the database and what the server itself counted, for each arm that has both."""
     rows = []
     for side, arm in zip(sides, arms, strict=False):
         summary = side.tables.get("summary")

@@ -38,7 +38,7 @@ def critical_path(spans: pd.DataFrame | Measurements, *, by: str = "operation", 
         "operation" sums up by route, service and operation, "service" by route and service; "segment" returns each piece of
         each path.
     percentile : float
-        Which slow roots to show beside the mean, between 0 and 1: the twentieth of the roots around it.
+        Which slow roots to show next to the mean, between 0 and 1: the twentieth of the roots around it.
 
     Returns
     -------

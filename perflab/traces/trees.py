@@ -264,7 +264,7 @@ def _on_one_clock(
         queue = (kind[rows] == "consumer") & (kind[above] == "producer")
         rounded = (late <= _ROUNDING_NS) & ((late <= _ROUNDING * long) | (late <= 2_000))
         gone = ~other & (late > 0) & ~rounded
-        # A clock that differs: in the middle of the call, since both ways through the network take alike.
+        # A clock that differs: in the middle of the call, since both ways through the network take equally long.
         skewed = other & ((late > 0) | (soon > 0)) & (long <= room) & ~queue
         shift = np.where(skewed, first[above] + (room - long) // 2 - begin, 0)
         offset[rows] += shift

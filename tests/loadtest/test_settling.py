@@ -14,6 +14,7 @@ import pytest
 from driving import free_port
 
 import perflab as lab
+from perflab.loadtest.child import Child
 from perflab.loadtest.guard import __file__ as GUARD
 from perflab.loadtest.resources import _other_runs
 from perflab.loadtest.shortness import checked, too_short
@@ -62,6 +63,26 @@ def test_what_left_its_session_ends_with_the_target(tmp_path: Path) -> None:
     )
     assert guard.returncode in (5, 143)
     assert not [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", marker]]
+
+
+@pytest.mark.parametrize(
+    ("printed", "kept"),
+    [
+        ("a hunter2 b", "a … b"),
+        ("hunt|er2 x", "… x"),  # in two parts
+        ("hunter2|hunter2", "……"),
+        ("hunter23 hunter2", "… …"),  # the longer one first
+        ("hunt", "hunt"),  # the end of the output looks like a beginning
+        ("hunt|hunter2|hunt|ing", "hunt…hunting"),
+        ("nothing|of it", "nothingof it"),
+    ],
+)
+def test_a_secret_is_not_in_the_output_even_for_a_moment(printed: str, kept: str, tmp_path: Path) -> None:
+    code = f"import os, time\nfor part in {printed.split('|')!r}: os.write(1, part.encode()); time.sleep(0.05)"
+    child = Child([sys.executable, "-c", code], log=tmp_path / "log", grace_s=1.0, secrets=["hunter2", "hunter23"])
+    assert child.wait(10.0)
+    assert child.stop() == 0
+    assert (tmp_path / "log").read_text() == kept
 
 
 def test_another_run_on_this_machine_is_seen() -> None:

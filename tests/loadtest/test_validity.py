@@ -45,6 +45,27 @@ def reasons(*found: Process, rows: Written | None = None, count: int | None = 10
     return list(validity.judge(found, rows or written(), locust_count=count, **options).reasons)
 
 
+def working(*cpu_s: float) -> list[dict[str, Any]]:
+    """Notes twice a second, from a second after the start on, of a loop that is never late."""
+    return [{"time": 2.0 + i / 2, "ticks": 50, "late_s": 0.0, "worst_s": 0.0, "cpu_s": s} for i, s in enumerate(cpu_s)]
+
+
+@pytest.mark.parametrize(
+    ("cpu_s", "fraction"),
+    [
+        ([0.48] * 5, 0.96),  # two seconds, which Locust's own look every ten seconds misses
+        ([0.05, *[0.48] * 4], 0.96),  # the first has what was spent before
+        ([0.48] * 3, None),  # too short to be judged
+        ([0.44] * 60, None),
+        ([0.2] * 20 + [0.48] * 21 + [0.2] * 20, 0.96),
+        ([0.2] * 20 + [0.48] * 10 + [0.2] * 20, None),  # five seconds of sixty
+    ],
+)
+def test_a_generator_that_computes_all_the_time(cpu_s: list[float], fraction: float | None) -> None:
+    found = {note.code: note.facts for note in reasons(process(loop=working(*cpu_s)))}
+    assert found == ({} if fraction is None else {"generator-busy": {"cpu_fraction": pytest.approx(fraction)}})
+
+
 def test_a_clean_run_has_no_reasons() -> None:
     judged = validity.judge([process()], written(), locust_count=100)
     assert judged == validity.Judgement((), ())

@@ -238,6 +238,22 @@ LINES = {
         "# austin: 3.7.0\n# mode: wall\n\nP1;T0:1;/a.py:main:9;:GC: 400\nP1;T0:1;:INVALID: 100\n",
         {"main": 0.0, ":GC:": 0.4, ":INVALID:": 0.1}, "ms", "P1 T0:1",
     ),
+    "austin 1": (
+        "Process 7;Thread 0x7f;<module> (a (1).py);L9;query (b.py);L15 4000\nProcess 7;Thread 0x7f;<module> (a (1).py);L9 500\n",
+        {"query": 4.0, "<module>": 0.5}, "ms", "Process 7 Thread 0x7f",
+    ),
+    "austin 1 without its process, in the other layout": (
+        "Thread 7f;<module> (a.py:9);query (b.py:15) 4000\nThread 7f;<module> (a.py:9) 500\n",
+        {"query": 4.0, "<module>": 0.5}, "ms", "Thread 7f",
+    ),
+    "austin 1 --full": (
+        "Process 7;Thread 1;main (a.py);L9;query (b.py);L15 4000 12 -3\nProcess 7;Thread 1;main (a.py);L9 500 0 0\n",
+        {"query": 4.0, "main": 0.5}, "ms", "Process 7 Thread 1",
+    ),
+    "austin 2 --full": (
+        "# austin: 2.1.1\n# mode: full\n\nP7;T1;a.py:main:9;b.py:query:15 4000 12 -3\nP7;T1;a.py:main:9 500 0 0\n",
+        {"query": 4.0, "main": 0.5}, "ms", "P7 T1",
+    ),
     "rbspy": ("<main> - a.rb:4;foo - b.rb:7;sleep [c function] - (unknown):0 12\n<main> - a.rb:4;foo - b.rb:9 3\n",
               {"sleep [c function]": 12, "foo": 3, "<main>": 0}, "samples", None),
     "a folded difference": ("main;page 1 10 20\nmain;b 5 0\n", {"page 1": 20, "b": 0, "main": 0}, "samples", None),
@@ -253,7 +269,29 @@ def test_collapsed_stacks_by_function_and_thread(name: str, tmp_path: Path) -> N
     assert dict(lab.flat_profile(table)[["function", "self"]].values.tolist()) == expected
     assert table.unit.unique().tolist() == [unit]
     assert [None if pd.isna(t) else t for t in table.thread.unique()] == [thread]
-    assert codes(lab.read(path).warnings) == (("two-weights",) if "difference" in name else ())
+    expected_notes = {
+        "two-weights": "difference" in name,
+        "metric-assumed": "austin 1" in name and "full" not in name,
+        "time-only": "--full" in name,
+    }
+    assert codes(lab.read(path).warnings) == tuple(code for code, is_there in expected_notes.items() if is_there)
+
+
+def test_complete_events_without_a_duration_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    path.write_text(
+        '[{"ph": "X", "name": "main", "ts": 0, "dur": 5000, "pid": 1, "tid": 1},'
+        '{"ph": "X", "name": "open", "ts": 1000, "pid": 1, "tid": 1},'
+        '{"ph": "X", "name": "null", "ts": 1000, "dur": null, "pid": 1, "tid": 1},'
+        '{"ph": "X", "name": "cpu", "ts": 2000, "tdur": 1000, "pid": 1, "tid": 1}]'
+    )
+    found = lab.read(path)
+    assert dict(lab.flat_profile(found, per=())[["function", "self"]].values.tolist()) == {
+        "main": 4.0, "cpu": 1.0, "open": 0.0, "null": 0.0,
+    }  # fmt: skip
+    assert [(note.code, note.facts["count"], note.facts["first"]) for note in found.warnings] == [
+        ("complete-without-duration", 2, "event 2")
+    ]
 
 
 def test_only_functions_of_the_kernel_are_in_the_kernel(tmp_path: Path) -> None:
