@@ -224,8 +224,11 @@ def test_other_libraries_names_are_found(library, tmp_path):
 
 
 def test_metrics_without_a_histogram_are_refused(tmp_path):
-    with pytest.raises(lab.FormatError):
-        monitoring_rules("p95 < 1s", tmp_path, metrics="up 1\n")
+    for metrics in ("up 1\n", "http://127.0.0.1:1/metrics", tmp_path / "none.txt"):
+        with pytest.raises(lab.FormatError):
+            monitoring_rules("p95 < 1s", tmp_path, metrics=metrics)
+    (tmp_path / "page.txt").write_text(page())
+    assert monitoring_rules("p95 < 1s", tmp_path, metrics=str(tmp_path / "page.txt")).table["watched"].all()
     with pytest.raises(ValueError, match="bounds"):
         monitoring_rules("p95 < 1s", tmp_path, bounds="near")
 
