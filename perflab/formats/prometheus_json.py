@@ -34,14 +34,16 @@ def read(path: Path, **_: Any) -> Tables:
             held = orjson.loads(sources.as_utf8(stream.read()))
         except orjson.JSONDecodeError as problem:
             raise FormatError(f"{path}: expected JSON of Prometheus' API, cut off or damaged: {problem}") from problem
-    if held.get("status") != "success":
+    if not isinstance(held, dict) or "status" not in held:
+        raise FormatError(f"{path}: expected JSON of Prometheus' API, found {str(held)[:60]!r}")
+    if held["status"] != "success":
         raise FormatError(f"{path}: Prometheus answered with an error: {held.get('errorType')}: {held.get('error')}")
     data = held.get("data")
     kind = data.get("resultType") if isinstance(data, dict) else None
     if kind not in ("matrix", "vector", "scalar"):
         raise FormatError(f"{path}: expected a result of the type matrix, vector or scalar, found {kind!r}")
     tally = Tally("value")
-    rows = list(_rows(data["result"], kind, tally))
+    rows = list(_rows(data.get("result"), kind, tally))
     if not rows:
         raise FormatError(
             f"{path}: expected values, found none; the query matched no series, or the time range holds no samples"
@@ -59,14 +61,20 @@ def _rows(result: Any, kind: str, tally: Tally) -> Iterator[tuple[float, str, di
     series = [{"metric": {}, "value": result}] if kind == "scalar" else result
     number = 0
     for one in series if isinstance(series, list) else []:
-        labels = {str(k): str(v) for k, v in (one.get("metric") or {}).items()}
+        if not isinstance(one, dict) or not isinstance(one.get("metric"), dict):
+            number += 1
+            tally.total += 1
+            tally.skip(number, why="not a series")
+            continue
+        labels = {str(k): str(v) for k, v in one["metric"].items()}
         name = labels.pop("__name__", "")
-        for pair in one.get("values") or ([one["value"]] if one.get("value") else []):
+        values = one.get("values") or [one.get("value")]
+        for pair in values if isinstance(values, list) else [values]:
             number += 1
             tally.total += 1
             try:
                 at, value = float(pair[0]), float(pair[1])
-            except (TypeError, ValueError, IndexError):
+            except (TypeError, ValueError, IndexError, KeyError):
                 tally.skip(number, why="not a time and a number")
                 continue
             if not (math.isfinite(value) and np.isfinite(at)):

@@ -24,6 +24,13 @@ NO_EXAMPLES = Kind(
     DATA,
     "{endpoints} have no address without a secret in the log, so plans leave them out ({share:raw} of the requests)",
 )
+STRAY_TIMES = Kind(
+    "stray-times",
+    DATA,
+    "{count:request} a month or more away from the others count in no minute: check the server's clock",
+)
+_LONGEST_GAP_S = 30 * 86_400
+_FEWEST_SECONDS = 10
 _BINS_S = ((300.0, 60), (30.0, 10), (0.0, 1))
 """From this length on, arrivals are counted in periods of so many seconds."""
 _LONGEST_PAUSE_S = 1800.0
@@ -147,11 +154,12 @@ def _traffic(found: Counted, source: str) -> Traffic:
         if kept := tuple(dict.fromkeys(t for t in sampled if t is not None)):
             examples[shown] = kept
     table = pd.DataFrame(rows)
-    arrivals, period = _arrivals(found.seconds)
+    seconds, stray = _in_one_stretch(found.seconds)
+    arrivals, period = _arrivals(seconds)
     gaps, clients = found.pauses()
     gaps = gaps[(gaps > 0) & (gaps < _LONGEST_PAUSE_S)]
     think = tuple(float(q) * 1e3 for q in np.quantile(gaps, _SHARES)) if len(gaps) >= _FEWEST_PAUSES else ()
-    notes = list(found.notes)
+    notes = [*found.notes, *([STRAY_TIMES(count=stray)] if stray else [])]
     without = table[~table["endpoint"].isin(list(examples))]
     if len(without):
         share = format_fraction(float(without["share_fraction"].sum()))
@@ -167,7 +175,7 @@ def _traffic(found: Counted, source: str) -> Traffic:
         think,
         clients,
         latency,
-        _bursts(found.seconds),
+        _bursts(seconds),
         tuple(notes),
     )
 
@@ -188,8 +196,25 @@ def _arrivals(seconds: Mapping[int, int]) -> tuple[pd.DataFrame, int]:
 def _bursts(seconds: Mapping[int, int]) -> float:
     """Variance over mean of the arrivals in each second of a minute: 1 for independent clients, 0 for a metronome."""
     at = np.fromiter(seconds.keys(), "int64", len(seconds))
-    counts = np.zeros(int(at.max() - at.min()) + 1)
-    counts[at - at.min()] = np.fromiter(seconds.values(), "int64", len(seconds))
-    minutes = [part for part in np.array_split(counts, max(1, len(counts) // 60)) if len(part) > 9 and part.mean() > 0]
-    found = [float(part.var(ddof=1) / part.mean()) for part in minutes]
-    return float(np.median(found)) if found else 1.0
+    counts = np.fromiter(seconds.values(), "float64", len(seconds))
+    _, minute = np.unique(at // 60, return_inverse=True)
+    length = np.full(int(minute.max()) + 1, 60.0)
+    if len(length) == 1:
+        length[0] = at.max() - at.min() + 1
+    if length[0] < _FEWEST_SECONDS:
+        return 1.0
+    # The first and the last minute are cut off; where there are others, those decide.
+    inner = slice(1, -1) if len(length) > 2 else slice(None)
+    mean = np.bincount(minute, counts) / length
+    variance = (np.bincount(minute, counts**2) - length * mean**2) / (length - 1)
+    return float(np.median((variance / mean)[inner]))
+
+
+def _in_one_stretch(seconds: Mapping[int, int]) -> tuple[Mapping[int, int], int]:
+    """The seconds without those a month and more away from most of the requests, and the number of requests left out."""
+    at = np.sort(np.fromiter(seconds.keys(), "int64", len(seconds)))
+    cuts = np.flatnonzero(np.diff(at) > _LONGEST_GAP_S) + 1
+    parts = np.split(at, cuts)
+    kept = max(parts, key=lambda part: sum(seconds[int(s)] for s in part))
+    found = {int(s): seconds[int(s)] for s in kept}
+    return found, sum(seconds.values()) - sum(found.values())

@@ -120,7 +120,7 @@ def from_har(path: Path, locustfile: Path, *, methods: Collection[str] = SAFE, h
     with sources.open_bytes(path) as stream:
         try:
             held = orjson.loads(sources.as_utf8(stream.read()))
-            entries = held["log"]["entries"]
+            entries = list(held["log"]["entries"])
         except (orjson.JSONDecodeError, KeyError, TypeError) as problem:
             raise FormatError(f"{path}: expected a HAR file (JSON with log.entries): {problem}") from problem
     found = sorted(filter(None, map(_entry, entries)), key=lambda one: one[0])
@@ -170,7 +170,7 @@ def _entry(entry: Any) -> tuple[float, str, str, str, float, tuple[str, str] | N
         parts = urlsplit(str(request["url"]))
         took = max(0.0, float(entry.get("time") or 0.0)) / 1e3
         method = str(request["method"]).upper()
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         return None
     if parts.scheme not in ("http", "https"):
         return None

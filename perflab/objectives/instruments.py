@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
+from perflab.errors import FormatError
 from perflab.formats._prometheus import EXPRESSION, Sample, parse
 
 _ROUTES = (
@@ -182,7 +183,9 @@ def _samples(metrics: Measurements | pd.DataFrame | str | Path) -> list[Sample]:
             for r in last.rename(columns={"name": "name_"}).itertuples()
         ]
     text = str(metrics)
-    if isinstance(metrics, Path) or ("\n" not in text and Path(text).is_file()):
+    if isinstance(metrics, Path) or not re.search(r"\n|\s\S*\d$", text):
+        if not Path(text).is_file():
+            raise FormatError(f"{text}: expected the text of a /metrics page, or a file with it; found neither")
         text = Path(text).read_text(encoding="utf-8", errors="replace")
     return parse(text)[0]
 

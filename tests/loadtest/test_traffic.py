@@ -149,6 +149,20 @@ def test_quiet_minutes_and_rotated_logs_are_counted(tmp_path):
     assert found.peak_per_s == pytest.approx(2 / 60)
 
 
+def test_an_hour_of_another_year_costs_no_memory_and_is_named(tmp_path):
+    lines = [line(n) for n in range(40)] + [line(n).replace("2026", "1999") for n in range(3)]
+    found = read_traffic(log(tmp_path, lines))
+    assert found.arrivals["requests"].sum() == 40
+    assert "stray-times" in codes(found.warnings)
+
+
+@pytest.mark.parametrize(("even", "arrivals"), [(True, "constant"), (False, "poisson")])
+def test_arrivals_are_as_even_as_the_logs(even, arrivals, tmp_path):
+    at = np.arange(0, 600, 0.1) if even else np.sort(np.random.default_rng(1).uniform(0, 600, 6000))
+    plan = lab.LoadPlan.from_access_log(log(tmp_path, [line(float(t)) for t in at]), tmp_path / "p.py")
+    assert plan.arrivals == arrivals
+
+
 def test_think_times_are_those_between_requests_of_one_client(tmp_path):
     visits = [line(10 * n + c * 1000, client=f"203.0.113.{c}") for c in range(4) for n in range(20)]
     found = read_traffic(log(tmp_path, visits))
