@@ -96,11 +96,11 @@ _MAY_BE_MISSING: Mapping[str, frozenset[str]] = MappingProxyType(
         "profile": frozenset({"thread", "parent", "file", "line"}),
         "calls": frozenset({"caller", "calls", "self_ms", "total_ms"}),
         "metrics": frozenset({"labels"}),
-        "spans": frozenset({"trace", "parent", "service"}),
+        "spans": frozenset({"trace", "parent", "service", "duration_ms"}),
     }
 )
 """Required columns whose values may be missing: a top frame has no parent, and with a tool that writes no absolute
-time the start of the run is unknown (its requests then count from 1970-01-01)."""
+time the start of the run is unknown (its requests then count from 1970-01-01). A span without a duration never ended."""
 
 
 _LONGEST_MS = 1e12

@@ -138,3 +138,9 @@ SERVER_COMMENTS = Kind(
     RECORDER,
     "{source:raw}: {count:statement} begin with a comment of the server's log, not with SQL: please report this log's format",
 )
+INNER_REQUESTS = Kind(
+    "inner-requests",
+    RECORDER,
+    "{source:raw}: left out {count:record} of services that the application itself called with its request's id; their time "
+    "counts as downstream",
+)

@@ -46,13 +46,14 @@ _PARAMETER = re.compile(r"db\.(?:query|operation)\.parameter\.(.{1,100})")
 _PLACEHOLDER = re.compile(r"\$\d+|%s|%\(\w+\)s|:\w+|@\w+|\?")
 _FILTERED = frozenset({"?", "***", "[Filtered]", "[filtered]", "<redacted>", "[REDACTED]", "REDACTED"})
 _HEX = re.compile(r"[0-9a-fA-F]{16,32}")
+_ANY_HEX = re.compile(r"[0-9a-fA-F]{1,32}")
 _DEEPEST = 200
 """Spans between a statement and its request at most."""
 
 
 @dataclass
 class Span:
-    """One span, times in microseconds."""
+    """One span, times in microseconds; ``duration_ms`` is NaN where it never ended."""
 
     trace: str | None
     span: str
@@ -78,6 +79,9 @@ class Span:
         if isinstance(route, str):
             return f"{method} {route}" if isinstance(method, str) else route
         return self.name if self.serves else None
+
+
+ById = dict[tuple[str | None, str], Span]
 
 
 def documents(path: Path, tally: Tally, *markers: bytes) -> Iterator[Any]:
@@ -154,19 +158,20 @@ def tables(path: Path, spans: Iterable[Span | None], tally: Tally, marker: bytes
     return Tables(held, warnings=tally.notes(path.name), meta={"tool": tool}, accounting=tally.account())
 
 
-def _by_id(spans: list[Span]) -> dict[str, Span]:
-    """Spans by id; where client and server share one (Zipkin), the server's."""
-    found: dict[str, Span] = {}
+def _by_id(spans: list[Span]) -> ById:
+    """Spans by trace and id; where client and server share one (Zipkin), the server's."""
+    found: ById = {}
     for span in spans:
-        if span.span not in found or span.serves:
-            found[span.span] = span
+        key = (span.trace, span.span)
+        if key not in found or span.serves:
+            found[key] = span
     return found
 
 
-def _above(span: Span, by_id: dict[str, Span]) -> Iterator[Span]:
+def _above(span: Span, by_id: ById) -> Iterator[Span]:
     seen = {span.span}
     for _ in range(_DEEPEST):
-        parent = by_id.get(span.parent or "")
+        parent = by_id.get((span.trace, span.parent or ""))
         if parent is None or parent.span in seen:
             return
         seen.add(parent.span)
@@ -174,7 +179,7 @@ def _above(span: Span, by_id: dict[str, Span]) -> Iterator[Span]:
         span = parent
 
 
-def _frame(spans: list[Span], by_id: dict[str, Span]) -> pd.DataFrame:
+def _frame(spans: list[Span], by_id: ById) -> pd.DataFrame:
     status = [
         s
         if type(s := span.attributes.get("http.response.status_code", span.attributes.get("http.status_code"))) is int
@@ -198,7 +203,7 @@ def _frame(spans: list[Span], by_id: dict[str, Span]) -> pd.DataFrame:
     )
 
 
-def _statements(spans: list[Span], by_id: dict[str, Span], tally: Tally) -> tuple[list[dict[str, Any]], int]:
+def _statements(spans: list[Span], by_id: ById, tally: Tally) -> tuple[list[dict[str, Any]], int]:
     """The rows of statements, and how many spans are none."""
     texts: dict[int, str] = {}
     keyvalue = summaries = 0
@@ -207,6 +212,8 @@ def _statements(spans: list[Span], by_id: dict[str, Span], tally: Tally) -> tupl
         text = next((t for name in _TEXTS if isinstance(t := span.attributes.get(name), str) and t.strip()), None)
         if _NOT_SQL.fullmatch(system) or (text is not None and not system and _SQL.match(text) is None):
             keyvalue += 1
+        elif span.duration_ms != span.duration_ms:
+            continue  # a statement that never ended has no time
         elif text is not None:
             texts[place] = text
         elif system and isinstance(summary := span.attributes.get("db.query.summary"), str) and summary.strip():
@@ -221,7 +228,7 @@ def _statements(spans: list[Span], by_id: dict[str, Span], tally: Tally) -> tupl
     return rows, len(spans) - len(texts)
 
 
-def _same_calls(spans: list[Span], texts: dict[int, str], by_id: dict[str, Span]) -> set[int]:
+def _same_calls(spans: list[Span], texts: dict[int, str], by_id: ById) -> set[int]:
     """The places of spans that repeat another one: inside it, or a sibling within its time, with the same text."""
     folded = {
         place: " ".join(_PLACEHOLDER.sub("?", text).split()).rstrip("; ").lower() for place, text in texts.items()
@@ -250,7 +257,7 @@ def _instrumented_by(span: Span) -> tuple[str, str, bool]:
     return span.scope, span.name, "db.query.text" in span.attributes
 
 
-def _row(span: Span, sql: str, by_id: dict[str, Span], tally: Tally) -> dict[str, Any]:
+def _row(span: Span, sql: str, by_id: ById, tally: Tally) -> dict[str, Any]:
     attributes = span.attributes
     rows = attributes.get("db.response.returned_rows", attributes.get("db.row_count"))
     file = attributes.get("code.file.path", attributes.get("code.filepath"))
@@ -320,15 +327,32 @@ def whole(value: Any) -> int | None:
 def in_microseconds(
     trace: Any, own: Any, parent: Any, service: Any, start: Any, took: Any, **described: Any
 ) -> Span | None:
-    """A span of Jaeger or Zipkin, whose times are whole microseconds; None where its id or its times are no such thing."""
-    if not isinstance(own, str) or not all(type(us) is int and 0 <= us < 2**52 for us in (start, took)):
+    """A span of Jaeger or Zipkin, whose times are whole microseconds; None where its id or its times are no such thing.
+
+    Without a duration it never ended.
+    """
+    times = (start,) if took is None else (start, took)
+    if not isinstance(own, str) or not all(type(us) is int and 0 <= us < 2**52 for us in times):
         return None
     return Span(
-        trace=str(trace or "") or None,
-        span=own,
-        parent=parent if isinstance(parent, str) and parent else None,
+        trace=padded(trace),
+        span=padded(own) or own,
+        parent=padded(parent),
         service=service if isinstance(service, str) else None,
         start=start,
-        duration_ms=took / 1e3,
+        duration_ms=float("nan") if took is None else took / 1e3,
         **described,
     )
+
+
+def padded(value: Any) -> str | None:
+    """An id as long as it was made: some exporters drop the zeros in front, and only in some places.
+
+    >>> padded("a1"), padded("00000000000000A1"), padded(None)
+    ('00000000000000a1', '00000000000000a1', None)
+    """
+    if not isinstance(value, str) or not value:
+        return None
+    if _ANY_HEX.fullmatch(value) is None:
+        return value
+    return value.lower().zfill(16 if len(value) <= 16 else 32)

@@ -44,14 +44,11 @@ def _span(span: dict[str, Any], processes: dict[str, Any]) -> Span | None:
         for tag in (listed if isinstance(listed, list) else [])
         if isinstance(tag, dict) and isinstance(tag.get("key"), str)
     }
-    parent = next(
-        (
-            reference.get("spanID")
-            for reference in (references if isinstance(references, list) else [])
-            if isinstance(reference, dict) and reference.get("refType", "CHILD_OF") == "CHILD_OF"
-        ),
-        span.get("parentSpanID"),
-    )
+    above = [r for r in references if isinstance(r, dict)] if isinstance(references, list) else []
+    above = [r for r in above if _spans.padded(r.get("traceID")) in (None, _spans.padded(span.get("traceID")))]
+    # What follows from a span is below it, too, and a root of its own only without it.
+    above.sort(key=lambda r: r.get("refType", "CHILD_OF") != "CHILD_OF")
+    parent = above[0].get("spanID") if above else span.get("parentSpanID")
     process = processes.get(str(span.get("processID")))
     service = process.get("serviceName") if isinstance(process, dict) else None
     return _spans.in_microseconds(

@@ -22,10 +22,13 @@ import pandas as pd
 from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _queries
+from perflab.formats import _log_notes as notes
 from perflab.formats._queries import Marker
 
 _REQUEST = Marker("parts", re.compile(r'"parts": ?\{'))
 SERVICE = "application"
+_CLOCK_S = 1e-4
+"""Two clocks of one machine start a record's time and measure its length."""
 
 
 def sniff(head: bytes) -> bool:
@@ -51,12 +54,38 @@ def read(path: Path, **_: Any) -> Tables:
             f"{path}:1: expected recorded requests (JSON lines with request, start, ms, parts), found none"
         )
     tally.mark(_REQUEST.name, 0, tally.rows + tally.skipped)
+    inner = _inner(records)
+    records = [record for place, record in enumerate(records) if place not in inner]
+    tally.rows, tally.known = tally.rows - len(inner), tally.known + len(inner)
+    tally.note(notes.INNER_REQUESTS, len(inner))
     return Tables(
         {"components": _components(records), "spans": _spans(records)},
         warnings=tally.notes(path.name),
         meta={"tool": "perflab request recorder"},
         accounting=tally.account(),
     )
+
+
+def _inner(records: list[dict[str, Any]]) -> set[int]:
+    """Records within the time of another of the same request: a service that inherited the recorder and got its id.
+
+    (A redirection brings the same id twice, too, but one after the other.)
+    """
+    by_id: dict[str, list[int]] = {}
+    for place, record in enumerate(records):
+        by_id.setdefault(record["request"], []).append(place)
+    found = set[int]()
+    for places in by_id.values():
+        if len(places) < 2:
+            continue
+        places.sort(key=lambda p: (records[p]["start"], -records[p]["ms"]))
+        until = 0.0
+        for place in places:
+            end = records[place]["start"] + records[place]["ms"] / 1e3
+            if end <= until + _CLOCK_S:
+                found.add(place)
+            until = max(until, end)
+    return found
 
 
 def _record(line: str) -> dict[str, Any] | None:

@@ -48,7 +48,7 @@ def _span(span: dict[str, Any]) -> Span | None:
         span.get("parentId"),
         here.get("serviceName") if isinstance(here, dict) else None,
         span.get("timestamp"),
-        span.get("duration", 0),
+        span.get("duration"),
         name=str(span.get("name") or ""),
         kind=str(span.get("kind") or "").lower(),
         attributes=dict(tags) if isinstance(tags, dict) else {},

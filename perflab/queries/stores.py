@@ -50,9 +50,10 @@ def store_calls(spans: pd.DataFrame | None) -> pd.DataFrame | None:
         return None
     rows = []
     services = _service_calls(spans)
+    ended = spans["duration_ms"].notna().to_numpy()
     for place, attributes in enumerate(spans["attributes"]):
         call = services.get(place) or (store_call(attributes) if isinstance(attributes, Mapping) else None)
-        if call is not None:
+        if call is not None and ended[place]:  # else it has no time
             rows.append((place, call.text, call.values))
     if not rows:
         return None

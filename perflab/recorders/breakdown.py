@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from time import perf_counter
 from typing import Any
 
-from perflab.recorders import addresses, context, hooks, timing
+from perflab.recorders import addresses, concurrency, context, hooks, timing
 from perflab.recorders.log import QueryLog
 
 Environ = dict[str, Any]
@@ -130,6 +130,7 @@ def record_async_requests(application: Callable[..., Awaitable[None]]) -> Callab
             await application(scope, receive, send)
             return
         hooks.install()
+        concurrency.install_loop()
         given = {name.lower(): value.decode("latin-1") for name, value in scope.get("headers", ()) if len(name) < 20}
         clock = timing.clock_of(
             given.get(b"x-request-id"), given.get(b"x-perflab-endpoint"), given.get(b"x-request-start")

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
+from typing import Any
 from urllib.parse import unquote
 
 MAX_ID_LENGTH = 128
@@ -79,6 +80,22 @@ def leave(tokens: Tokens) -> None:
     unit, route = tokens
     _route.reset(route)
     _unit.reset(unit)
+
+
+def carried(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which then works for the current unit in whichever thread it is called."""
+    unit, route = _unit.get(), _route.get()
+    if unit is None:
+        return function
+
+    def within(*given: Any, **options: Any) -> Any:
+        tokens = enter(unit, route)
+        try:
+            return function(*given, **options)
+        finally:
+            leave(tokens)
+
+    return within
 
 
 def set_route(route: Route) -> None:

@@ -10,12 +10,11 @@ import gc
 import logging
 import sys
 from collections.abc import Callable
-from contextvars import copy_context
 from functools import wraps
 from threading import Lock
 from typing import Any
 
-from perflab.recorders import addresses, timing
+from perflab.recorders import addresses, concurrency, timing
 from perflab.recorders.timing import DATABASE, DOWNSTREAM, LOCK, POOL
 
 _logger = logging.getLogger("perflab.recorders")
@@ -83,6 +82,55 @@ def _timed_async(owner: Any, method: str, kind: str, naming: Naming) -> None:
     setattr(owner, method, timed)
 
 
+def _timed_parts(owner: Any, method: str, kind: str, name: str) -> None:
+    """A generator, whose parts are waited for one by one."""
+    original = owner.__dict__.get(method)
+    if not callable(original):
+        return
+
+    @wraps(original)
+    def timed(*given: Any, **options: Any) -> Any:
+        parts = original(*given, **options)
+        try:
+            while True:
+                started = timing.begin(kind)
+                try:
+                    part = next(parts)
+                except StopIteration:
+                    return
+                finally:
+                    timing.end(started, kind, name)
+                yield part
+        finally:
+            parts.close()
+
+    setattr(owner, method, timed)
+
+
+def _timed_async_parts(owner: Any, method: str, kind: str, name: str) -> None:
+    original = owner.__dict__.get(method)
+    if not callable(original):
+        return
+
+    @wraps(original)
+    async def timed(*given: Any, **options: Any) -> Any:
+        parts = original(*given, **options)
+        try:
+            while True:
+                started = timing.begin(kind)
+                try:
+                    part = await anext(parts)
+                except StopAsyncIteration:
+                    return
+                finally:
+                    timing.end(started, kind, name)
+                yield part
+        finally:
+            await parts.aclose()
+
+    setattr(owner, method, timed)
+
+
 def _name(naming: Naming, given: tuple[Any, ...], options: dict[str, Any]) -> tuple[str, list[int] | None]:
     try:
         found = naming(given, options)
@@ -145,6 +193,8 @@ def _psycopg(module: Any) -> None:
     for name in ("execute", "executemany"):
         _timed(module.Cursor, name, DATABASE, _statement)
         _timed_async(module.AsyncCursor, name, DATABASE, _statement)
+    _timed(module.Connection, "commit", DATABASE, _called("COMMIT"))
+    _timed_async(module.AsyncConnection, "commit", DATABASE, _called("COMMIT"))
 
 
 def _psycopg_pool(module: Any) -> None:
@@ -154,6 +204,10 @@ def _psycopg_pool(module: Any) -> None:
 
 def _pymysql(module: Any) -> None:
     _timed(module.Cursor, "execute", DATABASE, _statement)
+
+
+def _pymysql_connections(module: Any) -> None:
+    _timed(module.Connection, "commit", DATABASE, _called("COMMIT"))
 
 
 def _asyncpg(module: Any) -> None:
@@ -216,15 +270,20 @@ def _requests(module: Any) -> None:
 
 def _httpx(module: Any) -> None:
     def named(given: tuple[Any, ...], options: dict[str, Any]) -> Named:
-        return _of_url(given[1].method, str(given[1].url))
+        asked = given[1] if len(given) > 1 else options["request"]
+        return _of_url(asked.method, str(asked.url))
 
     _timed(module.Client, "send", DOWNSTREAM, named)
     _timed_async(module.AsyncClient, "send", DOWNSTREAM, named)
+    _timed_parts(module.Response, "iter_raw", DOWNSTREAM, "(body)")
+    _timed_async_parts(module.Response, "aiter_raw", DOWNSTREAM, "(body)")
 
 
 def _aiohttp(module: Any) -> None:
     _timed_async(module.ClientSession, "_request", DOWNSTREAM, lambda given, options: _of_url(given[1], str(given[2])))
     _timed_async(module.ClientResponse, "read", DOWNSTREAM, _called("(body)"))
+    for name in ("read", "readany", "readchunk", "readexactly", "readline", "readuntil"):
+        _timed_async(module.StreamReader, name, DOWNSTREAM, _called("(body)"))
 
 
 def _of_url(method: str, url: str) -> Named:
@@ -249,51 +308,12 @@ def _of_target(method: str, host: str, target: str) -> Named:
 def _threading(module: Any) -> None:
     """Events, queues, semaphores and results of other threads wait on a condition. (A plain Lock cannot be hooked.)"""
     _timed(module.Condition, "wait", LOCK, _called("condition"))
+    _timed(module.Thread, "join", LOCK, _called("thread"))
 
 
 def _asyncio(module: Any) -> None:
     _timed_async(module.Lock, "acquire", LOCK, _called("asyncio.Lock"))
     _timed_async(module.Semaphore, "acquire", LOCK, _called("asyncio.Semaphore"))
-
-
-def _executor(module: Any) -> None:
-    """Count work that a request passes to a thread pool as the request's."""
-    original = module.ThreadPoolExecutor.submit
-
-    @wraps(original)
-    def submit(pool: Any, function: Callable[..., Any], /, *given: Any, **options: Any) -> Any:
-        found = timing.current()
-        if found is None:
-            return original(pool, function, *given, **options)
-        return original(pool, copy_context().run, timing.work, found[0], function, *given, **options)
-
-    module.ThreadPoolExecutor.submit = submit
-
-
-def _anyio(module: Any) -> None:
-    """FastAPI and Starlette run functions that are not async here."""
-    original = module.run_sync
-
-    @wraps(original)
-    async def run_sync(function: Callable[..., Any], *given: Any, **options: Any) -> Any:
-        found = timing.current()
-        if found is None:
-            return await original(function, *given, **options)
-        return await original(timing.work, found[0], function, *given, **options)
-
-    module.run_sync = run_sync
-
-
-def _tasks(module: Any) -> None:
-    """Count tasks that a request starts as the request's (Starlette runs applications below some middleware in one)."""
-    original = module.BaseEventLoop.create_task
-
-    @wraps(original)
-    def create_task(loop: Any, task: Any, **options: Any) -> Any:
-        found = timing.current()
-        return original(loop, task if found is None else timing.subtask(task, found[0]), **options)
-
-    module.BaseEventLoop.create_task = create_task
 
 
 def _collector(module: Any) -> None:
@@ -306,6 +326,7 @@ _HOOKS: tuple[tuple[str, Callable[[Any], None]], ...] = (
     ("psycopg", _psycopg),
     ("psycopg_pool", _psycopg_pool),
     ("pymysql.cursors", _pymysql),
+    ("pymysql.connections", _pymysql_connections),
     ("asyncpg.connection", _asyncpg),
     ("asyncpg.pool", _asyncpg_pool),
     ("http.client", _http_client),
@@ -316,8 +337,10 @@ _HOOKS: tuple[tuple[str, Callable[[Any], None]], ...] = (
     ("aiohttp", _aiohttp),
     ("threading", _threading),
     ("asyncio", _asyncio),
-    ("asyncio.base_events", _tasks),
-    ("concurrent.futures.thread", _executor),
-    ("anyio.to_thread", _anyio),
+    ("threading", concurrency.threads),
+    ("concurrent.futures.thread", concurrency.executors),
+    ("anyio.to_thread", concurrency.anyio),
+    ("gevent.hub", concurrency.greenlets),
+    ("eventlet.hubs", concurrency.greenlets),
     ("gc", _collector),
 )

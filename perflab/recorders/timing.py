@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Generator
 from contextlib import suppress
-from contextvars import ContextVar, Token
+from contextvars import Context, ContextVar, Token
 from functools import lru_cache
 from hashlib import blake2b
 from threading import get_ident
@@ -43,7 +43,7 @@ Span = tuple[Any, ...]
 class Strand:
     """What one thread, or one task, does for a request: its CPU time, and the part of it inside calls."""
 
-    __slots__ = ("began", "cpu_s", "depth", "inside_s", "kind", "mark", "number", "thread")
+    __slots__ = ("began", "cpu_s", "depth", "inside_s", "kind", "mark", "number", "paused", "thread")
 
     def __init__(self, number: int = 0) -> None:
         self.number = number
@@ -51,6 +51,7 @@ class Strand:
         self.began = -1.0
         self.depth = self.thread = 0
         self.kind = ""
+        self.paused = False
 
     def start(self) -> None:
         """Resume, in this thread."""
@@ -113,16 +114,29 @@ def leave(token: Token[Now | None]) -> None:
         _current.reset(token)
 
 
-def work(clock: Clock, function: Any, *given: Any, **options: Any) -> Any:
-    """Call a function in a pool's thread, for the request."""
+def work(clock: Clock, function: Any, /, *given: Any, **options: Any) -> Any:
+    """Call a function in another thread, for the request."""
     strand = clock.strand()
     before, _here.strand = getattr(_here, "strand", None), (clock, strand)
+    token = enter(clock, strand)
     strand.start()
     try:
         return function(*given, **options)
     finally:
         strand.stop()
+        leave(token)
         _here.strand = before
+
+
+def switched(left: Context | None) -> None:
+    """A thread of many requests (gevent, eventlet) leaves one for another: each counts its own CPU time."""
+    found = left.get(_current) if left is not None else None
+    if found is not None and found[1].began >= 0:
+        found[1].stop()
+        found[1].paused = True
+    found = _current.get()
+    if found is not None and found[1].paused:
+        found[1].paused, found[1].began = False, _cpu()
 
 
 @coroutine

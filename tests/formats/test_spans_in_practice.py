@@ -1,0 +1,117 @@
+"""Spans as exporters write them when something is missing: an end, a zero in front, another trace's ids."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import perflab as lab
+
+AT = 1_700_000_000_000_000
+Row = tuple[str, str | None, str, float, float | None]
+"""Id, parent, name, begin and end in ms; no end: it never ended."""
+
+
+def otlp(rows: list[Row], trace: str = "0af7651916cd43dd8448eb211c80319c") -> list[dict[str, Any]]:
+    spans = [
+        {"traceId": trace, "spanId": own.zfill(16), "parentSpanId": (above or "").zfill(16) if above else "",
+         "name": name, "kind": 1 if above else 2, "startTimeUnixNano": str((AT + int(begin * 1e3)) * 1000),
+         "endTimeUnixNano": "0" if end is None else str((AT + int(end * 1e3)) * 1000),
+         "attributes": [{"key": "db.statement", "value": {"stringValue": name}}] if name.startswith("SELECT") else []}
+        for own, above, name, begin, end in rows
+    ]  # fmt: skip
+    return [{"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}]
+
+
+def printed(rows: list[Row]) -> list[dict[str, Any]]:
+    def at(ms: float | None) -> str | None:
+        return None if ms is None else f"2026-01-31T12:00:00.{int(ms * 1e3):06d}Z"
+
+    return [
+        {"context": {"trace_id": "0x" + "a" * 32, "span_id": "0x" + own.zfill(16)}, "name": name, "start_time": at(begin),
+         "parent_id": "0x" + above.zfill(16) if above else None, "end_time": at(end), "kind": "SpanKind.INTERNAL"}
+        for own, above, name, begin, end in rows
+    ]  # fmt: skip
+
+
+def zipkin(rows: list[Row]) -> list[list[dict[str, Any]]]:
+    return [
+        [
+            {"traceId": "ab", "id": own, "parentId": above, "name": name, "timestamp": AT + int(begin * 1e3),
+             **({} if end is None else {"duration": int((end - begin) * 1e3)})}
+            for own, above, name, begin, end in rows
+        ]
+    ]  # fmt: skip
+
+
+def jaeger(rows: list[Row], how: str = "CHILD_OF") -> list[dict[str, Any]]:
+    spans = [
+        {"traceID": "00ab", "spanID": own, "operationName": name, "startTime": AT + int(begin * 1e3),
+         "duration": int(((end or begin) - begin) * 1e3),
+         "references": [{"refType": "FOLLOWS_FROM", "traceID": "other", "spanID": "9"}]
+         + ([{"refType": how, "traceID": "ab", "spanID": above}] if above else [])}
+        for own, above, name, begin, end in rows
+    ]  # fmt: skip
+    return [{"data": [{"traceID": "ab", "spans": spans}]}]
+
+
+def spans_in(documents: list[Any], path: Path) -> lab.Measurements:
+    path.write_text("\n".join(map(json.dumps, documents)))
+    return lab.read(path)
+
+
+UNFINISHED: list[Row] = [("a1", None, "page", 0, 100), ("b2", "a1", "handler", 1, None), ("c3", "b2", "call", 10, 50)]
+
+
+@pytest.mark.parametrize("written", [otlp, printed, zipkin], ids=lambda f: f.__name__)
+def test_the_children_of_a_span_that_never_ended_stay_in_their_trace(written: Any, tmp_path: Path) -> None:
+    read = spans_in(written(UNFINISHED), tmp_path / "spans.json")
+    assert len(read.spans) == 3 and read.warnings == ()
+    path = lab.critical_path(read.spans)
+    assert dict(zip(path["operation"], path["mean_ms"], strict=True)) == {"page": 60.0, "call": 40.0}
+    assert [note.code for note in path.warnings] == ["unfinished-spans"]
+
+
+def test_a_statement_that_never_ended_is_no_query(tmp_path: Path) -> None:
+    rows: list[Row] = [("a", None, "page", 0, 9), ("b", "a", "SELECT 1", 1, 2), ("c", "a", "SELECT 2", 3, None)]
+    read = spans_in(otlp(rows), tmp_path / "spans.json")
+    assert list(read.queries["sql"]) == ["SELECT 1"] and len(read.spans) == 3
+
+
+def test_traces_that_number_their_spans_alike_are_apart(tmp_path: Path) -> None:
+    one: list[Row] = [("1", None, "GET /a", 0, 100), ("2", "1", "SELECT 1", 10, 50)]
+    other: list[Row] = [("1", None, "GET /b", 0, 100), ("2", "1", "SELECT 1", 10, 50)]
+    read = spans_in(otlp(one) + otlp(other, "1" * 32), tmp_path / "spans.jsonl")
+    assert list(read.spans["route"]) == ["GET /a", "GET /a", "GET /b", "GET /b"]
+    assert list(read.queries["route"]) == ["GET /a", "GET /b"] and len(lab.critical_path(read.spans)) == 4
+
+
+@pytest.mark.parametrize("how", ["CHILD_OF", "FOLLOWS_FROM"])
+@pytest.mark.parametrize("parent", ["0a1", "a1", "00000000000000A1"])
+def test_a_parent_in_jaegers_references(how: str, parent: str, tmp_path: Path) -> None:
+    rows: list[Row] = [("0a1", None, "page", 0, 100), ("b2", parent, "call", 10, 50), ("c3", parent, "audit", 90, 300)]
+    read = spans_in(jaeger(rows, how), tmp_path / "spans.json")
+    assert read.spans["parent"].isna().sum() == 1
+
+
+def test_a_service_that_a_recorded_one_calls_with_its_id_counts_once(tmp_path: Path) -> None:
+    """It inherits the recorder's variable. A redirection brings an id twice, too, but one after the other."""
+    made = [("a", 0.0, 50.0, "downstream", 40.0), ("a", 0.005, 30.0, "database", 20.0), ("a", 0.02, 10.0, "cpu", 9.0),
+            ("b", 0.0, 10.0, "cpu", 4.0), ("b", 0.012, 10.0, "database", 5.0)]  # fmt: skip
+    path = tmp_path / "requests.jsonl"
+    records = [
+        {"request": own, "start": 1.7e9 + at, "ms": ms, "parts": {part: took}, "spans": []}
+        for own, at, ms, part, took in reversed(made)
+    ]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    read = lab.read(path)
+    sums = read.components.groupby(["request", "component"])["duration_ms"].sum().round(3).to_dict()
+    assert sums == {
+        ("a", "downstream"): 40, ("a", "rest"): 10, ("b", "cpu"): 4, ("b", "database"): 5, ("b", "rest"): 11,
+    }  # fmt: skip
+    assert len(read.spans) == 3
+    (note,) = read.warnings
+    assert (note.code, note.facts["count"]) == ("inner-requests", 2)
