@@ -40,7 +40,7 @@ def read(path: Path, **_: Any) -> Tables:
         raise FormatError(f"{path}: Prometheus answered with an error: {held.get('errorType')}: {held.get('error')}")
     data = held.get("data")
     kind = data.get("resultType") if isinstance(data, dict) else None
-    if kind not in ("matrix", "vector", "scalar"):
+    if not isinstance(data, dict) or kind not in ("matrix", "vector", "scalar"):
         raise FormatError(f"{path}: expected a result of the type matrix, vector or scalar, found {kind!r}")
     tally = Tally("value")
     rows = list(_rows(data.get("result"), kind, tally))
