@@ -61,10 +61,6 @@ access-logs: $(READY)
 access-logs: $(READY)
 	$(BIN)/python bench/access_logs.py > bench/access_logs.md
 
-## make perf-files   perf script files of FlameGraph and inferno (FOLDERS=checkouts of them), counted by stackcollapse-perf.pl too
-perf-files: $(READY)
-	$(BIN)/python bench/perf_files.py $(FOLDERS) --write
-
 ## make damage       the samples of every format, damaged in ten ways each (2 minutes)
 damage: $(READY)
 	$(BIN)/python bench/damaged_files.py > bench/damaged_files.md
