@@ -54,9 +54,7 @@ foreign-logs: $(READY)
 ## make perf-files   perf script files of FlameGraph and inferno (FOLDERS=checkouts of them), counted by stackcollapse-perf.pl too
 perf-files: $(READY)
 	$(BIN)/python bench/perf_files.py $(FOLDERS) --write
-## make access-logs  100 MB of access log in six dialects: time, memory, and how well plans fit (5 minutes)
-access-logs: $(READY)
-	$(BIN)/python bench/access_logs.py > bench/access_logs.md
+
 ## make access-logs  100 MB of access log in six dialects: time, memory, and how well plans fit (5 minutes)
 access-logs: $(READY)
 	$(BIN)/python bench/access_logs.py > bench/access_logs.md
