@@ -43,7 +43,7 @@ def read(path: Path, **_: Any) -> Tables:
     if not isinstance(data, dict) or kind not in ("matrix", "vector", "scalar"):
         raise FormatError(f"{path}: expected a result of the type matrix, vector or scalar, found {kind!r}")
     tally = Tally("value")
-    rows = list(_rows(data.get("result"), kind, tally))
+    rows = list(_rows((data or {}).get("result"), kind, tally))
     if not rows:
         raise FormatError(
             f"{path}: expected values, found none; the query matched no series, or the time range holds no samples"
