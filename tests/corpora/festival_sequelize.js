@@ -23,7 +23,8 @@ const db = new Sequelize("shop", dialect === "postgres" ? "postgres" : "root", n
 const int = { type: DataTypes.INTEGER };
 const text = (length = 60) => ({ type: DataTypes.STRING(length) });
 const time = { type: DataTypes.DATE };
-const model = (name, columns, indexes = []) => db.define(name, columns, { indexes: indexes.map((f) => ({ fields: [].concat(f) })) });
+const own = (columns) => Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, { ...column }])); // it writes into them
+const model = (name, columns, indexes = []) => db.define(name, own(columns), { indexes: indexes.map((f) => ({ fields: [].concat(f) })) });
 
 const Login = model("login", { token: text(40), visitorId: int }, ["token"]);
 const Option = model("option", { name: text(40), value: text() }, ["name"]);
