@@ -1,7 +1,7 @@
 """Corpus "festival": Sequelize (Node), a pool of five connections that six requests share. Labelled before it was scored.
 
 On PostgreSQL a transaction for each request; on MariaDB autocommit, so that the statements of a request go over several
-connections, between those of others. Values are written into the statements, each of which ends in a comment with its request's id.
+connections, between those of others. Values are written into the statements; each ends in a comment with its request's id.
 
 ``npm install sequelize pg mysql2``, then ``NODE_PATH=node_modules python tests/corpora/festival_sequelize.py``
 """

@@ -27,7 +27,7 @@ import servers
 from piccolo.columns import ForeignKey, Integer, Timestamp, Varchar
 from piccolo.engine.postgres import PostgresEngine
 from piccolo.query.functions.aggregate import Avg, Count, Max, Sum
-from piccolo.table import Table, create_tables
+from piccolo.table import Table, create_db_tables
 from recording import LEAST, Truth, keep
 
 REQUESTS = 320
@@ -163,7 +163,7 @@ TABLES = (Desk, Staff, Token, Flag, Topic, Story, Agency, Revision, Photo, Comme
 
 
 async def fill() -> None:
-    await create_tables(*TABLES)
+    await create_db_tables(*TABLES)
     draw = random.Random(2357)
 
     def some(last: int) -> int:
