@@ -147,7 +147,8 @@ def _untested(facts: Facts) -> str:
 def _doubtful(facts: Facts) -> bool:
     """Names say too little, and so do the values, or something speaks against the parent."""
     unknown = bool(np.isnan(facts.variety.distinct)) or facts.opaque
-    nothing = facts.linked <= 0 or (unknown and not (facts.varies and facts.once))
+    again = facts.own_row and facts.written  # as a row is before it is written
+    nothing = (facts.linked <= 0 and not again) or (unknown and not (facts.varies and facts.once))
     against = (
         (facts.interrupted and not facts.own_row)
         or facts.everywhere

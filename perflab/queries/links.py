@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from perflab.queries.nouns import (
     ABOVE,
+    ANOTHER,
     KEY_BEGINNINGS,
     KEY_ENDINGS,
     OWN_KEYS,
@@ -40,6 +41,14 @@ def link(parent: str, child: str, keys: tuple[str, ...], tables: frozenset[str] 
     return max((_link(above, below, key, tables) for key in keys), default=0)
 
 
+def _of_another_row(above: Shape, tables: frozenset[str]) -> bool:
+    """Whether the parent holds a key that may be of another row of its table: ``boss``, or what names no other table."""
+    own = stem(above.tables[0])
+    others = [noun for noun in tables if not same_noun(noun, own)]
+    references = [stem(c) for c in above.columns if points_elsewhere(c) or ANOTHER & set(c.split("_"))]
+    return any(ANOTHER & set(c.split("_")) or not any(same_noun(c, noun) for noun in others) for c in references)
+
+
 def _link(above: Shape, below: Shape, key: str, tables: frozenset[str]) -> int:
     nouns = [stem(t) for t in above.tables]
     table = below.tables[0] if below.tables else ""
@@ -53,8 +62,8 @@ def _link(above: Shape, below: Shape, key: str, tables: frozenset[str]) -> int:
         own = bool(nouns) and same_noun(owner, nouns[0])
         if not own and any(same_noun(c, owner) for c in foreign | {stem(c) for c in above.columns}):
             return 3
-        if own and (everything or key in above.columns):  # the ids first, then each row by its id
-            return 2
+        if own and key in above.columns:  # the ids first, then each row by its id
+            return 2 if _of_another_row(above, tables) or not below.columns <= above.columns else 0
         party = any(same_noun(owner, noun) for noun in PARTIES)
         foreign = {c for c in foreign if not ABOVE & set(c.split("_"))}
         foreign = {c for c in foreign if (party and c in ROLES) or not any(same_noun(c, t) for t in tables)}

@@ -263,7 +263,8 @@ def _own_row(above: Shape, below: Shape) -> bool:
 def _own_value(groups: Groups, members: Ints, parents: Ints) -> bool:
     """Whether each unit asks for a single value, its own, which no row holds: who is logged in.
 
-    Not so where the list was selected by that value (the posts of an author), nor where lists of other units hold few values.
+    Not so where the list was selected by that value (the author of an author's posts; but not a tenant's settings for each of
+    its rows), nor where lists of other units hold few values.
     """
     fp, distinct = groups.column("fp"), groups.column("distinct")
     below, above = (groups.shapes[int(fp[chosen[0]])] for chosen in (members, parents))
@@ -271,7 +272,8 @@ def _own_value(groups: Groups, members: Ints, parents: Ints) -> bool:
     if not all(asked) or len({unit[-1] for unit in asked}) < _OWN_VALUES:
         return False
     held = [{value for row in unit for value in row} for unit in keys_asked(groups, parents, above)]
-    if sum(not mine.isdisjoint(unit[-1]) for mine, unit in zip(held, asked, strict=True)) * 2 > len(asked):
+    selected = sum(not mine.isdisjoint(unit[-1]) for mine, unit in zip(held, asked, strict=True)) * 2 > len(asked)
+    if selected and below.single_row:
         return False
     same = np.logical_and.reduce([groups.column(c) == groups.column(c)[members[0]] for c in ("fp", "site", "route")])
     others = np.setdiff1d(np.flatnonzero(same & groups.column("repeated")), members)

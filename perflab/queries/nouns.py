@@ -19,7 +19,20 @@ KEY_BEGINNINGS = re.compile(r"^(?:fk|id|ref|tbl|tb)_(?=\w{3})")
 ABOVE = frozenset({"parent", "superior", "supervisor", "ancestor", "upper", "reply", "replies", "reports"})
 """Words in the name of a key that holds the row above, of the same table: ``parent_id``, ``reports_to``, ``in_reply_to_id``."""
 
-_ANOTHER = ABOVE | {"manager", "chief", "boss", "mother", "father", "previous", "next", "original", "linked", "related"}
+ANOTHER = ABOVE | {
+    "manager",
+    "chief",
+    "boss",
+    "lead",
+    "mother",
+    "father",
+    "previous",
+    "next",
+    "original",
+    "linked",
+    "related",
+}
+"""Words in the name of a key of another row of the same table."""
 
 _DOES = frozenset({"ed", "er", "ee", "or"})
 """Endings of who does or suffers a thing: a follow has a follower and a followed, neither of which is its key."""
@@ -55,7 +68,7 @@ def same_noun(one: str, other: str) -> bool:
 def own_key(column: str, table: str) -> bool:
     """Whether a column is the table's own key: ``id``, ``author_id`` of ``authors``; not ``parent_author_id``, of another row."""
     noun, owner = stem(column), stem(table)
-    another = _ANOTHER & set(noun.split("_")) - set(owner.split("_"))
+    another = ANOTHER & set(noun.split("_")) - set(owner.split("_"))
     return column in OWN_KEYS or (same_noun(noun, owner) and not another)
 
 
