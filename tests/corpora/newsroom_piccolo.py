@@ -390,7 +390,7 @@ def positives(transaction: bool) -> dict[str, Any]:
         rows = await some_stories(r, n)
         for one in rows:
             await (
-                Placement.select(Placement.edition, Count(as_alias="many"))
+                Placement.select(Placement.edition, Count(alias="many"))
                 .where(Placement.story == one.id)
                 .group_by(Placement.edition)
             )
