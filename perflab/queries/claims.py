@@ -26,19 +26,21 @@ STEEP = 0.5
 
 @dataclass(frozen=True)
 class Variety:
-    """How a child's values differ: ``distinct`` of the calls (a share, NaN when the values were not recorded), the
-    most different values of its keys in one unit, and whether every unit asked for the very same ones."""
+    """How a child's values differ: ``distinct`` of the calls (a share, NaN when the values were not recorded), the most different
+    values of its keys in one unit, whether all units asked for the very same, and whether a key moves (not only a range)."""
 
     distinct: float
     keys: int
     same_everywhere: bool
+    key_moves: bool
 
 
 @dataclass(frozen=True, eq=False)
 class Facts:
     """What is known of a pattern in all its units.
 
-    ``linked``: how clearly names link the child to its parent (`shape.link`). ``calls`` and ``parent_rows`` by unit (NaN
+    ``linked``: how clearly names link the child to its parent (`links.link`). ``own_row``: it reads the parent's row again;
+    ``own_value``: each unit asks for one value, which is the request's, not a row's. ``calls`` and ``parent_rows`` by unit (NaN
     where the log has no rows). ``grown``: calls over the parent's rows; ``bounded``: calls were compared with its LIMIT.
     ``opaque``: the parent's columns are not known. ``once``: the parent runs once a unit. ``interrupted``: writes or
     savepoints stand between the calls; ``written``: writes to the child's own tables do. ``everywhere``: most units run the
@@ -48,6 +50,8 @@ class Facts:
     shape: Shape
     parent: bool
     linked: int
+    own_row: bool
+    own_value: bool
     calls: npt.NDArray[np.int64]
     parent_rows: npt.NDArray[np.float64]
     variety: Variety
@@ -62,8 +66,9 @@ class Facts:
 
     @property
     def matched(self) -> bool:
-        """In most units there were as many calls as the parent had rows."""
-        return self.parent and bool(np.mean(self.parent_rows == self.calls) >= 0.5)
+        """In most units there were as many calls as the parent had rows, and not by chance: seven days beside seven rows."""
+        chance = not self.variety.key_moves and len(self.calls) >= MIN_SIZES and len(np.unique(self.calls)) == 1
+        return self.parent and not chance and bool(np.mean(self.parent_rows == self.calls) >= 0.5)
 
     @property
     def grows(self) -> bool:
@@ -77,12 +82,12 @@ class Facts:
     def repeats_itself(self) -> bool:
         """The calls ask for few different values, which a cache or a variable would answer."""
         few = self.variety.distinct < LEAST_DISTINCT
-        return few and not (self.linked >= HOLDS and self.variety.keys >= 2)
+        return few and (self.own_value or not (self.linked >= HOLDS and self.variety.keys >= 2))
 
     @property
     def follows_rows(self) -> bool:
         """The calls follow the parent's rows, whatever their values: rows that share few values."""
-        if not self.parent or self.linked < (1 if self.variety.keys >= 2 else 2):
+        if not self.parent or self.own_value or self.linked < (1 if self.variety.keys >= 2 else 2):
             return False
         grows = self.grows and self.grown.high >= STEEP
         held = self.linked >= (2 if self.variety.keys >= 2 else HOLDS) and self.shape.single_row
@@ -113,7 +118,7 @@ def level(facts: Facts) -> str:
 def _level(facts: Facts) -> str:
     if facts.shape.kind == "write":
         return WRITE_LOOP
-    if facts.turns_pages or (facts.written and facts.linked < HOLDS):
+    if facts.turns_pages or (facts.written and facts.linked < HOLDS and not facts.own_row):
         return NO_PARENT
     if facts.repeats_itself and not facts.follows_rows:
         return DUPLICATE
@@ -142,8 +147,14 @@ def _untested(facts: Facts) -> str:
 def _doubtful(facts: Facts) -> bool:
     """Names say too little, and so do the values, or something speaks against the parent."""
     unknown = bool(np.isnan(facts.variety.distinct)) or facts.opaque
-    nothing = facts.linked <= 0 or (unknown and not (facts.varies and facts.once))
-    against = facts.interrupted or facts.everywhere or facts.bounded or _unmoved(facts.parent_rows, facts.calls)
+    again = facts.own_row and facts.written  # as a row is before it is written
+    nothing = (facts.linked <= 0 and not again) or (unknown and not (facts.varies and facts.once))
+    against = (
+        (facts.interrupted and not facts.own_row)
+        or facts.everywhere
+        or facts.bounded
+        or _unmoved(facts.parent_rows, facts.calls)
+    )
     return nothing or against
 
 

@@ -38,7 +38,8 @@ class Groups:
     statements), calls, time_ms, rows, distinct (different values; both NaN where not known), between (writes and control
     statements between the second and the last), written (of those, writes to its own tables), route, low, repeated.
     ``order`` holds the places of the statements by group, ``starts`` where each group starts in it, ``arrays`` the columns,
-    ``asked`` the answers of `keys_asked` so far.
+    ``question`` a code of what each statement of a repeated group asks (-1 where not known), ``asked`` the answers of
+    `keys_asked` so far.
     """
 
     prepared: Statements
@@ -46,6 +47,7 @@ class Groups:
     order: Ints
     starts: Ints
     arrays: Mapping[str, npt.NDArray[Any]]
+    question: Ints
     asked: dict[bytes, list[list[tuple[str, ...]]]] = field(default_factory=dict)
 
     @property
@@ -70,6 +72,7 @@ def grouped(prepared: Statements, threshold: int) -> Groups:
     repeated = (calls >= threshold) & (judged[fp] if total else np.zeros(0, dtype=bool))
     took = frame["duration_ms"].to_numpy(dtype="float64")
     second, last = _second(member, first), _last(member, total)
+    question = _questions(prepared, member, repeated)
     busy = np.array([s.kind in ("write", "control") for s in prepared.shapes], dtype=bool)[frame["fp"].to_numpy()]
     counted = np.append(0, np.cumsum(busy))
     table = pd.DataFrame(
@@ -78,7 +81,7 @@ def grouped(prepared: Statements, threshold: int) -> Groups:
             "calls": calls,
             "time_ms": np.bincount(member, weights=took, minlength=total).astype("float64"),
             "rows": _rows(prepared, member, total, unit, fp),
-            "distinct": _distinct(prepared, member, repeated, total),
+            "distinct": _distinct(question, member, repeated),
             "between": counted[last] - counted[second],
             "written": _written(prepared, fp, second, last, repeated),
             "route": frame["route"].to_numpy(dtype=object)[first],
@@ -87,7 +90,7 @@ def grouped(prepared: Statements, threshold: int) -> Groups:
         }
     )  # fmt: skip
     arrays = {name: table[name].to_numpy() for name in table.columns}
-    return Groups(prepared, table, np.argsort(member, kind="stable"), np.append(0, np.cumsum(calls)), arrays)
+    return Groups(prepared, table, np.argsort(member, kind="stable"), np.append(0, np.cumsum(calls)), arrays, question)
 
 
 def _sites(prepared: Statements) -> Ints:
@@ -148,18 +151,21 @@ def _rows(prepared: Statements, member: Ints, total: int, unit: Ints, fp: Ints) 
     return found
 
 
-def _distinct(prepared: Statements, member: Ints, repeated: Flags, total: int) -> Floats:
-    """How many different values each repeated group was asked with; NaN where any is not known."""
-    found = np.full(total, np.nan)
-    places = np.flatnonzero(repeated[member]) if total else np.zeros(0, dtype="int64")
-    if not len(places):
-        return found
-    codes = questions(prepared.frame.iloc[places], prepared.dialect)
-    keys = pd.DataFrame({"group": member[places], "question": codes})
-    different = keys.groupby("group")["question"].nunique()
-    blind = keys["question"].lt(0).groupby(keys["group"]).any()
-    found[different.index] = np.where(blind, np.nan, different.astype("float64"))
+def _questions(prepared: Statements, member: Ints, repeated: Flags) -> Ints:
+    """What each statement of a repeated group asks; -1 where that is not known, and for all others."""
+    found = np.full(len(member), -1, dtype="int64")
+    places = np.flatnonzero(repeated[member]) if len(member) else found[:0]
+    if len(places):
+        found[places] = questions(prepared.frame.iloc[places], prepared.dialect)
     return found
+
+
+def _distinct(question: Ints, member: Ints, repeated: Flags) -> Floats:
+    """How many different values each repeated group was asked with; NaN where any is not known."""
+    total, width = len(repeated), int(question.max(initial=-1)) + 2
+    blind = np.bincount(member, question < 0, minlength=total) > 0
+    asked = np.unique(member * width + question + 1) // width
+    return np.where(repeated & ~blind, np.bincount(asked, minlength=total), np.nan)
 
 
 def _written(prepared: Statements, fp: Ints, second: Ints, last: Ints, repeated: Flags) -> Ints:

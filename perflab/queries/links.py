@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from perflab.queries.nouns import KEY_BEGINNINGS, KEY_ENDINGS, OWN_KEYS, ROLES, points_elsewhere, same_noun, stem
+from perflab.queries.nouns import (
+    ABOVE,
+    ANOTHER,
+    KEY_BEGINNINGS,
+    KEY_ENDINGS,
+    OWN_KEYS,
+    PARTIES,
+    ROLES,
+    own_key,
+    points_elsewhere,
+    same_noun,
+    stem,
+)
 from perflab.queries.shape import Shape, shape
 
 _CODES = frozenset({"code", "no", "nr", "ref", "sku", "slug", "token", "barcode", "ean", "isbn"})
+_OF_PARTIES = frozenset({"email", "mail", "username", "login", "phone", "handle"})
+"""What names a person in any role: a buyer's email is a visitor's."""
+
 _ATTRIBUTES = frozenset(
     "name title label state status type kind role level region country lang language locale category key flag shard "  # noqa: SIM905
     "partition bucket day date month year priority queue channel value active enabled deleted".split()
@@ -16,28 +31,43 @@ _ATTRIBUTES = frozenset(
 
 
 @lru_cache(maxsize=65536)
-def link(parent: str, child: str, keys: tuple[str, ...]) -> int:
+def link(parent: str, child: str, keys: tuple[str, ...], tables: frozenset[str] = frozenset()) -> int:
     """How clearly names link a child, by these of its keys, to a parent: 3 a key says so, 2 the parent hands out a column of
-    that name, or names a role, 1 it may be, 0 nothing does, -1 the parent holds no such key."""
+    that name, or names a role, 1 it may be, 0 nothing does, -1 the parent holds no such key.
+
+    A reference of the parent that names one of the other ``tables`` (nouns), or the row above it, is none to the child's table.
+    """
     above, below = shape(parent), shape(child)
-    return max((_link(above, below, key) for key in keys), default=0)
+    return max((_link(above, below, key, tables) for key in keys), default=0)
 
 
-def _link(above: Shape, below: Shape, key: str) -> int:
+def _of_another_row(above: Shape, tables: frozenset[str]) -> bool:
+    """Whether the parent holds a key that may be of another row of its table: ``boss``, or what names no other table."""
+    own = stem(above.tables[0])
+    others = [noun for noun in tables if not same_noun(noun, own)]
+    references = [stem(c) for c in above.columns if points_elsewhere(c) or ANOTHER & set(c.split("_"))]
+    return any(ANOTHER & set(c.split("_")) or not any(same_noun(c, noun) for noun in others) for c in references)
+
+
+def _link(above: Shape, below: Shape, key: str, tables: frozenset[str]) -> int:
     nouns = [stem(t) for t in above.tables]
-    owner = stem(below.tables[0]) if below.tables else ""
+    table = below.tables[0] if below.tables else ""
+    owner = stem(table)
     plain = key in OWN_KEYS
     everything = "*" in above.columns
     if not plain and nouns and same_noun(owner, nouns[0]) and len(below.tables) > 1 and points_elsewhere(key):
         return 3  # many to many of a table with itself: the key is the join table's
-    if plain or same_noun(stem(key), owner):  # many to one: the parent holds the child's key
+    if own_key(key, table):  # many to one: the parent holds the child's key
         foreign = {stem(c) for c in above.columns if points_elsewhere(c)}
         own = bool(nouns) and same_noun(owner, nouns[0])
         if not own and any(same_noun(c, owner) for c in foreign | {stem(c) for c in above.columns}):
             return 3
         if own and key in above.columns:  # the ids first, then each row by its id
-            return 2
-        if plain and any(c in ROLES or c.endswith("_by") for c in foreign):
+            return 2 if _of_another_row(above, tables) or not below.columns <= above.columns else 0
+        party = any(same_noun(owner, noun) for noun in PARTIES)
+        foreign = {c for c in foreign if not ABOVE & set(c.split("_"))}
+        foreign = {c for c in foreign if (party and c in ROLES) or not any(same_noun(c, t) for t in tables)}
+        if plain and party and any(c in ROLES or c.endswith("_by") for c in foreign):
             return 2  # an author may be a member, an owner a user
         if plain and nouns and any(same_noun(stem(t), nouns[0]) for t in below.tables[1:]):
             return 2  # joined to the parent's table, and found by its id
@@ -52,7 +82,7 @@ def _link(above: Shape, below: Shape, key: str) -> int:
         return 3  # one to many
     if key in _ATTRIBUTES:
         return 0
-    if key in above.columns:
+    if key in above.columns or (key in _OF_PARTIES and any(c.endswith(f"_{key}") for c in above.columns)):
         return 2
     if key in _CODES:
         # A code comes from a client as often as from a row, unless the parent holds the code of just this table.

@@ -18,8 +18,10 @@ from perflab.queries import claims, suggestions
 from perflab.queries.clocks import timed
 from perflab.queries.groups import LEAST_DISTINCT, Groups, Ints, grouped, keys_asked, moving_keys, single_rows, varying
 from perflab.queries.growth import LIMIT, Growth, growth
+from perflab.queries.nouns import own_key
 from perflab.queries.parents import with_parents
 from perflab.queries.scaling import Scaling
+from perflab.queries.shape import Shape
 from perflab.queries.statements import Statements, statements
 from perflab.results import count, findings
 from perflab.units import format_ms
@@ -45,6 +47,8 @@ FOR_PEOPLE = (
 """What people read of a pattern; the rest is for those who go on computing."""
 
 _MANY_UNITS = 20
+_OWN_VALUES = 3
+"""So many units, each with a single value of its own, are no lists that all happen to hold one."""
 
 
 def find_n_plus_one(
@@ -76,6 +80,7 @@ def find_n_plus_one(
     ``evidence`` is "confirmed" (the calls were shown to grow with the parent's rows), "likely" (too few units, or no sizes, to
     test that), "possible" (would be one of these, but the units of work rest on pauses alone, which may merge requests),
     "constant fan-out", "duplicate", "loop without parent" or "write loop"; only "confirmed" and "likely" claim an N+1.
+    A tree that is read node by node is its own parent.
     Limits: SQL does not say which rows the application used, so eager loading that nothing needs is not found, nor is an N+1
     below ``threshold`` calls; without ids, transactions or an opening statement, requests can't be separated.
 
@@ -143,7 +148,7 @@ def _numbered(groups: Groups, occurrences: pd.DataFrame) -> pd.DataFrame:
             "child": fp[members],
             "site": groups.column("site")[members],
             "route": groups.column("route")[members],
-            "same": (groups.column("distinct")[members] == 1) & ~writes[fp[members]],
+            "same": occurrences["same"].to_numpy() & ~writes[fp[members]],
         }
     )
     numbers = key.groupby(list(key.columns), sort=False).ngroup().to_numpy() if len(key) else np.zeros(0, dtype="int64")
@@ -174,7 +179,7 @@ def _row(groups: Groups, part: pd.DataFrame, moving: dict[int, tuple[str, ...]],
     child, route = int(fp[first]), str(groups.column("route")[first])
     driver, holder = (int(fp[p]) if p >= 0 else -1 for p in part[["parent", "holder"]].to_numpy()[0])
     parent = holder if holder >= 0 and driver >= 0 else driver
-    grown = growth(groups, driver, members) if driver >= 0 else None
+    grown = growth(groups, driver, members) if driver not in (-1, child) else None
     facts = _facts(groups, part, driver, grown, whole.units)
     level = claims.level(facts)
     calls, time = (groups.table[c].to_numpy()[members].sum() for c in ("calls", "time_ms"))
@@ -218,6 +223,8 @@ def _facts(groups: Groups, part: pd.DataFrame, driver: int, grown: Growth | None
         shape=shape,
         parent=driver >= 0,
         linked=int(part["linked"].max()),
+        own_row=driver >= 0 and _own_row(groups.shapes[driver], shape),
+        own_value=driver >= 0 and bool(part["same"].all()) and _own_value(groups, members, parents),
         calls=calls[members],
         parent_rows=np.where(parents >= 0, groups.column("rows")[parents], np.nan),
         variety=_variety(groups, members),
@@ -235,13 +242,43 @@ def _facts(groups: Groups, part: pd.DataFrame, driver: int, grown: Growth | None
 def _variety(groups: Groups, members: Ints) -> claims.Variety:
     """How the values of a pattern differ within its units and between them (read in some of the units)."""
     share = float(np.median(groups.column("distinct")[members] / groups.column("calls")[members]))
-    asked = keys_asked(groups, members, groups.shapes[int(groups.column("fp")[members[0]])])
+    shape = groups.shapes[int(groups.column("fp")[members[0]])]
+    asked = keys_asked(groups, members, shape)
     if not asked or any(len(a) == 0 for a in asked):
-        return claims.Variety(share, 0 if np.isnan(share) else 2, False)
+        return claims.Variety(share, 0 if np.isnan(share) else 2, False, True)
     places = varying(asked)
     sets = {frozenset(tuple(row[i] for i in places) for row in unit) for unit in asked}
     most = max(len({tuple(row[i] for i in places) for row in unit}) for unit in asked) if places else 1
-    return claims.Variety(share, most, len(asked) >= 3 and len(sets) == 1)
+    moves = any(place < len(shape.keys) for place in places)
+    return claims.Variety(share, most, len(asked) >= 3 and len(sets) == 1, moves)
+
+
+def _own_row(above: Shape, below: Shape) -> bool:
+    """Whether the child reads a row of the parent's own table again, by its key."""
+    if len(below.tables) != 1 or above.tables[:1] != below.tables:
+        return False
+    return any(own_key(key, below.tables[0]) for key in below.keys)
+
+
+def _own_value(groups: Groups, members: Ints, parents: Ints) -> bool:
+    """Whether each unit asks for a single value, its own, which no row holds: who is logged in.
+
+    Not so where the list was selected by that value (the author of an author's posts; but not a tenant's settings for each of
+    its rows), nor where lists of other units hold few values.
+    """
+    fp, distinct = groups.column("fp"), groups.column("distinct")
+    below, above = (groups.shapes[int(fp[chosen[0]])] for chosen in (members, parents))
+    asked = keys_asked(groups, members, below)
+    if not all(asked) or len({unit[-1] for unit in asked}) < _OWN_VALUES:
+        return False
+    held = [{value for row in unit for value in row} for unit in keys_asked(groups, parents, above)]
+    selected = sum(not mine.isdisjoint(unit[-1]) for mine, unit in zip(held, asked, strict=True)) * 2 > len(asked)
+    if selected and below.single_row:
+        return False
+    same = np.logical_and.reduce([groups.column(c) == groups.column(c)[members[0]] for c in ("fp", "site", "route")])
+    others = np.setdiff1d(np.flatnonzero(same & groups.column("repeated")), members)
+    others = others[np.isfinite(distinct[others])]
+    return not len(others) or bool(np.median(distinct[others] / groups.column("calls")[others]) >= LEAST_DISTINCT)
 
 
 def _few(groups: Groups, members: Ints, facts: claims.Facts) -> int:
@@ -297,10 +334,11 @@ def growth_of(
         [v if v == v else None for v in row] == wanted for row in patterns[columns].astype(object).to_numpy().tolist()
     ]
     number = next(iter(np.flatnonzero(same)), None)
-    if number is None or int(patterns["_driver"].iloc[number]) < 0:
+    if number is None:
         return None
     members = occurrences["group"].to_numpy()[occurrences["pattern"].to_numpy() == number]
-    return growth(groups, int(patterns["_driver"].iloc[number]), members)
+    driver = int(patterns["_driver"].iloc[number])
+    return growth(groups, driver, members) if driver not in (-1, groups.column("fp")[members[0]]) else None
 
 
 def _by_unit(groups: Groups, occurrences: pd.DataFrame, patterns: pd.DataFrame) -> pd.DataFrame:

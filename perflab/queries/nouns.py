@@ -5,10 +5,34 @@ from __future__ import annotations
 import re
 
 ROLES = frozenset({"parent", "owner", "author", "creator", "user", "customer", "manager", "assignee"})
+PARTIES = frozenset(
+    "user account person people member employee staff profile contact party client customer company organisation organization "  # noqa: SIM905
+    "team tenant".split()
+)
+"""Whom a role may be."""
+
 OWN_KEYS = frozenset({"id", "pk", "uuid"})
 KEY_ENDINGS = re.compile(r"_?(?:id|ids|fk|pk|uuid|guid|code|key|no|nr|ref)$")
 KEY_BEGINNINGS = re.compile(r"^(?:fk|id|ref|tbl|tb)_(?=\w{3})")
 
+
+ABOVE = frozenset({"parent", "superior", "supervisor", "ancestor", "upper", "reply", "replies", "reports"})
+"""Words in the name of a key that holds the row above, of the same table: ``parent_id``, ``reports_to``, ``in_reply_to_id``."""
+
+ANOTHER = ABOVE | {
+    "manager",
+    "chief",
+    "boss",
+    "lead",
+    "mother",
+    "father",
+    "previous",
+    "next",
+    "original",
+    "linked",
+    "related",
+}
+"""Words in the name of a key of another row of the same table."""
 
 _DOES = frozenset({"ed", "er", "ee", "or"})
 """Endings of who does or suffers a thing: a follow has a follower and a followed, neither of which is its key."""
@@ -39,6 +63,13 @@ def same_noun(one: str, other: str) -> bool:
     short, long = sorted((one.rpartition("_")[2], other.rpartition("_")[2]), key=len)
     ending = long.removeprefix(short)
     return len(short) >= 4 and long.startswith(short) and len(ending) <= 2 and ending not in _DOES  # kunde, kunden
+
+
+def own_key(column: str, table: str) -> bool:
+    """Whether a column is the table's own key: ``id``, ``author_id`` of ``authors``; not ``parent_author_id``, of another row."""
+    noun, owner = stem(column), stem(table)
+    another = ANOTHER & set(noun.split("_")) - set(owner.split("_"))
+    return column in OWN_KEYS or (same_noun(noun, owner) and not another)
 
 
 def points_elsewhere(column: str) -> bool:

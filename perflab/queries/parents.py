@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from perflab.queries.descents import descends
 from perflab.queries.groups import Groups
 from perflab.queries.links import link
+from perflab.queries.nouns import stem
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -23,27 +25,50 @@ HOLDS = 3
 
 def with_parents(groups: Groups, moving: Mapping[int, tuple[str, ...]], single: Flags, threshold: int) -> pd.DataFrame:
     """A row for each repeated group: group, parent (whose rows the loop is over; -1 for none), holder (the statement that
-    returned the key, which may be in the loop itself), linked (how clearly names link them).
+    returned the key, which may be in the loop itself), linked (how clearly names link them), same (all calls after the parent ask
+    for one value).
 
     The parent ran before the first call. Only where nothing did that could be it, before the second: a request often
-    loads one row of the same kind (the user who is logged in) before its loop starts.
+    loads one row of the same kind (the user who is logged in) before its loop starts. A descent into a tree is its own parent.
     """
     children = np.flatnonzero(groups.column("repeated"))
     calls = groups.column("calls")
     parent, linked = _nearest(groups, children, groups.column("first")[children], moving, single)
+    known = children[_loop_over(groups, children, parent) >= 0]
     orphans = np.flatnonzero((parent < 0) & (calls[children] > threshold))
     later, strength = _nearest(
-        groups, children[orphans], groups.column("second")[children[orphans]], moving, single, fewer=True
+        groups, children[orphans], groups.column("second")[children[orphans]], moving, single, known
     )
     parent[orphans], linked[orphans] = later, strength
+    down = descends(groups, children, moving, single) & _too_few(groups, parent, children, linked)
+    parent[down], linked[down] = children[down], HOLDS
     return pd.DataFrame(
         {
             "group": children,
             "parent": _loop_over(groups, children, parent),
-            "holder": np.where(linked >= HOLDS, parent, -1),
+            "holder": np.where((linked >= HOLDS) & ~down, parent, -1),
             "linked": np.where(parent >= 0, linked, 0),
+            "same": _one_value(groups, children, parent),
         }
     )
+
+
+def _one_value(groups: Groups, children: Ints, parent: Ints) -> Flags:
+    """Which of the groups ask for one value only, but for what came before the parent (the user who is logged in)."""
+    distinct, first, starts = groups.column("distinct")[children], groups.column("first"), groups.starts
+    found: Flags = distinct == 1
+    for at in np.flatnonzero((distinct == 2) & (parent >= 0)).tolist():
+        places = groups.order[starts[children[at]] : starts[children[at] + 1]]
+        after = groups.question[places[places > first[parent[at]]]]
+        found[at] = 0 < len(after) < len(places) and bool((after == after[0]).all())
+    return found
+
+
+def _too_few(groups: Groups, parent: Ints, children: Ints, linked: Ints) -> Flags:
+    """Where no parent was found that accounts for all of the calls: none at all, no link, or fewer rows."""
+    rows, calls = np.where(parent >= 0, groups.column("rows")[parent], 0.0), groups.column("calls")[children]
+    fewer: Flags = (parent < 0) | ((linked <= 1) & (rows != calls)) | (rows * 1.5 < calls)
+    return fewer
 
 
 def _nearest(
@@ -52,10 +77,12 @@ def _nearest(
     before: Ints,
     moving: Mapping[int, tuple[str, ...]],
     single: Flags,
-    *,
-    fewer: bool = False,
+    known: Ints | None = None,
 ) -> tuple[Ints, Ints]:
-    """The likeliest parent among the statements that first ran before these places, and how clearly names link it."""
+    """The likeliest parent among the statements that first ran before these places, and how clearly names link it.
+
+    With ``known`` groups, which have a parent, only those that ran less often, or are in the loop of such a parent themselves.
+    """
     unit, fp, calls, first = (groups.column(c) for c in ("unit", "fp", "calls", "first"))
     hands_out = np.array([s.hands_out for s in groups.shapes], dtype=bool)
     opaque = np.array([s.opaque for s in groups.shapes], dtype=bool)
@@ -72,8 +99,8 @@ def _nearest(
         candidate = order[np.clip(at, 0, None)]
         here = (at >= 0) & (unit[candidate] == unit[children]) & (candidate != children)
         here &= fp[candidate] != fp[children]
-        if fewer:
-            here &= calls[candidate] * 2 < calls[children]
+        if known is not None:
+            here &= (calls[candidate] * 2 < calls[children]) | np.isin(candidate, known)
         strength = _links(groups, candidate, children, here, moving)
         match = rows_match(groups, candidate, children)
         score = np.where(
@@ -92,8 +119,9 @@ def _links(groups: Groups, parents: Ints, children: Ints, here: Flags, moving: M
     fp, prints = groups.column("fp"), groups.prepared.fingerprints
     pairs = np.where(here, fp[parents] * len(prints) + fp[children], -1)
     different, where = np.unique(pairs, return_inverse=True)
+    tables = frozenset(stem(table) for shape in groups.shapes for table in shape.tables)
     strengths = [
-        link(prints[p // len(prints)], prints[p % len(prints)], moving[p % len(prints)]) if p >= 0 else 0
+        link(prints[p // len(prints)], prints[p % len(prints)], moving[p % len(prints)], tables) if p >= 0 else 0
         for p in different.tolist()
     ]
     return np.array(strengths, dtype="int64")[where]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from perflab.queries.nouns import OWN_KEYS, bare, same_noun, stem
+from perflab.queries.nouns import bare, own_key
 from perflab.queries.predicates import is_list, keys_of, list_of, text_at
 from perflab.queries.tokens import Token, tokens
 
@@ -82,7 +82,7 @@ def shape(fingerprint: str) -> Shape:
         kind = "lookup" if keys or slots else "batch" if listed else "scan"
     columns, hands_out, opaque = _handed_out(words, verb, kind, tables)
     paged = _paged(words)
-    one = bool(_NAMES_ONE & set(keys)) and not texts & {"group", "order"}
+    one = bool(_NAMES_ONE & set(keys)) and "group" not in texts and _in_own_order(words, tables)
     return Shape(
         kind=kind,
         verb=verb,
@@ -205,6 +205,21 @@ def _verb(words: list[Token]) -> str:
     return "update" if "update" in plain and ("for", "update") not in pairs and "set" in plain else "select"
 
 
+def _in_own_order(words: list[Token], tables: tuple[str, ...]) -> bool:
+    """Whether the rows are in no order but that of their key, as an ORM writes it without being asked."""
+    texts = [text for _, text in words]
+    if "order" not in texts:
+        return True
+    behind = words[texts.index("order") + 2 :]
+    ends = next((i for i, (_, text) in enumerate(behind) if text in ("limit", "offset", "fetch", "for")), len(behind))
+    ordered = [
+        bare(t)
+        for i, (kind, t) in enumerate(behind[:ends])
+        if kind in ("word", "name") and text_at(behind, i + 1) != "."
+    ]
+    return bool(tables) and all(name in ("asc", "desc") or own_key(name, tables[0]) for name in ordered)
+
+
 def _tables(words: list[Token]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for position, (kind, text) in enumerate(words[:-1]):
@@ -261,7 +276,7 @@ def _columns(words: list[Token]) -> frozenset[str]:
 
 def _single_row(words: list[Token], tables: tuple[str, ...], keys: tuple[str, ...], texts: set[str]) -> bool:
     """One row at most, by all appearance: found by its own primary key, or an aggregate without groups."""
-    if len(tables) == 1 and any(key in OWN_KEYS or same_noun(stem(key), stem(tables[0])) for key in keys):
+    if len(tables) == 1 and any(own_key(key, tables[0]) for key in keys):
         return True
     if "group" in texts or len(words) < 3 or words[0][1] != "select":
         return False

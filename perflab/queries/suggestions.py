@@ -85,6 +85,11 @@ def _suggestion(parent: str | None, child: str, level: str, keys: tuple[str, ...
         )
     if level == "loop without parent":
         return f"Collect the values first and query once: {_batch(child, table, key)}."
+    if parent == child:
+        return (
+            f"A tree read node by node: query it once, WITH RECURSIVE along {_as_written(child, key)}, or load all rows of "
+            f"{table} and link them in memory."
+        )
     if summary := _of_summary(child, table, key):
         return summary
     if below.list_key in keys:

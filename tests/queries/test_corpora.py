@@ -21,12 +21,8 @@ CORPORA = {
     "brewery": "transaction",
     "museum": "transaction",
 }
-FIRST_SCORES = {
-    "campus": (0.93, 0.95),
-    "helpdesk_autocommit": (0.91, 0.88),
-}
-"""Precision and recall on what the rules were not made on, where these are below 0.95: to be raised, not lowered."""
-LABELLED = [f"{name}{mode}" for name in ("freight", "orchestra", "campus", "helpdesk") for mode in ("", "_autocommit")]
+APPLICATIONS = ("freight", "orchestra", "campus", "helpdesk", "festival", "newsroom")
+LABELLED = [f"{name}{mode}" for name in APPLICATIONS for mode in ("", "_autocommit")]
 
 
 @pytest.mark.parametrize("name", CORPORA)
@@ -79,15 +75,16 @@ def test_less_in_the_log_finds_the_same(name: str) -> None:
     [(name, name.endswith("autocommit")) for name in LABELLED],
     ids=[f"{name}, comments" if name.endswith("autocommit") else f"{name}, transactions" for name in LABELLED],
 )
-def test_applications_labelled_without_the_rules(name: str, comments: bool) -> None:
+def test_applications_labelled_before_they_were_scored(name: str, comments: bool) -> None:
     score = judged(name, comments=comments)
-    precision, recall = FIRST_SCORES.get(name, (0.95, 0.95))
     assert score.right > 100
-    assert score.precision >= precision, score.errors
-    assert score.recall >= recall, score.errors
+    assert score.precision >= 0.95, score.errors
+    assert score.recall >= 0.95, score.errors
 
 
-@pytest.mark.parametrize("name", ["freight_autocommit", "orchestra_autocommit", "helpdesk_autocommit"])
+@pytest.mark.parametrize(
+    "name", ["freight_autocommit", "orchestra_autocommit", "helpdesk_autocommit", "festival_autocommit"]
+)
 def test_in_autocommit_nothing_false_is_claimed_and_what_is_not_known_is_said(name: str) -> None:
     """Without comments, nor the ping of a pool that hands a connection on."""
     queries = recorded_queries(name)

@@ -193,3 +193,87 @@ def test_six_lines_are_no_loop_and_two_loops_are_two_rows() -> None:
     with pytest.raises(AssertionError, match=r"a\.py:2[\s\S]*b\.py:2|b\.py:2[\s\S]*a\.py:2"):
         lab.assert_no_n_plus_one(frame)
     lab.assert_no_n_plus_one(frame, allow=["a.py:2", "b.py:2"])
+
+
+Unit = Callable[[int, random.Random], list[tuple[str, int]]]
+
+
+def tree(key: str, top: int = 3, *, text: str = "SELECT id, name, {key} FROM category WHERE {key} = {i}") -> Unit:
+    """All nodes of a tree, each asked for its children; the first of ``top`` levels have two or three."""
+
+    def below(node: int, level: int, draw: random.Random) -> list[tuple[str, int]]:
+        children = draw.randint(2, 3) if level < top else 0
+        asked = [(text.format(key=key, i=node), children)]
+        return asked + [s for k in range(children) for s in below(10 * node + k, level + 1, draw)]
+
+    return lambda n, draw: below(draw.randint(1, 9), 0, draw)
+
+
+def asked_of_the_client(text: str) -> Unit:
+    return lambda n, draw: [(text.format(i=i), draw.randint(0, 3)) for i in draw.sample(range(100, 999), n)]
+
+
+def each(parent: str, child: Callable[[int, int, int], list[tuple[str, int]]]) -> Unit:
+    """The n rows of a list, then for each row what ``child`` says: of the unit's own value, the row's key and its number."""
+
+    def unit(n: int, draw: random.Random) -> list[tuple[str, int]]:
+        me, keys = draw.randint(1000, 9000), draw.sample(range(100, 999), n)
+        return [(parent.format(me=me, n=n), n), *(s for number, key in enumerate(keys) for s in child(me, key, number))]
+
+    return unit
+
+
+POSTS = "SELECT id, title, author_id FROM post ORDER BY id DESC LIMIT {n}"
+OF_AUTHOR = "SELECT id, title, author_id FROM post WHERE author_id = {me} LIMIT {n}"
+CLAIM, NO_CLAIM = True, False
+BY_KIND: dict[str, tuple[Unit, bool, bool]] = {  # the unit, whether it is an N+1, and whether that shows without rows
+    "tree by parent_id": (tree("parent_id"), CLAIM, True),
+    "tree by parentCategoryId": (tree("parentCategoryId"), CLAIM, True),
+    "tree by reports_to": (tree("reports_to", text="SELECT id, {key} FROM employee WHERE {key} = {i} ORDER BY name"), CLAIM, True),
+    "tree by a name of its own": (tree("belongs_to_id"), CLAIM, False),
+    "tree of all columns": (tree("parent", text="SELECT * FROM folder WHERE {key} = {i}"), CLAIM, True),
+    "children of the client's kind and id": (asked_of_the_client("SELECT id, body FROM note WHERE parent_type = 'post' AND parent_id = {i}"), NO_CLAIM, True),
+    "teams of the client's ids": (asked_of_the_client("SELECT id, manager_id FROM project WHERE manager_id = {i}"), NO_CLAIM, True),
+    "the client's ids after a list that refers to other tables": (lambda n, draw: [(POSTS.format(n=n), n), *((f"SELECT id, percent FROM voucher WHERE id = {i}", 1) for i in some(draw, few(draw)))], NO_CLAIM, True),
+    "the client's ids after a list of the same": (lambda n, draw: [("SELECT id, title FROM post ORDER BY id LIMIT 20", 20), *((f"SELECT id, title FROM post WHERE id = {i}", 1) for i in some(draw, few(draw)))], NO_CLAIM, True),
+    "the boss of each": (each("SELECT id, name, boss FROM employee LIMIT {n}", lambda me, key, k: [(f"SELECT id, name, boss FROM employee WHERE id = {key}", 1)]), CLAIM, True),
+    "the settings of a tenant for each of its rows": (each("SELECT id, tenant_id FROM invoice WHERE tenant_id = {me} LIMIT {n}", lambda me, key, k: [(f"SELECT currency FROM setting WHERE tenant_id = {me}", 1)]), NO_CLAIM, True),
+    "who is logged in, loaded before and for each row": (lambda n, draw: [(s.replace("#", str(n)), r) for s, r in (("SELECT id, name FROM author WHERE id = #9", 1), (POSTS.format(n=n), n), *[("SELECT id, name FROM author WHERE id = #8", 1)] * n)], NO_CLAIM, True),
+    "who is logged in, for each row": (each(POSTS, lambda me, key, k: [(f"SELECT id, name FROM author WHERE id = {me}", 1)]), NO_CLAIM, True),
+    "a setting for each row": (each("SELECT id, title, user_id FROM post LIMIT {n}", lambda me, key, k: [("SELECT id, v FROM setting WHERE id = 1", 1)]), NO_CLAIM, True),
+    "the author of an author's posts": (each(OF_AUTHOR, lambda me, key, k: [(f"SELECT id, name FROM author WHERE id = {me}", 1)]), CLAIM, True),
+    "one or two authors": (each(POSTS, lambda me, key, k: [(f"SELECT id, name FROM author WHERE id = {me + (k > 6)}", 1)]), CLAIM, True),
+    "the buyer of each, by email": (each("SELECT id, buyer_email FROM purchase ORDER BY id LIMIT {n}", lambda me, key, k: [(f"SELECT id, name FROM visitor WHERE email = 'v{key}@x.org' LIMIT 1", 1)]), CLAIM, True),
+    "two steps away, one of that kind loaded before": (lambda n, draw: [("SELECT id, name FROM visitor WHERE id = 7", 1), *loop("SELECT id, order_id FROM ticket LIMIT 30", "SELECT id, visitor_id FROM orders WHERE id = #", "SELECT id, name FROM visitor WHERE id = #")(n, draw)], CLAIM, True),
+    "each row read again, then written": (each(POSTS, lambda me, key, k: [(f"SELECT id, title FROM post WHERE id = {key}", 1), (f"UPDATE post SET title = 'x' WHERE id = {key}", 1)]), CLAIM, True),
+    "each row written, then read again": (each(POSTS, lambda me, key, k: [(f"UPDATE post SET title = 'x' WHERE id = {key}", 1), (f"SELECT id, title FROM post WHERE id = {key}", 1)]), CLAIM, True),
+    "each row checked by its name, then written": (each(POSTS, lambda me, key, k: [(f"SELECT id FROM post WHERE title = 't{key}'", 0), (f"UPDATE post SET title = 't{key}' WHERE id = {key}", 1)]), NO_CLAIM, True),
+    "a counter of each row, found or made": (each(POSTS, lambda me, key, k: [(f"SELECT id, n FROM tally WHERE post_id = {key} AND day = '2026-03-01'", 0), (f"INSERT INTO tally (post_id, n) VALUES ({key}, 1)", 1)]), CLAIM, True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", [True, False])
+def test_kinds_that_labelled_applications_have_shown(rows: bool) -> None:
+    def queries(unit: Unit) -> pd.DataFrame:
+        return table(unit, SIZES, rows=rows)
+
+    found = together({name: queries(unit) for name, (unit, _, _) in BY_KIND.items()})
+    got = {name: claimed(found[found["route"] == name]) for name in BY_KIND}
+    assert got == {name: truth and (rows or without) for name, (_, truth, without) in BY_KIND.items()}
+    own = found[found["route"].str.startswith("who is logged in")]
+    assert own["evidence"].tolist() == ["duplicate"] * 2
+    down = found[found["route"].str.startswith("tree") & found["evidence"].isin(CLAIMS)]
+    assert (down["parent"] == down["child"]).all()
+
+
+def test_seven_days_beside_seven_rows_are_none() -> None:
+    day = "SELECT * FROM visit WHERE at >= '2026-03-{d:02d} {m}:00' AND at < '2026-03-{d:02d} {m}:59' LIMIT 5"
+
+    def week(n: int, draw: random.Random) -> list[tuple[str, int]]:
+        return [("SELECT id, name FROM room ORDER BY name LIMIT 7", 7), *((day.format(d=d, m=n), 5) for d in range(7))]
+
+    def shifts(n: int, draw: random.Random) -> list[tuple[str, int]]:
+        return [(f"SELECT id, since, till FROM shift LIMIT {n}", n), *((day.format(d=d, m=n), 5) for d in range(n))]
+
+    assert not claimed(lab.find_n_plus_one(table(week, SIZES, rows=True)))
+    assert claimed(lab.find_n_plus_one(table(shifts, SIZES, rows=True)))
