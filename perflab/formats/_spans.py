@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any, cast
 
 import orjson
@@ -46,6 +47,7 @@ _PARAMETER = re.compile(r"db\.(?:query|operation)\.parameter\.(.{1,100})")
 _PLACEHOLDER = re.compile(r"\$\d+|%s|%\(\w+\)s|:\w+|@\w+|\?")
 _FILTERED = frozenset({"?", "***", "[Filtered]", "[filtered]", "<redacted>", "[REDACTED]", "REDACTED"})
 _HEX = re.compile(r"[0-9a-fA-F]{16,32}")
+_NO_FIRST_HALF = "0" * 16
 _ANY_HEX = re.compile(r"[0-9a-fA-F]{1,32}")
 _DEEPEST = 200
 """Spans between a statement and its request at most."""
@@ -53,7 +55,7 @@ _DEEPEST = 200
 
 @dataclass
 class Span:
-    """One span, times in microseconds; ``duration_ms`` is NaN where it never ended."""
+    """One span, times in microseconds; ``duration_ms`` is NaN where its end is unknown."""
 
     trace: str | None
     span: str
@@ -145,6 +147,7 @@ def tables(path: Path, spans: Iterable[Span | None], tally: Tally, marker: bytes
             found.append(span)
     if not found:
         raise FormatError(f"{path}:1: expected spans with ids and times, found none")
+    _lengthen(found)
     by_id = _by_id(found)
     rows, other = _statements(found, by_id, tally)
     held = {"spans": _frame(found, by_id)}
@@ -156,6 +159,18 @@ def tables(path: Path, spans: Iterable[Span | None], tally: Tally, marker: bytes
             {"queries": read["queries"], **held}, warnings=read.warnings, meta=read.meta, accounting=read.accounting
         )
     return Tables(held, warnings=tally.notes(path.name), meta={"tool": tool}, accounting=tally.account())
+
+
+def _lengthen(spans: list[Span]) -> None:
+    """Give a trace one id: where services of 64 and 128 bits meet, some write the second half of it only."""
+    longer: dict[str, str] = {}
+    for trace in {span.trace for span in spans if span.trace is not None and len(span.trace) == 32}:
+        if not trace.startswith(_NO_FIRST_HALF):
+            longer[trace[16:]] = "" if trace[16:] in longer else trace
+    for span in spans:
+        half = (span.trace or "").removeprefix(_NO_FIRST_HALF)
+        if len(half) == 16 and longer.get(half):
+            span.trace = longer[half]
 
 
 def _by_id(spans: list[Span]) -> ById:
@@ -306,7 +321,7 @@ def identifier(value: Any) -> str | None:
     >>> identifier("Ka0CKH7svYY="), identifier("29AD02287EECBD86")
     ('29ad02287eecbd86', '29ad02287eecbd86')
     """
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value.strip("0"):
         return None
     if _HEX.fullmatch(value):
         return value.lower()
@@ -329,10 +344,14 @@ def in_microseconds(
 ) -> Span | None:
     """A span of Jaeger or Zipkin, whose times are whole microseconds; None where its id or its times are no such thing.
 
-    Without a duration it never ended.
+    Without a duration, or with an impossible one, its end is unknown.
     """
-    times = (start,) if took is None else (start, took)
-    if not isinstance(own, str) or not all(type(us) is int and 0 <= us < 2**52 for us in times):
+    if (
+        not isinstance(own, str)
+        or type(start) is not int
+        or not 0 <= start < 2**52
+        or type(took) not in (int, NoneType)
+    ):
         return None
     return Span(
         trace=padded(trace),
@@ -340,18 +359,18 @@ def in_microseconds(
         parent=padded(parent),
         service=service if isinstance(service, str) else None,
         start=start,
-        duration_ms=float("nan") if took is None else took / 1e3,
+        duration_ms=took / 1e3 if took is not None and 0 <= took < 2**52 else float("nan"),
         **described,
     )
 
 
 def padded(value: Any) -> str | None:
-    """An id as long as it was made: some exporters drop the zeros in front, and only in some places.
+    """An id as long as it was made: some exporters drop the zeros in front, and only in some places; zeros alone are none.
 
-    >>> padded("a1"), padded("00000000000000A1"), padded(None)
-    ('00000000000000a1', '00000000000000a1', None)
+    >>> padded("a1"), padded("00000000000000A1"), padded("0"), padded(None)
+    ('00000000000000a1', '00000000000000a1', None, None)
     """
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value.strip("0"):
         return None
     if _ANY_HEX.fullmatch(value) is None:
         return value

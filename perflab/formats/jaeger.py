@@ -45,7 +45,7 @@ def _span(span: dict[str, Any], processes: dict[str, Any]) -> Span | None:
         if isinstance(tag, dict) and isinstance(tag.get("key"), str)
     }
     above = [r for r in references if isinstance(r, dict)] if isinstance(references, list) else []
-    above = [r for r in above if _spans.padded(r.get("traceID")) in (None, _spans.padded(span.get("traceID")))]
+    above = [r for r in above if _of_trace(r.get("traceID"), span.get("traceID"))]
     # What follows from a span is below it, too, and a root of its own only without it.
     above.sort(key=lambda r: r.get("refType", "CHILD_OF") != "CHILD_OF")
     parent = above[0].get("spanID") if above else span.get("parentSpanID")
@@ -63,3 +63,9 @@ def _span(span: dict[str, Any], processes: dict[str, Any]) -> Span | None:
         attributes=tags,
         scope=str(tags.get("otel.scope.name", tags.get("otel.library.name", ""))),
     )
+
+
+def _of_trace(named: Any, own: Any) -> bool:
+    """Whether a reference stays within the trace; some services write the second half of a trace's id only."""
+    one, other = _spans.padded(named), _spans.padded(own)
+    return one is None or other is None or one[-16:] == other[-16:]

@@ -76,10 +76,12 @@ def attributes(listed: Any) -> dict[str, Any]:
 
 def _span(span: dict[str, Any], service: str | None, scope: str) -> Span | None:
     start = _spans.whole(span.get("startTimeUnixNano", span.get("start_time_unix_nano")))
-    end = _spans.whole(span.get("endTimeUnixNano", span.get("end_time_unix_nano", 0)))
+    end = _spans.whole(span.get("endTimeUnixNano", span.get("end_time_unix_nano")))
     own = _spans.identifier(span.get("spanId", span.get("span_id")))
-    if start is None or end is None or start < 0 or 0 < end < start or start > 2**62 or own is None:
+    if start is None or start < 0 or start > 2**62 or own is None:
         return None
+    # Protobuf's zero never ended; a clock that stepped back gives an end before the start, or wraps around.
+    took = (end - start) / 1e6 if end is not None and start <= end <= 2**62 else float("nan")
     kind = span.get("kind")
     written = _KINDS.get(kind, "") if type(kind) is int else str(kind or "").removeprefix("SPAN_KIND_")
     return Span(
@@ -90,7 +92,7 @@ def _span(span: dict[str, Any], service: str | None, scope: str) -> Span | None:
         name=str(span.get("name", "")),
         kind=_kind(written),
         start=start // 1000,
-        duration_ms=(end - start) / 1e6 if end else float("nan"),  # protobuf's zero: it never ended
+        duration_ms=took,
         attributes=attributes(span.get("attributes")) | _state(span),
         scope=scope,
     )
@@ -114,9 +116,8 @@ def _kind(written: str) -> str:
 def _printed(span: dict[str, Any], context: dict[str, Any]) -> Span | None:
     """A span as Python's SDK prints it (`ReadableSpan.to_json`)."""
     start, own = _instant(span.get("start_time")), _hex(context.get("span_id"))
-    ended = span.get("end_time") is not None
-    end = _instant(span.get("end_time")) if ended else start
-    if start is None or end is None or end < start or own is None:
+    end = _instant(span.get("end_time"))
+    if start is None or own is None:
         return None
     resource, given = span.get("resource"), span.get("attributes")
     named = resource.get("attributes", resource) if isinstance(resource, dict) else None
@@ -129,7 +130,7 @@ def _printed(span: dict[str, Any], context: dict[str, Any]) -> Span | None:
         name=str(span.get("name", "")),
         kind=_kind(str(span.get("kind") or "").removeprefix("SpanKind.")),
         start=start,
-        duration_ms=(end - start) / 1e3 if ended else float("nan"),
+        duration_ms=(end - start) / 1e3 if end is not None and end >= start else float("nan"),
         attributes=(given if isinstance(given, dict) else {}) | _state(span),
     )
 

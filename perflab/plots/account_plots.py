@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 
 from perflab.plots.drawing import GREY, axes, of_endpoint, plain, titled
 from perflab.traces.account_result import DIRECTIONS, Account, label_of
+from perflab.traces.components import REST
 from perflab.units import format_ms
 
 _TOTAL, _LESS, _MORE, _NONE = "#595959", "#0072B2", "#D55E00", "#BBBBBB"
@@ -40,7 +41,7 @@ def plot_account(account: Account, *, ax: Axes | None = None) -> Axes:
     table = account.table
     change = len(account.arms) > 1
     column = "change_ms" if change else "baseline_ms"
-    table = table[table[column].abs() >= 0.005 * table[column].abs().max()]
+    table = table[(table[column].abs() >= 0.005 * table[column].abs().max()) | (table["component"] == REST)]
     sizes = table[column].to_numpy(dtype="float64")
     start = account.baseline_ms if change else 0.0
     begins = start + np.concatenate([[0.0], np.cumsum(sizes)[:-1]])

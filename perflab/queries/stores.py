@@ -50,11 +50,13 @@ def store_calls(spans: pd.DataFrame | None) -> pd.DataFrame | None:
         return None
     rows = []
     services = _service_calls(spans)
-    ended = spans["duration_ms"].notna().to_numpy()
     for place, attributes in enumerate(spans["attributes"]):
         call = services.get(place) or (store_call(attributes) if isinstance(attributes, Mapping) else None)
-        if call is not None and ended[place]:  # else it has no time
+        if call is not None:
             rows.append((place, call.text, call.values))
+    if rows:
+        ended = spans["duration_ms"].notna().to_numpy()  # the others have no time
+        rows = [row for row in rows if ended[row[0]]]
     if not rows:
         return None
     places = [place for place, _, _ in rows]

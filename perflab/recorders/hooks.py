@@ -173,7 +173,7 @@ def _sqlalchemy(module: Any) -> None:
         _timed(cursor.CursorFetchStrategy, name, DATABASE, _called("(rows)"))
     _timed(default.DefaultDialect, "do_commit", DATABASE, _called("COMMIT"))
     _timed(default.DefaultDialect, "connect", DATABASE, _called("(connect)"))
-    _timed(QueuePool, "_do_get", POOL, _called("connection"))
+    _timed(QueuePool, "_do_get", POOL, _called("connection from the pool"))
 
 
 def _with_children(owner: type[Any]) -> list[type[Any]]:
@@ -198,8 +198,8 @@ def _psycopg(module: Any) -> None:
 
 
 def _psycopg_pool(module: Any) -> None:
-    _timed(module.ConnectionPool, "getconn", POOL, _called("connection"))
-    _timed_async(module.AsyncConnectionPool, "getconn", POOL, _called("connection"))
+    _timed(module.ConnectionPool, "getconn", POOL, _called("connection from the pool"))
+    _timed_async(module.AsyncConnectionPool, "getconn", POOL, _called("connection from the pool"))
 
 
 def _pymysql(module: Any) -> None:
@@ -216,7 +216,7 @@ def _asyncpg(module: Any) -> None:
 
 
 def _asyncpg_pool(module: Any) -> None:
-    _timed_async(module.Pool, "_acquire", POOL, _called("connection"))
+    _timed_async(module.Pool, "_acquire", POOL, _called("connection from the pool"))
 
 
 # Calls to other services
@@ -307,8 +307,8 @@ def _of_target(method: str, host: str, target: str) -> Named:
 
 def _threading(module: Any) -> None:
     """Events, queues, semaphores and results of other threads wait on a condition. (A plain Lock cannot be hooked.)"""
-    _timed(module.Condition, "wait", LOCK, _called("condition"))
-    _timed(module.Thread, "join", LOCK, _called("thread"))
+    _timed(module.Condition, "wait", LOCK, _called("condition variable"))
+    _timed(module.Thread, "join", LOCK, _called("end of a thread"))
 
 
 def _asyncio(module: Any) -> None:

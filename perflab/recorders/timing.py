@@ -226,7 +226,7 @@ def collected(phase: str, _: Any) -> None:
     if phase == "start":
         _gc["started"], _gc["at"] = begin(GC), _perf()
     else:
-        end(_gc.pop("started", None), GC, "collection")
+        end(_gc.pop("started", None), GC, "garbage collection")
         if _perf() - _gc["at"] > 1e-4:
             _collections.append((_gc["at"], _perf()))
 

@@ -22,6 +22,7 @@ from perflab.traces.components import Parts, weighted
 from perflab.traces.independence import CLAIMS
 
 _COLUMNS = ("component", "call", "calls", "ms")
+_NUMBERS = ("calls_baseline", "calls_candidate", "baseline_ms", "candidate_ms", "change_ms")
 _ENOUGH = 300
 """So many requests show which calls follow each other."""
 _LOOPBACK = re.compile(r"^(\S+ (?:127\.0\.0\.1|localhost|\[::1\])):\d+")
@@ -71,6 +72,9 @@ def _named(name: str, kind: str) -> str:
 
 def layer(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     """Both arms side by side, the largest change first."""
+    if before.empty and after.empty:
+        texts, numbers = dict.fromkeys(("component", "call"), "str"), dict.fromkeys(_NUMBERS, "float64")
+        return pd.DataFrame(columns=[*texts, *numbers]).astype({**texts, **numbers})
     joined = before.merge(after, on=["component", "call"], how="outer", suffixes=("_baseline", "_candidate")).fillna(
         {f"{c}_{arm}": 0.0 for c in ("calls", "ms") for arm in ("baseline", "candidate")}
     )

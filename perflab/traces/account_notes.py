@@ -7,8 +7,8 @@ from perflab.notes import DATA, DESIGN, TARGET, YOU, Kind
 NO_CAUSE = Kind(
     "no-cause",
     DATA,
-    "of the requests at the {metric:raw}, before and after; components can move each other (a faster database also shortens "
-    "the queue), so this is where the time went, not what caused it",
+    "the components are those of {requests:raw}, before and after; one can move another (a faster database also shortens the "
+    "queue), so this shows where the time went, not what caused it",
 )
 UNRECORDED = Kind(
     "unrecorded-requests",
@@ -37,8 +37,15 @@ NO_VERDICT = Kind("account-no-verdict", DESIGN, "no verdicts: {problem:raw}")
 MORE_IN_REST = Kind(
     "large-rest",
     YOU,
-    "{share_fraction} of the change is in the rest, which nothing was measured for: in a threaded Python server that is mostly "
-    "waiting for the interpreter or for a core",
+    "{share_fraction} of the change is in the rest, which nothing was measured for. In a threaded Python server that is mostly "
+    "waiting for the interpreter or for a core; plain locks, sleeps, files, and clients that the recorder does not hook "
+    "(Redis) also count as rest",
+)
+ONE_SIDED = Kind(
+    "component-in-one-arm",
+    YOU,
+    "only the {arm:raw} runs recorded {component:raw} time, and the rest is {rest_ms} larger in the {other:raw} runs: check that "
+    "they make no such calls through a client that the recorder does not hook",
 )
 DATABASE_SIDES = Kind(
     "database-sides",

@@ -18,6 +18,7 @@ from perflab.units import format_ms
 
 DIRECTIONS = ("improved", "regressed")
 _NAMED = 4
+_NOTHING_MS = 0.005
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -80,17 +81,25 @@ class Account(Result):
             return f"{what} is {format_ms(self.baseline_ms)}: {listed(self._largest('baseline_ms'), _NAMED)}"
         size = f"{self.plain(abs(self.change_ms))} ms"
         direction = "fell" if self.change_ms < 0 else "rose"
+        if not round(self.change_ms, self._decimals):
+            return f"{what} did not change ({self.plain(self.baseline_ms)} ms){self._counts()}"
         moved = f"{what} {direction} by {size} ({self.plain(self.baseline_ms)} to {self.plain(self.candidate_ms)} ms)"
-        certain = self.table["verdict"].isin(DIRECTIONS).any()
-        how = ": " if certain else "; no component's change is certain, the largest are "
+        verdicts = self.table["verdict"]
+        if verdicts.isin(DIRECTIONS).any():
+            how = ": "
+        elif (verdicts == "equivalent").all():
+            how = "; every component stayed within the tolerance, the largest changes are "
+        else:
+            how = "; no component's change is certain, the largest are "
         return f"{moved}{how}{', '.join(self._changes())}{self._counts()}"
 
     def _counts(self) -> str:
         """``; 33 statements became 2``, where they did."""
         texts = []
         for component, noun in (("database", "statement"), ("downstream", "downstream call")):
-            before, after = (round(number) for number in counted(self.calls, component))
-            texts += [f"; {count(before, noun)} became {after}"] if before != after else []
+            before, after = map(_number, counted(self.calls, component))
+            named = count(1 if before == "1" else 2, noun).partition(" ")[2]
+            texts += [f"; {before} {named} became {after}"] if before != after else []
         return "".join(texts)
 
     def _largest(self, column: str) -> list[str]:
@@ -111,6 +120,8 @@ class Account(Result):
     def _decimals(self) -> int:
         """As many as the interval of the whole supports."""
         half = (self.high_ms - self.low_ms) / 2
+        if half >= 5 and len(self.arms) > 1 and round(self.baseline_ms) == round(self.candidate_ms):
+            return 1  # "14 to 14 ms" shows no change
         return 0 if half >= 5 else 2 if half < 0.05 else 1
 
     def plain(self, value: object) -> str:
@@ -130,8 +141,14 @@ class Account(Result):
 
     def show(self, surface: str = PYTHON) -> Shown:
         """The sentence, the components with their sum, and the notes."""
-        rows = [self._row(row) for row in self.table.to_dict("records")]
+        rows = [self._row(row) for row in self.table[self._noted].to_dict("records")]
         return Shown(self.sentence, pd.DataFrame([*rows, self._total()]), written(self.warnings, surface))
+
+    @property
+    def _noted(self) -> pd.Series:
+        """The components of these requests, and the rest: others belong to other endpoints."""
+        columns = [c for c in ("baseline_ms", "candidate_ms") if c in self.table]
+        return (self.table[columns].abs() >= _NOTHING_MS).any(axis=1) | (self.table["component"] == REST)
 
     def _row(self, row: dict[str, object]) -> dict[str, str]:
         name = label_of(str(row["component"]))
@@ -160,6 +177,16 @@ class Account(Result):
         total = {"baseline_ms": self.baseline_ms, "candidate_ms": self.candidate_ms, "change_ms": self.change_ms}
         limits = {"change_low_ms": self.low_ms, "change_high_ms": self.high_ms, "verdict": ""}
         return self._row({"component": self.metric.label, **total, **limits})
+
+
+def _number(calls: float) -> str:
+    """How many calls a request makes: requests of one endpoint mostly make a whole number, those of several do not.
+
+    >>> _number(33.0), _number(20.04), _number(2.2), _number(0.28), _number(1204.3)
+    ('33', '20', '2.2', '0.3', '1,204')
+    """
+    whole = round(calls)
+    return f"{whole:,}" if abs(calls - whole) < 0.05 or calls >= 100 else f"{calls:.1f}"
 
 
 def label_of(component: str) -> str:

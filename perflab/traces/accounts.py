@@ -16,7 +16,7 @@ import pandas as pd
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, MissingTableError
 from perflab.metrics import Floats, Metric
-from perflab.notes import Note, Remedy, count
+from perflab.notes import Note, Remedy, count, listed
 from perflab.stats import families
 from perflab.stats.design import SAME, Design, design, without_copies
 from perflab.stats.estimates import by_run, coded, warmup_of, whose
@@ -28,11 +28,12 @@ from perflab.traces import account_notes
 from perflab.traces.account_calls import calls_of, layer, waits
 from perflab.traces.account_layers import database_sides, functions_of
 from perflab.traces.account_result import Account
-from perflab.traces.components import REST, Parts, parts_of, recorded_runs
+from perflab.traces.components import LABELS, REST, Parts, parts_of, recorded_runs
 from perflab.units import parse_fraction
 
 _LARGE_REST = 0.15
 _ODD = 0.01
+_CALLS, _ODD_REST = ("database", "downstream"), 0.5
 _NONE = pd.DataFrame({"run": []})
 
 
@@ -177,9 +178,13 @@ def _of_both(
 ) -> Account:
     endpoint, metric, tolerance = asked
     both = [_matrix(p, runs, names, metric) for p, runs in zip(parts, found.sides, strict=True)]
-    if any(np.isnan(totals).any() for totals, _ in both):
+    without = [
+        run for (totals, _), runs in zip(both, found.sides, strict=True) for run in np.array(runs)[np.isnan(totals)]
+    ]
+    if without:
         raise ComparisonError(
-            f"some runs have no request to {whose(endpoint)} after the warm-up; the runs are too short"
+            f"{count(len(without), 'run')} ({listed(without, 3)}) have no request to {whose(endpoint)} after the warm-up; use "
+            "longer runs, or leave these out"
         )
     stacked = [np.vstack([own, totals[None, :]]) for totals, own in both]
     few = min(own.shape[1] for own in stacked) < 2 or found.kind == SAME
@@ -212,10 +217,29 @@ def _of_both(
     left = float(table["change_ms"].iloc[-1]) / total if total else 0.0
     if abs(left) > _LARGE_REST and float(low[-1]) * float(high[-1]) > 0:
         notes += (account_notes.MORE_IN_REST(share_fraction=abs(left)),)
+    notes += _recorded_in_one(table, arms)
     values = _values(arms, found.sides, [own for _, own in both], names)
     limits = float(low[-1]), float(high[-1])
     calls = [calls_of(s, p, runs, metric) for s, p, runs in zip(sides, parts, found.sides, strict=True)]
     return Account(endpoint, metric, table, values, layer(*calls), arms, *limits, found.counted, warnings=notes)
+
+
+def _recorded_in_one(table: pd.DataFrame, arms: Sequence[str]) -> tuple[Note, ...]:
+    """A component that moved to the rest between the arms: a client that the recorder does not hook, on one side."""
+    grew = -float(table["change_ms"].iloc[-1])
+    found = []
+    for name, before, after in zip(table["component"], table["baseline_ms"], table["candidate_ms"], strict=True):
+        change = after - before
+        if (
+            name in _CALLS
+            and (before == 0) != (after == 0)
+            and grew * change > 0
+            and abs(grew) > _ODD_REST * abs(change)
+        ):
+            with_it, other = (arms[0], arms[1]) if after == 0 else (arms[1], arms[0])
+            facts = {"component": LABELS[name], "arm": with_it, "other": other, "rest_ms": abs(grew)}
+            found.append(account_notes.ONE_SIDED(**facts))
+    return tuple(found)
 
 
 def _no_error(stacked: Sequence[Floats]) -> Effect:
@@ -242,7 +266,8 @@ def _values(
 def _notes(
     parts: Sequence[Parts], runs: Sequence[Sequence[str]], metric: Metric, arms: Sequence[str]
 ) -> tuple[Note, ...]:
-    notes = [account_notes.NO_CAUSE(metric=metric.label)] if len(parts) > 1 else []
+    those = "all requests" if metric.share is None else f"the requests at the {metric.label}"
+    notes = [account_notes.NO_CAUSE(requests=those)] if len(parts) > 1 else []
     for own, arm in zip(parts, arms, strict=True):
         if own.unrecorded > _ODD:
             notes.append(account_notes.UNRECORDED(share_fraction=own.unrecorded, arm=arm))

@@ -237,6 +237,9 @@ def _cautions(trees: Trees, seen: Seen, table: pd.DataFrame) -> list[Note]:
     claimed = table[table["evidence"].isin(CLAIMS)]
     if len(claimed):
         notes.append(span_notes.CAPACITY(most=int(claimed["at_once"].max())))
+        routes = dict(zip(trees.roots.tolist(), trees.routes, strict=True))
+        if {routes[root] for root in seen.loops} & set(claimed["route"]):
+            notes.append(span_notes.ONE_LOOP())
         notes.append(span_notes.CODE())
     undecided = table[table["evidence"] == CANT_TELL]
     if (undecided["reason"] == REASONS["few"]).any():

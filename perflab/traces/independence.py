@@ -24,7 +24,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "overlapped": "they overlap in other traces",
         "order": "their order differs between traces",
         "nothing": "no value of a call appears in the next first, nothing is computed between them, and all are reads",
-        "write": "one of them writes",
+        "write": "one of them writes, or calls a function that may",
         "transaction": "a transaction begins or ends between them",
         "failed": "it ran after a failure: a retry or a fallback",
         "value": "it is made with a value that no request had before: the answer of the call before it",

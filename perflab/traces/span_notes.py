@@ -5,7 +5,9 @@ from __future__ import annotations
 from perflab.notes import DATA, DESIGN, Kind
 
 UNFINISHED = Kind(
-    "unfinished-spans", DATA, "left out {spans:unfinished span}; the spans below count as started by the one above"
+    "unfinished-spans",
+    DATA,
+    "left out {spans:span} without an end, or with one before the start; the spans below count as started by the one above",
 )
 DUPLICATED = Kind("duplicated-spans", DATA, "left out {spans:copy} of spans that were exported more than once")
 LOCAL_ROOTS = Kind(
@@ -40,6 +42,12 @@ CAPACITY = Kind(
     "assumes-capacity",
     DESIGN,
     "the prediction holds if what is called handles {most:call} at once from one request as fast as one",
+)
+ONE_LOOP = Kind(
+    "one-event-loop",
+    DESIGN,
+    "an event loop serves these requests: the CPU time of making the calls and of parsing their answers does not overlap, so "
+    "the saving may be smaller",
 )
 NOTHING_FOLLOWS = Kind(
     "nothing-follows",

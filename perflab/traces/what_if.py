@@ -14,7 +14,7 @@ from perflab.notes import Note
 from perflab.results import Findings, count, findings
 from perflab.stats.distributions import t_ppf
 from perflab.traces import span_notes
-from perflab.traces.operations import operations_of
+from perflab.traces.operations import attributes_of, operations_of
 from perflab.traces.pieces import whole_calls
 from perflab.traces.replay import replayed
 from perflab.traces.trees import Array, Ints, Trees, spans_of, texts_of, trees_of
@@ -128,6 +128,10 @@ def _cautions(trees: Trees, group: Ints, same: bool) -> list[Note]:
     named = np.flatnonzero(group >= 0)
     beside = pd.Series(group[named]).groupby(trees.parent[named]).value_counts()
     notes = [span_notes.CAPACITY(most=int(beside.max()))] if len(named) and not same else []
+    roots = np.unique(trees.root[named])
+    served = attributes_of(trees.frame.iloc[roots[roots >= 0]])
+    if notes and any(own.get("perflab.loop") is True for own in served):
+        notes.append(span_notes.ONE_LOOP())
     if len(named) and same:
         notes.append(span_notes.NOTHING_FOLLOWS())
     runs = int(trees.frame["run"].nunique()) if "run" in trees.frame.columns else 1

@@ -19,7 +19,7 @@ def otlp(rows: list[Row], trace: str = "0af7651916cd43dd8448eb211c80319c") -> li
     spans = [
         {"traceId": trace, "spanId": own.zfill(16), "parentSpanId": (above or "").zfill(16) if above else "",
          "name": name, "kind": 1 if above else 2, "startTimeUnixNano": str((AT + int(begin * 1e3)) * 1000),
-         "endTimeUnixNano": "0" if end is None else str((AT + int(end * 1e3)) * 1000),
+         "endTimeUnixNano": "0" if end is None else str((AT + int(end * 1e3)) * 1000 % 2**64),
          "attributes": [{"key": "db.statement", "value": {"stringValue": name}}] if name.startswith("SELECT") else []}
         for own, above, name, begin, end in rows
     ]  # fmt: skip
@@ -63,12 +63,28 @@ def spans_in(documents: list[Any], path: Path) -> lab.Measurements:
     return lab.read(path)
 
 
-UNFINISHED: list[Row] = [("a1", None, "page", 0, 100), ("b2", "a1", "handler", 1, None), ("c3", "b2", "call", 10, 50)]
+ROOT: list[Row] = [("a1", None, "page", 0, 100)]
 
 
-@pytest.mark.parametrize("written", [otlp, printed, zipkin], ids=lambda f: f.__name__)
-def test_the_children_of_a_span_that_never_ended_stay_in_their_trace(written: Any, tmp_path: Path) -> None:
-    read = spans_in(written(UNFINISHED), tmp_path / "spans.json")
+@pytest.mark.parametrize(
+    ("written", "end"),
+    [
+        (otlp, None),
+        (otlp, 0.5),
+        (otlp, 2e16),
+        (printed, None),
+        (printed, 0.5),
+        (zipkin, None),
+        (zipkin, 0.5),
+        (jaeger, 0.5),
+    ],
+)
+def test_the_children_of_a_span_without_an_end_stay_in_their_trace(
+    written: Any, end: float | None, tmp_path: Path
+) -> None:
+    read = spans_in(
+        written([*ROOT, ("b2", "a1", "handler", 1, end), ("c3", "b2", "call", 10, 50)]), tmp_path / "spans.json"
+    )
     assert len(read.spans) == 3 and read.warnings == ()
     path = lab.critical_path(read.spans)
     assert dict(zip(path["operation"], path["mean_ms"], strict=True)) == {"page": 60.0, "call": 40.0}
@@ -87,6 +103,29 @@ def test_traces_that_number_their_spans_alike_are_apart(tmp_path: Path) -> None:
     read = spans_in(otlp(one) + otlp(other, "1" * 32), tmp_path / "spans.jsonl")
     assert list(read.spans["route"]) == ["GET /a", "GET /a", "GET /b", "GET /b"]
     assert list(read.queries["route"]) == ["GET /a", "GET /b"] and len(lab.critical_path(read.spans)) == 4
+
+
+@pytest.mark.parametrize("zeros", ["0", "0000000000000000"])
+def test_a_parent_of_zeros_is_none(zeros: str, tmp_path: Path) -> None:
+    rows: list[Row] = [("a1", zeros, "page", 0, 100), ("b2", "a1", "call", 10, 50)]
+    for written in (zipkin, jaeger, otlp):
+        read = spans_in(written(rows), tmp_path / f"{written.__name__}.json")
+        assert read.spans["parent"].isna().sum() == 1
+        assert lab.critical_path(read.spans).warnings == ()
+
+
+def test_the_second_half_of_a_traces_id_is_that_trace(tmp_path: Path) -> None:
+    """A service of 64-bit ids between those of 128 (Jaeger's issue 3084, Zipkin's B3)."""
+    whole = "7ca373f7c7e0f17df9965485593768ce"
+    spans = [
+        {"traceId": trace, "id": own, "parentId": above, "name": own, "timestamp": AT, "duration": took}
+        for trace, own, above, took in [
+            (whole, "a1", None, 90), (whole[16:], "b2", "a1", 50), ("0" * 16 + whole[16:], "c3", "b2", 20),
+            (whole, "d4", "c3", 10),
+        ]
+    ]  # fmt: skip
+    read = spans_in([spans], tmp_path / "spans.json")
+    assert set(read.spans["trace"]) == {whole} and lab.critical_path(read.spans).warnings == ()
 
 
 @pytest.mark.parametrize("how", ["CHILD_OF", "FOLLOWS_FROM"])

@@ -92,3 +92,66 @@ def test_the_explorer_has_it(arms):
     assert "lab.account(" in explorer.static and "p50 of GET /0" in explorer.static
     explorer.state.view = "Calls"
     assert "lines" in explorer.static
+
+
+@pytest.mark.parametrize("kept", [(), (0,), (1,)])
+def test_an_endpoint_without_calls_has_an_account(arms, kept):
+    """Most endpoints of a site call nothing: its spans are those of the others."""
+    sides = [
+        side
+        if place in kept
+        else lab.Measurements.of(**{**side.tables, "spans": side.spans[side.spans["parent"].isna()]})
+        for place, side in enumerate(arms)
+    ]
+    calls = lab.account(*sides, endpoint="GET /0").calls
+    assert list(calls) == [
+        "component",
+        "call",
+        "calls_baseline",
+        "calls_candidate",
+        "baseline_ms",
+        "candidate_ms",
+        "change_ms",
+    ]
+    assert (len(calls) > 0) == bool(kept) and calls["change_ms"].dtype == "float64"
+    alone = lab.account(sides[0], endpoint="GET /0")
+    assert (len(alone.calls) > 0) == (0 in kept)
+
+
+def moved_to_rest(side: lab.Measurements, *components: str) -> lab.Measurements:
+    table = side.components
+    return lab.Measurements.of(**{**side.tables, "components": table[~table["component"].isin(components)]})
+
+
+def test_a_component_that_one_arm_did_not_record_is_noted(arms):
+    before, after = arms
+    (name,) = [c for c in before.components["component"].unique() if c == "database"]
+    found = lab.account(before, moved_to_rest(after, name), endpoint="GET /0", metric="mean")
+    (note,) = [note for note in found.warnings if note.code == "component-in-one-arm"]
+    assert (note.facts["arm"], note.facts["other"]) == ("n+1", "eager")
+    both = [moved_to_rest(side, name) for side in arms]
+    for other in (arms, both):
+        assert "component-in-one-arm" not in [
+            n.code for n in lab.account(*other, endpoint="GET /0", metric="mean").warnings
+        ]
+
+
+def test_components_of_other_endpoints_are_not_shown(arms):
+    before, after = arms
+    pool = before.components.head(1).assign(component="pool", duration_ms=1e-9)
+    with_pool = lab.Measurements.of(**{**before.tables, "components": pd.concat([before.components, pool])})
+    found = lab.account(with_pool, after, endpoint="GET /0")
+    assert "pool" in list(found.table["component"])
+    assert (
+        not {"connection pool"} & set(found.show().table["Component"])
+        and found.show().table["Component"].iloc[-2] == "rest"
+    )
+
+
+def test_nothing_changed_is_said_so(arms):
+    before, _ = arms
+    again = lab.Measurements.of(
+        **{n: t.assign(run=t["run"] + "again") if "run" in t else t for n, t in before.tables.items()}
+    )
+    found = lab.account(before, again, endpoint="GET /0", allow=("plan",))
+    assert "did not change" in found.sentence

@@ -134,8 +134,11 @@ def test_the_fix_is_code_for_the_application_at_hand(loop: bool | None, word: st
     spans = traces(with_constants)
     more: dict[str, Any] = {} if loop is None else {"perflab.strand": 0, "perflab.loop": loop}
     spans["attributes"] = [{**a, **more} for a in spans["attributes"]]
-    code = lab.find_sequential(spans)["suggestion"].iloc[0]
+    found = lab.find_sequential(spans)
+    code = found["suggestion"].iloc[0]
     assert word in code and "prices" in code
+    predicted = lab.what_if(spans, parallel=found["operations"].iloc[0])
+    assert [("one-event-loop" in codes(of.warnings)) for of in (found, predicted)] == [loop is True] * 2
     indented = "\n    ".join(code.splitlines())
     compile(f"async def handler():\n    {indented}", "fix", "exec")
 
