@@ -64,7 +64,8 @@ def cache_hits(x: Measurements | pd.DataFrame | Infos | Sequence[Infos]) -> Find
         f"{format_fraction(whole['hit_fraction'])} of {count(int(whole['hits'] + whole['misses']), 'look-up')} were hits (95 % "
         f"interval {_interval(whole['low_fraction'], whole['high_fraction'])}), over {count(runs, 'run')}"
     )
-    return findings(table, sentence, [] if batches is not None or runs > 1 else [cache_notes.FEW_RUNS(runs=runs)])
+    few = [] if batches is not None or runs > 1 else [cache_notes.FEW_RUNS(runs=runs)]
+    return findings(table, sentence, few if batches is not None else [*few, cache_notes.SERVER_WIDE()])
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,7 +112,7 @@ class CacheCheck(Result):
 
 
 def check_cache(
-    forecast: Forecast | float, measured: Any, *, candidate: str | None = None, ttl: float | None = None
+    forecast: Forecast | float, measured: Any, *, candidate: str | None = None, ttl: str | float | None = None
 ) -> CacheCheck:
     """Whether a cache that was built has the hit ratio that was predicted.
 
@@ -122,8 +123,8 @@ def check_cache(
     measured : what `cache_hits` takes, or its result
     candidate : str
         The predicted candidate, which is also the endpoint measured where the measurements have it.
-    ttl : float
-        The TTL in ms, where several were predicted.
+    ttl : str or float
+        The TTL ("5s", or seconds), where several were predicted.
 
     Returns
     -------
@@ -160,6 +161,8 @@ def _of_requests(x: Measurements | pd.DataFrame) -> tuple[list[dict[str, Any]], 
     requests = without_recorded(x).requests if isinstance(x, Measurements) else x
     if "cached" not in requests and "headers" in requests:
         requests = requests.assign(cached=[_outcome(headers) for headers in requests["headers"]])
+    if "cached" in requests:
+        requests = requests.assign(cached=_booleans(requests["cached"]))
     known = requests[requests["cached"].notna()] if "cached" in requests else requests.iloc[:0]
     if not len(known):
         raise MissingTableError(cache_notes.NO_OUTCOMES())
@@ -167,7 +170,9 @@ def _of_requests(x: Measurements | pd.DataFrame) -> tuple[list[dict[str, Any]], 
         known = known.assign(run="run")
     if "endpoint" not in known:
         known = known.assign(endpoint=AGGREGATED)
-    known = known.assign(cached=known["cached"].astype(bool)).sort_values("start", kind="stable")
+    known = known.assign(cached=known["cached"].astype(bool))
+    if "start" in known:
+        known = known.sort_values("start", kind="stable")
     rows = []
     for (run, endpoint), part in known.groupby(["run", "endpoint"], observed=True, sort=False):
         hits = part["cached"].to_numpy(dtype="float64")
@@ -204,7 +209,12 @@ def _all(rows: list[dict[str, Any]], batches: Any) -> dict[str, Any]:
 
 def _of_info(pairs: Iterable[Infos]) -> tuple[list[dict[str, Any]], None]:
     rows = []
-    for number, (before, after) in enumerate(pairs, 1):
+    for number, pair in enumerate(pairs, 1):
+        if len(pair) != 2 or not all(isinstance(info, Mapping) for info in pair):
+            raise ValueError(
+                "INFO must be a mapping from before the run and one from after, as a client's info() gives them"
+            )
+        before, after = pair
         hits, misses = (_counted(before, after, name) for name in ("keyspace_hits", "keyspace_misses"))
         if hits < 0 or misses < 0:
             raise ValueError(
@@ -221,6 +231,25 @@ def _counted(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> 
     if name not in before or name not in after:
         raise ValueError(f"INFO must hold {name} (its section stats)")
     return int(after[name]) - int(before[name])
+
+
+_WORDS = {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}
+
+
+def _booleans(cached: pd.Series[Any]) -> pd.Series[Any]:
+    """Outcomes as booleans; texts as a header or a file may have them ("HIT", "false"), missing where they say neither."""
+    if pd.api.types.is_bool_dtype(cached.dtype):
+        return cached
+    outcomes = {value: _truth(value) for value in cached.dropna().unique()}
+    return cached.map(outcomes).astype("boolean")
+
+
+def _truth(value: object) -> bool | None:
+    word = str(value).strip().lower()
+    if word in _WORDS:
+        return _WORDS[word]
+    found = cache_headers.of_value("X-Cache", str(value))
+    return None if found == cache_headers.UNKNOWN else found == cache_headers.HIT
 
 
 def _outcome(headers: Any) -> bool | None:

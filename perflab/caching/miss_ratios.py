@@ -26,6 +26,8 @@ _HOT = 0.0005
 """Keys with more than this share of the accesses are in every sample."""
 _GROUPS = 10
 """Disjoint parts of the sampled keys, whose differences give the sampling error."""
+_FEWEST = 10
+"""Sampled keys: from fewer the curve is a guess."""
 _SHOWN = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 Curve = tuple[Floats, Floats]
@@ -136,6 +138,8 @@ def miss_ratio_curve(
     if weight and weight not in WEIGHTS:
         raise one_of("weight", weight, WEIGHTS)
     key, sizes, unknown = keys_of(x, keys)
+    if not math.isfinite(overhead_bytes) or overhead_bytes < 0:
+        raise ValueError(f"overhead_bytes must be a number of bytes, not negative; got {overhead_bytes!r}")
     if not len(key):
         raise ValueError(f"x must hold accesses with known keys; {unknown:,} are without one")
     given = None if entry_bytes is None else parse_size(entry_bytes, parameter="entry_bytes")
@@ -189,6 +193,14 @@ def _curve(key: Ints, sizes: Floats, share: float, seed: int) -> Sampled:
         return distance, miss, [], 0.0
     hot_keys = np.bincount(key) > total * _HOT
     drawn = hot_keys | (hashed(np.arange(len(hot_keys)), seed) < share)
+    cold, kept = int((~hot_keys).sum()), int((drawn & ~hot_keys).sum())
+    if cold <= _FEWEST:
+        drawn[:] = True
+    elif kept < _FEWEST:
+        raise ValueError(
+            f"sample must keep {_FEWEST} keys or more; {share:g} of {cold:,} keeps {kept}. Leave it out, or use "
+            f"sample={min(1.0, 10 * _FEWEST / cold):.2g}"
+        )
     footprint = np.zeros(len(hot_keys))
     footprint[key] = sizes
     # The footprint of all keys is known, so that of the sample is scaled to it exactly.

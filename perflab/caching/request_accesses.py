@@ -12,7 +12,7 @@ import pandas as pd
 
 from perflab.caching import cache_notes
 from perflab.caching.accesses import Accesses, Floats, Ints, Keys, Writes, codes_of, seconds
-from perflab.caching.key_traces import in_order, key_of, sizes_of
+from perflab.caching.key_traces import in_order, key_of, names_of, sizes_of
 from perflab.errors import MissingTableError
 from perflab.notes import Remedy
 
@@ -37,26 +37,50 @@ def of_requests(requests: pd.DataFrame, keys: Keys, spans: pd.DataFrame | None) 
     safe = method.str.match(_SAFE).to_numpy()
     good = requests["ok"].fillna(False).to_numpy(dtype=bool) if "ok" in requests else np.ones(len(requests), dtype=bool)
     at_s = seconds(requests["start"])
-    chosen = np.flatnonzero(safe & good & (key >= 0))
-    writing = np.flatnonzero(~safe & good)
+    timed = ~np.isnan(at_s)
+    chosen = np.flatnonzero(safe & good & timed & (key >= 0))
+    writing = np.flatnonzero(~safe & good & timed)
     run = codes_of(requests["run"].fillna("")) if "run" in requests else np.zeros(len(requests), dtype="int64")
     took = _took(requests)
     owner = requests["request"].to_numpy(dtype=object) if "request" in requests else np.arange(len(requests))
-    made, order = in_order(chosen, key, endpoint, at_s, took, sizes_of(requests), run, owner, URL)
+    made, order = in_order(chosen, key, endpoint, at_s, took, _sizes(requests, key), run, owner, URL)
     # Where the address of a write is not known, its endpoint is.
     places = addresses.where(addresses.notna(), endpoint)
     groups, writes = _invalidation(order, made["key"], places, writing, at_s + np.nan_to_num(took) / 1e3, run)
+    by_address = keys is None or keys == URL
+    queried = places.iloc[order].astype("str").str.contains("?", regex=False).to_numpy() if by_address else []
     return Accesses(
-        **made, groups=groups, writes=writes, unknown=int((safe & good & (key < 0)).sum()),
+        **made,
+        groups=groups,
+        writes=writes,
+        by=() if by_address else names_of(keys),
+        queried=frozenset(made["candidate"][queried].tolist()) if by_address else frozenset(),
+        unknown=int((safe & good).sum()) - len(chosen),
         timed=bool(requests["start"].notna().any()),
-    )  # fmt: skip
+    )
+
+
+def _sizes(requests: pd.DataFrame, key: Ints) -> Floats:
+    """The size of each response; of a 304, which has no body, that of the same address at another time."""
+    sizes = sizes_of(requests)
+    if "status" not in requests:
+        return sizes
+    unchanged = (pd.to_numeric(requests["status"], errors="coerce") == 304).fillna(False).to_numpy(dtype=bool)
+    if not unchanged.any():
+        return sizes
+    whole = pd.Series(np.where(unchanged, np.nan, sizes))
+    same = whole.groupby(key).transform("median")
+    # An address that was never sent whole: like the others of its endpoint.
+    alike = whole.groupby(requests["endpoint"].to_numpy()).transform("median")
+    found: Floats = np.where(unchanged, same.fillna(alike).fillna(whole.median()), sizes)
+    return found
 
 
 def _took(requests: pd.DataFrame) -> Floats:
     """How long each took; an access log may not say."""
     if "latency_ms" not in requests:
-        return np.zeros(len(requests))
-    took: Floats = np.nan_to_num(requests["latency_ms"].to_numpy(dtype="float64"))
+        return np.full(len(requests), np.nan)
+    took: Floats = requests["latency_ms"].to_numpy(dtype="float64", na_value=np.nan)
     return took
 
 
