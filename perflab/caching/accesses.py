@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from perflab.units import parse_fraction
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -120,6 +122,36 @@ class Accesses:
         # The groups of a key stay those of the key that it is a copy of.
         _, first = np.unique(key, return_index=True)
         return replace(self, key=key.astype("int64"), groups=self.groups[self.key[first]])
+
+
+_WORDS = {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}
+
+
+def truth(value: object) -> bool | None:
+    """Yes or no as files write it; None for anything else."""
+    return _WORDS.get(str(value).strip().lower())
+
+
+def checked_share(value: str | float, parameter: str) -> float:
+    """A share from 0 to 1: 0.9 or "90%"."""
+    found = parse_fraction(value if isinstance(value, str) else float(value), parameter=parameter)
+    if not 0 <= found <= 1:
+        raise ValueError(f'{parameter} must be from 0 to 1, or "0%" to "100%"; got {value!r}')
+    return found
+
+
+def milliseconds(durations: pd.Series[Any]) -> Floats:
+    """Durations in ms, NaN where there are none; timedeltas are converted."""
+    name = durations.name
+    if pd.api.types.is_timedelta64_dtype(durations.dtype):
+        durations = durations.dt.total_seconds() * 1e3
+    numbers = pd.to_numeric(durations, errors="coerce")
+    odd = durations[numbers.isna() & durations.notna()]
+    found: Floats = numbers.to_numpy(dtype="float64", na_value=np.nan)
+    wrong = [*odd, *found[(found < 0) | np.isinf(found)].tolist()]
+    if wrong:
+        raise ValueError(f"{name} must hold milliseconds, not below zero; got {wrong[0]!r}")
+    return found
 
 
 _ZONE = r"(?:[Zz]|[+-]\d\d:?\d\d)$"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from perflab.caching import cache_notes
 from perflab.caching.access_sources import accesses_of
-from perflab.caching.accesses import Accesses, Keys
+from perflab.caching.accesses import Accesses, Keys, checked_share
 from perflab.caching.forecast import Forecast
 from perflab.caching.latency_after import METRICS, after, verdict
 from perflab.caching.replaying import BY_KEY, BY_TABLE, INVALIDATIONS, NONE, Replayed, replay
@@ -21,7 +21,7 @@ from perflab.errors import one_of
 from perflab.metrics import Metric, quantile
 from perflab.notes import Note, Remedy
 from perflab.results import count
-from perflab.units import parse_duration, parse_fraction, parse_size
+from perflab.units import parse_duration, parse_size
 
 HIT_MS = 1.0
 REDIS_OVERHEAD = 190.0
@@ -123,7 +123,7 @@ def what_if_cache(
         else [_positive(parse_size(m, parameter="memory"), "memory") for m in _several(memory, "memory")]
     )
     if memory is not None and np.isnan(sized.size_bytes).any():
-        raise ValueError("memory= needs the size of each entry, which x has not; give entry_bytes=")
+        raise ValueError("memory= needs the size of every entry, which x does not have; give entry_bytes=")
     spans = [_positive(parse_duration(t, parameter="ttl"), "ttl") for t in _several(ttl, "ttl")]
     cost = HIT_MS if hit_ms is None else hit_ms
     measured = pd.to_numeric(pd.Series(np.atleast_1d(cost)), errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
@@ -134,7 +134,7 @@ def what_if_cache(
     typical = float(measured.mean())
     extra = (typical if accesses.kind == STATEMENT else 0.0) if miss_ms is None else float(miss_ms)
     requests = _requests_of(x, sized)
-    limit = parse_fraction(tolerance, parameter="tolerance")
+    limit = checked_share(tolerance, "tolerance")
     load = float(np.nansum(accesses.took_ms))
     rows = []
     for candidate in _chosen(sized, candidates):

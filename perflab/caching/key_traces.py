@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from perflab.caching.accesses import Accesses, Floats, Ints, Keys, Writes, codes_of, seconds
+from perflab.caching.accesses import Accesses, Floats, Ints, Keys, Writes, codes_of, milliseconds, seconds
 from perflab.errors import one_of
 
 FUNCTION, TRACE = "function", "trace"
@@ -61,7 +61,7 @@ def of_trace(trace: Any, keys: Keys, writes: pd.DataFrame | None = None) -> Acce
     given = both[: len(frame)]
     key = codes_of(run, np.where(given < 0, np.nan, given))
     took = next(
-        (frame[c].to_numpy(dtype="float64") for c in ("duration_ms", "latency_ms") if c in frame),
+        (milliseconds(frame[c]) for c in ("duration_ms", "latency_ms") if c in frame),
         np.full(len(frame), np.nan),
     )
     chosen = np.flatnonzero((key >= 0) & ~np.isnan(all_times[: len(frame)]))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from perflab.caching import cache_headers, cache_notes
+from perflab.caching.accesses import checked_share, truth
 from perflab.caching.forecast import Forecast
 from perflab.data.selection import without_recorded
 from perflab.data.tables import AGGREGATED, Measurements
@@ -112,14 +113,14 @@ class CacheCheck(Result):
 
 
 def check_cache(
-    forecast: Forecast | float, measured: Any, *, candidate: str | None = None, ttl: str | float | None = None
+    forecast: Forecast | str | float, measured: Any, *, candidate: str | None = None, ttl: str | float | None = None
 ) -> CacheCheck:
     """Whether a cache that was built has the hit ratio that was predicted.
 
     Parameters
     ----------
-    forecast : Forecast or float
-        From `what_if_cache`, or a predicted hit ratio.
+    forecast : Forecast, str or float
+        From `what_if_cache`, or a predicted hit ratio (0.45 or "45%").
     measured : what `cache_hits` takes, or its result
     candidate : str
         The predicted candidate, which is also the endpoint measured where the measurements have it.
@@ -137,8 +138,8 @@ def check_cache(
     >>> lab.caching.check_cache(0.34, (before, after)).verdict
     'holds'
     """
-    row = None if isinstance(forecast, (int, float)) else forecast.find(candidate, ttl=ttl)
-    predicted = float(forecast) if row is None else float(row["hit_fraction"])  # type: ignore[arg-type]
+    row = forecast.find(candidate, ttl=ttl) if isinstance(forecast, Forecast) else None
+    predicted = checked_share(forecast, "forecast") if row is None else float(row["hit_fraction"])  # type: ignore[arg-type]
     hits = measured if isinstance(measured, Findings) else cache_hits(measured)
     name = str(row["candidate"]) if row is not None else candidate
     chosen = hits[hits["endpoint"] == name] if name in set(hits["endpoint"]) else hits[hits["run"] == AGGREGATED]
@@ -233,9 +234,6 @@ def _counted(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> 
     return int(after[name]) - int(before[name])
 
 
-_WORDS = {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}
-
-
 def _booleans(cached: pd.Series[Any]) -> pd.Series[Any]:
     """Outcomes as booleans; texts as a header or a file may have them ("HIT", "false"), missing where they say neither."""
     if pd.api.types.is_bool_dtype(cached.dtype):
@@ -245,9 +243,9 @@ def _booleans(cached: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _truth(value: object) -> bool | None:
-    word = str(value).strip().lower()
-    if word in _WORDS:
-        return _WORDS[word]
+    word = truth(value)
+    if word is not None:
+        return word
     found = cache_headers.of_value("X-Cache", str(value))
     return None if found == cache_headers.UNKNOWN else found == cache_headers.HIT
 

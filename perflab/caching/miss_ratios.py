@@ -11,7 +11,7 @@ import pandas as pd
 
 from perflab.caching import cache_notes
 from perflab.caching.access_sources import keys_of
-from perflab.caching.accesses import Floats, Ints, Keys
+from perflab.caching.accesses import Floats, Ints, Keys, checked_share
 from perflab.caching.stack_distances import stack_distances
 from perflab.errors import one_of
 from perflab.notes import PYTHON, Note, Remedy, written
@@ -60,13 +60,20 @@ class MissRatioCurve(Result):
 
     def miss_ratio(self, size: str | float) -> float:
         """The miss ratio of a cache of this size ("64MB", or a number of keys)."""
-        limit = parse_size(size) if self.weight == "bytes" else float(size)
+        if self.weight == "bytes":
+            limit = parse_size(size)
+        elif isinstance(size, str) and not size.strip().isdecimal():
+            raise ValueError(f"size must be a number of keys, because this curve counts keys; got {size!r}")
+        else:
+            limit = float(size)
+        if not limit >= 0:
+            raise ValueError(f"size must not be negative; got {size!r}")
         place = int(np.searchsorted(self._distance, limit, side="right"))
         return float(self._miss[place])
 
     def size_for(self, hit_ratio: str | float) -> float:
         """The smallest cache with this hit ratio; infinite where first accesses make it unreachable."""
-        wanted = 1 - parse_fraction(hit_ratio, parameter="hit_ratio")
+        wanted = 1 - checked_share(hit_ratio, "hit_ratio")
         place = int(np.argmax(self._miss <= wanted + 1e-12)) if (self._miss <= wanted + 1e-12).any() else -1
         return math.inf if place < 0 else (0.0 if place == 0 else float(self._distance[place - 1]))
 
@@ -74,7 +81,11 @@ class MissRatioCurve(Result):
     def sentence(self) -> str:
         best = 1 - float(self._miss[-1])
         half = self.size_for(best / 2)
-        size = format_bytes if self.weight == "bytes" else lambda v: f"{format_number(float(f'{v:.3g}'))} keys"
+        size = (
+            format_bytes
+            if self.weight == "bytes"
+            else lambda v: "1 key" if v == 1 else f"{format_number(float(f'{v:.3g}'))} keys"
+        )
         if not best:
             return f"none of {self.accesses:,} accesses repeats a key: no cache would help"
         return (

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from perflab.caching import cache_notes
-from perflab.caching.accesses import Accesses, Floats, Ints, Keys, Writes, codes_of, seconds
+from perflab.caching.accesses import Accesses, Flags, Floats, Ints, Keys, Writes, codes_of, milliseconds, seconds, truth
 from perflab.caching.key_traces import in_order, key_of, names_of, sizes_of
 from perflab.errors import MissingTableError
 from perflab.notes import Remedy
 
 URL = "url"
-_SAFE = re.compile(r"(?:GET|HEAD)\b|(?![A-Z]+ )")
+_SAFE = re.compile(r"(?:GET|HEAD)\b|(?!(?:[A-Z]+|post|put|patch|delete|options) )")
 _NO_NOUN = re.compile(r"v?\d+(?:\.\d+)?|api|rest")
 _PLACEHOLDER = re.compile(r"[\[<{(:*]")
 
@@ -35,7 +35,7 @@ def of_requests(requests: pd.DataFrame, keys: Keys, spans: pd.DataFrame | None) 
     endpoint = requests["endpoint"].astype("str")
     method = _methods(requests, endpoint)
     safe = method.str.match(_SAFE).to_numpy()
-    good = requests["ok"].fillna(False).to_numpy(dtype=bool) if "ok" in requests else np.ones(len(requests), dtype=bool)
+    good = _good(requests["ok"]) if "ok" in requests else np.ones(len(requests), dtype=bool)
     at_s = seconds(requests["start"])
     timed = ~np.isnan(at_s)
     chosen = np.flatnonzero(safe & good & timed & (key >= 0))
@@ -60,6 +60,13 @@ def of_requests(requests: pd.DataFrame, keys: Keys, spans: pd.DataFrame | None) 
     )
 
 
+def _good(ok: pd.Series[Any]) -> Flags:
+    """Whether each succeeded; a text such as "false" is not taken for true."""
+    known = ok.map(lambda value: truth(value) is True)
+    found: Flags = known.to_numpy(dtype=bool)
+    return found
+
+
 def _sizes(requests: pd.DataFrame, key: Ints) -> Floats:
     """The size of each response; of a 304, which has no body, that of the same address at another time."""
     sizes = sizes_of(requests)
@@ -80,12 +87,11 @@ def _took(requests: pd.DataFrame) -> Floats:
     """How long each took; an access log may not say."""
     if "latency_ms" not in requests:
         return np.full(len(requests), np.nan)
-    took: Floats = requests["latency_ms"].to_numpy(dtype="float64", na_value=np.nan)
-    return took
+    return milliseconds(requests["latency_ms"])
 
 
 def _methods(requests: pd.DataFrame, endpoint: pd.Series[str]) -> pd.Series[str]:
-    return requests["method"].astype("str") + " " if "method" in requests else endpoint
+    return requests["method"].astype("str").str.upper() + " " if "method" in requests else endpoint
 
 
 def _addresses(requests: pd.DataFrame, spans: pd.DataFrame | None) -> pd.Series[Any]:

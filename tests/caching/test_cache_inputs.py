@@ -12,6 +12,7 @@ import pytest
 import perflab as lab
 from perflab.caching import cache_headers
 from perflab.caching.access_sources import accesses_of
+from perflab.loadtest.redis_client import RedisClient
 from perflab.notes import codes
 
 T0 = pd.Timestamp("2026-01-01", tz="UTC")
@@ -89,6 +90,36 @@ def test_starts(start: Any, expected: float | str) -> None:
         assert accesses_of(trace).unknown == (1 if expected == 1 / 3 else 0)
 
 
+@pytest.mark.parametrize(
+    "durations",
+    [[40.0] * 4, ["40"] * 4, pd.to_timedelta([40] * 4, unit="ms"), pd.array([40, None, 40, 40], dtype="Int64")],
+)
+def test_durations(durations: Any) -> None:
+    assert lab.what_if_cache(TRACE.assign(duration_ms=durations), ttl="5s").table["mean_ms"].iat[0] == 40.0
+
+
+@pytest.mark.parametrize("wrong", ["40ms", -5.0, np.inf])
+def test_what_is_no_duration(wrong: object) -> None:
+    with pytest.raises(ValueError, match="duration_ms"):
+        lab.what_if_cache(TRACE.assign(duration_ms=wrong), ttl="5s")
+
+
+@pytest.mark.parametrize(
+    ("columns", "reads"),
+    [
+        ({"method": ["get", "post"] * 2}, 2),
+        ({"method": ["GET", "POST"] * 2}, 2),
+        ({"endpoint": ["get /a", "post /a"] * 2}, 2),
+        ({"ok": ["true", "false"] * 2}, 2),
+        ({"ok": pd.array([True, None, True, True], dtype="boolean")}, 3),
+        ({"ok": [1, 0, 1, 1]}, 3),
+    ],
+)
+def test_what_counts_as_a_read(columns: dict[str, Any], reads: int) -> None:
+    requests = TRACE.assign(**({"endpoint": "GET /a", "url": "/a", "latency_ms": 9.0} | columns))
+    assert len(accesses_of(requests, "url")) == reads
+
+
 @pytest.mark.parametrize("start", [["2026-01-01T00:00:01.5Z"], [T0 + pd.Timedelta("1.5s")]])
 def test_writes_have_the_clock_of_the_accesses(start: Any) -> None:
     assert hits(TRACE, writes=pd.DataFrame({"key": ["a"], "start": start})) == 0.25
@@ -105,6 +136,8 @@ def test_writes_have_the_clock_of_the_accesses(start: Any) -> None:
         ({"candidates": pd.DataFrame({"x": [1]})}, "statement"),
         ({"hit_ms": "2ms"}, "hit_ms"),
         ({"miss_ms": -1.0}, "miss_ms"),
+        ({"tolerance": -1}, "tolerance"),
+        ({"tolerance": 5}, "tolerance"),
         ({"overhead_bytes": -500}, "overhead_bytes"),
         ({"entry_bytes": -500}, "entry_bytes"),
     ],
@@ -203,3 +236,28 @@ def test_a_sample_with_hardly_a_key_is_no_curve() -> None:
         lab.miss_ratio_curve(keys, sample=1e-5)
     with pytest.raises(ValueError, match="overhead_bytes"):
         lab.miss_ratio_curve(keys, overhead_bytes=-1)
+
+
+def test_a_curve_and_a_check_refuse_what_is_no_share_and_no_size() -> None:
+    curve = lab.miss_ratio_curve(list("aabb"))
+    assert curve.miss_ratio("2") == curve.miss_ratio(2) == 0.5 and curve.size_for("50%") == curve.size_for(0.5)
+    for call in (lambda: curve.miss_ratio("64MB"), lambda: curve.miss_ratio(-1), lambda: curve.size_for(90)):
+        with pytest.raises(ValueError, match=r"size|hit_ratio"):
+            call()
+    counters = ({"keyspace_hits": 0, "keyspace_misses": 0}, {"keyspace_hits": 45, "keyspace_misses": 55})
+    assert (
+        lab.caching.check_cache("45%", counters).verdict
+        == lab.caching.check_cache(np.float32(0.45), counters).verdict
+        == "holds"
+    )
+    with pytest.raises(ValueError, match="forecast"):
+        lab.caching.check_cache(45, counters)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:pa55/k3y@h:6379", "redis://:pa55#k3y@h", "redis://u:pa55?@h:1", "redis://:12/k3y@h"]
+)
+def test_a_url_that_cannot_be_read_is_not_repeated(url: str) -> None:
+    with pytest.raises(ValueError, match="url") as caught:
+        RedisClient(url)
+    assert "pa55" not in str(caught.value) and "k3y" not in str(caught.value)
