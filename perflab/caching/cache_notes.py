@@ -84,6 +84,11 @@ FEW_RUNS = Kind(
     DESIGN,
     "an interval over runs needs at least 2; that of {runs:run} counts every access as independent, and is too narrow",
 )
+WHOLE_SECONDS = Kind(
+    "ttl-of-whole-seconds",
+    DESIGN,
+    "Cache-Control and EX count whole seconds: {written_ms} is written, where {ttl_ms} was predicted",
+)
 SERVER_WIDE = Kind(
     "counters-of-whole-server",
     DESIGN,

@@ -65,7 +65,7 @@ class Forecast(Result):
             return "nothing that a cache could answer"
         top = self.table.iloc[0]
         if not top["hit_fraction"]:
-            return f"no cache would help: of {len(self.accesses):,} accesses none finds a key again within the TTL"
+            return f"no cache would help: of {len(self.accesses):,} accesses none finds its key in it"
         name = str(top["candidate"])
         name = name if len(name) <= 60 else f"{name[:59]}…"
         tail = {STAYS: "while p95 stays at", "falls": "and p95 falls to", "rises": "and p95 rises to"}

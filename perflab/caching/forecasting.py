@@ -161,6 +161,8 @@ def what_if_cache(
 
 
 def _several(given: Spans, parameter: str) -> list[str | float]:
+    if given is None:
+        raise ValueError(f"{parameter} must be a value or several; got None")
     found = [given] if isinstance(given, (str, int, float)) else list(given)
     if not found:
         raise ValueError(f"{parameter} must hold at least one value; got none")

@@ -13,6 +13,11 @@ from perflab.errors import one_of
 
 FUNCTION, TRACE = "function", "trace"
 _WHOLE = "all accesses"
+_NEEDS = {
+    "statement": "a table of queries (a column sql)",
+    "url": "requests with a column url",
+    FUNCTION: "a table of spans",
+}
 _SIZES = ("size_bytes", "bytes", "size")
 _NOT_VALUES = ("thread.", "code.", "otel.", "server.", "network.", "perflab.", "telemetry.")
 
@@ -129,11 +134,18 @@ def key_of(frame: pd.DataFrame, keys: Keys, columns: Sequence[str]) -> Ints:
         given = keys(frame)
         if len(given) != len(frame):
             raise ValueError(f"keys must give a key for each of {len(frame):,} rows; got {len(given):,}")
+        if isinstance(given, pd.Series) and frame.index.is_unique and not given.index.equals(frame.index):
+            if not given.index.isin(frame.index).all():
+                raise ValueError("keys must give a Series with the index of the table, or a list in its order")
+            given = given.reindex(frame.index)
         return codes_of(*(frame[c].fillna("") for c in columns), pd.Series(np.asarray(given, dtype=object)))
     named = [keys] if isinstance(keys, str) else list(keys or ())
     for name in named:
         if name not in frame.columns:
-            raise one_of("keys", name, ["statement", "url", "function", *map(str, frame.columns)])
+            if name in _NEEDS:
+                held = ", ".join(map(str, frame.columns))
+                raise ValueError(f"keys={name!r} needs {_NEEDS[name]}; this table has the columns {held}")
+            raise one_of("keys", name, list(map(str, frame.columns)))
     return codes_of(*(frame[c].fillna("") for c in columns if c not in named), *(frame[c] for c in named))
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from perflab.caching import cache_notes
 from perflab.caching.accesses import Accesses, Ints
 from perflab.caching.forecast import Forecast
 from perflab.caching.layers import layers_of
@@ -143,7 +145,10 @@ def write_strategy(
         f"private, max-age={age}" if private else f"public, max-age={age}, stale-while-revalidate={max(1, age // 10)}"
     )
     code = _code(name, forecast.accesses, age)
-    return Strategy(name, layers, header, code, _markdown(forecast, row, layers, header, how, code), forecast.warnings)
+    notes = forecast.warnings
+    if age != ttl_s:
+        notes = (cache_notes.WHOLE_SECONDS(written_ms=age * 1e3, ttl_ms=ttl_s * 1e3), *notes)
+    return Strategy(name, layers, header, code, _markdown(notes, forecast, row, layers, header, how, code), notes)
 
 
 def _users(users: Any, forecast: Forecast, rows: Ints) -> pd.Series[Any]:
@@ -192,7 +197,13 @@ def _span(text: str) -> str:
 
 
 def _markdown(
-    forecast: Forecast, row: pd.Series[Any], layers: pd.DataFrame, header: str, invalidation: str, code: str
+    notes: Sequence[Note],
+    forecast: Forecast,
+    row: pd.Series[Any],
+    layers: pd.DataFrame,
+    header: str,
+    invalidation: str,
+    code: str,
 ) -> str:
     held = row["held_bytes"]
     drops = {
@@ -230,5 +241,5 @@ def _markdown(
         "| --- | ---: | --- |",
     ]
     lines += [f"| {r.layer} | {format_fraction(float(r.hit_fraction))} | {r.how} |" for r in layers.itertuples()]
-    lines += ["", *(f"- {note}" for note in forecast.warnings), "", "```python", code.rstrip(), "```", ""]
+    lines += ["", *(f"- {note}" for note in notes), "", "```python", code.rstrip(), "```", ""]
     return "\n".join(lines)

@@ -131,6 +131,12 @@ def test_writes_have_the_clock_of_the_accesses(start: Any) -> None:
         ({"writes": pd.DataFrame({"key": ["a"], "start": [pd.Timestamp("2026-01-01")]})}, "without a zone"),
         ({"writes": pd.DataFrame({"key": ["a"]})}, "writes="),
         ({"ttl": []}, "ttl"),
+        ({"ttl": None}, "ttl"),
+        ({"keys": "statement"}, "column sql"),
+        ({"keys": "url"}, "column url"),
+        ({"keys": "colour"}, "one of 'key', 'start'"),
+        ({"keys": lambda table: table["key"].iloc[:2]}, "each of 4 rows"),
+        ({"keys": lambda table: table["key"].set_axis(list("wxyz"))}, "index"),
         ({"memory": []}, "memory"),
         ({"candidates": []}, "candidates"),
         ({"candidates": pd.DataFrame({"x": [1]})}, "statement"),
@@ -261,3 +267,15 @@ def test_a_url_that_cannot_be_read_is_not_repeated(url: str) -> None:
     with pytest.raises(ValueError, match="url") as caught:
         RedisClient(url)
     assert "pa55" not in str(caught.value) and "k3y" not in str(caught.value)
+
+
+def test_a_function_of_keys_may_sort_its_rows() -> None:
+    assert hits(TRACE, keys=lambda table: table["key"].sort_values()) == hits(TRACE)
+    assert hits(TRACE.assign(key=list("abba")), keys=lambda table: table["key"].sort_values(), ttl="1.5s") == 0.25
+
+
+@pytest.mark.parametrize(("ttl", "noted"), [("2s", False), ("1400ms", True), ("0.4s", True)])
+def test_a_strategy_says_where_it_rounds_the_ttl(ttl: str, noted: bool) -> None:
+    strategy = lab.caching.write_strategy(lab.what_if_cache(TRACE, ttl=ttl))
+    assert ("ttl-of-whole-seconds" in codes(strategy.warnings)) is noted
+    assert ("whole seconds" in strategy.markdown) is noted
