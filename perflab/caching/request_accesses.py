@@ -19,6 +19,8 @@ from perflab.notes import Remedy
 URL = "url"
 _SAFE = re.compile(r"(?:GET|HEAD)\b|(?!(?:[A-Z]+|post|put|patch|delete|options) )")
 _NO_NOUN = re.compile(r"v?\d+(?:\.\d+)?|api|rest")
+_ABORTED = 499
+"""nginx' status for a client that gave up."""
 _PLACEHOLDER = re.compile(r"[\[<{(:*]")
 
 
@@ -35,7 +37,7 @@ def of_requests(requests: pd.DataFrame, keys: Keys, spans: pd.DataFrame | None) 
     endpoint = requests["endpoint"].astype("str")
     method = _methods(requests, endpoint)
     safe = method.str.match(_SAFE).to_numpy()
-    good = _good(requests["ok"]) if "ok" in requests else np.ones(len(requests), dtype=bool)
+    good = _good(requests)
     at_s = seconds(requests["start"])
     timed = ~np.isnan(at_s)
     chosen = np.flatnonzero(safe & good & timed & (key >= 0))
@@ -60,9 +62,15 @@ def of_requests(requests: pd.DataFrame, keys: Keys, spans: pd.DataFrame | None) 
     )
 
 
-def _good(ok: pd.Series[Any]) -> Flags:
-    """Whether each succeeded; a text such as "false" is not taken for true."""
-    known = ok.map(lambda value: truth(value) is True)
+def _good(requests: pd.DataFrame) -> Flags:
+    """Whether each succeeded: by ``ok`` (a text such as "false" is not taken for true), else by ``status``."""
+    if "ok" in requests:
+        known = requests["ok"].map(lambda value: truth(value) is True)
+    elif "status" in requests:
+        status = pd.to_numeric(requests["status"], errors="coerce")
+        known = status.isna() | (status.between(1, 499) & (status != _ABORTED))
+    else:
+        known = pd.Series(True, index=requests.index)
     found: Flags = known.to_numpy(dtype=bool)
     return found
 

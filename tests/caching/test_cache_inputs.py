@@ -113,6 +113,8 @@ def test_what_is_no_duration(wrong: object) -> None:
         ({"ok": ["true", "false"] * 2}, 2),
         ({"ok": pd.array([True, None, True, True], dtype="boolean")}, 3),
         ({"ok": [1, 0, 1, 1]}, 3),
+        ({"status": [200, 503, 304, 499]}, 2),
+        ({"status": ["200", "-", None, "0"]}, 3),
     ],
 )
 def test_what_counts_as_a_read(columns: dict[str, Any], reads: int) -> None:
