@@ -56,7 +56,8 @@ SMALL_MEMORY = Kind(
 NO_LATENCIES = Kind(
     "no-durations-recorded",
     YOU,
-    "the recording has no durations: latencies and the load taken off are unknown, and an entry is taken to be there at once",
+    "the recording has no durations: latencies and the load taken off are unknown, and entries are assumed to be cached "
+    "immediately. Log durations to predict them",
 )
 FEW_BLOCKS = Kind(
     "few-requests-for-tail",

@@ -237,9 +237,12 @@ def _markdown(
         f"- Invalidation: {drops}",
         f"- Browsers and CDN: `Cache-Control: {header}`",
         "",
-        "| Layer | Hits | How |",
-        "| --- | ---: | --- |",
+        "| Layer | Hits | Stale, of the hits | How |",
+        "| --- | ---: | ---: | --- |",
     ]
-    lines += [f"| {r.layer} | {format_fraction(float(r.hit_fraction))} | {r.how} |" for r in layers.itertuples()]
+    lines += [
+        f"| {r.layer} | {format_fraction(float(r.hit_fraction))} | {format_fraction(float(r.stale_fraction))} | {r.how} |"
+        for r in layers.itertuples()
+    ]
     lines += ["", *(f"- {note}" for note in notes), "", "```python", code.rstrip(), "```", ""]
     return "\n".join(lines)

@@ -281,3 +281,14 @@ def test_a_strategy_says_where_it_rounds_the_ttl(ttl: str, noted: bool) -> None:
     strategy = lab.caching.write_strategy(lab.what_if_cache(TRACE, ttl=ttl))
     assert ("ttl-of-whole-seconds" in codes(strategy.warnings)) is noted
     assert ("whole seconds" in strategy.markdown) is noted
+
+
+def test_a_strategy_says_which_layers_serve_what_a_write_changed(tmp_path: Path) -> None:
+    log = log_of(tmp_path, [line(second, 1).replace("GET", "PUT" if second == 4 else "GET") for second in range(9)])
+    strategy = lab.caching.write_strategy(lab.what_if_cache(log, ttl="1m", hit_ms=1.0))
+    rows = {
+        cells[1].strip(): cells[3].strip()
+        for text in strategy.markdown.splitlines()
+        if len(cells := text.split("|")) == 6
+    }
+    assert rows["Redis"] == "0 %" and rows["CDN"] == "57.1 %"
