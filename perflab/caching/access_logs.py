@@ -12,6 +12,7 @@ from perflab import formats
 from perflab.caching import cache_headers
 from perflab.data.accounting import Tally
 from perflab.errors import FormatError
+from perflab.formats import _caveats as caveats
 from perflab.formats import access_json
 from perflab.formats import access_log as access_text
 from perflab.formats._access import Entries
@@ -70,6 +71,15 @@ def access_log(path: str | Path, *, unit: str | None = None, timezone: str | Non
         tally.rows -= int(unknown.sum())
         tally.skip(int(frame["line"][unknown].min()), int(unknown.sum()), "no time")
     frame = frame[~unknown].drop(columns="line")
+    if (frame["second"] % 1 == 0).all():
+        # Within a second the order of the lines is all that is known; at one instant all would miss.
+        same = frame.groupby("second")["second"]
+        frame["start"] += pd.to_timedelta(same.cumcount() / same.transform("size"), unit="s").dt.floor("us")
+        notes.append(caveats.whole_seconds("the server"))
+    frame = frame.drop(columns="second")
+    if frame["size_bytes"].notna().any():
+        # A log writes "-" for an empty body; that of a 304 is in the client's cache.
+        frame["size_bytes"] = frame["size_bytes"].mask(frame["size_bytes"].isna() & (frame["status"] != 304), 0.0)
     if frame["cached"].isna().all():
         frame = frame.drop(columns="cached")
     frame = frame.sort_values("start", kind="stable", ignore_index=True)
@@ -104,5 +114,6 @@ def _frame(part: Entries) -> pd.DataFrame:
             "latency_ms": part.duration_ms,
             "cached": cached,
             "line": part.lines,
+            "second": part.at_us / 1e6,
         }
     )

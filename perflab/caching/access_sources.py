@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ def accesses_of(
     if isinstance(x, Measurements):
         return _of_measurements(x, keys, dialect)
     if not isinstance(x, pd.DataFrame):
-        if isinstance(x, (str, bytes, Mapping)) or not hasattr(x, "__len__"):
+        if isinstance(x, (str, bytes, Mapping, Set)) or not hasattr(x, "__len__"):
             raise ValueError(f"x must be Measurements, a table, or a sequence of keys; got {type(x).__name__}")
         return of_trace(x, keys, writes)
     if not len(x):

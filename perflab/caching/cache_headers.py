@@ -12,18 +12,28 @@ from typing import Any
 
 UNKNOWN, HIT, MISS = 0, 1, 2
 HEADERS = ("Cache-Status", "X-Cache", "CF-Cache-Status", "X-Cache-Status")
-_HITS = re.compile(r"(?:TCP_)?(?:\w+_)?HIT\b(?!-FOR)|\bHIT\b(?!-FOR)|REVALIDATED|STALE|UPDATING", re.IGNORECASE)
-_MISSES = re.compile(r"MISS|EXPIRED|BYPASS|DYNAMIC|PASS\b|HIT-FOR|NONE|ERROR|REFRESH|CONFIG_NOCACHE", re.IGNORECASE)
+_HITS = re.compile(
+    r"(?:TCP_)?(?:\w+_)?HIT\b(?!-FOR)|\bHIT\b(?!-FOR)|\bCACHED\b|REVALIDATED|STALE|UPDATING", re.IGNORECASE
+)
+_MISSES = re.compile(
+    r"MISS|EXPIRED|BYPASS|DYNAMIC|PASS\b|HIT-FOR|NONE|ERROR|REFRESH|NO.?CACHE|UNCACHE|IGNORED", re.IGNORECASE
+)
 _LONGEST = 300
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"?')
+_SERVER = re.compile(r"\s+from\s.*", re.IGNORECASE)
+"""The name of the cache, which may contain any word ("HIT from dynamic-3.example")."""
 
 
 def outcome(get: Callable[[str], Any]) -> int:
-    """`HIT`, `MISS` or `UNKNOWN`, by a function that returns a header's value or None."""
+    """`HIT`, `MISS` or `UNKNOWN`, by a function that returns a header's value or None; a hit of any cache is one."""
+    found = UNKNOWN
     for name in HEADERS:
         value = get(name)
-        if value:
-            return of_value(name, str(value)[:_LONGEST])
-    return UNKNOWN
+        said = of_value(name, str(value)[:_LONGEST]) if value else UNKNOWN
+        if said == HIT:
+            return HIT
+        found = found or said
+    return found
 
 
 @lru_cache(maxsize=4096)
@@ -36,14 +46,14 @@ def of_value(name: str, value: str) -> int:
     (2, 1, 0)
     """
     if name.lower() == "cache-status":
-        caches = [part.split(";")[1:] for part in value.split(",")]
+        caches = [part.split(";")[1:] for part in _QUOTED.sub("text", value).split(",")]
         parameters = [
             {p.strip().partition("=")[0].lower(): p.strip().partition("=")[2] for p in cache} for cache in caches
         ]
         if any(p.get("hit", "?0") in ("", "?1") for p in parameters):
             return HIT
         return MISS if any("fwd" in p or p.get("hit") == "?0" for p in parameters) else UNKNOWN
-    parts = value.split(",")
+    parts = [_SERVER.sub("", part) for part in value.split(",")]
     if any(_HITS.search(part) and not _MISSES.search(part) for part in parts):
         return HIT
     return MISS if any(_MISSES.search(part) for part in parts) else UNKNOWN

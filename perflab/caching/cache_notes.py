@@ -24,7 +24,7 @@ NOT_MODELLED = Kind(
 LEFT_OUT = Kind(
     "unknown-keys",
     DATA,
-    "left out {accesses} accesses whose values were not recorded: they may be hits or misses",
+    "left out {accesses} accesses whose values or start were not recorded: they may be hits or misses",
 )
 WRITES_SEEN = Kind(
     "writes-invalidate",
@@ -53,6 +53,12 @@ SMALL_MEMORY = Kind(
     "below 4 MB Redis holds fewer entries than predicted (hash tables and client buffers count as memory, and eviction is "
     "sampled): measured hit ratios there were up to {off_points} points lower",
 )
+NO_LATENCIES = Kind(
+    "no-durations-recorded",
+    YOU,
+    "the recording has no durations: latencies and the load taken off are unknown, and entries are assumed to be cached "
+    "immediately. Log durations to predict them",
+)
 FEW_BLOCKS = Kind(
     "few-requests-for-tail",
     DATA,
@@ -78,6 +84,17 @@ FEW_RUNS = Kind(
     "few-runs-for-interval",
     DESIGN,
     "an interval over runs needs at least 2; that of {runs:run} counts every access as independent, and is too narrow",
+)
+WHOLE_SECONDS = Kind(
+    "ttl-of-whole-seconds",
+    DESIGN,
+    "Cache-Control and EX count whole seconds: {written_ms} is written, where {ttl_ms} was predicted",
+)
+SERVER_WIDE = Kind(
+    "counters-of-whole-server",
+    DESIGN,
+    "Redis counts the look-ups of every key on the server: of sessions, locks and other applications as well. Where it has such, "
+    "compare hits by a response header instead",
 )
 NO_OVERHEAD = Kind(
     "no-overhead-counted",

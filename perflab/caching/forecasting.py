@@ -11,7 +11,7 @@ import pandas as pd
 
 from perflab.caching import cache_notes
 from perflab.caching.access_sources import accesses_of
-from perflab.caching.accesses import Accesses, Keys
+from perflab.caching.accesses import Accesses, Keys, checked_share
 from perflab.caching.forecast import Forecast
 from perflab.caching.latency_after import METRICS, after, verdict
 from perflab.caching.replaying import BY_KEY, BY_TABLE, INVALIDATIONS, NONE, Replayed, replay
@@ -21,7 +21,7 @@ from perflab.errors import one_of
 from perflab.metrics import Metric, quantile
 from perflab.notes import Note, Remedy
 from perflab.results import count
-from perflab.units import parse_duration, parse_fraction, parse_size
+from perflab.units import parse_duration, parse_size
 
 HIT_MS = 1.0
 REDIS_OVERHEAD = 190.0
@@ -44,7 +44,7 @@ def what_if_cache(
     miss_ms: float | None = None,
     invalidation: str = BY_KEY,
     entry_bytes: str | float | None = None,
-    overhead_bytes: float | None = None,
+    overhead_bytes: str | float | None = None,
     tolerance: str | float = 0.05,
     writes: pd.DataFrame | None = None,
     candidates: str | Sequence[str] | pd.DataFrame | None = None,
@@ -114,25 +114,27 @@ def what_if_cache(
         raise ValueError(
             f"x must hold reads with known keys; it holds {count(accesses.unknown, 'read')} without and no other"
         )
-    given = None if entry_bytes is None else parse_size(entry_bytes, parameter="entry_bytes")
-    overhead = REDIS_OVERHEAD if overhead_bytes is None else float(overhead_bytes)
+    given = None if entry_bytes is None else _size(entry_bytes, "entry_bytes")
+    overhead = REDIS_OVERHEAD if overhead_bytes is None else _size(overhead_bytes, "overhead_bytes")
     sized = accesses.with_sizes(given, overhead)
     rooms = (
         [math.inf]
         if memory is None
-        else [_positive(parse_size(m, parameter="memory"), "memory") for m in _several(memory)]
+        else [_positive(parse_size(m, parameter="memory"), "memory") for m in _several(memory, "memory")]
     )
     if memory is not None and np.isnan(sized.size_bytes).any():
-        raise ValueError("memory= needs the size of each entry, which x has not; give entry_bytes=")
-    spans = [_positive(parse_duration(t, parameter="ttl"), "ttl") for t in _several(ttl)]
+        raise ValueError("memory= needs the size of every entry, which x does not have; give entry_bytes=")
+    spans = [_positive(parse_duration(t, parameter="ttl"), "ttl") for t in _several(ttl, "ttl")]
     cost = HIT_MS if hit_ms is None else hit_ms
-    measured = np.atleast_1d(np.asarray(cost, dtype="float64"))
+    measured = pd.to_numeric(pd.Series(np.atleast_1d(cost)), errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
     if not len(measured) or not (np.isfinite(measured) & (measured >= 0)).all():
         raise ValueError(f"hit_ms must be a latency in ms, or many measured ones; got {hit_ms!r}")
+    if miss_ms is not None and not miss_ms >= 0:
+        raise ValueError(f"miss_ms must be a number of ms, not below zero; got {miss_ms!r}")
     typical = float(measured.mean())
     extra = (typical if accesses.kind == STATEMENT else 0.0) if miss_ms is None else float(miss_ms)
     requests = _requests_of(x, sized)
-    limit = parse_fraction(tolerance, parameter="tolerance")
+    limit = checked_share(tolerance, "tolerance")
     load = float(np.nansum(accesses.took_ms))
     rows = []
     for candidate in _chosen(sized, candidates):
@@ -158,8 +160,20 @@ def what_if_cache(
     return Forecast(table, tuple(notes), sized, arguments)
 
 
-def _several(given: Spans) -> list[str | float]:
-    return [given] if isinstance(given, (str, int, float)) else list(given)
+def _several(given: Spans, parameter: str) -> list[str | float]:
+    if given is None:
+        raise ValueError(f"{parameter} must be a value or several; got None")
+    found = [given] if isinstance(given, (str, int, float)) else list(given)
+    if not found:
+        raise ValueError(f"{parameter} must hold at least one value; got none")
+    return found
+
+
+def _size(value: str | float, parameter: str) -> float:
+    found = parse_size(value, parameter=parameter)
+    if found < 0:
+        raise ValueError(f"{parameter} must not be negative; got {value!r}")
+    return found
 
 
 def _positive(value: float, parameter: str) -> float:
@@ -172,8 +186,12 @@ def _chosen(accesses: Accesses, candidates: str | Sequence[str] | pd.DataFrame |
     """The codes of the candidates: those named, or those that take most time (or have most accesses)."""
     names = list(accesses.candidates)
     if candidates is not None:
+        if isinstance(candidates, pd.DataFrame) and "statement" not in candidates:
+            raise ValueError("candidates must have a column statement, as what find_duplicates found has")
         named = candidates["statement"] if isinstance(candidates, pd.DataFrame) else candidates
         wanted = [named] if isinstance(named, str) else list(dict.fromkeys(named))
+        if not wanted:
+            raise ValueError("candidates must hold at least one; got none")
         for name in wanted:
             if name not in names:
                 raise one_of("candidates", name, names[:30])
@@ -281,7 +299,14 @@ def _notes(
         notes.append(cache_notes.SMALL_MEMORY(off_points=_SMALL_OFF))
     if len(rooms) and (accesses.size_bytes > rooms.min()).any():
         notes.append(cache_notes.OVERSIZED(accesses=int((accesses.size_bytes > rooms.min()).sum())))
-    few = [m for m in map(Metric.of, METRICS) if m.share is not None and top["requests"] < m.rows_floor]
+    untimed = np.isnan(accesses.took_ms).all()
+    if untimed:
+        notes.append(cache_notes.NO_LATENCIES())
+    few = (
+        []
+        if untimed
+        else [m for m in map(Metric.of, METRICS) if m.share is not None and top["requests"] < m.rows_floor]
+    )
     if few:
         notes.append(
             cache_notes.FEW_BLOCKS(

@@ -8,11 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from perflab.caching.accesses import Accesses, Floats, Ints, Keys, Writes, codes_of, seconds
+from perflab.caching.accesses import Accesses, Floats, Ints, Keys, Writes, codes_of, milliseconds, seconds
 from perflab.errors import one_of
 
 FUNCTION, TRACE = "function", "trace"
 _WHOLE = "all accesses"
+_NEEDS = {
+    "statement": "a table of queries (a column sql)",
+    "url": "requests with a column url",
+    FUNCTION: "a table of spans",
+}
 _SIZES = ("size_bytes", "bytes", "size")
 _NOT_VALUES = ("thread.", "code.", "otel.", "server.", "network.", "perflab.", "telemetry.")
 
@@ -23,11 +28,12 @@ def of_functions(spans: pd.DataFrame) -> Accesses:
     values = [_values(each) for each in attributes]
     columns = [spans[c].fillna("") for c in ("run", "service") if c in spans]
     key = codes_of(*columns, spans["name"], pd.Series(values, dtype=object))
-    chosen = np.flatnonzero(key >= 0)
+    at_s = seconds(spans["start"])
+    chosen = np.flatnonzero((key >= 0) & ~np.isnan(at_s))
     run = codes_of(spans["run"].fillna("")) if "run" in spans else np.zeros(len(spans), dtype="int64")
     owner = spans["trace"].to_numpy(dtype=object) if "trace" in spans else np.arange(len(spans))
     made, _ = in_order(
-        chosen, key, spans["name"].astype("str"), seconds(spans["start"]), spans["duration_ms"].to_numpy(dtype="float64"),
+        chosen, key, spans["name"].astype("str"), at_s, spans["duration_ms"].to_numpy(dtype="float64"),
         np.full(len(spans), np.nan), run, owner, FUNCTION,
     )  # fmt: skip
     groups = np.full((int(made["key"].max(initial=-1)) + 1, 1), -1, dtype="int64")
@@ -55,16 +61,15 @@ def of_trace(trace: Any, keys: Keys, writes: pd.DataFrame | None = None) -> Acce
         if missing:
             raise one_of("keys", missing[0], list(map(str, frame.columns)))
         both = codes_of(*(pd.concat([frame[c], changed[c]], ignore_index=True) for c in named))
-    times = (
-        (frame[c] if (c := "start") in frame else pd.Series(np.nan, index=frame.index)) if len(frame.columns) else None
-    )
-    all_times = seconds(pd.concat([times, changed["start"]], ignore_index=True)) if len(changed) else seconds(times)
+    times = frame["start"] if "start" in frame else pd.Series(np.nan, index=frame.index)
+    all_times = _times(times, changed)
     given = both[: len(frame)]
     key = codes_of(run, np.where(given < 0, np.nan, given))
     took = next(
-        (frame[c].to_numpy(dtype="float64") for c in ("duration_ms", "latency_ms") if c in frame), np.zeros(len(frame))
+        (milliseconds(frame[c]) for c in ("duration_ms", "latency_ms") if c in frame),
+        np.full(len(frame), np.nan),
     )
-    chosen = np.flatnonzero(key >= 0)
+    chosen = np.flatnonzero((key >= 0) & ~np.isnan(all_times[: len(frame)]))
     owner = np.arange(len(frame))
     name = pd.Series(_WHOLE, index=frame.index)
     made, order = in_order(chosen, key, name, all_times[: len(frame)], took, sizes_of(frame), run, owner, TRACE)
@@ -78,6 +83,15 @@ def of_trace(trace: Any, keys: Keys, writes: pd.DataFrame | None = None) -> Acce
         **made, groups=groups, unknown=len(frame) - len(chosen), timed="start" in frame,
         writes=Writes(all_times[len(frame) :][at], np.full(len(exact), -1, dtype="int64"), exact, every),
     )  # fmt: skip
+
+
+def _times(times: pd.Series[Any], writes: pd.DataFrame) -> Floats:
+    """The seconds of accesses and then of writes, by one clock."""
+    if not len(writes):
+        return seconds(times)
+    if times.isna().all() or "start" not in writes or writes["start"].isna().any():
+        raise ValueError("writes= needs a column start with the time of every write, and x one for its accesses")
+    return seconds(times, writes["start"])
 
 
 def _values(attributes: object) -> str | None:
@@ -109,7 +123,7 @@ def in_order(
     found = {
         "key": pd.factorize(key[chosen])[0].astype("int64"), "candidate": candidate.astype("int64"),
         "candidates": tuple(map(str, names)), "at_s": at_s[chosen], "took_ms": took[chosen], "size_bytes": size[chosen],
-        "run": run[chosen], "owner": owner[chosen], "kind": kind,
+        "run": run[chosen], "owner": owner[chosen], "row": chosen, "kind": kind,
     }  # fmt: skip
     return found, chosen
 
@@ -120,12 +134,24 @@ def key_of(frame: pd.DataFrame, keys: Keys, columns: Sequence[str]) -> Ints:
         given = keys(frame)
         if len(given) != len(frame):
             raise ValueError(f"keys must give a key for each of {len(frame):,} rows; got {len(given):,}")
+        if isinstance(given, pd.Series) and frame.index.is_unique and not given.index.equals(frame.index):
+            if not given.index.isin(frame.index).all():
+                raise ValueError("keys must give a Series with the index of the table, or a list in its order")
+            given = given.reindex(frame.index)
         return codes_of(*(frame[c].fillna("") for c in columns), pd.Series(np.asarray(given, dtype=object)))
     named = [keys] if isinstance(keys, str) else list(keys or ())
     for name in named:
         if name not in frame.columns:
-            raise one_of("keys", name, ["statement", "url", "function", *map(str, frame.columns)])
+            if name in _NEEDS:
+                held = ", ".join(map(str, frame.columns))
+                raise ValueError(f"keys={name!r} needs {_NEEDS[name]}; this table has the columns {held}")
+            raise one_of("keys", name, list(map(str, frame.columns)))
     return codes_of(*(frame[c].fillna("") for c in columns if c not in named), *(frame[c] for c in named))
+
+
+def names_of(keys: Keys) -> tuple[str, ...]:
+    """The columns that make a key; "key" for a function's."""
+    return ("key",) if callable(keys) or keys is None else (keys,) if isinstance(keys, str) else tuple(keys)
 
 
 def sizes_of(frame: pd.DataFrame) -> Floats:

@@ -97,6 +97,7 @@ def after(
     # No cache makes a call slower than the call and the cache together.
     changed[hit] = hit_latencies(hit_ms, int(hit.sum()))
     if requests is None:
+        # Where there are no durations, there are no latencies.
         known = ~np.isnan(accesses.took_ms)
         return Latencies(accesses.took_ms[known], changed[known], blocks_of(accesses.run[known], accesses.at_s[known]))
     saved = pd.Series(accesses.took_ms - changed).groupby(accesses.owner).sum()

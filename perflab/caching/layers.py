@@ -17,10 +17,10 @@ PROCESS, SERVER, EDGE, BROWSER = LAYERS = ("process", "Redis", "CDN", "browser")
 def layers_of(
     accesses: Accesses, *, ttl_s: float, invalidation: str, workers: int = 4, users: Sequence[object] | None = None
 ) -> pd.DataFrame:
-    """The hit ratio of each layer alone: layer, hit_fraction, entries, reason.
+    """The hit ratio of each layer alone: layer, hit_fraction, stale_fraction, entries, how.
 
     A process has its own cache, and requests go to one of ``workers`` in turn; Redis and a CDN are shared; a browser is one
-    user's. A CDN and a browser can't be told of a write, so they serve until the TTL is over.
+    user's. No write reaches a CDN or a browser, so they serve an entry until its TTL ends.
     """
     by_worker = accesses.split_by(np.arange(len(accesses), dtype="int64") % workers)
     rows = [

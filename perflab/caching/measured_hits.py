@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from perflab.caching import cache_headers, cache_notes
+from perflab.caching.accesses import checked_share, truth
 from perflab.caching.forecast import Forecast
 from perflab.data.selection import without_recorded
 from perflab.data.tables import AGGREGATED, Measurements
@@ -64,7 +65,8 @@ def cache_hits(x: Measurements | pd.DataFrame | Infos | Sequence[Infos]) -> Find
         f"{format_fraction(whole['hit_fraction'])} of {count(int(whole['hits'] + whole['misses']), 'look-up')} were hits (95 % "
         f"interval {_interval(whole['low_fraction'], whole['high_fraction'])}), over {count(runs, 'run')}"
     )
-    return findings(table, sentence, [] if batches is not None or runs > 1 else [cache_notes.FEW_RUNS(runs=runs)])
+    few = [] if batches is not None or runs > 1 else [cache_notes.FEW_RUNS(runs=runs)]
+    return findings(table, sentence, few if batches is not None else [*few, cache_notes.SERVER_WIDE()])
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,19 +113,19 @@ class CacheCheck(Result):
 
 
 def check_cache(
-    forecast: Forecast | float, measured: Any, *, candidate: str | None = None, ttl: float | None = None
+    forecast: Forecast | str | float, measured: Any, *, candidate: str | None = None, ttl: str | float | None = None
 ) -> CacheCheck:
     """Whether a cache that was built has the hit ratio that was predicted.
 
     Parameters
     ----------
-    forecast : Forecast or float
-        From `what_if_cache`, or a predicted hit ratio.
+    forecast : Forecast, str or float
+        From `what_if_cache`, or a predicted hit ratio (0.45 or "45%").
     measured : what `cache_hits` takes, or its result
     candidate : str
         The predicted candidate, which is also the endpoint measured where the measurements have it.
-    ttl : float
-        The TTL in ms, where several were predicted.
+    ttl : str or float
+        The TTL ("5s", or seconds), where several were predicted.
 
     Returns
     -------
@@ -136,8 +138,8 @@ def check_cache(
     >>> lab.caching.check_cache(0.34, (before, after)).verdict
     'holds'
     """
-    row = None if isinstance(forecast, (int, float)) else forecast.find(candidate, ttl=ttl)
-    predicted = float(forecast) if row is None else float(row["hit_fraction"])  # type: ignore[arg-type]
+    row = forecast.find(candidate, ttl=ttl) if isinstance(forecast, Forecast) else None
+    predicted = checked_share(forecast, "forecast") if row is None else float(row["hit_fraction"])  # type: ignore[arg-type]
     hits = measured if isinstance(measured, Findings) else cache_hits(measured)
     name = str(row["candidate"]) if row is not None else candidate
     chosen = hits[hits["endpoint"] == name] if name in set(hits["endpoint"]) else hits[hits["run"] == AGGREGATED]
@@ -160,6 +162,8 @@ def _of_requests(x: Measurements | pd.DataFrame) -> tuple[list[dict[str, Any]], 
     requests = without_recorded(x).requests if isinstance(x, Measurements) else x
     if "cached" not in requests and "headers" in requests:
         requests = requests.assign(cached=[_outcome(headers) for headers in requests["headers"]])
+    if "cached" in requests:
+        requests = requests.assign(cached=_booleans(requests["cached"]))
     known = requests[requests["cached"].notna()] if "cached" in requests else requests.iloc[:0]
     if not len(known):
         raise MissingTableError(cache_notes.NO_OUTCOMES())
@@ -167,7 +171,9 @@ def _of_requests(x: Measurements | pd.DataFrame) -> tuple[list[dict[str, Any]], 
         known = known.assign(run="run")
     if "endpoint" not in known:
         known = known.assign(endpoint=AGGREGATED)
-    known = known.assign(cached=known["cached"].astype(bool)).sort_values("start", kind="stable")
+    known = known.assign(cached=known["cached"].astype(bool))
+    if "start" in known:
+        known = known.sort_values("start", kind="stable")
     rows = []
     for (run, endpoint), part in known.groupby(["run", "endpoint"], observed=True, sort=False):
         hits = part["cached"].to_numpy(dtype="float64")
@@ -204,7 +210,12 @@ def _all(rows: list[dict[str, Any]], batches: Any) -> dict[str, Any]:
 
 def _of_info(pairs: Iterable[Infos]) -> tuple[list[dict[str, Any]], None]:
     rows = []
-    for number, (before, after) in enumerate(pairs, 1):
+    for number, pair in enumerate(pairs, 1):
+        if len(pair) != 2 or not all(isinstance(info, Mapping) for info in pair):
+            raise ValueError(
+                "INFO must be a mapping from before the run and one from after, as a client's info() gives them"
+            )
+        before, after = pair
         hits, misses = (_counted(before, after, name) for name in ("keyspace_hits", "keyspace_misses"))
         if hits < 0 or misses < 0:
             raise ValueError(
@@ -221,6 +232,22 @@ def _counted(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> 
     if name not in before or name not in after:
         raise ValueError(f"INFO must hold {name} (its section stats)")
     return int(after[name]) - int(before[name])
+
+
+def _booleans(cached: pd.Series[Any]) -> pd.Series[Any]:
+    """Outcomes as booleans; texts as a header or a file may have them ("HIT", "false"), missing where they say neither."""
+    if pd.api.types.is_bool_dtype(cached.dtype):
+        return cached
+    outcomes = {value: _truth(value) for value in cached.dropna().unique()}
+    return cached.map(outcomes).astype("boolean")
+
+
+def _truth(value: object) -> bool | None:
+    word = truth(value)
+    if word is not None:
+        return word
+    found = cache_headers.of_value("X-Cache", str(value))
+    return None if found == cache_headers.UNKNOWN else found == cache_headers.HIT
 
 
 def _outcome(headers: Any) -> bool | None:

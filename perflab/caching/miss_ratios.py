@@ -11,7 +11,7 @@ import pandas as pd
 
 from perflab.caching import cache_notes
 from perflab.caching.access_sources import keys_of
-from perflab.caching.accesses import Floats, Ints, Keys
+from perflab.caching.accesses import Floats, Ints, Keys, checked_share
 from perflab.caching.stack_distances import stack_distances
 from perflab.errors import one_of
 from perflab.notes import PYTHON, Note, Remedy, written
@@ -26,6 +26,8 @@ _HOT = 0.0005
 """Keys with more than this share of the accesses are in every sample."""
 _GROUPS = 10
 """Disjoint parts of the sampled keys, whose differences give the sampling error."""
+_FEWEST = 10
+"""Sampled keys: from fewer the curve is a guess."""
 _SHOWN = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 Curve = tuple[Floats, Floats]
@@ -58,13 +60,20 @@ class MissRatioCurve(Result):
 
     def miss_ratio(self, size: str | float) -> float:
         """The miss ratio of a cache of this size ("64MB", or a number of keys)."""
-        limit = parse_size(size) if self.weight == "bytes" else float(size)
+        if self.weight == "bytes":
+            limit = parse_size(size)
+        elif isinstance(size, str) and not size.strip().isdecimal():
+            raise ValueError(f"size must be a number of keys, because this curve counts keys; got {size!r}")
+        else:
+            limit = float(size)
+        if not limit >= 0:
+            raise ValueError(f"size must not be negative; got {size!r}")
         place = int(np.searchsorted(self._distance, limit, side="right"))
         return float(self._miss[place])
 
     def size_for(self, hit_ratio: str | float) -> float:
         """The smallest cache with this hit ratio; infinite where first accesses make it unreachable."""
-        wanted = 1 - parse_fraction(hit_ratio, parameter="hit_ratio")
+        wanted = 1 - checked_share(hit_ratio, "hit_ratio")
         place = int(np.argmax(self._miss <= wanted + 1e-12)) if (self._miss <= wanted + 1e-12).any() else -1
         return math.inf if place < 0 else (0.0 if place == 0 else float(self._distance[place - 1]))
 
@@ -72,7 +81,11 @@ class MissRatioCurve(Result):
     def sentence(self) -> str:
         best = 1 - float(self._miss[-1])
         half = self.size_for(best / 2)
-        size = format_bytes if self.weight == "bytes" else lambda v: f"{format_number(float(f'{v:.3g}'))} keys"
+        size = (
+            format_bytes
+            if self.weight == "bytes"
+            else lambda v: "1 key" if v == 1 else f"{format_number(float(f'{v:.3g}'))} keys"
+        )
         if not best:
             return f"none of {self.accesses:,} accesses repeats a key: no cache would help"
         return (
@@ -136,6 +149,8 @@ def miss_ratio_curve(
     if weight and weight not in WEIGHTS:
         raise one_of("weight", weight, WEIGHTS)
     key, sizes, unknown = keys_of(x, keys)
+    if not math.isfinite(overhead_bytes) or overhead_bytes < 0:
+        raise ValueError(f"overhead_bytes must be a number of bytes, not negative; got {overhead_bytes!r}")
     if not len(key):
         raise ValueError(f"x must hold accesses with known keys; {unknown:,} are without one")
     given = None if entry_bytes is None else parse_size(entry_bytes, parameter="entry_bytes")
@@ -189,6 +204,14 @@ def _curve(key: Ints, sizes: Floats, share: float, seed: int) -> Sampled:
         return distance, miss, [], 0.0
     hot_keys = np.bincount(key) > total * _HOT
     drawn = hot_keys | (hashed(np.arange(len(hot_keys)), seed) < share)
+    cold, kept = int((~hot_keys).sum()), int((drawn & ~hot_keys).sum())
+    if cold <= _FEWEST:
+        drawn[:] = True
+    elif kept < _FEWEST:
+        raise ValueError(
+            f"sample must keep {_FEWEST} keys or more; {share:g} of {cold:,} keeps {kept}. Leave it out, or use "
+            f"sample={min(1.0, 10 * _FEWEST / cold):.2g}"
+        )
     footprint = np.zeros(len(hot_keys))
     footprint[key] = sizes
     # The footprint of all keys is known, so that of the sample is scaled to it exactly.

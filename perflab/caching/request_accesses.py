@@ -11,14 +11,16 @@ import numpy as np
 import pandas as pd
 
 from perflab.caching import cache_notes
-from perflab.caching.accesses import Accesses, Floats, Ints, Keys, Writes, codes_of, seconds
-from perflab.caching.key_traces import in_order, key_of, sizes_of
+from perflab.caching.accesses import Accesses, Flags, Floats, Ints, Keys, Writes, codes_of, milliseconds, seconds, truth
+from perflab.caching.key_traces import in_order, key_of, names_of, sizes_of
 from perflab.errors import MissingTableError
 from perflab.notes import Remedy
 
 URL = "url"
-_SAFE = re.compile(r"(?:GET|HEAD)\b|(?![A-Z]+ )")
+_SAFE = re.compile(r"(?:GET|HEAD)\b|(?!(?:[A-Z]+|post|put|patch|delete|options) )")
 _NO_NOUN = re.compile(r"v?\d+(?:\.\d+)?|api|rest")
+_ABORTED = 499
+"""nginx' status for a client that gave up."""
 _PLACEHOLDER = re.compile(r"[\[<{(:*]")
 
 
@@ -35,33 +37,69 @@ def of_requests(requests: pd.DataFrame, keys: Keys, spans: pd.DataFrame | None) 
     endpoint = requests["endpoint"].astype("str")
     method = _methods(requests, endpoint)
     safe = method.str.match(_SAFE).to_numpy()
-    good = requests["ok"].fillna(False).to_numpy(dtype=bool) if "ok" in requests else np.ones(len(requests), dtype=bool)
+    good = _good(requests)
     at_s = seconds(requests["start"])
-    chosen = np.flatnonzero(safe & good & (key >= 0))
-    writing = np.flatnonzero(~safe & good)
+    timed = ~np.isnan(at_s)
+    chosen = np.flatnonzero(safe & good & timed & (key >= 0))
+    writing = np.flatnonzero(~safe & good & timed)
     run = codes_of(requests["run"].fillna("")) if "run" in requests else np.zeros(len(requests), dtype="int64")
     took = _took(requests)
     owner = requests["request"].to_numpy(dtype=object) if "request" in requests else np.arange(len(requests))
-    made, order = in_order(chosen, key, endpoint, at_s, took, sizes_of(requests), run, owner, URL)
+    made, order = in_order(chosen, key, endpoint, at_s, took, _sizes(requests, key), run, owner, URL)
     # Where the address of a write is not known, its endpoint is.
     places = addresses.where(addresses.notna(), endpoint)
     groups, writes = _invalidation(order, made["key"], places, writing, at_s + np.nan_to_num(took) / 1e3, run)
+    by_address = keys is None or keys == URL
+    queried = places.iloc[order].astype("str").str.contains("?", regex=False).to_numpy() if by_address else []
     return Accesses(
-        **made, groups=groups, writes=writes, unknown=int((safe & good & (key < 0)).sum()),
+        **made,
+        groups=groups,
+        writes=writes,
+        by=() if by_address else names_of(keys),
+        queried=frozenset(made["candidate"][queried].tolist()) if by_address else frozenset(),
+        unknown=int((safe & good).sum()) - len(chosen),
         timed=bool(requests["start"].notna().any()),
-    )  # fmt: skip
+    )
+
+
+def _good(requests: pd.DataFrame) -> Flags:
+    """Whether each succeeded: by ``ok`` (a text such as "false" is not taken for true), else by ``status``."""
+    if "ok" in requests:
+        known = requests["ok"].map(lambda value: truth(value) is True)
+    elif "status" in requests:
+        status = pd.to_numeric(requests["status"], errors="coerce")
+        known = status.isna() | (status.between(1, 499) & (status != _ABORTED))
+    else:
+        known = pd.Series(True, index=requests.index)
+    found: Flags = known.to_numpy(dtype=bool)
+    return found
+
+
+def _sizes(requests: pd.DataFrame, key: Ints) -> Floats:
+    """The size of each response; of a 304, which has no body, that of the same address at another time."""
+    sizes = sizes_of(requests)
+    if "status" not in requests:
+        return sizes
+    unchanged = (pd.to_numeric(requests["status"], errors="coerce") == 304).fillna(False).to_numpy(dtype=bool)
+    if not unchanged.any():
+        return sizes
+    whole = pd.Series(np.where(unchanged, np.nan, sizes))
+    same = whole.groupby(key).transform("median")
+    # An address that was never sent whole: like the others of its endpoint.
+    alike = whole.groupby(requests["endpoint"].to_numpy()).transform("median")
+    found: Floats = np.where(unchanged, same.fillna(alike).fillna(whole.median()), sizes)
+    return found
 
 
 def _took(requests: pd.DataFrame) -> Floats:
     """How long each took; an access log may not say."""
     if "latency_ms" not in requests:
-        return np.zeros(len(requests))
-    took: Floats = np.nan_to_num(requests["latency_ms"].to_numpy(dtype="float64"))
-    return took
+        return np.full(len(requests), np.nan)
+    return milliseconds(requests["latency_ms"])
 
 
 def _methods(requests: pd.DataFrame, endpoint: pd.Series[str]) -> pd.Series[str]:
-    return requests["method"].astype("str") + " " if "method" in requests else endpoint
+    return requests["method"].astype("str").str.upper() + " " if "method" in requests else endpoint
 
 
 def _addresses(requests: pd.DataFrame, spans: pd.DataFrame | None) -> pd.Series[Any]:

@@ -23,7 +23,7 @@ def of_statements(queries: pd.DataFrame | Measurements, dialect: str | None = No
     known = reads(prepared)
     all_reads = int(frame["fp"].isin([c for c, s in enumerate(prepared.shapes) if s.kind in _READS]).sum())
     at_s = seconds(frame["start"])
-    known = known.assign(at_s=at_s[known["place"].to_numpy()]).sort_values("at_s", kind="stable")
+    known = known.assign(at_s=at_s[known["place"].to_numpy()]).dropna(subset="at_s").sort_values("at_s", kind="stable")
     place = known["place"].to_numpy()
     run = codes_of(frame["run"].fillna(""))
     key = codes_of(run[place], known["fp"], known["question"])
@@ -41,6 +41,7 @@ def of_statements(queries: pd.DataFrame | Measurements, dialect: str | None = No
         size_bytes=sizes.to_numpy(dtype="float64", na_value=np.nan)[place],
         run=run[place],
         owner=units[known["unit"].to_numpy()] if len(known) else np.zeros(0, dtype=object),
+        row=place,
         groups=groups,
         writes=writes,
         kind=STATEMENT,
@@ -61,6 +62,7 @@ def _invalidation(prepared: Statements, prints: Ints, place: Ints, at_s: Floats,
             reading = [code for code in cached if code != write and table in prepared.shapes[code].tables]
             affected[write] = sorted({*affected.get(write, ()), *reading})
     writing = np.flatnonzero(np.isin(codes, [write for write, reading in affected.items() if reading]))
+    writing = writing[~np.isnan(at_s[writing])]
     writing = writing[np.argsort(at_s[writing], kind="stable")]
     comparable = {
         code

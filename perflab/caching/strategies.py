@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from perflab.caching import cache_notes
+from perflab.caching.accesses import Accesses, Ints
 from perflab.caching.forecast import Forecast
 from perflab.caching.layers import layers_of
 from perflab.caching.replaying import NONE
+from perflab.caching.request_accesses import URL
 from perflab.notes import PYTHON, Note, written
 from perflab.results import Result, Shown
 from perflab.units import format_bytes, format_fraction, format_ms
 
 _LOCK_S = 10
+_HOLES = r"\[[^]]*\]|<[^>]*>|\{[^}]*\}"
 _CODE = '''\
-import json, random, time, uuid
+import json, random, time
 
 TTL_S = {ttl_s}
 LOCK_S = {lock_s}          # longer than making the value takes
-RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end"
 
 
 def {name}(redis, {parameters}, make):
@@ -30,24 +35,24 @@ def {name}(redis, {parameters}, make):
     found = redis.get(key)
     if found is not None:
         return json.loads(found)
-    token = uuid.uuid4().hex
-    if redis.set(f"{{key}}:lock", token, nx=True, ex=LOCK_S):
-        try:
-            value = make()
-            # Ten per cent at random, so that entries made together do not expire together.
-            redis.set(key, json.dumps(value), ex=max(1, round(TTL_S * random.uniform(0.9, 1.0))))
-            return value
-        finally:
-            redis.eval(RELEASE, 1, f"{{key}}:lock", token)
     until = time.monotonic() + LOCK_S
-    while time.monotonic() < until:
+    while not redis.set(f"{{key}}:lock", 1, nx=True, ex=LOCK_S):
         time.sleep(0.02)
         found = redis.get(key)
         if found is not None:
             return json.loads(found)
-        if redis.get(f"{{key}}:lock") is None:
-            break
-    return make()
+        if time.monotonic() > until:
+            return make()
+    until = time.monotonic() + LOCK_S
+    try:
+        value = make()
+        # Ten per cent at random, so that entries made together do not expire together.
+        redis.set(key, json.dumps(value), ex=max(1, round(TTL_S * random.uniform(0.9, 1.0))))
+        return value
+    finally:
+        # After LOCK_S the lock may be another caller's.
+        if time.monotonic() < until:
+            redis.delete(f"{{key}}:lock")
 
 
 def {name}_changed(redis, {parameters}):
@@ -90,8 +95,8 @@ class Strategy(Result):
 
 
 def write_strategy(
-    forecast: Forecast, candidate: str | None = None, *, ttl: float | None = None, workers: int = 4, private: bool = False,
-    users: Any = None,
+    forecast: Forecast, candidate: str | None = None, *, ttl: str | float | None = None, workers: int = 4,
+    private: bool | None = None, users: Any = None,
 ) -> Strategy:  # fmt: skip
     """Write out how a predicted cache would be built.
 
@@ -101,14 +106,15 @@ def write_strategy(
         From `what_if_cache`.
     candidate : str
         The most worthwhile, if not given.
-    ttl : float
-        The TTL in ms, where several were predicted; the best for the candidate, if not given.
+    ttl : str or float
+        The TTL ("5s", or seconds), where several were predicted; the best for the candidate, if not given.
     workers : int
         How many processes serve, each of which could have a cache of its own.
     private : bool
-        Whether responses differ by user: then no CDN may keep them.
+        Whether responses differ by user: then no CDN may keep them. If not given, where ``keys=`` were columns or a function:
+        a CDN knows the address alone.
     users : sequence, optional
-        The user of each request, to predict browsers' caches.
+        The user of each row of what was replayed (such as the column ``user`` of an access log), to predict browsers' caches.
 
     Returns
     -------
@@ -127,36 +133,77 @@ def write_strategy(
     name, ttl_s = str(row["candidate"]), float(row["ttl_ms"]) / 1e3
     part = forecast.accesses.of(list(forecast.accesses.candidates).index(name))
     how = str(forecast.arguments.get("invalidation", NONE))
-    own = None if users is None else pd.Series(users).reset_index(drop=True).reindex(range(len(part)))
+    if workers < 1:
+        raise ValueError(f"workers must be 1 or more; got {workers!r}")
+    own = None if users is None else _users(users, forecast, part.row)
     layers = layers_of(part, ttl_s=ttl_s, invalidation=how, workers=workers, users=own)
+    private = bool(part.by) if private is None else private
     if private:
         layers = layers[layers["layer"] != "CDN"].reset_index(drop=True)
     age = max(1, round(ttl_s))
     header = (
         f"private, max-age={age}" if private else f"public, max-age={age}, stale-while-revalidate={max(1, age // 10)}"
     )
-    code = _code(name, forecast.accesses.kind, age)
-    return Strategy(name, layers, header, code, _markdown(forecast, row, layers, header, how, code), forecast.warnings)
+    code = _code(name, forecast.accesses, age)
+    notes = forecast.warnings
+    if age != ttl_s:
+        notes = (cache_notes.WHOLE_SECONDS(written_ms=age * 1e3, ttl_ms=ttl_s * 1e3), *notes)
+    return Strategy(name, layers, header, code, _markdown(notes, forecast, row, layers, header, how, code), notes)
 
 
-def _code(candidate: str, kind: str, ttl_s: int) -> str:
-    words = re.findall(r"[a-z]+", re.sub(r"\[[^]]*\]|<[^>]*>|\{[^}]*\}|\?", " ", candidate.lower()))
+def _users(users: Any, forecast: Forecast, rows: Ints) -> pd.Series[Any]:
+    """The users of these rows of the recording."""
+    given = pd.Series(users).reset_index(drop=True)
+    needed = int(forecast.accesses.row.max()) + 1
+    if len(given) < needed:
+        raise ValueError(
+            f"users must hold the user of each row that was replayed: {needed:,} or more; got {len(given):,}"
+        )
+    return given.iloc[rows].reset_index(drop=True)
+
+
+def _code(candidate: str, accesses: Accesses, ttl_s: int) -> str:
+    words = re.findall(r"[a-z]+", re.sub(rf"{_HOLES}|\?", " ", candidate.lower()))
     words = [
         w for w in words if w not in ("get", "select", "from", "where", "and", "as", "order", "by", "limit", "id", "in")
     ]
     name = "_".join(dict.fromkeys(words))[:40].strip("_") or "value"
-    holes = len(re.findall(r"\[[^]]*\]|<[^>]*>|\{[^}]*\}", candidate)) if kind == "url" else candidate.count("?")
-    many = kind == "url" and not holes
-    parameters = ["query"] if many else [f"value_{n}" for n in range(1, holes + 1)] if holes != 1 else ["id"]
+    holes = len(re.findall(_HOLES, candidate)) if accesses.kind == URL else candidate.count("?")
+    parameters = ["id"] if holes == 1 else [f"value_{n}" for n in range(1, holes + 1)]
+    if accesses.by:
+        parameters = [re.sub(r"\W", "_", f"by_{part}") for part in accesses.by]
+    elif accesses.candidates.index(candidate) in accesses.queried:
+        # The prediction is by whole address: /products/17?currency=EUR is another entry than ?currency=USD.
+        parameters.append("query")
     parameters = parameters or ["key"]
+    # The name alone may be that of another statement, too ("price < ?", "price > ?").
+    prefix = f"{name}:{hashlib.blake2s(candidate.encode(), digest_size=3).hexdigest()}:"
+    shown = f"{{{parameters[0]}}}" if len(parameters) == 1 else f"{{[{', '.join(parameters)}]!r}}"
     return _CODE.format(
-        ttl_s=ttl_s, lock_s=_LOCK_S, name=f"cached_{name}", parameters=", ".join(parameters), prefix=f"{name}:",
-        placeholders=":".join(f"{{{p}}}" for p in parameters),
-    )  # fmt: skip
+        ttl_s=ttl_s,
+        lock_s=_LOCK_S,
+        name=f"cached_{name}",
+        parameters=", ".join(parameters),
+        prefix=prefix,
+        placeholders=shown,
+    )
+
+
+def _span(text: str) -> str:
+    """Markdown's code span of a text on one line; backticks in it (MySQL's names) need a longer fence."""
+    line = " ".join(text.split())
+    fence = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)
+    return f"{fence}{line}{fence}" if len(fence) == 1 else f"{fence} {line} {fence}"
 
 
 def _markdown(
-    forecast: Forecast, row: pd.Series[Any], layers: pd.DataFrame, header: str, invalidation: str, code: str
+    notes: Sequence[Note],
+    forecast: Forecast,
+    row: pd.Series[Any],
+    layers: pd.DataFrame,
+    header: str,
+    invalidation: str,
+    code: str,
 ) -> str:
     held = row["held_bytes"]
     drops = {
@@ -167,7 +214,7 @@ def _markdown(
     lines = [
         "## Caching Strategy",
         "",
-        f"- What: `{row['candidate']}`, for {format_ms(float(row['ttl_ms']))}",
+        f"- What: {_span(str(row['candidate']))}, for {format_ms(float(row['ttl_ms']))}",
         f"- Expected: {format_fraction(float(row['hit_fraction']))} hits"
         + (
             f" ({format_fraction(float(row['hit_low_fraction']))} to {format_fraction(float(row['hit_high_fraction']))}, by "
@@ -176,11 +223,12 @@ def _markdown(
             else ""
         )
         + (f", {format_bytes(float(held))} for {int(row['held_entries']):,} keys" if held == held else ""),
-        f"- Load taken off: {format_fraction(float(row['load_saved_fraction']))} of the recorded time",
     ]
+    if row["load_saved_fraction"] == row["load_saved_fraction"]:
+        lines.append(f"- Load taken off: {format_fraction(float(row['load_saved_fraction']))} of the recorded time")
     if row["age_p95_ms"] == row["age_p95_ms"]:
         lines.append(f"- Age of an entry when it is hit: p95 {format_ms(float(row['age_p95_ms']))}")
-    if row["mean_ms"]:
+    if row["mean_ms"] == row["mean_ms"]:
         lines += [
             f"- Latency: mean {format_ms(float(row['mean_ms']))} → {format_ms(float(row['mean_after_ms']))}, p95 "
             f"{format_ms(float(row['p95_ms']))} → {format_ms(float(row['p95_after_ms']))} ({row['p95_verdict']})"
@@ -189,9 +237,12 @@ def _markdown(
         f"- Invalidation: {drops}",
         f"- Browsers and CDN: `Cache-Control: {header}`",
         "",
-        "| Layer | Hits | How |",
-        "| --- | ---: | --- |",
+        "| Layer | Hits | Stale, of the hits | How |",
+        "| --- | ---: | ---: | --- |",
     ]
-    lines += [f"| {r.layer} | {format_fraction(float(r.hit_fraction))} | {r.how} |" for r in layers.itertuples()]
-    lines += ["", *(f"- {note}" for note in forecast.warnings), "", "```python", code.rstrip(), "```", ""]
+    lines += [
+        f"| {r.layer} | {format_fraction(float(r.hit_fraction))} | {format_fraction(float(r.stale_fraction))} | {r.how} |"
+        for r in layers.itertuples()
+    ]
+    lines += ["", *(f"- {note}" for note in notes), "", "```python", code.rstrip(), "```", ""]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`probe_redis`: what Redis needs for each key beside its value, measured with the user's own values in an own server."""
+"""`probe_redis`: what Redis needs for each key beside its value, measured with the user's own values in a server of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from perflab.units import format_bytes, format_ms
 
 KEYS = 2_000
 _COPIES = 10
-"""So many keys a value: below 1 MB the server's own buffers count for more than the keys."""
+"""Keys per value: below 1 MB the server's own buffers count for more than the keys."""
 _KEY = "perflab:probe:{:012d}"
 _READS = 2_000
 _START_S = 5.0

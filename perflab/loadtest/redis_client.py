@@ -32,12 +32,18 @@ class RedisClient:
         if parts.scheme not in ("redis", "unix"):
             raise ValueError(f'url must be like "redis://127.0.0.1:6379/0"; got scheme {parts.scheme!r}')
         self._unix = unquote(parts.path) if parts.scheme == "unix" else ""
-        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or _PORT
+        try:
+            self._host, self._port = parts.hostname or "127.0.0.1", parts.port or _PORT
+        except ValueError:
+            # Without its cause: that names a part of the password.
+            raise ValueError("url has no valid port; percent-encode / # ? @ in its password") from None
         database = parts.path.strip("/") if not self._unix else ""
         self._setup: list[tuple[Value, ...]] = []
         if parts.password:
             user = (unquote(parts.username),) if parts.username else ()
             self._setup.append(("AUTH", *user, unquote(parts.password)))
+        if database and not database.isdecimal():
+            raise ValueError('url must end in the number of a database, like "redis://127.0.0.1:6379/0"')
         if database and database != "0":
             self._setup.append(("SELECT", database))
         self._timeout_s = timeout_s

@@ -66,8 +66,9 @@ def plot_miss_ratio(*curves: Any, sizes: Any = (), ax: Axes | None = None) -> Ax
     ax.axhline(float(first.table["miss_fraction"].iloc[-1]), color=GREY, linestyle=":", linewidth=1.1)
     marked = [sizes] if isinstance(sizes, (str, int, float)) else list(sizes)
     for size in marked:
+        missed = first.miss_ratio(size)
         at = parse_size(size, parameter="sizes") if in_bytes else float(size)
-        ax.plot([at], [first.miss_ratio(at)], marker="o", color="black", zorder=4)
+        ax.plot([at], [missed], marker="o", color="black", zorder=4)
         ax.annotate(
             f"{format_bytes(at) if in_bytes else format_short(at)}: {format_fraction(first.miss_ratio(at))}",
             (at, first.miss_ratio(at)), xytext=(7, 5), textcoords="offset points", fontsize=8.5, color=GREY,

@@ -70,7 +70,7 @@ def test_odd_lines_are_counted(tmp_path: Path) -> None:
     found = log_of(tmp_path, *lines)
     assert found["url"].tolist() == ["/products/17?currency=EUR", "/b"]
     assert math.isnan(found["size_bytes"].iloc[1])
-    assert codes(found.warnings) == ("skipped", "not-http")
+    assert codes(found.warnings) == ("skipped", "not-http", "whole-seconds")
     assert found.warnings[0].facts["skipped"] == 3
     with pytest.raises(FormatError, match="no known format"):
         log_of(tmp_path, "hello")

@@ -122,7 +122,7 @@ def test_a_prediction_holds_or_differs() -> None:
     pairs = [(zero, {"keyspace_hits": str(hits), "keyspace_misses": str(1000 - hits)}) for hits in (310, 320, 300, 305)]
     good, bad = (lab.caching.check_cache(predicted, pairs) for predicted in (0.32, 0.45))
     assert (good.verdict, bad.verdict) == ("holds", "differs")
-    assert codes(bad.warnings) == ("hit-ratio-differs",)
+    assert codes(bad.warnings) == ("hit-ratio-differs", "counters-of-whole-server")
     assert bad.low < bad.measured < bad.high
     assert "30.9 %" in good.sentence
     frame = requests(4).assign(url=[f"/{i % 280}" for i in range(1600)])
