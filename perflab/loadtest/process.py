@@ -139,7 +139,7 @@ def _launched(settings: dict[str, Any], arguments: Sequence[str], log: Path, *, 
             "PYTHONUNBUFFERED": "1",
             "PYTHONIOENCODING": "utf-8:backslashreplace",
         },
-        secrets=settings["secrets"],
+        secrets=[*settings.get("secrets", ()), *filter(None, [settings.get("token")])],
     )
 
 

@@ -201,8 +201,7 @@ def _of_latency(goal: Objective, meters: Instruments, bounds: str) -> tuple[Indi
         other = {STRICTER: below, LOOSER: above}.get(bounds)
         if other is None:
             nearest = " and ".join(format_ms(b) for b in (below, above) if b is not None) or "none"
-            offer = {"bounds": LOOSER if below is None else STRICTER}
-            remedy = Remedy("monitoring_rules", offer)
+            remedy = Remedy("monitoring_rules", {"bounds": LOOSER if below is None else STRICTER})
             facts = {"objective": str(goal), "histogram": meters.histogram, "limit_ms": limit, "nearest": nearest}
             return None, [*notes, MISSING_BOUND(remedy, **facts)]
         direction = "lower" if bounds == STRICTER else "higher"

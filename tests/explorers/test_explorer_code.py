@@ -259,7 +259,7 @@ def test_each_arm_has_a_query_log_of_its_own(make_queries: Callable[..., pd.Data
     log = pd.concat([make_queries("a", units=12), make_queries("b", units=12, fan_out=1)], ignore_index=True)
     both = lab.Measurements.of(runs=make_runs(("a", "b"), arms=["n+1", "eager"]), queries=log)
     shown = lab.explore(both)
-    assert list(shown.explorers) == ["Queries: n+1", "Queries: eager"]
-    found = [len(explorer.tables[0]) for explorer in shown.explorers.values()]
+    assert list(shown.explorers) == ["Queries: n+1", "Queries: eager", "Caches: n+1", "Caches: eager"]
+    found = [len(shown.explorers[f"Queries: {arm}"].tables[0]) for arm in ("n+1", "eager")]
     assert found == [1, 0]
     assert "measurements.where(arm='n+1').queries" in shown.explorers["Queries: n+1"].code
