@@ -127,10 +127,10 @@ def compare_shares(
     if not meters.has_bound(at):
         bounds = ", ".join(format_ms(b) for b in meters.bounds or {})
         raise ValueError(f"limit must be a bound of {meters.histogram} ({bounds}); got {limit!r}")
-    labels = meters.matchers(endpoint, meters.histogram_labels)
+    labels = meters.timed.of(endpoint)
     if labels is None:
-        routes = ", ".join(sorted((meters.values or {}).get(meters.route, ())))
-        raise ValueError(f"endpoint must be one of the histogram's routes ({routes}); got {endpoint!r}")
+        routes = ", ".join(meters.timed.listed)
+        raise ValueError(f"endpoint must be one of the histogram's endpoints ({routes}); got {endpoint!r}")
     since = kept["start"].min() if metrics is measured and cut else None
     slow, total, mean_ms = _histogram(metrics.metrics, meters, labels, at, since)
     if endpoint != AGGREGATED:

@@ -224,6 +224,53 @@ def test_other_libraries_names_are_found(library, tmp_path):
     promtool("test", "rules", str(found.files[1]))
 
 
+def served(histogram, counter):
+    """A page of a service whose histogram and counter have these labels."""
+    return "\n".join([
+        *(f'http_request_duration_seconds_bucket{{{histogram},le="{le}"}} 5' for le in ("1", "+Inf")),
+        f"http_request_duration_seconds_count{{{histogram}}} 5",
+        f"http_requests_total{{{counter}}} 5",
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("histogram", "counter", "timed", "counted"),
+    [
+        ('method="get",route="/a"', 'method="get",route="/a",code="200"', ("get", "/a"), ("get", "/a")),
+        ('method="GET",handler="/a"', 'verb="GET",path="/a",status="200"', ("GET", "/a"), ("GET", "/a")),
+        ('method="GET",route="/a/"', 'method="GET",route="/a",status="200"', ("GET", "/a/"), ("GET", "/a")),
+        ('method="GET",route="/a"', 'status="200"', ("GET", "/a"), None),
+        ('method="GET"', 'method="GET",route="/a",status="200"', None, ("GET", "/a")),
+        ('method="POST",route="/a"', 'method="POST",route="/a",status="200"', None, None),
+        ('method="GET",route="/a",status="200"', 'status="200"', ("GET", "/a"), ("GET", "/a")),
+    ],
+)
+def test_rules_select_series_that_the_page_has(histogram, counter, timed, counted, tmp_path):
+    """Labels that no series has make an alert that never fires; histogram and counter may have different ones."""
+    text = served(histogram, counter)
+    for goal, series in (("p95 of GET /a < 1s", timed), ("error rate of GET /a < 1%", counted)):
+        found = monitoring_rules(goal, tmp_path, metrics=text, service="shop")
+        assert found.table["watched"].to_list() == [series is not None], goal
+        assert ("no-such-route" in codes(found.warnings)) == (series is None)
+        if series is not None:
+            rules = found.files[0].read_text()
+            assert all(f'=\\"{value}\\"' in rules for value in series), goal
+
+
+def test_services_with_the_same_objectives_do_not_share_records(tmp_path):
+    """Prometheus has one name space: what one service records must not make the other's alerts fire."""
+    held = []
+    for service in ("shop", "cart"):
+        found = monitoring_rules("p95 < 250ms", tmp_path / service, metrics=page(), service=service)
+        rules = yaml.safe_load(found.files[0].read_text())["groups"][0]["rules"]
+        held.append({(r["record"], *r["labels"].items()) for r in rules if "record" in r})
+        burning = [r["expr"] for r in rules if "Burns" in r.get("alert", "")]
+        assert burning and all(e.count("{") == e.count(f'service="{service}"') for e in burning)
+        panel = json.loads(found.files[2].read_text())["panels"][-1]
+        assert all(f'service="{service}"' in target["expr"] for target in panel["targets"])
+    assert not held[0] & held[1]
+
+
 def test_metrics_without_a_histogram_are_refused(tmp_path):
     for metrics in ("up 1\n", "http://127.0.0.1:1/metrics", tmp_path / "none.txt"):
         with pytest.raises(lab.FormatError):
