@@ -307,6 +307,42 @@ def of_run(latencies):
     return lab.Measurements.of(requests=frame)
 
 
+def bucket(le, values, *, name="http_request_duration_seconds_bucket", **labels):
+    return {
+        "metric": {**({"__name__": name} if name else {}), "le": le, **labels},
+        "values": [[1769860800 + 60 * n, str(value)] for n, value in enumerate(values) if value is not None],
+    }
+
+
+GROWING = bucket("0.25", (700, 790, 880)), bucket("+Inf", (1000, 1100, 1200))
+ANSWERS = {
+    "counts": (GROWING, 0.1, 200, False),
+    "counts, summed": ([{**s, "metric": {"le": s["metric"]["le"]}} for s in GROWING], 0.1, 200, False),
+    "rates": ((bucket("0.25", (0.9, 1.8), name=""), bucket("+Inf", (1.0, 2.0), name="")), 0.1, 3, True),
+    "increases": ((bucket("0.25", (90, 45, 90), name=""), bucket("+Inf", (100, 50, 100), name="")), 0.1, 250, True),
+    "other spellings": (
+        (bucket("0.250", (0, 90), instance="a"), bucket("+Inf", (0, 100), instance="a"),
+         bucket("0.25", (0, 70), instance="b"), bucket("+Inf", (0, 100), instance="b")), 0.2, 200, False),
+    "a new instance": (
+        (*GROWING, bucket("0.25", (None, None, 1), instance="b"), bucket("+Inf", (None, None, 9999), instance="b")),
+        0.1, 200, False),
+    "a new route": (
+        (*GROWING, bucket("0.25", (None, 0, 0), route="/b"), bucket("+Inf", (None, 20, 50), route="/b")),
+        70 / 250, 250, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_shares_of_answers_are_those_of_their_time(answer, tmp_path):
+    series, share, requests, unknown = ANSWERS[answer]
+    held = {"status": "success", "data": {"resultType": "matrix", "result": list(series)}}
+    (tmp_path / "m.json").write_text(json.dumps(held))
+    found = compare_shares(of_run([100.0, 300.0]), tmp_path / "m.json", "250ms", warmup=0)
+    assert found.production_fraction == pytest.approx(share)
+    assert found.production_requests == requests
+    assert ("counts-unknown" in codes(found.warnings)) == unknown
+
+
 def test_shares_are_compared_below_the_same_bound():
     run = of_run([50.0] * 90 + [300.0] * 10)
     metrics = pd.concat([of_histogram((100, 200, 300, 300)), of_histogram((900, 1000, 1300, 1300), 60)])
