@@ -198,12 +198,12 @@ def compare_with_peak(
     if low == 0:
         held = f"{' and '.join(map(str, result.goals))} does not hold at any rate that was tried"
         return PeakCompared(f"Production peaks at {format_rate(peak)}, but {held}", peak, low, tuple(notes))
-    bound = "at most " if math.isinf(result.high) else ""
+    bound = " or less" if math.isinf(result.high) else ""
     if bound:
         notes.append(NO_CAPACITY(Remedy("find_capacity", {"limit": ...})))
     share = format_fraction(float(f"{peak / low:.2g}"))
     return PeakCompared(
-        f"Production peaks at {bound}{share} of capacity ({format_rate(peak)} of {format_rate(low)})",
+        f"Production peaks at {share} of capacity{bound} ({format_rate(peak)} of {format_rate(low)})",
         peak,
         low,
         tuple(notes),

@@ -47,7 +47,7 @@ _WAIT = '''
 
 @dataclass(frozen=True)
 class Asked:
-    """An endpoint with its share of the requests, example addresses, and the statuses of 400 and more that are usual."""
+    """An endpoint with its share of the requests, example addresses, and the usual errors of its clients (4xx)."""
 
     method: str
     route: str
@@ -70,9 +70,11 @@ def source_of(asked: Sequence[Asked], title: str, think_ms: Sequence[float] = ()
 
 
 def _task(one: Asked, names: Counter[str]) -> str:
-    name = _function(one.method, one.route)
+    first = name = _function(one.method, one.route)
+    while name in names:
+        names[first] += 1
+        name = f"{first}_{names[first]}"
     names[name] += 1
-    name += f"_{names[name]}" if names[name] > 1 else ""
     expected = f", expected={tuple(one.expected)!r}" if one.expected else ""
     lines = [
         "",

@@ -47,6 +47,7 @@ SECRETS_LEFT_OUT = Kind(
     "those bodies in {path:raw}",
 )
 _FIELD = re.compile(r'\bname="([^"]*)"')
+_OVERLOADED = (408, 425, 429, 499)
 _LONG_S = 7200
 _RANDOM_FROM = 0.5
 """With a variance of at least half the mean, arrivals are those of independent clients (Poisson); below they are even."""
@@ -106,7 +107,10 @@ def _chosen(traffic: Traffic, length: str | float | None) -> pd.DataFrame:
     """The arrivals of the busiest part of this length; all of them where none is given."""
     if length is None:
         return traffic.arrivals
-    periods = max(1, round(parse_duration(length, parameter="length") / 1e3 / traffic.period_s))
+    seconds = parse_duration(length, parameter="length") / 1e3
+    if seconds <= 0:
+        raise ValueError(f"length must be above 0; got {length!r}")
+    periods = max(1, round(seconds / traffic.period_s))
     counts = traffic.arrivals["requests"].to_numpy()
     if periods >= len(counts):
         return traffic.arrivals
@@ -116,8 +120,8 @@ def _chosen(traffic: Traffic, length: str | float | None) -> pd.DataFrame:
 
 
 def _failing(statuses: Sequence[int]) -> list[int]:
-    """The usual answers that a client counts as failures."""
-    return [status for status in statuses if status >= 400]
+    """The usual answers to wrong requests, which a client counts as failures; those of a server under load are failures."""
+    return [status for status in statuses if 400 <= status < 500 and status not in _OVERLOADED]
 
 
 def _methods(table: pd.DataFrame) -> str:

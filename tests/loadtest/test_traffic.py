@@ -204,6 +204,21 @@ def test_usual_errors_count_as_expected_and_rare_endpoints_stay(tmp_path):
     compile(text, "p.py", "exec")
 
 
+@pytest.mark.parametrize("status", [408, 429, 499, 500, 503, 504])
+def test_errors_of_an_overloaded_server_stay_failures(status, tmp_path):
+    """A plan that expects them would find a capacity at which every request fails."""
+    lines = [line(n, "/a", status=status if n % 10 == 0 else 200) for n in range(100)]
+    lab.LoadPlan.from_access_log(log(tmp_path, lines), tmp_path / "p.py")
+    assert "expected=(" not in (tmp_path / "p.py").read_text()
+
+
+def test_every_endpoint_has_a_task_of_its_own(tmp_path):
+    paths = ("/v1/items", "/v1-items", "/v1_items", "/v1/items-2", "/v1/items-3", "/V1/items", "/v1/items_2")
+    lab.LoadPlan.from_access_log(log(tmp_path, [line(n, p) for n in range(30) for p in paths]), tmp_path / "p.py")
+    names = re.findall(r"def (get_\w+)\(", (tmp_path / "p.py").read_text())
+    assert len(names) == len(set(names)) == len(paths)
+
+
 def test_an_edited_locustfile_is_not_replaced(tmp_path):
     path = log(tmp_path, [line(0)])
     lab.LoadPlan.from_access_log(path, tmp_path / "p.py")
@@ -219,6 +234,8 @@ def test_an_edited_locustfile_is_not_replaced(tmp_path):
         ({"scale": 0}, ValueError),
         ({"methods": ("PATCH",)}, ValueError),
         ({"length": "x"}, ValueError),
+        ({"length": -5}, ValueError),
+        ({"length": "0s"}, ValueError),
         ({"routes": ["a"]}, ValueError),
     ],
 )
