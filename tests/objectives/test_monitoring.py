@@ -336,7 +336,7 @@ ANSWERS = {
 def test_shares_of_answers_are_those_of_their_time(answer, tmp_path):
     series, share, requests, unknown = ANSWERS[answer]
     held = {"status": "success", "data": {"resultType": "matrix", "result": list(series)}}
-    (tmp_path / "m.json").write_text(json.dumps(held))
+    (tmp_path / "m.json").write_text(json.dumps(held, sort_keys=answer == "counts"))
     found = compare_shares(of_run([100.0, 300.0]), tmp_path / "m.json", "250ms", warmup=0)
     assert found.production_fraction == pytest.approx(share)
     assert found.production_requests == requests
@@ -546,6 +546,24 @@ def test_the_asgi_recipe_measures_what_the_rules_ask_for():
     text = sent[-1]["body"].decode()
     assert 'http_requests_total{method="GET",route="(none)",status="500"} 1.0' in text
     _matches_the_rules(text)
+
+
+def test_the_asgi_recipe_finds_the_routes_of_starlette():
+    """The scope of old versions holds the application and what was called, but no route."""
+    from types import SimpleNamespace as Made
+
+    from prometheus_client import REGISTRY
+
+    space: dict = {}
+    _without_collectors(REGISTRY, lambda: exec(RECIPES[2], space))
+    orders, items = object(), object()
+    inner = Made(path="/shop", routes=[Made(path="/items/{number}", endpoint=items)])
+    app = Made(routes=[Made(path="/orders", endpoint=orders), inner])
+    for called, route in ((orders, "/orders"), (items, "/shop/items/{number}"), (None, "(none)"), (object(), "(none)")):
+        assert space["route_of"]({"app": app, **({"endpoint": called} if called else {})}) == route
+    assert space["route_of"]({}) == "(none)"
+    mounted = {"route": Made(path="/items/{number}"), "root_path": "/proxy/shop", "app_root_path": "/proxy"}
+    assert space["route_of"](mounted) == "/shop/items/{number}"
 
 
 def _without_collectors(registry, make):
