@@ -35,8 +35,15 @@ def groups(
         }
         for name, expression, waits, level, about in _own(watched, service, health, job)
     ]
+    for alert in alerts:
+        alert["annotations"] = {name: _literal(text) for name, text in alert["annotations"].items()}
     # One group, whose rules are evaluated in this order: an alert sees what was recorded just before.
     return {"groups": [{"name": f"{service}-objectives", "rules": [*records, *alerts]}]}
+
+
+def _literal(text: str) -> str:
+    """A text in which Prometheus' templates find nothing to fill in."""
+    return text.replace("{{", '{{"{{"}}')
 
 
 def _own(watched: str, service: str, health: str, job: str) -> list[tuple[str, str, str, str, dict[str, str]]]:

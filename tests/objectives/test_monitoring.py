@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -186,6 +187,24 @@ def test_objectives_that_read_alike_have_alerts_of_their_own(tmp_path):
     names = ", ".join(found.table["alerts"]).split(", ")
     assert len(set(names)) == len(names) == 14
     assert "failures-count" in codes(found.warnings)
+
+
+def test_one_objective_in_two_spellings_is_recorded_once(tmp_path):
+    found = monitoring_rules(["p95 < 250ms", "p95 < 0.25s", "p95<250 ms"], tmp_path, metrics=page())
+    assert len(found.table) == 1
+
+
+@pytest.mark.parametrize("endpoint", ["GET {{host}}/orders", 'GET /a"b\\c', "GET /ü/日本", "GET /$x/${y}"])
+def test_any_endpoint_makes_rules_that_load(endpoint, tmp_path):
+    rules, tests, _ = monitoring_rules(lab.Objective("p95", "<", "1s", endpoint=endpoint), tmp_path).files
+    promtool("check", "rules", str(rules))
+    promtool("test", "rules", str(tests))
+
+
+@pytest.mark.parametrize("rate", [0, -1, math.nan, math.inf, "5/s"])
+def test_a_rate_is_above_0(rate, tmp_path):
+    with pytest.raises(ValueError, match="rate_per_s"):
+        monitoring_rules("p95 < 250ms", tmp_path, rate_per_s=rate)
 
 
 def test_without_metrics_the_names_are_assumed_and_buckets_named(tmp_path):
