@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from perflab.data.tables import Measurements
+from perflab.formats._routes import fold, path_of
 from perflab.loadtest.capacity import Capacity
 from perflab.loadtest.traffic import Traffic, read_traffic
 from perflab.notes import DESIGN, PYTHON, Kind, Note, Remedy, written
@@ -159,7 +160,9 @@ def _chi_square(both: pd.DataFrame) -> float:
 
 
 def _plain(endpoint: str) -> str:
-    return _PLACE.sub("{}", endpoint).rstrip("/") or endpoint
+    """An endpoint as production's are named: ids folded, without the query that Locust takes into names."""
+    verb, space, path = _PLACE.sub("{}", endpoint).partition(" ")
+    return f"{verb} {fold(path_of(path))}" if space and path.startswith(("/", "http")) else endpoint
 
 
 def compare_with_peak(

@@ -304,6 +304,14 @@ def test_the_mix_of_a_run_beside_productions(tmp_path):
     assert {"not-sent", "not-in-production"} <= set(codes(other.warnings))
 
 
+@pytest.mark.parametrize(
+    "name", ["/b/17", "/b/[id]", "/b/<int:id>", "/b/:id", "/b/{id}/", "/b/17?full=1", "http://127.0.0.1:8001/b/3"]
+)
+def test_endpoints_of_a_run_are_named_like_productions(name, tmp_path):
+    traffic = read_traffic(log(tmp_path, [line(n, f"/b/{n}?page={n}") for n in range(60)]))
+    assert compare_mix(requests({f"GET {name}": 1.0}), traffic).largest == 0.0
+
+
 def test_production_peaks_at_a_share_of_capacity(tmp_path):
     traffic = read_traffic(log(tmp_path, [line(n / 10) for n in range(6000)]))
     goals = (Objective("p95", "<", "200ms"),)
