@@ -131,7 +131,8 @@ def moments(texts: pa.Array, zone: tzinfo | None) -> tuple[Floats, bool]:
 def since_1970(numbers: Floats) -> Floats:
     """Microseconds since 1970 of numbers that are seconds, milliseconds, microseconds or nanoseconds."""
     scale = np.select([numbers < 1e11, numbers < 1e14, numbers < 1e17], [1e6, 1e3, 1.0], 1e-3)
-    return numbers * scale
+    found: Floats = numbers * scale
+    return found
 
 
 def _moment(text: str, zone: tzinfo | None) -> float:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -198,7 +197,7 @@ def _labels_of(metric: str, samples: Iterable[Sample]) -> Labels:
     return Labels(route, method, frozenset((labels.get(method, ""), labels.get(route, "")) for labels in held))
 
 
-def _first(names: Iterable[str], held: Mapping[str, Any]) -> str:
+def _first(names: Iterable[str], held: Container[str]) -> str:
     return next((name for name in names if name in held), "")
 
 
