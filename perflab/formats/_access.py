@@ -128,6 +128,13 @@ def moments(texts: pa.Array, zone: tzinfo | None) -> tuple[Floats, bool]:
     return known[index], zone is not None or not re.search(r":\d\d$", first)
 
 
+def since_1970(numbers: Floats) -> Floats:
+    """Microseconds since 1970 of numbers that are seconds, milliseconds, microseconds or nanoseconds."""
+    scale = np.select([numbers < 1e11, numbers < 1e14, numbers < 1e17], [1e6, 1e3, 1.0], 1e-3)
+    found: Floats = numbers * scale
+    return found
+
+
 def _moment(text: str, zone: tzinfo | None) -> float:
     if found := _CLF_TIME.match(text):
         day, month, year, hour, minute, second, part, sign, hours, minutes = found.groups()
@@ -142,7 +149,7 @@ def _moment(text: str, zone: tzinfo | None) -> float:
         number = float(text)
     except ValueError:
         return np.nan
-    return number * (1e6 if number < 1e11 else 1e3 if number < 1e14 else 1.0)
+    return float(since_1970(np.array([number]))[0])
 
 
 def requests(

@@ -9,9 +9,13 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
+_AT = re.compile("@|%40")
 _FILE = re.compile(r"(.+?)(\.(?:min\.)?[a-z][a-z0-9]{0,4})")
 _SHORT_NAME = re.compile(r"[a-z]{1,12}\d{1,2}", re.IGNORECASE)
 """A word with a version: v2, oauth2, s3, page2."""
+_ADDRESSED = re.compile(r"reset|verif|confirm|activat|invit|unsubscribe|magic|recover", re.IGNORECASE)
+_KEY = re.compile(r"(?=.*\d).{6,}|.{16,}")
+"""What follows in a link that was sent to one person: who knows it may use it."""
 _LONGEST_WORD, _LONGEST = 32, 512
 _MANY, _ALWAYS_MANY, _FREQUENT = 20, 200, 0.05
 """So many values of a segment after a plural, or of several words, are names of things; those with a share of the requests as
@@ -71,13 +75,30 @@ def fold(path: str) -> str:
     >>> fold("/orders/17"), fold("/api/v2/users/anna@example.org"), fold("/static/app.3f9c1d.js"), fold("/oauth2/token/")
     ('/orders/{}', '/api/v2/users/{}', '/static/{}.js', '/oauth2/token')
     """
-    return "/" + "/".join(map(_segment, filter(None, path.split("/")))) if path.startswith("/") else path
+    if not path.startswith("/"):
+        return path
+    parts = list(filter(None, path.split("/")))
+    keys = keys_of(path)
+    return "/" + "/".join("{}" if part in keys else _segment(part) for part in parts)
+
+
+def keys_of(path: str) -> frozenset[str]:
+    """The segments that are keys of links for one person.
+
+    >>> sorted(keys_of("/verify-email/MTIz/c8k2d1-77")), sorted(keys_of("/orders/17/confirm")), sorted(keys_of("/invite/17"))
+    (['c8k2d1-77'], [], [])
+    """
+    if not _ADDRESSED.search(path):
+        return frozenset()
+    parts = path.split("/")
+    first = next(n for n, part in enumerate(parts) if _ADDRESSED.search(part))
+    return frozenset(p for p in parts[first + 1 :] if _KEY.fullmatch(p) and not _FILE.fullmatch(p) and "{" not in p)
 
 
 @lru_cache(maxsize=65_536)
 def _segment(text: str) -> str:
     stem, ending = text, ""
-    if "@" not in text and (file := _FILE.fullmatch(text)):
+    if not _AT.search(text) and (file := _FILE.fullmatch(text)):
         stem, ending = file[1], file[2]
     return f"{{}}{ending}" if _is_id(stem) else text
 

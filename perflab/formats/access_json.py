@@ -95,7 +95,8 @@ _CLIENTS = (
 _AGENTS = ("http_user_agent", "user_agent", "userAgent", "request_User-Agent", "request.headers.User-Agent", "agent")
 _CACHES = ("upstream_cache_status", "cache_status", "cacheStatus", "cache")
 _ENVOY = frozenset({"response_flags", "upstream_service_time", "upstream_cluster", "x_forwarded_for"})
-_SPELLED = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s)")
+_SPELLED = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)\s*(ns|us|µs|μs|ms|s))?")
+"""A duration with its unit: "12.5 ms", or Go's "1m2.5s"."""
 _LOOKED_AT = 200
 _MISSING = (None, "", "-")
 
@@ -215,9 +216,11 @@ def _layout(records: list[Any], unit: str | None = None) -> Layout | None:
     envoy = any(_ENVOY & r.keys() for r in objects) and status == "response_code"
     known = unit or _DURATIONS.get(duration, "") or ("ms" if envoy else "")
     texts = [_held(r, duration) for r in objects if _held(r, duration) not in _MISSING] if duration else []
-    spelled = any(isinstance(t, str) and _SPELLED.fullmatch(t) for t in texts)
+    spelled = any(isinstance(t, str) and t and _SPELLED.fullmatch(t) for t in texts)
     caddy = any(str(r.get("logger", "")).startswith("http.log.access") for r in objects)
-    known = known or ("s" if caddy else "")
+    # Echo writes nanoseconds, and the same in words.
+    echo = any("latency_human" in r for r in objects) and duration == "latency"
+    known = known or ("s" if caddy else "ns" if echo else "")
     assumed = bool(texts) and not known and not spelled
     if assumed:
         # Rails and Express write milliseconds, others seconds; few services take a second or more for most requests.
@@ -272,7 +275,7 @@ def _rows(block: _blocks.Block, found: Layout, tally: Tally) -> list[tuple[Any, 
             address = f"{address}?{asked.removeprefix('?')}"
         who = f"{client(record)} {agent(record)}"
         outcome = kept if isinstance(kept := cache(record), str) else None
-        rows.append((time(record), verb, address, code, size(record), duration(record), who, number, outcome))
+        rows.append((time(record), verb.upper(), address, code, size(record), duration(record), who, number, outcome))
     return rows
 
 
@@ -284,7 +287,7 @@ def _entries(rows: list[tuple[Any, ...]], found: Layout, zone: Any, done: int) -
         at_us, zoned = _access.moments(pa.array([str(t).strip("[]") for t in time], pa.string()), zone)
     else:
         numbers = _numbers(time)
-        at_us, zoned = numbers * np.where(numbers < 1e11, 1e6, np.where(numbers < 1e14, 1e3, 1.0)), True
+        at_us, zoned = _access.since_1970(numbers), True
     return _access.Entries(
         at_us,
         pa.array(method, pa.string()),
@@ -311,8 +314,10 @@ def _numbers(values: Sequence[Any]) -> Any:
 
 
 def _milliseconds(value: Any, unit: str) -> float:
-    if isinstance(value, str) and (spelled := _SPELLED.fullmatch(value)):
-        return float(spelled[1]) * _access.UNITS_MS[spelled[2]]
+    if isinstance(value, str) and value and (spelled := _SPELLED.fullmatch(value)):
+        hours, minutes, rest, own = spelled.groups()
+        whole = int(hours or 0) * 3.6e6 + int(minutes or 0) * 6e4
+        return whole + (float(rest) * _access.UNITS_MS[own.replace("μ", "µ")] if rest else 0.0)
     try:
         return float(value) * _access.UNITS_MS[unit]
     except (TypeError, ValueError):

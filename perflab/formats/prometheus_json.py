@@ -22,10 +22,15 @@ from perflab.formats import Tables
 from perflab.formats._prometheus import EXPRESSION, NOT_FINITE
 
 _BEGINS = re.compile(rb'\s*\{\s*"status"\s*:\s*"(success|error)"')
+_SORTED = re.compile(
+    rb'\s*\{\s*"data"\s*:\s*\{\s*"result(?:Type"\s*:\s*"(?:matrix|vector|scalar)"|"\s*:\s*\[\s*\{\s*"metric"\s*:)'
+)
+"""The same with sorted keys."""
 
 
 def sniff(head: bytes) -> bool:
-    return bool(_BEGINS.match(head)) and (b'"resultType"' in head[:512] or b'"errorType"' in head[:512])
+    begins = bool(_BEGINS.match(head)) and (b'"resultType"' in head[:512] or b'"errorType"' in head[:512])
+    return begins or bool(_SORTED.match(head))
 
 
 def read(path: Path, **_: Any) -> Tables:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from perflab.data.tables import Measurements
+from perflab.formats._routes import fold, path_of
 from perflab.loadtest.capacity import Capacity
 from perflab.loadtest.traffic import Traffic, read_traffic
 from perflab.notes import DESIGN, PYTHON, Kind, Note, Remedy, written
@@ -159,7 +160,9 @@ def _chi_square(both: pd.DataFrame) -> float:
 
 
 def _plain(endpoint: str) -> str:
-    return _PLACE.sub("{}", endpoint).rstrip("/") or endpoint
+    """An endpoint as production's are named: ids folded, without the query that Locust takes into names."""
+    verb, space, path = _PLACE.sub("{}", endpoint).partition(" ")
+    return f"{verb} {fold(path_of(path))}" if space and path.startswith(("/", "http")) else endpoint
 
 
 def compare_with_peak(
@@ -198,12 +201,12 @@ def compare_with_peak(
     if low == 0:
         held = f"{' and '.join(map(str, result.goals))} does not hold at any rate that was tried"
         return PeakCompared(f"Production peaks at {format_rate(peak)}, but {held}", peak, low, tuple(notes))
-    bound = "at most " if math.isinf(result.high) else ""
+    bound = " or less" if math.isinf(result.high) else ""
     if bound:
         notes.append(NO_CAPACITY(Remedy("find_capacity", {"limit": ...})))
     share = format_fraction(float(f"{peak / low:.2g}"))
     return PeakCompared(
-        f"Production peaks at {bound}{share} of capacity ({format_rate(peak)} of {format_rate(low)})",
+        f"Production peaks at {share} of capacity{bound} ({format_rate(peak)} of {format_rate(low)})",
         peak,
         low,
         tuple(notes),

@@ -17,7 +17,7 @@ from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import access_json, access_log
 from perflab.formats._access import Entries
-from perflab.formats._routes import Routes, merged, path_of
+from perflab.formats._routes import Routes, keys_of, merged, path_of
 from perflab.notes import Note
 
 Floats = npt.NDArray[np.float64]
@@ -26,8 +26,16 @@ _EXAMPLES = 20
 _MOST_CLIENT_ROWS = 200_000
 """Beyond so many entries, every second client is left out of the think times; and so on."""
 _READERS = {"access_log": access_log, "access_json": access_json}
-_OPAQUE = re.compile(r"(?=.*\d)(?=.*[a-z])(?=.*[A-Z])[\w.+/=~-]{16,}|.{65,}|[^@\s]+@[^@\s]+\.\w+", re.DOTALL)
-"""A value of a query that is a token, or the address of a person."""
+_PERSON = re.compile(r"[^\s@/?&=\"']+(?:@|%40)[\w.-]+\.[a-z]{2,}", re.IGNORECASE)
+"""The address of a person."""
+_OPAQUE = re.compile(r"(?=.*\d)(?=.*[a-z])(?=.*[A-Z])[\w.+/=~-]{16,}|(?=.*\d)[\da-f]{24,}|.{65,}", re.DOTALL)
+"""A value that is a token."""
+_PRIVATE = re.compile(
+    r"code|ticket|nonce|hash|card|invit\w*|saml\w*|(?:.*[._-])?(?:e?mail|phone|tel|mobile|msisdn|iban|ssn)",
+    re.IGNORECASE,
+)
+"""Names of values that let someone in, or tell who someone is."""
+_KEYED = re.compile(r"/\w+:[\w-]{16,}(?:/|$)")
 
 
 @dataclass
@@ -159,7 +167,10 @@ def counted(
             raise FormatError(f"{path}: expected an access log, found {name}")
         tally, notes = Tally(), list[Note]()
         for part in _READERS[name].entries(path, tally, notes, unit=unit, timezone=timezone):
-            tally.rows += len(part.status)
+            untimed = np.isnan(part.at_us)
+            tally.rows += int(np.count_nonzero(~untimed))
+            if untimed.any():
+                tally.skip(int(part.lines[untimed][0]), int(np.count_nonzero(untimed)), "no time that can be read")
             found.add(part, naming)
         found.notes += [*tally.account().notes(path.name), *tally.notes(path.name), *notes]
     if not found.requests:
@@ -175,7 +186,9 @@ def harmless(target: str) -> str | None:
     ('/orders?page=2&q=caf%C3%A9', None)
     """
     path = path_of(target)
-    if not path.startswith("/") or provenance.hidden(path) != path:
+    if not path.startswith("/") or provenance.hidden(path) != path or keys_of(path) or has_person(path):
+        return None
+    if _KEYED.search(path):
         return None
     query = target.partition("?")[2].partition("#")[0] if "?" in target else ""
     kept = [pair for pair in query.split("&") if pair and _is_harmless(pair)]
@@ -184,6 +197,19 @@ def harmless(target: str) -> str | None:
     return re.sub(r"[^\x21-\x7e]|[\"\\]", lambda found: quote(found[0]), text)
 
 
+def has_person(text: str) -> bool:
+    """Whether a text holds the e-mail address of a person."""
+    return bool(_PERSON.search(text))
+
+
 def _is_harmless(pair: str) -> bool:
-    value = unquote(pair.partition("=")[2])
-    return provenance.hidden(f"?{pair}") == f"?{pair}" and not _OPAQUE.fullmatch(value)
+    key, _, held = pair.partition("=")
+    name, value = re.sub(r"[\[\]]+", "_", unquote(key)).strip("_"), unquote(held)
+    plain = f"?{name}={value}"
+    return not (
+        provenance.hidden(f"?{pair}") != f"?{pair}"
+        or provenance.hidden(plain) != plain
+        or _PRIVATE.fullmatch(name)
+        or _OPAQUE.fullmatch(value)
+        or has_person(value)
+    )

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from perflab.provenance import hidden
-
 SAFE = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing (RFC 9110, 9.2.1). PUT and DELETE are idempotent, and change data."""
 _PARTS = 10_000
@@ -49,7 +47,7 @@ _WAIT = '''
 
 @dataclass(frozen=True)
 class Asked:
-    """An endpoint with its share of the requests, example addresses, and the statuses of 400 and more that are usual."""
+    """An endpoint with its share of the requests, example addresses, and the usual errors of its clients (4xx)."""
 
     method: str
     route: str
@@ -72,9 +70,11 @@ def source_of(asked: Sequence[Asked], title: str, think_ms: Sequence[float] = ()
 
 
 def _task(one: Asked, names: Counter[str]) -> str:
-    name = _function(one.method, one.route)
+    first = name = _function(one.method, one.route)
+    while name in names:
+        names[first] += 1
+        name = f"{first}_{names[first]}"
     names[name] += 1
-    name += f"_{names[name]}" if names[name] > 1 else ""
     expected = f", expected={tuple(one.expected)!r}" if one.expected else ""
     lines = [
         "",
@@ -155,6 +155,8 @@ def visit_of(steps: Sequence[tuple[float, Sequence[Asked]]], title: str, bodies:
     for wait_s, together in steps:
         if wait_s >= 0.05:
             lines.append(f"gevent.sleep({wait_s:.2g})")
+        if any(one.method not in SAFE and id(one) not in bodies for one in together):
+            lines.append("# Without its body: the recording has none, or one with a secret.")
         calls = [_call(one, bodies.get(id(one))) for one in together]
         if len(calls) == 1:
             lines.append(f"self.client.request({calls[0]})")
@@ -169,6 +171,6 @@ def visit_of(steps: Sequence[tuple[float, Sequence[Asked]]], title: str, bodies:
 
 def _call(one: Asked, body: tuple[str, str] | None) -> str:
     text = f"{one.method!r}, {one.addresses[0]!r}, name={one.route!r}, allow_redirects=False"
-    if body and hidden(body[1]) == body[1]:
+    if body:
         text += f", data={body[1]!r}, headers={{'Content-Type': {body[0]!r}}}"
     return text

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 import orjson
@@ -21,9 +22,10 @@ from perflab.formats._routes import Routes, path_of
 from perflab.loadtest import traffic_locustfile
 from perflab.loadtest.stages import Stage, is_number
 from perflab.loadtest.traffic import Traffic
-from perflab.loadtest.traffic_counts import harmless
+from perflab.loadtest.traffic_counts import harmless, has_person
 from perflab.loadtest.traffic_locustfile import SAFE, Asked
-from perflab.notes import DESIGN, YOU, Kind, Note, Remedy
+from perflab.notes import DATA, DESIGN, YOU, Kind, Note, Remedy
+from perflab.provenance import hidden
 from perflab.units import format_fraction, format_ms, parse_duration
 
 METHODS_LEFT_OUT = Kind(
@@ -38,6 +40,14 @@ OTHER_HOSTS = Kind(
     DESIGN,
     "{count:request} to other hosts ({hosts:raw}) are left out: a load test must not reach them",
 )
+SECRETS_LEFT_OUT = Kind(
+    "secrets-left-out",
+    DATA,
+    "{addresses:request} left out for a secret in the path, {bodies:request} sent without the body for a secret in it; write "
+    "those bodies in {path:raw}",
+)
+_FIELD = re.compile(r'\bname="([^"]*)"')
+_OVERLOADED = (408, 425, 429, 499)
 _LONG_S = 7200
 _RANDOM_FROM = 0.5
 """With a variance of at least half the mean, arrivals are those of independent clients (Poisson); below they are even."""
@@ -97,7 +107,10 @@ def _chosen(traffic: Traffic, length: str | float | None) -> pd.DataFrame:
     """The arrivals of the busiest part of this length; all of them where none is given."""
     if length is None:
         return traffic.arrivals
-    periods = max(1, round(parse_duration(length, parameter="length") / 1e3 / traffic.period_s))
+    seconds = parse_duration(length, parameter="length") / 1e3
+    if seconds <= 0:
+        raise ValueError(f"length must be above 0; got {length!r}")
+    periods = max(1, round(seconds / traffic.period_s))
     counts = traffic.arrivals["requests"].to_numpy()
     if periods >= len(counts):
         return traffic.arrivals
@@ -107,8 +120,8 @@ def _chosen(traffic: Traffic, length: str | float | None) -> pd.DataFrame:
 
 
 def _failing(statuses: Sequence[int]) -> list[int]:
-    """The usual answers that a client counts as failures."""
-    return [status for status in statuses if status >= 400]
+    """The usual answers to wrong requests, which a client counts as failures; those of a server under load are failures."""
+    return [status for status in statuses if 400 <= status < 500 and status not in _OVERLOADED]
 
 
 def _methods(table: pd.DataFrame) -> str:
@@ -140,12 +153,18 @@ def from_har(path: Path, locustfile: Path, *, methods: Collection[str] = SAFE, h
     routes, bodies = Routes(), dict[int, tuple[str, str]]()
     steps: list[tuple[float, list[Asked]]] = []
     ends = begins = -math.inf
+    secret = dropped = 0
     for start, method, _, target, took, body in mine:
         address = harmless(target)
-        if method not in wanted or address is None:
+        if method not in wanted:
+            continue
+        if address is None:
+            secret += 1
             continue
         one = Asked(method, routes.name(path_of(target)), 1.0, [address])
-        if body:
+        if body and _is_secret(body[1]):
+            dropped += 1
+        elif body:
             bodies[id(one)] = body
         if steps and start < ends - _TOGETHER_S and steps[-1][1] and start >= begins:
             steps[-1][1].append(one)
@@ -157,9 +176,17 @@ def from_har(path: Path, locustfile: Path, *, methods: Collection[str] = SAFE, h
         raise ValueError(
             f"{path}: holds no request to {own} with methods={sorted(wanted)} and without a secret in its path"
         )
+    if secret or dropped:
+        notes.append(SECRETS_LEFT_OUT(addresses=secret, bodies=dropped, path=str(locustfile)))
     title = f"The visit of {path.name} to {own}: {len(mine)} requests in {format_ms((ends - mine[0][0]) * 1e3)}, for Locust."
     traffic_locustfile.write(locustfile, traffic_locustfile.visit_of(steps, title, bodies))
     return tuple(notes)
+
+
+def _is_secret(body: str) -> bool:
+    """Whether a body may hold a secret: by its values, or by the names of the fields of a form with files."""
+    fields = "&".join(f"{name}=x" for name in _FIELD.findall(body))
+    return hidden(body) != body or hidden(f"?{fields}") != f"?{fields}" or has_person(body)
 
 
 def _entry(entry: Any) -> tuple[float, str, str, str, float, tuple[str, str] | None] | None:
@@ -176,7 +203,10 @@ def _entry(entry: Any) -> tuple[float, str, str, str, float, tuple[str, str] | N
         return None
     posted = request.get("postData")
     body = None
-    if isinstance(posted, dict) and isinstance(posted.get("text"), str):
-        body = (str(posted.get("mimeType") or "text/plain"), posted["text"])
+    if isinstance(posted, dict):
+        fields = [(p.get("name", ""), p.get("value", "")) for p in posted.get("params") or () if isinstance(p, dict)]
+        text = posted.get("text") or urlencode(fields)
+        if isinstance(text, str) and text:
+            body = (str(posted.get("mimeType") or "text/plain"), text)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return start, method, parts.netloc.rpartition("@")[2], target, took, body

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from perflab.objectives.indicators import Indicator, selector
 from perflab.objectives.instruments import SERVER_ERRORS, Instruments
-from perflab.objectives.rule_files import FRACTION
+from perflab.objectives.rule_files import FRACTION, recorded
 
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _WIDTH, _HEIGHT = 12, 8
@@ -17,7 +16,7 @@ _WIDTH, _HEIGHT = 12, 8
 
 def dashboard(indicators: Sequence[Indicator], meters: Instruments, service: str) -> dict[str, Any]:
     """The dashboard as Grafana imports it: traffic first, then a panel for each objective."""
-    panels = _overview(meters) + [_panel(one) for one in indicators]
+    panels = _overview(meters) + [_panel(one, service) for one in indicators]
     for number, panel in enumerate(panels):
         place = {"x": _WIDTH * (number % 2), "y": _HEIGHT * (number // 2), "w": _WIDTH, "h": _HEIGHT}
         panel |= {"id": number + 1, "gridPos": place, "datasource": _SOURCE}
@@ -44,8 +43,9 @@ def dashboard(indicators: Sequence[Indicator], meters: Instruments, service: str
 
 
 def _overview(meters: Instruments) -> list[dict[str, Any]]:
-    by = f" by ({meters.route})" if meters.route else ""
-    legend = f"{{{{{meters.route}}}}}" if meters.route else "all requests"
+    route = (meters.counted if meters.counter else meters.timed).route
+    by = f" by ({route})" if route else ""
+    legend = f"{{{{{route}}}}}" if route else "all requests"
     count = selector(meters.counter or f"{meters.histogram}_count", meters.own)
     found = [_series("Requests per second", f"sum{by} (rate({count}[5m]))", "reqps", legend)]
     if meters.counter and meters.status:
@@ -61,11 +61,10 @@ def _overview(meters: Instruments) -> list[dict[str, Any]]:
     return found
 
 
-def _panel(one: Indicator) -> dict[str, Any]:
+def _panel(one: Indicator, service: str) -> dict[str, Any]:
     if not one.budget:
         unit = {"bytes": "bytes", "cores": "short", "ms": "s"}.get(one.goal.unit, "short")
         return _series(str(one.goal), one.value, unit, one.goal.subject, limit=one.limit, about=one.about)
-    name = json.dumps(str(one.goal), ensure_ascii=False)
     windows = dict.fromkeys(window for burn in one.burns[:1] for window in (burn.short, burn.long))
     panel = _series(
         str(one.goal),
@@ -76,7 +75,7 @@ def _panel(one: Indicator) -> dict[str, Any]:
         about=f"Share of bad requests. {one.about}: objective missed.",
     )
     panel["targets"] = [
-        _target(f"{FRACTION}{window}{{objective={name}}}", f"last {window}", chr(65 + n))
+        _target(recorded(FRACTION + window, one, service), f"last {window}", chr(65 + n))
         for n, window in enumerate(windows)
     ]
     return panel

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from perflab.metrics import MEAN, QUANTILE, SHARE, SLOW
 from perflab.notes import DATA, DESIGN, Kind, Note, Remedy
-from perflab.objectives.instruments import SERVER_ERRORS, Instruments
+from perflab.objectives.instruments import SERVER_ERRORS, Instruments, Labels
 from perflab.objectives.objective import Objective
 from perflab.units import format_fraction, format_ms
 
@@ -164,8 +164,7 @@ def _of_process(goal: Objective, meters: Instruments) -> Indicator:
 
 
 def _of_failures(goal: Objective, meters: Instruments) -> tuple[Indicator | None, list[Note]]:
-    held = (meters.values or {}).keys() if meters.known else {meters.route, meters.method, meters.status}
-    chosen, notes = _chosen(goal, meters, meters.counter, held)
+    chosen, notes = _chosen(goal, meters, meters.counter, meters.counted)
     if chosen is None:
         return None, notes
     total = selector(meters.counter, chosen)
@@ -175,7 +174,7 @@ def _of_failures(goal: Objective, meters: Instruments) -> tuple[Indicator | None
 
 
 def _of_mean(goal: Objective, meters: Instruments) -> tuple[Indicator | None, list[Note]]:
-    chosen, notes = _chosen(goal, meters, meters.histogram, meters.histogram_labels)
+    chosen, notes = _chosen(goal, meters, meters.histogram, meters.timed)
     if chosen is None:
         return None, notes
     total = f"sum(rate({selector(f'{meters.histogram}_sum', chosen)}[10m]))"
@@ -193,7 +192,7 @@ def _of_latency(goal: Objective, meters: Instruments, bounds: str) -> tuple[Indi
     measure = goal.measure
     limit = measure.slower_ms if measure.slower_ms is not None else goal.bound
     budget = goal.bound if measure.slower_ms is not None else 1 - float(measure.share or 0)
-    chosen, notes = _chosen(goal, meters, meters.histogram, meters.histogram_labels)
+    chosen, notes = _chosen(goal, meters, meters.histogram, meters.timed)
     if chosen is None:
         return None, notes
     if meters.known and not meters.has_bound(limit):
@@ -220,16 +219,13 @@ def _of_latency(goal: Objective, meters: Instruments, bounds: str) -> tuple[Indi
 
 
 def _chosen(
-    goal: Objective, meters: Instruments, metric: str, labels: object
+    goal: Objective, meters: Instruments, metric: str, labels: Labels
 ) -> tuple[dict[str, str] | None, list[Note]]:
-    held = set(labels)  # type: ignore[call-overload]
-    chosen = meters.matchers(goal.endpoint, held)
+    chosen = labels.of(goal.endpoint)
     if chosen is None:
-        routes = sorted((meters.values or {}).get(meters.route, ()))
-        facts = {"objective": str(goal), "metric": metric, "endpoint": goal.endpoint, "routes": routes or ["no routes"]}
-        return None, [NO_SUCH_ROUTE(**facts)]
+        return None, [NO_SUCH_ROUTE(objective=str(goal), metric=metric, endpoint=goal.endpoint, routes=labels.listed)]
     notes = []
-    if " " in goal.endpoint and meters.method not in chosen and chosen:
+    if " " in goal.endpoint and labels.method not in chosen and chosen:
         notes.append(METHOD_UNKNOWN(objective=str(goal), metric=metric))
     return {**meters.own, **chosen}, notes
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -40,29 +39,81 @@ _STATUSES = (
 )
 _DURATION = re.compile(r"(?:http|request|response|server|latency|duration)")
 _UNITS = {"seconds": 1e3, "milliseconds": 1.0, "ms": 1.0}
+_UNIT = re.compile(r"_(seconds|milliseconds|ms)(?:_by_\w+)?$")
+_REQUESTS = re.compile(r"request|response")
 _PLACE = re.compile(r"\{[^}]*\}|<[^>]*>|\[[^\]]*\]|(?<=/):\w+")
 SERVER_ERRORS = "5.."
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A metric's labels for the route and the method of a request ("" where it has none), and the endpoints that it counts.
+
+    ``endpoints`` are pairs of method and route as the page writes them; None if the page is not known.
+    """
+
+    route: str = "route"
+    method: str = "method"
+    endpoints: frozenset[tuple[str, str]] | None = None
+
+    def of(self, endpoint: str) -> dict[str, str] | None:
+        """The labels that select an endpoint ("GET /orders"); None where the metric does not count it separately."""
+        if endpoint == AGGREGATED:
+            return {}
+        verb, space, path = endpoint.partition(" ")
+        if not space:
+            verb, path = "", endpoint
+        if not self.route:
+            return None
+        if self.endpoints is not None:
+            # Some libraries write methods in small letters.
+            same = [
+                (method, route)
+                for method, route in self.endpoints
+                if _plain(route) == _plain(path) and (not verb or not method or method.casefold() == verb.casefold())
+            ]
+            if not same:
+                return None
+            method, path = min(same, key=lambda pair: (pair[1] != path, pair[1], pair[0]))
+            verb = verb and method
+        return {self.route: path} | ({self.method: verb} if verb and self.method else {})
+
+    @property
+    def listed(self) -> list[str]:
+        """The endpoints in words."""
+        if not self.route:
+            return ["no label for the route"]
+        return sorted(f"{method.upper()} {route}".strip() for method, route in self.endpoints or ()) or ["no endpoints"]
 
 
 @dataclass(frozen=True)
 class Instruments:
     """A histogram of durations and a counter of requests, with the labels and buckets that they have.
 
-    ``bounds`` maps the upper bounds of the buckets (ms) to their text on the page; empty if the page is not known. ``values``
-    has, for each label of both, its values. ``job`` is what Prometheus calls the service; "" for any.
+    ``bounds`` maps the upper bounds of the buckets (ms) to their text on the page; empty if the page is not known. ``timed``
+    and ``counted`` are the labels of the histogram and of the counter, which may differ. ``job`` is what Prometheus calls the
+    service; "" for any.
     """
 
     histogram: str = "http_request_duration_seconds"
     counter: str = "http_requests_total"
-    route: str = "route"
-    method: str = "method"
+    timed: Labels = Labels()
+    counted: Labels = Labels()
     status: str = "status"
-    histogram_labels: frozenset[str] = frozenset({"method", "route"})
     ms_per_unit: float = 1e3
     bounds: Mapping[float, str] | None = None
-    values: Mapping[str, frozenset[str]] | None = None
     process: bool = True
     job: str = ""
+
+    @property
+    def route(self) -> str:
+        """The label for the route."""
+        return self.timed.route or self.counted.route
+
+    @property
+    def method(self) -> str:
+        """The label for the method."""
+        return self.timed.method or self.counted.method
 
     @property
     def known(self) -> bool:
@@ -91,27 +142,6 @@ class Instruments:
         above = [b for b in self.bounds or {} if b > limit_ms]
         return max(below, default=None), min(above, default=None)
 
-    def matchers(self, endpoint: str, labels: Iterable[str]) -> dict[str, str] | None:
-        """The labels that select an endpoint ("GET /orders"); None where the page has no such endpoint."""
-        if endpoint == AGGREGATED:
-            return {}
-        verb, space, path = endpoint.partition(" ")
-        if not space:
-            verb, path = "", endpoint
-        held = set(labels)
-        found: dict[str, str] = {}
-        if self.route in held:
-            known = (self.values or {}).get(self.route)
-            same = [v for v in sorted(known or ()) if _plain(v) == _plain(path)]
-            if known is not None and not same:
-                return None
-            found[self.route] = same[0] if same else path
-        else:
-            return None
-        if verb and self.method in held:
-            found[self.method] = verb
-        return found
-
 
 def _plain(path: str) -> str:
     return _PLACE.sub("{}", path).rstrip("/").casefold() or "/"
@@ -139,34 +169,41 @@ def instruments_of(metrics: Measurements | pd.DataFrame | str | Path | None) -> 
     histogram = max(
         usable, key=lambda n: (bool(_first(_ROUTES, labels[f"{n}_bucket"])), "request" in n, len(buckets[n]))
     )
-    own = labels[histogram if histogram == EXPRESSION else f"{histogram}_bucket"]
-    counters = [
-        n
-        for n in labels
-        if n.endswith("_total") and "request" in n and _first(_STATUSES, labels[n]) and n not in buckets
-    ]
-    counter = max(counters, key=lambda n: (bool(_first(_ROUTES, labels[n])), -len(n)), default="")
-    if not counter and _first(_STATUSES, own):
-        counter = f"{histogram}_count"
-    counted = (labels[counter] or own) if counter else {}
-    values: dict[str, set[str]] = defaultdict(set)
-    for held_labels in (own, counted):
-        for label, found in held_labels.items():
-            values[label] |= found
+    bucket = histogram if histogram == EXPRESSION else f"{histogram}_bucket"
+    counters = [n for n in labels if n.endswith("_total") and _REQUESTS.search(n) and n not in buckets]
+    status = {
+        **{n: _first(_STATUSES, labels[n]) for n in counters},
+        f"{histogram}_count": _first(_STATUSES, labels[bucket]),
+    }
+    usable = [n for n in status if status[n]]
+    counter = max(usable, key=lambda n: (bool(_first(_ROUTES, labels[n])), n in counters, -len(n)), default="")
+    timed = _labels_of(bucket, samples)
     return Instruments(
-        histogram, counter,
-        _first(_ROUTES, own) or _first(_ROUTES, counted), _first(_METHODS, own) or _first(_METHODS, counted),
-        _first(_STATUSES, counted), frozenset(own), _unit(histogram), dict(sorted(buckets[histogram].items())),
-        {label: frozenset(found) for label, found in values.items()}, "process_resident_memory_bytes" in names,
-    )  # fmt: skip
+        histogram,
+        counter,
+        timed,
+        _labels_of(counter, samples) if counter in counters else timed,
+        status.get(counter, ""),
+        _unit(histogram),
+        dict(sorted(buckets[histogram].items())),
+        "process_resident_memory_bytes" in names,
+    )
 
 
-def _first(names: Iterable[str], held: Mapping[str, Any]) -> str:
+def _labels_of(metric: str, samples: Iterable[Sample]) -> Labels:
+    held = [labels for name, labels, _ in samples if name == metric]
+    names = {name for labels in held for name in labels}
+    route, method = _first(_ROUTES, names), _first(_METHODS, names)
+    return Labels(route, method, frozenset((labels.get(method, ""), labels.get(route, "")) for labels in held))
+
+
+def _first(names: Iterable[str], held: Container[str]) -> str:
     return next((name for name in names if name in held), "")
 
 
 def _unit_name(name: str) -> str:
-    return next((unit for unit in _UNITS if name.endswith(f"_{unit}")), "")
+    found = _UNIT.search(name)
+    return found[1] if found else ""
 
 
 def _unit(name: str) -> float:

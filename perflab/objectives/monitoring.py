@@ -118,6 +118,8 @@ def monitoring_rules(
         raise one_of("bounds", bounds, BOUNDS)
     if not re.fullmatch(r"[\w.:/ -]*", service):
         raise ValueError(f"service must be a name of letters, digits, '-', '_', '.', ':' and '/'; got {service!r}")
+    if rate_per_s is not None and not (isinstance(rate_per_s, (int, float)) and 0 < rate_per_s < math.inf):
+        raise ValueError(f"rate_per_s must be above 0; got {rate_per_s!r}")
     given = [goals] if isinstance(goals, (Objectives, Objective, str)) else list(goals)
     wanted = objectives_of(given)
     meters = instruments_of(metrics)
@@ -126,7 +128,7 @@ def monitoring_rules(
     meters = replace(meters, job=service)
     name = service or "service"
     rows, notes, found = [], list[Note](), list[Indicator]()
-    for goal in dict.fromkeys(wanted):
+    for goal in {str(goal): goal for goal in wanted}.values():  # 0.25s is 250ms; the text is a label
         indicator, why = indicator_of(goal, meters, bounds)
         notes += why
         if indicator is not None and (same := sum(indicator.name == replace(other, suffix="").name for other in found)):

@@ -23,7 +23,7 @@ def groups(
     records: list[dict[str, Any]] = []
     alerts: list[dict[str, Any]] = []
     for one in indicators:
-        records += _records(one)
+        records += _records(one, service)
         alerts += _alerts(one, service)
     alerts += [
         {
@@ -35,8 +35,15 @@ def groups(
         }
         for name, expression, waits, level, about in _own(watched, service, health, job)
     ]
+    for alert in alerts:
+        alert["annotations"] = {name: _literal(text) for name, text in alert["annotations"].items()}
     # One group, whose rules are evaluated in this order: an alert sees what was recorded just before.
     return {"groups": [{"name": f"{service}-objectives", "rules": [*records, *alerts]}]}
+
+
+def _literal(text: str) -> str:
+    """A text in which Prometheus' templates find nothing to fill in."""
+    return text.replace("{{", '{{"{{"}}')
 
 
 def _own(watched: str, service: str, health: str, job: str) -> list[tuple[str, str, str, str, dict[str, str]]]:
@@ -53,11 +60,11 @@ def _own(watched: str, service: str, health: str, job: str) -> list[tuple[str, s
     return found
 
 
-def _records(one: Indicator) -> list[dict[str, Any]]:
+def _records(one: Indicator, service: str) -> list[dict[str, Any]]:
     if not one.budget:
         return []
     windows = dict.fromkeys(window for burn in one.burns for window in (burn.short, burn.long))
-    labels = {"objective": str(one.goal)}
+    labels = {"objective": str(one.goal), "service": service}
     rules = [{"record": f"{FRACTION}{w}", "expr": one.bad_fraction(w), "labels": labels} for w in windows]
     longs = dict.fromkeys(burn.long for burn in one.burns)
     return [
@@ -87,7 +94,7 @@ def _alerts(one: Indicator, service: str) -> list[dict[str, Any]]:
     for level in (_PAGE, _TICKET):
         burns = [burn for burn in one.burns if severity(burn) == level]
         if burns:
-            expression = "\nor\n".join(_condition(one, burn) for burn in burns)
+            expression = "\nor\n".join(_condition(one, burn, service) for burn in burns)
             found.append(
                 _alert(one, service, expression, level, alert_name(one, level), "2m" if level == _PAGE else "15m")
             )
@@ -99,13 +106,19 @@ def alert_name(one: Indicator, level: str) -> str:
     return f"{one.name}BurnsFast" if level == _PAGE else f"{one.name}BurnsSlowly"
 
 
-def _condition(one: Indicator, burn: Burn) -> str:
-    objective = f"objective={json.dumps(str(one.goal), ensure_ascii=False)}"
+def recorded(name: str, one: Indicator, service: str) -> str:
+    """A recorded series: services may have the same objectives, in one Prometheus."""
+    values = {"objective": str(one.goal), "service": service}
+    labels = ",".join(f"{label}={json.dumps(value, ensure_ascii=False)}" for label, value in values.items())
+    return f"{name}{{{labels}}}"
+
+
+def _condition(one: Indicator, burn: Burn, service: str) -> str:
     limit = _number(burn.factor * one.budget)
     return (
-        f"({FRACTION}{burn.long}{{{objective}}} > {limit}\n"
-        f"  and {FRACTION}{burn.short}{{{objective}}} > {limit}\n"
-        f"  and {INCREASE}{burn.long}{{{objective}}} >= {FEWEST_BAD})"
+        f"({recorded(FRACTION + burn.long, one, service)} > {limit}\n"
+        f"  and {recorded(FRACTION + burn.short, one, service)} > {limit}\n"
+        f"  and {recorded(INCREASE + burn.long, one, service)} >= {FEWEST_BAD})"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import FormatError
 from perflab.formats import prometheus_json, prometheus_text, reading
 from perflab.formats._prometheus import EXPRESSION
-from perflab.notes import DESIGN, PYTHON, Kind, Note, written
+from perflab.notes import DATA, DESIGN, PYTHON, Kind, Note, written
 from perflab.objectives.instruments import Instruments, instruments_of
 from perflab.results import Result, Shown
 from perflab.stats import replications
@@ -29,10 +29,19 @@ TWO_CLOCKS = Kind(
     "lie so close to the bound that the clock decides on which side they are",
 )
 _Z = 1.96
+_FEW_RESTARTS = 0.1
 SHARES_ONLY = Kind(
     "shares-only",
     DESIGN,
     "shares below the bound of a bucket are exact in both; a histogram's p95 is interpolated, so it is not compared",
+)
+
+
+COUNTS_UNKNOWN = Kind(
+    "counts-unknown",
+    DATA,
+    "production is the result of an expression, whose values may be rates: the shares are right, but the interval and the number "
+    "of production's requests are not known; export the buckets themselves (query: ..._bucket)",
 )
 
 
@@ -127,15 +136,19 @@ def compare_shares(
     if not meters.has_bound(at):
         bounds = ", ".join(format_ms(b) for b in meters.bounds or {})
         raise ValueError(f"limit must be a bound of {meters.histogram} ({bounds}); got {limit!r}")
-    labels = meters.matchers(endpoint, meters.histogram_labels)
+    labels = meters.timed.of(endpoint)
     if labels is None:
-        routes = ", ".join(sorted((meters.values or {}).get(meters.route, ())))
-        raise ValueError(f"endpoint must be one of the histogram's routes ({routes}); got {endpoint!r}")
+        routes = ", ".join(meters.timed.listed)
+        raise ValueError(f"endpoint must be one of the histogram's endpoints ({routes}); got {endpoint!r}")
     since = kept["start"].min() if metrics is measured and cut else None
-    slow, total, mean_ms = _histogram(metrics.metrics, meters, labels, at, since)
+    slow, total, mean_ms, are_counts = _histogram(metrics.metrics, meters, labels, at, since)
     if endpoint != AGGREGATED:
         kept = kept[(kept["endpoint"] == endpoint).to_numpy()]
     latency = _since_sent(kept)
+    if len(latency) and not total > 0 and not _has_all(metrics.metrics):
+        raise ValueError(
+            f'production must have the bucket le="+Inf" or {meters.histogram}_count too, which count all requests'
+        )
     if not len(latency) or not total > 0:
         held_there = f"{len(latency):,} requests in the runs, {total:,.0f} in the metrics"
         raise ValueError(f"endpoint {endpoint!r} must have requests in the runs and in the metrics; found {held_there}")
@@ -144,6 +157,8 @@ def compare_shares(
     unsure = float((np.abs(latency - at) <= overhead).mean())
     low, high = _difference(ran, len(latency), here, total)
     notes = [SHARES_ONLY()]
+    if not are_counts:
+        notes.append(COUNTS_UNKNOWN())
     if overhead == overhead:
         notes.append(TWO_CLOCKS(overhead_ms=overhead, unsure=format_fraction(unsure)))
     return SharesCompared(
@@ -185,29 +200,53 @@ def _wilson(share: float, count: float) -> tuple[float, float]:
 
 def _histogram(
     metrics: pd.DataFrame, meters: Instruments, labels: Mapping[str, str], limit_ms: float, since: pd.Timestamp | None
-) -> tuple[float, float, float]:
-    """Slow requests, all requests, and their mean (ms, NaN if not known): between the first scrape and the last."""
+) -> tuple[float, float, float, bool]:
+    """Slow requests, all requests, and their mean (ms, NaN if not known), between the first scrape and the last; whether
+    these are counts."""
     names = {f"{meters.histogram}_{part}": part for part in ("bucket", "count", "sum")}
-    chosen = metrics[metrics["name"].isin([*names, EXPRESSION])].sort_values("time", kind="stable")
     if since is not None:
-        chosen = chosen[chosen["time"] >= since]
+        metrics = metrics[metrics["time"] >= since]
+    instance = metrics["labels"].map(lambda held: (held or {}).get("instance", ""))
+    began = metrics["time"].groupby(instance).min()
+    chosen = metrics[metrics["name"].isin([*names, EXPRESSION])].sort_values("time", kind="stable")
     series: defaultdict[tuple[str, tuple[tuple[str, str], ...]], list[float]] = defaultdict(list)
     for row in chosen.itertuples():
         held = dict(row.labels or {})
         if all(held.get(name) == value for name, value in labels.items()):
-            series[str(row.name), tuple(sorted(held.items()))].append(float(row.value))
-    text = meters.bound(limit_ms)
+            key = str(row.name), tuple(sorted(held.items()))
+            if key not in series and row.time > began[held.get("instance", "")]:
+                series[key].append(0.0)  # it was not yet there at a scrape before
+            series[key].append(float(row.value))
+    grows = _counters([values for (name, _), values in series.items() if name == EXPRESSION])
+    single = all(len(values) == 1 for values in series.values())
     below = total = count = spent = 0.0
     for (name, pairs), values in series.items():
         part, le = names.get(name), dict(pairs).get("le")
-        grown = _grown(values) if part else sum(values)
+        # An instance that was scraped once has served an unknown number before, unless one scrape is all there is.
+        grown = sum(values) if not (part or grows) else _grown(values) if single or len(values) > 1 else 0.0
         if le is not None and part in ("bucket", None):
-            below += grown if le == text else 0.0
-            total += grown if le in ("+Inf", "Inf") else 0.0
+            # Prometheus 3 writes 1.0 where Prometheus 2 wrote 1.
+            below += grown if abs(float(le) * meters.ms_per_unit - limit_ms) <= 1e-9 * limit_ms else 0.0
+            total += grown if float(le) == math.inf else 0.0
         count += grown if part == "count" else 0.0
         spent += grown if part == "sum" else 0.0
     total = total or count
-    return total - below, total, spent / count * meters.ms_per_unit if count else math.nan
+    mean_ms = spent / count * meters.ms_per_unit if count else math.nan
+    return total - below, total, mean_ms, grows or bool(names.keys() & {name for name, _ in series})
+
+
+def _has_all(metrics: pd.DataFrame) -> bool:
+    held = any(float((labels or {}).get("le", "nan")) == math.inf for labels in metrics["labels"])
+    return held or bool(metrics["name"].str.endswith("_count").any())
+
+
+def _counters(series: Sequence[Sequence[float]]) -> bool:
+    """Whether the results of a query are counts that grow (``sum by (le) (..._bucket)``), rather than rates or increases."""
+    if not any(len(values) > 2 for values in series):
+        return False
+    steps = np.concatenate([np.diff(values) for values in series])
+    whole = all(value == int(value) for values in series for value in values)
+    return whole and bool((steps > 0).any()) and float((steps < 0).mean()) <= _FEW_RESTARTS
 
 
 def _grown(values: list[float]) -> float:

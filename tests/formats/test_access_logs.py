@@ -81,6 +81,11 @@ RECORDS = {
                       "status": 200, "latency": "0.1234s"}}, 123.4, False),
     "nginx": ({"time_local": "31/Jan/2026:12:00:20 +0000", "request_method": "GET", "request_uri": "/orders/7", "status": "200",
                "request_time": "0.1234"}, 123.4, False),
+    "Echo": ({"time": "T", "method": "GET", "uri": "/orders/7", "status": 200, "latency": 123400000,
+              "latency_human": "123.4ms"}, 123.4, False),
+    "Go": ({"time": "T", "method": "GET", "path": "/orders/7", "status": 200, "duration": "1h2m3.5s"}, 3723500.0, False),
+    "nanoseconds": ({"time": 1769860820500000000, "method": "get", "path": "/orders/7", "status": 200, "duration_ms": 123.4},
+                    123.4, False),
     "seconds": ({"time": "T", "method": "GET", "path": "/orders/7", "status": 200, "elapsed": 0.1234}, 123.4, True),
 }  # fmt: skip
 

@@ -120,6 +120,21 @@ def test_no_secret_and_no_client_gets_into_the_locustfile(logged, tmp_path):
         ("/a?code=4/0Adeu5BXhR7qq9sZ", "/a"),
         ("/a?q=" + "x" * 80, "/a"),
         ("/reset/password/k3J9sLq2", None),
+        ("/verify-email/MTIz/c8k2d1-0123", None),
+        ("/invite/Ab3dEf6hIj9kLm2n", None),
+        ("/users/anna@example.org", None),
+        ("/users/anna%40example.org/orders", None),
+        ("/bot123456:ABC-DEF1234ghIkl-zyx57W2v1u/send", None),
+        ("/a?h=9f86d081884c7d659a2feaa0c55ad015", "/a"),
+        ("/a?code=abcdef&ticket=ST-1&nonce=1&mobile=1", "/a"),
+        ("/a?filter[token]=hunter2&user%5Bpassword%5D=hunter2&filter[size]=3", "/a?filter[size]=3"),
+        (
+            "/a?id=3f2a9c81-de0b-4f6a-9c81-de0b4f6a9c81&country_code=DE",
+            "/a?id=3f2a9c81-de0b-4f6a-9c81-de0b4f6a9c81&country_code=DE",
+        ),
+        ("/reset/jquery-3.6.0.min.js", "/reset/jquery-3.6.0.min.js"),
+        ("/npm/react@18.2.0/react.js", "/npm/react@18.2.0/react.js"),
+        ("/orders/17/confirm", "/orders/17/confirm"),
         ("https://shop.example:443/a?b=1", "/a?b=1"),
         ("/a b?c=d e", "/a%20b?c=d%20e"),
         ("/caf\\xC3\\xA9", "/caf%C3%A9"),
@@ -189,6 +204,21 @@ def test_usual_errors_count_as_expected_and_rare_endpoints_stay(tmp_path):
     compile(text, "p.py", "exec")
 
 
+@pytest.mark.parametrize("status", [408, 429, 499, 500, 503, 504])
+def test_errors_of_an_overloaded_server_stay_failures(status, tmp_path):
+    """A plan that expects them would find a capacity at which every request fails."""
+    lines = [line(n, "/a", status=status if n % 10 == 0 else 200) for n in range(100)]
+    lab.LoadPlan.from_access_log(log(tmp_path, lines), tmp_path / "p.py")
+    assert "expected=(" not in (tmp_path / "p.py").read_text()
+
+
+def test_every_endpoint_has_a_task_of_its_own(tmp_path):
+    paths = ("/v1/items", "/v1-items", "/v1_items", "/v1/items-2", "/v1/items-3", "/V1/items", "/v1/items_2")
+    lab.LoadPlan.from_access_log(log(tmp_path, [line(n, p) for n in range(30) for p in paths]), tmp_path / "p.py")
+    names = re.findall(r"def (get_\w+)\(", (tmp_path / "p.py").read_text())
+    assert len(names) == len(set(names)) == len(paths)
+
+
 def test_an_edited_locustfile_is_not_replaced(tmp_path):
     path = log(tmp_path, [line(0)])
     lab.LoadPlan.from_access_log(path, tmp_path / "p.py")
@@ -204,6 +234,8 @@ def test_an_edited_locustfile_is_not_replaced(tmp_path):
         ({"scale": 0}, ValueError),
         ({"methods": ("PATCH",)}, ValueError),
         ({"length": "x"}, ValueError),
+        ({"length": -5}, ValueError),
+        ({"length": "0s"}, ValueError),
         ({"routes": ["a"]}, ValueError),
     ],
 )
@@ -272,6 +304,14 @@ def test_the_mix_of_a_run_beside_productions(tmp_path):
     assert {"not-sent", "not-in-production"} <= set(codes(other.warnings))
 
 
+@pytest.mark.parametrize(
+    "name", ["/b/17", "/b/[id]", "/b/<int:id>", "/b/:id", "/b/{id}/", "/b/17?full=1", "http://127.0.0.1:8001/b/3"]
+)
+def test_endpoints_of_a_run_are_named_like_productions(name, tmp_path):
+    traffic = read_traffic(log(tmp_path, [line(n, f"/b/{n}?page={n}") for n in range(60)]))
+    assert compare_mix(requests({f"GET {name}": 1.0}), traffic).largest == 0.0
+
+
 def test_production_peaks_at_a_share_of_capacity(tmp_path):
     traffic = read_traffic(log(tmp_path, [line(n / 10) for n in range(6000)]))
     goals = (Objective("p95", "<", "200ms"),)
@@ -329,6 +369,55 @@ def test_a_visit_that_may_change_data_sends_its_bodies(tmp_path):
     )
     assert codes(plan.not_taken) == ("other-hosts",)
     assert "data='{\"product\": 3}'" in (tmp_path / "visit.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        ('{"product": 3}', True),
+        ("user=anna&password=hunter2", False),
+        ('{"user": "anna", "pin": "hunter2"}', False),
+        ('--x\r\nContent-Disposition: form-data; name="password"\r\n\r\nhunter2\r\n--x--', False),
+        ('--x\r\nContent-Disposition: form-data; name="size"\r\n\r\n3\r\n--x--', True),
+        ('{"to": "anna@example.org"}', False),
+    ],
+)
+def test_bodies_and_paths_with_secrets_are_left_out_and_counted(body, kept, tmp_path):
+    recorded = har(
+        tmp_path,
+        entry(0, "https://shop.example/a", "POST", body=body),
+        entry(500, "https://shop.example/reset/hunter2abc"),
+    )
+    plan = lab.LoadPlan.from_har(
+        recorded, tmp_path / "visit.py", stages=lab.Stage("10s", users=2), methods=("GET", "POST")
+    )
+    text = (tmp_path / "visit.py").read_text()
+    plan.found_locustfile()
+    assert "hunter2" not in text and "anna@" not in text
+    assert ("data=" in text) == kept
+    (note,) = plan.not_taken
+    assert (note.code, note.facts["addresses"], note.facts["bodies"]) == ("secrets-left-out", 1, int(not kept))
+
+
+def test_fields_of_a_form_are_its_body(tmp_path):
+    posted = entry(0, "https://shop.example/a", "POST")
+    posted["request"]["postData"] = {
+        "mimeType": "application/x-www-form-urlencoded", "params": [{"name": "size", "value": "3 4"}],
+    }  # fmt: skip
+    lab.LoadPlan.from_har(
+        har(tmp_path, posted), tmp_path / "visit.py", stages=lab.Stage("10s", users=2), methods="POST"
+    )
+    assert "data='size=3+4'" in (tmp_path / "visit.py").read_text()
+
+
+def test_requests_without_a_readable_time_are_counted(tmp_path):
+    row = '{"time": TIME, "method": "get", "path": "/a", "status": 200}'
+    times = ["1764410400000000000", "1764410401000000000", '"soon"', "1764410402000000000"]
+    (tmp_path / "a.log").write_text("".join(row.replace("TIME", time) + "\n" for time in times))
+    found = read_traffic(tmp_path / "a.log")
+    assert (found.requests, found.table["endpoint"].to_list()) == (3, ["GET /a"])
+    assert found.arrivals["start"].iloc[0].isoformat() == "2025-11-29T10:00:00+00:00"
+    assert codes(found.warnings) == ("skipped",)
 
 
 def test_what_is_no_har_is_refused(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -188,6 +189,24 @@ def test_objectives_that_read_alike_have_alerts_of_their_own(tmp_path):
     assert "failures-count" in codes(found.warnings)
 
 
+def test_one_objective_in_two_spellings_is_recorded_once(tmp_path):
+    found = monitoring_rules(["p95 < 250ms", "p95 < 0.25s", "p95<250 ms"], tmp_path, metrics=page())
+    assert len(found.table) == 1
+
+
+@pytest.mark.parametrize("endpoint", ["GET {{host}}/orders", 'GET /a"b\\c', "GET /ü/日本", "GET /$x/${y}"])
+def test_any_endpoint_makes_rules_that_load(endpoint, tmp_path):
+    rules, tests, _ = monitoring_rules(lab.Objective("p95", "<", "1s", endpoint=endpoint), tmp_path).files
+    promtool("check", "rules", str(rules))
+    promtool("test", "rules", str(tests))
+
+
+@pytest.mark.parametrize("rate", [0, -1, math.nan, math.inf, "5/s"])
+def test_a_rate_is_above_0(rate, tmp_path):
+    with pytest.raises(ValueError, match="rate_per_s"):
+        monitoring_rules("p95 < 250ms", tmp_path, rate_per_s=rate)
+
+
 def test_without_metrics_the_names_are_assumed_and_buckets_named(tmp_path):
     found = monitoring_rules(["p95 < 200ms", "error rate of GET /a < 1%"], tmp_path)
     note = next(n for n in found.warnings if n.code == "names-assumed")
@@ -224,6 +243,53 @@ def test_other_libraries_names_are_found(library, tmp_path):
     promtool("test", "rules", str(found.files[1]))
 
 
+def served(histogram, counter):
+    """A page of a service whose histogram and counter have these labels."""
+    return "\n".join([
+        *(f'http_request_duration_seconds_bucket{{{histogram},le="{le}"}} 5' for le in ("1", "+Inf")),
+        f"http_request_duration_seconds_count{{{histogram}}} 5",
+        f"http_requests_total{{{counter}}} 5",
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("histogram", "counter", "timed", "counted"),
+    [
+        ('method="get",route="/a"', 'method="get",route="/a",code="200"', ("get", "/a"), ("get", "/a")),
+        ('method="GET",handler="/a"', 'verb="GET",path="/a",status="200"', ("GET", "/a"), ("GET", "/a")),
+        ('method="GET",route="/a/"', 'method="GET",route="/a",status="200"', ("GET", "/a/"), ("GET", "/a")),
+        ('method="GET",route="/a"', 'status="200"', ("GET", "/a"), None),
+        ('method="GET"', 'method="GET",route="/a",status="200"', None, ("GET", "/a")),
+        ('method="POST",route="/a"', 'method="POST",route="/a",status="200"', None, None),
+        ('method="GET",route="/a",status="200"', 'status="200"', ("GET", "/a"), ("GET", "/a")),
+    ],
+)
+def test_rules_select_series_that_the_page_has(histogram, counter, timed, counted, tmp_path):
+    """Labels that no series has make an alert that never fires; histogram and counter may have different ones."""
+    text = served(histogram, counter)
+    for goal, series in (("p95 of GET /a < 1s", timed), ("error rate of GET /a < 1%", counted)):
+        found = monitoring_rules(goal, tmp_path, metrics=text, service="shop")
+        assert found.table["watched"].to_list() == [series is not None], goal
+        assert ("no-such-route" in codes(found.warnings)) == (series is None)
+        if series is not None:
+            rules = found.files[0].read_text()
+            assert all(f'=\\"{value}\\"' in rules for value in series), goal
+
+
+def test_services_with_the_same_objectives_do_not_share_records(tmp_path):
+    """Prometheus has one name space: what one service records must not make the other's alerts fire."""
+    held = []
+    for service in ("shop", "cart"):
+        found = monitoring_rules("p95 < 250ms", tmp_path / service, metrics=page(), service=service)
+        rules = yaml.safe_load(found.files[0].read_text())["groups"][0]["rules"]
+        held.append({(r["record"], *r["labels"].items()) for r in rules if "record" in r})
+        burning = [r["expr"] for r in rules if "Burns" in r.get("alert", "")]
+        assert burning and all(e.count("{") == e.count(f'service="{service}"') for e in burning)
+        panel = json.loads(found.files[2].read_text())["panels"][-1]
+        assert all(f'service="{service}"' in target["expr"] for target in panel["targets"])
+    assert not held[0] & held[1]
+
+
 def test_metrics_without_a_histogram_are_refused(tmp_path):
     for metrics in ("up 1\n", "http://127.0.0.1:1/metrics", tmp_path / "none.txt"):
         with pytest.raises(lab.FormatError):
@@ -258,6 +324,42 @@ def of_run(latencies):
     start = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(np.arange(len(latencies)), unit="s")
     frame = pd.DataFrame({"run": "r", "endpoint": "GET /a", "start": start, "latency_ms": latencies, "ok": True})
     return lab.Measurements.of(requests=frame)
+
+
+def bucket(le, values, *, name="http_request_duration_seconds_bucket", **labels):
+    return {
+        "metric": {**({"__name__": name} if name else {}), "le": le, **labels},
+        "values": [[1769860800 + 60 * n, str(value)] for n, value in enumerate(values) if value is not None],
+    }
+
+
+GROWING = bucket("0.25", (700, 790, 880)), bucket("+Inf", (1000, 1100, 1200))
+ANSWERS = {
+    "counts": (GROWING, 0.1, 200, False),
+    "counts, summed": ([{**s, "metric": {"le": s["metric"]["le"]}} for s in GROWING], 0.1, 200, False),
+    "rates": ((bucket("0.25", (0.9, 1.8), name=""), bucket("+Inf", (1.0, 2.0), name="")), 0.1, 3, True),
+    "increases": ((bucket("0.25", (90, 45, 90), name=""), bucket("+Inf", (100, 50, 100), name="")), 0.1, 250, True),
+    "other spellings": (
+        (bucket("0.250", (0, 90), instance="a"), bucket("+Inf", (0, 100), instance="a"),
+         bucket("0.25", (0, 70), instance="b"), bucket("+Inf", (0, 100), instance="b")), 0.2, 200, False),
+    "a new instance": (
+        (*GROWING, bucket("0.25", (None, None, 1), instance="b"), bucket("+Inf", (None, None, 9999), instance="b")),
+        0.1, 200, False),
+    "a new route": (
+        (*GROWING, bucket("0.25", (None, 0, 0), route="/b"), bucket("+Inf", (None, 20, 50), route="/b")),
+        70 / 250, 250, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_shares_of_answers_are_those_of_their_time(answer, tmp_path):
+    series, share, requests, unknown = ANSWERS[answer]
+    held = {"status": "success", "data": {"resultType": "matrix", "result": list(series)}}
+    (tmp_path / "m.json").write_text(json.dumps(held, sort_keys=answer == "counts"))
+    found = compare_shares(of_run([100.0, 300.0]), tmp_path / "m.json", "250ms", warmup=0)
+    assert found.production_fraction == pytest.approx(share)
+    assert found.production_requests == requests
+    assert ("counts-unknown" in codes(found.warnings)) == unknown
 
 
 def test_shares_are_compared_below_the_same_bound():
@@ -383,7 +485,7 @@ def test_a_real_prometheus_evaluates_the_rules_and_agrees_with_the_load_test(pro
     query = urllib.parse.urlencode(
         {
             "query": '{__name__=~"shop_request_duration_seconds_.*",route!~"/metrics|/health"}',
-            "start": begin - 1,
+            "start": begin,  # the value then is that of the scrape before the load
             "end": time.time(),
             "step": 1,
         }
@@ -463,6 +565,24 @@ def test_the_asgi_recipe_measures_what_the_rules_ask_for():
     text = sent[-1]["body"].decode()
     assert 'http_requests_total{method="GET",route="(none)",status="500"} 1.0' in text
     _matches_the_rules(text)
+
+
+def test_the_asgi_recipe_finds_the_routes_of_starlette():
+    """The scope of old versions holds the application and what was called, but no route."""
+    from types import SimpleNamespace as Made
+
+    from prometheus_client import REGISTRY
+
+    space: dict = {}
+    _without_collectors(REGISTRY, lambda: exec(RECIPES[2], space))
+    orders, items = object(), object()
+    inner = Made(path="/shop", routes=[Made(path="/items/{number}", endpoint=items)])
+    app = Made(routes=[Made(path="/orders", endpoint=orders), inner])
+    for called, route in ((orders, "/orders"), (items, "/shop/items/{number}"), (None, "(none)"), (object(), "(none)")):
+        assert space["route_of"]({"app": app, **({"endpoint": called} if called else {})}) == route
+    assert space["route_of"]({}) == "(none)"
+    mounted = {"route": Made(path="/items/{number}"), "root_path": "/proxy/shop", "app_root_path": "/proxy"}
+    assert space["route_of"](mounted) == "/shop/items/{number}"
 
 
 def _without_collectors(registry, make):
