@@ -6,6 +6,7 @@ import base64
 import http.client
 import socket
 import threading
+import urllib.error
 import urllib.request
 from contextlib import suppress
 from typing import Any
@@ -47,12 +48,16 @@ def read_page(url: str, *, within_s: float, most_bytes: int = 0) -> tuple[int, b
             if not late.is_set():
                 return answer.status, content
     except (OSError, ValueError, http.client.HTTPException) as problem:
+        if isinstance(problem, urllib.error.HTTPError):
+            problem.close()  # it holds the response, and so the socket
         if not late.is_set():
             if isinstance(problem, http.client.HTTPException) and not isinstance(problem, (OSError, ValueError)):
                 raise ValueError(f"not an HTTP response: {problem!r}") from problem
             raise
     finally:
         timer.cancel()
+        for each in sockets:
+            each.close()
     raise TimeoutError(f"no complete response within {within_s:g} s")
 
 
