@@ -105,7 +105,7 @@ NO_ADDRESSES = Kind(
     "no-addresses",
     YOU,
     "these requests have no column url, and no spans of perflab's request recorder that know their addresses; record them with "
-    "{remedy}, read an access log, or name the columns that make a key with keys=",
+    "Target(record_requests=True), read an access log, or name the columns that make a key with keys=",
 )
 NO_OUTCOMES = Kind(
     "no-cache-headers",

@@ -14,7 +14,6 @@ from perflab.caching import cache_notes
 from perflab.caching.accesses import Accesses, Flags, Floats, Ints, Keys, Writes, codes_of, milliseconds, seconds, truth
 from perflab.caching.key_traces import in_order, key_of, names_of, sizes_of
 from perflab.errors import MissingTableError
-from perflab.notes import Remedy
 
 URL = "url"
 _SAFE = re.compile(r"(?:GET|HEAD)\b|(?!(?:[A-Z]+|post|put|patch|delete|options) )")
@@ -107,7 +106,7 @@ def _addresses(requests: pd.DataFrame, spans: pd.DataFrame | None) -> pd.Series[
         return requests["url"].reset_index(drop=True)
     found = _recorded(spans) if spans is not None else {}
     if not found or "request" not in requests:
-        raise MissingTableError(cache_notes.NO_ADDRESSES(Remedy("Target", {"record_requests": True})))
+        raise MissingTableError(cache_notes.NO_ADDRESSES())
     return requests["request"].map(found).reset_index(drop=True)
 
 
