@@ -25,6 +25,7 @@ _LONGEST_S = 1e9
 _FOUR = struct.Struct("<BiBiBdBd")
 _INT, _DOUBLE = struct.Struct("<i"), struct.Struct("<d")
 _END = ord("0")
+_NUMBERS = (int, float)
 
 
 def sniff(head: bytes) -> bool:
@@ -214,11 +215,15 @@ class _Reader:
         self.at += 28
         refs = self.refs
         if a == 0x72:
-            first = _as_number(refs[_index(first)])
+            first = refs[first] if first >= 0 else None
+            if type(first) not in _NUMBERS:
+                raise ValueError("a reference to no number")
         elif a & _KEEP:
             refs.append(first)
         if b == 0x72:
-            second = _as_number(refs[_index(second)])
+            second = refs[second] if second >= 0 else None
+            if type(second) not in _NUMBERS:
+                raise ValueError("a reference to no number")
         elif b & _KEEP:
             refs.append(second)
         if c & _KEEP:
