@@ -70,6 +70,11 @@ _HIDDEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 
 _BEFORE_SECRETS = ("-p", "-u", "-a", "--user", "--login", "password", "passwd", "secret", "authorization", "bearer")
+_PAIR = re.compile(r"--[\w-]*(?:auth|basic|login|credentials?)", re.IGNORECASE)
+"""Options that may take a user and a password."""
+_WORD_OF_BOTH = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w+=~\-]{8,}")
+_USER_AND_SECRET = re.compile(r"([A-Za-z][\w.+\-]*:)(?!v?\d+(?:[.\-]|$))(?=.*\d)(?=.*[A-Za-z])[^\s:/@=,()]{6,}")
+"""A bare "bob:hunter2"; "web:8000", "app:main" and "postgres:15-alpine" are none."""
 _SHORTEST = 5
 """Characters of a value below which it would be found in all kinds of words."""
 _MAYBE = re.compile(
@@ -248,20 +253,44 @@ def without_secrets(arguments: Sequence[str]) -> list[str]:
 
     >>> without_secrets(["psql", "--password", "hunter2", "-phunter2", "-H", "Authorization: Bearer hunter2", "--users=5"])
     ['psql', '--password', '…', '-p…', '-H', 'Authorization: …', '--users=5']
+    >>> without_secrets(["--auth", "bob", "hunter2", "-w", "hunter2hunter2", "bob:hunter2", "web:8000", "app:main", "a:1.2"])
+    ['--auth', '…', '…', '-w', '…', 'bob:…', 'web:8000', 'app:main', 'a:1.2']
     """
     kept: list[str] = []
-    hide_next = False
+    before = ""
+    hide = 0
     for argument in arguments:
-        if hide_next and not argument.startswith("--"):
+        option = argument.startswith("-")
+        if hide and not argument.startswith("--"):
+            named = kept[-1] == "…" and re.search(r"[./]", argument)  # the second value of an option: rather a file
+            kept.append(without_credentials(argument) if named else "…")
+            hide -= 1
+        elif re.fullmatch("-[a-zA-Z]", before) and _WORD_OF_BOTH.fullmatch(argument):
             kept.append("…")
-            hide_next = False
-            continue
-        hide_next = argument.lower() in _BEFORE_SECRETS or bool(
-            argument.startswith("-") and not re.search("[=: ]", argument) and _SECRET.search(argument)
-        )
-        glued = re.fullmatch(r"(-[pu])([^-=\s].*)", argument)
-        kept.append(f"{glued[1]}…" if glued and not glued[2].isdigit() else without_credentials(argument))
+        else:
+            secret = option and not re.search("[=: ]", argument) and _SECRET.search(argument)
+            hide = 2 if _PAIR.fullmatch(argument) else int(argument.lower() in _BEFORE_SECRETS or bool(secret))
+            glued = re.fullmatch(r"(-[pu])([^-=\s].*)", argument)
+            pair = _USER_AND_SECRET.fullmatch(argument)
+            kept.append(
+                f"{glued[1]}…"
+                if glued and not glued[2].isdigit()
+                else f"{pair[1]}…"
+                if pair
+                else without_credentials(argument)
+            )
+        before = argument
     return kept
+
+
+def given_as_secrets(arguments: Sequence[str]) -> list[str]:
+    """The values that `without_secrets` hides as a whole, or at the end of an argument.
+
+    >>> given_as_secrets(["psql", "--password", "hunter2", "bob:x1y2z3w4", "--users=5"])
+    ['hunter2', 'x1y2z3w4']
+    """
+    shown = zip(arguments, without_secrets(arguments), strict=True)
+    return [given[len(kept) - 1 :] for given, kept in shown if kept.endswith("…") and given.startswith(kept[:-1])]
 
 
 def secret_values(*named: Mapping[str, str], texts: Iterable[str] = ()) -> list[str]:

@@ -85,13 +85,36 @@ def test_no_spelling_lets_a_secret_through(spelling: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--password", "{}"], ["-p", "{}"], ["-p{}"], ["-u", "me:{}"], ["--db-token", "{}"], ["-H", "X-Auth: {}"]],
-)
+    [
+        ["--password", "{}"], ["-p", "{}"], ["-p{}"], ["-u", "me:{}"], ["--db-token", "{}"], ["-H", "X-Auth: {}"],
+        ["--auth", "me", "{}"], ["--basic-auth", "me:{}"], ["--login", "me", "{}"], ["me:{}"], ["--with", "me:{}"],
+    ],
+)  # fmt: skip
 def test_an_option_hides_its_value(arguments: list[str]) -> None:
     for secret in ("Hunter-2!", "x1y2z3w4"):
-        kept = provenance.without_secrets(["app", *(a.format(secret) for a in arguments), "--port", "80"])
+        given = ["app", *(a.format(secret) for a in arguments), "--port", "80"]
+        kept = provenance.without_secrets(given)
         assert secret not in " ".join(kept)
         assert kept[-2:] == ["--port", "80"]
+        assert secret in " ".join(lab.Target("a", host="http://h", command=["python", *given]).secrets())
+
+
+@pytest.mark.parametrize("option", ["-w", "-k", "-t", "-W"])
+def test_what_looks_like_a_secret_after_an_option_of_one_letter_is_hidden(option: str) -> None:
+    assert provenance.without_secrets([option, "x1y2z3w4", "a"]) == [option, "…", "a"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-f", "locustfile2.py"], ["-w", "4"], ["-t", "10s"], ["-k", "uvicorn.workers.UvicornWorker"], ["web:8000"],
+        ["app.main:app"], ["postgres:15-alpine"], ["node:v20.1"], ["-m", "http.server", "8001"], ["main:create_app2()"],
+        ["-b", "0.0.0.0:8000"], ["--auth", "none", "app.py"], ["-c", "gunicorn.conf.py"],
+    ],
+)  # fmt: skip
+def test_arguments_that_are_no_secrets_stay(arguments: list[str]) -> None:
+    kept = provenance.without_secrets(arguments)
+    assert kept[-1] == arguments[-1]
 
 
 @pytest.mark.parametrize(

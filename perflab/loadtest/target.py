@@ -175,7 +175,10 @@ class Target:
         variables = {name: value for name, value in self.env.items() if name not in self.record_env}
         texts = [self.host, self.ready or "", self.metrics or "", self.database or "", *self.command[1:]]
         given = [" ".join(pair) for pair in zip(self.command[1:], self.command[2:], strict=False)]
-        return provenance.secret_values(variables, texts=[*texts, *given])
+        whole = {
+            f"password {number}": each for number, each in enumerate(provenance.given_as_secrets(self.command[1:]))
+        }
+        return provenance.secret_values(variables, whole, texts=[*texts, *given])
 
     def __repr__(self) -> str:
         record = self.record()
