@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import psutil
@@ -183,7 +184,7 @@ def main() -> int:
                 f"| {case.code} | {case.cause} | {', '.join(sorted(there))} | {', '.join(sorted(absent))} | {holds} |"
             )
             print(rows[-1], file=sys.stderr, flush=True)
-    print("Each cause in a real run, and the same locustfile without it.\n")
+    print(f"Made by `make reasons` on {date.today()}: each cause in a real run, and the same locustfile without it.\n")
     print("| code | cause | all that the run says | without the cause | holds |\n|---|---|---|---|---|")
     print("\n".join(rows))
     return 0 if good else 1

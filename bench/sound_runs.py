@@ -14,6 +14,7 @@ import platform
 import socket
 import sys
 import tempfile
+from datetime import date
 from itertools import cycle
 from pathlib import Path
 
@@ -58,8 +59,8 @@ def main(minutes: float, resume: Path | None) -> int:
             if resume:
                 with resume.open("a") as file:
                     file.write(json.dumps(runs[-1]) + "\n")
-    print(f"{len(runs)} runs of {SECONDS} s on {os.cpu_count()} cores, Python {platform.python_version()}. A doubt is a "
-          "warning about the generator, or a reason against the run.\n")  # fmt: skip
+    print(f"Made by `make sound` on {date.today()}: {len(runs)} runs of {SECONDS} s on {os.cpu_count()} cores, Python "
+          f"{platform.python_version()}. A doubt is a warning about the generator, or a reason against the run.\n")  # fmt: skip
     print(
         "| plan | runs | requests | with a doubt | runs with foreign load | of these with a doubt |\n|---|---|---|---|---|---|"
     )
