@@ -122,9 +122,13 @@ def moments(texts: pa.Array, zone: tzinfo | None) -> tuple[Floats, bool]:
         us = common.in_zone(naive, zone).astype("datetime64[us, UTC]")
         return np.where(us.isna(), np.nan, us.astype("int64").to_numpy(dtype="float64")), zone is not None
     coded = texts.dictionary_encode()
-    parsed = [_moment(t, zone) for t in coded.dictionary.to_pylist()]
-    known = np.array([*parsed, np.nan], dtype="float64")
-    index = coded.indices.fill_null(len(parsed)).to_numpy()
+    different = coded.dictionary.to_pylist()
+    known = np.append(
+        since_1970(pd.to_numeric(pd.Series(different, dtype=object), errors="coerce").to_numpy("float64")), np.nan
+    )
+    for at in np.flatnonzero(np.isnan(known[:-1])):
+        known[at] = _moment(different[at], zone)
+    index = coded.indices.fill_null(len(different)).to_numpy()
     return known[index], zone is not None or not re.search(r":\d\d$", first)
 
 
@@ -136,20 +140,17 @@ def since_1970(numbers: Floats) -> Floats:
 
 
 def _moment(text: str, zone: tzinfo | None) -> float:
-    if found := _CLF_TIME.match(text):
-        day, month, year, hour, minute, second, part, sign, hours, minutes = found.groups()
-        try:
-            given = datetime(int(year), _MONTHS[month], int(day), int(hour), int(minute), min(int(second), 59))
-            away = timedelta(hours=int(hours), minutes=int(minutes)) if sign else timedelta()
-            place = timezone(-away if sign == "-" else away) if sign else zone or UTC
-        except (KeyError, ValueError):
-            return np.nan
-        return given.replace(tzinfo=place).timestamp() * 1e6 + (float(f"0.{part}") * 1e6 if part else 0.0)
-    try:
-        number = float(text)
-    except ValueError:
+    found = _CLF_TIME.match(text)
+    if not found:
         return np.nan
-    return float(since_1970(np.array([number]))[0])
+    day, month, year, hour, minute, second, part, sign, hours, minutes = found.groups()
+    try:
+        given = datetime(int(year), _MONTHS[month], int(day), int(hour), int(minute), min(int(second), 59))
+        away = timedelta(hours=int(hours), minutes=int(minutes)) if sign else timedelta()
+        place = timezone(-away if sign == "-" else away) if sign else zone or UTC
+    except (KeyError, ValueError):
+        return np.nan
+    return given.replace(tzinfo=place).timestamp() * 1e6 + (float(f"0.{part}") * 1e6 if part else 0.0)
 
 
 def requests(
