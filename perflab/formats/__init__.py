@@ -107,7 +107,7 @@ OPTIONS = frozenset(
 class Tables(dict[str, pd.DataFrame]):
     """Canonical tables of one file by name, with what a reader must know about them.
 
-    ``warnings``: each says what was skipped or can't be told, and what to do. ``meta``: tool, version, settings;
+    ``warnings``: each says what was skipped or is unknown, and what to do. ``meta``: tool, version, settings;
     ``generator`` names the tool that drove the load. ``done``: for a part of a file, the bytes of it read by now.
     ``accounting``: where every line of the file went; of a file in parts, the last part has it. `reading` makes warnings of it.
     ``afresh``: this part replaces those before it (what they were taken for was wrong).

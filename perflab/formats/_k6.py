@@ -128,7 +128,7 @@ class Points:
             notes.append(caveats.COUNTS_DIFFER(source=path.name, counted=self.counted, timed=self.timed))
         if self.unknown:
             notes.append(caveats.FAILURES_UNKNOWN(unknown=self.unknown, total=self.kept.rows))
-            known["failures"] = "not told"
+            known["failures"] = "unknown"
         return (
             yield from common.finish(path, self.tally, self.kept, expected, generator="k6", warnings=notes, **known)
         )
@@ -191,16 +191,16 @@ def _frame(metric: Coded, tags: Mapping[str, Coded], end_us: Any, value: Any, fa
     said = expected.test(bool)
     ok = np.where(said, expected.test(lambda text: text == "true"), np.where(np.isnan(failed), ~bad, failed == 0))
     kind = Coded(grpc.astype("int64"), ["HTTP", "gRPC"])
-    told = joined(kind, tag["status"], lambda kind, code: f"{kind} {code}" if code > "0" else "failed")
-    told = joined(tag["error"], told, lambda error, otherwise: error or otherwise)
-    told = joined(told, Coded(ok.astype("int64"), ["failed", "ok"]), lambda words, how: "" if how == "ok" else words)
+    words = joined(kind, tag["status"], lambda kind, code: f"{kind} {code}" if code > "0" else "failed")
+    words = joined(tag["error"], words, lambda error, otherwise: error or otherwise)
+    words = joined(words, Coded(ok.astype("int64"), ["failed", "ok"]), lambda words, how: "" if how == "ok" else words)
     columns = {
         "endpoint": joined(tag["method"], tag["name"], common.endpoint).mapped(common.one_line).texts(),
         "start": common.instants(end_us - value * 1e3),
         "latency_ms": value,
         "ok": ok,
         "status": status,
-        "error": told.texts(lambda text: text or None),
+        "error": words.texts(lambda text: text or None),
         "unknown": unknown & ~said & np.isnan(failed),
     }
     return pd.DataFrame(columns, copy=False)

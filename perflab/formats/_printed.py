@@ -63,7 +63,7 @@ _KEYED = re.compile(r"""(?P<key>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*:\s*(?P<v
 
 
 def values(text: str) -> Values | None:
-    """Printed parameters: ``(1, 'a')`` as a list of texts, ``{'id': 1}`` as a mapping; None when they can't be told."""
+    """Printed parameters: ``(1, 'a')`` as a list of texts, ``{'id': 1}`` as a mapping; None when they are ambiguous."""
     parts = items(text)
     if parts is None:
         return None

@@ -55,6 +55,6 @@ def stream(path: Path, *, endpoint: str = "", **_: Any) -> Iterator[Tables]:
         "requests of ab -g",
         generator="ab",
         clock_ms=common.SECONDS_MS,
-        failures="not told",
+        failures="unknown",
         warnings=[*_NOTES, *([] if endpoint else [caveats.no_url()])],
     )

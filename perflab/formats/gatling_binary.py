@@ -50,7 +50,7 @@ def stream(path: Path, **_: Any) -> Iterator[Tables]:
                     yield _tables(rows, log.start, kept, tally, log.read)
                     rows = []
         except _Cut as cut:
-            # What follows a record that can't be read can't be told apart.
+            # What follows a record that can't be read is unknown.
             tally.total += 1
             tally.skip(tally.total, why=str(cut))
             tally.cut_off = True

@@ -91,7 +91,7 @@ def _matter(block: _blocks.Block, width: int, tally: Tally, failures: bool) -> t
     if len(data) < 8 or not len(ends) or (len(ends) < len(marks) and _open_quotes(is_end)):
         return block, np.arange(len(ends) + 1) + block.line
     starts = np.concatenate([[0], ends[:-1] + 1])
-    # Names are told apart by these letters; those that look alike are sorted out after parsing.
+    # Names are distinguished by these letters; those that look alike are sorted out after parsing.
     first, second, ninth, tenth = (data.take(starts + at, mode="clip") for at in (0, 1, 8, 9))
     http = first == ord("h")
     kept = (http | (first == ord("g"))) & (tenth == ord("d"))
@@ -138,7 +138,7 @@ def _places(data: Any, letters: bytes) -> Any:
 
 
 def _open_quotes(is_end: Any) -> bool:
-    """Whether a quoted field is open at any of the line ends, told apart here from the quotes around them."""
+    """Whether a quoted field is open at any of the line ends, distinguished here from the quotes around them."""
     return bool((np.cumsum(~is_end)[is_end] & 1).any())
 
 

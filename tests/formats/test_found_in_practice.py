@@ -33,7 +33,7 @@ def test_k6_failures_whatever_tags_a_script_keeps(tags: str, size: int, monkeypa
     assert len(found.requests) == 48
     assert (failed, unknown) == ((HTTP_FAILED, 12) if tags in ("expected", "name", "scenario") else (16, 0))
     environment = found.runs["environment"].item()
-    assert environment.get("failures") == ("not told" if unknown else None)
+    assert environment.get("failures") == ("unknown" if unknown else None)
     if tags == "all":
         refused = found.requests["endpoint"].str.contains("refused")
         assert not found.requests.loc[refused, "ok"].any()
