@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Optional
 
 import servers
+from pydantic import NaiveDatetime
 from recording import LEAST, Truth, keep, requests
 from sqlalchemy import event, text
 from sqlalchemy.orm import joinedload, raiseload, selectinload, subqueryload
@@ -129,7 +130,7 @@ class Game(SQLModel, table=True):
     away_id: int = Field(foreign_key="team.id")
     ground_id: int = Field(foreign_key="ground.id")
     referee_id: int = Field(foreign_key="referee.id")
-    starts: dt.datetime = Field(index=True)
+    starts: NaiveDatetime = Field(index=True)
     state: str = Field(max_length=12)
     visitors: int = 0
     division: Division = Relationship(back_populates="games")
@@ -169,15 +170,15 @@ class Fine(SQLModel, table=True):
 class Injury(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     player_id: int = Field(foreign_key="player.id")
-    since: dt.datetime
-    until: dt.datetime
+    since: NaiveDatetime
+    until: NaiveDatetime
 
 
 class Contract(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     player_id: int = Field(foreign_key="player.id")
-    starts: dt.datetime
-    ends: dt.datetime
+    starts: NaiveDatetime
+    ends: NaiveDatetime
     cents: int
     player: Player = Relationship(back_populates="contracts")
 
@@ -185,7 +186,7 @@ class Contract(SQLModel, table=True):
 class Training(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     team_id: int = Field(foreign_key="team.id")
-    starts: dt.datetime = Field(index=True)
+    starts: NaiveDatetime = Field(index=True)
 
 
 class Present(SQLModel, table=True):
@@ -199,7 +200,7 @@ class Sold(SQLModel, table=True):
     game_id: int = Field(foreign_key="game.id")
     stand: str = Field(max_length=8)
     cents: int
-    at: dt.datetime = Field(index=True)
+    at: NaiveDatetime = Field(index=True)
 
 
 class Standing(SQLModel, table=True):
@@ -639,7 +640,7 @@ def tables(db, r, n):
     seen = 0
     for one in rows:
         for team in one.teams:
-            db.exec(select(Standing.points).where(Standing.team_id == team.id)).one()
+            db.exec(select(Standing.points).where(Standing.team_id == team.id)).first()
             seen += 1
     return {"team": len(rows), "standing": seen}
 
