@@ -36,10 +36,10 @@ _HANDS_BACK = re.compile(
     r"|set session authorization default|sp_reset_connection"
 )
 _TAKES = re.compile(r"(?:select \?(?: from dual)?|ping|connect|change user|reset connection|)$|set autocommit\b")
-_SHORTEST_GAP_MS, _LONGEST_GAP_MS, _TYPICAL_GAPS = 20.0, 1000.0, 20.0
+_SHORTEST_GAP_MS, _LONGEST_GAP_MS, _TYPICAL_GAPS, _WHOLE_SECONDS_MS = 20.0, 1000.0, 20.0, 500.0
 
 
-_RARE = 3
+_RARE, _RARE_BY_SECONDS = 3, 2
 """With so many times more pauses than resets (or commits) in a session, those are not how it is handed on: a health check."""
 
 _APART, _VALLEY, _ENOUGH = 8.0, 0.05, 200
@@ -155,9 +155,10 @@ def _of_sessions(
     moved = np.append(True, inside[1:] != inside[:-1])
     after = np.append(False, (bare_end | back)[:-1]) & ~(back | bare_end)
     by_gap = (ends == 0) & (resets < 2)
-    if (start % 1_000_000).any():  # else the log knows whole seconds only
-        loose = _count(session, (pauses > gap) & ~(inside | opened | taken | after))
-        by_gap |= loose > _RARE * np.maximum(_count(session, taken | after), 1)
+    # Where the log knows whole seconds only, a pause is a step to another second that no duration explains, one a second at most.
+    longer, rare = (gap, _RARE) if (start % 1_000_000).any() else (_WHOLE_SECONDS_MS, _RARE_BY_SECONDS)
+    loose = _count(session, (pauses > longer) & ~(inside | opened | taken | after))
+    by_gap |= loose > rare * np.maximum(_count(session, taken | after), 1)
     whole = _one_request_each(session, start, prints, opened)
     by_gap &= ~whole
     cut = opened | taken | after | (by_gap & ((pauses > gap) | moved))

@@ -157,8 +157,20 @@ def test_commits_now_and_then_do_not_hold_a_session_together() -> None:
     now_and_then = queries.index % 150 == 149
     queries.loc[now_and_then, "sql"] = "COMMIT"
     assert lab.queries.assign_units(queries)["unit"].nunique() == pytest.approx(600, abs=20)
-    whole_seconds = queries.assign(start=queries["start"].dt.floor("s"))  # whose pauses mean nothing
-    assert set(lab.queries.assign_units(whole_seconds)["unit_by"]) == {"transaction"}
+    # Where pauses are known by the second only, what lies between two such commits is no request either.
+    whole_seconds = queries.assign(start=queries["start"].dt.floor("s"))
+    assert set(lab.queries.assign_units(whole_seconds)["confidence"]) == {"low"}
+
+
+def test_whole_seconds_leave_commits_after_each_request_what_they_are() -> None:
+    """Two requests of 40 ms a second: commits are borders, though every one lies in some second."""
+    queries = log(*[READ, READ, READ, "COMMIT"] * 200, gap_ms=125).assign(
+        start=lambda q: START + pd.to_timedelta(np.arange(800) // 4 * 500 + np.arange(800) % 4 * 10, unit="ms")
+    )
+    queries["start"] = queries["start"].dt.floor("s")
+    found = lab.queries.assign_units(queries)
+    assert set(found["unit_by"]) == {"transaction"}
+    assert found["unit"].nunique() == 200
 
 
 @pytest.mark.parametrize("kind", ["exponential", "lognormal", "uniform"])
