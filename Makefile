@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint lowest lab bench foreign calibration aa kills sound reasons examples foreign-logs perf-files damage snapshots waiting accounts sequential gates lock clean caches access-logs
+.PHONY: help demo test lint lowest docs lab bench foreign calibration aa kills sound reasons examples foreign-logs perf-files damage snapshots waiting accounts sequential gates lock clean caches access-logs
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -34,6 +34,13 @@ lowest: $(READY)
 	@$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --all-extras -r pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps -e .
 	$(LOWEST)/bin/python tests/smoke.py
+
+## make docs         the documentation as a site in build/site, in an environment of its own
+DOCS := $(VENV)-docs
+docs: $(READY)
+	@test -d $(DOCS) || $(BIN)/uv venv --quiet --python $(BIN)/python $(DOCS)
+	@$(BIN)/uv pip install --quiet --python $(DOCS) --group docs
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --config-file .ci/site.yml
 
 ## make lab          JupyterLab on the notebooks
 lab: $(READY)
@@ -131,7 +138,7 @@ lock: $(READY)
 
 ## make clean        remove what was built and measured here (the environment too)
 clean:
-	rm -rf $(VENV) $(VENV)-lowest runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-docs runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.lock pyproject.toml

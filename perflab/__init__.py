@@ -24,7 +24,7 @@ import sys as _sys
 
 import lazy_loader as _lazy
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __getattr__, _dir, _names = _lazy.attach_stub(__name__, __file__)
 _PACKAGES = ("caching", "data", "gates", "loadtest", "objectives", "plots", "profiles", "queries", "reports", "stats")

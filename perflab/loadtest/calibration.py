@@ -137,7 +137,7 @@ def calibrate(
     plan, pairs
         The load, and how many pairs of runs to make; for a target only.
     metric : str
-        "p95", any "p<q>" or "mean".
+        "p95", any ``"p<q>"`` or "mean".
     endpoint, warmup
         As in `compare`.
     relabellings : int

@@ -34,7 +34,7 @@ def attainable(
     measured : Measurements or DataFrame
         The runs of one arm (or a requests table); several runs say more than one.
     metric : str
-        "p95" or any "p<q>", "mean", "throughput_per_s" (a lower limit) or "error_fraction".
+        "p95" or any ``"p<q>"``, "mean", "throughput_per_s" (a lower limit) or "error_fraction".
     endpoint : str or None
         One endpoint, all requests together ("Aggregated"), or None for each of them in turn.
     confidences : sequence of float

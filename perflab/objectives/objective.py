@@ -30,7 +30,7 @@ class Objective:
     Parameters
     ----------
     metric : str
-        "p95" or any "p<q>", "mean", "min", "max" (latencies), "throughput_per_s", "error_fraction", "check_fraction"
+        "p95" or any ``"p<q>"``, "mean", "min", "max" (latencies), "throughput_per_s", "error_fraction", "check_fraction"
         (passed assertions), "count" (requests in a run), or another metric of `perflab.metrics`.
     operator : str
         One of < <= > >= == !=.

@@ -36,7 +36,7 @@ def plot_attainable(
     measured : Measurements
         The runs of one arm.
     metric : str
-        "p95" or any "p<q>", "mean", "throughput_per_s" (a lower limit) or "error_fraction".
+        "p95" or any ``"p<q>"``, "mean", "throughput_per_s" (a lower limit) or "error_fraction".
     endpoint : str
         One endpoint, or all of them ("Aggregated").
     limit : float

@@ -40,7 +40,7 @@ def plot_pairs(
     before, after : Measurements
         The runs of the two arms, as `run_pairs` returns them. Without a ``pair`` column nothing is joined.
     metric : str
-        "p95" or any "p<q>", "mean", "throughput_per_s" or "error_fraction".
+        "p95" or any ``"p<q>"``, "mean", "throughput_per_s" or "error_fraction".
     endpoint : str
         One endpoint, or all of them ("Aggregated").
     warmup : str or float

@@ -102,7 +102,7 @@ def compare_anytime(
     baseline, candidate : Measurements or DataFrame
         The runs of both arms, in pairs (`run_pairs`).
     metric : str
-        "p95" or any "p<q>", "mean", "throughput_per_s", or another metric that changes by a ratio.
+        "p95" or any ``"p<q>"``, "mean", "throughput_per_s", or another metric that changes by a ratio.
     endpoint : str
         The endpoint to decide on; all requests by default.
     tolerance, warmup, allow : optional

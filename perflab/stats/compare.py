@@ -87,7 +87,7 @@ def compare(
     baseline, candidate : Measurements or DataFrame
         Several runs each (or requests tables), preferably from `run_pairs`.
     metric : str or sequence of str
-        "p95" or any "p<q>", "mean", "over_<limit>ms" (the share of slower requests), "throughput_per_s",
+        "p95" or any ``"p<q>"``, "mean", "over_<limit>ms" (the share of slower requests), "throughput_per_s",
         "error_fraction", "size_bytes", or a resource of the target: "cpu_ms_per_request", "rss_bytes", "read_bytes",
         "written_bytes". Of several metrics the first decides.
     tolerance : float or str

@@ -119,7 +119,7 @@ def within(
     Parameters
     ----------
     run : Measurements (or a requests table), usually of one run; several are taken one at a time.
-    metric : "p95" or any "p<q>", "mean", "throughput_per_s", "error_fraction".
+    metric : "p95" or any ``"p<q>"``, "mean", "throughput_per_s", "error_fraction".
     confidence : of the interval.
     warmup : the share to leave out at the start; by default the plan's, or 10 %.
 

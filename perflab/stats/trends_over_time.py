@@ -76,7 +76,7 @@ def growth(
     measured : Measurements
         One or more long runs with ``requests``, ``resources`` or both.
     metric : str
-        "p95" or any "p<q>", or "mean", of the latencies in each of up to 48 slices of time.
+        "p95" or any ``"p<q>"``, or "mean", of the latencies in each of up to 48 slices of time.
     endpoint : str
         One endpoint, or all requests together.
     process : str

@@ -201,9 +201,9 @@ def test_progress_is_shown_for_big_files(tmp_path: Path, monkeypatch: pytest.Mon
         assert set(seen) == {(0, 0)}, "a small file shows nothing"
 
 
-def test_the_readme_names_every_format() -> None:
-    readme = (SAMPLES.parent.parent / "README.md").read_text()
-    table = readme.partition("<!-- formats -->")[2].partition("<!-- /formats -->")[0]
+def test_the_documentation_names_every_format() -> None:
+    page = (SAMPLES.parent.parent / "docs" / "formats.md").read_text()
+    table = page.partition("<!-- formats -->")[2].partition("<!-- /formats -->")[0]
     assert [name for name in formats.NAMES if f"`{name}`" not in table] == []
 
 

@@ -1,0 +1,156 @@
+"""Every example of README, CONTRIBUTING and docs/ runs, and every shell line parses.
+
+The blocks of a page run in their order, in a folder that holds what they name. What drives load is answered from recorded
+runs after its arguments were bound to the real function's; that it works with real load is tested elsewhere.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+import perflab as lab
+from perflab.cli import parser
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+APART = {"monitoring.md"}
+"""Their examples are whole applications, with a test of their own."""
+DATASETS = ROOT / "datasets"
+mpl.use("Agg")
+
+
+def blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, Any]:
+    """Six pairs with what each request consisted of, a run with a profile, and an application's parts."""
+    return {"pairs": lab.load(DATASETS / "shop_runs"), "fixes": lab.load(DATASETS / "shop_fixes")}
+
+
+@pytest.fixture
+def answered(recorded: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorded runs in place of load."""
+    arms = list(recorded["pairs"].runs["arm"].unique())
+    pairs = tuple(recorded["pairs"].where(arm=arm) for arm in arms)
+    fixes = tuple(recorded["fixes"].where(arm=arm) for arm in ("shop", "eager"))
+    profiled = lab.load(DATASETS / "shop_profiles")
+
+    def answer(name: str, found: Callable[..., Any]) -> None:
+        signature = inspect.signature(getattr(lab, name))
+
+        def call(*given: Any, **named: Any) -> Any:
+            signature.bind(*given, **named)
+            return found(**named)
+
+        monkeypatch.setattr(lab, name, call)
+
+    answer("run", lambda profile=None, **_: profiled if profile else pairs[0])
+    answer("run_pairs", lambda account=False, **_: fixes if account else pairs)
+    answer("start_run", lambda **_: SimpleNamespace(result=lambda: pairs[0]))
+    answer("find_capacity", lambda **_: None)
+    answer("calibrate", lambda **_: None)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with every file that the pages name."""
+    samples = ROOT / "tests" / "samples"
+    for name, source in {
+        "queries.jsonl": DATASETS / "shop_queries.jsonl",
+        "script.js": DATASETS / "other_tools" / "orders.js",
+        "k6.csv": samples / "k6_csv" / "seconds.csv",
+        "postgresql.log": samples / "postgresql_stderr" / "pg15.log",
+    }.items():
+        shutil.copy(source, tmp_path / name)
+    shutil.copytree(DATASETS / "other_tools", tmp_path / "results")
+    fixed = [line for line in (tmp_path / "queries.jsonl").read_text().splitlines() if "FROM order_lines" not in line]
+    (tmp_path / "after.jsonl").write_text("".join(f"{line}\n" for line in fixed if "GET /customers" not in line))
+    (tmp_path / "locustfile.py").write_text(blocks(ROOT / "docs" / "tutorial.md")[0])
+    (tmp_path / "INTERFACE.md").write_text("- Response time: <100ms p95\n- Error rate: <1%\n")
+    (tmp_path / "ours.csv").write_text("page,at,seconds,code\norders,2026-11-30T10:00:00Z,0.1,200\n")
+    lines = [
+        f'10.0.0.1 - - [30/Nov/2026:10:{i % 60:02}:{i % 59:02} +0000] "GET /orders/{i % 9} HTTP/1.1" 200 512'
+        for i in range(600)
+    ]
+    (tmp_path / "access.log").write_text("\n".join(sorted(lines, key=lambda line: line[21:38])) + "\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def space() -> dict[str, Any]:
+    """What a page may take for granted: the tutorial's plan, targets and runs, and an application with its database."""
+    import flask
+    import sqlalchemy
+
+    connection = sqlite3.connect(":memory:")
+    connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, customer INTEGER)")
+    app = flask.Flask("example")
+    old = lab.Target("lazy", host="http://127.0.0.1:8001")
+    new = lab.Target("eager", host="http://127.0.0.1:8002")
+    plan = lab.LoadPlan("locustfile.py", stages=lab.Stage("30s", users=20))
+    before, after = lab.run_pairs(plan, old, new)
+    return {
+        "lab": lab, "plan": plan, "old": old, "new": new, "before": before, "after": after,
+        "change": lab.compare(before, after), "connection": connection, "app": app, "application": app.wsgi_app,
+        "engine": sqlalchemy.create_engine("sqlite://"), "api": SimpleNamespace(add_middleware=lambda *_, **__: None), "pd": pd,
+    }  # fmt: skip
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p) and p.name not in APART], ids=lambda page: page.name)
+@pytest.mark.usefixtures("answered")
+def test_the_examples_of_a_page_run(page: Path, place: Path) -> None:
+    scope = space()
+    for number, block in enumerate(blocks(page), 1):
+        lines = block.splitlines()
+        code = compile(block, f"{page.name}, example {number}", "exec")
+        if named := re.match(r"# (\w+\.py)\n", block):  # a file of the reader's
+            assert (place / named[1]).read_text() == block
+            continue
+        exec(code, scope)
+        # A line that is a name or a call alone is shown, as a notebook shows the last one.
+        for line in lines:
+            shown = scope.get(line.split("#")[0].strip())
+            if shown is not None and hasattr(shown, "_repr_html_"):
+                assert "<" in shown._repr_html_()
+    plt.close("all")
+
+
+def shell_lines() -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        joined = re.sub(r"\\\n\s*", " ", page.read_text(encoding="utf-8"))
+        found += [(page.name, line.strip()) for line in re.findall(r"^    (perflab [a-z].*)$", joined, re.MULTILINE)]
+    return found
+
+
+@pytest.mark.parametrize(("page", "line"), shell_lines())
+def test_every_shell_line_parses(page: str, line: str) -> None:
+    for part in re.split(r"\s#\s.*?perflab(?= )|\s+#\s.*|(?<=\s);\s*", line)[:1]:
+        arguments = shlex.split(part, comments=True)[1:]
+        assert callable(parser().parse_args(arguments).call)
+
+
+def test_every_page_is_in_the_site_and_every_link_leads_somewhere() -> None:
+    site = (ROOT / ".ci" / "site.yml").read_text()
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        if page.parent.name == "docs":
+            assert f": {page.name}" in site, page
+        for target in re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", text):
+            assert (page.parent / target).exists() or target == "changes.md", f"{page.name}: {target}"
