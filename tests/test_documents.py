@@ -12,6 +12,7 @@ import shlex
 import shutil
 import sqlite3
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,19 +37,24 @@ def blocks(page: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
-def recorded() -> dict[str, Any]:
-    """Six pairs with what each request consisted of, a run with a profile, and an application's parts."""
-    return {"pairs": lab.load(DATASETS / "shop_runs"), "fixes": lab.load(DATASETS / "shop_fixes")}
+@cache
+def pairs() -> tuple[lab.Measurements, ...]:
+    """Six pairs of runs."""
+    both = lab.load(DATASETS / "shop_runs")
+    return tuple(both.where(arm=arm) for arm in both.runs["arm"].unique())
+
+
+@cache
+def change() -> lab.Change:
+    return lab.compare(*pairs())
 
 
 @pytest.fixture
-def answered(recorded: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def answered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Recorded runs in place of load."""
-    arms = list(recorded["pairs"].runs["arm"].unique())
-    pairs = tuple(recorded["pairs"].where(arm=arm) for arm in arms)
-    fixes = tuple(recorded["fixes"].where(arm=arm) for arm in ("shop", "eager"))
-    profiled = lab.load(DATASETS / "shop_profiles")
+
+    def fixes() -> tuple[lab.Measurements, ...]:
+        return tuple(lab.load(DATASETS / "shop_fixes", arm=arm) for arm in ("shop", "eager"))
 
     def answer(name: str, found: Callable[..., Any]) -> None:
         signature = inspect.signature(getattr(lab, name))
@@ -59,9 +65,9 @@ def answered(recorded: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
 
         monkeypatch.setattr(lab, name, call)
 
-    answer("run", lambda profile=None, **_: profiled if profile else pairs[0])
-    answer("run_pairs", lambda account=False, **_: fixes if account else pairs)
-    answer("start_run", lambda **_: SimpleNamespace(result=lambda: pairs[0]))
+    answer("run", lambda profile=None, **_: lab.load(DATASETS / "shop_profiles") if profile else pairs()[0])
+    answer("run_pairs", lambda account=False, **_: fixes() if account else pairs())
+    answer("start_run", lambda **_: SimpleNamespace(result=lambda: pairs()[0]))
     answer("find_capacity", lambda **_: None)
     answer("calibrate", lambda **_: None)
 
@@ -103,10 +109,10 @@ def space() -> dict[str, Any]:
     old = lab.Target("lazy", host="http://127.0.0.1:8001")
     new = lab.Target("eager", host="http://127.0.0.1:8002")
     plan = lab.LoadPlan("locustfile.py", stages=lab.Stage("30s", users=20))
-    before, after = lab.run_pairs(plan, old, new)
+    before, after = pairs()
     return {
         "lab": lab, "plan": plan, "old": old, "new": new, "before": before, "after": after,
-        "change": lab.compare(before, after), "connection": connection, "app": app, "application": app.wsgi_app,
+        "change": change(), "connection": connection, "app": app, "application": app.wsgi_app,
         "engine": sqlalchemy.create_engine("sqlite://"), "api": SimpleNamespace(add_middleware=lambda *_, **__: None), "pd": pd,
     }  # fmt: skip
 
