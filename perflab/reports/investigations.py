@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pandas as pd
 
 from perflab import provenance, rendering
 from perflab.errors import MissingExtraError, PerflabError, StoreError
 from perflab.notes import PYTHON
 from perflab.results import Result, Shown
+
+_WIDGET, _WIDGET_STATE = "application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json"
+_ADDRESS = re.compile(r"(?<=\w) at 0x[0-9a-f]+(?=>)")
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,12 +98,15 @@ def execute_notebook(
     Returns
     -------
     Path
-        The output. A cell that fails raises PerflabError that names it; the output then ends with that cell.
+        The output, without what differs each time (times of execution, counters of papermill, ids of widgets that another
+        output of the cell shows too). A cell that fails, or in which the kernel dies or takes too long, raises PerflabError that
+        names it; the output then ends with that cell.
 
     >>> lab.execute_notebook("investigation.ipynb", parameters={"store": "runs"})  # doctest: +SKIP
     """
     try:
         import papermill
+        from nbclient.exceptions import CellTimeoutError, DeadKernelError
         from papermill.exceptions import PapermillExecutionError
         from traitlets.config import Config
     except ImportError as problem:
@@ -123,9 +130,72 @@ def execute_notebook(
         )
     except PapermillExecutionError as problem:
         raise PerflabError(f"{place}: cell {problem.exec_count} failed: {problem.ename}: {problem.evalue}") from problem
+    except (DeadKernelError, CellTimeoutError) as problem:
+        why = "the kernel died" if isinstance(problem, DeadKernelError) else f"it took longer than {timeout_s:g} s"
+        raise PerflabError(f"{place}: cell {_running_cell(place)} failed: {why}") from problem
     except OSError as problem:
         raise StoreError(f"{place}: cannot be written: {problem.strerror}") from problem
+    finally:
+        _settle(place)
     return place
+
+
+def _running_cell(notebook: Path) -> str:
+    """The number of the code cell that began last, counted as the kernel counts; "?" where the file does not say."""
+    import nbformat
+
+    code = [
+        cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code" and cell.source.strip()
+    ]
+    begun = [number for number, cell in enumerate(code, 1) if cell.metadata.get("papermill", {}).get("start_time")]
+    return str(begun[-1]) if begun else "?"
+
+
+def _settle(notebook: Path) -> None:
+    """Remove from an executed notebook what differs each time it is executed."""
+    import nbformat
+
+    try:
+        book = nbformat.read(notebook, as_version=4)
+    except (OSError, ValueError, nbformat.reader.NotJSONError):
+        return
+    views: list[str] = []
+    for cell in book.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            if {"text/html", "image/png", "image/svg+xml"} & data.keys():
+                data.pop(_WIDGET, None)
+            if _WIDGET in data:
+                views.append(data[_WIDGET]["model_id"])
+            if isinstance(plain := data.get("text/plain"), str):
+                data["text/plain"] = _ADDRESS.sub("", plain)
+    book.metadata.pop("papermill", None)
+    if views:
+        book = _named_anew(book, views)
+    else:
+        book.metadata.pop("widgets", None)
+    nbformat.write(book, notebook)
+
+
+def _named_anew(book: Any, views: list[str]) -> Any:
+    """The notebook with the widgets that are in view, and what they consist of, numbered in that order."""
+    import nbformat
+
+    state = book.metadata.get("widgets", {}).get(_WIDGET_STATE, {}).get("state", {})
+    order: list[str] = []
+    while views:
+        name = views.pop(0)
+        if name in state and name not in order:
+            order.append(name)
+            views[:0] = re.findall(r"IPY_MODEL_(\w+)", orjson.dumps(state[name], option=orjson.OPT_SORT_KEYS).decode())
+    if state:
+        book.metadata["widgets"][_WIDGET_STATE]["state"] = {name: state[name] for name in order}
+    text = nbformat.writes(book)
+    for number, name in enumerate(order):
+        text = text.replace(name, f"{number:032x}")
+    return nbformat.reads(text, as_version=4)
 
 
 def new_notebook(title: str, folder: str | Path = ".") -> Path:

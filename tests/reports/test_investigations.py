@@ -60,6 +60,40 @@ def test_the_cell_that_fails_is_named_and_what_was_done_is_kept(executed: Path, 
         lab.execute_notebook(tmp_path / "none.ipynb")
 
 
+def book(place: Path, *cells: str) -> Path:
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(made, place)
+    return place
+
+
+def test_a_dead_kernel_is_an_error_that_names_the_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dies = book(tmp_path / "dies.ipynb", "kept = 1\nkept", "import os\nos._exit(1)", "2")
+    assert main(["execute", str(dies), "-o", str(tmp_path / "done.ipynb")]) == 3
+    assert "cell 2 failed: the kernel died" in capsys.readouterr().err
+    assert outputs(tmp_path / "done.ipynb")[0].data["text/plain"] == "1"
+
+
+def test_a_cell_that_takes_too_long_is_named(tmp_path: Path) -> None:
+    slow = book(tmp_path / "slow.ipynb", "1", "import time\ntime.sleep(60)")
+    with pytest.raises(lab.PerflabError, match=r"cell 2 failed: it took longer than 1 s"):
+        lab.execute_notebook(slow, tmp_path / "done.ipynb", timeout_s=1)
+
+
+def test_executed_twice_it_is_the_same(tmp_path: Path) -> None:
+    cells = (
+        "import matplotlib.pyplot as plt\nplt.plot([1, 2])",
+        "import ipywidgets as w\nw.HBox([w.IntSlider(), w.IntText()])",
+        "object()",
+    )
+    twice = [
+        lab.execute_notebook(book(tmp_path / "a.ipynb", *cells), tmp_path / "b.ipynb").read_bytes() for _ in range(2)
+    ]
+    ids = re.compile(rb'"id": "\w+"')  # those of the cells, which are new in each book
+    assert ids.sub(b"", twice[0]) == ids.sub(b"", twice[1])
+    assert b"IntSliderModel" in twice[0]
+
+
 def test_an_export_needs_nothing_from_anywhere(executed: Path, tmp_path: Path) -> None:
     page = lab.export_notebook(executed, tmp_path / "record.html").read_text(encoding="utf-8")
     assert "<script" not in page
