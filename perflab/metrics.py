@@ -22,6 +22,9 @@ from perflab.units import format_fraction, format_number, format_value
 Floats = npt.NDArray[np.float64]
 
 QUANTILE, MEAN, RATE, SHARE, COUNT, RESOURCE = "quantile", "mean", "rate", "share", "count", "resource"
+VITAL = "vital"
+VITALS = "vitals"
+"""The table of the metrics of pages."""
 SLOW = "slow"
 RATIO, DIFFERENCE = "ratio", "difference"
 _QUANTILE = re.compile(r"p([1-9]\d?(?:\.\d+)?|100)")
@@ -42,7 +45,8 @@ class Metric:
     label : as in a sentence ("p95", "throughput").
     unit : "ms", "1/s", "fraction", "bytes", "bytes/s", "cores" or "requests".
     table : the table that it is computed from.
-    kind : `QUANTILE`, `MEAN`, `RATE`, `SHARE` (of failures), `SLOW` (the share slower than a limit), `COUNT` or `RESOURCE`.
+    kind : `QUANTILE`, `MEAN`, `RATE`, `SHARE` (of failures), `SLOW` (the share slower than a limit), `COUNT`, `RESOURCE` or
+        `VITAL` (the median of a page's visits).
     better : the sign of a good change: -1 where lower is better, 1 where higher is.
     scale : `RATIO` (a change is relative) or `DIFFERENCE` (for values that can be zero; a change is in the metric's unit).
     rows_needed : how many requests a run needs for a verdict without a warning.
@@ -67,6 +71,8 @@ class Metric:
     tolerance: float = 0.01
     decided: bool = True
     slower_ms: float | None = None
+    tick: float = 0.0
+    limits: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, name: str | Metric) -> Metric:
@@ -116,7 +122,18 @@ class Metric:
         """
         units = {"1/s": "requests/s", "fraction": "%"}
         title = self.label if _QUANTILE.fullmatch(self.label) else self.label[:1].upper() + self.label[1:]
-        return f"{title}, {units.get(self.unit, self.unit)}"
+        return f"{title}, {units.get(self.unit, self.unit)}" if self.unit else title
+
+    def rating(self, value: float) -> str:
+        """``good``, ``needs improvement`` or ``poor``; empty for a metric without published thresholds.
+
+        >>> Metric.of("lcp").rating(2100), Metric.of("inp").rating(640), Metric.of("p95").rating(10)
+        ('good', 'poor', '')
+        """
+        if self.limits is None or value != value:
+            return ""
+        good, poor = self.limits
+        return "good" if value <= good else "poor" if value > poor else "needs improvement"
 
     def needs(self, share_beyond: int = _BEYOND) -> int:
         """Requests that a run needs for ``share_beyond`` of them to lie beyond the quantile."""
@@ -209,10 +226,11 @@ class Metric:
         return float(np.clip(change, -1.0, 1.0)) if self.unit == "fraction" else change
 
     def margin(self, tolerance: float, error_tolerance: float | None = None) -> float:
-        """The tolerance on the scale of the analysis: ln(1 + tolerance) for a ratio, else ``error_tolerance`` or its own."""
+        """The tolerance on the scale of the analysis: ln(1 + tolerance) for a ratio, ``error_tolerance`` for a share, else its
+        own."""
         if self.relative:
             return math.log1p(tolerance)
-        return self.tolerance if error_tolerance is None else error_tolerance
+        return self.tolerance if error_tolerance is None or self.unit != "fraction" else error_tolerance
 
     def typical(self, values: Floats) -> float:
         """The value of an arm: the mean of its runs, geometric for a ratio, so that arms and change agree."""
@@ -295,10 +313,34 @@ def _resource(name: str, label: str, unit: str, *, decided: bool = True) -> Metr
     return Metric(name, label, unit, table="resources", kind=RESOURCE, rows_needed=1, decided=decided)
 
 
+def _vital(name: str, label: str, *, tick: float, limits: tuple[float, float] | None = None, own: float = 0.0) -> Metric:
+    """A duration of a page; with a tolerance of its ``own`` (ms) if it can be zero, so that changes are differences."""
+    scale = DIFFERENCE if own else RATIO
+    return Metric(name, label, "ms", VITALS, VITAL, scale=scale, rows_needed=1, tolerance=own, tick=tick, limits=limits)
+
+
+# The thresholds are those of web.dev/articles/vitals; TBT's are Lighthouse's for mobile. The resolution of events is 8 ms;
+# that of paints is at most 4 ms.
+_VITALS = (
+    _vital("lcp", "LCP", tick=4, limits=(2500, 4000)),
+    _vital("inp", "INP", tick=8, limits=(200, 500)),
+    Metric("cls", "CLS", "", VITALS, VITAL, scale=DIFFERENCE, rows_needed=1, tick=0.001, limits=(0.1, 0.25)),
+    _vital("fcp", "FCP", tick=4, limits=(1800, 3000)),
+    _vital("ttfb", "TTFB", tick=1, limits=(800, 1800)),
+    _vital("tbt", "TBT", tick=1, limits=(200, 600), own=20),
+    _vital("lcp_resource_delay", "delay before the LCP resource", tick=1, own=20),
+    _vital("lcp_resource_load", "download of the LCP resource", tick=1, own=20),
+    _vital("lcp_render_delay", "delay before the LCP is rendered", tick=4, own=20),
+    _vital("inp_input_delay", "input delay of the INP", tick=1, own=10),
+    _vital("inp_processing", "processing of the INP", tick=1, own=10),
+    _vital("inp_presentation", "presentation of the INP", tick=8, own=10),
+)
+
 _NAMED: Mapping[str, Metric] = MappingProxyType(
     {
         metric.name: metric
         for metric in (
+            *_VITALS,
             Metric("mean", "mean latency", "ms"),
             Metric("throughput_per_s", "throughput", "1/s", kind=RATE, better=1),
             Metric("error_fraction", "error rate", "fraction", kind=SHARE, scale=DIFFERENCE),
@@ -327,6 +369,13 @@ _ALIASES = MappingProxyType(
         **dict.fromkeys(("throughput", "rps", "requests_per_s"), "throughput_per_s"),
         **dict.fromkeys(("errors", "error_rate", "failure_rate", "error rate"), "error_fraction"),
         **dict.fromkeys(("checks", "check_rate"), "check_fraction"),
+        **{metric.label.lower(): metric.name for metric in _VITALS},
+        "largest contentful paint": "lcp",
+        "interaction to next paint": "inp",
+        "cumulative layout shift": "cls",
+        "first contentful paint": "fcp",
+        "time to first byte": "ttfb",
+        "total blocking time": "tbt",
         **dict.fromkeys(("hit_ratio", "hit ratio", "hit rate", "cache hit ratio", "cache hit rate"), "hit_fraction"),
     }
 )
@@ -366,4 +415,6 @@ def _needed(share: float | None, beyond: int) -> int:
 
 def format_margin(metric: Metric, tolerance: float, error_tolerance: float) -> str:
     """The tolerance as text."""
-    return format_fraction(tolerance) if metric.relative else metric.format_size(error_tolerance)
+    if metric.relative:
+        return format_fraction(tolerance)
+    return metric.format_size(metric.margin(tolerance, error_tolerance))

@@ -96,6 +96,8 @@ class Measurements(Result):
     metrics = _Table()
     spans = _Table()
     components = _Table()
+    exchanges = _Table()
+    vitals = _Table()
 
     @classmethod
     def of(
