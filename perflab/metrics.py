@@ -94,6 +94,16 @@ class Metric:
         return self.table == "requests" and self.kind in (QUANTILE, MEAN) and self.unit == "ms"
 
     @property
+    def everything(self) -> str:
+        """What a value without an endpoint is about, as a sentence names it."""
+        return "all pages" if self.table == VITALS else "all requests"
+
+    @property
+    def sampled(self) -> str:
+        """What a run has several of, in the singular."""
+        return "visit" if self.table == VITALS else "request"
+
+    @property
     def is_maximum(self) -> bool:
         """Whether it is the largest value of a run, which has no sampling distribution to test."""
         return self.share == 1.0
@@ -133,7 +143,7 @@ class Metric:
         if self.limits is None or value != value:
             return ""
         good, poor = self.limits
-        return "good" if value <= good else "poor" if value > poor else "needs improvement"
+        return RATINGS[(value > good) + (value > poor)]
 
     def needs(self, share_beyond: int = _BEYOND) -> int:
         """Requests that a run needs for ``share_beyond`` of them to lie beyond the quantile."""
@@ -335,6 +345,9 @@ _VITALS = (
     _vital("inp_processing", "processing of the INP", tick=1, own=10),
     _vital("inp_presentation", "presentation of the INP", tick=8, own=10),
 )
+
+VITAL_NAMES = tuple(metric.name for metric in _VITALS)
+RATINGS = ("good", "needs improvement", "poor")
 
 _NAMED: Mapping[str, Metric] = MappingProxyType(
     {
