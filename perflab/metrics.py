@@ -323,7 +323,9 @@ def _resource(name: str, label: str, unit: str, *, decided: bool = True) -> Metr
     return Metric(name, label, unit, table="resources", kind=RESOURCE, rows_needed=1, decided=decided)
 
 
-def _vital(name: str, label: str, *, tick: float, limits: tuple[float, float] | None = None, own: float = 0.0) -> Metric:
+def _vital(
+    name: str, label: str, *, tick: float, limits: tuple[float, float] | None = None, own: float = 0.0
+) -> Metric:
     """A duration of a page; with a tolerance of its ``own`` (ms) if it can be zero, so that changes are differences."""
     scale = DIFFERENCE if own else RATIO
     return Metric(name, label, "ms", VITALS, VITAL, scale=scale, rows_needed=1, tolerance=own, tick=tick, limits=limits)

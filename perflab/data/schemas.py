@@ -82,7 +82,9 @@ _KINDS: Mapping[str, int] = MappingProxyType(
             ("pair", "order", "status", "size_bytes", "rows", "plan_rows", "threads", "file_descriptors"), _COUNT
         ),
         **dict.fromkeys(("users", "depth", "line", "node", "parent", "calls", "primitive_calls"), _COUNT),
-        **dict.fromkeys(("caller_line", "callee_line", "visit", "request_bytes", "transfer_bytes", "body_bytes"), _COUNT),
+        **dict.fromkeys(
+            ("caller_line", "callee_line", "visit", "request_bytes", "transfer_bytes", "body_bytes"), _COUNT
+        ),
         **dict.fromkeys(("ok", "valid", "cached"), _FLAG),
         **dict.fromkeys(("parameters", "labels", "attributes", "plan", "environment", "reasons", "reason_codes"), _ANY),
         **dict.fromkeys(("headers", "timings_ms"), _ANY),

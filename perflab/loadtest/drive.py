@@ -12,16 +12,17 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
 from perflab import formats, provenance
 from perflab.data import store
 from perflab.data.selection import RECORDED
-from perflab.errors import FormatError, LoadTestError, StoreError
+from perflab.errors import FormatError, StoreError
 from perflab.loadtest import capture, process, profiled_target, reasons, recorded_target, recovery, validity
 from perflab.loadtest.abort import broken
+from perflab.loadtest.alone import alone
 from perflab.loadtest.logfiles import LogFiles, clean, cut
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.records import CANNOT_WRITE
@@ -36,7 +37,6 @@ from perflab.progress import Listener, Progress
 from perflab.stats import sequential
 from perflab.units import format_ms, format_value
 
-_ALONE = threading.Lock()
 _POLL_S = 0.25
 _OVERTIME_S = 30.0
 GENERATOR = recovery.GENERATOR
@@ -53,6 +53,11 @@ class Slot:
     pair: int | None = None
     order: int | None = None
     looks: tuple[int, ...] = ()
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What a run's environment holds of its experiment."""
+        return sequential.environment(self.looks)
 
 
 @dataclass(frozen=True)
@@ -76,9 +81,23 @@ class _Stopped(Exception):
     """The user ended the run from another thread."""
 
 
-def expected_s(plan: LoadPlan) -> float:
+class OtherPlan(Protocol):
+    """A plan that makes its runs itself, without Locust. ``metric`` is what it is compared by."""
+
+    @property
+    def metric(self) -> str: ...
+
+    @property
+    def expected_s(self) -> float: ...
+
+    def drive(
+        self, target: Target, place: str | Path, at: Slot, live: Live, seed: int | None, services: Services | None
+    ) -> Driven: ...
+
+
+def expected_s(plan: LoadPlan | OtherPlan) -> float:
     """The length of a run including start and end, for the progress display only."""
-    return plan.duration_s + 3.0
+    return plan.duration_s + 3.0 if isinstance(plan, LoadPlan) else plan.expected_s
 
 
 def listening(
@@ -99,7 +118,7 @@ def _fact(name: str, value: object) -> str:
 
 
 def drive(
-    plan: LoadPlan,
+    plan: LoadPlan | OtherPlan,
     target: Target,
     place: str | Path,
     at: Slot,
@@ -108,16 +127,11 @@ def drive(
     services: Services | None = None,
 ) -> Driven:
     """Make one run and store it."""
+    if not isinstance(plan, LoadPlan):
+        return plan.drive(target, place, at, live, seed, services)
     plan.found_locustfile()
-    if not _ALONE.acquire(blocking=False):
-        raise LoadTestError(
-            "another run is in progress in this process and the two would disturb each other; stop it or wait"
-        )
-    try:
-        with closing(Services()) if services is None else nullcontext(services) as held:
-            return _drive(plan, target, place, at, live, seed, held)
-    finally:
-        _ALONE.release()
+    with alone(), closing(Services()) if services is None else nullcontext(services) as held:
+        return _drive(plan, target, place, at, live, seed, held)
 
 
 def _drive(
@@ -339,7 +353,7 @@ def _record(plan: LoadPlan, target: Target, at: Slot, stamped: Mapping[str, Any]
         "order": at.order,
         "host": provenance.without_credentials(target.host),
         "plan": plan.record(),
-        "environment": _environment(target, stamped, seed) | sequential.environment(at.looks),
+        "environment": _environment(target, stamped, seed) | at.environment,
     }
 
 

@@ -151,12 +151,12 @@ def check(
     """
     given = [goals] if isinstance(goals, (Objectives, Objective, str)) else list(goals)
     wanted = objectives_of(given)
-    visited = isinstance(measured, Measurements) and VITALS in measured.tables
-    pages = visits.as_requests(measured) if visited else None
-    loaded = requests_of(measured) if pages is None or "requests" in measured.tables else None
+    loaded, pages = _evidence(measured)
     held = loaded or pages
     assert held is not None
-    warnings: list[object] = [*held.warnings, *replications.refusals(held.runs, allow)]
+    warnings: list[object] = [*held.warnings]
+    for side in filter(None, (loaded, pages)):
+        warnings += replications.refusals(side.runs, allow)
     cut = replications.warmup_of(held.runs, warmup) if loaded else 0.0
     data = loaded and Evidence(loaded, cut), pages and Evidence(pages, 0.0)
     rows = [_row(goal, data[goal.measure.table == VITALS]) for goal in wanted]
@@ -171,6 +171,18 @@ def check(
     words = [*table["verdict"], *["inconclusive"] * min(1, unread)]
     overall = "fails" if "fails" in words else "inconclusive" if "inconclusive" in words else "holds"
     return Checked(overall, table, wanted, cut, reasons, notes_of(warnings), unread)
+
+
+def _evidence(measured: Measurements | pd.DataFrame) -> tuple[Measurements | None, Measurements | None]:
+    """The runs under load and those of pages, either of which may be missing."""
+    if not isinstance(measured, Measurements) or VITALS not in measured.tables:
+        return requests_of(measured), None
+    runs, visited = measured.runs["run"], set(measured.vitals["run"])
+    pages = visits.as_requests(measured.where(run=[run for run in runs if run in visited]))
+    if "requests" not in measured.tables:
+        return None, pages
+    sent = set(measured.requests["run"])
+    return requests_of(measured.where(run=[run for run in runs if run in sent or run not in visited])), pages
 
 
 def objectives_of(goals: Any) -> tuple[Objective, ...]:

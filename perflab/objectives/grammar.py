@@ -194,7 +194,9 @@ class _Reader:
         if "range" in kinds and (set(kinds) & {*_STATISTICS, *_RESOURCES}):
             raise _Unclear("a range is no limit: give its upper end, like '< 200 ms'")
         if "vital" in kinds and {"quantile", "ordinal", "mean", "max"} & set(kinds):
-            raise _Unclear("of pages the median of a run's visits is measured: name the metric alone, like 'LCP < 2.5 s'")
+            raise _Unclear(
+                "of pages the median of a run's visits is measured: name the metric alone, like 'LCP < 2.5 s'"
+            )
         if "none" in kinds and not limits:
             return [self._clause("error_fraction", "<=", "0%")]
         if ("fail" in kinds or "succeed" in kinds) and ("share" in kinds or "odds" in kinds):

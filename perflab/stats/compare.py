@@ -130,7 +130,8 @@ def compare(
         runs, three or four by least squares with a trend, other runs by Welch's t-test, one run against five or more by
         a prediction interval, one against one never. Error shares are compared as differences, with at least the
         binomial variance; so are CLS, TBT and the parts of LCP and INP, which can be zero. The value of a run for a page is
-        the median of its visits, and all pages together are the mean of these. Equivalent means that the 90 % interval lies within the tolerance (two one-sided tests);
+        the median of its visits, and all pages together are the mean of these. Equivalent means that the 90 % interval
+        lies within the tolerance (two one-sided tests);
         improved or regressed that p is below 5 %, which for all rows but the deciding one is corrected by the maximum
         of t over sign flips of whole runs (from 8 pairs or 4 runs an arm; 5 where one has more), else by Holm. The error
         rates are simulated in datasets/calibration.

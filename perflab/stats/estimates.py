@@ -286,7 +286,9 @@ def _grouped(
             columns[metric.name] = found
         elif metric.kind == VITAL:
             own = kept.vitals.get(metric.name)
-            columns[metric.name] = visits.medians(metric, None if own is None else own[order], kept.endpoint[order], edges)
+            columns[metric.name] = visits.medians(
+                metric, None if own is None else own[order], kept.endpoint[order], edges
+            )
         elif metric.kind == RESOURCE:
             together = names == (AGGREGATED,) and kept.resources is not None
             columns[metric.name] = _used(metric, kept, run, found, seconds, float(shares[0])) if together else math.nan
