@@ -23,7 +23,7 @@ from perflab.errors import LoadTestError
 from perflab.loadtest import reasons
 from perflab.loadtest.alone import alone
 from perflab.loadtest.drive import Driven, Live, Slot, listening
-from perflab.loadtest.resources import Sampler
+from perflab.loadtest.resources import Sampler, children
 from perflab.loadtest.run import loaded
 from perflab.loadtest.target import Service, Services, Target
 from perflab.metrics import Metric
@@ -31,6 +31,8 @@ from perflab.notes import Note
 from perflab.progress import Listener
 
 _POLL_S = 0.1
+GENERATOR = "generator"
+"""The browser's processes in ``resources``."""
 
 
 def run_pages(
@@ -103,6 +105,8 @@ def drive_pages(
     services: Services | None = None,
 ) -> Driven:
     """Make one run of pages and store it."""
+    if target.record_queries or target.record_requests or target.profile:
+        raise ValueError("run_pages: the target must not record queries or requests, or be profiled; that needs a load plan")
     with alone():
         draft = store.Draft(place, target.arm)
         try:
@@ -119,9 +123,10 @@ def _driven(
     environment = provenance.stamp()
     began = datetime.now(UTC)
     with services.of(target, draft.folder, plan.secrets()) as service:
-        trees = {"target": (service.pid,)} if service.pid else {}
-        with Sampler(trees, roots=() if service.own else ("target",), machine=True) as sampler:
-            work = _Visits(plan, target.host, live.stop)
+        trees: dict[str, Sequence[int]] = {GENERATOR: ()} | ({"target": (service.pid,)} if service.pid else {})
+        roots = (GENERATOR,) if service.own else (GENERATOR, "target")
+        with Sampler(trees, roots=roots, machine=True) as sampler:
+            work = _Visits(plan, target.host, sampler)
             interrupted = work.watched(live, service)
     ended = [each for each in (work.died, service.still_starting) if each]
     service.still_starting = None
@@ -165,17 +170,20 @@ def _driven(
 class _Visits:
     """The visits of a run, made by a thread of their own: Playwright's calls can't run where a notebook's event loop does."""
 
-    def __init__(self, plan: PagePlan, host: str, stop: threading.Event) -> None:
-        self.plan, self.host, self.stop = plan, host, stop
+    def __init__(self, plan: PagePlan, host: str, sampler: Sampler) -> None:
+        self.plan, self.host, self.sampler = plan, host, sampler
         self.visits: list[Visit] = []
-        self.version, self.died = "", None
+        self.version = ""
+        self.died: Note | None = None
         self.error: BaseException | None = None
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._work, name="perflab-pages", daemon=True)
 
     def _work(self) -> None:
+        before = children()
         try:
             with chromium.browser() as browser:
+                self.sampler.processes[GENERATOR] = tuple(children() - before)
                 self.version = str(browser.version)
                 for number in range(1, self.plan.visits + 1):
                     for page in self.plan.steps:

@@ -20,7 +20,7 @@ from perflab.notes import Kind
 from perflab.provenance import hidden
 from perflab.units import parse_duration
 
-_QUIET_S, _POLL_MS, _LONGEST_WAIT_S = 0.3, 40, 10.0
+_QUIET_S, _POLL_MS, _LONGEST_WAIT_S = 0.3, 40, 5.0
 _IMAGE = ("width", "height", "natural_width", "natural_height", "lazy", "visible")
 
 

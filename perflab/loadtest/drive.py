@@ -113,7 +113,7 @@ def _fact(name: str, value: object) -> str:
     """``p95 31 ms``, ``generator 0.21 cores``."""
     if name == "generator_cores":
         return f"generator {f'{value:.2f} cores' if value == value else '–'}"
-    short = {"throughput_per_s": "throughput", "p95_ms": "p95", "error_fraction": "errors"}
+    short = {"throughput_per_s": "throughput", "p95_ms": "p95", "lcp_ms": "LCP", "error_fraction": "errors"}
     return f"{short.get(name, name)} {format_value(name, value)}"
 
 

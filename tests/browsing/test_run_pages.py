@@ -86,7 +86,7 @@ def test_the_run_is_valid_and_holds_every_visit(measured):
         (p, v) for p in PLAN.steps for v in (1, 2)
     }
     assert run["environment"]["generator"].startswith("chromium/") and "20000" in run["environment"]["generator"]
-    assert {"target", "machine"} & set(measured.resources["process"]) == {"machine"}
+    assert set(measured.resources["process"]) == {"generator", "machine", "other"}
 
 
 def test_a_shift_has_the_size_of_its_geometry(measured):
