@@ -106,7 +106,9 @@ def drive_pages(
 ) -> Driven:
     """Make one run of pages and store it."""
     if target.record_queries or target.record_requests or target.profile:
-        raise ValueError("run_pages: the target must not record queries or requests, or be profiled; that needs a load plan")
+        raise ValueError(
+            "run_pages: the target must not record queries or requests, or be profiled; that needs a load plan"
+        )
     with alone():
         draft = store.Draft(place, target.arm)
         try:

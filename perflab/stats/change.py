@@ -247,12 +247,7 @@ class Change(Result):
                 _runs(self.design),
                 "requests of one run share its conditions: the run is the unit of replication",
             ),
-            ("leave out the warm-up", _warmup(self, row), "one cut for all runs of both arms cannot favour one"),
-            (
-                f"take {row.metric.label} of each run",
-                _estimates(self, row),
-                "quantiles are of type 8 (median-unbiased)",
-            ),
+            *_measuring(self, row),
             ("compare the arms", _effect(self, row), "the design determines the test, not the data"),
             ("test against chance", _chance(self, row), "p: the probability of such a difference without a change"),
             ("compare with the tolerance", _margin(row), "equivalent only if the whole 90 % interval is within it"),
@@ -296,6 +291,16 @@ _WHY = {
     "equivalent": "any difference is too small to matter",
     "inconclusive": "no answer is not the same as no difference",
 }
+
+
+def _measuring(change: Change, row: Row) -> list[tuple[str, str, str]]:
+    """The steps from what was recorded to a value of each run."""
+    if visits.of_pages([row.metric]):
+        why = "a visit that stalled hardly moves a median, and no page counts for more because it is slower"
+        return [(f"take the median {row.metric.label} of each run's visits", _estimates(change, row), why)]
+    cut = ("leave out the warm-up", _warmup(change, row), "one cut for all runs of both arms cannot favour one")
+    why = "quantiles are of type 8 (median-unbiased)"
+    return [cut, (f"take {row.metric.label} of each run", _estimates(change, row), why)]
 
 
 def _runs(design: Design) -> str:

@@ -24,7 +24,7 @@ from perflab.stats.change import Change as Change
 from perflab.stats.change import overall
 from perflab.stats.corrections import corrected_p
 from perflab.stats.design import design, with_covariates, without_copies
-from perflab.stats.estimates import Requests, by_run, coded, requests_of
+from perflab.stats.estimates import Requests, by_run, coded, evidence_of
 from perflab.stats.experiment_checks import (
     against_reference,
     broken_run,
@@ -162,8 +162,7 @@ def compare(
     if adjust not in ("family", "explore"):
         raise one_of("adjust", adjust, ("family", "explore"))
     pages = visits.of_pages(metrics)
-    evidence = visits.as_requests if pages else requests_of
-    sides = (evidence(baseline), evidence(candidate))
+    sides = (evidence_of(baseline, metrics[0]), evidence_of(candidate, metrics[0]))
     found = design(*sides, order=order, allow=(allow,) if isinstance(allow, str) else tuple(allow))
     requests = (coded(sides[0]), coded(sides[1]))
     found = without_copies(found, requests)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_pages import pages_of
 
@@ -110,3 +111,13 @@ def test_every_metric_of_pages_is_named_and_rated():
         metric = Metric.of(name)
         assert [metric.rating(v) for v in (good, good * 1.01, poor * 1.01)] == ["good", "needs improvement", "poor"]
     assert Metric.of("lcp").format(2400) == "2.4 s" and Metric.of("cls").format(0.154) == "0.154"
+
+
+def test_runs_are_planned_and_steps_are_found_in_pages():
+    plan = lab.plan_runs(pages_of("old", 900, pairs=8), effect="10%", metric="lcp")
+    assert plan.pairs >= 3 and "all pages" in plan.sentence
+    slow = pages_of("slow", 1500, pairs=12, seed=2)
+    later = slow.runs.assign(start=slow.runs["start"] + pd.Timedelta(days=1))
+    history = pages_of("old", 900, pairs=12) + lab.Measurements.of(runs=later, vitals=slow.vitals)
+    found = lab.change_points(history, metric="lcp", allow=("arms",))
+    assert found.table["run"].tolist() == ["slow-1"]
