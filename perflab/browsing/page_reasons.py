@@ -28,6 +28,11 @@ LEFT = Kind(
     "{page:raw}: step {number:raw} ({step:raw}) led to another page in {visits} of {of:visit}; give that page its own entry in "
     "the plan",
 )
+MOVED_ON = Kind(
+    "page-moved-on",
+    YOU,
+    "{page:raw} went to another address without a click in {visits} of {of:visit}; give that address in the plan",
+)
 BROWSER_LOST = Kind("browser-lost", GENERATOR, "the browser ended during the run: {problem:raw}")
 NO_PAINT = Kind("page-without-paint", TARGET, "{page:raw} painted nothing in {visits} of {of:visit}, so it has no LCP")
 

@@ -80,21 +80,7 @@ def _visited(tab: Any, context: Any, plan: PagePlan, url: str, found: Visit, sto
     session.send("Network.enable")
     _throttle(session, plan)
     tab.add_init_script(_observer())
-    try:
-        _loaded(tab, plan, url, found)
-        _quiet(tab, exchanges, found, plan, stop)
-        tab.evaluate("() => window.__perflab.painted()")
-        for place, step in enumerate(plan.steps[found.page], start=1):
-            _step(tab, plan, step, place, found)
-        if len(plan.steps[found.page]):
-            _quiet(tab, exchanges, found, plan, stop)
-            tab.evaluate("() => window.__perflab.painted()")
-        collected = tab.evaluate("() => window.__perflab.collected()")
-    except _playwright_error() as problem:
-        found.problems.append(
-            (page_reasons.CRASHED, {}) if crashed.is_set() else (page_reasons.NOT_REACHED, {"problem": _first(problem)})
-        )
-        raise _Failed from problem
+    collected = _collected(tab, exchanges, plan, url, found, stop, crashed)
     found.metrics = metrics_of(collected, found)
     found.exchanges = [row | _seen(row["url"], collected) for row in exchanges.rows()]
     # Chromium repeats each failed request in its console.
@@ -102,6 +88,50 @@ def _visited(tab: Any, context: Any, plan: PagePlan, url: str, found: Visit, sto
         found.problems.append((page_reasons.CONSOLE, {"problem": _first(own[0])}))
     if exchanges.failed:
         found.problems.append((page_reasons.FAILED_REQUESTS, {"problem": exchanges.failed[0]}))
+
+
+def _collected(
+    tab: Any,
+    exchanges: Exchanges,
+    plan: PagePlan,
+    url: str,
+    found: Visit,
+    stop: threading.Event,
+    crashed: threading.Event,
+) -> dict[str, Any]:
+    """Load the page, take the steps, and return what the browser measured; `_Failed` with the problem noted."""
+    origin: float | None = None
+    steps = plan.steps[found.page]
+    try:
+        _loaded(tab, plan, url, found)
+        origin = _origin(tab)
+        _quiet(tab, exchanges, found, plan, stop)
+        tab.evaluate("() => window.__perflab.painted()")
+        for place, step in enumerate(steps, start=1):
+            _step(tab, plan, step, place, found)
+        if steps:
+            _quiet(tab, exchanges, found, plan, stop)
+            tab.evaluate("() => window.__perflab.painted()")
+        collected: dict[str, Any] = tab.evaluate("() => window.__perflab.collected()")
+    except _playwright_error() as problem:
+        if crashed.is_set():
+            found.problems.append((page_reasons.CRASHED, {}))
+        elif origin is not None and _origin(tab) not in (origin, None):
+            found.problems.append((page_reasons.MOVED_ON, {}))
+        else:
+            found.problems.append((page_reasons.NOT_REACHED, {"problem": _first(problem)}))
+        raise _Failed from problem
+    if _origin(tab) != origin:
+        found.problems.append((page_reasons.MOVED_ON, {}))
+        raise _Failed
+    return collected
+
+
+def _origin(tab: Any) -> float | None:
+    """When the tab's document began, which tells documents apart; None if it has none any more."""
+    with suppress(_playwright_error()):
+        return float(tab.evaluate("() => window.__perflab.origin"))
+    return None
 
 
 def _throttle(session: Any, plan: PagePlan) -> None:
@@ -151,7 +181,7 @@ def _quiet(tab: Any, exchanges: Exchanges, found: Visit, plan: PagePlan, stop: t
 def _step(tab: Any, plan: PagePlan, step: Step, place: int, found: Visit) -> None:
     from playwright.sync_api import Error
 
-    facts = {"number": place, "step": " ".join(_words(step))}
+    facts: dict[str, Any] = {"number": place, "step": " ".join(_words(step))}
     before = tab.evaluate("() => [window.__perflab.origin, performance.now()]")
     try:
         _take(tab, step)
@@ -160,12 +190,10 @@ def _step(tab: Any, plan: PagePlan, step: Step, place: int, found: Visit) -> Non
         found.problems.append((page_reasons.STEP_FAILED, facts))
         raise _Failed from problem
     # A step that leads to another page destroys the document, and its entries with it.
-    try:
-        if step[0] in INTERACTIONS:
+    if step[0] in INTERACTIONS:
+        with suppress(Error):
             tab.evaluate("since => window.__perflab.answered(since)", before[1])
-        stayed = tab.evaluate("() => window.__perflab.origin") == before[0]
-    except Error:
-        stayed = False
+    stayed = _origin(tab) == before[0]
     if not stayed:
         found.problems.append((page_reasons.LEFT, facts))
         raise _Failed

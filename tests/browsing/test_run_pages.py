@@ -161,6 +161,7 @@ BROKEN = {
     "/slow": "page-timed-out",
     "/away": "page-left",
     "/button": "page-step-failed",
+    "/hop": "page-moved-on",
     "/console": "page-console-errors",
     "/part": "page-requests-failed",
 }
@@ -172,6 +173,7 @@ def test_what_makes_a_run_invalid_is_named(tmp_path):
         "/slow": Answer("late", after_s=1.5),
         "/away": page('<a href="/console">next</a>'),
         "/button": page("<p>no button</p>"),
+        "/hop": page("<p>wait</p>", "setTimeout(() => { location.href = '/console'; }, 100);"),
         "/console": page("<p>hello</p>", "console.error('not good');"),
         "/part": page('<p>hello</p><img src="/gone.png">'),
     }
