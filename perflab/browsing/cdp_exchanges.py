@@ -11,8 +11,8 @@ import pandas as pd
 from perflab.provenance import hidden
 
 EVENTS = (
-    "requestWillBeSent", "requestWillBeSentExtraInfo", "responseReceived", "dataReceived", "loadingFinished",
-    "loadingFailed", "requestServedFromCache",
+    "requestWillBeSent", "requestWillBeSentExtraInfo", "responseReceivedExtraInfo", "responseReceived", "dataReceived",
+    "loadingFinished", "loadingFailed", "requestServedFromCache",
 )  # fmt: skip
 _LASTING = frozenset({"EventSource", "WebSocket", "Ping", "CSPViolationReport"})
 """Kinds of requests that do not keep a page from being quiet."""
@@ -78,6 +78,11 @@ class Exchanges:
     def _requestServedFromCache(self, event: Mapping[str, Any]) -> None:
         self._note(event, cached=True)
 
+    def _responseReceivedExtraInfo(self, event: Mapping[str, Any]) -> None:
+        # Only here are the headers complete: pages may not see cookies.
+        if any(name.lower() == "set-cookie" for name in event.get("headers", {})):
+            self._note(event, cookies=True)
+
     def _responseReceived(self, event: Mapping[str, Any]) -> None:
         self._note(event, response=event["response"])
         if event["response"].get("status", 0) >= 400 and event["requestId"] in self._open:
@@ -124,7 +129,7 @@ def _row(held: Mapping[str, Any]) -> dict[str, Any]:
         "request_bytes": held["sent"],
         "transfer_bytes": round(held["transfer"]) if held.get("transfer") is not None else None,
         "body_bytes": held["body"] if ended and response else None,
-        "headers": _headers(response.get("headers", {})),
+        "headers": _headers(response.get("headers", {})) | ({"set-cookie": "…"} if held.get("cookies") else {}),
         "timings_ms": _timings(held, response),
         "initiator": _initiator(held["initiator"]),
         "cached": bool(held.get("cached") or response.get("fromDiskCache")),

@@ -90,16 +90,18 @@
     const together = seen.events.filter(
       (each) => Math.abs(each.startTime + each.duration - end) <= 8 && each.processingStart < end && each.processingEnd > entry.startTime
     );
+    const busiest = together.reduce((a, b) => (b.processingEnd - b.processingStart > a.processingEnd - a.processingStart ? b : a), entry);
     const begun = Math.max(entry.startTime, Math.min(...together.map((each) => each.processingStart)));
     const ended = Math.min(end, Math.max(begun, ...together.map((each) => each.processingEnd)));
     return {
-      value: entry.duration, element: named(entry.target), type: entry.name, script: script(begun, ended),
+      value: entry.duration, element: named(busiest.target || entry.target), type: busiest.name, script: script(begun, ended),
       parts: { input_delay: begun - entry.startTime, processing: ended - begun, presentation: end - ended },
     };
   };
 
-  const blocked = (fcp) => {
-    const long = seen.tasks.filter((each) => each.startTime + each.duration > fcp && each.duration > 50);
+  // Of the load only: what an interaction takes is its INP.
+  const blocked = (fcp, until) => {
+    const long = seen.tasks.filter((each) => each.startTime + each.duration > fcp && each.duration > 50 && each.startTime < until);
     const most = long.reduce((a, b) => (!a || b.duration > a.duration ? b : a), null);
     const value = long.reduce((sum, each) => sum + Math.min(each.duration - 50, each.startTime + each.duration - fcp), 0);
     return { value, tasks: long.length, script: most && script(most.startTime, most.startTime + most.duration) };
@@ -123,6 +125,7 @@
       const decoded = [...document.images].filter((each) => each.complete && each.naturalWidth).map((each) => each.decode().catch(() => null));
       await Promise.race([Promise.all(decoded), new Promise((done) => setTimeout(done, 2000))]);
       await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 0))));
+      this.shown ??= performance.now();
     },
 
     // Once an interaction that started after this time has been shown; quick ones (below 16 ms) leave no entry.
@@ -141,7 +144,7 @@
       const paint = performance.getEntriesByName("first-contentful-paint")[0];
       return {
         ttfb: navigation ? navigation.responseStart : null, fcp: paint ? paint.startTime : null, lcp: largest(navigation),
-        cls: shifted(), inp: interaction(), tbt: paint ? blocked(paint.startTime) : null, images: images(),
+        cls: shifted(), inp: interaction(), tbt: paint ? blocked(paint.startTime, this.shown) : null, images: images(),
         blocking: performance.getEntriesByType("resource").filter((each) => each.renderBlockingStatus === "blocking").map((each) => each.name),
       };
     },

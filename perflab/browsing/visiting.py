@@ -256,7 +256,7 @@ def _name_of(url: str) -> str:
 
 def _seen(url: str, collected: Mapping[str, Any]) -> dict[str, Any]:
     """How the page used what it loaded: whether it blocked rendering; of images their size on the screen."""
-    image = next((each for each in collected["images"] if each["url"] == url), {})
+    image: dict[str, Any] = next((each for each in collected["images"] if each["url"] == url), {})
     return {"render_blocking": url in collected["blocking"]} | {name: image.get(name) for name in _IMAGE}
 
 

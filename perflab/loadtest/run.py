@@ -217,16 +217,16 @@ def interleaved(
                 if found.interrupted:
                     return experiment, number, driven, short
                 done += 1
-                loads = isinstance(plan, LoadPlan)
-                if (
-                    done == 1
-                    and loads
-                    and (short := too_short(loaded([found]), registered.metric, plan.warmup_fraction))
-                ):
+                if done == 1 and (short := _short(plan, found, registered.metric)):
                     _report_short(short, live, on_short, f'load("{store}", experiment="{experiment}")')
             if number in registered.at and registered.decided(number, *map(loaded, driven.values())):
                 break
     return experiment, 0, driven, short
+
+
+def _short(plan: LoadPlan | OtherPlan, first: Driven, metric: str) -> tuple[Note, ...]:
+    """Notes on what has too few requests in the first run of a load plan."""
+    return too_short(loaded([first]), metric, plan.warmup_fraction) if isinstance(plan, LoadPlan) else ()
 
 
 def _report_short(short: tuple[Note, ...], live: Live, on_short: str, kept: str) -> None:

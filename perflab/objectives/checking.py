@@ -158,7 +158,7 @@ def check(
     for side in filter(None, (loaded, pages)):
         warnings += replications.refusals(side.runs, allow)
     cut = replications.warmup_of(held.runs, warmup) if loaded else 0.0
-    data = loaded and Evidence(loaded, cut), pages and Evidence(pages, 0.0)
+    data = Evidence(loaded, cut) if loaded else None, Evidence(pages, 0.0) if pages else None
     rows = [_row(goal, data[goal.measure.table == VITALS]) for goal in wanted]
     reasons = tuple(row["reason"] for row in rows)
     table = pd.DataFrame(rows, columns=list(_COLUMNS)).assign(reason=list(map(str, reasons)))
