@@ -15,12 +15,16 @@ from perflab.provenance import package_version
 VARIABLE = "PERFLAB_CHROMIUM"
 """The environment variable with the path of the browser."""
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome", "microsoft-edge")
+_OFF = (
+    "AvoidUnnecessaryBeforeUnloadCheckSync", "HttpsFirstBalancedModeAutoEnable", "HttpsUpgrades", "MediaRouter",
+    "NetworkTimeServiceQuerying", "OptimizationHints", "PreconnectToSearch", "PreloadTopChromeWebUI", "Translate",
+)  # fmt: skip
+"""What the browser would do besides visiting a page. Playwright's own list would be longer, and turn off what users have:
+the old page stays until the new one paints (paint holding)."""
 _ARGUMENTS = (
     "--disable-dev-shm-usage",  # containers have little shared memory
     "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-features=Translate,OptimizationHints",
-    "--no-first-run",
+    f"--disable-features={','.join(_OFF)}",
 )
 
 
