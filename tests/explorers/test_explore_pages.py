@@ -15,7 +15,7 @@ def sides():
     old, new = pages_of("old", 3100, cls=0.15, inp=96), pages_of("new", 900, cls=0.0, inp=24, seed=2)
     exchanges = pd.DataFrame(
         {
-            "run": "old-1", "start": pd.to_datetime(["2026-01-01T00:00:00Z", "2026-01-01T00:00:00.1Z"]), "method": "GET",
+            "run": "old-1", "start": pd.to_datetime(["2026-01-01T00:00:00.0Z", "2026-01-01T00:00:00.1Z"]), "method": "GET",
             "url": ["http://h/", "http://h/a.png?w=3"], "status": [200, None], "mime": ["text/html", None],
             "request_bytes": 300, "transfer_bytes": [900, None], "body_bytes": [2000, None], "headers": [{}, {}],
             "timings_ms": [{"wait": 50.0, "receive": 3.0}, {"blocked": 2.0}], "page": "/", "visit": 1,
