@@ -7,8 +7,8 @@ import math
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from perflab.errors import FormatError, StoreError
 from perflab.loadtest import capture, process, profiled_target, reasons, recorded_target, recovery, validity
 from perflab.loadtest.abort import broken
 from perflab.loadtest.alone import alone
+from perflab.loadtest.following import listening as listening
 from perflab.loadtest.logfiles import LogFiles, clean, cut
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.records import CANNOT_WRITE
@@ -33,9 +34,9 @@ from perflab.loadtest.tail import Snapshot, Tail
 from perflab.loadtest.target import Service, Services, Target
 from perflab.notes import GENERATOR as BY_GENERATOR
 from perflab.notes import Note, notes_of
-from perflab.progress import Listener, Progress
+from perflab.progress import Listener
 from perflab.stats import sequential
-from perflab.units import format_ms, format_value
+from perflab.units import format_ms
 
 _POLL_S = 0.25
 _OVERTIME_S = 30.0
@@ -98,23 +99,6 @@ class OtherPlan(Protocol):
 def expected_s(plan: LoadPlan | OtherPlan) -> float:
     """The length of a run including start and end, for the progress display only."""
     return plan.duration_s + 3.0 if isinstance(plan, LoadPlan) else plan.expected_s
-
-
-def listening(
-    progress: bool | Listener, total_s: float, label: str, stop: Callable[[], None] | None = None
-) -> AbstractContextManager[Listener]:
-    """The receiver of progress: the display, or the caller's own listener."""
-    if isinstance(progress, bool):
-        return Progress(total_s, label, shown=progress, stop=stop, write=_fact)
-    return nullcontext(progress)
-
-
-def _fact(name: str, value: object) -> str:
-    """``p95 31 ms``, ``generator 0.21 cores``."""
-    if name == "generator_cores":
-        return f"generator {f'{value:.2f} cores' if value == value else '–'}"
-    short = {"throughput_per_s": "throughput", "p95_ms": "p95", "lcp_ms": "LCP", "error_fraction": "errors"}
-    return f"{short.get(name, name)} {format_value(name, value)}"
 
 
 def drive(

@@ -318,9 +318,9 @@ class _Reader:
             return self._clause(metric.name, operator, f"{number}%" if unit == "%" else number)
         if metric.kind == RESOURCE or metric.unit == "bytes":
             return self._resource(metric, operator, number, unit)
+        if not metric.unit and unit:
+            raise _Unclear(f"expected a limit of {metric.label} without a unit, found {limit.text.strip()!r}")
         if not metric.unit:
-            if unit:
-                raise _Unclear(f"expected a limit of {metric.label} without a unit, found {limit.text.strip()!r}")
             return self._clause(metric.name, operator, number)
         if unit and (unit == "%" or self._is_rate(limit) or not re.fullmatch(r"µs|μs|us|ms|s|min|m|h", unit)):
             raise _Unclear(f"expected a limit of {metric.label} in ms or s, found {limit.text.strip()!r}")
