@@ -80,9 +80,12 @@ def _visited(tab: Any, context: Any, plan: PagePlan, url: str, found: Visit, sto
     session.send("Network.enable")
     _throttle(session, plan)
     tab.add_init_script(_observer())
-    collected = _collected(tab, exchanges, plan, url, found, stop, crashed)
-    found.metrics = metrics_of(collected, found)
-    found.exchanges = [row | _seen(row["url"], collected) for row in exchanges.rows()]
+    collected: dict[str, Any] = {"images": [], "blocking": []}
+    try:
+        collected = _collected(tab, exchanges, plan, url, found, stop, crashed)
+        found.metrics = metrics_of(collected, found)
+    finally:
+        found.exchanges = [row | _seen(row["url"], collected) for row in exchanges.rows()]
     # Chromium repeats each failed request in its console.
     if own := [text for text in errors if not text.startswith("Failed to load resource")]:
         found.problems.append((page_reasons.CONSOLE, {"problem": _first(own[0])}))
