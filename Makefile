@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint lowest docs lab bench foreign calibration aa kills sound reasons examples foreign-logs perf-files damage snapshots waiting accounts sequential gates lock clean caches access-logs
+.PHONY: help demo test lint lowest docs lab bench foreign calibration aa kills sound reasons examples foreign-logs perf-files damage snapshots waiting accounts sequential gates lock clean caches access-logs pages
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -130,6 +130,11 @@ examples: $(READY)
 gates: $(READY)
 	$(BIN)/python bench/gates.py --raw $(VENV)/gates.jsonl --seconds 9000
 	$(BIN)/python bench/gates.py --raw $(VENV)/gates.jsonl --write
+
+## make pages        pages with known faults in a browser: found, and nothing else (30 minutes; resumes)
+pages: $(READY)
+	$(BIN)/python bench/pages.py --raw $(VENV)/pages.jsonl --seconds 9000
+	$(BIN)/python bench/pages.py --raw $(VENV)/pages.jsonl --write
 
 ## make lock         pin all dependencies anew
 lock: $(READY)

@@ -1,5 +1,6 @@
 """The public names, one line per module, sorted by module."""
 
+from . import browsing as browsing
 from . import caching as caching
 from . import data as data
 from . import gates as gates
@@ -10,6 +11,8 @@ from . import profiles as profiles
 from . import queries as queries
 from . import reports as reports
 from . import stats as stats
+from .browsing.page_plan import PagePlan
+from .browsing.page_runs import run_pages
 from .caching.forecasting import what_if_cache
 from .caching.miss_ratios import miss_ratio_curve
 from .data.store import load
@@ -48,6 +51,7 @@ from .plots.flame import plot_flamegraph
 from .plots.latency import plot_ecdf
 from .plots.load_plots import plot_load
 from .plots.over_time import plot_timeline
+from .plots.page_plots import plot_vitals
 from .plots.pairs import plot_pairs
 from .plots.query_plots import plot_waterfall
 from .profiles.diff import diff_profiles
@@ -89,6 +93,7 @@ __all__ = [
     "MissingExtraError",
     "MissingTableError",
     "Objective",
+    "PagePlan",
     "PerflabError",
     "QueryPlan",
     "Report",
@@ -134,6 +139,7 @@ __all__ = [
     "plot_miss_ratio",
     "plot_pairs",
     "plot_timeline",
+    "plot_vitals",
     "plot_waterfall",
     "quantile_shift",
     "read",
@@ -141,6 +147,7 @@ __all__ = [
     "record",
     "recover",
     "run",
+    "run_pages",
     "run_pairs",
     "shape",
     "start_pairs",

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from perflab.reductions import FROM_RESOURCES
+from perflab.reductions import Floats as Floats
+from perflab.reductions import quantile as quantile
 from perflab.units import format_fraction, format_number, format_value
 
-Floats = npt.NDArray[np.float64]
-
 QUANTILE, MEAN, RATE, SHARE, COUNT, RESOURCE = "quantile", "mean", "rate", "share", "count", "resource"
+VITAL = "vital"
+VITALS = "vitals"
+"""The table of the metrics of pages."""
 SLOW = "slow"
 RATIO, DIFFERENCE = "ratio", "difference"
 _QUANTILE = re.compile(r"p([1-9]\d?(?:\.\d+)?|100)")
@@ -42,7 +45,8 @@ class Metric:
     label : as in a sentence ("p95", "throughput").
     unit : "ms", "1/s", "fraction", "bytes", "bytes/s", "cores" or "requests".
     table : the table that it is computed from.
-    kind : `QUANTILE`, `MEAN`, `RATE`, `SHARE` (of failures), `SLOW` (the share slower than a limit), `COUNT` or `RESOURCE`.
+    kind : `QUANTILE`, `MEAN`, `RATE`, `SHARE` (of failures), `SLOW` (the share slower than a limit), `COUNT`, `RESOURCE` or
+        `VITAL` (the median of a page's visits).
     better : the sign of a good change: -1 where lower is better, 1 where higher is.
     scale : `RATIO` (a change is relative) or `DIFFERENCE` (for values that can be zero; a change is in the metric's unit).
     rows_needed : how many requests a run needs for a verdict without a warning.
@@ -67,6 +71,8 @@ class Metric:
     tolerance: float = 0.01
     decided: bool = True
     slower_ms: float | None = None
+    tick: float = 0.0
+    limits: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, name: str | Metric) -> Metric:
@@ -86,6 +92,16 @@ class Metric:
     def is_latency(self) -> bool:
         """Whether it is a statistic of request latencies."""
         return self.table == "requests" and self.kind in (QUANTILE, MEAN) and self.unit == "ms"
+
+    @property
+    def everything(self) -> str:
+        """What a value without an endpoint is about, as a sentence names it."""
+        return "all pages" if self.table == VITALS else "all requests"
+
+    @property
+    def sampled(self) -> str:
+        """What a run has several of, in the singular."""
+        return "visit" if self.table == VITALS else "request"
 
     @property
     def is_maximum(self) -> bool:
@@ -116,7 +132,18 @@ class Metric:
         """
         units = {"1/s": "requests/s", "fraction": "%"}
         title = self.label if _QUANTILE.fullmatch(self.label) else self.label[:1].upper() + self.label[1:]
-        return f"{title}, {units.get(self.unit, self.unit)}"
+        return f"{title}, {units.get(self.unit, self.unit)}" if self.unit else title
+
+    def rating(self, value: float) -> str:
+        """``good``, ``needs improvement`` or ``poor``; empty for a metric without published thresholds.
+
+        >>> Metric.of("lcp").rating(2100), Metric.of("inp").rating(640), Metric.of("p95").rating(10)
+        ('good', 'poor', '')
+        """
+        if self.limits is None or value != value:
+            return ""
+        good, poor = self.limits
+        return RATINGS[(value > good) + (value > poor)]
 
     def needs(self, share_beyond: int = _BEYOND) -> int:
         """Requests that a run needs for ``share_beyond`` of them to lie beyond the quantile."""
@@ -209,10 +236,11 @@ class Metric:
         return float(np.clip(change, -1.0, 1.0)) if self.unit == "fraction" else change
 
     def margin(self, tolerance: float, error_tolerance: float | None = None) -> float:
-        """The tolerance on the scale of the analysis: ln(1 + tolerance) for a ratio, else ``error_tolerance`` or its own."""
+        """The tolerance on the scale of the analysis: ln(1 + tolerance) for a ratio, ``error_tolerance`` for a share, else its
+        own."""
         if self.relative:
             return math.log1p(tolerance)
-        return self.tolerance if error_tolerance is None else error_tolerance
+        return self.tolerance if error_tolerance is None or self.unit != "fraction" else error_tolerance
 
     def typical(self, values: Floats) -> float:
         """The value of an arm: the mean of its runs, geometric for a ratio, so that arms and change agree."""
@@ -238,67 +266,49 @@ class Metric:
 
         CPU time and bytes read or written are divided by the requests, cores are a mean, memory is the largest sample.
         """
-        compute = _FROM_RESOURCES.get(self.name)
+        compute = FROM_RESOURCES.get(self.name)
         if compute is None:
             raise ValueError(f"{self.name} is not computed from resources")
         return compute(resources, requests, seconds) if len(resources) else math.nan
-
-
-def quantile(values: Floats, shares: Sequence[float]) -> Floats:
-    """Quantiles of type 8 (median-unbiased), by selection instead of a full sort.
-
-    Hyndman and Fan (1996), Sample quantiles in statistical packages, The American Statistician 50.
-    """
-    count = len(values)
-    ranks = np.clip((count + 1 / 3) * np.asarray(shares, dtype="float64") + 1 / 3, 1, count) - 1
-    below = np.floor(ranks).astype("int64")
-    above = np.minimum(below + 1, count - 1)
-    picked = np.partition(values, np.unique(np.concatenate([below, above])))
-    low, part = picked[below], ranks - below
-    with np.errstate(invalid="ignore"):
-        between = low + part * (picked[above] - low)
-    # Failed requests may count as infinitely slow.
-    result: Floats = np.where((part == 0) | (low == picked[above]), low, between)
-    return result
-
-
-def _per_request(resources: Any, requests: int, seconds: float, column: str) -> float:
-    if not requests or column not in resources:
-        return math.nan
-    values = resources[column].to_numpy(dtype="float64")
-    known = values[~np.isnan(values)]
-    if not len(known):
-        return math.nan
-    # Cores are a rate; bytes are counts between two samples.
-    total = known.mean() * seconds * 1e3 if column == "cpu_cores" else known.sum()
-    return float(total / requests)
-
-
-def _io_per_s(resources: Any, seconds: float) -> float:
-    known = [resources[c] for c in ("read_bytes", "written_bytes") if c in resources and resources[c].notna().any()]
-    return float(sum(c.sum() for c in known)) / seconds if known and seconds > 0 else math.nan
-
-
-_FROM_RESOURCES: Mapping[str, Callable[[Any, int, float], float]] = MappingProxyType(
-    {
-        "cpu_ms_per_request": lambda r, n, s: _per_request(r, n, s, "cpu_cores"),
-        "read_bytes": lambda r, n, s: _per_request(r, n, s, "read_bytes"),
-        "written_bytes": lambda r, n, s: _per_request(r, n, s, "written_bytes"),
-        "cpu_cores": lambda r, _n, _s: float(r["cpu_cores"].mean()),
-        "rss_bytes": lambda r, _n, _s: float(r["rss_bytes"].max()),
-        "io_bytes_per_s": lambda r, _n, s: _io_per_s(r, s),
-    }
-)
 
 
 def _resource(name: str, label: str, unit: str, *, decided: bool = True) -> Metric:
     return Metric(name, label, unit, table="resources", kind=RESOURCE, rows_needed=1, decided=decided)
 
 
+def _vital(
+    name: str, label: str, *, tick: float, limits: tuple[float, float] | None = None, own: float = 0.0
+) -> Metric:
+    """A duration of a page; with a tolerance of its ``own`` (ms) if it can be zero, so that changes are differences."""
+    scale = DIFFERENCE if own else RATIO
+    return Metric(name, label, "ms", VITALS, VITAL, scale=scale, rows_needed=1, tolerance=own, tick=tick, limits=limits)
+
+
+# The thresholds are those of web.dev/articles/vitals; TBT's are Lighthouse's for mobile. The resolution of events is 8 ms;
+# that of paints is at most 4 ms.
+_VITALS = (
+    _vital("lcp", "LCP", tick=4, limits=(2500, 4000)),
+    _vital("inp", "INP", tick=8, limits=(200, 500)),
+    Metric("cls", "CLS", "", VITALS, VITAL, scale=DIFFERENCE, rows_needed=1, tick=0.001, limits=(0.1, 0.25)),
+    _vital("fcp", "FCP", tick=4, limits=(1800, 3000)),
+    _vital("ttfb", "TTFB", tick=1, limits=(800, 1800)),
+    _vital("tbt", "TBT", tick=1, limits=(200, 600), own=20),
+    _vital("lcp_resource_delay", "delay before the LCP resource", tick=1, own=20),
+    _vital("lcp_resource_load", "download of the LCP resource", tick=1, own=20),
+    _vital("lcp_render_delay", "delay before the LCP is rendered", tick=4, own=20),
+    _vital("inp_input_delay", "input delay of the INP", tick=1, own=10),
+    _vital("inp_processing", "processing of the INP", tick=1, own=10),
+    _vital("inp_presentation", "presentation of the INP", tick=8, own=10),
+)
+
+VITAL_NAMES = tuple(metric.name for metric in _VITALS)
+RATINGS = ("good", "needs improvement", "poor")
+
 _NAMED: Mapping[str, Metric] = MappingProxyType(
     {
         metric.name: metric
         for metric in (
+            *_VITALS,
             Metric("mean", "mean latency", "ms"),
             Metric("throughput_per_s", "throughput", "1/s", kind=RATE, better=1),
             Metric("error_fraction", "error rate", "fraction", kind=SHARE, scale=DIFFERENCE),
@@ -327,6 +337,13 @@ _ALIASES = MappingProxyType(
         **dict.fromkeys(("throughput", "rps", "requests_per_s"), "throughput_per_s"),
         **dict.fromkeys(("errors", "error_rate", "failure_rate", "error rate"), "error_fraction"),
         **dict.fromkeys(("checks", "check_rate"), "check_fraction"),
+        **{metric.label.lower(): metric.name for metric in _VITALS},
+        "largest contentful paint": "lcp",
+        "interaction to next paint": "inp",
+        "cumulative layout shift": "cls",
+        "first contentful paint": "fcp",
+        "time to first byte": "ttfb",
+        "total blocking time": "tbt",
         **dict.fromkeys(("hit_ratio", "hit ratio", "hit rate", "cache hit ratio", "cache hit rate"), "hit_fraction"),
     }
 )
@@ -366,4 +383,6 @@ def _needed(share: float | None, beyond: int) -> int:
 
 def format_margin(metric: Metric, tolerance: float, error_tolerance: float) -> str:
     """The tolerance as text."""
-    return format_fraction(tolerance) if metric.relative else metric.format_size(error_tolerance)
+    if metric.relative:
+        return format_fraction(tolerance)
+    return metric.format_size(metric.margin(tolerance, error_tolerance))

@@ -223,6 +223,22 @@ def _metrics(run: str = "r1", *, start: pd.Timestamp = START) -> pd.DataFrame:
     )  # fmt: skip
 
 
+def _exchanges(run: str = "r1", *, start: pd.Timestamp = START) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"run": run, "start": instants([0, 0.1], start), "method": "GET", "url": ["http://shop/", "http://shop/a.png"],
+         "status": [200, 200], "mime": ["text/html", "image/png"], "request_bytes": 400, "transfer_bytes": [900, 52_000],
+         "body_bytes": [2_400, 51_700], "headers": [{"content-type": "text/html"}, {"etag": "1"}],
+         "timings_ms": [{"wait": 12.0}, {"wait": 3.0, "receive": 80.0}]}
+    )  # fmt: skip
+
+
+def _vitals(run: str = "r1", *, start: pd.Timestamp = START) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"run": run, "page": "/", "visit": [1, 1, 2, 2], "metric": ["lcp", "cls"] * 2, "value": [900.0, 0.1, 940.0, 0.1],
+         "unit": ["ms", ""] * 2, "rating": "good", "element": "img.hero"}
+    )  # fmt: skip
+
+
 def _measurements(
     *,
     arms: Mapping[str, float] | None = None,
@@ -279,6 +295,8 @@ BUILDERS: Mapping[str, Builder] = {
     "metrics": _metrics,
     "spans": _spans,
     "components": _components,
+    "exchanges": _exchanges,
+    "vitals": _vitals,
 }
 
 

@@ -45,6 +45,13 @@ def pairs() -> tuple[lab.Measurements, ...]:
 
 
 @cache
+def pages() -> tuple[lab.Measurements, ...]:
+    """Pages in a browser, as they were and with a fix."""
+    both = lab.load(DATASETS / "shop_pages")
+    return tuple(both.where(arm=arm) for arm in both.runs["arm"].unique()[:2])
+
+
+@cache
 def change() -> lab.Change:
     return lab.compare(*pairs())
 
@@ -60,13 +67,17 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> None:
         signature = inspect.signature(getattr(lab, name))
 
         def call(*given: Any, **named: Any) -> Any:
-            signature.bind(*given, **named)
-            return found(**named)
+            return found(**signature.bind(*given, **named).arguments)
 
         monkeypatch.setattr(lab, name, call)
 
     answer("run", lambda profile=None, **_: lab.load(DATASETS / "shop_profiles") if profile else pairs()[0])
-    answer("run_pairs", lambda account=False, **_: fixes() if account else pairs())
+
+    def both(plan: object, account: bool = False, **_: object) -> tuple[lab.Measurements, ...]:
+        return pages() if isinstance(plan, lab.PagePlan) else fixes() if account else pairs()
+
+    answer("run_pairs", both)
+    answer("run_pages", lambda **_: pages()[0])
     answer("start_run", lambda **_: SimpleNamespace(result=lambda: pairs()[0]))
     answer("find_capacity", lambda **_: None)
     answer("calibrate", lambda **_: None)

@@ -10,6 +10,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from perflab.browsing.chromium import installed
+
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 _STAGE = re.compile(r'Stage\("([\d.]+)s", (users|rate)=(\d+)')
 
@@ -17,7 +19,7 @@ _STAGE = re.compile(r'Stage\("([\d.]+)s", (users|rate)=(\d+)')
 def _brief(source: str) -> str:
     """The cell with less load: that it runs is what is checked, the full measurement is in the committed output."""
     brief = _STAGE.sub(lambda m: f'Stage("{min(float(m[1]), 1.0):g}s", {m[2]}={min(int(m[3]), 30)}', source)
-    return re.sub(r"\bpairs=\d+", "pairs=3", brief)
+    return re.sub(r"\bvisits=\d+", "visits=1", re.sub(r"\bpairs=\d+", "pairs=3", brief))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -25,6 +27,8 @@ def test_the_notebook_runs(path: Path, tmp_path: Path) -> None:
     book = nbformat.read(path, as_version=4)
     if "started_redis" in path.read_text(encoding="utf-8") and shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed")
+    if "lab.run_pages" in path.read_text(encoding="utf-8") and installed() is None:
+        pytest.skip("needs a browser: apt-get install chromium")
     for cell in book.cells:
         cell.source = _brief(cell.source) if cell.cell_type == "code" else cell.source
     # Kept out of the checkout: runs go where the notebook's own "../runs" points to.

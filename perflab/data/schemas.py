@@ -60,6 +60,11 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
         "spans": Schema.of(
             "run trace span parent service name kind start duration_ms | request status route attributes"
         ),
+        "exchanges": Schema.of(
+            "run start method url status mime request_bytes transfer_bytes body_bytes headers timings_ms"
+            " | initiator cached"
+        ),
+        "vitals": Schema.of("run page visit metric value unit | rating element"),
     }
 )
 
@@ -77,9 +82,12 @@ _KINDS: Mapping[str, int] = MappingProxyType(
             ("pair", "order", "status", "size_bytes", "rows", "plan_rows", "threads", "file_descriptors"), _COUNT
         ),
         **dict.fromkeys(("users", "depth", "line", "node", "parent", "calls", "primitive_calls"), _COUNT),
-        **dict.fromkeys(("caller_line", "callee_line"), _COUNT),
+        **dict.fromkeys(
+            ("caller_line", "callee_line", "visit", "request_bytes", "transfer_bytes", "body_bytes"), _COUNT
+        ),
         **dict.fromkeys(("ok", "valid", "cached"), _FLAG),
         **dict.fromkeys(("parameters", "labels", "attributes", "plan", "environment", "reasons", "reason_codes"), _ANY),
+        **dict.fromkeys(("headers", "timings_ms"), _ANY),
     }
 )
 """Kinds by column name; all other names are text."""
@@ -97,10 +105,12 @@ _MAY_BE_MISSING: Mapping[str, frozenset[str]] = MappingProxyType(
         "calls": frozenset({"caller", "calls", "self_ms", "total_ms"}),
         "metrics": frozenset({"labels"}),
         "spans": frozenset({"trace", "parent", "service", "duration_ms"}),
+        "exchanges": frozenset({"status", "mime", "request_bytes", "transfer_bytes", "body_bytes"}),
     }
 )
 """Required columns whose values may be missing: a top frame has no parent, and with a tool that writes no absolute
-time the start of the run is unknown (its requests then count from 1970-01-01). A span without a duration never ended."""
+time the start of the run is unknown (its requests then count from 1970-01-01). A span without a duration never ended; an
+exchange without a status got no response."""
 
 
 _LONGEST_MS = 1e12

@@ -12,7 +12,7 @@ from perflab.units import parse_duration
 
 RECORDED = "recorded_requests"
 """The key in a run's environment that says that the target recorded the components of its requests."""
-_INSTANTS = {"requests": "start", "queries": "start", "checks": "start"} | dict.fromkeys(
+_INSTANTS = dict.fromkeys(("requests", "queries", "checks", "exchanges"), "start") | dict.fromkeys(
     ("resources", "load", "metrics"), "time"
 )
 

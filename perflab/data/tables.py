@@ -55,6 +55,8 @@ def _what_instead(name: str, measurements: Measurements) -> str:
             ". The tool that wrote them reports percentiles only: those can be shown, but neither averaged nor "
             "compared by a test. Have it write every request (raw results) instead"
         )
+    if name == "vitals":
+        text += ". `run_pages` measures pages in a browser"
     return text
 
 
@@ -96,6 +98,8 @@ class Measurements(Result):
     metrics = _Table()
     spans = _Table()
     components = _Table()
+    exchanges = _Table()
+    vitals = _Table()
 
     @classmethod
     def of(

@@ -16,6 +16,7 @@ from perflab.explorers.explore_caches import explore_caches
 from perflab.explorers.explore_change import explore_change
 from perflab.explorers.explore_comparison import explore_comparison
 from perflab.explorers.explore_objectives import Goals, explore_objectives
+from perflab.explorers.explore_pages import explore_pages
 from perflab.explorers.explore_profiles import explore_profiles
 from perflab.explorers.explore_queries import explore_queries
 from perflab.explorers.explore_runs import explore_runs
@@ -40,7 +41,7 @@ _INSTEAD = {
     ("tuple", "list"): "give its parts one by one: lab.explore(*parts)",
 }
 """What to pass instead of a result without evidence."""
-_TABLES = {"requests": "latency_ms", "queries": "sql", "profile": "self", "spans": "span"}
+_TABLES = {"vitals": "visit", "requests": "latency_ms", "queries": "sql", "profile": "self", "spans": "span"}
 
 
 class Explorers(widgets.VBox):  # type: ignore[misc]
@@ -104,7 +105,7 @@ def explore(*evidence: Any) -> Any:
     Raises
     ------
     ValueError
-        There are no requests, queries, profiles or spans to explore; for other results, the message says what to pass
+        There are no requests, pages, queries, profiles or spans to explore; for other results, the message says what to pass
         instead.
 
     >>> shown = lab.explore(lab.load("datasets/shop_runs"))
@@ -197,6 +198,9 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
     keyed = _arms([(m, name) for m, name in given if _has_keys(m)])
     for label, of_keys in keyed.items():
         makers["Caches" if len(keyed) == 1 else f"Caches: {label}"] = _of_cache(*of_keys)
+    visited = _arms([(m, name) for m, name in given if len(m.tables.get("vitals", ()))])
+    if visited:
+        makers["Pages"] = lambda: explore_pages(visited)
     if goals is not None and arms:
         return {"Objectives": makers.pop("Objectives"), **makers}  # given objectives come first
     if len(requests) > 1:

@@ -90,7 +90,7 @@ def _of_row(change: Change, row: Row, decides: bool) -> Case:
     text = change.sentence_of(row.endpoint, row.metric.name)
     return Case(
         group,
-        f"{row.metric.label} of {whose(row.endpoint)}",
+        f"{row.metric.label} of {whose(row.endpoint, row.metric)}",
         WARNS if outcome == FAILS and not decides else outcome,
         text,
         decides,
@@ -101,7 +101,7 @@ def _of_arms(compared: ArmsCompared, row: Any) -> Case:
     """Several arms have no one verdict: the rows inform, corrected for all comparisons."""
     metric = Metric.of(compared.metric)
     outcome = _OF_VERDICTS.get(row.verdict, INCONCLUSIVE)
-    name = f"{metric.label} of {whose(compared.endpoint)}"
+    name = f"{metric.label} of {whose(compared.endpoint, metric)}"
     text = f"{name} {metric.moved(row.change)}: {row.verdict}; {row.reason}"
     return Case(f"{row.arm} against {row.against}", name, WARNS if outcome == FAILS else outcome, text, decides=False)
 

@@ -227,7 +227,7 @@ def judged(change: Change, primaries: tuple[str, ...]) -> tuple[str, list[Note]]
         return INCONCLUSIVE, [gate_notes.UNDECIDED(sentence=change.sentence_of(row.endpoint, row.metric.name)), *beside]
     own = change.find()
     if own.verdict == INCONCLUSIVE:
-        what = f"{own.metric.label} of {whose(own.endpoint)}"
+        what = f"{own.metric.label} of {whose(own.endpoint, own.metric)}"
         worst = own.metric.format_size(max(0.0, own.worst))
         return PASSES, [gate_notes.NOT_WORSE(what=what, worst=worst, margin=own.asked.margin(own.metric)), *beside]
     return PASSES, [gate_notes.DECIDED(sentence=change.sentence), *beside]

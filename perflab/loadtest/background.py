@@ -11,10 +11,10 @@ from typing import Generic, TypeVar
 
 from perflab.data.tables import Measurements
 from perflab.errors import LoadTestError
-from perflab.loadtest.drive import Live, Slot, drive, expected_s, listening
+from perflab.loadtest.drive import Live, OtherPlan, Slot, drive, expected_s, listening
 from perflab.loadtest.looks import Looks
 from perflab.loadtest.plan import LoadPlan
-from perflab.loadtest.run import check_pairs, interleaved, loaded, noted, pairs_of, pause_s, rounds_done
+from perflab.loadtest.run import check_pairs, interleaved, loaded, metric_of, noted, pairs_of, pause_s, rounds_done
 from perflab.loadtest.shortness import checked
 from perflab.loadtest.target import Target
 from perflab.progress import Listener
@@ -80,7 +80,7 @@ class BackgroundRun(Generic[T]):
 
 
 def start_run(
-    plan: LoadPlan, target: Target, *, store: str | Path = "runs", progress: bool | Listener = True
+    plan: LoadPlan | OtherPlan, target: Target, *, store: str | Path = "runs", progress: bool | Listener = True
 ) -> BackgroundRun[Measurements]:
     """Start a run and return at once: the cell is free, and a Stop button ends the load.
 
@@ -112,18 +112,19 @@ def start_run(
     def work(watch: Live) -> Measurements:
         return loaded([drive(plan, target, store, Slot(), watch)])
 
-    plan.found_locustfile()
+    if isinstance(plan, LoadPlan):
+        plan.found_locustfile()
     return BackgroundRun(work, expected_s(plan), f"{target.arm}: {plan}", progress=progress)
 
 
 def start_pairs(
-    plan: LoadPlan,
+    plan: LoadPlan | OtherPlan,
     baseline: Target,
     candidate: Target,
     *,
     pairs: int = 10,
     looks: Sequence[int] = (),
-    metric: str = "p95",
+    metric: str | None = None,
     tolerance: float | str = 0.05,
     primary: str | Sequence[str] = (),
     on_short: str = "warn",
@@ -157,9 +158,10 @@ def start_pairs(
     >>> before, after = going.result()                             # doctest: +SKIP
     """
     check_pairs(pairs, baseline, candidate)
-    registered = Looks.registered(looks, pairs, metric, tolerance, primary)
+    registered = Looks.registered(looks, pairs, metric_of(plan, metric, account), tolerance, primary)
     checked(on_short)
-    plan.found_locustfile()
+    if isinstance(plan, LoadPlan):
+        plan.found_locustfile()
     pause = pause_s(washout)
     drawn = secrets.randbelow(2**31) if seed is None else seed
     rounds = pairs_of(baseline, candidate, pairs, drawn, recorded=pairs if account is True else account)

@@ -7,21 +7,23 @@ import math
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
 from perflab import formats, provenance
 from perflab.data import store
 from perflab.data.selection import RECORDED
-from perflab.errors import FormatError, LoadTestError, StoreError
+from perflab.errors import FormatError, StoreError
 from perflab.loadtest import capture, process, profiled_target, reasons, recorded_target, recovery, validity
 from perflab.loadtest.abort import broken
+from perflab.loadtest.alone import alone
+from perflab.loadtest.following import listening as listening
 from perflab.loadtest.logfiles import LogFiles, clean, cut
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.records import CANNOT_WRITE
@@ -32,11 +34,10 @@ from perflab.loadtest.tail import Snapshot, Tail
 from perflab.loadtest.target import Service, Services, Target
 from perflab.notes import GENERATOR as BY_GENERATOR
 from perflab.notes import Note, notes_of
-from perflab.progress import Listener, Progress
+from perflab.progress import Listener
 from perflab.stats import sequential
-from perflab.units import format_ms, format_value
+from perflab.units import format_ms
 
-_ALONE = threading.Lock()
 _POLL_S = 0.25
 _OVERTIME_S = 30.0
 GENERATOR = recovery.GENERATOR
@@ -53,6 +54,11 @@ class Slot:
     pair: int | None = None
     order: int | None = None
     looks: tuple[int, ...] = ()
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What a run's environment holds of its experiment."""
+        return sequential.environment(self.looks)
 
 
 @dataclass(frozen=True)
@@ -76,30 +82,27 @@ class _Stopped(Exception):
     """The user ended the run from another thread."""
 
 
-def expected_s(plan: LoadPlan) -> float:
+class OtherPlan(Protocol):
+    """A plan that makes its runs itself, without Locust. ``metric`` is what it is compared by."""
+
+    @property
+    def metric(self) -> str: ...
+
+    @property
+    def expected_s(self) -> float: ...
+
+    def drive(
+        self, target: Target, place: str | Path, at: Slot, live: Live, seed: int | None, services: Services | None
+    ) -> Driven: ...
+
+
+def expected_s(plan: LoadPlan | OtherPlan) -> float:
     """The length of a run including start and end, for the progress display only."""
-    return plan.duration_s + 3.0
-
-
-def listening(
-    progress: bool | Listener, total_s: float, label: str, stop: Callable[[], None] | None = None
-) -> AbstractContextManager[Listener]:
-    """The receiver of progress: the display, or the caller's own listener."""
-    if isinstance(progress, bool):
-        return Progress(total_s, label, shown=progress, stop=stop, write=_fact)
-    return nullcontext(progress)
-
-
-def _fact(name: str, value: object) -> str:
-    """``p95 31 ms``, ``generator 0.21 cores``."""
-    if name == "generator_cores":
-        return f"generator {f'{value:.2f} cores' if value == value else '–'}"
-    short = {"throughput_per_s": "throughput", "p95_ms": "p95", "error_fraction": "errors"}
-    return f"{short.get(name, name)} {format_value(name, value)}"
+    return plan.duration_s + 3.0 if isinstance(plan, LoadPlan) else plan.expected_s
 
 
 def drive(
-    plan: LoadPlan,
+    plan: LoadPlan | OtherPlan,
     target: Target,
     place: str | Path,
     at: Slot,
@@ -108,16 +111,11 @@ def drive(
     services: Services | None = None,
 ) -> Driven:
     """Make one run and store it."""
+    if not isinstance(plan, LoadPlan):
+        return plan.drive(target, place, at, live, seed, services)
     plan.found_locustfile()
-    if not _ALONE.acquire(blocking=False):
-        raise LoadTestError(
-            "another run is in progress in this process and the two would disturb each other; stop it or wait"
-        )
-    try:
-        with closing(Services()) if services is None else nullcontext(services) as held:
-            return _drive(plan, target, place, at, live, seed, held)
-    finally:
-        _ALONE.release()
+    with alone(), closing(Services()) if services is None else nullcontext(services) as held:
+        return _drive(plan, target, place, at, live, seed, held)
 
 
 def _drive(
@@ -339,7 +337,7 @@ def _record(plan: LoadPlan, target: Target, at: Slot, stamped: Mapping[str, Any]
         "order": at.order,
         "host": provenance.without_credentials(target.host),
         "plan": plan.record(),
-        "environment": _environment(target, stamped, seed) | sequential.environment(at.looks),
+        "environment": _environment(target, stamped, seed) | at.environment,
     }
 
 

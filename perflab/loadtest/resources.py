@@ -176,6 +176,11 @@ def tree_state(pids: Sequence[int]) -> tuple[frozenset[int], float, bool]:
     return frozenset(members), seconds, runnable
 
 
+def children() -> frozenset[int]:
+    """The processes that this one started."""
+    return frozenset(process.pid for process in psutil.Process().children())
+
+
 def begun(pid: int) -> float | None:
     """The start time of a process, which distinguishes it from a later one with its id; None if it does not exist."""
     try:

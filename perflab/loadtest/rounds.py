@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from perflab.data.tables import Measurements
-from perflab.loadtest.drive import Live, expected_s, listening
+from perflab.loadtest.drive import Live, OtherPlan, expected_s, listening
 from perflab.loadtest.looks import Looks
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import interleaved, loaded, noted, pause_s, recorded_again
@@ -18,7 +18,7 @@ from perflab.progress import Listener
 
 
 def run_arms(
-    plan: LoadPlan,
+    plan: LoadPlan | OtherPlan,
     arms: Sequence[Target],
     *,
     rounds: int = 8,

@@ -13,7 +13,7 @@ from pathlib import Path
 from perflab.data import store as kept
 from perflab.data.tables import Measurements
 from perflab.errors import LoadTestError
-from perflab.loadtest.drive import Driven, Live, Slot, drive, expected_s, listening
+from perflab.loadtest.drive import Driven, Live, OtherPlan, Slot, drive, expected_s, listening
 from perflab.loadtest.looks import ONLY_THE_END, Looks
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.shortness import checked, too_short
@@ -79,13 +79,13 @@ def run(
 
 
 def run_pairs(
-    plan: LoadPlan,
+    plan: LoadPlan | OtherPlan,
     baseline: Target,
     candidate: Target,
     *,
     pairs: int = 10,
     looks: Sequence[int] = (),
-    metric: str = "p95",
+    metric: str | None = None,
     tolerance: float | str = 0.05,
     primary: str | Sequence[str] = (),
     on_short: str = "warn",
@@ -102,7 +102,9 @@ def run_pairs(
 
     Parameters
     ----------
-    plan, store, progress
+    plan : LoadPlan or PagePlan
+        The load to offer, or the pages to visit in a browser.
+    store, progress
         As in `run`.
     baseline, candidate : Target
         The two targets; their arms must differ.
@@ -113,7 +115,7 @@ def run_pairs(
         looks are registered with each run and share the 5 % of false alarms (O'Brien and Fleming), in any later `compare`
         too. Without them there is one look, at the end.
     metric, tolerance, primary
-        The arguments of `compare` at the looks; ``metric`` is also that of ``on_short``.
+        The arguments of `compare` at the looks; ``metric`` (by default "p95", for pages "lcp") is also that of ``on_short``.
     on_short : str
         What to do when the first run shows that an endpoint will have too few requests for the metric: "warn" names it and
         the length that a run would need, "stop" ends the experiment.
@@ -143,7 +145,7 @@ def run_pairs(
     'improved'
     """
     check_pairs(pairs, baseline, candidate)
-    registered = Looks.registered(looks, pairs, metric, tolerance, primary)
+    registered = Looks.registered(looks, pairs, metric_of(plan, metric, account), tolerance, primary)
     checked(on_short)
     pause = pause_s(washout)
     seed = secrets.randbelow(2**31) if seed is None else seed
@@ -169,8 +171,19 @@ def check_pairs(pairs: int, baseline: Target, candidate: Target) -> None:
         raise ValueError(f"run_pairs: the two targets need different arms; both are {baseline.arm!r}")
 
 
+def metric_of(plan: LoadPlan | OtherPlan, metric: str | None, account: bool | int) -> str:
+    """The metric of an experiment; ValueError for what only a load plan can do."""
+    if isinstance(plan, LoadPlan):
+        return metric or "p95"
+    if account:
+        raise ValueError(
+            "run_pairs: account needs a LoadPlan: a browser's requests are not recorded by their components"
+        )
+    return metric or plan.metric
+
+
 def interleaved(
-    plan: LoadPlan,
+    plan: LoadPlan | OtherPlan,
     arms: Sequence[Target],
     rounds: Sequence[Sequence[Target]],
     seed: int,
@@ -204,11 +217,16 @@ def interleaved(
                 if found.interrupted:
                     return experiment, number, driven, short
                 done += 1
-                if done == 1 and (short := too_short(loaded([found]), registered.metric, plan.warmup_fraction)):
+                if done == 1 and (short := _short(plan, found, registered.metric)):
                     _report_short(short, live, on_short, f'load("{store}", experiment="{experiment}")')
             if number in registered.at and registered.decided(number, *map(loaded, driven.values())):
                 break
     return experiment, 0, driven, short
+
+
+def _short(plan: LoadPlan | OtherPlan, first: Driven, metric: str) -> tuple[Note, ...]:
+    """Notes on what has too few requests in the first run of a load plan."""
+    return too_short(loaded([first]), metric, plan.warmup_fraction) if isinstance(plan, LoadPlan) else ()
 
 
 def _report_short(short: tuple[Note, ...], live: Live, on_short: str, kept: str) -> None:

@@ -47,6 +47,9 @@ NO_LENGTH = Kind("no-length", DATA, "the duration of a run is unknown, so it has
 NO_FAILURES_KNOWN = Kind("failures-unknown", DATA, "the tool does not report which requests failed")
 WHOLE_RUN = Kind("whole-run-only", YOU, "{metric:raw} is known for whole runs only. Leave the endpoint out")
 NOT_RECORDED = Kind("not-recorded", DATA, "{metric:raw} was not recorded in these runs")
+OTHER_EVIDENCE = Kind(
+    "other-evidence", DESIGN, "these runs were not made to measure {metric:raw}; {remedy} measures it"
+)
 ONE_VALUE = Kind(
     "one-value", DESIGN, "one run gives one value of {metric:raw} and no interval. Run it at least three times"
 )

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
-from perflab.metrics import COUNT, RATE, SHARE
-from perflab.notes import PYTHON, Note, notes_of, written
+from perflab.metrics import COUNT, RATE, SHARE, VITALS
+from perflab.notes import PYTHON, Note, Remedy, notes_of, written
 from perflab.objectives import cautions
 from perflab.objectives.cautions import DECIDED, DECIDED_WHOLE
 from perflab.objectives.cells import Evidence, Flags, Part
@@ -21,7 +21,7 @@ from perflab.objectives.objective import Objective, Objectives
 from perflab.objectives.offered import as_far_as_offered, load_is_known, under_its_load
 from perflab.objectives.pages_answered import pages_answered
 from perflab.results import Result, Shown, count
-from perflab.stats import intervals, replications
+from perflab.stats import intervals, replications, visits
 from perflab.stats.estimates import Floats, by_run, quantile, requests_of
 from perflab.units import format_fraction
 
@@ -130,6 +130,8 @@ def check(
         interval covers that run only (batch means), and says so. One request refutes a maximum; none can prove it. An
         objective that names its load ("at 200 users") holds under that load or more, and fails under it or less.
 
+    Objectives on pages ("LCP < 2.5 s") are decided by the visits of `run_pages`, each run by the median of its visits.
+
     Each objective is tested at its own 95 %: that all of them hold needs no correction (Berger 1982, an
     intersection-union test).
 
@@ -138,7 +140,7 @@ def check(
     ComparisonError
         No requests, invalid runs, runs of several arms, plans or generators, unless allowed.
     MissingTableError
-        No requests table.
+        Neither requests nor vitals.
     ValueError
         Bad arguments, or no objective.
 
@@ -149,11 +151,15 @@ def check(
     """
     given = [goals] if isinstance(goals, (Objectives, Objective, str)) else list(goals)
     wanted = objectives_of(given)
-    held = requests_of(measured)
-    warnings: list[object] = [*held.warnings, *replications.refusals(held.runs, allow)]
-    cut = replications.warmup_of(held.runs, warmup)
-    data = Evidence(held, cut)
-    rows = [_row(goal, data) for goal in wanted]
+    loaded, pages = _evidence(measured)
+    held = loaded or pages
+    assert held is not None
+    warnings: list[object] = [*held.warnings]
+    for side in filter(None, (loaded, pages)):
+        warnings += replications.refusals(side.runs, allow)
+    cut = replications.warmup_of(held.runs, warmup) if loaded else 0.0
+    data = Evidence(loaded, cut) if loaded else None, Evidence(pages, 0.0) if pages else None
+    rows = [_row(goal, data[goal.measure.table == VITALS]) for goal in wanted]
     reasons = tuple(row["reason"] for row in rows)
     table = pd.DataFrame(rows, columns=list(_COLUMNS)).assign(reason=list(map(str, reasons)))
     documents = [part for part in given if isinstance(part, Objectives)]
@@ -165,6 +171,18 @@ def check(
     words = [*table["verdict"], *["inconclusive"] * min(1, unread)]
     overall = "fails" if "fails" in words else "inconclusive" if "inconclusive" in words else "holds"
     return Checked(overall, table, wanted, cut, reasons, notes_of(warnings), unread)
+
+
+def _evidence(measured: Measurements | pd.DataFrame) -> tuple[Measurements | None, Measurements | None]:
+    """The runs under load and those of pages, either of which may be missing."""
+    if not isinstance(measured, Measurements) or VITALS not in measured.tables:
+        return requests_of(measured), None
+    runs, visited = measured.runs["run"], set(measured.vitals["run"])
+    pages = visits.as_requests(measured.where(run=[run for run in runs if run in visited]))
+    if "requests" not in measured.tables:
+        return None, pages
+    sent = set(measured.requests["run"])
+    return requests_of(measured.where(run=[run for run in runs if run in sent or run not in visited])), pages
 
 
 def objectives_of(goals: Any) -> tuple[Objective, ...]:
@@ -180,10 +198,13 @@ def objectives_of(goals: Any) -> tuple[Objective, ...]:
     return wanted
 
 
-def _row(goal: Objective, data: Evidence) -> dict[str, Any]:
+def _row(goal: Objective, data: Evidence | None) -> dict[str, Any]:
     row: dict[str, Any] = {"objective": str(goal), "endpoint": goal.endpoint, "unit": goal.unit, "runs": 0}
     row |= dict.fromkeys(("measured", "low", "high"), math.nan) | {"interval": "–", "verdict": "inconclusive"}
     endpoint = goal.endpoint
+    if data is None:
+        call = "run_pages" if goal.measure.table == VITALS else "run"
+        return row | {"reason": cautions.OTHER_EVIDENCE(Remedy(call, given="plan, target"), metric=goal.measure.label)}
     if endpoint != AGGREGATED:
         named = data.named(endpoint)
         if len(named) != 1:
@@ -228,7 +249,7 @@ def _by_run(goal: Objective, data: Evidence, endpoint: str) -> dict[str, Any]:
         return {"reason": cautions.NOT_RECORDED(metric=metric.label)}
     if len(each) == 1:
         return {"measured": float(each[0]), "runs": 1, "reason": cautions.ONE_VALUE(metric=metric.label)}
-    return _judged(goal, intervals.over_runs(each), len(each), OVER_RUNS, each)
+    return _judged(goal, intervals.over_runs(each, relative=metric.relative), len(each), OVER_RUNS, each)
 
 
 def _latencies(goal: Objective, values: list[Floats]) -> dict[str, Any]:

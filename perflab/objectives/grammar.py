@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from perflab.data.tables import AGGREGATED
-from perflab.metrics import RATE, RESOURCE, SHARE, Metric
+from perflab.metrics import RATE, RESOURCE, SHARE, Metric, canonical
 from perflab.objectives.objective import Objective
 from perflab.objectives.words import UNDER_LOAD, Token, cleaned, endpoint_in, load_in, tokens
 
-_STATISTICS = ("quantile", "ordinal", "median", "mean", "every", "max", "success", "errors", "throughput")
+_STATISTICS = ("quantile", "ordinal", "median", "mean", "every", "max", "success", "errors", "throughput", "vital")
 _RESOURCES = {"cpu": "cpu_cores", "memory": "rss_bytes", "io": "io_bytes_per_s", "size": "size_bytes"}
 _NAMED = {"median": "p50", "mean": "mean", "every": "max", "max": "max", "success": "error_fraction",
           "errors": "error_fraction", "throughput": "throughput_per_s"} | _RESOURCES  # fmt: skip
@@ -119,7 +119,7 @@ def promises(text: str) -> bool:
     kinds = [t.kind for t in tokens(cleaned(text))]
     about = any(k in (*_STATISTICS, "none") and k != "ordinal" for k in kinds)
     bound = any(k in ("less", "more", "symbol", "limit") for k in kinds)
-    measured = any(k in ("quantity", "vital", *_RESOURCES) for k in kinds)
+    measured = any(k in ("quantity", "retired", "foreign", *_RESOURCES) for k in kinds)
     return "limit" in kinds and (about or (measured and any(k in ("less", "more", "symbol") for k in kinds) and bound))
 
 
@@ -151,8 +151,10 @@ def _missing(words: list[Token], bare: bool) -> str:
     """Why a line without a requirement looks like one, "" where it does not."""
     kinds = {t.kind for t in words}
     limits = "limit" in kinds or "range" in kinds
-    if "vital" in kinds and limits:
-        return "web vitals are measured in a browser, not by a load test"
+    if "retired" in kinds and limits:
+        return "FID was retired in favour of INP in March 2024: state an objective for INP"
+    if "foreign" in kinds and limits:
+        return "not a metric of run_pages: use LCP, INP, CLS, FCP, TTFB or TBT"
     if "quantity" in kinds and limits and kinds & {"less", "more", "symbol"} and not kinds & set(_STATISTICS):
         return 'expected a statistic, like "p95 < 100 ms": a mean, a median and a p95 are different requirements'
     return ""
@@ -191,6 +193,10 @@ class _Reader:
         limits = [t for t in part if t.kind == "limit"]
         if "range" in kinds and (set(kinds) & {*_STATISTICS, *_RESOURCES}):
             raise _Unclear("a range is no limit: give its upper end, like '< 200 ms'")
+        if "vital" in kinds and {"quantile", "ordinal", "mean", "max"} & set(kinds):
+            raise _Unclear(
+                "of pages the median of a run's visits is measured: name the metric alone, like 'LCP < 2.5 s'"
+            )
         if "none" in kinds and not limits:
             return [self._clause("error_fraction", "<=", "0%")]
         if ("fail" in kinds or "succeed" in kinds) and ("share" in kinds or "odds" in kinds):
@@ -312,6 +318,10 @@ class _Reader:
             return self._clause(metric.name, operator, f"{number}%" if unit == "%" else number)
         if metric.kind == RESOURCE or metric.unit == "bytes":
             return self._resource(metric, operator, number, unit)
+        if not metric.unit and unit:
+            raise _Unclear(f"expected a limit of {metric.label} without a unit, found {limit.text.strip()!r}")
+        if not metric.unit:
+            return self._clause(metric.name, operator, number)
         if unit and (unit == "%" or self._is_rate(limit) or not re.fullmatch(r"µs|μs|us|ms|s|min|m|h", unit)):
             raise _Unclear(f"expected a limit of {metric.label} in ms or s, found {limit.text.strip()!r}")
         return self._clause(metric.name, operator, number + (unit or "ms"), "" if unit else "milliseconds", number)
@@ -396,4 +406,4 @@ def _metric(token: Token) -> str:
     if token.kind in ("quantile", "ordinal"):
         found = token.found
         return f"p{float(found['q'] or found['nth'] or found['ord']):g}"
-    return _NAMED[token.kind]
+    return canonical(token.text) if token.kind == "vital" else _NAMED[token.kind]

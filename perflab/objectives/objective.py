@@ -31,7 +31,8 @@ class Objective:
     ----------
     metric : str
         "p95" or any ``"p<q>"``, "mean", "min", "max" (latencies), "throughput_per_s", "error_fraction", "check_fraction"
-        (passed assertions), "count" (requests in a run), or another metric of `perflab.metrics`.
+        (passed assertions), "count" (requests in a run), "lcp", "inp", "cls", "fcp", "ttfb" or "tbt" (of pages in a
+        browser), or another metric of `perflab.metrics`.
     operator : str
         One of < <= > >= == !=.
     limit : str or float
@@ -153,10 +154,9 @@ class Objective:
             name += " (linear quantile)"
         if not metric.has_endpoints:
             return name
-        successful = "successful requests" if self.only_ok else "requests"
         if self.endpoint == AGGREGATED:
-            return f"{name} of all {successful}"
-        return f"{name} of {f'{successful} to ' if self.only_ok else ''}{self.endpoint}"
+            return f"{name} of {'all successful requests' if self.only_ok else metric.everything}"
+        return f"{name} of {'successful requests to ' if self.only_ok else ''}{self.endpoint}"
 
     def __str__(self) -> str:
         return f"{self.subject} {self.operator} {self.written(self.bound)}{f' at {self.load}' if self.load else ''}"

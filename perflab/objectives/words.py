@@ -14,6 +14,7 @@ _VERBS = "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS"
 ENDPOINT = re.compile(
     rf"\b(?P<verb>{_VERBS})\s+(?P<path>/[^\s`|,;)*]{{0,200}})"
     r"|(?<![\w/.}\])%])(?<!\d )(?P<bare>/(?!(?:s|sec|second|min|minute|h|hour)\b)[A-Za-z{:<\[][^\s`|,;)*]{0,200})"
+    r"|(?<=\bof )(?P<root>/)(?=\s)"
 )
 _NUM = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
 _TIME = r"µs|μs|us|ms|milliseconds?|msecs?|seconds?|secs?|s|minutes?|mins?|hours?|h"
@@ -54,8 +55,10 @@ _KINDS = {
     "memory": r"\b(?:memory|rss|ram)\b",
     "io": r"\b(?:disk |file )?i/?o\b",
     "size": r"\b(?:response|payload|body|page|transfer)\s(?:size|weight)\b|\bpayload\b",
-    "vital": r"\b(?:lcp|cls|inp|fid|fcp|ttfb|tti|tbt|largest contentful paint|cumulative layout shift|interaction to next paint"
-    r"|first contentful paint|time to first byte|lighthouse(?: score)?)\b",
+    "vital": r"\b(?:lcp|cls|inp|fcp|ttfb|tbt|largest contentful paint|cumulative layout shift|interaction to next paint"
+    r"|first contentful paint|time to first byte|total blocking time)\b",
+    "retired": r"\b(?:fid|first input delay)\b",
+    "foreign": r"\b(?:tti|time to interactive|speed index|(?:lighthouse|performance) score|lighthouse)\b",
     "quantity": r"\b(?:latency|latencies|(?:response|load|start(?:-?up)?|boot|build) times?|durations?"
     r"|quer(?:y|ies) per request)\b",
     "limit": rf"(?P<plus>(?:sub|under)-)?(?<![\w.])(?P<numbers>{_NUM}(?:\s?/\s?{_NUM}){{0,4}})"
@@ -136,7 +139,7 @@ def endpoint_in(text: str) -> str:
     ('GET /orders/{id}', '')
     """
     found = ENDPOINT.search(text[:LONGEST])
-    if not found:
-        return ""
+    if not found or found["root"]:
+        return "/" if found or text == "/" else ""
     path = (found["path"] or found["bare"]).rstrip(".:?!>\"'" if "<" not in found[0] else ".:?!\"'")
     return f"{found['verb']} {path}" if found["verb"] else path

@@ -231,15 +231,15 @@ def without_warmup(arm: Arm, endpoint: str, warmup: str | float) -> pd.DataFrame
     return kept
 
 
-def of_endpoint(endpoint: str) -> str:
+def of_endpoint(endpoint: str, metric: Metric | None = None) -> str:
     """The endpoint as written in a title."""
-    return "all requests" if endpoint == AGGREGATED else plain(endpoint, 40)
+    return (metric.everything if metric else "all requests") if endpoint == AGGREGATED else plain(endpoint, 40)
 
 
 def finding(metric: Metric, endpoint: str, arms: Sequence[Arm], values: Sequence[float]) -> str:
     """``p95 of GET /orders: n+1 32.6 ms, eager 11.9 ms``."""
     listed = ", ".join(f"{arm.label} {metric.format(value)}" for arm, value in list(zip(arms, values, strict=True))[:4])
-    return f"{metric.label} of {of_endpoint(endpoint)}: {listed}"
+    return f"{metric.label} of {of_endpoint(endpoint, metric)}: {listed}"
 
 
 def usual_warmup(arms: Sequence[Arm], given: str | float | None) -> str | float:

@@ -22,6 +22,7 @@ from perflab.plots.drawing import (
     titled,
     usual_warmup,
 )
+from perflab.stats import visits
 
 
 def plot_pairs(
@@ -40,7 +41,7 @@ def plot_pairs(
     before, after : Measurements
         The runs of the two arms, as `run_pairs` returns them. Without a ``pair`` column nothing is joined.
     metric : str
-        "p95" or any ``"p<q>"``, "mean", "throughput_per_s" or "error_fraction".
+        "p95" or any ``"p<q>"``, "mean", "throughput_per_s", "error_fraction", or a metric of pages such as "lcp".
     endpoint : str
         One endpoint, or all of them ("Aggregated").
     warmup : str or float
@@ -65,10 +66,12 @@ def plot_pairs(
     >>> lab.plot_pairs(before, after, endpoint="GET /orders").get_xlabel()
     'Runs in the order they ran'
     """
-    arms = arms_of([before, after])
+    kind = Metric.of(metric)
+    pages = visits.of_pages([kind])
+    arms = arms_of([visits.as_requests(side) if pages else side for side in (before, after)])
     if len(arms) != 2:
         raise ValueError(f"before and after must hold one arm each; got {', '.join(a.label for a in arms)}")
-    kind, warmup = Metric.of(metric), usual_warmup(arms, warmup)
+    warmup = 0.0 if pages else usual_warmup(arms, warmup)
     points = pd.concat([_by_run(arm, kind, endpoint, warmup).assign(side=i) for i, arm in enumerate(arms)])
     points = points.sort_values(["start", "side"], kind="stable").assign(slot=np.arange(1, len(points) + 1))
     ax = axes(ax)

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from perflab.data.tables import Measurements
 from perflab.plots.drawing import GREY, STYLES, axes, counted, plain, titled
+from perflab.plots.page_plots import draw_exchanges
 from perflab.queries.n_plus_one import find_n_plus_one, growth_of
 from perflab.queries.shape import shape
 from perflab.queries.statements import statements
@@ -25,7 +26,7 @@ _COLOURS = [style[0] for style in STYLES]
 def plot_waterfall(
     queries: pd.DataFrame | Measurements, unit: str | None = None, *, dialect: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw the statements of one unit of work over time: a bar for each execution.
+    """Draw the statements of one unit of work, or the requests of one visit of a page, over time: a bar for each.
 
     An N+1 shows as a staircase of short bars in one colour. Repetitions of a statement (by fingerprint) share a line, so a
     loop of a thousand calls still fits.
@@ -33,9 +34,10 @@ def plot_waterfall(
     Parameters
     ----------
     queries : DataFrame or Measurements
-        The queries table, or Measurements with one.
+        The queries table, or Measurements with one; or the exchanges of pages.
     unit : str
         The id of the unit, as in ``example_unit`` of the findings; by default the unit with the most time in the database.
+        Of exchanges the page, by default the first.
     dialect : str
         The SQL dialect; by default that of the table's ``dialect`` column, or "generic".
     ax : Axes
@@ -44,7 +46,8 @@ def plot_waterfall(
     Returns
     -------
     Axes
-        x: milliseconds since the unit's first statement; y: statements from top to bottom, as fingerprints.
+        x: milliseconds since the unit's first statement; y: statements from top to bottom, as fingerprints. Or x:
+        milliseconds since the visit's first request; y: the requests in order, with their sizes on the wire.
 
     Raises
     ------
@@ -55,6 +58,10 @@ def plot_waterfall(
     >>> lab.plot_waterfall(lab.read("datasets/shop_queries.jsonl")).get_xlabel()
     'Time since the first statement, ms'
     """
+    if isinstance(queries, Measurements) and "queries" not in queries.tables and "exchanges" in queries.tables:
+        queries = queries.exchanges
+    if isinstance(queries, pd.DataFrame) and "timings_ms" in queries.columns:
+        return draw_exchanges(queries, unit, ax)
     prepared = statements(queries, dialect=dialect)
     frame = prepared.frame
     if frame.empty or frame["start"].isna().all():

@@ -2,8 +2,9 @@
 
 from .anytime import compare_anytime
 from .change import Explanation
+from .check_shares import summarize_checks
 from .common_changes import find_changes
-from .estimates import harrell_davis, summarize_checks
+from .estimates import harrell_davis
 from .one_run import quantile_interval, within
 from .ranks import mann_whitney
 from .several_arms import ArmsCompared, compare_arms

@@ -13,8 +13,8 @@ from perflab.errors import one_of
 from perflab.metrics import Metric
 from perflab.notes import PYTHON, Note, written
 from perflab.rendering import shortened
-from perflab.results import Result, Shown
-from perflab.stats import doubts
+from perflab.results import Result, Shown, count
+from perflab.stats import doubts, visits
 from perflab.stats.design import Design
 from perflab.stats.estimates import whose
 from perflab.stats.rows import Asked, Row, details_of, table_of
@@ -171,7 +171,7 @@ class Change(Result):
     def sentence_of(self, endpoint: str | None = None, metric: str | None = None) -> str:
         """One row in one line, for a reader without statistics."""
         row = self.find(endpoint, metric)
-        what = f"{row.metric.label} of {whose(row.endpoint)}"
+        what = f"{row.metric.label} of {whose(row.endpoint, row.metric)}"
         if row.change != row.change:
             return f"{what}: {row.verdict}: {row.reason}"
         interval = row.metric.interval(*row.limits, plain=True, confidence=row.confidence)
@@ -188,13 +188,16 @@ class Change(Result):
     @property
     def notes(self) -> tuple[Note, ...]:
         """The method, what would change the answer, and the warnings."""
-        decided = doubts.DECIDED(
-            method=self.method,
-            metrics=[Metric.of(name).label for name in self.metrics],
-            warmup_fraction=self.warmup,
-            tolerance_fraction=self.tolerance,
-            family=f"; {self.family}" if self.family else "",
-        )
+        metrics = [Metric.of(name) for name in self.metrics]
+        facts = {
+            "method": self.method,
+            "metrics": [metric.label for metric in metrics],
+            "family": f"; {self.family}" if self.family else "",
+        }
+        if visits.of_pages(metrics):
+            decided = doubts.DECIDED_ON_PAGES(**facts, tolerance=self.asked.margin(metrics[0]))
+        else:
+            decided = doubts.DECIDED(**facts, warmup_fraction=self.warmup, tolerance_fraction=self.tolerance)
         return tuple(filter(None, (decided, self.level.note, self.advice, *self.warnings)))
 
     def show(self, surface: str = PYTHON) -> Shown:
@@ -244,12 +247,7 @@ class Change(Result):
                 _runs(self.design),
                 "requests of one run share its conditions: the run is the unit of replication",
             ),
-            ("leave out the warm-up", _warmup(self, row), "one cut for all runs of both arms cannot favour one"),
-            (
-                f"take {row.metric.label} of each run",
-                _estimates(self, row),
-                "quantiles are of type 8 (median-unbiased)",
-            ),
+            *_measuring(self, row),
             ("compare the arms", _effect(self, row), "the design determines the test, not the data"),
             ("test against chance", _chance(self, row), "p: the probability of such a difference without a change"),
             ("compare with the tolerance", _margin(row), "equivalent only if the whole 90 % interval is within it"),
@@ -295,6 +293,16 @@ _WHY = {
 }
 
 
+def _measuring(change: Change, row: Row) -> list[tuple[str, str, str]]:
+    """The steps from what was recorded to a value of each run."""
+    if visits.of_pages([row.metric]):
+        why = "a visit that stalled hardly moves a median, and no page counts for more because it is slower"
+        return [(f"take the median {row.metric.label} of each run's visits", _estimates(change, row), why)]
+    cut = ("leave out the warm-up", _warmup(change, row), "one cut for all runs of both arms cannot favour one")
+    why = "quantiles are of type 8 (median-unbiased)"
+    return [cut, (f"take {row.metric.label} of each run", _estimates(change, row), why)]
+
+
 def _runs(design: Design) -> str:
     cap = design.obstacle or design.capped
     return design.counted + (f"; {cap}" if cap else "")
@@ -317,7 +325,7 @@ def _estimates(change: Change, row: Row) -> str:
         shown = ", ".join(map(row.metric.format, ordered["value"].head(20)))
         parts.append(f"{arm}: {shown}{', …' if len(own) > 20 else ''}")
     fewest = int(values["count"].min()) if len(values) else 0
-    return f"at least {fewest:,} requests each; " + "; ".join(parts)
+    return f"at least {count(fewest, row.metric.sampled)} each; " + "; ".join(parts)
 
 
 def _effect(change: Change, row: Row) -> str:

@@ -18,13 +18,13 @@ from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
 from perflab.metrics import QUANTILE, Metric
 from perflab.notes import Note, notes_of
-from perflab.stats import circumstances, doubts, sequential
+from perflab.stats import circumstances, doubts, sequential, visits
 from perflab.stats import pacing as omission
 from perflab.stats.change import Change as Change
 from perflab.stats.change import overall
 from perflab.stats.corrections import corrected_p
 from perflab.stats.design import design, with_covariates, without_copies
-from perflab.stats.estimates import Requests, by_run, coded, requests_of
+from perflab.stats.estimates import Requests, by_run, coded, evidence_of
 from perflab.stats.experiment_checks import (
     against_reference,
     broken_run,
@@ -89,7 +89,8 @@ def compare(
     metric : str or sequence of str
         "p95" or any ``"p<q>"``, "mean", "over_<limit>ms" (the share of slower requests), "throughput_per_s",
         "error_fraction", "size_bytes", or a resource of the target: "cpu_ms_per_request", "rss_bytes", "read_bytes",
-        "written_bytes". Of several metrics the first decides.
+        "written_bytes"; of pages (`run_pages`): "lcp", "inp", "cls", "fcp", "ttfb", "tbt", or a part of the first two such as
+        "inp_processing". Of several metrics the first decides.
     tolerance : float or str
         The relative difference below which a change does not matter (5 %).
     primary : str or sequence of str
@@ -128,7 +129,9 @@ def compare(
         The design determines the analysis, not the data: five or more pairs by a paired t-test on the logarithms of the
         runs, three or four by least squares with a trend, other runs by Welch's t-test, one run against five or more by
         a prediction interval, one against one never. Error shares are compared as differences, with at least the
-        binomial variance. Equivalent means that the 90 % interval lies within the tolerance (two one-sided tests);
+        binomial variance; so are CLS, TBT and the parts of LCP and INP, which can be zero. The value of a run for a page is
+        the median of its visits, and all pages together are the mean of these. Equivalent means that the 90 % interval
+        lies within the tolerance (two one-sided tests);
         improved or regressed that p is below 5 %, which for all rows but the deciding one is corrected by the maximum
         of t over sign flips of whole runs (from 8 pairs or 4 runs an arm; 5 where one has more), else by Holm. The error
         rates are simulated in datasets/calibration.
@@ -138,7 +141,7 @@ def compare(
     ComparisonError
         Invalid runs, different generators or different plans, unless allowed; a duplicate run name.
     MissingTableError
-        There are no requests.
+        There are no requests, or no vitals for a metric of pages.
     SchemaError
         A requests table has NaN or negative latencies, or naive timestamps.
     ValueError
@@ -158,16 +161,17 @@ def compare(
         raise ValueError(f"pacing must be a positive duration; got {pacing!r}")
     if adjust not in ("family", "explore"):
         raise one_of("adjust", adjust, ("family", "explore"))
-    sides = (requests_of(baseline), requests_of(candidate))
+    pages = visits.of_pages(metrics)
+    sides = (evidence_of(baseline, metrics[0]), evidence_of(candidate, metrics[0]))
     found = design(*sides, order=order, allow=(allow,) if isinstance(allow, str) else tuple(allow))
     requests = (coded(sides[0]), coded(sides[1]))
     found = without_copies(found, requests)
     if names := (covariates,) if isinstance(covariates, str) else tuple(covariates):
         found = with_covariates(found, sides, names)
     weights = None if mix is None else checked_weights(mix, requests)
-    share = declared(sides, warmup)
+    share = 0.0 if pages else declared(sides, warmup)
     needed = max(one.rows_needed for one in metrics)
-    trim = settled(requests, share, needed) if warmup is None else Warmup(share)
+    trim = settled(requests, share, needed) if warmup is None and not pages else Warmup(share)
     level = sequential.level(sides[0].runs, sides[1].runs, found)
     asked = Asked(metrics, primaries, margins, found, trim, level, adjust, arms_of(sides), weights)
     rows, values = _decided(requests, asked)

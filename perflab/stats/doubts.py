@@ -109,7 +109,7 @@ INTERRUPTED = Kind("invalid", DATA, "{invalid} of {runs} runs were interrupted (
 GENERATORS = Kind(
     "generator",
     DESIGN,
-    "the latencies come from different generators ({generators}), which measure the same server differently",
+    "the measurements come from different generators ({generators}), which measure the same target differently",
 )
 PLANS = Kind("plan", DESIGN, "the runs have different plans ({settings})")
 RECORDED = Kind("plan", DESIGN, "queries or profiles were recorded in some of the runs only, and recording costs time")
@@ -118,6 +118,8 @@ ARMS = Kind("arms", DESIGN, "the runs are of several arms ({arms}); choose one: 
 # One row
 
 NO_REQUESTS = reason("no-requests", DATA, "the {arm:raw} has no requests to this endpoint")
+NO_VISITS = Kind("no-visits", DATA, "there are no visits of pages in these measurements")
+MEDIAN_OF_VISITS = Kind("median-of-visits", DESIGN, "Each value is the median of a run's visits to the page")
 RUNS_WITHOUT = reason("runs-without-requests", DATA, "{without} of {runs} runs have no requests to this endpoint")
 TOO_FEW = reason(
     "too-few-requests",
@@ -212,6 +214,11 @@ DECIDED = Kind(
     DESIGN,
     "decided by: {method:raw}; {metrics} of each run after the first {warmup_fraction} (warm-up); tolerance "
     "{tolerance_fraction}{family:raw}",
+)
+DECIDED_ON_PAGES = Kind(
+    "decided-by",
+    DESIGN,
+    "decided by: {method:raw}; {metrics} of each run (the median of its visits to a page); tolerance {tolerance:raw}{family:raw}",
 )
 WOULD_CHANGE = Kind("would-change", DESIGN, "what would change the answer: {advice:raw}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -17,11 +17,11 @@ from scipy import special
 from perflab.data.selection import without_recorded
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
-from perflab.metrics import COUNT, MEAN, QUANTILE, RATE, RESOURCE, SHARE, Metric
+from perflab.metrics import COUNT, MEAN, QUANTILE, RATE, RESOURCE, SHARE, VITAL, VITAL_NAMES, VITALS, Metric
 from perflab.metrics import Floats as Floats
 from perflab.metrics import quantile as quantile
 from perflab.notes import Remedy
-from perflab.stats import doubts, tails
+from perflab.stats import doubts, tails, visits
 from perflab.units import parse_fraction
 
 Codes = npt.NDArray[np.intp]
@@ -31,9 +31,9 @@ _NO_WEIGHT = 1e-20
 _SUMMARIZED = ("error_fraction", "throughput_per_s", "mean", "p50", "p95", "p99", "max")
 
 
-def whose(endpoint: str) -> str:
+def whose(endpoint: str, metric: Metric | None = None) -> str:
     """The endpoint as a sentence names it."""
-    return "all requests" if endpoint == AGGREGATED else endpoint
+    return (metric.everything if metric else "all requests") if endpoint == AGGREGATED else endpoint
 
 
 def warmup_of(runs: pd.DataFrame, given: float | str | None) -> float:
@@ -118,6 +118,11 @@ def requests_of(measured: Measurements | pd.DataFrame) -> Measurements:
     return held
 
 
+def evidence_of(measured: Measurements | pd.DataFrame, metric: Metric) -> Measurements:
+    """The requests, or for a metric of pages its visits as requests."""
+    return visits.as_requests(measured) if metric.table == VITALS else requests_of(measured)
+
+
 @dataclass(frozen=True)
 class Requests:
     """The requests of several runs as arrays: codes of run and endpoint, latency (ms), failure, and age.
@@ -125,7 +130,7 @@ class Requests:
     ``age`` is the share of the run (until its last request started) that had passed when a request started, so it does
     not depend on latencies; ``seconds`` the length of each run; ``knows_failures`` whether it records which requests
     failed; ``size`` the bytes of each response; ``resources`` the samples of the target (run, age, ...); ``sending`` the
-    seconds of each run until its last request started.
+    seconds of each run until its last request started; ``vitals`` the metrics of visits, by name.
     """
 
     runs: tuple[str, ...]
@@ -140,11 +145,13 @@ class Requests:
     size: Floats | None = None
     resources: pd.DataFrame | None = None
     sending: Floats | None = None
+    vitals: Mapping[str, Floats] = field(default_factory=dict)
 
     def take(self, rows: npt.NDArray[Any]) -> Requests:
         """The chosen rows (a mask, or positions)."""
         columns = {c: getattr(self, c)[rows] for c in ("run", "endpoint", "latency", "failed", "age")}
-        return replace(self, **columns, size=None if self.size is None else self.size[rows])
+        vitals = {name: values[rows] for name, values in self.vitals.items()}
+        return replace(self, **columns, size=None if self.size is None else self.size[rows], vitals=vitals)
 
 
 def coded(measured: Measurements) -> Requests:
@@ -178,6 +185,7 @@ def coded(measured: Measurements) -> Requests:
         knows_failures=knows_failures(known),
         size=requests["size_bytes"].to_numpy(dtype="float64") if "size_bytes" in requests.columns else None,
         sending=(last - begun) / 1e6,
+        vitals=visits.columns_of(requests),
         resources=_of_target(measured, list(runs), begun, last) if "resources" in measured.tables else None,
     )
 
@@ -281,6 +289,11 @@ def _grouped(
             columns[metric.name] = np.divide(found, seconds, out=np.full(len(found), np.nan), where=seconds > 0)
         elif metric.kind == COUNT:
             columns[metric.name] = found
+        elif metric.kind == VITAL:
+            own = kept.vitals.get(metric.name)
+            columns[metric.name] = visits.medians(
+                metric, None if own is None else own[order], kept.endpoint[order], edges
+            )
         elif metric.kind == RESOURCE:
             together = names == (AGGREGATED,) and kept.resources is not None
             columns[metric.name] = _used(metric, kept, run, found, seconds, float(shares[0])) if together else math.nan
@@ -322,7 +335,7 @@ def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float | No
     Parameters
     ----------
     measured : Measurements or DataFrame
-        Measurements with requests, or a requests table.
+        Measurements with requests or vitals, or a requests table.
     warmup : str or float, optional
         The share of each run to leave out; by default the plan's, or 10 %, as in `compare`. 0 keeps everything.
 
@@ -332,7 +345,8 @@ def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float | No
         run, endpoint, count, errors, error_fraction, throughput_per_s, mean_ms, p50_ms, p95_ms, p99_ms, max_ms. Quantiles are
         of type 8; "Aggregated" is all requests of a run. A p95 of fewer than 20 requests and a p99 of fewer than 100 would be
         the maximum, and are missing; those of fewer than 200 and 1,000 rest on a handful of requests and are shown with ~
-        (``attrs["warnings"]`` has a note on it).
+        (``attrs["warnings"]`` has a note on it). Of visits (`run_pages`): run, endpoint (the page), count, the median of
+        each metric (lcp_ms, inp_ms, cls, fcp_ms, ttfb_ms, tbt_ms), and the worst rating.
 
     Raises
     ------
@@ -349,6 +363,8 @@ def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float | No
     >>> summarize(requests, warmup=0).p50_ms.to_list()
     [2.5, 2.5]
     """
+    if VITALS in (measured.tables if isinstance(measured, Measurements) else ()) and "requests" not in measured.tables:
+        return visits.summary_of(by_run(visits.as_requests(measured), VITAL_NAMES))
     held = requests_of(measured)
     share = warmup_of(held.runs, warmup)
     table = by_run(held, _SUMMARIZED, warmup=share)
@@ -359,34 +375,4 @@ def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float | No
     table = table[["run", "endpoint", "count", "errors", *columns]]
     return tails.marked(
         table, doubts.AFTER_WARMUP(Remedy("summarize", {"warmup": 0}), share_fraction=share) if share else ""
-    )
-
-
-def summarize_checks(measured: Measurements) -> pd.DataFrame:
-    """How many of the named checks passed, by run, endpoint and name.
-
-    Parameters
-    ----------
-    measured : Measurements
-        With a ``checks`` table; MissingTableError otherwise.
-
-    Returns
-    -------
-    DataFrame
-        run, endpoint, name, count, passed, passed_fraction. The endpoint is missing where none was recorded.
-
-    >>> import pandas as pd
-    >>> at = pd.date_range("2026-01-01", periods=4, freq="s", tz="UTC")
-    >>> checks = pd.DataFrame({"run": "a", "start": at, "name": "status is 200", "ok": [True, True, True, False]})
-    >>> summarize_checks(Measurements.of(checks=checks)).passed_fraction.item()
-    0.75
-    """
-    checks = measured.checks
-    if "endpoint" not in checks.columns:
-        checks = checks.assign(endpoint=pd.Series(None, index=checks.index, dtype="str"))
-    grouped = checks.groupby(["run", "endpoint", "name"], sort=False, dropna=False)["ok"]
-    table = grouped.agg(["size", "sum"]).reset_index().rename(columns={"size": "count", "sum": "passed"})
-    table = table.astype({"count": "int64", "passed": "int64"})
-    return table.assign(passed_fraction=table["passed"] / table["count"]).sort_values(
-        ["run", "endpoint", "name"], ignore_index=True
     )

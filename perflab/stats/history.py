@@ -18,7 +18,7 @@ from perflab.notes import PYTHON, Note, Remedy, count, notes_of, written
 from perflab.results import Result, Shown
 from perflab.stats import doubts, replications
 from perflab.stats.divisive import LEAST_RUNS, P_VALUE, Demand, p_value, residues, segments, steps_in
-from perflab.stats.estimates import of_endpoint, requests_of, whose
+from perflab.stats.estimates import evidence_of, of_endpoint, whose
 from perflab.stats.mix import on_a_mix
 from perflab.stats.planning import MOST, pairs_for
 from perflab.units import format_fraction, format_p, format_value, parse_fraction
@@ -50,7 +50,7 @@ class ChangePoints(Result):
     @property
     def sentence(self) -> str:
         """The answer in one line."""
-        what = self.metric if not self.endpoint else f"{self.metric} of {whose(self.endpoint)}"
+        what = self.metric if not self.endpoint else f"{self.metric} of {whose(self.endpoint, Metric.of(self.metric))}"
         runs = count(len(self.values), "run")
         if self.drift == self.drift:
             size = format_fraction(abs(self.drift)) if (self.values["value"] > 0).all() else f"{abs(self.drift):.3g}"
@@ -155,7 +155,7 @@ def change_points(
     least = parse_fraction(minimum, parameter="minimum")
     if not 0 <= least < 1:
         raise ValueError(f"minimum must be between 0 and 1 (3% or 0.03); got {minimum!r}")
-    if isinstance(history, Measurements) or "latency_ms" in history.columns:
+    if isinstance(history, Measurements) or {"latency_ms", "visit"} & set(history.columns):
         values, warnings = _measured(history, metric, endpoint, warmup, allow)
         unit = Metric.of(metric).unit
     else:
@@ -184,8 +184,7 @@ def change_points(
 def _measured(
     history: Any, metric: str, endpoint: str, warmup: float | str | None, allow: str | Collection[str]
 ) -> tuple[pd.DataFrame, list[Note]]:
-    Metric.of(metric)
-    held = requests_of(history)
+    held = evidence_of(history, Metric.of(metric))
     warnings = replications.refusals(held.runs, allow, call="change_points")
     found, note = on_a_mix(held, Metric.of(metric), replications.warmup_of(held.runs, warmup), endpoint)
     warnings += [note] if note else []

@@ -16,13 +16,13 @@ BATCHES = 20
 """Stretches of a run that count as independent in the method of batch means."""
 
 
-def over_runs(values: Floats, *, confidence: float = 0.95) -> Interval:
-    """Student's interval of one number per run; of its logarithm (a geometric mean) where all are positive.
+def over_runs(values: Floats, *, confidence: float = 0.95, relative: bool = True) -> Interval:
+    """Student's interval of one number per run; if ``relative`` of its logarithm (a geometric mean) where all are positive.
 
     >>> [round(v, 1) for v in over_runs(np.array([90.0, 100.0, 110.0]))]
     [99.7, 77.7, 127.9]
     """
-    positive = bool((values > 0).all())
+    positive = relative and bool((values > 0).all())
     numbers = np.log(values) if positive else values
     middle, count = float(numbers.mean()), len(numbers)
     half = float(t_ppf(0.5 + confidence / 2, count - 1) * numbers.std(ddof=1)) / math.sqrt(count)

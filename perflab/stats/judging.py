@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED
-from perflab.metrics import MEAN, QUANTILE, RATE, SHARE, SLOW, Metric
+from perflab.metrics import MEAN, QUANTILE, RATE, SHARE, SLOW, VITAL, Metric
 from perflab.notes import Note
 from perflab.stats import doubts, one_run, tests
 from perflab.stats.design import ARMS, SAME, Design
@@ -57,6 +57,9 @@ def judge(
     """Every endpoint's effect on one metric; ``values`` are `by_run` of the arms, ``margins`` for ratios and differences."""
     endpoints = list(dict.fromkeys([*values[0]["endpoint"], *values[1]["endpoint"]]))
     endpoints = endpoints if metric.has_endpoints else [AGGREGATED]
+    if metric.kind == VITAL:  # a page without interactions has no INP
+        known = {e for v in values for e in v.loc[v[metric.name].notna(), "endpoint"]} | {AGGREGATED}
+        endpoints = [endpoint for endpoint in endpoints if endpoint in known]
     both = [_wide(v, [metric.name, "count"], endpoints, runs) for v, runs in zip(values, design.sides, strict=True)]
     wide, counts = [found for found, _ in both], [np.nan_to_num(count) for _, count in both]
     if metric.kind == QUANTILE:
@@ -65,7 +68,7 @@ def judge(
     # A quantile that falls among a run's failures is infinite, and forms no ratio.
     finite = [np.where(np.isinf(w), np.nan, w) for w in wide]
     scaled = [metric.scaled(w) for w in finite]
-    tick = _tick(requests) if metric.is_latency else 0.0
+    tick = _tick(requests) if metric.is_latency else metric.tick
     floors = _floors(metric, finite, counts, tick)
     effect = effect_of(scaled[0], scaled[1], floors, design)
     judged = []
@@ -86,7 +89,7 @@ def judge(
                 design.obstacle
                 or _gate(metric, (counts[0][i], counts[1][i]), requests)
                 or _degenerate(metric, pair, own),
-                _ticked((finite[0][i], finite[1][i]), 0.0 if metric.kind == MEAN else tick),
+                _ticked((finite[0][i], finite[1][i]), 0.0 if metric.kind == MEAN or metric.unit != "ms" else tick),
             )
         )
     return judged
@@ -138,7 +141,7 @@ def _gate(metric: Metric, counts: tuple[Floats, Floats], requests: tuple[Request
 
 
 def _degenerate(metric: Metric, scaled: tuple[Floats, Floats], effect: Effect | None) -> Note | None:
-    if not metric.relative and any(np.isnan(s).any() for s in scaled):
+    if metric.kind in (SHARE, SLOW) and any(np.isnan(s).any() for s in scaled):
         return doubts.NO_FAILURES()
     if not all(np.isfinite(s).all() for s in scaled):
         return doubts.NO_RATIO(metric=metric.label)
@@ -186,6 +189,8 @@ def _floors(metric: Metric, values: Sequence[Floats], counts: Sequence[Floats], 
         single = [(share * (1 - share))[:, None] / s for s in size]
     elif metric.kind == RATE:
         single = [1 / 12 / s**2 for s in size]
+    elif metric.kind == VITAL and not metric.relative:
+        single = [np.full(s.shape, tick**2 / 12) for s in size]
     else:
         single = [_rounded(v, c, tick, mean=metric.kind == MEAN) for v, c in zip(values, size, strict=True)]
     found: Floats = sum((s.sum(-1) / s.shape[-1] ** 2 for s in single), np.zeros(len(single[0])))
@@ -217,7 +222,7 @@ def _limits(
         low, high = effect.interval(0.95)
         return float(low), float(high)
     alone = design.kind == "one against one" and all(np.isfinite(s).all() for s in scaled)
-    if not alone or not metric.has_endpoints:
+    if not alone or not metric.has_endpoints or metric.kind == VITAL:
         return math.nan, math.nan
     share = warmup.of(endpoint)
     chosen = [one_run.of_one(side, runs[0], endpoint, share) for side, runs in zip(requests, design.sides, strict=True)]

@@ -15,7 +15,7 @@ from perflab.metrics import Floats, Metric
 from perflab.notes import Note
 from perflab.stats import doubts, intervals, replications
 from perflab.stats.distributions import chi2_ppf, t_cdf
-from perflab.stats.estimates import of_endpoint, requests_of, without_warmup
+from perflab.stats.estimates import evidence_of, of_endpoint, without_warmup
 from perflab.stats.mix import on_a_mix
 
 LEAST_RUNS = 3
@@ -66,7 +66,8 @@ def read(
     if not wanted.relative:
         raise ValueError("metric must be one that changes by a ratio: runs for a share cannot be planned from an sd")
     sides = [
-        requests_of(side) for side in ([pilot] if isinstance(pilot, (Measurements, pd.DataFrame)) else list(pilot))
+        evidence_of(side, wanted)
+        for side in ([pilot] if isinstance(pilot, (Measurements, pd.DataFrame)) else list(pilot))
     ]
     if not 1 <= len(sides) <= 2:
         raise ValueError(f"pilot must be runs of one arm, or (before, after); got {len(sides)} of them")

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import special
 
 from perflab.data.tables import AGGREGATED, Measurements
-from perflab.metrics import Floats
+from perflab.metrics import Floats, Metric
 from perflab.notes import PYTHON, Note, written
 from perflab.results import Result, Shown
 from perflab.stats import doubts, pilots
@@ -61,7 +61,7 @@ class RunPlan(Result):
     @property
     def sentence(self) -> str:
         """The answer in one line."""
-        what = f"{self.pilot.metric} of {whose(self.pilot.endpoint)}"
+        what = f"{self.pilot.metric} of {whose(self.pilot.endpoint, Metric.of(self.pilot.metric))}"
         return (
             f"To detect a {format_fraction(self.effect)} decrease of {what} with power {self.power:g}: {self.pairs} pairs "
             f"({2 * self.pairs} runs, {_minutes(self.minutes)}); unpaired, {self.runs} runs of each arm"

@@ -44,7 +44,7 @@ class ArmsCompared(Result):
         parts = [self.ranking[0]]
         for better, worse in zip(self.ranking, self.ranking[1:], strict=False):
             parts.append(f"{'<' if self._differ(better, worse) else '≈'} {worse}")
-        what = f"{Metric.of(self.metric).label} of {whose(self.endpoint)}"
+        what = f"{Metric.of(self.metric).label} of {whose(self.endpoint, Metric.of(self.metric))}"
         return f"{what}, best first: {' '.join(parts)} (< certain, ≈ not; Holm over {len(self.table)} comparisons)"
 
     def _differ(self, one: str, other: str) -> bool:

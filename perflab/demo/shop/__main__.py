@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from perflab.demo.shop.fixes import FIXES, parse_fixes
+from perflab.demo.shop.fixes import FIXES, PAGE_FIXES, parse_fixes
 from perflab.errors import MissingExtraError
 
 
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m perflab.demo.shop",
         description="A web shop with performance defects to find.",
-        epilog=f"Environment: SHOP_FIXES, a comma-separated list of {', '.join(FIXES)}, fixes the defects; "
+        epilog=f"Environment: SHOP_FIXES, a comma-separated list of {', '.join((*FIXES, *PAGE_FIXES))}, fixes the defects; "
         "PERFLAB_QUERY_LOG names a file to record every SQL statement to; SHOP_REDIS, a Redis server to keep pages in for "
         "SHOP_REDIS_TTL seconds.",
     )

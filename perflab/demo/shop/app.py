@@ -13,7 +13,7 @@ from sqlalchemy import URL, Engine, create_engine, event, func, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from perflab.demo.shop import downstream, exposition, redis_cache
+from perflab.demo.shop import downstream, exposition, redis_cache, storefront
 from perflab.demo.shop.fixes import Cached
 from perflab.demo.shop.models import TRACKING_INDEX, CartItem, Customer, Line, Order, Parcel, Product
 from perflab.recorders.breakdown import record_requests
@@ -181,6 +181,7 @@ def create_app(engine: Engine, fixes: frozenset[str], downstream_port: int, *, q
     }
     for rule, page in pages.items():
         app.add_url_rule(rule, endpoint=rule, view_func=page)
+    storefront.add_pages(app, fixes)
     app.add_url_rule("/carts/<cart>", view_func=shop.add_to_cart, methods=["POST"])
     return app
 

@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 from perflab.errors import one_of
 
 FIXES = ("eager", "index", "parallel", "cache")
+PAGE_FIXES = ("webp", "headers", "compress", "stable", "quick", "slim")
+"""Fixes of the page that a browser sees (`storefront`)."""
 
 T = TypeVar("T")
 
@@ -22,8 +24,8 @@ def parse_fixes(text: str) -> frozenset[str]:
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
-        if name not in FIXES:
-            raise one_of("SHOP_FIXES", name, FIXES)
+        if name not in (*FIXES, *PAGE_FIXES):
+            raise one_of("SHOP_FIXES", name, (*FIXES, *PAGE_FIXES))
     return frozenset(names)
 
 

@@ -1,0 +1,276 @@
+"""`run_pages`: visit the pages of a plan in a browser, and keep the run with its vitals and exchanges."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from perflab import provenance
+from perflab.browsing import chromium, page_reasons
+from perflab.browsing.page_plan import PagePlan
+from perflab.browsing.visiting import Visit, visit
+from perflab.data import store
+from perflab.data.tables import Measurements
+from perflab.errors import LoadTestError
+from perflab.loadtest import reasons
+from perflab.loadtest.alone import alone
+from perflab.loadtest.drive import Driven, Live, Slot, listening
+from perflab.loadtest.resources import Sampler, children
+from perflab.loadtest.run import loaded
+from perflab.loadtest.target import Service, Services, Target
+from perflab.metrics import Metric
+from perflab.notes import Note
+from perflab.progress import Listener
+
+_POLL_S = 0.1
+GENERATOR = "generator"
+"""The browser's processes in ``resources``."""
+
+
+def run_pages(
+    plan: PagePlan | str | Sequence[str],
+    target: Target,
+    *,
+    visits: int | None = None,
+    store: str | Path = "runs",
+    progress: bool | Listener = True,
+) -> Measurements:
+    """Visit pages in Chromium and measure their web vitals, as one run.
+
+    For a verdict on a change give the plan to `run_pairs`, which interleaves the runs of both arms, and `compare` the result
+    by "lcp", "inp" or "cls".
+
+    Parameters
+    ----------
+    plan : PagePlan
+        The pages, what a visit does there, and the throttling. Paths alone ("/" or a list) are a plan without either.
+    target : Target
+        The site; started and stopped if it has a command.
+    visits : int, optional
+        How many times to visit each page; by default the plan's.
+    store : str or Path
+        The folder that stores the run.
+    progress : bool or Listener
+        Show the visits and the LCP so far.
+
+    Returns
+    -------
+    Measurements
+        One run: ``vitals`` (page, visit, metric, value, unit, rating, element), ``exchanges`` (every request of each visit:
+        url, status, sizes, response headers, timings) and ``resources``. The element is what caused the value: the LCP's image,
+        the button and the script of the INP, the largest shift. The run is not valid if a page did not answer 2xx, did not
+        finish loading, raised an uncaught error, or a step was not possible.
+
+    Raises
+    ------
+    MissingExtraError
+        Playwright or Chromium is missing; the message says how to install it.
+    TargetError
+        The target could not be reached, or did not become ready.
+    LoadTestError
+        No visit could be made.
+    StoreError
+        The store can't be written.
+    KeyboardInterrupt
+        After the browser has closed; the visits so far are kept, marked as interrupted.
+
+    >>> plan = lab.PagePlan({"/": [], "/offers": [("click", "#more")]}, network="fast 4g", cpu=4)  # doctest: +SKIP
+    >>> pages = lab.run_pages(plan, lab.Target("now", host="http://127.0.0.1:8001"))               # doctest: +SKIP
+    >>> lab.summarize(pages)[["endpoint", "lcp_ms", "inp_ms", "cls"]]                              # doctest: +SKIP
+    """
+    plan = plan if isinstance(plan, PagePlan) else PagePlan(plan)
+    plan = plan if visits is None else replace(plan, visits=visits)
+    with listening(progress, plan.expected_s, f"{target.arm}: {plan}") as listener:
+        driven = drive_pages(plan, target, store, Slot(), Live(listener))
+    if driven.interrupted:
+        raise KeyboardInterrupt(f"stopped; the visits so far are kept: {driven.folder}")
+    return loaded([driven])
+
+
+def drive_pages(
+    plan: PagePlan,
+    target: Target,
+    place: str | Path,
+    at: Slot,
+    live: Live,
+    seed: int | None = None,
+    services: Services | None = None,
+) -> Driven:
+    """Make one run of pages and store it."""
+    if target.record_queries or target.record_requests or target.profile:
+        raise ValueError(
+            "run_pages: the target must not record queries or requests, or be profiled; that needs a load plan"
+        )
+    with alone():
+        draft = store.Draft(place, target.arm)
+        try:
+            with closing(Services()) if services is None else nullcontext(services) as held:
+                return _driven(plan, target, draft, at, live, seed, held)
+        except BaseException:
+            draft.drop()
+            raise
+
+
+def _driven(
+    plan: PagePlan, target: Target, draft: store.Draft, at: Slot, live: Live, seed: int | None, services: Services
+) -> Driven:
+    environment = provenance.stamp()
+    began = datetime.now(UTC)
+    with services.of(target, draft.folder, plan.secrets()) as service:
+        trees: dict[str, Sequence[int]] = {GENERATOR: ()} | ({"target": (service.pid,)} if service.pid else {})
+        roots = (GENERATOR,) if service.own else (GENERATOR, "target")
+        with Sampler(trees, roots=roots, machine=True) as sampler:
+            work = _Visits(plan, target.host, sampler)
+            interrupted = work.watched(live, service)
+    ended = [each for each in (work.died, service.still_starting) if each]
+    service.still_starting = None
+    if not work.visits and interrupted:
+        raise KeyboardInterrupt("interrupted before the first visit ended; nothing was kept")
+    if work.error is not None and not interrupted:
+        if not isinstance(work.error, _lost()) or not work.visits:
+            raise _failure(work.error) from work.error
+        ended.append(page_reasons.BROWSER_LOST(problem=provenance.hidden(str(work.error).partition("\n")[0])))
+    took_ms = (datetime.now(UTC) - began).total_seconds() * 1e3
+    invalid, warnings = judged(work.visits, plan.visits)
+    invalid += [note for note in ended if note.code != reasons.STILL_STARTING.code]
+    warnings += [note for note in ended if note.code == reasons.STILL_STARTING.code]
+    if interrupted:
+        invalid.insert(0, reasons.INTERRUPTED(after_ms=took_ms))
+    _written(draft, work.visits, plan.secrets() + target.secrets())
+    draft.write("resources", sampler.frame(draft.run))
+    record = {
+        "arm": target.arm,
+        "experiment": at.experiment,
+        "pair": at.pair,
+        "order": at.order,
+        "host": provenance.without_credentials(target.host),
+        "plan": plan.record(),
+        "environment": {
+            **environment,
+            "generator": chromium.generator(work.version, plan.throttling),
+            "target": target.record(),
+            **({} if seed is None else {"order_seed": seed}),
+            **at.environment,
+        },
+        "start": began.isoformat(),
+        "duration_ms": took_ms,
+        "valid": not invalid,
+        "reasons": invalid,
+        "warnings": [*warnings, *sampler.warnings()],
+    }
+    return Driven(draft.keep(record), interrupted)
+
+
+class _Visits:
+    """The visits of a run, made by a thread of their own: Playwright's calls can't run where a notebook's event loop does."""
+
+    def __init__(self, plan: PagePlan, host: str, sampler: Sampler) -> None:
+        self.plan, self.host, self.sampler = plan, host, sampler
+        self.visits: list[Visit] = []
+        self.version = ""
+        self.died: Note | None = None
+        self.error: BaseException | None = None
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="perflab-pages", daemon=True)
+
+    def _work(self) -> None:
+        before = children()
+        try:
+            with chromium.browser() as browser:
+                self.sampler.processes[GENERATOR] = tuple(children() - before)
+                self.version = str(browser.version)
+                for number in range(1, self.plan.visits + 1):
+                    for page in self.plan.steps:
+                        if self._end.is_set():
+                            return
+                        found = visit(browser, self.plan, self.host, page, number, self._end)
+                        if not self._end.is_set():
+                            self.visits.append(found)
+        except BaseException as problem:  # noqa: BLE001 - kept, and raised by the thread that waits
+            self.error = problem
+
+    def watched(self, live: Live, service: Service) -> bool:
+        """Wait for the visits and publish their progress; return whether the user stopped them."""
+        began, interrupted = time.monotonic(), False
+        self._thread.start()
+        try:
+            while self._thread.is_alive():
+                self._thread.join(_POLL_S)
+                if live.stop.is_set():
+                    interrupted = True
+                    break
+                if died := service.died():
+                    self.died = died
+                    break
+                live.listener.update(live.done_s + min(time.monotonic() - began, self.plan.expected_s), **self._facts())
+        except KeyboardInterrupt:
+            interrupted = True
+        self._end.set()
+        # A visit that waits for a page ends with its own timeout at the latest.
+        self._thread.join(self.plan.timeout_ms / 1e3 + 10)
+        self.died = self.died or service.died()
+        return interrupted
+
+    def _facts(self) -> dict[str, Any]:
+        values = sorted(value for each in self.visits for name, value, _ in each.metrics if name == "lcp")
+        return {"visits": len(self.visits)} | ({"lcp_ms": values[len(values) // 2]} if values else {})
+
+
+def _lost() -> type[Exception]:
+    from playwright.sync_api import Error
+
+    return Error
+
+
+def _failure(problem: BaseException) -> BaseException:
+    """Playwright's own errors as perflab's; all others as they are."""
+    if type(problem).__module__.startswith("playwright"):
+        return LoadTestError(f"the browser could not be used: {provenance.hidden(str(problem).strip()[:1000])}")
+    return problem
+
+
+def judged(visits: Sequence[Visit], planned: int) -> tuple[list[Note], list[Note]]:
+    """Why the run is not valid, and what to be careful about; visits with one problem are counted together."""
+    found: dict[tuple[str, str], tuple[Callable[..., Note], dict[str, Any], set[int]]] = {}
+    for each in visits:
+        for kind, facts in each.problems:
+            key = (kind.code, each.page)
+            found.setdefault(key, (kind, {"page": provenance.hidden(each.page), "of": planned} | facts, set()))
+            found[key][2].add(each.number)
+    notes = [kind(**facts, visits=len(numbers)) for kind, facts, numbers in found.values()]
+    return (
+        [note for note in notes if note.code not in page_reasons.WARNINGS],
+        [note for note in notes if note.code in page_reasons.WARNINGS],
+    )
+
+
+def _written(draft: store.Draft, visits: Sequence[Visit], secrets: Sequence[str]) -> None:
+    """The tables of the run; visits that failed have exchanges only."""
+    vitals = [
+        {"page": each.page, "visit": each.number, "metric": name, "value": value, "element": element}
+        for each in visits
+        if not each.failed
+        for name, value, element in each.metrics
+    ]
+    frame = pd.DataFrame(vitals, columns=["page", "visit", "metric", "value", "element"])
+    metrics = [Metric.of(name) for name in frame["metric"]]
+    frame = frame.assign(
+        page=[provenance.hidden(page, secrets) for page in frame["page"]],
+        unit=[metric.unit for metric in metrics],
+        rating=[metric.rating(value) for metric, value in zip(metrics, frame["value"], strict=True)],
+        element=[provenance.hidden(text, secrets) for text in frame["element"]],
+    )
+    draft.write("vitals", frame)
+    rows = [row | {"page": each.page, "visit": each.number} for each in visits for row in each.exchanges]
+    if rows:
+        exchanges = pd.DataFrame(rows)
+        shown = {url: provenance.hidden(url.partition("#")[0], secrets) for url in exchanges["url"].unique()}
+        draft.write("exchanges", exchanges.assign(url=exchanges["url"].map(shown)))

@@ -1,0 +1,93 @@
+"""The visits of pages as rows that runs are compared by, and their summary.
+
+The value of a run is the median of its visits to a page; that of all pages is the mean of the pages' medians (geometric for
+a ratio), so that no page counts for more because it is slower.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from itertools import pairwise
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from perflab.data.tables import Measurements, of_run
+from perflab.errors import ComparisonError
+from perflab.metrics import RATINGS, VITAL_NAMES, VITALS, Floats, Metric
+from perflab.results import Findings, findings
+from perflab.stats import doubts
+
+_EPOCH = pd.Timestamp(0, tz="UTC")
+SUMMARIZED = ("lcp", "inp", "cls", "fcp", "ttfb", "tbt")
+
+
+def of_pages(metrics: Collection[Metric]) -> bool:
+    """Whether these are metrics of pages; ValueError where some are and others are not."""
+    kinds = {metric.table == VITALS for metric in metrics}
+    if len(kinds) > 1:
+        names = ", ".join(metric.name for metric in metrics)
+        raise ValueError(f"metric must not combine metrics of pages with those of requests; got {names}")
+    return True in kinds
+
+
+def as_requests(measured: Measurements | pd.DataFrame) -> Measurements:
+    """The measurements with a row of ``requests`` for each visit: its page as the endpoint, and a column for each metric.
+
+    MissingTableError if there are no vitals, ComparisonError if they are empty.
+    """
+    held = measured if isinstance(measured, Measurements) else Measurements.of(vitals=measured)
+    if not len(held.vitals):
+        raise ComparisonError(doubts.NO_VISITS())
+    key = ["run", "page", "visit"]
+    wide = held.vitals.groupby([*key, "metric"], sort=False, observed=True)["value"].median().unstack("metric")
+    visits = wide.reset_index()
+    begun = of_run(visits, held.runs.set_index("run")["start"]).fillna(_EPOCH)
+    rows = pd.DataFrame(
+        {
+            "run": visits["run"],
+            "endpoint": visits["page"],
+            "start": begun + pd.to_timedelta(visits["visit"].astype("int64"), unit="ms"),
+            "latency_ms": wide.bfill(axis=1).iloc[:, 0].to_numpy(dtype="float64"),
+            "ok": True,
+            **{name: wide[name].to_numpy(dtype="float64") for name in wide.columns if name not in ("run", "start")},
+        }
+    )
+    others = {name: frame for name, frame in held.tables.items() if name not in ("requests", VITALS)}
+    return Measurements(MappingProxyType({**others, "requests": rows}), held.meta, held.warnings)
+
+
+def columns_of(requests: pd.DataFrame) -> dict[str, Floats]:
+    """The metrics of pages among the columns of a table, as `as_requests` makes them."""
+    return {name: requests[name].to_numpy(dtype="float64") for name in VITAL_NAMES if name in requests.columns}
+
+
+def medians(
+    metric: Metric, values: Floats | None, page: npt.NDArray[np.intp], edges: npt.NDArray[np.int64]
+) -> list[float]:
+    """The metric of each group of visits (rows between two edges): the median by page, and the mean of the pages.
+
+    Visits without the metric do not count: a page without interactions has no INP.
+    """
+    if values is None:
+        return [math.nan] * (len(edges) - 1)
+    return [_typical(metric, values[low:high], page[low:high]) for low, high in pairwise(edges)]
+
+
+def _typical(metric: Metric, values: Floats, page: npt.NDArray[np.intp]) -> float:
+    known = ~np.isnan(values)
+    own = [float(np.median(values[known & (page == each)])) for each in np.unique(page[known])]
+    return metric.typical(np.array(own)) if own else math.nan
+
+
+def summary_of(table: pd.DataFrame) -> Findings:
+    """A `by_run` table of pages with columns for people, and the worst rating of each row."""
+    metrics = [metric for metric in map(Metric.of, SUMMARIZED) if table[metric.name].notna().any()]
+    named = table[["run", "endpoint", "count", *(metric.name for metric in metrics)]]
+    ratings = [{metric.rating(row[metric.name]) for metric in metrics} for row in named.to_dict("records")]
+    worst = [next((word for word in RATINGS[::-1] if word in own), "") for own in ratings]
+    columns = {metric.name: metric.column for metric in metrics}
+    return findings(named.rename(columns=columns).assign(rating=worst), doubts.MEDIAN_OF_VISITS())
