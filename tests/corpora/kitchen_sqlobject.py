@@ -194,7 +194,7 @@ class Opinion(SQLObject):
     answer_to = ForeignKey("Opinion", default=None)
 
 
-class Option(SQLObject):
+class HallOption(SQLObject):
     hall = ForeignKey("Hall")
     name = text()
     value = text()
@@ -211,7 +211,7 @@ class Entry(SQLObject):
 
 
 MODELS = (Cook, Cuisine, Allergen, Supplier, Ingredient, Recipe, Part, Step, Stock, Price, Customer, Hall, Banquet, Dish, Bill,
-          Payment, Duty, Opinion, Option, Chore, Entry)  # fmt: skip
+          Payment, Duty, Opinion, HallOption, Chore, Entry)  # fmt: skip
 
 
 def fill(db: Any) -> None:
@@ -254,7 +254,7 @@ def fill(db: Any) -> None:
     put(Duty, 1800, lambda i: {"cook_id": some(200), "banquet_id": some(700), "hours": some(9)})
     put(Opinion, 1500, lambda i: {"recipe_id": some(500), "customer_id": some(500), "stars": some(5),
                                   "answer_to_id": None if i < 120 else some(min(i, 400))})  # fmt: skip
-    put(Option, 480, lambda i: {"hall_id": 1 + i % 60, "name": f"o{i // 60}", "value": str(i)})
+    put(HallOption, 480, lambda i: {"hall_id": 1 + i % 60, "name": f"o{i // 60}", "value": str(i)})
     put(Chore, 600, lambda i: {"state": "open", "subject": some(400)})
     put(Entry, 90, lambda i: {"token": f"e{i}", "cook_id": some(200)})
 
@@ -414,11 +414,11 @@ def rota(db, r, n):
         [Cook.get(cook, connection=db).name for _, cook, _ in rows]
 
 
-@page("banquet>option", "an option of the hall of each banquet, by hall and name")
+@page("banquet>hall_option", "an option of the hall of each banquet, by hall and name")
 def banquets_options(db, r, n):
     rows = table(Banquet, db, r, n)
-    with loop("option"):
-        [db.queryAll(f"SELECT value FROM `option` WHERE hall_id = {row.hallID} AND name = 'o2'") for row in rows]
+    with loop("hall_option"):
+        [db.queryAll(f"SELECT value FROM hall_option WHERE hall_id = {row.hallID} AND name = 'o2'") for row in rows]
 
 
 @page("recipe>opinion", "an average for each recipe, written to no cache")
@@ -533,7 +533,7 @@ def halls(db, r, n):
 def options(db, r, n):
     hall = r.randint(1, 60)
     for place in range(6):
-        db.queryOne(f"SELECT value FROM `option` WHERE hall_id = {hall} AND name = 'o{place}'")
+        db.queryOne(f"SELECT value FROM hall_option WHERE hall_id = {hall} AND name = 'o{place}'")
 
 
 @page("", "a count for each shelf of a constant list")
