@@ -81,6 +81,7 @@ _WORDS: Mapping[str, str] = MappingProxyType(
     {
         "sql": "SQL", "p_value": "p", "p_adjusted": "p, adjusted", "p": "p", "ok": "OK", "cpu": "CPU", "id": "ID", "url": "URL",
         "ttl": "TTL", "throughput_per_s": "Throughput, /s", "error_fraction": "Error rate, %",
+        **{name: name.upper() for name in ("lcp", "inp", "cls", "fcp", "tbt", "ttfb")},
     }
 )  # fmt: skip
 
@@ -96,7 +97,7 @@ def heading(name: str, unit: str = "") -> str:
     suffix = next((s for s in _UNITS if name.endswith(s)), "") if unit else ""
     words = name.removesuffix(suffix).replace("_", " ").strip() or name
     words = words if re.match(r"p\d", words) else words[:1].upper() + words[1:]
-    words = " ".join(_WORDS.get(word.lower(), word) if len(word) < 4 else word for word in words.split(" "))
+    words = " ".join(_WORDS.get(word.lower(), word) if len(word) < 5 else word for word in words.split(" "))
     return f"{words}, {unit}" if unit else words
 
 

@@ -113,16 +113,14 @@ def _rated(ax: Axes, metric: Metric, highest: float) -> None:
 
 
 def draw_exchanges(exchanges: pd.DataFrame, page: str | None, ax: Axes | None) -> Axes:
-    """The exchanges of one visit as a waterfall: of the page that is named, or of the first."""
+    """The exchanges of one visit as a waterfall: of the page that is named, or of the first; of its visits a typical one."""
     if exchanges.empty:
         raise ValueError("exchanges must hold at least one; got none")
     if "page" in exchanges.columns:
         pages = list(pd.unique(exchanges["page"]))
         if page is not None and page not in pages:
             raise one_of("page", page, pages)
-        exchanges = exchanges[exchanges["page"] == (page if page is not None else pages[0])]
-        first = exchanges.iloc[0]
-        exchanges = exchanges[(exchanges["run"] == first["run"]) & (exchanges["visit"] == first["visit"])]
+        exchanges = _typical_visit(exchanges[exchanges["page"] == (page if page is not None else pages[0])])
     else:
         exchanges = exchanges[exchanges["run"] == exchanges["run"].iloc[0]]
     exchanges = exchanges.sort_values("start", kind="stable")
@@ -149,15 +147,28 @@ def draw_exchanges(exchanges: pd.DataFrame, page: str | None, ax: Axes | None) -
     ax.grid(False, axis="y")
     ax.set_xlabel("Time since the first request, ms")
     handles = [Patch(color=colour, label=name) for name, colour in zip(_PHASES, _SHADES, strict=True)]
-    ax.legend(handles=handles, frameon=False, fontsize=8, loc="lower right", ncols=3)
+    ax.legend(handles=handles, frameon=False, fontsize=8, loc="upper right", ncols=3)
     size = float(exchanges["transfer_bytes"].fillna(0).sum())
     left_out = len(exchanges) - shown
     more = f"; {counted(left_out, 'further one')} left out" if left_out else ""
     of = f"{plain(exchanges['page'].iloc[0], 40)}: " if "page" in exchanges.columns else ""
     titled(ax, f"{of}{counted(len(exchanges), 'request')}, {format_bytes(size)} in {format_ms(end)}",
-           f"one visit; a bar per request, in order of start{more}",
+           f"{_which(exchanges)}; a bar per request, in order of start{more}",
            left=-(_MARGIN - 0.02) / (0.98 - _MARGIN) if own else 0.0)  # fmt: skip
     return ax
+
+
+def _which(exchanges: pd.DataFrame) -> str:
+    """Which visit it is."""
+    return f"visit {exchanges['visit'].iloc[0]} of a run" if "visit" in exchanges.columns else "one visit"
+
+
+def _typical_visit(exchanges: pd.DataFrame) -> pd.DataFrame:
+    """The visit of the first run whose requests took a middling time; the first one may have filled caches."""
+    own = exchanges[exchanges["run"] == exchanges["run"].iloc[0]]
+    spans = own.groupby("visit", sort=False)["start"].agg(["min", "max"])
+    took = (spans["max"] - spans["min"]).sort_values(kind="stable")
+    return own[own["visit"] == took.index[len(took) // 2]]
 
 
 def _label(row: dict[Any, Any]) -> str:
