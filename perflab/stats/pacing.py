@@ -6,15 +6,19 @@ A user that should send every second but waits five for a response leaves four r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
+from perflab.data.kept_statistics import Arrays, computed
+from perflab.data.stored import StoredRun, StoredTables
 from perflab.data.tables import Measurements
 from perflab.metrics import Floats
 from perflab.notes import Note, Remedy
 from perflab.stats import circumstances
-from perflab.stats.estimates import Requests
+from perflab.stats.coded_requests import Requests, Streamed
 
 SHARE_OF_TAIL = 0.5
 """Unsent requests matter to a quantile from half of the share above it."""
@@ -36,15 +40,23 @@ def back_filled(requests: Requests, interval: float) -> Requests:
     added = requests.take(np.concatenate([np.arange(len(missing)), rows]))
     latency = added.latency.copy()
     latency[len(missing) :] -= step * interval
-    return Requests(**{**vars(added), "latency": latency})
+    return replace(added, latency=latency)
 
 
-def exposure(requests: Requests, interval: float | Floats) -> dict[str, float]:
-    """The share of each run's requests that is missing, relative to those sent."""
-    missing = unsent(requests.latency, interval)
-    counts = np.bincount(requests.run, minlength=len(requests.runs))
-    sums = np.bincount(requests.run, weights=missing, minlength=len(requests.runs))
-    return dict(zip(requests.runs, (sums / np.maximum(counts, 1)).tolist(), strict=True))
+def exposure(requests: Requests | Streamed, interval: Sequence[float]) -> dict[str, float]:
+    """The share of each run's requests that is missing, relative to those sent; ``interval`` is that of each run."""
+    found: dict[str, float] = {}
+    if isinstance(requests, Requests):
+        parts: Iterable[tuple[Requests, Floats]] = [(requests, np.asarray(interval, dtype="float64"))]
+    elif not np.isfinite(interval).any():
+        return dict.fromkeys(requests.runs, 0.0)
+    else:
+        parts = ((requests.only(run), np.array([own])) for run, own in zip(requests.runs, interval, strict=True))
+    for part, own in parts:
+        missing = unsent(part.latency, own[part.run])
+        sums = np.bincount(part.run, weights=missing, minlength=len(part.runs))
+        found |= dict(zip(part.runs, (sums / np.maximum(part.counts, 1)).tolist(), strict=True))
+    return found
 
 
 def cycles(measured: Measurements) -> dict[str, float]:
@@ -52,6 +64,12 @@ def cycles(measured: Measurements) -> dict[str, float]:
 
     Runs whose requests have due times (an open model does not wait) or no users are left out.
     """
+    if isinstance(measured.tables, StoredTables):
+        runs = list(measured.tables.stored.values())
+        each = computed(runs, cycle_of.__name__, cycle_of, measured.tables.executor)
+        if any(one["due"].any() for one in each):
+            return {}
+        return {run.name: float(one["cycle"][0]) for run, one in zip(runs, each, strict=True) if len(one["cycle"])}
     requests = measured.requests
     if "user" not in requests.columns or ("due" in requests.columns and requests["due"].notna().any()):
         return {}
@@ -59,6 +77,14 @@ def cycles(measured: Measurements) -> dict[str, float]:
     gaps = known.groupby(["run", "user"], sort=False)["start"].diff().dt.total_seconds() * 1e3
     found = gaps.groupby(known["run"]).median()
     return {str(run): float(gap) for run, gap in found.items() if gap == gap and gap > 0}
+
+
+def cycle_of(run: StoredRun) -> Arrays:
+    """Of one stored run: whether any request has a due time, and the median time between a user's starts, if known."""
+    requests = run.requests("user", "due", "start")
+    due = "due" in requests.columns and bool(requests["due"].notna().any())
+    found = {} if due else cycles(Measurements(MappingProxyType({"runs": run.row, "requests": requests})))
+    return {"due": np.array([due]), "cycle": np.array([*found.values()], dtype="float64")}
 
 
 def warnings_of(
