@@ -105,8 +105,8 @@ class Requests:
         key = (self.endpoint * runs + self.run) * BINS + bins
         shape = (endpoints, runs, BINS)
         sums = np.bincount(key, weights=values, minlength=endpoints * runs * BINS).reshape(shape)
-        counts = np.bincount(key, minlength=endpoints * runs * BINS).reshape(shape)
-        return sums, counts.astype("float64")
+        counts: Floats = np.bincount(key, minlength=endpoints * runs * BINS).reshape(shape).astype("float64")
+        return sums, counts
 
 
 def _divisor(latency: Floats, scale: float) -> int:

@@ -6,7 +6,6 @@ another, so no test pools them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -346,12 +345,11 @@ def _with_unsent(
 ) -> tuple[dict[Key, Row], tuple[Note, ...]]:
     """The rows, inconclusive where back-filling unsent requests (coordinated omission) changes them, and notes."""
     share = max((m.share for m in asked.metrics if m.share is not None), default=0.5)
-    cycle = {} if interval is not None else {k: v for side in sides for k, v in omission.cycles(side).items()}
+    cycle: dict[str, float] = {}
     exposed: dict[str, float] = {}
-    for side in requests:
-        exposed |= omission.exposure(
-            side, [cycle.get(r, math.inf) if interval is None else interval for r in side.runs]
-        )
+    for side, own in zip(sides, requests, strict=True):
+        found = omission.exposure(side, own, interval)
+        cycle, exposed = cycle | found[0], exposed | found[1]
     notes = omission.warnings_of(exposed, share, declared=interval, cycle=cycle)
     if interval is None:
         return rows, notes

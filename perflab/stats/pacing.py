@@ -6,19 +6,19 @@ A user that should send every second but waits five for a response leaves four r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 
 from perflab.data.kept_statistics import Arrays, computed
-from perflab.data.stored import StoredRun, StoredTables
+from perflab.data.stored import StoredRun
 from perflab.data.tables import Measurements
 from perflab.metrics import Floats
 from perflab.notes import Note, Remedy
 from perflab.stats import circumstances
-from perflab.stats.coded_requests import Requests, Streamed
+from perflab.stats.coded_requests import Requests, Streamed, coded
 
 SHARE_OF_TAIL = 0.5
 """Unsent requests matter to a quantile from half of the share above it."""
@@ -43,20 +43,30 @@ def back_filled(requests: Requests, interval: float) -> Requests:
     return replace(added, latency=latency)
 
 
-def exposure(requests: Requests | Streamed, interval: Sequence[float]) -> dict[str, float]:
-    """The share of each run's requests that is missing, relative to those sent; ``interval`` is that of each run."""
-    found: dict[str, float] = {}
-    if isinstance(requests, Requests):
-        parts: Iterable[tuple[Requests, Floats]] = [(requests, np.asarray(interval, dtype="float64"))]
-    elif not np.isfinite(interval).any():
-        return dict.fromkeys(requests.runs, 0.0)
-    else:
-        parts = ((requests.only(run), np.array([own])) for run, own in zip(requests.runs, interval, strict=True))
-    for part, own in parts:
-        missing = unsent(part.latency, own[part.run])
-        sums = np.bincount(part.run, weights=missing, minlength=len(part.runs))
-        found |= dict(zip(part.runs, (sums / np.maximum(part.counts, 1)).tolist(), strict=True))
-    return found
+def exposure(
+    measured: Measurements, requests: Requests | Streamed, interval: float | None
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The cycle of each run's users where no interval is declared, and the share of each run's requests that is missing."""
+    if isinstance(requests, Streamed):
+        if interval is not None:
+            pieces = requests.each(missing_of, interval)
+            return {}, {requests.runs[int(p.run[0])]: float(p.found["missing"][0]) for p in pieces}
+        each = computed(requests.stored, cycle_of.__name__, cycle_of, requests.executor)
+        known = not any(one["due"].any() for one in each)
+        found = {run: one for run, one in zip(requests.runs, each, strict=True) if known and len(one["cycle"])}
+        cycle = {run: float(one["cycle"][0]) for run, one in found.items()}
+        return cycle, {run: float(found[run]["missing"][0]) if run in found else 0.0 for run in requests.runs}
+    cycle = cycles(measured) if interval is None else {}
+    steps = [cycle.get(run, np.inf) if interval is None else interval for run in requests.runs]
+    missing = missing_of(requests, np.array(steps)[requests.run])["missing"]
+    return cycle, dict(zip(requests.runs, missing.tolist(), strict=True))
+
+
+def missing_of(requests: Requests, interval: float | Floats) -> Arrays:
+    """The share of each run's requests that is missing, relative to those sent."""
+    missing = unsent(requests.latency, interval)
+    sums = np.bincount(requests.run, weights=missing, minlength=len(requests.runs))
+    return {"missing": sums / np.maximum(requests.counts, 1)}
 
 
 def cycles(measured: Measurements) -> dict[str, float]:
@@ -64,12 +74,6 @@ def cycles(measured: Measurements) -> dict[str, float]:
 
     Runs whose requests have due times (an open model does not wait) or no users are left out.
     """
-    if isinstance(measured.tables, StoredTables):
-        runs = list(measured.tables.stored.values())
-        each = computed(runs, cycle_of.__name__, cycle_of, measured.tables.executor)
-        if any(one["due"].any() for one in each):
-            return {}
-        return {run.name: float(one["cycle"][0]) for run, one in zip(runs, each, strict=True) if len(one["cycle"])}
     requests = measured.requests
     if "user" not in requests.columns or ("due" in requests.columns and requests["due"].notna().any()):
         return {}
@@ -80,11 +84,13 @@ def cycles(measured: Measurements) -> dict[str, float]:
 
 
 def cycle_of(run: StoredRun) -> Arrays:
-    """Of one stored run: whether any request has a due time, and the median time between a user's starts, if known."""
-    requests = run.requests("user", "due", "start")
+    """Of one stored run: whether any request has a due time; the cycle of its users, and what is missing then, if known."""
+    requests = run.requests("user", "due")
     due = "due" in requests.columns and bool(requests["due"].notna().any())
-    found = {} if due else cycles(Measurements(MappingProxyType({"runs": run.row, "requests": requests})))
-    return {"due": np.array([due]), "cycle": np.array([*found.values()], dtype="float64")}
+    held = Measurements(MappingProxyType({"runs": run.row, "requests": requests}))
+    found = np.array([] if due else [*cycles(held).values()])
+    missing = [missing_of(coded(held), float(cycle))["missing"][0] for cycle in found]
+    return {"due": np.array([due]), "cycle": found, "missing": np.array(missing)}
 
 
 def warnings_of(
