@@ -26,10 +26,7 @@ from perflab.progress import Progress
 FILE = ".statistics.parquet"
 _VERSION = b"1"
 _OF = ("run.json", "requests.parquet", "resources.parquet")
-_WHOLE, _SAMPLES, _SAMPLED = 1 << 20, 16, 4096
-"""Files of a megabyte are digested in full; of larger ones the ends (a Parquet file's end holds the extent, the smallest and the
-largest value of each of its columns) and pieces in between."""
-_END = 1 << 16
+_READ = 1 << 20
 SHOWN_FROM_ROWS = 5_000_000
 _KEPT = "; what was computed is kept"
 Arrays = dict[str, npt.NDArray[Any]]
@@ -63,8 +60,11 @@ def kept(folder: Path) -> dict[str, Arrays]:
     """The statistics kept beside a run, by key; none where its files are not those that they were computed from."""
     try:
         stamp = (folder / FILE).stat()
-        content, entries = _read(folder / FILE, stamp.st_mtime_ns, stamp.st_size)
-        return entries if content == digest(folder) else {}
+        known, entries = _read(folder / FILE, stamp.st_mtime_ns, stamp.st_size)
+        stamps = _stamps(folder)
+        # Files with the times and sizes of then are those of then; of a copy the contents are compared.
+        same = known.get(b"stamps") == _text(stamps) or known.get(b"content") == _digest(folder, stamps)
+        return entries if same else {}
     except UNREADABLE:
         return {}
 
@@ -85,8 +85,9 @@ def keep(folder: Path, entries: Mapping[str, Arrays]) -> None:
         }
     )
     with suppress(OSError):
-        data = pa.BufferOutputStream()
-        pq.write_table(table.replace_schema_metadata({"content": digest(folder)}), data, compression="zstd")
+        stamps, data = _stamps(folder), pa.BufferOutputStream()
+        known = {"content": _digest(folder, stamps), "stamps": _text(stamps)}
+        pq.write_table(table.replace_schema_metadata(known), data, compression="zstd")
         replace_bytes(folder / FILE, data.getvalue())
 
 
@@ -103,50 +104,48 @@ def _lists(rows: Iterable[npt.NDArray[Any] | None]) -> Any:
 
 
 @lru_cache(maxsize=1024)
-def _read(file: Path, modified: int, size: int) -> tuple[bytes, dict[str, Arrays]]:
-    """The digest and the entries of a file; ``modified`` and ``size`` are keys of the cache."""
+def _read(file: Path, modified: int, size: int) -> tuple[dict[bytes, bytes], dict[str, Arrays]]:
+    """What a file says of the run's files, and its entries; ``modified`` and ``size`` are keys of the cache."""
     import pyarrow.parquet as pq
 
     with file.open("rb") as source:
         table = pq.ParquetFile(source).read()
-    content = (table.schema.metadata or {}).get(b"content", b"")
     found: dict[str, Arrays] = {}
     numbers, texts = (table[name].combine_chunks() for name in ("numbers", "texts"))
     for place, (key, name) in enumerate(zip(table["key"].to_pylist(), table["name"].to_pylist(), strict=True)):
         values = numbers[place].values
         own = np.asarray(texts[place].as_py(), dtype=object) if values is None else values.to_numpy()
         found.setdefault(key, {})[name] = own
-    return content, found
+    return dict(table.schema.metadata or {}), found
 
 
-def digest(folder: Path) -> bytes:
-    """A digest of the files of a run that statistics are computed from."""
-    stamps = []
+Stamps = tuple[tuple[str, int, int], ...]
+
+
+def _stamps(folder: Path) -> Stamps:
+    """When the files of a run that statistics are computed from were written, and their sizes."""
+    found = []
     for name in _OF:
         with suppress(FileNotFoundError):
-            found = (folder / name).stat()
-            stamps.append((name, found.st_mtime_ns, found.st_size))
-    return _digest(folder, tuple(stamps))
+            stat = (folder / name).stat()
+            found.append((name, stat.st_mtime_ns, stat.st_size))
+    return tuple(found)
+
+
+def _text(stamps: Stamps) -> bytes:
+    return _VERSION + repr(stamps).encode()
 
 
 @lru_cache(maxsize=4096)
-def _digest(folder: Any, stamps: tuple[tuple[str, int, int], ...]) -> bytes:
+def _digest(folder: Any, stamps: Stamps) -> bytes:
+    """A digest of those files; ``stamps`` is a key of the cache, and all there is of objects: to read one takes as long."""
     total = hashlib.blake2b(_VERSION, digest_size=16)
-    for name, modified, size in stamps:
+    if isinstance(folder, RemotePath):
+        total.update(_text(stamps))
+        return total.hexdigest().encode()
+    for name, _, size in stamps:
         total.update(f"{name} {size} ".encode())
-        if isinstance(
-            folder, RemotePath
-        ):  # an object is replaced as a whole, and to read it takes as long as the statistics
-            total.update(f"{modified} ".encode())
-            continue
         with (folder / name).open("rb") as file:
-            if size <= _WHOLE:
-                total.update(file.read())
-                continue
-            total.update(file.read(_END))
-            for place in np.linspace(_END, size - _END, _SAMPLES).astype("int64").tolist():
-                file.seek(place)
-                total.update(file.read(_SAMPLED))
-            file.seek(size - _END)
-            total.update(file.read())
+            while data := file.read(_READ):
+                total.update(data)
     return total.hexdigest().encode()

@@ -45,14 +45,19 @@ def read(
 
     Parameters
     ----------
-    path : a file, a folder, a glob pattern, or several of them
-        Each file is a run, named by its stem. A folder is either a run or a store of perflab's own, or all
-        the files in it. Compressed files (.gz, .zst, .bz2) are read as they are.
-    run : the name of the run, for one file, or for the parts of one query log that was rotated.
-    arm : the arm ("baseline", "eager", ...) that these runs belong to.
-    format : the name of a format, or your own function ``path -> {table: DataFrame}``; found by content if not given.
-    executor : reads several files at once: a ``ProcessPoolExecutor``, or dask's ``Client.get_executor()``.
-    **options : passed to the format. Load tools know ``started="2026-01-31T12:00:00Z"`` (hey and oha write no absolute
+    path : str, Path, or an iterable of them
+        A file, a folder, a glob pattern, or several of them. Each file is a run, named by its stem. A folder is either a
+        run or a store of perflab's own, or all the files in it. Compressed files (.gz, .zst, .bz2) are read as they are.
+    run : str, optional
+        The name of the run, for one file, or for the parts of one query log that was rotated.
+    arm : str, optional
+        The arm ("baseline", "eager", ...) that these runs belong to.
+    format : str or function, optional
+        The name of a format, or your own function ``path -> {table: DataFrame}``; found by content if not given.
+    executor : concurrent.futures.Executor, optional
+        What reads several files at once: a ``ProcessPoolExecutor``, or dask's ``Client.get_executor()``.
+    **options : object
+        Passed to the format. Load tools know ``started="2026-01-31T12:00:00Z"`` (hey and oha write no absolute
         times; one for each file), ``timezone="Europe/Berlin"`` and ``time_format=`` (JTL with local times),
         ``transactions=True`` (JTL), ``endpoint="GET /orders"`` (hey, oha, ab); PostgreSQL's log ``log_line_prefix="%m [%p] "``.
 
@@ -95,11 +100,15 @@ def ingest(
 
     Parameters
     ----------
-    path : a file, a folder, a glob pattern, or several of them; each file becomes a run.
-    store : the folder of runs, or an address in an object store such as ``"s3://bucket/runs"``, which `load` reads.
-    run : of the parts of one query log (rotated, compressed): keep them as one run, in the order of time, with this text as
-        its ``source``. A log of any size is read in pieces.
-    arm, format, executor, **options : as for `read`.
+    path : str, Path, or an iterable of them
+        A file, a folder, a glob pattern, or several of them; each file becomes a run.
+    store : str or Path
+        The folder of runs, or an address in an object store such as ``"s3://bucket/runs"``, which `load` reads.
+    run : str, optional
+        Keeps the parts of one query log (rotated, compressed) as one run, in the order of time, with this text as its
+        ``source``. A log of any size is read in pieces.
+    arm, format, executor, **options
+        As for `read`.
 
     Returns
     -------

@@ -105,8 +105,8 @@ class Requests:
         key = (self.endpoint * runs + self.run) * BINS + bins
         shape = (endpoints, runs, BINS)
         sums = np.bincount(key, weights=values, minlength=endpoints * runs * BINS).reshape(shape)
-        counts: Floats = np.bincount(key, minlength=endpoints * runs * BINS).reshape(shape).astype("float64")
-        return sums, counts
+        counts = np.bincount(key, minlength=endpoints * runs * BINS).reshape(shape)
+        return np.asarray(sums, dtype="float64"), np.asarray(counts, dtype="float64")
 
 
 def _divisor(latency: Floats, scale: float) -> int:
@@ -142,7 +142,8 @@ class Streamed:
         The samples of resources are read only if asked for.
         """
         task = partial(_of_run, change=self.change, compute=compute, arguments=arguments, resources=resources)
-        key = "" if self.change or not keep else f"{compute.__name__.strip('_')}{arguments!r}"
+        changed = getattr(self.change, "__name__", "") if self.change else "as read"
+        key = f"{compute.__name__}{arguments!r} {changed}" if keep and changed else ""
         found = computed(self.stored, key, task, self.executor)
         return [Piece(np.array([i]), own, one) for i, (own, one) in enumerate(zip(self.own, found, strict=True))]
 
@@ -234,7 +235,7 @@ def streamed(measured: Measurements) -> Requests | Streamed:
     tables = measured.tables
     held = [run for run in tables.stored.values() if run.steps or run.rows.get("requests")]
     task = partial(_of_run, change=None, compute=facts_of)
-    found = computed(held, f"{facts_of.__name__}()", task, tables.executor)
+    found = computed(held, f"{facts_of.__name__}() as read", task, tables.executor)
     some = [i for i, facts in enumerate(found) if len(facts["count"]) and facts["count"][0]]
     endpoints = list(dict.fromkeys(str(name) for i in some for name in found[i]["endpoints"]))
     places = {name: code for code, name in enumerate(endpoints)}
