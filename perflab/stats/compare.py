@@ -348,8 +348,8 @@ def _with_unsent(
     cycle: dict[str, float] = {}
     exposed: dict[str, float] = {}
     for side, own in zip(sides, requests, strict=True):
-        found = omission.exposure(side, own, interval)
-        cycle, exposed = cycle | found[0], exposed | found[1]
+        usual, missing = omission.exposure(side, own, interval)
+        cycle, exposed = cycle | usual, exposed | missing
     notes = omission.warnings_of(exposed, share, declared=interval, cycle=cycle)
     if interval is None:
         return rows, notes
