@@ -30,10 +30,10 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from perflab.data.joining import AS_JSON, DAMAGED, STORED, UNREADABLE, first_line, tables_of
+from perflab.data.joining import AS_JSON, DAMAGED, UNREADABLE, first_line, tables_of
 from perflab.data.places import RemotePath, each, place_of
 from perflab.data.schemas import SCHEMAS, conform
-from perflab.data.stored import StoredRun, StoredTables, rows_of
+from perflab.data.stored import opened, rows_of, size_of
 from perflab.data.tables import Measurements
 from perflab.errors import StoreError
 from perflab.notes import DATA, Kind, Note, Remedy, notes_of
@@ -164,6 +164,8 @@ class Draft:
                 found.at(file.relative_to(place)).upload(file)
         except OSError as problem:
             raise StoreError(f"{found}: the upload failed ({problem}); the run is complete in {place}") from problem
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"interrupted during the upload; the run is complete in {place}") from None
         shutil.rmtree(self.store, ignore_errors=True)
         return found
 
@@ -243,7 +245,7 @@ def load(path: str | Path = "runs", *, lazy: bool | None = None, **only: object)
     runs = pd.DataFrame.from_records([_row(record) for record in records.values()], columns=_COLUMNS)
     wanted = Measurements.of(runs=runs).where(**only).runs["run"] if only else runs["run"]
     chosen = {run: records[run] for run in wanted}
-    lazy = _bytes(chosen) >= LAZY_FROM_BYTES if lazy is None else lazy
+    lazy = size_of(chosen) >= LAZY_FROM_BYTES if lazy is None else lazy
     rows: dict[str, dict[str, int]] = {}
     tables, damaged = ({}, _counted(chosen, rows)) if lazy else tables_of(chosen, place)
     left_out = [*left_out, *damaged]
@@ -258,13 +260,7 @@ def load(path: str | Path = "runs", *, lazy: bool | None = None, **only: object)
     held = Measurements.of(
         meta={"store": str(place)}, warnings=notes + left_out, runs=runs[runs["run"].isin(kept)], **tables
     )
-    return replace(held, tables=_opened(held.runs, chosen, rows)) if lazy else held
-
-
-def _bytes(records: Mapping[str, Mapping[str, Any]]) -> int:
-    """The size of the tables of these runs."""
-    files = (record["folder"] / f"{table}.parquet" for record in records.values() for table in STORED)
-    return sum(file.stat().st_size for file in files if file.exists())
+    return replace(held, tables=opened(held.runs, chosen, rows)) if lazy else held
 
 
 def _counted(records: Mapping[str, Mapping[str, Any]], rows: dict[str, dict[str, int]]) -> list[Note]:
@@ -279,17 +275,6 @@ def _counted(records: Mapping[str, Mapping[str, Any]], rows: dict[str, dict[str,
 
     place = next((record["folder"] for record in records.values()), None)
     return [note for note in each(place, counted, records.items()) if note]
-
-
-def _opened(
-    runs: pd.DataFrame, records: Mapping[str, Mapping[str, Any]], rows: Mapping[str, Mapping[str, int]]
-) -> StoredTables:
-    """The tables of these runs, to be read on demand."""
-    stored = {
-        run: StoredRun(run, records[run]["folder"], rows[run], runs.iloc[[place]].reset_index(drop=True))
-        for place, run in enumerate(runs["run"])
-    }
-    return StoredTables(runs, stored, tuple(dict.fromkeys(table for own in stored.values() for table in own.rows)))
 
 
 LAZY_FROM_BYTES = 256 << 20

@@ -166,3 +166,20 @@ def rows_of(folder: Path) -> dict[str, int]:
     """The number of rows of each table in a run's folder, from the footers of its files."""
     files = {table: folder / f"{table}.parquet" for table in STORED}
     return {table: footer(file).num_rows for table, file in files.items() if file.exists()}
+
+
+def size_of(records: Mapping[str, Mapping[str, Any]]) -> int:
+    """The size of the tables of these runs."""
+    files = (record["folder"] / f"{table}.parquet" for record in records.values() for table in STORED)
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
+def opened(
+    runs: pd.DataFrame, records: Mapping[str, Mapping[str, Any]], rows: Mapping[str, Mapping[str, int]]
+) -> StoredTables:
+    """The tables of these runs, to be read on demand."""
+    stored = {
+        run: StoredRun(run, records[run]["folder"], rows[run], runs.iloc[[place]].reset_index(drop=True))
+        for place, run in enumerate(runs["run"])
+    }
+    return StoredTables(runs, stored, tuple(dict.fromkeys(table for own in stored.values() for table in own.rows)))

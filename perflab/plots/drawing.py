@@ -106,7 +106,7 @@ def _unknown(arm: Arm, endpoint: str) -> ValueError:
 def _check_endpoint(arm: Arm, endpoint: str) -> None:
     if not arm.data.lazy:
         requests_of(arm, endpoint)
-    elif endpoint not in (AGGREGATED, *endpoints_of(arm.data)):
+    elif endpoint not in [*(known := endpoints_of(arm.data)), *([AGGREGATED] if known else [])]:
         raise _unknown(arm, endpoint)
 
 
