@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint lowest docs lab bench foreign calibration aa kills sound reasons examples foreign-logs perf-files damage snapshots waiting accounts sequential gates lock clean caches access-logs pages
+.PHONY: help demo test lint lowest docs lab bench foreign calibration aa kills sound reasons examples foreign-logs perf-files damage snapshots waiting accounts sequential gates lock clean caches access-logs pages scale
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -61,6 +61,14 @@ foreign-logs: $(READY)
 ## make perf-files   perf script files of FlameGraph and inferno (FOLDERS=checkouts of them), counted by stackcollapse-perf.pl too
 perf-files: $(READY)
 	$(BIN)/python bench/perf_files.py $(FOLDERS) --write
+
+## make scale        200 runs of a million requests, a history of 500 runs, a log of 10 GB (FOLDER=an empty one, 14 GB; 30 minutes; resumes)
+scale: $(READY)
+	$(BIN)/python bench/scale.py write $(FOLDER)
+	$(BIN)/python bench/scale.py measure $(FOLDER)
+	$(BIN)/python bench/scale_of_logs.py write $(FOLDER)
+	$(BIN)/python bench/scale_of_logs.py measure $(FOLDER)
+	($(BIN)/python bench/scale.py table $(FOLDER); $(BIN)/python bench/scale_of_logs.py table $(FOLDER)) > bench/scale.md
 
 ## make access-logs  100 MB of access log in six dialects: time, memory, and how well plans fit (5 minutes)
 access-logs: $(READY)

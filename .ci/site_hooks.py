@@ -72,8 +72,8 @@ def on_files(files: Files, config: Any) -> Files:
         body = "\n\n".join(f"::: {known[name]}" for name in names)
         files.append(File.generated(config, f"reference/{group}.md", content=f"# {TITLES[group]}\n\n{body}\n"))
     files.append(File.generated(config, "changes.md", content=(ROOT / "CHANGELOG.md").read_text(encoding="utf-8")))
-    for path in (ROOT / "notebooks").rglob("*"):
-        if path.suffix in (".ipynb", ".png", ".svg"):
+    for path in [*(ROOT / "notebooks").rglob("*"), *(ROOT / "bench").glob("*.md")]:
+        if path.suffix in (".ipynb", ".png", ".svg", ".md"):
             place = path.relative_to(ROOT).as_posix()
             files.append(File(place, str(ROOT), config["site_dir"], config["use_directory_urls"]))
     return files
@@ -81,5 +81,6 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Links as they are right in the checkout lead to the pages of the site."""
-    markdown = markdown.replace("](../notebooks/", "](notebooks/").replace("](../CHANGELOG.md", "](changes.md")
+    markdown = markdown.replace("](../CHANGELOG.md", "](changes.md")
+    markdown = re.sub(r"\]\(\.\./(notebooks|bench)/", r"](\1/", markdown)
     return re.sub(r"\]\(\.\./(?:\.\./)*(README\.md|perflab/|datasets/)[^)]*\)", "](index.md)", markdown)

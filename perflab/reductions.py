@@ -18,16 +18,24 @@ def quantile(values: Floats, shares: Sequence[float]) -> Floats:
 
     Hyndman and Fan (1996), Sample quantiles in statistical packages, The American Statistician 50.
     """
-    count = len(values)
+    below, above, part = ranks_of(len(values), shares)
+    picked = np.partition(values, np.unique(np.concatenate([below, above])))
+    return between_ranks(picked[below], picked[above], part)
+
+
+def ranks_of(count: int, shares: Sequence[float]) -> tuple[Any, Any, Floats]:
+    """The ranks (from 0) on both sides of each quantile, and how far it is from the first to the second."""
     ranks = np.clip((count + 1 / 3) * np.asarray(shares, dtype="float64") + 1 / 3, 1, count) - 1
     below = np.floor(ranks).astype("int64")
-    above = np.minimum(below + 1, count - 1)
-    picked = np.partition(values, np.unique(np.concatenate([below, above])))
-    low, part = picked[below], ranks - below
+    return below, np.minimum(below + 1, count - 1), ranks - below
+
+
+def between_ranks(low: Floats, high: Floats, part: Floats) -> Floats:
+    """Quantiles from the values at both ranks."""
     with np.errstate(invalid="ignore"):
-        between = low + part * (picked[above] - low)
+        between = low + part * (high - low)
     # Failed requests may count as infinitely slow.
-    result: Floats = np.where((part == 0) | (low == picked[above]), low, between)
+    result: Floats = np.where((part == 0) | (low == high), low, between)
     return result
 
 

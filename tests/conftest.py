@@ -311,7 +311,7 @@ def make_runs() -> Builder:
     return _runs
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_requests() -> Builder:
     return _requests
 
@@ -336,7 +336,7 @@ def make_calls() -> Builder:
     return _calls
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_resources() -> Builder:
     return _resources
 
@@ -346,7 +346,7 @@ def make_load() -> Builder:
     return _load
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_checks() -> Builder:
     return _checks
 

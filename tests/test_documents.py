@@ -95,6 +95,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }.items():
         shutil.copy(source, tmp_path / name)
     shutil.copytree(DATASETS / "other_tools", tmp_path / "results")
+    shutil.copytree(DATASETS / "shop_runs", tmp_path / "runs")
     fixed = [line for line in (tmp_path / "queries.jsonl").read_text().splitlines() if "FROM order_lines" not in line]
     (tmp_path / "after.jsonl").write_text("".join(f"{line}\n" for line in fixed if "GET /customers" not in line))
     (tmp_path / "locustfile.py").write_text(blocks(ROOT / "docs" / "tutorial.md")[0])

@@ -34,6 +34,9 @@ CUT_OFF = Kind(
 )
 
 
+_COUNTED = ("total", "rows", "continued", "known", "skipped")
+
+
 @dataclass(frozen=True)
 class Accounting:
     """The account of one input.
@@ -57,6 +60,16 @@ class Accounting:
     first: int = 0
     why: str = ""
     markers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def __add__(self, other: Accounting) -> Accounting:
+        """The account of an input that was read in two pieces, this one first."""
+        markers = dict(self.markers)
+        for name, (found, rows) in other.markers.items():
+            before = markers.get(name, (0, 0))
+            markers[name] = (before[0] + found, before[1] + rows)
+        first = self.first or (self.total + other.first if other.first else 0)
+        counted = {name: getattr(self, name) + getattr(other, name) for name in _COUNTED}
+        return Accounting(self.unit, **counted, first=first, why=self.why or other.why, markers=markers)
 
     @property
     def lost(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,19 @@ from perflab.notes import DATA, Kind, Note
 DAMAGED = Kind("damaged-run", DATA, "{run:raw}: left out, because it is damaged: {problem:raw}")
 UNREADABLE = (OSError, ValueError, TypeError, LookupError, NotImplementedError, PerflabError)
 """What pyarrow raises for a file that it cannot read (its exceptions are children of these), and pandas for its values."""
-_STORED = tuple(table for table in SCHEMAS if table != "runs")
+STORED = tuple(table for table in SCHEMAS if table != "runs")
 AS_JSON = frozenset({"parameters", "labels", "attributes", "headers", "timings_ms"})
 """Columns of lists and mappings of anything: kept as JSON texts."""
 
 
-def tables_of(records: Mapping[str, Mapping[str, Any]], place: Path) -> tuple[dict[str, pd.DataFrame], list[Note]]:
-    """All tables of the runs, and a note for each run of which a table cannot be read."""
+def tables_of(
+    records: Mapping[str, Mapping[str, Any]], place: Path, tables: Sequence[str] = STORED
+) -> tuple[dict[str, pd.DataFrame], list[Note]]:
+    """All (or these) tables of the runs, and a note for each run of which a table cannot be read."""
     parts: dict[str, dict[str, Any]] = {}
     damaged: dict[str, Note] = {}
     for run, record in records.items():
-        for table in _STORED:
+        for table in tables:
             file = record["folder"] / f"{table}.parquet"
             if file.exists():
                 try:
@@ -51,6 +53,11 @@ def tables_of(records: Mapping[str, Mapping[str, Any]], place: Path) -> tuple[di
     if damaged:
         frames = {table: frame[~frame["run"].isin(set(damaged))] for table, frame in frames.items()}
     return {table: frame for table, frame in frames.items() if len(frame) or not damaged}, [*damaged.values()]
+
+
+def frame_of(table: str, parts: Mapping[str, Any]) -> pd.DataFrame:
+    """Arrow tables of runs as one table."""
+    return _joined(table, {run: part.replace_schema_metadata(None) for run, part in parts.items()})
 
 
 def _of_one_kind(table: str, parts: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Note]]:
@@ -94,6 +101,29 @@ def _culprits(table: str, parts: Mapping[str, Any]) -> dict[str, Note]:
 
 def _damaged(run: str, table: str, problem: Exception) -> Note:
     return DAMAGED(run=run, problem=f"{table}.parquet: {first_line(problem)}")
+
+
+def footer(file: Path) -> Any:
+    """The footer of a Parquet file: its rows and columns."""
+    import pyarrow.parquet as pq
+
+    if not file.is_file():  # to open a pipe would wait for ever
+        raise OSError("not a file")
+    with file.open("rb") as source:
+        return pq.read_metadata(source)
+
+
+def some_columns(file: Path, columns: Iterable[str], coded: Sequence[str]) -> pd.DataFrame:
+    """Columns of a table of one run, as far as it has them; those of ``coded`` as categories, which cost a quarter."""
+    import pyarrow.parquet as pq
+
+    with file.open("rb") as source:
+        metadata = pq.read_metadata(source)
+        held = set(metadata.schema.to_arrow_schema().names)
+        source.seek(0)
+        read = pq.ParquetFile(source, metadata=metadata, read_dictionary=[c for c in coded if c in held])
+        found: pd.DataFrame = read.read([c for c in columns if c in held]).replace_schema_metadata(None).to_pandas()
+    return found.assign(**{c: found[c].astype("category") for c in coded if c in found})
 
 
 def _part(file: Path) -> Any:

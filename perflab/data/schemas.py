@@ -7,7 +7,7 @@ Durations are float milliseconds (``_ms``), sizes bytes (``_bytes``), shares fra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -116,10 +116,11 @@ exchange without a status got no response."""
 _LONGEST_MS = 1e12
 
 
-def conform(table: str, frame: pd.DataFrame) -> pd.DataFrame:
+def conform(table: str, frame: pd.DataFrame, *, coded: Collection[str] = ()) -> pd.DataFrame:
     """A new frame with the schema's columns first, in its dtypes, and a fresh index.
 
-    Other columns are kept, last. Raises `SchemaError` with every problem: missing columns, values of the wrong kind,
+    Other columns are kept, last; the texts of ``coded`` stay categories.
+    Raises `SchemaError` with every problem: missing columns, values of the wrong kind,
     missing or negative durations, instants without a time zone.
     """
     schema = SCHEMAS.get(table)
@@ -133,6 +134,9 @@ def conform(table: str, frame: pd.DataFrame) -> pd.DataFrame:
     columns: dict[str, Any] = {}
     for name in known:
         must = name in schema.required and name not in _MAY_BE_MISSING.get(table, ())
+        if name in coded and not frame[name].isna().any():
+            columns[name] = frame[name].array
+            continue
         try:
             columns[name] = _converted(_KINDS_OF.get((table, name), _KINDS.get(name, _TEXT)), frame[name], must=must)
         except ValueError as problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -53,19 +53,18 @@ def time_window(measurements: Measurements, begin: str | float = 0, end: str | f
     high = np.inf if end is None else parse_duration(end, parameter="end")
     if low > high:
         raise ValueError(f"begin must not be after end; got {begin!r} and {end!r}")
-    starts = measurements.runs.set_index("run")["start"]
-    kept = {}
-    for table, frame in measurements.tables.items():
-        instants = _INSTANTS.get(table)
-        if instants is None or len(frame) == 0:
-            kept[table] = frame
-            continue
-        zero = of_run(frame, starts)
-        if zero.isna().any():
-            zero = zero.fillna(frame.groupby("run", observed=True)[instants].transform("min"))
-        at = (frame[instants] - zero).dt.total_seconds() * 1e3
-        kept[table] = frame[(at >= low) & (at <= high)].reset_index(drop=True)
-    return Measurements(MappingProxyType(kept), measurements.meta, measurements.warnings)
+    return measurements.changed(partial(_window, low, high))
+
+
+def _window(low: float, high: float, table: str, frame: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    instants = _INSTANTS.get(table)
+    if instants is None or len(frame) == 0:
+        return frame
+    zero = of_run(frame, runs.set_index("run")["start"])
+    if zero.isna().any():
+        zero = zero.fillna(frame.groupby("run", observed=True)[instants].transform("min"))
+    at = (frame[instants] - zero).dt.total_seconds() * 1e3
+    return frame[(at >= low) & (at <= high)].reset_index(drop=True)
 
 
 def slowest_requests(

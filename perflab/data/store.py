@@ -18,18 +18,22 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pandas as pd
 
 from perflab.data.joining import AS_JSON, DAMAGED, UNREADABLE, first_line, tables_of
+from perflab.data.places import RemotePath, each, place_of
 from perflab.data.schemas import SCHEMAS, conform
+from perflab.data.stored import opened, rows_of, size_of
 from perflab.data.tables import Measurements
 from perflab.errors import StoreError
 from perflab.notes import DATA, Kind, Note, Remedy, notes_of
@@ -52,10 +56,15 @@ _RECORD, _LOCK = "run.json", ".lock"
 
 
 class Draft:
-    """A run that is being written: a hidden folder that `keep` turns into a run, or `drop` removes."""
+    """A run that is being written: a hidden folder that `keep` turns into a run, or `drop` removes.
+
+    A run for an object store is written to a folder of this machine, and `sent` when it is kept.
+    """
 
     def __init__(self, store: str | Path, arm: str) -> None:
-        self.store = Path(store)
+        place = place_of(store)
+        self.remote = place if isinstance(place, RemotePath) else None
+        self.store = Path(tempfile.mkdtemp(prefix="perflab-runs-")) if self.remote else place
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         slug = re.sub(r"[^a-z0-9]+", "-", arm.lower()).strip("-")[:24] or "run"
         self.run = f"{stamp}-{slug}-{secrets.token_hex(2)}"
@@ -72,6 +81,7 @@ class Draft:
         """The draft in a hidden folder left behind by an earlier process, or by a failed run of this one."""
         draft = cls.__new__(cls)
         draft.store, draft.run, draft.folder = folder.parent, folder.name.removeprefix("."), folder
+        draft.remote = None
         draft._writers = {}
         try:
             draft._lock = _locked(folder)
@@ -99,6 +109,12 @@ class Draft:
         writer = self._writers.get(table)
         try:
             arrow = pa.Table.from_pandas(rows, schema=writer.schema if writer else None, preserve_index=False)
+            if (
+                writer is None and pa.null() in arrow.schema.types
+            ):  # nothing known so far of texts that later rows may have
+                arrow = arrow.cast(
+                    pa.schema([f.with_type(pa.string()) if f.type == pa.null() else f for f in arrow.schema])
+                )
             if writer is None:
                 writer = pq.ParquetWriter(self.folder / f"{table}.parquet", arrow.schema, compression="zstd")
                 self._writers[table] = writer
@@ -134,12 +150,31 @@ class Draft:
         self.release()
         return place
 
+    def sent(self, place: Path) -> Any:
+        """The place of a kept run in its store. For an object store it is uploaded, ``run.json`` last, and removed here.
+
+        StoreError if that fails: the run is then complete in the folder of this machine.
+        """
+        if self.remote is None:
+            return place
+        found = self.remote / self.run
+        try:
+            files = (f for f in place.rglob("*") if f.is_file())
+            for file in sorted(files, key=lambda f: (f == place / _RECORD, f)):
+                found.at(file.relative_to(place)).upload(file)
+        except OSError as problem:
+            raise StoreError(f"{found}: the upload failed ({problem}); the run is complete in {place}") from problem
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"interrupted during the upload; the run is complete in {place}") from None
+        shutil.rmtree(self.store, ignore_errors=True)
+        return found
+
     def drop(self) -> None:
         """Remove what was written."""
         with suppress(OSError):
             self._finish()
         self.release()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.store if self.remote else self.folder, ignore_errors=True)
 
     def release(self) -> None:
         """Leave the folder as it is, for `Draft.of`."""
@@ -169,13 +204,19 @@ def holds_runs(path: Path) -> bool:
     return (path / _RECORD).is_file() or any(True for _ in path.glob(f"*/{_RECORD}"))
 
 
-def load(path: str | Path = "runs", **only: object) -> Measurements:
+def load(path: str | Path = "runs", *, lazy: bool | None = None, **only: object) -> Measurements:
     """Load the runs of a store, or one run.
 
     Parameters
     ----------
-    path : the store's folder (by default ``"runs"``, as in `run` and `run_pairs`), or one run's folder.
-    **only : select runs with these values in the ``runs`` table, e.g. ``arm="eager"``, ``experiment="..."``.
+    path : str or Path
+        The store's folder (by default ``"runs"``, as in `run` and `run_pairs`), an address in an object store such as
+        ``"s3://bucket/runs"``, or one run's folder.
+    lazy : bool, optional
+        Open tables only when they are needed, run by run, so that memory depends on a run and not on the store. By default
+        stores of 256 MB and more are opened that way.
+    **only : object
+        Select runs with these values in the ``runs`` table, e.g. ``arm="eager"``, ``experiment="..."``.
 
     Returns
     -------
@@ -192,7 +233,8 @@ def load(path: str | Path = "runs", **only: object) -> Measurements:
     >>> lab.load("datasets/shop_runs").runs.arm.value_counts(sort=False).to_dict()
     {'eager': 6, 'n+1': 6}
     """
-    place = Path(path)
+    place: Any = place_of(path)
+    place = place.listed() if isinstance(place, RemotePath) else place
     folders = [place] if (place / _RECORD).is_file() else sorted(f.parent for f in place.glob(f"*/{_RECORD}"))
     folders = [f for f in folders if not f.name.startswith(".")]
     if not folders:
@@ -202,7 +244,10 @@ def load(path: str | Path = "runs", **only: object) -> Measurements:
     records, left_out = _records(folders)
     runs = pd.DataFrame.from_records([_row(record) for record in records.values()], columns=_COLUMNS)
     wanted = Measurements.of(runs=runs).where(**only).runs["run"] if only else runs["run"]
-    tables, damaged = tables_of({run: records[run] for run in wanted}, place)
+    chosen = {run: records[run] for run in wanted}
+    lazy = size_of(chosen) >= LAZY_FROM_BYTES if lazy is None else lazy
+    rows: dict[str, dict[str, int]] = {}
+    tables, damaged = ({}, _counted(chosen, rows)) if lazy else tables_of(chosen, place)
     left_out = [*left_out, *damaged]
     kept = [run for run in wanted if run not in {note.facts["run"] for note in damaged}]
     if not kept and left_out:
@@ -212,28 +257,60 @@ def load(path: str | Path = "runs", **only: object) -> Measurements:
     if unfinished:
         remedy = Remedy("recover", given=f'"{unfinished[0]}"')
         left_out.append(UNFINISHED(remedy, place=str(place), unfinished=len(unfinished)))
-    return Measurements.of(
+    held = Measurements.of(
         meta={"store": str(place)}, warnings=notes + left_out, runs=runs[runs["run"].isin(kept)], **tables
     )
+    return replace(held, tables=opened(held.runs, chosen, rows)) if lazy else held
 
 
+def _counted(records: Mapping[str, Mapping[str, Any]], rows: dict[str, dict[str, int]]) -> list[Note]:
+    """Count the rows of each run's tables into ``rows``; a note for each run that has a damaged file."""
+
+    def counted(item: tuple[str, Mapping[str, Any]]) -> Note | None:
+        try:
+            rows[item[0]] = rows_of(item[1]["folder"])
+        except UNREADABLE as problem:
+            return DAMAGED(run=item[0], problem=first_line(problem))
+        return None
+
+    place = next((record["folder"] for record in records.values()), None)
+    return [note for note in each(place, counted, records.items()) if note]
+
+
+LAZY_FROM_BYTES = 256 << 20
+"""Tables of this size take some 3 GB in memory."""
 _COLUMNS = (*SCHEMAS["runs"].required, *SCHEMAS["runs"].optional)
 
 
 def _records(folders: Sequence[Path]) -> tuple[dict[str, dict[str, Any]], list[Note]]:
     """The readable records, by run, and a note for each of the others."""
-    found, left_out = {}, []
-    for folder in folders:
-        try:
-            record = _record(folder)
-            if isinstance(record, Note):
-                left_out.append(record)
-                continue
-            conform("runs", pd.DataFrame.from_records([_row(record)], columns=_COLUMNS))
+    found, left_out = dict[str, dict[str, Any]](), list[Note]()
+    for folder, record in zip(folders, each(folders[0], _record_or_note, folders), strict=True):
+        if isinstance(record, Note):
+            left_out.append(record)
+        else:
             found[folder.name] = record
-        except UNREADABLE as problem:
-            left_out.append(DAMAGED(run=folder.name, problem=f"{_RECORD}: {first_line(problem)}"))
+    try:
+        _conform_rows(found.values())
+    except UNREADABLE:  # to check hundreds one by one costs a second
+        for run, record in list(found.items()):
+            try:
+                _conform_rows([record])
+            except UNREADABLE as problem:
+                del found[run]
+                left_out.append(DAMAGED(run=run, problem=f"{_RECORD}: {first_line(problem)}"))
     return found, left_out
+
+
+def _conform_rows(records: Iterable[Mapping[str, Any]]) -> None:
+    conform("runs", pd.DataFrame.from_records([_row(record) for record in records], columns=_COLUMNS))
+
+
+def _record_or_note(folder: Path) -> dict[str, Any] | Note:
+    try:
+        return _record(folder)
+    except UNREADABLE as problem:
+        return DAMAGED(run=folder.name, problem=f"{_RECORD}: {first_line(problem)}")
 
 
 def _record(folder: Path) -> dict[str, Any] | Note:
@@ -302,4 +379,11 @@ def _of_run(run: str, kept: object) -> Note:
 
 
 def _json(value: object) -> str | None:
-    return None if value is None or value != value else orjson.dumps(value, default=str).decode()
+    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
+        return None
+    return orjson.dumps(value, default=_plain).decode()
+
+
+def _plain(value: object) -> object:
+    """Values of a list or mapping for JSON: those of arrays, anything else as text."""
+    return value.tolist() if isinstance(value, np.ndarray) else str(value)

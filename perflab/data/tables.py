@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 
 from perflab.data import exports
 from perflab.data.schemas import conform
+from perflab.data.stored import Step, StoredTables
 from perflab.errors import MissingTableError
 from perflab.notes import PYTHON, Note, notes_of, written
 from perflab.results import Result, Shown
@@ -48,7 +49,7 @@ class _Table:
 
 
 def _what_instead(name: str, measurements: Measurements) -> str:
-    held = ", ".join(f"{t} ({len(f):,} rows)" for t, f in measurements.tables.items()) or "nothing"
+    held = ", ".join(f"{t} ({measurements.length(t):,} rows)" for t in measurements.tables) or "nothing"
     text = f"these measurements have no table {name!r}; they hold: {held}"
     if name == "requests" and "summary" in measurements.tables:
         text += (
@@ -127,6 +128,8 @@ class Measurements(Result):
                 raise ValueError(_no_such_name(self.runs, column, value))
             chosen &= named
         names = self.runs.loc[chosen, "run"]
+        if isinstance(self.tables, StoredTables):
+            return replace(self, tables=self.tables.only(names))
         kept = {t: f[f["run"].isin(names)].reset_index(drop=True) for t, f in self.tables.items()}
         return Measurements(MappingProxyType(kept), self.meta, self.warnings)
 
@@ -139,12 +142,53 @@ class Measurements(Result):
                 f"a + b needs different runs; both hold {', '.join(sorted(shared)[:5])}: rename the files, "
                 "or ingest() them into a store, which gives each run its own name"
             )
+        meta = {k: v for k, v in self.meta.items() if other.meta.get(k) == v}
+        warnings = tuple(dict.fromkeys(self.warnings + other.warnings))
+        if isinstance(self.tables, StoredTables) and isinstance(other.tables, StoredTables):
+            both = self.tables.joined(other.tables, _stack("runs", [self.runs, other.runs]))
+            return Measurements(both, MappingProxyType(meta), warnings)
         names = [*self.tables, *(t for t in other.tables if t not in self.tables)]
         joined = {t: _stack(t, [m.tables[t] for m in (self, other) if t in m.tables]) for t in names}
-        meta = {k: v for k, v in self.meta.items() if other.meta.get(k) == v}
-        return Measurements(
-            MappingProxyType(joined), MappingProxyType(meta), tuple(dict.fromkeys(self.warnings + other.warnings))
-        )
+        return Measurements(MappingProxyType(joined), MappingProxyType(meta), warnings)
+
+    def length(self, table: str) -> int:
+        """The number of rows of a table, without reading it."""
+        if isinstance(self.tables, StoredTables) and table != "runs":
+            return int(self.tables.row_counts(table).sum())
+        return len(self.tables[table])
+
+    @property
+    def lazy(self) -> bool:
+        """Whether tables are read on demand, run by run (``load(..., lazy=True)``)."""
+        return isinstance(self.tables, StoredTables)
+
+    def each(self) -> Iterator[Measurements]:
+        """Each run by itself; of a store that was opened lazily, one is in memory at a time."""
+        if isinstance(self.tables, StoredTables):
+            for _, tables in self.tables.each():
+                yield Measurements(tables, self.meta, self.warnings)
+            return
+        for run in self.runs["run"]:
+            yield self.where(run=run) if len(self.runs) > 1 else self
+
+    def count(self, table: str) -> pd.Series[Any]:
+        """How many rows of a table each run has, for the runs that have any; MissingTableError as for the table."""
+        if isinstance(self.tables, StoredTables) and table in self.tables:
+            counts = self.tables.row_counts(table)
+            return counts[counts > 0]
+        return getattr(self, table)["run"].value_counts()
+
+    def changed(self, step: Step) -> Measurements:
+        """The same runs with each table changed: ``step(name of the table, table, rows of runs)``; lazy tables when read."""
+        if isinstance(self.tables, StoredTables):
+            return replace(self, tables=self.tables.changed(step))
+        found = {name: frame if name == "runs" else step(name, frame, self.runs) for name, frame in self.tables.items()}
+        return replace(self, tables=MappingProxyType(found))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A read-only view of a dict cannot be sent to a worker process.
+        tables = self.tables if self.lazy else dict(self.tables)
+        return _restored, (tables, dict(self.meta), self.warnings)
 
     def __radd__(self, other: object) -> Measurements:
         return self if other == 0 else NotImplemented
@@ -172,7 +216,7 @@ class Measurements(Result):
         parts = [f"{len(runs):,} run{'s' if len(runs) != 1 else ''}"]
         if len(arms):
             parts[0] += " (" + ", ".join(f"{arm}: {count}" for arm, count in arms.items()) + ")"
-        parts += [f"{len(f):,} {t}" for t, f in self.tables.items() if t not in ("runs", "resources", "load")]
+        parts += [f"{self.length(t):,} {t}" for t in self.tables if t not in ("runs", "resources", "load")]
         invalid = int((~runs["valid"].astype(bool)).sum())
         if invalid:
             parts.append(f"{invalid} of the runs NOT valid")
@@ -191,14 +235,21 @@ class Measurements(Result):
             duration_ms=overview["duration_ms"].where(overview["duration_ms"] > 0)
         )  # else unknown
         if "requests" in self.tables:
-            counts = self.requests["run"].value_counts()
+            counts = self.count("requests")
             overview = overview.assign(requests=overview["run"].map(counts).fillna(0).astype("int64"))
         if "checks" in self.tables:
-            passed = self.checks.groupby("run")["ok"].mean()
+            passed = pd.concat(
+                [one.checks.groupby("run")["ok"].mean() for one in (self.each() if self.lazy else (self,))]
+            )
             overview = overview.assign(checks_passed_fraction=overview["run"].map(passed))
         if "reasons" in overview and not overview["reasons"].map(len).any():
             overview = overview.drop(columns="reasons")
         return overview
+
+
+def _restored(tables: Mapping[str, pd.DataFrame], meta: dict[str, Any], warnings: tuple[Note, ...]) -> Measurements:
+    held = MappingProxyType(tables) if isinstance(tables, dict) else tables
+    return Measurements(held, MappingProxyType(meta), warnings)
 
 
 _NAMES = ("arm", "experiment", "run")

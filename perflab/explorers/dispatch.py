@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import ipywidgets as widgets
@@ -41,6 +43,8 @@ _INSTEAD = {
     ("tuple", "list"): "give its parts one by one: lab.explore(*parts)",
 }
 """What to pass instead of a result without evidence."""
+_MOST_ROWS = 20_000_000
+"""Requests of a lazily opened store that are still loaded: they take some 2 GB."""
 _TABLES = {"vitals": "visit", "requests": "latency_ms", "queries": "sql", "profile": "self", "spans": "span"}
 
 
@@ -129,7 +133,7 @@ def _named(thing: object, position: int, of: int) -> Given:
     """An object as Measurements, and its name in the notebook."""
     name = name_of(thing, f"measurements_{position}" if of > 1 else "measurements")
     if isinstance(thing, Measurements):
-        return thing, name
+        return _in_memory(thing), name
     if isinstance(thing, pd.DataFrame):
         for table, column in _TABLES.items():
             if column in thing.columns:
@@ -168,6 +172,18 @@ def _name_of_goals(thing: object) -> str:
     """Their name in the notebook, or code that makes them again."""
     many = [thing] if isinstance(thing, Objective) else list(thing)  # type: ignore[call-overload]
     return name_of(thing, repr([str(one) for one in many]))
+
+
+def _in_memory(held: Measurements) -> Measurements:
+    """Measurements with all tables in memory, as every turn of a control uses them; ValueError where they are too large."""
+    if not held.lazy:
+        return held
+    rows = held.length("requests") if "requests" in held.tables else 0
+    if rows > _MOST_ROWS:
+        raise ValueError(
+            f"evidence must fit in memory to be explored; it has {rows:,} requests. Select runs, such as .where(run=[...])"
+        )
+    return replace(held, tables=MappingProxyType(dict(held.tables)))
 
 
 def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], Explorer]]:

@@ -299,6 +299,11 @@ def _end(data: bytes, quotes: bool) -> int:
     return 0
 
 
+def end_of_records(data: bytes) -> int:
+    """Behind the last line end outside of quoted fields; 0 where there is none."""
+    return _end(data, quotes=True)
+
+
 def chosen_lines(block: Block, chosen: Any, ends: Any = None) -> tuple[Block, Any]:
     """The chosen lines of a block, counted from 0, as a block of their own."""
     import pyarrow as pa

@@ -270,7 +270,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
         kept: list[bytes] = []
         size = 0
         while data := stream.read(_CHUNK):
-            cut = _last_end(data)
+            cut = last_end(data)
             if cut < 0 and size < _LONGEST:
                 kept.append(data)
                 size += len(data)
@@ -291,7 +291,7 @@ def _valid(data: bytes) -> bytes:
     return data.removeprefix(b"\xef\xbb\xbf")
 
 
-def _last_end(data: bytes) -> int:
+def last_end(data: bytes) -> int:
     """Behind the last line end that a new LOG record follows, so that none loses its DETAIL; -1 if there is none."""
     at = len(data)
     while (at := data.rfind(b"\n", 0, at)) >= 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob as globbing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -14,11 +15,14 @@ import pandas as pd
 
 from perflab import formats
 from perflab.data import sources, store
+from perflab.data.executing import mapped
 from perflab.data.schemas import conform
 from perflab.data.tables import Measurements
 from perflab.errors import FormatError
 from perflab.formats import Tables, _unread
 from perflab.formats import _caveats as caveats
+from perflab.formats._log_joining import ingest_log
+from perflab.formats._run_span import RunSpan
 from perflab.notes import Note
 from perflab.progress import Progress
 
@@ -34,19 +38,26 @@ def read(
     run: str | None = None,
     arm: str | None = None,
     format: str | Reader | None = None,
+    executor: Executor | None = None,
     **options: Any,
 ) -> Measurements:
     """Read files that Locust, other load tools, profilers and databases wrote.
 
     Parameters
     ----------
-    path : a file, a folder, a glob pattern, or several of them
-        Each file is a run, named by its stem. A folder is either a run or a store of perflab's own, or all
-        the files in it. Compressed files (.gz, .zst, .bz2) are read as they are.
-    run : the name of the run, for one file, or for the parts of one query log that was rotated.
-    arm : the arm ("baseline", "eager", ...) that these runs belong to.
-    format : the name of a format, or your own function ``path -> {table: DataFrame}``; found by content if not given.
-    **options : passed to the format. Load tools know ``started="2026-01-31T12:00:00Z"`` (hey and oha write no absolute
+    path : str, Path, or an iterable of them
+        A file, a folder, a glob pattern, or several of them. Each file is a run, named by its stem. A folder is either a
+        run or a store of perflab's own, or all the files in it. Compressed files (.gz, .zst, .bz2) are read as they are.
+    run : str, optional
+        The name of the run, for one file, or for the parts of one query log that was rotated.
+    arm : str, optional
+        The arm ("baseline", "eager", ...) that these runs belong to.
+    format : str or function, optional
+        The name of a format, or your own function ``path -> {table: DataFrame}``; found by content if not given.
+    executor : concurrent.futures.Executor, optional
+        What reads several files at once: a ``ProcessPoolExecutor``, or dask's ``Client.get_executor()``.
+    **options : object
+        Passed to the format. Load tools know ``started="2026-01-31T12:00:00Z"`` (hey and oha write no absolute
         times; one for each file), ``timezone="Europe/Berlin"`` and ``time_format=`` (JTL with local times),
         ``transactions=True`` (JTL), ``endpoint="GET /orders"`` (hey, oha, ab); PostgreSQL's log ``log_line_prefix="%m [%p] "``.
 
@@ -66,10 +77,12 @@ def read(
     """
     found, notes = _results(path)
     if run is not None and len(found) != 1:
-        return _one_log([_read_one(f, str(n), None, format, options) for n, f in enumerate(found)], run, arm)
+        parts = [(f, str(n), None, format, options) for n, f in enumerate(found)]
+        return _one_log(list(mapped(_read_given, parts, executor)), run, arm)
     names = [run] if run is not None else _names(found)
     starts = _starts(options.pop("started", None), len(found))
-    read = _joined([_read_one(f, n, arm, format, options | s) for f, n, s in zip(found, names, starts, strict=True)])
+    given = [(f, n, arm, format, options | s) for f, n, s in zip(found, names, starts, strict=True)]
+    read = _joined(list(mapped(_read_given, given, executor)))
     return replace(read, warnings=(*read.warnings, *notes)) if notes else read
 
 
@@ -77,17 +90,25 @@ def ingest(
     path: str | Path | Iterable[str | Path],
     store: str | Path = "runs",
     *,
+    run: str | None = None,
     arm: str | None = None,
     format: str | Reader | None = None,
+    executor: Executor | None = None,
     **options: Any,
 ) -> list[Path]:
     """Put files of other tools into a store of runs, block by block, so that they need not fit into memory.
 
     Parameters
     ----------
-    path : a file, a folder, a glob pattern, or several of them; each file becomes a run.
-    store : the folder of runs, which `load` reads.
-    arm, format, **options : as for `read`.
+    path : str, Path, or an iterable of them
+        A file, a folder, a glob pattern, or several of them; each file becomes a run.
+    store : str or Path
+        The folder of runs, or an address in an object store such as ``"s3://bucket/runs"``, which `load` reads.
+    run : str, optional
+        Keeps the parts of one query log (rotated, compressed) as one run, in the order of time, with this text as its
+        ``source``. A log of any size is read in pieces.
+    arm, format, executor, **options
+        As for `read`.
 
     Returns
     -------
@@ -107,8 +128,23 @@ def ingest(
     found, _ = _results(path)
     if any(file.is_dir() for file in found):
         raise ValueError(f"path must be files of other tools; {path} is a store already: load() reads it")
+    if run is not None:
+        if callable(format):
+            raise ValueError("format must be the name of one where run= joins the parts of a log; got a function")
+        if unknown := sorted(set(options) - formats.OPTIONS):
+            raise ValueError(f"options must be among {', '.join(sorted(formats.OPTIONS))}; got {', '.join(unknown)}")
+        return [ingest_log(found, run, store, arm, format, options, executor)]
     starts = _starts(options.pop("started", None), len(found))
-    return [_ingest_one(f, store, arm, format, options | s) for f, s in zip(found, starts, strict=True)]
+    given = [(f, store, arm, format, options | s) for f, s in zip(found, starts, strict=True)]
+    return list(mapped(_ingest_given, given, executor))
+
+
+def _read_given(given: tuple[Path, str, str | None, str | Reader | None, dict[str, Any]]) -> Measurements:
+    return _read_one(*given)
+
+
+def _ingest_given(given: tuple[Path, str | Path, str | None, str | Reader | None, dict[str, Any]]) -> Path:
+    return _ingest_one(*given)
 
 
 def _results(path: str | Path | Iterable[str | Path]) -> tuple[list[Path], list[Note]]:
@@ -191,15 +227,15 @@ def _ingest_one(
     used, parts = _parts(path, format, options)
     draft = store.Draft(place, arm or path.name.split(".")[0])
     try:
-        last, span = Tables(), _Span()
+        last, span = Tables(), RunSpan()
         for last in parts:
             if last.afresh:
                 draft.drop()
-                draft, span = store.Draft(place, arm or path.name.split(".")[0]), _Span()
+                draft, span = store.Draft(place, arm or path.name.split(".")[0]), RunSpan()
             for table, frame in last.items():
                 draft.append(table, frame)
                 span.see(table, frame)
-        return draft.keep(
+        kept = draft.keep(
             {
                 "arm": arm,
                 "start": span.start,
@@ -214,6 +250,8 @@ def _ingest_one(
     except BaseException:
         draft.drop()
         raise
+    place_there: Path = draft.sent(kept)
+    return place_there
 
 
 def _environment(meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -224,34 +262,6 @@ def _environment(meta: Mapping[str, Any]) -> dict[str, Any]:
 def _length(duration_ms: float, meta: Mapping[str, Any]) -> float:
     """The length of a run, 0 (not known) where the tool's clock is too coarse for it: throughput would be anything."""
     return duration_ms if duration_ms >= 10 * meta.get("clock_ms", 0) else 0.0
-
-
-class _Span:
-    """When a run began and how long it took, from parts of its tables."""
-
-    def __init__(self) -> None:
-        self._first: pd.Timestamp | None = None
-        self._last: pd.Timestamp | None = None
-
-    def see(self, table: str, frame: pd.DataFrame) -> None:
-        took = {"requests": "latency_ms", "queries": "duration_ms"}.get(table)
-        if took is None or frame.empty:
-            return
-        ends = frame["start"] + pd.to_timedelta(frame[took], unit="ms")
-        begin, end = frame["start"].min(), ends.max()
-        self._first = begin if self._first is None else min(self._first, begin)
-        self._last = end if self._last is None else max(self._last, end)
-
-    @property
-    def start(self) -> str | None:
-        """None where the tool writes no absolute times."""
-        return None if self._first is None or self._first.year < 1971 else self._first.isoformat()
-
-    @property
-    def duration_ms(self) -> float:
-        if self._first is None or self._last is None:
-            return 0.0
-        return float((self._last - self._first).total_seconds() * 1e3)
 
 
 def _one_log(parts: list[Measurements], run: str, arm: str | None) -> Measurements:

@@ -277,15 +277,21 @@ def _relabelled(
     held: Measurements, values: pd.DataFrame, endpoint: str, warmup: float, share: float | None, count: int,
     random: np.random.Generator,
 ) -> list[tuple[str, float, int, str]]:  # fmt: skip
-    requests = without_warmup(held, warmup)
-    chosen = requests if endpoint == AGGREGATED else requests[requests["endpoint"] == endpoint]
-    by_name = {str(run): part["latency_ms"].to_numpy(dtype="float64") for run, part in chosen.groupby("run")}
+    parts = held.each() if held.lazy else (held,)
+    by_name = {run: values for one in parts for run, values in _latencies(one, endpoint, warmup)}
     candidate = relabelling.labels(len(values), count, random)
     alarms = relabelling.naive_alarms([by_name[r] for r in values["run"]], candidate, 0.5 if share is None else share)
     logs = np.log(values["value"].to_numpy(dtype="float64"))
     apart = np.abs(logs[:, None] - logs[None, :])[np.triu_indices(len(logs), 1)] > math.log1p(0.05)
     rows = [(_NAMES[name], float(found.mean()), count, BY_RELABELLING) for name, found in alarms.items()]
     return [*rows, ("two single runs more than 5 % apart", float(apart.mean()), len(apart), BY_COUNT)]
+
+
+def _latencies(held: Measurements, endpoint: str, warmup: float) -> list[tuple[str, Floats]]:
+    """The latencies of each run after the warm-up."""
+    requests = without_warmup(held, warmup)
+    chosen = requests if endpoint == AGGREGATED else requests[requests["endpoint"] == endpoint]
+    return [(str(run), part["latency_ms"].to_numpy(dtype="float64")) for run, part in chosen.groupby("run")]
 
 
 def _simulated(

@@ -127,11 +127,12 @@ def _drive(
             environment = provenance.stamp()
             recovery.prepare(draft, _record(plan, target, at, environment, seed), _judging(plan))
             ended = _load(plan, target, draft, live, services, environment)
-            return Driven(_keep(plan, target, draft, at, ended, seed), ended.interrupted)
+            kept = _keep(plan, target, draft, at, ended, seed)
         except OSError as problem:
             if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
                 raise
             raise StoreError(f"{draft.store}: the run cannot be kept: {problem.strerror}") from problem
+    return Driven(draft.sent(kept), ended.interrupted)
 
 
 @dataclass(frozen=True)

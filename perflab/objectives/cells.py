@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from perflab.data.stored import StoredTables
 from perflab.data.tables import AGGREGATED, Measurements
-from perflab.stats.estimates import Floats, knows_failures, without_warmup
+from perflab.stats.estimates import Floats, endpoints_of, knows_failures, without_warmup
 
 Flags = npt.NDArray[np.bool_]
 
@@ -27,6 +30,18 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.latency)
+
+
+class Reduced(NamedTuple):
+    """What an objective needs of a run: requests, those that failed, the value, and the requests of an only run."""
+
+    requests: int
+    failed: int
+    value: float
+    part: Part | None
+
+
+Reduce = Callable[[Part], float]
 
 
 class _Coded:
@@ -83,7 +98,28 @@ class Evidence:
     @cached_property
     def endpoints(self) -> list[str]:
         """Those with any request, within the warm-up or after it."""
-        return list(map(str, pd.unique(self.measured.requests["endpoint"])))
+        return endpoints_of(self.measured)
+
+    def reduced(self, wanted: Sequence[tuple[str, bool, bool, Reduce]]) -> list[dict[str, Reduced]]:
+        """For each (endpoint, only_ok, whole, value): what is needed of each run that has any such request.
+
+        A lazily opened store is read once, run by run.
+        """
+        found: list[dict[str, Reduced]] = [{} for _ in wanted]
+        for source in self._sources():
+            for own, (endpoint, only_ok, whole, value) in zip(found, wanted, strict=True):
+                for run, part in source.parts(endpoint, only_ok=only_ok, whole=whole).items():
+                    kept = None if own else part
+                    own |= {name: one._replace(part=None) for name, one in own.items() if one.part is not None}
+                    own[run] = Reduced(len(part), int((~part.ok).sum()), value(part), kept)
+        return found
+
+    def _sources(self) -> Iterator[Evidence]:
+        if not isinstance(self.measured.tables, StoredTables):
+            yield self
+            return
+        for run in self.measured.tables.stored.values():
+            yield Evidence(Measurements(MappingProxyType({"runs": run.row, "requests": run.requests()})), self.warmup)
 
     def parts(self, endpoint: str, *, only_ok: bool = False, whole: bool = False) -> dict[str, Part]:
         """The requests to an endpoint by run, for the runs that have any."""
@@ -91,6 +127,9 @@ class Evidence:
 
     def checks(self, endpoint: str) -> list[Flags]:
         """Whether each check of each run passed, in order of time."""
+        if self.measured.lazy:
+            self.measured.count("checks")
+            return [own for one in self.measured.each() for own in Evidence(one, self.warmup).checks(endpoint)]
         checks = self.measured.checks
         if endpoint != AGGREGATED and "endpoint" in checks.columns:
             checks = checks[checks["endpoint"] == endpoint]
@@ -99,6 +138,8 @@ class Evidence:
 
     def cached(self, endpoint: str) -> list[Flags]:
         """Whether each response of each run was a cache hit, in order of time, of those whose headers say."""
+        if self.measured.lazy:
+            return [own for one in self.measured.each() for own in Evidence(one, self.warmup).cached(endpoint)]
         requests = without_warmup(self.measured, self.warmup) if self.warmup else self.measured.requests
         if endpoint != AGGREGATED:
             requests = requests[requests["endpoint"] == endpoint]

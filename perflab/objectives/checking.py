@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from perflab.metrics import COUNT, RATE, SHARE, VITALS
 from perflab.notes import PYTHON, Note, Remedy, notes_of, written
 from perflab.objectives import cautions
 from perflab.objectives.cautions import DECIDED, DECIDED_WHOLE
-from perflab.objectives.cells import Evidence, Flags, Part
+from perflab.objectives.cells import Evidence, Flags, Part, Reduced
 from perflab.objectives.grammar import objective_of
 from perflab.objectives.objective import Objective, Objectives
 from perflab.objectives.offered import as_far_as_offered, load_is_known, under_its_load
@@ -159,7 +160,11 @@ def check(
         warnings += replications.refusals(side.runs, allow)
     cut = replications.warmup_of(held.runs, warmup) if loaded else 0.0
     data = Evidence(loaded, cut) if loaded else None, Evidence(pages, 0.0) if pages else None
-    rows = [_row(goal, data[goal.measure.table == VITALS]) for goal in wanted]
+    rows: list[dict[str, Any]] = [{}] * len(wanted)
+    for pages_asked, own in enumerate(data):
+        places = [place for place, goal in enumerate(wanted) if (goal.measure.table == VITALS) == bool(pages_asked)]
+        for place, row in zip(places, _rows([wanted[place] for place in places], own), strict=True):
+            rows[place] = row
     reasons = tuple(row["reason"] for row in rows)
     table = pd.DataFrame(rows, columns=list(_COLUMNS)).assign(reason=list(map(str, reasons)))
     documents = [part for part in given if isinstance(part, Objectives)]
@@ -198,7 +203,27 @@ def objectives_of(goals: Any) -> tuple[Objective, ...]:
     return wanted
 
 
-def _row(goal: Objective, data: Evidence | None) -> dict[str, Any]:
+def _rows(goals: Sequence[Objective], data: Evidence | None) -> list[dict[str, Any]]:
+    """A row for each objective; the runs are read once for all of them."""
+    if data is None:
+        return [_row(goal, [], None, {}) for goal in goals]
+    names = [[goal.endpoint] if goal.endpoint == AGGREGATED else data.named(goal.endpoint) for goal in goals]
+    wanted = [(g, n[0]) for g, n in zip(goals, names, strict=True) if len(n) == 1 and _of_requests(g)]
+    asked = [(n, g.only_ok, g.measure.kind == COUNT, partial(_value_of, g)) for g, n in wanted]
+    found = dict(zip(((id(goal), name) for goal, name in wanted), data.reduced(asked), strict=True))
+    return [_row(goal, own, data, found) for goal, own in zip(goals, names, strict=True)]
+
+
+Found = Mapping[tuple[int, str], Mapping[str, Reduced]]
+
+
+def _of_requests(goal: Objective) -> bool:
+    """Whether it is computed from single requests."""
+    metric = goal.measure
+    return metric.table not in ("checks", "cached") and (metric.is_latency or metric.kind in (RATE, COUNT, SHARE))
+
+
+def _row(goal: Objective, named: list[str], data: Evidence | None, reduced: Found) -> dict[str, Any]:
     row: dict[str, Any] = {"objective": str(goal), "endpoint": goal.endpoint, "unit": goal.unit, "runs": 0}
     row |= dict.fromkeys(("measured", "low", "high"), math.nan) | {"interval": "–", "verdict": "inconclusive"}
     endpoint = goal.endpoint
@@ -206,16 +231,15 @@ def _row(goal: Objective, data: Evidence | None) -> dict[str, Any]:
         call = "run_pages" if goal.measure.table == VITALS else "run"
         return row | {"reason": cautions.OTHER_EVIDENCE(Remedy(call, given="plan, target"), metric=goal.measure.label)}
     if endpoint != AGGREGATED:
-        named = data.named(endpoint)
         if len(named) != 1:
             kind = cautions.AMBIGUOUS if named else cautions.NO_SUCH_ENDPOINT
             return row | {"reason": kind(endpoint=endpoint, endpoints=named or data.endpoints)}
         endpoint = named[0]
-    found = under_its_load(goal, _measure(goal, data, endpoint), data.measured)
+    found = under_its_load(goal, _measure(goal, data, endpoint, reduced), data.measured)
     return row | found | {"endpoint": endpoint}
 
 
-def _measure(goal: Objective, data: Evidence, endpoint: str) -> dict[str, Any]:
+def _measure(goal: Objective, data: Evidence, endpoint: str, reduced: Found) -> dict[str, Any]:
     """measured, low, high, runs, interval, verdict, reason of one objective."""
     metric = goal.measure
     if metric.table == "checks":
@@ -223,9 +247,9 @@ def _measure(goal: Objective, data: Evidence, endpoint: str) -> dict[str, Any]:
     if metric.table == "cached":
         outcomes = data.cached(endpoint)
         return _events(goal, outcomes) if outcomes else {"reason": cautions.NOT_RECORDED(metric=metric.label)}
-    if not metric.is_latency and metric.kind not in (RATE, COUNT, SHARE):
+    if not _of_requests(goal):
         return _by_run(goal, data, endpoint)
-    parts = data.parts(endpoint, only_ok=goal.only_ok, whole=metric.kind == COUNT)
+    parts = reduced[id(goal), endpoint]
     if metric.kind in (RATE, COUNT):
         found = _rates(goal, [parts.get(run) for run in data.runs], [data.seconds[run] for run in data.runs])
         return as_far_as_offered(goal, found, data.measured.runs) if metric.kind == RATE else found
@@ -234,8 +258,17 @@ def _measure(goal: Objective, data: Evidence, endpoint: str) -> dict[str, Any]:
     if metric.kind == SHARE and not data.knows_failures:
         return {"reason": cautions.NO_FAILURES_KNOWN()}
     if metric.kind == SHARE:
-        return _events(goal, [~part.ok for part in parts.values()])
-    return _latencies(goal, [part.latency for part in parts.values()])
+        only = next(iter(parts.values())).part if len(parts) == 1 else None
+        if only is not None:
+            return _shares(goal, *_stretches(~only.ok), 1)
+        return _shares(
+            goal, _floats(p.failed for p in parts.values()), _floats(p.requests for p in parts.values()), len(parts)
+        )
+    return _latencies(goal, list(parts.values()))
+
+
+def _floats(values: Iterable[float]) -> Floats:
+    return np.array([float(value) for value in values])
 
 
 def _by_run(goal: Objective, data: Evidence, endpoint: str) -> dict[str, Any]:
@@ -252,23 +285,30 @@ def _by_run(goal: Objective, data: Evidence, endpoint: str) -> dict[str, Any]:
     return _judged(goal, intervals.over_runs(each, relative=metric.relative), len(each), OVER_RUNS, each)
 
 
-def _latencies(goal: Objective, values: list[Floats]) -> dict[str, Any]:
-    share, fewest = goal.share, min(map(len, values))
+def _latencies(goal: Objective, values: list[Reduced]) -> dict[str, Any]:
+    share, fewest = goal.share, min(one.requests for one in values)
     if goal.is_extreme:
         return _extremes(goal, values)
-    each = np.array([_value(goal, v) for v in values])
+    each = _floats(one.value for one in values)
     metric = goal.measure
     if fewest < metric.rows_needed:
         reason = cautions.TOO_FEW(metric=metric.label, needed=metric.rows_needed, found=fewest)
         return {"measured": metric.typical(each), "runs": len(values), "reason": reason}
-    if len(values) > 1:
+    only = values[0].part
+    if only is None:
         return _judged(goal, intervals.over_runs(each), len(values), OVER_RUNS, each)
     if share is None:
-        return _judged(goal, intervals.mean_within(values[0]), 1, THIS_RUN, each)
-    return _judged(goal, intervals.quantile_within(values[0], share, rank=float(each[0])), 1, THIS_RUN, each)
+        return _judged(goal, intervals.mean_within(only.latency), 1, THIS_RUN, each)
+    return _judged(goal, intervals.quantile_within(only.latency, share, rank=float(each[0])), 1, THIS_RUN, each)
 
 
-def _value(goal: Objective, values: Floats) -> float:
+def _value_of(goal: Objective, part: Part) -> float:
+    """The value of one run, where the objective limits a latency."""
+    values = part.latency
+    if not goal.measure.is_latency:
+        return math.nan
+    if goal.is_extreme:
+        return float(values.max() if goal.measure.is_maximum else values.min())
     if goal.share is None:
         return float(values.mean())
     if goal.method == "linear":
@@ -276,18 +316,17 @@ def _value(goal: Objective, values: Floats) -> float:
     return float(quantile(values, [goal.share])[0])
 
 
-def _extremes(goal: Objective, values: list[Floats]) -> dict[str, Any]:
+def _extremes(goal: Objective, values: list[Reduced]) -> dict[str, Any]:
     """A limit on every request: one that breaks it refutes it, and none can prove it."""
-    whole = np.concatenate(values)
-    extreme = float(whole.max() if goal.measure.is_maximum else whole.min())
+    extreme = (max if goal.measure.is_maximum else min)(one.value for one in values)
     found = {"measured": extreme, "runs": len(values)}
     if not goal.met_by(extreme):
-        return found | {"verdict": "fails", "reason": cautions.REFUTED(requests=len(whole))}
+        return found | {"verdict": "fails", "reason": cautions.REFUTED(requests=sum(one.requests for one in values))}
     return found | {"reason": cautions.NOT_PROVABLE()}
 
 
-def _rates(goal: Objective, parts: list[Part | None], seconds: list[float]) -> dict[str, Any]:
-    counts = np.array([float(len(p)) if p is not None else 0.0 for p in parts])
+def _rates(goal: Objective, parts: list[Reduced | None], seconds: list[float]) -> dict[str, Any]:
+    counts = _floats(p.requests if p is not None else 0 for p in parts)
     if goal.measure.kind == COUNT:
         return _judged(goal, intervals.over_runs(counts), len(counts), OVER_RUNS, counts) if len(counts) > 1 else (
             _judged(goal, (counts[0], counts[0], counts[0]), 1, THIS_RUN, counts))  # fmt: skip
@@ -296,9 +335,9 @@ def _rates(goal: Objective, parts: list[Part | None], seconds: list[float]) -> d
     rates = counts / np.array(seconds)
     if len(rates) > 1:
         return _judged(goal, intervals.over_runs(rates), len(rates), OVER_RUNS, rates)
-    if counts[0] < 2 * intervals.BATCHES or parts[0] is None:
+    if counts[0] < 2 * intervals.BATCHES or parts[0] is None or parts[0].part is None:
         return {"measured": float(rates[0]), "runs": 1, "reason": cautions.TOO_FEW_FOR_RATE()}
-    at = parts[0].at
+    at = parts[0].part.at
     edges = np.linspace(0, at.max(), intervals.BATCHES + 1)
     each = np.histogram(at, edges)[0] / (edges[1] - edges[0])
     _, low, high = intervals.mean_within(each)

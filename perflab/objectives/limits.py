@@ -13,7 +13,7 @@ from perflab.metrics import RATIO, SHARE, Metric
 from perflab.objectives.checking import check
 from perflab.objectives.objective import Objective
 from perflab.stats import intervals
-from perflab.stats.estimates import Floats, by_run, requests_of, without_warmup
+from perflab.stats.estimates import Floats, by_run, endpoints_of, requests_of, without_warmup
 
 CONFIDENCES = (0.5, 0.8, 0.9, 0.95, 0.975, 0.99)
 
@@ -65,7 +65,7 @@ def attainable(
         raise ValueError(f"confidences must be between 0 and 1; got {confidences!r}")
     kind = Metric.of(metric)
     held = requests_of(measured)
-    endpoints = [endpoint] if endpoint else [AGGREGATED, *sorted(map(str, held.requests["endpoint"].unique()))]
+    endpoints = [endpoint] if endpoint else [AGGREGATED, *sorted(endpoints_of(held))]
     checked = check(held, [_goal(kind, e) for e in endpoints], warmup=warmup, allow=allow)
     rows = []
     for name, (_, row) in zip(endpoints, checked.table.iterrows(), strict=True):

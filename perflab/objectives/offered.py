@@ -69,5 +69,5 @@ def _users(measured: Measurements) -> float | None:
 def _rate(measured: Measurements) -> float | None:
     """Requests a second, in the run that had the fewest."""
     seconds = measured.runs.set_index("run")["duration_ms"] / 1e3
-    counts = measured.requests["run"].value_counts().reindex(seconds.index).fillna(0)
+    counts = measured.count("requests").reindex(seconds.index).fillna(0)
     return float((counts / seconds).min()) if len(seconds) and (seconds > 0).all() else None

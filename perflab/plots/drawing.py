@@ -7,8 +7,8 @@ distinction for black and white. Only this package imports matplotlib.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from unicodedata import east_asian_width
 
@@ -25,6 +25,7 @@ from perflab.data.selection import without_recorded
 from perflab.data.tables import AGGREGATED, Measurements, of_run
 from perflab.metrics import QUANTILE, RATIO, Metric, quantile
 from perflab.stats.estimates import by_run as metric_by_run
+from perflab.stats.estimates import endpoints_of
 from perflab.stats.estimates import without_warmup as after_warmup
 from perflab.stats.replications import warmup_of
 from perflab.units import format_fraction, format_number, parse_duration, parse_fraction
@@ -93,9 +94,51 @@ def requests_of(arm: Arm, endpoint: str) -> pd.DataFrame:
     if endpoint != AGGREGATED:
         requests = requests[requests["endpoint"] == endpoint]
     if len(requests) == 0:
-        known = ", ".join(map(repr, [AGGREGATED, *sorted(arm.data.requests["endpoint"].unique())][:30]))
-        raise ValueError(f"endpoint must be one of {known} in arm {arm.label!r}; got {endpoint!r}")
+        raise _unknown(arm, endpoint)
     return requests
+
+
+def _unknown(arm: Arm, endpoint: str) -> ValueError:
+    known = ", ".join(map(repr, [AGGREGATED, *sorted(endpoints_of(arm.data))][:30]))
+    return ValueError(f"endpoint must be one of {known} in arm {arm.label!r}; got {endpoint!r}")
+
+
+def _check_endpoint(arm: Arm, endpoint: str) -> None:
+    if not arm.data.lazy:
+        requests_of(arm, endpoint)
+    elif endpoint not in [*(known := endpoints_of(arm.data)), *([AGGREGATED] if known else [])]:
+        raise _unknown(arm, endpoint)
+
+
+def latencies_of(arm: Arm, endpoint: str, warmup: str | float) -> Mapping[str, Floats]:
+    """The latencies of each run after the warm-up; those of a lazily opened store are read whenever they are asked for."""
+    if not arm.data.lazy:
+        return by_run(without_warmup(arm, endpoint, warmup), "latency_ms")
+    _check_endpoint(arm, endpoint)
+    return _RunByRun(arm, endpoint, warmup)
+
+
+class _RunByRun(Mapping[str, Floats]):
+    """The latencies of each run that has any, one in memory at a time."""
+
+    def __init__(self, arm: Arm, endpoint: str, warmup: str | float) -> None:
+        share = warmup if isinstance(warmup, (int, float)) else 0.0
+        counts = metric_by_run(arm.data, ["p50"], warmup=share)
+        self._of = arm, endpoint, warmup
+        held = set(counts.loc[counts["endpoint"] == endpoint, "run"])
+        self._runs = [run for run in arm.data.runs["run"] if run in held]
+
+    def __getitem__(self, run: str) -> Floats:
+        arm, endpoint, warmup = self._of
+        one = replace(arm, data=arm.data.where(run=run))
+        found: Floats = without_warmup(one, endpoint, warmup)["latency_ms"].to_numpy()
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._runs)
+
+    def __len__(self) -> int:
+        return len(self._runs)
 
 
 def seconds_since_start(frame: pd.DataFrame, instants: str, runs: pd.DataFrame) -> np.ndarray[Any, Any]:
@@ -249,7 +292,7 @@ def usual_warmup(arms: Sequence[Arm], given: str | float | None) -> str | float:
 
 def of_runs(arm: Arm, metric: Metric, endpoint: str, warmup: str | float) -> pd.Series[Any]:
     """The metric of each run of an arm after the warm-up, as `compare` computes it."""
-    requests_of(arm, endpoint)
+    _check_endpoint(arm, endpoint)
     values = metric_by_run(arm.data, [metric.name], warmup=parse_fraction(warmup, parameter="warmup"))
     return values[values["endpoint"] == endpoint].set_index("run")[metric.name].dropna()
 

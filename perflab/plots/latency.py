@@ -14,15 +14,14 @@ from perflab.plots.drawing import (
     Floats,
     arms_of,
     axes,
-    by_run,
     finding,
+    latencies_of,
     log_axis,
     metric_of,
     quantiles,
     read_as,
     titled,
     usual_warmup,
-    without_warmup,
 )
 
 _CURVE_POINTS = 400
@@ -73,19 +72,20 @@ def plot_ecdf(
     metric, q = metric_of(percentile)
     arms = arms_of(measurements)
     warmup = usual_warmup(arms, warmup)
-    latencies = [by_run(without_warmup(arm, endpoint, warmup), "latency_ms") for arm in arms]
+    latencies = [latencies_of(arm, endpoint, warmup) for arm in arms]
     ax = axes(ax)
-    deepest = max(len(v) for runs in latencies for v in runs.values())
-    marks = []
-    for arm, runs in zip(arms, latencies, strict=True):
-        shares = _shares(max(len(v) for v in runs.values()))
-        curves = np.array([quantiles(v, shares) for v in runs.values()])
+    longest = [max(len(v) for v in runs.values()) for runs in latencies]
+    deepest, marks = max(longest), []
+    for arm, runs, length in zip(arms, latencies, longest, strict=True):
+        shares = _shares(length)
+        both = [(quantiles(v, shares), quantiles(v, q)) for v in runs.values()]
+        curves = np.array([curve for curve, _ in both])
         if len(curves) > 1:
             for curve in curves[:_THIN_LINES]:
                 ax.plot(curve, shares, color=arm.colour, linewidth=0.7, alpha=0.35, zorder=2)
         middle = _between(np.exp(np.log(np.maximum(curves, 1e-3)).mean(axis=0)), curves)
         ax.plot(middle, shares, color=arm.colour, linestyle=arm.dashes, linewidth=2.4, label=arm.label)
-        each = np.array([quantiles(v, q) for v in runs.values()])
+        each = np.array([mark for _, mark in both])
         marks.append(float(_between(metric.typical(each), each)))
         ax.plot(marks[-1], q, marker=arm.marker, color=arm.colour, markersize=8, markeredgecolor="white", zorder=5)
     _tail_axis(ax, deepest)
@@ -170,19 +170,20 @@ def plot_histogram(
         raise ValueError(f"bins must be between 2 and 500; got {bins!r}")
     arms = arms_of(measurements)
     warmup = usual_warmup(arms, warmup)
-    latencies = [by_run(without_warmup(arm, endpoint, warmup), "latency_ms") for arm in arms]
-    values = [np.maximum(v, 1e-3) for runs in latencies for v in runs.values()]
-    low, high = min(v.min() for v in values), max(v.max() for v in values)
+    latencies = [latencies_of(arm, endpoint, warmup) for arm in arms]
+    ends = np.array([(v.min(), v.max()) for runs in latencies for v in runs.values()])
+    low, high = np.maximum([ends[:, 0].min(), ends[:, 1].max()], 1e-3)
     edges = np.geomspace(low, max(high, low * 1.01), bins + 1)
     edges[0], edges[-1] = low * (1 - 1e-9), edges[-1] * (1 + 1e-9)
     ax = axes(ax)
     marks = []
     for arm, runs in zip(arms, latencies, strict=True):
-        shares = [np.histogram(np.maximum(v, 1e-3), edges)[0] / len(v) for v in runs.values()]
+        both = [(np.histogram(np.maximum(v, 1e-3), edges)[0] / len(v), quantiles(v, q)) for v in runs.values()]
+        shares = [share for share, _ in both]
         ax.stairs(
             np.mean(shares, axis=0), edges, color=arm.colour, linestyle=arm.dashes, linewidth=1.8, label=arm.label
         )
-        marks.append(metric.typical(np.array([quantiles(v, q) for v in runs.values()])))
+        marks.append(metric.typical(np.array([mark for _, mark in both])))
         ax.axvline(marks[-1], color=arm.colour, linestyle=arm.dashes, linewidth=1.0)
     ax.set_yscale("log")
     ax.yaxis.set_minor_locator(NullLocator())

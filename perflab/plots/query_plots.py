@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from perflab.data.tables import Measurements
 from perflab.plots.drawing import GREY, STYLES, axes, counted, plain, titled
 from perflab.plots.page_plots import draw_exchanges
-from perflab.queries.n_plus_one import find_n_plus_one, growth_of
+from perflab.queries.n_plus_one import find_n_plus_one
+from perflab.queries.patterns import growth_of
 from perflab.queries.shape import shape
 from perflab.queries.statements import statements
 from perflab.units import format_ms, format_number

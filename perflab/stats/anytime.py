@@ -18,7 +18,7 @@ from perflab.stats import circumstances, doubts, sequential
 from perflab.stats.change import Change
 from perflab.stats.compare import compare
 from perflab.stats.design import ONE_EXPERIMENT
-from perflab.stats.estimates import requests_of, whose
+from perflab.stats.estimates import endpoints_of, requests_of, whose
 from perflab.stats.rows import ERRORS
 from perflab.units import format_p
 
@@ -133,7 +133,7 @@ def compare_anytime(
         raise ValueError(f"metric must be one that changes by a ratio: differences of {wanted.label} are not normal")
     known = {
         AGGREGATED,
-        *(e for side in (baseline, candidate) for e in requests_of(side).requests["endpoint"].unique()),
+        *(e for side in (baseline, candidate) for e in endpoints_of(requests_of(side))),
     }
     if endpoint not in known:
         raise one_of("endpoint", endpoint, sorted(known))

@@ -17,7 +17,7 @@ from perflab.notes import count, listed
 from perflab.results import Findings, findings
 from perflab.stats import doubts, replications
 from perflab.stats.divisive import P_VALUE, p_value, steps_in
-from perflab.stats.estimates import by_run, coded, requests_of, whose
+from perflab.stats.estimates import by_run, requests_of, streamed, whose
 from perflab.stats.history import LEAST_CHANGE
 from perflab.stats.mix import AS_OFFERED, mix_of_history, on_one_mix, one_mix
 from perflab.units import format_fraction, parse_fraction
@@ -110,7 +110,7 @@ def find_changes(
 
 
 def _values(held: Measurements, metrics: list[Metric], cut: float) -> tuple[pd.DataFrame, list[object]]:
-    requests = coded(held)
+    requests = streamed(held)
     table = by_run(requests, metrics, warmup=cut)
     mix = mix_of_history(requests, cut)
     if mix is None or not len(mix.share):

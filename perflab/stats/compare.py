@@ -6,12 +6,11 @@ another, so no test pools them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
@@ -24,7 +23,7 @@ from perflab.stats.change import Change as Change
 from perflab.stats.change import overall
 from perflab.stats.corrections import corrected_p
 from perflab.stats.design import design, with_covariates, without_copies
-from perflab.stats.estimates import Requests, by_run, coded, evidence_of
+from perflab.stats.estimates import Requests, Streamed, by_run, evidence_of, streamed
 from perflab.stats.experiment_checks import (
     against_reference,
     broken_run,
@@ -59,6 +58,7 @@ from perflab.stats.verdicts import decide
 from perflab.stats.warmup import Warmup, declared, settled
 from perflab.units import format_ms, parse_duration, parse_fraction
 
+Both = tuple[Requests | Streamed, Requests | Streamed]
 _MOST_PRIMARIES = 3
 _MOST_UNSENT = 20.0
 
@@ -79,6 +79,7 @@ def compare(
     mix: Mapping[str, float] | None = None,
     covariates: str | Sequence[str] = (),
     reference: Measurements | pd.DataFrame | None = None,
+    executor: Executor | None = None,
 ) -> Change:
     """Decide whether a metric changed from the baseline to the candidate.
 
@@ -119,6 +120,8 @@ def compare(
     reference : Measurements or DataFrame, optional
         Runs of a fixed release. Ten releases of +3 % are each within a tolerance of 5 %, and +34 % together: the sentence
         then also compares the candidate with the reference, and a candidate that regressed against it is not ``not_worse``.
+    executor : concurrent.futures.Executor, optional
+        What reads the runs of a lazily opened store, as for `summarize`.
 
     Returns
     -------
@@ -162,9 +165,9 @@ def compare(
     if adjust not in ("family", "explore"):
         raise one_of("adjust", adjust, ("family", "explore"))
     pages = visits.of_pages(metrics)
-    sides = (evidence_of(baseline, metrics[0]), evidence_of(candidate, metrics[0]))
+    sides = (evidence_of(baseline, metrics[0], executor), evidence_of(candidate, metrics[0], executor))
     found = design(*sides, order=order, allow=(allow,) if isinstance(allow, str) else tuple(allow))
-    requests = (coded(sides[0]), coded(sides[1]))
+    requests = (streamed(sides[0]), streamed(sides[1]))
     found = without_copies(found, requests)
     if names := (covariates,) if isinstance(covariates, str) else tuple(covariates):
         found = with_covariates(found, sides, names)
@@ -192,6 +195,7 @@ def compare(
             allow=allow,
             error_tolerance=error_tolerance,
             mix=mix,
+            executor=executor,
         )
         rows = {
             key: against_reference(row, earlier.find(row.endpoint)) if key in asked.deciding else row
@@ -227,7 +231,7 @@ def _check_primaries(primaries: tuple[str, ...], values: pd.DataFrame) -> None:
             raise ValueError(f"primary must be one of {', '.join([AGGREGATED, *sorted(present)])}; got {name!r}")
 
 
-def _decided(requests: tuple[Requests, Requests], asked: Asked) -> tuple[dict[Key, Row], pd.DataFrame]:
+def _decided(requests: Both, asked: Asked) -> tuple[dict[Key, Row], pd.DataFrame]:
     """The verdict of every row, and the value of each run behind it."""
     wanted = tuple(dict.fromkeys([*asked.metrics, ERRORS]))
     mix = mix_of(requests, asked.design, asked.trim.of(AGGREGATED), asked.weights)
@@ -238,12 +242,12 @@ def _decided(requests: tuple[Requests, Requests], asked: Asked) -> tuple[dict[Ke
     shown = {key: one for key, one in judged.items() if one.metric in asked.metrics}
     corrected = corrected_p(shown, asked)
     rows = {key: row_of(one, *corrected[key], asked) for key, one in shown.items()}
-    if any(side.failed.any() for side in requests):
+    if any(side.any_failed for side in requests):
         rows = _failing(rows, judged, requests, asked, mix)
     rows = {key: broken_run(row) for key, row in rows.items()}
     for metric in asked.metrics:
         key = (metric.name, AGGREGATED)
-        if key in rows and mix is not None:
+        if key in rows and mix is not None and (metric.name, AS_OFFERED) in rows:  # a resource has one value a run
             rows[key] = _mixed(rows[key], rows[metric.name, AS_OFFERED], mix)
     everything = list(rows.values())
     rows = {k: regressed_endpoints(row, everything) if k[1] == AGGREGATED else row for k, row in rows.items()}
@@ -251,7 +255,7 @@ def _decided(requests: tuple[Requests, Requests], asked: Asked) -> tuple[dict[Ke
 
 
 def _tables(
-    requests: tuple[Requests, Requests], wanted: tuple[Metric, ...], asked: Asked, mix: Mix | None
+    requests: Both, wanted: tuple[Metric, ...], asked: Asked, mix: Mix | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The metrics of each run and endpoint of both arms, the totals on one mix where the mix moved."""
     tables = [by_run(r, wanted, warmup=asked.trim.share, longer=asked.trim.longer) for r in requests]
@@ -264,7 +268,7 @@ def _tables(
 
 
 def _judged(
-    both: tuple[pd.DataFrame, pd.DataFrame], requests: tuple[Requests, Requests], wanted: Sequence[Metric], asked: Asked
+    both: tuple[pd.DataFrame, pd.DataFrame], requests: Both, wanted: Sequence[Metric], asked: Asked
 ) -> dict[Key, Judged]:
     return {
         (m.name, one.endpoint): one
@@ -276,13 +280,13 @@ def _judged(
 def _failing(
     rows: dict[Key, Row],
     judged: Mapping[Key, Judged],
-    requests: tuple[Requests, Requests],
+    requests: Both,
     asked: Asked,
     mix: Mix | None,
 ) -> dict[Key, Row]:
     """Cap rows that do not hold with failures as infinitely slow requests, or where more requests fail."""
     quantiles = [m for m in asked.metrics if m.kind == QUANTILE]
-    slow = infinitely_slow(requests[0]), infinitely_slow(requests[1])
+    slow = requests[0].changed(infinitely_slow), requests[1].changed(infinitely_slow)
     others = _judged(_tables(slow, tuple(quantiles), asked, mix), requests, quantiles, asked) if quantiles else {}
     errors = {endpoint: one for (m, endpoint), one in judged.items() if m == ERRORS.name and _more_errors(one, asked)}
     rows = {key: failing_fast(row, errors[key[1]]) if key[1] in errors else row for key, row in rows.items()}
@@ -305,7 +309,7 @@ def _mixed(row: Row, offered: Row, mix: Mix) -> Row:
 def _under_conditions(
     rows: dict[Key, Row],
     values: pd.DataFrame,
-    requests: tuple[Requests, Requests],
+    requests: Both,
     sides: tuple[Measurements, Measurements],
     asked: Asked,
 ) -> tuple[dict[Key, Row], tuple[Note, ...]]:
@@ -338,18 +342,18 @@ def _more_errors(one: Judged, asked: Asked) -> bool:
 
 def _with_unsent(
     rows: dict[Key, Row],
-    requests: tuple[Requests, Requests],
+    requests: Both,
     sides: tuple[Measurements, Measurements],
     asked: Asked,
     interval: float | None,
 ) -> tuple[dict[Key, Row], tuple[Note, ...]]:
     """The rows, inconclusive where back-filling unsent requests (coordinated omission) changes them, and notes."""
     share = max((m.share for m in asked.metrics if m.share is not None), default=0.5)
-    cycle = {} if interval is not None else {k: v for side in sides for k, v in omission.cycles(side).items()}
+    cycle: dict[str, float] = {}
     exposed: dict[str, float] = {}
-    for side in requests:
-        steps = np.array([cycle.get(r, math.inf) if interval is None else interval for r in side.runs])[side.run]
-        exposed |= omission.exposure(side, steps)
+    for side, own in zip(sides, requests, strict=True):
+        usual, missing = omission.exposure(side, own, interval)
+        cycle, exposed = cycle | usual, exposed | missing
     notes = omission.warnings_of(exposed, share, declared=interval, cycle=cycle)
     if interval is None:
         return rows, notes
@@ -359,7 +363,8 @@ def _with_unsent(
             f"pacing must be the time between the requests of a user; at {format_ms(interval)} a run would miss "
             f"{worst:,.0f} requests for each one that was sent: nothing can be filled in for a load that was never offered"
         )
-    filled = (omission.back_filled(requests[0], interval), omission.back_filled(requests[1], interval))
+    fill = partial(omission.back_filled, interval=interval)
+    filled = requests[0].changed(fill), requests[1].changed(fill)
     others, _ = _decided(filled, asked)
     mixed = {key: both_ways(row, others[key]) if row.metric.is_latency else row for key, row in rows.items()}
     found = [f"{k[0]} of {k[1]}: {size_words(others[k])}, without {size_words(rows[k])}" for k in asked.deciding]

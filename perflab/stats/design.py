@@ -14,9 +14,9 @@ from perflab.data.tables import Measurements
 from perflab.errors import ComparisonError, one_of
 from perflab.notes import Note, Remedy, count, listed
 from perflab.stats import circumstances, doubts
+from perflab.stats.coded_requests import Requests, Streamed
 from perflab.stats.confounders import check_both
 from perflab.stats.covariates import LEAST_DEGREES, Covariates, covariates
-from perflab.stats.estimates import Requests
 from perflab.stats.tests import Floats
 
 ALLOWABLE = ("invalid", "generator", "plan", "length")
@@ -155,10 +155,7 @@ def _unequal(first: pd.DataFrame, second: pd.DataFrame, measured: tuple[Measurem
     known = np.concatenate(lengths)
     if not known.max() > _UNEQUAL * known.min():
         return None
-    counts = [
-        m.requests["run"].value_counts().reindex(s["run"]).fillna(0)
-        for m, s in zip(measured, (first, second), strict=True)
-    ]
+    counts = [m.count("requests").reindex(s["run"]).fillna(0) for m, s in zip(measured, (first, second), strict=True)]
     remedy = Remedy("compare", {"allow": "length"})
     for arm, found, requests in zip(ARMS, lengths, counts, strict=True):
         if found.max() > _UNEQUAL * found.min() and requests.max() > _UNEQUAL * requests.min():
@@ -248,7 +245,7 @@ Place = tuple[int, str]
 """The arm (0 or 1) and the run's name."""
 
 
-def without_copies(found: Design, requests: tuple[Requests, Requests]) -> Design:
+def without_copies(found: Design, requests: tuple[Requests | Streamed, Requests | Streamed]) -> Design:
     """The design, with an obstacle where some of its runs hold the same requests."""
     same = _copies(found, requests)
     across = [(a[1], b[1]) for a, b in same if a[0] != b[0]]
@@ -268,21 +265,18 @@ def _named(same: list[tuple[str, str]]) -> str:
     return listed((first if first == second else f"{first} is {second}" for first, second in same), 3)
 
 
-def _copies(found: Design, requests: tuple[Requests, Requests]) -> list[tuple[Place, Place]]:
+def _copies(found: Design, requests: tuple[Requests | Streamed, Requests | Streamed]) -> list[tuple[Place, Place]]:
     """Pairs of runs with the same requests; only those that agree in count and slowest request are compared in full."""
     groups: dict[tuple[int, float], list[Place]] = {}
     for arm, (side, names) in enumerate(zip(requests, found.sides, strict=True)):
-        counts = np.bincount(side.run, minlength=len(side.runs))
-        slowest = np.zeros(len(side.runs))
-        np.maximum.at(slowest, side.run, side.latency)
         for name in names:
             if name in side.runs:
                 code = side.runs.index(name)
-                groups.setdefault((int(counts[code]), float(slowest[code])), []).append((arm, name))
+                groups.setdefault((int(side.counts[code]), float(side.slowest[code])), []).append((arm, name))
     found_copies = []
     for group in groups.values():
         if len(group) > 1:
-            held = {place: _sequence(requests[place[0]], place[1]) for place in group}
+            held = {place: _sequence(requests[place[0]].only(place[1]), place[1]) for place in group}
             found_copies += [(a, b) for a, b in combinations(group, 2) if _same(held[a], held[b], named=a[1] == b[1])]
     return found_copies
 

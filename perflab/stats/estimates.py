@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from concurrent.futures import Executor
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -15,6 +16,7 @@ import pandas as pd
 from scipy import special
 
 from perflab.data.selection import without_recorded
+from perflab.data.stored import StoredTables
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
 from perflab.metrics import COUNT, MEAN, QUANTILE, RATE, RESOURCE, SHARE, VITAL, VITAL_NAMES, VITALS, Metric
@@ -22,9 +24,14 @@ from perflab.metrics import Floats as Floats
 from perflab.metrics import quantile as quantile
 from perflab.notes import Remedy
 from perflab.stats import doubts, tails, visits
+from perflab.stats.coded_requests import Codes as Codes
+from perflab.stats.coded_requests import Requests as Requests
+from perflab.stats.coded_requests import Streamed as Streamed
+from perflab.stats.coded_requests import coded as coded
+from perflab.stats.coded_requests import knows_failures as knows_failures
+from perflab.stats.coded_requests import mappings as mappings
+from perflab.stats.coded_requests import streamed as streamed
 from perflab.units import parse_fraction
-
-Codes = npt.NDArray[np.intp]
 
 DEFAULT_WARMUP = 0.10
 _NO_WEIGHT = 1e-20
@@ -45,11 +52,6 @@ def warmup_of(runs: pd.DataFrame, given: float | str | None) -> float:
     if not 0 <= share <= 0.9:
         raise ValueError(f"warmup must be between 0 and 90%; got {given!r}")
     return share
-
-
-def mappings(runs: pd.DataFrame, column: str) -> list[dict[str, Any]]:
-    """The plan or environment of each run, {} where it has none."""
-    return [dict(v) if isinstance(v, Mapping) else {} for v in runs[column]] if column in runs.columns else []
 
 
 def harrell_davis(values: npt.ArrayLike, q: float = 0.95) -> float:
@@ -103,108 +105,39 @@ def harrell_davis_weights(count: int, q: float) -> tuple[int, Floats]:
     return low, weights
 
 
-def requests_of(measured: Measurements | pd.DataFrame) -> Measurements:
+def requests_of(measured: Measurements | pd.DataFrame, executor: Executor | None = None) -> Measurements:
     """Measurements of a requests table, or the given ones; ComparisonError if they hold no requests.
 
-    Recording breakdowns costs time: runs that did are left out where there are others.
+    Recording breakdowns costs time: runs that did are left out where there are others. The runs of a lazily opened store are
+    read by the executor.
     """
     if not isinstance(measured, (Measurements, pd.DataFrame)):
         raise ValueError(f"expected Measurements or a requests table; got {type(measured).__name__}")
     held = without_recorded(measured) if isinstance(measured, Measurements) else Measurements.of(requests=measured)
-    if (held.requests["endpoint"] == AGGREGATED).any():
+    if isinstance(held.tables, StoredTables):
+        if executor is not None:
+            held = replace(held, tables=held.tables.using(executor))
+        count = int(held.count("requests").sum())
+        named = AGGREGATED in streamed(held).endpoints
+    else:
+        count, named = len(held.requests), (held.requests["endpoint"] == AGGREGATED).any()
+    if named:
         raise ComparisonError(f"{AGGREGATED!r} means all requests of a run together: rename the endpoint of that name")
-    if not len(held.requests):
+    if not count:
         raise ComparisonError("there are no requests in these measurements")
     return held
 
 
-def evidence_of(measured: Measurements | pd.DataFrame, metric: Metric) -> Measurements:
+def evidence_of(
+    measured: Measurements | pd.DataFrame, metric: Metric, executor: Executor | None = None
+) -> Measurements:
     """The requests, or for a metric of pages its visits as requests."""
-    return visits.as_requests(measured) if metric.table == VITALS else requests_of(measured)
+    return visits.as_requests(measured) if metric.table == VITALS else requests_of(measured, executor)
 
 
-@dataclass(frozen=True)
-class Requests:
-    """The requests of several runs as arrays: codes of run and endpoint, latency (ms), failure, and age.
-
-    ``age`` is the share of the run (until its last request started) that had passed when a request started, so it does
-    not depend on latencies; ``seconds`` the length of each run; ``knows_failures`` whether it records which requests
-    failed; ``size`` the bytes of each response; ``resources`` the samples of the target (run, age, ...); ``sending`` the
-    seconds of each run until its last request started; ``vitals`` the metrics of visits, by name.
-    """
-
-    runs: tuple[str, ...]
-    endpoints: tuple[str, ...]
-    run: Codes
-    endpoint: Codes
-    latency: Floats
-    failed: npt.NDArray[np.bool_]
-    age: Floats
-    seconds: Floats
-    knows_failures: npt.NDArray[np.bool_]
-    size: Floats | None = None
-    resources: pd.DataFrame | None = None
-    sending: Floats | None = None
-    vitals: Mapping[str, Floats] = field(default_factory=dict)
-
-    def take(self, rows: npt.NDArray[Any]) -> Requests:
-        """The chosen rows (a mask, or positions)."""
-        columns = {c: getattr(self, c)[rows] for c in ("run", "endpoint", "latency", "failed", "age")}
-        vitals = {name: values[rows] for name, values in self.vitals.items()}
-        return replace(self, **columns, size=None if self.size is None else self.size[rows], vitals=vitals)
-
-
-def coded(measured: Measurements) -> Requests:
-    """The requests as arrays, with runs in start order."""
-    requests = measured.requests
-    run, runs = pd.factorize(requests["run"])
-    endpoint, endpoints = pd.factorize(requests["endpoint"])
-    start = pd.DatetimeIndex(requests["start"]).as_unit("us").asi8
-    first = np.full(len(runs), np.iinfo("int64").max)
-    np.minimum.at(first, run, start)
-    # Runs in start order, whatever the order of the rows.
-    order = np.lexsort([np.asarray(runs, dtype=str), first])
-    run, runs, first = np.argsort(order)[run], runs[order], first[order]
-    known = measured.runs.set_index("run").reindex(runs)
-    begun = pd.DatetimeIndex(known["start"]).as_unit("us").asi8
-    # A run with an unknown start, or one later than its first request, starts with that request.
-    begun = np.where(known["start"].isna().to_numpy() | (begun > first), first, begun)
-    last = np.full(len(runs), np.iinfo("int64").min)
-    np.maximum.at(last, run, start)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        age = (start - begun[run]) / (last - begun)[run]
-    return Requests(
-        runs=tuple(map(str, runs)),
-        endpoints=tuple(map(str, endpoints)),
-        run=run,
-        endpoint=endpoint,
-        latency=requests["latency_ms"].to_numpy(dtype="float64"),
-        failed=~requests["ok"].to_numpy(dtype=bool),
-        age=np.nan_to_num(age, nan=1.0, posinf=1.0),
-        seconds=known["duration_ms"].to_numpy(dtype="float64") / 1e3,
-        knows_failures=knows_failures(known),
-        size=requests["size_bytes"].to_numpy(dtype="float64") if "size_bytes" in requests.columns else None,
-        sending=(last - begun) / 1e6,
-        vitals=visits.columns_of(requests),
-        resources=_of_target(measured, list(runs), begun, last) if "resources" in measured.tables else None,
-    )
-
-
-def _of_target(measured: Measurements, runs: list[Any], begun: Codes, last: Codes) -> pd.DataFrame:
-    """The samples of the target's process, with their age (share of the run)."""
-    samples = measured.resources
-    samples = samples[(samples["process"] == "target") & samples["run"].isin(runs)].sort_values("time", kind="stable")
-    code = pd.Index(runs).get_indexer(samples["run"])
-    time = pd.DatetimeIndex(samples["time"]).as_unit("us").asi8
-    with np.errstate(divide="ignore", invalid="ignore"):
-        age = (time - begun[code]) / (last - begun)[code]
-    return samples.assign(code=code, age=np.nan_to_num(age, nan=1.0, posinf=1.0))
-
-
-def knows_failures(runs: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Whether the tool of each run records which requests failed: ab -g does not, so its error rate is unknown."""
-    known = mappings(runs, "environment") or [{}] * len(runs)
-    return np.array([e.get("failures") != "unknown" for e in known], dtype=bool)
+def endpoints_of(held: Measurements) -> list[str]:
+    """The endpoints of the requests, in order of appearance."""
+    return list(streamed(held).endpoints) if held.lazy else list(map(str, pd.unique(held.requests["endpoint"])))
 
 
 def without_warmup(measured: Measurements, warmup: float) -> pd.DataFrame:
@@ -213,7 +146,7 @@ def without_warmup(measured: Measurements, warmup: float) -> pd.DataFrame:
 
 
 def by_run(
-    measured: Measurements | Requests,
+    measured: Measurements | Requests | Streamed,
     metrics: Sequence[str | Metric],
     *,
     warmup: float = 0.0,
@@ -223,9 +156,43 @@ def by_run(
 
     ``longer`` maps endpoints to a warm-up longer than ``warmup``.
     """
-    requests = measured if isinstance(measured, Requests) else coded(measured)
-    wanted = [Metric.of(metric) for metric in metrics]
-    cuts = {AGGREGATED: warmup, **dict.fromkeys(requests.endpoints, warmup), **(longer or {})}
+    requests = streamed(measured) if isinstance(measured, Measurements) else measured
+    wanted = tuple(Metric.of(metric).name for metric in metrics)
+    # Of stored runs all that a summary needs is computed at once, and kept.
+    computed = _SUMMARIZED if isinstance(requests, Streamed) and set(wanted) <= set(_SUMMARIZED) else wanted
+    cuts = tuple(sorted((name, float(share)) for name, share in (longer or {}).items()))
+    sampled = any(Metric.of(name).kind == RESOURCE for name in computed)
+    pieces = requests.each(metrics_of, computed, float(warmup), cuts, resources=sampled)
+    joined = {
+        name: np.concatenate([piece.found[name] for piece in pieces]) for name in ("count", *wanted) if pieces
+    }  # fmt: skip
+    run = np.concatenate([piece.run[piece.found["run"].astype("intp")] for piece in pieces])
+    # -1 is the last of the names: all requests together.
+    endpoint = np.concatenate(
+        [np.append(piece.endpoint, -1)[piece.found["endpoint"].astype("intp")] for piece in pieces]
+    )
+    order = np.lexsort([endpoint, run])
+    names = pd.array([*requests.endpoints, AGGREGATED], dtype="str")
+    counts = joined.pop("count")[order].astype("int64")
+    values = {name: column[order] for name, column in joined.items()}
+    return pd.DataFrame(
+        {
+            "run": pd.array(requests.runs, dtype="str").take(run[order]),
+            "endpoint": names.take(endpoint[order] % len(names)),
+            "count": counts,
+            **{
+                name: column.astype("int64") if Metric.of(name).kind == COUNT else column
+                for name, column in values.items()
+            },
+        }
+    )
+
+
+def metrics_of(
+    requests: Requests, metrics: Sequence[str], warmup: float, longer: Sequence[tuple[str, float]]
+) -> dict[str, npt.NDArray[Any]]:
+    """Metrics of each run and endpoint: codes of run and endpoint (-1 for all together), count, and each metric."""
+    cuts = {AGGREGATED: warmup, **dict.fromkeys(requests.endpoints, warmup), **dict(longer)}
     per_endpoint = np.array([cuts[e] for e in requests.endpoints])
     parts = []
     for together in (True, False):
@@ -234,20 +201,8 @@ def by_run(
         names = (AGGREGATED,) if together else requests.endpoints
         key = kept.run if together else kept.run * len(names) + kept.endpoint
         shares = np.array([cuts[AGGREGATED]]) if together else per_endpoint
-        parts.append(_grouped(kept, key, names, shares, wanted))
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    order = np.lexsort([joined["endpoint"], joined["run"]])
-    run, endpoint, counts = (joined.pop(name)[order] for name in ("run", "endpoint", "count"))
-    # -1 is the last of the names: all requests together.
-    names = pd.array([*requests.endpoints, AGGREGATED], dtype="str")
-    return pd.DataFrame(
-        {
-            "run": pd.array(requests.runs, dtype="str").take(run),
-            "endpoint": names.take(endpoint % len(names)),
-            "count": counts.astype("int64"),
-            **{name: values[order] for name, values in joined.items()},
-        }
-    )
+        parts.append(_grouped(kept, key, names, shares, [Metric.of(metric) for metric in metrics]))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def of_endpoint(table: pd.DataFrame, endpoint: str) -> pd.DataFrame:
@@ -329,7 +284,9 @@ def _used(metric: Metric, kept: Requests, run: Codes, counts: Codes, seconds: Fl
     return [metric.of_resources(parts.get(r, own.iloc[:0]), requests=n, seconds=s) for r, n, s in facts]
 
 
-def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float | None = None) -> pd.DataFrame:
+def summarize(
+    measured: Measurements | pd.DataFrame, *, warmup: str | float | None = None, executor: Executor | None = None
+) -> pd.DataFrame:
     """Summarize each run by endpoint.
 
     Parameters
@@ -338,6 +295,8 @@ def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float | No
         Measurements with requests or vitals, or a requests table.
     warmup : str or float, optional
         The share of each run to leave out; by default the plan's, or 10 %, as in `compare`. 0 keeps everything.
+    executor : concurrent.futures.Executor, optional
+        What reads the runs of a lazily opened store: a ``ProcessPoolExecutor``, or dask's ``Client.get_executor()``.
 
     Returns
     -------
@@ -365,7 +324,7 @@ def summarize(measured: Measurements | pd.DataFrame, *, warmup: str | float | No
     """
     if VITALS in (measured.tables if isinstance(measured, Measurements) else ()) and "requests" not in measured.tables:
         return visits.summary_of(by_run(visits.as_requests(measured), VITAL_NAMES))
-    held = requests_of(measured)
+    held = requests_of(measured, executor)
     share = warmup_of(held.runs, warmup)
     table = by_run(held, _SUMMARIZED, warmup=share)
     errors = (table["error_fraction"] * table["count"]).round()

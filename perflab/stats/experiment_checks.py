@@ -17,8 +17,8 @@ from scipy import special
 from perflab.metrics import QUANTILE, Floats, Metric
 from perflab.notes import Note
 from perflab.stats import circumstances, doubts, tests
+from perflab.stats.coded_requests import Requests, Streamed
 from perflab.stats.design import ARMS, Design
-from perflab.stats.estimates import Requests
 from perflab.stats.judging import Judged
 from perflab.stats.mix import AS_OFFERED
 from perflab.stats.rows import DIRECTIONS, ERRORS, Row, capped, size_words
@@ -124,7 +124,7 @@ def _fitted(values: Floats, columns: Floats) -> tuple[Floats, Floats] | None:
 # Load and machine
 
 
-def load_note(row: Row, requests: tuple[Requests, Requests]) -> Note | None:
+def load_note(row: Row, requests: tuple[Requests | Streamed, Requests | Streamed]) -> Note | None:
     """A note on the load, where the arm with less of it is the faster one and the load could explain that."""
     design, effect = row.asked.design, row.judged.effect
     if not row.metric.is_latency or effect is None or design.obstacle or design.capped:
@@ -144,12 +144,11 @@ def load_note(row: Row, requests: tuple[Requests, Requests]) -> Note | None:
     )
 
 
-def _rates(side: Requests, runs: tuple[str, ...]) -> Floats:
-    counts = np.bincount(side.run, minlength=len(side.runs))
+def _rates(side: Requests | Streamed, runs: tuple[str, ...]) -> Floats:
     # Until the last start: a late response does not lower the load.
     seconds = side.seconds if side.sending is None else side.sending
     with np.errstate(divide="ignore", invalid="ignore"):
-        rate = dict(zip(side.runs, counts / seconds, strict=True))
+        rate = dict(zip(side.runs, side.counts / seconds, strict=True))
     return np.array([rate.get(run, math.nan) for run in runs])
 
 

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED
 from perflab.metrics import MEAN, QUANTILE, RATE, SHARE, SLOW, VITAL, Metric
 from perflab.notes import Note
 from perflab.stats import doubts, one_run, tests
+from perflab.stats.coded_requests import Requests, Streamed
 from perflab.stats.design import ARMS, SAME, Design
-from perflab.stats.estimates import Requests
 from perflab.stats.tests import Effect, Floats
 from perflab.stats.warmup import Warmup
+
+Both = tuple[Requests | Streamed, Requests | Streamed]
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Judged:
 
 def judge(
     values: tuple[pd.DataFrame, pd.DataFrame],
-    requests: tuple[Requests, Requests],
+    requests: Both,
     metric: Metric,
     design: Design,
     warmup: Warmup,
@@ -128,7 +129,7 @@ def _at(effect: Effect, place: int) -> Effect:
     return Effect(effect.difference[place], effect.error[place], effect.degrees[place])
 
 
-def _gate(metric: Metric, counts: tuple[Floats, Floats], requests: tuple[Requests, Requests]) -> Note | None:
+def _gate(metric: Metric, counts: tuple[Floats, Floats], requests: Both) -> Note | None:
     """Why the runs have too few requests for this metric."""
     empty = [int((c == 0).sum()) for c in counts]
     for arm, own, c in zip(ARMS, empty, counts, strict=True):
@@ -150,23 +151,13 @@ def _degenerate(metric: Metric, scaled: tuple[Floats, Floats], effect: Effect | 
     return None
 
 
-def _tick(requests: tuple[Requests, Requests]) -> float:
+def _tick(requests: Both) -> float:
     """The resolution of the latencies in ms where a tool rounds them to 0.01 ms or worse, else 0 (fine enough)."""
-    for digits in range(3):
-        steps = [_in_steps(side.latency, 10.0**digits) for side in requests]
-        if all(len(s) for s in steps):
+    for digits, steps in enumerate(zip(*(side.ticks.tolist() for side in requests), strict=True)):
+        if min(steps) >= 0:
             # A clock of 10 ms writes whole milliseconds too: the tick is the greatest common divisor.
-            return float(np.gcd.reduce(np.concatenate(steps))) / 10.0**digits
+            return float(np.gcd.reduce(steps)) / 10.0**digits
     return 0.0
-
-
-def _in_steps(latency: Floats, scale: float) -> npt.NDArray[np.int64]:
-    """The latencies as multiples of 1 / ``scale`` ms; empty where they are not."""
-    for values in (latency[:100], latency):
-        scaled = values * scale
-        if not (np.abs(scaled - np.rint(scaled)) <= 1e-9 * np.maximum(scaled, 1.0)).all() or scaled.max() > 2**52:
-            return np.empty(0, dtype="int64")
-    return np.rint(scaled).astype("int64")
 
 
 def _ticked(values: tuple[Floats, Floats], tick: float) -> Note | None:
@@ -211,7 +202,7 @@ def _rounded(values: Floats, counts: Floats, tick: float, *, mean: bool) -> Floa
 
 def _limits(
     effect: Effect | None,
-    requests: tuple[Requests, Requests],
+    requests: Both,
     endpoint: str,
     metric: Metric,
     design: Design,
@@ -225,7 +216,10 @@ def _limits(
     if not alone or not metric.has_endpoints or metric.kind == VITAL:
         return math.nan, math.nan
     share = warmup.of(endpoint)
-    chosen = [one_run.of_one(side, runs[0], endpoint, share) for side, runs in zip(requests, design.sides, strict=True)]
+    chosen = [
+        one_run.of_one(side.only(runs[0]), runs[0], endpoint, share)
+        for side, runs in zip(requests, design.sides, strict=True)
+    ]
     if any(len(c.latency) < 2 * one_run.BLOCKS for c in chosen):
         return math.nan, math.nan
     drawn = [one_run.draws(c, metric, seed=i) for i, c in enumerate(chosen)]

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from perflab.data.kept_statistics import Arrays
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import one_of
 from perflab.metrics import QUANTILE, SHARE, SLOW, Floats, Metric
 from perflab.notes import Note
 from perflab.stats import circumstances, families, tests
+from perflab.stats.coded_requests import Requests, Streamed, streamed
 from perflab.stats.design import Design
-from perflab.stats.estimates import Requests, by_run, coded
+from perflab.stats.estimates import by_run
 
 AS_OFFERED = f"{AGGREGATED} (as offered)"
 _LEVEL = 0.01
@@ -42,7 +44,10 @@ class Mix:
 
 
 def mix_of(
-    requests: tuple[Requests, Requests], design: Design, warmup: float, weights: Mapping[str, float] | None = None
+    requests: tuple[Requests | Streamed, Requests | Streamed],
+    design: Design,
+    warmup: float,
+    weights: Mapping[str, float] | None = None,
 ) -> Mix | None:
     """The given mix, or a common one where the mixes of the arms differ; None where they do not, or cannot be tested."""
     if weights is not None:
@@ -73,7 +78,7 @@ def mix_of(
     return _common(names, counts, shares, moved)
 
 
-def mix_of_history(requests: Requests, warmup: float) -> Mix | None:
+def mix_of_history(requests: Requests | Streamed, warmup: float) -> Mix | None:
     """One mix for a history whose runs differ in mix by more than counting gives, and by several points."""
     names = list(requests.endpoints)
     counts = _counts(requests, requests.runs, names, warmup)
@@ -105,7 +110,9 @@ def _common(
     return Mix(stratum, share / share.sum() if len(share) else share, moved)
 
 
-def checked_weights(mix: Mapping[str, float], requests: tuple[Requests, Requests]) -> Mapping[str, float]:
+def checked_weights(
+    mix: Mapping[str, float], requests: tuple[Requests | Streamed, Requests | Streamed]
+) -> Mapping[str, float]:
     """The weights of a given mix; ValueError for an endpoint that an arm lacks, or a weight that is not positive."""
     known = [name for name in requests[0].endpoints if name in requests[1].endpoints]
     if not isinstance(mix, Mapping):
@@ -120,32 +127,55 @@ def checked_weights(mix: Mapping[str, float], requests: tuple[Requests, Requests
     return mix
 
 
-def _counts(side: Requests, runs: tuple[str, ...], names: list[str], warmup: float) -> Floats:
+def _counts(side: Requests | Streamed, runs: tuple[str, ...], names: list[str], warmup: float) -> Floats:
     """Requests of each endpoint in each run after the warm-up: endpoints x runs."""
-    kept = side.age >= warmup
-    size = len(side.endpoints)
-    found = np.bincount(side.run[kept] * size + side.endpoint[kept], minlength=len(side.runs) * size)
-    table = pd.DataFrame(found.reshape(len(side.runs), size), index=list(side.runs), columns=list(side.endpoints))
+    found = np.zeros((len(side.runs), len(side.endpoints)))
+    for piece in side.each(counts_of, warmup):
+        found[np.ix_(piece.run, piece.endpoint)] = piece.found["count"].reshape(len(piece.run), -1)
+    table = pd.DataFrame(found, index=list(side.runs), columns=list(side.endpoints))
     return np.asarray(table.reindex(index=list(runs), columns=names).fillna(0), dtype="float64").T
 
 
+def counts_of(side: Requests, warmup: float) -> Arrays:
+    """Requests of each run and endpoint after the warm-up."""
+    kept, size = side.age >= warmup, len(side.endpoints)
+    return {"count": np.bincount(side.run[kept] * size + side.endpoint[kept], minlength=len(side.runs) * size)}
+
+
 def on_one_mix(
-    table: pd.DataFrame, requests: Requests, mix: Mix, metrics: tuple[Metric, ...], cut: float
+    table: pd.DataFrame, requests: Requests | Streamed, mix: Mix, metrics: tuple[Metric, ...], cut: float
 ) -> pd.DataFrame:
     """A `by_run` table with the total on the common mix, and the total as offered as a separate row."""
     whole = table[table["endpoint"] == AGGREGATED]
     mixed = whole.copy()
-    groups = weighted(requests, mix, cut)
-    for metric in metrics:
-        if metric.kind in (QUANTILE, SHARE, SLOW) or metric.is_latency:
-            mixed[metric.name] = [_value(metric, groups.get(run)) for run in whole["run"]]
+    moving = tuple(m for m in metrics if m.kind in (QUANTILE, SHARE, SLOW) or m.is_latency)
+    pieces = requests.each(mixed_of, tuple(m.name for m in moving), _Weights(mix), cut) if moving else []
+    for metric in moving:
+        values = {requests.runs[c]: v for p in pieces for c, v in zip(p.run, p.found[metric.name], strict=True)}
+        mixed[metric.name] = [values[run] for run in whole["run"]]
     others = table[table["endpoint"] != AGGREGATED]
     return pd.concat([mixed, whole.assign(endpoint=AS_OFFERED), others], ignore_index=True)
 
 
+@dataclass(frozen=True)
+class _Weights:
+    """A mix as an argument: its text is all of it."""
+
+    mix: Mix
+
+    def __repr__(self) -> str:
+        return repr((dict(self.mix.stratum), self.mix.share.tolist(), bool(self.mix.moved)))
+
+
+def mixed_of(requests: Requests, metrics: tuple[str, ...], weights: _Weights, cut: float) -> Arrays:
+    """Metrics of all requests of each run on a common mix."""
+    groups = weighted(requests, weights.mix, cut)
+    return {name: np.array([_value(Metric.of(name), groups.get(run)) for run in requests.runs]) for name in metrics}
+
+
 def on_a_mix(measured: Measurements, metric: Metric, cut: float, endpoint: str) -> tuple[pd.DataFrame, Note | None]:
     """`by_run` of a history, the total on one mix where the mix moved, and the note that says so."""
-    requests = coded(measured)
+    requests = streamed(measured)
     table = by_run(requests, [metric], warmup=cut)
     mix = mix_of_history(requests, cut) if endpoint == AGGREGATED else None
     if mix is None or not len(mix.share):

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
-
-from perflab.data.tables import AGGREGATED
-from perflab.metrics import QUANTILE, Floats, quantile
+from perflab.metrics import QUANTILE
 from perflab.stats import circumstances, doubts
-from perflab.stats.estimates import Requests
+from perflab.stats.coded_requests import Requests, Streamed
+from perflab.stats.pooled import Pooled, PooledRuns, pooled
 from perflab.stats.rows import DIRECTIONS, Row
 
 _MIXED = (circumstances.MIX_MOVED.code, circumstances.GIVEN_MIX.code)
@@ -18,18 +16,16 @@ _APART, _EMPTY, _ERRORS = 2.0, 0.1, 3.0
 """Three standard errors of a run's quantile span a factor of two, and the middle half holds under a tenth of the requests."""
 
 
-def between_modes(row: Row, requests: tuple[Requests, Requests], cut: float) -> Row:
+def between_modes(row: Row, requests: tuple[Requests | Streamed, Requests | Streamed], cut: float) -> Row:
     """The row, with the modes on both sides of its quantile, and the share of slow requests to compare instead."""
     share = row.metric.share
     if any(note.code in _MIXED for note in row.remarks):
         return row
     if row.metric.kind != QUANTILE or share is None or row.judged.effect is None or row.asked.design.obstacle:
         return row
-    sides = [
-        _latencies(side, runs, row.endpoint, cut) for side, runs in zip(requests, row.asked.design.sides, strict=True)
-    ]
+    sides = [pooled(side, runs, row.endpoint, cut) for side, runs in zip(requests, row.asked.design.sides, strict=True)]
     found = [
-        _valley(values, len(values) / max(len(runs), 1), share)
+        _valley(values, values.count / max(len(runs), 1), share)
         for values, runs in zip(sides, row.asked.design.sides, strict=True)
     ]
     limits = [each for each in found if each is not None]
@@ -37,7 +33,7 @@ def between_modes(row: Row, requests: tuple[Requests, Requests], cut: float) -> 
         return row
     fast, slow = min(low for low, _ in limits), max(high for _, high in limits)
     limit = float(f"{math.sqrt(fast * slow):.2g}")
-    slower = [float((values > limit).mean()) for values in sides]
+    slower = [values.above(limit) for values in sides]
     note = circumstances.TWO_MODES(
         circumstances.by_share(limit), metric=row.metric.label, fast_ms=fast, slow_ms=slow, limit_ms=limit,
         baseline_fraction=slower[0], candidate_fraction=slower[1],
@@ -47,23 +43,18 @@ def between_modes(row: Row, requests: tuple[Requests, Requests], cut: float) -> 
     return replace(row, reasons=(note,))
 
 
-def _latencies(side: Requests, runs: tuple[str, ...], endpoint: str, cut: float) -> Floats:
-    chosen = np.isin(np.array(side.runs, dtype=object), list(runs))
-    kept = chosen[side.run] & (side.age >= cut)
-    if endpoint != AGGREGATED:
-        kept &= side.endpoint == (side.endpoints.index(endpoint) if endpoint in side.endpoints else -1)
-    return side.latency[kept]
-
-
-def _valley(values: Floats, each: float, share: float) -> tuple[float, float] | None:
+def _valley(values: Pooled | PooledRuns, each: float, share: float) -> tuple[float, float] | None:
     """The modes on both sides of the quantile, where a run of this size may land on either."""
     if each < 2:
         return None
     reach = _ERRORS * math.sqrt(share * (1 - share) / each)
-    low, high = quantile(values, [max(share - reach, 0.0), min(share + reach, 1.0)]).tolist()
+    shares = (max(share - reach, 0.0), min(share + reach, 1.0))
+    if not values.apart(shares, _APART):
+        return None
+    low, high = values.quantiles(shares)
     if not 0 < low * _APART < high < math.inf:
         return None
     step = (high / low) ** 0.25
-    around = int(((values >= low) & (values <= high)).sum())
-    between = int(((values > low * step) & (values < high / step)).sum())
+    around = values.inside(low, high, ends=True)
+    between = values.inside(low * step, high / step, ends=False)
     return (low, high) if between < _EMPTY * around else None

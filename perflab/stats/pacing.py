@@ -7,14 +7,18 @@ A user that should send every second but waits five for a response leaves four r
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
+from perflab.data.kept_statistics import Arrays, computed
+from perflab.data.stored import StoredRun
 from perflab.data.tables import Measurements
 from perflab.metrics import Floats
 from perflab.notes import Note, Remedy
 from perflab.stats import circumstances
-from perflab.stats.estimates import Requests
+from perflab.stats.coded_requests import Requests, Streamed, coded
 
 SHARE_OF_TAIL = 0.5
 """Unsent requests matter to a quantile from half of the share above it."""
@@ -36,15 +40,33 @@ def back_filled(requests: Requests, interval: float) -> Requests:
     added = requests.take(np.concatenate([np.arange(len(missing)), rows]))
     latency = added.latency.copy()
     latency[len(missing) :] -= step * interval
-    return Requests(**{**vars(added), "latency": latency})
+    return replace(added, latency=latency)
 
 
-def exposure(requests: Requests, interval: float | Floats) -> dict[str, float]:
+def exposure(
+    measured: Measurements, requests: Requests | Streamed, interval: float | None
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The cycle of each run's users where no interval is declared, and the share of each run's requests that is missing."""
+    if isinstance(requests, Streamed):
+        if interval is not None:
+            pieces = requests.each(missing_of, interval)
+            return {}, {requests.runs[int(p.run[0])]: float(p.found["missing"][0]) for p in pieces}
+        each = computed(requests.stored, cycle_of.__name__, cycle_of, requests.executor)
+        known = not any(one["due"].any() for one in each)
+        found = {run: one for run, one in zip(requests.runs, each, strict=True) if known and len(one["cycle"])}
+        cycle = {run: float(one["cycle"][0]) for run, one in found.items()}
+        return cycle, {run: float(found[run]["missing"][0]) if run in found else 0.0 for run in requests.runs}
+    cycle = cycles(measured) if interval is None else {}
+    steps = [cycle.get(run, np.inf) if interval is None else interval for run in requests.runs]
+    missing = missing_of(requests, np.array(steps)[requests.run])["missing"]
+    return cycle, dict(zip(requests.runs, missing.tolist(), strict=True))
+
+
+def missing_of(requests: Requests, interval: float | Floats) -> Arrays:
     """The share of each run's requests that is missing, relative to those sent."""
     missing = unsent(requests.latency, interval)
-    counts = np.bincount(requests.run, minlength=len(requests.runs))
     sums = np.bincount(requests.run, weights=missing, minlength=len(requests.runs))
-    return dict(zip(requests.runs, (sums / np.maximum(counts, 1)).tolist(), strict=True))
+    return {"missing": sums / np.maximum(requests.counts, 1)}
 
 
 def cycles(measured: Measurements) -> dict[str, float]:
@@ -59,6 +81,16 @@ def cycles(measured: Measurements) -> dict[str, float]:
     gaps = known.groupby(["run", "user"], sort=False)["start"].diff().dt.total_seconds() * 1e3
     found = gaps.groupby(known["run"]).median()
     return {str(run): float(gap) for run, gap in found.items() if gap == gap and gap > 0}
+
+
+def cycle_of(run: StoredRun) -> Arrays:
+    """Of one stored run: whether any request has a due time; the cycle of its users, and what is missing then, if known."""
+    requests = run.requests("user", "due")
+    due = "due" in requests.columns and bool(requests["due"].notna().any())
+    held = Measurements(MappingProxyType({"runs": run.row, "requests": requests}))
+    found = np.array([] if due else [*cycles(held).values()])
+    missing = [missing_of(coded(held), float(cycle))["missing"][0] for cycle in found]
+    return {"due": np.array([due]), "cycle": found, "missing": np.array(missing)}
 
 
 def warnings_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from perflab.metrics import Floats, Metric
 from perflab.notes import Note
 from perflab.stats import doubts, intervals, replications
 from perflab.stats.distributions import chi2_ppf, t_cdf
-from perflab.stats.estimates import evidence_of, of_endpoint, without_warmup
+from perflab.stats.estimates import evidence_of, of_endpoint, streamed, without_warmup
 from perflab.stats.mix import on_a_mix
 
 LEAST_RUNS = 3
@@ -167,16 +167,22 @@ def _within(sides: list[Measurements], metric: Metric, endpoint: str, warmup: fl
     """The part of a run's standard deviation that comes from within it (by batch means), and the design effect."""
     variances, effects = [], []
     for side in sides:
-        requests = without_warmup(side, warmup)
-        chosen = requests if endpoint == AGGREGATED else requests[requests["endpoint"] == endpoint]
-        for _, part in chosen.sort_values("start", kind="stable").groupby("run", sort=False):
-            latencies = part["latency_ms"].to_numpy(dtype="float64")
+        for latencies in _in_order(side, endpoint, warmup):
             if len(latencies) < 2 * intervals.BATCHES or not metric.is_latency:
                 return math.nan, math.nan
             found = _one_standard_error(latencies, metric.share)
             variances.append(found[0] ** 2)
             effects.append(found[1])
     return math.sqrt(float(np.mean(variances))), float(np.mean(effects))
+
+
+def _in_order(side: Measurements, endpoint: str, warmup: float) -> Iterator[Floats]:
+    """The latencies of each run after the warm-up, in the order of their starts."""
+    for held in (side.where(run=run) for run in streamed(side).runs) if side.lazy else (side,):
+        requests = without_warmup(held, warmup)
+        chosen = requests if endpoint == AGGREGATED else requests[requests["endpoint"] == endpoint]
+        for _, part in chosen.sort_values("start", kind="stable").groupby("run", sort=False):
+            yield part["latency_ms"].to_numpy(dtype="float64")
 
 
 def _one_standard_error(latencies: Floats, share: float | None) -> tuple[float, float]:

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from perflab.data.kept_statistics import Arrays
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.notes import Note, Remedy
 from perflab.stats import doubts
-from perflab.stats.estimates import Requests, warmup_of
+from perflab.stats.coded_requests import BINS as BINS
+from perflab.stats.coded_requests import Requests, Streamed
+from perflab.stats.estimates import warmup_of
 from perflab.stats.tests import Floats
 
-BINS = 100
 LONGEST = 0.5
 _GAIN = 0.75
 _SHIFT = 0.02
@@ -59,7 +61,7 @@ def declared(sides: Sequence[Measurements], given: float | str | None) -> float:
     return warmup_of(pd.concat([side.runs for side in sides], ignore_index=True), given)
 
 
-def settled(sides: Sequence[Requests], share: float, needed: int) -> Warmup:
+def settled(sides: Sequence[Requests | Streamed], share: float, needed: int) -> Warmup:
     """The declared warm-up, raised for an endpoint that had not settled in the runs taken together.
 
     MSER uses the runs of both arms, and the cut is the same for all of them, so it cannot favour an arm; each endpoint
@@ -81,12 +83,17 @@ def _named(endpoint: str) -> str:
     return "all requests together" if endpoint == AGGREGATED else endpoint
 
 
-def _fewest(side: Requests, endpoint: str, share: float) -> int:
+def _fewest(side: Requests | Streamed, endpoint: str, share: float) -> int:
     """The number of requests left in the run with the fewest."""
+    return min(int(piece.found["left"].min()) for piece in side.each(left_of, endpoint, share))
+
+
+def left_of(side: Requests, endpoint: str, share: float) -> Arrays:
+    """How many requests to an endpoint each run has after a share of it."""
     mask = side.age >= share
     if endpoint != AGGREGATED:
         mask &= side.endpoint == (side.endpoints.index(endpoint) if endpoint in side.endpoints else -1)
-    return int(np.bincount(side.run[mask], minlength=len(side.runs)).min())
+    return {"left": np.bincount(side.run[mask], minlength=len(side.runs))}
 
 
 def mser(series: Floats, share: float) -> float:
@@ -131,15 +138,9 @@ def _typical(curves: Floats) -> Floats:
     return typical
 
 
-def _series(side: Requests) -> dict[str, Floats]:
+def _series(side: Requests | Streamed) -> dict[str, Floats]:
     """Mean ln latency in 100 bins of each run's time: runs x bins, for each endpoint and for all together."""
-    values = np.log(np.maximum(side.latency, 1e-6))
-    bins = np.clip((side.age * BINS).astype("int64"), 0, BINS - 1)
-    endpoints, runs = len(side.endpoints), len(side.runs)
-    key = (side.endpoint * runs + side.run) * BINS + bins
-    shape = (endpoints, runs, BINS)
-    sums = np.bincount(key, weights=values, minlength=endpoints * runs * BINS).reshape(shape)
-    counts = np.bincount(key, minlength=endpoints * runs * BINS).reshape(shape)
+    sums, counts = side.binned
     with np.errstate(invalid="ignore"):
         found = dict(zip(side.endpoints, sums / counts, strict=True))
         return {AGGREGATED: sums.sum(0) / counts.sum(0), **found}

@@ -19,7 +19,7 @@ from perflab.metrics import Floats, Metric
 from perflab.notes import Note, Remedy, count, listed
 from perflab.stats import families
 from perflab.stats.design import SAME, Design, design, without_copies
-from perflab.stats.estimates import by_run, coded, warmup_of, whose
+from perflab.stats.estimates import by_run, streamed, warmup_of, whose
 from perflab.stats.judging import effect_of
 from perflab.stats.rows import arms_of
 from perflab.stats.tests import Effect
@@ -102,7 +102,7 @@ def account(
     if len(sides) == 1:
         return _with_layers(_of_one(sides[0], parts[0], names, endpoint, kind), given, sides)
     found = design(sides[0], sides[1], order=order, allow=(allow,) if isinstance(allow, str) else tuple(allow))
-    found = without_copies(found, (coded(sides[0]), coded(sides[1])))
+    found = without_copies(found, (streamed(sides[0]), streamed(sides[1])))
     made = _with_layers(_of_both(sides, parts, names, (endpoint, kind, margin), found), given, sides)
     return made if (plain := _unrecorded(given, endpoint, kind, share)) is None else _beside(made, plain)
 
