@@ -32,13 +32,14 @@ from perflab.loadtest.tail import Snapshot, Tail
 from perflab.loadtest.target import Service, Services, Target
 from perflab.notes import GENERATOR as BY_GENERATOR
 from perflab.notes import Note, notes_of
-from perflab.progress import Listener, Progress
+from perflab.progress import Listener, display
 from perflab.stats import sequential
 from perflab.units import format_ms, format_value
 
 _ALONE = threading.Lock()
 _POLL_S = 0.25
 _OVERTIME_S = 30.0
+_CPU = ("generator", "target", "machine")
 GENERATOR = recovery.GENERATOR
 """The folder in a draft for the files of the generator's processes."""
 JUDGING = "judging"
@@ -86,16 +87,20 @@ def listening(
 ) -> AbstractContextManager[Listener]:
     """The receiver of progress: the display, or the caller's own listener."""
     if isinstance(progress, bool):
-        return Progress(total_s, label, shown=progress, stop=stop, write=_fact)
+        return display(total_s, label, shown=progress, stop=stop, write=fact_text, trend="recent_p95_ms")
     return nullcontext(progress)
 
 
-def _fact(name: str, value: object) -> str:
-    """``p95 31 ms``, ``generator 0.21 cores``."""
-    if name == "generator_cores":
-        return f"generator {f'{value:.2f} cores' if value == value else '–'}"
-    short = {"throughput_per_s": "throughput", "p95_ms": "p95", "error_fraction": "errors"}
-    return f"{short.get(name, name)} {format_value(name, value)}"
+_SHORT = {"throughput_per_s": "throughput", "p50_ms": "p50", "p95_ms": "p95", "error_fraction": "errors"}
+
+
+def fact_text(name: str, value: object) -> str:
+    """``p95 31 ms``, ``generator 0.21 cores``; "" for the facts of the last seconds, which only charts show."""
+    if name.startswith("recent_"):
+        return ""
+    if name.endswith("_cores"):
+        return f"{name.removesuffix('_cores')} {f'{value:.2f} cores' if value == value else '–'}"
+    return f"{_SHORT.get(name, name)} {format_value(name, value)}"
 
 
 def drive(
@@ -229,20 +234,25 @@ def _watched(
             if failed := broken(goal, so_far):
                 return failed
         done_s = live.done_s + min(elapsed, expected_s(plan))
-        live.listener.update(done_s, **_facts(so_far, sampler.latest("generator").get("cpu_cores", math.nan)))
+        live.listener.update(done_s, **_facts(so_far, sampler))
     if locust.exit_code() == CANNOT_WRITE:
         return reasons.CANNOT_WRITE(problem=locust.tail(300).strip().splitlines()[-1])
     return service.died()
 
 
-def _facts(so_far: Snapshot, cpu_cores: float) -> dict[str, Any]:
+def _facts(so_far: Snapshot, sampler: Sampler) -> dict[str, Any]:
+    recent = so_far.recent
     return {
         "users": so_far.users,
         "throughput_per_s": so_far.requests_per_s,
         "p95_ms": so_far.latency.quantile(0.95),
         "error_fraction": so_far.errors / so_far.requests if so_far.requests else math.nan,
         "requests": so_far.requests,
-        "generator_cores": cpu_cores,
+        "p50_ms": so_far.latency.quantile(0.5),
+        **{f"{name}_cores": sampler.latest(name).get("cpu_cores", math.nan) for name in _CPU},
+        "recent_p50_ms": recent.quantile(0.5),
+        "recent_p95_ms": recent.quantile(0.95),
+        "recent_error_fraction": so_far.recent_errors / recent.count if recent.count else math.nan,
     }
 
 

@@ -1,0 +1,45 @@
+"""The steps of an experiment that a listener learns of: a run that finished, a registered look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from perflab.data.tables import AGGREGATED, Measurements
+from perflab.metrics import Metric
+from perflab.notes import count
+from perflab.progress import LOOK, RUN, Listener
+from perflab.stats.change import Change
+from perflab.stats.estimates import by_run, whose
+
+
+def run_finished(
+    listener: Listener, one: Measurements, of: str, metric: str, warmup: float, primary: str | Sequence[str] = ()
+) -> None:
+    """Publish the metric of a run after the warm-up, as `compare` computes it: ``round 2 of 6, eager: p95 12 ms``."""
+    kind, run = Metric.of(metric), one.runs.iloc[0]
+    wanted = primary if isinstance(primary, str) and primary else AGGREGATED
+    table = by_run(one, [metric], warmup=warmup)
+    found = table[table["endpoint"] == wanted]
+    value = float(found[metric].iloc[0]) if len(found) else float("nan")
+    doubt = "" if run["valid"] else f"; not valid: {'; '.join(map(str, run['reasons']))}"
+    text = f"{of}: {kind.label} of {whose(wanted)} {kind.format(value)}, {count(len(one.requests), 'request')}{doubt}"
+    listener.event(
+        RUN, text, arm=str(run["arm"]), metric=metric, value=value, requests=len(one.requests), valid=bool(run["valid"])
+    )
+
+
+def looked_at(listener: Listener, change: Change, pairs: int) -> None:
+    """Publish the interval at a registered look."""
+    row = change.row_of(change.endpoint, change.metric)
+    kind = Metric.of(change.metric)
+    text = f"look at {pairs} pairs: {change.sentence}"
+    facts = {"change": float(row["change"]), "low": float(row["change_low"]), "high": float(row["change_high"])}
+    listener.event(
+        LOOK,
+        text,
+        pairs=pairs,
+        metric=kind.name,
+        verdict=change.verdict,
+        written=kind.format_change(facts["change"]),
+        **facts,
+    )
