@@ -16,7 +16,8 @@ from pathlib import Path
 
 import perflab as lab
 from perflab.explorers.live_view import LiveView
-from perflab.loadtest.drive import expected_s, fact_text
+from perflab.loadtest.drive import expected_s
+from perflab.loadtest.milestones import fact_text
 
 SERVERS = Path(__file__).parent.parent / "tests" / "loadtest" / "servers"
 PORT, SECONDS, PAIRS, RATE = 8093, 12, 4, 60

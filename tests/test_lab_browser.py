@@ -151,7 +151,7 @@ def test_load_is_driven_by_hand(page: Page, folder: Path) -> None:
     page.screenshot(path=SHOTS / "driving.png")
     line.get_by_role("button", name="Stop").click()
     expect(box).to_contain_text("1 run kept, in the variable measured", timeout=30_000)
-    expect(panel(box).locator("table")).to_contain_text("enough for p95")
+    expect(panel(box).locator("table")).to_contain_text("Enough for p95")
     expect(panel(box, 1)).to_contain_text("known after 3 valid runs of an arm")
     # The picture stays below, without widget.
     expect(page.locator('.jp-RenderedHTML .perflab-progress img[src^="data:image/svg+xml"]')).to_have_count(2)

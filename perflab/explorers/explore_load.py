@@ -19,7 +19,8 @@ from perflab.explorers.code import call, name_of
 from perflab.explorers.frame import Explorer, Panel, View
 from perflab.explorers.live_view import LiveView
 from perflab.loadtest.background import BackgroundRun, start_pairs, start_run
-from perflab.loadtest.drive import expected_s, fact_text
+from perflab.loadtest.drive import expected_s
+from perflab.loadtest.milestones import fact_text
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.stages import Stage
 from perflab.metrics import Metric
@@ -113,7 +114,7 @@ class LoadExplorer(Explorer):
         except (PerflabError, ValueError) as problem:
             self._said.value = _plain(problem)
             return
-        self._going, self._start.disabled = going, True
+        self._going, self._start.layout.display = going, "none"
         threading.Thread(target=self._follow, args=(going, view), name="perflab-driving", daemon=True).start()
 
     def stop(self) -> None:
@@ -139,7 +140,7 @@ class LoadExplorer(Explorer):
             self._pilot = Named(self.measured, name_of(self.measured, "measured"))
             self._said.value = f"{count(len(runs.runs), 'run')} kept, in the variable <code>{self._pilot.code}</code>"
         self.keeping.keep(view.static)
-        self._start.disabled = False
+        self._start.layout.display = None
         self.state.runs += 1
 
     def _changed(self) -> LoadPlan:
@@ -234,10 +235,14 @@ def stages_of(text: str, model: str) -> list[Stage]:
 
 def forecast(plan: LoadPlan, measured: Measurements) -> pd.DataFrame | None:
     """The requests that each endpoint will get in a run, in proportion to the load of the runs so far, and those p95 needs."""
-    plans = [p for p in measured.runs.get("plan", pd.Series(dtype=object)) if isinstance(p, dict) and p.get("stages")]
-    offered = [_load(p["stages"]) for p in plans]
-    if not offered or len(plans) < len(measured.runs):
-        return None
+    offered = []
+    for run in measured.runs.to_dict("records"):
+        made = run.get("plan")
+        if not isinstance(made, dict) or not made.get("stages"):
+            return None
+        # One that was stopped had a part of its load.
+        share = min(1.0, run["duration_ms"] / 1e3 / sum(stage["duration_s"] for stage in made["stages"]))
+        offered.append(_load(made["stages"]) * share)
     share = load_of(plan.all_stages) / max(math.fsum(offered), 1e-9)
     needed = Metric.of("p95").rows_needed
     counts = measured.requests["endpoint"].astype("str").value_counts().sort_values(ascending=False, kind="stable")

@@ -31,6 +31,7 @@ from perflab.plots.drawing import metric_of
 from perflab.plots.heatmap import plot_heatmap
 from perflab.plots.latency import plot_ecdf, plot_histogram
 from perflab.plots.over_time import plot_resources, plot_timeline
+from perflab.plots.svg_charts import Chart
 from perflab.plots.timeline_chart import timeline_chart
 from perflab.queries.summaries import summarize_queries
 from perflab.stats.estimates import summarize
@@ -111,19 +112,19 @@ class _Selection:
 
     def __init__(self, light: Measurements, called: str, names: tuple[str, ...], longest: float) -> None:
         self._light, self._called, self._names, self.longest = light, called, names, longest
-        self._select = lru_cache(maxsize=4)(self._selected)
+        self.part = lru_cache(maxsize=4)(self._selected)
         self._mark = lru_cache(maxsize=4)(self._marked)
 
     def of(self, now: RunsState) -> tuple[Measurements, str]:
         """The selected measurements and their code; ValueError if no run is chosen."""
-        return self._select(tuple(now.runs), tuple(now.window))
+        return self.part(tuple(now.runs), tuple(now.window))
 
     def marked(self, now: RunsState) -> tuple[Measurements, str]:
         """The requests selected in the chart, and their code."""
         return self._mark(tuple(now.runs), tuple(now.marked))
 
     def _marked(self, runs: tuple[str, ...], part: tuple[Any, ...]) -> tuple[Measurements, str]:
-        chosen, source = self._select(runs, (0.0, self.longest))
+        chosen, source = self.part(runs, (0.0, self.longest))
         begin, end, low, high = part
         chosen = time_window(chosen, begin, end)
         source = f"lab.data.time_window({source}, {literal(begin)}, {literal(end)})"
@@ -198,14 +199,19 @@ def _views(light: Measurements, selection: _Selection) -> Mapping[str, tuple[Pan
 def _over_time(light: Measurements, selection: _Selection) -> tuple[Panel, ...]:
     """The chart, and what was selected in it: its requests, their statements and their account."""
 
+    @lru_cache(maxsize=4)
+    def unmarked(runs: tuple[str, ...], window: tuple[float, float], endpoint: str, metric: str, share: float) -> Chart:
+        kind = Metric.of(metric) if metric else metric_of(share)[0]
+        return timeline_chart(selection.part(runs, window)[0], endpoint=endpoint, metric=kind, span=window)
+
     def chart(now: RunsState) -> View:
         chosen, source = selection.of(now)
         takes: dict[str, Any] = {"metric": now.metric} if now.metric else {"percentile": now.percentile}
-        metric = Metric.of(now.metric) if now.metric else metric_of(now.percentile)[0]
         marked = tuple(now.marked)
         begin, end, low, high = marked or (0.0, 0.0, None, None)
         area = (begin, end, low or 0.0, math.inf if high is None else high) if marked else None
-        drawn = timeline_chart(chosen, endpoint=now.endpoint, metric=metric, span=tuple(now.window), marked=area)
+        drawn = unmarked(tuple(now.runs), tuple(now.window), now.endpoint, now.metric, now.percentile)
+        drawn = replace(drawn, selected=area)
         code = call("plot_timeline", source, endpoint=now.endpoint, **takes)
         how = () if marked else (SELECT(),)
         return View(

@@ -275,11 +275,12 @@ class _Place:
             marks = {c: [m[i] for i in rows.index if i < len(m)] for c, m in words.doubtful.items()}
             words = replace(words, table=rows, doubtful=marks)
         # Width zero with a minimum of 100 %: a wide table scrolls in its own box, and sentences are not cut.
-        first, rest = (chart or self._picture), words
-        if words.table is not None and first:  # the picture is above the fold, its table below
-            first, rest = replace(words, table=None, notes=()).html() + first, replace(words, sentence="")
-            return f'<div style="width:0;min-width:100%">{first}{rest.html()}{_listed(view.listing)}</div>'
-        return f'<div style="width:0;min-width:100%">{words.html()}{first}{_listed(view.listing)}</div>'
+        drawn = chart or self._picture
+        if drawn and (chart or words.table is not None):  # the picture above the fold, table and notes below it
+            drawn = replace(words, table=None, notes=()).html() + drawn
+            words = replace(words, sentence="")
+            return f'<div style="width:0;min-width:100%">{drawn}{words.html()}{_listed(view.listing)}</div>'
+        return f'<div style="width:0;min-width:100%">{words.html()}{drawn}{_listed(view.listing)}</div>'
 
 
 def _listed(text: str) -> str:

@@ -177,7 +177,7 @@ class LiveView:
     ) -> None:
         if kind is not None:
             self._outcome = "stopped" if kind is KeyboardInterrupt else f"failed: {kind.__name__}"
-        self._button.disabled = True
+        self._button.layout.display = "none"
         self._draw(ended=True)
         if self._handle is not None:
             from IPython.display import HTML
@@ -201,10 +201,12 @@ class LiveView:
     def _draw(self, *, ended: bool = False) -> None:
         with self._lock:
             used = time.thread_time()
-            chart = self._chart()
-            width = max(320, self._surface.width)
-            self._words.value = self._sentence(ended=ended)
-            self._surface.show(svg(chart, width) + self._listed(), pointed(chart, width))
+            try:
+                chart, width = self._chart(), max(320, self._surface.width)
+                self._words.value = self._sentence(ended=ended)
+                self._surface.show(svg(chart, width) + self._listed(), pointed(chart, width))
+            except Exception as problem:  # noqa: BLE001 - a picture that cannot be drawn must not end the load
+                self._words.value = escape(f"{self.label}: cannot be drawn: {problem}")
             self._every_s = max(_EVERY_S, (time.thread_time() - used) / _SHARE)
 
     def _sentence(self, *, ended: bool) -> str:

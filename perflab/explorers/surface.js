@@ -17,7 +17,7 @@ function nearest(values, x) {
 
 function render({ model, el }) {
   const root = made("div", "perflab-surface", el);
-  const filter = made("input", "perflab-filter", root);
+  const filter = made("input", "perflab-filter", root); // moves to above the table, if there is one
   filter.type = "search";
   filter.placeholder = "Filter rows";
   filter.setAttribute("aria-label", "Filter rows");
@@ -209,11 +209,15 @@ function render({ model, el }) {
   });
 
   function draw() {
-    const focused = content.contains(document.activeElement);
+    const typed = document.activeElement === filter;
+    const focused = !typed && content.contains(document.activeElement);
     const column = focused && document.activeElement.closest("th");
     const place = column ? [...column.parentElement.children].indexOf(column) : -1;
     content.innerHTML = model.get("value");
-    filter.style.display = model.get("sortable") ? "" : "none";
+    const table = content.querySelector("table");
+    if (table && (model.get("sortable") || filter.value)) table.parentElement.before(filter);
+    else filter.remove();
+    if (typed) filter.focus({ preventScroll: true });
     if (model.get("sortable")) {
       const [sorted, down] = model.get("order");
       [...content.querySelectorAll("thead th")].forEach((header, number) => {

@@ -23,6 +23,7 @@ from perflab.errors import FormatError, LoadTestError, StoreError
 from perflab.loadtest import capture, process, profiled_target, reasons, recorded_target, recovery, validity
 from perflab.loadtest.abort import broken
 from perflab.loadtest.logfiles import LogFiles, clean, cut
+from perflab.loadtest.milestones import fact_text
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.records import CANNOT_WRITE
 from perflab.loadtest.resources import Sampler
@@ -34,7 +35,7 @@ from perflab.notes import GENERATOR as BY_GENERATOR
 from perflab.notes import Note, notes_of
 from perflab.progress import Listener, display
 from perflab.stats import sequential
-from perflab.units import format_ms, format_value
+from perflab.units import format_ms
 
 _ALONE = threading.Lock()
 _POLL_S = 0.25
@@ -89,18 +90,6 @@ def listening(
     if isinstance(progress, bool):
         return display(total_s, label, shown=progress, stop=stop, write=fact_text, trend="recent_p95_ms")
     return nullcontext(progress)
-
-
-_SHORT = {"throughput_per_s": "throughput", "p50_ms": "p50", "p95_ms": "p95", "error_fraction": "errors"}
-
-
-def fact_text(name: str, value: object) -> str:
-    """``p95 31 ms``, ``generator 0.21 cores``; "" for the facts of the last seconds, which only charts show."""
-    if name.startswith("recent_"):
-        return ""
-    if name.endswith("_cores"):
-        return f"{name.removesuffix('_cores')} {f'{value:.2f} cores' if value == value else '–'}"
-    return f"{_SHORT.get(name, name)} {format_value(name, value)}"
 
 
 def drive(

@@ -1,15 +1,29 @@
-"""The steps of an experiment that a listener learns of: a run that finished, a registered look."""
+"""What a listener learns of an experiment, in words: facts, a run that finished, a registered look."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from perflab.data.tables import AGGREGATED, Measurements
+from perflab.errors import PerflabError
 from perflab.metrics import Metric
 from perflab.notes import count
 from perflab.progress import LOOK, RUN, Listener
 from perflab.stats.change import Change
 from perflab.stats.estimates import by_run, whose
+from perflab.units import format_value
+
+_SHORT = {"throughput_per_s": "throughput", "p50_ms": "p50", "p95_ms": "p95", "error_fraction": "errors"}
+
+
+def fact_text(name: str, value: object) -> str:
+    """``p95 31 ms``, ``generator 0.21 cores``; "" for the facts of the last seconds, which only charts show."""
+    if name.startswith("recent_"):
+        return ""
+    if name.endswith("_cores"):
+        return f"{name.removesuffix('_cores')} {f'{value:.2f} cores' if value == value else '–'}"
+    return f"{_SHORT.get(name, name)} {format_value(name, value)}"
 
 
 def run_finished(
@@ -18,9 +32,10 @@ def run_finished(
     """Publish the metric of a run after the warm-up, as `compare` computes it: ``round 2 of 6, eager: p95 12 ms``."""
     kind, run = Metric.of(metric), one.runs.iloc[0]
     wanted = primary if isinstance(primary, str) and primary else AGGREGATED
-    table = by_run(one, [metric], warmup=warmup)
-    found = table[table["endpoint"] == wanted]
-    value = float(found[metric].iloc[0]) if len(found) else float("nan")
+    value = float("nan")
+    with suppress(PerflabError, ValueError, IndexError):  # what cannot be computed must not end the experiment
+        table = by_run(one, [metric], warmup=warmup)
+        value = float(table.loc[table["endpoint"] == wanted, metric].iloc[0])
     doubt = "" if run["valid"] else f"; not valid: {'; '.join(map(str, run['reasons']))}"
     text = f"{of}: {kind.label} of {whose(wanted)} {kind.format(value)}, {count(len(one.requests), 'request')}{doubt}"
     listener.event(

@@ -326,6 +326,10 @@ def enough(share: float | None) -> int:
 def slices(seconds: Sequence[Floats], runs: Sequence[int], enough: int = 20) -> Floats:
     """Edges of at most 60 equal slices of time, wide enough that a run has about ``enough`` rows in each."""
     first, last = min(float(s.min()) for s in seconds), max(float(s.max()) for s in seconds)
-    rows = min(len(s) / n for s, n in zip(seconds, runs, strict=True))
+    return edges_of(first, last, min(len(s) / n for s, n in zip(seconds, runs, strict=True)), enough)
+
+
+def edges_of(first: float, last: float, rows: float, enough: int) -> Floats:
+    """The same from the first and last time, and the rows of a run."""
     begin = first if first > 0.1 * last else min(first, 0.0)
     return np.linspace(begin, max(last, begin + 1e-3) * (1 + 1e-9), int(np.clip(rows / enough, 5, 60)) + 1)

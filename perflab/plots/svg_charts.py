@@ -235,13 +235,13 @@ def _frame(chart: Chart, place: _Placed, width: float, *, last: bool) -> Iterato
     x = right
     for series in reversed([s for s in place.pane.series if s.label]):
         name = _text(series.label[:32])
-        x -= 7 * min(len(series.label), 32) + 22
+        x -= 7 * min(len(series.label), 32) + 32
         yield (
             f'<path d="M{x:.0f} {place.top - 12:.0f}h14" stroke="{series.colour}" stroke-width="2.5"{_dashes(series)}/>'
             f'<text x="{x + 18:.0f}" y="{place.top - 8:.0f}" {ink}>{name}</text>'
         )
     for value in (_log_ticks if place.pane.log else _ticks)(
-        place.low, place.high, max(2, int(place.pane.height // 32))
+        place.low, place.high, max(3, int(place.pane.height // 32))
     ):
         y = place.at(value)
         yield f'<path d="M{_LEFT} {y:.1f}H{right:.1f}" stroke="#888" stroke-opacity=".25"/>'

@@ -94,10 +94,10 @@ def test_a_run_is_started_stopped_and_shown(started: list[Any], make_measurement
     explorer = lab.explore(PLAN, OLD)
     explorer._start.click()
     assert started[1] == ((PLAN, OLD), {})
-    assert explorer._start.disabled and len(explorer._live.children) == 1
+    assert explorer._start.layout.display == "none" and len(explorer._live.children) == 1
     explorer.stop()
     done(explorer)
-    assert not explorer._start.disabled and "1 run kept" in explorer._said.value
+    assert explorer._start.layout.display is None and "1 run kept" in explorer._said.value
     table = explorer.tables[0]
     assert table["requests"].sum() == len(explorer.measured.requests)
     assert "known after 3 valid runs of an arm; 1 so far" in explorer.sentences[1]
@@ -110,7 +110,7 @@ def test_a_failure_is_shown_and_start_works_again(started: list[Any]) -> None:
     explorer.stop()
     done(explorer)
     assert explorer._said.value == "&lt;b&gt;Locust&lt;/b&gt; could not start"
-    assert not explorer._start.disabled and explorer.measured is None
+    assert explorer._start.layout.display is None and explorer.measured is None
 
 
 def test_pairs_and_what_they_can_detect(started: list[Any], make_measurements: Callable[..., Any]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from perflab import progress
 from perflab.explorers import live_view
 from perflab.explorers.live_view import INTERRUPT, LiveView
-from perflab.loadtest.drive import fact_text
+from perflab.loadtest.milestones import fact_text
 
 FACTS = {
     "users": 4, "throughput_per_s": 18.7, "p95_ms": 63.5, "error_fraction": 0.01, "requests": 120, "p50_ms": 20.0,
@@ -81,7 +81,7 @@ def test_pairs_have_a_mark_for_each_run_and_an_interval_at_a_look() -> None:
         assert "runs of this length are short" in text
     assert "; stopped" in live.static and "data:image/svg+xml;base64," in live.static
     assert "<script" not in live.static and "<svg" not in live.static and "<button" not in live.static
-    assert live._button.disabled
+    assert live._button.layout.display == "none"
 
 
 @pytest.mark.usefixtures("seconds")
@@ -113,6 +113,18 @@ def test_a_failure_is_written_below_the_picture() -> None:
     with pytest.raises(RuntimeError), live:
         raise RuntimeError
     assert "failed: RuntimeError" in live.static
+
+
+def test_what_cannot_be_drawn_does_not_end_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    live = view()
+
+    def broken(*_: object) -> str:
+        raise OSError("no <channel>")
+
+    monkeypatch.setattr(live_view, "svg", broken)
+    live.update(1, **FACTS)
+    live.event(progress.RUN, "run", arm="a", metric="p95", value=1.0, valid=True)
+    assert "no &lt;channel&gt;" in live._words.value
 
 
 def test_drawing_is_cheap() -> None:

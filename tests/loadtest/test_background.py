@@ -84,7 +84,7 @@ def test_a_terminal_shows_what_matters(tmp_path: Path) -> None:
 def test_a_terminal_shows_the_trend_and_each_finished_run() -> None:
     """In a terminal of 160 columns: small bars for p95, a line for each run, nothing that only charts show."""
     code = (
-        "import time; from perflab.progress import display, RUN; from perflab.loadtest.drive import fact_text\n"
+        "import time; from perflab.progress import display, RUN; from perflab.loadtest.milestones import fact_text\n"
         "with display(2, 'round 1 of 2', shown=True, write=fact_text, trend='recent_p95_ms') as shown:\n"
         "    for i in range(5):\n"
         "        shown.update(i / 3, users=4, throughput_per_s=18.7, p95_ms=63.5, error_fraction=0.01, target_cores=0.8,\n"
