@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint lowest docs lab bench foreign calibration aa kills sound reasons examples foreign-logs perf-files damage snapshots waiting accounts sequential gates lock clean caches access-logs pages scale
+.PHONY: help demo test lint lowest docs lab bench foreign calibration aa kills sound reasons examples foreign-logs perf-files damage snapshots waiting accounts sequential gates lock clean caches access-logs pages scale live
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -49,6 +49,10 @@ lab: $(READY)
 ## make bench        speed beside peers, as ratios of one run
 bench: $(READY)
 	@for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+## make live         what the live view costs: CPU, and the lag of the generator (2 minutes)
+live: $(READY)
+	$(BIN)/python bench/live_view.py > bench/live_view.md
 
 ## make foreign      other projects' result files and k6 scripts (FOLDER=checkouts of them) against plain parsers and k6
 foreign: $(READY)

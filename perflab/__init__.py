@@ -25,6 +25,8 @@ import sys as _sys
 
 import lazy_loader as _lazy
 
+from perflab import progress as _progress
+
 __version__ = "0.2.0"
 
 __getattr__, _dir, _names = _lazy.attach_stub(__name__, __file__)
@@ -47,6 +49,13 @@ __all__ = [name for name in _names if name not in _PACKAGES]
 def __dir__() -> list[str]:
     """The public names, loaded or not."""
     return list(_dir())
+
+
+def _live_view(*given: object, **options: object) -> object:
+    """The display of load in a notebook, see `perflab.progress.display`."""
+    from importlib import import_module
+
+    return import_module("perflab.explorers.live_view").LiveView(*given, **options)
 
 
 def _load_when_idle() -> None:
@@ -84,4 +93,5 @@ def load_ipython_extension(shell: object) -> None:
     import_module("perflab.magics").load_ipython_extension(shell)
 
 
+_progress.notebook_display = _live_view
 _load_when_idle()

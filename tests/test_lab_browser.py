@@ -69,6 +69,10 @@ target = lab.Target("tiny", host="http://127.0.0.1:{{port}}", ready="/ready",
 plan = lab.LoadPlan({str(USERS)!r}, stages=lab.Stage("90s", users=4), user_classes=["Shopper"])
 going = lab.start_run(plan, target, store={{store!r}})
 """
+DRIVEN = """
+driven = lab.LoadPlan(plan.locustfile, stages=lab.Stage("60s", users=3), user_classes=["Shopper"])
+lab.explore(driven, target)
+"""
 FREE = "print('the kernel is', 'free' if not going.done else 'too late')"
 
 TIMEOUT_MS = 1e3 * float(os.environ.get("PERFLAB_BROWSER_TIMEOUT", "20"))
@@ -87,11 +91,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(folder: Path, seen: Seen) -> Iterator[Page]:
     """The notebook, all of its cells run."""
-    cells = [*CELLS, *DOLLARS, STARTED.format(port=free_port(), store=str(folder / "runs")), FREE]
+    cells = [*CELLS, *DOLLARS, STARTED.format(port=free_port(), store=str(folder / "runs")), FREE, DRIVEN]
     with jupyterlab(folder, cells) as address, opened(address, seen) as page:
         page.set_default_timeout(TIMEOUT_MS)
         expect.set_options(timeout=TIMEOUT_MS)
-        expect(page.locator(".perflab-explorer")).to_have_count(len(CELLS) - 1, timeout=60_000)
+        expect(page.locator(".perflab-explorer")).to_have_count(len(CELLS), timeout=60_000)
         yield page
 
 
@@ -101,16 +105,56 @@ def test_a_click_on_stop_ends_the_run_and_the_notebook_goes_on(page: Page, folde
     expect(line).to_contain_text(re.compile(r"users 4, .*requests [1-9]"), timeout=60_000)
     expect(page.get_by_text("the kernel is free")).to_be_visible()
     expect(line).to_contain_text(re.compile(r"throughput .*p95 .*errors .*requests .*generator \d\.\d\d cores"))
-    line.scroll_into_view_if_needed()
+    # The charts: a line for p95, and the values where the pointer is.
+    chart = line.locator("svg.perflab-chart")
+    expect(chart).to_contain_text("Latency, ms")
+    until(page, lambda: chart.locator("polyline").count() >= 6, "no lines are drawn")
+    chart.scroll_into_view_if_needed()
+    point_at(page, chart, 0.95, 0.3)
+    tip = line.locator(".perflab-tip")
+    expect(tip).to_contain_text(
+        re.compile(r"Time, s: .*Latency, ms \(p95\): [\d.,]+ m?s.*Users: 4.*\(target\): [\d.]+ core")
+    )
     page.screenshot(path=SHOTS / "run-running.png")
     line.get_by_role("button", name="Stop").click()
     # What stays in the notebook is plain HTML.
     expect(page.locator(".perflab-running")).to_have_count(0)
     expect(page.locator(".perflab-progress")).to_contain_text(re.compile("users 4.*; stopped"))
+    picture = page.locator('.perflab-progress img[src^="data:image/svg+xml;base64,"]')
+    assert picture.evaluate("image => image.naturalWidth") > 300
     page.screenshot(path=SHOTS / "run-stopped.png")
     kept = lab.load(folder / "runs")
     assert kept.runs.reason_codes.to_list() == [["interrupted"]]
     assert len(kept.requests) > 20
+    wait_for(lambda: not _serving(), 10)
+
+
+def point_at(page: Page, chart: Locator, across: float, down: float) -> None:
+    """Move the pointer to a place in a chart."""
+    box = chart.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
+
+
+def test_load_is_driven_by_hand(page: Page, folder: Path) -> None:
+    box = explorer(page, "Load: tiny")
+    box.scroll_into_view_if_needed()
+    expect(panel(box)).to_contain_text("3 users for 1 min")
+    box.get_by_label("Stages", exact=True).fill("30s 2")
+    page.keyboard.press("Enter")
+    call = r"lab\.start_run\(replace\(driven, stages=\[lab\.Stage\('30s', users=2\)\]\), target\)"
+    expect(code(box)).to_have_value(re.compile(call))
+    box.get_by_role("button", name="Start").click()
+    line = box.locator(".perflab-running")
+    expect(line).to_contain_text(re.compile(r"users 2, .*requests [1-9]"), timeout=60_000)
+    until(page, lambda: line.locator("polyline").count() >= 5, "no lines are drawn")
+    page.screenshot(path=SHOTS / "driving.png")
+    line.get_by_role("button", name="Stop").click()
+    expect(box).to_contain_text("1 run kept, in the variable measured", timeout=30_000)
+    expect(panel(box).locator("table")).to_contain_text("Enough for p95")
+    expect(panel(box, 1)).to_contain_text("known after 3 valid runs of an arm")
+    # The picture stays below, without widget.
+    expect(page.locator('.jp-RenderedHTML .perflab-progress img[src^="data:image/svg+xml"]')).to_have_count(2)
     wait_for(lambda: not _serving(), 10)
 
 
@@ -147,14 +191,16 @@ def shown(box: Locator) -> str:
     """The pictures' words and the panels' texts: what a reader sees. Read at once: panels come and go meanwhile."""
     return str(
         box.evaluate(
-            """box => [...[...box.querySelectorAll(".perflab-panel img")].map(image => image.alt),
+            """box => [...[...box.querySelectorAll(".perflab-panel img, .perflab-panel svg.perflab-chart")].map(
+                         image => image.alt || image.getAttribute("aria-label")),
                        ...[...box.querySelectorAll(".perflab-panel")].map(panel => panel.innerText)].join(" ")"""
         )
     )
 
 
 def pictures(box: Locator) -> list[str]:
-    return list(box.evaluate("box => [...box.querySelectorAll('.perflab-panel img')].map(image => image.src)"))
+    script = "box => [...box.querySelectorAll('.perflab-panel img, .perflab-panel svg')].map(i => i.src || i.outerHTML)"
+    return list(box.evaluate(script))
 
 
 def code(box: Locator) -> Locator:
@@ -348,6 +394,103 @@ def test_explorers_are_chosen_by_keyboard(page: Page) -> None:
     for key in ("Tab", "Tab", "Enter"):
         page.keyboard.press(key)
     expect(explorer(page, OBJECTIVES)).to_be_visible()
+
+
+def test_values_are_shown_where_the_pointer_is(page: Page) -> None:
+    box = explorer(page, RUNS)
+    box.get_by_role("button", name="Over time", exact=True).click()
+    chart = box.locator("svg.perflab-chart")
+    expect(chart).to_be_visible()
+    chart.scroll_into_view_if_needed()
+    point_at(page, chart, 0.5, 0.2)
+    tip = box.locator(".perflab-tip").first
+    expect(tip).to_contain_text(re.compile(r"Time since the run's start, s: 1\d\.\d.*p\d+, ms.*\(n\+1\): [\d.,]+ ms"))
+    page.screenshot(path=SHOTS / "hover.png")
+    before = tip.inner_text()
+    chart.focus()
+    page.keyboard.press("ArrowLeft")
+    until(page, lambda: tip.inner_text() != before, "the arrow key did not move the pointer")
+
+
+def test_a_box_of_time_and_latency_is_selected_by_mouse(page: Page) -> None:
+    box = explorer(page, RUNS)
+    chart = box.locator("svg.perflab-chart")
+    chart.scroll_into_view_if_needed()
+    point_at(page, chart, 0.3, 0.08)
+    page.mouse.down()
+    point_at(page, chart, 0.6, 0.25)
+    page.mouse.up()
+    expect(panel(box, 1)).to_contain_text(re.compile(r"[\d,]+ requests in [\d.]+ to [\d.]+ s with .* ms: p50"))
+    expect(code(box)).to_have_value(re.compile(r"part = lab\.data\.latency_band\(lab\.data\.time_window\(both"))
+    page.screenshot(path=SHOTS / "brush.png")
+
+
+def test_a_table_is_sorted_and_filtered(page: Page) -> None:
+    box = explorer(page, RUNS)
+    table = panel(box, 1)
+    header = table.locator("th", has_text="Latency")
+    # Slowest first, and after a click the fastest of them.
+    values = "table => [...table.querySelectorAll('tbody tr')].map(row => row.innerText)"
+    before = table.evaluate(values)
+    header.click()
+    expect(header).to_have_attribute("aria-sort", "ascending")
+    assert table.evaluate(values) == before[::-1] or table.evaluate(values) != before
+    header.focus()
+    page.keyboard.press("Enter")
+    expect(header).to_have_attribute("aria-sort", "descending")
+    table.get_by_label("Filter rows").fill("n+1-1")
+    until(page, lambda: all("n+1-1" in row for row in table.evaluate(values)), "rows that do not match are still there")
+    table.get_by_label("Filter rows").fill("")
+
+
+def test_a_span_is_selected_and_cleared_by_keyboard(page: Page) -> None:
+    box = explorer(page, RUNS)
+    chart = box.locator("svg.perflab-chart")
+    chart.focus()
+    page.keyboard.press("Escape")
+    expect(panel(box, 1)).not_to_contain_text("requests in")
+    for key in ("ArrowRight", *["Shift+ArrowRight"] * 6, "Enter"):
+        page.keyboard.press(key)
+    expect(panel(box, 1)).to_contain_text(re.compile(r"requests in [\d.]+ to [\d.]+ s: p50"))
+    box.get_by_role("button", name="Zoom to selection").click()
+    expect(code(box)).to_have_value(re.compile(r"plot_timeline\(lab\.data\.time_window\("))
+    box.get_by_role("button", name="Zoom to selection").click()
+
+
+def test_what_is_shown_follows_the_theme_and_fits_the_width(page: Page) -> None:
+    box = explorer(page, RUNS)
+    ink = "box => getComputedStyle(box.querySelector('svg .perflab-ink')).fill"
+    light = box.evaluate(ink)
+    page.get_by_role("menuitem", name="Settings", exact=True).click()
+    page.get_by_text("Theme", exact=True).hover()
+    page.get_by_text("JupyterLab Dark", exact=True).click()
+    until(page, lambda: box.evaluate(ink) != light, "the chart's text has the colour of the light theme")
+    fits = "svg => [svg.getBoundingClientRect().width, svg.closest('.perflab-stage').clientWidth]"
+    for width in (900, 1500, 1250):
+        page.set_viewport_size({"width": width, "height": 1500})
+        page.wait_for_timeout(500)
+        chart = box.locator("svg.perflab-chart")
+        until(page, lambda chart=chart: _fills(*chart.evaluate(fits)), f"the chart does not fill the width at {width}")
+        chart.scroll_into_view_if_needed()
+        page.screenshot(path=SHOTS / f"dark-{width}.png")
+
+
+def _fills(chart: float, room: float) -> bool:
+    return 0.9 * room <= chart <= room + 1
+
+
+def test_pasted_code_runs(page: Page) -> None:
+    box = explorer(page, RUNS)
+    box.get_by_role("button", name="Summary", exact=True).click()
+    expect(code(box)).to_have_value(re.compile(r"lab\.summarize"))
+    box.get_by_role("button", name="Copy code").click()
+    cells = page.locator(".jp-Notebook .jp-Cell")
+    before = cells.count()
+    cells.last.locator(".jp-InputPrompt").click()
+    for key in ("b", "Enter", "Control+v", "Shift+Enter"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(100)
+    expect(cells.nth(before).locator(".jp-OutputArea-output table")).to_be_visible()
 
 
 def test_code_is_copied(page: Page) -> None:

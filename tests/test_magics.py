@@ -42,6 +42,12 @@ def busy(n):
 total = busy(300_000)
 """
 
+EXPLORED = f"""\
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import conftest, perflab as lab
+both = conftest._measurements(pairs=3, count=400)
+"""
+
 
 def run(*cells: str) -> list[NotebookNode]:
     book = v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells])
@@ -69,6 +75,22 @@ def results() -> list[NotebookNode]:
         "%%queries\n1 / 0",
         "%loadtest not-a-url",
         "len(engine.dispatch.before_cursor_execute), len(create_engine('sqlite://').dispatch.after_cursor_execute)",
+        "%%profile_cell --top 40\nimport asyncio\nslept = await asyncio.sleep(0.05, 'slept')",
+        "slept, list(_.columns)[0] if hasattr(_, 'columns') else _",
+        "%%queries\nawait asyncio.sleep(0)\n" + ENGINE.partition("\n")[2],
+        "%%profile_cell\n1 / 0",
+        "get_ipython().run_cell_magic('profile_cell', '', 'again = 1 / 0')",
+        "get_ipython().run_cell_magic('profile_cell', '--top 3', 'again = sum(range(10))')\nagain",
+        EXPLORED,
+        "code = lab.explore(both.where(arm='n+1'), both.where(arm='eager')).explorers['Comparison'].code; code",
+        "eval(code.splitlines()[0]).arms",
+        "code = lab.explore(*[both.where(arm=a) for a in ('n+1', 'eager')]).explorers['Comparison'].code; code",
+        "eval(code.splitlines()[0]).arms",
+        "(lambda x, y: lab.explore(x, y))(both.where(arm='n+1'), both.where(arm='eager')).explorers['Runs'].code",
+        "code = (await asyncio.sleep(0), lab.explore(lab.compare(both.where(arm='n+1'), both.where(arm='eager'))))[1].code; code",
+        "[eval(line) for line in code.splitlines()][-1]",
+        "del lab\nfrom perflab import explore\ncode = explore(both).explorers['Runs'].code; code",
+        "exec(code)",
     )
 
 
@@ -100,6 +122,40 @@ def test_mistakes_are_told_and_the_kernel_lives(results: list[NotebookNode]) -> 
     assert "division by zero" in shown(results[9])
     assert "expected an address like" in shown(results[10])
     assert shown(results[11]) == "(0, 0)"
+
+
+def failed(outputs: NotebookNode) -> bool:
+    """Whether the cell stops a notebook that is run as a whole."""
+    return any(output.output_type == "error" for output in outputs)
+
+
+def test_an_error_stops_the_notebook_and_is_shown_once(results: list[NotebookNode]) -> None:
+    for number in (9, 15, 16):
+        assert failed(results[number])
+        assert "division by zero" in shown(results[number])
+    assert sum(output.output_type == "error" for output in results[15]) == 1
+    others = set(range(len(results))) - {8, 9, 10, 15, 16}
+    assert [(number, shown(results[number])) for number in others if failed(results[number])] == []
+
+
+def test_cells_may_await(results: list[NotebookNode]) -> None:
+    assert "under cProfile" in shown(results[12])
+    assert shown(results[13]) == "('slept', 'function')"
+    assert "select * from lines where order_id = ?" in shown(results[14])
+    assert "45" in shown(results[17])
+
+
+def test_the_code_of_an_explorer_runs_in_a_fresh_cell(results: list[NotebookNode]) -> None:
+    # The expression of the cell.
+    assert "lab.compare(both.where(arm='n+1'), both.where(arm='eager')" in shown(results[19])
+    assert shown(results[20]) == "('n+1', 'eager')"
+    # Names that the explorer defines, where running the expression again is no option.
+    assert "lab.compare(measurements_1, measurements_2" in shown(results[21])
+    assert shown(results[22]) == "('n+1', 'eager')"
+    assert "lab.plot_timeline(measurements_1_2 + measurements_2_2" in shown(results[23])
+    assert "change" in shown(results[24])
+    # A notebook that does not call perflab lab.
+    assert "import perflab as lab" in shown(results[26])
 
 
 def test_a_quick_load_test_from_a_cell(tmp_path: Path) -> None:

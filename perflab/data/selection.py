@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -65,6 +66,46 @@ def _window(low: float, high: float, table: str, frame: pd.DataFrame, runs: pd.D
         zero = zero.fillna(frame.groupby("run", observed=True)[instants].transform("min"))
     at = (frame[instants] - zero).dt.total_seconds() * 1e3
     return frame[(at >= low) & (at <= high)].reset_index(drop=True)
+
+
+def latency_band(measurements: Measurements, low: str | float = 0, high: str | float | None = None) -> Measurements:
+    """Select the requests with a latency in a band, and what was recorded of them.
+
+    Parameters
+    ----------
+    low, high : "80ms", "1.5s" or milliseconds; by default without a limit.
+
+    Returns
+    -------
+    Measurements with the same runs. Of the tables with request ids (statements, components, spans) the rows of these requests
+    are kept, if the requests have ids too; other tables are unchanged.
+
+    Raises
+    ------
+    MissingTableError
+        There are no requests.
+    ValueError
+        A duration is invalid, or ``low`` is above ``high``.
+
+    >>> import perflab as lab
+    >>> slow = lab.data.latency_band(lab.load("datasets/shop_runs"), "50ms")
+    >>> bool((slow.requests.latency_ms >= 50).all())
+    True
+    """
+    least = parse_duration(low, parameter="low", bare="ms")
+    most = np.inf if high is None else parse_duration(high, parameter="high", bare="ms")
+    if least > most:
+        raise ValueError(f"low must not be above high; got {low!r} and {high!r}")
+    latency = measurements.requests["latency_ms"]
+    requests = measurements.requests[(latency >= least) & (latency <= most)].reset_index(drop=True)
+    kept = {**measurements.tables, "requests": requests}
+    if "request" in requests.columns:
+        chosen = pd.MultiIndex.from_frame(requests[["run", "request"]].dropna().astype("str"))
+        for table, frame in measurements.tables.items():
+            if table != "requests" and {"run", "request"} <= set(frame.columns):
+                own = pd.MultiIndex.from_frame(frame[["run", "request"]].astype("str"))
+                kept[table] = frame[own.isin(chosen)].reset_index(drop=True)
+    return Measurements(MappingProxyType(kept), measurements.meta, measurements.warnings)
 
 
 def slowest_requests(

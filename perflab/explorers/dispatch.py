@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -12,11 +13,12 @@ import ipywidgets as widgets
 import pandas as pd
 
 from perflab.data.tables import Measurements
-from perflab.explorers.code import method, name_of, sum_of
+from perflab.explorers.code import expressions, method, name_of, sum_of
 from perflab.explorers.explore_account import explore_account
 from perflab.explorers.explore_caches import explore_caches
 from perflab.explorers.explore_change import explore_change
 from perflab.explorers.explore_comparison import explore_comparison
+from perflab.explorers.explore_load import LoadExplorer, Named, explore_load
 from perflab.explorers.explore_objectives import Goals, explore_objectives
 from perflab.explorers.explore_pages import explore_pages
 from perflab.explorers.explore_profiles import explore_profiles
@@ -25,6 +27,8 @@ from perflab.explorers.explore_runs import explore_runs
 from perflab.explorers.explore_traces import explore_traces
 from perflab.explorers.frame import Explorer, view_buttons
 from perflab.explorers.static_export import Keeping
+from perflab.loadtest.plan import LoadPlan
+from perflab.loadtest.target import Target
 from perflab.objectives.objective import Objective, Objectives
 from perflab.stats.change import Change
 
@@ -93,11 +97,12 @@ def explore(*evidence: Any) -> Any:
 
     Parameters
     ----------
-    *evidence : Measurements, DataFrame, Objective or Change
+    *evidence : Measurements, DataFrame, Objective, Change, LoadPlan or Target
         Measurements (from `run`, `load` or `read`), preferably as (baseline, candidate), as `run_pairs` returns them; or a
         requests, queries, profile or spans table. Objectives (from `read_objectives`, or an Objective or a list of them) are
         checked against the measurements. A result of `compare` can be explored too, endpoint by endpoint; the measurements
-        behind it allow much more.
+        behind it allow much more. A LoadPlan with a Target (or two, for pairs) makes load: with controls, Start and Stop, and
+        what a run will give; earlier runs beside them make the forecast better.
 
     Returns
     -------
@@ -116,10 +121,15 @@ def explore(*evidence: Any) -> Any:
     >>> list(shown.explorers)
     ['Runs', 'Comparison', 'Objectives']
     """
-    changes = [thing for thing in evidence if isinstance(thing, Change)]
-    measured = [thing for thing in evidence if not _is_goals(thing) and not isinstance(thing, Change)]
-    given = [_named(thing, position, len(measured)) for position, thing in enumerate(measured, 1)]
+    written = list(zip(evidence, expressions(sys._getframe(1), len(evidence)), strict=True))
+    driving = [(thing, text) for thing, text in written if isinstance(thing, (LoadPlan, Target))]
+    written = [(thing, text) for thing, text in written if not isinstance(thing, (LoadPlan, Target))]
+    changes = [(thing, text) for thing, text in written if isinstance(thing, Change)]
+    measured = [(thing, text) for thing, text in written if not _is_goals(thing) and not isinstance(thing, Change)]
+    given = [_named(thing, text, place, len(measured)) for place, (thing, text) in enumerate(measured, 1)]
     goals = [(thing, _name_of_goals(thing)) for thing in evidence if _is_goals(thing)]
+    if driving:
+        return _driven(driving, given)
     if len(goals) > 1:
         raise ValueError("evidence may hold one set of objectives; put them into one list")
     makers = _makers(given, goals[0] if goals else None) | _of_changes(changes)
@@ -129,15 +139,34 @@ def explore(*evidence: Any) -> Any:
     return next(iter(makers.values()))() if len(makers) == 1 else Explorers(makers)
 
 
-def _named(thing: object, position: int, of: int) -> Given:
+def _driven(driving: Sequence[tuple[object, str]], given: Sequence[Given]) -> LoadExplorer:
+    """The explorer that makes load."""
+    plans = [(thing, text) for thing, text in driving if isinstance(thing, LoadPlan)]
+    targets = [(thing, text) for thing, text in driving if isinstance(thing, Target)]
+    if len(plans) != 1 or not 1 <= len(targets) <= 2:
+        found = f"{len(plans)} of LoadPlan and {len(targets)} of Target"
+        raise ValueError(f"to make load, evidence must hold one LoadPlan and one or two Targets; got {found}")
+    if len({target.arm for target, _ in targets}) < len(targets):
+        raise ValueError(f"the two targets need different arms; both are {targets[0][0].arm!r}")
+    plan = Named(plans[0][0], name_of(plans[0][0], "plan", plans[0][1]))
+    usual = ("target",) if len(targets) == 1 else ("baseline", "candidate")
+    sides = [Named(target, name_of(target, name, text)) for name, (target, text) in zip(usual, targets, strict=True)]
+    runs = [measured for measured, _ in given]
+    pilot = Named(sum(runs[1:], start=runs[0]), sum_of([name for _, name in given])) if runs else None
+    return explore_load(plan, sides, pilot)
+
+
+def _named(thing: object, expression: str, position: int, of: int) -> Given:
     """An object as Measurements, and its name in the notebook."""
-    name = name_of(thing, f"measurements_{position}" if of > 1 else "measurements")
+    name = name_of(thing, f"measurements_{position}" if of > 1 else "measurements", expression)
     if isinstance(thing, Measurements):
         return _in_memory(thing), name
     if isinstance(thing, pd.DataFrame):
         for table, column in _TABLES.items():
             if column in thing.columns:
                 frame = thing if "run" in thing.columns else thing.assign(run="run")
+                if table == "requests" and frame is not thing:
+                    name = method(name, 'assign(run="run")')
                 return Measurements.of(**{table: frame}), f"lab.Measurements.of({table}={name})"
     hint = next((f": {text}" for kinds, text in _INSTEAD.items() if _kind(thing) in kinds), "")
     raise ValueError(
@@ -152,14 +181,15 @@ def _kind(thing: object) -> str:
     return type(thing).__name__
 
 
-def _of_changes(changes: Sequence[Change]) -> dict[str, Callable[[], Explorer]]:
+def _of_changes(changes: Sequence[tuple[Change, str]]) -> dict[str, Callable[[], Explorer]]:
     """An explorer for each result of `compare`."""
     several = len(changes) > 1
 
-    def maker(change: Change, position: int) -> Callable[[], Explorer]:
-        return lambda: explore_change(change, name_of(change, f"change_{position}" if several else "change"))
+    def maker(change: Change, text: str, position: int) -> Callable[[], Explorer]:
+        name = name_of(change, f"change_{position}" if several else "change", text)
+        return lambda: explore_change(change, name)
 
-    return {f"Change {i}" if several else "Change": maker(change, i) for i, change in enumerate(changes, 1)}
+    return {f"Change {i}" if several else "Change": maker(*change, i) for i, change in enumerate(changes, 1)}
 
 
 def _is_goals(thing: object) -> bool:
@@ -267,5 +297,5 @@ def _arms(requests: list[Given]) -> dict[str, Given]:
             if len(names) == 1:
                 found[label] = (measurements, name)
             elif arm:
-                found[label] = (measurements.where(arm=arm), f"{name}.where(arm={arm!r})")
+                found[label] = (measurements.where(arm=arm), method(name, f"where(arm={arm!r})"))
     return found

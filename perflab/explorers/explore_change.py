@@ -42,30 +42,30 @@ def explore_change(change: Change, source: str) -> Explorer:
         "metric": widgets.Dropdown(options=change.metrics, value=change.metric, description="Metric"),
         "view": view_buttons(VIEWS),
     }
-    verdict = Panel(_verdict(change, source), ONE)
     views = {
-        "Effect": (verdict, Panel(_effect(change, source), ONE)),
+        "Effect": (Panel(_effect(change, source), ONE),),
         "How it was decided": (Panel(_explained(change, source), ONE),),
-        "Every run": (verdict, Panel(_values(change, source), ONE)),
+        "Every run": (Panel(_verdict(change, source), ONE), Panel(_values(change, source), ONE)),
     }
     return Explorer(
         f"Change: {' against '.join(change.arms)}", state, controls, views, rows=[["endpoint", "metric"], ["view"]]
     )
 
 
-def _verdict(change: Change, source: str) -> Callable[[ChangeState], View]:
-    def view(now: ChangeState) -> View:
-        # The chosen row in place of the deciding one.
-        chosen = replace(change, endpoint=now.endpoint, metric=now.metric, primaries=())
-        return View.of(chosen, source, MORE())
+def _of_row(change: Change, now: ChangeState) -> Change:
+    """The change with the chosen row in place of the deciding one."""
+    return replace(change, endpoint=now.endpoint, metric=now.metric, primaries=())
 
-    return view
+
+def _verdict(change: Change, source: str) -> Callable[[ChangeState], View]:
+    return lambda now: View.of(_of_row(change, now), source, brief=True)
 
 
 def _effect(change: Change, source: str) -> Callable[[ChangeState], View]:
     def view(now: ChangeState) -> View:
         figure = of_axes(plot_comparison(change, endpoint=now.endpoint, metric=now.metric))
-        return View(f"lab.plot_comparison({source}, endpoint={now.endpoint!r}, metric={now.metric!r})", figure=figure)
+        code = f"{source}\nlab.plot_comparison({source}, endpoint={now.endpoint!r}, metric={now.metric!r})"
+        return replace(View.of(_of_row(change, now), code, MORE()), figure=figure)
 
     return view
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -143,15 +144,15 @@ def _controls(sides: _Sides, state: ComparisonState) -> dict[str, widgets.Widget
 
 
 def _views(sides: _Sides) -> Mapping[str, tuple[Panel, ...]]:
-    verdict = Panel(_verdict(sides), DECIDING)
+    sentence = Panel(_verdict(sides), DECIDING)
     shown = (*SIDES, "endpoint", "metric", "warmup")
     return {
-        "Effect": (verdict, Panel(_effect(sides), DECIDING)),
-        "Shift function": (verdict, Panel(_shift(sides), (*SIDES, "endpoint", "warmup"))),
-        "Every run": (verdict, Panel(_every_run(sides), shown)),
-        "ECDF": (verdict, Panel(_ecdf(sides), shown)),
+        "Effect": (Panel(_effect(sides), DECIDING),),
+        "Shift function": (sentence, Panel(_shift(sides), (*SIDES, "endpoint", "warmup"))),
+        "Every run": (sentence, Panel(_every_run(sides), shown)),
+        "ECDF": (sentence, Panel(_ecdf(sides), shown)),
         "What if": (
-            verdict,
+            sentence,
             Panel(_more_pairs(sides), (*shown, "effect", "power", "pairs")),
             Panel(_planned(sides), (*shown, "effect", "power")),
         ),
@@ -160,17 +161,16 @@ def _views(sides: _Sides) -> Mapping[str, tuple[Panel, ...]]:
 
 def _verdict(sides: _Sides) -> Any:
     def view(now: ComparisonState) -> View:
-        code = call("compare", *sides.sources(now), **_arguments(now))
-        return View.of(sides.change(now), code, EXPLORING())
+        return View.of(sides.change(now), call("compare", *sides.sources(now), **_arguments(now)), brief=True)
 
     return view
 
 
 def _effect(sides: _Sides) -> Any:
     def view(now: ComparisonState) -> View:
-        ax = plot_comparison(sides.change(now))
-        compared = call("compare", *sides.sources(now), **_arguments(now))
-        return View(f"lab.plot_comparison({compared})", figure=of_axes(ax))
+        change, compared = sides.change(now), call("compare", *sides.sources(now), **_arguments(now))
+        code = f"{compared}\nlab.plot_comparison({compared})"
+        return replace(View.of(change, code, EXPLORING()), figure=of_axes(plot_comparison(change)))
 
     return view
 

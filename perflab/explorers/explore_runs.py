@@ -9,6 +9,7 @@ requests).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -19,16 +20,23 @@ import pandas as pd
 import traitlets
 from matplotlib.axes import Axes
 
-from perflab.data.selection import slowest_requests, summarize_errors, time_window
+from perflab.data.selection import latency_band, slowest_requests, summarize_errors, time_window
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.explorers.code import call, literal, method, name_of
-from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
+from perflab.explorers.frame import Explorer, Panel, Selected, View, of_axes, view_buttons
 from perflab.explorers.reduced import with_categories
-from perflab.plots.drawing import axes
+from perflab.metrics import Metric, quantile
+from perflab.notes import YOU, Kind, count
+from perflab.plots.drawing import metric_of
 from perflab.plots.heatmap import plot_heatmap
 from perflab.plots.latency import plot_ecdf, plot_histogram
-from perflab.plots.over_time import plot_resources, plot_timeline, plot_users
+from perflab.plots.over_time import plot_resources, plot_timeline
+from perflab.plots.svg_charts import Chart
+from perflab.plots.timeline_chart import timeline_chart
+from perflab.queries.summaries import summarize_queries
 from perflab.stats.estimates import summarize
+from perflab.traces.accounts import account
+from perflab.units import format_ms
 
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 METRICS = (
@@ -37,16 +45,27 @@ METRICS = (
 )  # fmt: skip
 VIEWS = ("Over time", "ECDF", "Histogram", "Heatmap", "Resources", "Errors", "Slowest requests", "Summary")
 SELECTION = ("runs", "window")
+SELECT = Kind(
+    "select-in-chart", YOU,
+    "Drag over the chart to select a span of time, or a box of time and latency: its requests appear below. Keyboard: arrow "
+    "keys move the pointer, with Shift they select, Enter applies, Escape clears",
+)  # fmt: skip
 
 
 class RunsState(traitlets.HasTraits):
-    """The choices: names of runs, an endpoint, a metric and percentile, seconds since the start, and one of `VIEWS`."""
+    """The choices: names of runs, an endpoint, a metric and percentile, seconds since the start, and one of `VIEWS`.
+
+    ``marked`` is what was selected in the chart: from and to in seconds, lowest and highest latency in ms (None: no limit); it
+    is empty without a selection. ``zoomed`` says whether the chart shows only that part of the time.
+    """
 
     runs = traitlets.Tuple()
     endpoint = traitlets.Unicode(AGGREGATED)
     metric = traitlets.Unicode("")
     percentile = traitlets.Float(95.0)
     window = traitlets.Tuple(traitlets.Float(), traitlets.Float())
+    marked = traitlets.Tuple()
+    zoomed = traitlets.Bool(False)
     view = traitlets.Unicode(VIEWS[0])
 
 
@@ -61,8 +80,31 @@ def explore_runs(measurements: Measurements, *, name: str | None = None) -> Expl
     state = RunsState(runs=names, window=(0.0, longest))
     control = _controls(light, names, longest)
     selection = _Selection(light, name or name_of(measurements, "runs"), names, longest)
-    rows = [["endpoint", "metric", "percentile"], ["runs", "window"], ["view"]]
+    rows = [["endpoint", "metric", "percentile"], ["runs", "window"], ["view", "zoomed"]]
+    state.observe(lambda change: _zoom(state, longest), names="zoomed")
     return Explorer(f"Runs: {measurements.sentence}", state, control, _views(light, selection), rows=rows)
+
+
+def _zoom(state: RunsState, longest: float) -> None:
+    """Show the selected part of the time, or all of it."""
+    if state.zoomed and state.marked:
+        begin, end = state.marked[:2]
+        state.window = (max(0.0, begin), min(longest, end))
+    elif not state.zoomed:
+        state.window = (0.0, longest)
+
+
+def _select(state: RunsState, part: Selected | None) -> None:
+    """Keep what was selected in the chart."""
+    if part is None:
+        state.marked = ()
+        return
+    low, high = part.values or (None, None)
+    state.marked = (round(part.begin, 3), round(part.end, 3), _rounded(low), _rounded(high))
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")
 
 
 class _Selection:
@@ -70,11 +112,26 @@ class _Selection:
 
     def __init__(self, light: Measurements, called: str, names: tuple[str, ...], longest: float) -> None:
         self._light, self._called, self._names, self.longest = light, called, names, longest
-        self._select = lru_cache(maxsize=4)(self._selected)
+        self.part = lru_cache(maxsize=4)(self._selected)
+        self._mark = lru_cache(maxsize=4)(self._marked)
 
     def of(self, now: RunsState) -> tuple[Measurements, str]:
         """The selected measurements and their code; ValueError if no run is chosen."""
-        return self._select(tuple(now.runs), tuple(now.window))
+        return self.part(tuple(now.runs), tuple(now.window))
+
+    def marked(self, now: RunsState) -> tuple[Measurements, str]:
+        """The requests selected in the chart, and their code."""
+        return self._mark(tuple(now.runs), tuple(now.marked))
+
+    def _marked(self, runs: tuple[str, ...], part: tuple[Any, ...]) -> tuple[Measurements, str]:
+        chosen, source = self.part(runs, (0.0, self.longest))
+        begin, end, low, high = part
+        chosen = time_window(chosen, begin, end)
+        source = f"lab.data.time_window({source}, {literal(begin)}, {literal(end)})"
+        if low is not None:
+            chosen = latency_band(chosen, low, high)
+            source = f"lab.data.latency_band({source}, {literal(low)}, {literal(high)})"
+        return chosen, source
 
     def _selected(self, runs: tuple[str, ...], window: tuple[float, float]) -> tuple[Measurements, str]:
         if not runs:
@@ -106,6 +163,10 @@ def _controls(light: Measurements, names: tuple[str, ...], longest: float) -> di
             continuous_update=False, readout_format=".1f", layout=widgets.Layout(width="30em"),
         ),
         "view": view_buttons(VIEWS),
+        "zoomed": widgets.ToggleButton(
+            description="Zoom to selection", icon="search-plus", tooltip="Show only the selected part of the time",
+            layout=widgets.Layout(width="auto"),
+        ),
     }  # fmt: skip
 
 
@@ -136,33 +197,101 @@ def _views(light: Measurements, selection: _Selection) -> Mapping[str, tuple[Pan
 
 
 def _over_time(light: Measurements, selection: _Selection) -> tuple[Panel, ...]:
-    """Latency, users and CPU stacked on one time axis: three figures, so that one can change alone."""
+    """The chart, and what was selected in it: its requests, their statements and their account."""
 
-    def upper(now: RunsState) -> View:
+    @lru_cache(maxsize=4)
+    def unmarked(runs: tuple[str, ...], window: tuple[float, float], endpoint: str, metric: str, share: float) -> Chart:
+        kind = Metric.of(metric) if metric else metric_of(share)[0]
+        return timeline_chart(selection.part(runs, window)[0], endpoint=endpoint, metric=kind, span=window)
+
+    def chart(now: RunsState) -> View:
         chosen, source = selection.of(now)
-        takes = {"metric": now.metric} if now.metric else {"percentile": now.percentile}
-        ax = _on_axis(plot_timeline, chosen, now, 4.2, endpoint=now.endpoint, **takes)
-        return View(call("plot_timeline", source, endpoint=now.endpoint, **takes), figure=of_axes(ax))
+        takes: dict[str, Any] = {"metric": now.metric} if now.metric else {"percentile": now.percentile}
+        marked = tuple(now.marked)
+        begin, end, low, high = marked or (0.0, 0.0, None, None)
+        area = (begin, end, low or 0.0, math.inf if high is None else high) if marked else None
+        drawn = unmarked(tuple(now.runs), tuple(now.window), now.endpoint, now.metric, now.percentile)
+        drawn = replace(drawn, selected=area)
+        code = call("plot_timeline", source, endpoint=now.endpoint, **takes)
+        how = () if marked else (SELECT(),)
+        return View(
+            code,
+            drawn.title,
+            chart=drawn,
+            notes=how,
+            plot=lambda: plot_timeline(chosen, endpoint=now.endpoint, **takes),
+        )
 
-    def users(now: RunsState) -> View:
-        return View(figure=of_axes(_on_axis(plot_users, selection.of(now)[0], now, 1.9)))
-
-    def cpu(now: RunsState) -> View:
-        chosen = selection.of(now)[0]
-        return View(figure=of_axes(_on_axis(plot_resources, chosen, now, 2.4, quantities=("cpu_cores",))))
-
-    panels = [Panel(upper, (*SELECTION, "endpoint", "percentile", "metric"))]
-    panels += [Panel(users, SELECTION)] if len(light.tables.get("load", ())) else []
-    panels += [Panel(cpu, SELECTION)] if len(light.tables.get("resources", ())) else []
+    panels = [Panel(chart, (*SELECTION, "endpoint", "percentile", "metric", "marked", "zoomed"), _select)]
+    part = ("runs", "endpoint", "marked")
+    panels.append(Panel(_marked_requests(selection), part))
+    if len(light.tables.get("queries", ())):
+        panels.append(Panel(_marked_statements(selection), part))
+    if len(light.tables.get("components", ())):
+        panels.append(Panel(_marked_account(selection), (*part, "percentile")))
     return tuple(panels)
 
 
-def _on_axis(plot: Callable[..., Axes], chosen: Measurements, now: RunsState, height: float, **takes: Any) -> Axes:
-    """The plot on new Axes with the chosen slice of time, so that stacked figures align."""
-    begin, end = now.window
-    ax = plot(chosen, ax=axes(None, height=height), **takes)
-    ax.set_xlim(begin - 0.01 * (end - begin), end + 0.01 * (end - begin))
-    return ax
+def _marked_requests(selection: _Selection) -> Callable[[RunsState], View]:
+    def view(now: RunsState) -> View:
+        if not now.marked:
+            return View()
+        chosen, source = selection.marked(now)
+        takes = {"queries": "part.queries"} if _joined(chosen) else {}
+        table = slowest_requests(chosen, now.endpoint, queries=chosen.queries if takes else None)
+        requests = chosen.requests
+        own = requests if now.endpoint == AGGREGATED else requests[requests["endpoint"] == now.endpoint]
+        said = f"{count(len(own), 'request')} in {_part(now)}"
+        if len(own):
+            failed = int((~own["ok"].to_numpy(dtype=bool)).sum())
+            median, high = quantile(own["latency_ms"].to_numpy(dtype="float64"), [0.5, 0.95])
+            said += f": p50 {format_ms(median)}, p95 {format_ms(high)}, {failed:,} failed; the slowest of them"
+        more = "".join(f", {name}={value}" for name, value in takes.items())
+        code = f"part = {source}\nlab.data.slowest_requests(part, {now.endpoint!r}{more})"
+        return View(code, said, table=table if len(table) else None)
+
+    return view
+
+
+def _joined(part: Measurements) -> bool:
+    """Whether statements can be joined to requests."""
+    queries = part.tables.get("queries")
+    return queries is not None and "request" in queries.columns and "request" in part.requests.columns
+
+
+def _part(now: RunsState) -> str:
+    begin, end, low, high = now.marked
+    band = "" if low is None else f" with {format_ms(low)} to {format_ms(high)}"
+    return f"{begin:.4g} to {end:.4g} s{band}"
+
+
+def _marked_statements(selection: _Selection) -> Callable[[RunsState], View]:
+    def view(now: RunsState) -> View:
+        if not now.marked:
+            return View()
+        chosen, source = selection.marked(now)
+        code = f"part = {source}\nlab.summarize_queries(part.queries)"
+        if not len(chosen.queries):
+            return View(code, "No statement was recorded in this part of the runs")
+        said = "Their statements" if _joined(chosen) else "Statements in this part of the time, of all requests"
+        return View(code, said, table=pd.DataFrame(summarize_queries(chosen.queries)))
+
+    return view
+
+
+def _marked_account(selection: _Selection) -> Callable[[RunsState], View]:
+    def view(now: RunsState) -> View:
+        if not now.marked:
+            return View()
+        chosen, source = selection.marked(now)
+        names = list(chosen.runs["arm"].dropna().unique())
+        if len(names) > 1:
+            chosen, source = chosen.where(arm=names[0]), method(source, f"where(arm={names[0]!r})")
+        takes: dict[str, Any] = {"endpoint": now.endpoint, "metric": "mean", "warmup": 0}
+        code = f"part = {source}\n{call('account', 'part', **takes)}"
+        return View.of(account(chosen, **takes), code)
+
+    return view
 
 
 def _plotted(plot: Callable[..., Axes], selection: _Selection, needs: tuple[str, ...]) -> Callable[[RunsState], View]:

@@ -1,7 +1,8 @@
 """Shared by all explorers: one observed state, and panels that are redrawn only when their inputs change.
 
 An explorer computes nothing. A state has traits; a panel turns it into a `View` by calling public functions, and declares
-the traits that it depends on. All texts reach the browser escaped, and figures as PNG with an alternative text.
+the traits that it depends on. All texts reach the browser escaped, figures as PNG with an alternative text and charts as SVG, in
+whose values a reader can point and select.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from perflab.errors import PerflabError
+from perflab.explorers.code import prelude
 from perflab.explorers.compact import compact
 from perflab.explorers.save_buttons import Saving
 from perflab.explorers.static_export import Keeping, keep_button, static
+from perflab.explorers.surface import Surface, arranged
 from perflab.notes import Note, written
+from perflab.plots.svg_charts import Chart, picture, pointed, svg, values_of
 from perflab.results import Shown
 
 MAX_ROWS = 40
@@ -41,7 +45,7 @@ _COPY = (
 
 @dataclass(frozen=True)
 class View:
-    """The content of a panel: a sentence, a figure, a table or both, and the code that makes them."""
+    """The content of a panel: a sentence, a figure or chart, a table, and the code that makes them."""
 
     code: str = ""
     sentence: str = ""
@@ -52,21 +56,43 @@ class View:
     """How a result shows itself, in place of sentence, table and notes."""
     listing: str = ""
     """Text below, such as formatted statements."""
+    chart: Chart | None = None
+    """A chart to point at, in place of a figure."""
+    plot: Callable[[], Axes] | None = None
+    """Draws what the chart shows as a figure, when it is saved."""
 
     @classmethod
-    def of(cls, result: Any, code: str, *more: Note) -> View:
-        """The view of a result as a notebook shows it, with further notes; ``.table`` has all of its columns."""
+    def of(cls, result: Any, code: str, *more: Note, brief: bool = False) -> View:
+        """The view of a result as a notebook shows it, with further notes; ``.table`` has all of its columns.
+
+        A brief one displays the sentence alone: its table is in another view of the explorer.
+        """
         shown = result.show()
         shown = replace(shown, notes=(*shown.notes, *written(more)))
+        if brief:
+            shown = replace(shown, table=None, notes=())
         return cls(code, shown.sentence, table=result.table, shown=shown)
 
 
 @dataclass(frozen=True)
+class Selected:
+    """A part of a chart: a span of its horizontal axis, and of the values of a pane (None: all of them)."""
+
+    begin: float
+    end: float
+    values: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
 class Panel:
-    """A part of an explorer: a function that draws it from the state, and the traits that it needs."""
+    """A part of an explorer: a function that draws it from the state, and the traits that it needs.
+
+    ``select`` receives the state and what a reader selected in its chart: from, to, lowest and highest value, and the pane.
+    """
 
     draw: Callable[[Any], View]
     needs: tuple[str, ...]
+    select: Callable[[Any, Selected | None], None] | None = None
 
 
 class Explorer(widgets.VBox):  # type: ignore[misc]
@@ -74,7 +100,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
 
     ``state`` is the only place for the choices: set one of its traits and the panels follow, as when a control is used. Its
     trait ``view`` names one of ``views``. ``controls`` maps traits to widgets, laid out in ``rows`` of traits; controls that
-    the chosen view does not use are disabled.
+    the chosen view does not use are hidden.
     """
 
     def __init__(
@@ -88,7 +114,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
     ) -> None:
         self._title = title
         self.state, self._views, self._controls = state, views, controls
-        self._places = {panel: _Place() for panels in views.values() for panel in panels}
+        self._places = {panel: _Place(panel, state) for panels in views.values() for panel in panels}
         self._stage = widgets.VBox()
         self._code = widgets.Textarea(
             description="Code", layout=widgets.Layout(width="98%", height="4.5em"), tooltip="The code for this view"
@@ -115,8 +141,9 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
 
     @property
     def figures(self) -> list[Figure]:
-        """The figures shown now, top to bottom."""
-        return [v.figure for v in self._shown if v.figure is not None]
+        """The figures shown now, top to bottom; those of charts are drawn when they are asked for."""
+        drawn = [v.figure or (of_axes(v.plot()) if v.plot else None) for v in self._shown]
+        return [figure for figure in drawn if figure is not None]
 
     @property
     def tables(self) -> list[pd.DataFrame]:
@@ -131,7 +158,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
     @property
     def static(self) -> str:
         """The current view as HTML without widgets or scripts."""
-        return static(self._title, [self._places[panel].widget.value for panel in self._panels], self.code)
+        return static(self._title, [self._places[panel].static for panel in self._panels], self.code)
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         """The widget, and the current view for readers without a kernel."""
@@ -151,21 +178,24 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
     def redraw(self) -> None:
         """Update the panels of the chosen view; those with unchanged traits stay as they are."""
         places = [self._places[panel] for panel in self._panels]
-        for panel, place in zip(self._panels, places, strict=True):
-            place.update(panel, self.state)
+        for place in places:
+            place.update()
         widgets_now = tuple(place.widget for place in places)
         if self._stage.children != widgets_now:
             self._stage.children = widgets_now
         self._offer_controls({VIEW, *(trait for panel in self._panels for trait in panel.needs)})
-        self._code.value = "\n".join(dict.fromkeys(v.code for v in self._shown if v.code))
-        lines = sum(1 + len(line) // _LINE for line in self._code.value.splitlines())
-        self._code.layout.height = f"{min(12, max(2, lines)) * 1.45 + 1:.1f}em"
-        self._saving.offer(figure=bool(self.figures), table=bool(self.tables))
+        lines = [line for v in self._shown for line in v.code.splitlines()]
+        self._code.value = "\n".join(dict.fromkeys(filter(None, [prelude(), *lines])))
+        height = sum(1 + len(line) // _LINE for line in self._code.value.splitlines())
+        self._code.layout.height = f"{min(12, max(2, height)) * 1.45 + 1:.1f}em"
+        figure = any(v.figure is not None or v.plot is not None for v in self._shown)
+        self._saving.offer(figure=figure, table=bool(self.tables))
 
     def _offer_controls(self, needed: set[str]) -> None:
-        """Hide the rows that the view does not use, and disable other unused controls."""
+        """Hide the controls that the view does not use, and rows of them."""
         for trait, control in self._controls.items():
             control.disabled = trait not in needed
+            control.layout.display = "none" if control.disabled else None
         for traits, box in self._rows.items():
             box.layout.display = "flex" if needed.intersection(traits) else "none"
 
@@ -176,27 +206,81 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
 class _Place:
     """The widget of a panel, and the values that it was drawn from."""
 
-    def __init__(self) -> None:
-        self.widget = widgets.HTML()
+    def __init__(self, panel: Panel, state: traitlets.HasTraits) -> None:
+        self._panel, self._state = panel, state
+        self.widget = Surface(brushable=panel.select is not None)
         self.widget.add_class("perflab-panel")
         self.view = View()
         self._drawn_from: tuple[object, ...] | None = None
+        self._picture = ""
+        self.widget.observe(lambda change: self._render(), names=["order", "only"])
+        self.widget.observe(self._resized, names="width")
+        self.widget.observe(self._brushed, names="brush")
 
-    def update(self, panel: Panel, state: traitlets.HasTraits) -> None:
-        now = tuple(getattr(state, trait) for trait in panel.needs)
+    def update(self) -> None:
+        """Draw the panel again if one of its traits has changed."""
+        now = tuple(getattr(self._state, trait) for trait in self._panel.needs)
         if now == self._drawn_from:
             return
-        self.view = _view(panel, state)
-        picture = _picture(self.view.figure) if self.view.figure is not None else ""
-        view = self.view
-        table = None if view.table is None else compact(view.table)
-        words = view.shown or Shown(view.sentence, table, written(view.notes), ours=True, max_rows=MAX_ROWS)
-        # Jupyter's widgets set a line height of 28 pixels, which suits one line, not tables.
-        # Width zero with a minimum of 100 %: a wide table scrolls in its own box, and sentences are not cut.
-        self.widget.value = (
-            f'<div style="line-height:1.45;width:0;min-width:100%">{words.html()}{picture}{_listed(view.listing)}</div>'
-        )
+        columns = list(self._shown_table.columns) if self._shown_table is not None else []
+        self.view = _view(self._panel, self._state)
+        self._picture = _picture(self.view.figure) if self.view.figure is not None else ""
         self._drawn_from = now
+        table = self._shown_table
+        if self.widget.order[0] >= 0 and (table is None or list(table.columns) != columns):
+            self.widget.order = [-1, False]
+        self._render()
+
+    @property
+    def static(self) -> str:
+        """The panel without anything that needs a kernel."""
+        chart = self.view.chart
+        return self._html(picture(chart) if chart is not None else "")
+
+    @property
+    def _shown_table(self) -> pd.DataFrame | None:
+        if self.view.shown is not None:
+            return self.view.shown.table
+        return None if self.view.table is None else compact(self.view.table)
+
+    def _resized(self, _: Any) -> None:
+        if self.view.chart is not None:
+            self._render()
+
+    def _brushed(self, change: Any) -> None:
+        chart, select = self.view.chart, self._panel.select
+        if chart is None or select is None:
+            return
+        if not change.new:
+            select(self._state, None)
+            return
+        number, left, right, low, high = change.new[:5]
+        begin, end = (chart.x[0] + share * (chart.x[1] - chart.x[0]) for share in (left, right))
+        part = chart.panes[number].banded and (low, high) != (0, 1)
+        select(self._state, Selected(begin, end, values_of(chart, number, low, high) if part else None))
+
+    def _render(self) -> None:
+        chart, width = self.view.chart, max(320, self.widget.width)
+        self.widget.sortable = self._shown_table is not None and len(self._shown_table) > 1
+        if chart is None:
+            self.widget.show(self._html(""), {})
+        else:
+            self.widget.show(self._html(svg(chart, width)), pointed(chart, width))
+
+    def _html(self, chart: str) -> str:
+        view, table = self.view, self._shown_table
+        words = view.shown or Shown(view.sentence, table, written(view.notes), ours=True, max_rows=MAX_ROWS)
+        if words.table is not None and (self.widget.only or self.widget.order[0] >= 0):
+            rows = arranged(words.table, self.widget.order, self.widget.only)
+            marks = {c: [m[i] for i in rows.index if i < len(m)] for c, m in words.doubtful.items()}
+            words = replace(words, table=rows, doubtful=marks)
+        # Width zero with a minimum of 100 %: a wide table scrolls in its own box, and sentences are not cut.
+        drawn = chart or self._picture
+        if drawn and (chart or words.table is not None):  # the picture above the fold, table and notes below it
+            drawn = replace(words, table=None, notes=()).html() + drawn
+            words = replace(words, sentence="")
+            return f'<div style="width:0;min-width:100%">{drawn}{words.html()}{_listed(view.listing)}</div>'
+        return f'<div style="width:0;min-width:100%">{words.html()}{drawn}{_listed(view.listing)}</div>'
 
 
 def _listed(text: str) -> str:
@@ -219,11 +303,11 @@ def of_axes(ax: Axes) -> Figure:
     return figure
 
 
-def png(figure: Figure, *, dpi: int = 96) -> bytes:
-    """The figure as PNG, with low compression: speed matters more than size here."""
+def png(figure: Figure, *, dpi: int = 100) -> bytes:
+    """The figure as PNG on the page's own background, with low compression: speed matters more than size here."""
     image = io.BytesIO()
     figure.savefig(
-        image, format="png", dpi=dpi, facecolor="white", metadata={"Software": None}, pil_kwargs={"compress_level": 1}
+        image, format="png", dpi=dpi, facecolor="none", metadata={"Software": None}, pil_kwargs={"compress_level": 1}
     )
     return image.getvalue()
 
@@ -233,7 +317,7 @@ def _picture(figure: Figure) -> str:
     axis = [ax.get_ylabel() for ax in figure.axes]
     alt = next((t for t in (*titles, *axis) if t), "figure").replace(r"\$", "$")
     data = base64.b64encode(png(figure)).decode()
-    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{data}" style="max-width:100%;background:#fff">'
+    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{data}" style="width:100%;max-width:1200px">'
 
 
 def row(parts: Sequence[widgets.Widget]) -> widgets.HBox:

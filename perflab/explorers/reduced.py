@@ -16,7 +16,12 @@ def with_categories(measurements: Measurements) -> Measurements:
     requests = measurements.requests
     texts = [c for c in requests.columns if isinstance(requests[c].dtype, pd.StringDtype)]
     coded = requests.assign(**{c: requests[c].astype("category") for c in texts})
-    return _with_requests(measurements, coded)
+    tables = {**measurements.tables, "requests": coded}
+    for name in ("load", "resources"):
+        if name in tables:
+            frame = tables[name]
+            tables[name] = frame.assign(**{c: frame[c].astype("category") for c in ("run", "process") if c in frame})
+    return Measurements(MappingProxyType(tables), measurements.meta, measurements.warnings)
 
 
 def for_statistics(measurements: Measurements) -> Measurements:

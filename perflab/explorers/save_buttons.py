@@ -41,8 +41,9 @@ class Saving:
         )
 
     def offer(self, *, figure: bool, table: bool) -> None:
-        """Enable the buttons for what can be saved now."""
-        self._figure.disabled, self._table.disabled = not figure, not table
+        """Show the buttons for what can be saved now."""
+        for button, there in ((self._figure, figure), (self._table, table)):
+            button.disabled, button.layout.display = not there, None if there else "none"
         self._said.value = ""
 
     def _save(self, suffix: str, things: Sequence[Any], write: Callable[[Any, Path], None]) -> None:
@@ -58,7 +59,7 @@ class Saving:
 
 
 def _write_figure(figure: Figure, place: Path) -> None:
-    figure.savefig(place, dpi=150, facecolor="white", metadata={"Software": None})
+    figure.savefig(place, dpi=150, facecolor="none", metadata={"Software": None})
 
 
 def _write_table(table: pd.DataFrame, place: Path) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
-from perflab.loadtest import reasons
+from perflab.loadtest import milestones, reasons
+from perflab.loadtest.drive import expected_s, listening
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import run
 from perflab.loadtest.stages import Stage
@@ -19,7 +20,7 @@ from perflab.loadtest.target import Target
 from perflab.notes import PYTHON, TARGET
 from perflab.objectives import Objective, check
 from perflab.objectives.checking import objectives_of
-from perflab.progress import Listener
+from perflab.progress import Listener, Part
 from perflab.results import Result, Shown
 from perflab.stats.estimates import by_run
 from perflab.stats.scalability import ScalabilityLaw, fit_scalability
@@ -148,13 +149,17 @@ def find_capacity(
         """Whether the objectives hold at this rate, in one of two tries; None if the last run was not valid."""
         for _ in range(_TRIES):
             changed = replace(plan, stages=[Stage(length, rate=rate)])
-            rows.append(_step(run(changed, target, store=store, progress=progress), rate, length, goals))
+            part = Part(listener, len(rows) * expected_s(changed), f"step {len(rows) + 1}: {format_rate(rate)}")
+            measured = run(changed, target, store=store, progress=part)
+            rows.append(_step(measured, rate, length, goals))
+            milestones.run_finished(listener, measured, part.label, "p95", _WARMUP)
             if rows[-1]["holds"]:
                 break
         found: bool | None = rows[-1]["holds"]
         return found
 
-    low, high, stopped = _search(holds, start, factor, limit, closeness)
+    with listening(progress, math.inf, f"capacity of {target.arm}") as listener:
+        low, high, stopped = _search(holds, start, factor, limit, closeness)
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     usable = table[table["holds"].notna()]
     model, problem = fit_scalability(

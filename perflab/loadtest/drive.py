@@ -40,6 +40,7 @@ from perflab.units import format_ms
 
 _POLL_S = 0.25
 _OVERTIME_S = 30.0
+_CPU = ("generator", "target", "machine")
 GENERATOR = recovery.GENERATOR
 """The folder in a draft for the files of the generator's processes."""
 JUDGING = "judging"
@@ -228,20 +229,25 @@ def _watched(
             if failed := broken(goal, so_far):
                 return failed
         done_s = live.done_s + min(elapsed, expected_s(plan))
-        live.listener.update(done_s, **_facts(so_far, sampler.latest("generator").get("cpu_cores", math.nan)))
+        live.listener.update(done_s, **_facts(so_far, sampler))
     if locust.exit_code() == CANNOT_WRITE:
         return reasons.CANNOT_WRITE(problem=locust.tail(300).strip().splitlines()[-1])
     return service.died()
 
 
-def _facts(so_far: Snapshot, cpu_cores: float) -> dict[str, Any]:
+def _facts(so_far: Snapshot, sampler: Sampler) -> dict[str, Any]:
+    recent = so_far.recent
     return {
         "users": so_far.users,
         "throughput_per_s": so_far.requests_per_s,
         "p95_ms": so_far.latency.quantile(0.95),
         "error_fraction": so_far.errors / so_far.requests if so_far.requests else math.nan,
         "requests": so_far.requests,
-        "generator_cores": cpu_cores,
+        "p50_ms": so_far.latency.quantile(0.5),
+        **{f"{name}_cores": sampler.latest(name).get("cpu_cores", math.nan) for name in _CPU},
+        "recent_p50_ms": recent.quantile(0.5),
+        "recent_p95_ms": recent.quantile(0.95),
+        "recent_error_fraction": so_far.recent_errors / recent.count if recent.count else math.nan,
     }
 
 

@@ -38,6 +38,19 @@ class Histogram:
         self.count += len(kept)
         self.largest = max(self.largest, float(kept.max()))
 
+    def copy(self) -> Histogram:
+        """The same counts, which no longer change."""
+        return self._with(self.counts.copy(), self.sums.copy())
+
+    def since(self, before: Histogram) -> Histogram:
+        """What was counted after an earlier copy."""
+        return self._with(self.counts - before.counts, self.sums - before.sums)
+
+    def _with(self, counts: Any, sums: Floats) -> Histogram:
+        found = Histogram()
+        found.counts, found.sums, found.count, found.largest = counts, sums, int(counts.sum()), self.largest
+        return found
+
     def quantile(self, share: float) -> float:
         """The quantile to one per cent; NaN without values."""
         if not self.count:

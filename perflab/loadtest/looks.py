@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from perflab.data.tables import Measurements
+from perflab.errors import ComparisonError
 from perflab.loadtest import reasons
 from perflab.stats import sequential
+from perflab.stats.change import Change
 from perflab.stats.compare import compare
 
 
@@ -30,15 +32,21 @@ class Looks:
         """Checked looks: increasing, the first at three pairs or more, the last at the end."""
         return cls(sequential.checked_looks(looks, pairs) if looks else (), metric, tolerance, primary)
 
-    def decided(self, pairs: int, before: Measurements, after: Measurements) -> str:
-        """The verdict at this many pairs if it ends the experiment, else ""; invalid runs are left out."""
-        if pairs not in self.at[:-1]:
-            return ""
+    def look(self, pairs: int, before: Measurements, after: Measurements) -> Change | None:
+        """The change at a registered look, if this is one; invalid runs are left out."""
         sides = (before.where(valid=True), after.where(valid=True))
-        if not all(len(side.runs) for side in sides):
-            return ""
-        found = compare(*sides, metric=self.metric, tolerance=self.tolerance, primary=self.primary)
-        return "" if found.verdict == "inconclusive" else found.verdict
+        if pairs not in self.at or not all(len(side.runs) for side in sides):
+            return None
+        try:
+            return compare(*sides, metric=self.metric, tolerance=self.tolerance, primary=self.primary)
+        except ComparisonError:
+            if pairs == self.at[-1]:  # nothing is decided here, and the caller compares
+                return None
+            raise
+
+    def ends(self, pairs: int, change: Change | None) -> bool:
+        """Whether the change at an interim look ends the experiment."""
+        return change is not None and pairs < self.at[-1] and change.verdict != "inconclusive"
 
     def noted(self, pairs: int, before: Measurements, after: Measurements) -> tuple[Measurements, Measurements]:
         """Both sides with a note on when the experiment ended and what its looks spent."""

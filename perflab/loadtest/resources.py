@@ -18,6 +18,8 @@ from perflab.notes import Note
 
 FOREIGN_LIMIT, STEAL_LIMIT = 0.25, 0.05
 """Fractions of the machine's CPU."""
+_LATEST = 12
+"""The rows of the last few samples: a search in all of them would take longer from hour to hour."""
 LAUNCHER = "perflab.loadtest.launcher"
 
 
@@ -63,8 +65,8 @@ class Sampler(Repeating):
         return conform("resources", frame.assign(run=run))
 
     def latest(self, process: str) -> dict[str, Any]:
-        """The latest sample of a process tree; empty before the first."""
-        return next((row for row in reversed(self._rows) if row["process"] == process), {})
+        """The latest sample of a process tree; empty before the first, and some samples after its end."""
+        return next((row for row in reversed(self._rows[-_LATEST:]) if row["process"] == process), {})
 
     def warnings(self) -> list[Note]:
         """Warnings on load that is not this run's, and on CPU that the hypervisor took."""

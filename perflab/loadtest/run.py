@@ -13,6 +13,7 @@ from pathlib import Path
 from perflab.data import store as kept
 from perflab.data.tables import Measurements
 from perflab.errors import LoadTestError
+from perflab.loadtest import milestones
 from perflab.loadtest.drive import Driven, Live, OtherPlan, Slot, drive, expected_s, listening
 from perflab.loadtest.looks import ONLY_THE_END, Looks
 from perflab.loadtest.plan import LoadPlan
@@ -48,7 +49,8 @@ def run(
     store : str | Path
         The folder that stores the run.
     progress : bool | Listener
-        Show time, requests, errors and p95 so far; or a `perflab.progress.Listener` to receive them.
+        Show the run while it lasts: charts in a notebook, one line in a terminal; or a `perflab.progress.Listener` to
+        receive its facts.
 
     Returns
     -------
@@ -217,16 +219,26 @@ def interleaved(
                 if found.interrupted:
                     return experiment, number, driven, short
                 done += 1
-                if done == 1 and (short := _short(plan, found, registered.metric)):
+                one = loaded([found])
+                if done == 1 and (short := _short(plan, one, registered.metric)):
                     _report_short(short, live, on_short, f'load("{store}", experiment="{experiment}")')
-            if number in registered.at and registered.decided(number, *map(loaded, driven.values())):
-                break
+                if not target.record_requests:
+                    name = f"round {number} of {len(rounds)}, {target.arm}"
+                    warmup = plan.warmup_fraction if isinstance(plan, LoadPlan) else 0.0
+                    asked = (registered.metric, warmup, registered.primary)
+                    milestones.run_finished(live.listener, one, name, *asked)
+            if number in registered.at:
+                change = registered.look(number, *map(loaded, driven.values()))
+                if change is not None:
+                    milestones.looked_at(live.listener, change, number)
+                if registered.ends(number, change):
+                    break
     return experiment, 0, driven, short
 
 
-def _short(plan: LoadPlan | OtherPlan, first: Driven, metric: str) -> tuple[Note, ...]:
+def _short(plan: LoadPlan | OtherPlan, first: Measurements, metric: str) -> tuple[Note, ...]:
     """Notes on what has too few requests in the first run of a load plan."""
-    return too_short(loaded([first]), metric, plan.warmup_fraction) if isinstance(plan, LoadPlan) else ()
+    return too_short(first, metric, plan.warmup_fraction) if isinstance(plan, LoadPlan) else ()
 
 
 def _report_short(short: tuple[Note, ...], live: Live, on_short: str, kept: str) -> None:

@@ -18,7 +18,7 @@ _WINDOW_S = 3.0
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run so far; ``requests_per_s`` is that of the last seconds."""
+    """A run so far; ``requests_per_s`` and what is ``recent`` are those of the last seconds."""
 
     elapsed_s: float
     users: int
@@ -26,6 +26,8 @@ class Snapshot:
     errors: int
     requests_per_s: float
     latency: Histogram
+    recent: Histogram
+    recent_errors: int
 
 
 class Tail:
@@ -38,7 +40,7 @@ class Tail:
         self._began: float | None = None
         self._users: dict[str, int] = {}
         self._read: dict[Path, int] = {}
-        self._recent: list[tuple[float, int]] = []
+        self._recent: list[tuple[float, int, int, Histogram]] = []
 
     def update(self) -> Snapshot:
         """Read new records and return the run so far."""
@@ -47,11 +49,15 @@ class Tail:
         for path in self.folder.glob("*.jsonl"):
             self._notes(path)
         now = time.monotonic()
-        self._recent = [*(r for r in self._recent if now - r[0] <= _WINDOW_S), (now, self.requests)]
-        then, before = self._recent[0]
+        earlier = [r for r in self._recent if now - r[0] <= _WINDOW_S]
+        self._recent = [*earlier, (now, self.requests, self.errors, self.latency.copy())]
+        then, before, failed, latency = self._recent[0]
         pace = (self.requests - before) / (now - then) if now - then > 0.2 else 0.0
         elapsed = time.time() - self._began if self._began is not None else 0.0
-        return Snapshot(elapsed, sum(self._users.values()), self.requests, self.errors, pace, self.latency)
+        return Snapshot(
+            elapsed, sum(self._users.values()), self.requests, self.errors, pace, self.latency,
+            self.latency.since(latency), self.errors - failed,
+        )  # fmt: skip
 
     def _requests(self, path: Path) -> None:
         with path.open("rb") as file:

@@ -6,11 +6,12 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from perflab.plots.drawing import GREY, axes, of_endpoint, plain, titled
+from perflab.plots.palette import BLUE, INK, VERMILION
 from perflab.traces.account_result import DIRECTIONS, Account, label_of
 from perflab.traces.components import REST
 from perflab.units import format_ms
 
-_TOTAL, _LESS, _MORE, _NONE = "#595959", "#0072B2", "#D55E00", "#BBBBBB"
+_TOTAL, _LESS, _MORE, _NONE = INK, BLUE, VERMILION, "#A0A0A0"
 
 
 def plot_account(account: Account, *, ax: Axes | None = None) -> Axes:
@@ -58,9 +59,7 @@ def plot_account(account: Account, *, ax: Axes | None = None) -> Axes:
     known = ~np.isnan(low)
     if known.any():
         reach = np.abs(np.vstack([sizes - low, high - sizes]))[:, known]
-        ax.errorbar(
-            ends[known], places[known], xerr=reach, fmt="none", ecolor="black", elinewidth=1, capsize=2.5, zorder=3
-        )
+        ax.errorbar(ends[known], places[known], xerr=reach, fmt="none", ecolor=INK, elinewidth=1, capsize=2.5, zorder=3)
     after = account.candidate_ms if change else account.baseline_ms
     if change:
         ax.barh([0], [account.baseline_ms], color=_TOTAL, height=0.62, zorder=2)

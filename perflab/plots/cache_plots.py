@@ -8,6 +8,7 @@ from matplotlib.ticker import FuncFormatter
 
 from perflab.caching.miss_ratios import MissRatioCurve, miss_ratio_curve
 from perflab.plots.drawing import GREY, STYLES, axes, log_axis, titled
+from perflab.plots.palette import INK
 from perflab.units import format_bytes, format_fraction, format_number, format_short, parse_size
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def plot_miss_ratio(*curves: Any, sizes: Any = (), ax: Axes | None = None) -> Ax
     for size in marked:
         missed = first.miss_ratio(size)
         at = parse_size(size, parameter="sizes") if in_bytes else float(size)
-        ax.plot([at], [missed], marker="o", color="black", zorder=4)
+        ax.plot([at], [missed], marker="o", color=INK, zorder=4)
         ax.annotate(
             f"{format_bytes(at) if in_bytes else format_short(at)}: {format_fraction(first.miss_ratio(at))}",
             (at, first.miss_ratio(at)), xytext=(7, 5), textcoords="offset points", fontsize=8.5, color=GREY,

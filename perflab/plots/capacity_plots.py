@@ -9,12 +9,13 @@ import numpy as np
 
 from perflab.loadtest.capacity import Capacity
 from perflab.plots.drawing import GREY, axes, log_axis, titled
+from perflab.plots.palette import BLUE, INK, VERMILION
 from perflab.units import format_rate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_HELD, _FAILED = "#0072b2", "#d55e00"
+_HELD, _FAILED = BLUE, VERMILION
 
 
 def plot_capacity(capacity: Capacity, *, ax: Axes | None = None) -> Axes:
@@ -53,7 +54,7 @@ def plot_capacity(capacity: Capacity, *, ax: Axes | None = None) -> Axes:
                     textcoords="offset points", ha="right", va="center", fontsize=8.5, color=GREY)  # fmt: skip
     for goal in capacity.goals:
         if goal.unit == "ms":
-            ax.axhline(goal.bound, color="black", linestyle=":", linewidth=1.2, label=f"objective: {goal}")
+            ax.axhline(goal.bound, color=INK, linestyle=":", linewidth=1.2, label=f"objective: {goal}")
     if capacity.low and math.isfinite(capacity.high):
         ax.axvspan(capacity.low, capacity.high, color=GREY, alpha=0.2, linewidth=0)
     log_axis(ax.yaxis, "p95, ms (log scale)")

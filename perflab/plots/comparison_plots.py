@@ -9,11 +9,12 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from perflab.metrics import Metric
 from perflab.plots.drawing import GREY, STYLES, axes, metric_axis, of_endpoint, plain, titled
+from perflab.plots.palette import BLUE, GREEN, INK, VERMILION
 from perflab.stats.change import Change
 from perflab.stats.shift import Shift
 
 _EFFECT = 1.75
-_COLOURS = {"improved": "#009E73", "regressed": "#D55E00", "equivalent": "#0072B2", "inconclusive": GREY}
+_COLOURS = {"improved": GREEN, "regressed": VERMILION, "equivalent": BLUE, "inconclusive": GREY}
 _TICKS = (5, 10, 25, 50, 75, 90, 95, 99, 99.9)
 
 
@@ -164,7 +165,7 @@ def plot_quantile_shift(shift: Shift, *, ax: Axes | None = None) -> Axes:
         linewidth=0,
         label="95 % band, simultaneous",
     )
-    ax.axhline(0, color="black", linewidth=0.9, zorder=1)
+    ax.axhline(0, color=INK, linewidth=0.9, zorder=1)
     ax.vlines(x, table["low"], table["high"], color=GREY, linewidth=1.2, zorder=2, label="95 % interval, pointwise")
     ax.plot(x, table["change"], color=GREY, linewidth=1, zorder=2)
     certain = np.select([table["band_high"] < 0, table["band_low"] > 0], ["improved", "regressed"], "inconclusive")

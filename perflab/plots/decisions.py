@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from perflab.metrics import Metric
 from perflab.plots.drawing import GREY, STYLES, axes, of_endpoint, plain, titled
+from perflab.plots.palette import INK
 from perflab.stats.history import ChangePoints
 from perflab.stats.planning import RunPlan, power_paired
 from perflab.units import format_fraction, format_ms
@@ -112,7 +113,7 @@ def plot_history(changes: ChangePoints, *, ax: Axes | None = None) -> Axes:
     kind = Metric.of(changes.metric)
     for _, part in values.groupby("segment"):
         typical = kind.typical(part["value"].to_numpy(dtype="float64"))
-        ax.plot([at[part.index[0]], at[part.index[-1]]], [typical, typical], color="black", linewidth=1.8, zorder=3)
+        ax.plot([at[part.index[0]], at[part.index[-1]]], [typical, typical], color=INK, linewidth=1.8, zorder=3)
     ax.margins(y=0.14)
     places = pd.Index(values["run"]).get_indexer(changes.table["run"])
     for place, row in zip(places, changes.table.itertuples(), strict=True):
@@ -132,7 +133,7 @@ def plot_history(changes: ChangePoints, *, ax: Axes | None = None) -> Axes:
     titled(
         ax,
         plain(_headline(changes, kind), 90),
-        f"{len(values)} runs; black: mean between changes; a change needs p < 0.0001",
+        f"{len(values)} runs; dark line: mean between changes; a change needs p < 0.0001",
     )
     return ax
 

@@ -1,7 +1,7 @@
 """Shared by all plots: arms with their styles, log axes in milliseconds, titles, and the Axes to draw on.
 
-Colours are Okabe and Ito's (2008), which colour-blind readers can distinguish; line style and marker repeat the
-distinction for black and white. Only this package imports matplotlib.
+Figures are transparent and their text is a grey that is legible on light and dark pages. Only this package imports
+matplotlib; the colours are those of `palette`.
 """
 
 from __future__ import annotations
@@ -24,23 +24,16 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from perflab.data.selection import without_recorded
 from perflab.data.tables import AGGREGATED, Measurements, of_run
 from perflab.metrics import QUANTILE, RATIO, Metric, quantile
+from perflab.plots.palette import INK, INK_LIGHTER
+from perflab.plots.palette import STYLES as STYLES
 from perflab.stats.estimates import by_run as metric_by_run
 from perflab.stats.estimates import endpoints_of
 from perflab.stats.estimates import without_warmup as after_warmup
 from perflab.stats.replications import warmup_of
 from perflab.units import format_fraction, format_number, parse_duration, parse_fraction
 
-STYLES = (
-    ("#D55E00", "-", "o"),
-    ("#0072B2", (0, (5, 2)), "s"),
-    ("#009E73", (0, (1, 1.2)), "^"),
-    ("#CC79A7", (0, (6, 2, 1, 2)), "D"),
-    ("#000000", (0, (3, 1, 1, 1, 1, 1)), "v"),
-    ("#E69F00", (0, (8, 3)), "P"),
-    ("#56B4E9", (0, (2, 2)), "X"),
-)
-GREY = "#595959"
-_WIDTH = 8.4
+GREY = INK
+_WIDTH = 10.0
 _EAST_ASIAN = re.compile(
     r"CJK|Noto Sans (JP|SC|TC|KR)|WenQuanYi|Source Han|IPA.*Gothic|Takao|VL ?Gothic|Droid Sans Fallback|Hiragino|PingFang|"
     r"Heiti|YaHei|SimHei|Yu Gothic|Meiryo|MS Gothic|Malgun|Nanum|Arial Unicode"
@@ -175,6 +168,7 @@ def axes(ax: Axes | None, *, height: float = 4.2) -> Axes:
     """The given Axes, or those of a new figure of the usual size."""
     if ax is None:
         figure, ax = plt.subplots(figsize=(_WIDTH, height))
+        figure.patch.set_alpha(0)
         _margins(figure, height)
     tidy(ax)
     return ax
@@ -186,6 +180,7 @@ def panels(heights: list[float]) -> list[Axes]:
     figure, grid = plt.subplots(
         len(heights), 1, sharex=True, squeeze=False, figsize=(_WIDTH, height), gridspec_kw={"height_ratios": heights}
     )
+    figure.patch.set_alpha(0)
     _margins(figure, height)
     column = [grid[row, 0] for row in range(len(heights))]
     for ax in column:
@@ -202,10 +197,19 @@ def _margins(figure: Figure, height: float) -> None:
 
 
 def tidy(ax: Axes) -> None:
-    """Remove the box, and put a light grid behind the data."""
+    """Remove the box, put a faint grid behind the data, and write in colours for light and dark pages.
+
+    The two axes differ a little: if all tick labels of a transparent figure were equally light, IPython would ask JupyterLab
+    for a white background.
+    """
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
-    ax.grid(True, which="major", color="#DDDDDD", linewidth=0.6)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_color(INK)
+    ax.patch.set_alpha(0)
+    ax.tick_params(axis="x", which="both", colors=INK)
+    ax.tick_params(axis="y", which="both", colors=INK_LIGHTER)
+    ax.grid(True, which="major", color="#888888", alpha=0.3, linewidth=0.6)
     ax.set_axisbelow(True)
 
 
@@ -220,6 +224,11 @@ def titled(ax: Axes, finding: str, detail: str, *, left: float = 0.0) -> None:
         annotation_clip=False,
     )  # fmt: skip
     _legible(ax)
+    figure = ax.get_figure(root=True)
+    ours = figure is not None and figure.patch.get_alpha() == 0
+    for text in (figure if ours and figure is not None else ax).findobj(Text):
+        if text.get_color() == "black":
+            text.set_color(INK)
 
 
 def _legible(ax: Axes) -> None:

@@ -15,13 +15,14 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from perflab.plots.drawing import Floats, axes, counted, plain, titled
+from perflab.plots.palette import BLUE, VERMILION
 from perflab.profiles.flame_boxes import COLOURS, Boxes, difference_boxes
 from perflab.profiles.flame_boxes import boxes as laid_out
 from perflab.profiles.selected import Profile, amount
 from perflab.units import format_fraction, parse_fraction
 
 _FOUND = "#B3246B"
-_CHANGE = LinearSegmentedColormap.from_list("change", ["#0072B2", "#F7F7F7", "#D55E00"])
+_CHANGE = LinearSegmentedColormap.from_list("change", [BLUE, "#F7F7F7", VERMILION])
 _LEVEL_IN, _MAX_LEVELS, _LETTER = 0.2, 60, 0.0072
 _WIDE_LEVEL = 0.05
 _FEWEST_LETTERS, _MOST_LABELS = 6, 60

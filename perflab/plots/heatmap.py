@@ -24,10 +24,11 @@ from perflab.plots.drawing import (
     usual_warmup,
     without_warmup,
 )
+from perflab.plots.palette import BLUE
 from perflab.units import format_fraction, format_number
 
-_BLUES = LinearSegmentedColormap.from_list("perflab", ["#9ecae1", "#4292c6", "#084594", "#041f45"])
-"""Light to dark, and dark enough at the light end for a single request to show on white."""
+_BLUES = LinearSegmentedColormap.from_list("perflab", ["#7CB8E8", BLUE, "#9A3FA8"])
+"""Few to many: both ends show on white and on a dark page."""
 
 
 def plot_heatmap(
@@ -92,7 +93,7 @@ def plot_heatmap(
     each = without_warmup(arms[0], endpoint, warmup).groupby("run", observed=True)["latency_ms"]
     mark = metric.typical(np.array([quantiles(v, q) for _, v in each]))
     ax.axhline(mark, color=STYLES[0][0], linewidth=1.2, linestyle=(0, (4, 2)))
-    how = f"white: no request; line: {metric.label} after the warm-up ({format_fraction(float(warmup))})"
+    how = f"blank: no request; line: {metric.label} after the warm-up ({format_fraction(float(warmup))})"
     titled(ax, finding(metric, endpoint, arms, [mark]), read_as(arms, 0, how))
     return ax
 

@@ -89,7 +89,7 @@ def plot_timeline(
     arms = arms_of(measurements)
     requests = [requests_of(arm, endpoint) for arm in arms]
     seconds = [seconds_since_start(r, "start", arm.data.runs) for arm, r in zip(arms, requests, strict=True)]
-    edges = _slices(seconds, [arm.runs for arm in arms], _enough(kind.share))
+    edges = slices(seconds, [arm.runs for arm in arms], enough(kind.share))
     with_load = [a for a in arms if "load" in a.data.tables and len(a.data.load)] if ax is None else []
     with_cpu = [a for a in arms if "resources" in a.data.tables and len(a.data.resources)] if ax is None else []
     column = [axes(ax)] if ax is not None else panels([3.2] + [0.9] * bool(with_load) + [1.1] * bool(with_cpu))
@@ -146,7 +146,7 @@ def plot_users(*measurements: Measurements, ax: Axes | None = None) -> Axes:
     arms = arms_of(measurements)
     seconds = [seconds_since_start(a.data.load, "time", a.data.runs) for a in arms]
     ax = axes(ax, height=2.6)
-    _over_time(ax, arms, "load", "users", _slices(seconds, [a.runs for a in arms], 1), "Users")
+    _over_time(ax, arms, "load", "users", slices(seconds, [a.runs for a in arms], 1), "Users")
     ax.set_xlabel("Time since the run's start, s")
     ax.legend(frameon=False, loc="lower right", ncols=min(4, len(arms)), handlelength=3.2)
     most = ", ".join(f"{arm.label} {format_number(float(arm.data.load['users'].max()))}" for arm in arms[:4])
@@ -191,7 +191,7 @@ def plot_resources(
             raise one_of("quantities", quantity, _QUANTITIES)
     arms = arms_of(measurements)
     seconds = [seconds_since_start(a.data.resources, "time", a.data.runs) for a in arms]
-    edges = _slices(seconds, [a.runs for a in arms], 1)
+    edges = slices(seconds, [a.runs for a in arms], 1)
     column = [axes(ax)] if ax is not None else panels([2.4] * len(quantities))
     for panel, quantity in zip(column, quantities, strict=False):
         _over_time(panel, arms, "resources", quantity, edges, _QUANTITIES[quantity])
@@ -218,14 +218,11 @@ def _over_time(
     tidy(ax)
     processes = _processes(arms, table)
     for arm in arms:
-        frame = arm.data.tables[table]
-        at = np.clip(np.digitize(seconds_since_start(frame, "time", arm.data.runs), edges) - 1, 0, len(edges) - 2)
-        names = frame["process"] if "process" in frame else pd.Series("", index=frame.index)
-        for process, part in frame.assign(slice=at).groupby(names, sort=False):
-            middle = part.groupby(["run", "slice"])[column].mean().groupby("slice").median() * _SCALES.get(column, 1.0)
+        for process, middle in median_by_process(arm, table, column, edges):
+            known = ~np.isnan(middle)
             ax.plot(
-                (edges[:-1] + np.diff(edges) / 2)[middle.index], middle, color=arm.colour, linestyle=arm.dashes,
-                linewidth=_PROCESS_WIDTHS[min(processes.index(process), 2)],
+                (edges[:-1] + np.diff(edges) / 2)[known], middle[known] * _SCALES.get(column, 1.0), color=arm.colour,
+                linestyle=arm.dashes, linewidth=_PROCESS_WIDTHS[min(processes.index(process), 2)],
                 label=plain(f"{arm.label}: {process}" if process else arm.label),
             )  # fmt: skip
     widths = zip(("thick", "thin", "thinnest"), processes, strict=False)
@@ -235,6 +232,20 @@ def _over_time(
                     color=GREY, va="top")  # fmt: skip
     ax.set_ylabel(label)
     ax.set_ylim(0, ax.get_ylim()[1] * (1.3 if explain and thinner else 1.05))
+
+
+def median_by_process(arm: Arm, table: str, column: str, edges: Floats) -> list[tuple[str, Floats]]:
+    """Of each process ("" where the table names none) the median of the arm's runs in each slice of time."""
+    frame = arm.data.tables[table]
+    at = np.clip(np.digitize(seconds_since_start(frame, "time", arm.data.runs), edges) - 1, 0, len(edges) - 2)
+    names = frame["process"] if "process" in frame else pd.Series("", index=frame.index)
+    found = []
+    for process, part in frame.assign(slice=at).groupby(names, sort=False):
+        middle = part.groupby(["run", "slice"])[column].mean().groupby("slice").median()
+        values = np.full(len(edges) - 1, np.nan)
+        values[middle.index.to_numpy(dtype="int64")] = middle.to_numpy(dtype="float64")
+        found.append((str(process), values))
+    return found
 
 
 def _processes(arms: Sequence[Arm], table: str) -> list[str]:
@@ -306,15 +317,19 @@ def _metric_axis(ax: Axes, metric: Metric) -> None:
     ax.set_ylim(0, max(ax.get_ylim()[1], 0.01))
 
 
-def _enough(share: float | None) -> int:
+def enough(share: float | None) -> int:
     """The requests that a run should have in a slice of time: with fewer, a high percentile depends on the slowest one, and
     its line zigzags whatever the system does."""
     return 20 if share is None else int(np.clip(3 / (1 - share), 20, 400))
 
 
-def _slices(seconds: Sequence[Floats], runs: Sequence[int], enough: int = 20) -> Floats:
+def slices(seconds: Sequence[Floats], runs: Sequence[int], enough: int = 20) -> Floats:
     """Edges of at most 60 equal slices of time, wide enough that a run has about ``enough`` rows in each."""
     first, last = min(float(s.min()) for s in seconds), max(float(s.max()) for s in seconds)
-    rows = min(len(s) / n for s, n in zip(seconds, runs, strict=True))
+    return edges_of(first, last, min(len(s) / n for s, n in zip(seconds, runs, strict=True)), enough)
+
+
+def edges_of(first: float, last: float, rows: float, enough: int) -> Floats:
+    """The same from the first and last time, and the rows of a run."""
     begin = first if first > 0.1 * last else min(first, 0.0)
     return np.linspace(begin, max(last, begin + 1e-3) * (1 + 1e-9), int(np.clip(rows / enough, 5, 60)) + 1)

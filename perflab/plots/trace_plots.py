@@ -10,15 +10,16 @@ from matplotlib.patches import Patch
 
 from perflab.data.tables import Measurements
 from perflab.plots.drawing import GREY, axes, counted, plain, titled
+from perflab.plots.palette import AMBER, BLUE, GREEN, INK, PURPLE, SKY, VERMILION
 from perflab.traces.one_trace import Line, OneTrace, one_trace
 from perflab.units import format_fraction, format_ms
 
 _MARGIN, _LABEL = 0.36, 44
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-_OWN, _WAITED = "#BBBBBB", "#222222"
+_COLOURS = (BLUE, AMBER, GREEN, PURPLE, SKY, VERMILION)
+_OWN, _WAITED = "#A0A0A0", INK
 _OF_KINDS = {
-    "database": "#E69F00", "downstream": "#009E73", "call": "#009E73", "in the service": "#56B4E9", "pool": "#CC79A7",
-    "lock": "#D55E00", "gc": "#000000",
+    "database": AMBER, "downstream": GREEN, "call": GREEN, "in the service": SKY, "pool": PURPLE,
+    "lock": VERMILION, "gc": GREY,
 }  # fmt: skip
 """The same in every figure."""
 
@@ -87,7 +88,7 @@ def plot_trace(spans: pd.DataFrame | Measurements, trace: str | None = None, *, 
             figure.subplots_adjust(bottom=0.82 / height, top=1 - 0.62 / height)
     more = f"; {counted(shown.left_out, 'further line')} left out" if shown.left_out else ""
     titled(ax, f"{plain(shown.route, 40)}: {format_ms(shown.duration_ms)}{_longest(shown)}",
-           f"trace {plain(shown.trace, 36)}; {counted(shown.spans, 'span')}; black: what the request waited for{more}",
+           f"trace {plain(shown.trace, 36)}; {counted(shown.spans, 'span')}; line: what the request waited for{more}",
            left=-(_MARGIN - 0.02) / (0.98 - _MARGIN) if own else 0.0)  # fmt: skip
     return ax
 

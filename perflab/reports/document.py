@@ -189,7 +189,7 @@ td { white-space: nowrap; } td.long { white-space: normal; min-width: 9rem; over
 .dense th, .dense td { padding: .3rem .5rem; white-space: normal; } .dense td.number { white-space: nowrap; }
 pre { margin: .5rem 0; padding: .6rem .8rem; background: var(--band); font-size: .8rem; white-space: pre-wrap;
   overflow-wrap: anywhere; }
-figure { margin: 1rem 0; padding: .5rem; background: #fff; border: 1px solid var(--line); border-radius: 6px; }
+figure { margin: 1rem 0; padding: .5rem; border: 1px solid var(--line); border-radius: 6px; }
 figure img { display: block; margin: 0 auto; max-width: 100%; height: auto; }
 @media screen and (max-width: 960px) {
   table { font-size: .75rem; } th, td { padding: .25rem .4rem; } th { white-space: normal; }

@@ -131,7 +131,7 @@ class Writer:
         self.pictures += 1
         slug = re.sub(r"[^a-z0-9]+", "-", alt.lower()).strip("-")[:40].strip("-") or "figure"
         png = io.BytesIO()
-        figure.savefig(png, format="png", dpi=150, bbox_inches="tight", facecolor="white", metadata={"Software": None})
+        figure.savefig(png, format="png", dpi=150, bbox_inches="tight", facecolor="auto", metadata={"Software": None})
         return Picture(f"{self.pictures:02d}-{slug}.png", alt, png.getvalue())
 
     def _method(self, measured: Measurements) -> list[Block]:

@@ -49,6 +49,7 @@ def _runs(e: dict[str, Any]) -> Explorer:
     explorer.state.set_trait("endpoint", ODD)
     explorer.state.percentile, explorer.state.window = 99.0, (2.0, 27.0)
     explorer.state.runs = ("n+1-1", "n+1-2", "eager-1")
+    explorer.state.marked = (3.0, 20.0, 5.0, 400.0)
     return explorer
 
 
@@ -102,7 +103,7 @@ def test_the_code_of_every_view_makes_what_is_shown(name: str, evidence: dict[st
         explorer.state.view = view
         shown = [part for part in explorer._shown if part.code]
         assert shown, f"{view} shows no code"
-        assert explorer.code == "\n".join(dict.fromkeys(part.code for part in shown))
+        assert explorer.code == "\n".join(dict.fromkeys(line for part in shown for line in part.code.splitlines()))
         for part in shown:
             _same(part, _made(part.code, evidence), f"{name}: {view}")
 
@@ -116,7 +117,13 @@ def _made(code: str, names: dict[str, Any]) -> Any:
 
 
 def _same(part: View, made: Any, where: str) -> None:
-    if isinstance(made, Axes):
+    if isinstance(made, Axes) and part.chart is not None:
+        assert part.sentence == part.chart.title, where
+        drawn = {line.get_label(): np.asarray(line.get_ydata()) for line in made.lines}
+        assert part.chart.panes[0].series, where
+        for series in part.chart.panes[0].series:
+            assert np.allclose(drawn[series.label], series.y, equal_nan=True), where
+    elif isinstance(made, Axes):
         assert part.figure is not None, where
         assert list(_drawn(made)) == list(_drawn(part.figure.axes[0])), where
     elif isinstance(made, pd.DataFrame):
@@ -204,7 +211,8 @@ def test_texts_from_outside_stay_texts_in_every_explorer(make_measurements: Call
         for explorer in shown.explorers.values() if isinstance(shown, Explorers) else [shown]:
             for static in _turned_over(explorer):
                 assert not re.search(
-                    rf"<(?!/?(?:{_KNOWN_TAGS})\b|img alt=\"[^\"<>]*\" src=\"data:image/png;base64,)", static
+                    rf"<(?!/?(?:{_KNOWN_TAGS})\b|img alt=\"[^\"<>]*\" src=\"data:image/(?:png|svg\+xml);base64,)",
+                    static,
                 )
                 assert "onerror=" not in re.sub(r'alt="[^"]*"|&lt;img src=x onerror=', "", static)
 
@@ -229,7 +237,7 @@ def test_what_is_kept_for_readers_without_a_kernel_is_a_picture_or_a_table(evide
         for view in explorer._views:
             explorer.state.view = view
             static = explorer._repr_mimebundle_()["text/html"]
-            assert "data:image/png;base64," in static or "<table" in static
+            assert "data:image/png;base64," in static or "data:image/svg+xml;base64," in static or "<table" in static
             assert "<script" not in static and "onclick" not in static and "<button" not in static
     shown = lab.explore(evidence["before"], evidence["after"])
     shown.choice.value = "Runs"

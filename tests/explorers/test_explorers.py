@@ -22,6 +22,7 @@ from perflab.explorers.explore_queries import VIEWS as QUERIES
 from perflab.explorers.explore_queries import explore_queries
 from perflab.explorers.explore_runs import VIEWS, explore_runs
 from perflab.explorers.frame import Explorer
+from perflab.explorers.surface import arranged
 
 Make = Callable[..., lab.Measurements]
 
@@ -61,31 +62,111 @@ def test_the_code_of_each_view_of_runs_makes_what_is_shown(both: lab.Measurement
 
 def test_only_the_panels_that_look_at_a_choice_are_drawn_again(both: lab.Measurements) -> None:
     explorer = explore_runs(both)
-    latency, users, cpu = explorer.figures
+    explorer.state.marked = (5.0, 10.0, None, None)
+    chart, requests = (part for part in explorer._shown)
     explorer.state.percentile = 99.0
-    assert explorer.figures[1:] == [users, cpu] and explorer.figures[0] is not latency
+    assert explorer._shown[0] is not chart and explorer._shown[1] is requests
     explorer.state.runs = explorer.state.runs[:2]
-    assert explorer.figures[1] is not users and explorer.figures[2] is not cpu
-    seen = explorer.figures
+    assert explorer._shown[1] is not requests
+    seen = explorer._shown
     explorer.state.view = "ECDF"
     explorer.state.view = "Over time"
-    assert explorer.figures == seen
+    assert all(now is before for now, before in zip(explorer._shown, seen, strict=True))
 
 
-def test_the_panels_over_time_share_their_axis(both: lab.Measurements) -> None:
-    explorer = explore_runs(both)
-    explorer.state.window = (5.0, 20.0)
-    left = {round(f.axes[0].get_position().x0 * f.get_figwidth(), 6) for f in explorer.figures}
-    limits = {f.axes[0].get_xlim() for f in explorer.figures}
-    assert len(left) == len(limits) == 1
+def test_a_chart_shows_what_the_plot_draws(both: lab.Measurements) -> None:
+    explorer = explore_runs(both, name="both")
+    for metric in ("", "mean", "throughput_per_s", "error_fraction"):
+        explorer.state.metric = metric
+        chart = explorer._shown[0].chart
+        drawn = {line.get_label(): line.get_ydata() for line in made(explorer.code, both=both).lines}
+        for series in chart.panes[0].series:
+            scale = 100 if metric == "error_fraction" else 1
+            assert np.allclose(np.asarray(drawn[series.label]) * scale, series.y, equal_nan=True)
 
 
-def test_controls_that_the_view_does_not_look_at_are_disabled(both: lab.Measurements) -> None:
+def test_a_selection_in_the_chart_shows_its_requests(both: lab.Measurements) -> None:
+    explorer = explore_runs(both, name="both")
+    place = explorer._places[explorer._panels[0]]
+    place.widget.brush = [0, 0.25, 0.5, 0.0, 0.5, 1]
+    begin, end, low, high = explorer.state.marked
+    assert (begin, end) == (7.5, 15.0) and 0 < low < high
+    shown, part = explorer.tables[0], explorer._shown[1]
+    assert shown["at_s"].between(begin, end).all() and shown["latency_ms"].between(low, high).all()
+    space: dict[str, Any] = {"lab": lab, "both": both}
+    exec(part.code, space)
+    again = space["part"].requests
+    assert part.sentence.startswith(f"{len(again):,} requests in 7.5 to 15 s with ")
+    place.widget.brush = [1, 0.25, 0.5, 0, 1, 2]  # a pane without a band: all latencies
+    assert explorer.state.marked == (7.5, 15.0, None, None)
+    explorer.state.zoomed = True
+    assert explorer.state.window == (7.5, 15.0) and explorer._shown[0].chart.x == (7.5, 15.0)
+    explorer.state.zoomed = False
+    place.widget.brush = []
+    assert explorer.state.marked == () and explorer.tables == [] and explorer.state.window == (0.0, 30.0)
+
+
+def test_statements_and_account_of_a_selection(make_queries: Callable[..., pd.DataFrame]) -> None:
+    at = pd.Timestamp("2026-01-01T00:00:00Z") + pd.to_timedelta(np.arange(40), unit="s")
+    ids = [f"r{i}" for i in range(40)]
+    requests = pd.DataFrame({"run": "a", "endpoint": "GET /", "start": at, "ok": True, "request": ids,
+                             "latency_ms": np.linspace(10, 50, 40)})  # fmt: skip
+    components = pd.DataFrame({"run": "a", "request": ids, "component": "database", "duration_ms": 4.0})
+    queries = pd.DataFrame({"run": "a", "start": at, "sql": "SELECT 1", "duration_ms": 2.0, "request": ids})
+    runs = pd.DataFrame({"run": ["a"], "arm": ["x"], "start": [at[0]], "duration_ms": [40e3], "valid": [True]})
+    measured = lab.Measurements.of(runs=runs, requests=requests, components=components, queries=queries)
+    explorer = explore_runs(measured, name="measured")
+    explorer.state.marked = (0.0, 100.0, 30.0, 50.0)
+    slow, statements, accounted = explorer._shown[1:]
+    assert slow.table["statements"].eq(1).all() and len(slow.table) == 20
+    assert statements.table["calls"].sum() == 20
+    assert "database 4 ms" in accounted.sentence
+    for part in (slow, statements, accounted):
+        assert made(part.code, measured=measured) is not None
+
+
+def test_controls_that_the_view_does_not_look_at_are_hidden(both: lab.Measurements) -> None:
     explorer = explore_runs(both)
     controls = explorer._controls
-    assert not controls["percentile"].disabled
+    assert controls["percentile"].layout.display is None
     explorer.state.view = "Resources"
-    assert controls["percentile"].disabled and controls["endpoint"].disabled and not controls["window"].disabled
+    for name in ("percentile", "endpoint"):
+        assert controls[name].disabled and controls[name].layout.display == "none"
+    assert not controls["window"].disabled and controls["window"].layout.display is None
+
+
+def test_tables_sort_and_filter(both: lab.Measurements) -> None:
+    explorer = explore_runs(both)
+    explorer.state.view = "Slowest requests"
+    place = explorer._places[explorer._panels[0]]
+    column = list(explorer.tables[0].columns).index("latency_ms")
+    before = place.widget.value
+    place.widget.order = [column, False]
+    rising = explorer.tables[0].sort_values("latency_ms").iloc[0]
+    assert place.widget.value != before
+    first_row = place.widget.value.split("<tbody>")[1].split("</tr>")[0]
+    assert str(rising["run"]) in first_row
+    place.widget.only = "no such text"
+    assert "<tbody>" not in place.widget.value or "<td" not in place.widget.value
+    assert len(explorer.tables[0]) == 20
+
+
+@pytest.mark.parametrize(
+    ("values", "rising"),
+    [
+        ([10.0, 2.0, np.nan], [1, 0, 2]),
+        (["10 ms", "9.5 ms", "–"], [1, 0, 2]),
+        (["1,200", "90", "−3"], [2, 1, 0]),
+        (["beta", "Alpha", "10x"], [2, 1, 0]),
+        ([pd.Timestamp("2026-02-01"), pd.Timestamp("2026-01-01"), pd.NaT], [1, 0, 2]),
+        ([True, False, True], [1, 0, 2]),
+    ],
+)
+def test_each_kind_of_column_sorts_by_its_values(values: list[Any], rising: list[int]) -> None:
+    table = pd.DataFrame({"a": values})
+    assert list(arranged(table, [0, False], "").index) == rising
+    assert list(arranged(table, [5, False], "").index) == [0, 1, 2]
+    assert list(arranged(table, [-1, False], str(values[0]).upper()).index)[:1] == [0]
 
 
 def test_throughput_and_failures_over_time(both: lab.Measurements) -> None:
@@ -93,16 +174,16 @@ def test_throughput_and_failures_over_time(both: lab.Measurements) -> None:
     explorer.state.metric = "throughput_per_s"
     eager = both.where(arm="eager")
     expected = len(eager.requests) / 3 / 30
-    line = explorer.figures[0].axes[0].lines[0].get_ydata()
-    assert np.isclose(np.mean(np.asarray(line)), expected, rtol=0.1)
+    line = explorer._shown[0].chart.panes[0].series[0].y
+    assert np.isclose(np.mean(line), expected, rtol=0.1)
     explorer.state.metric = "error_fraction"
-    assert titles(explorer)[0].startswith("error rate of all requests: eager")
+    assert explorer.sentences[0].startswith("error rate of all requests: eager")
 
 
 def test_without_runs_the_panel_says_what_to_do(both: lab.Measurements) -> None:
     explorer = explore_runs(both)
     explorer.state.runs = ()
-    assert explorer.sentences == ["Choose one run or more."] * 3
+    assert explorer.sentences == ["Choose one run or more."]
     assert explorer.code == "" and explorer.figures == []
 
 
@@ -114,13 +195,8 @@ def test_figures_and_tables_are_saved(both: lab.Measurements, tmp_path: Path, mo
     explorer.state.view = "Slowest requests"
     explorer._saving._table.click()
     kept = sorted(p.name for p in tmp_path.iterdir())
-    assert kept == [
-        "-..-etc-over time-2.png",
-        "-..-etc-over time-3.png",
-        "-..-etc-over time.csv",
-        "-..-etc-over time.png",
-    ]
-    assert (tmp_path / kept[2]).read_text().splitlines()[0].startswith("run,arm,endpoint,at_s,latency_ms")
+    assert kept == ["-..-etc-over time.csv", "-..-etc-over time.png"]
+    assert (tmp_path / kept[0]).read_text().splitlines()[0].startswith("run,arm,endpoint,at_s,latency_ms")
 
 
 def test_the_code_of_the_comparison_makes_what_is_shown(experiment: tuple[lab.Measurements, lab.Measurements]) -> None:

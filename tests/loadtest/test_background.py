@@ -81,6 +81,25 @@ def test_a_terminal_shows_what_matters(tmp_path: Path) -> None:
     assert any(re.search(r" 50%\|.*users 4, throughput 18.7/s, p95 63.5 ms", line) for line in lines)
 
 
+def test_a_terminal_shows_the_trend_and_each_finished_run() -> None:
+    """In a terminal of 160 columns: small bars for p95, a line for each run, nothing that only charts show."""
+    code = (
+        "import time; from perflab.progress import display, RUN; from perflab.loadtest.milestones import fact_text\n"
+        "with display(2, 'round 1 of 2', shown=True, write=fact_text, trend='recent_p95_ms') as shown:\n"
+        "    for i in range(5):\n"
+        "        shown.update(i / 3, users=4, throughput_per_s=18.7, p95_ms=63.5, error_fraction=0.01, target_cores=0.8,\n"
+        "                     recent_p95_ms=20.0 * (1 + i)); time.sleep(0.15)\n"
+        "    shown.event(RUN, 'round 1 of 2, old: p95 of all requests 63.5 ms, 120 requests', arm='old')\n"
+    )
+    lines = in_terminal([sys.executable, "-c", code], columns=160)
+    assert any(
+        re.search("▂▃▅▆█ users 4, throughput 18.7/s, p95 63.5 ms, errors 1 %, target 0.80 cores", line)
+        for line in lines
+    ), lines
+    assert "round 1 of 2, old: p95 of all requests 63.5 ms, 120 requests" in lines
+    assert not any("recent" in line for line in lines)
+
+
 def in_terminal(command: list[str], columns: int) -> list[str]:
     child, terminal = pty.fork()
     if child == 0:
@@ -173,6 +192,10 @@ def test_the_live_view_is_what_was_captured(tmp_path: Path, monkeypatch: pytest.
     assert last.users == 4
     assert last.requests_per_s > 10
     assert last.latency.quantile(0.5) == pytest.approx(one.requests.latency_ms.median(), rel=0.5)
-    assert set(said[-1]) == {"users", "requests", "throughput_per_s", "p95_ms", "error_fraction", "generator_cores"}
-    assert 0 < said[-1]["generator_cores"] < 2
+    assert list(said[-1]) == [
+        "users", "throughput_per_s", "p95_ms", "error_fraction", "requests", "p50_ms", "generator_cores", "target_cores",
+        "machine_cores", "recent_p50_ms", "recent_p95_ms", "recent_error_fraction",
+    ]  # fmt: skip
+    assert 0 < said[-1]["generator_cores"] < 2 and 0 <= said[-1]["target_cores"] < 2 and said[-1]["machine_cores"] > 0
+    assert said[-1]["recent_p50_ms"] == pytest.approx(last.latency.quantile(0.5), rel=0.5)
     assert said[-1]["requests"] == last.requests

@@ -57,6 +57,48 @@ def test_a_look_ends_the_experiment_and_compare_knows_of_it(tmp_path: Path, pair
     assert any("look 1 of 2 registered ones, at 3 pairs" in str(note) for note in change.notes)
 
 
+class Listening:
+    """Keeps what was published."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str, dict[str, Any]]] = []
+        self.labels: list[str | None] = []
+
+    def update(self, done: float, *, label: str | None = None, **facts: object) -> None:
+        self.labels.append(label)
+
+    def event(self, kind: str, text: str, **facts: Any) -> None:
+        self.events.append((kind, text, facts))
+
+    def finish(self, outcome: str) -> None: ...
+
+    def notify(self, text: str) -> None: ...
+
+
+@pytest.mark.usefixtures("recorded")
+def test_a_listener_learns_of_each_run_and_of_registered_looks_only(tmp_path: Path) -> None:
+    slow, quick = (lab.Target(arm, host="http://127.0.0.1:1") for arm in ("slow", "quick"))
+    asked = {"pairs": 5, "metric": "p50", "seed": 3, "store": tmp_path}
+    heard = Listening()
+    before, after = lab.run_pairs(plan(1), slow, quick, looks=(3,), progress=heard, **asked)
+    assert [kind for kind, *_ in heard.events] == ["run"] * 6 + ["look"]
+    runs = [facts for kind, _, facts in heard.events if kind == "run"]
+    both = before + after
+    told = {(facts["arm"], facts["value"]) for facts in runs}
+    table = lab.compare(before, after, metric="p50", allow="invalid").values
+    own = table[table["endpoint"] == "Aggregated"]
+    assert told == set(zip(own["arm"], own["value"], strict=True)) and len(both.runs) == 6
+    assert heard.events[0][1].startswith("round 1 of 5, ") and "p50 of all requests" in heard.events[0][1]
+    look = heard.events[-1][2]
+    row = lab.compare(before, after, metric="p50").row_of()
+    assert (look["pairs"], look["verdict"]) == (3, "improved")
+    assert (look["change"], look["low"], look["high"]) == (row["change"], row["change_low"], row["change_high"])
+    assert heard.labels[0] == f"round 1 of 5, {runs[0]['arm']}"
+    quiet = Listening()
+    lab.run_pairs(plan(1), slow, quick, progress=quiet, **asked)
+    assert [kind for kind, *_ in quiet.events] == ["run"] * 10
+
+
 def test_bad_looks_are_refused_before_anything_runs() -> None:
     slow, quick = (lab.Target(arm, host="http://127.0.0.1:1") for arm in ("slow", "quick"))
     for looks, words in (((2, 5), "first at 3"), ((5, 12), "beyond the 10 pairs"), ((5, 5), "increase")):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 import perflab as lab
+from perflab.plots.palette import INK
 
 
 def history(names: list[str], *, known: bool = True) -> lab.Measurements | pd.DataFrame:
@@ -22,7 +23,7 @@ def test_a_history_marks_the_run_where_it_changed() -> None:
     ax.figure.canvas.draw()  # a name between dollars would be taken for mathematics
     assert any(r"\$r_20\$" in text.get_text() for text in ax.texts)
     assert any("+" in text.get_text() for text in ax.texts)
-    levels = [line.get_ydata()[0] for line in ax.lines if len(line.get_xdata()) == 2 and line.get_color() == "black"]
+    levels = [line.get_ydata()[0] for line in ax.lines if len(line.get_xdata()) == 2 and line.get_color() == INK]
     assert [round(level / 100, 1) for level in levels] == [1.0, 1.3]
     quiet = lab.plots.plot_history(lab.change_points(history(names).iloc[:15]))
     assert "No lasting change" in quiet.get_title(loc="left")

@@ -1,0 +1,152 @@
+"""Driving by hand, without load: what the controls describe, the call that does the same, and what is shown of its runs."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import perflab as lab
+from perflab.explorers import explore_load
+from perflab.explorers.explore_load import LoadExplorer, forecast, stages_of
+
+PLAN = lab.LoadPlan("users.py", stages=[lab.Stage("30s", users=20)])
+OLD, NEW = (lab.Target(arm, host="http://127.0.0.1:1") for arm in ("n+1", "eager"))
+NAMES = {"lab": lab, "plan": PLAN, "target": OLD, "target_2": NEW}
+
+
+class Going:
+    """A load that ends when it is told to."""
+
+    def __init__(self, made: Any) -> None:
+        self.made, self.ended = made, threading.Event()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        return self.ended.wait(10 if timeout_s is None else timeout_s)
+
+    def stop(self) -> None:
+        self.ended.set()
+
+    def result(self) -> Any:
+        if isinstance(self.made, Exception):
+            raise self.made
+        return self.made
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What was started, in place of load; its first item is what the load makes."""
+    calls: list[Any] = [None]
+
+    def start(*given: Any, **how: Any) -> Going:
+        calls.append((given, {name: value for name, value in how.items() if name != "progress"}))
+        calls.append(Going(calls[0]))
+        return calls[-1]
+
+    monkeypatch.setattr(explore_load, "start_run", start)
+    monkeypatch.setattr(explore_load, "start_pairs", start)
+    return calls
+
+
+def done(explorer: LoadExplorer) -> None:
+    """Wait until the explorer has taken up what was made."""
+    for thread in threading.enumerate():
+        if thread.name == "perflab-driving":
+            thread.join(10)
+
+
+def test_the_controls_become_stages_and_the_call() -> None:
+    explorer = lab.explore(PLAN, OLD)
+    assert isinstance(explorer, LoadExplorer)
+    assert explorer.code == "going = lab.start_run(plan, target)\ngoing.result()"
+    assert "20 users for 30 s" in explorer.sentences[0] and "1 run, about 33 s" in explorer.sentences[0]
+    explorer.state.stages = "10s 5, 1m 40 ramp"
+    first, call, _ = explorer.code.splitlines()
+    space: dict[str, Any] = dict(NAMES)
+    exec(first, space)
+    made = eval(call.removeprefix("going = lab.start_run").removesuffix(")") + ")", space)  # noqa: S307
+    assert made[0] == replace(PLAN, stages=[lab.Stage("10s", users=5), lab.Stage("1m", users=40, ramp=True)])
+    explorer.state.model = "arrivals per second"
+    assert "40 arrivals a second" in explorer.sentences[0]
+    assert "About 1,400 arrivals per run" in str(explorer._shown[0].notes[0])
+
+
+@pytest.mark.parametrize(
+    ("stages", "words"),
+    [("", "one stage or more"), ("30s", "how long, how much"), ("30s many", "a number of users"), ("x 3", "duration"),
+     ("30s 2.5", "whole numbers"), ("0s 3", "longer than zero"), ("30s 0", "no request"), ("30s -1", "0 or more"),
+     ("30s 3 up", "how long, how much"), ("30s nan", "whole numbers"), ("30s inf", "whole numbers")],
+)  # fmt: skip
+def test_stages_that_are_no_stages_say_so(stages: str, words: str, started: list[Any]) -> None:
+    explorer = lab.explore(PLAN, OLD)
+    explorer.state.stages = stages
+    assert re.search(words, explorer.sentences[0]), explorer.sentences
+    explorer.start()
+    assert re.search(words, explorer._said.value) and len(started) == 1
+
+
+def test_a_run_is_started_stopped_and_shown(started: list[Any], make_measurements: Callable[..., Any]) -> None:
+    started[0] = make_measurements(pairs=1, arms={"n+1": 1.0})
+    explorer = lab.explore(PLAN, OLD)
+    explorer._start.click()
+    assert started[1] == ((PLAN, OLD), {})
+    assert explorer._start.layout.display == "none" and len(explorer._live.children) == 1
+    explorer.stop()
+    done(explorer)
+    assert explorer._start.layout.display is None and "1 run kept" in explorer._said.value
+    table = explorer.tables[0]
+    assert table["requests"].sum() == len(explorer.measured.requests)
+    assert "known after 3 valid runs of an arm; 1 so far" in explorer.sentences[1]
+
+
+def test_a_failure_is_shown_and_start_works_again(started: list[Any]) -> None:
+    started[0] = lab.LoadTestError("<b>Locust</b> could not start")
+    explorer = lab.explore(PLAN, OLD)
+    explorer.start()
+    explorer.stop()
+    done(explorer)
+    assert explorer._said.value == "&lt;b&gt;Locust&lt;/b&gt; could not start"
+    assert explorer._start.layout.display is None and explorer.measured is None
+
+
+def test_pairs_and_what_they_can_detect(started: list[Any], make_measurements: Callable[..., Any]) -> None:
+    pilot = make_measurements(pairs=4)
+    started[0] = (pilot.where(arm="n+1"), pilot.where(arm="eager"))
+    explorer = lab.explore(PLAN, OLD, NEW)
+    explorer.state.pairs = 4
+    assert "8 runs" in explorer.sentences[0] and "pairs=4" in explorer.code
+    explorer.start()
+    assert started[1] == ((PLAN, OLD, NEW), {"pairs": 4})
+    explorer.stop()
+    done(explorer)
+    assert explorer.sentences[1].startswith("To detect a 10 % decrease of p95")
+    assert "lab.plan_runs((measured.where(valid=True).where(arm=" in explorer.code
+    explorer.state.effect = 0.2
+    assert explorer.sentences[1].startswith("To detect a 20 % decrease")
+
+
+def test_earlier_runs_make_the_forecast(make_measurements: Callable[..., Any]) -> None:
+    pilot = make_measurements(pairs=3, arms={"n+1": 1.0})
+    explorer = lab.explore(PLAN, OLD, pilot)
+    assert explorer.sentences[1].startswith("To detect a 10 %")
+    twice = forecast(replace(PLAN, stages=[lab.Stage("60s", users=20)]), pilot)
+    per_run = pilot.requests["endpoint"].value_counts() / 3
+    assert twice is not None
+    for row in twice.to_dict("records"):
+        assert row["requests"] == round(2 * per_run[row["endpoint"]])
+
+
+def test_evidence_for_driving_must_be_complete() -> None:
+    for given, words in (((PLAN,), "0 of Target"), ((OLD,), "0 of LoadPlan"), ((PLAN, OLD, OLD), "different arms")):
+        with pytest.raises(ValueError, match=words):
+            lab.explore(*given)
+
+
+def test_the_text_of_stages_is_read_as_it_is_written() -> None:
+    for stages in ([lab.Stage("30s", users=20)], [lab.Stage("1m30s", users=1), lab.Stage(5, users=9, ramp=True)]):
+        again = stages_of(explore_load.written(stages), "users")
+        assert [(s.duration_s, s.amount, s.ramp) for s in again] == [(s.duration_s, s.amount, s.ramp) for s in stages]
