@@ -125,7 +125,10 @@ class Draft:
     def _conformed(self, table: str, frame: pd.DataFrame) -> pd.DataFrame:
         conformed = conform(table, frame.assign(run=self.run)).drop(columns="run")
         for column in AS_JSON & set(conformed.columns):
-            conformed[column] = [_json(value) for value in conformed[column]]
+            values = conformed[column].array
+            # One value after another of an Arrow array costs as much as the text that is made of it.
+            listed = values.__arrow_array__().to_pylist() if hasattr(values, "__arrow_array__") else list(values)
+            conformed[column] = [_json(value) for value in listed]
         return conformed
 
     def keep(self, record: Mapping[str, Any]) -> Path:
