@@ -33,6 +33,11 @@ MOVED_ON = Kind(
     YOU,
     "{page:raw} went to another address without a click in {visits} of {of:visit}; give that address in the plan",
 )
+HUNG = Kind(
+    "page-hung",
+    TARGET,
+    "{page:raw} did not respond for {limit_ms} (a script that never ends, or a page that allows no scripts); the run ended there",
+)
 BROWSER_LOST = Kind("browser-lost", GENERATOR, "the browser ended during the run: {problem:raw}")
 NO_PAINT = Kind("page-without-paint", TARGET, "{page:raw} painted nothing in {visits} of {of:visit}, so it has no LCP")
 
