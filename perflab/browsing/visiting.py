@@ -99,8 +99,9 @@ def _visited(tab: Any, context: Any, plan: PagePlan, url: str, found: Visit, sto
     # Chromium repeats each failed request in its console.
     if own := [text for text in errors if not text.startswith("Failed to load resource")]:
         found.problems.append((page_reasons.CONSOLE, {"problem": _first(own[0])}))
-    if exchanges.failed:
-        found.problems.append((page_reasons.FAILED_REQUESTS, {"problem": exchanges.failed[0]}))
+    # Chromium asks every site for an icon.
+    if failed := [text for text in exchanges.failed if "/favicon.ico " not in text]:
+        found.problems.append((page_reasons.FAILED_REQUESTS, {"problem": failed[0]}))
 
 
 def _collected(
