@@ -12,7 +12,8 @@
     observers.push([observer, keep]);
   };
   // The page may replace what is used at the end.
-  const { performance, document, requestAnimationFrame, setTimeout, Promise } = window;
+  const { performance, document, requestAnimationFrame, setTimeout, Promise, Map, Math } = window;
+  const now = performance.now.bind(performance);
   observe("largest-contentful-paint", "lcp");
   observe("layout-shift", "shifts");
   observe("longtask", "tasks");
@@ -119,13 +120,14 @@
 
   window.__perflab = {
     origin: performance.timeOrigin,
+    now,
 
     // Once what is loaded is on the screen.
     async painted() {
       const decoded = [...document.images].filter((each) => each.complete && each.naturalWidth).map((each) => each.decode().catch(() => null));
       await Promise.race([Promise.all(decoded), new Promise((done) => setTimeout(done, 2000))]);
       await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 0))));
-      this.shown ??= performance.now();
+      this.shown ??= now();
     },
 
     // Once an interaction that started after this time has been shown; quick ones (below 16 ms) leave no entry.

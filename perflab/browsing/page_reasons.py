@@ -6,7 +6,7 @@ from perflab.notes import GENERATOR, TARGET, YOU, Kind
 
 NOT_ANSWERED = Kind("page-not-answered", TARGET, "{page:raw} answered {status:raw} in {visits} of {of:visit}")
 NOT_REACHED = Kind(
-    "page-not-reached", TARGET, "{page:raw} could not be loaded in {visits} of {of:visit}: {problem:raw}"
+    "page-not-reached", TARGET, "{page:raw} could not be measured in {visits} of {of:visit}: {problem:raw}"
 )
 TIMED_OUT = Kind(
     "page-timed-out", TARGET, "{page:raw} did not finish loading within {limit_ms} in {visits} of {of:visit}"
@@ -33,9 +33,18 @@ MOVED_ON = Kind(
     YOU,
     "{page:raw} went to another address without a click in {visits} of {of:visit}; give that address in the plan",
 )
+HUNG = Kind(
+    "page-hung",
+    TARGET,
+    "{page:raw} did not respond for {limit_ms} (a script that never ends, or a page that allows no scripts); the run ended there",
+)
 BROWSER_LOST = Kind("browser-lost", GENERATOR, "the browser ended during the run: {problem:raw}")
-NO_PAINT = Kind("page-without-paint", TARGET, "{page:raw} painted nothing in {visits} of {of:visit}, so it has no LCP")
 
+NO_PAINT = Kind(
+    "page-without-paint",
+    TARGET,
+    "{page:raw} painted neither text nor an image in {visits} of {of:visit}, so it has no LCP",
+)
 NOT_QUIET = Kind(
     "page-not-quiet",
     TARGET,
@@ -47,5 +56,5 @@ CONSOLE = Kind(
 FAILED_REQUESTS = Kind(
     "page-requests-failed", TARGET, "{page:raw}: requests failed in {visits} of {of:visit}, first {problem:raw}"
 )
-WARNINGS = frozenset({NOT_QUIET.code, CONSOLE.code, FAILED_REQUESTS.code})
+WARNINGS = frozenset({NO_PAINT.code, NOT_QUIET.code, CONSOLE.code, FAILED_REQUESTS.code})
 """What leaves a run valid."""

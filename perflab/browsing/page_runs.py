@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from perflab import provenance
-from perflab.browsing import chromium, page_reasons
+from perflab.browsing import chromium, page_reasons, visiting
 from perflab.browsing.page_plan import PagePlan
 from perflab.browsing.visiting import Visit, visit
 from perflab.data import store
@@ -179,6 +182,7 @@ class _Visits:
         self.died: Note | None = None
         self.error: BaseException | None = None
         self._end = threading.Event()
+        self._until, self._hung = math.inf, False
         self._thread = threading.Thread(target=self._work, name="perflab-pages", daemon=True)
 
     def _work(self) -> None:
@@ -191,9 +195,16 @@ class _Visits:
                     for page in self.plan.steps:
                         if self._end.is_set():
                             return
+                        limit_s = visiting.longest_s(self.plan, page)
+                        self._until = time.monotonic() + limit_s
                         found = visit(browser, self.plan, self.host, page, number, self._end)
-                        if not self._end.is_set():
+                        self._until = math.inf
+                        if self._hung:
+                            found.problems = [(page_reasons.HUNG, {"limit_ms": limit_s * 1e3})]
+                        if self._hung or not self._end.is_set():
                             self.visits.append(found)
+                        if self._hung:
+                            return
         except BaseException as problem:  # noqa: BLE001 - kept, and raised by the thread that waits
             self.error = problem
 
@@ -204,6 +215,8 @@ class _Visits:
         try:
             while self._thread.is_alive():
                 self._thread.join(_POLL_S)
+                if time.monotonic() > self._until:
+                    self._kill()
                 if live.stop.is_set():
                     interrupted = True
                     break
@@ -218,6 +231,14 @@ class _Visits:
         self._thread.join(self.plan.timeout_ms / 1e3 + 10)
         self.died = self.died or service.died()
         return interrupted
+
+    def _kill(self) -> None:
+        """End the browser: no call to a page whose script never ends returns."""
+        self._until, self._hung = math.inf, True
+        for driver in self.sampler.processes[GENERATOR]:
+            for pid in children(driver):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _facts(self) -> dict[str, Any]:
         values = sorted(value for each in self.visits for name, value, _ in each.metrics if name == "lcp")

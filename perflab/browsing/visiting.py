@@ -21,6 +21,8 @@ from perflab.provenance import hidden
 from perflab.units import parse_duration
 
 _QUIET_S, _POLL_MS, _LONGEST_WAIT_S = 0.3, 40, 5.0
+GRACE_S = 10.0
+"""What a visit may take for all that is not waiting."""
 _IMAGE = ("width", "height", "natural_width", "natural_height", "lazy", "visible")
 
 
@@ -61,8 +63,16 @@ def visit(browser: Any, plan: PagePlan, host: str, page: str, number: int, stop:
         with suppress(_Failed):
             _visited(tab, context, plan, address(host, page), found, stop)
     finally:
-        context.close()
+        with suppress(_playwright_error()):  # it may have ended with the browser
+            context.close()
     return found
+
+
+def longest_s(plan: PagePlan, page: str) -> float:
+    """How long a visit can take, if the page responds at all."""
+    limit_s, steps = plan.timeout_ms / 1e3, plan.steps[page]
+    pauses = sum(parse_duration(step[1]) / 1e3 for step in steps if is_pause(step))
+    return limit_s * (1 + len(steps)) + 2 * min(_LONGEST_WAIT_S, limit_s) + pauses + GRACE_S
 
 
 def _visited(tab: Any, context: Any, plan: PagePlan, url: str, found: Visit, stop: threading.Event) -> None:
@@ -89,8 +99,9 @@ def _visited(tab: Any, context: Any, plan: PagePlan, url: str, found: Visit, sto
     # Chromium repeats each failed request in its console.
     if own := [text for text in errors if not text.startswith("Failed to load resource")]:
         found.problems.append((page_reasons.CONSOLE, {"problem": _first(own[0])}))
-    if exchanges.failed:
-        found.problems.append((page_reasons.FAILED_REQUESTS, {"problem": exchanges.failed[0]}))
+    # Chromium asks every site for an icon.
+    if failed := [text for text in exchanges.failed if "/favicon.ico " not in text]:
+        found.problems.append((page_reasons.FAILED_REQUESTS, {"problem": failed[0]}))
 
 
 def _collected(
@@ -185,7 +196,7 @@ def _step(tab: Any, plan: PagePlan, step: Step, place: int, found: Visit) -> Non
     from playwright.sync_api import Error
 
     facts: dict[str, Any] = {"number": place, "step": " ".join(_words(step))}
-    before = tab.evaluate("() => [window.__perflab.origin, performance.now()]")
+    before = tab.evaluate("() => [window.__perflab.origin, window.__perflab.now()]")
     try:
         _take(tab, step)
     except Error as problem:

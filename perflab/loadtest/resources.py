@@ -178,9 +178,11 @@ def tree_state(pids: Sequence[int]) -> tuple[frozenset[int], float, bool]:
     return frozenset(members), seconds, runnable
 
 
-def children() -> frozenset[int]:
-    """The processes that this one started."""
-    return frozenset(process.pid for process in psutil.Process().children())
+def children(pid: int | None = None) -> frozenset[int]:
+    """The processes that a process, by default this one, has started."""
+    with contextlib.suppress(psutil.Error):
+        return frozenset(process.pid for process in psutil.Process(pid).children())
+    return frozenset()
 
 
 def begun(pid: int) -> float | None:

@@ -125,7 +125,7 @@ def draw_exchanges(exchanges: pd.DataFrame, page: str | None, ax: Axes | None) -
         exchanges = exchanges[exchanges["run"] == exchanges["run"].iloc[0]]
     exchanges = exchanges.sort_values("start", kind="stable")
     at = ((exchanges["start"] - exchanges["start"].min()) / pd.Timedelta(milliseconds=1)).to_numpy(dtype="float64")
-    timings = [phases if isinstance(phases, dict) else {} for phases in exchanges["timings_ms"]]
+    timings = [_phases(phases) for phases in exchanges["timings_ms"]]
     took = np.array([sum(phases.values()) for phases in timings])
     shown = min(len(exchanges), _ROWS)
     own = ax is None
@@ -166,9 +166,14 @@ def _which(exchanges: pd.DataFrame) -> str:
 def _typical_visit(exchanges: pd.DataFrame) -> pd.DataFrame:
     """The visit of the first run whose requests took a middling time; the first one may have filled caches."""
     own = exchanges[exchanges["run"] == exchanges["run"].iloc[0]]
-    spans = own.groupby("visit", sort=False)["start"].agg(["min", "max"])
-    took = (spans["max"] - spans["min"]).sort_values(kind="stable")
+    ends = own["start"] + pd.to_timedelta([sum(_phases(each).values()) for each in own["timings_ms"]], unit="ms")
+    by_visit = own.assign(end=ends).groupby("visit", sort=False)
+    took = (by_visit["end"].max() - by_visit["start"].min()).sort_values(kind="stable")
     return own[own["visit"] == took.index[len(took) // 2]]
+
+
+def _phases(timings: object) -> dict[str, float]:
+    return timings if isinstance(timings, dict) else {}
 
 
 def _label(row: dict[Any, Any]) -> str:

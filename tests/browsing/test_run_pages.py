@@ -187,6 +187,15 @@ def test_what_makes_a_run_invalid_is_named(tmp_path):
     assert set(found.vitals["page"]) == {"/part"}
 
 
+def test_a_page_that_never_responds_ends_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("perflab.browsing.visiting.GRACE_S", 1.0)
+    site = {"/loop": page("<p>hello</p>", "setTimeout(() => { while (true); }, 50);")}
+    plan = lab.PagePlan("/loop", visits=3, timeout="1s")
+    with serving(site) as host:
+        found = lab.run_pages(plan, lab.Target("now", host=host), store=tmp_path, progress=False)
+    assert found.runs["reason_codes"].tolist() == [["page-hung"]] and not len(found.vitals)
+
+
 def test_a_run_can_be_stopped_and_keeps_its_visits(tmp_path):
     class Impatient:
         def update(self, done, *, label=None, **facts):
