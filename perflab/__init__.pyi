@@ -10,6 +10,8 @@ from . import profiles as profiles
 from . import queries as queries
 from . import reports as reports
 from . import stats as stats
+from . import web as web
+from .browsing.lighthouse_runs import run_lighthouse
 from .caching.forecasting import what_if_cache
 from .caching.miss_ratios import miss_ratio_curve
 from .data.store import load
@@ -76,6 +78,8 @@ from .traces.accounts import account
 from .traces.calls_in_a_row import find_sequential
 from .traces.critical_path import critical_path
 from .traces.what_if import what_if
+from .web.bundles import find_large_modules
+from .web.exchange_audit import audit_exchanges
 
 __version__: str
 
@@ -100,6 +104,7 @@ __all__ = [
     "Url",
     "account",
     "assert_no_n_plus_one",
+    "audit_exchanges",
     "calibrate",
     "change_points",
     "check",
@@ -114,6 +119,7 @@ __all__ = [
     "export_notebook",
     "find_capacity",
     "find_duplicates",
+    "find_large_modules",
     "find_n_plus_one",
     "find_sequential",
     "find_slow",
@@ -141,6 +147,7 @@ __all__ = [
     "record",
     "recover",
     "run",
+    "run_lighthouse",
     "run_pairs",
     "shape",
     "start_pairs",

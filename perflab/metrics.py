@@ -313,7 +313,9 @@ def _resource(name: str, label: str, unit: str, *, decided: bool = True) -> Metr
     return Metric(name, label, unit, table="resources", kind=RESOURCE, rows_needed=1, decided=decided)
 
 
-def _vital(name: str, label: str, *, tick: float, limits: tuple[float, float] | None = None, own: float = 0.0) -> Metric:
+def _vital(
+    name: str, label: str, *, tick: float, limits: tuple[float, float] | None = None, own: float = 0.0
+) -> Metric:
     """A duration of a page; with a tolerance of its ``own`` (ms) if it can be zero, so that changes are differences."""
     scale = DIFFERENCE if own else RATIO
     return Metric(name, label, "ms", VITALS, VITAL, scale=scale, rows_needed=1, tolerance=own, tick=tick, limits=limits)
@@ -341,6 +343,10 @@ _NAMED: Mapping[str, Metric] = MappingProxyType(
         metric.name: metric
         for metric in (
             *_VITALS,
+            _vital("speed_index", "speed index", tick=1, limits=(3400, 5800)),
+            Metric(
+                "lighthouse_score", "Lighthouse score", "", VITALS, VITAL, 1, DIFFERENCE, rows_needed=1, tolerance=0.05
+            ),
             Metric("mean", "mean latency", "ms"),
             Metric("throughput_per_s", "throughput", "1/s", kind=RATE, better=1),
             Metric("error_fraction", "error rate", "fraction", kind=SHARE, scale=DIFFERENCE),

@@ -22,6 +22,7 @@ from perflab.data.selection import RECORDED
 from perflab.errors import FormatError, LoadTestError, StoreError
 from perflab.loadtest import capture, process, profiled_target, reasons, recorded_target, recovery, validity
 from perflab.loadtest.abort import broken
+from perflab.loadtest.header_rows import write_exchanges
 from perflab.loadtest.logfiles import LogFiles, clean, cut
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.records import CANNOT_WRITE
@@ -283,6 +284,7 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Slot, ended: _
     recovery.note_end(draft, ended=judging["ended"], restarted=ended.restarted)
     written = capture.write_requests(found, folder / "requests.parquet")
     capture.write_checks(found, folder / "checks.parquet")
+    write_exchanges(draft, found)
     draft.write("load", capture.load_frame(found))
     draft.write("resources", ended.sampler.frame(draft.run))
     metrics = [ended.scraper.frame(draft.run)] if ended.scraper else []
