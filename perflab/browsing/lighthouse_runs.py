@@ -110,10 +110,10 @@ def run_lighthouse(
                 try:
                     kept.append(_one(command, url, page, store, folder, limit_s))
                 except (LoadTestError, FormatError) as problem:
+                    if number == runs and not kept:
+                        raise
                     failed.append(RUN_FAILED(number=number, runs=runs, problem=str(problem)))
             shown.update(number * _USUAL_S)
-    if not kept:
-        raise LoadTestError(str(failed[0]))
     found = [stores.load(one) for one in kept]
     result = sum(found[1:], found[0])
     return Measurements(result.tables, result.meta, (*result.warnings, *failed))
@@ -133,7 +133,7 @@ def _command(program: str | Sequence[str], form: str, throttling: str) -> list[s
 
 def _one(command: Sequence[str], url: str, target: Target, place: str | Path, folder: Path, limit_s: float) -> Path:
     """Make one run and store it."""
-    result = folder / "result.json"
+    result = folder / "lighthouse.json"
     result.unlink(missing_ok=True)
     began, start = time.monotonic(), datetime.now(UTC)
     _run([*command, f"--output-path={result}", url], folder, limit_s)

@@ -244,22 +244,22 @@ def _largest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _generator(held: Mapping[str, Any]) -> str:
-    """Version, browser and settings in one text: results of different ones are not compared."""
+    """Version, browser and settings in one word, by which `compare` refuses results of others."""
     settings = mapping(held, "configSettings")
     agent = _BROWSER.search(str(mapping(held, "environment").get("hostUserAgent") or held.get("userAgent") or ""))
     method = str(settings.get("throttlingMethod") or "")
     throttling, screen = mapping(settings, "throttling"), mapping(settings, "screenEmulation")
     names = _THROTTLING.get(method, ())
     parts = [
-        f"Lighthouse {held.get('lighthouseVersion')}",
-        f"{agent[1]} {agent[2]}" if agent else "",
+        f"lighthouse-{held.get('lighthouseVersion')}",
+        f"{agent[1].lower()}-{agent[2]}" if agent else "",
         str(settings.get("formFactor") or settings.get("emulatedFormFactor") or ""),
-        f"{screen.get('width')}×{screen.get('height')}" if number(screen.get("width")) else "",
-        method or "unknown throttling",
-        *(f"{name} {value:g}" for name in names if (value := number(throttling.get(name))) is not None),
+        f"{screen.get('width')}x{screen.get('height')}" if number(screen.get("width")) else "",
+        method or "unknown-throttling",
+        *(f"{name}-{value:g}" for name in names if (value := number(throttling.get(name))) is not None),
         str(held.get("gatherMode") or ""),
     ]
-    return ", ".join(filter(None, parts))
+    return "/".join(part.replace(" ", "-") for part in parts if part)
 
 
 def _unchecked(audits: Mapping[str, Any]) -> list[str]:

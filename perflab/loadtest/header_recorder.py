@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from perflab.loadtest.journal import Journal, endpoint_name
+from perflab.loadtest.records import ANSWER
 from perflab.web.stripped import REQUEST_HEADERS, kept_headers, shown_url
 
-KIND = "answer"
 _KEYS = ("Cache-Control", "Vary", "Content-Encoding", "Content-Type", "Expires")
 _PRESENT = ("Set-Cookie", "ETag", "Last-Modified", "Age", "Location")
 _MOST, _MOST_EACH = 2_000, 8
@@ -32,14 +32,16 @@ def listener(journal: Journal) -> Callable[..., None]:
             return
         try:
             get = headers.get
-            key = (request_type, name, response.status_code, *map(get, _KEYS), *[get(n) is not None for n in _PRESENT])
+            # FastHttpUser gives a list of several values.
+            said = [str(get(name)) for name in _KEYS]
+            key = (request_type, name, response.status_code, *said, *[get(n) is not None for n in _PRESENT])
             if key in seen:
                 return
             endpoint = (request_type, name)
             if len(seen) < _MOST and counts.get(endpoint, 0) < _MOST_EACH:
                 counts[endpoint] = counts.get(endpoint, 0) + 1
                 seen.add(key)
-                journal.note(KIND, **_facts(endpoint, response, start_time, response_length, url, journal))
+                journal.note(ANSWER, **_facts(endpoint, response, start_time, response_length, url, journal))
         except Exception:  # noqa: BLE001 - a custom client's own response
             return
 

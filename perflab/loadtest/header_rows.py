@@ -10,15 +10,15 @@ import pyarrow.parquet as pq
 
 from perflab.data import store
 from perflab.loadtest.capture import Process
-from perflab.loadtest.header_recorder import KIND
+from perflab.loadtest.records import ANSWER
 
 
 def write_exchanges(draft: store.Draft, found: Iterable[Process]) -> None:
     """Store what the processes noted, if they did."""
-    notes = [note for process in found for note in process.notes.get(KIND, [])]
+    notes = [note for process in found for note in process.notes.get(ANSWER, [])]
     if not notes:
         return
-    frame = pd.DataFrame(notes).drop(columns="kind")
+    frame = pd.DataFrame(notes)
     key = frame["endpoint"] + frame["status"].astype("str") + frame["headers"].map(_constant)
     frame = frame[~key.duplicated()].reset_index(drop=True)
     frame["start"] = pd.to_datetime(frame["start"] * 1e9, unit="ns", utc=True)

@@ -26,7 +26,7 @@ _TREE_SHAKEN = {
     "underscore": "the methods of arrays and objects",
 }
 """Packages that are large because all of them is bundled, with the usual fix."""
-_LARGE_FRACTION = 0.05
+_LARGE_FRACTION, _LARGE_BYTES = 0.05, 10_000
 
 
 def package_of(path: str) -> tuple[str, str]:
@@ -208,8 +208,8 @@ def _sized(table: pd.DataFrame, by: str) -> pd.DataFrame:
         if str(m).endswith((f"/{p}.js", f"/{p}.min.js"))
     }
     entries |= {"core-js", "moment-timezone"}
-    facts = zip(found["package"], found["copies"], share, strict=True)
-    found["suggestion"] = [_suggestion(package, copies, part, package in entries) for package, copies, part in facts]
+    facts = zip(found["package"], found["copies"], found["size_bytes"], share, strict=True)
+    found["suggestion"] = [_suggestion(p, copies, size, part, p in entries) for p, copies, size, part in facts]
     return found
 
 
@@ -220,8 +220,8 @@ def _place(module: str, package: str) -> str:
     return path[:end] + package if end >= 0 else ""
 
 
-def _suggestion(package: str, copies: int, share: float, whole: bool) -> str:
-    if share < _LARGE_FRACTION or package.startswith("("):
+def _suggestion(package: str, copies: int, size: float, share: float, whole: bool) -> str:
+    if share < _LARGE_FRACTION or size < _LARGE_BYTES or package.startswith("("):
         return ""
     if package in _TREE_SHAKEN and whole:
         return _TREE_SHAKEN[package]

@@ -16,6 +16,7 @@ from perflab.web.stripped import is_versioned
 
 FIRST, REPEAT, RISK = "first", "repeat", "risk"
 """When it costs: on a first visit, on each visit after it, or when something goes wrong."""
+_BEACON_BYTES = 1000
 MEASURED, ESTIMATED = "measured", "estimated"
 
 
@@ -93,6 +94,16 @@ class Exchange:
     @cached_property
     def host(self) -> str:
         return urlsplit(self.url).netloc
+
+    @property
+    def origin(self) -> str:
+        """What connections are made to."""
+        return f"{urlsplit(self.url).scheme}://{self.host}"
+
+    @property
+    def is_beacon(self) -> bool:
+        """Whether it reports something to a server, as an image of a pixel that must not be cached."""
+        return self.kind == kinds.IMAGE and "?" in self.url and self.bytes < _BEACON_BYTES and not self.browser.stored
 
     def number(self, name: str) -> float | None:
         """A further column as a number."""

@@ -29,7 +29,7 @@ def findings(at: Exchange) -> Iterator[Found]:
     if at.method not in ("GET", "HEAD") or at.status is None:
         return
     yield from _compression(at)
-    if at.cached or not at.succeeded:
+    if at.cached or not at.succeeded or at.is_beacon:
         return
     yield from (_static(at) if at.is_static else _dynamic(at))
     yield from _sharing(at)

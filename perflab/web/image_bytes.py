@@ -52,7 +52,9 @@ def encoded(image: Image.Image, name: str, *, width: int | None = None, quality:
     """The image in another format: with a palette as lossless WebP, all else at `QUALITY`; animations keep their frames."""
     options: dict[str, Any] = {"quality": QUALITY[name] if quality is None else quality}
     drawn = image.mode in ("P", "1") and quality is None
-    options |= {"lossless": drawn, "method": EFFORT} if name == WEBP else {"speed": SPEED, "subsampling": SUBSAMPLING}
+    # One thread: libaom's output depends on their number, and the bytes should not depend on the machine.
+    avif = {"speed": SPEED, "subsampling": SUBSAMPLING, "max_threads": 1}
+    options |= {"lossless": drawn, "method": EFFORT} if name == WEBP else avif
     frames = getattr(image, "n_frames", 1)
     out = io.BytesIO()
     if 1 < frames <= _MOST_FRAMES:

@@ -16,7 +16,7 @@ RESPONSE_HEADERS = frozenset({
     "content-encoding", "content-length", "content-type", "date", "etag", "expires", "last-modified", "location", "pragma",
     "set-cookie", "strict-transport-security", "surrogate-control", "vary", "x-cache", "x-cache-status",
 })  # fmt: skip
-"""The names of the response headers that are kept; of Set-Cookie that it was there, of Location the address alone."""
+"""The names of the response headers that are kept; of Set-Cookie and ETag that they were there, of Location the address."""
 REQUEST_HEADERS = frozenset({
     "accept", "accept-encoding", "authorization", "cache-control", "cookie", "if-modified-since", "if-none-match", "pragma",
     "range", "sec-fetch-dest", "sec-fetch-mode", "x-requested-with",
@@ -27,18 +27,19 @@ PRESENT = "…"
 _PRESENCE = frozenset({"set-cookie", "cookie", "authorization", "if-none-match"})
 _LONGEST_URL, _LONGEST_HEADER, _LONGEST_NAME = 500, 300, 60
 _KEPT_QUERY = frozenset({
-    "auto", "build", "cb", "dpr", "fit", "fm", "format", "h", "height", "lang", "page", "q", "quality", "rev", "size", "ts", "v",
-    "ver", "version", "w", "width",
+    "auto", "build", "dpr", "fit", "fm", "format", "h", "height", "lang", "page", "quality", "rev", "size", "v", "ver",
+    "version", "w", "width",
 })  # fmt: skip
 """Names in queries whose short values say which version or size of a file it is."""
 _SHORT = re.compile(r"[\w.,:-]{1,16}")
 _TOKEN = re.compile(
-    r"(?=[^/]*\d)(?=[^/]*[A-Za-z])[\w~=+%.-]{16,}|[A-Za-z]{32,}|\d{9,}|.*(?:@|%40).*|eyJ[\w-]+.*|.{80,}", re.DOTALL
+    r"\d{9,}|[0-9a-f]{16,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=.*\d)(?=.*[A-Z])[A-Z0-9]{8,}|[A-Za-z]{32,}"
+    r"|(?=.*\d)(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9]{16,}|.*(?:@|%40).*|eyJ[\w-]+.*|(?=.*[%+])(?=.*\d).{16,}|.{80,}",
+    re.DOTALL,
 )
-_FILE = re.compile(
-    r".*\.(?:m?js|css|png|jpe?g|gif|webp|avif|svg|ico|woff2?|ttf|otf|wasm|map|json|html?|txt|xml|mp4|webm|pdf)",
-    re.IGNORECASE,
-)
+_TURN = re.compile(r"(?<=\d)(?=[A-Za-z])|(?<=[A-Za-z])(?=\d)")
+_FILE = re.compile(r".*\.(?:m?js|css|png|jpe?g|webp|avif|svg|ico|woff2?|ttf|otf|wasm|map)", re.IGNORECASE)
+"""Files that are the same for everyone, whose names hold hashes of their content."""
 _NUMBERED = re.compile(r"v?\d+\.\d+(?:\.\d+)*")
 _VERSIONS = frozenset({"v", "ver", "version", "rev", "hash", "h", "ts", "cb", "build"})
 
@@ -63,15 +64,26 @@ def shown_url(url: str) -> str:
 
 
 def _path(path: str) -> str:
-    path = re.sub(r";[^/]*", "", path)
-    return "/".join(PRESENT if _is_token(segment) else segment for segment in path.split("/"))
+    return "/".join(map(_segment, re.sub(r";[^/]*", "", path).split("/")))
 
 
-def _is_token(segment: str) -> bool:
-    """Whether a segment may be the key of one person; names of files hold hashes of their content."""
-    return _TOKEN.fullmatch(segment) is not None and not (
-        _FILE.fullmatch(segment) and len(segment) < 120 and "@" not in segment
-    )
+def _segment(segment: str) -> str:
+    """A part of a path; "…" where it may be the key of one person. Pairs in it are those of a query."""
+    if _FILE.fullmatch(segment) and len(segment) < 120 and "@" not in segment:
+        return segment
+    if "=" in segment:
+        return re.sub(r"=[^&]*", f"={PRESENT}", segment)
+    stem, dot, ending = segment.rpartition(".")
+    named = dot and 1 <= len(ending) <= 5
+    if not _is_token(stem if named else segment):
+        return segment
+    return f"{PRESENT}.{ending}" if named else PRESENT
+
+
+def _is_token(word: str) -> bool:
+    if _TOKEN.fullmatch(word) or (len(word) >= 10 and len(_TURN.findall(word)) >= 3):
+        return True
+    return any(len(part) >= 16 and _TOKEN.fullmatch(part) for part in re.split(r"[-_.~]", word))
 
 
 def _query(query: str) -> str:
@@ -81,7 +93,7 @@ def _query(query: str) -> str:
         if not equals:
             kept.append(name if _SHORT.fullmatch(name) and len(name) <= 12 else PRESENT)
         else:
-            known = name.lower() in _KEPT_QUERY and _SHORT.fullmatch(value)
+            known = name.lower() in _KEPT_QUERY and _SHORT.fullmatch(value) and not _is_token(value)
             kept.append(f"{name[:_LONGEST_NAME]}={value if known else PRESENT}")
     return f"?{'&'.join(kept)}" if kept else ""
 
@@ -107,7 +119,9 @@ def _shown(name: str, value: str) -> str:
         return PRESENT
     if name == "location":
         return shown_url(value)
-    return hidden(value[:_LONGEST_HEADER]) if name not in ("etag", "cache-control") else value[:_LONGEST_HEADER]
+    if name == "etag":  # trackers keep a user's id in it
+        return f'W/"{PRESENT}"' if value.startswith("W/") else f'"{PRESENT}"'
+    return value[:_LONGEST_HEADER] if name == "cache-control" else hidden(value[:_LONGEST_HEADER])
 
 
 def is_versioned(url: str) -> bool:
@@ -123,7 +137,7 @@ def is_versioned(url: str) -> bool:
     stem, dot, _ = name.rpartition(".")
     if dot and (_NUMBERED.search(stem) or any(map(_is_hash, _words(stem)))):
         return True
-    if any(_is_hash(folder) or _NUMBERED.fullmatch(folder) for folder in folders):
+    if any(_is_hash(folder) or folder == PRESENT or _NUMBERED.fullmatch(folder) for folder in folders):
         return True
     named = [pair.partition("=") for pair in parts.query.split("&")]
     return any(

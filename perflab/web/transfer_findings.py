@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from urllib.parse import urlsplit
@@ -125,15 +126,16 @@ def _copies(visit: Iterable[Exchange]) -> Iterator[Found]:
 
 
 def _connections(visit: Iterable[Exchange]) -> Iterator[Found]:
-    """Connections that the server closes, so that the next request opens another."""
-    closed: set[str] = set()
+    """Connections that the server closes: for each the next one that is opened instead."""
+    closed: Counter[str] = Counter()
     for at in visit:
         took = sum(at.timings_ms.get(phase, 0.0) for phase in ("connect", "ssl"))
-        if at.host in closed and took >= _EACH_MS:
+        if closed[at.origin] and took >= _EACH_MS:
+            closed[at.origin] -= 1
             fix = "keep connections open (Connection: keep-alive), or HTTP/2"
             yield Found("connection-closed", at, FIRST, 0.0, took, "the server had closed the connection before", fix)
         if at.headers.get("connection", "").lower() == "close":
-            closed.add(at.host)
+            closed[at.origin] += 1
 
 
 def _in_a_row(exchanges: Sequence[Exchange]) -> Iterator[Found]:

@@ -129,6 +129,16 @@ CASES = {
         {"large-response": ("first", 800_000, 40)},
     ),
     "a POST": (exchange(API, headers={}, method="POST"), {}),
+    "a pixel that counts visits": (
+        exchange(
+            "https://count.example/p.gif?id=…",
+            {"cache-control": "no-store"},
+            transfer_bytes=400,
+            body_bytes=43,
+            mime="image/gif",
+        ),
+        {},
+    ),
     "from the cache": (exchange(headers={}, cached=True, transfer_bytes=0), {}),
     "an error": (exchange(status=500, headers={}), {}),
     "no answer": (exchange(status=None, headers={}, transfer_bytes=None, body_bytes=None, timings_ms={}), {}),
