@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint lowest docs lab bench foreign calibration aa kills sound reasons examples foreign-logs perf-files damage snapshots waiting accounts sequential gates lock clean caches access-logs pages scale live
+.PHONY: help demo test lint lowest docs lab bench foreign calibration aa kills sound reasons examples foreign-logs perf-files damage snapshots waiting accounts sequential gates lock clean caches access-logs pages scale live images
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -117,6 +117,10 @@ caches: $(READY)
 	for ttl in 2 5 15; do for skew in 0.8 1.1; do $(BIN)/python bench/cache_shop.py run --ttl $$ttl --skew $$skew; done; done
 	$(BIN)/python bench/cache_shop.py table
 	for what in memory writes sampling speed; do $(BIN)/python bench/cache_redis.py $$what; done
+
+## make images      bytes of images as Pillow encodes them, against cwebp and avifenc (1 minute)
+images: $(READY)
+	$(BIN)/python bench/images.py
 
 ## make aa           the shop against itself with real load, five times: false alarms, if any (10 minutes)
 aa: $(READY)

@@ -1,13 +1,13 @@
 """perflab: did p95 really get better, and why was it slow?
 
     drive       LoadPlan Stage Target Url shape; run run_pairs start_run start_pairs; calibrate find_capacity;
-                PagePlan run_pages
+                PagePlan run_pages run_lighthouse
     read        read ingest recover load summarize -> Measurements: pandas tables of raw evidence
     decide      compare -> Change; plan_runs change_points quantile_shift; check read_objectives Objective;
                 monitoring_rules
     explain     account; critical_path find_sequential what_if; find_n_plus_one find_duplicates find_slow summarize_queries
                 compare_queries assert_no_n_plus_one fingerprint explain -> QueryPlan; flat_profile hot_paths diff_profiles
-                summarize_time; miss_ratio_curve what_if_cache
+                summarize_time; miss_ratio_curve what_if_cache; audit_exchanges find_large_modules
     show        explore; plot_account plot_ecdf plot_pairs plot_comparison plot_timeline plot_load plot_waterfall
                 plot_vitals plot_miss_ratio plot_flamegraph draw_flamegraph
     record      Report record new_notebook execute_notebook export_notebook
@@ -15,7 +15,7 @@
 
 More names are public in the packages: `perflab.stats`, `perflab.plots`, `perflab.queries`, `perflab.profiles`,
 `perflab.objectives`, `perflab.loadtest`, `perflab.gates`, `perflab.data`, `perflab.reports`,
-`perflab.caching`, `perflab.browsing`; for example `perflab.stats.harrell_davis`.
+`perflab.caching`, `perflab.browsing`, `perflab.web`; for example `perflab.stats.harrell_davis`.
 
 Everything is loaded on first use, so that ``import perflab as lab`` costs almost nothing. ``__init__.pyi`` lists the
 names and their modules.
@@ -42,6 +42,7 @@ _PACKAGES = (
     "queries",
     "reports",
     "stats",
+    "web",
 )
 __all__ = [name for name in _names if name not in _PACKAGES]
 

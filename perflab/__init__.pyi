@@ -11,6 +11,8 @@ from . import profiles as profiles
 from . import queries as queries
 from . import reports as reports
 from . import stats as stats
+from . import web as web
+from .browsing.lighthouse_runs import run_lighthouse
 from .browsing.page_plan import PagePlan
 from .browsing.page_runs import run_pages
 from .caching.forecasting import what_if_cache
@@ -80,6 +82,8 @@ from .traces.accounts import account
 from .traces.calls_in_a_row import find_sequential
 from .traces.critical_path import critical_path
 from .traces.what_if import what_if
+from .web.bundles import find_large_modules
+from .web.exchange_audit import audit_exchanges
 
 __version__: str
 
@@ -105,6 +109,7 @@ __all__ = [
     "Url",
     "account",
     "assert_no_n_plus_one",
+    "audit_exchanges",
     "calibrate",
     "change_points",
     "check",
@@ -119,6 +124,7 @@ __all__ = [
     "export_notebook",
     "find_capacity",
     "find_duplicates",
+    "find_large_modules",
     "find_n_plus_one",
     "find_sequential",
     "find_slow",
@@ -147,6 +153,7 @@ __all__ = [
     "record",
     "recover",
     "run",
+    "run_lighthouse",
     "run_pages",
     "run_pairs",
     "shape",

@@ -309,6 +309,10 @@ _NAMED: Mapping[str, Metric] = MappingProxyType(
         metric.name: metric
         for metric in (
             *_VITALS,
+            _vital("speed_index", "speed index", tick=1, limits=(3400, 5800)),
+            Metric(
+                "lighthouse_score", "Lighthouse score", "", VITALS, VITAL, 1, DIFFERENCE, rows_needed=1, tolerance=0.05
+            ),
             Metric("mean", "mean latency", "ms"),
             Metric("throughput_per_s", "throughput", "1/s", kind=RATE, better=1),
             Metric("error_fraction", "error rate", "fraction", kind=SHARE, scale=DIFFERENCE),

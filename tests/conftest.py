@@ -239,6 +239,20 @@ def _vitals(run: str = "r1", *, start: pd.Timestamp = START) -> pd.DataFrame:
     )  # fmt: skip
 
 
+def _advice(run: str = "r1") -> pd.DataFrame:
+    return pd.DataFrame(
+        {"run": run, "page": "/", "finding": ["short-lifetime", "redirect"], "url": ["http://shop/a.png", None],
+         "saved_bytes": [52_000.0, None], "saved_ms": [80.0, 0.0], "audit": ["cache-insight", "redirects"]}
+    )  # fmt: skip
+
+
+def _modules(run: str = "r1") -> pd.DataFrame:
+    return pd.DataFrame(
+        {"run": run, "chunk": "main.js", "module": ["node_modules/clsx/index.js", "src/app.js"],
+         "package": ["clsx", "(own code)"], "size_bytes": [500, 9_000], "version": ["2.1.1", ""]}
+    )  # fmt: skip
+
+
 def _measurements(
     *,
     arms: Mapping[str, float] | None = None,
@@ -297,6 +311,8 @@ BUILDERS: Mapping[str, Builder] = {
     "components": _components,
     "exchanges": _exchanges,
     "vitals": _vitals,
+    "advice": _advice,
+    "modules": _modules,
 }
 
 

@@ -38,8 +38,9 @@ def test_no_public_name_is_a_submodules() -> None:
 
 
 LATER = {
-    "PagePlan", "account", "critical_path", "find_sequential", "miss_ratio_curve", "monitoring_rules", "plot_account",
-    "plot_miss_ratio", "plot_vitals", "recover", "run_pages", "what_if", "what_if_cache",
+    "PagePlan", "account", "audit_exchanges", "critical_path", "find_large_modules", "find_sequential",
+    "miss_ratio_curve", "monitoring_rules", "plot_account", "plot_miss_ratio", "plot_vitals", "recover",
+    "run_lighthouse", "run_pages", "what_if", "what_if_cache",
 }  # fmt: skip
 """Names that came after the vocabulary was cut to 60; it is to stay below 80."""
 
@@ -69,6 +70,7 @@ PACKAGES = (
     "queries",
     "reports",
     "stats",
+    "web",
 )
 
 

@@ -19,7 +19,7 @@ DAMAGED = Kind("damaged-run", DATA, "{run:raw}: left out, because it is damaged:
 UNREADABLE = (OSError, ValueError, TypeError, LookupError, NotImplementedError, PerflabError)
 """What pyarrow raises for a file that it cannot read (its exceptions are children of these), and pandas for its values."""
 STORED = tuple(table for table in SCHEMAS if table != "runs")
-AS_JSON = frozenset({"parameters", "labels", "attributes", "headers", "timings_ms"})
+AS_JSON = frozenset({"parameters", "labels", "attributes", "headers", "request_headers", "timings_ms"})
 """Columns of lists and mappings of anything: kept as JSON texts."""
 
 

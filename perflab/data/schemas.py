@@ -65,6 +65,8 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             " | initiator cached"
         ),
         "vitals": Schema.of("run page visit metric value unit | rating element"),
+        "advice": Schema.of("run page finding url saved_bytes saved_ms | audit reason element"),
+        "modules": Schema.of("run chunk module package size_bytes | version source_bytes duration_ms"),
     }
 )
 
@@ -88,6 +90,8 @@ _KINDS: Mapping[str, int] = MappingProxyType(
         **dict.fromkeys(("ok", "valid", "cached"), _FLAG),
         **dict.fromkeys(("parameters", "labels", "attributes", "plan", "environment", "reasons", "reason_codes"), _ANY),
         **dict.fromkeys(("headers", "timings_ms"), _ANY),
+        **dict.fromkeys(("saved_bytes", "saved_ms"), _NUMBER),
+        "source_bytes": _COUNT,
     }
 )
 """Kinds by column name; all other names are text."""
@@ -106,6 +110,8 @@ _MAY_BE_MISSING: Mapping[str, frozenset[str]] = MappingProxyType(
         "metrics": frozenset({"labels"}),
         "spans": frozenset({"trace", "parent", "service", "duration_ms"}),
         "exchanges": frozenset({"status", "mime", "request_bytes", "transfer_bytes", "body_bytes"}),
+        "advice": frozenset({"url", "saved_bytes", "saved_ms"}),
+        "modules": frozenset({"package"}),
     }
 )
 """Required columns whose values may be missing: a top frame has no parent, and with a tool that writes no absolute

@@ -101,6 +101,8 @@ class Measurements(Result):
     components = _Table()
     exchanges = _Table()
     vitals = _Table()
+    advice = _Table()
+    modules = _Table()
 
     @classmethod
     def of(

@@ -40,10 +40,12 @@ NAMES: tuple[str, ...] = (
     "collapsed",
     "cpuprofile",
     "django_sql",
+    "esbuild_metafile",
     "gatling",
     "gatling_binary",
     "gecko",
     "ghz",
+    "har",
     "hey",
     "hey_text",
     "jaeger",
@@ -54,6 +56,7 @@ NAMES: tuple[str, ...] = (
     "k6_json",
     "k6_summary",
     "k6_text",
+    "lighthouse",
     "locust_history",
     "locust_html",
     "locust_json",
@@ -90,6 +93,7 @@ NAMES: tuple[str, ...] = (
     "vegeta_csv",
     "vegeta_json",
     "vegeta_report",
+    "webpack_stats",
     "wrk",
     "zipkin",
 )
@@ -97,7 +101,7 @@ NAMES: tuple[str, ...] = (
 
 OPTIONS = frozenset(
     {
-        *("endpoint", "event", "inlined", "lines", "log_line_prefix", "max_bytes", "routes", "sample_type"),
+        *("endpoint", "event", "images", "inlined", "lines", "log_line_prefix", "max_bytes", "routes", "sample_type"),
         *("started", "time_format", "timezone", "transactions", "unit", "weight"),
     }
 )

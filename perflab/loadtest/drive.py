@@ -24,6 +24,7 @@ from perflab.loadtest import capture, process, profiled_target, reasons, recorde
 from perflab.loadtest.abort import broken
 from perflab.loadtest.alone import alone
 from perflab.loadtest.following import listening as listening
+from perflab.loadtest.header_rows import write_exchanges
 from perflab.loadtest.logfiles import LogFiles, clean, cut
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.records import CANNOT_WRITE
@@ -288,6 +289,7 @@ def _keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Slot, ended: _
     recovery.note_end(draft, ended=judging["ended"], restarted=ended.restarted)
     written = capture.write_requests(found, folder / "requests.parquet")
     capture.write_checks(found, folder / "checks.parquet")
+    write_exchanges(draft, found)
     draft.write("load", capture.load_frame(found))
     draft.write("resources", ended.sampler.frame(draft.run))
     metrics = [ended.scraper.frame(draft.run)] if ended.scraper else []

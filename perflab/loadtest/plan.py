@@ -82,6 +82,9 @@ class LoadPlan(Result):
         and components can be joined to requests. A request with its own id, or with a signature, is sent unchanged.
     trace : bool
         Also send `traceparent`, which turns on the target's tracing.
+    response_headers : bool
+        Keep the response headers that caches and compression depend on, once for each endpoint and kind of answer, for
+        `audit_exchanges`.
     urls, wait
         See `LoadPlan.from_urls`.
 
@@ -111,6 +114,7 @@ class LoadPlan(Result):
     wait: str | float = 0.0
     request_ids: bool = True
     trace: bool = False
+    response_headers: bool = False
     not_taken: tuple[Note, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:

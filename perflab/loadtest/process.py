@@ -110,6 +110,7 @@ def _settings(plan: LoadPlan, host: str, folder: Path) -> dict[str, Any]:
         "headers": dict(plan.headers),
         "request_ids": plan.request_ids,
         "trace": plan.trace,
+        "response_headers": plan.response_headers,
         "secrets": plan.secrets(host),
         "urls": [url.settings() for url in plan.urls],
         "wait_s": plan.wait_s,

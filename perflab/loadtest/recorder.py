@@ -22,7 +22,7 @@ from locust import HttpUser, events
 from locust.contrib.fasthttp import FastHttpUser
 from locust.runners import STATE_INIT, STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
-from perflab.loadtest import overrides, remote
+from perflab.loadtest import header_recorder, overrides, remote
 from perflab.loadtest.arrivals import Pace, arrivals_class
 from perflab.loadtest.ending import Ending, wait_for_workers
 from perflab.loadtest.flight import Flight
@@ -99,6 +99,8 @@ def _begin(
         checks.listener = journal.on_check
         # Before all others: a listener of the locustfile that raises RescheduleTask hides a request from those after it.
         events.request._handlers.insert(0, journal.on_request)
+        if settings.get("response_headers"):
+            events.request._handlers.insert(1, header_recorder.listener(journal))
     if role == "remote":
         remote.send_records(stem, journal.flush)
     # A full collection of Locust's imports stops the whole generator for 50 ms and more, in mid-measurement; frozen

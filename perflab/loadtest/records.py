@@ -23,8 +23,9 @@
     (3 bytes of padding)
 
 ``<process>.jsonl`` holds the names that the records refer to and the events around them, a JSON object a line:
-``endpoint``, ``error`` and ``check`` names before their first use, ``users`` and ``loop`` twice a second, ``start`` and
-``stop`` of the load, and as the last line ``footer`` with the count. Without it the process was lost.
+``endpoint``, ``error`` and ``check`` names before their first use, ``answer`` with headers if the plan asks for them,
+``users`` and ``loop`` twice a second, ``start`` and ``stop`` of the load, and as the last line ``footer`` with the count.
+Without it the process was lost.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ FIELDS = (
 )
 CHECK = struct.Struct("<dIIBxxx")
 CHECK_FIELDS = (("at", "<f8"), ("name", "<u4"), ("endpoint", "<u4"), ("ok", "u1"), ("padding", "u1", 3))
+ANSWER = "answer"
+"""The kind of note that holds the headers of a response, if the plan asks for them."""
 FLUSH_S = 0.5
 TICK_S = 0.01
 """The interval at which the lag of a generator's event loop is measured."""

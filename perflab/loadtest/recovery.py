@@ -19,6 +19,7 @@ from perflab.data import store
 from perflab.data.tables import Measurements
 from perflab.errors import FormatError, StoreError
 from perflab.loadtest import capture, process, recorded_target, validity
+from perflab.loadtest.header_rows import write_exchanges
 from perflab.loadtest.logfiles import clean
 from perflab.notes import DATA, RECORDER, Kind, Note, Remedy, notes_of
 
@@ -128,6 +129,7 @@ def _kept(draft: store.Draft) -> Path:
         half.unlink()
     written = capture.write_requests(found, folder / "requests.parquet")
     capture.write_checks(found, folder / "checks.parquet")
+    write_exchanges(draft, found)
     draft.write("load", capture.load_frame(found))
     warnings: list[object] = [RECOVERED()]
     queries = folder / "queries.jsonl"

@@ -7,17 +7,15 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import numpy as np
-import orjson
 import pandas as pd
 
-from perflab.data import sources
 from perflab.errors import FormatError
+from perflab.formats import _har
+from perflab.formats._har import Entry
 from perflab.formats._routes import Routes, path_of
 from perflab.loadtest import traffic_locustfile
 from perflab.loadtest.stages import Stage, is_number
@@ -130,13 +128,8 @@ def _methods(table: pd.DataFrame) -> str:
 
 def from_har(path: Path, locustfile: Path, *, methods: Collection[str] = SAFE, host: str = "") -> tuple[Note, ...]:
     """Write the locustfile of a recorded visit (HAR 1.2, http://www.softwareishard.com/blog/har-12-spec/)."""
-    with sources.open_bytes(path) as stream:
-        try:
-            held = orjson.loads(sources.as_utf8(stream.read()))
-            entries = list(held["log"]["entries"])
-        except (orjson.JSONDecodeError, KeyError, TypeError) as problem:
-            raise FormatError(f"{path}: expected a HAR file (JSON with log.entries): {problem}") from problem
-    found = sorted(filter(None, map(_entry, entries)), key=lambda one: one[0])
+    entries = [one for one in _har.entries_of(_har.log_of(path)) if isinstance(one, Entry)]
+    found = sorted(map(_asked, entries), key=lambda one: one[0])
     if not found:
         raise FormatError(f"{path}: expected requests in the HAR file, found none")
     hosts = Counter(one[2] for one in found)
@@ -189,24 +182,15 @@ def _is_secret(body: str) -> bool:
     return hidden(body) != body or hidden(f"?{fields}") != f"?{fields}" or has_person(body)
 
 
-def _entry(entry: Any) -> tuple[float, str, str, str, float, tuple[str, str] | None] | None:
-    """Start (s), method, host, target, duration (s) and body (type, text); None for what is no request over HTTP."""
-    try:
-        request = entry["request"]
-        start = datetime.fromisoformat(str(entry["startedDateTime"])).timestamp()
-        parts = urlsplit(str(request["url"]))
-        took = max(0.0, float(entry.get("time") or 0.0)) / 1e3
-        method = str(request["method"]).upper()
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-    if parts.scheme not in ("http", "https"):
-        return None
-    posted = request.get("postData")
-    body = None
-    if isinstance(posted, dict):
-        fields = [(p.get("name", ""), p.get("value", "")) for p in posted.get("params") or () if isinstance(p, dict)]
-        text = posted.get("text") or urlencode(fields)
-        if isinstance(text, str) and text:
-            body = (str(posted.get("mimeType") or "text/plain"), text)
+def _asked(entry: Entry) -> tuple[float, str, str, str, float, tuple[str, str] | None]:
+    """Start (s), method, host, target, duration (s) and body (type, text)."""
+    parts = urlsplit(entry.url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return start, method, parts.netloc.rpartition("@")[2], target, took, body
+    return (
+        entry.start.timestamp(),
+        entry.method,
+        parts.netloc.rpartition("@")[2],
+        target,
+        entry.took_ms / 1e3,
+        entry.posted,
+    )

@@ -35,6 +35,7 @@ from perflab.units import parse_fraction
 
 DEFAULT_WARMUP = 0.10
 _NO_WEIGHT = 1e-20
+_SIZE = "size_bytes"
 _SUMMARIZED = ("error_fraction", "throughput_per_s", "mean", "p50", "p95", "p99", "max")
 
 
@@ -301,11 +302,12 @@ def summarize(
     Returns
     -------
     DataFrame
-        run, endpoint, count, errors, error_fraction, throughput_per_s, mean_ms, p50_ms, p95_ms, p99_ms, max_ms. Quantiles are
-        of type 8; "Aggregated" is all requests of a run. A p95 of fewer than 20 requests and a p99 of fewer than 100 would be
-        the maximum, and are missing; those of fewer than 200 and 1,000 rest on a handful of requests and are shown with ~
-        (``attrs["warnings"]`` has a note on it). Of visits (`run_pages`): run, endpoint (the page), count, the median of
-        each metric (lcp_ms, inp_ms, cls, fcp_ms, ttfb_ms, tbt_ms), and the worst rating.
+        run, endpoint, count, errors, error_fraction, throughput_per_s, mean_ms, p50_ms, p95_ms, p99_ms, max_ms, and size_bytes
+        (the mean of a response) where sizes are known. Quantiles are of type 8; "Aggregated" is all requests of a run. A p95 of
+        fewer than 20 requests and a p99 of fewer than 100 would be the maximum, and are missing; those of fewer than 200 and
+        1,000 rest on a handful of requests and are shown with ~ (``attrs["warnings"]`` has a note on it). Of visits
+        (`run_pages`): run, endpoint (the page), count, the median of each metric (lcp_ms, inp_ms, cls, fcp_ms, ttfb_ms,
+        tbt_ms), and the worst rating.
 
     Raises
     ------
@@ -326,11 +328,13 @@ def summarize(
         return visits.summary_of(by_run(visits.as_requests(measured), VITAL_NAMES))
     held = requests_of(measured, executor)
     share = warmup_of(held.runs, warmup)
-    table = by_run(held, _SUMMARIZED, warmup=share)
+    sized = "size_bytes" in held.requests.columns and bool((held.requests["size_bytes"] > 0).any())
+    summarized = (*_SUMMARIZED, _SIZE) if sized else _SUMMARIZED
+    table = by_run(held, summarized, warmup=share)
     errors = (table["error_fraction"] * table["count"]).round()
     table["errors"] = errors.astype("Int64" if errors.isna().any() else "int64")
-    table = table.rename(columns={name: Metric.of(name).column for name in _SUMMARIZED})
-    columns = [Metric.of(name).column for name in _SUMMARIZED]
+    table = table.rename(columns={name: Metric.of(name).column for name in summarized})
+    columns = [Metric.of(name).column for name in summarized]
     table = table[["run", "endpoint", "count", "errors", *columns]]
     return tails.marked(
         table, doubts.AFTER_WARMUP(Remedy("summarize", {"warmup": 0}), share_fraction=share) if share else ""

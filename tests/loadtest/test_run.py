@@ -26,7 +26,9 @@ from perflab.notes import codes
 
 def test_a_run_keeps_every_request(tmp_path: Path) -> None:
     log = tmp_path / "served.log"
-    one = lab.run(plan(3), target("tiny", "--log", str(log)), store=tmp_path / "runs", progress=False)
+    one = lab.run(
+        plan(3, response_headers=True), target("tiny", "--log", str(log)), store=tmp_path / "runs", progress=False
+    )
     run = one.runs.iloc[0]
     assert run.valid, run.reasons
     assert not own(codes(one.warnings))
@@ -45,6 +47,10 @@ def test_a_run_keeps_every_request(tmp_path: Path) -> None:
     assert (one.requests.status == 200).all()
     assert (one.requests.size_bytes == 100).all()
     assert one.requests.ok.all()
+    assert set(zip(one.exchanges.endpoint, one.exchanges.mime, strict=True)) == {
+        (name, "text/plain") for name in counted
+    }
+    assert one.exchanges.timings_ms.map(lambda spent: spent["wait"]).between(0, slow.max()).all()
     # Starts are real instants inside the run.
     end = run.start + np.timedelta64(int(run.duration_ms) + 1, "ms")
     assert one.requests.start.between(run.start, end).all()

@@ -1,0 +1,5 @@
+"""What the browser and its caches make of responses: freshness, wasted bytes and milliseconds, images, bundles."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
