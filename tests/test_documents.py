@@ -29,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 APART = {"monitoring.md"}
 """Their examples are whole applications, with a test of their own."""
-DATASETS = ROOT / "datasets"
+DATASETS, SAMPLES = ROOT / "datasets", ROOT / "tests" / "samples"
 mpl.use("Agg")
 
 
@@ -71,7 +71,13 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> None:
 
         monkeypatch.setattr(lab, name, call)
 
-    answer("run", lambda profile=None, **_: lab.load(DATASETS / "shop_profiles") if profile else pairs()[0])
+    def one(plan: lab.LoadPlan, profile: str | None = None, **_: object) -> lab.Measurements:
+        if plan.response_headers:
+            return lab.read(SAMPLES / "har" / "playwright.har")
+        return lab.load(DATASETS / "shop_profiles") if profile else pairs()[0]
+
+    answer("run", one)
+    answer("run_lighthouse", lambda **_: lab.read(SAMPLES / "lighthouse" / "lighthouse-12.json.gz"))
 
     def both(plan: object, account: bool = False, **_: object) -> tuple[lab.Measurements, ...]:
         return pages() if isinstance(plan, lab.PagePlan) else fixes() if account else pairs()
@@ -86,18 +92,21 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with every file that the pages name."""
-    samples = ROOT / "tests" / "samples"
     for name, source in {
         "queries.jsonl": DATASETS / "shop_queries.jsonl",
+        "visit.har": SAMPLES / "har" / "playwright.har",
+        "stats-before.json": SAMPLES / "webpack_stats" / "stats.json",
+        "stats-after.json": SAMPLES / "esbuild_metafile" / "meta.json",
         "script.js": DATASETS / "other_tools" / "orders.js",
-        "k6.csv": samples / "k6_csv" / "seconds.csv",
-        "postgresql.log": samples / "postgresql_stderr" / "pg15.log",
+        "k6.csv": SAMPLES / "k6_csv" / "seconds.csv",
+        "postgresql.log": SAMPLES / "postgresql_stderr" / "pg15.log",
     }.items():
         shutil.copy(source, tmp_path / name)
     shutil.copytree(DATASETS / "other_tools", tmp_path / "results")
     shutil.copytree(DATASETS / "shop_runs", tmp_path / "runs")
     fixed = [line for line in (tmp_path / "queries.jsonl").read_text().splitlines() if "FROM order_lines" not in line]
     (tmp_path / "after.jsonl").write_text("".join(f"{line}\n" for line in fixed if "GET /customers" not in line))
+    (tmp_path / "static").mkdir()
     (tmp_path / "locustfile.py").write_text(blocks(ROOT / "docs" / "tutorial.md")[0])
     (tmp_path / "INTERFACE.md").write_text("- Response time: <100ms p95\n- Error rate: <1%\n")
     (tmp_path / "ours.csv").write_text("page,at,seconds,code\norders,2026-11-30T10:00:00Z,0.1,200\n")
@@ -123,7 +132,7 @@ def space() -> dict[str, Any]:
     plan = lab.LoadPlan("locustfile.py", stages=lab.Stage("30s", users=20))
     before, after = pairs()
     return {
-        "lab": lab, "plan": plan, "old": old, "new": new, "before": before, "after": after,
+        "lab": lab, "plan": plan, "target": new, "old": old, "new": new, "before": before, "after": after,
         "change": change(), "connection": connection, "app": app, "application": app.wsgi_app,
         "engine": sqlalchemy.create_engine("sqlite://"), "api": SimpleNamespace(add_middleware=lambda *_, **__: None), "pd": pd,
     }  # fmt: skip
