@@ -20,7 +20,7 @@ import numpy.typing as npt
 from perflab.data.executing import mapped
 from perflab.data.joining import UNREADABLE
 from perflab.data.places import RemotePath, replace_bytes
-from perflab.data.stored import StoredRun
+from perflab.data.stored_runs import StoredRun
 from perflab.progress import Progress
 
 FILE = ".statistics.parquet"

@@ -33,7 +33,7 @@ import pandas as pd
 from perflab.data.joining import AS_JSON, DAMAGED, UNREADABLE, first_line, tables_of
 from perflab.data.places import RemotePath, each, place_of
 from perflab.data.schemas import SCHEMAS, conform
-from perflab.data.stored import opened, rows_of, size_of
+from perflab.data.stored_runs import opened, rows_of, size_of
 from perflab.data.tables import Measurements
 from perflab.errors import StoreError
 from perflab.notes import DATA, Kind, Note, Remedy, notes_of

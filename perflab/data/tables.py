@@ -13,7 +13,7 @@ import pandas as pd
 
 from perflab.data import exports
 from perflab.data.schemas import conform
-from perflab.data.stored import Step, StoredTables
+from perflab.data.stored_runs import Step, StoredTables
 from perflab.errors import MissingTableError
 from perflab.notes import PYTHON, Note, notes_of, written
 from perflab.results import Result, Shown

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from perflab.data.stored import StoredTables
+from perflab.data.stored_runs import StoredTables
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.stats.estimates import Floats, endpoints_of, knows_failures, without_warmup
 

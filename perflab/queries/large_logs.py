@@ -20,7 +20,7 @@ import pandas as pd
 
 from perflab.data.executing import mapped
 from perflab.data.joining import frame_of
-from perflab.data.stored import StoredRun, StoredTables
+from perflab.data.stored_runs import StoredRun, StoredTables
 from perflab.notes import Note
 from perflab.progress import Progress
 from perflab.queries import comments

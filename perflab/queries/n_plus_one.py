@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 import numpy as np
 import pandas as pd
 
-from perflab.data.stored import StoredTables
+from perflab.data.stored_runs import StoredTables
 from perflab.data.tables import Measurements
 from perflab.errors import one_of
 from perflab.queries import claims, large_logs

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from perflab.data.kept_statistics import Arrays, computed
-from perflab.data.stored import StoredRun, StoredTables
+from perflab.data.stored_runs import StoredRun, StoredTables
 from perflab.data.tables import Measurements
 from perflab.metrics import Floats
 from perflab.stats import visits

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import special
 
 from perflab.data.selection import without_recorded
-from perflab.data.stored import StoredTables
+from perflab.data.stored_runs import StoredTables
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
 from perflab.metrics import COUNT, MEAN, QUANTILE, RATE, RESOURCE, SHARE, VITAL, VITAL_NAMES, VITALS, Metric

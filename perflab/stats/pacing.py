@@ -13,7 +13,7 @@ from types import MappingProxyType
 import numpy as np
 
 from perflab.data.kept_statistics import Arrays, computed
-from perflab.data.stored import StoredRun
+from perflab.data.stored_runs import StoredRun
 from perflab.data.tables import Measurements
 from perflab.metrics import Floats
 from perflab.notes import Note, Remedy
