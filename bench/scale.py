@@ -170,7 +170,8 @@ def _measured(folder: Path, raw: Path, name: str, runs: int) -> None:
 def table(folder: Path) -> None:
     rows = list(map(json.loads, (folder / "raw.jsonl").read_text().splitlines()))
     print(
-        "# Memory and time by the number of runs\n\nMade by `make scale`, on a machine with two cores that did other work too."
+        "# Memory and time by the number of runs\n\nMade by `make scale`, on two cores shared with other work,\n"
+        "and paused for it: compare CPU seconds."
     )
     print(
         f"A run has {REQUESTS:,} requests to {ENDPOINTS} endpoints (10 MB of Parquet); one of the history has {SMALL:,}.\n"
