@@ -125,6 +125,10 @@ def table(rows: list[dict[str, Any]]) -> str:
     """The committed table."""
     lines = ["# Pages with known faults", "", "Made by `make pages` (bench/pages.py).", ""]
     lines += [f"{platform.system()}, {os.cpu_count()} cores, Python {platform.python_version()}, {browser()}.", ""]
+    if left := [
+        f"{kind}: {n} of {TIMES[kind]}" for kind in TIMES if (n := sum(r["kind"] == kind for r in rows)) < TIMES[kind]
+    ]:
+        lines += [f"Not complete yet ({'; '.join(left)}): `make pages` goes on where it ended.", ""]
     lines += [f"## {PAIRS} pairs of runs of {VISITS} visits, by LCP", ""]
     lines += [
         "| experiment | number | improved | equivalent | inconclusive | regressed | LCP, median | change, range | time each |"

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parent.parent
-CONDA_NAMES = {"python-duckdb": "duckdb", "prometheus_client": "prometheus-client"}
+CONDA_NAMES = {"python-duckdb": "duckdb", "prometheus_client": "prometheus-client", "playwright-python": "playwright"}
 
 
 def split(requirement: str) -> tuple[str, str]:

@@ -245,15 +245,18 @@ class _Visits:
         return {"visits": len(self.visits)} | ({"lcp_ms": values[len(values) // 2]} if values else {})
 
 
-def _lost() -> type[Exception]:
-    from playwright.sync_api import Error
-
-    return Error
+def _lost() -> tuple[type[Exception], ...]:
+    """Playwright's own errors; none where it is not installed."""
+    try:
+        from playwright.sync_api import Error
+    except ImportError:
+        return ()
+    return (Error,)
 
 
 def _failure(problem: BaseException) -> BaseException:
     """Playwright's own errors as perflab's; all others as they are."""
-    if type(problem).__module__.startswith("playwright"):
+    if isinstance(problem, _lost()):
         return LoadTestError(f"the browser could not be used: {provenance.hidden(str(problem).strip()[:1000])}")
     return problem
 

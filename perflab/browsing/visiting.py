@@ -116,12 +116,15 @@ def _collected(
     """Load the page, take the steps, and return what the browser measured; `_Failed` with the problem noted."""
     origin: float | None = None
     steps = plan.steps[found.page]
+    gone: tuple[Kind, dict[str, Any]] = page_reasons.MOVED_ON, {}
     try:
         _loaded(tab, plan, url, found)
         origin = _origin(tab)
         _quiet(tab, exchanges, found, plan, stop)
         tab.evaluate("() => window.__perflab.painted()")
         for place, step in enumerate(steps, start=1):
+            if step[0] in INTERACTIONS:  # on a slow machine the page leaves a while after the click
+                gone = page_reasons.LEFT, {"number": place, "step": " ".join(_words(step))}
             _step(tab, plan, step, place, found)
         if steps:
             _quiet(tab, exchanges, found, plan, stop)
@@ -131,12 +134,12 @@ def _collected(
         if crashed.is_set():
             found.problems.append((page_reasons.CRASHED, {}))
         elif origin is not None and _origin(tab) not in (origin, None):
-            found.problems.append((page_reasons.MOVED_ON, {}))
+            found.problems.append(gone)
         else:
             found.problems.append((page_reasons.NOT_REACHED, {"problem": _first(problem)}))
         raise _Failed from problem
     if _origin(tab) != origin:
-        found.problems.append((page_reasons.MOVED_ON, {}))
+        found.problems.append(gone)
         raise _Failed
     return collected
 
