@@ -465,13 +465,14 @@ def test_what_is_shown_follows_the_theme_and_fits_the_width(page: Page) -> None:
     page.get_by_text("Theme", exact=True).hover()
     page.get_by_text("JupyterLab Dark", exact=True).click()
     until(page, lambda: box.evaluate(ink) != light, "the chart's text has the colour of the light theme")
-    fits = "svg => [svg.getBoundingClientRect().width, svg.closest('.perflab-stage').clientWidth]"
+    # The chart is drawn anew meanwhile, so both are looked up at once.
+    fits = """box => { const stage = [...box.querySelectorAll(".perflab-stage")].find(one => one.querySelector("svg"));
+                       return stage ? [stage.querySelector("svg").getBoundingClientRect().width, stage.clientWidth] : [0, 1]; }"""
     for width in (900, 1500, 1250):
         page.set_viewport_size({"width": width, "height": 1500})
         page.wait_for_timeout(500)
-        chart = box.locator("svg.perflab-chart")
-        until(page, lambda chart=chart: _fills(*chart.evaluate(fits)), f"the chart does not fill the width at {width}")
-        chart.scroll_into_view_if_needed()
+        until(page, lambda: _fills(*box.evaluate(fits)), f"the chart does not fill the width at {width}")
+        box.scroll_into_view_if_needed()
         page.screenshot(path=SHOTS / f"dark-{width}.png")
 
 
