@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from perflab.provenance import hidden
+from perflab.web.stripped import kept_headers, shown_url
 
 EVENTS = (
     "requestWillBeSent", "requestWillBeSentExtraInfo", "responseReceivedExtraInfo", "responseReceived", "dataReceived",
@@ -16,10 +16,6 @@ EVENTS = (
 )  # fmt: skip
 _LASTING = frozenset({"EventSource", "WebSocket", "Ping", "CSPViolationReport"})
 """Kinds of requests that do not keep a page from being quiet."""
-_KEPT = frozenset({
-    "accept-ranges", "age", "cache-control", "content-encoding", "content-length", "content-type", "date", "etag",
-    "expires", "last-modified", "location", "pragma", "server-timing", "timing-allow-origin", "vary", "x-cache",
-})  # fmt: skip
 _PHASES = (("dns", "dnsStart", "dnsEnd"), ("ssl", "sslStart", "sslEnd"), ("send", "sendStart", "sendEnd"))
 
 
@@ -86,7 +82,7 @@ class Exchanges:
     def _responseReceived(self, event: Mapping[str, Any]) -> None:
         self._note(event, response=event["response"])
         if event["response"].get("status", 0) >= 400 and event["requestId"] in self._open:
-            self.failed.append(f"{_shown(event['response']['url'])} ({event['response']['status']})")
+            self.failed.append(f"{shown_url(event['response']['url'])} ({event['response']['status']})")
 
     def _dataReceived(self, event: Mapping[str, Any]) -> None:
         if held := self._note(event):
@@ -99,7 +95,7 @@ class Exchanges:
     def _loadingFailed(self, event: Mapping[str, Any]) -> None:
         held = self._note(event, end=event["timestamp"])
         if held and held["type"] not in _LASTING and not event.get("canceled"):
-            self.failed.append(f"{_shown(held['url'])} ({event.get('errorText', 'failed')})")
+            self.failed.append(f"{shown_url(held['url'])} ({event.get('errorText', 'failed')})")
         if held:
             self._done.append(self._open.pop(event["requestId"]))
 
@@ -129,19 +125,13 @@ def _row(held: Mapping[str, Any]) -> dict[str, Any]:
         "request_bytes": held["sent"],
         "transfer_bytes": round(held["transfer"]) if held.get("transfer") is not None else None,
         "body_bytes": held["body"] if ended and response else None,
-        "headers": _headers(response.get("headers", {})) | ({"set-cookie": "…"} if held.get("cookies") else {}),
+        "headers": kept_headers(response.get("headers", {}).items())
+        | ({"set-cookie": "…"} if held.get("cookies") else {}),
         "timings_ms": _timings(held, response),
         "initiator": _initiator(held["initiator"]),
         "cached": bool(held.get("cached") or response.get("fromDiskCache")),
         "kind": held["type"].lower(),
     }
-
-
-def _headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that caches and compression depend on; of cookies only that there are some."""
-    lower = {name.lower(): value for name, value in headers.items()}
-    kept = {name: hidden(str(value)[:300]) for name, value in lower.items() if name in _KEPT}
-    return kept | ({"set-cookie": "…"} if "set-cookie" in lower else {})
 
 
 def _timings(held: Mapping[str, Any], response: Mapping[str, Any]) -> dict[str, float]:
@@ -165,9 +155,5 @@ def _initiator(initiator: Mapping[str, Any]) -> str | None:
     """What asked for it: the parser, or a script with its line."""
     frames = initiator.get("stack", {}).get("callFrames") or [{}]
     url, line = initiator.get("url") or frames[0].get("url"), initiator.get("lineNumber", frames[0].get("lineNumber"))
-    where = f" {_shown(url)}{f':{int(line) + 1}' if line is not None else ''}" if url else ""
+    where = f" {shown_url(url)}{f':{int(line) + 1}' if line is not None else ''}" if url else ""
     return f"{initiator.get('type', 'other')}{where}"
-
-
-def _shown(url: str) -> str:
-    return hidden(url.partition("#")[0])[:500]

@@ -32,6 +32,7 @@ from perflab.loadtest.target import Service, Services, Target
 from perflab.metrics import Metric
 from perflab.notes import Note
 from perflab.progress import Listener
+from perflab.web.stripped import shown_url
 
 _POLL_S = 0.1
 GENERATOR = "generator"
@@ -296,5 +297,5 @@ def _written(draft: store.Draft, visits: Sequence[Visit], secrets: Sequence[str]
     rows = [row | {"page": each.page, "visit": each.number} for each in visits for row in each.exchanges]
     if rows:
         exchanges = pd.DataFrame(rows)
-        shown = {url: provenance.hidden(url.partition("#")[0], secrets) for url in exchanges["url"].unique()}
+        shown = {url: shown_url(provenance.hidden(url, secrets)) for url in exchanges["url"].unique()}
         draft.write("exchanges", exchanges.assign(url=exchanges["url"].map(shown)))

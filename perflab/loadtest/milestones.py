@@ -52,7 +52,7 @@ def run_finished(
         f"{kind.sampled}s": made,
         "valid": bool(run["valid"]),
     }
-    listener.event(RUN, text, **facts)
+    _publish(listener, RUN, text, **facts)
 
 
 def looked_at(listener: Listener, change: Change, pairs: int) -> None:
@@ -61,7 +61,8 @@ def looked_at(listener: Listener, change: Change, pairs: int) -> None:
     kind = Metric.of(change.metric)
     text = f"look at {pairs} pairs: {change.sentence}"
     facts = {"change": float(row["change"]), "low": float(row["change_low"]), "high": float(row["change_high"])}
-    listener.event(
+    _publish(
+        listener,
         LOOK,
         text,
         pairs=pairs,
@@ -70,3 +71,9 @@ def looked_at(listener: Listener, change: Change, pairs: int) -> None:
         written=kind.format_change(facts["change"]),
         **facts,
     )
+
+
+def _publish(listener: Listener, kind: str, text: str, **facts: object) -> None:
+    """An event, to listeners that take events."""
+    if event := getattr(listener, "event", None):
+        event(kind, text, **facts)
