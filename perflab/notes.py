@@ -76,7 +76,7 @@ _COMMANDS: Mapping[str, str] = {
     "set_baseline": "perflab baseline set ...",
 } | dict.fromkeys((".where", "LoadPlan", "Stage", "Target"), "")
 """The command equivalent to a call; "" where the call's arguments are options of other commands."""
-_PYTHON_ONLY = frozenset({("run", "profile"), ("run_pairs", "account"), ("read", "event")})
+_PYTHON_ONLY = frozenset({("run", "profile"), ("run_pairs", "account"), ("read", "event"), ("read", "images")})
 """Arguments for which the command has no option."""
 _OPTIONS: Mapping[tuple[str, str], str] = {(".where", "valid"): "--only-valid"}
 

@@ -110,14 +110,16 @@ class _Log:
 
 
 def _controls(log: _Log) -> dict[str, widgets.Widget]:
-    wide = widgets.Layout(width="98%", max_width="60em")
+    def wide() -> widgets.Layout:  # one for each: a layout also says whether its control is shown
+        return widgets.Layout(width="98%", max_width="60em")
+
     return {
         "route": widgets.Dropdown(options=[ALL_ROUTES, *log.routes], description="Route"),
         "evidence": widgets.SelectMultiple(
             options=log.levels, value=tuple(log.levels), description="Evidence", rows=max(2, min(6, len(log.levels)))
         ),
-        "pattern": widgets.Dropdown(options=[("none", 0)], value=0, description="Pattern", layout=wide),
-        "unit": widgets.Dropdown(options=[""], value="", description="Unit", layout=wide),
+        "pattern": widgets.Dropdown(options=[("none", 0)], value=0, description="Pattern", layout=wide()),
+        "unit": widgets.Dropdown(options=[""], value="", description="Unit", layout=wide()),
         "view": view_buttons(VIEWS),
     }
 

@@ -125,6 +125,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         heading = widgets.HTML(
             f'<div role="heading" aria-level="3" style="line-height:1.45"><strong>{escape(title)}</strong></div>'
         )
+        assert len({control.layout for control in controls.values()}) == len(controls), "controls that share a layout"
         self._rows = {tuple(traits): row([controls[t] for t in traits]) for traits in rows or [list(controls)]}
         below = row([widgets.HTML(_COPY), keep_button(lambda: self.keeping.keep(self.static)), self._saving.box])
         super().__init__([heading, *self._rows.values(), self._stage, self._code, below])

@@ -29,9 +29,8 @@ class Saving:
     def __init__(self, explorer: Shows) -> None:
         self._explorer = explorer
         self._name = widgets.Text("view", description="Save as", continuous_update=False)
-        wide = widgets.Layout(width="auto")
-        self._figure = widgets.Button(description="Save figure (.png)", layout=wide)
-        self._table = widgets.Button(description="Save table (.csv)", layout=wide)
+        self._figure = widgets.Button(description="Save figure (.png)", layout=widgets.Layout(width="auto"))
+        self._table = widgets.Button(description="Save table (.csv)", layout=widgets.Layout(width="auto"))
         self._said = widgets.HTML()
         self._said.add_class("perflab-saved")
         self._figure.on_click(lambda _: self._save(".png", self._explorer.figures, _write_figure))

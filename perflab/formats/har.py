@@ -36,7 +36,7 @@ NO_SIZES = Kind(
     DATA,
     "{source:raw}: {count} responses have no size on the network, the first is {first:raw}; what they waste is not counted",
 )
-_START = re.compile(rb'\s*(?:\xef\xbb\xbf)?\s*\{\s*"log"\s*:\s*\{')
+_START = re.compile(rb'\s*+(?:\xef\xbb\xbf\s*+)?\{\s*"log"\s*:\s*\{')
 _MARKER = '"startedDateTime"'
 _BLOCK = 1 << 20
 _LARGEST_BODY = 64 << 20

@@ -67,6 +67,7 @@ def test_recorded_pairs_follow_the_others_under_numbers_of_their_own(monkeypatch
     monkeypatch.setattr(running, "loaded", lambda found: found)
     monkeypatch.setattr(running, "too_short", lambda *_: ())
     monkeypatch.setattr(running, "noted", lambda found, short: found)
+    monkeypatch.setattr(running.milestones, "run_finished", lambda *_: None)
     plan = lab.LoadPlan(LOCUSTFILE, stages=lab.Stage("1s", users=1))
     old, new = (lab.Target(arm, host="http://127.0.0.1:1", command=["x"]) for arm in ("old", "new"))
     for account, recorded in ((False, 0), (True, 3), (2, 2)):

@@ -181,14 +181,16 @@ def test_an_experiment_ends_when_a_look_decides_and_says_what_it_spent() -> None
     looks = Looks.registered((3, 6), 9, "p95", "5%", ())
     assert looks.at == (3, 6, 9)
     before, after = arms(pair_logs(6, -0.7, 0.02, seed=3), looks=looks.at)
-    assert looks.decided(6, before, after) == "improved"
-    assert looks.decided(5, before, after) == ""  # no look is registered there
-    assert looks.decided(9, before, after) == ""  # the end needs no stopping
+    decided = looks.look(6, before, after)
+    assert decided.verdict == "improved"
+    assert looks.ends(6, decided)
+    assert looks.look(5, before, after) is None  # no look is registered there
+    assert not looks.ends(9, decided)  # the end needs no stopping
     noted, _ = looks.noted(6, before, after)
     assert "stopped after 6 of 9 pairs, when p95 was decided: look 2 of 3" in str(noted.warnings[-1])
     assert "is spent" in str(noted.warnings[-1])
     invalid = lab.Measurements.of(runs=before.runs.assign(valid=False, reasons=[["x"]] * 6), requests=before.requests)
-    assert looks.decided(6, invalid, after) == ""
+    assert looks.look(6, invalid, after) is None
     assert Looks().noted(6, before, after) == (before, after)
 
 
