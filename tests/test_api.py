@@ -58,23 +58,7 @@ def test_the_vocabulary_is_small_grouped_and_shown_in_notebooks() -> None:
     assert [name for name in lab.__all__ if f"lab.{name}" not in books and name not in unshown] == []
 
 
-PACKAGES = (
-    "browsing",
-    "caching",
-    "data",
-    "gates",
-    "loadtest",
-    "objectives",
-    "plots",
-    "profiles",
-    "queries",
-    "reports",
-    "stats",
-    "web",
-)
-
-
-@pytest.mark.parametrize("name", PACKAGES)
+@pytest.mark.parametrize("name", lab._PACKAGES)
 def test_the_rest_is_public_in_its_package(name: str) -> None:
     package = getattr(lab, name)
     assert inspect.ismodule(package) and package.__doc__
