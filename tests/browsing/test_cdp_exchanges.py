@@ -107,5 +107,5 @@ def test_cookies_and_unknown_headers_are_not_kept(traffic):
     headers = {"X-Session": "hunter2", "Cache-Control": "no-store", "ETag": '"1"'}
     traffic("responseReceived", response=answer(headers=headers, fromDiskCache=True))
     (row,) = traffic.of.rows()
-    assert row["headers"] == {"set-cookie": "…", "cache-control": "no-store", "etag": '"1"'}
+    assert row["headers"] == {"set-cookie": "…", "cache-control": "no-store", "etag": '"…"'}
     assert row["cached"] and row["body_bytes"] is None
