@@ -175,7 +175,7 @@ class Blocks(FastHttpUser):
 class Drags(Blocks):
     """The same, and so seldom that little of the time is lost."""
 
-    wait_time = constant(1)
+    wait_time = constant(0.5)
 
 
 class Raises(FastHttpUser):
