@@ -20,7 +20,8 @@ from perflab.data import store as stores
 from perflab.data.tables import Measurements
 from perflab.errors import FormatError, LoadTestError, one_of
 from perflab.formats import lighthouse
-from perflab.loadtest.target import Services, Target
+from perflab.loadtest.serving import Services
+from perflab.loadtest.target import Target
 from perflab.notes import GENERATOR, Kind, Note
 from perflab.progress import Progress
 from perflab.units import parse_duration

@@ -15,7 +15,8 @@ from perflab.units import format_ms, format_number, parse_duration
 
 if TYPE_CHECKING:
     from perflab.loadtest.drive import Driven, Live, Slot
-    from perflab.loadtest.target import Services, Target
+    from perflab.loadtest.serving import Services
+    from perflab.loadtest.target import Target
 
 CLICK, FILL, PRESS, WAIT, SCROLL = STEPS = ("click", "fill", "press", "wait", "scroll")
 _WORDS = {CLICK: 2, FILL: 3, PRESS: 2, WAIT: 2, SCROLL: 2}

@@ -28,7 +28,8 @@ from perflab.loadtest.alone import alone
 from perflab.loadtest.drive import Driven, Live, Slot, listening
 from perflab.loadtest.resources import Sampler, children
 from perflab.loadtest.run import loaded
-from perflab.loadtest.target import Service, Services, Target
+from perflab.loadtest.serving import Service, Services
+from perflab.loadtest.target import Target
 from perflab.metrics import Metric
 from perflab.notes import Note
 from perflab.progress import Listener

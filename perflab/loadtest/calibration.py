@@ -17,7 +17,8 @@ from perflab.errors import ComparisonError
 from perflab.loadtest import reasons
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import run_pairs
-from perflab.loadtest.target import Target, serving
+from perflab.loadtest.serving import serving
+from perflab.loadtest.target import Target
 from perflab.metrics import Metric
 from perflab.notes import PYTHON, Note, Remedy, written
 from perflab.progress import Listener

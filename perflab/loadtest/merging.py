@@ -14,7 +14,7 @@ from perflab.data import store
 from perflab.data.tables import Measurements
 from perflab.errors import StoreError
 from perflab.loadtest import capture, reasons, validity
-from perflab.loadtest.drive import JUDGING
+from perflab.loadtest.keeping import JUDGING
 from perflab.loadtest.records import CHECK
 from perflab.loadtest.recovery import GENERATOR
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,22 +10,21 @@ from types import MappingProxyType
 from typing import Any
 
 from perflab import provenance
-from perflab.errors import LoadTestError, one_of
+from perflab.errors import LoadTestError
 from perflab.loadtest import checking_locustfile, k6_locustfile, traffic_locustfile, traffic_plan
-from perflab.loadtest.abort import can_be_watched
 from perflab.loadtest.k6_options import parse_options
+from perflab.loadtest.plan_limits import must_be_possible
 from perflab.loadtest.plan_record import record_of
 from perflab.loadtest.records import secret_of
-from perflab.loadtest.stages import Stage, is_number, written_stages
+from perflab.loadtest.stages import Stage, written_stages
 from perflab.loadtest.traffic import Traffic, read_traffic
 from perflab.loadtest.urls import Url
 from perflab.notes import PYTHON, Note, written
 from perflab.objectives import Objective
 from perflab.objectives.grammar import objective_of
 from perflab.results import Result, Shown
-from perflab.units import format_fraction, format_ms, parse_duration, parse_fraction
+from perflab.units import format_fraction, parse_duration, parse_fraction
 
-ARRIVALS = ("constant", "poisson")
 _URL_USERS = Path(__file__).with_name("url_users.py")
 
 
@@ -119,7 +117,7 @@ class LoadPlan(Result):
 
     def __post_init__(self) -> None:
         self._tidy()
-        self._must_be_possible()
+        must_be_possible(self)
 
     def _tidy(self) -> None:
         """Turn sequences into tuples, mappings into read-only ones, and texts into objectives."""
@@ -140,56 +138,6 @@ class LoadPlan(Result):
             become("user_classes", MappingProxyType(dict(classes)))
         else:
             become("user_classes", (classes,) if isinstance(classes, str) else tuple(classes))
-
-    def _must_be_possible(self) -> None:
-        stages = self.all_stages
-        if not stages or not all(isinstance(stage, Stage) for stage in stages):
-            raise ValueError(f"LoadPlan: stages must be one Stage or more; got {self.stages!r}")
-        if len({stage.rate is None for stage in stages}) > 1:
-            raise ValueError(
-                "LoadPlan: stages must all have users (closed model) or all have a rate (open model); got both"
-            )
-        if max(stage.amount for stage in stages) == 0:
-            raise ValueError("LoadPlan: every stage has 0 users or rate 0, so no request would be made")
-        if self.arrivals not in ARRIVALS:
-            raise one_of("LoadPlan: arrivals", self.arrivals, ARRIVALS)
-        for goal in self.goals:
-            if goal.abort and not can_be_watched(goal):
-                raise ValueError(
-                    "LoadPlan: an objective that aborts a run must be about latency, errors or throughput of all "
-                    f"requests, and a bound; got {goal}"
-                )
-        for name, weight in self.weights.items():
-            if not (is_number(weight) and 0 < weight < math.inf):
-                raise ValueError(f"LoadPlan: the weight of user class {name!r} must be above 0; got {weight!r}")
-        for header in self.headers.items():
-            if not "".join(header).isprintable():
-                raise ValueError(f"LoadPlan: headers must be single-line texts; {header[0]!r} is not")
-        self._workers_must_be_possible()
-        if not 0 < self.timeout_s < self.stop_timeout_s:
-            raise ValueError(
-                f"LoadPlan: stop_timeout ({self.stop_timeout!r}) must be longer than timeout ({self.timeout!r}), "
-                "or the slowest requests are dropped at the end of the run"
-            )
-        if not 0 <= self.warmup_fraction <= 0.9:
-            raise ValueError(
-                f"LoadPlan: warmup must be at most 90% of the run's {format_ms(self.duration_s * 1e3)}; got {self.warmup!r}"
-            )
-
-    def _workers_must_be_possible(self) -> None:
-        for name, value in (("workers", self.workers), ("remote_workers", self.remote_workers)):
-            least = int(name == "workers" and not self.remote_workers)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ValueError(f"LoadPlan: {name} must be {least} or more; got {value!r}")
-        host, colon, port = str(self.master).rpartition(":")
-        if not (host and colon and port.isdigit() and 0 < int(port) < 65535):
-            raise ValueError(f'LoadPlan: master must be an address and a port like "0.0.0.0:5557"; got {self.master!r}')
-        if self.remote_workers and self.urls:
-            raise ValueError("LoadPlan: remote workers need a locustfile; a plan from URLs has none to hand to them")
-        if self.remote_workers:
-            secret_of(self.token, "LoadPlan: token")
-        if self.worker_timeout_s <= 0:
-            raise ValueError(f"LoadPlan: worker_timeout must be longer than zero; got {self.worker_timeout!r}")
 
     @property
     def secret(self) -> str:

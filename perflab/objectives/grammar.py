@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from perflab.data.tables import AGGREGATED
 from perflab.metrics import RATE, RESOURCE, SHARE, Metric, canonical
 from perflab.objectives.objective import Objective
-from perflab.objectives.words import UNDER_LOAD, Token, cleaned, endpoint_in, load_in, tokens
+from perflab.objectives.words import PLAIN, UNDER_LOAD, Token, cleaned, endpoint_in, load_in, tokens
 
 _STATISTICS = ("quantile", "ordinal", "median", "mean", "every", "max", "success", "errors", "throughput", "vital")
 _RESOURCES = {"cpu": "cpu_cores", "memory": "rss_bytes", "io": "io_bytes_per_s", "size": "size_bytes"}
@@ -26,27 +26,6 @@ _UNITS = {"milliseconds": "ms", "millisecond": "ms", "msec": "ms", "msecs": "ms"
           "secs": "s", "sec": "s", "minutes": "min", "minute": "min", "mins": "min", "hours": "h", "hour": "h",
           "percent": "%", "per cent": "%", "core": "cores", "byte": "b", "bytes": "b", "kilobytes": "kb",
           "megabytes": "mb", "gigabytes": "gb"}  # fmt: skip
-_PLAIN = frozenset(
-    re.findall(
-        r"\S+",
-        "a an the all any each every overall total our this that these its of for in on to at with from by as than per "
-        "under over during while when until after up down and or is are be been was were has have had will shall should "
-        "must may can need needs needed remain remains stay stays kept keep keeps hold holds not no never exceed "
-        "exceeds go rise drop fall complete completes completed finish finished respond responds answered answer served "
-        "serve return returned processed handle handles handled sustain sustains sustained support supports supported "
-        "take takes taken reach reaches load loads normal typical peak expected steady heavy full production traffic "
-        "conditions users user clients concurrent service services system api apis application app site website web "
-        "backend server servers database cluster http https rest endpoint endpoints route routes request requests "
-        "response responses call calls transaction transactions page pages latency latencies verify ensure check assert "
-        "maintain achieve confirm expect aim then given show shows showing test tests time times duration durations "
-        "performance rate ratio fraction percentage budget value values target targets goal goals objective objectives "
-        "slo slos sla slas sli limit limits threshold thresholds requirement requirements required acceptable accepted "
-        "allowed guaranteed guarantee desired ideal ideally maximum minimum max min least most usage utilization "
-        "utilisation consumption use used rss process one single core cores disk file read write s slow slower we it "
-        "they such so only also about around approximately roughly http_req_duration http_req_failed temps réponse de "
-        "la le les millisecond second ",
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -248,7 +227,7 @@ class _Reader:
             if token.kind in _STATISTICS or token.kind in _RESOURCES:
                 return True
             if token.kind not in ("word", "quantity", "slash", "endpoint") or (
-                token.kind == "word" and token.text.lower() not in _PLAIN
+                token.kind == "word" and token.text.lower() not in PLAIN
             ):
                 return False
         return False
@@ -296,7 +275,7 @@ class _Reader:
         if self.named:
             return ""
         before = [t for t in part if t.found.start() < statistic.found.start()]
-        return " ".join(t.text for t in before if t.kind == "word" and t.text.lower() not in _PLAIN)
+        return " ".join(t.text for t in before if t.kind == "word" and t.text.lower() not in PLAIN)
 
     def _limited(self, statistic: Token, number: str, limit: Token, operator: str) -> Clause:
         metric = Metric.of(_metric(statistic))

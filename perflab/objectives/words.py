@@ -9,6 +9,29 @@ from dataclasses import dataclass
 LONGEST = 2_000
 """Longer lines are not requirements, and would cost a regular expression time."""
 
+PLAIN = frozenset(
+    re.findall(
+        r"\S+",
+        "a an the all any each every overall total our this that these its of for in on to at with from by as than per "
+        "under over during while when until after up down and or is are be been was were has have had will shall should "
+        "must may can need needs needed remain remains stay stays kept keep keeps hold holds not no never exceed "
+        "exceeds go rise drop fall complete completes completed finish finished respond responds answered answer served "
+        "serve return returned processed handle handles handled sustain sustains sustained support supports supported "
+        "take takes taken reach reaches load loads normal typical peak expected steady heavy full production traffic "
+        "conditions users user clients concurrent service services system api apis application app site website web "
+        "backend server servers database cluster http https rest endpoint endpoints route routes request requests "
+        "response responses call calls transaction transactions page pages latency latencies verify ensure check assert "
+        "maintain achieve confirm expect aim then given show shows showing test tests time times duration durations "
+        "performance rate ratio fraction percentage budget value values target targets goal goals objective objectives "
+        "slo slos sla slas sli limit limits threshold thresholds requirement requirements required acceptable accepted "
+        "allowed guaranteed guarantee desired ideal ideally maximum minimum max min least most usage utilization "
+        "utilisation consumption use used rss process one single core cores disk file read write s slow slower we it "
+        "they such so only also about around approximately roughly http_req_duration http_req_failed temps réponse de "
+        "la le les millisecond second ",
+    )
+)
+"""Words of a requirement without a meaning of their own."""
+
 _VERBS = "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS"
 # "/s", "/min" and "and/or" are no paths.
 ENDPOINT = re.compile(

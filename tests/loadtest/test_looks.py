@@ -15,7 +15,8 @@ from driving import plan
 import perflab as lab
 from perflab.data.store import Draft
 from perflab.loadtest import run
-from perflab.loadtest.drive import Driven, _record
+from perflab.loadtest.drive import Driven
+from perflab.loadtest.keeping import record_of
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> None:
         latency = random.lognormal(np.log({"slow": 60, "quick": 2}[target.arm]), 0.1, 300)
         draft.write("requests", pd.DataFrame({**rows, "latency_ms": latency}))
         facts = {"start": start.isoformat(), "duration_ms": 1000.0, "valid": True, "reasons": [], "warnings": []}
-        return Driven(draft.keep({**_record(load, target, at, {}, None), **facts}), False)
+        return Driven(draft.keep({**record_of(load, target, at, {}, None), **facts}), False)
 
     monkeypatch.setattr(run, "drive", drive)
 

@@ -10,7 +10,8 @@ import pytest
 from driving import SERVERS, free_port, own, target
 
 import perflab as lab
-from perflab.loadtest.target import _address, _connects
+from perflab.loadtest.serving import _connects
+from perflab.loadtest.target import _address
 from perflab.notes import codes
 
 BRINGS = """

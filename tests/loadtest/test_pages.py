@@ -14,7 +14,8 @@ import pytest
 from driving import wait_for
 
 import perflab as lab
-from perflab.loadtest import scrape, target
+from perflab.loadtest import scrape
+from perflab.loadtest import serving as targets
 from perflab.loadtest.pages import read_page
 from perflab.notes import codes
 
@@ -109,11 +110,11 @@ def test_a_page_that_redirects_gives_no_password_away(name: str, followed: bool)
 
 
 def test_a_target_whose_page_trickles_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(target, "_ANSWER_S", 0.3)
+    monkeypatch.setattr(targets, "_ANSWER_S", 0.3)
     with (
         serving(*PAGES["trickles its status"]) as host,
         pytest.raises(lab.TargetError, match=r"no complete response within 0\.3 s"),
-        target.serving(lab.Target("slow", host=host, ready="/r"), tmp_path),
+        targets.serving(lab.Target("slow", host=host, ready="/r"), tmp_path),
     ):
         pass
 

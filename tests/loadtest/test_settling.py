@@ -17,8 +17,8 @@ import perflab as lab
 from perflab.loadtest.child import Child
 from perflab.loadtest.guard import __file__ as GUARD
 from perflab.loadtest.resources import _other_runs
+from perflab.loadtest.serving import serving
 from perflab.loadtest.shortness import checked, too_short
-from perflab.loadtest.target import serving
 
 BUSY = """
 import http.server, multiprocessing, sys, time

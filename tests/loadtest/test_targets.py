@@ -18,7 +18,7 @@ from perflab.loadtest import reasons
 from perflab.loadtest.capacity import Capacity, _search, _step
 from perflab.loadtest.logfiles import LogFiles
 from perflab.loadtest.scrape import parse
-from perflab.loadtest.target import _connects
+from perflab.loadtest.serving import _connects
 from perflab.notes import Note, codes
 from perflab.stats.scalability import fit_scalability
 

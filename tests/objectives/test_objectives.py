@@ -12,8 +12,8 @@ import pytest
 import perflab as lab
 from perflab.notes import codes
 from perflab.objectives import from_thresholds
-from perflab.objectives.checking import verdict
 from perflab.objectives.grammar import clauses, objective_of
+from perflab.objectives.measuring import verdict
 from perflab.objectives.words import LONGEST
 from perflab.stats import intervals
 
