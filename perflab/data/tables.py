@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from perflab.data import exports
@@ -271,49 +272,57 @@ def _stack(table: str, frames: list[pd.DataFrame]) -> pd.DataFrame:
 _UNKNOWN_BEFORE = pd.Timestamp("1971-01-01", tz="UTC")
 
 
-def _timed(frame: pd.DataFrame) -> pd.DataFrame:
+def _timed(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """The rows with known times, and all rows of runs without any: a log may have times for some statements only."""
-    timed = frame["start"] >= _UNKNOWN_BEFORE
+    timed: npt.NDArray[np.bool_] = (frame["start"] >= _UNKNOWN_BEFORE).to_numpy()
     if timed.all() or not timed.any():
-        return frame
-    return frame[timed | ~frame["run"].isin(frame.loc[timed, "run"].unique())]
+        return np.ones(len(frame), dtype="bool")
+    without: npt.NDArray[np.bool_] = ~frame["run"].isin(frame.loc[timed, "run"].unique()).to_numpy(dtype="bool")
+    return timed | without
 
 
-def _span(start: pd.Series[Any], took_ms: pd.Series[Any]) -> tuple[pd.Timestamp, pd.Timestamp]:
-    """The start of the first and the end of the last."""
-    first, begun = start.min(), start.to_numpy("datetime64[us]")
-    after_us = (begun - begun.min()).astype("float64") + took_ms.to_numpy("float64") * 1e3
-    longest = np.fmax.reduce(after_us)
-    return first, first + pd.Timedelta(longest, unit="us")
+def _spans(codes: npt.NDArray[np.intp], start: pd.Series[Any], took_ms: pd.Series[Any]) -> tuple[Any, Any]:
+    """The start of the first and the length in ms of each run, by its code; NaT and NaN for a run without times."""
+    begun, known = start.to_numpy("datetime64[us]"), start.notna().to_numpy()
+    codes, begun, took_us = codes[known], begun[known].astype("int64"), took_ms.to_numpy("float64")[known] * 1e3
+    size = int(codes.max(initial=-1)) + 1
+    first = np.full(size, np.iinfo("int64").max)
+    np.minimum.at(first, codes, begun)
+    longest = np.full(size, np.nan)
+    np.fmax.at(longest, codes, (begun - first[codes]) + took_us)
+    begins = np.where(first == np.iinfo("int64").max, np.datetime64("NaT"), first.view("datetime64[us]"))
+    return begins, longest / 1e3
 
 
-def _distinct(run: pd.Series[Any]) -> list[Any]:
-    """The runs that are named, in order; of one run, without hashing its name a million times."""
-    return list(run.iloc[:1] if len(run) and bool((run == run.iloc[0]).all()) else run.unique())
+def _coded(run: pd.Series[Any]) -> tuple[npt.NDArray[np.intp], pd.Index[Any]]:
+    """Each row's place among the runs that are named, and those; of one run, without hashing its name a million times."""
+    if len(run) and bool((run == run.iloc[0]).all()):
+        return np.zeros(len(run), dtype="intp"), pd.Index(run.iloc[:1])
+    codes, names = pd.factorize(run)
+    return codes, pd.Index(names)
 
 
 def _runs_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """A row for each run that any table names, with its span from the requests (or queries) if there are any."""
-    names = list(dict.fromkeys(name for frame in tables.values() for name in _distinct(frame["run"])))
+    coded = {table: _coded(frame["run"]) for table, frame in tables.items()}
+    names = list(dict.fromkeys(name for _, own in coded.values() for name in own))
     runs = pd.DataFrame(
         {"arm": None, "start": pd.Series(dtype="datetime64[us, UTC]"), "duration_ms": 0.0, "valid": True},
         index=pd.Index(pd.array(names, dtype="str"), name="run"),
     ).assign(duration_ms=0.0, valid=True)
     for table, took in (("queries", "duration_ms"), ("requests", "latency_ms")):
         if table in tables and len(tables[table]):
-            frame = _timed(tables[table])
-            if len(names) == 1:
-                # All rows belong to it: grouping a million of them by a text costs more than all the rest here.
-                start, last = (pd.Series([at], index=runs.index) for at in _span(frame["start"], frame[took]))
-            else:
-                end = frame["start"] + pd.to_timedelta(frame[took], unit="ms")
-                start, last = frame.groupby("run")["start"].min(), end.groupby(frame["run"]).max()
-            runs.loc[start.index, "start"] = start
-            runs.loc[start.index, "duration_ms"] = (last - start).dt.total_seconds() * 1e3
+            frame, (codes, own) = tables[table], coded[table]
+            timed = _timed(frame)
+            first, length = _spans(codes[timed], frame.loc[timed, "start"], frame.loc[timed, took])
+            found = own[: len(first)]
+            runs.loc[found, "start"] = pd.to_datetime(first, utc=True)
+            runs.loc[found, "duration_ms"] = length
     if "requests" in tables:
+        codes, own = coded["requests"]
         for column in ("arm", "pair"):
             if column in tables["requests"].columns:
-                runs[column] = tables["requests"].groupby("run")[column].first()
+                runs[column] = tables["requests"].groupby(codes)[column].first().set_axis(own)
     runs["start"] = runs["start"].where(runs["start"] >= _UNKNOWN_BEFORE)
     runs["duration_ms"] = runs["duration_ms"].where(runs["duration_ms"] < 1e12, 0.0)  # a clock that was wrong at first
     return conform("runs", runs.reset_index())

@@ -6,6 +6,7 @@ Two runs of the same code differ by more than either varies within, so nothing h
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -69,10 +70,13 @@ def quantile_interval(values: npt.ArrayLike, q: float = 0.95, *, confidence: flo
     needed = math.ceil(math.log(tail) / math.log(max(q, 1 - q)) - 1e-9)
     if count < needed or not np.isfinite(numbers).all():
         raise ValueError(f"values must be {needed} or more finite numbers; got {count}")
-    below = special.bdtr(np.arange(count), count, q)
-    # P(r-th value > quantile) is the probability that fewer than r lie below it.
-    low, high = int((below <= tail).sum()) - 1, int(np.argmax(below >= 1 - tail))
-    low = max(low, 0)
+
+    def below(rank: int) -> float:
+        """The probability that the value of this rank is above the quantile: that no more than so many lie below it."""
+        return float(special.bdtr(rank, count, q))
+
+    ranks = range(count)
+    low, high = max(bisect_right(ranks, tail, key=below) - 1, 0), bisect_left(ranks, 1 - tail, key=below)
     picked = np.partition(numbers, [low, high])
     return float(picked[low]), float(picked[high])
 
