@@ -6,7 +6,7 @@
 const { AsyncLocalStorage } = require("async_hooks");
 const fs = require("fs");
 const { MikroORM, EntitySchema, LockMode, ReferenceKind, raw } = require("@mikro-orm/postgresql");
-const pg = require(require.resolve("pg", { paths: [require.resolve("@mikro-orm/postgresql")] }));
+const pg = require(require.resolve("pg", { paths: [require.resolve("knex", { paths: [require.resolve("@mikro-orm/postgresql")] })] }));
 
 const [, , verb, port] = process.argv;
 const SIZES = [5, 8, 12, 20, 30, 50];

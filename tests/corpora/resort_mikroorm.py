@@ -5,7 +5,7 @@ commit several times); once in autocommit, where reads go over any connection, a
 as MikroORM opens it. Values are literals of the text; each statement ends in a comment with its request's id.
 ``resort.labels.tsv`` has the label of each page, and why.
 
-``npm install @mikro-orm/core@6 @mikro-orm/postgresql@6 dataloader``, then
+``npm install @mikro-orm/core@6.6.9 @mikro-orm/postgresql@6.6.9 dataloader``, then
 ``NODE_PATH=node_modules python tests/corpora/resort_mikroorm.py``
 """
 
