@@ -23,8 +23,11 @@ def quantile(values: Floats, shares: Sequence[float]) -> Floats:
     return between_ranks(picked[below], picked[above], part)
 
 
-def ranks_of(count: int, shares: Sequence[float]) -> tuple[Any, Any, Floats]:
-    """The ranks (from 0) on both sides of each quantile, and how far it is from the first to the second."""
+def ranks_of(count: Any, shares: Sequence[float]) -> tuple[Any, Any, Floats]:
+    """The ranks (from 0) on both sides of each quantile, and how far it is from the first to the second.
+
+    ``count`` is the number of values, or with one quantile the numbers of several groups.
+    """
     ranks = np.clip((count + 1 / 3) * np.asarray(shares, dtype="float64") + 1 / 3, 1, count) - 1
     below = np.floor(ranks).astype("int64")
     return below, np.minimum(below + 1, count - 1), ranks - below

@@ -2,7 +2,7 @@
 
 Each control of each explorer is a case of its own: what it is to make appear is looked for before (it must not be there) and
 after, so a control whose handler is unplugged fails its case. ``PERFLAB_BROWSER_TIMEOUT`` (seconds) shortens the waiting when
-that is tried. Screenshots are kept in ``build/screenshots``.
+that is tried. With ``PERFLAB_SCREENSHOTS=1`` pictures of it all are kept in ``build/screenshots``, which takes longer.
 """
 
 from __future__ import annotations
@@ -115,14 +115,14 @@ def test_a_click_on_stop_ends_the_run_and_the_notebook_goes_on(page: Page, folde
     expect(tip).to_contain_text(
         re.compile(r"Time, s: .*Latency, ms \(p95\): [\d.,]+ m?s.*Users: 4.*\(target\): [\d.]+ core")
     )
-    page.screenshot(path=SHOTS / "run-running.png")
+    shoot(page, "run-running")
     line.get_by_role("button", name="Stop").click()
     # What stays in the notebook is plain HTML.
     expect(page.locator(".perflab-running")).to_have_count(0)
     expect(page.locator(".perflab-progress")).to_contain_text(re.compile("users 4.*; stopped"))
     picture = page.locator('.perflab-progress img[src^="data:image/svg+xml;base64,"]')
     assert picture.evaluate("image => image.naturalWidth") > 300
-    page.screenshot(path=SHOTS / "run-stopped.png")
+    shoot(page, "run-stopped")
     kept = lab.load(folder / "runs")
     assert kept.runs.reason_codes.to_list() == [["interrupted"]]
     assert len(kept.requests) > 20
@@ -148,7 +148,7 @@ def test_load_is_driven_by_hand(page: Page, folder: Path) -> None:
     line = box.locator(".perflab-running")
     expect(line).to_contain_text(re.compile(r"users 2, .*requests [1-9]"), timeout=60_000)
     until(page, lambda: line.locator("polyline").count() >= 5, "no lines are drawn")
-    page.screenshot(path=SHOTS / "driving.png")
+    shoot(page, "driving")
     line.get_by_role("button", name="Stop").click()
     expect(box).to_contain_text("1 run kept, in the variable measured", timeout=30_000)
     expect(panel(box).locator("table")).to_contain_text("Enough for p95")
@@ -211,8 +211,10 @@ def slider(box: Locator, label: str, end: str = "") -> Locator:
     return box.locator(".widget-slider", has_text=label).locator(f".noUi-handle{end}")
 
 
-def shoot(box: Locator, name: str) -> None:
-    box.screenshot(path=SHOTS / f"{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}.png")
+def shoot(what: Page | Locator, name: str) -> None:
+    """Keep a picture to look at, if asked for."""
+    if os.environ.get("PERFLAB_SCREENSHOTS"):
+        what.screenshot(path=SHOTS / f"{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}.png")
 
 
 def until(page: Page, what: Any, why: str) -> None:
@@ -225,9 +227,13 @@ def until(page: Page, what: Any, why: str) -> None:
 
 
 def idle(page: Page) -> None:
-    """Wait until the kernel has done what the last click asked for."""
-    page.wait_for_timeout(100)
-    expect(page.get_by_text("| Idle")).to_be_visible()
+    """Wait until the kernel has done what the last click asked for; looked for more often than `expect` does."""
+    page.wait_for_timeout(60)
+    page.wait_for_function(
+        """() => [...document.querySelectorAll("#jp-main-statusbar *")].some(
+                   item => item.children.length === 0 && item.textContent.includes("| Idle"))""",
+        polling=20,
+    )
 
 
 @dataclass(frozen=True)
@@ -311,8 +317,10 @@ def test_each_control_changes_what_is_shown(page: Page, case: Case) -> None:
         look_at(page, "Objectives")
     elif case.explorer == COMPARISON:
         look_at(page, "Comparison")
-    box.get_by_role("button", name=case.view, exact=True).click()
-    expect(box.get_by_role("button", name=case.view, exact=True)).to_have_class(re.compile("mod-active"))
+    button = box.get_by_role("button", name=case.view, exact=True)
+    if "mod-active" not in (button.get_attribute("class") or ""):
+        button.click()
+        expect(button).to_have_class(re.compile("mod-active"))
     wanted = re.compile(case.wanted, re.DOTALL)
 
     def seen_now() -> str:
@@ -410,7 +418,7 @@ def test_values_are_shown_where_the_pointer_is(page: Page) -> None:
     point_at(page, chart, 0.5, 0.2)
     tip = box.locator(".perflab-tip").first
     expect(tip).to_contain_text(re.compile(r"Time since the run's start, s: 1\d\.\d.*p\d+, ms.*\(n\+1\): [\d.,]+ ms"))
-    page.screenshot(path=SHOTS / "hover.png")
+    shoot(page, "hover")
     before = tip.inner_text()
     chart.focus()
     page.keyboard.press("ArrowLeft")
@@ -427,7 +435,7 @@ def test_a_box_of_time_and_latency_is_selected_by_mouse(page: Page) -> None:
     page.mouse.up()
     expect(panel(box, 1)).to_contain_text(re.compile(r"[\d,]+ requests in [\d.]+ to [\d.]+ s with .* ms: p50"))
     expect(code(box)).to_have_value(re.compile(r"part = lab\.data\.latency_band\(lab\.data\.time_window\(both"))
-    page.screenshot(path=SHOTS / "brush.png")
+    shoot(page, "brush")
 
 
 def test_a_table_is_sorted_and_filtered(page: Page) -> None:
@@ -474,11 +482,12 @@ def test_what_is_shown_follows_the_theme_and_fits_the_width(page: Page) -> None:
     fits = """box => { const stage = [...box.querySelectorAll(".perflab-stage")].find(one => one.querySelector("svg"));
                        return stage ? [stage.querySelector("svg").getBoundingClientRect().width, stage.clientWidth] : [0, 1]; }"""
     for width in (900, 1500, 1250):
+        before = box.evaluate(fits)[1]
         page.set_viewport_size({"width": width, "height": 1500})
-        page.wait_for_timeout(500)
+        until(page, lambda before=before: box.evaluate(fits)[1] != before, f"no other room at {width}")
         until(page, lambda: _fills(*box.evaluate(fits)), f"the chart does not fill the width at {width}")
         box.scroll_into_view_if_needed()
-        page.screenshot(path=SHOTS / f"dark-{width}.png")
+        shoot(page, f"dark-{width}")
 
 
 def _fills(chart: float, room: float) -> bool:
@@ -530,7 +539,7 @@ def test_a_view_is_kept_in_the_notebook_for_readers_without_a_kernel(page: Page,
     box.get_by_role("button", name="Keep below").click()
     expect(kept).to_have_count(1)
     expect(kept).to_contain_text("lab.plots.plot_heatmap(")
-    page.screenshot(path=SHOTS / "kept.png")
+    shoot(page, "kept")
     page.keyboard.press("Control+s")
 
     def saved() -> bool:

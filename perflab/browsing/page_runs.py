@@ -95,8 +95,8 @@ def run_pages(
     plan = plan if visits is None else replace(plan, visits=visits)
     with listening(progress, plan.expected_s, f"{target.arm}: {plan}") as listener:
         driven = drive_pages(plan, target, store, Slot(), Live(listener))
-    if driven.interrupted:
-        raise KeyboardInterrupt(f"stopped; the visits so far are kept: {driven.folder}")
+        if driven.interrupted:
+            raise KeyboardInterrupt(f"stopped; the visits so far are kept: {driven.folder}")
     return loaded([driven])
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements, of_run
@@ -64,8 +67,18 @@ def _window(low: float, high: float, table: str, frame: pd.DataFrame, runs: pd.D
     zero = of_run(frame, runs.set_index("run")["start"])
     if zero.isna().any():
         zero = zero.fillna(frame.groupby("run", observed=True)[instants].transform("min"))
-    at = (frame[instants] - zero).dt.total_seconds() * 1e3
-    return frame[(at >= low) & (at <= high)].reset_index(drop=True)
+    kept = _between((frame[instants] - zero).array, low, high)
+    return frame if kept.all() else frame[kept].reset_index(drop=True)
+
+
+def _between(ages: Any, low: float, high: float) -> npt.NDArray[np.bool_]:
+    """Which time differences lie between two bounds in ms; whole ticks are compared, so a bound is met exactly."""
+    ticks = ages.asi8
+    per_ms = pd.Timedelta(milliseconds=1) / pd.Timedelta(1, ages.unit)
+    kept = ticks >= math.ceil(low * per_ms * (1 - 1e-12))  # false for an unknown time too, which is negative
+    if math.isfinite(high):
+        kept &= ticks <= math.floor(high * per_ms * (1 + 1e-12))
+    return np.asarray(kept)
 
 
 def latency_band(measurements: Measurements, low: str | float = 0, high: str | float | None = None) -> Measurements:
@@ -137,7 +150,7 @@ def slowest_requests(
     requests = measurements.requests
     if endpoint != AGGREGATED:
         requests = requests[requests["endpoint"] == endpoint]
-    top = requests.nlargest(count, "latency_ms")
+    top = _at_least(requests, count).nlargest(count, "latency_ms")
     runs = measurements.runs.set_index("run")
     names = top["run"].astype("str")
     top = top.assign(arm=names.map(runs["arm"]), at_s=(top["start"] - names.map(runs["start"])).dt.total_seconds())
@@ -145,6 +158,15 @@ def slowest_requests(
     if queries is not None:
         top, shown = _with_statements(top, queries), [*shown, "statements", "statements_ms", "slowest_statement"]
     return top[[c for c in shown if c in top.columns]].reset_index(drop=True)
+
+
+def _at_least(requests: pd.DataFrame, count: int) -> pd.DataFrame:
+    """The requests as slow as the ``count`` slowest, and ties: what is left to sort of a million rows."""
+    latency = requests["latency_ms"].to_numpy(dtype="float64")
+    if not 0 < count < len(latency):
+        return requests
+    limit = np.partition(latency, len(latency) - count)[len(latency) - count]
+    return requests[latency >= limit] if limit == limit else requests  # a NaN is sorted last
 
 
 def _with_statements(requests: pd.DataFrame, queries: pd.DataFrame) -> pd.DataFrame:

@@ -134,7 +134,7 @@ def explore(*evidence: Any) -> Any:
         raise ValueError("evidence may hold one set of objectives; put them into one list")
     makers = _makers(given, goals[0] if goals else None) | _of_changes(changes)
     if not makers:
-        held = ", ".join(dict.fromkeys(t for m, _ in given for t in m.tables)) or "nothing"
+        held = ", ".join(dict.fromkeys(t for m, _ in given for t in m.tables if m.length(t))) or "nothing"
         raise ValueError(f"evidence must hold requests, queries, spans or a profile to explore; it holds {held}")
     return next(iter(makers.values()))() if len(makers) == 1 else Explorers(makers)
 

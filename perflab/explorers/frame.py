@@ -11,6 +11,7 @@ import base64
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from html import escape
 from typing import Any
 
@@ -209,25 +210,31 @@ class _Place:
 
     def __init__(self, panel: Panel, state: traitlets.HasTraits) -> None:
         self._panel, self._state = panel, state
-        self.widget = Surface(brushable=panel.select is not None)
-        self.widget.add_class("perflab-panel")
         self.view = View()
+        self._table: pd.DataFrame | None = None
         self._drawn_from: tuple[object, ...] | None = None
         self._picture = ""
-        self.widget.observe(lambda change: self._render(), names=["order", "only"])
-        self.widget.observe(self._resized, names="width")
-        self.widget.observe(self._brushed, names="brush")
+
+    @cached_property
+    def widget(self) -> Surface:
+        """Made when the panel is first shown: most views are never opened."""
+        made = Surface(brushable=self._panel.select is not None)
+        made.add_class("perflab-panel")
+        made.observe(lambda change: self._render(), names=["order", "only"])
+        made.observe(self._resized, names="width")
+        made.observe(self._brushed, names="brush")
+        return made
 
     def update(self) -> None:
         """Draw the panel again if one of its traits has changed."""
         now = tuple(getattr(self._state, trait) for trait in self._panel.needs)
         if now == self._drawn_from:
             return
-        columns = list(self._shown_table.columns) if self._shown_table is not None else []
+        columns = list(self._table.columns) if self._table is not None else []
         self.view = _view(self._panel, self._state)
         self._picture = _picture(self.view.figure) if self.view.figure is not None else ""
         self._drawn_from = now
-        table = self._shown_table
+        table = self._table = _shown_table(self.view)
         if self.widget.order[0] >= 0 and (table is None or list(table.columns) != columns):
             self.widget.order = [-1, False]
         self._render()
@@ -237,12 +244,6 @@ class _Place:
         """The panel without anything that needs a kernel."""
         chart = self.view.chart
         return self._html(picture(chart) if chart is not None else "")
-
-    @property
-    def _shown_table(self) -> pd.DataFrame | None:
-        if self.view.shown is not None:
-            return self.view.shown.table
-        return None if self.view.table is None else compact(self.view.table)
 
     def _resized(self, _: Any) -> None:
         if self.view.chart is not None:
@@ -262,14 +263,14 @@ class _Place:
 
     def _render(self) -> None:
         chart, width = self.view.chart, max(320, self.widget.width)
-        self.widget.sortable = self._shown_table is not None and len(self._shown_table) > 1
+        self.widget.sortable = self._table is not None and len(self._table) > 1
         if chart is None:
             self.widget.show(self._html(""), {})
         else:
             self.widget.show(self._html(svg(chart, width)), pointed(chart, width))
 
     def _html(self, chart: str) -> str:
-        view, table = self.view, self._shown_table
+        view, table = self.view, self._table
         words = view.shown or Shown(view.sentence, table, written(view.notes), ours=True, max_rows=MAX_ROWS)
         if words.table is not None and (self.widget.only or self.widget.order[0] >= 0):
             rows = arranged(words.table, self.widget.order, self.widget.only)
@@ -282,6 +283,12 @@ class _Place:
             words = replace(words, sentence="")
             return f'<div style="width:0;min-width:100%">{drawn}{words.html()}{_listed(view.listing)}</div>'
         return f'<div style="width:0;min-width:100%">{words.html()}{drawn}{_listed(view.listing)}</div>'
+
+
+def _shown_table(view: View) -> pd.DataFrame | None:
+    if view.shown is not None:
+        return view.shown.table
+    return None if view.table is None else compact(view.table)
 
 
 def _listed(text: str) -> str:

@@ -33,6 +33,9 @@ _PANES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...], bool], ...] = (
     ("Latency, ms", (("p50", "recent_p50_ms", GREEN, "5 3"), ("p95", "recent_p95_ms", VERMILION, "")), True),
     ("Errors, %", (("", "recent_error_fraction", VERMILION, ""),), False),
     ("Users", (("", "users", PURPLE, ""),), False),
+    ("Arrivals in progress", (("", "in_progress", PURPLE, ""),), False),
+    ("Visits", (("", "visits", PURPLE, ""),), False),
+    ("LCP, ms (median so far)", (("", "lcp_ms", VERMILION, ""),), False),
     (
         "CPU, cores",
         (("generator", "generator_cores", NEUTRAL, "1 3"), ("machine", "machine_cores", BLUE, "5 3"),
@@ -40,7 +43,7 @@ _PANES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...], bool], ...] = (
         False,
     ),
 )  # fmt: skip
-"""A label, the lines (name, fact, colour, dashes), and whether the axis is logarithmic."""
+"""A label, the lines (name, fact, colour, dashes), and whether the axis is logarithmic; shown if the work reports the fact."""
 INTERRUPT = "To stop, interrupt the kernel (■ in the toolbar, or I twice in command mode); what was captured is kept."
 
 
@@ -164,9 +167,10 @@ class LiveView:
     @property
     def static(self) -> str:
         """What stays in the notebook: the sentence, the picture and the notes, without widget or script."""
+        chart = self._chart()
         return (
             f'<div class="perflab-progress tex2jax_ignore mathjax_ignore">{self._sentence(ended=True)}'
-            f"{picture(self._chart())}{self._listed()}</div>"
+            f"{picture(chart) if chart.panes else ''}{self._listed()}</div>"
         )
 
     def __enter__(self) -> Self:
@@ -204,7 +208,8 @@ class LiveView:
             try:
                 chart, width = self._chart(), max(320, self._surface.width)
                 self._words.value = self._sentence(ended=ended)
-                self._surface.show(svg(chart, width) + self._listed(), pointed(chart, width))
+                drawn = (svg(chart, width), pointed(chart, width)) if chart.panes else ("", {})
+                self._surface.show(drawn[0] + self._listed(), drawn[1])
             except Exception as problem:  # noqa: BLE001 - a picture that cannot be drawn must not end the load
                 self._words.value = escape(f"{self.label}: cannot be drawn: {problem}")
             self._every_s = max(_EVERY_S, (time.thread_time() - used) / _SHARE)
@@ -230,6 +235,7 @@ class LiveView:
         panes = [
             Pane(label, [self._line(*line) for line in lines if self._known(line[1])], height=58.0, log=log)
             for label, lines, log in _PANES
+            if any(name in self._facts for _, name, _, _ in lines)
         ]
         metric = Metric.of(self._metric)
         if self._runs:

@@ -10,11 +10,16 @@ from perflab.data.tables import Measurements
 
 _FOR_STATISTICS = ("run", "endpoint", "start", "latency_ms", "ok", "due", "pair", "arm")
 
+_CODED = ("run", "endpoint")
+
 
 def with_categories(measurements: Measurements) -> Measurements:
-    """The same rows with texts as categories, so that selecting among a million takes milliseconds."""
+    """The same rows with runs and endpoints as categories, so that selecting among a million takes milliseconds.
+
+    Other texts stay as they are: ids of requests differ in every row, and views of causes count few rows.
+    """
     requests = measurements.requests
-    texts = [c for c in requests.columns if isinstance(requests[c].dtype, pd.StringDtype)]
+    texts = [c for c in _CODED if c in requests.columns and isinstance(requests[c].dtype, pd.StringDtype)]
     coded = requests.assign(**{c: requests[c].astype("category") for c in texts})
     tables = {**measurements.tables, "requests": coded}
     for name in ("load", "resources"):

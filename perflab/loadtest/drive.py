@@ -206,16 +206,17 @@ def _watched(
             if failed := broken(goal, so_far):
                 return failed
         done_s = live.done_s + min(elapsed, expected_s(plan))
-        live.listener.update(done_s, **_facts(so_far, sampler))
+        live.listener.update(done_s, **_facts(so_far, sampler, plan))
     if locust.exit_code() == CANNOT_WRITE:
         return reasons.CANNOT_WRITE(problem=locust.tail(300).strip().splitlines()[-1])
     return service.died()
 
 
-def _facts(so_far: Snapshot, sampler: Sampler) -> dict[str, Any]:
+def _facts(so_far: Snapshot, sampler: Sampler, plan: LoadPlan) -> dict[str, Any]:
     recent = so_far.recent
     return {
-        "users": so_far.users,
+        # An open model has no users: what is counted are arrivals that have not ended.
+        "in_progress" if plan.is_open else "users": so_far.users,
         "throughput_per_s": so_far.requests_per_s,
         "p95_ms": so_far.latency.quantile(0.95),
         "error_fraction": so_far.errors / so_far.requests if so_far.requests else math.nan,

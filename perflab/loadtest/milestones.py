@@ -20,6 +20,7 @@ _SHORT = {
     "p95_ms": "p95",
     "lcp_ms": "LCP",
     "error_fraction": "errors",
+    "in_progress": "in progress",
 }
 
 

@@ -80,11 +80,11 @@ def run_arms(
         experiment, interrupted, driven, short = interleaved(
             plan, targets, orders, seed, store, Live(listener), asked, on_short, pause
         )
-    if interrupted:
-        raise KeyboardInterrupt(
-            f"stopped in round {interrupted} of {rounds}; what was captured is kept: "
-            f'load("{store}", experiment="{experiment}").where(valid=True)'
-        )
+        if interrupted:
+            raise KeyboardInterrupt(
+                f"stopped in round {interrupted} of {rounds}; what was captured is kept: "
+                f'load("{store}", experiment="{experiment}").where(valid=True)'
+            )
     return noted(loaded([run for name in names for run in driven[name]]), short)
 
 

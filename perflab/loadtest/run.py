@@ -76,8 +76,8 @@ def run(
     target = target if profile is None else replace(target, profile=profile)
     with listening(progress, expected_s(plan), f"{target.arm}: {plan}") as listener:
         driven = drive(plan, target, store, Slot(), Live(listener))
-    if driven.interrupted:
-        raise KeyboardInterrupt(f"stopped; what was captured is kept: {driven.folder}")
+        if driven.interrupted:
+            raise KeyboardInterrupt(f"stopped; what was captured is kept: {driven.folder}")
     return loaded([driven])
 
 
@@ -157,11 +157,11 @@ def run_pairs(
         experiment, interrupted, driven, short = interleaved(
             plan, (baseline, candidate), rounds, seed, store, Live(listener), registered, on_short, pause
         )
-    if interrupted:
-        raise KeyboardInterrupt(
-            f"stopped in pair {interrupted} of {pairs}; what was captured is kept: "
-            f'load("{store}", experiment="{experiment}").where(valid=True)'
-        )
+        if interrupted:
+            raise KeyboardInterrupt(
+                f"stopped in pair {interrupted} of {pairs}; what was captured is kept: "
+                f'load("{store}", experiment="{experiment}").where(valid=True)'
+            )
     before, after = (noted(loaded(driven[target.arm]), short) for target in (baseline, candidate))
     return registered.noted(rounds_done(rounds, len(driven[baseline.arm])), before, after)
 

@@ -16,8 +16,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
+from matplotlib.spines import Spine
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
@@ -33,6 +35,9 @@ from perflab.stats.replications import warmup_of
 from perflab.units import format_fraction, format_number, parse_duration, parse_fraction
 
 GREY = INK
+LOWEST_MS = 1e-3
+"""Where a latency of zero is drawn on a log axis."""
+_BLACK = (0.0, 0.0, 0.0, 1.0)
 _WIDTH = 10.0
 _EAST_ASIAN = re.compile(
     r"CJK|Noto Sans (JP|SC|TC|KR)|WenQuanYi|Source Han|IPA.*Gothic|Takao|VL ?Gothic|Droid Sans Fallback|Hiragino|PingFang|"
@@ -139,7 +144,8 @@ def seconds_since_start(frame: pd.DataFrame, instants: str, runs: pd.DataFrame) 
     start = of_run(frame, runs.set_index("run")["start"])
     if start.isna().any():
         start = start.fillna(frame.groupby("run", observed=True)[instants].transform("min"))
-    return np.asarray((frame[instants] - start).dt.total_seconds(), dtype="float64")
+    at: Any = frame[instants].array
+    return np.asarray((at - start.array).to_numpy() / np.timedelta64(1, "s"), dtype="float64")
 
 
 def by_run(frame: pd.DataFrame, column: str) -> dict[str, np.ndarray[Any, Any]]:
@@ -226,9 +232,16 @@ def titled(ax: Axes, finding: str, detail: str, *, left: float = 0.0) -> None:
     _legible(ax)
     figure = ax.get_figure(root=True)
     ours = figure is not None and figure.patch.get_alpha() == 0
-    for text in (figure if ours and figure is not None else ax).findobj(Text):
+    whole = figure if ours and figure is not None else ax
+    for text in whole.findobj(Text):
         if text.get_color() == "black":
             text.set_color(INK)
+    # A second axis and a colour bar come with black marks and frames, which a dark page hides.
+    for axis in whole.findobj(Axis):
+        axis.set_tick_params(which="both", color=INK)
+    for spine in whole.findobj(Spine):
+        if spine.get_edgecolor() == _BLACK:
+            spine.set_edgecolor(INK)
 
 
 def _legible(ax: Axes) -> None:

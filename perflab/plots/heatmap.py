@@ -9,6 +9,7 @@ from matplotlib.ticker import FuncFormatter
 
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.plots.drawing import (
+    LOWEST_MS,
     STYLES,
     Floats,
     arms_of,
@@ -77,7 +78,7 @@ def plot_heatmap(
         )
     requests = requests_of(arms[0], endpoint)
     seconds = seconds_since_start(requests, "start", measurements.runs)
-    latency = np.maximum(requests["latency_ms"].to_numpy(), 1e-3)
+    latency = np.maximum(requests["latency_ms"].to_numpy(), LOWEST_MS)
     low, high = latency.min(), max(latency.max(), latency.min() * 1.01)
     x = np.linspace(0, max(seconds.max(), 1e-3), bins[0] + 1)
     y = np.geomspace(low * (1 - 1e-9), high * (1 + 1e-9), bins[1] + 1)
@@ -92,7 +93,7 @@ def plot_heatmap(
     warmup = usual_warmup(arms, None)
     each = without_warmup(arms[0], endpoint, warmup).groupby("run", observed=True)["latency_ms"]
     mark = metric.typical(np.array([quantiles(v, q) for _, v in each]))
-    ax.axhline(mark, color=STYLES[0][0], linewidth=1.2, linestyle=(0, (4, 2)))
+    ax.axhline(max(mark, LOWEST_MS), color=STYLES[0][0], linewidth=1.2, linestyle=(0, (4, 2)))
     how = f"blank: no request; line: {metric.label} after the warm-up ({format_fraction(float(warmup))})"
     titled(ax, finding(metric, endpoint, arms, [mark]), read_as(arms, 0, how))
     return ax

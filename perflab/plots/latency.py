@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.plots.drawing import (
     GREY,
+    LOWEST_MS,
     Floats,
     arms_of,
     axes,
@@ -78,16 +79,24 @@ def plot_ecdf(
     deepest, marks = max(longest), []
     for arm, runs, length in zip(arms, latencies, longest, strict=True):
         shares = _shares(length)
-        both = [(quantiles(v, shares), quantiles(v, q)) for v in runs.values()]
+        both = [(np.maximum(quantiles(v, shares), LOWEST_MS), quantiles(v, q)) for v in runs.values()]
         curves = np.array([curve for curve, _ in both])
         if len(curves) > 1:
             for curve in curves[:_THIN_LINES]:
                 ax.plot(curve, shares, color=arm.colour, linewidth=0.7, alpha=0.35, zorder=2)
-        middle = _between(np.exp(np.log(np.maximum(curves, 1e-3)).mean(axis=0)), curves)
+        middle = _between(np.exp(np.log(curves).mean(axis=0)), curves)
         ax.plot(middle, shares, color=arm.colour, linestyle=arm.dashes, linewidth=2.4, label=arm.label)
         each = np.array([mark for _, mark in both])
         marks.append(float(_between(metric.typical(each), each)))
-        ax.plot(marks[-1], q, marker=arm.marker, color=arm.colour, markersize=8, markeredgecolor="white", zorder=5)
+        ax.plot(
+            max(marks[-1], LOWEST_MS),
+            q,
+            marker=arm.marker,
+            color=arm.colour,
+            markersize=8,
+            markeredgecolor="white",
+            zorder=5,
+        )
     _tail_axis(ax, deepest)
     log_axis(ax.xaxis, "Latency, ms (log scale)")
     ax.axhline(q, color=GREY, linewidth=0.8, linestyle=(0, (2, 3)), zorder=1)
@@ -172,19 +181,19 @@ def plot_histogram(
     warmup = usual_warmup(arms, warmup)
     latencies = [latencies_of(arm, endpoint, warmup) for arm in arms]
     ends = np.array([(v.min(), v.max()) for runs in latencies for v in runs.values()])
-    low, high = np.maximum([ends[:, 0].min(), ends[:, 1].max()], 1e-3)
+    low, high = np.maximum([ends[:, 0].min(), ends[:, 1].max()], LOWEST_MS)
     edges = np.geomspace(low, max(high, low * 1.01), bins + 1)
     edges[0], edges[-1] = low * (1 - 1e-9), edges[-1] * (1 + 1e-9)
     ax = axes(ax)
     marks = []
     for arm, runs in zip(arms, latencies, strict=True):
-        both = [(np.histogram(np.maximum(v, 1e-3), edges)[0] / len(v), quantiles(v, q)) for v in runs.values()]
+        both = [(np.histogram(np.maximum(v, LOWEST_MS), edges)[0] / len(v), quantiles(v, q)) for v in runs.values()]
         shares = [share for share, _ in both]
         ax.stairs(
             np.mean(shares, axis=0), edges, color=arm.colour, linestyle=arm.dashes, linewidth=1.8, label=arm.label
         )
         marks.append(metric.typical(np.array([mark for _, mark in both])))
-        ax.axvline(marks[-1], color=arm.colour, linestyle=arm.dashes, linewidth=1.0)
+        ax.axvline(max(marks[-1], LOWEST_MS), color=arm.colour, linestyle=arm.dashes, linewidth=1.0)
     ax.set_yscale("log")
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share * 100:.6g} %"))

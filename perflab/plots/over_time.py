@@ -13,6 +13,7 @@ from perflab.errors import one_of
 from perflab.metrics import RATE, SHARE, Metric
 from perflab.plots.drawing import (
     GREY,
+    LOWEST_MS,
     Arm,
     Floats,
     arms_of,
@@ -24,7 +25,6 @@ from perflab.plots.drawing import (
     metric_of,
     panels,
     plain,
-    quantiles,
     read_as,
     requests_of,
     seconds_since_start,
@@ -33,6 +33,7 @@ from perflab.plots.drawing import (
     typical,
     usual_warmup,
 )
+from perflab.reductions import between_ranks, ranks_of
 from perflab.units import format_fraction, format_number
 
 _SCATTER_POINTS = 1500
@@ -241,11 +242,24 @@ def median_by_process(arm: Arm, table: str, column: str, edges: Floats) -> list[
     names = frame["process"] if "process" in frame else pd.Series("", index=frame.index)
     found = []
     for process, part in frame.assign(slice=at).groupby(names, sort=False):
-        middle = part.groupby(["run", "slice"])[column].mean().groupby("slice").median()
+        by_run = _mean_in_slices(part, column, len(edges) - 1)
+        known = ~np.isnan(by_run).all(axis=0)
         values = np.full(len(edges) - 1, np.nan)
-        values[middle.index.to_numpy(dtype="int64")] = middle.to_numpy(dtype="float64")
+        values[known] = np.nanmedian(by_run[:, known], axis=0)
         found.append((str(process), values))
     return found
+
+
+def _mean_in_slices(frame: pd.DataFrame, column: str, count: int) -> Floats:
+    """The mean by run (rows) and slice of time (columns); NaN where there is no value."""
+    values = frame[column].to_numpy(dtype="float64", na_value=np.nan)
+    known = ~np.isnan(values)
+    codes, names = pd.factorize(frame["run"])
+    cell = (codes * count + frame["slice"].to_numpy())[known]
+    sums = np.bincount(cell, weights=values[known], minlength=len(names) * count)
+    with np.errstate(invalid="ignore"):
+        means: Floats = (sums / np.bincount(cell, minlength=len(names) * count)).reshape(len(names), count)
+    return means
 
 
 def _processes(arms: Sequence[Arm], table: str) -> list[str]:
@@ -256,7 +270,7 @@ def _processes(arms: Sequence[Arm], table: str) -> list[str]:
 
 def _dots(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats) -> None:
     """Draw single requests: an even sample, and the slowest; failed ones as crosses."""
-    latency = np.maximum(frame["latency_ms"].to_numpy(), 1e-3)
+    latency = np.maximum(frame["latency_ms"].to_numpy(), LOWEST_MS)
     few = min(_SLOWEST_POINTS, len(latency))
     slowest = np.argpartition(latency, -few)[-few:]
     evenly = np.linspace(0, len(latency) - 1, min(len(latency), _SCATTER_POINTS)).astype(int)
@@ -271,7 +285,8 @@ def _upper_panel(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats, edges: Flo
     """Draw the metric in each slice of time as a line, and single requests behind it if it is a latency."""
     if metric.is_latency:
         _dots(ax, arm, frame, at)
-    by_slice = pd.DataFrame(in_slices(frame, at, edges, metric))
+    codes = pd.factorize(frame["run"])[0]
+    by_slice = pd.DataFrame(in_slices(frame, codes, at, edges, [metric])[0])
     middle = edges[:-1] + np.diff(edges) / 2
     ax.plot(
         middle, by_slice.median(), color=arm.colour, linestyle=arm.dashes, linewidth=2.2, label=arm.label, zorder=4,
@@ -281,31 +296,40 @@ def _upper_panel(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats, edges: Flo
         ax.fill_between(middle, by_slice.min(), by_slice.max(), color=arm.colour, alpha=0.15, linewidth=0, zorder=2)
 
 
-def in_slices(frame: pd.DataFrame, at: Floats, edges: Floats, metric: Metric) -> Floats:
-    """The metric by run (rows) and slice of time (columns); NaN where there was no request."""
+def in_slices(frame: pd.DataFrame, codes: Floats, at: Floats, edges: Floats, metrics: Sequence[Metric]) -> list[Floats]:
+    """Each metric by run (rows, by its code) and slice of time (columns); NaN where there was no request."""
     count = len(edges) - 1
-    codes, names = pd.factorize(frame["run"])
-    cells = len(names) * count
+    runs = int(codes.max(initial=-1)) + 1
+    cells = runs * count
     cell = codes * count + np.clip(((at - edges[0]) / (edges[1] - edges[0])).astype("int64"), 0, count - 1)
     requests = np.bincount(cell, minlength=cells)
-    with np.errstate(invalid="ignore"):
+
+    def values(metric: Metric) -> Floats:
         if metric.kind == RATE:
-            values = requests / (edges[1] - edges[0])
-        elif metric.kind == SHARE:
-            values = np.bincount(cell, weights=~frame["ok"].to_numpy(dtype=bool), minlength=cells) / requests
-        elif metric.share is None:
-            values = np.bincount(cell, weights=frame["latency_ms"].to_numpy(), minlength=cells) / requests
-        else:
-            values = _quantile_of_cells(frame["latency_ms"].to_numpy(), cell, requests, metric.share)
-    return np.asarray(values, dtype="float64").reshape(len(names), count)
+            return np.asarray(requests / (edges[1] - edges[0]))
+        if metric.kind == SHARE:
+            return np.asarray(np.bincount(cell, weights=~frame["ok"].to_numpy(dtype=bool), minlength=cells) / requests)
+        if metric.share is None:
+            return np.asarray(np.bincount(cell, weights=frame["latency_ms"].to_numpy(), minlength=cells) / requests)
+        return _quantile_of_cells(frame["latency_ms"].to_numpy(), cell, requests, metric.share)
+
+    with np.errstate(invalid="ignore"):
+        return [values(metric).reshape(runs, count) for metric in metrics]
 
 
 def _quantile_of_cells(latency: Floats, cell: Floats, requests: Floats, q: float) -> Floats:
-    grouped = np.maximum(latency[grouping_order(cell, len(requests))], 1e-3)
-    ends = np.cumsum(requests)
+    # Rows in the order of runs and time are grouped already.
+    order = slice(None) if (np.diff(cell) >= 0).all() else grouping_order(cell, len(requests))
+    grouped = np.maximum(latency[order], LOWEST_MS)
+    ends, held = np.cumsum(requests), np.flatnonzero(requests)
+    below, above, part = ranks_of(requests[held], [q])
+    low, high = np.empty(len(held)), np.empty(len(held))
+    for place, (cell_of, first, second) in enumerate(zip(held.tolist(), below.tolist(), above.tolist(), strict=True)):
+        own = grouped[ends[cell_of] - requests[cell_of] : ends[cell_of]]
+        own.partition((first, second))  # in place: `grouped` is a copy
+        low[place], high[place] = own[first], own[second]
     values = np.full(len(requests), np.nan)
-    for i in np.flatnonzero(requests):
-        values[i] = quantiles(grouped[ends[i] - requests[i] : ends[i]], q)
+    values[held] = between_ranks(low, high, part)
     return values
 
 

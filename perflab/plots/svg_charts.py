@@ -236,10 +236,12 @@ def _frame(chart: Chart, place: _Placed, width: float, *, last: bool) -> Iterato
     for series in reversed([s for s in place.pane.series if s.label]):
         name = _text(series.label[:32])
         x -= 7 * min(len(series.label), 32) + 32
-        yield (
-            f'<path d="M{x:.0f} {place.top - 12:.0f}h14" stroke="{series.colour}" stroke-width="2.5"{_dashes(series)}/>'
-            f'<text x="{x + 18:.0f}" y="{place.top - 8:.0f}" {ink}>{name}</text>'
-        )
+        if series.marker:
+            yield _shape(series, x + 7, place.top - 12)
+        else:
+            line = f'stroke="{series.colour}" stroke-width="2.5"{_dashes(series)}'
+            yield f'<path d="M{x:.0f} {place.top - 12:.0f}h14" {line}/>'
+        yield f'<text x="{x + 18:.0f}" y="{place.top - 8:.0f}" {ink}>{name}</text>'
     for value in (_log_ticks if place.pane.log else _ticks)(
         place.low, place.high, max(3, int(place.pane.height // 32))
     ):
@@ -301,7 +303,6 @@ _SHAPES = {
 
 
 def _marks(chart: Chart, place: _Placed, series: Series, width: float) -> Iterator[str]:
-    shape = _SHAPES.get(series.marker, _SHAPES["D"])
     bounds = zip(series.low, series.high, strict=True) if len(series.low) else [(math.nan, math.nan)] * len(series.x)
     for x, y, (low, high) in zip(series.x, series.y, bounds, strict=True):
         if not (chart.x[0] <= x <= chart.x[1] and math.isfinite(y)):
@@ -311,22 +312,24 @@ def _marks(chart: Chart, place: _Placed, series: Series, width: float) -> Iterat
             yield (
                 f'<path d="M{at:.1f} {place.at(low):.1f}V{place.at(high):.1f}" stroke="{series.colour}" stroke-width="2"/>'
             )
-        yield shape.format(x=at, y=place.at(y), r=4, d=8, c=series.colour)
+        yield _shape(series, at, place.at(y))
+
+
+def _shape(series: Series, x: float, y: float) -> str:
+    return _SHAPES.get(series.marker, _SHAPES["D"]).format(x=x, y=y, r=4, d=8, c=series.colour)
 
 
 def _cells(chart: Chart, place: _Placed, cells: Cells, width: float) -> Iterator[str]:
+    ends = [place.at(value) for value in cells.y]
     for column, shares in enumerate(cells.shares):
         left, right = (_x(chart, cells.x[column + i], width) for i in (0, 1))
         if right <= _LEFT or left >= width - _RIGHT:
             continue
         left, right = max(left, _LEFT), min(right, width - _RIGHT)
-        for row, share in enumerate(shares):
+        across = f'<rect x="{left:.1f}" width="{right - left:.1f}" fill="{cells.colour}"'
+        for share, bottom, top in zip(shares, ends, ends[1:], strict=False):
             if share > 0:
-                top, bottom = place.at(cells.y[row + 1]), place.at(cells.y[row])
-                yield (
-                    f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}" '
-                    f'fill="{cells.colour}" fill-opacity="{0.12 + 0.78 * share:.2f}"/>'
-                )
+                yield f'{across} y="{top:.1f}" height="{bottom - top:.1f}" fill-opacity="{0.12 + 0.78 * share:.2f}"/>'
 
 
 def _selection(chart: Chart, place: _Placed, width: float) -> Iterator[str]:

@@ -11,7 +11,16 @@ import pandas as pd
 from perflab.data.selection import without_recorded
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.metrics import Metric
-from perflab.plots.drawing import Arm, Floats, arms_of, finding, seconds_since_start, typical, usual_warmup
+from perflab.plots.drawing import (
+    Arm,
+    Floats,
+    arms_of,
+    finding,
+    grouping_order,
+    seconds_since_start,
+    typical,
+    usual_warmup,
+)
 from perflab.plots.heatmap import counted_requests
 from perflab.plots.over_time import edges_of, enough, in_slices, median_by_process
 from perflab.plots.palette import BLUE, NEUTRAL, PURPLE
@@ -45,34 +54,28 @@ def timeline_chart(
         requests = requests[requests["endpoint"] == endpoint]
     at = seconds_since_start(requests, "start", measured.runs)
     # All runs at once: a million rows are not copied for each arm.
-    rows = _rows_by_arm(requests, arms, endpoint)
-    counts = requests["run"].value_counts()
-    per_run = min(sum(int(counts.get(run, 0)) for run in arm.data.runs["run"]) / arm.runs for arm in arms)
+    codes, names = pd.factorize(requests["run"])
+    place = {str(run): code for code, run in enumerate(names)}
+    rows = [[place[run] for run in map(str, arm.data.runs["run"]) if run in place] for arm in arms]
+    for arm, own in zip(arms, rows, strict=True):
+        if not own:
+            raise ValueError(f"arm {arm.label!r} has no request to {endpoint!r}")
+    counts = np.bincount(codes)
+    per_run = min(int(counts[own].sum()) / arm.runs for arm, own in zip(arms, rows, strict=True))
     edges = edges_of(float(at.min()), float(at.max()), per_run, enough(metric.share))
     middle = (edges[:-1] + np.diff(edges) / 2).tolist()
-    by_run = in_slices(requests, at, edges, metric)
+    rate = Metric.of("throughput_per_s")
+    by_run, paces = in_slices(requests, codes, at, edges, [metric, rate])
     lines = [_line(arm, metric, middle, by_run[own], n) for n, (arm, own) in enumerate(zip(arms, rows, strict=True))]
     cells = _counted(at, requests["latency_ms"].to_numpy(), span) if metric.is_latency else None
     label = f"{metric.axis_label} (log scale)" if metric.is_latency else metric.axis_label
     panes = [Pane(label, lines, 190.0, log=metric.is_latency, banded=metric.is_latency, cells=cells)]
-    rate = Metric.of("throughput_per_s")
     if metric.kind != rate.kind:
-        paces = in_slices(requests, at, edges, rate)
         pace = [_line(arm, rate, middle, paces[own], n) for n, (arm, own) in enumerate(zip(arms, rows, strict=True))]
         panes.append(Pane("Throughput, /s", pace))
     panes += _below(arms, edges, middle)
     values = _typical(measured, arms, metric, endpoint)
     return Chart(finding(metric, endpoint, arms, values), panes, span, "Time since the run's start, s")
-
-
-def _rows_by_arm(requests: pd.DataFrame, arms: Sequence[Arm], endpoint: str) -> list[list[int]]:
-    """For each arm the rows of `in_slices` that are its runs."""
-    place = {str(run): row for row, run in enumerate(pd.factorize(requests["run"])[1])}
-    found = [[place[run] for run in map(str, arm.data.runs["run"]) if run in place] for arm in arms]
-    for arm, own in zip(arms, found, strict=True):
-        if not own:
-            raise ValueError(f"arm {arm.label!r} has no request to {endpoint!r}")
-    return found
 
 
 def _typical(measured: Measurements, arms: Sequence[Arm], metric: Metric, endpoint: str) -> list[float]:
@@ -88,7 +91,10 @@ def _typical(measured: Measurements, arms: Sequence[Arm], metric: Metric, endpoi
     if endpoint != AGGREGATED:
         kept &= found.endpoint == found.endpoints.index(endpoint)
     run, latency = found.run[kept], found.latency[kept]
-    values = {name: metric.reduce(latency[run == code]) for code, name in enumerate(found.runs)}
+    if (np.diff(run) < 0).any():
+        latency = latency[grouping_order(run, len(found.runs))]
+    ends = np.cumsum(np.bincount(run, minlength=len(found.runs)))[:-1]
+    values = {name: metric.reduce(own) for name, own in zip(found.runs, np.split(latency, ends), strict=True)}
     return [
         metric.typical(np.array([values.get(str(name), np.nan) for name in arm.data.runs["run"]], dtype="float64"))
         for arm in arms

@@ -287,7 +287,7 @@ def coded(measured: Measurements) -> Requests:
         endpoint=endpoint,
         latency=requests["latency_ms"].to_numpy(dtype="float64"),
         failed=~requests["ok"].to_numpy(dtype=bool),
-        age=np.nan_to_num(age, nan=1.0, posinf=1.0),
+        age=age if np.isfinite(age).all() else np.nan_to_num(age, nan=1.0, posinf=1.0),
         seconds=known["duration_ms"].to_numpy(dtype="float64") / 1e3,
         knows_failures=knows_failures(known),
         size=requests["size_bytes"].to_numpy(dtype="float64") if "size_bytes" in requests.columns else None,

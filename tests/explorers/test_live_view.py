@@ -99,6 +99,19 @@ def test_a_long_run_keeps_few_points_and_the_gaps_between_runs(monkeypatch: pyte
     assert "left" not in live._words.value and "%" not in live._words.value.split("(")[0]
 
 
+@pytest.mark.usefixtures("seconds")
+def test_only_quantities_that_the_work_reports_have_a_pane() -> None:
+    live = view()
+    assert live._surface.points == {} and "<img" not in live.static  # nothing is known yet
+    live.update(1, visits=1)
+    live.update(2, visits=3, lcp_ms=156.0)
+    assert list(panes(live)) == ["Visits", "LCP, ms (median so far)"]
+    live = view()
+    live.update(1, **{name: value for name, value in FACTS.items() if name != "users"}, in_progress=3)
+    assert "Users" not in panes(live) and panes(live)["Arrivals in progress"][0]["t"] == ["3"]
+    assert "in progress 3, " in live._words.value or ", in progress 3" in live._words.value
+
+
 def test_hostile_names_stay_texts_and_unknown_values_are_gaps() -> None:
     live = LiveView(5, "<img src=x onerror=alert(1)>", write=fact_text, own=False)
     live.update(1, users=1, throughput_per_s=math.nan, error_fraction=None, p95_ms=math.nan)
@@ -108,11 +121,12 @@ def test_hostile_names_stay_texts_and_unknown_values_are_gaps() -> None:
         assert "<img src=x" not in text and "<script" not in text and "<b>" not in text
 
 
-def test_a_failure_is_written_below_the_picture() -> None:
+@pytest.mark.parametrize(("raised", "words"), [(RuntimeError, "failed: RuntimeError"), (KeyboardInterrupt, "stopped")])
+def test_how_it_ended_is_written_in_the_sentence(raised: type[BaseException], words: str) -> None:
     live = view()
-    with pytest.raises(RuntimeError), live:
-        raise RuntimeError
-    assert "failed: RuntimeError" in live.static
+    with pytest.raises(raised), live:
+        raise raised
+    assert f"; {words}" in live.static
 
 
 def test_what_cannot_be_drawn_does_not_end_the_load(monkeypatch: pytest.MonkeyPatch) -> None:

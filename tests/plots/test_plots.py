@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import rcParams
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontEntry
+from matplotlib.spines import Spine
 from matplotlib.text import Text
 
 import perflab as lab
@@ -228,3 +232,19 @@ def test_east_asian_names_get_a_font_of_this_machine_that_has_them(monkeypatch: 
     families = {t.get_text(): t.get_fontfamily() for t in ax.findobj(Text)}
     assert [f for t, f in families.items() if "商品" in t] == [[*rcParams["font.family"], "Noto Sans CJK JP"]]
     assert all(f == rcParams["font.family"] for t, f in families.items() if t.isascii())
+
+
+@pytest.mark.parametrize("plot", [lab.plot_ecdf, lab.plots.plot_histogram, lab.plots.plot_heatmap, lab.plot_timeline])
+def test_latencies_of_zero_are_drawn(plot: Callable[..., Axes], make_requests: Callable[..., pd.DataFrame]) -> None:
+    requests = make_requests(count=200, seconds=10).assign(latency_ms=0.0)  # a warning would be an error
+    assert "0 ms" in plot(lab.Measurements.of(requests=requests)).get_title(loc="left")
+
+
+def test_no_mark_or_frame_is_black(experiment: tuple[lab.Measurements, lab.Measurements]) -> None:
+    """A dark page would hide it, also those of a second axis and of a colour bar."""
+    before, after = experiment
+    for ax in (lab.plot_comparison(lab.compare(before, after)), lab.plots.plot_heatmap(before)):
+        ax.figure.canvas.draw()
+        marks = [line.get_color() for axis in ax.figure.findobj(Axis) for line in axis.get_ticklines()]
+        frames = [spine.get_edgecolor() for spine in ax.figure.findobj(Spine) if spine.get_visible()]
+        assert marks and all(to_rgb(colour) != (0.0, 0.0, 0.0) for colour in [*marks, *frames])
