@@ -192,7 +192,7 @@ def _syslog(lines: Iterator[bytes], modified: float) -> Iterator[bytes]:
         if found is None or not _of_database(line):
             yield b"\n" if found else line
             continue
-        text = line[found.end() :].rstrip(b"\r\n")
+        text = line[found.end() :].rstrip(b"\r\n").removeprefix(codecs.BOM_UTF8)
         pid = found["pid"] or found["procid"] or b""
         piece = _PIECE.match(text)
         if piece is None:
@@ -254,6 +254,10 @@ def _json(head: bytes, lines: list[bytes]) -> Envelope | None:
             return lambda given: _unwrapped_json(given, inner)
     if re.match(rb"\s*\[\s*\{|\s*\{\s*\"(?:events|records|entries)\"\s*:\s*\[", head) and _DOCUMENT.search(head):
         return _document
+    if statement_objects.NESTED.search(head):
+        if isinstance(records[0], dict) and statement_objects.inside(records[0]):
+            return lambda given: _unwrapped_json(given, statement_objects.inside)
+        return _document if not isinstance(records[0], dict) else None
     return None
 
 
@@ -342,10 +346,13 @@ _DOCKER_PIECE = 16_000
 
 def _document(lines: Iterator[bytes]) -> Iterator[bytes]:
     """One JSON document with all records: an export of CloudWatch, Cloud SQL or Azure."""
-    found = _loaded(b"".join(lines))
+    whole = found = _loaded(b"".join(lines))
     if isinstance(found, dict):
         found = next((found[name] for name in ("events", "records", "entries") if name in found), None)
-    for record in found if isinstance(found, list) else []:
+    if not isinstance(found, list) or not any(isinstance(one, dict) and _inner_of(one) for one in found[:_LOOKED_AT]):
+        yield (statement_objects.inside(whole) or "").encode(errors="replace")
+        return
+    for record in found:
         inner = _inner_of(record) if isinstance(record, dict) else None
         text = inner(record) if inner else _text(record.get("message")) if isinstance(record, dict) else None
         yield (text or "").encode(errors="replace")

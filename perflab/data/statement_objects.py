@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -94,3 +95,28 @@ def _seconds(took: Any) -> float | None:
     if found := _CLOCK.fullmatch(str(took)):
         return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])
     return float(took) if isinstance(took, str) and re.fullmatch(r"\d{1,8}(?:\.\d{1,9})?", took, re.ASCII) else None
+
+
+_LINE = re.compile(
+    r"# (?:Time|User@Host): |\{\"timestamp\"|.{0,400}?(?:LOG|ERROR|FATAL|DETAIL|STATEMENT|HINT|CONTEXT): {1,2}"
+)
+_TEXT = rb'"(?:[^"\\]{0,300}?LOG: |# (?:Time|User@Host): )'
+NESTED = re.compile(
+    rb'"(?:line|@?message|log|text|msg|stringValue)"\s*:\s*' + _TEXT + rb'|\[\s*"\d{19}"\s*,\s*' + _TEXT
+)
+"""What is in the head of a file in which `inside` finds lines."""
+_DEEPEST = 12
+
+
+def inside(found: Any) -> str | None:
+    """Lines of a log anywhere inside a JSON value: Elasticsearch's hits, Loki's and Grafana's answers, OpenTelemetry's logs."""
+    return "\n".join(_lines(found, _DEEPEST)) or None
+
+
+def _lines(found: Any, depth: int) -> Iterator[str]:
+    if isinstance(found, str):
+        if _LINE.match(found):
+            yield found.rstrip("\n")
+    elif depth and isinstance(found, (dict, list)):
+        for one in found.values() if isinstance(found, dict) else found:
+            yield from _lines(one, depth - 1)

@@ -111,6 +111,45 @@ LOGS = {
 }  # fmt: skip
 
 
+def each(wrap: Callable[[str, int], object]) -> str:
+    """A document or line of JSON for each statement."""
+    return lines(lambda n: json.dumps(wrap(pg(n, f"LOG:  {STATEMENT}SELECT {n}").rstrip(), n)) + "\n")
+
+
+def all_of(wrap: Callable[[list[str]], object]) -> str:
+    return json.dumps(wrap([pg(n, f"LOG:  {STATEMENT}SELECT {n}") for n in range(COUNT)]))
+
+
+NESTED = {
+    "grafana": all_of(lambda texts: [{"line": text, "timestamp": "1", "fields": {}} for text in texts]),
+    "grafana, indented": json.dumps(json.loads(all_of(lambda texts: [{"line": text} for text in texts])), indent=2),
+    "loki": all_of(
+        lambda texts: {"data": {"result": [{"stream": {}, "values": [[f"{BASE}000000000", text] for text in texts]}]}}
+    ),
+    "elasticsearch": all_of(lambda texts: {"hits": {"total": 5, "hits": [{"_source": {"message": text}} for text in texts]}}),
+    "elasticdump": each(lambda text, n: {"_index": "a", "_source": {"@timestamp": "x", "message": text}}),
+    "datadog": each(lambda text, n: {"id": str(n), "attributes": {"message": text, "service": "pg"}}),
+    "fluentd": each(lambda text, n: {"tag": "pg", "record": {"log": text}}),
+    "google": each(lambda text, n: {"insertId": str(n), "jsonPayload": {"message": text}}),
+    "opentelemetry": all_of(
+        lambda texts: {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"stringValue": text}} for text in texts]}]}]}
+    ),
+    "opentelemetry, lines": each(
+        lambda text, n: {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"stringValue": text}}]}]}]}
+    ),
+    "syslog with a mark": lines(
+        lambda n: f"<134>1 2026-02-03T09:00:0{n}.1Z h postgres 7 ID1 - \ufeff" + pg(n, f"LOG:  {STATEMENT}SELECT {n}")
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_a_log_inside_of_json_is_found_however_deep(name: str, tmp_path: Path) -> None:
+    found = read(tmp_path, NESTED[name])
+    assert found.queries["sql"].to_list() == [f"SELECT {n}" for n in range(COUNT)]
+    assert found.queries["start"].dt.year.eq(2026).all() and not STRANGE & set(codes(found.warnings))
+
+
 def read(tmp_path: Path, text: str) -> lab.Measurements:
     (tmp_path / "log").write_text(text)
     return lab.read(tmp_path / "log")
