@@ -215,7 +215,8 @@ def secrets_in(*texts: str) -> list[str]:
                     value = value.partition(":")[2] or value
                 value = re.sub(r"^(?:bearer|basic|digest|token)\s+", "", value, flags=re.IGNORECASE)
                 found |= {value, *re.findall(r"=\s*([^\s;,'\"]+)", value)}
-    return sorted((each for each in found if len(each) >= _SHORTEST), key=lambda each: (-len(each), each))
+    found = {each for each in found if len(each) >= _SHORTEST and not each.startswith("-----BEGIN")}
+    return sorted(found, key=lambda each: (-len(each), each))
 
 
 def without_secrets(arguments: Sequence[str]) -> list[str]:

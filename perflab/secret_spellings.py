@@ -64,6 +64,7 @@ HIDDEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(//)(?:[^\s/@'\"]*@)+", r"\1"),
         (r"(?<![\w.+\-])()[\w.+\-]+:[^\s@/:'\"]+@(?=[\w\[])", "…@"),
         (r"(\bthin:|\bsqlplus\s+)[^\s@]+@", r"\1…@"),
+        (r"(?<![\w.:])((?:[\w.\-]+|\*):(?:\d{2,5}|\*):[\w.\-*]+:[\w.\-]+:)[^\s:'\"]{4,}", r"\1…"),  # as in .pgpass
         (r"(?<![\w./\-])(\w+/)[^\s@/'\"]+(?=@[\w.\-]+:\d{2,5}/\w)", r"\1…"),
         (r"(\bdigest\s)\s*\w+=[^\r\n]+", r"\1…"),
         (r"\b((?:[\w-]*cookie|[\w-]*authorization)\s*[:=]\s*)[^'\"\r\n]+", r"\1…"),
@@ -76,7 +77,10 @@ HIDDEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"\1…",
         ),
         (rf"({_NAMED}[\"']\s*,\s*b?)(?:{_QUOTED})", r"\1…"),
-        (rf"({_NAMED}(?:{_ENCODED})*(?:%(?:25)*3[AD]|[:=])(?:{_ENCODED})*(?:bearer(?:%20)+)?)(?!…)[^\s&%]+", r"\1…"),
+        (
+            rf"({_NAMED}(?:(?:{_ENCODED})*%(?:25)*3[AD]|(?:{_ENCODED})+[:=])(?:{_ENCODED})*(?:bearer(?:%20)+)?)(?!…)[^\s&%]+",
+            r"\1…",
+        ),
         (
             rf"({_NAMED}\W{{1,3}}(?:(?:is|was|used|given|provided|supplied)\W{{1,3}})?)(?:'(?=[^']*\d)[^']{{6,}}'|{_LIKELY})",
             r"\1…",

@@ -127,6 +127,7 @@ def test_no_spelling_lets_a_secret_through(spelling: str) -> None:
     [
         ["--password", "{}"], ["-p", "{}"], ["-p{}"], ["-u", "me:{}"], ["--db-token", "{}"], ["-H", "X-Auth: {}"],
         ["--auth", "me", "{}"], ["--basic-auth", "me:{}"], ["--login", "me", "{}"], ["me:{}"], ["--with", "me:{}"],
+        ["h:5432:shop:me:{}"],
     ],
 )  # fmt: skip
 def test_an_option_hides_its_value(arguments: list[str]) -> None:
@@ -209,6 +210,7 @@ def test_values_of_the_environment_are_kept_only_if_asked() -> None:
             "- name: WORKERS\n  value: 8",
             "see /a/b@2x.png and registry/app@sha256:0123",
             "identified by id",
+            "00:16:3e:12:34:56 at 12:34:56:789",
             "mkdir -p /x",
         ),
     ],
@@ -263,6 +265,19 @@ def test_kept_logs_hold_no_secret(tmp_path: Path) -> None:
     output.write_bytes(b"opensesame hunter2 x1y2z3 pass1word visible1 on 8\n\xff\x00 GITHUB_TOKEN=s3cr3t\n")
     logfiles.clean(tmp_path, target.secrets())
     assert output.read_bytes().decode("utf-8", "replace") == "… … … … visible1 on 8\n\ufffd\0 GITHUB_TOKEN=…\n"
+
+
+def test_an_address_with_a_secret_is_in_no_error() -> None:
+    with pytest.raises(lab.PerflabError) as refused:
+        lab.read("https://me:hunter2@h/x?token=x1y2z3")
+    assert "hunter2" not in str(refused.value) and "x1y2z3" not in str(refused.value)
+
+
+def test_a_word_of_an_address_is_no_secret() -> None:
+    assert provenance.secrets_in("--dsn=postgres%3A%2F%2Fme%3Ahunter2%40h") == [
+        "postgres%3A%2F%2Fme%3Ahunter2%40h",
+        "hunter2",
+    ]
 
 
 def test_printed_output_is_cleaned_in_bounded_time() -> None:
