@@ -9,66 +9,18 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from perflab.secret_spellings import HIDDEN, HINTS, LATER, MAYBE, QUERY, SECRET
+
 _PACKAGES = ("perflab", "locust", "gevent", "pandas", "numpy", "scipy")
 _LISTED = 20
-_NAME = (
-    r"(?:(?<!mon)key(?!s\b|board|word|error)|token(?!s\b)|secret|(?<!com)(?<!by)pass(?!ed\b|eng|ing\b)|pwd|pswd|credential|auth(?!or)|cookie|sess(?:ion|id)|dsn|jwt|bearer|private|salt|signature|sentry|"
-    r"[cx]srf|hmac|webhook|access[-_ ]?code|conn(?:ection)?[-_]?str|"
-    r"(?<![a-z0-9])(?:sk|pin|pw|sig|sid|otp|totp|mfa|tok|creds?|sas|pem|x-api)(?![a-z0-9]))"
-)
-"""Parts of names that indicate a secret."""
-_SECRET = re.compile(_NAME, re.IGNORECASE)
-_NAMED = rf"(?<![\w.\-])(?![\w.\-]*(?:error|exception|warning)\b)[\w.\-]*{_NAME}[\w.\-]*"
-"""A whole name of a secret. What is no name in code ends at the first character, so that long lines cost little."""
-_QUOTED = r"\\\".*?\\\"|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|`[^`]*`"
-_LIKELY = r"(?=[\w+=~.\-]*\d)(?=[\w+=~.\-]*[a-z])[\w+/=~.\-]{8,}"
-"""A word of letters and digits, where nothing else says that it is a value."""
-_QUERY = re.compile(rf"([?&;#][\w.\-\[\]%]+=)(?:{_QUOTED}|[^&;#\s'\"]*)", re.IGNORECASE)
-_HIDDEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), kept)
-    for pattern, kept in (
-        (r"(-----BEGIN [A-Z ]+-----)(?:(?!-----END)[\s\S])*", r"\1…"),
-        # Passwords in addresses: a password may hold a slash or an @, and a port is none.
-        (r"(//)[^\s/@:\['\"<>]*:(?!\d{1,5}[/?#])[^\s@'\"<>]*@(?:[^\s/@'\"]*@)*", r"\1"),
-        (r"(//)(?:[^\s/@'\"]*@)+", r"\1"),
-        (r"(?<![\w.+\-])()[\w.+\-]+:[^\s@/:'\"]+@(?=[\w\[])", "…@"),
-        (r"(\bthin:|\bsqlplus\s+)[^\s@]+@", r"\1…@"),
-        (r"(\bdigest\s)\s*\w+=[^\r\n]+", r"\1…"),
-        (r"\b((?:[\w-]*cookie|[\w-]*authorization)\s*[:=]\s*)[^'\"\r\n]+", r"\1…"),
-        (r"\b(bearer(?:\s+token)?)\s+[^\s'\",]+", r"\1 …"),
-        (r"\b((?:basic|digest|token)\s+)(?=[^\s'\",]*[\d+/=])[^\s'\",]{6,}", r"\1…"),
-        (rf"((?:key|name)=[\"'][^\"'<>]*{_NAME}[^\"'<>]*[\"']\s+value=)(?:{_QUOTED}|[^\s>]+)", r"\1…"),
-        (rf"(<[\w.:\-]*{_NAME}[\w.:\-]*>)[^<]+", r"\1…"),
-        (rf"({_NAMED}\\?[\"']?\s*(?:=>|[=:])\s*)(?!…)(?:b?(?:{_QUOTED})|\[[^\]]*\]?|[^\s'\"&;,]+)", r"\1…"),
-        (rf"({_NAMED}[\"']\s*,\s*b?)(?:{_QUOTED})", r"\1…"),
-        (rf"({_NAMED}(?:%22)?%3[AD](?:%20|%22)*(?:bearer(?:%20)+)?)[^\s&%]+", r"\1…"),
-        (
-            rf"({_NAMED}\W{{1,3}}(?:(?:is|was|used|given|provided|supplied)\W{{1,3}})?)(?:'(?=[^']*\d)[^']{{6,}}'|{_LIKELY})",
-            r"\1…",
-        ),
-        (r"(\blogin\s+\S+\s+(?:account\s+\S+\s+)?password\s+)\S+", r"\1…"),
-        (rf"(--?[\w\-]*{_NAME}[\w\-]*\s+)(?!--)\S+", r"\1…"),
-        (r"((?:^|\s)(?:--?user|--login|-[upa])\s+)(?![\d\-/.])\S+", r"\1…"),
-        (r"(\b(?:mysql|mariadb|curl|sshpass)\S*\s(?:[^\n]*\s)?-[pu])[^\s=\-]\S+", r"\1…"),
-        (
-            r"()\beyJ[\w-]{8,}(?:\.[\w-]*)*|\b[spr]k[-_](?:live|test|proj|ant|or)[-_][\w-]+|\bsk-\w{20,}|\bxox[abeprs]-[\w-]+",
-            "…",
-        ),
-        (
-            r"()\b(?:gh[pousr]_|github_pat_|npm_|hf_|dop_v1_|shp(?:at|ca|pa|ss)_|glpat-|pypi-|AIza|ya29\.)[\w\-]{14,}",
-            "…",
-        ),
-        (r"()\bSG\.[\w-]{8,}\.[\w-]+|\bA[KS]IA[0-9A-Z]{12,}", "…"),
-        (r"(\bhooks\.slack\.com/\w+/|\bdiscord(?:app)?\.com/api/webhooks/|\bapi\.telegram\.org/bot)[\w/:\-]+", r"\1…"),
-    )
-)
-
+_LONGEST_BLOCK = 8_192
+"""Bytes of the lines of one secret at most."""
 _BEFORE_SECRETS = ("-p", "-u", "-a", "--user", "--login", "password", "passwd", "secret", "authorization", "bearer")
 _PAIR = re.compile(r"--[\w-]*(?:auth|basic|login|credentials?)", re.IGNORECASE)
 """Options that may take a user and a password."""
@@ -77,17 +29,6 @@ _USER_AND_SECRET = re.compile(r"([A-Za-z][\w.+\-]*:)(?!v?\d+(?:[.\-]|$))(?=.*\d)
 """A bare "bob:hunter2"; "web:8000", "app:main" and "postgres:15-alpine" are none."""
 _SHORTEST = 5
 """Characters of a value below which it would be found in all kinds of words."""
-_MAYBE = re.compile(
-    rb"//[^/\s]*@|:[^\s]+@|[-=]BEGIN|eyJ|A[KS]IA|SG\.|AIza|ya29|\b(?:sk|pk|rk|xox\w|npm|hf|dop|glpat|pypi|gh\w|github|shp\w+)[-_]|"
-    rb"hooks\.|webhooks|/bot\d|thin:|sqlplus|digest|basic|login|--?user|\s-[upa]\b|-[pu]\w|" + _NAME.encode(),
-    re.IGNORECASE,
-)
-_HINTS = (
-    b"key token secret pass pwd pswd cred auth cookie sess dsn jwt bearer private salt signature sentry csrf xsrf "
-    b"hmac hook code conn sk pin pw sig sid otp mfa tok sas pem x-api @ digest basic login user -u -p -a begin eyj "
-    b"akia asia sg. aiza ya29 xox npm_ hf_ dop_ glpat pypi gh pk_ pk- rk_ rk- shp bot thin sqlplus "
-).split()
-"""One of these is in every line that `_MAYBE` finds; to look for them is quick."""
 _MOST_LOOKED_AT = 1_000_000
 _PLAIN_HEADERS = frozenset({
     "accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "connection", "content-encoding",
@@ -194,7 +135,7 @@ def without_credentials(text: str) -> str:
     >>> without_credentials("host=db password=hunter2"), without_credentials("--header=X-Api-Key: 1")
     ('host=db password=…', '--header=X-Api-Key: …')
     """
-    return hidden(_QUERY.sub(r"\1…", text))
+    return hidden(QUERY.sub(r"\1…", text))
 
 
 def hidden(text: str, given: Iterable[str] = ()) -> str:
@@ -207,7 +148,7 @@ def hidden(text: str, given: Iterable[str] = ()) -> str:
     """
     for value in given:
         text = text.replace(value, "…")
-    for pattern, kept in _HIDDEN:
+    for pattern, kept in HIDDEN:
         text = pattern.sub(kept, text)
     return text
 
@@ -220,14 +161,43 @@ def hidden_in_lines(content: bytes, given: Iterable[str] = ()) -> bytes:
     for value in given:
         content = content.replace(value.encode(), "…".encode())
     looked, parts = 0, []
-    for part in re.findall(rb"[^\n]{1,4096}\n?|\n", content):
+    for part in _whole(re.findall(rb"[^\n]{1,4096}\n?|\n", content)):
         low = part.lower()
-        if any(word in low for word in _HINTS) and _MAYBE.search(part):
+        if any(word in low for word in HINTS) and MAYBE.search(part):
             looked += len(part)
             text = part.decode("utf-8", "surrogateescape")
             part = (hidden(text) if looked < _MOST_LOOKED_AT else "…\n").encode("utf-8", "surrogateescape")
         parts.append(part)
     return b"".join(parts)
+
+
+def _whole(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines, those of one secret (a PEM block, a value on the line after its name) together."""
+    held: list[bytes] = []
+    until: Callable[[bytes], bool] | None = None
+    for line in lines:
+        held.append(line)
+        if until is None or until(line) or sum(map(len, held)) > _LONGEST_BLOCK:
+            until = _later(line)
+        if until is None or sum(map(len, held)) > _LONGEST_BLOCK:
+            yield b"".join(held)
+            held, until = [], None
+    if held:
+        yield b"".join(held)
+
+
+def _later(line: bytes) -> Callable[[bytes], bool] | None:
+    """Where the line's secret is on later ones: which of those is the last."""
+    if b"-----BEGIN " in line and b"-----END" not in line:
+        return lambda later: b"-----END" in later
+    end = line.rstrip()
+    if end[-1:] not in b":=|>+-,\"'" and b"name" not in end[-200:].lower():
+        return None
+    found = LATER.search(end[-200:].decode("utf-8", "replace"))
+    if found is None:
+        return None
+    indent = len(line) - len(line.lstrip())
+    return (lambda later: len(later) - len(later.lstrip()) <= indent) if found["block"] else bool
 
 
 def secrets_in(*texts: str) -> list[str]:
@@ -238,14 +208,15 @@ def secrets_in(*texts: str) -> list[str]:
     """
     found: set[str] = set()
     for text in texts:
-        for pattern, kept in _HIDDEN:
+        for pattern, kept in HIDDEN:
             for match in pattern.finditer(text):
                 value = match[0][len(match[1]) :].strip().strip("'\"`@\\")
                 if kept in (r"\1", "…@"):
                     value = value.partition(":")[2] or value
                 value = re.sub(r"^(?:bearer|basic|digest|token)\s+", "", value, flags=re.IGNORECASE)
                 found |= {value, *re.findall(r"=\s*([^\s;,'\"]+)", value)}
-    return sorted((each for each in found if len(each) >= _SHORTEST), key=lambda each: (-len(each), each))
+    found = {each for each in found if len(each) >= _SHORTEST and not each.startswith("-----BEGIN")}
+    return sorted(found, key=lambda each: (-len(each), each))
 
 
 def without_secrets(arguments: Sequence[str]) -> list[str]:
@@ -268,7 +239,7 @@ def without_secrets(arguments: Sequence[str]) -> list[str]:
         elif re.fullmatch("-[a-zA-Z]", before) and _WORD_OF_BOTH.fullmatch(argument):
             kept.append("…")
         else:
-            secret = option and not re.search("[=: ]", argument) and _SECRET.search(argument)
+            secret = option and not re.search("[=: ]", argument) and SECRET.search(argument)
             hide = 2 if _PAIR.fullmatch(argument) else int(argument.lower() in _BEFORE_SECRETS or bool(secret))
             glued = re.fullmatch(r"(-[pu])([^-=\s].*)", argument)
             pair = _USER_AND_SECRET.fullmatch(argument)
@@ -300,7 +271,7 @@ def secret_values(*named: Mapping[str, str], texts: Iterable[str] = ()) -> list[
     ['opensesame', 'hunter2']
     """
     pairs = [pair for each in named for pair in each.items()]
-    found = {value for name, value in pairs if _SECRET.search(name)}
+    found = {value for name, value in pairs if SECRET.search(name)}
     found |= {*secrets_in(*texts, *(value for _, value in pairs))}
     telling = (
         each
@@ -313,7 +284,7 @@ def secret_values(*named: Mapping[str, str], texts: Iterable[str] = ()) -> list[
 def harmless(named: Mapping[str, str], keep: Sequence[str] = ()) -> dict[str, str]:
     """Named values (headers, options, facts) for a record: possible secrets, by name or content, become "…"."""
     return {
-        name: value if name in keep or (not _SECRET.search(name) and without_credentials(value) == value) else "…"
+        name: value if name in keep or (not SECRET.search(name) and without_credentials(value) == value) else "…"
         for name, value in named.items()
     }
 

@@ -64,6 +64,44 @@ SPELLINGS = [
         f"{prefix}{{}}"
         for prefix in ("sk-proj-", "sk-ant-api03-", "glpat-aaaa", "npm_aaaa", "github_pat_aaaa", "hf_aaaa", "pypi-aaaa")
     ),
+    *(
+        f"{prefix}{{}}"
+        for prefix in ("whsec_", "xapp-1-", "ATATT3x", "lin_api_", "sntrys_", "hvs.", "dckr_pat_", "nfp_")
+    ),
+    # One name, one value.
+    *(
+        f"{name}\n  {value}"
+        for name in ("- name: DB_PASSWORD", '- name: "DB_PASSWORD"')
+        for value in ("value: {}", 'value: "{}"')
+    ),
+    '{{"name": "DB_PASSWORD", "value": "{}"}}',
+    '{{\n  "name": "Authorization",\n  "value": "{}"\n}}',
+    "{{'key': 'api_key', 'value': '{}'}}",
+    '{{"value":"{}","name":"DB_PASSWORD"}}',
+    '<param value="{}" name="password"/>',
+    '<input type="password" value="{}">',
+    '<Password xsi:type="string">{}</Password>',
+    # On the lines below.
+    "password:\n  {}",
+    "password: |\n    {}\n    {}\nport: 1",
+    "  db-password: >-\n    {}\n  port: 1",
+    "- name: TLS_KEY\n  value: |\n    -----BEGIN PKCS8 PRIVATE KEY-----\n    {}\n    {}\n    -----END PKCS8 PRIVATE KEY-----",
+    "-----BEGIN PGP PRIVATE KEY BLOCK-----\nVersion: 1\n\n{}",
+    # Encoded.
+    "postgres%3A%2F%2Fu%3A{}%40h%2Fdb",
+    "postgres%253A%252F%252Fu%253A{}%2540h",
+    "%22password%22:%22{}%22",
+    "password&quot;:&quot;{}&quot;",
+    "&#x27;token&#x27;: &#x27;{}&#x27;",
+    '\\\\\\"token\\\\\\": \\\\\\"{}\\\\\\"',
+    # In code and in SQL.
+    "DB_PASSWORD := {}",
+    'password = r"{}"',
+    "['mysql', '-p{}']",
+    "CREATE USER u IDENTIFIED BY '{}'",
+    "ALTER USER u IDENTIFIED WITH caching_sha2_password BY '{}'",
+    "SET PASSWORD FOR 'u'@'h' = '{}'",
+    "scott/{}@db.example.com:1521/orcl",
 ]
 
 
@@ -76,10 +114,11 @@ def planted(count: int, signs: str = "-_.!~") -> list[str]:
 def test_no_spelling_lets_a_secret_through(spelling: str) -> None:
     # What ends a token of a known kind, or a word that is likely to be one, is no part of it.
     signs = "-_.!~" if SPELLINGS.index(spelling) < 16 else "-_"
-    for secret in planted(30, signs):
+    for secret in planted(8, signs):
         text = spelling.format(secret, secret)
         for around in (text, f"see {text}", f"{text} ok"):
             assert secret not in provenance.without_credentials(around)
+            assert secret.encode() not in provenance.hidden_in_lines(f"{around}\n".encode())
         assert secret not in " ".join(provenance.without_secrets(["app", text, "--users=5"]))
 
 
@@ -88,6 +127,7 @@ def test_no_spelling_lets_a_secret_through(spelling: str) -> None:
     [
         ["--password", "{}"], ["-p", "{}"], ["-p{}"], ["-u", "me:{}"], ["--db-token", "{}"], ["-H", "X-Auth: {}"],
         ["--auth", "me", "{}"], ["--basic-auth", "me:{}"], ["--login", "me", "{}"], ["me:{}"], ["--with", "me:{}"],
+        ["h:5432:shop:me:{}"],
     ],
 )  # fmt: skip
 def test_an_option_hides_its_value(arguments: list[str]) -> None:
@@ -166,6 +206,11 @@ def test_values_of_the_environment_are_kept_only_if_asked() -> None:
             'duplicate key value violates unique constraint "orders_pkey"',
             "for key 'PRIMARY'",
             "app -p 8001",
+            '{"name": "orders", "value": "5"}',
+            "- name: WORKERS\n  value: 8",
+            "see /a/b@2x.png and registry/app@sha256:0123",
+            "identified by id",
+            "00:16:3e:12:34:56 at 12:34:56:789",
             "mkdir -p /x",
         ),
     ],
@@ -200,7 +245,7 @@ journal.flush()
 
 
 def test_records_of_requests_hold_no_secret(tmp_path: Path) -> None:
-    secrets = planted(30, "-_")
+    secrets = planted(8, "-_")
     command = [sys.executable, "-c", JOURNAL, str(tmp_path)]
     subprocess.run(command, input=json.dumps([ERRORS, secrets]), text=True, check=True)
     (process,) = capture.processes(tmp_path)
@@ -220,6 +265,19 @@ def test_kept_logs_hold_no_secret(tmp_path: Path) -> None:
     output.write_bytes(b"opensesame hunter2 x1y2z3 pass1word visible1 on 8\n\xff\x00 GITHUB_TOKEN=s3cr3t\n")
     logfiles.clean(tmp_path, target.secrets())
     assert output.read_bytes().decode("utf-8", "replace") == "… … … … visible1 on 8\n\ufffd\0 GITHUB_TOKEN=…\n"
+
+
+def test_an_address_with_a_secret_is_in_no_error() -> None:
+    with pytest.raises(lab.PerflabError) as refused:
+        lab.read("https://me:hunter2@h/x?token=x1y2z3")
+    assert "hunter2" not in str(refused.value) and "x1y2z3" not in str(refused.value)
+
+
+def test_a_word_of_an_address_is_no_secret() -> None:
+    assert provenance.secrets_in("--dsn=postgres%3A%2F%2Fme%3Ahunter2%40h") == [
+        "postgres%3A%2F%2Fme%3Ahunter2%40h",
+        "hunter2",
+    ]
 
 
 def test_printed_output_is_cleaned_in_bounded_time() -> None:

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 import orjson
 
+from perflab.data import statement_objects
 from perflab.errors import FormatError
 
 Envelope = Callable[[Iterator[bytes]], Iterator[bytes]]
@@ -36,10 +37,13 @@ _STAMPED = re.compile(
 _INNER = re.compile(rb'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|# (?:Time|User@Host|Thread_id)|\{"timestamp"|\d{10}\.\d{3} ')
 _SYSLOG = re.compile(
     rb"(?:<\d{1,3}>)?(?:1 )?"
-    rb"(?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)) "
+    rb"(?P<time>[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)) "
     rb"(?:(?P<host>[^\s\[\]]{1,255}) )?(?P<program>[\w./@-]{1,64})"
     rb"(?:\[(?P<pid>[\w.]{1,20})\]:?| (?P<procid>\d{1,10}|-) (?:\S{1,64}) (?:-|\[[^\]]{0,200}\])|:) ?"
 )
+_POD = re.compile(rb"\[pod/[^\]\s]{1,300}\] ")
+_LABELLED = re.compile(rb"(?P<label>[^\s#{][^#{]{0,200} )(?:# (?:Time|User@Host): |\{\"timestamp\")")
+"""A collector's label (a pod, a container) before each line of a slow log or a jsonlog; a prefix of PostgreSQL has values."""
 _DATABASE = re.compile(rb"(?:postgres|postmaster|pgsql|mysqld|mariadbd|mysql)", re.IGNORECASE)
 _PIECE = re.compile(rb"\[(?P<message>\d{1,9})-(?P<piece>\d{1,6})\] ")
 _LEVEL = re.compile(rb".{0,300}?(?:LOG|ERROR|FATAL|PANIC|WARNING|NOTICE|DETAIL|HINT|STATEMENT|CONTEXT|QUERY): {1,2}")
@@ -54,6 +58,8 @@ def detect(head: bytes, modified: float = 0.0) -> Envelope | None:
     lines = [line.rstrip(b"\r") for line in (whole[:-1] or whole) if line.strip()][:_LOOKED_AT]
     if not lines:
         return None
+    if _most(_POD, lines):
+        return _plain(_POD)
     if lines[0][:1] in b"{[":
         return _json(head, lines)
     if _most(_CRI, lines):
@@ -68,6 +74,9 @@ def detect(head: bytes, modified: float = 0.0) -> Envelope | None:
     stamped = _STAMPED.match(lines[0])
     if stamped and _INNER.match(stamped["inner"]):
         return _plain(_STAMPED)
+    labelled = _LABELLED.match(lines[0])
+    if labelled and _most(label := re.compile(re.escape(labelled["label"])), lines, 0.95):
+        return _plain(label)
     return None
 
 
@@ -183,7 +192,7 @@ def _syslog(lines: Iterator[bytes], modified: float) -> Iterator[bytes]:
         if found is None or not _of_database(line):
             yield b"\n" if found else line
             continue
-        text = line[found.end() :].rstrip(b"\r\n")
+        text = line[found.end() :].rstrip(b"\r\n").removeprefix(codecs.BOM_UTF8)
         pid = found["pid"] or found["procid"] or b""
         piece = _PIECE.match(text)
         if piece is None:
@@ -227,9 +236,10 @@ def _time(text: bytes, modified: float) -> bytes:
         at = dt.datetime.fromisoformat(text.decode()).astimezone(dt.UTC)
         return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d} UTC".encode()
     last = dt.datetime.fromtimestamp(modified, dt.UTC)
-    month, day = _MONTHS.index(text[:3]) if text[:3] in _MONTHS else 1, int(text[4:6])
+    name, number, clock = text.split()
+    month, day = _MONTHS.index(name) if name in _MONTHS else 1, int(number)
     year = last.year if (month, day) <= (last.month, last.day + 1) else last.year - 1
-    return f"{year:04d}-{month:02d}-{day:02d} {text[7:].decode()}.000 local".encode()
+    return f"{year:04d}-{month:02d}-{day:02d} {clock.decode()}.000 local".encode()
 
 
 # JSON
@@ -244,10 +254,16 @@ def _json(head: bytes, lines: list[bytes]) -> Envelope | None:
             return lambda given: _unwrapped_json(given, inner)
     if re.match(rb"\s*\[\s*\{|\s*\{\s*\"(?:events|records|entries)\"\s*:\s*\[", head) and _DOCUMENT.search(head):
         return _document
+    if statement_objects.NESTED.search(head):
+        if isinstance(records[0], dict) and statement_objects.inside(records[0]):
+            return lambda given: _unwrapped_json(given, statement_objects.inside)
+        return _document if not isinstance(records[0], dict) else None
     return None
 
 
-_DOCUMENT = re.compile(rb'"(?:textPayload|logStreamName|ingestionTime)"\s*:|"category"\s*:\s*"PostgreSQLLogs"')
+_DOCUMENT = re.compile(
+    rb'"(?:textPayload|logStreamName|ingestionTime|sql_text(?:_s)?)"\s*:|"category"\s*:\s*"PostgreSQLLogs"'
+)
 _TEXTS = ("log", "message", "line", "msg", "text")
 """Collectors' names for the log line itself."""
 Inner = Callable[[dict[str, Any]], str | None]
@@ -262,9 +278,13 @@ def _inner_of(record: dict[str, Any]) -> Inner | None:
     if "MESSAGE" in record and "__REALTIME_TIMESTAMP" in record:
         return _of_journal
     if isinstance(record.get("properties"), dict) and "category" in record and "message" in record["properties"]:
-        return lambda r: _text((r.get("properties") or {}).get("message"))
+        return statement_objects.of_azure
+    if statement_objects.of_slow_row(record):
+        return statement_objects.of_slow_row
+    if str(record.get("target")).startswith("quaint") and statement_objects.of_prisma(record):
+        return statement_objects.of_prisma
     if "logger" in record and "msg" in record and ("logging_pod" in record or "record" in record):
-        return _of_cnpg
+        return statement_objects.of_cnpg
     if isinstance(record.get("message"), str) and (
         "@timestamp" in record or "ingestionTime" in record or "eventId" in record
     ):
@@ -282,12 +302,16 @@ _LOGGERS = re.compile(
 
 def _of_logger(record: dict[str, Any]) -> str | None:
     """A statement that an application's logger wrote as JSON, as its logger writes lines: time, level, logger, text."""
-    logger = _first_of(record, "logger_name", "logger", "name", "SourceContext")
-    text = _first_of(record, "message", "msg", "event", "@m")
+    logger = _first_of(record, "logger_name", "logger", "name", "SourceContext", "Category")
+    text = _first_of(record, "message", "msg", "event", "@m", "Message")
+    if text is None and isinstance(record.get("commandText"), str):  # Serilog's template and its values
+        took, bound = record.get("elapsed"), record.get("parameters") or ""
+        head = f"Executed DbCommand ({took}ms) [Parameters=[{bound}], CommandType='Text', CommandTimeout='30']"
+        text = f"{head}\n{record['commandText']}"
     if not isinstance(logger, str) or not isinstance(text, str) or not _LOGGERS.match(logger):
         return None
-    time = _first_of(record, "@timestamp", "timestamp", "asctime", "time", "@t")
-    level = _first_of(record, "level", "levelname", "@l")
+    time = _first_of(record, "@timestamp", "timestamp", "asctime", "time", "@t", "Timestamp")
+    level = _first_of(record, "level", "levelname", "@l", "LogLevel")
     return f"{time if isinstance(time, str) else ''} {level or ''} {logger} : {text}".lstrip()
 
 
@@ -322,10 +346,13 @@ _DOCKER_PIECE = 16_000
 
 def _document(lines: Iterator[bytes]) -> Iterator[bytes]:
     """One JSON document with all records: an export of CloudWatch, Cloud SQL or Azure."""
-    found = _loaded(b"".join(lines))
+    whole = found = _loaded(b"".join(lines))
     if isinstance(found, dict):
         found = next((found[name] for name in ("events", "records", "entries") if name in found), None)
-    for record in found if isinstance(found, list) else []:
+    if not isinstance(found, list) or not any(isinstance(one, dict) and _inner_of(one) for one in found[:_LOOKED_AT]):
+        yield (statement_objects.inside(whole) or "").encode(errors="replace")
+        return
+    for record in found:
         inner = _inner_of(record) if isinstance(record, dict) else None
         text = inner(record) if inner else _text(record.get("message")) if isinstance(record, dict) else None
         yield (text or "").encode(errors="replace")
@@ -359,24 +386,6 @@ def _of_cloud_sql(record: dict[str, Any]) -> str | None:
         return f"{_time(str(record.get('timestamp')).encode(), 0).decode()} {text}"
     except ValueError:
         return text
-
-
-_CNPG = (
-    ("timestamp", "log_time"), ("user", "user_name"), ("dbname", "database_name"), ("session_id", "session_id"),
-    ("error_severity", "error_severity"), ("message", "message"), ("detail", "detail"), ("context", "context"),
-    ("application_name", "application_name"),
-)  # fmt: skip
-
-
-def _of_cnpg(record: dict[str, Any]) -> str | None:
-    """CloudNativePG's record in the form of PostgreSQL's jsonlog."""
-    found = record.get("record")
-    if not isinstance(found, dict) or "message" not in found:
-        return None
-    line = str(found.get("session_line_num", ""))
-    kept: dict[str, Any] = {name: found[theirs] for name, theirs in _CNPG if found.get(theirs)}
-    kept["line_num"] = int(line) if line.isdecimal() and len(line) < 18 else 0
-    return orjson.dumps(kept).decode()
 
 
 def joined(envelopes: Iterable[Envelope]) -> Envelope:

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from perflab.errors import StoreError
+from perflab.provenance import without_credentials
 
 _AT_ONCE = 16
 _In = TypeVar("_In")
@@ -141,7 +142,8 @@ def place_of(path: str | Path | RemotePath) -> Any:
     try:
         filesystem, inside = FileSystem.from_uri(path)
     except (ArrowException, OSError, ValueError) as problem:
-        raise StoreError(f"{path}: expected a folder or an address such as s3://bucket/runs ({problem})") from problem
+        said = without_credentials(f"{path}: expected a folder or an address such as s3://bucket/runs ({problem})")
+        raise StoreError(said) from problem
     return Path(inside) if scheme == "file" else RemotePath(filesystem, PurePosixPath(inside), scheme)
 
 

@@ -14,9 +14,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+STATE = r"(?:[0-9A-Z]{5}: )?"
+"""What log_error_verbosity = verbose writes before the message."""
 LEVELS = (
     r"(?P<level>LOG|ERROR|FATAL|PANIC|WARNING|NOTICE|INFO|DEBUG\d?"
-    r"|DETAIL|HINT|QUERY|CONTEXT|LOCATION|STATEMENT|BACKTRACE): {1,2}"
+    rf"|DETAIL|HINT|QUERY|CONTEXT|LOCATION|STATEMENT|BACKTRACE): {{1,2}}{STATE}"
 )
 STATEMENT = r"duration: [\d.]+ ms|statement: ?|execute [^\n]{1,64}: ?"
 _ZONE = r"(?:[A-Za-z]{1,6}|[+-]\d\d(?::?\d\d){0,2})"
@@ -89,8 +91,8 @@ _MOST_LINES = 400
 _MOST_SHAPES = 6
 _FITS = 0.7
 """The share of lines that a prefix must fit to be taken."""
-_BEFORE_LEVEL = re.compile(rf"^(?![\t{{])(?P<head>[^\n]{{0,400}}?)(?:LOG): {{1,2}}(?:{STATEMENT})", re.MULTILINE)
-_OTHER = re.compile(rf"^(?![\t{{])(?P<head>[^\n]{{0,400}}?)(?:LOG): {{1,2}}(?!{STATEMENT})", re.MULTILINE)
+_BEFORE_LEVEL = re.compile(rf"^(?![\t{{])(?P<head>[^\n]{{0,400}}?)(?:LOG): {{1,2}}{STATE}(?:{STATEMENT})", re.MULTILINE)
+_OTHER = re.compile(rf"^(?![\t{{])(?P<head>[^\n]{{0,400}}?)(?:LOG): {{1,2}}(?!{STATE}(?:{STATEMENT}))", re.MULTILINE)
 _FORMS = (
     ("m", rf"{_SECOND}\.\d{{3}} {_ZONE}"),
     ("t", rf"{_SECOND} {_ZONE}"),

@@ -46,7 +46,7 @@ WITH marked AS (
         FROM words)
 ), named AS (
     SELECT *, CASE WHEN NOT (timed OR texted) THEN 'o' WHEN NOT timed THEN 'q' WHEN starts_with(word, 'plan:') THEN 'x'
-        WHEN colon > 0 AND word[1] IN ('s', 'e', 'p', 'b') THEN word[1] ELSE 'd' END AS kind FROM kinds
+        WHEN colon > 0 AND word[1] IN ('s', 'e', 'p', 'b', 'f') THEN word[1] ELSE 'd' END AS kind FROM kinds
 )
 SELECT logged, "user", "database", application, session, line,
     CASE WHEN kind IN ('s', 'e', 'q') THEN detail END AS detail,
@@ -312,6 +312,7 @@ def _folded(codes: Any, kind: Any, ms: Any) -> tuple[Any, Any, int]:
     chosen = np.flatnonzero(text)
     same = np.zeros(len(kind), dtype=bool)
     same[belongs] = codes[belongs] == codes[chosen[following[belongs]]]
+    same &= kind != "f"  # a function called past the parser is part of no statement
     total = np.bincount(following[same], weights=np.nan_to_num(ms[same]), minlength=len(chosen))
     left = int(np.sum(~text & ~owned & ~same))
     return chosen, np.where(np.isnan(ms[chosen]) & (total == 0), np.nan, total), left

@@ -193,6 +193,13 @@ _STAMP = re.compile(
     r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\s?(Z|UTC|[+-]\d\d:?\d\d)?(?![\d:])", re.ASCII
 )
 
+_SPELT = re.compile(
+    r"(?P<day>\d\d)[/-](?P<month>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[/-](?P<year>\d{4})[ :](?P<clock>\d\d:\d\d:\d\d)"
+    r"(?: (?P<zone>[+-]\d{4}))?",
+    re.ASCII,
+)
+"""As Apache, nginx and Django's server write it."""
+
 
 class Clock:
     """Times in a log's text as microseconds since 1970; without a zone in text or ``timezone`` they count as UTC."""
@@ -211,7 +218,11 @@ class Clock:
         """The first time in the text, if there is one."""
         found = _STAMP.search(text)
         if found is None:
-            return None
+            other = _SPELT.search(text)
+            if other is None:
+                return None
+            number = 1 + "JanFebMarAprMayJunJulAugSepOctNovDec".index(other["month"]) // 3
+            return self.instant(f"{other['year']}-{number:02d}-{other['day']} {other['clock']}.000000", other["zone"])
         fraction = ((found[3] or "") + "000000")[:6]
         return self.instant(f"{found[1]} {found[2]}.{fraction}", found[4])
 

@@ -69,6 +69,29 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     (r'\s*\{\s*"head"\s*:\s*\{[^}]*\}[^}]*"selfSize"', "a heap profile of V8", "node --cpu-prof for time"),
     (r"[\x00-\xff]{0,40}[\x01-\x40]\x06Result\x01", "vegeta's binary results", "vegeta encode --to csv"),
 )
+_SLOW = "the slow log (long_query_time = 0)"
+_KNOWN += (
+    (
+        r".{0,300}(?:日志|日誌|СООБЩЕНИЕ|로그):  ".encode().decode("latin-1"),
+        "a PostgreSQL log in another language",
+        "it with lc_messages = 'C'",
+    ),
+    (
+        r"\d{8} \d\d:\d\d:\d\d,[^,]*,[^,]*,[^,]*,\d+,\d+,[A-Z]+,|\d{16},[^,]*,[^,]*,[^,]*,\d+,\d+,[A-Z]+,",
+        "an audit log",
+        _SLOW,
+    ),
+    (r'\{"client": ?"[^{}]*"digest"', "ProxySQL's log of events", _SLOW),
+    (r"\+-+\+[^\n]*\n\| start_time ", "a table that the mysql client prints", "the rows with mysql --batch"),
+    (r'"?event_time"?[,\t]"?user_host', "the table of the general log", _SLOW),
+    (
+        r"Query: \S.* -- params: \[|\[query\] |\{\n +method: \'|[^\n]*(?:QUERY OK (?:source=|db=)|==> +Preparing: |jdbc\.sql"
+        r"|SLF4JQueryLoggingListener|sqlx::query: |ActiveRecord -- |org\.hibernate\.SQL_SLOW)"
+        r"|\s*\(\S+:\d+\) \n\[[^\]]*\]  \[[\d.]+ms\]",
+        "an application's log of its statements in a form that is not read",
+        "the server's log, a trace, or perflab's recorder",
+    ),
+)
 _COMPANION = re.compile(rb"(Count,Message,Traceback,Nodes|Method,Name,Error,Occurrences)\r?\n")
 
 

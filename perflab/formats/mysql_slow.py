@@ -25,7 +25,8 @@ _USER = re.compile(r"# User@Host: (?P<user>[^\[]*)\[[^\]]*\] @ [^\[]*\[[^\]]*\](
 _TOOK = re.compile(r"# (?:Thread_id: +\d+ +)?Query_time: +\d")
 _SNIFF = re.compile(
     rb"^# (?:User@Host: [^\n]{0,300}\n(?:#[^\n]{0,600}\n){0,12}?# |Thread_id: +\d+ +)?Query_time: +\d[\d.]* +Lock_time: |"
-    rb"^# User@Host: [^\n]{0,300}\n(?:#[^\n]{0,600}\n){0,12}?# Query_time: +\d|\A# Query_time: +\d[\d.]*\n",
+    rb"^# User@Host: [^\n]{0,300}\n(?:#[^\n]{0,600}\n){0,12}?# Query_time: +\d|"
+    rb"\A(?:# Time: [^\n]{1,60}\n)?# Query_time: +\d[\d.]*\n",
     re.MULTILINE,
 )
 _FIELD = re.compile(r"([A-Z][A-Za-z_]*): +([^\s:]+)(?=\s|$)", re.ASCII)

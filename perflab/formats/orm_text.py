@@ -66,7 +66,8 @@ TOOLS = {
     ),
     "hibernate": _tool(
         "Hibernate: | o[rg.]*h[ibernate.]*SQL",
-        rf"(?P<before>.{{0,300}}?)(?:Hibernate: ?|\bo(?:rg)?\.h(?:ibernate)?\.SQL\b[\s:\]|-]{{1,60}})(?P<sql>(?:{_SQL}.*)?)$",
+        rf"(?P<before>.{{0,300}}?)(?:Hibernate: ?|\bo(?:rg)?\.h(?:ib(?:ernate)?)?\.SQL\b[\s:\]|-]{{1,60}}(?:\([^)]{{1,100}}\) )?)"
+        rf"(?P<sql>(?:{_SQL}.*)?)$",
         r".{0,300}?binding parameter [\[(](?P<place>\d+)[^\])]*[\])](?: as \[[^\]]*\])? (?:-|<-) \[(?P<value>.*)\]$",
     ),
     "knex": _tool(
@@ -83,8 +84,9 @@ TOOLS = {
     ),
     "p6spy": _tool(
         "|statement|",
-        r"(?P<before>)(?P<epoch>\d{13})\|(?P<ms>\d{1,9})\|(?P<category>statement|commit|rollback|batch)"
-        r"\|connection ?(?P<session>\d+)\|(?:url [^|]*\|)?(?P<prepared>[^|]*)\|(?P<sql>.*)$",
+        r"(?P<before>)(?:.{0,200}?#)?(?P<epoch>\d{13}) ?\|(?P<split> took)? ?(?P<ms>\d{1,9})(?:ms)? ?\| ?"
+        r"(?P<category>statement|commit|rollback|batch) ?\| ?connection ?(?P<session>\d+)\| ?"
+        r"(?:url [^|\n]*(?:\||(?=\n)|$))?(?:(?P<prepared>[^|]*)\|)?(?P<sql>.*)$",
     ),
     "prisma": _tool("prisma:query ", r"(?P<before>.{0,100}?)prisma:query (?P<sql>\S.*)"),
     "sequelize": _tool(
@@ -101,16 +103,18 @@ TOOLS = {
 _SNIFFS = {
     "efcore": rb"(?:Executed|Failed executing) DbCommand \(\"?[\d,.]+\"?ms\) \[Parameters=\[",
     "gorm": rb"^\[\d+\.\d+ms\] \[rows:(?:-|\d+)\] \S",
-    "hibernate": rb"^Hibernate: ?(?:$|(?i:" + _SQL[4:-1].encode() + rb"))|\bo(?:rg)?\.h(?:ibernate)?\.SQL\b[ \t:\]|-]",
+    "hibernate": rb"^Hibernate: ?(?:$|(?i:"
+    + _SQL[4:-1].encode()
+    + rb"))|\bo(?:rg)?\.h(?:ib(?:ernate)?)?\.SQL\b[ \t:\]|-]",
     "knex": rb"\bknex:query [^\n]+ (?:undefined|trx\d+)",
     "laravel": rb"^\[\d{4}-\d\d-\d\d[T ][\d:.+Z-]+\] [\w-]+\.[A-Z]+: (?i:select|insert|update|delete) [^\n]*[\]}]\s*$",
-    "p6spy": rb"^\d{13}\|\d+\|(?:statement|commit|rollback|batch)\|connection ?\d+\|",
+    "p6spy": rb"(?:^|#)\d{13} ?\|(?: took)? ?\d+(?:ms)? ?\| ?(?:statement|commit|rollback|batch) ?\| ?connection ?\d+\|",
     "prisma": rb"\bprisma:query \S",
     "sequelize": rb"Execut(?:ing|ed) \([\w-]+\): \S",
     "typeorm": rb"(?:^|\s)query: " + _SQL.encode(),
 }
-_WORDS = (b"DbCommand (", b"] [rows:", b"Hibernate:", b"h.SQL", b"hibernate.SQL", b"knex:query ", b"|connection",
-          b"prisma:query ", b"Executing (", b"Executed (", b"query: ", b"\x1b[")  # fmt: skip
+_WORDS = (b"DbCommand (", b"] [rows:", b"Hibernate:", b"h.SQL", b"hibernate.SQL", b"hib.SQL", b"knex:query ", b"|connection",
+          b"| connection", b"prisma:query ", b"Executing (", b"Executed (", b"query: ", b"\x1b[")  # fmt: skip
 """One of these is in what any tool but Laravel writes, whose lines begin with a bracket; colours may stand inside."""
 _SNIFF = re.compile(b"|".join(b"(?P<%s>%s)" % (name.encode(), one) for name, one in _SNIFFS.items()), re.MULTILINE)
 
@@ -207,6 +211,8 @@ class _Log:
                 whole,
                 whole["sql"].split("\n"),
             )  # what some write behind the statement is at the end of its last line
+        if found.groupdict().get("split"):  # p6spy's lines with placeholders, then as many with values
+            parts = parts[1 + len(parts) // 2 :]
         sql = (
             "\n".join(part.strip() if n else part for n, part in enumerate(parts) if part.strip(' "\t'))
             .strip()

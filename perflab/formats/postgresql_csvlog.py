@@ -18,6 +18,8 @@ COLUMN_COUNTS = range(23, 28)
 """PostgreSQL 12 has 23; 13 adds backend_type, 14 leader_pid and query_id. What else stands behind them is of no use here."""
 
 _LOGGED, _USER, _DATABASE, _SESSION, _LINE, _MESSAGE, _DETAIL, _CONTEXT, _APPLICATION = 0, 1, 2, 5, 6, 13, 14, 18, 22
+_NAMES = b"log_time,user_name,database_name,"
+"""How the names begin, where a table of the log was exported with them."""
 _MARK = ',"duration: '
 _MARKER = _MARK.encode()
 _FIRST = re.compile(
@@ -27,13 +29,13 @@ _FIRST = re.compile(
 _RECORDS = """
 SELECT c0 AS logged, c1 AS "user", c2 AS "database", c22 AS application, c5 AS session, c6 AS line, c13 AS message, c14 AS detail,
     c18 AS context
-FROM read_csv($path, header = false, auto_detect = false, delim = ',', quote = '"', escape = '"', new_line = '\\n',
+FROM read_csv($path, header = false, auto_detect = false, delim = ',', quote = '"', escape = '"', new_line = '\\n', skip = {skip},
     max_line_size = 4194304, buffer_size = 33554432, columns = {columns})
 """
 
 
 def sniff(head: bytes) -> bool:
-    return _FIRST.match(head) is not None
+    return _FIRST.match(head.split(b"\n", 1)[-1] if head.startswith(_NAMES) else head) is not None
 
 
 def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
@@ -42,7 +44,8 @@ def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
     meta = {"log": "csvlog", "columns": width}
     if sources.is_plain(path):
         kinds = ", ".join(f"'c{i}': '{'BIGINT' if i == _LINE else 'VARCHAR'}'" for i in range(width))
-        records = _RECORDS.replace("{columns}", "{" + kinds + "}")
+        named = sources.head(path).startswith(_NAMES)
+        records = _RECORDS.replace("{columns}", "{" + kinds + "}").replace("{skip}", str(int(named)))
         if fast := _postgresql.from_query(path, records, _MARKER, timezone, meta):
             return fast
     tally = Tally("record")
@@ -89,7 +92,9 @@ _BEGINS = re.compile(r'"?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [^,"]{1,20}"?,
 def _texts(path: Path) -> Iterator[str]:
     parts: list[str] = []
     quotes = 0
-    for line in sources.lines(path):
+    for number, line in enumerate(sources.lines(path)):
+        if number == 0 and line.startswith(_NAMES.decode()):
+            continue
         whole = quotes % 2 == 0
         if parts and (whole or _BEGINS.match(line)):
             yield "\n".join(parts)

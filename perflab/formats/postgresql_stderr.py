@@ -18,12 +18,12 @@ from perflab.data.accounting import Tally
 from perflab.errors import FormatError
 from perflab.formats import Tables, _line_prefix, _log_records, _postgresql
 from perflab.formats import _log_notes as notes
-from perflab.formats._line_prefix import LEVELS
+from perflab.formats._line_prefix import LEVELS, STATE
 from perflab.notes import Remedy
 
 _STATEMENT = re.compile(
     rb"^(?!\{)(?!\"?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[^,]{0,20},(?:\"[^\"]*\")?,(?:\"[^\"]*\")?,\d*,(?:\"[^\"]*\")?,[0-9a-f.]+,\d+,)"
-    rb".{0,300}?LOG: {1,2}(?:duration: [\d.]+ ms|statement: |execute .{1,64}: )",
+    rb".{0,300}?LOG: {1,2}(?:[0-9A-Z]{5}: )?(?:duration: [\d.]+ ms|statement: |execute .{1,64}: )",
     re.MULTILINE,
 )
 """A line of a statement, and none of a csvlog."""
@@ -33,7 +33,7 @@ _SERVER = re.compile(
 )
 """A log may begin with other messages than statements."""
 _BEGINS = r"duration: [\d.]+ ms(?: {1,2}(?:rows: \d+ +size: \d+ bytes +)?(?P<word>[a-z]+))?|statement: |execute |[pP]arameters: "
-_STATEMENT_LINE = re.compile(r"^.{0,300}?LOG: {1,2}duration: .*$", re.MULTILINE)
+_STATEMENT_LINE = re.compile(rf"^.{{0,300}}?LOG: {{1,2}}{STATE}duration: .*$", re.MULTILINE)
 _DURATION = "duration:"
 _MOST_MISSED = 0.05
 """The share of statements that may be behind another prefix than the inferred one: a warning has their number."""
@@ -113,6 +113,16 @@ def _table(path: Path, expression: str, tally: Tally) -> Any:
     return pa.Table.from_batches(parts, schema) if parts else schema.empty_table()
 
 
+_MARKS = (b"LOG:  duration: ", b"LOG: duration: ", b"LOG:  00000: duration: ")
+_MARKED_LINE = re.compile(rb"^(?!\t).*?LOG: {1,2}(?:00000: )?duration: ", re.MULTILINE)
+
+
+def _durations(chunk: bytes, timed: int) -> int:
+    """How many durations a chunk has; where there are more than were read, without those inside of statements' values."""
+    found = sum(map(chunk.count, _MARKS))
+    return found if found == timed else len(_MARKED_LINE.findall(chunk))
+
+
 _SPACES = np.frombuffer(b" \r\n", dtype=np.uint8)
 
 
@@ -138,7 +148,8 @@ def _batch(chunk: bytes, head: str, tally: Tally, first: int) -> Any:
     wanted = np.flatnonzero((logged & ~given) | detailed)
     tally.continued += int(lines[wanted].sum()) - len(statements)
     tally.known += int(lines.sum() - lines[wanted].sum())
-    tally.mark(_DURATION, chunk.count(b"LOG:  duration: ") + chunk.count(b"LOG: duration: "), 0)
+    timed = pc.sum(pc.and_(pc.equal(level, "LOG"), pc.starts_with(begins, "duration"))).as_py() or 0
+    tally.mark(_DURATION, _durations(chunk, timed), 0)
     context = np.append(pc.equal(level, "CONTEXT").to_numpy(zero_copy_only=False)[1:], False)
     bodies = _bodies(chunk, starts, ends, lengths, brief, wanted)
     place = np.searchsorted(wanted, statements)

@@ -19,6 +19,7 @@ from perflab.data.accounting import Tally
 from perflab.formats import Tables, _printed, _queries
 from perflab.formats import _log_notes as notes
 from perflab.formats._queries import Clock, Marker
+from perflab.notes import Note
 
 _COLOUR = re.compile(r"\x1b\[[\d;]{0,10}m")
 _BEFORE = r"(?P<before>(?:[A-Z], \[[^\]]{0,60}\] {1,2}[A-Z]{3,6} -- [^:]{0,60}: ?)?(?:\[[^\]\s]{1,100}\] ){0,5})"
@@ -64,8 +65,14 @@ def read(path: Path, *, timezone: str | None = None, **_: Any) -> Tables:
         log.tally,
         meta={"tool": "rails"},
         expected="lines like 'Book Load (0.2ms)  SELECT ...'",
-        warnings=[*([notes.COARSE_REQUESTS()] if dated and not any(dated) else []), *log.clock.notes()],
+        warnings=[*_doubts(log, dated), *log.clock.notes()],
     )
+
+
+def _doubts(log: _Log, dated: list[bool]) -> list[Note]:
+    if any(dated):
+        return []
+    return [notes.COARSE_REQUESTS() if any(row["start"] for row in log.rows) else notes.NO_TIMES()]
 
 
 @dataclass

@@ -25,6 +25,7 @@ from perflab.formats._log_joining import ingest_log
 from perflab.formats._run_span import RunSpan
 from perflab.notes import Note
 from perflab.progress import Progress
+from perflab.provenance import without_credentials
 
 Reader = Callable[[Path], Mapping[str, pd.DataFrame]]
 
@@ -347,7 +348,8 @@ def files(path: str | Path | Iterable[str | Path]) -> list[Path]:
     else:
         found = sorted(Path(name) for name in globbing.glob(str(path), recursive=True))  # noqa: PTH207 - any pattern, absolute ones too
     if not found:
-        raise FormatError(f"{path}: expected a file, a folder or a pattern that matches files; found nothing")
+        shown = without_credentials(str(path))
+        raise FormatError(f"{shown}: expected a file, a folder or a pattern that matches files; found nothing")
     return found
 
 

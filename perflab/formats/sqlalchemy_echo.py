@@ -33,8 +33,11 @@ _PARAMETERS = Marker(
     "[generated in/cached since/raw sql]",
     re.compile(
         r"[\s\]:>|]\[(?:generated in|cached since|raw sql|no key|caching disabled|dialect |insertmanyvalues)[^\]]{0,200}\]"
+        r"|engine\.base\.Engine[\s:]{1,10}(?=[({\[])(?!\((?i:select|with)\b|\[\w)"
     ),
 )
+_BARE = re.compile(r"(?:\(.*\)|\{.*\}|\[[^\w].*\]|\[\])\s*", re.DOTALL)
+"""The values as versions before 1.4 write them, whose logger is called ``engine.base.Engine``."""
 _TOKEN = re.compile(r"\[(?P<token>[^\]]{1,100})\] (?P<text>.*)")
 _MARK = re.compile(r"(BEGIN|COMMIT|ROLLBACK|RELEASE SAVEPOINT|ROLLBACK TO SAVEPOINT)(?: \(| using |$)")
 _ROW = re.compile(r"Row \(")
@@ -81,6 +84,8 @@ class _Log:
         text, session = found["text"], found["name"]
         if values := _VALUES.match(text):
             self.values(number, values["values"], session)
+        elif self.pending and ".base." in found[0] and _BARE.fullmatch(text):
+            self.values(number, text, session)
         elif (token := _TOKEN.match(text)) and not self.pending:
             self.message(number, token["text"], session or token["token"])
         elif token and (values := _VALUES.match(token["text"])):

@@ -80,7 +80,7 @@ _PATTERNS: Mapping[str, re.Pattern[str]] = MappingProxyType(
         "sqlite": _pattern(
             skip=f"{_DASH}|{_BLOCK}|{_HASH}",
             value=f"[eE]{BACKSLASH}|{_ORACLE}|{DOLLAR}|[xX]?{STANDARD}",
-            name=rf"{QUOTED_NAME}|{_BACKTICK}|\[[^\]]*+(?:\]|\Z)",
+            name=rf"{QUOTED_NAME}|{_BACKTICK}|\[[^\]'\"]*+(?:\]|\Z)",
             placeholder=rf"\?\d*+|%s|%\([^)\n]{{1,200}}\)s|{_NAMED}|\$\w++",
         ),
     }

@@ -34,7 +34,7 @@ _LITERALS: Mapping[str, str] = MappingProxyType(
         "generic": rf"({_NAME}|{_BACKTICK}|--[^\n]*|{_BLOCK})|\b[eE]{_BACKSLASH}|{_PREFIXED}|{_STANDARD}|[$?]\d+|{_NUMBER}",
         "postgresql": rf"({_NAME}|--[^\n]*|{_BLOCK})|\b[eE]{_BACKSLASH}|{_PREFIXED}|{_STANDARD}|\$\d+|{_NUMBER}",
         "mysql": rf"({_BACKTICK}|--\s[^\n]*|#[^\n]*|{_BLOCK})|\b[xXbBnN]?{_BACKSLASH}|{_BACKSLASH}|{_DOUBLE}|{_NUMBER}",
-        "sqlite": rf"({_NAME}|{_BACKTICK}|\[[^\]]*(?:\]|\z)|--[^\n]*|{_BLOCK})"
+        "sqlite": rf"({_NAME}|{_BACKTICK}|\[[^\]'\"]*(?:\]|\z)|--[^\n]*|{_BLOCK})"
         rf"|\b[xX]{_STANDARD}|{_STANDARD}|\?\d+|\$\d+|{_NUMBER}",
     }
 )

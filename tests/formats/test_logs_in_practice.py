@@ -35,6 +35,14 @@ def test_fetches_from_a_cursor_are_one_call(tmp_path: Path) -> None:
     assert found.queries["duration_ms"].iloc[0] == pytest.approx(3.0)
 
 
+def test_a_function_called_past_the_parser_is_no_time_of_a_statement(tmp_path: Path) -> None:
+    call = 'LOG:  duration: 9 ms  fastpath function call: "lo_open" (OID 952)'
+    found = read(tmp_path, pg(call, "LOG:  duration: 1 ms  statement: SELECT 1", call))
+    assert found.queries["duration_ms"].to_list() == [1.0]
+    (note,) = found.warnings
+    assert (note.code, note.facts["count"]) == ("durations-without-statement", 2)
+
+
 def test_a_value_that_the_server_cut_is_unknown(tmp_path: Path) -> None:
     text = pg(
         "LOG:  duration: 1 ms  execute x: SELECT $1, $2, $3",

@@ -20,6 +20,7 @@ SPELLINGS = [
     "N'planted'", "_utf8mb4'planted'", "x'planted'", r"E'it\'s planted'", r"E'\\', 'planted'", "U&'planted'", "$$planted$$",
     "$a$it's planted$a$", "q'[it's planted]'", "7 # planted\n", "7 # it's planted\n", "7 -- it's planted\n", "7 /* it's planted */",
     "'two\nlines planted'", "date '2026-01-01 planted'", "'#planted'", "'--', 'planted'", "'/*', 'planted', '*/'",
+    "ARRAY['planted']",
 ]  # fmt: skip
 STATEMENTS = [
     "SELECT a FROM t WHERE b = {} AND c = {}", "INSERT INTO t (a, b) VALUES ({}, 1), (2, {})", "UPDATE t SET a = {} WHERE b IN ({}, 3)",
