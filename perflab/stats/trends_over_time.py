@@ -120,7 +120,7 @@ def growth(
 def _rate(measured: Measurements) -> float:
     if "requests" not in measured.tables:
         return np.nan
-    counts = measured.requests["run"].value_counts().reindex(measured.runs["run"]).to_numpy(dtype="float64")
+    counts = measured.count("requests").reindex(measured.runs["run"]).to_numpy(dtype="float64")
     seconds = measured.runs["duration_ms"].to_numpy(dtype="float64") / 1e3
     rates = counts[seconds > 0] / seconds[seconds > 0]
     return float(rates.min()) if len(rates) else np.nan

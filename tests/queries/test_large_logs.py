@@ -80,6 +80,45 @@ def test_parts_find_what_the_whole_log_has(store: Path, by: str, monkeypatch: py
     np.testing.assert_allclose(found["time_ms"].sum(), expected["time_ms"].sum())
 
 
+def _lists(limits: list[int], session: str, name: str = "van") -> list[dict[str, object]]:
+    """A unit for each limit: a list of so many rows, then a lookup of each of them five times."""
+    rows: list[tuple[str, str]] = []
+    for number, limit in enumerate(limits):
+        unit = f"{session}-{number}"
+        rows.append((unit, f"SELECT id FROM {name} WHERE depot_id = 3 LIMIT {limit}"))
+        rows += [(unit, f"SELECT id FROM trip WHERE {name}_id = {number * 100 + n}") for n in range(max(limit, 5))]
+    return [{"unit": unit, "sql": sql, "session": session, "duration_ms": 0.1} for unit, sql in rows]
+
+
+def _found(*parts: list[dict[str, object]]) -> list[large_logs.Found]:
+    start = pd.Timestamp("2026-01-01", tz="UTC")
+    frames = [pd.DataFrame(rows).assign(run="r") for rows in parts]
+    times = [start + pd.to_timedelta(np.arange(len(frame)), unit="ms") for frame in frames]
+    return [
+        large_logs.found_in(frame.assign(start=at), 5, None) for frame, at in zip(frames, times, strict=True)
+    ]  # fmt: skip
+
+
+def test_a_list_that_is_limited_to_one_row_once_is_a_list_in_every_part() -> None:
+    limits = [1, 5, 7, 9, 6, 8, 5, 7, 9, 6]
+    whole, first, second = _found(_lists(limits + limits[1:], "a"), _lists(limits, "a"), _lists(limits[1:], "b"))
+    both = large_logs.merged([first, second])
+    for found in (whole, both):
+        assert found.patterns["parent"].notna().all()
+        assert found.patterns["units"].to_list() == [19]
+        assert set(found.patterns["evidence"]) <= {"confirmed", "likely"}
+    assert both.patterns["calls"].sum() == whole.patterns["calls"].sum()
+
+
+def test_a_part_that_shows_no_parent_takes_that_of_the_part_with_most_units() -> None:
+    sure, blind = _found(_lists([5, 7, 9, 6, 8, 5, 7], "a"), _lists([1, 1], "b"))
+    assert sure.patterns["parent"].notna().all() and blind.patterns["parent"].isna().all()
+    both = large_logs.merged([blind, sure]).patterns
+    assert both["units"].to_list() == [9]
+    for column in ("parent", "evidence"):
+        assert both[column].to_list() == sure.patterns[column].to_list()
+
+
 def test_one_part_and_processes_change_nothing(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = lab.load(store, lazy=True)
     assert isinstance(held.tables, large_logs.StoredTables)
