@@ -109,8 +109,9 @@ def growth(
         raise ValueError("growth needs measurements with requests or resources; these have neither")
     rows = [
         row
-        for run in measured.runs.itertuples()
-        for row in (*_latency(measured, run, wanted, endpoint, share), *_resources(measured, run, process, share))
+        for held in (measured.each() if measured.lazy else (measured,))
+        for run in held.runs.itertuples()
+        for row in (*_latency(held, run, wanted, endpoint, share), *_resources(held, run, process, share))
     ]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     minutes = float(measured.runs["duration_ms"].max()) / 6e4

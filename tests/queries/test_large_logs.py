@@ -158,6 +158,22 @@ def test_files_that_are_no_log_are_refused_and_leave_nothing(tmp_path: Path, log
     assert not list((tmp_path / "store").glob("*"))
 
 
+@pytest.mark.parametrize(("given", "expected"), [((0, 1), False), ((0, 2), True), ((1, 0, 1), True)])
+def test_parts_of_the_same_time_are_reported(tmp_path: Path, given: tuple[int, ...], expected: bool) -> None:
+    lines = [
+        f'{{"sql": "SELECT {n}", "start": {1795488875 + n}.0, "duration_ms": {3000 if n == 20 else 1}.0}}\n'
+        for n in range(40)
+    ]
+    parts = (lines[:20], lines[20:], lines[10:30])
+    files = [tmp_path / f"{place}-{n}.jsonl" for place, n in enumerate(given)]
+    for file, n in zip(files, given, strict=True):
+        file.write_text("".join(parts[n]))
+    lab.ingest(files, tmp_path / "store", run="log")
+    for held in (lab.load(tmp_path / "store"), lab.read(files, run="log")):
+        assert len(held.queries) == sum(len(parts[n]) for n in given)
+        assert ("logs-overlap" in [note.code for note in held.warnings]) == expected
+
+
 def test_accounts_of_pieces_add_up() -> None:
     first = Accounting("line", total=10, rows=7, known=3, markers={"x": (2, 2)})
     second = Accounting("line", total=5, rows=3, skipped=2, first=4, why="cut", markers={"x": (1, 1), "y": (1, 0)})
