@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from perflab.data.schemas import conform
 from perflab.data.tables import AGGREGATED, Measurements, of_run
 from perflab.units import parse_duration
 
@@ -147,10 +149,13 @@ def slowest_requests(
     >>> lab.data.slowest_requests(lab.load("datasets/shop_runs"), count=3).latency_ms.is_monotonic_decreasing
     True
     """
-    requests = measurements.requests
-    if endpoint != AGGREGATED:
-        requests = requests[requests["endpoint"] == endpoint]
-    top = _at_least(requests, count).nlargest(count, "latency_ms")
+    slowest = []
+    for held in _each(measurements):
+        requests = held.requests
+        if endpoint != AGGREGATED:
+            requests = requests[requests["endpoint"] == endpoint]
+        slowest.append(_at_least(requests, count).nlargest(count, "latency_ms"))
+    top = _together(slowest).nlargest(count, "latency_ms")
     runs = measurements.runs.set_index("run")
     names = top["run"].astype("str")
     top = top.assign(arm=names.map(runs["arm"]), at_s=(top["start"] - names.map(runs["start"])).dt.total_seconds())
@@ -204,22 +209,34 @@ def summarize_errors(measurements: Measurements, endpoint: str = AGGREGATED) -> 
     >>> len(lab.data.summarize_errors(lab.load("datasets/shop_runs")))
     0
     """
-    requests = measurements.requests
-    if endpoint != AGGREGATED:
-        requests = requests[requests["endpoint"] == endpoint]
+    failures, sums = [], []
+    for held in _each(measurements):
+        requests = held.requests
+        if endpoint != AGGREGATED:
+            requests = requests[requests["endpoint"] == endpoint]
+        failures.append(requests[~requests["ok"].to_numpy(dtype=bool)])
+        sums.append(requests.groupby(["run", "endpoint"], observed=True).size().rename("total").reset_index())
+    failed, totals = _together(failures), pd.concat(sums, ignore_index=True)
     runs = measurements.runs.set_index("run")
-    failed = requests[~requests["ok"].to_numpy(dtype=bool)]
     names = failed["run"].astype("str")
     at = (failed["start"] - names.map(runs["start"])).dt.total_seconds()
     keys = ["arm", "endpoint", *(c for c in ("status", "error") if c in failed.columns)]
     grouped = failed.assign(arm=_arm_of(names, runs), at_s=at).groupby(keys, observed=True, dropna=False)["at_s"]
     table = grouped.agg(count="size", first_s="min").reset_index()
-    totals = requests.groupby(["run", "endpoint"], observed=True).size().rename("total").reset_index()
     totals["arm"] = _arm_of(totals["run"].astype("str"), runs)
     totals = totals.groupby(["arm", "endpoint"], observed=True)["total"].sum().reset_index()
     table = table.merge(totals, on=["arm", "endpoint"], how="left")
     table.insert(len(keys) + 1, "share_fraction", table["count"] / table["total"])
     return table.drop(columns="total").sort_values("count", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def _each(measurements: Measurements) -> Iterable[Measurements]:
+    """All runs at once, or those of a lazily opened store one by one."""
+    return measurements.each() if measurements.lazy else (measurements,)
+
+
+def _together(requests: list[pd.DataFrame]) -> pd.DataFrame:
+    return requests[0] if len(requests) == 1 else conform("requests", pd.concat(requests, ignore_index=True))
 
 
 def _arm_of(names: pd.Series, runs: pd.DataFrame) -> pd.Series:

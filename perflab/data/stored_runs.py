@@ -42,6 +42,8 @@ class StoredRun:
         frames, damaged = tables_of({self.name: {"folder": self.folder}}, self.folder.parent, (table,))
         if damaged:
             raise _damaged(self.name, damaged[0].facts["problem"])
+        if table not in frames:
+            raise _gone(self, table)
         found = frames[table]
         for step in self.steps:
             found = step(table, found, self.row)
@@ -62,6 +64,11 @@ class StoredRun:
 
 def _damaged(run: str, problem: object) -> StoreError:
     return StoreError(f"{run}: cannot be read ({problem}); leave it out with .where(run=[...])")
+
+
+def _gone(run: StoredRun, table: str) -> StoreError:
+    """That a table was deleted after the store was opened."""
+    return _damaged(run.name, f"{table}.parquet: it was deleted")
 
 
 class OfOneRun(Mapping[str, pd.DataFrame]):
@@ -122,6 +129,9 @@ class StoredTables(Mapping[str, pd.DataFrame]):
             return empty(table)
         if any(run.steps for run in held.values()):
             return conform(table, pd.concat([run.table(table) for run in held.values()], ignore_index=True))
+        for run in held.values():
+            if not (run.folder / f"{table}.parquet").exists():
+                raise _gone(run, table)
         folders = {name: {"folder": run.folder} for name, run in held.items()}
         frames, damaged = tables_of(folders, next(iter(held.values())).folder.parent, (table,))
         if damaged:

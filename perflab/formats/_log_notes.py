@@ -20,6 +20,11 @@ DURATIONS_ALONE = Kind(
     DATA,
     "{source:raw}: {count:duration} without a statement (a parse or bind that failed, or a text that was not logged)",
 )
+OVERLAP = Kind(
+    "logs-overlap",
+    DATA,
+    "{names:raw} overlap in time: a statement that several of them hold counts several times. Leave out copies.",
+)
 UNREAD_PLANS = Kind(
     "plans-unread",
     DATA,

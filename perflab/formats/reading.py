@@ -21,7 +21,7 @@ from perflab.data.tables import Measurements
 from perflab.errors import FormatError
 from perflab.formats import Tables, _unread
 from perflab.formats import _caveats as caveats
-from perflab.formats._log_joining import ingest_log
+from perflab.formats._log_joining import ingest_log, overlaps, span_of
 from perflab.formats._run_span import RunSpan
 from perflab.notes import Note
 from perflab.progress import Progress
@@ -276,6 +276,7 @@ def _one_log(parts: list[Measurements], run: str, arm: str | None) -> Measuremen
     queries = pd.concat([part.queries.assign(run=run) for part in parts], ignore_index=True)
     queries = queries.sort_values("start", kind="stable", ignore_index=True)
     warnings = dict.fromkeys(warning for part in parts for warning in part.warnings)
+    warnings |= dict.fromkeys(overlaps(span_of(part.queries, Path(str(part.meta["source"])).name) for part in parts))
     meta = {**parts[0].meta, "source": ", ".join(str(part.meta["source"]) for part in parts)}
     return _described(Measurements.of(meta=meta, warnings=warnings, queries=queries), arm, {})
 

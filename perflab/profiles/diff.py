@@ -251,7 +251,7 @@ def _amounts(side: Measurements, per: str) -> pd.Series | None:
     if per == "request":
         amounts = _profiled(side)
         if amounts is None and "requests" in side.tables:
-            amounts = side.requests["run"].value_counts()
+            amounts = side.count("requests")
         if amounts is None:
             return None
     else:

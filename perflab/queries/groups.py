@@ -244,10 +244,12 @@ def single_rows(groups: Groups) -> Flags:
     found = np.array([s.single_row or s.one_row for s in prepared.shapes], dtype=bool)
     fp, first = groups.column("fp"), groups.column("first")
     sql, parameters = prepared.frame["sql"].array, prepared.frame["parameters"].array
-    codes, earliest = np.unique(fp, return_index=True)
-    for code, place in zip(codes.tolist(), first[earliest].tolist(), strict=True):
+    for code in np.unique(fp).tolist():
         shape = prepared.shapes[code]
         if not found[code] and shape.hands_out and shape.limit_slot is not None:
-            most = limit_of(sql[place], parameters[place], shape.limit_slot, shape.listed, prepared.dialect)
-            found[code] = most == 1 or (most == _GET and bool(shape.keys) and not shape.ordered)
+            places = first[fp == code]
+            # By several units, not the first: one list of a page that is limited to one row says nothing of the others.
+            some = places[:: max(1, len(places) // _UNITS_READ)][:_UNITS_READ].tolist()
+            most = {limit_of(sql[p], parameters[p], shape.limit_slot, shape.listed, prepared.dialect) for p in some}
+            found[code] = most == {1} or (most == {_GET} and bool(shape.keys) and not shape.ordered)
     return found

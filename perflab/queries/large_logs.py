@@ -1,7 +1,7 @@
 """N+1 in logs larger than memory: statements parted by request and session, so that no unit of work is divided.
 
 Each part is analysed like a log of its own, and the patterns are merged: units, calls and times are sums over all parts;
-what a test decided (slope, evidence) comes from the part that has most of the pattern's units.
+what a test decided (slope, evidence, parent) comes from the part that has most of the pattern's units.
 """
 
 from __future__ import annotations
@@ -147,16 +147,33 @@ def merged(parts: Sequence[Found]) -> Found:
     )
     if not known:
         return whole
-    stacked = pd.concat([part.patterns for part in known], ignore_index=True)
+    stacked = _same_parents(
+        pd.concat([part.patterns.assign(_part=n) for n, part in enumerate(known)], ignore_index=True)
+    )
     nth = pd.concat([part.patterns.groupby(_KEY, dropna=False).cumcount() for part in known], ignore_index=True)
     grouped = stacked.assign(_nth=nth).groupby([*_KEY, "_nth"], dropna=False, sort=False)
     rows = [_together(group) for _, group in grouped]
     return whole._replace(patterns=pd.DataFrame(rows).astype(known[0].patterns.dtypes.to_dict()))
 
 
+def _same_parents(stacked: pd.DataFrame) -> pd.DataFrame:
+    """The patterns of parts, those of a child with another parent than in the part with most of its units given that parent.
+
+    Only of children that have one parent in each of these parts: a loop at two places of a program stays two patterns.
+    """
+    child = [column for column in _KEY if column not in ("parent", "_holder")]
+    code = stacked.groupby(child, dropna=False, sort=False).ngroup()
+    single = (stacked.groupby([code, "_part"])["units"].transform("size") == 1).groupby(code).transform("all")
+    most = code[single].map(stacked[single].groupby(code[single])["units"].idxmax())
+    found = stacked.copy()
+    for column in ("parent", "_holder"):
+        found.loc[single, column] = stacked[column].loc[most].to_numpy()
+    return found
+
+
 def _together(group: pd.DataFrame) -> dict[str, Any]:
     """One pattern from what each part has of it."""
-    first: dict[str, Any] = group.iloc[int(group["units"].to_numpy().argmax())].drop("_nth").to_dict()
+    first: dict[str, Any] = group.iloc[int(group["units"].to_numpy().argmax())].drop(["_nth", "_part"]).to_dict()
     units, calls, time = (group[c].sum() for c in ("units", "calls", "time_ms"))
     unit_ms = np.concatenate(group["_unit_ms"].to_list())
     saved = int(calls - units) if first["calls_saved"] > 0 else 0

@@ -191,7 +191,7 @@ def run_list(measured: Measurements) -> pd.DataFrame:
     columns = [c for c in ("run", "arm", "pair", "order", "start", "duration_ms", "valid") if c in runs.columns]
     listed = runs[columns].dropna(axis="columns", how="all")
     if "requests" in measured.tables:
-        counts = measured.requests["run"].value_counts()
+        counts = measured.count("requests")
         listed = listed.assign(requests=listed["run"].map(counts).fillna(0).astype("int64"))
     return listed.sort_values("start", kind="stable").reset_index(drop=True) if "start" in listed else listed
 

@@ -160,7 +160,8 @@ def by_run(
     requests = streamed(measured) if isinstance(measured, Measurements) else measured
     wanted = tuple(Metric.of(metric).name for metric in metrics)
     # Of stored runs all that a summary needs is computed at once, and kept.
-    computed = _SUMMARIZED if isinstance(requests, Streamed) and set(wanted) <= set(_SUMMARIZED) else wanted
+    kept = (*_SUMMARIZED, _SIZE)
+    computed = kept if isinstance(requests, Streamed) and set(wanted) <= set(kept) else wanted
     cuts = tuple(sorted((name, float(share)) for name, share in (longer or {}).items()))
     sampled = any(Metric.of(name).kind == RESOURCE for name in computed)
     pieces = requests.each(metrics_of, computed, float(warmup), cuts, resources=sampled)
@@ -328,9 +329,8 @@ def summarize(
         return visits.summary_of(by_run(visits.as_requests(measured), VITAL_NAMES))
     held = requests_of(measured, executor)
     share = warmup_of(held.runs, warmup)
-    sized = "size_bytes" in held.requests.columns and bool((held.requests["size_bytes"] > 0).any())
-    summarized = (*_SUMMARIZED, _SIZE) if sized else _SUMMARIZED
-    table = by_run(held, summarized, warmup=share)
+    table = by_run(held, (*_SUMMARIZED, _SIZE), warmup=share)
+    summarized = (*_SUMMARIZED, _SIZE) if (table[_SIZE] > 0).any() else _SUMMARIZED
     errors = (table["error_fraction"] * table["count"]).round()
     table["errors"] = errors.astype("Int64" if errors.isna().any() else "int64")
     table = table.rename(columns={name: Metric.of(name).column for name in summarized})

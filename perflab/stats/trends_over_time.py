@@ -109,8 +109,9 @@ def growth(
         raise ValueError("growth needs measurements with requests or resources; these have neither")
     rows = [
         row
-        for run in measured.runs.itertuples()
-        for row in (*_latency(measured, run, wanted, endpoint, share), *_resources(measured, run, process, share))
+        for held in (measured.each() if measured.lazy else (measured,))
+        for run in held.runs.itertuples()
+        for row in (*_latency(held, run, wanted, endpoint, share), *_resources(held, run, process, share))
     ]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     minutes = float(measured.runs["duration_ms"].max()) / 6e4
@@ -120,7 +121,7 @@ def growth(
 def _rate(measured: Measurements) -> float:
     if "requests" not in measured.tables:
         return np.nan
-    counts = measured.requests["run"].value_counts().reindex(measured.runs["run"]).to_numpy(dtype="float64")
+    counts = measured.count("requests").reindex(measured.runs["run"]).to_numpy(dtype="float64")
     seconds = measured.runs["duration_ms"].to_numpy(dtype="float64") / 1e3
     rates = counts[seconds > 0] / seconds[seconds > 0]
     return float(rates.min()) if len(rates) else np.nan

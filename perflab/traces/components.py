@@ -5,7 +5,7 @@ What nothing was measured for is ``rest``: it is always there, and never divided
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -15,9 +15,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
-from perflab.errors import MissingTableError
+from perflab.errors import MissingTableError, one_of
 from perflab.metrics import Floats, Metric
-from perflab.stats.estimates import harrell_davis_weights, of_endpoint, without_warmup
+from perflab.stats.estimates import endpoints_of, harrell_davis_weights, of_endpoint, without_warmup
 
 REST = "rest"
 LABELS: Mapping[str, str] = MappingProxyType(
@@ -87,6 +87,36 @@ def weighted(latency: Floats, metric: Metric) -> tuple[Ints, Floats]:
 
 def parts_of(measured: Measurements, endpoint: str = AGGREGATED, *, warmup: float = 0.0) -> Parts:
     """The parts of each request; MissingTableError where none were recorded, ValueError with the endpoints there are."""
+    if not measured.lazy or "components" not in measured.tables:
+        return _parts(measured, endpoint, warmup)
+    if endpoint != AGGREGATED and endpoint not in (known := endpoints_of(measured)):
+        raise one_of("endpoint", endpoint, known[:12])
+    return _stacked([_parts(one, endpoint, warmup, strict=False) for one in measured.each()])
+
+
+def _stacked(parts: Sequence[Parts]) -> Parts:
+    """The parts of several runs, the components in one order."""
+    held = {name for own in parts for name in own.names}
+    names = (*(n for n in LABELS if n in held and n != REST), *sorted(held - set(LABELS) - {REST}), REST)
+    kept = [own for own in parts if len(own.latency)]
+    wide = [np.zeros((len(own.latency), len(names))) for own in kept]
+    for own, found in zip(kept, wide, strict=True):
+        found[:, [names.index(name) for name in own.names]] = own.parts
+        found[:, -1] = own.latency - found[:, :-1].sum(axis=1)
+    counts = [len(own.latency) for own in kept]
+    unrecorded = sum(round(own.unrecorded * n) for own, n in zip(kept, counts, strict=True))
+    return Parts(
+        tuple(run for own in kept for run in own.runs),
+        names,
+        np.repeat(np.arange(len(kept)), counts),
+        np.concatenate([np.empty(0), *(own.latency for own in kept)]),
+        np.concatenate([np.empty((0, len(names))), *wide]),
+        np.concatenate([np.empty(0, dtype=object), *(own.request for own in kept)]),
+        unrecorded / sum(counts) if kept else 1.0,
+    )
+
+
+def _parts(measured: Measurements, endpoint: str, warmup: float, *, strict: bool = True) -> Parts:
     components = measured.components
     if "request" not in measured.requests.columns:
         raise MissingTableError(
@@ -94,7 +124,7 @@ def parts_of(measured: Measurements, endpoint: str = AGGREGATED, *, warmup: floa
         )
     requests = without_warmup(measured, warmup)
     if endpoint != AGGREGATED:
-        requests = of_endpoint(requests, endpoint)
+        requests = of_endpoint(requests, endpoint) if strict else requests[requests["endpoint"] == endpoint]
     known = components[components["component"] != REST]
     names = [name for name in LABELS if name != REST and (known["component"] == name).any()]
     names += sorted(set(known["component"].unique()) - set(names))
@@ -121,5 +151,7 @@ def parts_of(measured: Measurements, endpoint: str = AGGREGATED, *, warmup: floa
 
 def recorded_runs(measured: Measurements) -> list[str]:
     """The runs that have components."""
-    held = measured.tables.get("components")
-    return [] if held is None else [run for run in measured.runs["run"] if run in set(held["run"].astype(str).unique())]
+    if "components" not in measured.tables:
+        return []
+    held = set(measured.count("components").index.astype(str))
+    return [run for run in measured.runs["run"] if run in held]

@@ -80,6 +80,45 @@ def test_parts_find_what_the_whole_log_has(store: Path, by: str, monkeypatch: py
     np.testing.assert_allclose(found["time_ms"].sum(), expected["time_ms"].sum())
 
 
+def _lists(limits: list[int], session: str, name: str = "van") -> list[dict[str, object]]:
+    """A unit for each limit: a list of so many rows, then a lookup of each of them five times."""
+    rows: list[tuple[str, str]] = []
+    for number, limit in enumerate(limits):
+        unit = f"{session}-{number}"
+        rows.append((unit, f"SELECT id FROM {name} WHERE depot_id = 3 LIMIT {limit}"))
+        rows += [(unit, f"SELECT id FROM trip WHERE {name}_id = {number * 100 + n}") for n in range(max(limit, 5))]
+    return [{"unit": unit, "sql": sql, "session": session, "duration_ms": 0.1} for unit, sql in rows]
+
+
+def _found(*parts: list[dict[str, object]]) -> list[large_logs.Found]:
+    start = pd.Timestamp("2026-01-01", tz="UTC")
+    frames = [pd.DataFrame(rows).assign(run="r") for rows in parts]
+    times = [start + pd.to_timedelta(np.arange(len(frame)), unit="ms") for frame in frames]
+    return [
+        large_logs.found_in(frame.assign(start=at), 5, None) for frame, at in zip(frames, times, strict=True)
+    ]  # fmt: skip
+
+
+def test_a_list_that_is_limited_to_one_row_once_is_a_list_in_every_part() -> None:
+    limits = [1, 5, 7, 9, 6, 8, 5, 7, 9, 6]
+    whole, first, second = _found(_lists(limits + limits[1:], "a"), _lists(limits, "a"), _lists(limits[1:], "b"))
+    both = large_logs.merged([first, second])
+    for found in (whole, both):
+        assert found.patterns["parent"].notna().all()
+        assert found.patterns["units"].to_list() == [19]
+        assert set(found.patterns["evidence"]) <= {"confirmed", "likely"}
+    assert both.patterns["calls"].sum() == whole.patterns["calls"].sum()
+
+
+def test_a_part_that_shows_no_parent_takes_that_of_the_part_with_most_units() -> None:
+    sure, blind = _found(_lists([5, 7, 9, 6, 8, 5, 7], "a"), _lists([1, 1], "b"))
+    assert sure.patterns["parent"].notna().all() and blind.patterns["parent"].isna().all()
+    both = large_logs.merged([blind, sure]).patterns
+    assert both["units"].to_list() == [9]
+    for column in ("parent", "evidence"):
+        assert both[column].to_list() == sure.patterns[column].to_list()
+
+
 def test_one_part_and_processes_change_nothing(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = lab.load(store, lazy=True)
     assert isinstance(held.tables, large_logs.StoredTables)
@@ -117,6 +156,22 @@ def test_files_that_are_no_log_are_refused_and_leave_nothing(tmp_path: Path, log
     with pytest.raises(ValueError, match="parts of a query log"):
         lab.ingest("datasets/other_tools/wrk.txt", tmp_path / "store", run="log")
     assert not list((tmp_path / "store").glob("*"))
+
+
+@pytest.mark.parametrize(("given", "expected"), [((0, 1), False), ((0, 2), True), ((1, 0, 1), True)])
+def test_parts_of_the_same_time_are_reported(tmp_path: Path, given: tuple[int, ...], expected: bool) -> None:
+    lines = [
+        f'{{"sql": "SELECT {n}", "start": {1795488875 + n}.0, "duration_ms": {3000 if n == 20 else 1}.0}}\n'
+        for n in range(40)
+    ]
+    parts = (lines[:20], lines[20:], lines[10:30])
+    files = [tmp_path / f"{place}-{n}.jsonl" for place, n in enumerate(given)]
+    for file, n in zip(files, given, strict=True):
+        file.write_text("".join(parts[n]))
+    lab.ingest(files, tmp_path / "store", run="log")
+    for held in (lab.load(tmp_path / "store"), lab.read(files, run="log")):
+        assert len(held.queries) == sum(len(parts[n]) for n in given)
+        assert ("logs-overlap" in [note.code for note in held.warnings]) == expected
 
 
 def test_accounts_of_pieces_add_up() -> None:

@@ -17,6 +17,7 @@ import pytest
 import perflab as lab
 from perflab.data import kept_statistics
 from perflab.data.store import Draft
+from perflab.data.stored_runs import StoredTables
 from perflab.errors import ComparisonError, StoreError
 from perflab.stats.coded_requests import part_of, streamed
 from perflab.stats.estimates import by_run
@@ -88,11 +89,27 @@ FUNCTIONS: dict[str, Callable[[lab.Measurements], Any]] = {
     "check": lambda m: lab.check(_arms(m)[1], GOALS),
     "check one run": lambda m: lab.check(_arms(m)[1].where(pair=1), GOALS),
     "errors": lab.data.summarize_errors,
+    "errors of an endpoint": lambda m: lab.data.summarize_errors(m, "GET /orders"),
+    "slowest requests": lambda m: lab.data.slowest_requests(m, count=9),
+    "growth": lab.stats.growth,
     "checks": lab.stats.summarize_checks,
     "both stores": lambda m: lab.summarize(_arms(m)[1] + _arms(m)[0]),
 }  # fmt: skip
 
 
+@pytest.fixture
+def run_by_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuses to read the requests or components of several runs at once."""
+    read = StoredTables.__getitem__
+
+    def of_one(tables: StoredTables, name: str) -> pd.DataFrame:
+        assert name not in ("requests", "components") or len(tables.stored) == 1, f"{name} of all runs was read"
+        return read(tables, name)
+
+    monkeypatch.setattr(StoredTables, "__getitem__", of_one)
+
+
+@pytest.mark.usefixtures("run_by_run")
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_lazy_store_gives_the_same(both: tuple[lab.Measurements, lab.Measurements], name: str) -> None:
     eager, lazy = map(FUNCTIONS[name], both)
@@ -108,6 +125,19 @@ def test_a_lazy_store_gives_the_same(both: tuple[lab.Measurements, lab.Measureme
         assert eager.runs == lazy.runs
 
 
+@pytest.mark.usefixtures("run_by_run")
+@pytest.mark.parametrize("arms", [("shop", "eager"), ("shop",)])
+def test_accounts_are_the_same(tmp_path: Path, arms: tuple[str, ...]) -> None:
+    shutil.copytree("datasets/shop_fixes", tmp_path / "runs")
+    held = [lab.load(tmp_path / "runs", lazy=lazy) for lazy in (False, True)]
+    eager, lazy = (lab.account(*(one.where(arm=arm) for arm in arms)) for one in held)
+    for table in ("table", "values", "calls"):
+        pd.testing.assert_frame_equal(getattr(eager, table), getattr(lazy, table), check_exact=True)
+    with pytest.raises(ValueError, match="GET /missing"):
+        lab.account(*(held[1].where(arm=arm) for arm in arms), endpoint="GET /missing")
+
+
+@pytest.mark.usefixtures("run_by_run")
 @pytest.mark.parametrize("plot", [lab.plot_ecdf, lab.plots.plot_histogram, lab.plots.plot_attainable])
 def test_plots_draw_the_same(both: tuple[lab.Measurements, lab.Measurements], plot: Callable[..., Any]) -> None:
     import matplotlib.pyplot as plt
@@ -179,6 +209,28 @@ def test_a_damaged_run_is_left_out_or_named(store: Path, tmp_path: Path) -> None
     second.write_bytes(bytes(data))
     with pytest.raises(StoreError, match=second.parent.name):
         lab.summarize(held)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lab.summarize,
+        lab.data.slowest_requests,
+        lambda held: held.requests,
+        lambda held: [len(one.requests) for one in held.each()],
+    ],
+)
+def test_a_run_deleted_while_its_store_is_open_is_named(
+    store: Path, tmp_path: Path, use: Callable[[lab.Measurements], Any]
+) -> None:
+    runs = sorted(store.glob("2*"))[:3]
+    for run in runs:
+        shutil.copytree(run, tmp_path / run.name, ignore=shutil.ignore_patterns(".statistics.parquet"))
+    held = lab.load(tmp_path, lazy=True)
+    shutil.rmtree(tmp_path / runs[1].name)
+    with pytest.raises(StoreError, match=runs[1].name):
+        use(held)
+    assert len(held.where(run=[runs[0].name, runs[2].name]).requests)
 
 
 def test_what_has_no_requests_is_refused_as_in_memory(store: Path, tmp_path: Path, make_requests: Builder) -> None:
