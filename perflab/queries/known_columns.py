@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from perflab.queries.conditions import aliases
+from perflab.queries.conditions import aliases, unquoted
 from perflab.queries.nouns import bare
 from perflab.queries.predicates import text_at
 from perflab.queries.shape import Shape, shape
@@ -43,25 +43,37 @@ def handed_out(fingerprint: str, known: Columns) -> frozenset[str]:
     if "*" not in above.columns or not above.tables:
         return above.columns
     unknown = frozenset({"*"})
-    return (above.columns - unknown).union(*(known.get(table, unknown) for table in above.tables))
+    return (above.columns - unknown).union(*(known.get(table, unknown) for table in _taken_whole(fingerprint)))
+
+
+@lru_cache(maxsize=16384)
+def _taken_whole(fingerprint: str) -> tuple[str, ...]:
+    """The tables whose columns a statement takes all: those before a ``.*``, or all of its tables."""
+    words, names = list(tokens(fingerprint)), _aliases(fingerprint)
+    starred = [at for at in range(len(words) - 2) if words[at + 1][1] == "." and words[at + 2][1] == "*"]
+    return tuple(names.get(unquoted(words[at][1]).lower(), "") for at in starred) or shape(fingerprint).tables
+
+
+def _aliases(fingerprint: str) -> Mapping[str, str]:
+    return {alias: bare(table) for alias, table in aliases(fingerprint, "generic").items()}
 
 
 @lru_cache(maxsize=16384)
 def _named(fingerprint: str) -> tuple[Mapping[str, frozenset[str]], str]:
     """The columns that a statement names by table, and the table of which it names all ("" for none)."""
     below, words = shape(fingerprint), list(tokens(fingerprint))
+    if words and words[0][1] == "create":
+        return _created(words)
     if not below.tables or below.store:
         return {}, ""
     table = below.tables[0]
-    if below.verb == "insert" and (listed := _inserted(words)):
+    if words[0][1] in ("insert", "replace") and (listed := _inserted(words)):
         return {table: listed | {"id"}}, table
-    if words[0][1] == "create" and "table" in [text for _, text in words[1:4]]:
-        return {table: _defined(words)}, table
     found: dict[str, set[str]] = {}
-    names = {alias: bare(name) for alias, name in aliases(fingerprint, "generic").items()}
+    names = _aliases(fingerprint)
     for at in range(len(words) - 2):
         if words[at + 1][1] == "." and words[at][0] in ("word", "name") and words[at + 2][0] in ("word", "name"):
-            owner = names.get(words[at][1].strip('"`[]').lower(), "")
+            owner = names.get(unquoted(words[at][1]).lower(), "")
             if owner and text_at(words, at + 3) not in (".", "("):
                 found.setdefault(owner, set()).add(bare(words[at + 2][1]))
     if len(below.tables) == 1:
@@ -79,14 +91,18 @@ def _inserted(words: list[Token]) -> frozenset[str]:
     return frozenset(bare(text) for kind, text in inside if text != ",") if plain and followed else frozenset()
 
 
-def _defined(words: list[Token]) -> frozenset[str]:
-    """The columns of a CREATE TABLE."""
+def _created(words: list[Token]) -> tuple[Mapping[str, frozenset[str]], str]:
+    """The columns of a CREATE TABLE, and its name; nothing of any other CREATE."""
+    start = next((i for i, (_, text) in enumerate(words) if text == "("), 0)
+    kind, name = words[start - 1]
+    if "table" not in [text for _, text in words[1:4]] or kind not in ("word", "name") or name == "as":
+        return {}, ""
     depth, found = 0, set()
     for at, (kind, text) in enumerate(words):
         if depth == 1 and words[at - 1][1] in ("(", ",") and kind in ("word", "name") and text not in _NO_COLUMN:
             found.add(bare(text))
         depth += (text == "(") - (text == ")")
-    return frozenset(found)
+    return {bare(name): frozenset(found)}, bare(name)
 
 
 def _unqualified(words: list[Token], below: Shape) -> set[str]:

@@ -12,6 +12,7 @@ from situations import START
 
 import perflab as lab
 from perflab.queries.claims import CLAIMS
+from perflab.queries.known_columns import handed_out, known_columns
 
 SIZES = (5, 7, 9, 12, 6, 18, 15, 8, 20, 11, 10, 14)
 Log = Callable[[int, random.Random], list[str]]
@@ -146,3 +147,28 @@ def test_handwritings(kind: str) -> None:
     logs = REAL if kind == "real" else SOUND
     found = claims(log_of(logs, BLOG))
     assert found == (set(REAL) if kind == "real" else set())
+
+
+PARTS = "select * from part"
+JOINED = "select roles.*, role_user.role_id as r from roles inner join role_user on roles.id = role_user.role_id"
+
+
+@pytest.mark.parametrize(
+    ("said", "read", "columns"),
+    [
+        ("insert into part(name, depot_id) values (...)", PARTS, "depot_id id name"),
+        ('insert into part("depotId") values (...) returning "id"', PARTS, "depot_id id"),
+        ("replace into part(name) values (...)", PARTS, "id name"),
+        ("create table if not exists part(id int, cost decimal(?, ?), primary key(id, cost))", PARTS, "cost id"),
+        ("insert into part select ? from x", PARTS, "*"),
+        ("create table part as (select id from x)", PARTS, "*"),
+        ("update part set depot_id = ? where code = ?", PARTS, "* code depot_id"),
+        ("select x.id from x join part p on p.depot_id = x.id where p.cost > ?", PARTS, "* cost depot_id"),
+        ("select count(*) as n from part where depot_id = ?", "select p.* from part p", "* depot_id"),
+        ("insert into part(name) values (...)", "select count(*) from part", "count"),
+        ("insert into roles(name) values (...)", JOINED, "id name r role_id"),
+        ("insert into role_user(user_id) values (...)", JOINED, "* id r role_id"),
+    ],
+)
+def test_what_select_star_hands_out_is_learnt_from_other_statements(said: str, read: str, columns: str) -> None:
+    assert sorted(handed_out(read, known_columns((said, read)))) == columns.split()
