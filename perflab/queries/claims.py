@@ -41,10 +41,11 @@ class Facts:
 
     ``linked``: how clearly names link the child to its parent (`links.link`). ``own_row``: it reads the parent's row again;
     ``own_value``: each unit asks for one value, which is the request's, not a row's. ``calls`` and ``parent_rows`` by unit (NaN
-    where the log has no rows). ``grown``: calls over the parent's rows; ``bounded``: calls were compared with its LIMIT.
-    ``opaque``: the parent's columns are not known. ``once``: the parent runs once a unit. ``interrupted``: writes or
-    savepoints stand between the calls; ``written``: writes to the child's own tables do. ``everywhere``: most units run the
-    parent, and few of them the child. ``sure``: the units of work are not guessed.
+    where the log has no rows). ``grown``: calls over the parent's rows; ``filled``: there are as many calls as its LIMIT allows
+    rows, whatever that is; ``bounded``: calls were compared with its LIMIT, and do not follow it. ``by_own_key``: each call
+    reads one row, by its own key. ``opaque``: the parent's columns are not known. ``once``: the parent runs once a unit.
+    ``interrupted``: writes or savepoints stand between the calls; ``written``: writes to the child's own tables do.
+    ``everywhere``: most units run the parent, and few of them the child. ``sure``: the units of work are not guessed.
     """
 
     shape: Shape
@@ -56,7 +57,9 @@ class Facts:
     parent_rows: npt.NDArray[np.float64]
     variety: Variety
     grown: Scaling
+    filled: bool
     bounded: bool
+    by_own_key: bool
     opaque: bool
     once: bool
     interrupted: bool
@@ -68,7 +71,7 @@ class Facts:
     def matched(self) -> bool:
         """In most units there were as many calls as the parent had rows, and not by chance: seven days beside seven rows."""
         chance = not self.variety.key_moves and len(self.calls) >= MIN_SIZES and len(np.unique(self.calls)) == 1
-        return self.parent and not chance and bool(np.mean(self.parent_rows == self.calls) >= 0.5)
+        return self.parent and not chance and (self.filled or bool(np.mean(self.parent_rows == self.calls) >= 0.5))
 
     @property
     def grows(self) -> bool:
@@ -118,13 +121,18 @@ def level(facts: Facts) -> str:
 def _level(facts: Facts) -> str:
     if facts.shape.kind == "write":
         return WRITE_LOOP
-    if facts.turns_pages or (facts.written and facts.linked < HOLDS and not facts.own_row):
+    if facts.turns_pages or (facts.written and facts.linked < HOLDS and not _read_to_be_written(facts)):
         return NO_PARENT
     if facts.repeats_itself and not facts.follows_rows:
         return DUPLICATE
     if facts.grown.tested:
         return _tested(facts)
     return _untested(facts)
+
+
+def _read_to_be_written(facts: Facts) -> bool:
+    """Whether each call reads a row that is then written, and no check of whether there is one."""
+    return facts.own_row or (facts.by_own_key and (facts.matched or facts.grows))
 
 
 def _tested(facts: Facts) -> str:

@@ -21,6 +21,7 @@ Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 _KIND = re.compile(r"_(?:type|kind|table|model|class)$")
+_UPWARD = re.compile(r"(?:answers?|responds?)_to(?:_|$)|(?:^|_)(?:part|child|sub\w*)_of(?:_|$)|^above(?:_|$)")
 _FOLLOWED, _SKIPPED, _MOST = 0.7, 0.1, 0.8
 """Of the rows that were returned so many are asked for their children, and calls may exceed them by so many, in most units."""
 
@@ -57,7 +58,7 @@ def _refers_to_itself(shape: Shape, keys: tuple[str, ...]) -> bool:
 
 def _named_so(keys: tuple[str, ...]) -> bool:
     """Whether a key is named after the row above."""
-    return any(ABOVE & set(stem(key).split("_")) or key.startswith("parent") for key in keys)
+    return any(ABOVE & set(stem(key).split("_")) or key.startswith("parent") or _UPWARD.search(key) for key in keys)
 
 
 def _down_to_leaves(groups: Groups, group: int, named: bool) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perflab.queries.groups import Groups
-from perflab.queries.scaling import Scaling, scaling
+from perflab.queries.scaling import MIN_SIZES, Scaling, scaling
 from perflab.queries.values import limit_of
 
 Floats = npt.NDArray[np.float64]
@@ -31,6 +31,17 @@ class Growth:
     @property
     def speaks(self) -> bool:
         return self.measure == ROWS or (self.scaling.tested and self.scaling.low > 0)
+
+    @property
+    def filled(self) -> bool:
+        """In most units there are as many calls as the LIMIT allows, and it differs."""
+        full = self.calls == self.sizes
+        return self.measure == LIMIT and len(np.unique(self.sizes[full])) >= MIN_SIZES and bool(full.mean() >= 0.5)
+
+    @property
+    def stands_still(self) -> bool:
+        """There are always as many calls, though the sizes differ."""
+        return len(np.unique(self.sizes)) >= MIN_SIZES and len(np.unique(self.calls)) == 1
 
 
 def growth(groups: Groups, parent: int, members: Ints) -> Growth:

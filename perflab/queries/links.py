@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from perflab.queries.nouns import (
@@ -31,14 +32,24 @@ _ATTRIBUTES = frozenset(
 
 
 @lru_cache(maxsize=65536)
-def link(parent: str, child: str, keys: tuple[str, ...], tables: frozenset[str] = frozenset()) -> int:
+def link(
+    parent: str,
+    child: str,
+    keys: tuple[str, ...],
+    tables: frozenset[str] = frozenset(),
+    columns: frozenset[str] | None = None,
+) -> int:
     """How clearly names link a child, by these of its keys, to a parent: 3 a key says so, 2 the parent hands out a column of
     that name, or names a role, 1 it may be, 0 nothing does, -1 the parent holds no such key.
 
     A reference of the parent that names one of the other ``tables`` (nouns), or the row above it, is none to the child's table.
+    ``columns`` are what the parent hands out, where the log says more about it than the statement itself (`known_columns`).
     """
     above, below = shape(parent), shape(child)
-    return max((_link(above, below, key, tables) for key in keys), default=0)
+    selected = above.columns
+    if columns is not None:
+        above = replace(above, columns=columns)
+    return max((_link(above, below, key, tables, selected) for key in keys), default=0)
 
 
 def _of_another_row(above: Shape, tables: frozenset[str]) -> bool:
@@ -49,7 +60,7 @@ def _of_another_row(above: Shape, tables: frozenset[str]) -> bool:
     return any(ANOTHER & set(c.split("_")) or not any(same_noun(c, noun) for noun in others) for c in references)
 
 
-def _link(above: Shape, below: Shape, key: str, tables: frozenset[str]) -> int:
+def _link(above: Shape, below: Shape, key: str, tables: frozenset[str], selected: frozenset[str]) -> int:
     nouns = [stem(t) for t in above.tables]
     table = below.tables[0] if below.tables else ""
     owner = stem(table)
@@ -62,8 +73,8 @@ def _link(above: Shape, below: Shape, key: str, tables: frozenset[str]) -> int:
         own = bool(nouns) and same_noun(owner, nouns[0])
         if not own and any(same_noun(c, owner) for c in foreign | {stem(c) for c in above.columns}):
             return 3
-        if own and key in above.columns:  # the ids first, then each row by its id
-            return 2 if _of_another_row(above, tables) or not below.columns <= above.columns else 0
+        if own and key in above.columns and not everything:  # the ids first, then each row by its id
+            return 2 if _of_another_row(above, tables) or below.columns - selected - above.columns else 0
         party = any(same_noun(owner, noun) for noun in PARTIES)
         foreign = {c for c in foreign if not ABOVE & set(c.split("_"))}
         foreign = {c for c in foreign if (party and c in ROLES) or not any(same_noun(c, t) for t in tables)}

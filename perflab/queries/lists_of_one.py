@@ -83,6 +83,7 @@ def _lookup(shape: Shape) -> Shape:
     return replace(
         shape,
         kind="lookup",
+        pages=False,
         keys=(*shape.keys, shape.list_key),
         key_slots=(*shape.key_slots[: len(shape.keys)], shape.list_slot, *shape.key_slots[len(shape.keys) :]),
     )

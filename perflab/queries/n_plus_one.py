@@ -76,7 +76,8 @@ def find_n_plus_one(
     "constant fan-out", "duplicate", "loop without parent" or "write loop"; only "confirmed" and "likely" claim an N+1.
     A tree that is read node by node is its own parent.
     Limits: SQL does not say which rows the application used, so eager loading that nothing needs is not found, nor is an N+1
-    below ``threshold`` calls; without ids, transactions or an opening statement, requests can't be separated.
+    below ``threshold`` calls; without ids, transactions or an opening statement, requests can't be separated, and without ids
+    a list that was committed before the loop over it is in another unit of work, so that the loop has no parent.
 
     ``attrs["sentence"]`` sums it up, ``attrs["warnings"]`` says what limits it. Statements appear as fingerprints, so
     that no user's data is shown.

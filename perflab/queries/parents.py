@@ -10,6 +10,7 @@ import pandas as pd
 
 from perflab.queries.descents import descends
 from perflab.queries.groups import Groups
+from perflab.queries.known_columns import handed_out, known_columns
 from perflab.queries.links import link
 from perflab.queries.nouns import stem
 
@@ -120,9 +121,11 @@ def _links(groups: Groups, parents: Ints, children: Ints, here: Flags, moving: M
     pairs = np.where(here, fp[parents] * len(prints) + fp[children], -1)
     different, where = np.unique(pairs, return_inverse=True)
     tables = frozenset(stem(table) for shape in groups.shapes for table in shape.tables)
+    known = known_columns(prints)
     strengths = [
-        link(prints[p // len(prints)], prints[p % len(prints)], moving[p % len(prints)], tables) if p >= 0 else 0
+        link(above, below, moving[p % len(prints)], tables, handed_out(above, known)) if p >= 0 else 0
         for p in different.tolist()
+        for above, below in [(prints[p // len(prints)], prints[p % len(prints)])]
     ]
     return np.array(strengths, dtype="int64")[where]
 

@@ -269,7 +269,7 @@ def _columns(words: list[Token]) -> frozenset[str]:
         if kind == "word" and text == "from" and depth <= 0:
             break
         named = kind in ("word", "name") and text != "as" and text_at(words, position + 1) != "."
-        if named or text == "*":
+        if named or (text == "*" and text_at(words, position + 1) in ("from", ",", "into", ";", "")):
             found.add(bare(text))
     return frozenset(found)
 
