@@ -9,6 +9,7 @@ from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
+from mkdocs.exceptions import PluginError
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 
@@ -118,8 +119,24 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Links as they are right in the checkout lead to the pages of the site."""
+    if page.file.src_uri.startswith("reference/"):
+        return markdown
     markdown = markdown.replace("](../CHANGELOG.md", "](changes.md")
     markdown = re.sub(r"\]\(\.\./(notebooks|bench)/", r"](\1/", markdown)
     return re.sub(r"\]\(\.\./(?:\.\./)*(README\.md|perflab/|datasets/)[^)]*\)", "](index.md)", markdown)
+
+
+def on_post_build(config: Any) -> None:
+    """Refuse a site with a link to a file that it does not hold, whatever wrote the link."""
+    site, missing = Path(config["site_dir"]), set()
+    for page in site.rglob("*.html"):
+        for link in re.findall(r'(?:href|src)="([^"#?]+)', page.read_text(encoding="utf-8")):
+            if (
+                not re.match(r"\w+:|//", link)
+                and not (site / link[1:] if link[0] == "/" else page.parent / link).exists()
+            ):
+                missing.add(f"{page.relative_to(site)}: {link}")
+    if missing:
+        raise PluginError("links that lead nowhere:\n" + "\n".join(sorted(missing)))
