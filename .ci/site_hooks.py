@@ -1,12 +1,15 @@
-"""What the site holds beside docs/: a reference page for each group of public names, the notebooks and the changelog."""
+"""What the site holds beside docs/: reference pages with the pictures of the notebooks, the notebooks and the changelog."""
 
 from __future__ import annotations
 
 import ast
+import json
 import re
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
+from mkdocs.exceptions import PluginError
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 
@@ -17,11 +20,12 @@ TITLES = {
 }  # fmt: skip
 
 
-def homes() -> dict[str, str]:
-    """The module of each public name."""
-    tree = ast.parse((ROOT / "perflab" / "__init__.pyi").read_text(encoding="utf-8"))
+def homes(package: str = "perflab") -> dict[str, str]:
+    """The module of each public name of a package."""
+    stub = ROOT.joinpath(*package.split("."), "__init__.pyi")
+    tree = ast.parse(stub.read_text(encoding="utf-8"))
     return {
-        alias.name: f"perflab.{node.module}.{alias.name}"
+        alias.name: f"{package}.{node.module}.{alias.name}"
         for node in tree.body
         if isinstance(node, ast.ImportFrom) and node.module
         for alias in node.names
@@ -45,13 +49,44 @@ def groups() -> dict[str, list[str]]:
     return {group: list(dict.fromkeys(names)) for group, names in found.items()}
 
 
+def packages() -> list[str]:
+    """The packages whose own public names `perflab` does not export."""
+    return sorted(
+        path.parent.name for path in (ROOT / "perflab").glob("*/__init__.pyi") if homes(f"perflab.{path.parent.name}")
+    )
+
+
+def pictures() -> dict[str, tuple[bytes, Path]]:
+    """For each function, the first picture that a cell which calls it shows in a committed notebook, and the notebook."""
+    found: dict[str, tuple[bytes, Path]] = {}
+    for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            drawn = [
+                output["data"]["image/png"]
+                for output in cell.get("outputs", ())
+                if "image/png" in output.get("data", {})
+            ]
+            for name in re.findall(r"\b(plot_\w+)\(", "".join(cell["source"])) if drawn else ():
+                found.setdefault(name, (b64decode(drawn[0]), path))
+    return found
+
+
+def entry(name: str, home: str, shown: dict[str, tuple[bytes, Path]]) -> str:
+    """A name of a reference page, with its picture."""
+    if name not in shown:
+        return f"::: {home}"
+    notebook = shown[name][1]
+    return f"::: {home}\n\n![{name}](pictures/{name}.png)\n\nFrom [{title(notebook)}](../notebooks/{notebook.name})."
+
+
 def on_config(config: Any) -> Any:
     notebooks = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-    for entry in config["nav"]:
-        if "Reference" in entry:
-            entry["Reference"] = [{TITLES[group]: f"reference/{group}.md"} for group in groups()]
-        if "Notebooks" in entry:
-            entry["Notebooks"] = [{title(path): f"notebooks/{path.name}"} for path in notebooks]
+    for part in config["nav"]:
+        if "Reference" in part:
+            part["Reference"] = [{TITLES[group]: f"reference/{group}.md"} for group in groups()]
+            part["Reference"] += [{f"lab.{name}": f"reference/{name}.md"} for name in packages()]
+        if "Notebooks" in part:
+            part["Notebooks"] = [{title(path): f"notebooks/{path.name}"} for path in notebooks]
     return config
 
 
@@ -68,9 +103,14 @@ def title(notebook: Path) -> str:
 @event_priority(100)
 def on_files(files: Files, config: Any) -> Files:
     known = homes()
-    for group, names in groups().items():
-        body = "\n\n".join(f"::: {known[name]}" for name in names)
-        files.append(File.generated(config, f"reference/{group}.md", content=f"# {TITLES[group]}\n\n{body}\n"))
+    shown = pictures()
+    pages = {group: (TITLES[group], {name: known[name] for name in names}) for group, names in groups().items()}
+    pages |= {name: (f"lab.{name}", homes(f"perflab.{name}")) for name in packages()}
+    for page, (heading, names) in pages.items():
+        body = "\n\n".join(entry(name, home, shown) for name, home in names.items())
+        files.append(File.generated(config, f"reference/{page}.md", content=f"# {heading}\n\n{body}\n"))
+    for name, (picture, _) in shown.items():
+        files.append(File.generated(config, f"reference/pictures/{name}.png", content=picture))
     files.append(File.generated(config, "changes.md", content=(ROOT / "CHANGELOG.md").read_text(encoding="utf-8")))
     for path in [*(ROOT / "notebooks").rglob("*"), *(ROOT / "bench").glob("*.md")]:
         if path.suffix in (".ipynb", ".png", ".svg", ".md"):
@@ -79,8 +119,24 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Links as they are right in the checkout lead to the pages of the site."""
+    if page.file.src_uri.startswith("reference/"):
+        return markdown
     markdown = markdown.replace("](../CHANGELOG.md", "](changes.md")
     markdown = re.sub(r"\]\(\.\./(notebooks|bench)/", r"](\1/", markdown)
     return re.sub(r"\]\(\.\./(?:\.\./)*(README\.md|perflab/|datasets/)[^)]*\)", "](index.md)", markdown)
+
+
+def on_post_build(config: Any) -> None:
+    """Refuse a site with a link to a file that it does not hold, whatever wrote the link."""
+    site, missing = Path(config["site_dir"]), set()
+    for page in site.rglob("*.html"):
+        for link in re.findall(r'(?:href|src)="([^"#?]+)', page.read_text(encoding="utf-8")):
+            if (
+                not re.match(r"\w+:|//", link)
+                and not (site / link[1:] if link[0] == "/" else page.parent / link).exists()
+            ):
+                missing.add(f"{page.relative_to(site)}: {link}")
+    if missing:
+        raise PluginError("links that lead nowhere:\n" + "\n".join(sorted(missing)))

@@ -19,6 +19,7 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import nbformat
 import pandas as pd
 import pytest
 
@@ -71,7 +72,11 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> None:
 
         monkeypatch.setattr(lab, name, call)
 
-    def one(plan: lab.LoadPlan, profile: str | None = None, **_: object) -> lab.Measurements:
+    def one(
+        plan: lab.LoadPlan, target: lab.Target | None = None, profile: str | None = None, **_: object
+    ) -> lab.Measurements:
+        if target is not None and target.record_queries:
+            return lab.load(DATASETS / "shop_recorded", arm="n+1")
         if plan.response_headers:
             return lab.read(SAMPLES / "har" / "playwright.har")
         return lab.load(DATASETS / "shop_profiles") if profile else pairs()[0]
@@ -156,6 +161,43 @@ def test_the_examples_of_a_page_run(page: Path, place: Path) -> None:
             if shown is not None and hasattr(shown, "_repr_html_"):
                 assert "<" in shown._repr_html_()
     plt.close("all")
+
+
+KINDS = {
+    "lab": lab, "change": lab.Change, "report": lab.Report, "plan": lab.LoadPlan, "target": lab.Target,
+    "run": lab.Measurements, "before": lab.Measurements, "after": lab.Measurements, "data": lab.Measurements,
+}  # fmt: skip
+"""What a word before a dot stands for, in text."""
+
+
+def inline_names() -> list[tuple[str, str]]:
+    """Each `lab.stats.growth(...)` and `change.verdict` in the text of a page or notebook, outside its blocks."""
+    texts = {page.name: re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE) for page in PAGES}
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+        texts[path.name] = "\n".join(cell.source for cell in cells)
+    pattern = rf"`(?:print\()?((?:{'|'.join(KINDS)})(?:\.[A-Za-z]\w*)+)"
+    return [(name, found) for name, text in texts.items() for found in re.findall(pattern, text)]
+
+
+def test_every_name_in_the_text_exists() -> None:
+    missing = []
+    names = inline_names()
+    for page, dotted in names:
+        first, *rest = dotted.split(".")
+        if rest[-1] == "json" or page == "upgrading.md":  # a file; the names of earlier versions
+            continue
+        owner: Any = KINDS[first]
+        for attribute in rest:
+            known = {*dir(owner), *getattr(owner, "__dataclass_fields__", ()), *getattr(owner, "__annotations__", ())}
+            if attribute not in known:
+                missing.append(f"{page}: {dotted}")
+                break
+            owner = getattr(owner, attribute, Any)
+            if owner is Any or isinstance(owner, property):
+                break
+    assert len(names) > 60
+    assert not missing
 
 
 def shell_lines() -> list[tuple[str, str]]:

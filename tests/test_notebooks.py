@@ -43,7 +43,12 @@ def test_the_notebook_is_a_record(path: Path) -> None:
     book = nbformat.read(path, as_version=4)
     code = [cell for cell in book.cells if cell.cell_type == "code"]
     assert book.cells[0].cell_type == "markdown"
-    assert book.cells[0].source.startswith("# ")
+    opening = book.cells[0].source
+    assert opening.startswith("# ")
+    places = [opening.find(f"**{part}.**") for part in ("Question", "Answer", "Limits")]
+    assert 0 < places[0] < places[1] < places[2], "begins with question, answer and limits"
+    assert len(opening.splitlines()) <= 25, "on one screen"
+    assert any("## Decision" in cell.source for cell in book.cells[-4:]), "ends in a decision"
     assert all(cell.execution_count for cell in code), "committed without its output"
     outputs = [output for cell in code for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "error"]

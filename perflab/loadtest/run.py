@@ -247,7 +247,7 @@ def _report_short(short: tuple[Note, ...], live: Live, on_short: str, kept: str)
     text = "; ".join(map(str, short))
     if on_short == "stop":
         raise LoadTestError(f"stopped after the first run, which is too short: {text}; it is kept: {kept}")
-    live.listener.notify(f"runs of this length are short: {text}")
+    live.listener.notify(f"these runs are short: {text}")
 
 
 def noted(measured: Measurements, more: tuple[Note, ...]) -> Measurements:
