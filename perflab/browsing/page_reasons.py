@@ -59,8 +59,8 @@ FAILED_REQUESTS = Kind(
 ELSEWHERE = Kind(
     "page-elsewhere",
     YOU,
-    "{page:raw} led to {address:raw} in {visits} of {of:visit}, so that page was measured; if it is meant, give its address in "
-    "the plan (a login needs headers=)",
+    "{page:raw} ended up at {address:raw} in {visits} of {of:visit}, so that page was measured. If that is intended, put its "
+    "address in the plan; a page behind a login needs headers=",
 )
 FOREIGN_FRAMES = Kind(
     "page-foreign-frames",
@@ -71,8 +71,8 @@ FOREIGN_FRAMES = Kind(
 HEADERS_ELSEWHERE = Kind(
     "headers-sent-elsewhere",
     YOU,
-    "{page:raw}: the plan's headers were also sent to {sites} in {visits} of {of:visit}; a browser would not do that, and CORS "
-    "may need more requests for it",
+    "{page:raw}: the plan's headers were also sent to {sites} in {visits} of {of:visit}; a user's browser would not send "
+    "them, and they can trigger CORS preflights",
 )
 WARNINGS = frozenset(
     kind.code for kind in (NO_PAINT, NOT_QUIET, CONSOLE, FAILED_REQUESTS, ELSEWHERE, FOREIGN_FRAMES, HEADERS_ELSEWHERE)

@@ -45,7 +45,7 @@ def _kept(draft: store.Draft) -> Path:
     written = list(lines(draft.folder / LINES))
     visits = [visit_of(line) for line in written]
     if not visits:
-        raise StoreError(f"{draft.folder}: no visit of a page ended in it; delete it")
+        raise StoreError(f"{draft.folder}: no page visit was finished in it; delete it")
     for half in draft.folder.glob("*.parquet"):
         half.unlink()
     record, judging = facts.get("record", {}), facts.get("judging", {})

@@ -233,7 +233,7 @@ class _Visits:
         except KeyboardInterrupt:
             interrupted = True
         self._end.set()
-        # A visit that waits for a page ends with its own timeout at the latest, which nobody waits for who wants to stop.
+        # A visit in progress ends at its own timeout at the latest; a user who stops the run should not wait that long.
         self._thread.join(_PATIENCE_S if interrupted else self.plan.timeout_ms / 1e3 + 10)
         if interrupted and self._thread.is_alive():
             self._end_browser()

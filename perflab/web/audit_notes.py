@@ -43,7 +43,7 @@ LIGHTHOUSE_SAID = Kind("lighthouse-warning", GENERATOR, "Lighthouse: {text:raw}"
 METRICS_FAILED = Kind(
     "lighthouse-metrics-failed",
     TARGET,
-    "{source:raw}: Lighthouse could not measure {metrics} ({problem:raw}), so that is missing; run it again",
+    "{source:raw}: Lighthouse could not measure {metrics} ({problem:raw}), so the table lacks it; run it again",
 )
 SLOW_MACHINE = Kind(
     "slow-machine",

@@ -85,7 +85,7 @@ def test_an_interrupted_run_stays_interrupted(tmp_path: Path) -> None:
 def test_what_holds_no_visit_says_so(tmp_path: Path) -> None:
     folder = left(tmp_path, visits=0)
     (folder / LINES).touch()
-    with pytest.raises(lab.StoreError, match="no visit"):
+    with pytest.raises(lab.StoreError, match="no page visit"):
         lab.recover(folder)
 
 
