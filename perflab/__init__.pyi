@@ -14,6 +14,7 @@ from . import stats as stats
 from . import web as web
 from .browsing.lighthouse_runs import run_lighthouse
 from .browsing.page_plan import PagePlan
+from .browsing.page_recovery import recover
 from .browsing.page_runs import run_pages
 from .caching.forecasting import what_if_cache
 from .caching.miss_ratios import miss_ratio_curve
@@ -36,7 +37,6 @@ from .loadtest.background import start_pairs, start_run
 from .loadtest.calibration import calibrate
 from .loadtest.capacity import find_capacity
 from .loadtest.plan import LoadPlan
-from .loadtest.recovery import recover
 from .loadtest.run import run, run_pairs
 from .loadtest.shapes import shape
 from .loadtest.stages import Stage

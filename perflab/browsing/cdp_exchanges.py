@@ -27,6 +27,7 @@ class Exchanges:
         self._done: list[dict[str, Any]] = []
         self._sent: dict[str, int] = {}
         self._last = time.monotonic()
+        self._page: str | None = None
         self.failed: list[str] = []
 
     def watch(self, session: Any) -> None:
@@ -36,7 +37,10 @@ class Exchanges:
 
     @property
     def pending(self) -> int:
-        return sum(each["type"] not in _LASTING for each in self._open.values())
+        # The end of a document in a frame of another site is an event of that frame's own process.
+        return sum(
+            each["type"] not in _LASTING and not (each["framed"] and "response" in each) for each in self._open.values()
+        )
 
     @property
     def quiet_s(self) -> float:
@@ -58,7 +62,9 @@ class Exchanges:
             before["transfer"] = event["redirectResponse"].get("encodedDataLength")
             self._done.append(before)
         request = event["request"]
+        self._page = self._page or event.get("frameId")
         self._open[key] = {
+            "framed": event.get("type") == "Document" and event.get("frameId") != self._page,
             "at": event["wallTime"], "begun": event["timestamp"], "method": request["method"], "url": request["url"],
             "type": event.get("type", "Other"), "initiator": event.get("initiator", {}), "body": 0,
             "sent": self._sent.pop(key, None) or _size(request),

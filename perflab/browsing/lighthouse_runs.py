@@ -149,7 +149,7 @@ def _one(command: Sequence[str], url: str, target: Target, place: str | Path, fo
             "generator": tables.meta["generator"],
             "target": target.record(),
         }
-        return draft.keep(
+        kept = draft.keep(
             {
                 "arm": target.arm,
                 "start": start.isoformat(),
@@ -164,6 +164,8 @@ def _one(command: Sequence[str], url: str, target: Target, place: str | Path, fo
     except BaseException:
         draft.drop()
         raise
+    place_there: Path = draft.sent(kept)
+    return place_there
 
 
 def _run(command: Sequence[str], folder: Path, limit_s: float) -> None:

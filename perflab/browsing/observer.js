@@ -86,16 +86,19 @@
     ranked.sort((a, b) => b.duration - a.duration);
     const entry = ranked[Math.min(ranked.length - 1, Math.floor(ranked.length / 50))];
     if (!entry) return null;
-    const end = entry.startTime + entry.duration;
-    // All events of the frame that showed it: the handlers of one may delay the other. Durations are multiples of 8 ms.
+    // Durations are multiples of 8 ms: of a quick one it may be less than the time until its handler ended.
+    const value = Math.max(entry.duration, entry.processingEnd - entry.startTime);
+    const end = entry.startTime + value;
+    // All events of the frame that showed it: the handlers of one may delay the other.
     const together = seen.events.filter(
-      (each) => Math.abs(each.startTime + each.duration - end) <= 8 && each.processingStart < end && each.processingEnd > entry.startTime
+      (each) =>
+        each === entry || (Math.abs(each.startTime + each.duration - end) <= 8 && each.processingStart < end && each.processingEnd > entry.startTime)
     );
     const busiest = together.reduce((a, b) => (b.processingEnd - b.processingStart > a.processingEnd - a.processingStart ? b : a), entry);
-    const begun = Math.max(entry.startTime, Math.min(...together.map((each) => each.processingStart)));
+    const begun = Math.min(end, Math.max(entry.startTime, Math.min(...together.map((each) => each.processingStart))));
     const ended = Math.min(end, Math.max(begun, ...together.map((each) => each.processingEnd)));
     return {
-      value: entry.duration, element: named(busiest.target || entry.target), type: busiest.name, script: script(begun, ended),
+      value, element: named(busiest.target || entry.target), type: busiest.name, script: script(begun, ended),
       parts: { input_delay: begun - entry.startTime, processing: ended - begun, presentation: end - ended },
     };
   };
@@ -120,6 +123,7 @@
 
   window.__perflab = {
     origin: performance.timeOrigin,
+    loaded: location.href,
     now,
 
     // Once what is loaded is on the screen.

@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 from perflab import provenance
 from perflab.errors import one_of
 from perflab.units import format_ms, format_number, parse_duration
+from perflab.web.stripped import shown_page
 
 if TYPE_CHECKING:
     from perflab.loadtest.drive import Driven, Live, Slot
@@ -52,7 +53,7 @@ class PagePlan:
     mobile : bool
         Emulate a touch screen with two device pixels for each CSS pixel.
     headers : mapping
-        Sent with every request (a login). Values are not stored.
+        Sent with every request (a login), also to other hosts. Values are not stored.
     timeout : str or float
         How long a page may take to load, and a step to be possible.
 
@@ -135,6 +136,16 @@ class PagePlan:
         waits = sum(parse_duration(s[1]) / 1e3 for steps in self.steps.values() for s in steps if is_pause(s))
         return 2.0 + self.visits * (1.5 * len(self.steps) + waits)
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """The name of each page in tables: its path without what may be a secret, numbered where two are then the same."""
+        found: dict[str, str] = {}
+        for page in self.steps:
+            label = shown_page(page)
+            same = sum(shown_page(other) == label for other in found)
+            found[page] = f"{label} ({same + 1})" if same else label
+        return found
+
     def secrets(self) -> list[str]:
         """The values that nothing stored may hold: those of headers, and the texts that are typed."""
         typed = {f"secret-{i}": s[2] for i, steps in enumerate(self.steps.values()) for s in steps if s[0] == FILL}
@@ -142,7 +153,8 @@ class PagePlan:
 
     def record(self) -> dict[str, Any]:
         """The plan as stored with each run; two runs of one plan have equal records."""
-        shown = {provenance.hidden(page): [_shown(step) for step in steps] for page, steps in self.steps.items()}
+        labels = self.labels
+        shown = {labels[page]: [_shown(step) for step in steps] for page, steps in self.steps.items()}
         secret = {"headers": dict(self.headers), "steps": {page: list(map(list, s)) for page, s in self.steps.items()}}
         return {
             "sentence": str(self),
@@ -162,7 +174,7 @@ class PagePlan:
         return f"PagePlan({self})"  # what is typed, and headers, may be secrets
 
     def __str__(self) -> str:
-        pages = f"{len(self.steps)} pages" if len(self.steps) > 1 else provenance.hidden(next(iter(self.steps)))
+        pages = f"{len(self.steps)} pages" if len(self.steps) > 1 else shown_page(next(iter(self.steps)))
         each = f"{self.visits} visit{'s' if self.visits != 1 else ''}{' each' if len(self.steps) > 1 else ''}"
         network = self.network if isinstance(self.network, str) else self._network_words()
         cpu = f"CPU {format_number(self.cpu)} times slower" if self.cpu != 1 else ""

@@ -56,5 +56,27 @@ CONSOLE = Kind(
 FAILED_REQUESTS = Kind(
     "page-requests-failed", TARGET, "{page:raw}: requests failed in {visits} of {of:visit}, first {problem:raw}"
 )
-WARNINGS = frozenset({NO_PAINT.code, NOT_QUIET.code, CONSOLE.code, FAILED_REQUESTS.code})
+ELSEWHERE = Kind(
+    "page-elsewhere",
+    YOU,
+    "{page:raw} ended up at {address:raw} in {visits} of {of:visit}, so that page was measured. If that is intended, put its "
+    "address in the plan; a page behind a login needs headers=",
+)
+FOREIGN_FRAMES = Kind(
+    "page-foreign-frames",
+    TARGET,
+    "{page:raw} embeds frames of other sites ({sites}) in {visits} of {of:visit}; their requests and layout shifts are not "
+    "measured, and they are not throttled",
+)
+HEADERS_ELSEWHERE = Kind(
+    "headers-sent-elsewhere",
+    YOU,
+    "{page:raw}: the plan's headers were also sent to {sites} in {visits} of {of:visit}; a user's browser would not send "
+    "them, and they can trigger CORS preflights",
+)
+WARNINGS = frozenset(
+    kind.code for kind in (NO_PAINT, NOT_QUIET, CONSOLE, FAILED_REQUESTS, ELSEWHERE, FOREIGN_FRAMES, HEADERS_ELSEWHERE)
+)
 """What leaves a run valid."""
+KINDS = {kind.code: kind for kind in list(vars().values()) if isinstance(kind, Kind)}
+"""All of them by their codes."""

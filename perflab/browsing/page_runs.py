@@ -7,23 +7,21 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from perflab import provenance
-from perflab.browsing import chromium, page_reasons, visiting
+from perflab.browsing import chromium, kept_visits, page_reasons, visiting
 from perflab.browsing.page_plan import PagePlan
 from perflab.browsing.visiting import Visit, visit
 from perflab.data import store
 from perflab.data.tables import Measurements
 from perflab.errors import LoadTestError
-from perflab.loadtest import reasons
+from perflab.loadtest import reasons, recovery
 from perflab.loadtest.alone import alone
 from perflab.loadtest.drive import Driven, Live, Slot, listening
 from perflab.loadtest.resources import Sampler, children
@@ -33,9 +31,8 @@ from perflab.loadtest.target import Target
 from perflab.metrics import Metric
 from perflab.notes import Note
 from perflab.progress import Listener
-from perflab.web.stripped import shown_url
 
-_POLL_S = 0.1
+_POLL_S, _PATIENCE_S = 0.1, 3.0
 GENERATOR = "generator"
 """The browser's processes in ``resources``."""
 
@@ -114,26 +111,26 @@ def drive_pages(
         raise ValueError(
             "run_pages: the target must not record queries or requests, or be profiled; that needs a load plan"
         )
-    with alone():
+    with alone(), closing(Services()) if services is None else nullcontext(services) as held:
         draft = store.Draft(place, target.arm)
-        try:
-            with closing(Services()) if services is None else nullcontext(services) as held:
-                return _driven(plan, target, draft, at, live, seed, held)
-        except BaseException:
-            draft.drop()
-            raise
+        with recovery.holding(draft, kept_visits.LINES):
+            kept, interrupted = _driven(plan, target, draft, at, live, seed, held)
+            recovery.forget(kept, kept_visits.LINES)
+    return Driven(draft.sent(kept), interrupted)
 
 
 def _driven(
     plan: PagePlan, target: Target, draft: store.Draft, at: Slot, live: Live, seed: int | None, services: Services
-) -> Driven:
-    environment = provenance.stamp()
+) -> tuple[Path, bool]:
     began = datetime.now(UTC)
+    secrets = plan.secrets() + target.secrets()
+    record = _record(plan, target, at, began, seed)
+    recovery.prepare(draft, record, {"visits": plan.visits, "throttling": plan.throttling})
     with services.of(target, draft.folder, plan.secrets()) as service:
         trees: dict[str, Sequence[int]] = {GENERATOR: ()} | ({"target": (service.pid,)} if service.pid else {})
         roots = (GENERATOR,) if service.own else (GENERATOR, "target")
         with Sampler(trees, roots=roots, machine=True) as sampler:
-            work = _Visits(plan, target.host, sampler)
+            work = _Visits(plan, target.host, sampler, draft.folder / kept_visits.LINES, secrets)
             interrupted = work.watched(live, service)
     ended = [each for each in (work.died, service.still_starting) if each]
     service.still_starting = None
@@ -144,14 +141,23 @@ def _driven(
             raise _failure(work.error) from work.error
         ended.append(page_reasons.BROWSER_LOST(problem=provenance.hidden(str(work.error).partition("\n")[0])))
     took_ms = (datetime.now(UTC) - began).total_seconds() * 1e3
-    invalid, warnings = judged(work.visits, plan.visits)
-    invalid += [note for note in ended if note.code != reasons.STILL_STARTING.code]
-    warnings += [note for note in ended if note.code == reasons.STILL_STARTING.code]
     if interrupted:
-        invalid.insert(0, reasons.INTERRUPTED(after_ms=took_ms))
-    _written(draft, work.visits, plan.secrets() + target.secrets())
+        ended.insert(0, reasons.INTERRUPTED(after_ms=took_ms))
+    recovery.note_end(draft, ended=ended, restarted=None)
+    invalid, warnings = kept_visits.judged(work.visits, plan.visits)
+    invalid = [*(note for note in ended if note.code != reasons.STILL_STARTING.code), *invalid]
+    warnings += [note for note in ended if note.code == reasons.STILL_STARTING.code]
+    kept_visits.write_tables(draft, work.visits)
     draft.write("resources", sampler.frame(draft.run))
-    record = {
+    judged = {"valid": not invalid, "reasons": invalid, "warnings": [*warnings, *sampler.warnings()]}
+    generator = chromium.generator(work.version, plan.throttling)
+    environment = {**record["environment"], "generator": generator}
+    return draft.keep({**record, "environment": environment, "duration_ms": took_ms, **judged}), interrupted
+
+
+def _record(plan: PagePlan, target: Target, at: Slot, began: datetime, seed: int | None) -> dict[str, Any]:
+    """What is known of a run before its first visit."""
+    return {
         "arm": target.arm,
         "experiment": at.experiment,
         "pair": at.pair,
@@ -159,26 +165,21 @@ def _driven(
         "host": provenance.without_credentials(target.host),
         "plan": plan.record(),
         "environment": {
-            **environment,
-            "generator": chromium.generator(work.version, plan.throttling),
+            **provenance.stamp(),
             "target": target.record(),
             **({} if seed is None else {"order_seed": seed}),
             **at.environment,
         },
         "start": began.isoformat(),
-        "duration_ms": took_ms,
-        "valid": not invalid,
-        "reasons": invalid,
-        "warnings": [*warnings, *sampler.warnings()],
     }
-    return Driven(draft.keep(record), interrupted)
 
 
 class _Visits:
     """The visits of a run, made by a thread of their own: Playwright's calls can't run where a notebook's event loop does."""
 
-    def __init__(self, plan: PagePlan, host: str, sampler: Sampler) -> None:
+    def __init__(self, plan: PagePlan, host: str, sampler: Sampler, place: Path, secrets: Sequence[str]) -> None:
         self.plan, self.host, self.sampler = plan, host, sampler
+        self.place, self.secrets = place, secrets
         self.visits: list[Visit] = []
         self.version = ""
         self.died: Note | None = None
@@ -203,12 +204,17 @@ class _Visits:
                         self._until = math.inf
                         if self._hung:
                             found.problems = [(page_reasons.HUNG, {"limit_ms": limit_s * 1e3})]
-                        if self._hung or not self._end.is_set():
-                            self.visits.append(found)
+                        if not self._end.is_set():
+                            self._keep(found)
                         if self._hung:
                             return
         except BaseException as problem:  # noqa: BLE001 - kept, and raised by the thread that waits
             self.error = problem
+
+    def _keep(self, found: Visit) -> None:
+        shown = kept_visits.without_secrets(found, self.plan.labels[found.page], self.secrets)
+        kept_visits.add(self.place, kept_visits.line_of(shown) | {"browser": self.version})
+        self.visits.append(shown)
 
     def watched(self, live: Live, service: Service) -> bool:
         """Wait for the visits and publish their progress; return whether the user stopped them."""
@@ -229,14 +235,20 @@ class _Visits:
         except KeyboardInterrupt:
             interrupted = True
         self._end.set()
-        # A visit that waits for a page ends with its own timeout at the latest.
-        self._thread.join(self.plan.timeout_ms / 1e3 + 10)
+        # A visit in progress ends at its own timeout at the latest; a user who stops the run should not wait that long.
+        self._thread.join(_PATIENCE_S if interrupted else self.plan.timeout_ms / 1e3 + 10)
+        if interrupted and self._thread.is_alive():
+            self._end_browser()
+            self._thread.join(_PATIENCE_S)
         self.died = self.died or service.died()
         return interrupted
 
     def _kill(self) -> None:
         """End the browser: no call to a page whose script never ends returns."""
         self._until, self._hung = math.inf, True
+        self._end_browser()
+
+    def _end_browser(self) -> None:
         for driver in self.sampler.processes[GENERATOR]:
             for pid in children(driver):
                 with suppress(ProcessLookupError):
@@ -261,42 +273,3 @@ def _failure(problem: BaseException) -> BaseException:
     if isinstance(problem, _lost()):
         return LoadTestError(f"the browser could not be used: {provenance.hidden(str(problem).strip()[:1000])}")
     return problem
-
-
-def judged(visits: Sequence[Visit], planned: int) -> tuple[list[Note], list[Note]]:
-    """Why the run is not valid, and what to be careful about; visits with one problem are counted together."""
-    found: dict[tuple[str, str], tuple[Callable[..., Note], dict[str, Any], set[int]]] = {}
-    for each in visits:
-        for kind, facts in each.problems:
-            key = (kind.code, each.page)
-            found.setdefault(key, (kind, {"page": provenance.hidden(each.page), "of": planned} | facts, set()))
-            found[key][2].add(each.number)
-    notes = [kind(**facts, visits=len(numbers)) for kind, facts, numbers in found.values()]
-    return (
-        [note for note in notes if note.code not in page_reasons.WARNINGS],
-        [note for note in notes if note.code in page_reasons.WARNINGS],
-    )
-
-
-def _written(draft: store.Draft, visits: Sequence[Visit], secrets: Sequence[str]) -> None:
-    """The tables of the run; visits that failed have exchanges only."""
-    vitals = [
-        {"page": each.page, "visit": each.number, "metric": name, "value": value, "element": element}
-        for each in visits
-        if not each.failed
-        for name, value, element in each.metrics
-    ]
-    frame = pd.DataFrame(vitals, columns=["page", "visit", "metric", "value", "element"])
-    metrics = [Metric.of(name) for name in frame["metric"]]
-    frame = frame.assign(
-        page=[provenance.hidden(page, secrets) for page in frame["page"]],
-        unit=[metric.unit for metric in metrics],
-        rating=[metric.rating(value) for metric, value in zip(metrics, frame["value"], strict=True)],
-        element=[provenance.hidden(text, secrets) for text in frame["element"]],
-    )
-    draft.write("vitals", frame)
-    rows = [row | {"page": each.page, "visit": each.number} for each in visits for row in each.exchanges]
-    if rows:
-        exchanges = pd.DataFrame(rows)
-        shown = {url: shown_url(provenance.hidden(url, secrets)) for url in exchanges["url"].unique()}
-        draft.write("exchanges", exchanges.assign(url=exchanges["url"].map(shown)))

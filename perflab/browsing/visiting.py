@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from perflab.metrics import Metric
 from perflab.notes import Kind
 from perflab.provenance import hidden
 from perflab.units import parse_duration
+from perflab.web.stripped import shown_page
 
 _QUIET_S, _POLL_MS, _LONGEST_WAIT_S = 0.3, 40, 5.0
 GRACE_S = 10.0
@@ -90,7 +92,7 @@ def _visited(tab: Any, context: Any, plan: PagePlan, url: str, found: Visit, sto
     session.send("Network.enable")
     _throttle(session, plan)
     tab.add_init_script(_observer())
-    collected: dict[str, Any] = {"images": [], "blocking": []}
+    collected: dict[str, Any] = {}
     try:
         collected = _collected(tab, exchanges, plan, url, found, stop, crashed)
         found.metrics = metrics_of(collected, found)
@@ -99,6 +101,9 @@ def _visited(tab: Any, context: Any, plan: PagePlan, url: str, found: Visit, sto
     # Chromium repeats each failed request in its console.
     if own := [text for text in errors if not text.startswith("Failed to load resource")]:
         found.problems.append((page_reasons.CONSOLE, {"problem": _first(own[0])}))
+    sites = [urlsplit(row["url"]).netloc for row in found.exchanges]
+    if plan.headers and (others := sorted({site for site in sites if site != urlsplit(url).netloc.rpartition("@")[2]})):
+        found.problems.append((page_reasons.HEADERS_ELSEWHERE, {"sites": others}))
     # Chromium asks every site for an icon.
     if failed := [text for text in exchanges.failed if "/favicon.ico " not in text]:
         found.problems.append((page_reasons.FAILED_REQUESTS, {"problem": failed[0]}))
@@ -118,10 +123,14 @@ def _collected(
     steps = plan.steps[found.page]
     gone: tuple[Kind, dict[str, Any]] = page_reasons.MOVED_ON, {}
     try:
-        _loaded(tab, plan, url, found)
+        answered = _loaded(tab, plan, url, found)
         origin = _origin(tab)
         _quiet(tab, exchanges, found, plan, stop)
         tab.evaluate("() => window.__perflab.painted()")
+        if _place(tab.evaluate("() => window.__perflab.loaded")) != _place(answered):
+            found.problems.append(gone)
+            raise _Failed
+        _arrived(tab, url, found)
         for place, step in enumerate(steps, start=1):
             if step[0] in INTERACTIONS:  # on a slow machine the page leaves a while after the click
                 gone = page_reasons.LEFT, {"number": place, "step": " ".join(_words(step))}
@@ -168,7 +177,8 @@ def _throttle(session: Any, plan: PagePlan) -> None:
         session.send("Emulation.setCPUThrottlingRate", {"rate": plan.cpu})
 
 
-def _loaded(tab: Any, plan: PagePlan, url: str, found: Visit) -> None:
+def _loaded(tab: Any, plan: PagePlan, url: str, found: Visit) -> str:
+    """Load the page, and return the address that answered: its own, or one that it redirects to."""
     from playwright.sync_api import TimeoutError as TimedOut
 
     try:
@@ -180,6 +190,29 @@ def _loaded(tab: Any, plan: PagePlan, url: str, found: Visit) -> None:
         status = "no response" if response is None else response.status
         found.problems.append((page_reasons.NOT_ANSWERED, {"status": status}))
         raise _Failed
+    return str(response.url)
+
+
+def _arrived(tab: Any, url: str, found: Visit) -> None:
+    """Note what else than the page itself was measured, or was not."""
+    if (there := _place(tab.url)) != _place(url):
+        address = there[1] if there[0] == _place(url)[0] else "".join(there)
+        found.problems.append((page_reasons.ELSEWHERE, {"address": shown_page(address or "/")}))
+    framed = {_place(frame.url)[0] for frame in tab.frames} - {""}
+    if others := sorted(site for site in framed if _site(site) != _site(there[0])):
+        found.problems.append((page_reasons.FOREIGN_FRAMES, {"sites": others}))
+
+
+def _place(url: str) -> tuple[str, str]:
+    """Host and path, as far as they say which page it is."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2], parts.path.rstrip("/")
+
+
+def _site(host: str) -> str:
+    """About what Chromium isolates: the last two parts of a name, or an address, without a port."""
+    name = host.partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return name if name.replace(".", "").isdigit() else ".".join(name.split(".")[-2:])
 
 
 def _quiet(tab: Any, exchanges: Exchanges, found: Visit, plan: PagePlan, stop: threading.Event) -> None:
@@ -203,7 +236,7 @@ def _step(tab: Any, plan: PagePlan, step: Step, place: int, found: Visit) -> Non
     try:
         _take(tab, step)
     except Error as problem:
-        facts |= {"problem": _first(problem), "limit_ms": plan.timeout_ms}
+        facts |= {"problem": _why(problem), "limit_ms": plan.timeout_ms}
         found.problems.append((page_reasons.STEP_FAILED, facts))
         raise _Failed from problem
     # A step that leads to another page destroys the document, and its entries with it.
@@ -256,7 +289,7 @@ def metrics_of(collected: Mapping[str, Any], found: Visit) -> list[tuple[str, fl
     if tbt := collected.get("tbt"):
         rows.append(("tbt", tbt["value"], _script(tbt.get("script"))))
     known = ((Metric.of(name).name, float(value), hidden(element)) for name, value, element in rows)
-    return [row for row in known if row[1] == row[1]]
+    return [row for row in known if math.isfinite(row[1])]
 
 
 def _script(script: Mapping[str, Any] | None) -> str:
@@ -272,9 +305,21 @@ def _name_of(url: str) -> str:
 
 
 def _seen(url: str, collected: Mapping[str, Any]) -> dict[str, Any]:
-    """How the page used what it loaded: whether it blocked rendering; of images their size on the screen."""
-    image: dict[str, Any] = next((each for each in collected["images"] if each["url"] == url), {})
-    return {"render_blocking": url in collected["blocking"]} | {name: image.get(name) for name in _IMAGE}
+    """How the page used what it loaded: whether it blocked rendering; of images their largest size on the screen."""
+    if not collected:
+        return {"render_blocking": None} | dict.fromkeys(_IMAGE)
+    shown = [each for each in collected["images"] if each["url"].partition("#")[0] == url]
+    most: dict[str, Any] = max(shown, key=lambda each: each["width"] * each["height"], default={})
+    held = {name: most.get(name) for name in _IMAGE}
+    if shown:
+        held |= {"lazy": all(each["lazy"] for each in shown), "visible": any(each["visible"] for each in shown)}
+    return {"render_blocking": url in collected["blocking"]} | held
+
+
+def _why(problem: object) -> str:
+    """Why a step was not possible: the error, and what covers its element."""
+    covered = [line for line in str(problem).splitlines() if "intercepts pointer events" in line]
+    return _first(problem) + (f" {_first(covered[-1].strip(' -'))}" if covered else "")
 
 
 def _first(problem: object) -> str:

@@ -57,10 +57,17 @@ def read(path: Path, *, images: bool = False, **_: Any) -> Tables:
     rows = list(_rows(log, tally, measured=images))
     if not rows:
         raise FormatError(f"{path}: expected requests over HTTP in the HAR file, found none{_why(tally)}")
-    frame = pd.DataFrame(rows).sort_values("start", kind="stable", ignore_index=True)
+    frame = _by_visit(pd.DataFrame(rows).sort_values("start", kind="stable", ignore_index=True))
     creator, browser = mapping(log, "creator"), mapping(log, "browser")
     meta = {"tool": _program(creator) or "HAR", **({"browser": name} if (name := _program(browser)) else {})}
     return Tables({"exchanges": frame}, warnings=tally.notes(path.name), meta=meta, accounting=tally.account())
+
+
+def _by_visit(frame: pd.DataFrame) -> pd.DataFrame:
+    """With a ``visit`` where the log has several pages ("preserve log", the iterations of sitespeed.io): they are loaded anew."""
+    pages = frame.pop("pageref")
+    numbers = {page: number for number, page in enumerate(pages.dropna().unique(), start=1)}
+    return frame.assign(visit=pages.ffill().bfill().map(numbers).astype("int64")) if len(numbers) > 1 else frame
 
 
 def _listed(held: Any) -> list[dict[str, Any]]:
@@ -101,6 +108,7 @@ def _row(entry: Entry, *, measured: bool) -> dict[str, Any]:
         body_bytes = len(body)
     return {
         "start": entry.start,
+        "pageref": ref if isinstance(ref := entry.held.get("pageref"), str) and ref else None,
         "method": entry.method,
         "url": shown_url(entry.url),
         "status": status,

@@ -281,6 +281,14 @@ def _notes(source: str, held: Mapping[str, Any], audits: Mapping[str, Any]) -> l
         audit_notes.LIGHTHOUSE_SAID(text=hidden(str(text)[:300]))
         for text in (warned if isinstance(warned, list) else [])
     ]
+    failed = {
+        Metric.of(n).label: one
+        for a, n in METRICS.items()
+        if (one := mapping(audits, a)).get("scoreDisplayMode") == "error"
+    }
+    if failed:
+        problem = hidden(str(next(iter(failed.values())).get("errorMessage") or "no reason given")[:200])
+        notes.append(audit_notes.METRICS_FAILED(source=source, metrics=list(failed), problem=problem))
     if unchecked := _unchecked(audits):
         notes.append(audit_notes.NOT_CHECKED(source=source, findings=unchecked))
     if _LATENCY in audits and "uses-text-compression" not in audits:

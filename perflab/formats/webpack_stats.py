@@ -44,6 +44,14 @@ def read(path: Path, **_: Any) -> Tables:
     tally, rows = Tally("module"), list[tuple[object, ...]]()
     for build in _builds(found):
         names = _chunk_names(build)
+        left_out = sum(_left_out(build))
+        tally.total += left_out
+        if left_out:
+            tally.skip(
+                tally.total,
+                left_out,
+                why="left out by webpack's own options (stats.modulesSpace, stats.excludeModules)",
+            )
         for module in _modules(build):
             tally.total += 1
             rows += _rows(module, names, tally)
@@ -55,6 +63,17 @@ def read(path: Path, **_: Any) -> Tables:
     return Tables(
         {"modules": frame}, warnings=notes, meta={"tool": f"webpack {version}".strip()}, accounting=tally.account()
     )
+
+
+def _left_out(held: dict[str, Any]) -> Iterator[int]:
+    """How many modules a build counts without listing them: where its modules are, and in groups of them."""
+    listed = _listed(held.get("modules")) or _listed(held.get("children") if "name" not in held else None)
+    yield whole(held.get("filteredModules")) or whole(held.get("filteredChildren")) or 0
+    if not listed and not held.get("modules"):
+        listed = _listed(held.get("chunks"))
+    for one in listed:
+        if "filteredModules" in one or "filteredChildren" in one or "children" in one:
+            yield from _left_out(one)
 
 
 def _builds(found: dict[str, Any]) -> list[dict[str, Any]]:

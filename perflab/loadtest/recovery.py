@@ -1,4 +1,4 @@
-"""`recover`: turns what was captured before a run's last step failed, or its process was killed, into a run.
+"""Turns what was captured before a run's last step failed, or its process was killed, into a run.
 
 During a run its hidden folder also holds what that needs: how the run is to be judged, and space for how its load ended,
 reserved before the disk can be full.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,11 @@ GENERATOR = "generator"
 
 def prepare(draft: store.Draft, record: Mapping[str, Any], judging: Mapping[str, Any]) -> None:
     """Before the load: store the run's record so far, and what is needed to judge it."""
-    _write(draft.folder / _FACTS, {"record": record, "judging": judging})
-    (draft.folder / _ENDED).write_bytes(b" " * _ROOM)
+    try:
+        _write(draft.folder / _FACTS, {"record": record, "judging": judging})
+        (draft.folder / _ENDED).write_bytes(b" " * _ROOM)
+    except OSError as problem:
+        raise StoreError(f"{draft.store}: the run cannot be kept: {problem.strerror}") from problem
 
 
 def note_end(draft: store.Draft, *, ended: object, restarted: object) -> None:
@@ -56,12 +59,12 @@ def note_end(draft: store.Draft, *, ended: object, restarted: object) -> None:
 
 
 @contextlib.contextmanager
-def holding(draft: store.Draft) -> Iterator[None]:
-    """Keep captured records whatever fails inside, and say in the error where they are."""
+def holding(draft: store.Draft, captured: str = "generator/*.bin") -> Iterator[None]:
+    """Keep captured records (files of this pattern) whatever fails inside, and say in the error where they are."""
     try:
         yield
     except BaseException as problem:
-        if not _captured(draft.folder):
+        if not any(file.stat().st_size for file in draft.folder.glob(captured)):
             draft.drop()
             raise
         draft.release()
@@ -73,33 +76,26 @@ def holding(draft: store.Draft) -> Iterator[None]:
         if isinstance(problem, KeyboardInterrupt):
             raise KeyboardInterrupt(note) from problem
         raise StoreError(note) from problem
-    for name in (_FACTS, _ENDED):
-        (draft.store / draft.run / name).unlink(missing_ok=True)
+    forget(draft.store / draft.run)
 
 
-def recover(folder: str | Path) -> Measurements:
-    """Make a run from the hidden folder that a failed or killed run left behind.
+def forget(kept: Path, *names: str) -> None:
+    """Remove from a kept run what only an unfinished one needs."""
+    for name in (_FACTS, _ENDED, *names):
+        (kept / name).unlink(missing_ok=True)
 
-    Parameters
-    ----------
-    folder : str or Path
-        The hidden folder in the store, such as ``runs/.20261124-014812-eager-91bc``; or a store with one of them.
 
-    Returns
-    -------
-    Measurements
-        The run, now in the store. It is valid if its load ended as planned and only what came after failed.
+def facts_of(draft: store.Draft) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What `prepare` and `note_end` wrote; empty where that is missing or damaged."""
+    return _read(draft.folder / _FACTS), _read(draft.folder / _ENDED)
 
-    Raises
-    ------
-    StoreError
-        No such folder, nothing captured in it, a run still in progress, or no space to write.
 
-    >>> lab.recover("runs/.20261124-014812-eager-91bc")  # doctest: +SKIP
-    """
+def recovered(folder: str | Path, makers: Mapping[str, Callable[[store.Draft], Path]]) -> Measurements:
+    """The run of a hidden folder: by the maker for a file in it, else from the records of a load."""
     draft = store.Draft.of(_draft(Path(folder)))
+    make = next((make for name, make in makers.items() if (draft.folder / name).is_file()), _kept)
     try:
-        return store.load(_kept(draft))
+        return store.load(make(draft))
     except OSError as problem:
         raise StoreError(f"{draft.folder}: cannot be written: {problem.strerror}") from problem
     finally:
@@ -123,7 +119,7 @@ def _kept(draft: store.Draft) -> Path:
     found = capture.processes(generator) if generator.is_dir() else []
     if not sum(p.count for p in found):
         raise StoreError(f"{folder}: no request was captured in it; delete it")
-    facts, end = _read(folder / _FACTS), _read(folder / _ENDED)
+    facts, end = facts_of(draft)
     judging = {**facts.get("judging", {}), **(end or {"ended": END_UNKNOWN(), "restarted": None})}
     for half in (*folder.glob("*.parquet"), *folder.glob("*.tmp")):
         half.unlink()
@@ -153,8 +149,7 @@ def _kept(draft: store.Draft) -> Path:
             "accounting": validity.account(found, written),
         }
     )
-    for name in (_FACTS, _ENDED):
-        (kept / name).unlink(missing_ok=True)
+    forget(kept)
     shutil.rmtree(kept / GENERATOR, ignore_errors=True)
     return kept
 
@@ -169,10 +164,6 @@ def _queries(draft: store.Draft, path: Path) -> list[object]:
         return [f"the recorded queries could not be read: {problem}"]
     path.unlink()
     return list(getattr(tables, "warnings", ()))
-
-
-def _captured(folder: Path) -> bool:
-    return any(file.stat().st_size for file in (folder / GENERATOR).glob("*.bin"))
 
 
 def _read(path: Path) -> dict[str, Any]:

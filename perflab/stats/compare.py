@@ -264,7 +264,7 @@ def _tables(
         tables = [on_one_mix(t, r, mix, wanted, cut) for t, r in zip(tables, requests, strict=True)]
     elif mix is not None:
         tables = [pd.concat([t, t[t["endpoint"] == AGGREGATED].assign(endpoint=AS_OFFERED)]) for t in tables]
-    return tables[0], tables[1]
+    return visits.on_common_pages((tables[0], tables[1]), wanted)
 
 
 def _judged(
@@ -323,6 +323,7 @@ def _under_conditions(
         fewest = int(values.loc[values["endpoint"] == key[1], "count"].min())
         notes += [*few_requests(row, fewest), *disagreement(row), *order_notes(row)]
         rows[key] = between_modes(row, requests, asked.trim.of(key[1]))
+    notes += visits.left_out(values, asked.metrics)
     return rows, (*notes, *machine_notes(sides, asked.design), *covariate_notes(asked.design))
 
 

@@ -120,6 +120,11 @@ ARMS = Kind("arms", DESIGN, "the runs are of several arms ({arms}); choose one: 
 NO_REQUESTS = reason("no-requests", DATA, "the {arm:raw} has no requests to this endpoint")
 NO_VISITS = Kind("no-visits", DATA, "there are no visits of pages in these measurements")
 MEDIAN_OF_VISITS = Kind("median-of-visits", DESIGN, "Each value is the median of a run's visits to the page")
+PAGES_LEFT_OUT = Kind(
+    "pages-left-out",
+    DATA,
+    "{metric:raw} of all pages covers the pages that have it in every run of both arms; left out: {pages}",
+)
 RUNS_WITHOUT = reason("runs-without-requests", DATA, "{without} of {runs} runs have no requests to this endpoint")
 TOO_FEW = reason(
     "too-few-requests",

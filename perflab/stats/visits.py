@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from perflab.data.tables import Measurements, of_run
+from perflab.data.tables import AGGREGATED, Measurements, of_run
 from perflab.errors import ComparisonError
 from perflab.metrics import RATINGS, VITAL_NAMES, VITALS, Floats, Metric
+from perflab.notes import Note
 from perflab.results import Findings, findings
 from perflab.stats import doubts
 
@@ -81,6 +82,38 @@ def _typical(metric: Metric, values: Floats, page: npt.NDArray[np.intp]) -> floa
     known = ~np.isnan(values)
     own = [float(np.median(values[known & (page == each)])) for each in np.unique(page[known])]
     return metric.typical(np.array(own)) if own else math.nan
+
+
+def on_common_pages(
+    tables: tuple[pd.DataFrame, pd.DataFrame], metrics: Collection[Metric]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The values of two arms, those of all pages over the pages that have the metric in every run of both.
+
+    A slow page whose metric is missing in some runs (nothing was painted, no interaction) would make those look faster.
+    """
+    for metric in metrics:
+        some, every = _pages_with(pd.concat(tables), metric)
+        for table in tables if some else ():
+            common = table[table["endpoint"].isin(every)].groupby("run")[metric.name]
+            typical = {run: metric.typical(own.to_numpy(dtype="float64")) for run, own in common}
+            together = table["endpoint"] == AGGREGATED
+            table.loc[together, metric.name] = table.loc[together, "run"].map(typical).astype("float64")
+    return tables
+
+
+def left_out(values: pd.DataFrame, metrics: Collection[Metric]) -> list[Note]:
+    """Which pages `on_common_pages` left out, by metric."""
+    found = [(metric, _pages_with(values, metric)[0]) for metric in metrics]
+    return [doubts.PAGES_LEFT_OUT(metric=metric.label, pages=pages) for metric, pages in found if pages]
+
+
+def _pages_with(values: pd.DataFrame, metric: Metric) -> tuple[list[str], list[str]]:
+    """The pages that have the metric in some runs only, and those that have it in every run."""
+    if metric.table != VITALS:
+        return [], []
+    own = values[values["endpoint"] != AGGREGATED]
+    runs, known = len(values) - len(own), own.groupby("endpoint")[metric.name].count()
+    return sorted(known.index[known.between(1, runs - 1)]), sorted(known.index[known == runs])
 
 
 def summary_of(table: pd.DataFrame) -> Findings:

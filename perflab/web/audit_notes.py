@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perflab.notes import DATA, DESIGN, GENERATOR, YOU, Kind
+from perflab.notes import DATA, DESIGN, GENERATOR, TARGET, YOU, Kind
 
 OVERLAP = Kind(
     "savings-overlap",
@@ -40,6 +40,11 @@ BEFORE_MINIFICATION = Kind(
     "{source:raw}: webpack counts a module before minification; the bundle is smaller, in about the same proportions",
 )
 LIGHTHOUSE_SAID = Kind("lighthouse-warning", GENERATOR, "Lighthouse: {text:raw}")
+METRICS_FAILED = Kind(
+    "lighthouse-metrics-failed",
+    TARGET,
+    "{source:raw}: Lighthouse could not measure {metrics} ({problem:raw}), so the table lacks it; run it again",
+)
 SLOW_MACHINE = Kind(
     "slow-machine",
     GENERATOR,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from perflab.data.tables import Measurements
 from perflab.errors import one_of
-from perflab.notes import Note
+from perflab.notes import Note, listed
 from perflab.results import Findings, count, findings
 from perflab.units import format_bytes, format_fraction
 from perflab.web import audit_notes
@@ -74,7 +74,7 @@ def find_large_modules(
     Raises
     ------
     ValueError
-        Columns are missing, there are no modules, or ``by`` is neither.
+        Columns are missing, there are no modules or those of several builds, or ``by`` is neither.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def find_duplicate_modules(modules: Measurements | pd.DataFrame) -> Findings:
     Raises
     ------
     ValueError
-        Columns are missing, or there are no modules.
+        Columns are missing, or there are no modules, or those of several builds.
 
     Examples
     --------
@@ -148,7 +148,7 @@ def find_duplicate_modules(modules: Measurements | pd.DataFrame) -> Findings:
             rows.append(_duplicate(package, "versions", sizes, fix))
     for (package, _), part in table[~table["package"].isin(GLUE)].groupby(["package", "module"]):
         sizes = part.groupby("chunk")["size_bytes"].sum()
-        if len(sizes) > 1 and len(part["run"].unique()) == 1:
+        if len(sizes) > 1:
             rows.append(
                 _duplicate(package, "chunks", sizes, "one shared chunk (webpack splitChunks, esbuild --splitting)")
             )
@@ -187,6 +187,10 @@ def _modules_of(given: Measurements | pd.DataFrame) -> pd.DataFrame:
         raise ValueError(f"modules needs the columns {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
     if not len(table):
         raise ValueError("modules must hold at least one module; got none")
+    if len(builds := table["run"].unique()) > 1:
+        raise ValueError(
+            f"modules must be of one build; got {len(builds)} ({listed(builds, 3)}): choose one with .where(run=...)"
+        )
     return table
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from perflab.provenance import hidden
+from perflab.web.freshness import date_of
 
 RESPONSE_HEADERS = frozenset({
     "accept-ranges", "age", "cache-control", "cache-status", "cdn-cache-control", "cf-cache-status", "connection",
@@ -25,6 +26,9 @@ REQUEST_HEADERS = frozenset({
 PRESENT = "…"
 """The value of a header of which nothing is kept but that it was there."""
 _PRESENCE = frozenset({"set-cookie", "cookie", "authorization", "if-none-match"})
+_DATES, _SHORTEST_ID = frozenset({"date", "expires", "last-modified"}), 4
+_OF_ONE_REQUEST = re.compile(r"\b(key|detail)\s*=\s*(?:\"[^\"]*\"?|[^;,]*)", re.IGNORECASE)
+"""Parameters of Cache-Status (RFC 9211) that hold an address, or what a cache likes."""
 _LONGEST_URL, _LONGEST_HEADER, _LONGEST_NAME = 500, 300, 60
 _KEPT_QUERY = frozenset({
     "auto", "build", "dpr", "fit", "fm", "format", "h", "height", "lang", "page", "quality", "rev", "size", "v", "ver",
@@ -61,6 +65,15 @@ def shown_url(url: str) -> str:
     host = f"[{host}]" if ":" in host else host
     shown = hidden(f"{parts.scheme}://{host}{port}{_path(parts.path) or '/'}{_query(parts.query)}")
     return shown if len(shown) <= _LONGEST_URL else f"{shown[:_LONGEST_URL]}{PRESENT}"
+
+
+def shown_page(page: str) -> str:
+    """A page's path without what may be a secret; queries separate pages, so their other values stay.
+
+    >>> shown_page("/reset/a8Xk2mP0qLz3Vb7c?page=2&lang=en"), shown_page("/offers?q=boots&token=1")
+    ('/reset/…?page=2&lang=en', '/offers?q=boots&token=…')
+    """
+    return re.sub(r"[^/?&=#;]+", lambda part: PRESENT if _is_token(part[0]) else part[0], hidden(page))
 
 
 def _path(path: str) -> str:
@@ -103,6 +116,8 @@ def kept_headers(headers: Iterable[tuple[str, str]], names: frozenset[str] = RES
 
     >>> kept_headers([("Set-Cookie", "sid=hunter2"), ("Vary", "Cookie"), ("vary", "Accept"), ("X-Token", "hunter2")])
     {'set-cookie': '…', 'vary': 'Cookie, Accept'}
+    >>> kept_headers([("Expires", "-1"), ("Last-Modified", "hunter2"), ("Cache-Status", 'Edge; hit; key="/u/hunter2"; ttl=9')])
+    {'expires': '-1', 'last-modified': '…', 'cache-status': 'Edge; hit; key=…; ttl=9'}
     """
     found: dict[str, str] = {}
     for given, value in headers:
@@ -117,6 +132,10 @@ def kept_headers(headers: Iterable[tuple[str, str]], names: frozenset[str] = RES
 def _shown(name: str, value: str) -> str:
     if name in _PRESENCE:
         return PRESENT
+    if name in _DATES:  # trackers keep a user's id in these too
+        return value if date_of(value) or len(value) <= _SHORTEST_ID else PRESENT
+    if name == "cache-status":
+        return hidden(_OF_ONE_REQUEST.sub(rf"\1={PRESENT}", value[:_LONGEST_HEADER]))
     if name == "location":
         return shown_url(value)
     if name == "etag":  # trackers keep a user's id in it

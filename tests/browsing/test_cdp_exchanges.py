@@ -109,3 +109,16 @@ def test_cookies_and_unknown_headers_are_not_kept(traffic):
     (row,) = traffic.of.rows()
     assert row["headers"] == {"set-cookie": "…", "cache-control": "no-store", "etag": '"…"'}
     assert row["cached"] and row["body_bytes"] is None
+
+
+def test_a_frame_of_another_site_does_not_keep_a_page_from_being_quiet(traffic):
+    """Its process takes over after the response, and the end of its document is no event of the page."""
+    traffic.ask("1", "http://h/", "Document", frameId="page")
+    traffic.ask("2", "http://ads.test/", "Document", frameId="ads")
+    assert traffic.of.pending == 2
+    traffic("responseReceived", "2", response=answer())
+    assert traffic.of.pending == 1
+    traffic("responseReceived", "1", response=answer())
+    assert traffic.of.pending == 1
+    traffic("loadingFinished", "1", timestamp=10.1, encodedDataLength=420)
+    assert traffic.of.pending == 0 and len(traffic.of.rows()) == 2

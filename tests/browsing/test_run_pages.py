@@ -160,6 +160,10 @@ BROKEN = {
     "/button": "page-step-failed",
     "/hop": "page-moved-on",
     "/part": "page-requests-failed",
+    "/account": "page-elsewhere",
+    "/guarded": "page-elsewhere",
+    "/covered": "page-step-failed",
+    "/framed": "page-foreign-frames",
 }
 
 
@@ -172,23 +176,36 @@ def test_what_makes_a_run_invalid_is_named(tmp_path):
         "/hop": page("<p>wait</p>", "setTimeout(() => { location.href = '/part'; }, 100);"),
         "/part": page('<p>hello</p><img src="/gone.png">', "console.error('not good');"),
     }
-    steps = {"/away": [("click", "a")], "/button": [("click", "#buy")]}
+    site |= {
+        "/account": Answer(status=302, headers={"Location": "/quick?next=/account"}),
+        "/guarded": page("<p>hello</p>", "history.replaceState({}, '', '/login');"),
+        "/covered": page('<button>Buy</button><div id="consent" style="position:fixed;inset:0">Accept?</div>'),
+        "/quick": page("<button>Buy</button>", "document.body.onclick = () => history.pushState({}, '', '/bought');"),
+    }
+    steps = {"/away": [("click", "a")], "/button": [("click", "#buy")], "/covered": [("click", "button")]}
+    steps["/account"] = [("click", "button")]
     plan = lab.PagePlan({path: steps.get(path, []) for path in BROKEN}, visits=1, timeout="1s")
     with serving(site) as host:
+        frame = f'<p>hello</p><iframe src="{host.replace("127.0.0.1", "localhost")}/quick"></iframe>'
+        site["/framed"] = page(frame)
         found = lab.run_pages(plan, lab.Target("now", host=host), store=tmp_path, progress=False)
     run = found.runs.iloc[0]
     assert not run["valid"]
-    warned = {"page-console-errors", "page-requests-failed"}
-    assert sorted(run["reason_codes"]) == sorted(set(BROKEN.values()) - warned)
+    warned = {"page-console-errors", "page-requests-failed", "page-elsewhere", "page-foreign-frames"}
+    assert set(run["reason_codes"]) == set(BROKEN.values()) - warned
+    assert len(run["reason_codes"]) == sum(code not in warned for code in BROKEN.values())
     assert warned <= set(codes(found.warnings))
     for path, code in BROKEN.items():
         notes = [*run["reasons"], *map(str, found.warnings)]
         assert any(path in text for text in notes), code
-    assert set(found.vitals["page"]) == {"/part"}
+    assert any("consent" in text for text in run["reasons"])
+    assert set(found.vitals["page"]) == {"/part", "/account", "/guarded", "/framed"}
+    assert len(values(found, "/account", "inp_processing")) == 1
 
 
 def test_a_page_that_never_responds_ends_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr("perflab.browsing.visiting.GRACE_S", 1.0)
+    monkeypatch.setattr("perflab.browsing.visiting._LONGEST_WAIT_S", 0.1)
     site = {"/loop": page("<p>hello</p>", "setTimeout(() => { while (true); }, 50);")}
     plan = lab.PagePlan("/loop", visits=3, timeout="1s")
     with serving(site) as host:

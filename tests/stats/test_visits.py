@@ -45,6 +45,30 @@ def test_a_faster_page_improved_and_the_same_code_did_not():
     assert np.log1p(back.change) == pytest.approx(-np.log1p(forth.change))
 
 
+LOST = {
+    "in one arm": (lambda row: True, ["/b"]),
+    "in some runs": (lambda row: row["run"] in ("new-2", "new-4"), ["/b"]),
+    "in some visits": (lambda row: row["visit"] > 2, None),
+}
+
+
+@pytest.mark.parametrize("where", LOST)
+def test_a_slow_page_that_lost_its_metric_is_no_improvement(where):
+    lost, left_out = LOST[where]
+    sides = []
+    for seed, arm in enumerate(("old", "new"), start=1):
+        made = pages_of(arm, 900, seed=seed)
+        vitals = made.vitals.copy()
+        slow = (vitals["page"] == "/b") & (vitals["metric"] == "lcp")
+        vitals.loc[slow, "value"] *= 6
+        gone = slow & vitals.apply(lost, axis=1) & (arm == "new")
+        sides.append(lab.Measurements.of(runs=made.runs, vitals=vitals[~gone]))
+    change = lab.compare(*sides, metric=["lcp", "cls"])
+    assert abs(change.find().change) < 0.1
+    found = [note.facts["pages"] for note in change.warnings if note.code == "pages-left-out"]
+    assert found == ([left_out] if left_out else [])
+
+
 def test_values_without_variance_are_decided_by_the_resolution_of_their_clock():
     old, new = pages_of("old", 900, cls=0.15, inp=96), pages_of("new", 900, cls=0.0, inp=24, seed=2)
     change = lab.compare(old, new, metric=["cls", "inp"])

@@ -111,3 +111,29 @@ def test_odd_stats_of_webpack_are_read(tmp_path):
     assert lab.read(tmp_path / "joined.json").modules["package"].to_list() == [OWN, "clsx"]
     assert lab.read(tmp_path / "groups.json").modules["module"].item() == "./a.js"
     assert "skipped" in codes(lab.read(tmp_path / "broken.json").warnings)
+
+
+def test_builds_are_never_added_up():
+    two = pd.concat([built(moment=70_000), built(moment=70_000).assign(run="b")])
+    for find in (lab.find_large_modules, find_duplicate_modules):
+        with pytest.raises(ValueError, match=r"one build; got 2 \(a, b\)"):
+            find(two)
+
+
+MODULE = {"name": "./node_modules/moment/moment.js", "size": 900, "chunks": [1]}
+CUT = {
+    "modules": {"modules": [MODULE], "filteredModules": 7},
+    "groups": {"modules": [{"type": "modules by path", "children": [MODULE], "filteredChildren": 7}]},
+    "chunks": {"chunks": [{"id": 1, "modules": [MODULE], "filteredModules": 7}]},
+    "nothing": {"modules": [{**MODULE, "modules": [MODULE]}], "filteredModules": 0},
+}
+
+
+@pytest.mark.parametrize("where", CUT)
+def test_modules_that_webpack_left_out_are_counted(where, tmp_path):
+    place = tmp_path / "stats.json"
+    place.write_text(json.dumps({"hash": "a", "version": "5.1", "outputPath": "/", "assets": [], **CUT[where]}))
+    found = lab.read(place, format="webpack_stats")
+    skipped = [note.facts["skipped"] for note in found.warnings if note.code == "skipped"]
+    assert skipped == ([] if where == "nothing" else [7])
+    assert found.modules["size_bytes"].sum() == 900

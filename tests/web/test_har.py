@@ -208,6 +208,23 @@ def test_entries_that_are_none_are_counted(tmp_path):
     assert (facts["skipped"], facts["total"], facts["first"]) == (2, 4, 2)
 
 
+def test_the_pages_of_a_log_are_visits_of_their_own(tmp_path):
+    """With "preserve log", and in the iterations of sitespeed.io, files are loaded anew, not twice."""
+    app, times = "https://shop.example/app.js", [AT.replace(":00.000", f":{second:02}.000") for second in range(6)]
+    entries = [entry(app, mime="text/javascript", at=at) for at in times]
+    once = read(tmp_path, har(*entries))
+    assert "visit" not in once.exchanges and "loaded-again" in set(lab.audit_exchanges(once)["finding"])
+    for place, one in enumerate(entries):
+        one["pageref"] = [None, "page_1", "page_1", "page_2", None, "page_3"][place]
+    several = read(tmp_path, har(*entries))
+    assert several.exchanges["visit"].tolist() == [1, 1, 1, 2, 2, 3]
+    again = lab.audit_exchanges(several).set_index("finding").loc["loaded-again"]
+    assert again["exchanges"] == 3
+    for one in entries:
+        one["pageref"] = "page_1"
+    assert "visit" not in read(tmp_path, har(*entries)).exchanges
+
+
 def planted():
     """A HAR with a secret in every place that may hold one."""
     headers = [
@@ -216,6 +233,7 @@ def planted():
             "Cookie": "sid=", "Authorization": "Bearer ", "X-Api-Key": "", "Set-Cookie": "sid=", "X-Csrf-Token": "",
             "Location": "https://shop.example/in?code=", "Referer": "https://shop.example/?t=", "ETag": "", "Link": "<https://h/?k=",
             "Content-Disposition": "attachment; filename=", "Server-Timing": "db;desc=", "Report-To": "",
+            "Last-Modified": "", "Expires": "id ", "Cache-Status": 'Edge; hit; key="/u/',
         }.items()
     ]  # fmt: skip
     urls = (

@@ -77,6 +77,15 @@ def test_failed_audits_are_named():
     assert {"render-blocking", "layout-shift", "lcp-found-late"} <= unchecked(found)
 
 
+def test_metrics_that_could_not_be_measured_are_named(tmp_path):
+    assert "lighthouse-metrics-failed" not in codes(lab.read(THIRTEEN).warnings)
+    lcp = {"score": None, "scoreDisplayMode": "error", "errorMessage": "NO_LCP"}
+    found = changed(tmp_path, audits={"largest-contentful-paint": lcp})
+    (facts,) = (note.facts for note in found.warnings if note.code == "lighthouse-metrics-failed")
+    assert (facts["metrics"], facts["problem"]) == (["LCP"], "NO_LCP")
+    assert "lcp" not in set(found.vitals["metric"]) and "fcp" in set(found.vitals["metric"])
+
+
 def test_the_metrics_are_those_of_the_file():
     for path in (TWELVE, THIRTEEN):
         found, audits = lab.read(path), held(path)["audits"]
