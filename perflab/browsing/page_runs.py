@@ -28,7 +28,6 @@ from perflab.loadtest.resources import Sampler, children
 from perflab.loadtest.run import loaded
 from perflab.loadtest.serving import Service, Services
 from perflab.loadtest.target import Target
-from perflab.metrics import Metric
 from perflab.notes import Note
 from perflab.progress import Listener
 

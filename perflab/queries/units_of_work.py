@@ -49,7 +49,7 @@ _FEWEST_BURSTS, _NEARLY_ALL, _PREAMBLE, _ROUTES, _MOST_OF_ONE = 5, 0.95, 4, 3, 0
 """What opens a request: after so many pauses, nearly each time, then at most so many of the same, then so many different."""
 
 _MANY_SESSIONS, _SHORT_LIFE = 20, 0.05
-"""So many connections, each for such a share of the log's time, are one for each request."""
+"""So many connections, nearly all for such a share of the log's time, are one for each request."""
 
 _FEW = 0.05
 """A share of statements that is no cause for a warning: what a client does when it connects."""
@@ -211,7 +211,8 @@ def _one_request_each(session: Ints, start: Ints, prints: Ints, opened: Flags) -
     _, counts = np.unique(prints[begin], return_counts=True)
     preamble = counts.max() >= _NEARLY_ALL * len(begin)
     lifetimes, log = start[last] - start[begin], int(start.max() - start.min())
-    short = log > 0 and float(np.median(lifetimes)) <= _SHORT_LIFE * log
+    # Of the statements, not of the connections: a pool may open many for a moment beside those that it keeps.
+    short = log > 0 and float(np.mean((lifetimes <= _SHORT_LIFE * log)[np.cumsum(opened) - 1])) >= _NEARLY_ALL
     return np.full(len(session), bool(preamble and short))
 
 
