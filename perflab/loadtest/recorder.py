@@ -214,12 +214,20 @@ def _watch(
             gevent.sleep(FLUSH_S)
 
     def on_start(**_: Any) -> None:
-        journal.note("start", time=time.time())
         if role in ("local", "master"):
             # Locust handles SIGTERM only once a shape is over, and would be killed by it before.
             gevent.signal_handler(signal.SIGTERM, end_load)
         elif environment.parsed_options is not None:
             environment.parsed_options.run_time = overrides.run_time_s(settings)
+
+    def fire_start(**given: Any) -> None:
+        """The load starts after all listeners of its start, which may take long (to log in, to fill a database)."""
+        try:
+            fire(**given)
+        finally:
+            journal.note("start", time=time.time(), before=journal.count)
+            if environment.shape_class is not None:
+                environment.shape_class.reset_time()
 
     def end_load() -> None:
         if runner.shape_greenlet is not None and runner.state in (STATE_INIT, STATE_SPAWNING, STATE_RUNNING):
@@ -288,8 +296,10 @@ def _watch(
             end(exit_code)
 
     atexit.register(on_exit)
+    fire, events.test_start.fire = events.test_start.fire, fire_start  # type: ignore[method-assign]
     events.test_start._handlers.insert(0, on_start)
-    events.test_stopping.add_listener(on_stopping)
+    # Before all others: the plan's time does not wait for the locustfile's listeners.
+    events.test_stopping._handlers.insert(0, on_stopping)
     events.test_stop.add_listener(on_stop)
     events.cpu_warning.add_listener(on_cpu)
     events.user_error.add_listener(on_user_error)
