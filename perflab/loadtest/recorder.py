@@ -119,9 +119,9 @@ def _apply_timeouts(user_classes: list[Any], timeout_s: float) -> None:
     """Set the timeouts of FastHttpUser, 60 s by default (HttpUser: see `Flight`), unless a class sets its own."""
     for user_class in user_classes:
         if issubclass(user_class, FastHttpUser):
-            for attribute in ("connection_timeout", "network_timeout"):
-                if getattr(user_class, attribute) == getattr(FastHttpUser, attribute):
-                    setattr(user_class, attribute, timeout_s)
+            own = {name for base in user_class.__mro__ if not issubclass(FastHttpUser, base) for name in vars(base)}
+            for attribute in {"connection_timeout", "network_timeout"} - own:
+                setattr(user_class, attribute, timeout_s)
 
 
 def _apply_weights(user_classes: list[Any], weights: dict[str, float]) -> None:
