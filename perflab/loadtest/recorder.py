@@ -26,7 +26,7 @@ from perflab.loadtest import header_recorder, overrides, remote
 from perflab.loadtest.arrivals import Pace, arrivals_class
 from perflab.loadtest.ending import Ending, wait_for_workers
 from perflab.loadtest.flight import Flight
-from perflab.loadtest.journal import Journal
+from perflab.loadtest.journal import Journal, described
 from perflab.loadtest.plan_shape import PlanShape
 from perflab.loadtest.records import CANNOT_WRITE, FLUSH_S, stem_of
 from perflab.loadtest.request_ids import RequestIds
@@ -255,7 +255,7 @@ def _watch(
         journal.note("cpu", time=time.time(), percent=cpu_usage)
 
     def on_user_error(exception: Any = None, **_: Any) -> None:
-        journal.on_user_error(f"{type(exception).__name__}: {exception}")
+        journal.on_user_error(described(exception))
 
     def end(exit_code: int) -> None:
         stopping["footer"] = time.monotonic()
@@ -276,7 +276,9 @@ def _watch(
             odd_starts=journal.odd,
             sent=flight.sent,
             cut=flight.cut + flight.in_flight,
-            dropped=flight.dropped,
+            timed_out=flight.timed_out,
+            late=flight.late + flight.in_flight_late,
+            dropped=flight.dropped + flight.held,
             redirects=flight.redirects,
             repeats=flight.repeats,
         )
@@ -287,7 +289,7 @@ def _watch(
         if not stopping["footer"] and os.getpid() == journal._pid:
             # Set before the handlers of the end are called, and never by SystemExit.
             problem = getattr(sys, "last_value", None)
-            error = journal.shown(f"{type(problem).__name__}: {problem}") if problem else ""
+            error = journal.shown(described(problem)) if problem else ""
             journal.note("exited", time=time.time(), error=error)
             end(1)
 
