@@ -222,9 +222,13 @@ def _watch(
 
     def fire_start(**given: Any) -> None:
         """The load starts after all listeners of its start, which may take long (to log in, to fill a database)."""
+        # A worker has its host from the master, just before.
+        planned = host if role in ("local", "master") else environment.host
         try:
             fire(**given)
         finally:
+            if (theirs := overrides.restore_host(environment, planned)) is not None:
+                journal.note("host", classes=["environment.host"], hosts=[theirs])
             journal.note("start", time=time.time(), before=journal.count)
             if environment.shape_class is not None:
                 environment.shape_class.reset_time()
@@ -298,6 +302,7 @@ def _watch(
             end(exit_code)
 
     atexit.register(on_exit)
+    host = environment.host
     fire, events.test_start.fire = events.test_start.fire, fire_start  # type: ignore[method-assign]
     events.test_start._handlers.insert(0, on_start)
     # Before all others: the plan's time does not wait for the locustfile's listeners.

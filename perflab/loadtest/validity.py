@@ -380,9 +380,11 @@ def _warnings(generators: Sequence[Process], written: Written, raw: int) -> list
     if running:
         classes = sorted({name for note in running for name in note["others"]})
         found.append(reasons.TASKS_ENDED(classes=classes, waited_ms=max(n["took_s"] for n in running) * 1e3))
-    noted = {kind: [note for p in generators for note in p.notes.get(kind, [])][:1] for kind in ("shape", "host")}
-    found += [reasons.SHAPE_UNUSED(name=note["name"]) for note in noted["shape"]]
-    found += [reasons.HOST_REPLACED(hosts=note["hosts"], classes=note["classes"]) for note in noted["host"]]
+    noted = {
+        str(note): (what, note) for what in ("shape", "host") for p in generators for note in p.notes.get(what, [])
+    }
+    for what, note in noted.values():
+        found.append(reasons.SHAPE_UNUSED(**note) if what == "shape" else reasons.HOST_REPLACED(**note))
     unread = {note["where"]: note["names"] for p in generators for note in p.notes.get("unread", [])}
     found += [reasons.UNREAD(where=where, names=names) for where, names in unread.items()]
     errors = [note["text"] for p in generators for note in p.notes.get("user_error", [])]

@@ -169,10 +169,11 @@ def test_what_listeners_of_the_start_report_is_outside_the_plans_time(tmp_path: 
 ARRIVALS = """
 import json, time
 from gevent.pool import Group
-from locust import User, events
+from locust import FastHttpUser, User, events
 from locust.env import Environment
 from locust.exception import RescheduleTask, StopUser
 from perflab.loadtest.arrivals import Pace, arrivals_class
+from perflab.loadtest.recorder import _apply_timeouts
 
 def leaves(user):
     raise StopUser
@@ -205,6 +206,12 @@ for kind in (Plain, Leaves, Reschedules, Idle):
     raised.clear()
     made._arrive(time.time())
     found[kind.__name__] = [pace.failed, *raised]
+
+class Patient(FastHttpUser):
+    network_timeout = FastHttpUser.network_timeout
+
+_apply_timeouts([Patient], 7.0)
+found["timeouts"] = [Patient.network_timeout, Patient.connection_timeout, FastHttpUser.network_timeout]
 print(json.dumps(found))
 """
 
@@ -212,4 +219,6 @@ print(json.dumps(found))
 def test_an_arrival_whose_user_left_before_its_first_request_is_counted() -> None:
     done = subprocess.run([sys.executable, "-c", ARRIVALS], capture_output=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
+    # A class's own is kept, also where it is Locust's default.
+    assert found.pop("timeouts") == [60.0, 7.0, 60.0]
     assert found == {"Plain": [0], "Leaves": [1, "StopUser"], "Reschedules": [1, "RescheduleTask"], "Idle": [0]}
