@@ -22,6 +22,8 @@ from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, Defaul
 from perflab.loadtest.due import due_times
 from perflab.loadtest.sleeping import sleeper
 
+_ENDS = (StopUser, InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately)
+"""Exceptions by which a user ends its task."""
 _WAKE_S = 0.05
 _LAST_S = 2.0
 """Locust ends a run to the second and a worker starts a little after the master, so arrivals of the last moments count."""
@@ -117,12 +119,12 @@ def arrivals_class(classes: Sequence[Any], settings: dict[str, Any], pace: Pace)
                 self._spin(due)
                 taskset.execute_task(taskset.get_next_task())
                 self.idle[chosen].append(user)
-            except (StopUser, InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately):
-                pass
             except Exception as problem:  # noqa: BLE001 - a user's task may raise anything; Locust continues too
                 # Raised before the first request: this arrival never reached the target.
-                pace.failed += user is None or user.perflab_due is not None
-                events.user_error.fire(user_instance=self, exception=problem, tb=problem.__traceback__)
+                failed = user is None or user.perflab_due is not None
+                pace.failed += failed
+                if failed or not isinstance(problem, _ENDS):
+                    events.user_error.fire(user_instance=self, exception=problem, tb=problem.__traceback__)
             finally:
                 pace.busy -= 1
                 pace.active.pop(user, None)

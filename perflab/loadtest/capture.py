@@ -76,6 +76,11 @@ class Process:
         return float(self.notes["process"][-1].get("clock_ahead_s") or 0.0) if self.notes.get("process") else 0.0
 
     @property
+    def before(self) -> int:
+        """How many of its first records are events of listeners of the load's start."""
+        return int(self.notes["start"][0].get("before") or 0) if self.notes.get("start") else 0
+
+    @property
     def stop_s(self) -> float:
         """When its load ended, in seconds since 1970; infinite for a process that was lost before."""
         return max((float(note["time"]) for note in self.notes.get("stop", [])), default=float("inf"))
@@ -124,7 +129,7 @@ class Written:
     lag: Histogram
     by_endpoint: Mapping[str, Histogram] = field(default_factory=dict)
     late: int = 0
-    """Requests that started after the plan's time."""
+    """Requests outside the plan's time."""
     impossible: int = 0
     """Events with a negative or infinite response time."""
 
@@ -132,8 +137,8 @@ class Written:
 def write_requests(found: list[Process], path: Path) -> Written:
     """Convert all records to one Parquet file, chunk by chunk.
 
-    Left out and counted are events without a response time (not requests), with an impossible one, and requests that
-    started after the plan's time.
+    Left out and counted are events without a response time (not requests), with an impossible one, and requests outside
+    the plan's time: reported before the load started, or begun after its end.
     """
     rows = failed = late = impossible = 0
     latencies, lags = Histogram(), Histogram()
@@ -143,10 +148,14 @@ def write_requests(found: list[Process], path: Path) -> Written:
         for process in found:
             endpoints = _names(process, "endpoint", "name", first=0)
             errors = _names(process, "error", "text", first=1)
+            before = process.before
             for every in _chunks(process.records, DTYPE):
                 wrong = (every["latency"] < 0) | np.isinf(every["latency"])
                 impossible += int(wrong.sum())
-                chunk = every[~wrong & ~np.isnan(every["latency"])]
+                usual = ~wrong & ~np.isnan(every["latency"])
+                late += int(usual[:before].sum())
+                usual[:before], before = False, max(0, before - len(every))
+                chunk = every[usual]
                 chunk["start"] += process.clock_ahead_s
                 chunk["due"] += process.clock_ahead_s
                 # A due arrival belongs to the plan, even where a worker started its schedule a little later.

@@ -247,7 +247,11 @@ def _must_have_worked(plan: LoadPlan, locust: process.Generator, folder: Path, r
         exits = [note.get("error") for p in found for note in p.notes.get("exited", [])]
         cause = next((f"; the process ended with {error}" for error in exits if error), None)
         how = cause or ("; the locustfile ended the process (sys.exit)" if exits else "")
-        raise process.failure(locust, f"{sent:,} requests were sent and none was answered{how}")
+        dropped = sum(int(footer.get("dropped") or 0) for footer in footers)
+        none = (
+            f"Locust reported none of them ({reasons.UNREPORTED(requests=dropped)})" if dropped else "none was answered"
+        )
+        raise process.failure(locust, f"{sent:,} requests were sent and {none}{how}")
     if reason and reason.about != BY_GENERATOR:
         raise process.failure(locust, f"no request was made: {reason}")
     if locust.exit_code():

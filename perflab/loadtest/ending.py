@@ -7,11 +7,12 @@ FastHttpUser are left to Locust, since their requests in flight cannot be observ
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import gevent
-from gevent import getcurrent
+from gevent import GreenletExit, getcurrent
 from locust import HttpUser, TaskSet, User
 from locust.contrib.fasthttp import FastHttpUser
 from locust.exception import StopUser
@@ -20,6 +21,7 @@ from locust.runners import STATE_MISSING
 from locust.user.task import DefaultTaskSet
 
 from perflab.loadtest.flight import Flight
+from perflab.loadtest.journal import described
 
 _EACH_S = 0.05
 _PATIENCE_S = 10.0
@@ -62,21 +64,25 @@ class Ending:
         if self.over or getattr(user, "perflab_stopped", False):
             return
         problem = greenlet.exception
-        self._note(
-            f"{type(problem).__name__}: {problem}" if problem else f"{type(user).__name__} stopped itself (StopUser)"
-        )
+        self._note(described(problem) if problem else f"{type(user).__name__} stopped itself (StopUser)")
 
     def _may_send(self, user: Any) -> None:
-        if not self.over or user is None or user in self._ended or user._greenlet is not getcurrent():
+        if not self.over or user is None or user._greenlet is not getcurrent():
             return
         # Outside a task it is on_stop; the first request of an arrival was due before the end.
-        if user.__dict__.get("perflab_depth") and user.__dict__.get("perflab_due") is None:
-            self._ended.add(user)
-            raise StopUser
+        facts = user.__dict__
+        if not facts.get("perflab_depth") or facts.get("perflab_due") is not None or _in_on_stop(sys._getframe()):
+            return
+        if user in self._ended:
+            # The task caught the exception: let others run, in case it is a loop.
+            gevent.sleep(_EACH_S)
+            raise GreenletExit
+        self._ended.add(user)
+        raise StopUser
 
     def end(self, users: Callable[[], Iterable[tuple[Any, Any]]]) -> None:
         """The plan's time is over: stop users without a request in flight until none is left."""
-        self.over = True
+        self.over = self._flight.over = True
         gevent.spawn(self._end, users)
 
     def _end(self, users: Callable[[], Iterable[tuple[Any, Any]]]) -> None:
@@ -93,7 +99,8 @@ class Ending:
                 facts = user.__dict__
                 idle = facts.get("perflab_depth") and facts.get("perflab_due") is None and not self._flight.of(user)
                 known = user in self._ended or user in self._killed
-                if idle and not known and isinstance(user, (HttpUser, FastHttpUser)):
+                ours = isinstance(user, (HttpUser, FastHttpUser))
+                if idle and not known and ours and not _in_on_stop(greenlet.gr_frame):
                     # If the user wakes before it is killed, `_may_send` ends it.
                     self._killed.add(user)
                     greenlet.kill(block=False)
@@ -111,6 +118,15 @@ class Ending:
                 facts["perflab_depth"] -= 1
 
         return execute_task
+
+
+def _in_on_stop(frame: Any) -> bool:
+    """Whether an ``on_stop`` of a user or of one of its TaskSets is being called: those of TaskSets run within a task."""
+    while frame is not None:
+        if frame.f_code.co_name == "on_stop" and isinstance(frame.f_locals.get("self"), (TaskSet, User)):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def wait_for_workers(runner: Any, stop_timeout_s: float) -> None:

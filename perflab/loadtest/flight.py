@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gevent import getcurrent
+from gevent.timeout import Timeout
 from geventhttpclient.connectionpool import ConnectionPool
 from locust import clients
 from locust.clients import HttpSession
@@ -33,22 +34,25 @@ _ASKS_AGAIN = (401, 407)
 class Calls:
     """The calls of one greenlet: its user, how many are in flight, and what the latest one sent."""
 
-    __slots__ = ("attempts", "count", "redirected", "user")
+    __slots__ = ("attempts", "count", "late", "redirected", "user")
 
-    def __init__(self, user: Any) -> None:
-        self.user, self.count, self.attempts, self.redirected = user, 0, 0, False
+    def __init__(self, user: Any, late: bool = False) -> None:
+        self.user, self.count, self.attempts, self.redirected, self.late = user, 0, 0, False, late
 
 
 class Flight:
     """The requests in flight by greenlet, and those that ended without an event.
 
-    ``cut`` counts those whose greenlet was killed (by Locust, or by a timeout in the locustfile), ``dropped`` those whose
-    ``with`` block or call raised: Locust reports neither. ``redirects`` and ``repeats`` count what calls sent after their
-    first request.
+    ``cut`` counts those whose greenlet was killed, ``timed_out`` those of them that a timeout in the locustfile ended, ``late``
+    those killed that were begun after the plan's end;
+    ``dropped`` those whose ``with`` block or call raised, ``held`` those with ``catch_response`` that are answered and in no
+    ``with`` block: Locust reports none of these. ``redirects`` and ``repeats`` count what calls sent after their first
+    request.
     """
 
     def __init__(self) -> None:
-        self.sent = self.cut = self.dropped = self.redirects = self.repeats = 0
+        self.over = False
+        self.late = self.sent = self.cut = self.timed_out = self.dropped = self.held = self.redirects = self.repeats = 0
         self.open: dict[Any, Calls] = {}
         """By greenlet; the journal counts reported requests down."""
         self.may_send: Callable[[Any], None] = lambda user: None
@@ -56,7 +60,16 @@ class Flight:
 
     @property
     def in_flight(self) -> int:
-        return sum(calls.count for calls in list(self.open.values()))
+        return self._sent(late=False)
+
+    @property
+    def in_flight_late(self) -> int:
+        return self._sent(late=True)
+
+    def _sent(self, *, late: bool) -> int:
+        """The calls in flight that have sent something."""
+        found = [calls for calls in list(self.open.values()) if calls.late == late]
+        return sum(calls.count - (not calls.attempts) for calls in found)
 
     def of(self, user: Any) -> bool:
         """Whether a request of this user is in flight."""
@@ -67,6 +80,7 @@ class Flight:
         for session in (HttpSession, FastHttpSession):
             session.request = self._followed(session.request)  # type: ignore[method-assign]
         for caught in (clients.ResponseContextManager, fasthttp.ResponseContextManager):
+            caught.__enter__ = self._taken(caught.__enter__)  # type: ignore[method-assign]
             caught.__exit__ = self._left(caught.__exit__)  # type: ignore[method-assign]
         LocustUserAgent._urlopen = self._attempted(LocustUserAgent._urlopen)  # type: ignore[method-assign]
         HTTPConnectionPool._make_request = self._attempted(HTTPConnectionPool._make_request)  # type: ignore[method-assign]
@@ -84,21 +98,34 @@ class Flight:
             self._less(greenlet, found)
             if isinstance(problem, Exception):
                 self.dropped += 1
+            elif found.late:
+                self.late += 1
             else:
                 self.cut += 1
+                self.timed_out += isinstance(problem, Timeout)
 
     def _followed(self, request: Callable[..., Any]) -> Callable[..., Any]:
         def followed(session: Any, *given: Any, **options: Any) -> Any:
             self.may_send(session.user)
             self.sent += 1
             greenlet = getcurrent()
-            found = self.open.setdefault(greenlet, Calls(session.user))
+            found = self.open.setdefault(greenlet, Calls(session.user, self.over))
             before, found.count, found.attempts = found.count, found.count + 1, 0
             try:
-                return request(session, *given, **options)
+                answer = request(session, *given, **options)
             except BaseException as problem:
-                self._ended(greenlet, found, before, problem)
+                if found.attempts:
+                    self._ended(greenlet, found, before, problem)
+                elif self.open.get(greenlet) is found and found.count > before:
+                    # Wrong arguments, or killed before: nothing was sent.
+                    self.sent -= 1
+                    self._less(greenlet, found)
                 raise
+            if found.count > before and self.open.get(greenlet) is found:
+                self._less(greenlet, found)
+                self.held += 1
+                answer.perflab_held = session.user
+            return answer
 
         return followed
 
@@ -135,8 +162,23 @@ class Flight:
 
         return limited
 
+    def _take(self, caught: Any) -> None:
+        """Follow an answer in the greenlet of its ``with`` block, which need not be the one that sent the request."""
+        if (user := caught.__dict__.pop("perflab_held", self)) is not self:
+            self.held -= 1
+            calls = self.open.setdefault(getcurrent(), Calls(user, self.over))
+            calls.count, calls.attempts = calls.count + 1, calls.attempts or 1
+
+    def _taken(self, enter: Callable[..., Any]) -> Callable[..., Any]:
+        def __enter__(caught: Any) -> Any:
+            self._take(caught)
+            return enter(caught)
+
+        return __enter__
+
     def _left(self, leave: Callable[..., Any]) -> Callable[..., Any]:
         def __exit__(caught: Any, kind: Any, problem: Any, trace: Any) -> Any:
+            self._take(caught)
             greenlet = getcurrent()
             found = self.open.get(greenlet) or Calls(None)
             before = found.count - 1

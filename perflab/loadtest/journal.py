@@ -28,6 +28,7 @@ _NAN = float("nan")
 _MOST_READ = 4096
 _DAY_S = 86_400.0
 _MAX_SIZE = (1 << 63) - 1
+_MAX_ID = (1 << 64) - 1
 
 
 class Journal:
@@ -116,10 +117,10 @@ class Journal:
 
     def _cache(self, response: Any) -> int:
         """What the response's headers say about caches; the first that says anything is noted."""
-        headers = getattr(response, "headers", None)
-        if not headers:
-            return UNKNOWN
         try:
+            headers = getattr(response, "headers", None)
+            if not headers:
+                return UNKNOWN
             found = outcome(headers.get)
         except Exception:  # noqa: BLE001 - a custom client's own headers
             return UNKNOWN
@@ -133,25 +134,25 @@ class Journal:
     ) -> None:  # fmt: skip
         """Record an event with values of unexpected types: numbers where they convert, the rest as if not given."""
         latency_ms = _number(latency)
-        at = _number(start.timestamp() if hasattr(start, "timestamp") else start)
+        at = _number(_read(lambda: start.timestamp() if hasattr(start, "timestamp") else start))
         if not abs(at - time.time()) < _DAY_S:
             self.odd += start is not None
             at = _start_of(latency_ms)
         length = _number(size)
-        status = _number(getattr(response, "status_code", 0) or 0)
+        status = _number(_read(lambda: response.status_code or 0))
         endpoint = self._known(_text(kind), _text(name))
         self._last_response, self._last_endpoint = response, endpoint
         self._pending += RECORD.pack(
             at,
             latency_ms,
-            _number(context.get("perflab_due", _NAN)) if isinstance(context, dict) else _NAN,
+            _number(_read(lambda: context.get("perflab_due"))),
             int(length) if abs(length) < _MAX_SIZE else 0,
             endpoint,
-            self._error(exception) if exception else 0,
+            self._error(exception) if _read(lambda: bool(exception), True) else 0,
             getattr(getcurrent(), "minimal_ident", 0) & 0xFFFFFFFF,
             int(status) & 0xFFFF if math.isfinite(status) else 0,
             self._cache(response),
-            context.get(REQUEST, 0) if isinstance(context, dict) else 0,
+            _read(lambda: int(context.get(REQUEST, 0)) & _MAX_ID, 0),
         )
 
     def _endpoint(self, request_type: str, name: str) -> int:
@@ -184,7 +185,7 @@ class Journal:
 
     def shown(self, text: str) -> str:
         """A text to be kept: short, and without what may be a secret."""
-        return _short(provenance.hidden(text[:_MOST_READ], self._given))
+        return _short(provenance.hidden(_text(text)[:_MOST_READ], self._given))
 
     def on_check(self, name: str, ok: bool, response: Any, endpoint: str | None) -> None:
         """Record a named check; without an endpoint it belongs to the request whose response it checks.
@@ -220,26 +221,29 @@ class Journal:
         """Note a user that left during the load."""
         self.users_ended += 1
         if self.users_ended <= MAX_NAMES:
-            self.note("user_ended", time=time.time(), text=self.shown(_text(text)))
+            self.note("user_ended", time=time.time(), text=self.shown(text))
 
     def _known(self, request_type: str, name: str) -> int:
         found = self.endpoints.get((request_type, name))
         return self._endpoint(request_type, name) if found is None else found
 
     def flush(self) -> None:
-        """Write names first: a record on disk must never refer to a missing name."""
+        """Write names first: a record on disk must never refer to a missing name.
+
+        A client may report from threads of the system, so what arrives meanwhile stays for the next time.
+        """
         if os.getpid() != self._pid:  # a fork made by the locustfile has a copy of the buffers
             return
-        if self._notes:
-            written, self._notes = "".join(self._notes).encode(), []
-            _write_all(self._side, written)
-        if self._pending:
-            records = bytes(self._pending)
-            self._pending.clear()
+        records, made = bytes(self._pending), bytes(self._pending_checks)
+        if notes := self._notes[:]:
+            del self._notes[: len(notes)]
+            _write_all(self._side, "".join(notes).encode())
+        if records:
+            del self._pending[: len(records)]
             self._written += len(records) // RECORD.size
             _write_all(self._records, records)
-        if self._pending_checks:
-            made, self._pending_checks = self._pending_checks, bytearray()
+        if made:
+            del self._pending_checks[: len(made)]
             _write_all(self._checks, made)
 
 
@@ -255,11 +259,22 @@ def _start_of(latency_ms: Any) -> float:
     return time.time() - (latency_ms / 1e3 if known else 0.0)
 
 
+def described(problem: Any) -> str:
+    """An exception with its type."""
+    return f"{type(problem).__name__}: {_text(problem)}"
+
+
 def _number(value: Any) -> float:
+    found = _read(lambda: float(value), _NAN)
+    return found if isinstance(found, float) else _NAN
+
+
+def _read(read: Callable[[], Any], otherwise: Any = None) -> Any:
+    """What a custom client's own objects say, as far as they do."""
     try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return _NAN
+        return read()
+    except Exception:  # noqa: BLE001 - they may raise anything
+        return otherwise
 
 
 def _text(value: Any) -> str:

@@ -93,6 +93,15 @@ def _start_with(environment: Any, runner: Any, users: int) -> None:
     started.fire = fire_with_users
 
 
+def restore_host(environment: Any, host: str | None) -> str | None:
+    """Set the host that a listener of the locustfile changed back; return the listener's."""
+    theirs = environment.host
+    if (theirs or "") == (host or ""):
+        return None
+    environment.host = host
+    return str(theirs)
+
+
 def settle(environment: Any, runner: Any, settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Set the numbers that a locustfile reads to the plan's; yield notes on what was replaced."""
     for where, names in _unread.items():

@@ -29,6 +29,12 @@ CUT_OFF = Kind(
     "{requests:request} were sent and cut off before the answer ({waited_ms} after the end): the slowest are missing. Raise "
     "stop_timeout above the slowest request.",
 )
+TIMED_OUT = Kind(
+    "requests-timed-out",
+    YOU,
+    "{requests:request} were cut off by a timeout of the locustfile's own (gevent.Timeout), and Locust does not report them: the "
+    "slowest are missing. Use the client's timeout instead.",
+)
 
 RUN_SHORT = Kind(
     "run-short",
@@ -141,7 +147,8 @@ USER_ERRORS = Kind("user-exceptions", YOU, "{errors:exception} in the locustfile
 LATE = Kind(
     "requests-after-end",
     DESIGN,
-    "left out {requests:request} that started after the plan's end (sent by an on_stop, or by the client itself)",
+    "left out {requests:request} outside the plan's time (sent by an on_stop, by a listener of the test's start, or by the "
+    "client itself)",
 )
 IMPOSSIBLE = Kind("impossible-latency", YOU, "left out {events:event} with a negative or infinite response time")
 ODD_STARTS = Kind(
@@ -152,7 +159,8 @@ ODD_STARTS = Kind(
 UNREPORTED = Kind(
     "requests-unreported",
     YOU,
-    "{requests:request} raised in their call or with block: Locust does not report such requests, and they are not in the run",
+    "Locust did not report {requests:request}, and they are not in the run: their call or with block raised, or they have "
+    "catch_response=True and no with block",
 )
 REPEATED = Kind(
     "requests-repeated",

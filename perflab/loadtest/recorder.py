@@ -26,7 +26,7 @@ from perflab.loadtest import header_recorder, overrides, remote
 from perflab.loadtest.arrivals import Pace, arrivals_class
 from perflab.loadtest.ending import Ending, wait_for_workers
 from perflab.loadtest.flight import Flight
-from perflab.loadtest.journal import Journal
+from perflab.loadtest.journal import Journal, described
 from perflab.loadtest.plan_shape import PlanShape
 from perflab.loadtest.records import CANNOT_WRITE, FLUSH_S, stem_of
 from perflab.loadtest.request_ids import RequestIds
@@ -119,9 +119,9 @@ def _apply_timeouts(user_classes: list[Any], timeout_s: float) -> None:
     """Set the timeouts of FastHttpUser, 60 s by default (HttpUser: see `Flight`), unless a class sets its own."""
     for user_class in user_classes:
         if issubclass(user_class, FastHttpUser):
-            for attribute in ("connection_timeout", "network_timeout"):
-                if getattr(user_class, attribute) == getattr(FastHttpUser, attribute):
-                    setattr(user_class, attribute, timeout_s)
+            own = {name for base in user_class.__mro__ if not issubclass(FastHttpUser, base) for name in vars(base)}
+            for attribute in {"connection_timeout", "network_timeout"} - own:
+                setattr(user_class, attribute, timeout_s)
 
 
 def _apply_weights(user_classes: list[Any], weights: dict[str, float]) -> None:
@@ -214,12 +214,24 @@ def _watch(
             gevent.sleep(FLUSH_S)
 
     def on_start(**_: Any) -> None:
-        journal.note("start", time=time.time())
         if role in ("local", "master"):
             # Locust handles SIGTERM only once a shape is over, and would be killed by it before.
             gevent.signal_handler(signal.SIGTERM, end_load)
         elif environment.parsed_options is not None:
             environment.parsed_options.run_time = overrides.run_time_s(settings)
+
+    def fire_start(**given: Any) -> None:
+        """The load starts after all listeners of its start, which may take long (to log in, to fill a database)."""
+        # A worker has its host from the master, just before.
+        planned = host if role in ("local", "master") else environment.host
+        try:
+            fire(**given)
+        finally:
+            if (theirs := overrides.restore_host(environment, planned)) is not None:
+                journal.note("host", classes=["environment.host"], hosts=[theirs])
+            journal.note("start", time=time.time(), before=journal.count)
+            if environment.shape_class is not None:
+                environment.shape_class.reset_time()
 
     def end_load() -> None:
         if runner.shape_greenlet is not None and runner.state in (STATE_INIT, STATE_SPAWNING, STATE_RUNNING):
@@ -247,7 +259,7 @@ def _watch(
         journal.note("cpu", time=time.time(), percent=cpu_usage)
 
     def on_user_error(exception: Any = None, **_: Any) -> None:
-        journal.on_user_error(f"{type(exception).__name__}: {exception}")
+        journal.on_user_error(described(exception))
 
     def end(exit_code: int) -> None:
         stopping["footer"] = time.monotonic()
@@ -268,7 +280,9 @@ def _watch(
             odd_starts=journal.odd,
             sent=flight.sent,
             cut=flight.cut + flight.in_flight,
-            dropped=flight.dropped,
+            timed_out=flight.timed_out,
+            late=flight.late + flight.in_flight_late,
+            dropped=flight.dropped + flight.held,
             redirects=flight.redirects,
             repeats=flight.repeats,
         )
@@ -279,7 +293,7 @@ def _watch(
         if not stopping["footer"] and os.getpid() == journal._pid:
             # Set before the handlers of the end are called, and never by SystemExit.
             problem = getattr(sys, "last_value", None)
-            error = journal.shown(f"{type(problem).__name__}: {problem}") if problem else ""
+            error = journal.shown(described(problem)) if problem else ""
             journal.note("exited", time=time.time(), error=error)
             end(1)
 
@@ -288,8 +302,11 @@ def _watch(
             end(exit_code)
 
     atexit.register(on_exit)
+    host = environment.host
+    fire, events.test_start.fire = events.test_start.fire, fire_start  # type: ignore[method-assign]
     events.test_start._handlers.insert(0, on_start)
-    events.test_stopping.add_listener(on_stopping)
+    # Before all others: the plan's time does not wait for the locustfile's listeners.
+    events.test_stopping._handlers.insert(0, on_stopping)
     events.test_stop.add_listener(on_stop)
     events.cpu_warning.add_listener(on_cpu)
     events.user_error.add_listener(on_user_error)

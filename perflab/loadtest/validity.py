@@ -138,7 +138,13 @@ def account(processes: Sequence[Process], written: Written) -> dict[str, int]:
     footers = [p.footer or {} for p in processes if p.role != "master"]
     names = ("sent", "cut", "dropped", "redirects", "repeats")
     sums = {name: sum(int(f.get(name) or 0) for f in footers) for name in names}
-    return {"recorded": written.rows, "late": written.late, "impossible": written.impossible, **sums}
+    late = _late_of(processes, written)
+    return {"recorded": written.rows, "late": late, "impossible": written.impossible, **sums}
+
+
+def _late_of(processes: Sequence[Process], written: Written) -> int:
+    """The requests outside the plan's time: those reported, and those that were cut off."""
+    return written.late + sum(int((p.footer or {}).get("late") or 0) for p in processes)
 
 
 def schedule(processes: Sequence[Process], written: Written, expected: float) -> dict[str, float]:
@@ -211,10 +217,10 @@ def _cut_off(generators: Sequence[Process]) -> list[Note]:
     """Requests that were sent and never reported, except those of a process that the locustfile ended."""
     known = [p for p in generators if not p.notes.get("exited")]
     stopped = [note for p in known for note in p.notes.get("stopped", [])]
-    cut = sum(int((p.footer or {}).get("cut") or 0) for p in known)
-    if not cut:
-        return []
-    return [reasons.CUT_OFF(requests=cut, waited_ms=max((note["took_s"] for note in stopped), default=0.0) * 1e3)]
+    cut, own = (sum(int((p.footer or {}).get(name) or 0) for p in known) for name in ("cut", "timed_out"))
+    waited_ms = max((note["took_s"] for note in stopped), default=0.0) * 1e3
+    found = [reasons.CUT_OFF(requests=cut - own, waited_ms=waited_ms)] if cut > own else []
+    return found + ([reasons.TIMED_OUT(requests=own)] if own else [])
 
 
 def _first(generators: Sequence[Process], kind: str) -> str:
@@ -360,7 +366,7 @@ def _warnings(generators: Sequence[Process], written: Written, raw: int) -> list
     without_time = raw - written.rows - written.late - written.impossible
     footers = [p.footer or {} for p in generators]
     for kind, count in (
-        (reasons.LATE, written.late),
+        (reasons.LATE, _late_of(generators, written)),
         (reasons.UNREPORTED, sum(f.get("dropped", 0) for f in footers)),
         (reasons.REPEATED, sum(f.get("repeats", 0) for f in footers)),
     ):
@@ -374,9 +380,11 @@ def _warnings(generators: Sequence[Process], written: Written, raw: int) -> list
     if running:
         classes = sorted({name for note in running for name in note["others"]})
         found.append(reasons.TASKS_ENDED(classes=classes, waited_ms=max(n["took_s"] for n in running) * 1e3))
-    noted = {kind: [note for p in generators for note in p.notes.get(kind, [])][:1] for kind in ("shape", "host")}
-    found += [reasons.SHAPE_UNUSED(name=note["name"]) for note in noted["shape"]]
-    found += [reasons.HOST_REPLACED(hosts=note["hosts"], classes=note["classes"]) for note in noted["host"]]
+    noted = {
+        str(note): (what, note) for what in ("shape", "host") for p in generators for note in p.notes.get(what, [])
+    }
+    for what, note in noted.values():
+        found.append(reasons.SHAPE_UNUSED(**note) if what == "shape" else reasons.HOST_REPLACED(**note))
     unread = {note["where"]: note["names"] for p in generators for note in p.notes.get("unread", [])}
     found += [reasons.UNREAD(where=where, names=names) for where, names in unread.items()]
     errors = [note["text"] for p in generators for note in p.notes.get("user_error", [])]

@@ -196,6 +196,11 @@ from perflab.loadtest.journal import Journal
 class Unspeakable:
     def __str__(self): raise RuntimeError
 class Response: status_code = 200
+class Broken:
+    def __getattr__(self, name): raise RuntimeError
+    def __bool__(self): raise RuntimeError
+    def __float__(self): raise RuntimeError
+    def __str__(self): raise RuntimeError
 journal = Journal(Path(sys.argv[1]) / "local-1")
 usual = dict(request_type="GET", name="/", response_time=1.5, response_length=3, response=Response(), exception=None)
 for more in (
@@ -204,7 +209,8 @@ for more in (
     {"response_length": "long"}, {"response_length": 1e300}, {"response_length": 10**30}, {"response_length": 2.9},
     {"context": "text"}, {"context": {"perflab_due": "never"}}, {"start_time": "today"}, {"start_time": -1.0},
     {"start_time": float("nan")}, {"exception": Unspeakable()}, {"exception": "half \\ud83d"}, {"request_type": None},
-    {"start_time": time.time() - 60},
+    {"start_time": time.time() - 60}, {"response": Broken()}, {"start_time": Broken()}, {"context": Broken()},
+    {"response_length": Broken()}, {"context": {"perflab_request": "text"}}, {"exception": Broken()},
 ):
     gevent.spawn(journal.on_request, **{**usual, **more}).get()
 journal.note("footer", count=journal.count)
@@ -216,10 +222,10 @@ def test_a_journal_takes_any_value(tmp_path: Path) -> None:
     """In a process of its own, since gevent patches it."""
     subprocess.run([sys.executable, "-c", JOURNAL, str(tmp_path)], check=True)
     [process] = processes(tmp_path)
-    assert (process.count, process.torn_bytes) == (22, 0)
+    assert (process.count, process.torn_bytes) == (28, 0)
     written = write_requests([process], tmp_path / "requests.parquet")
     # Without a number there is no latency: "soon" and the complex one are events without a time.
-    assert (written.rows, written.impossible, written.failed) == (18, 2, 2)
+    assert (written.rows, written.impossible, written.failed) == (24, 2, 3)
     frame = pd.read_parquet(tmp_path / "requests.parquet")
     assert set(frame.endpoint.astype(str)) == {
         "GET /",
@@ -228,8 +234,8 @@ def test_a_journal_takes_any_value(tmp_path: Path) -> None:
         "GET Unspeakable",
         "None /",
     }
-    assert set(frame.error.dropna()) == {"Unspeakable: Unspeakable", "half \\ud83d"}
-    assert (frame.status == 200).all()
+    assert set(frame.error.dropna()) == {"Unspeakable: Unspeakable", "half \\ud83d", "Broken: Broken"}
+    assert (frame.status.fillna(200) == 200).all() and frame.status.isna().sum() == 1
     assert sorted(frame.latency_ms.unique()) == [1.5, 2.5]
     assert sorted(frame.size_bytes.unique()) == [0, 2, 3]
     ages = (pd.Timestamp.now("UTC") - frame.start).dt.total_seconds().sort_values()

@@ -16,6 +16,7 @@ from perflab.notes import codes
 
 BRINGS = """
 import os
+import time
 from locust import FastHttpUser, LoadTestShape, constant, events, task
 
 seen = {}
@@ -31,6 +32,12 @@ def more(parser):
 @events.test_start.add_listener
 def started(environment, **_):
     seen["target"] = environment.runner.target_user_count
+    environment.host = "http://127.0.0.1:2"
+    time.sleep(0.5)
+
+@events.test_stopping.add_listener
+def stopping(**_):
+    time.sleep(0.5)
 
 class Steps(LoadTestShape):
     def tick(self):
@@ -62,9 +69,13 @@ def test_arguments_settings_and_numbers_reach_the_locustfile(tmp_path: Path, mon
     one = lab.run(ramp, target(), store=tmp_path / "runs", progress=False)
     assert set(one.requests.endpoint) == {"GET acme True False a b here own 4 1.5 4"}
     assert not own(one.runs.reason_codes.item())
-    noted = {note.code: note.facts for note in one.warnings}
+    # Neither listener takes from the plan's time, or adds to it.
+    assert one.runs.duration_ms.item() == pytest.approx(1_500, abs=400)
+    assert one.requests.ok.all()
+    noted = {note.code: note.facts for note in reversed(one.warnings)}
     assert noted["shape-unused"]["name"] == "Steps"
     assert noted["host-replaced"]["classes"] == ["Visitor"]
+    assert ["environment.host"] in [note.facts["classes"] for note in one.warnings if note.code == "host-replaced"]
     unread = {Path(w.facts["where"]).name: w.facts["names"] for w in one.warnings if w.code == "settings-unread"}
     assert unread == {"locust.conf": ["users"], "the environment": ["LOCUST_SPAWN_RATE"]}
 

@@ -84,6 +84,7 @@ def test_a_clean_run_has_no_reasons() -> None:
         (reasons(process(cpu=[{"time": 5.0, "percent": 97.0}])), "generator-busy", "generator", {"cpu_fraction": 0.97}),
         (reasons(process(stopped=[{"took_s": 11.0}], footer={"cut": 2})), "requests-cut-off", "target",
          {"requests": 2, "waited_ms": 11_000.0}),
+        (reasons(process(footer={"cut": 2, "timed_out": 2})), "requests-timed-out", "you", {"requests": 2}),
         (reasons(process(footer={"user_errors": 101}, user_error=[{"text": "KeyError: 'a'"}])), "users-raise", "you",
          {"errors": 101, "requests": 100, "first": "KeyError: 'a'"}),
         (reasons(process(exited=[{}], footer={"cut": 3}), count=None), "generator-exited", "you", {"in_flight": 3}),
@@ -233,6 +234,14 @@ def test_what_was_put_aside_is_a_warning() -> None:
         "requests-after-end", "requests-unreported", "impossible-latency", "start-no-clock", "tasks-ended", "shape-unused",
         "host-replaced", "settings-unread", "events-without-time", "locust-counted-fewer",
     }  # fmt: skip
+
+
+def test_what_was_cut_off_after_the_plans_end_is_late() -> None:
+    ended = process(footer={"late": 3})
+    judged = validity.judge([ended], written(), locust_count=100)
+    assert judged.reasons == ()
+    assert [(note.code, note.facts) for note in judged.warnings] == [("requests-after-end", {"requests": 3})]
+    assert validity.account([ended], written())["late"] == 3
 
 
 def test_poisson_arrivals_may_differ_by_chance() -> None:
