@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 ROWS, LIMIT, TIMES = "Rows of the parent", "Rows that the parent's LIMIT allows", "How often the parent ran"
-_MOST_LIMITS = 200
+_MOST_LIMITS, _FEWEST_FULL = 200, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +34,11 @@ class Growth:
 
     @property
     def filled(self) -> bool:
-        """In most units there are as many calls as the LIMIT allows, and it differs."""
+        """In most units there are as many calls as the LIMIT allows, and it differs; of two sizes it must be all units."""
         full = self.calls == self.sizes
-        return self.measure == LIMIT and len(np.unique(self.sizes[full])) >= MIN_SIZES and bool(full.mean() >= 0.5)
+        sizes = len(np.unique(self.sizes[full]))
+        known = sizes >= MIN_SIZES and bool(full.mean() >= 0.5)
+        return self.measure == LIMIT and (known or (sizes == 2 and len(full) >= _FEWEST_FULL and bool(full.all())))
 
     @property
     def stands_still(self) -> bool:
