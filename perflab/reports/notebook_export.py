@@ -62,8 +62,9 @@ def export_notebook(notebook: str | Path, path: str | Path) -> Path:
     False
     """
     try:
+        import bs4  # noqa: F401 - known before the notebook is converted
         import nbformat
-        import nh3  # noqa: F401 - known before the notebook is converted
+        import nh3  # noqa: F401
         from nbconvert import HTMLExporter
         from pygments.formatters import HtmlFormatter
         from traitlets.config import Config
@@ -78,7 +79,7 @@ def export_notebook(notebook: str | Path, path: str | Path) -> Path:
     exporter = HTMLExporter(template_name="basic", embed_images=True, config=config)
     body, _ = exporter.from_notebook_node(book, resources={"metadata": {"path": str(source.parent)}})
     style = HtmlFormatter(style="default").get_style_defs(".highlight") + _STYLE
-    page = document.page(_harmless(body), _title(book) or source.stem, style=style)
+    page = document.page(_fitting(_harmless(body)), _title(book) or source.stem, style=style)
     try:
         place.write_text(page, encoding="utf-8")
     except OSError as problem:
@@ -86,12 +87,21 @@ def export_notebook(notebook: str | Path, path: str | Path) -> Path:
     return place
 
 
+_LONG = 32
 _STYLE = """
 .prompt, .anchor-link { display: none; }
 .cell { margin: .9rem 0; }
 .highlight { background: var(--band); border-radius: 6px; padding: .5rem .75rem; overflow-x: auto; }
 .highlight pre, .output_area pre { margin: 0; font-size: .85rem; line-height: 1.45; white-space: pre-wrap; }
 .output_area { margin: .5rem 0; overflow-x: auto; } .output_stderr pre { color: var(--soft); }
+img { max-width: 100%; height: auto; } code { overflow-wrap: anywhere; }
+table.dense { font-size: .75rem !important; } table.many { font-size: .7rem !important; }
+th, td { white-space: normal !important; padding: .25em .4em !important; } td.long { min-width: 6rem; overflow-wrap: anywhere; }
+@media (max-width: 960px) { td, th { max-width: none; } td.long { min-width: 0 !important; } }
+@media print {
+  .output_area, .output_area div, .highlight { overflow: visible !important; } td.long { min-width: 0 !important; }
+  table, table.dense { font-size: 7pt !important; } table.many { font-size: 6pt !important; }
+}
 @media (prefers-color-scheme: dark) { .highlight { background: #f5f5f7; color: #1d1d1f; } }
 """
 
@@ -110,6 +120,30 @@ def _harmless(body: str) -> str:
         link_rel=None,
         filter_style_properties=set(_STYLES.split()),
     )
+
+
+def _fitting(body: str) -> str:
+    """The body with what the page's style needs to show whole tables on any screen: the heading of each cell, and how many
+    columns and how long a text there are."""
+    from bs4 import BeautifulSoup
+
+    soup: Any = BeautifulSoup(body, "html.parser")
+    for table in soup.find_all("table"):
+        head = table.select("thead tr")
+        headings = [each.get_text(" ", strip=True) for each in head[-1].find_all(["th", "td"])] if head else []
+        classes = [name for name, least in (("dense", 7), ("many", 10)) if len(headings) >= least]
+        table["class"] = [*table.get("class", []), *classes]
+        for row in table.select("tbody tr"):
+            cells = row.find_all(["th", "td"], recursive=False)
+            labels = headings if len(cells) == len(headings) else [""] * len(cells)
+            for cell, heading in zip(cells, labels, strict=True):
+                cell.name, cell["data-label"] = "td", heading
+                if len(cell.contents) > 1:  # as a card a cell is a row of its parts
+                    cell.append(whole := soup.new_tag("span"))
+                    whole.extend(cell.contents[:-1])
+                if len(cell.get_text()) > _LONG:
+                    cell["class"] = [*cell.get("class", []), "long"]
+    return str(soup)
 
 
 def _allowed(tag: str, name: str, value: str) -> str | None:

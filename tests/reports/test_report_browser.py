@@ -17,6 +17,27 @@ CLIPPED = (
     "() => [...document.querySelectorAll('.wide, p, li, pre')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
 )
 
+BEYOND = """() => [...document.querySelectorAll('td, img, pre, code, p, tbody')].filter(
+    e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1).map(e => e.outerHTML.slice(0, 200))"""
+"""Cells and pictures past the right edge, whether a box around them scrolls or not."""
+
+
+@pytest.mark.parametrize("name", ["00_start_here", "03_n_plus_one"])
+def test_an_exported_notebook_hides_no_column(tmp_path: Path, name: str) -> None:
+    book = Path(__file__).parents[2] / "notebooks" / f"{name}.ipynb"
+    place = lab.export_notebook(book, tmp_path / "r.html")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(place.as_uri())
+        for width, media in ((390, "screen"), (800, "screen"), (1500, "screen"), (700, "print")):
+            page.emulate_media(media=media)
+            page.set_viewport_size({"width": width, "height": 1000})
+            assert page.evaluate(BEYOND) == [], (width, media)
+        first = page.locator("tbody td").first
+        assert first.get_attribute("data-label") is not None
+        browser.close()
+
 
 def test_a_report_fits_every_screen(tmp_path: Path) -> None:
     runs = lab.load(STORE)
