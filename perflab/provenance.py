@@ -200,6 +200,10 @@ def _later(line: bytes) -> Callable[[bytes], bool] | None:
     return (lambda later: len(later) - len(later.lstrip()) <= indent) if found["block"] else bool
 
 
+_AROUND = re.compile(r"-----BEGIN|(?:bearer|basic|digest|token)$", re.IGNORECASE)
+"""Words around a secret that are none."""
+
+
 def secrets_in(*texts: str) -> list[str]:
     """The values in these texts that `hidden` hides, longest first: what must not be printed elsewhere either.
 
@@ -215,7 +219,7 @@ def secrets_in(*texts: str) -> list[str]:
                     value = value.partition(":")[2] or value
                 value = re.sub(r"^(?:bearer|basic|digest|token)\s+", "", value, flags=re.IGNORECASE)
                 found |= {value, *re.findall(r"=\s*([^\s;,'\"]+)", value)}
-    found = {each for each in found if len(each) >= _SHORTEST and not each.startswith("-----BEGIN")}
+    found = {each for each in found if len(each) >= _SHORTEST and not _AROUND.match(each)}
     return sorted(found, key=lambda each: (-len(each), each))
 
 

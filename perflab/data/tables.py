@@ -291,7 +291,7 @@ def _spans(codes: npt.NDArray[np.intp], start: pd.Series[Any], took_ms: pd.Serie
     longest = np.full(size, np.nan)
     np.fmax.at(longest, codes, (begun - first[codes]) + took_us)
     begins = np.where(first == np.iinfo("int64").max, np.datetime64("NaT"), first.view("datetime64[us]"))
-    return begins, longest / 1e3
+    return begins, np.round(longest * 1e3) / 1e9 * 1e3  # nanoseconds, as pandas has them
 
 
 def _coded(run: pd.Series[Any]) -> tuple[npt.NDArray[np.intp], pd.Index[Any]]:

@@ -99,7 +99,7 @@ def test_few_requests_of_few_sizes_prove_less() -> None:
     "name",
     [
         "freight_autocommit", "orchestra_autocommit", "helpdesk_autocommit", "festival_autocommit", "stays_autocommit",
-        "league_autocommit", "repaircafe_autocommit", "resort_autocommit",
+        "league_autocommit", "repaircafe_autocommit",
     ],
 )  # fmt: skip
 def test_in_autocommit_nothing_false_is_claimed_and_what_is_not_known_is_said(name: str) -> None:
