@@ -23,7 +23,7 @@ from perflab.objectives.offered import load_is_known, under_its_load
 from perflab.objectives.pages_answered import pages_answered
 from perflab.results import Result, Shown, count
 from perflab.stats import replications, visits
-from perflab.stats.estimates import requests_of
+from perflab.stats.estimates import by_run, requests_of
 from perflab.units import format_fraction
 
 _COLUMNS = ("objective", "endpoint", "measured", "low", "high", "unit", "runs", "interval", "verdict", "reason")
@@ -168,6 +168,9 @@ def check(
     documents = [part for part in given if isinstance(part, Objectives)]
     warnings += [note for part in documents for note in part.notes] + pages_answered(documents, held)
     warnings += [cautions.CONDITION(condition=g.load, objective=str(g)) for g in wanted if not load_is_known(g, held)]
+    of_pages = list({goal.measure for goal in wanted if goal.measure.table == VITALS and goal.endpoint == AGGREGATED})
+    if pages and of_pages:
+        warnings += visits.left_out(by_run(pages, of_pages), of_pages)
     if (table["interval"] == THIS_RUN).any():
         warnings.append(cautions.ONE_RUN())
     unread = sum(len(part.not_understood) for part in documents)

@@ -15,7 +15,7 @@ from perflab.objectives import cautions
 from perflab.objectives.cells import Evidence, Flags, Part, Reduced
 from perflab.objectives.objective import Objective
 from perflab.objectives.offered import as_far_as_offered
-from perflab.stats import intervals
+from perflab.stats import intervals, visits
 from perflab.stats.estimates import Floats, by_run, quantile
 
 VERDICTS = ("holds", "fails", "inconclusive")
@@ -66,7 +66,7 @@ def _by_run(goal: Objective, data: Evidence, endpoint: str) -> dict[str, Any]:
     metric = goal.measure
     if endpoint != AGGREGATED and not metric.has_endpoints:
         return {"reason": cautions.WHOLE_RUN(metric=metric.label)}
-    table = by_run(data.measured, [metric], warmup=data.warmup)
+    (table,) = visits.on_common_pages((by_run(data.measured, [metric], warmup=data.warmup),), [metric])
     each = table.loc[table["endpoint"] == endpoint, metric.name].dropna().to_numpy(dtype="float64")
     if not len(each):
         return {"reason": cautions.NOT_RECORDED(metric=metric.label)}

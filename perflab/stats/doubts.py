@@ -123,7 +123,7 @@ MEDIAN_OF_VISITS = Kind("median-of-visits", DESIGN, "Each value is the median of
 PAGES_LEFT_OUT = Kind(
     "pages-left-out",
     DATA,
-    "{metric:raw} of all pages covers the pages that have it in every run of both arms; left out: {pages}",
+    "{metric:raw} of all pages covers the pages that have it in every run; left out: {pages}",
 )
 RUNS_WITHOUT = reason("runs-without-requests", DATA, "{without} of {runs} runs have no requests to this endpoint")
 TOO_FEW = reason(

@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection
 from itertools import pairwise
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -84,10 +85,11 @@ def _typical(metric: Metric, values: Floats, page: npt.NDArray[np.intp]) -> floa
     return metric.typical(np.array(own)) if own else math.nan
 
 
-def on_common_pages(
-    tables: tuple[pd.DataFrame, pd.DataFrame], metrics: Collection[Metric]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The values of two arms, those of all pages over the pages that have the metric in every run of both.
+Tables = TypeVar("Tables", bound=tuple[pd.DataFrame, ...])
+
+
+def on_common_pages(tables: Tables, metrics: Collection[Metric]) -> Tables:
+    """The values of one or more arms, those of all pages over the pages that have the metric in every run of each.
 
     A slow page whose metric is missing in some runs (nothing was painted, no interaction) would make those look faster.
     """

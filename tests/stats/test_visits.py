@@ -9,6 +9,7 @@ from made_pages import pages_of
 
 import perflab as lab
 from perflab.metrics import VITAL_NAMES, Metric
+from perflab.notes import codes
 
 
 def test_the_value_of_a_run_is_the_median_of_its_visits_and_pages_count_alike():
@@ -67,6 +68,9 @@ def test_a_slow_page_that_lost_its_metric_is_no_improvement(where):
     assert abs(change.find().change) < 0.1
     found = [note.facts["pages"] for note in change.warnings if note.code == "pages-left-out"]
     assert found == ([left_out] if left_out else [])
+    checked = lab.check(sides[1], "LCP < 2 s")
+    assert checked.verdict == ("fails" if where == "in some visits" else "holds")
+    assert ("pages-left-out" in codes(checked.warnings)) == (where == "in some runs")
 
 
 def test_values_without_variance_are_decided_by_the_resolution_of_their_clock():
