@@ -312,10 +312,15 @@ def usual_warmup(arms: Sequence[Arm], given: str | float | None) -> str | float:
     return max(warmup_of(arm.data.runs, None) for arm in arms) if given is None else given
 
 
+def values_by_run(arm: Arm, metric: Metric, endpoint: str, warmup: str | float) -> pd.DataFrame:
+    """The metric of each run and endpoint of an arm after the warm-up; the endpoint must be among them."""
+    _check_endpoint(arm, endpoint)
+    return metric_by_run(arm.data, [metric.name], warmup=parse_fraction(warmup, parameter="warmup"))
+
+
 def of_runs(arm: Arm, metric: Metric, endpoint: str, warmup: str | float) -> pd.Series[Any]:
     """The metric of each run of an arm after the warm-up, as `compare` computes it."""
-    _check_endpoint(arm, endpoint)
-    values = metric_by_run(arm.data, [metric.name], warmup=parse_fraction(warmup, parameter="warmup"))
+    values = values_by_run(arm, metric, endpoint, warmup)
     return values[values["endpoint"] == endpoint].set_index("run")[metric.name].dropna()
 
 

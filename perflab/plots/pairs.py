@@ -17,10 +17,10 @@ from perflab.plots.drawing import (
     counted,
     finding,
     metric_axis,
-    of_runs,
     read_as,
     titled,
     usual_warmup,
+    values_by_run,
 )
 from perflab.stats import visits
 
@@ -72,7 +72,9 @@ def plot_pairs(
     if len(arms) != 2:
         raise ValueError(f"before and after must hold one arm each; got {', '.join(a.label for a in arms)}")
     warmup = 0.0 if pages else usual_warmup(arms, warmup)
-    points = pd.concat([_by_run(arm, kind, endpoint, warmup).assign(side=i) for i, arm in enumerate(arms)])
+    tables = visits.on_common_pages(tuple(values_by_run(arm, kind, endpoint, warmup) for arm in arms), [kind])
+    each = zip(arms, tables, strict=True)
+    points = pd.concat([_by_run(arm, table, kind, endpoint).assign(side=i) for i, (arm, table) in enumerate(each)])
     points = points.sort_values(["start", "side"], kind="stable").assign(slot=np.arange(1, len(points) + 1))
     ax = axes(ax)
     for _, pair in points.dropna(subset="pair").groupby("pair"):
@@ -96,9 +98,9 @@ def plot_pairs(
     return ax
 
 
-def _by_run(arm: Arm, metric: Metric, endpoint: str, warmup: str | float) -> pd.DataFrame:
+def _by_run(arm: Arm, table: pd.DataFrame, metric: Metric, endpoint: str) -> pd.DataFrame:
     runs = arm.data.runs.set_index("run")
     pair = runs["pair"] if "pair" in runs else pd.Series(pd.NA, index=runs.index)
-    values = of_runs(arm, metric, endpoint, warmup)
+    values = table[table["endpoint"] == endpoint].set_index("run")[metric.name]
     frame = pd.DataFrame({"value": values, "start": runs["start"], "pair": pair}).dropna(subset="value")
     return frame.rename_axis("run").reset_index()
