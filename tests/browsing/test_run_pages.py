@@ -234,7 +234,7 @@ def test_pairs_of_runs_are_interleaved_and_compared(tmp_path):
     for kind in ("png", "webp"):
         body = picture(1, (500, 350), kind)
         sites.append({"/": page(f'<img src="/hero.{kind}">'), f"/hero.{kind}": Answer(body, f"image/{kind}")})
-    plan = lab.PagePlan("/", visits=1, network={"latency_ms": 5, "download_kbit_per_s": 8_000})
+    plan = lab.PagePlan("/", visits=1, network={"latency_ms": 5, "download_kbit_per_s": 4_000})
     with serving(sites[0]) as old, serving(sites[1]) as new:
         arms = lab.Target("png", host=old), lab.Target("webp", host=new)
         before, after = lab.run_pairs(plan, *arms, pairs=1, seed=2, store=tmp_path, progress=False)
