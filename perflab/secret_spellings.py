@@ -11,8 +11,8 @@ _NAME = (
 )
 """Parts of names that indicate a secret."""
 SECRET = re.compile(_NAME, re.IGNORECASE)
-_NAMED = rf"(?<![\w.\-])(?![\w.\-]*(?:error|exception|warning)\b)[\w.\-]*{_NAME}[\w.\-]*"
-"""A whole name of a secret. What is no name in code ends at the first character, so that long lines cost little."""
+_NAMED = rf"(?<![\w.\-])(?![\w.\-]*(?:error|exception|warning)\b)[\w.\-]{{0,100}}{_NAME}[\w.\-]{{0,100}}"
+"""A whole name of a secret, of bounded length, so that long words cost little; it starts where a word does."""
 _QUOTED = r"\\\".*?\\\"|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|`[^`]*`"
 _LIKELY = r"(?=[\w+=~.\-]*\d)(?=[\w+=~.\-]*[a-z])[\w+/=~.\-]{8,}"
 """A word of letters and digits, where nothing else says that it is a value."""
@@ -30,7 +30,7 @@ _STARTS = (
 )  # fmt: skip
 """How tokens of known services start."""
 LATER = re.compile(
-    rf"(?:{_NAME}[\w.\-]*{_MARK}\s*[:=]\s*(?P<block>[|>][+\-]?\d?)?|\b(?:key|name){_IS}[\w.\-]*{_NAME}[\w.\-]*{_MARK},?)\s*$",
+    rf"(?:{_NAME}[\w.\-]{{0,100}}{_MARK}\s*[:=]\s*(?P<block>[|>][+\-]?\d?)?|\b(?:key|name){_IS}[\w.\-]{{0,100}}{_NAME}[\w.\-]{{0,100}}{_MARK},?)\s*$",
     re.IGNORECASE,
 )
 """The end of a line whose secret is on the next one, or on all that are indented more."""
@@ -42,13 +42,13 @@ HIDDEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"({_NAMED}\\?[\"']?:\s*[|>][+\-]?\d?[ \t]*\r?\n([ \t]+))[^\n]*(?:\n\2[^\n]*|\n[ \t]*(?=\n))*", r"\1…"),
         # One name and one value, as Kubernetes, ECS and HAR write them, in any order.
         (
-            rf"((?<!\w)(?:key|name){_IS}[\w.\- ]*{_NAME}[\w.\- ]*{_MARK}[\s,;]+{_MARK}value{_MARK}\s*[:=]\s*)"
+            rf"((?<!\w)(?:key|name){_IS}[\w.\- ]{{0,100}}{_NAME}[\w.\- ]{{0,100}}{_MARK}[\s,;]+{_MARK}value{_MARK}\s*[:=]\s*)"
             rf"(?:{_QUOTED}|[^\s,}}\]>]+)",
             r"\1…",
         ),
         (
             rf"((?<!\w)value{_MARK}\s*[:=]\s*)(?:{_QUOTED}|[^\s,}}\]>\"']{{1,200}})"
-            rf"(?=[\s,;]+{_MARK}(?:key|name|type){_IS}[\w.\- ]*{_NAME})",
+            rf"(?=[\s,;]+{_MARK}(?:key|name|type){_IS}[\w.\- ]{{0,100}}{_NAME})",
             r"\1…",
         ),
         (rf"({_NAMED}(?:{_ENTITY})*\s*[:=,]\s*({_ENTITY}))(?:(?!\2)[^\n])+", r"\1…"),
@@ -70,8 +70,11 @@ HIDDEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b((?:[\w-]*cookie|[\w-]*authorization)\s*[:=]\s*)[^'\"\r\n]+", r"\1…"),
         (r"\b(bearer(?:\s+token)?)\s+[^\s'\",]+", r"\1 …"),
         (r"\b((?:basic|digest|token)\s+)(?=[^\s'\",]*[\d+/=])[^\s'\",]{6,}", r"\1…"),
-        (rf"((?:key|name|type)=[\"'][^\"'<>]*{_NAME}[^\"'<>]*[\"']\s+value=)(?:{_QUOTED}|[^\s>]+)", r"\1…"),
-        (rf"(<[\w.:\-]*{_NAME}[\w.:\-]*(?:\s[^<>]*)?>)[^<]+", r"\1…"),
+        (
+            rf"((?:key|name|type)=[\"'][^\"'<>]{{0,100}}{_NAME}[^\"'<>]{{0,100}}[\"']\s+value=)(?:{_QUOTED}|[^\s>]+)",
+            r"\1…",
+        ),
+        (rf"(<[\w.:\-]{{0,100}}{_NAME}[\w.:\-]{{0,100}}(?:\s[^<>]*)?>)[^<]+", r"\1…"),
         (
             rf"({_NAMED}\\?[\"']?\s*(?:=>|:=|[=:])\s*)(?!…)(?:[bfru]{{0,2}}(?:{_QUOTED})|\[[^\]]*\]?|[^\s'\"&;,]+)",
             r"\1…",
@@ -86,7 +89,7 @@ HIDDEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"\1…",
         ),
         (r"(\blogin\s+\S+\s+(?:account\s+\S+\s+)?password\s+)\S+", r"\1…"),
-        (rf"(--?[\w\-]*{_NAME}[\w\-]*\s+)(?!--)\S+", r"\1…"),
+        (rf"(--?[\w\-]{{0,100}}{_NAME}[\w\-]{{0,100}}\s+)(?!--)\S+", r"\1…"),
         (r"((?:^|\s)(?:--?user|--login|-[upa])\s+)(?![\d\-/.])\S+", r"\1…"),
         (r"(\b(?:mysql|mariadb|curl|sshpass)\S*\s(?:[^\n]*[\s'\"])?-[pu])[^\s=\-'\"]\S+", r"\1…"),
         (
