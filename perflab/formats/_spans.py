@@ -13,6 +13,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import NoneType
 from typing import Any, cast
@@ -42,6 +43,14 @@ _SQL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """What a text begins with where no database is named: Redis has GET and SET, too, Elasticsearch JSON."""
+_NAMED_LIKE_SQL = re.compile(
+    r"(?:.*[._])?(?:sql|query|statement|stmt|command)(?:[._](?:text|string|sql|raw|statement))?", re.IGNORECASE
+)
+_SURE_SQL = re.compile(
+    r"(?:[\s(;]+|/\*.{0,2000}?\*/|--[^\n]*\n)*(?:select\s.{1,20000}?\sfrom\s|insert\s+(?:ignore\s+)?into\s|update\s+\S+\s+set\s|delete\s+from\s)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What nobody takes for anything else, where no convention names the attribute that holds it."""
 _DIALECTS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
 _PARAMETER = re.compile(r"db\.(?:query|operation)\.parameter\.(.{1,100})")
 _PLACEHOLDER = re.compile(r"\$\d+|%s|%\(\w+\)s|:\w+|@\w+|\?")
@@ -224,7 +233,7 @@ def _statements(spans: list[Span], by_id: ById, tally: Tally) -> tuple[list[dict
     keyvalue = summaries = 0
     for place, span in enumerate(spans):
         system = str(span.attributes.get("db.system.name", span.attributes.get("db.system", "")))
-        text = next((t for name in _TEXTS if isinstance(t := span.attributes.get(name), str) and t.strip()), None)
+        text = _text(span)
         if _NOT_SQL.fullmatch(system) or (text is not None and not system and _SQL.match(text) is None):
             keyvalue += 1
         elif span.duration_ms != span.duration_ms:
@@ -241,6 +250,22 @@ def _statements(spans: list[Span], by_id: ById, tally: Tally) -> tuple[list[dict
     tally.continued += len(same)
     rows = [_row(spans[place], text, by_id, tally) for place, text in texts.items() if place not in same]
     return rows, len(spans) - len(texts)
+
+
+def _text(span: Span) -> str | None:
+    """The statement of a span; one under a name of the application's own is kept as ``db.statement``, too."""
+    text = next((t for name in _TEXTS if isinstance(t := span.attributes.get(name), str) and t.strip()), None)
+    if text is None:
+        own = (t for name, t in span.attributes.items() if isinstance(t, str) and _named_like_sql(name))
+        text = next((t for t in (*own, span.name) if _SURE_SQL.match(t)), None)
+        if text is not None:
+            span.attributes = {**span.attributes, "db.statement": text}
+    return text
+
+
+@lru_cache(maxsize=4096)
+def _named_like_sql(name: str) -> bool:
+    return len(name) < 100 and _NAMED_LIKE_SQL.fullmatch(name) is not None
 
 
 def _same_calls(spans: list[Span], texts: dict[int, str], by_id: ById) -> set[int]:

@@ -85,6 +85,8 @@ def without_values(words: list[Token], dialect: str) -> list[Token]:
         ]
     if any(text.lower() in _SETS and (not n or words[n - 1][1] == ";") for n, (_, text) in enumerate(words)):
         words = _settings(words)
+    if any(text.lower() in _EXECUTES for _, text in words):
+        words = _arguments(words)
     return words
 
 
@@ -162,4 +164,38 @@ def _settings(words: list[Token]) -> list[Token]:
         else:
             out.append((kind, text))
         given = given or (sets and (text in ("=", ":=") or word in ("to", "names", "role", "zone")))
+    return out
+
+
+_EXECUTES = frozenset({"exec", "execute"})
+_NOT_EXECUTED = frozenset({".", ",", "grant", "revoke", "for", "from", "join", "as", "into", "update", "table"})
+_STATEMENTS = frozenset("select insert update delete set if return begin end declare go print while else".split())  # noqa: SIM905
+_NO_ARGUMENT = frozenset(
+    "output out with recompile using default null immediate function procedure block at as login user result sets none".split()  # noqa: SIM905
+)
+
+
+def _arguments(words: list[Token]) -> list[Token]:
+    """``EXEC dbo.find word, @name = word`` with values for the words: SQL Server needs no quotes there."""
+    out: list[Token] = []
+    called = named = False
+    for place, (kind, text) in enumerate(words):
+        word = text.lower()
+        before = words[place - 1][1].lower() if place else ";"
+        following = words[place + 1][1] if place + 1 < len(words) else ""
+        if word in _EXECUTES and before not in _NOT_EXECUTED and following not in (".", "=", ",", ")"):
+            called, named = True, False
+        elif text == ";" or (word in _STATEMENTS and before != "="):
+            called = False
+        elif called and not named:
+            named = kind in ("word", "name") and following not in (".", "=") and word not in _NO_ARGUMENT
+        elif (
+            called
+            and kind in ("word", "name")
+            and word not in _NO_ARGUMENT
+            and before not in (".", "@")
+            and following not in (".", "(", "=")
+        ):
+            kind, text = "value", "?"
+        out.append((kind, text))
     return out

@@ -21,9 +21,12 @@ BACKSLASH = r"'(?:[^'\\]++|''|\\(?s:.))*+(?:'|\\?\Z)"
 QUOTED_NAME = r'"(?:[^"]++|"")*+(?:"|\Z)'
 _BACKTICK = r"`(?:[^`]++|``)*+(?:`|\Z)"
 _NUMBER = (
-    r"0[xX][0-9a-fA-F_]++|0[bB][01_]++|0[oO][0-7_]++"
-    r"|(?:\d[\d_]*+(?:\.\d[\d_]*+)?|\.\d[\d_]*+)(?:[eE][+-]?\d++)?"
+    r"(?:0[xX][0-9a-fA-F_]++|0[bB][01_]++|0[oO][0-7_]++"
+    r"|(?:\d[\d_]*+(?:\.\d[\d_]*+)?+|\.\d[\d_]*+)(?:[eE][+-]?\d++)?+)(?![\w$])"
+    r"|(?<!(?i:from|join|into) )(?<!(?i:update) )(?<!(?i:table) )(?<!\.)\d[\w$]*+(?:\.\d[\w$]*+)?"
+    r'|(?<![\w"`\]])\.\d[\w$]*+|\d++'
 )
+"""What starts with a digit is a value to its last letter (``0xNOTHEX``); a table may be called ``2fa_keys`` in MySQL."""
 _WORD = r"[A-Za-z_\u0080-\U0010ffff][\w$\u0080-\U0010ffff]*+"
 _PYFORMAT = r"%\([^)\n]{1,200}\)s|%s"
 _BRACKETED = r'(?<![\w\])"])\[[A-Za-z_][\w ]*+\]'

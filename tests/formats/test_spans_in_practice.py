@@ -154,3 +154,40 @@ def test_a_service_that_a_recorded_one_calls_with_its_id_counts_once(tmp_path: P
     assert len(read.spans) == 3
     (note,) = read.warnings
     assert (note.code, note.facts["count"]) == ("inner-requests", 2)
+
+
+STATEMENT = "select id, name from books where author_id = 7"
+
+
+@pytest.mark.parametrize(
+    ("tags", "counts"),
+    [
+        ({"component": "database/sql", "query": STATEMENT}, True),
+        ({"sql": STATEMENT}, True),
+        ({"db.sql": STATEMENT}, True),
+        ({"mysql.statement": STATEMENT}, True),
+        ({"app.sql_text": STATEMENT}, True),
+        ({"db.type": "sql", "db.query": "INSERT INTO a (b) VALUES (1)"}, True),
+        ({"stmt": "/* page */ update books set name = 'x'"}, True),
+        ({"query": "select"}, False),
+        ({"query": "books by age"}, False),
+        ({"search.query": "delete my account"}, False),
+        ({"message": STATEMENT}, False),
+        ({"graphql.query": "query { books { id } }"}, False),
+    ],
+)
+def test_sql_under_a_name_of_ones_own_is_a_statement(tags: dict[str, str], counts: bool, tmp_path: Path) -> None:
+    """And its span says so to what reads spans, too."""
+    span = {"traceID": "ab", "spanID": "1", "operationName": "query", "startTime": AT, "duration": 900,
+            "tags": [{"key": name, "type": "string", "value": text} for name, text in tags.items()]}  # fmt: skip
+    path = tmp_path / "jaeger.json"
+    path.write_text(json.dumps({"data": [{"traceID": "ab", "spans": [span], "processes": {}}]}))
+    read = lab.read(path).tables
+    assert ("queries" in read) is counts
+    assert ("db.statement" in read["spans"].loc[0, "attributes"]) is counts
+
+
+def test_a_span_named_by_its_statement_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "jaeger.json"
+    path.write_text(json.dumps(jaeger([("1", None, "GET /books", 0, 9), ("2", "1", STATEMENT, 1, 2)])[0]))
+    assert lab.read(path).tables["queries"]["sql"].tolist() == [STATEMENT]

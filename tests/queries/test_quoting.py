@@ -20,7 +20,7 @@ SPELLINGS = [
     "N'planted'", "_utf8mb4'planted'", "x'planted'", r"E'it\'s planted'", r"E'\\', 'planted'", "U&'planted'", "$$planted$$",
     "$a$it's planted$a$", "q'[it's planted]'", "7 # planted\n", "7 # it's planted\n", "7 -- it's planted\n", "7 /* it's planted */",
     "'two\nlines planted'", "date '2026-01-01 planted'", "'#planted'", "'--', 'planted'", "'/*', 'planted', '*/'",
-    "ARRAY['planted']",
+    "ARRAY['planted']", "0xplanted", "0bplanted", "12planted", "1_planted", "7planted$x", "1.5planted", ".5planted",
 ]  # fmt: skip
 STATEMENTS = [
     "SELECT a FROM t WHERE b = {} AND c = {}", "INSERT INTO t (a, b) VALUES ({}, 1), (2, {})", "UPDATE t SET a = {} WHERE b IN ({}, 3)",
@@ -30,6 +30,8 @@ SETTINGS = [
     "SET app.token = planted", "SET LOCAL app.token TO planted", "SET @token = planted, b = planted", "SET NAMES planted",
     "SET app.token = planted; SELECT 1", "SET SESSION token = \"planted\"", "PRAGMA key = planted", "SET ROLE planted",
     'ALTER USER a IDENTIFIED BY "planted"', 'LOAD DATA INFILE "planted" INTO TABLE t', "SELECT 1; SET app.token = planted",
+    "EXEC p planted", "EXECUTE dbo.find 5, planted OUTPUT", "exec @rc = p @name = planted, @other = planted", "EXEC db..p planted; SELECT 1",
+    "SET NOCOUNT ON EXEC p planted SELECT 1", "SELECT 1; EXEC [dbo].[p] planted WITH RECOMPILE",
 ]  # fmt: skip
 
 
@@ -73,6 +75,12 @@ def test_no_planted_value_is_in_a_report(dialect: str | None, tmp_path: Path) ->
 
 
 ORDINARY = [
+    ("EXEC find 5", "EXEC search 5"),
+    ("GRANT EXECUTE ON FUNCTION f TO bob", "GRANT EXECUTE ON FUNCTION g TO bob"),
+    ("REVOKE GRANT OPTION FOR EXECUTE ON f FROM bob", "REVOKE GRANT OPTION FOR EXECUTE ON g FROM bob"),
+    ("CREATE TRIGGER x AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()", "CREATE TRIGGER x AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION g()"),
+    ("SELECT a FROM exec WHERE exec.b = c", "SELECT a FROM exec WHERE exec.b = d"),
+    ("SELECT a FROM 2fa_keys WHERE b = 1", "SELECT a FROM 2fa_codes WHERE b = 1"),
     ('SELECT a FROM t WHERE "userId" = "ownerId"', 'SELECT a FROM t WHERE "userId" = "buyerId"'),
     ('SELECT "a"."id" FROM "a" WHERE "a"."b" IN ("a"."c")', 'SELECT "a"."id" FROM "a" WHERE "a"."b" IN ("a"."d")'),
     ("SELECT a # b FROM t", "SELECT a # b FROM u"),
