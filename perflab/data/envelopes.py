@@ -288,6 +288,8 @@ def _inner_of(record: dict[str, Any]) -> Inner | None:
     if isinstance(record.get("message"), str) and (
         "@timestamp" in record or "ingestionTime" in record or "eventId" in record
     ):
+        if any(isinstance(record.get(name), str) for name in ("sql", "query", "statement", "stmt")):
+            return None  # a record of its own, whose message is one of its fields
         return lambda r: _text(r.get("message"))
     for name in _TEXTS:
         if isinstance(text := record.get(name), str) and _INNER.match(text.encode()):

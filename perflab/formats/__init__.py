@@ -52,6 +52,7 @@ NAMES: tuple[str, ...] = (
     "jmeter_csv",
     "jmeter_report",
     "jmeter_xml",
+    "json_statements",
     "k6_csv",
     "k6_json",
     "k6_summary",

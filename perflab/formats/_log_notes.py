@@ -12,6 +12,12 @@ NO_DURATIONS = Kind(
     DATA,
     "this log has no durations: every statement counts 0 ms. Rank by calls, or record with durations to rank by time.",
 )
+NO_UNIT = Kind(
+    "duration-unit-unknown",
+    DATA,
+    "{source:raw}: {count:duration} in the field {name:raw} without a unit: these statements count 0 ms. Name the unit with "
+    "{remedy}.",
+)
 SOME_UNTIMED = Kind(
     "statements-without-duration", DATA, "{source:raw}: {untimed} of {count:statement} have no duration and count 0 ms"
 )
