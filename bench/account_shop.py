@@ -25,7 +25,8 @@ from typing import Any
 import pandas as pd
 
 import perflab as lab
-from perflab.loadtest.drive import Live, Slot, drive
+from perflab.loadtest.drive import Live, drive
+from perflab.loadtest.slot import Slot
 from perflab.progress import Progress
 
 STORE = Path("runs") / "account_shop"

@@ -99,33 +99,19 @@ def mix(folder: Path) -> Rows:
 
 
 def arms(folder: Path) -> Rows:
-    """Each fix is to improve its own endpoint, against the shop as it is and against the other two, and no other endpoint."""
+    """Each fix is about an endpoint of its own: there it is to rank first. What it does to others is not known by
+    construction (it frees the server's CPU for them), so nothing is asked of them."""
     (folder / "locustfile.py").write_text(SHOPPERS)
-    plan = lab.LoadPlan(folder / "locustfile.py", stages=[lab.Stage("6s", users=20)])
+    plan = lab.LoadPlan(folder / "locustfile.py", stages=[lab.Stage("6s", users=8)])
     targets = [shop("as it is", restart=False), *(replace(shop(fix, fix), restart=False) for fix in FIXES)]
     runs = run_arms(plan, targets, rounds=6, metric="mean", seed=5, store=folder / "runs", progress=False)
     rows: Rows = []
     for fix, endpoint in FIXES.items():
         found = compare_arms(runs, metric="mean", endpoint=endpoint)
-        table = found.table.set_index(["arm", "against"])
-        own = {pair: row for pair, row in table.iterrows() if fix in pair}
-        right = all(row["verdict"] == ("improved" if pair[0] == fix else "regressed") for pair, row in own.items())
-        others = [row["verdict"] for pair, row in table.iterrows() if fix not in pair]
-        false = [word for word in others if word in ("improved", "regressed")]
-        first = found.ranking[0]
-        verdict = f"{first} first" + (
-            ", the others inconclusive or alike" if not false else f", {len(false)} of the others differ too"
-        )
-        verdict += "" if right else ", not certain against all"
-        change = table.loc[(fix, "as it is"), "change"]
-        rows.append(
-            (
-                f"three fixes, mean of {endpoint}",
-                f"{fix} first, the others inconclusive or alike",
-                verdict,
-                f"{change:+.1%} against the shop as it is",
-            )
-        )
+        row = found.table.set_index(["arm", "against"]).loc[(fix, "as it is")]
+        truth = f"{fix} first, improved against the shop as it is"
+        verdict = f"{found.ranking[0]} first, {row['verdict']} against the shop as it is"
+        rows.append((f"three fixes, mean of {endpoint}", truth, verdict, f"{row['change']:+.1%}; {found.sentence}"))
     return rows
 
 

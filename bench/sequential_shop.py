@@ -20,7 +20,8 @@ import pandas as pd
 from account_shop import OFFER, USERS, target
 
 import perflab as lab
-from perflab.loadtest.drive import Live, Slot, drive
+from perflab.loadtest.drive import Live, drive
+from perflab.loadtest.slot import Slot
 from perflab.metrics import quantile
 from perflab.progress import Progress
 from perflab.stats.distributions import t_ppf

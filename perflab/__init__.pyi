@@ -61,13 +61,13 @@ from .profiles.flat import flat_profile
 from .profiles.paths import hot_paths
 from .profiles.waiting import summarize_time
 from .queries.differences import compare_queries
-from .queries.fingerprint import fingerprint
 from .queries.gates import assert_no_n_plus_one
 from .queries.n_plus_one import find_n_plus_one
 from .queries.plans import QueryPlan, explain
 from .queries.repetitions import find_duplicates
 from .queries.slow import find_slow
 from .queries.summaries import summarize_queries
+from .queries.vectorised import fingerprint
 from .reports.flamegraph_page import draw_flamegraph
 from .reports.investigations import execute_notebook, new_notebook, record
 from .reports.notebook_export import export_notebook

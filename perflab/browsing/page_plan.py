@@ -15,8 +15,9 @@ from perflab.units import format_ms, format_number, parse_duration
 from perflab.web.stripped import shown_page
 
 if TYPE_CHECKING:
-    from perflab.loadtest.drive import Driven, Live, Slot
+    from perflab.loadtest.drive import Driven, Live
     from perflab.loadtest.serving import Services
+    from perflab.loadtest.slot import Slot
     from perflab.loadtest.target import Target
 
 CLICK, FILL, PRESS, WAIT, SCROLL = STEPS = ("click", "fill", "press", "wait", "scroll")

@@ -23,10 +23,11 @@ from perflab.data.tables import Measurements
 from perflab.errors import LoadTestError
 from perflab.loadtest import reasons, recovery
 from perflab.loadtest.alone import alone
-from perflab.loadtest.drive import Driven, Live, Slot, listening
+from perflab.loadtest.drive import Driven, Live, listening
 from perflab.loadtest.resources import Sampler, children
 from perflab.loadtest.run import loaded
 from perflab.loadtest.serving import Service, Services
+from perflab.loadtest.slot import Slot
 from perflab.loadtest.target import Target
 from perflab.notes import Note
 from perflab.progress import Listener

@@ -10,9 +10,10 @@ import orjson
 import pandas as pd
 
 import perflab as lab
-from perflab.cli.output import SCHEMA_VERSION
 from perflab.data.tables import Measurements
 from perflab.notes import SHELL, Note, plain
+
+SCHEMA_VERSION = 1
 
 
 def written(

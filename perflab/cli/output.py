@@ -20,7 +20,6 @@ EXIT_CODES: Mapping[str, int] = {
     **dict.fromkeys(("regressed", "fails"), 1),
     "inconclusive": 2,
 }
-SCHEMA_VERSION = 1
 
 
 @dataclass

@@ -11,11 +11,12 @@ from typing import Generic, TypeVar
 
 from perflab.data.tables import Measurements
 from perflab.errors import LoadTestError
-from perflab.loadtest.drive import Live, OtherPlan, Slot, drive, expected_s, listening
+from perflab.loadtest.drive import Live, OtherPlan, drive, expected_s, listening
 from perflab.loadtest.looks import Looks
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import check_pairs, interleaved, loaded, metric_of, noted, pairs_of, pause_s, rounds_done
 from perflab.loadtest.shortness import checked
+from perflab.loadtest.slot import Slot
 from perflab.loadtest.target import Target
 from perflab.progress import Listener
 

@@ -26,32 +26,17 @@ from perflab.loadtest.resources import Sampler
 from perflab.loadtest.scrape import Scraper
 from perflab.loadtest.server_statements import ServerStatements
 from perflab.loadtest.serving import Service, Services
+from perflab.loadtest.slot import Slot
 from perflab.loadtest.tail import Snapshot, Tail
 from perflab.loadtest.target import Target
 from perflab.notes import GENERATOR as BY_GENERATOR
 from perflab.notes import Note
 from perflab.progress import Listener
-from perflab.stats import sequential
 from perflab.units import format_ms
 
 _POLL_S = 0.25
 _OVERTIME_S = 30.0
 _CPU = ("generator", "target", "machine")
-
-
-@dataclass(frozen=True)
-class Slot:
-    """The position of a run in its experiment."""
-
-    experiment: str | None = None
-    pair: int | None = None
-    order: int | None = None
-    looks: tuple[int, ...] = ()
-
-    @property
-    def environment(self) -> dict[str, Any]:
-        """What a run's environment holds of its experiment."""
-        return sequential.environment(self.looks)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -21,11 +21,9 @@ from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.resources import Sampler
 from perflab.loadtest.scrape import Scraper
 from perflab.loadtest.server_statements import ServerStatements
+from perflab.loadtest.slot import Slot
 from perflab.loadtest.target import Target
 from perflab.notes import Note, notes_of
-
-if TYPE_CHECKING:
-    from perflab.loadtest.drive import Slot
 
 JUDGING = "judging"
 """The key in a run's record with what is needed to judge it again."""

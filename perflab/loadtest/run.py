@@ -14,11 +14,12 @@ from perflab.data import store as kept
 from perflab.data.tables import Measurements
 from perflab.errors import LoadTestError
 from perflab.loadtest import milestones
-from perflab.loadtest.drive import Driven, Live, OtherPlan, Slot, drive, expected_s, listening
+from perflab.loadtest.drive import Driven, Live, OtherPlan, drive, expected_s, listening
 from perflab.loadtest.looks import ONLY_THE_END, Looks
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.serving import Services
 from perflab.loadtest.shortness import checked, too_short
+from perflab.loadtest.slot import Slot
 from perflab.loadtest.target import Target
 from perflab.notes import Note
 from perflab.progress import Listener

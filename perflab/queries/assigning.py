@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from perflab.data.tables import Measurements
-from perflab.queries.fingerprint import fingerprint
+from perflab.queries.fingerprint import of_text
 from perflab.queries.statements import fingerprint_codes_of, queries_of, statements
 from perflab.queries.units_of_work import FOUND_BY, LOW, units_of_work
 from perflab.results import count, findings
@@ -72,7 +72,7 @@ def _opening(begins: str | None, texts: Sequence[str], dialect: str | None) -> n
     """Which fingerprints are meant."""
     if begins is None:
         return None
-    wanted = fingerprint(begins, dialect or "generic")
+    wanted = of_text(begins, dialect or "generic")
     found = np.array([text == wanted or begins.lower() in text.lower() for text in texts], dtype=bool)
     if not found.any():
         raise ValueError(f"begins must be a statement of these queries, or a part of its fingerprint; got {begins!r}")

@@ -12,15 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import overload
 
-import pandas as pd
-
-from perflab.errors import one_of
 from perflab.queries import quoting
 from perflab.queries.client_names import names_folded
 from perflab.queries.repeated_terms import terms_folded
-from perflab.queries.tokens import DIALECTS, Token, tokens
+from perflab.queries.tokens import Token, tokens
 
 MAX_SQL = 200_000
 """Characters of a statement that count for its fingerprint; a longer one is cut there (and marked)."""
@@ -40,50 +36,9 @@ _NUMBERED = frozenset({"operator", "function", "fetch", "move", "forward", "back
 _NAMED_BY_CLIENT = frozenset({"savepoint", "deallocate"})
 
 
-@overload
-def fingerprint(sql: str, dialect: str = ...) -> str: ...
-@overload
-def fingerprint(sql: pd.Series[str], dialect: str = ...) -> pd.Series[str]: ...
-def fingerprint(sql: str | pd.Series[str], dialect: str = "generic") -> str | pd.Series[str]:
-    """The fingerprint of a statement, or of each statement of a Series (vectorised; the index is kept).
-
-    Parameters
-    ----------
-    sql : str or Series
-        One statement, or a pandas Series of them.
-    dialect : str
-        "postgresql", "mysql", "sqlite" or "generic". It decides what a quote is: ``"x"`` is a string in MySQL and a name
-        elsewhere; ``\\'`` ends a string everywhere but in MySQL.
-
-    Returns
-    -------
-    str or Series
-        Statements longer than 200,000 characters are cut there, marked with "…".
-
-    Raises
-    ------
-    ValueError
-        An unknown dialect.
-
-    Examples
-    --------
-    >>> import perflab as lab
-    >>> lab.fingerprint("SELECT * FROM Book WHERE author_id = 7 AND lang IN ('en', 'de') LIMIT 5 -- page 1")
-    'select * from book where author_id = ? and lang in (...) limit ?'
-    >>> lab.fingerprint('SELECT "Name" FROM t WHERE x = "y"', dialect="mysql")
-    'select ? from t where x = ?'
-    """
-    if dialect not in DIALECTS:
-        raise one_of("dialect", dialect, DIALECTS)
-    if isinstance(sql, str):
-        return _fingerprint(sql, dialect)
-    from perflab.queries.vectorised import fingerprints
-
-    return fingerprints(sql, dialect)
-
-
 @lru_cache(maxsize=4096)
-def _fingerprint(sql: str, dialect: str) -> str:
+def of_text(sql: str, dialect: str = "generic") -> str:
+    """The fingerprint of one statement."""
     cut = len(sql) > MAX_SQL
     found = list(tokens(quoting.settled(sql[:MAX_SQL] if cut else sql, dialect), dialect))
     words = _values_folded(quoting.without_values(found, dialect))

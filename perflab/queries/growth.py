@@ -108,10 +108,11 @@ def _limits(groups: Groups, asked: Ints, members: Ints) -> tuple[Floats, Floats]
     if not len(asked):
         return np.zeros(0), np.zeros(0)
     shape = groups.shapes[int(groups.column("fp")[asked[0]])]
-    rows = groups.prepared.frame[["sql", "parameters"]].iloc[groups.column("first")[asked]]
+    first = groups.column("first")[asked]
+    rows = (groups.prepared.frame[column].array.take(first) for column in ("sql", "parameters"))
     sizes = [
         limit_of(sql, parameters, shape.limit_slot, shape.listed, groups.prepared.dialect)
-        for sql, parameters in zip(rows["sql"], rows["parameters"], strict=True)
+        for sql, parameters in zip(*rows, strict=True)
     ]
     return np.array(sizes, dtype="float64"), _calls(groups, members)[groups.column("unit")[asked]]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from perflab.notes import Note
-from perflab.queries.fingerprint import fingerprint
+from perflab.queries.fingerprint import of_text
 from perflab.queries.shape import shape
 from perflab.queries.tokens import tokens
 
@@ -123,7 +123,7 @@ def checked(sql: str, driver: str, *, run: bool) -> None:
     ended = next((i for i, text in enumerate(words) if text == ";"), len(words))
     if any(text != ";" for text in words[ended:]):
         raise ValueError("sql must be one statement; got several, separated by ';'")
-    verb = shape(fingerprint(sql, DIALECT[driver])).verb
+    verb = shape(of_text(sql, DIALECT[driver])).verb
     if verb not in _EXPLAINED or words[0].lower() == "explain":
         raise ValueError(
             f"sql must be a SELECT, INSERT, UPDATE or DELETE, without EXPLAIN; got one that begins with {words[0][:20]!r}"
@@ -134,7 +134,7 @@ def checked(sql: str, driver: str, *, run: bool) -> None:
 
 def condition_of(text: str, driver: str) -> str:
     """A condition with its values as ``?``."""
-    return fingerprint(text, DIALECT[driver])
+    return of_text(text, DIALECT[driver])
 
 
 def numbered(sql: str, driver: str) -> tuple[str, int]:

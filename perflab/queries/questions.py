@@ -49,7 +49,7 @@ def questions(frame: pd.DataFrame, dialect: str) -> Ints:
         return np.zeros(0, dtype="int64")
     texts, different = pd.factorize(without_comments(frame["sql"]))
     kinds = np.array([_kind(str(text), dialect) for text in different], dtype="int64")[texts]
-    values, _ = pd.factorize(_joined(frame["parameters"]), use_na_sentinel=True)
+    values = _value_codes(frame["parameters"])
     known = kinds == _KNOWN
     bound = np.flatnonzero((kinds == _BOUND) & (values >= 0))
     if len(bound):
@@ -77,13 +77,36 @@ def _all_bound(frame: pd.DataFrame, texts: Ints, values: Ints, dialect: str) -> 
     return np.array(complete, dtype=bool)[back]
 
 
-def _joined(parameters: pd.Series[Any]) -> pd.Series[Any]:
-    """Parameters (lists, mappings or texts) as one text each, missing where there are none."""
-    return (
-        parameters.map(lambda v: None if v is None or v is pd.NA or v != v else str(v))
-        if parameters.dtype == object
-        else parameters.astype("str")
+def _value_codes(parameters: pd.Series[Any]) -> Ints:
+    """A code for each statement's parameters (a list, a mapping or a text), equal where they are; -1 where there are none."""
+    import pyarrow as pa
+
+    kind = getattr(parameters.dtype, "pyarrow_dtype", None)
+    if kind is None or not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return _codes([_written(v) for v in parameters])
+    lists = (
+        pa.chunked_array(pa.array(parameters.array)).combine_chunks() if len(parameters) else pa.array([], type=kind)
     )
+    lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    ends = np.cumsum(lengths)
+    codes = (
+        lists.flatten().dictionary_encode(null_encoding="encode").indices.to_numpy(zero_copy_only=False).astype("int32")
+    )
+    known = lists.is_valid().to_numpy(zero_copy_only=False)
+    rows = zip((ends - lengths).tolist(), ends.tolist(), known.tolist(), strict=True)
+    return _codes([codes[begin:end].tobytes() if valid else None for begin, end, valid in rows])
+
+
+def _codes(values: list[str | None] | list[bytes | None]) -> Ints:
+    codes: Ints = pd.factorize(np.array(values, dtype=object))[0].astype("int64")
+    return codes
+
+
+def _written(value: Any) -> str | None:
+    """One statement's parameters as a text; an array's own would leave out its middle."""
+    if isinstance(value, np.ndarray):
+        return str(value.tolist())
+    return None if value is None or value is pd.NA or value != value else str(value)
 
 
 @lru_cache(maxsize=4096)

@@ -12,13 +12,12 @@ from perflab.data.tables import Measurements
 from perflab.errors import SchemaError, one_of
 from perflab.queries import comments
 from perflab.queries.clocks import UNKNOWN, clock_of
-from perflab.queries.fingerprint import fingerprint
 from perflab.queries.questions import session_states
 from perflab.queries.shape import Shape, shape
 from perflab.queries.stores import store_calls
 from perflab.queries.tokens import DIALECTS
 from perflab.queries.units_of_work import Units, instants, units_of_work
-from perflab.queries.vectorised import fingerprint_codes
+from perflab.queries.vectorised import fingerprint, fingerprint_codes
 
 Ints = npt.NDArray[np.int64]
 

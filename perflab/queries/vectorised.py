@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from perflab.queries.fingerprint import MAX_SQL, fingerprint
+from perflab.errors import one_of
+from perflab.queries.fingerprint import MAX_SQL, of_text
+from perflab.queries.tokens import DIALECTS
 
 FEW = 1_000
 """Different texts that the tokens alone take less time for than DuckDB takes to start."""
@@ -61,6 +63,46 @@ _LIST = r"(?i)(\bin\s*\(|\barray\s*\[)\s*-?\s*\x01(?:\s*,\s*-?\s*\x01)*\s*([)\]]
 _TUPLES = r"(\(\s*\x01(?:\s*,\s*\x01)*\s*\))(?:\s*,\s*\(\s*\x01(?:\s*,\s*\x01)*\s*\))+"
 
 
+@overload
+def fingerprint(sql: str, dialect: str = ...) -> str: ...
+@overload
+def fingerprint(sql: pd.Series[str], dialect: str = ...) -> pd.Series[str]: ...
+def fingerprint(sql: str | pd.Series[str], dialect: str = "generic") -> str | pd.Series[str]:
+    """The fingerprint of a statement, or of each statement of a Series (vectorised; the index is kept).
+
+    Parameters
+    ----------
+    sql : str or Series
+        One statement, or a pandas Series of them.
+    dialect : str
+        "postgresql", "mysql", "sqlite" or "generic". It decides what a quote is: ``"x"`` is a string in MySQL and a name
+        elsewhere; ``\\'`` ends a string everywhere but in MySQL.
+
+    Returns
+    -------
+    str or Series
+        Statements longer than 200,000 characters are cut there, marked with "…".
+
+    Raises
+    ------
+    ValueError
+        An unknown dialect.
+
+    Examples
+    --------
+    >>> import perflab as lab
+    >>> lab.fingerprint("SELECT * FROM Book WHERE author_id = 7 AND lang IN ('en', 'de') LIMIT 5 -- page 1")
+    'select * from book where author_id = ? and lang in (...) limit ?'
+    >>> lab.fingerprint('SELECT "Name" FROM t WHERE x = "y"', dialect="mysql")
+    'select ? from t where x = ?'
+    """
+    if dialect not in DIALECTS:
+        raise one_of("dialect", dialect, DIALECTS)
+    if isinstance(sql, str):
+        return of_text(sql, dialect)
+    return fingerprints(sql, dialect)
+
+
 def fingerprints(sql: pd.Series[str], dialect: str) -> pd.Series[str]:
     """The fingerprint of each statement; missing ones stay missing."""
     codes, texts = fingerprint_codes(sql, dialect)
@@ -78,7 +120,7 @@ def fingerprint_codes(sql: pd.Series[str], dialect: str) -> tuple[npt.NDArray[np
         texts = [str(text) for text in different]
     if not texts:
         return raw.astype("int64"), []
-    codes, found = pd.factorize(np.array([fingerprint(text, dialect) for text in texts], dtype=object))
+    codes, found = pd.factorize(np.array([of_text(text, dialect) for text in texts], dtype=object))
     return np.where(raw >= 0, codes[raw], -1).astype("int64"), [str(f) for f in found]
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.metrics import Metric
-from perflab.queries.fingerprint import fingerprint
+from perflab.queries.fingerprint import of_text
 from perflab.results import Findings, findings
 from perflab.stats import tails
 from perflab.stats.estimates import summarize
@@ -249,7 +249,7 @@ def without_literals(frame: pd.DataFrame) -> pd.DataFrame:
         if not (values.dtype == "object" or isinstance(values.dtype, pd.StringDtype)):
             columns[name] = values
         else:
-            clean = fingerprint if _SQL.match(str(name)) else _without_secrets
+            clean = of_text if _SQL.match(str(name)) else _without_secrets
             columns[name] = values.map(lambda v, clean=clean: clean(v) if isinstance(v, str) else v)
     return pd.DataFrame(columns, index=frame.index)
 

@@ -15,7 +15,7 @@ import pandas as pd
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.metrics import Metric
 from perflab.notes import Note, Remedy
-from perflab.queries.fingerprint import fingerprint
+from perflab.queries.fingerprint import of_text
 from perflab.traces import account_notes
 from perflab.traces.calls_in_a_row import find_sequential
 from perflab.traces.components import Parts, weighted
@@ -66,7 +66,7 @@ def _weights(parts: Parts, runs: Sequence[str], metric: Metric) -> pd.Series:
 
 def _named(name: str, kind: str) -> str:
     if kind == "database":
-        return name if name.startswith("(") else fingerprint(name)
+        return name if name.startswith("(") else of_text(name)
     return _LOOPBACK.sub(r"\1", name)
 
 

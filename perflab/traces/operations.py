@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from perflab.queries.fingerprint import fingerprint
+from perflab.queries.fingerprint import of_text
 from perflab.queries.http_calls import http_call
 from perflab.queries.shape import shape
 from perflab.queries.stores import store_call
@@ -135,7 +135,7 @@ def _of_database(name: str, kind: str, attributes: Mapping[str, Any]) -> Operati
         reads = store.text.startswith(("get", "find"))
         values = None if None in store.values and reads else frozenset(v for v in store.values if v is not None)
         cache = bool(_CACHE.fullmatch(system))
-        return Operation(fingerprint(store.text), READ if reads else WRITE, values, decides=cache, stores=True)
+        return Operation(of_text(store.text), READ if reads else WRITE, values, decides=cache, stores=True)
     sql = next((t for key in _SQL_TEXTS if isinstance(t := attributes.get(key), str) and t.strip()), None)
     if sql is None and kind == "database":
         sql = name
@@ -156,7 +156,7 @@ def _of_sql(sql: str, dialect: str, bound: object) -> Operation:
 
 @lru_cache(maxsize=8192)
 def _known_sql(sql: str, dialect: str) -> tuple[str, str]:
-    label = fingerprint(sql, dialect)
+    label = of_text(sql, dialect)
     found = shape(label)
     # SELECT ... FOR UPDATE, and functions, which may do anything.
     locks = " for update" in label or " for share" in label or (found.kind == "function")

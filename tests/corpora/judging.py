@@ -31,6 +31,7 @@ class Score:
     tables_wrong: int
     tables_missed: int
     errors: pd.DataFrame
+    found: pd.DataFrame
 
     @property
     def precision(self) -> float:
@@ -83,7 +84,7 @@ def judged(name: str, queries: pd.DataFrame | None = None, *, comments: bool = T
     )
     return Score(
         len(units & true_units), len(units - true_units), len(true_units - units), len(claimed & real),
-        len(claimed - real), len(real - claimed), errors.value_counts().reset_index(),
+        len(claimed - real), len(real - claimed), errors.value_counts().reset_index(), found,
     )  # fmt: skip
 
 

@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import perflab as lab
-from perflab.queries.questions import questions
+from perflab.queries.questions import _value_codes, questions
 from perflab.queries.tokens import DIALECTS
 
 T = "SELECT a FROM t WHERE "
@@ -146,3 +151,21 @@ def test_a_read_of_every_request_is_cacheable() -> None:
     ]
     written = pd.concat([frame, units("UPDATE settings SET value = 1 WHERE name = 'x'")[:1]])
     assert lab.find_duplicates(written, across_units=True).empty
+
+
+@pytest.mark.parametrize("kind", ["arrow", "lists", "arrays", "texts", "mappings"])
+def test_long_lists_that_differ_in_the_middle_are_two_questions(kind: str) -> None:
+    """An array's own text leaves its middle out."""
+    one = [str(n) for n in range(2_000)]
+    other = [*one[:1_000], "x", *one[1_001:]]
+    rows: list[Any] = [one, other, one, None, [], [None], ["None"]]
+    column = {
+        "arrow": lambda: pd.array(rows, dtype=pd.ArrowDtype(pa.list_(pa.string()))),
+        "lists": lambda: rows,
+        "arrays": lambda: [None if row is None else np.array(row, dtype=object) for row in rows],
+        "texts": lambda: pd.array([None if row is None else json.dumps(row) for row in rows], dtype="str"),
+        "mappings": lambda: [None if row is None else dict(enumerate(row)) for row in rows],
+    }[kind]()
+    codes = _value_codes(pd.Series(column, dtype=None if kind in ("arrow", "texts") else object))
+    assert codes[0] == codes[2] and codes[3] == -1
+    assert len({*codes.tolist()} - {-1}) == 5
