@@ -157,6 +157,18 @@ def head(path: Path, size: int = HEAD_BYTES) -> bytes:
         return as_utf8(stream.read(size))
 
 
+def windows(path: Path, count: int, size: int = HEAD_BYTES) -> Iterator[bytes]:
+    """Up to ``count`` windows of decompressed text after the first, each from the beginning of a line on."""
+    with open_bytes(path) as stream:
+        begun = stream.read(size).rpartition(b"\n")[2]
+        for _ in range(count):
+            if not (more := stream.read(size)):
+                return
+            whole, _, begun = (begun + more).rpartition(b"\n")
+            if whole:
+                yield whole
+
+
 def as_utf8(data: bytes) -> bytes:
     """Bytes with a byte-order mark as plain UTF-8 without one."""
     if data.startswith(b"\xef\xbb\xbf"):

@@ -52,7 +52,6 @@ NAMES: tuple[str, ...] = (
     "jmeter_csv",
     "jmeter_report",
     "jmeter_xml",
-    "json_statements",
     "k6_csv",
     "k6_json",
     "k6_summary",
@@ -90,6 +89,7 @@ NAMES: tuple[str, ...] = (
     "sentry",
     "speedscope",
     "sqlalchemy_echo",
+    "structured_log",
     "trace_events",
     "vegeta_csv",
     "vegeta_json",
@@ -99,6 +99,13 @@ NAMES: tuple[str, ...] = (
     "zipkin",
 )
 """The modules of this package that are formats. Add yours here."""
+
+LOGS = (
+    "django_sql", "mysql_general", "mysql_slow", "orm_text", "postgresql_jsonlog", "postgresql_stderr", "rails_activerecord",
+    "sqlalchemy_echo", "structured_log",
+)  # fmt: skip
+"""Formats that may begin with lines of another matter."""
+WINDOWS = 64
 
 OPTIONS = frozenset(
     {
@@ -161,7 +168,7 @@ def of_file(path: Path) -> str:
     head = sources.head(path)
     if not head.strip():
         raise FormatError(f"{path}: expected results, found an empty file")
-    names = claimants(head)
+    names = claimants(head) or _further_on(path)
     if len(names) == 1:
         return names[0]
     remedy = Remedy("read", {"format": ...})
@@ -169,6 +176,14 @@ def of_file(path: Path) -> str:
         raise FormatError(caveats.SEVERAL_FORMATS(remedy, path=path, formats=" and ".join(names)))
     shown = head[:60].decode("utf-8", errors="replace")
     raise FormatError(caveats.UNKNOWN_FORMAT(remedy, path=path, head=repr(shown), instead=_unread.instead(head)))
+
+
+def _further_on(path: Path) -> list[str]:
+    """The log that claims the file further on: applications write other lines before their first statement."""
+    for window in sources.windows(path, WINDOWS):
+        if names := [name for name in LOGS if named(name).sniff(window)]:
+            return names
+    return []
 
 
 def join(parts: Iterable[Tables]) -> Tables:

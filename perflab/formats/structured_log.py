@@ -1,5 +1,5 @@
-"""Structured logs of applications (JSON lines) whose records hold SQL: zap, zerolog, slog, pino, winston, structlog, logstash,
-Monolog, Rust's tracing with sqlx, or a logger of one's own.
+"""Structured logs of applications (JSON lines or logfmt) whose records hold SQL: zap, zerolog, slog, pino, winston, structlog,
+logstash, Monolog, Rust's tracing with sqlx, or a logger of one's own.
 
 A record is a statement where a field for it (``sql``, ``query``, ``db.statement`` ...) holds SQL. Its duration counts where
 the field's name (``duration_ms``, ``elapsed_secs``) or its text (``1.2ms``) has a unit; a number alone is seconds for one
@@ -44,27 +44,29 @@ _REQUESTS = (
 )  # fmt: skip
 _ROWS = ("rows", "row_count", "rowCount", "rows_returned", "returned_rows", "num_rows")
 _VALUES = ("params", "parameters", "bindings", "args", "binds", "values", "vars")
+_SESSIONS = ("conn_id", "connection_id", "connectionId", "session_id", "sessionId")
 _ROUTES = ("route", "http.route", "endpoint")
 _NESTED = ("fields", "context", "extra", "data", "db", "query", "meta", "req", "span")
 """What loggers put the fields of a record under."""
-_SQL = re.compile(
-    r"(?:[\s(;]+|/\*.{0,2000}?\*/|--[^\n]*\n)*(?:select\s.{1,20000}?\s(?:from|as)\s|insert\s+(?:ignore\s+)?into\s|update\s+\S+\s+set\s"
-    r"|delete\s+from\s|with\s+(?:recursive\s+)?\S+\s+as\s)",
-    re.IGNORECASE | re.DOTALL,
-)
-_SHORT = re.compile(
-    r"\s*(?:select|call|begin|start transaction|commit|rollback|savepoint|release|set)\b", re.IGNORECASE
-)
+_FIRST = re.compile(r"(?:[\s(;]++|/\*(?s:.*?)\*/|--[^\n]*+\n)*+(\w+)\b")
+_NEEDS = {
+    verb: re.compile(rf"\b(?:{word})\b", re.IGNORECASE)
+    for verb, word in (("select", "from|as"), ("insert", "into"), ("update", "set"), ("delete", "from"), ("with", "as"))
+}
+"""What a statement of each kind has further on; a sentence may begin with the same word."""
+_SHORT = frozenset({"select", "call", "begin", "start", "commit", "rollback", "savepoint", "release", "set"})
 """What only a field for SQL may hold."""
 _NO_PROSE = re.compile(r"[*\"`=(?$%]")
 _BEGINS = re.compile(r".{0,200}\b(?:start(?:ed|ing)?|begin|before|executing|running|preparing?)\b", re.IGNORECASE)
-_FIELDS = "|".join(re.escape(name) for name in (*_TEXTS, *_MESSAGES))
-_SURE = r"select{s}.{{1,20000}}?{s}from|insert{s}into|update{s}\S{{1,200}}{s}set|delete{s}from"
-_IN_JSON = re.compile(
-    rf'\A.*?"(?:{_FIELDS})" ?: ?"(?:\\[nrt]|\s)*(?:' + _SURE.format(s=r"(?:\\[nrt]|\s)+") + r")\b", re.IGNORECASE
+_FIELDS = "|".join(map(re.escape, _TEXTS))
+_STATEMENT = Marker(
+    "SQL",
+    re.compile(
+        rf'\A.*?(?:"(?:{_FIELDS})" ?: ?|\b(?:{_FIELDS})=)"(?:\\[nrt]|\s)*+(?:select|insert|update|delete)(?:\\[nrt]|\s)',
+        re.IGNORECASE,
+    ),
 )
-_PLAIN = re.compile(r"\s*(?:" + _SURE.format(s=r"\s+") + r")\b", re.IGNORECASE | re.DOTALL)
-_STATEMENT = Marker("SQL", _IN_JSON)
+_VERB = re.compile(r"\s*+(?:select|insert|update|delete)\s", re.IGNORECASE)
 _UNITS = {
     "ns": 1e-6,
     "nano": 1e-6,
@@ -84,12 +86,16 @@ _TIMED = re.compile(
     re.IGNORECASE,
 )
 _WITH_UNIT = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)\s?(ns|us|µs|μs|ms|s|m)", re.ASCII)
-_MOST = 256
+_NO_DURATION = re.compile(
+    r".*(?:start|end|begin|stop|finish|event|log|date|created|updated|received|local|server)_?time", re.IGNORECASE
+)
+_LOGFMT = re.compile(r'(?:^|(?<=\s))([A-Za-z@_][\w.\-@/]*)=("(?:[^"\\]|\\.)*+"|\S*)')
+_NUMBER = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?", re.ASCII)
 
 
 def sniff(head: bytes) -> bool:
-    lines = [line for line in head.split(b"\n")[:_MOST] if line.strip()]
-    records = [record for line in lines if line.lstrip()[:1] == b"{" and (record := _loaded(line)) is not None]
+    lines = [line for line in head.split(b"\n") if line.strip()]
+    records = [record for line in lines if (record := _loaded(line.decode("utf-8", errors="replace"))) is not None]
     if len(records) * 2 < len(lines) - 1 or any(
         {"sql", "duration_ms", "start"} <= record.keys() for record in records[:1]
     ):
@@ -102,13 +108,13 @@ def read(path: Path, *, timezone: str | None = None, unit: str | None = None, **
     tally, clock = Tally(), Clock(timezone)
     found: list[tuple[dict[str, Any], bool]] = []
     unclear: dict[str, int] = {}
-    lost = 0
+    lost = marked = 0
     for number, line in _queries.numbered(path, tally, _STATEMENT):
-        record = _loaded(line) if line.lstrip()[:1] == "{" else None
+        record = _loaded(line)
         if record is None:
             if line.strip():
-                tally.skip(number, why="not a JSON object")
-                lost += _IN_JSON.match(line) is not None
+                tally.skip(number, why="neither a JSON object nor logfmt")
+                lost += _STATEMENT.pattern.match(line) is not None
             else:
                 tally.known += 1
             continue
@@ -121,12 +127,13 @@ def read(path: Path, *, timezone: str | None = None, unit: str | None = None, **
         if took is None and name:
             unclear[name] = unclear.get(name, 0) + 1
         message = next((m for key in _MESSAGES if isinstance(m := fields.get(key), str)), "")
+        marked += _marked(fields)
         found.append((_row(fields, sql, took, clock, tally), took is None and _BEGINS.match(message) is not None))
     ended = any(row["duration_ms"] is not None for row, _ in found)
     rows = [row for row, begins in found if not (begins and ended)]
     tally.known += len(found) - len(rows)
     tally.rows = len(rows)
-    tally.mark(_STATEMENT.name, 0, lost + sum(_PLAIN.match(row["sql"]) is not None for row, _ in found))
+    tally.mark(_STATEMENT.name, 0, lost + marked)
     warnings = (*clock.notes(), *_doubts(path, rows, unclear))
     for row in rows:
         row["duration_ms"] = row["duration_ms"] or 0.0
@@ -155,12 +162,25 @@ def _factor(unit: str | None) -> float | None:
     return _UNITS[unit] if unit else None
 
 
-def _loaded(line: str | bytes) -> dict[str, Any] | None:
+def _loaded(line: str) -> dict[str, Any] | None:
+    """The fields of a line, of JSON or of logfmt (``level=debug sql="SELECT 1"``)."""
+    if line.lstrip("\ufeff \t")[:1] != "{":
+        fields = {name: _unquoted(text) for name, text in _LOGFMT.findall(line)}
+        return fields if len(fields) > 1 else None
     try:
-        record = orjson.loads(line)
+        record = orjson.loads(line.lstrip("\ufeff"))
     except orjson.JSONDecodeError:
         return None
     return record if isinstance(record, dict) else None
+
+
+def _unquoted(text: str) -> Any:
+    if text[:1] == '"':
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return text.strip('"')
+    return float(text) if _NUMBER.fullmatch(text) else text
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:
@@ -176,13 +196,18 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
 def _sql(fields: dict[str, Any]) -> str | None:
     for name in (*_TEXTS, *_MESSAGES):
         text = fields.get(name)
-        if not isinstance(text, str) or not text:
+        if not isinstance(text, str) or not (first := _FIRST.match(text)):
             continue
-        if _SQL.match(text) and (name not in _MESSAGES or _NO_PROSE.search(text)):
+        needs = _NEEDS.get(verb := first[1].lower())
+        if needs is not None and needs.search(text, first.end()) and (name not in _MESSAGES or _NO_PROSE.search(text)):
             return text.strip()
-        if "sql" in name.lower() and _SHORT.match(text):
+        if "sql" in name.lower() and verb in _SHORT:
             return text.strip()
     return None
+
+
+def _marked(fields: dict[str, Any]) -> bool:
+    return any(isinstance(text := fields.get(name), str) and _VERB.match(text) for name in _TEXTS)
 
 
 @lru_cache(maxsize=4096)
@@ -190,7 +215,7 @@ def _timed(name: str) -> tuple[bool, float | None]:
     """Whether a field is a duration, and the milliseconds of its unit where its name has one."""
     snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name[:100]).lower()
     found = _TIMED.fullmatch(snake)
-    if found is None:
+    if found is None or _NO_DURATION.fullmatch(snake):
         return False, None
     return True, _UNITS[found["unit"]] if found["unit"] else None
 
@@ -229,18 +254,31 @@ def _start(fields: dict[str, Any], clock: Clock) -> int:
 
 
 def _row(fields: dict[str, Any], sql: str, took: float | None, clock: Clock, tally: Tally) -> dict[str, Any]:
-    rows = next((n for name in _ROWS if type(n := fields.get(name)) is int and 0 <= n < 2**62), None)
-    request = next(
-        (r for name in (*_REQUESTS, "req_id") if isinstance(r := fields.get(name), (str, int)) and str(r)), None
-    )
+    rows = next((n for name in _ROWS if (n := _whole(fields.get(name))) is not None), None)
     bound = next((v for name in _VALUES if isinstance(v := fields.get(name), (list, dict)) and v), None)
     if isinstance(bound, dict):
         values: Any = {str(k): None if v is None else str(v) for k, v in bound.items()}
     else:
         values = [None if v is None else str(v) for v in bound] if bound else None
+    source = _text_of(fields, ("source", "caller", "file"))
     return {
         "start": _start(fields, clock), "sql": _queries.cut(sql, tally), "duration_ms": took, "rows": rows,
-        "unit": None if request is None else str(request), "parameters": values,
-        "route": next((r for name in _ROUTES if isinstance(r := fields.get(name), str) and r), None),
-        "source": next((s for name in ("source", "caller", "file") if isinstance(s := fields.get(name), str) and ":" in s), None),
+        "unit": _text_of(fields, _REQUESTS), "session": _text_of(fields, _SESSIONS), "parameters": values,
+        "route": _text_of(fields, _ROUTES), "source": source if source and ":" in source else None,
     }  # fmt: skip
+
+
+def _whole(value: Any) -> int | None:
+    return (
+        int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 2**53 else None
+    )
+
+
+def _text_of(fields: dict[str, Any], names: tuple[str, ...]) -> str | None:
+    for name in names:
+        value = fields.get(name)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return str(int(value)) if value == int(value) else str(value)
+        if isinstance(value, str) and value:
+            return value
+    return None

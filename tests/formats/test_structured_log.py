@@ -29,6 +29,8 @@ LINES = {
     "Monolog (Laravel)": '{"message":%s,"context":{"bindings":[7],"time_ms":1.5},"level":100,"level_name":"DEBUG","channel":"local","datetime":"2025-11-24T16:00:01.500000+00:00","extra":{"request_id":"req-1"}}',
     "logstash": '{"@timestamp":"2025-11-24T16:00:01.500Z","@version":"1","message":"query","logger_name":"app.sql","sql":%s,"took":"1.5ms","trace_id":"req-1"}',
     "microseconds": '{"ts":1764000001.5,"statement":%s,"duration_us":1500}',
+    "slog as text": 'time=2025-11-24T16:00:01.500Z level=INFO msg="QueryContext" query=%s conn_id=Ty7tgM duration=1.5ms',
+    "logrus as text": 'time="2025-11-24T16:00:01.500Z" level=debug msg="sql query" sql=%s request_id=req-1 took_us=1500 rows=1',
 }  # fmt: skip
 
 
@@ -37,7 +39,12 @@ def test_a_structured_log_is_its_statements(kind: str, tmp_path: Path) -> None:
     """With a line of another matter before and after each; what has no unit says so, and takes one."""
     line = LINES[kind] % ESCAPED
     path = tmp_path / "app.log"
-    path.write_text("\n".join(f'{{"level":"info","msg":"page {n}"}}\n{line}' for n in range(40)) + "\n")
+    other = (
+        'level=info msg="page"'
+        if "as text" in kind and "zap" not in kind
+        else '{"level":"info","start_time":1764000001,"msg":"page"}'
+    )
+    path.write_text(f"{other}\n{line}\n" * 40)
     read = lab.read(path, unit="ns" if "nanoseconds" in kind else "s")
     table = read.tables["queries"]
     assert len(table) == 40
@@ -85,6 +92,7 @@ def test_lines_that_are_no_json_are_counted(tmp_path: Path) -> None:
         {"query": "query { books { id } }"},
         {"message": "Update your profile"},
         {"sql": 7},
+        {"sql": {"select": 1}},
     ],
 )
 def test_what_is_no_sql_is_no_log_of_statements(record: dict[str, Any], tmp_path: Path) -> None:
@@ -99,3 +107,18 @@ def test_an_unknown_unit_is_refused(tmp_path: Path) -> None:
     path.write_text(LINES["structlog"] % ESCAPED + "\n")
     with pytest.raises(ValueError, match="unit must be"):
         lab.read(path, unit="hours")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        LINES["structlog"] % ESCAPED,
+        "2026-01-05 10:00:00,123 INFO sqlalchemy.engine.Engine SELECT a FROM t WHERE b = ?\n2026-01-05 10:00:00,124 INFO sqlalchemy.engine.Engine [generated in 0.00021s] (1,)",
+        "2026-01-05 10:00:00.123 UTC [12] LOG:  duration: 1.5 ms  statement: SELECT a FROM t WHERE b = 1",
+    ],
+)
+def test_a_log_that_begins_with_other_lines_is_read(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "app.log"
+    path.write_text('{"level":"info","msg":"starting module"}\n' * 3_000 + f"{line}\n" * 30)
+    assert path.stat().st_size > 100_000
+    assert len(lab.read(path).tables["queries"]) == 30
