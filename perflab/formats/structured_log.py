@@ -175,7 +175,7 @@ def _loaded(line: str) -> dict[str, Any] | None:
 
 
 def _unquoted(text: str) -> Any:
-    if text[:1] == '"':
+    if text[:1] in ('"', "["):
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError:
