@@ -56,6 +56,12 @@ BUSIER = Kind(
     "other processes took {now_fraction} of this machine's CPU during the run, and {before_fraction} during the baseline's. "
     "Nothing is claimed. Repeat the run on a quiet machine",
 )
+QUIETER = Kind(
+    "machine-quieter",
+    MACHINE,
+    "other processes took {before_fraction} of this machine's CPU during the baseline's runs, and {now_fraction} during this "
+    "one. Nothing is claimed. Set the baseline again on a quiet machine ({remedy})",
+)
 OTHER_MODEL = Kind(
     "machine-other-model",
     MACHINE,

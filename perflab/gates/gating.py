@@ -9,7 +9,7 @@ from typing import Any
 
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.gates import gate_notes
-from perflab.gates.machine_speed import LIMIT, same_speed
+from perflab.gates.machine_speed import AGAIN, LIMIT, same_speed
 from perflab.gates.stored import StoredBaseline, busy_fraction
 from perflab.loadtest.calibration import Calibration
 from perflab.loadtest.plan import LoadPlan
@@ -238,16 +238,17 @@ def _one_run(
 ) -> tuple[Measurements | None, Note | None, list[Note]]:
     """One run of the candidate on a machine that is as fast as the baseline's; or why it is not."""
     notes: list[Note] = []
-    now, refusal = same_speed(baseline.speed)
+    now, refusal = same_speed(baseline.speed, baseline.speed_limit)
     if refusal is not None:
         return None, refusal, notes
     if now.cpu_model != baseline.speed.cpu_model:
         notes.append(gate_notes.OTHER_MODEL(now=now.cpu_model, before=baseline.speed.cpu_model))
     measured = run(plan, candidate, store=store, progress=progress)
-    _, refusal = same_speed(baseline.speed)
+    _, refusal = same_speed(baseline.speed, baseline.speed_limit)
     busy, before = busy_fraction(measured), busy_fraction(baseline.runs)
     if refusal is None and abs(busy - before) > LIMIT:
-        refusal = gate_notes.BUSIER(now_fraction=busy, before_fraction=before)
+        kind = gate_notes.BUSIER if busy > before else gate_notes.QUIETER
+        refusal = kind(AGAIN, now_fraction=busy, before_fraction=before)
     _, partly, enough = baseline.coverage(measured)
     if not enough and refusal is None:
         refusal = partly

@@ -26,11 +26,12 @@ from perflab.gates import gate_notes
 from perflab.notes import Note, Remedy
 from perflab.units import format_fraction
 
-LIMIT = 0.10
-"""A machine that differs by more is another one."""
+LIMIT, MOST = 0.10, 0.25
+"""A machine that differs by more is another one; by more than MOST even if the baseline's own speed was unsteady."""
 SECONDS = 0.6
 _MOST_PROCESSES = 16
 _START_S, _PATIENCE_S = 0.2, 30.0
+_PAUSES_S = (0.6, 2.0)
 AGAIN = Remedy("set_baseline")
 _LOOP = """
 import sys, time
@@ -134,13 +135,29 @@ def measure_speed(seconds: float = SECONDS) -> Speed:
     )
 
 
-def same_speed(before: Speed) -> tuple[Speed, Note | None]:
-    """The speed now and why it differs from ``before``; what differs is measured once more, longer, before it counts."""
+def same_speed(before: Speed, limit: float = LIMIT) -> tuple[Speed, Note | None]:
+    """The speed now and why it differs from ``before``: what differs is measured twice more, later and longer, before it counts.
+
+    Another machine differs each time; a moment in which the host was busy passes.
+    """
     now = measure_speed()
-    if now.differs(before):
-        time.sleep(SECONDS)
+    for pause in _PAUSES_S:
+        if now.differs(before, limit) is None:
+            break
+        time.sleep(pause)
         now = measure_speed(2 * SECONDS)
-    return now, now.differs(before)
+    return now, now.differs(before, limit)
+
+
+def unsteadiness(speeds: Sequence[Speed]) -> float:
+    """How far the speed that is farthest from the typical one is from it."""
+    usual = typical(speeds)
+    return max(max(ratio, 1 / ratio) for ratio in (speed.ratio(usual) for speed in speeds)) - 1
+
+
+def limit_of(speeds: Sequence[Speed]) -> float:
+    """By how much a machine may differ from these speeds of one machine: as much as they do, within bounds."""
+    return min(MOST, max(LIMIT, 1.5 * unsteadiness(speeds))) if speeds else LIMIT
 
 
 def typical(speeds: Sequence[Speed]) -> Speed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from perflab.data import store as kept
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import StoreError
 from perflab.gates import gate_notes
-from perflab.gates.machine_speed import AGAIN, LIMIT, Speed, measure_speed, typical
+from perflab.gates.machine_speed import AGAIN, LIMIT, Speed, limit_of, measure_speed, typical, unsteadiness
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import run
 from perflab.loadtest.target import Target
@@ -48,6 +48,7 @@ class StoredBaseline(Result):
     folder : where it is kept; its runs are stored next to ``baseline.json``, and `perflab.load` reads them.
     runs : the measurements.
     speed : of the machine, before, between and after the runs.
+    speed_limit : by what fraction a machine may differ from it: 10 %, or more where the speed varied while the baseline was made.
     made : when; ``commit`` is the one that the load test was started from.
     """
 
@@ -57,6 +58,7 @@ class StoredBaseline(Result):
     made: datetime
     commit: str
     warnings: tuple[Note, ...] = ()
+    speed_limit: float = LIMIT
 
     @classmethod
     def read(cls, folder: str | Path = FOLDER) -> StoredBaseline:
@@ -67,6 +69,7 @@ class StoredBaseline(Result):
             if record["schema_version"] > _SCHEMA:
                 raise StoreError(f"{place}: a newer perflab wrote this baseline: upgrade perflab")
             speed, made = Speed.from_json(record["speed"]), datetime.fromisoformat(record["made"])
+            limit = limit_of([Speed.from_json(one) for one in record.get("speeds", ())])
         except OSError as problem:
             where = "" if place.is_absolute() else f" in {Path.cwd()}"
             raise StoreError(
@@ -74,7 +77,7 @@ class StoredBaseline(Result):
             ) from problem
         except (ValueError, LookupError, TypeError) as problem:
             raise StoreError(f"{place / _RECORD}: damaged: {problem!r}; set the baseline again") from problem
-        return cls(place, kept.load(place), speed, made, str(record.get("commit") or ""))
+        return cls(place, kept.load(place), speed, made, str(record.get("commit") or ""), speed_limit=limit)
 
     @property
     def age_ms(self) -> float:
@@ -197,7 +200,7 @@ def set_baseline(
     }
     _written(Path(folder), places, record)
     found = StoredBaseline.read(folder)
-    return StoredBaseline(found.folder, found.runs, found.speed, found.made, found.commit, notes_of(warnings))
+    return replace(found, warnings=notes_of(warnings))
 
 
 def _enough(runs: int) -> None:
@@ -230,8 +233,7 @@ def _afterwards(measured: Measurements, now: Speed) -> list[Note]:
 
 
 def _steadiness(speeds: list[Speed]) -> list[Note]:
-    usual = typical(speeds)
-    worst = max(max(r, 1 / r) for r in (speed.ratio(usual) for speed in speeds)) - 1
+    worst = unsteadiness(speeds)
     return [gate_notes.UNSTEADY(by=format_fraction(worst))] if worst > LIMIT else []
 
 

@@ -291,3 +291,28 @@ def test_the_speed_of_this_machine_is_measured() -> None:
     assert found.loop_ms > 0 and 0 < found.available_fraction <= 1 and found.cores >= 1
     assert Speed.from_json(json.loads(json.dumps(found.to_json()))) == found
     assert found.differs(found) is None
+
+
+@pytest.mark.parametrize(
+    ("loops", "now", "refused"),
+    [
+        ([1.0, 1.0, 1.0], 1.05, False),
+        ([1.0, 1.0, 1.0], 1.15, True),
+        ([0.9, 1.0, 1.12], 1.15, False),
+        ([0.6, 1.0, 1.7], 1.30, True),
+        ([0.6, 1.0, 1.7], 0.5, True),
+        ([], 1.15, True),
+    ],
+)
+def test_a_machine_may_differ_as_much_as_the_baselines_did(loops: list[float], now: float, refused: bool) -> None:
+    speeds = [replace(SPEED, loop_ms=SPEED.loop_ms * loop) for loop in loops]
+    found = replace(SPEED, loop_ms=SPEED.loop_ms * now).differs(SPEED, machine_speed.limit_of(speeds))
+    assert (found is not None) is refused
+
+
+@pytest.mark.parametrize(("busy", "before", "code"), [(0.4, 0.02, "machine-busier"), (0.02, 0.4, "machine-quieter")])
+def test_what_others_took_is_said_the_right_way_round(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, busy: float, before: float, code: str
+) -> None:
+    monkeypatch.setattr(gating, "busy_fraction", lambda runs: busy if len(runs.runs) == 1 else before)
+    assert judge(kept, monkeypatch, [SPEED], factor=2.0).reasons[0].code == code
