@@ -179,6 +179,7 @@ def judge(
 ) -> lab.gates.Gate:
     """One run of "other", slower by a factor, held against the baseline on a machine of these speeds."""
     speeds = list(now)
+    monkeypatch.setattr(machine_speed, "_PAUSES_S", (0.0, 0.0))
     monkeypatch.setattr(machine_speed, "measure_speed", lambda *_: speeds.pop(0) if len(speeds) > 1 else speeds[0])
     monkeypatch.setattr(machine_speed, "SECONDS", 0.0)
 
