@@ -93,12 +93,14 @@ _LOGFMT = re.compile(r'(?:^|(?<=\s))([A-Za-z@_][\w.\-@/]*)=("(?:[^"\\]|\\.)*+"|\
 _NUMBER = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?", re.ASCII)
 
 
+_OWN = ({"sql", "duration_ms", "start"}, {"error_severity", "message"})
+"""Fields of perflab's query recorder, and of PostgreSQL's jsonlog: its ``statement`` is one that failed."""
+
+
 def sniff(head: bytes) -> bool:
     lines = [line for line in head.split(b"\n") if line.strip()]
     records = [record for line in lines if (record := _loaded(line.decode("utf-8", errors="replace"))) is not None]
-    if len(records) * 2 < len(lines) - 1 or any(
-        {"sql", "duration_ms", "start"} <= record.keys() for record in records[:1]
-    ):
+    if len(records) * 2 < len(lines) - 1 or any(own <= record.keys() for record in records for own in _OWN):
         return False
     return any(_sql(_flat(record)) is not None for record in records)
 

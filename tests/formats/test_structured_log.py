@@ -129,6 +129,7 @@ def test_a_tools_own_log_is_not_taken_for_any_loggers(tmp_path: Path) -> None:
     line = {
         "timestamp": "2026-01-05 10:00:00.123 UTC",
         "pid": 12,
+        "session_id": "65a.c",
         "error_severity": "LOG",
         "message": "duration: 1.5 ms  statement: SELECT a FROM t",
     }
@@ -138,5 +139,8 @@ def test_a_tools_own_log_is_not_taken_for_any_loggers(tmp_path: Path) -> None:
         "statement": "SELECT a FROM t WHERE b = 1",
     }
     path = tmp_path / "postgresql.json"
-    path.write_text(f"{json.dumps(line)}\n{json.dumps(failed)}\n" * 9)
+    path.write_text("".join(json.dumps(one, separators=(",", ":")) + "\n" for one in (line, failed) * 9))
     assert lab.read(path).meta["format"] == "postgresql_jsonlog"
+    path.write_text(f"{json.dumps(line)}\n{json.dumps(failed)}\n" * 9)  # as jq writes it
+    with pytest.raises(lab.FormatError):
+        lab.read(path)
