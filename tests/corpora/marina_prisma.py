@@ -47,9 +47,9 @@ def served(server: servers.Server, seed: int, mode: str, ending: str) -> None:
 def main() -> None:
     generate(Path(os.environ["NODE_PATH"]))
     with servers.postgresql() as server:
-        served(server, 81, "transaction", "csv")
+        served(server, 129, "transaction", "csv")
     with servers.postgresql() as server:
-        served(server, 82, "autocommit", "json")
+        served(server, 204, "autocommit", "json")
 
 
 if __name__ == "__main__":
