@@ -160,7 +160,13 @@ def named(name: str) -> Format:
 
 def claimants(head: bytes) -> list[str]:
     """The names of the formats that claim these first bytes."""
-    return [name for name in NAMES if named(name).sniff(head)]
+    return _claiming(NAMES, head)
+
+
+def _claiming(names: Iterable[str], head: bytes) -> list[str]:
+    """Those of the formats that claim these bytes; a log that is any logger's where it is no tool's own."""
+    found = [name for name in names if named(name).sniff(head)]
+    return [name for name in found if name != "structured_log"] or found
 
 
 def of_file(path: Path) -> str:
@@ -181,7 +187,7 @@ def of_file(path: Path) -> str:
 def _further_on(path: Path) -> list[str]:
     """The log that claims the file further on: applications write other lines before their first statement."""
     for window in sources.windows(path, WINDOWS):
-        if names := [name for name in LOGS if named(name).sniff(window)]:
+        if names := _claiming(LOGS, window):
             return names
     return []
 

@@ -122,3 +122,21 @@ def test_a_log_that_begins_with_other_lines_is_read(line: str, tmp_path: Path) -
     path.write_text('{"level":"info","msg":"starting module"}\n' * 3_000 + f"{line}\n" * 30)
     assert path.stat().st_size > 100_000
     assert len(lab.read(path).tables["queries"]) == 30
+
+
+def test_a_tools_own_log_is_not_taken_for_any_loggers(tmp_path: Path) -> None:
+    """PostgreSQL's jsonlog has a field for the statement that failed."""
+    line = {
+        "timestamp": "2026-01-05 10:00:00.123 UTC",
+        "pid": 12,
+        "error_severity": "LOG",
+        "message": "duration: 1.5 ms  statement: SELECT a FROM t",
+    }
+    failed = line | {
+        "error_severity": "ERROR",
+        "message": "deadlock detected",
+        "statement": "SELECT a FROM t WHERE b = 1",
+    }
+    path = tmp_path / "postgresql.json"
+    path.write_text(f"{json.dumps(line)}\n{json.dumps(failed)}\n" * 9)
+    assert lab.read(path).meta["format"] == "postgresql_jsonlog"
