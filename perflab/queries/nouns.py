@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 ROLES = frozenset({"parent", "owner", "author", "creator", "user", "customer", "manager", "assignee"})
 PARTIES = frozenset(
@@ -54,10 +55,31 @@ def stem(name: str) -> str:
     return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us")) and len(word) > 2 else word
 
 
+_IRREGULAR = {
+    "people": "person", "children": "child", "men": "man", "women": "woman", "mice": "mouse", "feet": "foot", "teeth": "tooth",
+    "geese": "goose", "oxen": "ox", "media": "medium", "criteria": "criterion", "phenomena": "phenomenon", "data": "datum",
+    "indice": "index", "matrice": "matrix", "vertice": "vertex", "appendice": "appendix", "analyse": "analysi", "quizze": "quiz",
+    "diagnose": "diagnosi", "thesi": "thesis", "crise": "crisi", "basi": "basis", "base": "basi",
+}  # fmt: skip
+"""Plurals that no rule gives, as `stem` leaves them."""
+
+
+def _singular(word: str) -> str:
+    """One spelling for the plural and the singular of the last noun of a stem; no word that is shown."""
+    before, line, last = word.rpartition("_")
+    last = _IRREGULAR.get(last, last)
+    for ending, one in (("ie", "y"), ("ve", "f"), ("fe", "f")):
+        if last.endswith(ending) and len(last) > 4:
+            last = last.removesuffix(ending) + one
+    return f"{before}{line}{last}"
+
+
+@lru_cache(maxsize=65536)
 def same_noun(one: str, other: str) -> bool:
     """Whether two stems name one thing: equal, or equal behind an application's prefix (``shop_book``, ``book``)."""
     if not one or not other:
         return False
+    one, other = _singular(one), _singular(other)
     if one == other or one.endswith("_" + other) or other.endswith("_" + one):
         return True
     short, long = sorted((one.rpartition("_")[2], other.rpartition("_")[2]), key=len)

@@ -138,6 +138,8 @@ def _could_hand_out(
     plausible = np.where(
         np.isnan(rows), ~single[fp[parents]] | (calls[parents] > 1), (rows >= 2) & (rows * 3 >= calls[children])
     )
+    whole = calls_after(groups, parents, children) % np.where(rows >= 2, rows, np.inf) == 0  # four voices of each choir
+    plausible |= (strength >= HOLDS) & whole & (rows * 8 >= calls[children])
     writes = np.array([s.kind == "write" for s in groups.shapes], dtype=bool)[fp[children]]
     possible: Flags = plausible & ((strength >= 0) | writes | match)
     return possible
@@ -146,7 +148,7 @@ def _could_hand_out(
 def rows_match(groups: Groups, parents: Ints, children: Ints) -> Flags:
     """Where there were as many calls as rows, and not by chance: in most units of the route in which both ran."""
     rows, fp, unit = groups.column("rows")[parents], groups.column("fp"), groups.column("unit")
-    matched: Flags = rows == groups.column("calls")[children]
+    matched: Flags = rows == calls_after(groups, parents, children)
     if not matched.any():
         return matched
     routes = pd.factorize(groups.column("route")[children])[0]
@@ -155,6 +157,14 @@ def rows_match(groups: Groups, parents: Ints, children: Ints) -> Flags:
     _, pair = np.unique(pairs, return_inverse=True)
     often = np.bincount(pair, matched & together) * 2 >= np.bincount(pair, together)
     return matched & often[pair]
+
+
+def calls_after(groups: Groups, parents: Ints, children: Ints) -> Ints:
+    """The calls that came after the parent: a request often loads one row of the same kind (who is logged in) before it."""
+    first = groups.column("first")
+    before = (parents >= 0) & (first[children] < first[parents])
+    after: Ints = groups.column("calls")[children] - before
+    return after
 
 
 def _loop_over(groups: Groups, children: Ints, parent: Ints) -> Ints:

@@ -14,7 +14,7 @@ from perflab.queries import claims, suggestions
 from perflab.queries.groups import LEAST_DISTINCT, Groups, Ints, grouped, keys_asked, moving_keys, single_rows, varying
 from perflab.queries.growth import LIMIT, Growth, growth
 from perflab.queries.nouns import own_key
-from perflab.queries.parents import with_parents
+from perflab.queries.parents import calls_after, with_parents
 from perflab.queries.scaling import Scaling
 from perflab.queries.shape import Shape
 from perflab.queries.statements import Statements, statements
@@ -158,7 +158,7 @@ def _facts(groups: Groups, part: pd.DataFrame, driver: int, grown: Growth | None
         linked=int(part["linked"].max()),
         own_row=driver >= 0 and _own_row(groups.shapes[driver], shape),
         own_value=driver >= 0 and bool(part["same"].all()) and _own_value(groups, members, parents),
-        calls=calls[members],
+        calls=calls_after(groups, parents, members),
         parent_rows=np.where(parents >= 0, groups.column("rows")[parents], np.nan),
         variety=_variety(groups, members),
         grown=grown.scaling if grown is not None and grown.speaks else Scaling(),
