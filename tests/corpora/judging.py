@@ -75,7 +75,9 @@ def judged(name: str, queries: pd.DataFrame | None = None, *, comments: bool = T
         for unit, child in zip(claims["unit"], claims["child"], strict=True)
         if unit in request
     }
-    real = {(i, table.lower()) for i, tables in enumerate(truth["n_plus_one"]) for table in tables}  # Prisma has capitals
+    real = {
+        (i, table.lower()) for i, tables in enumerate(truth["n_plus_one"]) for table in tables
+    }  # Prisma has capitals
     units, true_units = {u for u, _ in claimed}, {u for u, _ in real}
     errors = pd.DataFrame(
         [("wrong", truth["route"][u], t) for u, t in claimed - real]

@@ -24,9 +24,11 @@ CORPORA = {
 APPLICATIONS = (
     "freight", "orchestra", "campus", "helpdesk", "festival", "newsroom", "stays", "league", "transit", "repaircafe",
 )  # fmt: skip
-COMMITS_INSIDE = ("league", "transit")
+COMMITS_INSIDE = ("league", "transit", "choirs")
 """A page commits between its list and the loop: without comments the list is in another transaction, and nobody's parent."""
-LABELLED = [*(f"{name}{mode}" for name in APPLICATIONS for mode in ("", "_autocommit")), "resort"]
+LABELLED = [*(f"{name}{mode}" for name in APPLICATIONS for mode in ("", "_autocommit")), "resort", "marina", "choirs"]
+RECALL = {"choirs": 0.93}
+"""Lists of one length only, and calls for some of their rows (a cache answers the others)."""
 
 
 @pytest.mark.parametrize("name", CORPORA)
@@ -86,7 +88,7 @@ def test_applications_labelled_before_they_were_scored(name: str, comments: bool
     score = judged(name, comments=comments)
     assert score.right > 100
     assert score.precision >= 0.95, score.errors
-    assert score.recall >= 0.95, score.errors
+    assert score.recall >= RECALL.get(name, 0.95), score.errors
 
 
 def test_few_requests_of_few_sizes_prove_less() -> None:
@@ -99,7 +101,7 @@ def test_few_requests_of_few_sizes_prove_less() -> None:
     "name",
     [
         "freight_autocommit", "orchestra_autocommit", "helpdesk_autocommit", "festival_autocommit", "stays_autocommit",
-        "league_autocommit", "repaircafe_autocommit",
+        "league_autocommit", "repaircafe_autocommit", "choirs_autocommit",
     ],
 )  # fmt: skip
 def test_in_autocommit_nothing_false_is_claimed_and_what_is_not_known_is_said(name: str) -> None:
