@@ -163,6 +163,8 @@ def _settle(notebook: Path) -> None:
     for cell in book.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
+        if "id" in cell and "injected-parameters" in cell.metadata.get("tags", ()):
+            cell["id"] = "injected-parameters"
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if {"text/html", "image/png", "image/svg+xml"} & data.keys():
