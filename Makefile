@@ -35,7 +35,7 @@ lowest: $(READY)
 	@$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps -e .
 	$(LOWEST)/bin/python tests/smoke.py
 
-## make docs         the documentation as a site in build/site, in an environment of its own
+## make docs         the documentation as a site, in an environment of its own: open build/site/index.html
 DOCS := $(VENV)-docs
 docs: $(READY)
 	@test -d $(DOCS) || $(BIN)/uv venv --quiet --python $(BIN)/python $(DOCS)
