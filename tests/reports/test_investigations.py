@@ -22,11 +22,12 @@ PARAMETERS = {
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new investigation, and what else a notebook shows: the explorers, widgets, an object without a repr."""
+    """A new investigation, and what else a notebook shows: explorers, widgets, an object without a repr, text in parts."""
     path = lab.new_notebook("Is GET /orders <b>faster</b>?", tmp_path_factory.mktemp("investigation"))
     widgets = "import ipywidgets as w\nw.HBox([w.IntSlider(), w.IntText()])"
     made = nbformat.read(path, as_version=4)
-    made.cells += map(nbformat.v4.new_code_cell, ("lab.explore(before, after)", widgets, "object()"))
+    parts = "import time\nprint(1, flush=True)\ntime.sleep(0.3)\nprint(2)"
+    made.cells += map(nbformat.v4.new_code_cell, ("lab.explore(before, after)", widgets, "object()", parts))
     nbformat.write(made, path)
     return path
 
@@ -102,6 +103,7 @@ def test_executed_twice_only_the_stamp_differs(template: Path, executed: Path, m
         stamp.outputs = []
     assert nbformat.writes(twice[0]) == nbformat.writes(twice[1])
     assert "IntSliderModel" in nbformat.writes(twice[0])
+    assert [output.text for output in twice[0].cells[-1].outputs] == ["1\n2\n"]
 
 
 def test_an_export_needs_nothing_from_anywhere(executed: Path, tmp_path: Path) -> None:
