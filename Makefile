@@ -35,12 +35,15 @@ lowest: $(READY)
 	@$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps -e .
 	$(LOWEST)/bin/python tests/smoke.py
 
-## make docs         the documentation as a site in build/site, in an environment of its own
+## make docs         the documentation as a site, in an environment of its own: open build/site/index.html
 DOCS := $(VENV)-docs
-docs: $(READY)
+docs: $(READY) $(DOCS)/.ready
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --config-file .ci/site.yml
+
+$(DOCS)/.ready: pyproject.toml
 	@test -d $(DOCS) || $(BIN)/uv venv --quiet --python $(BIN)/python $(DOCS)
 	@$(BIN)/uv pip install --quiet --python $(DOCS) --group docs
-	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --config-file .ci/site.yml
+	@touch $@
 
 ## make lab          JupyterLab on the notebooks
 lab: $(READY)

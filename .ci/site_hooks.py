@@ -56,6 +56,13 @@ def packages() -> list[str]:
     )
 
 
+def reference() -> dict[str, tuple[str, dict[str, str]]]:
+    """The heading of each page of the reference, and the names on it with their homes."""
+    known = homes()
+    pages = {group: (TITLES[group], {name: known[name] for name in names}) for group, names in groups().items()}
+    return pages | {name: (f"lab.{name}", homes(f"perflab.{name}")) for name in packages()}
+
+
 def pictures() -> dict[str, tuple[bytes, Path]]:
     """For each function, the first picture that a cell which calls it shows in a committed notebook, and the notebook."""
     found: dict[str, tuple[bytes, Path]] = {}
@@ -102,15 +109,13 @@ def title(notebook: Path) -> str:
 
 @event_priority(100)
 def on_files(files: Files, config: Any) -> Files:
-    known = homes()
     shown = pictures()
-    pages = {group: (TITLES[group], {name: known[name] for name in names}) for group, names in groups().items()}
-    pages |= {name: (f"lab.{name}", homes(f"perflab.{name}")) for name in packages()}
-    for page, (heading, names) in pages.items():
+    for page, (heading, names) in reference().items():
         body = "\n\n".join(entry(name, home, shown) for name, home in names.items())
         files.append(File.generated(config, f"reference/{page}.md", content=f"# {heading}\n\n{body}\n"))
     for name, (picture, _) in shown.items():
         files.append(File.generated(config, f"reference/pictures/{name}.png", content=picture))
+    files.append(File("iframe-worker.js", str(ROOT / ".ci"), config["site_dir"], config["use_directory_urls"]))
     files.append(File.generated(config, "changes.md", content=(ROOT / "CHANGELOG.md").read_text(encoding="utf-8")))
     for path in [*(ROOT / "notebooks").rglob("*"), *(ROOT / "bench").glob("*.md")]:
         if path.suffix in (".ipynb", ".png", ".svg", ".md"):
@@ -123,14 +128,18 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Links as they are right in the checkout lead to the pages of the site."""
     if page.file.src_uri.startswith("reference/"):
         return markdown
-    markdown = markdown.replace("](../CHANGELOG.md", "](changes.md")
+    markdown = markdown.replace("](../CHANGELOG.md", "](changes.md").replace("](docs/", "](")
     markdown = re.sub(r"\]\(\.\./(notebooks|bench)/", r"](\1/", markdown)
     return re.sub(r"\]\(\.\./(?:\.\./)*(README\.md|perflab/|datasets/)[^)]*\)", "](index.md)", markdown)
 
 
 def on_post_build(config: Any) -> None:
-    """Refuse a site with a link to a file that it does not hold, whatever wrote the link."""
+    """Refuse a site in which a search finds no entry of a public name, or with a link to a file that it does not hold."""
     site, missing = Path(config["site_dir"]), set()
+    found = {entry["location"] for entry in json.loads((site / "search" / "search_index.json").read_bytes())["docs"]}
+    places = {f"reference/{page}.html#{home}" for page, (_, names) in reference().items() for home in names.values()}
+    if places - found:
+        raise PluginError("the search finds none of " + ", ".join(sorted(places - found)))
     for page in site.rglob("*.html"):
         for link in re.findall(r'(?:href|src)="([^"#?]+)', page.read_text(encoding="utf-8")):
             if (

@@ -17,7 +17,7 @@ import perflab as lab
 from perflab import units
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("caching", "data", "loadtest", "objectives", "plots", "profiles", "queries", "reports", "stats", "web")
+PACKAGES = sorted(path.parent.name for path in (ROOT / "perflab").glob("*/__init__.pyi"))
 mpl.use("Agg")
 
 

@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import sqlite3
+from base64 import b64decode
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -41,8 +42,7 @@ def blocks(page: Path) -> list[str]:
 @cache
 def pairs() -> tuple[lab.Measurements, ...]:
     """Six pairs of runs."""
-    both = lab.load(DATASETS / "shop_runs")
-    return tuple(both.where(arm=arm) for arm in both.runs["arm"].unique())
+    return tuple(lab.load(DATASETS / "shop_runs", arm=arm) for arm in ("n+1", "eager"))
 
 
 @cache
@@ -161,6 +161,23 @@ def test_the_examples_of_a_page_run(page: Path, place: Path) -> None:
             if shown is not None and hasattr(shown, "_repr_html_"):
                 assert "<" in shown._repr_html_()
     plt.close("all")
+
+
+def test_the_readme_shows_what_notebooks_show_today() -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"*{lab.compare(*pairs(), primary='GET /orders').sentence}*" in text
+    book = nbformat.read(ROOT / "notebooks" / "07_why_did_p95_change.ipynb", as_version=4)
+    shown = [output for cell in book.cells if cell.source == "lab.plot_account(account);" for output in cell.outputs]
+    assert (ROOT / "notebooks" / "pictures" / "account.png").read_bytes() == b64decode(shown[0].data["image/png"])
+
+
+def test_the_changelog_keeps_its_form() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    versions = re.findall(r"^## (\d+\.\d+\.\d+) - (?:unreleased|\d{4}-\d\d-\d\d)$", text, re.MULTILINE)
+    assert versions[0] == lab.__version__
+    assert len(versions) == len(re.findall(r"^## ", text, re.MULTILINE))
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.+)", text, re.MULTILINE)) <= kinds
 
 
 KINDS = {

@@ -28,6 +28,14 @@ def test_no_registry_address_and_no_foreign_path_is_committed() -> None:
     assert not found
 
 
+def test_no_sentence_repeats_the_unit_of_a_fact() -> None:
+    twice = re.compile(r"\{\w*_(?:ms\}\s?ms|cores\}\s?cores|bytes\}\s?(?:B|bytes)|fraction\}\s?%|per_s\}\s?/s)")
+    names = [path for path in tracked() if path.suffix == ".py" and "perflab" in path.relative_to(ROOT).parts[:1]]
+    found = [f"{path.name}: {match[0]}" for path in names for match in twice.finditer(path.read_text(encoding="utf-8"))]
+    assert len(names) > 300
+    assert not found
+
+
 def test_the_lock_is_hashed_and_pins_everything() -> None:
     lines = (ROOT / "requirements.lock").read_text().splitlines()
     pins = [line for line in lines if "==" in line]

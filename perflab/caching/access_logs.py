@@ -50,8 +50,12 @@ def access_log(path: str | Path, *, unit: str | None = None, timezone: str | Non
     Examples
     --------
     >>> text = '10.0.0.7 - - [29/Nov/2025:10:00:00 +0000] "GET /a?page=2 HTTP/1.1" 200 512 "-" "curl/8.5" 0.125 HIT'
-    >>> _ = Path("access.log").write_text(text + "\\n")
-    >>> lab.caching.access_log("access.log")[["endpoint", "url", "latency_ms", "cached"]].values.tolist()
+    >>> import tempfile, perflab as lab
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     place = Path(folder) / "access.log"
+    ...     _ = place.write_text(text + "\\n")
+    ...     found = lab.caching.access_log(place)
+    >>> found[["endpoint", "url", "latency_ms", "cached"]].values.tolist()
     [['GET /a', '/a?page=2', 125.0, True]]
     """
     path = Path(path)

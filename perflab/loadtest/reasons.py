@@ -196,7 +196,7 @@ UNREAD = Kind(
 STILL_STARTING = Kind(
     "target-still-starting",
     TARGET,
-    "the target was still starting when the load began: it used {cpu_cores} cores after {waited_ms}",
+    "the target was still starting when the load began: it used {cpu_cores} after {waited_ms}",
 )
 FOREIGN_LOAD = Kind(
     "foreign-load",

@@ -161,8 +161,12 @@ def _settle(notebook: Path) -> None:
         return
     views: list[str] = []
     for cell in book.cells:
+        if "outputs" in cell:
+            cell.outputs = _joined(cell.outputs)
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
+        if "id" in cell and "injected-parameters" in cell.metadata.get("tags", ()):
+            cell["id"] = "injected-parameters"
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if {"text/html", "image/png", "image/svg+xml"} & data.keys():
@@ -177,6 +181,18 @@ def _settle(notebook: Path) -> None:
     else:
         book.metadata.pop("widgets", None)
     nbformat.write(book, notebook)
+
+
+def _joined(outputs: list[Any]) -> list[Any]:
+    """The outputs with the parts of a stream in one, as its parts depend on when the kernel sent them."""
+    kept: list[Any] = []
+    for output in outputs:
+        before = kept[-1] if kept else {}
+        if output.output_type == "stream" and output.name == before.get("name"):
+            before["text"] += output.text
+        else:
+            kept.append(output)
+    return kept
 
 
 def _named_anew(book: Any, views: list[str]) -> Any:

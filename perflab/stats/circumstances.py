@@ -145,7 +145,7 @@ CARRY_OVER = Kind(
 MACHINE_BUSY = Kind(
     "machine-busy",
     MACHINE,
-    "{what:raw} {baseline_cores} cores in runs of the baseline, {candidate_cores} in those of the candidate, so the change may "
+    "{what:raw} {baseline_cores} in runs of the baseline, {candidate_cores} in those of the candidate, so the change may "
     "come from that",
 )
 ONE_ARM_ONLY = Kind(
