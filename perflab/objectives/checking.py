@@ -141,15 +141,14 @@ def check(
     MissingTableError
         Neither requests nor vitals.
     ValueError
-        Bad arguments, or no objective.
+        Bad arguments, or no objective. (Lines that were not understood are objectives too, inconclusive ones.)
 
     >>> runs = lab.load("datasets/shop_runs", arm="eager")
     >>> checked = lab.check(runs, [lab.Objective("p95", "<", "2s"), "error rate < 1%", "p95 of GET /orders < 1ms"])
     >>> checked.table.verdict.to_list(), checked.verdict
     (['holds', 'holds', 'fails'], 'fails')
     """
-    given = [goals] if isinstance(goals, (Objectives, Objective, str)) else list(goals)
-    wanted = objectives_of(given)
+    given, wanted = stated(goals)
     loaded, pages = _evidence(measured)
     held = loaded or pages
     assert held is not None
@@ -189,6 +188,21 @@ def _evidence(measured: Measurements | pd.DataFrame) -> tuple[Measurements | Non
         return None, pages
     sent = set(measured.requests["run"])
     return requests_of(measured.where(run=[run for run in runs if run in sent or run not in visited])), pages
+
+
+def stated(goals: Any) -> tuple[list[Any], tuple[Objective, ...]]:
+    """The documents and objectives given, and the objectives in them; none of these if some lines were not understood at least.
+
+    ValueError as `objectives_of`, which is said before anything is measured.
+    """
+    given = [goals] if isinstance(goals, (Objectives, Objective, str)) else list(goals)
+    documents = [part for part in given if isinstance(part, Objectives)]
+    if len(given) == len(documents) and not any(map(len, documents)):
+        if any(len(document.not_understood) for document in documents):
+            return given, ()
+        if named := [document.source for document in documents if document.source]:
+            raise ValueError(f"goals must hold at least one objective; {', '.join(named)} states none")
+    return given, objectives_of(given)
 
 
 def objectives_of(goals: Any) -> tuple[Objective, ...]:
