@@ -8,7 +8,7 @@ from typing import Any
 
 from perflab.gates.gating import FAILS, INCONCLUSIVE, PASSES, Gate
 from perflab.metrics import Metric
-from perflab.notes import PYTHON
+from perflab.notes import PYTHON, Note
 from perflab.objectives.cautions import NOT_UNDERSTOOD
 from perflab.objectives.checking import Checked
 from perflab.stats.change import Change
@@ -72,7 +72,8 @@ def counted(cases: Sequence[Case], inconclusive: str = "") -> dict[str, int]:
 
 
 def _of_gate(gate: Gate, surface: str) -> tuple[Case, ...]:
-    understood = gate.checked is None or not gate.checked.unread
+    unread = _unread(gate.warnings if gate.checked is None else (), surface)
+    understood = not unread and (gate.checked is None or not gate.checked.unread)
     found = [Case("gate", "gate", gate.verdict, gate.show(surface).sentence, waivable=understood)]
     if (change := gate.change) is not None:
         failing = [row for row in gate.gated if row.verdict == "regressed" and gate.verdict == FAILS]
@@ -81,7 +82,7 @@ def _of_gate(gate: Gate, surface: str) -> tuple[Case, ...]:
             # The gate itself is the case that can be inconclusive; its rows then say why.
             safe = row.verdict == INCONCLUSIVE and row.not_worse
             found.append(Case(case.group, case.name, PASSES, case.text, decides=False) if safe else case)
-    return (*found, *(_of_checked(gate.checked, surface) if gate.checked is not None else ()))
+    return (*found, *unread, *(_of_checked(gate.checked, surface) if gate.checked is not None else ()))
 
 
 def _of_row(change: Change, row: Row, decides: bool) -> Case:
@@ -112,9 +113,13 @@ def _of_checked(checked: Checked, surface: str) -> tuple[Case, ...]:
         Case("objectives", str(r.objective), _OF_VERDICTS.get(str(r.verdict), INCONCLUSIVE), checked.said(at, surface))
         for at, r in rows
     ]
-    lost = [note for note in checked.warnings if note.code == NOT_UNDERSTOOD.code]
-    lines = [
+    return (*found, *_unread(checked.warnings, surface))
+
+
+def _unread(notes: Sequence[Note], surface: str) -> list[Case]:
+    """A case for each line that looks like a requirement and was not understood."""
+    return [
         Case("objectives", f"{n.facts['where']}: {n.facts['text']}", INCONCLUSIVE, n.written(surface), waivable=False)
-        for n in lost
+        for n in notes
+        if n.code == NOT_UNDERSTOOD.code
     ]
-    return (*found, *lines)
