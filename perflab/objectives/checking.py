@@ -68,7 +68,8 @@ class Checked(Result):
             "reason": list(written(self.reasons, surface)),
         }
         table = self.table[["objective", "verdict"]].assign(**columns)
-        return Shown(self._sentence(surface), table, written(self.notes, surface), ours=True)
+        shown = table if len(table) else None
+        return Shown(self._sentence(surface), shown, written(self.notes, surface), ours=True)
 
     def _sentence(self, surface: str) -> str:
         if len(self.table) == 1 and not self.unread:
@@ -80,7 +81,7 @@ class Checked(Result):
         worst = self.table.index[self.table["verdict"] == "fails"]
         first = f": {self.table['objective'][worst[0]]}, but {self.said(int(worst[0]), surface)}" if len(worst) else ""
         unread = f" ({count(self.unread, 'line')} not understood)" if self.unread else ""
-        return f"Of {len(self.table) + self.unread} objectives, {', '.join(parts)}{unread}{first}"
+        return f"Of {count(len(self.table) + self.unread, 'objective')}, {', '.join(parts)}{unread}{first}"
 
     def said(self, position: int, surface: str = PYTHON) -> str:
         """What was measured for the objective in a row of the table, or why it is inconclusive."""

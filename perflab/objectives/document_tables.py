@@ -15,7 +15,7 @@ _ROUTE = re.compile(r"\b(?:endpoint|route|path|request|operation|api|url|service
 _GOAL = re.compile(r"\b(?:target|limit|objective|slo|sla|threshold|goal|budget|value|requirement|must be)s?\b", re.I)
 _BESIDE = re.compile(
     r"\b(?:current(?:ly)?|actual|today|now|baseline|before|after|previous|old|achieved|observed|measured|results?|status|"
-    r"notes?|comments?|remarks?|owner|rationale|reason|measurement|source|tool|priority|window|period|ids?|ref|no)\b|^#$",
+    r"notes?|comments?|remarks?|owner|rationale|reason|measurement|source|tool|priority|alert\w*|window|period|ids?|ref|no)\b|^#$",
     re.IGNORECASE,
 )
 """Columns that hold no requirement: what is, who asked for it, how it is measured."""

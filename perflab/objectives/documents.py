@@ -148,13 +148,20 @@ def _markdown(name: str, text: str) -> Objectives:
             if context.about and block.number - in_html > 1:
                 found.lose(block.number, block.text, "a table in HTML is not read: write it in Markdown")
             in_html = block.number
-        elif own := _OWN.match(cleaned(MARKER.sub("", block.text, count=1))[:500]):
-            found.endpoints.setdefault(
-                "metrics" if own["what"].lower() in ("metrics", "prometheus") else "health", own["path"]
-            )
         else:
-            _sentences(found, block, context)
+            lines = tuple("" if _is_page(found, line) else line for line in block.lines)
+            if any(lines):
+                _sentences(found, Block(block.kind, block.number, lines, block.level), context)
     return collected(found.objectives, found.lost, name, found.warnings, found.endpoints)
+
+
+def _is_page(found: _Found, line: str) -> bool:
+    """Whether a line says where the service shows its metrics or its health, which is kept."""
+    own = _OWN.match(cleaned(MARKER.sub("", line, count=1))[:500])
+    if own:
+        what = "metrics" if own["what"].lower() in ("metrics", "prometheus") else "health"
+        found.endpoints.setdefault(what, own["path"])
+    return bool(own)
 
 
 class _Context:
@@ -202,10 +209,12 @@ def _sentences(found: _Found, block: Block, context: _Context) -> None:
     each = [read(line) for _, line in lines]
     if len(lines) > 1 and any(one.problem or (not one.clauses and promising.unfinished(line))
                               for one, (_, line) in zip(each, lines, strict=True)):  # fmt: skip
-        lines = [(block.number, part) for part in _parts(block.text)]
-        each = [read(part) for _, part in lines]
+        whole = [(block.number, part) for part in _parts(block.text)]
+        joined = [read(part) for _, part in whole]
+        if any(map(endpoint_in, block.lines)) or not any(one.problem for one in joined):
+            lines, each = whole, joined
     for (number, line), one in zip(lines, each, strict=True):
-        if not one.clauses and not one.problem and _looks_like_one(line, item=item, about=context.about):
+        if not one.clauses and not one.problem and _looks_like_one(line, item=item, context=context):
             one.problem = EXPECTED
         found.take(number, line, one)
 
@@ -215,13 +224,15 @@ def _parts(text: str) -> list[str]:
     return [text] if len(text) <= LONGEST else re.split(r"(?<=[.;!?])\s+", text)
 
 
-def _looks_like_one(line: str, *, item: bool, about: bool) -> bool:
+def _looks_like_one(text: str, *, item: bool, context: _Context) -> bool:
+    line = MARKER.sub("", text, count=1)
     if promising.caps(line):
         return False
     if promising.promises(line) or promising.of_an_endpoint(line):
         return True
     bound = item and (promising.limit_in(line) or promising.bounds(line))
-    return about and (bound or promising.measured(line, item=item))
+    bound = bound or (item and bool(context.statistic) and promising.bounded(line))
+    return context.about and (bound or promising.measured(line, item=item))
 
 
 def _table(found: _Found, block: Block, context: _Context) -> None:

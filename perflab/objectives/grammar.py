@@ -182,10 +182,18 @@ class _Reader:
                         waiting = []
                 elif is_rate(token.found["unit"] or "") and (operator or self.bare or token.found["more"]):
                     found.append(self._rate(token, operator))
-                elif (operator or self.bare) and self.last is not None and own and token.found["unit"]:
+                elif (
+                    (operator or self.bare)
+                    and self.last is not None
+                    and own
+                    and token.found["unit"]
+                    and not any(t.kind in STATISTICS for t in part[place:])
+                ):
                     found += self._pair([self.last], token, operator, part)
                 elif operator or token.found["unit"]:
                     early.append((token, operator))
+        if found and (open_ones := [t.text.strip() for t in waiting if t.kind in ("quantile", "median")]):
+            raise _Unclear(f"{open_ones[0]!r} has no limit")
         lost = (
             [t for t, _ in early if not is_window(t)]
             if found or self.last is not None

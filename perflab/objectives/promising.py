@@ -12,6 +12,10 @@ _NAMED = {"median": "p50", "mean": "mean", "every": "max", "max": "max", "succes
           "errors": "error_fraction", "throughput": "throughput_per_s"} | RESOURCES  # fmt: skip
 _NAMES = (*STATISTICS, *RESOURCES)
 _COMPARED = re.compile(r"\b(?:than|baseline|main|master|previous(?:ly)?|today|now|current(?:ly)?)$", re.IGNORECASE)
+_OF_HEADINGS = re.compile(
+    r"current|initial|proposed|new|main|global|default|baselines?|additional|other|resources?|hardware|infrastructure|"
+    r"environments?|scope|notes|mvp|phase"
+)
 _TIME = re.compile(r"µs|μs|us|ms|milli\w+|msecs?|s|secs?|seconds?|m|min\w*|h|hours?", re.IGNORECASE)
 _WINDOW = re.compile(
     r"\b(?:for|during|every|last|over|across|after|rolling|first|per)\s+(?:(?:any|a|the|all|at least|each|last)\s+){0,2}$",
@@ -80,15 +84,17 @@ def statistic_in(text: str) -> str:
 
 def completed(text: str, statistic: str) -> str:
     """A limit that names no statistic, with the one of its heading: "GET /orders: < 200 ms" below "Latency (p95)"."""
-    kinds = {t.kind for t in tokens(spelled_out(cleaned(text)))}
+    found = list(tokens(spelled_out(cleaned(text))))
+    kinds = {t.kind for t in found}
     own = kinds & {*_NAMES, "share", "odds", "none", "fail", "succeed", "retired", "foreign"}
-    return f"{statistic} {text}" if statistic and "limit" in kinds and not own else text
+    limits = any(t.kind == "limit" and (t.found["unit"] or "endpoint" in kinds) for t in found)
+    return f"{statistic} {text}" if statistic and limits and not own else text
 
 
 def unknown(text: str, *, most: int) -> bool:
     """Whether a short heading or item names something other than everything ("Checkout")."""
     words = [t.text.lower() for t in tokens(spelled_out(cleaned(text))) if t.kind == "word"]
-    return 0 < len(words) <= most and not all(word in PLAIN for word in words)
+    return 0 < len(words) <= most and not all(word in PLAIN or _OF_HEADINGS.fullmatch(word) for word in words)
 
 
 def unfinished(text: str) -> bool:
@@ -101,6 +107,12 @@ def of_an_endpoint(text: str) -> bool:
     found = list(tokens(spelled_out(cleaned(text))))
     times = [t for t in found if t.kind == "limit" and _TIME.fullmatch(t.found["unit"] or "") and not is_window(t)]
     return bool(times) and {"endpoint"} < {t.kind for t in found if t.kind in ("endpoint", "less", "symbol")}
+
+
+def bounded(text: str) -> bool:
+    """Whether a text holds a sign and a number behind it: ">= 10"."""
+    kinds = [t.kind for t in tokens(cleaned(text))]
+    return any(pair == ("symbol", "limit") for pair in zip(kinds, kinds[1:], strict=False))
 
 
 def caps(text: str) -> bool:

@@ -138,6 +138,10 @@ _BEFORE = re.compile(
     re.IGNORECASE,
 )
 """What a line says of the past in brackets."""
+_OR_EQUAL = tuple(
+    (re.compile(rf"\b(?:{word}) (?:than )?or equal(?: to)?\b|\bequal to or (?:{word}) than\b", re.IGNORECASE), put)
+    for word, put in (("less|lower|fewer|smaller", "at most"), ("greater|more|higher|larger", "at least"))
+)
 _CLOCK = re.compile(r"\b\d{1,2}:\d{2}\b(?:\s?[-–]\s?\d{1,2}:\d{2}\b)?")
 _SIGNS = str.maketrans({"＜": "<", "＞": ">", "≦": "≤", "≧": "≥", "⩽": "≤", "⩾": "≥", "％": "%"}
                        | {chr(0x2080 + i): str(i) for i in range(10)})  # fmt: skip
@@ -171,6 +175,8 @@ def spelled_out(line: str) -> str:
     >>> spelled_out("GET and POST /orders: p95 < 200 ms (was 350 ms)")
     'GET /orders, POST /orders: p95 < 200 ms  '
     """
+    for written, put in _OR_EQUAL:
+        line = written.sub(put, line)
     line = _ID.sub("", _CLOCK.sub(" ", _BEFORE.sub(" ", UNDER_LOAD.sub(" ", line))))
     return _VERB_LIST.sub(lambda m: ", ".join(f"{v} {m[2]}" for v in re.findall(_VERBS, m[1])), line)
 

@@ -16,6 +16,7 @@ from junitparser import JUnitXml
 import perflab as lab
 from perflab import cli
 from perflab.cli import main
+from perflab.cli.load import goals_of
 from perflab.gates import machine_speed, stored
 
 ROOT = Path(__file__).parent.parent.parent
@@ -186,6 +187,14 @@ def test_a_gate_needs_one_way(capsys: pytest.CaptureFixture[str]) -> None:
         (["--base", "main"], "--command"),
         (["--against", "b"], "--host"),
         (HOSTS[:2], "--candidate ARM=URL"),
+        ([*HOSTS, "--report", "gate.pdf"], "--report"),
     ):
         assert main(["gate", "x.py", *asked]) == 3
         assert words in capsys.readouterr().err
+
+
+def test_a_threshold_of_a_k6_script_that_was_not_taken_is_an_unread_requirement() -> None:
+    thresholds = {"http_req_waiting": ["p(95)<100"], "http_req_duration": ["p(95)<200"]}
+    plan = lab.LoadPlan.from_k6("x.py", {"vus": 1, "duration": "1s", "thresholds": thresholds})
+    goal, unread = goals_of(argparse.Namespace(goals=None), plan)
+    assert goal == plan.goals[0] and list(unread.not_understood["where"]) == ["http_req_waiting"]

@@ -60,6 +60,10 @@ LINES: dict[str, list[str] | None] = {
     "- p95 < p50 * 4": None,
     "- GET /orders p95 < GET /items p95": None,
     "- p95 < 200 ms slower than baseline": None,
+    "- p95 must be less than or equal to 200 ms": [f"p95 {ALL} <= 200 ms"],
+    "- throughput is greater than or equal to 50 req/s": [f"throughput {ALL} >= 50/s"],
+    "- response size < 10 KB p95": None,
+    "- GET /a: 100 ms p95; GET /b: 200 ms p99": ["p95 of GET /a <= 100 ms", "p99 of GET /b <= 200 ms"],
     "- p95: 0.2": None,
     "- p95 was 350 ms in 2025": None,
     "- p95 < 200 ms (09:00-17:00)": [f"p95 {ALL} < 200 ms"],
@@ -122,6 +126,15 @@ DOCUMENTS: dict[str, tuple[str, list[str], list[int]]] = {
     "an item over two lines": ("## SLO\n\n- GET /a has a p95\n  of less than 200 ms\n", ["p95 of GET /a < 200 ms"], []),
     "a sentence far behind in a paragraph": (
         f"## SLO\n\n{'This is long. ' * 300}The p95 stays below 1 s.\n", [f"p95 {ALL} < 1 s"], []),
+    "lines of which one is not understood": (
+        "## SLO\n\np95 < 200 ms\nLatency p50 50 ms\n95 % of requests in less than 1 s\n",
+        [f"p95 {ALL} < 200 ms", f"p95 {ALL} < 1 s"], [4]),
+    "a number below a heading with a statistic": (
+        "## Throughput (operations/s)\n\n- search: >= 10\n", [], [3]),
+    "numbered items": ("## SLO\n\n3. **Error rate**\n   - Target: < 1 %\n4. **Resource use**\n   - Memory: < 1 GB\n",
+                       [f"error rate {ALL} < 1 %", "memory of the target < 1 GB"], []),
+    "users below throughput": ("## SLO\n\n### Throughput\n\n| Metric | Target |\n|---|---|\n| Concurrent users | 500 |\n",
+                               [], [7]),
     "lines for themselves": ("## SLO\n\np95 < 200 ms\np99 < 500 ms\n", [f"p95 {ALL} < 200 ms", f"p99 {ALL} < 500 ms"], []),
     "the endpoint is in the line above": ("## SLO\n\nFor GET /orders,\np95 < 200 ms.\n", ["p95 of GET /orders < 200 ms"], []),
     "nested items": (
@@ -164,6 +177,12 @@ def test_a_document_is_read_right_or_reported(tmp_path: Path, name: str) -> None
     found = read(tmp_path, text)
     assert list(map(str, found)) == wanted
     assert list(found.not_understood["where"]) == [f"INTERFACE.md:{line}" for line in lost]
+
+
+def test_pages_are_found_in_lines_that_follow_one_another(tmp_path: Path) -> None:
+    found = read(tmp_path, "Metrics endpoint: /metrics\nHealth check: /health\nResponse time: <100ms p95\n")
+    assert dict(found.endpoints) == {"metrics": "/metrics", "health": "/health"}
+    assert list(map(str, found)) == [f"p95 {ALL} < 100 ms"]
 
 
 def test_an_objective_in_a_code_block_is_named(tmp_path: Path) -> None:
