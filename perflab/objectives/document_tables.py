@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from perflab.data.tables import AGGREGATED
 from perflab.objectives import promising
@@ -23,7 +23,6 @@ _PERCENTILE = re.compile(r"\b(?:percentile|quantile)s?\b", re.IGNORECASE)
 _NTH = re.compile(r"(\d{1,2}(?:\.\d{1,4})?)\s*(?:st|nd|rd|th|%)?")
 _UNIT = re.compile(r"\(\s*(?:in\s+)?(ms|s|seconds?|milliseconds?|%|/s|req/s|requests/s|rps)\s*\)|\b(ms|seconds|%)\s*$")
 NO_LIMIT = "expected a limit like '< 200 ms' in a column that names its metric"
-Take = Callable[[int, str, Line], None]
 
 
 class Table:
@@ -55,6 +54,8 @@ class Table:
         names = [name for i, (name, _) in self.metrics.items() if i < len(cells) and re.search(r"\d", cells[i])]
         if len(set(names)) < len(names):
             lines = [Line([], "two columns of one metric: leave one, or name what differs in a column of endpoints")]
+        if any(cells[len(self.headings) :]) and self.relevant:
+            lines = [Line([], "more cells than headings: write \\| for a bar that is part of a name")]
         yield from (one for one in lines if one.clauses or one.problem)
         unread = [c for i, c in enumerate(cells[: len(self.headings)]) if i not in (*self.metrics, *self.beside, self.goal)
                   and re.search(r"\d", c) and promising.needs_statistic(self.headings[i])]  # fmt: skip
@@ -103,7 +104,8 @@ def rows_of(lines: tuple[str, ...]) -> tuple[list[str], list[tuple[int, str]]]:
 
 def cells_of(line: str) -> list[str]:
     """The cells of a row."""
-    return [c.strip().replace("\\|", "|") for c in re.split(r"(?<!\\)\|", line.strip().strip("|"))]
+    inner = re.sub(r"^\||(?<!\\)\|$", "", line.strip())
+    return [c.strip().replace("\\|", "|") for c in re.split(r"(?<!\\)\|", inner)]
 
 
 def _named(cell: str) -> str:

@@ -152,6 +152,9 @@ DOCUMENTS: dict[str, tuple[str, list[str], list[int]]] = {
                                   [f"p95 {ALL} <= 200 ms"], []),
     "two limits": (TABLE.format("Metric | Target | Critical") + "| p95 | 200 ms | 500 ms |\n", [], [5]),
     "two columns of one metric": (TABLE.format("Endpoint | p95 target | p95 limit") + "| GET /a | 1 s | 2 s |\n", [], [5]),
+    "a bar in a name": (TABLE.format("Endpoint | p95 | p99") + "| GET /a|b | 200 ms | 500 ms |\n", [], [5]),
+    "an empty first cell": (TABLE.format("Endpoint | p95 | p99") + "|| 200 ms | 500 ms |\n",
+                            [f"p95 {ALL} <= 200 ms", f"p99 {ALL} <= 500 ms"], []),
     "percentiles in a column": ("## SLO\n\n| Percentile | Latency |\n|---|---|\n| 95th | 200 ms |\n| 99 | 1 s |\n",
                                 [f"p95 {ALL} <= 200 ms", f"p99 {ALL} <= 1 s"], []),
     "headings in two rows": (
