@@ -172,8 +172,8 @@ def cleaned(text: str) -> str:
 def spelled_out(line: str) -> str:
     """A cleaned line as it is cut into tokens: without the load and what was before, each verb with its path.
 
-    >>> spelled_out("GET and POST /orders: p95 < 200 ms (was 350 ms)")
-    'GET /orders, POST /orders: p95 < 200 ms  '
+    >>> spelled_out("p95 (was 350 ms) of GET and POST /orders < 1 s")
+    'p95   of GET /orders, POST /orders < 1 s'
     """
     for written, put in _OR_EQUAL:
         line = written.sub(put, line)
