@@ -35,6 +35,11 @@ def workflow_commands(cases: Sequence[Case], *, inconclusive: str = "") -> list[
     return lines
 
 
+def error_command(name: str, text: str) -> str:
+    """The annotation of what could not be measured."""
+    return f"::error title={_property(name)}::{_data(text)}"
+
+
 def step_summary(result: Result, cases: Sequence[Case], *, inconclusive: str = "", most_bytes: int = MOST_BYTES) -> str:
     """The result as Markdown for a step's summary: a mark and the sentence, the table, the notes; cut to fit.
 

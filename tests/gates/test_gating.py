@@ -120,6 +120,15 @@ def test_objectives_of_the_candidate_are_part_of_the_gate(runs_of: Any, same: An
         assert leads == (verdict != PASSES)
 
 
+def test_an_objective_of_an_endpoint_without_requests_is_not_waived(runs_of: Any, same: Any) -> None:
+    for goal, outcome in (("p95 of GET /nothing < 1 h", INCONCLUSIVE), ("max latency < 1h", PASSES)):
+        runs_of(same)
+        found = lab.gates.gate(PLAN, OLD, NEW, tolerance=0.2, goals=[goal])
+        assert {case.under("pass") for case in cases_of(found) if case.decides and case.group != "new against old"} == {
+            outcome
+        }
+
+
 UNREAD = collected([], [("SLO.md:3", "should be fast", "no limit")], "SLO.md")
 
 
