@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import perflab as lab
 from perflab.cli import decide, gate_commands, load, notebooks, plan_commands, show
 from perflab.cli.common import ERROR, INTERRUPTED, Parser, reason_of
-from perflab.cli.output import printing
+from perflab.cli.output import not_measured, printing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt as stop:
             code, problem = INTERRUPTED, stop
             print(f"\nperflab: {reason_of(stop) or 'interrupted'}", file=sys.stderr)
+        if problem is not None:
+            not_measured(parsed, reason_of(problem) or "interrupted")
         output.finish(code, problem)
         return code
 

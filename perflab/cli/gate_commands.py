@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import perflab as lab
 from perflab.cli.common import command, fraction
-from perflab.cli.decide import decision_options, documents, objective_options
-from perflab.cli.load import named, pages, plan_from, plan_options, side_from, target_from, target_options
+from perflab.cli.decide import decision_options, objective_options
+from perflab.cli.load import (
+    goals_of,
+    named,
+    pages,
+    plan_from,
+    plan_options,
+    side_from,
+    target_from,
+    target_options,
+)
 from perflab.cli.output import decided, integration_options, say, wrote
+from perflab.notes import Note
 
 
 def add(commands: Any) -> None:
@@ -98,6 +110,8 @@ def _gate(given: argparse.Namespace) -> int:
 
 
 def _of_commits(given: argparse.Namespace, plan: lab.LoadPlan) -> int:
+    from perflab.gates.commits import uncommitted  # pandas, which --help does not need
+    from perflab.gates.gate_notes import UNCOMMITTED
 
     if not given.command:
         raise ValueError('--base needs --command, for example "python app.py --port {port}"')
@@ -106,11 +120,15 @@ def _of_commits(given: argparse.Namespace, plan: lab.LoadPlan) -> int:
         base,
         head,
     ):
-        return _decide(given, plan, base, head)
+        dirty = given.head == "HEAD" and uncommitted()
+        return _decide(given, plan, base, head, *([UNCOMMITTED()] if dirty else []))
 
 
-def _decide(given: argparse.Namespace, plan: lab.LoadPlan, baseline: Any, candidate: lab.Target) -> int:
-    goals: list[Any] = [*plan.objectives, *given.objectives, *documents(given)]
+def _decide(given: argparse.Namespace, plan: lab.LoadPlan, baseline: Any, candidate: lab.Target, *known: Note) -> int:
+    for path in given.report or ():
+        if Path(path).suffix.lower() not in (".md", ".html"):
+            raise ValueError(f"--report must be a file report.md or report.html; got {path!r}")
+    goals = [*given.objectives, *goals_of(given, plan)]
     found = lab.gates.gate(
         plan,
         baseline,
@@ -125,9 +143,11 @@ def _decide(given: argparse.Namespace, plan: lab.LoadPlan, baseline: Any, candid
         seed=given.seed,
         store=given.store,
     )
+    found = replace(found, warnings=(*known, *found.warnings))
+    code = decided(given, found)
     for path in given.report or ():
         wrote(_report(found).save(path))
-    return decided(given, found)
+    return code
 
 
 def _tolerance(given: argparse.Namespace) -> Any:

@@ -195,8 +195,18 @@ def _run(given: argparse.Namespace) -> int:
         say(lab.find_n_plus_one(measured.queries))
     if not bool(measured.runs["valid"].all()):
         return 1
-    goals = [*plan.objectives, *documents(given)]
+    goals = goals_of(given, plan)
     return decided(given, lab.check(measured, goals)) if goals else 0
+
+
+def goals_of(given: argparse.Namespace, plan: lab.LoadPlan) -> list[Any]:
+    """The objectives of the plan and of --goals, with the thresholds of a k6 script that were not understood."""
+    from perflab.loadtest.k6_options import THRESHOLD_NOT_TAKEN  # pandas, which --help does not need
+    from perflab.objectives.objective import collected
+
+    lost = [(n.facts["metric"], n.facts["threshold"], n.facts["why"]) for n in plan.not_taken
+            if n.code == THRESHOLD_NOT_TAKEN.code]  # fmt: skip
+    return [*plan.objectives, *([collected([], lost, "thresholds")] if lost else []), *documents(given)]
 
 
 def _check_url(given: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,6 +144,21 @@ def decided(given: argparse.Namespace, *results: Any) -> int:
         _integrate(given, each, policy)
     outcomes = {case.under(policy) for _, cases in each for case in cases if case.decides}
     return 1 if FAILS in outcomes else 2 if INCONCLUSIVE in outcomes else 0
+
+
+def not_measured(given: argparse.Namespace, text: str) -> None:
+    """Tell continuous integration of an error, in place of what an earlier command left in the file."""
+    junit, name = getattr(given, "junit", None), f"perflab {given.command_name}"
+    if junit:
+        from perflab.gates.junit_xml import error_junit
+
+        with suppress(OSError):  # the error may be that this folder cannot be written
+            junit.parent.mkdir(parents=True, exist_ok=True)
+            junit.write_bytes(error_junit(name, text))
+    if getattr(given, "github", False):
+        from perflab.gates.github import error_command
+
+        print(error_command(name, text), file=sys.stderr if given.json else sys.stdout, flush=True)
 
 
 def _integrate(given: argparse.Namespace, each: Sequence[tuple[Any, Sequence[Any]]], policy: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from perflab.gates.gating import FAILS, INCONCLUSIVE, PASSES, Gate
 from perflab.metrics import Metric
-from perflab.notes import PYTHON
+from perflab.notes import PYTHON, YOU, Note
 from perflab.objectives.cautions import NOT_UNDERSTOOD
 from perflab.objectives.checking import Checked
 from perflab.stats.change import Change
@@ -35,7 +35,8 @@ class Case:
     outcome : "passes", "fails", "inconclusive", or "warns" of a regression that the result was not declared for.
     text : the sentence.
     decides : whether the exit code is about it.
-    waivable : whether it may pass though it is inconclusive. A requirement that was not understood may not.
+    waivable : whether it may pass though it is inconclusive. A requirement that was not understood, or is about an endpoint
+        that was not requested, may not.
     """
 
     group: str
@@ -72,8 +73,10 @@ def counted(cases: Sequence[Case], inconclusive: str = "") -> dict[str, int]:
 
 
 def _of_gate(gate: Gate, surface: str) -> tuple[Case, ...]:
-    understood = gate.checked is None or not gate.checked.unread
-    found = [Case("gate", "gate", gate.verdict, gate.show(surface).sentence, waivable=understood)]
+    # Without a check (another machine) the lines that were not understood are among the warnings.
+    checked = _unread(gate.warnings, surface) if gate.checked is None else _of_checked(gate.checked, surface)
+    waivable = all(case.waivable for case in checked)
+    found = [Case("gate", "gate", gate.verdict, gate.show(surface).sentence, waivable=waivable)]
     if (change := gate.change) is not None:
         failing = [row for row in gate.gated if row.verdict == "regressed" and gate.verdict == FAILS]
         for row in change.rows:
@@ -81,7 +84,7 @@ def _of_gate(gate: Gate, surface: str) -> tuple[Case, ...]:
             # The gate itself is the case that can be inconclusive; its rows then say why.
             safe = row.verdict == INCONCLUSIVE and row.not_worse
             found.append(Case(case.group, case.name, PASSES, case.text, decides=False) if safe else case)
-    return (*found, *(_of_checked(gate.checked, surface) if gate.checked is not None else ()))
+    return (*found, *checked)
 
 
 def _of_row(change: Change, row: Row, decides: bool) -> Case:
@@ -109,12 +112,22 @@ def _of_arms(compared: ArmsCompared, row: Any) -> Case:
 def _of_checked(checked: Checked, surface: str) -> tuple[Case, ...]:
     rows = enumerate(checked.table.itertuples())
     found = [
-        Case("objectives", str(r.objective), _OF_VERDICTS.get(str(r.verdict), INCONCLUSIVE), checked.said(at, surface))
+        Case(
+            "objectives",
+            str(r.objective),
+            _OF_VERDICTS.get(str(r.verdict), INCONCLUSIVE),
+            checked.said(at, surface),
+            waivable=checked.reasons[at].about != YOU,
+        )
         for at, r in rows
     ]
-    lost = [note for note in checked.warnings if note.code == NOT_UNDERSTOOD.code]
-    lines = [
+    return (*found, *_unread(checked.warnings, surface))
+
+
+def _unread(notes: Sequence[Note], surface: str) -> list[Case]:
+    """A case for each line that looks like a requirement and was not understood."""
+    return [
         Case("objectives", f"{n.facts['where']}: {n.facts['text']}", INCONCLUSIVE, n.written(surface), waivable=False)
-        for n in lost
+        for n in notes
+        if n.code == NOT_UNDERSTOOD.code
     ]
-    return (*found, *lines)

@@ -27,6 +27,11 @@ RULE = Kind(
     "The gate fails on a regression of {gated:raw}; it passes where a regression beyond the tolerance is excluded",
 )
 
+UNCOMMITTED = Kind(
+    "gate-uncommitted",
+    YOU,
+    "this checkout has changes that are not committed: they are not measured. Commit them first",
+)
 NOISE = Kind(
     "gate-noise", DESIGN, "The tolerance is the run-to-run noise of {runs:run} of one version: {noise_fraction}"
 )

@@ -17,7 +17,7 @@ from perflab.loadtest.run import run, run_pairs
 from perflab.loadtest.target import Target
 from perflab.metrics import Metric
 from perflab.notes import PYTHON, Note, listed, notes_of, written
-from perflab.objectives.checking import Checked, check
+from perflab.objectives.checking import Checked, check, stated
 from perflab.objectives.objective import Objective, Objectives
 from perflab.progress import Listener
 from perflab.results import Result, Shown
@@ -109,7 +109,7 @@ def gate(
     metric: str = "p95",
     tolerance: float | str | Calibration = 0.05,
     primary: str | Sequence[str] = (),
-    goals: Objectives | Sequence[Objective | str] = (),
+    goals: Objectives | Sequence[Objectives | Objective | str] | Objective | str = (),
     allow: str | Collection[str] = (),
     seed: int | None = None,
     store: str | Path = "runs",
@@ -154,6 +154,9 @@ def gate(
     primaries = (primary,) if isinstance(primary, str) else tuple(primary)
     Metric.of(metric)
     metrics = tuple(dict.fromkeys((metric, _ERRORS)))
+    documents = [goals] if isinstance(goals, (Objectives, Objective, str)) else list(goals)
+    if documents:
+        stated(documents)
     warnings: list[Note] = []
     if isinstance(tolerance, Calibration):
         noise = max(_LEAST_NOISE, tolerance.sd)
@@ -167,7 +170,8 @@ def gate(
             measured, refusal, more = _one_run(plan, baseline, candidate, store, progress)
             warnings += [*more, *(() if attempt else baseline.notes)]
             if refusal is not None:
-                return Gate(INCONCLUSIVE, (refusal,), (), None, None, primaries, notes_of(warnings))
+                lines = [note for part in documents if isinstance(part, Objectives) for note in part.notes]
+                return Gate(INCONCLUSIVE, (refusal,), (), None, None, primaries, notes_of([*warnings, *lines]))
             assert measured is not None
             sides = baseline.runs, measured
             changes.append(compare(*sides, order="ignore", **how))  # type: ignore[arg-type]
@@ -180,7 +184,7 @@ def gate(
         if judged(changes[-1], primaries)[0] != FAILS:
             break
     assert sides is not None
-    checked = check(sides[1], goals) if goals else None
+    checked = check(sides[1], documents) if documents else None
     return decided(changes, checked, sides, primaries, warnings)
 
 

@@ -35,6 +35,11 @@ def workflow_commands(cases: Sequence[Case], *, inconclusive: str = "") -> list[
     return lines
 
 
+def error_command(name: str, text: str) -> str:
+    """The annotation of what could not be measured."""
+    return f"::error title={_property(name)}::{_data(text)}"
+
+
 def step_summary(result: Result, cases: Sequence[Case], *, inconclusive: str = "", most_bytes: int = MOST_BYTES) -> str:
     """The result as Markdown for a step's summary: a mark and the sentence, the table, the notes; cut to fit.
 
@@ -52,7 +57,7 @@ def step_summary(result: Result, cases: Sequence[Case], *, inconclusive: str = "
         if case.under(inconclusive) in (FAILS, WARNS) or (case.decides and case.outcome != PASSES)
     ]
     if listed:
-        parts.append("\n".join(f"- {_MARKS[case.under(inconclusive)]} {text(case.text)}" for case in listed))
+        parts.append("\n".join(f"- {_MARKS[case.under(inconclusive)]} {text(_named(case))}" for case in listed))
     if shown.notes:
         notes = "\n".join(f"- {text(note)}" for note in shown.notes)
         parts.append(f"<details><summary>How it was decided</summary>\n\n{notes}\n\n</details>")
@@ -60,6 +65,11 @@ def step_summary(result: Result, cases: Sequence[Case], *, inconclusive: str = "
         parts.pop()
     whole = "\n\n".join(parts) + "\n\n"
     return whole if len(whole.encode()) <= most_bytes else whole.encode()[:most_bytes].decode(errors="ignore")
+
+
+def _named(case: Case) -> str:
+    """The text of a case with the name of what it is about, where it does not say that itself."""
+    return case.text if case.name in case.text else f"{case.name}: {case.text}"
 
 
 def without_commands(text: str) -> str:

@@ -47,6 +47,18 @@ def to_junit(cases: Sequence[Case], *, inconclusive: str = "", properties: Mappi
     return found
 
 
+def error_junit(name: str, text: str) -> bytes:
+    """A JUnit document of what could not be measured: one case with an ``error``."""
+    counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0", "time": "0"}
+    whole = ElementTree.Element("testsuites", {"name": "perflab", **counts})
+    suite = ElementTree.SubElement(whole, "testsuite", {"name": _clean(name), **counts})
+    place = ElementTree.SubElement(suite, "testcase", classname=f"perflab.{_clean(name)}", name=_clean(name), time="0")
+    ElementTree.SubElement(place, "error", message=_clean(text), type="error").text = _clean(text)
+    ElementTree.indent(whole)
+    found: bytes = ElementTree.tostring(whole, encoding="utf-8", xml_declaration=True)
+    return found
+
+
 def _write(suite: ElementTree.Element, case: Case, inconclusive: str) -> None:
     place = ElementTree.SubElement(
         suite, "testcase", classname=f"perflab.{_clean(case.group)}", name=_clean(case.name), time="0"

@@ -91,6 +91,7 @@ PAGE_NOT_ASKED = Kind(
 
 # About a document
 NOT_UNDERSTOOD = Kind("not-understood", YOU, "not understood: {where:raw}: {text} ({reason})")
+IN_CODE = Kind("in-code", YOU, "{where:raw}: code blocks are not read, and this looks like an objective: {text}")
 NO_UNIT = Kind("no-unit", YOU, "{where:raw}: {metric:raw} {operator:raw} {number:raw} is read as {unit:raw}")
 CONDITION = Kind("condition", DATA, "{objective}: these runs do not say whether their load was {condition:raw}")
 K6_CONNECT = Kind(

@@ -68,7 +68,8 @@ class Checked(Result):
             "reason": list(written(self.reasons, surface)),
         }
         table = self.table[["objective", "verdict"]].assign(**columns)
-        return Shown(self._sentence(surface), table, written(self.notes, surface), ours=True)
+        shown = table if len(table) else None
+        return Shown(self._sentence(surface), shown, written(self.notes, surface), ours=True)
 
     def _sentence(self, surface: str) -> str:
         if len(self.table) == 1 and not self.unread:
@@ -80,7 +81,7 @@ class Checked(Result):
         worst = self.table.index[self.table["verdict"] == "fails"]
         first = f": {self.table['objective'][worst[0]]}, but {self.said(int(worst[0]), surface)}" if len(worst) else ""
         unread = f" ({count(self.unread, 'line')} not understood)" if self.unread else ""
-        return f"Of {len(self.table) + self.unread} objectives, {', '.join(parts)}{unread}{first}"
+        return f"Of {count(len(self.table) + self.unread, 'objective')}, {', '.join(parts)}{unread}{first}"
 
     def said(self, position: int, surface: str = PYTHON) -> str:
         """What was measured for the objective in a row of the table, or why it is inconclusive."""
@@ -141,15 +142,14 @@ def check(
     MissingTableError
         Neither requests nor vitals.
     ValueError
-        Bad arguments, or no objective.
+        Bad arguments, or no objective. (Lines that were not understood are objectives too, inconclusive ones.)
 
     >>> runs = lab.load("datasets/shop_runs", arm="eager")
     >>> checked = lab.check(runs, [lab.Objective("p95", "<", "2s"), "error rate < 1%", "p95 of GET /orders < 1ms"])
     >>> checked.table.verdict.to_list(), checked.verdict
     (['holds', 'holds', 'fails'], 'fails')
     """
-    given = [goals] if isinstance(goals, (Objectives, Objective, str)) else list(goals)
-    wanted = objectives_of(given)
+    given, wanted = stated(goals)
     loaded, pages = _evidence(measured)
     held = loaded or pages
     assert held is not None
@@ -189,6 +189,21 @@ def _evidence(measured: Measurements | pd.DataFrame) -> tuple[Measurements | Non
         return None, pages
     sent = set(measured.requests["run"])
     return requests_of(measured.where(run=[run for run in runs if run in sent or run not in visited])), pages
+
+
+def stated(goals: Any) -> tuple[list[Any], tuple[Objective, ...]]:
+    """The documents and objectives given, and the objectives in them; none of these if some lines were not understood at least.
+
+    ValueError as `objectives_of`, which is said before anything is measured.
+    """
+    given = [goals] if isinstance(goals, (Objectives, Objective, str)) else list(goals)
+    documents = [part for part in given if isinstance(part, Objectives)]
+    if len(given) == len(documents) and not any(map(len, documents)):
+        if any(len(document.not_understood) for document in documents):
+            return given, ()
+        if named := [document.source for document in documents if document.source]:
+            raise ValueError(f"goals must hold at least one objective; {', '.join(named)} states none")
+    return given, objectives_of(given)
 
 
 def objectives_of(goals: Any) -> tuple[Objective, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +13,31 @@ from perflab.data.tables import AGGREGATED
 from perflab.errors import FormatError
 from perflab.metrics import Metric
 from perflab.notes import Note
-from perflab.objectives import grammar
-from perflab.objectives.cautions import NO_UNIT
+from perflab.objectives import grammar, promising
+from perflab.objectives.cautions import IN_CODE, NO_UNIT
+from perflab.objectives.document_blocks import CODE, HEADING, HTML, ITEM, MARKER, TABLE, TEXT, Block, blocks
+from perflab.objectives.document_tables import Table, rows_of
 from perflab.objectives.k6 import from_thresholds
 from perflab.objectives.objective import Objective, Objectives, collected
-from perflab.objectives.words import cleaned, endpoint_in, load_in
+from perflab.objectives.words import LONGEST, cleaned, endpoint_in, load_in
 from perflab.objectives.writing import from_toml
 
 EXPECTED = 'expected a metric, an operator and a limit, like "p95 of GET /orders < 200 ms"'
 _LARGEST = 4_000_000
-_HEADING = re.compile(r"\s{0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
-_ITEM = re.compile(r"\s*(?:[-*+]|\d{1,3}[.)])\s+")
 _ABOUT = re.compile(
-    r"\b(?:slos?|slas?|service levels?|objectives?|performance|latency|requirements?|thresholds?|budgets?)\b", re.I
+    r"\b(?:slos?|slas?|slis?|service levels?|objectives?|performance|latenc(?:y|ies)|response times?|throughput|availability|"
+    r"reliability|requirements?|thresholds?|budgets?|non-?functional|nfrs?|quality attributes?|anforderungen|exigences)\b",
+    re.IGNORECASE,
 )
-_ROUTE = re.compile(r"\b(?:endpoint|route|path|request|operation|api|url|service|page)s?\b", re.IGNORECASE)
-_MEASURE = re.compile(
-    r"\b(?:metric|measure|indicator|sli|statistic|percentile|aggregation|quantity)s?\b", re.IGNORECASE
-)
-_GOAL = re.compile(r"\b(?:target|limit|objective|slo|sla|threshold|goal|budget|value|requirement|must be)s?\b", re.I)
+"""Headings below which list items are requirements."""
+_SHORT = 5
+"""A list item or a heading of more words names no endpoint."""
 _OWN = re.compile(
     r"^\W*(?:the\s+)?(?P<what>metrics|prometheus|health|healthz|readiness|liveness|ready)\b[\w ]{0,20}?\W{1,5}"
     r"(?:at\s+)?(?:GET\s+)?(?:https?://[^/\s]+)?(?P<path>/[\w./-]{1,200})\W*$",
     re.IGNORECASE,
 )
 """A line that says where the service shows its metrics or its health."""
-_UNIT = re.compile(r"\(\s*(?:in\s+)?(ms|s|seconds?|milliseconds?|%|/s|req/s|requests/s|rps)\s*\)|\b(ms|seconds|%)\s*$")
 
 
 def read_objectives(source: str | Path | Mapping[str, Any]) -> Objectives:
@@ -128,119 +127,123 @@ class _Found:
                 )  # fmt: skip
 
     def lose(self, number: int, text: str, reason: str) -> None:
-        self.lost.append((f"{self.name}:{number}", text.strip()[:200], reason))
+        row = f"{self.name}:{number}", text.strip()[:200], reason
+        if row not in self.lost[-9:]:
+            self.lost.append(row)
 
 
 def _markdown(name: str, text: str) -> Objectives:
     found = _Found(name)
-    endpoint, about, table = AGGREGATED, False, _Table(None)
-    headings: dict[int, str] = {}
-    for number, line in _prose(text):
-        if heading := _HEADING.match(line):
-            level = len(heading[1])
-            headings = {k: v for k, v in headings.items() if k < level} | {level: heading[2]}
-            endpoint = next(
-                filter(None, (endpoint_in(headings[k]) for k in sorted(headings, reverse=True))), AGGREGATED
-            )
-            about = any(_ABOUT.search(words) for words in headings.values())
-        elif line.count("|") >= 2 or (table.headings and "|" in line):
-            table = _row(found, table, number, line, endpoint, about)
-            continue
-        elif own := _OWN.match(cleaned(_ITEM.sub("", line, count=1))[:500]):
-            found.endpoints.setdefault(
-                "metrics" if own["what"].lower() in ("metrics", "prometheus") else "health", own["path"]
-            )
+    context = _Context()
+    in_html = 0
+    for block in blocks(text):
+        if block.kind == HEADING:
+            context = context.below(block)
+        elif block.kind == TABLE:
+            _table(found, block, context)
+        elif block.kind == CODE:
+            if context.about and promising.promises(block.text):
+                found.warnings.append(IN_CODE(where=f"{name}:{block.number}", text=block.text.strip()[:200]))
+        elif block.kind == HTML:
+            if context.about and block.number - in_html > 1:
+                found.lose(block.number, block.text, "a table in HTML is not read: write it in Markdown")
+            in_html = block.number
         else:
-            _sentence(found, number, line, endpoint, about)
-        table = _Table(None)
+            lines = tuple("" if _is_page(found, line) else line for line in block.lines)
+            if any(lines):
+                _sentences(found, Block(block.kind, block.number, lines, block.level), context)
     return collected(found.objectives, found.lost, name, found.warnings, found.endpoints)
 
 
-def _prose(text: str) -> Iterator[tuple[int, str]]:
-    """Numbered lines outside fenced code and comments."""
-    fence = ""
-    for number, line in enumerate(
-        re.sub(r"<!--.*?-->", lambda m: "\n" * m[0].count("\n"), text, flags=re.S).splitlines(), 1
-    ):
-        mark = re.match(r"\s{0,3}(```+|~~~+)", line)
-        if mark and (not fence or mark[1].startswith(fence)):
-            fence = "" if fence else mark[1]
-        elif not fence:
-            yield number, line
+def _is_page(found: _Found, line: str) -> bool:
+    """Whether a line says where the service shows its metrics or its health, which is kept."""
+    own = _OWN.match(cleaned(MARKER.sub("", line, count=1))[:500])
+    if own:
+        what = "metrics" if own["what"].lower() in ("metrics", "prometheus") else "health"
+        found.endpoints.setdefault(what, own["path"])
+    return bool(own)
 
 
-def _sentence(found: _Found, number: int, line: str, endpoint: str, about: bool) -> None:
-    item = bool(_ITEM.match(line))
-    read = grammar.read_line(_ITEM.sub("", line, count=1), default=endpoint, bare=item and about)
-    if (
-        not read.clauses
-        and not read.problem
-        and (grammar.promises(line) or (item and about and (grammar.limit_in(line) or grammar.bounds(line))))
-    ):
-        read.problem = EXPECTED
-    found.take(number, line, read)
+class _Context:
+    """The headings and the list items that a block is below."""
+
+    def __init__(self, headings: Mapping[int, str] | None = None) -> None:
+        self.headings = dict(headings or {})
+        named = (endpoint_in(self.headings[level]) for level in sorted(self.headings, reverse=True))
+        self.endpoint = next(filter(None, named), AGGREGATED)
+        self.about = any(_ABOUT.search(words) for words in self.headings.values())
+        last = self.headings[max(self.headings)] if self.headings else ""
+        self.statistic = promising.statistic_in(last)
+        self.subject = last if self.about and not _ABOUT.search(last) and not endpoint_in(last) else ""
+        self.items: list[tuple[int, str]] = []
+
+    def below(self, heading: Block) -> _Context:
+        """The context below a heading."""
+        return _Context({k: v for k, v in self.headings.items() if k < heading.level} | {heading.level: heading.text})
+
+    def above(self, block: Block) -> list[str]:
+        """The list items that a block is nested in, the nearest first."""
+        self.items = [(level, text) for level, text in self.items if level < block.level]
+        above = [text for _, text in reversed(self.items)]
+        if block.kind == ITEM:
+            self.items.append((block.level, MARKER.sub("", block.text, count=1)))
+        return above
 
 
-class _Table:
-    """The headings of the table that is being read; None before its first row."""
+def _sentences(found: _Found, block: Block, context: _Context) -> None:
+    """The lines of a block each for itself where each is complete, or as the one sentence that they are."""
+    above = context.above(block)
+    endpoint = next(filter(None, map(endpoint_in, above)), context.endpoint)
+    item = block.kind == ITEM
+    lines = [(block.number + i, part) for i, line in enumerate(block.lines) for part in _parts(line)]
 
-    def __init__(self, headings: list[str] | None) -> None:
-        self.headings = headings or []
-        self.metrics = {i: metric for i, h in enumerate(self.headings) if (metric := grammar.metric_in(h))}
+    def read(line: str) -> grammar.Line:
+        text = MARKER.sub("", line, count=1) if item else line
+        statistic = next(filter(None, map(promising.statistic_in, above)), context.statistic)
+        whole = promising.completed(text, statistic) if item and context.about else text
+        subject = next(iter(above), context.subject)
+        if endpoint == AGGREGATED and not endpoint_in(text) and promising.unknown(subject, most=_SHORT):
+            whole = f"{subject}: {whole}"
+        return grammar.read_line(whole, default=endpoint, bare=item and context.about)
 
-    def column(self, pattern: re.Pattern[str]) -> int | None:
-        return next((i for i, h in enumerate(self.headings) if i not in self.metrics and pattern.search(h)), None)
-
-
-def _row(found: _Found, table: _Table, number: int, line: str, endpoint: str, about: bool) -> _Table:
-    cells = [c.strip().replace("\\|", "|") for c in re.split(r"(?<!\\)\|", line.strip().strip("|"))]
-    if not table.headings:
-        return _Table(cells)
-    if all(re.fullmatch(r":?-+:?", c) for c in cells):
-        return table
-    route = table.column(_ROUTE)
-    where = cells[route] if route is not None and route < len(cells) else ""
-    own = endpoint_in(where) or _named(where) or endpoint_in(line) or endpoint
-    before = len(found.objectives), len(found.lost)
-    for text in _cells(table, cells, route):
-        found.take(number, line, grammar.read_line(text, default=own, bare=True))
-    relevant = about or table.metrics or table.column(_GOAL) is not None
-    if before == (len(found.objectives), len(found.lost)) and relevant and _worth(table, cells):
-        found.lose(number, line, "expected a limit like '< 200 ms' in a column that names its metric")
-    return table
-
-
-def _named(cell: str) -> str:
-    """The name in a column of endpoints that is no path ("Checkout"); "" where it means all of them."""
-    name = re.sub(r"[*_`]", "", cell).strip()
-    everything = ("", "-", "–", "all", "any", "each", "every", "overall", "total", "all endpoints", "all requests")
-    return AGGREGATED if name.lower() in everything and cell.strip() else name
+    each = [read(line) for _, line in lines]
+    if len(lines) > 1 and any(one.problem or (not one.clauses and promising.unfinished(line))
+                              for one, (_, line) in zip(each, lines, strict=True)):  # fmt: skip
+        whole = [(block.number, part) for part in _parts(block.text)]
+        joined = [read(part) for _, part in whole]
+        if any(map(endpoint_in, block.lines)) or not any(one.problem for one in joined):
+            lines, each = whole, joined
+    for (number, line), one in zip(lines, each, strict=True):
+        if not one.clauses and not one.problem and _looks_like_one(line, item=item, context=context):
+            one.problem = EXPECTED
+        found.take(number, line, one)
 
 
-def _cells(table: _Table, cells: list[str], route: int | None) -> Iterator[str]:
-    """The requirements of a row in words: a cell under a heading that names a metric, or metric and limit cells."""
-    for position, metric in table.metrics.items():
-        if position < len(cells) and re.search(r"\d", cells[position]):
-            yield f"{_words(metric)} {_with_unit(cells[position], table.headings[position])}"
-    if not table.metrics:
-        goal = table.column(_GOAL)
-        heading = table.headings[goal] if goal is not None else ""
-        yield " ".join(_with_unit(c, heading) if i == goal else c for i, c in enumerate(cells) if i != route)
+def _parts(text: str) -> list[str]:
+    """The sentences of a text that is too long to be read at once."""
+    return [text] if len(text) <= LONGEST else re.split(r"(?<=[.;!?])\s+", text)
 
 
-def _worth(table: _Table, cells: list[str]) -> bool:
-    columns = [*table.metrics] or [c for c in (table.column(_GOAL),) if c is not None]
-    held = [cells[c] for c in columns if c < len(cells)]
-    return any(re.search(r"\w", cell) for cell in held) or grammar.promises(" ".join(cells))
+def _looks_like_one(text: str, *, item: bool, context: _Context) -> bool:
+    line = MARKER.sub("", text, count=1)
+    if promising.caps(line):
+        return False
+    if promising.promises(line) or promising.of_an_endpoint(line):
+        return True
+    bound = item and (promising.limit_in(line) or promising.bounds(line))
+    bound = bound or (item and bool(context.statistic) and promising.bounded(line))
+    return context.about and (bound or promising.measured(line, item=item))
 
 
-def _words(metric: str) -> str:
-    """A metric as the grammar reads it."""
-    found = Metric.of(metric)
-    return f"{found.label} latency" if found.is_maximum else found.label
-
-
-def _with_unit(cell: str, heading: str) -> str:
-    """The cell with the unit that its heading names, where it has none itself."""
-    unit = _UNIT.search(heading)
-    return f"{cell} {unit[1] or unit[2]}" if unit and re.search(r"[\d.]\s*$", cell) else cell
+def _table(found: _Found, block: Block, context: _Context) -> None:
+    headings, rows = rows_of(block.lines)
+    if not headings:  # no table: lines with bars
+        for at, line in rows:
+            _sentences(found, Block(TEXT, block.number + at, (line,)), context)
+        return
+    table = Table(headings, context.endpoint, context.about, context.statistic)
+    if any(promising.limit_in(h) for h in headings):
+        _sentences(found, Block(TEXT, block.number, (block.lines[0],)), context)
+    for at, line in rows:
+        for one in table.read(line):
+            found.take(block.number + at, line, one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
@@ -120,6 +121,8 @@ def words(goal: Objective) -> str:
     """A text that reads as this objective, with its limit in full; "" where there is none."""
     unit = " %" if goal.unit == "fraction" else _UNITS.get(goal.unit, "")
     number = repr(goal.bound * 100 if goal.unit == "fraction" else goal.bound)
+    if re.fullmatch(r"\d{1,3}\.\d{3}", number):  # which could be read as thousands
+        number += "0"
     text = f"{goal.subject} {goal.operator} {number}{unit}{f' at {goal.load}' if goal.load else ''}"
     try:
         back = objective_of(text)

@@ -102,7 +102,7 @@ class Report(Result):
             proven += opening.bullets(result, measured) if isinstance(result, Change) else [result.show().sentence]
         parts = ["\n".join(_wrapped(line, "- ") for line in (*proven, *self.optimisations))]
         parts.append(_wrapped(f"Measured: {sections.design(measured)}") if measured is not None else "")
-        parts.append(f"Task: {rendering.visible(task)}" if task else "")
+        parts.append(f"Task: {' '.join(rendering.visible(task).split())}" if task.strip() else "")
         title = " ".join(rendering.visible(self.title).split())
         if not re.match(r"[a-z]+(\([^)]*\))?!?: ", title):
             title = f"perf: {title if title[:2].isupper() else title[:1].lower() + title[1:]}"

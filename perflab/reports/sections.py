@@ -95,7 +95,8 @@ def design(measured: Measurements) -> str:
     """What ran in which order, and when, in a sentence or two."""
     runs = measured.runs.sort_values("start", kind="stable")
     counts = runs["arm"].fillna("all runs").value_counts(sort=False)
-    each = " and ".join(f"{count} run{'s' if count != 1 else ''} of {arm}" for arm, count in counts.items())
+    sides = [f"{count} run{'s' if count != 1 else ''} of {arm}" for arm, count in counts.items()]
+    each = " and ".join(filter(None, (", ".join(sides[:-1]), sides[-1])))
     when = _period(runs)
     if len(counts) < 2:
         return f"{each}{when}."
@@ -114,15 +115,17 @@ def _period(runs: pd.DataFrame) -> str:
 
 def _order_of_pairs(runs: pd.DataFrame) -> str:
     paired = runs.dropna(subset="pair")
-    whole = paired.groupby("pair").filter(lambda p: p["arm"].nunique() == 2)
+    arms = runs["arm"].nunique()
+    whole = paired.groupby("pair").filter(lambda p: p["arm"].nunique() == arms)
     firsts = whole.drop_duplicates("pair")["arm"]
+    name = "pair" if arms == 2 else "round"
     if firsts.empty:
-        return "No pair is complete."
+        return f"No {name} is complete."
     arm = sorted(firsts)[0] if firsts.nunique() > 1 else firsts.iloc[0]
     alone = len(runs) - len(whole)
     return (
-        f"They ran as {len(firsts)} pairs, one after another; {arm} ran first in {int((firsts == arm).sum())} of them."
-        f"{f' {alone} runs belong to no complete pair.' if alone else ''}"
+        f"They ran as {len(firsts)} {name}s, one after another; {arm} ran first in {int((firsts == arm).sum())} of them."
+        f"{f' {alone} runs belong to no complete {name}.' if alone else ''}"
     )
 
 

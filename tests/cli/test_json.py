@@ -16,7 +16,8 @@ from junitparser import JUnitXml
 import perflab as lab
 from perflab import cli
 from perflab.cli import main
-from perflab.gates import machine_speed, stored
+from perflab.cli.load import goals_of
+from perflab.gates import Case, machine_speed, stored, to_junit
 
 ROOT = Path(__file__).parent.parent.parent
 SCHEMA = json.loads((ROOT / "docs" / "output.schema.json").read_text(encoding="utf-8"))
@@ -186,6 +187,25 @@ def test_a_gate_needs_one_way(capsys: pytest.CaptureFixture[str]) -> None:
         (["--base", "main"], "--command"),
         (["--against", "b"], "--host"),
         (HOSTS[:2], "--candidate ARM=URL"),
+        ([*HOSTS, "--report", "gate.pdf"], "--report"),
     ):
         assert main(["gate", "x.py", *asked]) == 3
         assert words in capsys.readouterr().err
+
+
+def test_a_threshold_of_a_k6_script_that_was_not_taken_is_an_unread_requirement() -> None:
+    thresholds = {"http_req_waiting": ["p(95)<100"], "http_req_duration": ["p(95)<200"]}
+    plan = lab.LoadPlan.from_k6("x.py", {"vus": 1, "duration": "1s", "thresholds": thresholds})
+    goal, unread = goals_of(argparse.Namespace(goals=None), plan)
+    assert goal == plan.goals[0] and list(unread.not_understood["where"]) == ["http_req_waiting"]
+
+
+def test_an_error_replaces_the_file_of_an_earlier_gate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "gate.xml"
+    place.write_bytes(to_junit([Case("gate", "gate", "passes", "fine")]))
+    asked = ["gate", "x.py", "--against", str(tmp_path / "no::error::x"), "--host", "http://127.0.0.1:1"]
+    assert main([*asked, "--junit", str(place), "--github"]) == 3
+    read = JUnitXml.fromfile(str(place))
+    assert (read.tests, read.failures, read.errors, read.skipped) == (1, 0, 1, 0)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("::error")]
+    assert "no baseline" in line

@@ -17,6 +17,7 @@ from perflab.gates import StoredBaseline, cases_of, gate_notes, gating, machine_
 from perflab.gates.cases import FAILS, INCONCLUSIVE, PASSES, WARNS, counted
 from perflab.gates.machine_speed import Speed
 from perflab.notes import codes
+from perflab.objectives.objective import collected
 
 Make = Callable[..., lab.Measurements]
 PLAN = lab.LoadPlan("locustfile.py", stages=[lab.Stage("1s", users=1)])
@@ -119,6 +120,32 @@ def test_objectives_of_the_candidate_are_part_of_the_gate(runs_of: Any, same: An
         assert leads == (verdict != PASSES)
 
 
+def test_an_objective_of_an_endpoint_without_requests_is_not_waived(runs_of: Any, same: Any) -> None:
+    for goal, outcome in (("p95 of GET /nothing < 1 h", INCONCLUSIVE), ("max latency < 1h", PASSES)):
+        runs_of(same)
+        found = lab.gates.gate(PLAN, OLD, NEW, tolerance=0.2, goals=[goal])
+        assert {case.under("pass") for case in cases_of(found) if case.decides and case.group != "new against old"} == {
+            outcome
+        }
+
+
+UNREAD = collected([], [("SLO.md:3", "should be fast", "no limit")], "SLO.md")
+
+
+def test_a_document_of_unread_lines_alone_is_inconclusive_and_one_of_nothing_is_refused_before_any_run(
+    runs_of: Any, same: Any
+) -> None:
+    for goals in (UNREAD, [UNREAD]):
+        runs_of(same)
+        found = lab.gates.gate(PLAN, OLD, NEW, tolerance=0.2, goals=goals)
+        assert found.verdict == INCONCLUSIVE and found.checked is not None and found.checked.unread == 1
+        assert INCONCLUSIVE in {case.under("pass") for case in cases_of(found)}
+    calls = runs_of(same)
+    with pytest.raises(ValueError, match=r"SLO.md states none"):
+        lab.gates.gate(PLAN, OLD, NEW, goals=collected([], [], "SLO.md"))
+    assert not calls
+
+
 def test_the_tolerance_can_be_the_noise_that_was_measured(runs_of: Any, same: Any) -> None:
     noise = lab.calibrate(same[0], relabellings=20, seed=1)
     runs_of(same)
@@ -175,8 +202,9 @@ def kept(tmp_path_factory: pytest.TempPathFactory, make_measurements: Make) -> K
 
 
 def judge(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch, now: list[Speed], *, factor: float = 1.0, baseline: Any = None
-) -> lab.gates.Gate:
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, now: list[Speed], *, factor: float = 1.0, baseline: Any = None,
+    goals: Any = (),
+) -> lab.gates.Gate:  # fmt: skip
     """One run of "other", slower by a factor, held against the baseline on a machine of these speeds."""
     speeds = list(now)
     monkeypatch.setattr(machine_speed, "_PAUSES_S", (0.0, 0.0))
@@ -189,7 +217,7 @@ def judge(
         return replace(one, tables={**one.tables, "requests": slow})
 
     monkeypatch.setattr(gating, "run", run)
-    return lab.gates.gate(PLAN, baseline or kept.baseline, NEW)
+    return lab.gates.gate(PLAN, baseline or kept.baseline, NEW, goals=goals)
 
 
 def test_a_baseline_is_kept_with_its_spread_age_and_machine(kept: Kept) -> None:
@@ -238,6 +266,13 @@ def test_another_machine_is_refused_and_nothing_is_claimed(
         assert (found.verdict, found.reasons[0].code, found.changes) == (INCONCLUSIVE, kind.code, ())
         said = json.dumps([*map(str, found.notes), found.sentence])
         assert "regressed" not in said and "improved" not in said
+
+
+def test_a_requirement_that_was_not_understood_never_passes_on_another_machine(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = judge(kept, monkeypatch, [BURNED], goals=[UNREAD])
+    assert {case.under("pass") for case in cases_of(found)} == {INCONCLUSIVE}
 
 
 def test_a_machine_that_hiccups_once_is_measured_again(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,3 +134,9 @@ def test_the_summary_is_inert_and_fits(found: lab.gates.Gate) -> None:
     assert not [line for line in text.splitlines() if line.lstrip().startswith("::")]
     short = step_summary(found, cases_of(found), most_bytes=900)
     assert len(short.encode()) <= 900 and short.startswith("### ❌")
+
+
+def test_the_summary_names_each_objective(found: lab.gates.Gate) -> None:
+    cases = [Case("objectives", "p99 of GET /orders < 150 ms", INCONCLUSIVE, "p99 needs 1,000 requests")]
+    listed = [line for line in step_summary(found, cases).splitlines() if line.startswith("- ")]
+    assert "p99 of GET /orders" in listed[0] and "1,000 requests" in listed[0]

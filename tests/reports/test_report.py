@@ -214,6 +214,12 @@ def test_arms_run_one_after_the_other_are_told(make_runs, make_requests):
     assert "alternated" in sections.design(lab.Measurements.of(runs=runs))
 
 
+def test_several_arms_ran_in_rounds(make_runs):
+    runs = make_runs(list("abcdef"), arms=["x", "y", "z", "y", "x", "z"]).assign(pair=[1, 1, 1, 2, 2, 2])
+    text = sections.design(lab.Measurements.of(runs=runs))
+    assert "2 runs of x, 2 runs of y and 2 runs of z" in text and "They ran as 2 rounds" in text
+
+
 def test_runs_of_equal_names_from_two_files_are_both_reported(make_requests):
     parts = [lab.Measurements.of(requests=make_requests(run="results").assign(arm=arm)) for arm in ("old", "new")]
     assert sections.together(parts).runs["arm"].tolist() == ["old", "new"]
