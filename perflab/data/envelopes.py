@@ -285,9 +285,7 @@ def _inner_of(record: dict[str, Any]) -> Inner | None:
         return statement_objects.of_prisma
     if "logger" in record and "msg" in record and ("logging_pod" in record or "record" in record):
         return statement_objects.of_cnpg
-    if isinstance(record.get("message"), str) and (
-        "@timestamp" in record or "ingestionTime" in record or "eventId" in record
-    ):
+    if isinstance(record.get("message"), str) and {"@timestamp", "ingestionTime", "eventId"} & record.keys():
         if any(isinstance(record.get(name), str) for name in ("sql", "query", "statement", "stmt")):
             return None  # a record of its own, whose message is one of its fields
         return lambda r: _text(r.get("message"))

@@ -35,7 +35,7 @@ _NOT_SQL = re.compile(
     re.IGNORECASE,
 )
 _SQL = re.compile(
-    r"(?:[\s(;]+|/\*.*?\*/|--[^\n]*\n)*(?:(?:select|insert|update|delete|with|merge|replace|upsert|begin|start|commit|rollback|end|abort"
+    r"(?:[\s(;]++|/\*.*?\*/|--[^\n]*+\n)*+(?:(?:select|insert|update|delete|with|merge|replace|upsert|begin|start|commit|rollback|end|abort"
     r"|savepoint|release|create|alter|drop|truncate|rename|call|exec|execute|do|declare|fetch|move|close|open|values|table|show"
     r"|explain|describe|analyze|optimize|vacuum|copy|load|lock|unlock|use|pragma|prepare|deallocate|discard|reset|grant|revoke"
     r"|listen|unlisten|notify|refresh|comment|reindex|cluster|checkpoint|kill)\b"
@@ -47,10 +47,11 @@ _NAMED_LIKE_SQL = re.compile(
     r"(?:.*[._])?(?:sql|query|statement|stmt|command)(?:[._](?:text|string|sql|raw|statement))?", re.IGNORECASE
 )
 _SURE_SQL = re.compile(
-    r"(?:[\s(;]+|/\*.{0,2000}?\*/|--[^\n]*\n)*(?:select\s.{1,20000}?\sfrom\s|insert\s+(?:ignore\s+)?into\s|update\s+\S+\s+set\s|delete\s+from\s)",
+    r"(?:[\s(;]++|/\*.*?\*/|--[^\n]*+\n)*+(?:select\s.{1,20000}?\sfrom\s|insert\s+(?:ignore\s+)?into\s|update\s+\S+\s+set\s"
+    r"|delete\s+from\s)",
     re.IGNORECASE | re.DOTALL,
 )
-"""What nobody takes for anything else, where no convention names the attribute that holds it."""
+"""What is SQL for sure, where no convention names the attribute that holds it."""
 _DIALECTS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
 _PARAMETER = re.compile(r"db\.(?:query|operation)\.parameter\.(.{1,100})")
 _PLACEHOLDER = re.compile(r"\$\d+|%s|%\(\w+\)s|:\w+|@\w+|\?")
@@ -58,8 +59,7 @@ _FILTERED = frozenset({"?", "***", "[Filtered]", "[filtered]", "<redacted>", "[R
 _HEX = re.compile(r"[0-9a-fA-F]{16,32}")
 _NO_FIRST_HALF = "0" * 16
 _ANY_HEX = re.compile(r"[0-9a-fA-F]{1,32}")
-_DEEPEST = 200
-"""Spans between a statement and its request at most."""
+_DEEPEST = 200  # spans between a statement and its request
 
 
 @dataclass
@@ -257,15 +257,14 @@ def _text(span: Span) -> str | None:
     text = next((t for name in _TEXTS if isinstance(t := span.attributes.get(name), str) and t.strip()), None)
     if text is None:
         own = (t for name, t in span.attributes.items() if isinstance(t, str) and _named_like_sql(name))
-        text = next((t for t in (*own, span.name) if _SURE_SQL.match(t)), None)
-        if text is not None:
+        if (text := next((t for t in (*own, span.name) if _SURE_SQL.match(t)), None)) is not None:
             span.attributes = {**span.attributes, "db.statement": text}
     return text
 
 
 @lru_cache(maxsize=4096)
 def _named_like_sql(name: str) -> bool:
-    return len(name) < 100 and _NAMED_LIKE_SQL.fullmatch(name) is not None
+    return _NAMED_LIKE_SQL.fullmatch(name[:100]) is not None
 
 
 def _same_calls(spans: list[Span], texts: dict[int, str], by_id: ById) -> set[int]:
@@ -359,9 +358,8 @@ def identifier(value: Any) -> str | None:
 
 def whole(value: Any) -> int | None:
     """64-bit numbers are texts in OTLP's JSON."""
-    if type(value) is int:
-        return value
-    return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d{1,19}", value, re.ASCII) else None
+    written = isinstance(value, str) and re.fullmatch(r"-?\d{1,19}", value, re.ASCII)
+    return int(value) if written or type(value) is int else None
 
 
 def in_microseconds(

@@ -156,7 +156,7 @@ def numbered(sql: str, driver: str) -> tuple[str, int]:
     return "".join(parts), max(names.values(), default=0)
 
 
-_SPACE = re.compile(r"(?:\s+|--[^\n]*|/\*(?s:.*?)\*/)+")
+_SPACE = re.compile(r"(?:\s++|--[^\n]*+|/\*(?s:.*?)\*/)++")
 
 
 def _after_space(sql: str, position: int) -> int:

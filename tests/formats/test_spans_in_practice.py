@@ -172,6 +172,7 @@ STATEMENT = "select id, name from books where author_id = 7"
         ({"query": "select"}, False),
         ({"query": "books by age"}, False),
         ({"search.query": "delete my account"}, False),
+        ({"query": " " * 300 + "x"}, False),
         ({"message": STATEMENT}, False),
         ({"graphql.query": "query { books { id } }"}, False),
     ],
