@@ -27,6 +27,7 @@ matplotlib.use("agg")
 from evidence import SECONDS, experiment, profile, query_log
 
 import perflab as lab
+from perflab.data.run_blocks import blocks_of
 from perflab.data.selection import time_window
 from perflab.explorers.explore_comparison import VIEWS as COMPARISONS
 from perflab.explorers.explore_comparison import explore_comparison
@@ -231,7 +232,7 @@ def beside_duckdb(each: int) -> None:
         part = time_window(light, 100, 500)
         requests = part.requests
         at = seconds_since_start(requests, "start", part.runs)
-        in_slices(requests, pd.factorize(requests["run"])[0], at, edges, [Metric.of("p95")])
+        in_slices(requests, blocks_of(requests["run"]), at, edges, [Metric.of("p95")])
 
     database = duckdb.connect()
     begin = measured.requests["run"].map(measured.runs.set_index("run")["start"])

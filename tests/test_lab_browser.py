@@ -2,7 +2,8 @@
 
 Each control of each explorer is a case of its own: what it is to make appear is looked for before (it must not be there) and
 after, so a control whose handler is unplugged fails its case. ``PERFLAB_BROWSER_TIMEOUT`` (seconds) shortens the waiting when
-that is tried. With ``PERFLAB_SCREENSHOTS=1`` pictures of it all are kept in ``build/screenshots``, which takes longer.
+that is tried. With ``PERFLAB_SCREENSHOTS=1`` pictures of it all, in both themes and at three widths, are kept in
+``build/screenshots``, which takes minutes longer.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ lab.explore(driven, target)
 """
 FREE = "print('the kernel is', 'free' if not going.done else 'too late')"
 
+SHOOTING = bool(os.environ.get("PERFLAB_SCREENSHOTS"))
 TIMEOUT_MS = 1e3 * float(os.environ.get("PERFLAB_BROWSER_TIMEOUT", "20"))
 
 
@@ -213,7 +215,7 @@ def slider(box: Locator, label: str, end: str = "") -> Locator:
 
 def shoot(what: Page | Locator, name: str) -> None:
     """Keep a picture to look at, if asked for."""
-    if os.environ.get("PERFLAB_SCREENSHOTS"):
+    if SHOOTING:
         what.screenshot(path=SHOTS / f"{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}.png")
 
 
@@ -474,9 +476,7 @@ def test_what_is_shown_follows_the_theme_and_fits_the_width(page: Page) -> None:
     box = explorer(page, RUNS)
     ink = "box => getComputedStyle(box.querySelector('svg .perflab-ink')).fill"
     light = box.evaluate(ink)
-    page.get_by_role("menuitem", name="Settings", exact=True).click()
-    page.get_by_text("Theme", exact=True).hover()
-    page.get_by_text("JupyterLab Dark", exact=True).click()
+    choose_theme(page, "Dark")
     until(page, lambda: box.evaluate(ink) != light, "the chart's text has the colour of the light theme")
     # The chart is drawn anew meanwhile, so both are looked up at once.
     fits = """box => { const stage = [...box.querySelectorAll(".perflab-stage")].find(one => one.querySelector("svg"));
@@ -488,6 +488,12 @@ def test_what_is_shown_follows_the_theme_and_fits_the_width(page: Page) -> None:
         until(page, lambda: _fills(*box.evaluate(fits)), f"the chart does not fill the width at {width}")
         box.scroll_into_view_if_needed()
         shoot(page, f"dark-{width}")
+
+
+def choose_theme(page: Page, name: str) -> None:
+    page.get_by_role("menuitem", name="Settings", exact=True).click()
+    page.get_by_text("Theme", exact=True).hover()
+    page.get_by_text(f"JupyterLab {name}", exact=True).click()
 
 
 def _fills(chart: float, room: float) -> bool:
@@ -566,6 +572,25 @@ def test_hostile_endpoints_are_text(page: Page) -> None:
     box = explorer(page, PROFILES)
     box.get_by_role("button", name="Flat table", exact=True).click()
     expect(panel(box).locator("table")).to_contain_text("<img src=x onerror=window.hacked=1>")
+
+
+if SHOOTING:
+
+    @pytest.mark.parametrize("width", [1500, 900, 390])
+    @pytest.mark.parametrize("theme", ["Light", "Dark"])
+    def test_pictures_of_every_view(page: Page, theme: str, width: int) -> None:
+        page.set_viewport_size({"width": 1500, "height": 1500})  # all menus
+        choose_theme(page, theme)
+        page.set_viewport_size({"width": width, "height": 1500})
+        if page.locator("#jp-left-stack").is_visible():
+            page.keyboard.press("Control+b")  # the list of files
+        for title, view, _, _ in VIEWS:
+            if title in (OBJECTIVES, COMPARISON):
+                look_at(page, title.split(":")[0].split()[0])
+            box = explorer(page, title)
+            box.get_by_role("button", name=view, exact=True).click()
+            idle(page)
+            shoot(box, f"{theme}-{width}-{title}-{view}")
 
 
 def test_nothing_went_wrong_in_the_browser_and_nothing_left_the_machine(page: Page, seen: Seen) -> None:

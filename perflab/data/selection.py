@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterable
 from functools import partial
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from perflab.data.run_blocks import since_start
 from perflab.data.schemas import conform
-from perflab.data.tables import AGGREGATED, Measurements, of_run
+from perflab.data.tables import AGGREGATED, Measurements
 from perflab.units import parse_duration
 
 RECORDED = "recorded_requests"
@@ -66,21 +65,12 @@ def _window(low: float, high: float, table: str, frame: pd.DataFrame, runs: pd.D
     instants = _INSTANTS.get(table)
     if instants is None or len(frame) == 0:
         return frame
-    zero = of_run(frame, runs.set_index("run")["start"])
-    if zero.isna().any():
-        zero = zero.fillna(frame.groupby("run", observed=True)[instants].transform("min"))
-    kept = _between((frame[instants] - zero).array, low, high)
-    return frame if kept.all() else frame[kept].reset_index(drop=True)
-
-
-def _between(ages: Any, low: float, high: float) -> npt.NDArray[np.bool_]:
-    """Which time differences lie between two bounds in ms; whole ticks are compared, so a bound is met exactly."""
-    ticks = ages.asi8
-    per_ms = pd.Timedelta(milliseconds=1) / pd.Timedelta(1, ages.unit)
-    kept = ticks >= math.ceil(low * per_ms * (1 - 1e-12))  # false for an unknown time too, which is negative
+    # Whole microseconds are compared, so that a bound is met exactly.
+    ages = since_start(frame, instants, runs)
+    kept = ages >= math.ceil(low * 1e3 * (1 - 1e-12))
     if math.isfinite(high):
-        kept &= ticks <= math.floor(high * per_ms * (1 + 1e-12))
-    return np.asarray(kept)
+        kept &= ages <= math.floor(high * 1e3 * (1 + 1e-12))
+    return frame if kept.all() else frame[kept].reset_index(drop=True)
 
 
 def latency_band(measurements: Measurements, low: str | float = 0, high: str | float | None = None) -> Measurements:

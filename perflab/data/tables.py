@@ -35,6 +35,11 @@ def of_run(frame: pd.DataFrame, values: pd.Series[Any]) -> pd.Series[Any]:
     return pd.Series(by_code.take(run.cat.codes.to_numpy(), allow_fill=True), index=frame.index)
 
 
+def columns_of(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """Some columns of a table, to be read only: without the copy that pandas makes for ``frame[names]``."""
+    return pd.DataFrame({name: frame[name].array for name in names}, index=frame.index, copy=False)
+
+
 class _Table:
     """An attribute of `Measurements` for one of its tables."""
 

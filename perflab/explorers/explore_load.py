@@ -95,7 +95,9 @@ class LoadExplorer(Explorer):
         self.children = (head, *rest[:2], widgets.HBox([self._start, self._said]), self._live, *rest[2:])
 
     def start(self) -> None:
-        """Start the load that the controls describe; a note says why not."""
+        """Start the load that the controls describe, unless one is running; a note says why not."""
+        if self._going is not None and not self._going.done:
+            return  # the second of two clicks
         self._said.value = ""
         try:
             plan = self._changed()

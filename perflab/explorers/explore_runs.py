@@ -12,10 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache, partial
+from types import MappingProxyType
 from typing import Any
 
 import ipywidgets as widgets
+import numpy as np
 import pandas as pd
 import traitlets
 from matplotlib.axes import Axes
@@ -24,7 +26,7 @@ from perflab.data.selection import latency_band, slowest_requests, summarize_err
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.explorers.code import call, literal, method, name_of
 from perflab.explorers.frame import Explorer, Panel, Selected, View, of_axes, view_buttons
-from perflab.explorers.reduced import with_categories
+from perflab.explorers.reduced import ROW, with_categories, without_listed
 from perflab.metrics import Metric, quantile
 from perflab.notes import YOU, Kind, count
 from perflab.plots.drawing import metric_of
@@ -45,6 +47,8 @@ METRICS = (
 )  # fmt: skip
 VIEWS = ("Over time", "ECDF", "Histogram", "Heatmap", "Resources", "Errors", "Slowest requests", "Summary")
 SELECTION = ("runs", "window")
+_LISTED = 20
+"""Requests of a selection that are listed, as many as `slowest_requests` lists."""
 SELECT = Kind(
     "select-in-chart", YOU,
     "Drag over the chart to select a span of time, or a box of time and latency: its requests appear below. Keyboard: arrow "
@@ -112,6 +116,7 @@ class _Selection:
 
     def __init__(self, light: Measurements, called: str, names: tuple[str, ...], longest: float) -> None:
         self._light, self._called, self._names, self.longest = light, called, names, longest
+        self._thin = cache(partial(without_listed, light))
         self.part = lru_cache(maxsize=4)(self._selected)
         self._mark = lru_cache(maxsize=4)(self._marked)
 
@@ -120,11 +125,20 @@ class _Selection:
         return self.part(tuple(now.runs), tuple(now.window))
 
     def marked(self, now: RunsState) -> tuple[Measurements, str]:
-        """The requests selected in the chart, and their code."""
+        """The requests selected in the chart without the columns that only lists show, and their code."""
         return self._mark(tuple(now.runs), tuple(now.marked))
 
+    def slowest(self, requests: pd.DataFrame, count: int) -> Measurements:
+        """The slowest of requests that were selected in the chart (and those as slow), with all columns."""
+        latency = requests["latency_ms"].to_numpy(dtype="float64")
+        rows = requests[ROW].to_numpy()
+        if len(rows) > count:
+            rows = rows[latency >= np.partition(latency, -count)[-count]]
+        tables = {**self._light.tables, "requests": self._light.requests.take(rows)}
+        return Measurements(MappingProxyType(tables), self._light.meta, ())
+
     def _marked(self, runs: tuple[str, ...], part: tuple[Any, ...]) -> tuple[Measurements, str]:
-        chosen, source = self.part(runs, (0.0, self.longest))
+        chosen, source = self._of_runs(self._thin(), runs)
         begin, end, low, high = part
         chosen = time_window(chosen, begin, end)
         source = f"lab.data.time_window({source}, {literal(begin)}, {literal(end)})"
@@ -134,16 +148,19 @@ class _Selection:
         return chosen, source
 
     def _selected(self, runs: tuple[str, ...], window: tuple[float, float]) -> tuple[Measurements, str]:
-        if not runs:
-            raise ValueError("Choose one run or more.")
-        chosen, source = self._light, self._called
-        if set(runs) != set(self._names):
-            chosen, source = chosen.where(run=list(runs)), method(source, f"where(run={list(runs)!r})")
+        chosen, source = self._of_runs(self._light, runs)
         begin, end = window
         if begin > 0 or end < self.longest:
             chosen = time_window(chosen, begin, end)
             source = f"lab.data.time_window({source}, {literal(begin)}, {literal(end)})"
         return chosen, source
+
+    def _of_runs(self, measured: Measurements, runs: tuple[str, ...]) -> tuple[Measurements, str]:
+        if not runs:
+            raise ValueError("Choose one run or more.")
+        if set(runs) == set(self._names):
+            return measured, self._called
+        return measured.where(run=list(runs)), method(self._called, f"where(run={list(runs)!r})")
 
 
 def _controls(light: Measurements, names: tuple[str, ...], longest: float) -> dict[str, widgets.Widget]:
@@ -238,9 +255,10 @@ def _marked_requests(selection: _Selection) -> Callable[[RunsState], View]:
             return View()
         chosen, source = selection.marked(now)
         takes = {"queries": "part.queries"} if _joined(chosen) else {}
-        table = slowest_requests(chosen, now.endpoint, queries=chosen.queries if takes else None)
         requests = chosen.requests
         own = requests if now.endpoint == AGGREGATED else requests[requests["endpoint"] == now.endpoint]
+        slowest = selection.slowest(own, _LISTED)
+        table = slowest_requests(slowest, count=_LISTED, queries=chosen.queries if takes else None)
         said = f"{count(len(own), 'request')} in {_part(now)}"
         if len(own):
             failed = int((~own["ok"].to_numpy(dtype=bool)).sum())

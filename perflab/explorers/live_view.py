@@ -180,7 +180,8 @@ class LiveView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            self._outcome = "stopped" if kind is KeyboardInterrupt else f"failed: {kind.__name__}"
+            stopped = kind is KeyboardInterrupt or self._button.disabled
+            self._outcome = "stopped" if stopped else f"failed: {kind.__name__}"
         self._button.layout.display = "none"
         self._draw(ended=True)
         if self._handle is not None:

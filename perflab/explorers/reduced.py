@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from perflab.data.tables import Measurements
+from perflab.data.tables import Measurements, columns_of
 
 _FOR_STATISTICS = ("run", "endpoint", "start", "latency_ms", "ok", "due", "pair", "arm")
 
 _CODED = ("run", "endpoint")
+_TOGETHER = 10
+_SELECTED = ("run", "endpoint", "start", "latency_ms", "ok")
+ROW = "row"
+"""The column that says which row of the table a request is."""
 
 
 def with_categories(measurements: Measurements) -> Measurements:
@@ -20,7 +28,8 @@ def with_categories(measurements: Measurements) -> Measurements:
     """
     requests = measurements.requests
     texts = [c for c in _CODED if c in requests.columns and isinstance(requests[c].dtype, pd.StringDtype)]
-    coded = requests.assign(**{c: requests[c].astype("category") for c in texts})
+    columns = {c: _categories(requests[c]) if c == "run" else requests[c].astype("category") for c in texts}
+    coded = requests.assign(**columns)
     tables = {**measurements.tables, "requests": coded}
     for name in ("load", "resources"):
         if name in tables:
@@ -29,10 +38,32 @@ def with_categories(measurements: Measurements) -> Measurements:
     return Measurements(MappingProxyType(tables), measurements.meta, measurements.warnings)
 
 
+def _categories(texts: pd.Series[Any]) -> pd.Series[Any]:
+    """The same as ``astype("category")``; equal texts next to each other, as those of runs, are compared and not hashed."""
+    arrow = pa.array(texts)
+    held = pc.run_end_encode(arrow.combine_chunks() if isinstance(arrow, pa.ChunkedArray) else arrow)
+    if len(held.values) > len(texts) // _TOGETHER or held.values.null_count:
+        return texts.astype("category")
+    codes, names = pd.factorize(held.values.to_numpy(zero_copy_only=False))
+    order = np.argsort(names)
+    written = np.argsort(order).astype("int8" if len(names) < 128 else "int32")[codes]
+    rows = np.repeat(written, np.diff(held.run_ends.to_numpy(), prepend=0))
+    return pd.Series(pd.Categorical.from_codes(rows, pd.Index(names[order], dtype="str")), index=texts.index)
+
+
 def for_statistics(measurements: Measurements) -> Measurements:
     """The same with only the columns that a verdict needs."""
     kept = [c for c in _FOR_STATISTICS if c in measurements.requests.columns]
-    return with_categories(_with_requests(measurements, measurements.requests[kept]))
+    return with_categories(_with_requests(measurements, columns_of(measurements.requests, kept)))
+
+
+def without_listed(measurements: Measurements) -> Measurements:
+    """The same without the columns that only a list of requests shows, which can be looked up by `ROW`: to select among a
+    million rows is to copy them."""
+    joined = any("request" in table for name, table in measurements.tables.items() if name != "requests")
+    kept = [*_SELECTED, *(c for c in ("request",) if joined and c in measurements.requests)]
+    rows = np.arange(len(measurements.requests), dtype="int32")
+    return _with_requests(measurements, columns_of(measurements.requests, kept).assign(**{ROW: rows}))
 
 
 def _with_requests(measurements: Measurements, requests: pd.DataFrame) -> Measurements:

@@ -17,7 +17,7 @@ from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import run
 from perflab.loadtest.stages import Stage
 from perflab.loadtest.target import Target
-from perflab.notes import PYTHON, TARGET
+from perflab.notes import DESIGN, PYTHON, TARGET, Kind, Note, Remedy, written
 from perflab.objectives import Objective, check
 from perflab.objectives.checking import objectives_of
 from perflab.progress import Listener, Part
@@ -33,6 +33,12 @@ _COLUMNS = (
     *("run", "rate", "throughput_per_s", "mean_ms", "p50_ms", "p95_ms", "error_fraction", "concurrency"),
     *("holds", "verdict", "reason"),
 )
+_HEADINGS = {"rate": "rate_per_s", "holds": "met_as_measured", "verdict": "by 95 % interval"}
+AS_MEASURED = Kind(
+    "capacity-as-measured", DESIGN,
+    "The search goes by the measured values. By their 95 % intervals the objectives are inconclusive at {rates:raw}: longer "
+    "steps narrow the intervals ({remedy})",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)
@@ -41,8 +47,9 @@ class Capacity(Result):
 
     ``low`` is the highest rate (arrivals a second) at which the objectives held, ``high`` the lowest at which they did
     not (infinite if they always held). ``table`` has a row for each step, in run order: run, rate (offered),
-    throughput_per_s (answered), mean_ms, p50_ms, p95_ms, error_fraction, concurrency (Little's law), holds, verdict,
-    reason. ``model`` is the Universal Scalability Law where it fits, else None with the reason in ``model_problem``.
+    throughput_per_s (answered), mean_ms, p50_ms, p95_ms, error_fraction, concurrency (Little's law), holds (whether the
+    measured values met the objectives, by which the search goes), verdict (of `check`, by their 95 % intervals), reason.
+    ``model`` is the Universal Scalability Law where it fits, else None with the reason in ``model_problem``.
     """
 
     low: float
@@ -65,8 +72,8 @@ class Capacity(Result):
         return f"{goals} holds up to {format_rate(self.low)} and no longer at {format_rate(self.high)}"
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """The scalability model, and why the search ended."""
+    def notes(self) -> tuple[str | Note, ...]:
+        """The scalability model, why the search ended, and whether the intervals agree with the measured values."""
         if self.model is None:
             model = f"no Universal Scalability Law: {self.model_problem}"
         else:
@@ -79,13 +86,21 @@ class Capacity(Result):
                 f"({format_fraction(contention[1])} to {format_fraction(contention[2])}), coherency "
                 f"{coherency[0]:.2g} ({coherency[1]:.2g} to {coherency[2]:.2g}); highest throughput {peak}"
             )
-        return (model,) if math.isinf(self.high) else (model, f"the search ended because {self.stopped}")
+        ended = () if math.isinf(self.high) else (f"the search ended because {self.stopped}",)
+        return (model, *ended, *self._as_measured())
+
+    def _as_measured(self) -> tuple[Note, ...]:
+        """That the intervals leave open what the bracket says."""
+        open_rates = self.table.loc[self.table["verdict"] == "inconclusive", "rate"]
+        rates = sorted({rate for rate in open_rates if rate in (self.low, self.high)})
+        if not rates:
+            return ()
+        return (AS_MEASURED(Remedy("find_capacity", {"step": ...}), rates=" and ".join(map(format_rate, rates))),)
 
     def show(self, surface: str = PYTHON) -> Shown:
         """The sentence, the steps and the notes."""
-        columns = ["rate", "throughput_per_s", "p50_ms", "p95_ms", "error_fraction", "concurrency", "holds", "reason"]
-        table = self.table[columns].rename(columns={"rate": "rate_per_s"})
-        return Shown(self.sentence, table, self.notes, ours=True)
+        table = self.table.drop(columns=["run", "mean_ms"], errors="ignore").rename(columns=_HEADINGS)
+        return Shown(self.sentence, table, written(self.notes, surface), ours=True)
 
 
 def find_capacity(

@@ -82,7 +82,7 @@ def plot_miss_ratio(*curves: Any, sizes: Any = (), ax: Axes | None = None) -> Ax
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: format_number(float(f"{share * 100:.3g}"))))
     ax.set_ylabel("Misses, % of accesses")
     if len(drawn) > 1:
-        ax.legend(loc="best", framealpha=0.85, edgecolor="none")
+        ax.legend(loc="best", frameon=False)
     best = float(first.table["miss_fraction"].iloc[-1])
     whole = format_bytes(first.working_set) if in_bytes else f"{format_short(first.working_set)} keys"
     how = "LRU, exact" if first.sample == 1 else f"LRU, from {format_fraction(first.sample)} of the keys"

@@ -60,6 +60,6 @@ def plot_capacity(capacity: Capacity, *, ax: Axes | None = None) -> Axes:
     log_axis(ax.yaxis, "p95, ms (log scale)")
     ax.set_xlim(0, float(np.max(table["rate"])) * 1.08)
     ax.set_xlabel("Offered rate, arrivals/s")
-    ax.legend(loc="best", framealpha=0.85, edgecolor="none")
+    ax.legend(loc="best", frameon=False)
     titled(ax, capacity.sentence[:1].upper() + capacity.sentence[1:], "a mark per run at a constant rate (open model)")
     return ax

@@ -70,7 +70,7 @@ def plot_power(plan: RunPlan, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(left=min(3, plan.pairs) - 0.5)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    ax.legend(loc="best", fontsize=8.5, framealpha=0.85, edgecolor="none")
+    ax.legend(loc="best", fontsize=8.5, frameon=False)
     where = f"{Metric.of(pilot.metric).label} of {of_endpoint(pilot.endpoint)}"
     titled(
         ax,

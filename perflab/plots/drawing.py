@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 from unicodedata import east_asian_width
 
@@ -23,8 +24,9 @@ from matplotlib.spines import Spine
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from perflab.data.run_blocks import blocks_of, since_start
 from perflab.data.selection import without_recorded
-from perflab.data.tables import AGGREGATED, Measurements, of_run
+from perflab.data.tables import AGGREGATED, Measurements, columns_of
 from perflab.metrics import QUANTILE, RATIO, Metric, quantile
 from perflab.plots.palette import INK, INK_LIGHTER
 from perflab.plots.palette import STYLES as STYLES
@@ -37,6 +39,7 @@ from perflab.units import format_fraction, format_number, parse_duration, parse_
 GREY = INK
 LOWEST_MS = 1e-3
 """Where a latency of zero is drawn on a log axis."""
+_OF_LATENCIES = ["run", "endpoint", "start", "latency_ms", "ok"]
 _BLACK = (0.0, 0.0, 0.0, 1.0)
 _WIDTH = 10.0
 _EAST_ASIAN = re.compile(
@@ -61,13 +64,16 @@ class Arm:
         return len(self.data.runs)
 
 
-def arms_of(measurements: Iterable[Measurements]) -> list[Arm]:
-    """Each arm of each of the measurements, in the given order; equal names are numbered."""
+def arms_of(measurements: Iterable[Measurements], *, latencies: bool = False) -> list[Arm]:
+    """Each arm of each of the measurements, in the given order; equal names are numbered.
+
+    With ``latencies`` only what these need is copied for each arm.
+    """
     found: list[tuple[str, Measurements]] = []
     for position, given in enumerate(measurements, 1):
         if not isinstance(given, Measurements):
             raise ValueError(f"measurements must be Measurements (from run, load or read); got {type(given).__name__}")
-        given = without_recorded(given)
+        given = only_latencies(without_recorded(given)) if latencies else without_recorded(given)
         names = given.runs["arm"].fillna("")
         for name in names.unique():
             part = given if (names == name).all() else _runs_where(given, names == name)
@@ -80,6 +86,14 @@ def arms_of(measurements: Iterable[Measurements]) -> list[Arm]:
         Arm(plain(label, 40), data, *STYLES[i % len(STYLES)])
         for i, (label, (_, data)) in enumerate(zip(numbered, found, strict=True))
     ]
+
+
+def only_latencies(measurements: Measurements) -> Measurements:
+    """The runs and of their requests the columns for latencies over time: others are not copied with a million rows."""
+    if measurements.lazy or "requests" not in measurements.tables:
+        return measurements
+    tables = {"runs": measurements.runs, "requests": columns_of(measurements.requests, _OF_LATENCIES)}
+    return replace(measurements, tables=MappingProxyType(tables))
 
 
 def _runs_where(measurements: Measurements, chosen: pd.Series[Any]) -> Measurements:
@@ -141,26 +155,13 @@ class _RunByRun(Mapping[str, Floats]):
 
 def seconds_since_start(frame: pd.DataFrame, instants: str, runs: pd.DataFrame) -> np.ndarray[Any, Any]:
     """Seconds of each row since the start of its run (or its run's first row, where the start is unknown)."""
-    start = of_run(frame, runs.set_index("run")["start"])
-    if start.isna().any():
-        start = start.fillna(frame.groupby("run", observed=True)[instants].transform("min"))
-    at: Any = frame[instants].array
-    return np.asarray((at - start.array).to_numpy() / np.timedelta64(1, "s"), dtype="float64")
+    return since_start(frame, instants, runs) / 1e6
 
 
 def by_run(frame: pd.DataFrame, column: str) -> dict[str, np.ndarray[Any, Any]]:
     """The column's values in each run."""
-    codes, names = pd.factorize(frame["run"])
-    ends = np.cumsum(np.bincount(codes, minlength=len(names)))[:-1]
-    values = frame[column].to_numpy()
-    if len(names) > 1:
-        values = values[grouping_order(codes, len(names))]
-    return dict(zip(map(str, names), np.split(values, ends), strict=True))
-
-
-def grouping_order(codes: Floats, size: int) -> Floats:
-    """The stable order that groups equal codes (0 to ``size`` - 1); 16 bits use a radix sort, which is much faster."""
-    return np.argsort(codes.astype("uint16") if size < 2**16 else codes, kind="stable")
+    blocks, values = blocks_of(frame["run"]), frame[column].to_numpy()
+    return {str(name): values[rows] for name, rows in zip(blocks.names, blocks, strict=True)}
 
 
 def plain(text: object, longest: int = 60) -> str:

@@ -71,7 +71,7 @@ def plot_heatmap(
     "Time since the run's start, s"
     """
     metric, q = metric_of(percentile)
-    arms = arms_of([measurements])
+    arms = arms_of([measurements], latencies=True)
     if len(arms) != 1:
         raise ValueError(
             f"measurements must hold one arm (use .where(arm=...)); got {', '.join(a.label for a in arms)}"

@@ -71,7 +71,7 @@ def plot_ecdf(
     >>> ax = lab.plot_ecdf(lab.load("datasets/shop_runs"), endpoint="GET /orders")  # doctest: +SKIP
     """
     metric, q = metric_of(percentile)
-    arms = arms_of(measurements)
+    arms = arms_of(measurements, latencies=True)
     warmup = usual_warmup(arms, warmup)
     latencies = [latencies_of(arm, endpoint, warmup) for arm in arms]
     ax = axes(ax)
@@ -177,7 +177,7 @@ def plot_histogram(
     metric, q = metric_of(percentile)
     if not 2 <= bins <= 500:
         raise ValueError(f"bins must be between 2 and 500; got {bins!r}")
-    arms = arms_of(measurements)
+    arms = arms_of(measurements, latencies=True)
     warmup = usual_warmup(arms, warmup)
     latencies = [latencies_of(arm, endpoint, warmup) for arm in arms]
     ends = np.array([(v.min(), v.max()) for runs in latencies for v in runs.values()])

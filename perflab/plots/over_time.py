@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from perflab.data.run_blocks import Blocks, blocks_of, grouping_order
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import one_of
 from perflab.metrics import RATE, SHARE, Metric
@@ -19,7 +20,6 @@ from perflab.plots.drawing import (
     arms_of,
     axes,
     finding,
-    grouping_order,
     log_axis,
     metric_axis,
     metric_of,
@@ -219,7 +219,7 @@ def _over_time(
     tidy(ax)
     processes = _processes(arms, table)
     for arm in arms:
-        for process, middle in median_by_process(arm, table, column, edges):
+        for process, middle in median_by_process(arm.data, [arm.data.runs["run"]], table, column, edges)[0]:
             known = ~np.isnan(middle)
             ax.plot(
                 (edges[:-1] + np.diff(edges) / 2)[known], middle[known] * _SCALES.get(column, 1.0), color=arm.colour,
@@ -235,31 +235,41 @@ def _over_time(
     ax.set_ylim(0, ax.get_ylim()[1] * (1.3 if explain and thinner else 1.05))
 
 
-def median_by_process(arm: Arm, table: str, column: str, edges: Floats) -> list[tuple[str, Floats]]:
-    """Of each process ("" where the table names none) the median of the arm's runs in each slice of time."""
-    frame = arm.data.tables[table]
-    at = np.clip(np.digitize(seconds_since_start(frame, "time", arm.data.runs), edges) - 1, 0, len(edges) - 2)
-    names = frame["process"] if "process" in frame else pd.Series("", index=frame.index)
+def median_by_process(
+    measured: Measurements, arms: Sequence[Sequence[str]], table: str, column: str, edges: Floats
+) -> list[list[tuple[str, Floats]]]:
+    """For each arm (its runs), of each process ("" where the table names none) the median of the runs' means in each slice of
+    time."""
+    frame, count = measured.tables[table], len(edges) - 1
+    at = np.clip(np.digitize(seconds_since_start(frame, "time", measured.runs), edges) - 1, 0, count - 1)
+    process, names = pd.factorize(frame["process"]) if "process" in frame else (np.zeros(len(frame), "intp"), [""])
+    blocks, run = blocks_of(frame["run"]), np.empty(len(frame), dtype="intp")
+    for place, rows in enumerate(blocks):
+        run[rows] = place
+    size, shape = len(names) * len(blocks.names), (len(names), len(blocks.names), count)
+    held = np.bincount(process * shape[1] + run, minlength=size).reshape(shape[:2]) > 0
+    values = frame[column].to_numpy(dtype="float64", na_value=np.nan)
+    known = ~np.isnan(values)
+    cell = ((process * shape[1] + run) * count + at)[known]
+    sums = np.bincount(cell, weights=values[known], minlength=size * count)
+    with np.errstate(invalid="ignore"):
+        means = (sums / np.bincount(cell, minlength=size * count)).reshape(shape)
+    places = {str(name): place for place, name in enumerate(blocks.names)}
     found = []
-    for process, part in frame.assign(slice=at).groupby(names, sort=False):
-        by_run = _mean_in_slices(part, column, len(edges) - 1)
-        known = ~np.isnan(by_run).all(axis=0)
-        values = np.full(len(edges) - 1, np.nan)
-        values[known] = np.nanmedian(by_run[:, known], axis=0)
-        found.append((str(process), values))
+    for runs in arms:
+        own = [places[str(name)] for name in runs if str(name) in places]
+        found.append([(str(name), median_of(means[i, own])) for i, name in enumerate(names) if held[i, own].any()])
     return found
 
 
-def _mean_in_slices(frame: pd.DataFrame, column: str, count: int) -> Floats:
-    """The mean by run (rows) and slice of time (columns); NaN where there is no value."""
-    values = frame[column].to_numpy(dtype="float64", na_value=np.nan)
-    known = ~np.isnan(values)
-    codes, names = pd.factorize(frame["run"])
-    cell = (codes * count + frame["slice"].to_numpy())[known]
-    sums = np.bincount(cell, weights=values[known], minlength=len(names) * count)
-    with np.errstate(invalid="ignore"):
-        means: Floats = (sums / np.bincount(cell, minlength=len(names) * count)).reshape(len(names), count)
-    return means
+def median_of(by_run: Floats) -> Floats:
+    """The median of the runs (rows) in each column; NaN where no run has a value."""
+    known, middle = ~np.isnan(by_run), np.full(by_run.shape[1], np.nan)
+    whole, some = known.all(axis=0), known.any(axis=0)
+    middle[whole] = np.median(by_run[:, whole], axis=0)
+    if (part := some & ~whole).any():  # numpy's nanmedian takes milliseconds for a handful of values
+        middle[part] = np.nanmedian(by_run[:, part], axis=0)
+    return middle
 
 
 def _processes(arms: Sequence[Arm], table: str) -> list[str]:
@@ -285,8 +295,7 @@ def _upper_panel(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats, edges: Flo
     """Draw the metric in each slice of time as a line, and single requests behind it if it is a latency."""
     if metric.is_latency:
         _dots(ax, arm, frame, at)
-    codes = pd.factorize(frame["run"])[0]
-    by_slice = pd.DataFrame(in_slices(frame, codes, at, edges, [metric])[0])
+    by_slice = pd.DataFrame(in_slices(frame, blocks_of(frame["run"]), at, edges, [metric])[0])
     middle = edges[:-1] + np.diff(edges) / 2
     ax.plot(
         middle, by_slice.median(), color=arm.colour, linestyle=arm.dashes, linewidth=2.2, label=arm.label, zorder=4,
@@ -296,25 +305,26 @@ def _upper_panel(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats, edges: Flo
         ax.fill_between(middle, by_slice.min(), by_slice.max(), color=arm.colour, alpha=0.15, linewidth=0, zorder=2)
 
 
-def in_slices(frame: pd.DataFrame, codes: Floats, at: Floats, edges: Floats, metrics: Sequence[Metric]) -> list[Floats]:
-    """Each metric by run (rows, by its code) and slice of time (columns); NaN where there was no request."""
-    count = len(edges) - 1
-    runs = int(codes.max(initial=-1)) + 1
-    cells = runs * count
-    cell = codes * count + np.clip(((at - edges[0]) / (edges[1] - edges[0])).astype("int64"), 0, count - 1)
-    requests = np.bincount(cell, minlength=cells)
-
-    def values(metric: Metric) -> Floats:
-        if metric.kind == RATE:
-            return np.asarray(requests / (edges[1] - edges[0]))
-        if metric.kind == SHARE:
-            return np.asarray(np.bincount(cell, weights=~frame["ok"].to_numpy(dtype=bool), minlength=cells) / requests)
-        if metric.share is None:
-            return np.asarray(np.bincount(cell, weights=frame["latency_ms"].to_numpy(), minlength=cells) / requests)
-        return _quantile_of_cells(frame["latency_ms"].to_numpy(), cell, requests, metric.share)
-
-    with np.errstate(invalid="ignore"):
-        return [values(metric).reshape(runs, count) for metric in metrics]
+def in_slices(
+    frame: pd.DataFrame, blocks: Blocks, at: Floats, edges: Floats, metrics: Sequence[Metric]
+) -> list[Floats]:
+    """Each metric by run (rows, as in the blocks) and slice of time (columns); NaN where there was no request."""
+    found = [np.empty((len(blocks.names), len(edges) - 1)) for _ in metrics]
+    latency, ok = frame["latency_ms"].to_numpy(), frame["ok"].to_numpy(dtype=bool)
+    width, last = edges[1] - edges[0], len(edges) - 2
+    for place, rows in enumerate(blocks):
+        cell = np.clip(((at[rows] - edges[0]) / width).astype("int64"), 0, last)
+        requests = np.bincount(cell, minlength=last + 1)
+        for values, metric in zip(found, metrics, strict=True):
+            if metric.kind == RATE:
+                values[place] = requests / width
+            elif metric.share is not None:
+                values[place] = _quantile_of_cells(latency[rows], cell, requests, metric.share)
+            else:
+                weights = ~ok[rows] if metric.kind == SHARE else latency[rows]
+                with np.errstate(invalid="ignore"):
+                    values[place] = np.bincount(cell, weights=weights, minlength=last + 1) / requests
+    return found
 
 
 def _quantile_of_cells(latency: Floats, cell: Floats, requests: Floats, q: float) -> Floats:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from types import MappingProxyType
 
 import numpy as np
-import pandas as pd
 
+from perflab.data.run_blocks import blocks_of
 from perflab.data.selection import without_recorded
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.metrics import Metric
@@ -16,15 +16,15 @@ from perflab.plots.drawing import (
     Floats,
     arms_of,
     finding,
-    grouping_order,
+    only_latencies,
     seconds_since_start,
-    typical,
     usual_warmup,
 )
 from perflab.plots.heatmap import counted_requests
-from perflab.plots.over_time import edges_of, enough, in_slices, median_by_process
+from perflab.plots.over_time import edges_of, enough, in_slices, median_by_process, median_of
 from perflab.plots.palette import BLUE, NEUTRAL, PURPLE
 from perflab.plots.svg_charts import Cells, Chart, Pane, Series
+from perflab.stats.estimates import by_run as metric_by_run
 from perflab.stats.estimates import coded
 from perflab.units import format_short, format_value, parse_fraction
 
@@ -47,25 +47,23 @@ def timeline_chart(
     A line is the median of the arm's runs in a slice of time, the band their range; grey cells count the requests.
     """
     measured = without_recorded(measurements)
-    tables = {name: table for name, table in measured.tables.items() if name in ("runs", "load", "resources")}
-    arms = arms_of([Measurements(MappingProxyType(tables), measured.meta, ())])
-    requests = measured.requests
+    arms = arms_of([Measurements(MappingProxyType({"runs": measured.runs}), measured.meta, ())])
+    # All runs at once, and only these columns: a million rows are not copied for each arm.
+    held = only_latencies(measured)
+    requests = held.requests
     if endpoint != AGGREGATED:
         requests = requests[requests["endpoint"] == endpoint]
-    at = seconds_since_start(requests, "start", measured.runs)
-    # All runs at once: a million rows are not copied for each arm.
-    codes, names = pd.factorize(requests["run"])
-    place = {str(run): code for code, run in enumerate(names)}
+    at, blocks = seconds_since_start(requests, "start", measured.runs), blocks_of(requests["run"])
+    counts, place = np.diff(blocks.ends), {str(run): position for position, run in enumerate(blocks.names)}
     rows = [[place[run] for run in map(str, arm.data.runs["run"]) if run in place] for arm in arms]
     for arm, own in zip(arms, rows, strict=True):
         if not own:
             raise ValueError(f"arm {arm.label!r} has no request to {endpoint!r}")
-    counts = np.bincount(codes)
     per_run = min(int(counts[own].sum()) / arm.runs for arm, own in zip(arms, rows, strict=True))
     edges = edges_of(float(at.min()), float(at.max()), per_run, enough(metric.share))
     middle = (edges[:-1] + np.diff(edges) / 2).tolist()
     rate = Metric.of("throughput_per_s")
-    by_run, paces = in_slices(requests, codes, at, edges, [metric, rate])
+    by_run, paces = in_slices(requests, blocks, at, edges, [metric, rate])
     lines = [_line(arm, metric, middle, by_run[own], n) for n, (arm, own) in enumerate(zip(arms, rows, strict=True))]
     cells = _counted(at, requests["latency_ms"].to_numpy(), span) if metric.is_latency else None
     label = f"{metric.axis_label} (log scale)" if metric.is_latency else metric.axis_label
@@ -73,42 +71,46 @@ def timeline_chart(
     if metric.kind != rate.kind:
         pace = [_line(arm, rate, middle, paces[own], n) for n, (arm, own) in enumerate(zip(arms, rows, strict=True))]
         panes.append(Pane("Throughput, /s", pace))
-    panes += _below(arms, edges, middle)
-    values = _typical(measured, arms, metric, endpoint)
+    panes += _below(measured, arms, edges, middle)
+    values = _typical(held, arms, metric, endpoint)
     return Chart(finding(metric, endpoint, arms, values), panes, span, "Time since the run's start, s")
 
 
-def _typical(measured: Measurements, arms: Sequence[Arm], metric: Metric, endpoint: str) -> list[float]:
-    """The value of each arm, as `compare` computes it; of a latency without what only other metrics need."""
-    warmup = usual_warmup(arms, None)
-    if not metric.is_latency:
-        whole = [Arm(a.label, measured.where(run=list(a.data.runs["run"])), a.colour, a.dashes, a.marker) for a in arms]
-        return [typical(arm, metric, endpoint, warmup) for arm in whole]
-    found = coded(
-        Measurements(MappingProxyType({"runs": measured.runs, "requests": measured.requests}), measured.meta, ())
-    )
-    kept = found.age >= parse_fraction(warmup, parameter="warmup")
-    if endpoint != AGGREGATED:
-        kept &= found.endpoint == found.endpoints.index(endpoint)
-    run, latency = found.run[kept], found.latency[kept]
-    if (np.diff(run) < 0).any():
-        latency = latency[grouping_order(run, len(found.runs))]
-    ends = np.cumsum(np.bincount(run, minlength=len(found.runs)))[:-1]
-    values = {name: metric.reduce(own) for name, own in zip(found.runs, np.split(latency, ends), strict=True)}
+def _typical(held: Measurements, arms: Sequence[Arm], metric: Metric, endpoint: str) -> list[float]:
+    """The value of each arm, as `compare` computes it."""
+    warmup = parse_fraction(usual_warmup(arms, None), parameter="warmup")
+    if metric.is_latency:
+        values = _by_run(held, metric, endpoint, warmup)
+    else:
+        table = metric_by_run(held, [metric], warmup=warmup)
+        own = table[table["endpoint"] == endpoint]
+        values = dict(zip(own["run"], own[metric.name], strict=True))
     return [
-        metric.typical(np.array([values.get(str(name), np.nan) for name in arm.data.runs["run"]], dtype="float64"))
+        metric.typical(np.array([values.get(str(run), np.nan) for run in arm.data.runs["run"]], dtype="float64"))
         for arm in arms
     ]
 
 
+def _by_run(held: Measurements, metric: Metric, endpoint: str, warmup: float) -> dict[str, float]:
+    """A latency by run, without those of the other endpoints."""
+    found, blocks = coded(held), blocks_of(held.requests["run"])
+    values = {}
+    for run, rows in zip(map(str, blocks.names), blocks, strict=True):
+        kept = found.age[rows] >= warmup
+        if endpoint != AGGREGATED:
+            kept &= found.endpoint[rows] == found.endpoints.index(endpoint)
+        values[run] = metric.reduce(found.latency[rows][kept])
+    return values
+
+
 def _line(arm: Arm, metric: Metric, x: list[float], by_run: Floats, place: int) -> Series:
     scale = 100.0 if metric.unit == "fraction" else 1.0
-    known = ~np.isnan(by_run).all(axis=0)
-    middle, low, high = (np.full(len(x), np.nan) for _ in range(3))
-    middle[known] = np.nanmedian(by_run[:, known], axis=0)
+    middle = median_of(by_run)
+    known = ~np.isnan(middle)
     texts = [metric.format(value) for value in middle.tolist()]
     band = {}
     if len(by_run) > 1:
+        low, high = np.full(len(x), np.nan), np.full(len(x), np.nan)
         low[known], high[known] = np.nanmin(by_run[:, known], axis=0), np.nanmax(by_run[:, known], axis=0)
         band = {"low": (low * scale).tolist(), "high": (high * scale).tolist()}
     return Series(
@@ -130,17 +132,19 @@ def _counted(at: Floats, latency: Floats, span: tuple[float, float]) -> Cells:
     return Cells(x.tolist(), y.tolist(), np.round(shares, 2).tolist(), NEUTRAL)
 
 
-def _below(arms: Sequence[Arm], edges: Floats, x: list[float]) -> list[Pane]:
+def _below(measured: Measurements, arms: Sequence[Arm], edges: Floats, x: list[float]) -> list[Pane]:
     found = []
+    runs = [list(arm.data.runs["run"]) for arm in arms]
     for table, column, label, single in (
         ("load", "users", "Users", PURPLE),
         ("resources", "cpu_cores", "CPU, cores", BLUE),
     ):
+        if not len(measured.tables.get(table, ())):
+            continue
         lines = []
-        for place, arm in enumerate(a for a in arms if len(a.data.tables.get(table, ()))):
-            for rank, (process, values) in enumerate(median_by_process(arm, table, column, edges)):
-                if rank >= _MAX_PROCESSES:
-                    break
+        both = zip(arms, median_by_process(measured, runs, table, column, edges), strict=True)
+        for place, (arm, processes) in enumerate((arm, own) for arm, own in both if own):
+            for rank, (process, values) in enumerate(processes[:_MAX_PROCESSES]):
                 name = f"{arm.label} {process}".strip() if len(arms) > 1 else process
                 colour = arm.colour if len(arms) > 1 or process else single
                 texts = [format_value(column, v) for v in values.tolist()]

@@ -14,12 +14,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from perflab.data.kept_statistics import Arrays, computed
+from perflab.data.run_blocks import Codes as Codes
+from perflab.data.run_blocks import blocks_of, in_us
 from perflab.data.stored_runs import StoredRun, StoredTables
 from perflab.data.tables import Measurements
 from perflab.metrics import Floats
 from perflab.stats import visits
 
-Codes = npt.NDArray[np.intp]
 BINS = 100
 """Bins of each run's time, for the warm-up."""
 
@@ -264,22 +265,22 @@ def streamed(measured: Measurements) -> Requests | Streamed:
 def coded(measured: Measurements) -> Requests:
     """The requests as arrays, with runs in start order."""
     requests = measured.requests
-    run, runs = pd.factorize(requests["run"])
+    blocks = blocks_of(requests["run"])
     endpoint, endpoints = pd.factorize(requests["endpoint"])
-    start = pd.DatetimeIndex(requests["start"]).as_unit("us").asi8
-    first = np.full(len(runs), np.iinfo("int64").max)
-    np.minimum.at(first, run, start)
+    start = in_us(requests["start"])
+    first = np.array([start[rows].min() for rows in blocks], dtype="int64")
+    last = np.array([start[rows].max() for rows in blocks], dtype="int64")
     # Runs in start order, whatever the order of the rows.
-    order = np.lexsort([np.asarray(runs, dtype=str), first])
-    run, runs, first = np.argsort(order)[run], runs[order], first[order]
+    order = np.lexsort([np.asarray(blocks.names, dtype=str), first])
+    runs, first, last = blocks.names[order], first[order], last[order]
     known = measured.runs.set_index("run").reindex(runs)
-    begun = pd.DatetimeIndex(known["start"]).as_unit("us").asi8
+    begun = in_us(known["start"])
     # A run with an unknown start, or one later than its first request, starts with that request.
     begun = np.where(known["start"].isna().to_numpy() | (begun > first), first, begun)
-    last = np.full(len(runs), np.iinfo("int64").min)
-    np.maximum.at(last, run, start)
+    run, age = np.empty(len(requests), dtype="intp"), np.empty(len(requests))
     with np.errstate(divide="ignore", invalid="ignore"):
-        age = (start - begun[run]) / (last - begun)[run]
+        for rows, code in zip(blocks, np.argsort(order), strict=True):
+            run[rows], age[rows] = code, (start[rows] - begun[code]) / (last[code] - begun[code])
     return Requests(
         runs=tuple(map(str, runs)),
         endpoints=tuple(map(str, endpoints)),
@@ -303,7 +304,7 @@ def _of_target(measured: Measurements, runs: list[Any], begun: Codes, last: Code
     samples = measured.resources
     samples = samples[(samples["process"] == "target") & samples["run"].isin(runs)].sort_values("time", kind="stable")
     code = pd.Index(runs).get_indexer(samples["run"])
-    time = pd.DatetimeIndex(samples["time"]).as_unit("us").asi8
+    time = in_us(samples["time"])
     with np.errstate(divide="ignore", invalid="ignore"):
         age = (time - begun[code]) / (last - begun)[code]
     return samples.assign(code=code, age=np.nan_to_num(age, nan=1.0, posinf=1.0))

@@ -129,6 +129,17 @@ def test_how_it_ended_is_written_in_the_sentence(raised: type[BaseException], wo
     assert f"; {words}" in live.static
 
 
+def test_a_load_that_ends_at_a_click_on_stop_was_stopped_however_often_it_was_clicked() -> None:
+    asked: list[int] = []
+    live = view(stop=lambda: asked.append(1))
+    with pytest.raises(RuntimeError), live:
+        live._button.click()
+        live._button.click()
+        raise RuntimeError("nothing was kept")
+    live._button.click()  # when all is over
+    assert asked == [1, 1, 1] and "; stopped" in live.static
+
+
 def test_what_cannot_be_drawn_does_not_end_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
     live = view()
 

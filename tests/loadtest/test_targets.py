@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -191,14 +192,41 @@ def test_only_what_is_about_the_target_is_its_limit(reason: Note | None, holds: 
     assert step["holds"] is holds
 
 
+def steps(rates: np.ndarray, concurrency: float | np.ndarray = 1.0, **columns: Any) -> pd.DataFrame:
+    names = (
+        *("rate", "throughput_per_s", "p50_ms", "p95_ms", "error_fraction", "concurrency"),
+        *("holds", "verdict", "reason"),
+    )
+    return pd.DataFrame(dict.fromkeys(names, 0.0) | {"rate": rates, "concurrency": concurrency, **columns})
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "rates"),
+    [
+        (["holds", "holds", "fails"], ""),
+        (["inconclusive", "holds", "fails"], ""),  # not an end of the bracket
+        (["holds", "inconclusive", "fails"], "20/s"),
+        (["holds", "inconclusive", "inconclusive"], "20/s and 40/s"),
+        (["holds", "holds", "invalid"], ""),
+    ],
+)
+def test_a_capacity_by_measured_values_says_where_its_intervals_are_open(verdicts: list[str], rates: str) -> None:
+    table = steps(np.array([10.0, 20.0, 40.0]), holds=[True, True, False], verdict=verdicts, reason="")
+    found = Capacity(20.0, 40.0, table, (lab.Objective("p95", "<", "60ms"),), None, "too few steps", "it was close")
+    open_at = [note.facts["rates"] for note in found.notes if isinstance(note, Note)]
+    assert open_at == ([rates] if rates else [])
+    drawn = found.show()
+    assert drawn.table is not None
+    assert drawn.table["met_as_measured"].to_list() == [True, True, False]
+    assert drawn.table["by 95 % interval"].to_list() == verdicts
+
+
 def test_a_capacity_tells_no_peak_that_its_steps_never_came_near() -> None:
     rates = np.array([30.0, 60, 120, 240, 480])
 
     def found(answered: np.ndarray, concurrency: np.ndarray, low: float, high: float, why: str) -> Capacity:
         law, problem = fit_scalability(concurrency, answered)
-        names = ("rate", "throughput_per_s", "p50_ms", "p95_ms", "error_fraction", "concurrency", "holds", "reason")
-        table = pd.DataFrame(dict.fromkeys(names, 0.0) | {"rate": rates, "concurrency": concurrency})
-        return Capacity(low, high, table, (lab.Objective("p95", "<", "60ms"),), law, problem, why)
+        return Capacity(low, high, steps(rates, concurrency), (lab.Objective("p95", "<", "60ms"),), law, problem, why)
 
     idle = found(
         rates, rates * np.array([19.8, 19.7, 21.2, 20.9, 19.9]) / 1e3, 480, math.inf, "nothing higher was tried"
