@@ -26,7 +26,13 @@ APPLICATIONS = (
 )  # fmt: skip
 COMMITS_INSIDE = ("league", "transit", "choirs")
 """A page commits between its list and the loop: without comments the list is in another transaction, and nobody's parent."""
-LABELLED = [*(f"{name}{mode}" for name in APPLICATIONS for mode in ("", "_autocommit")), "resort", "marina", "choirs"]
+LABELLED = [
+    *(f"{name}{mode}" for name in APPLICATIONS for mode in ("", "_autocommit")),
+    "resort",
+    "marina",
+    "choirs",
+    "seedbank",
+]
 RECALL = {"choirs": 0.93}
 """Lists of one length only, and calls for some of their rows (a cache answers the others)."""
 
@@ -102,6 +108,7 @@ def test_few_requests_of_few_sizes_prove_less() -> None:
     [
         "freight_autocommit", "orchestra_autocommit", "helpdesk_autocommit", "festival_autocommit", "stays_autocommit",
         "league_autocommit", "repaircafe_autocommit", "choirs_autocommit",
+        "seedbank_autocommit",
     ],
 )  # fmt: skip
 def test_in_autocommit_nothing_false_is_claimed_and_what_is_not_known_is_said(name: str) -> None:
