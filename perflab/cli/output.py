@@ -147,7 +147,7 @@ def decided(given: argparse.Namespace, *results: Any) -> int:
 
 
 def not_measured(given: argparse.Namespace, text: str) -> None:
-    """Tell continuous integration of an error, in place of what an earlier command left in the file."""
+    """Write an error as JUnit and as an annotation, in place of what an earlier command left in the file."""
     junit, name = getattr(given, "junit", None), f"perflab {given.command_name}"
     if junit:
         from perflab.gates.junit_xml import error_junit
