@@ -20,7 +20,7 @@ from perflab.loadtest.stages import Stage, written_stages
 from perflab.loadtest.traffic import Traffic, read_traffic
 from perflab.loadtest.urls import Url
 from perflab.notes import PYTHON, Note, written
-from perflab.objectives import Objective
+from perflab.objectives import Objective, Objectives
 from perflab.objectives.grammar import objective_of
 from perflab.results import Result, Shown
 from perflab.units import format_fraction, parse_duration, parse_fraction
@@ -129,6 +129,7 @@ class LoadPlan(Result):
         become("arguments", MappingProxyType(dict(self.arguments)))
         become("headers", MappingProxyType({str(k): str(v) for k, v in self.headers.items()}))
         goals = [self.objectives] if isinstance(self.objectives, (str, Objective)) else self.objectives
+        goals = goals.complete("LoadPlan") if isinstance(goals, Objectives) else goals
         become("objectives", tuple(objective_of(goal) if isinstance(goal, str) else goal for goal in goals))
         for name in ("tags", "exclude_tags", "urls"):
             value = getattr(self, name)

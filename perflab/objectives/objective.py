@@ -186,6 +186,15 @@ class Objectives(Result):
     def __getitem__(self, position: int) -> Objective:
         return self.objectives[position]
 
+    def complete(self, what: str) -> tuple[Objective, ...]:
+        """The objectives for what keeps no lines; ValueError where one was not understood."""
+        if len(self.not_understood):
+            raise ValueError(
+                f"{what}: objectives: {self.sentence}, which would be lost. Give the document to check(run, ...), or its "
+                f"objectives alone: {what}(objectives=list(...))"
+            )
+        return self.objectives
+
     @property
     def sentence(self) -> str:
         """How many were found, and how many were not understood."""

@@ -197,3 +197,13 @@ def test_an_objective_in_a_code_block_is_named(tmp_path: Path) -> None:
 def test_a_number_with_two_readings_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="two numbers"):
         number(text, "ms")
+
+
+def test_a_plan_takes_no_document_of_which_a_line_is_unread(tmp_path: Path) -> None:
+    path = tmp_path / "GOALS.md"
+    path.write_text("- p95 < 200 ms\n- p99 under 99 parsecs\n")
+    goals = lab.read_objectives(path)
+    assert len(goals.not_understood) == 1
+    with pytest.raises(ValueError, match="1 line not understood"):
+        lab.LoadPlan.from_urls("/", stages=lab.Stage("5s", users=1), objectives=goals)
+    assert len(lab.LoadPlan.from_urls("/", stages=lab.Stage("5s", users=1), objectives=list(goals)).goals) == 1
