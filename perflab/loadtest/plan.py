@@ -128,7 +128,7 @@ class LoadPlan(Result):
         become("stages", (self.stages,) if isinstance(self.stages, Stage) else tuple(self.stages))
         become("arguments", MappingProxyType(dict(self.arguments)))
         become("headers", MappingProxyType({str(k): str(v) for k, v in self.headers.items()}))
-        goals = [self.objectives] if isinstance(self.objectives, (str, Objective)) else self.objectives
+        goals: Any = [self.objectives] if isinstance(self.objectives, (str, Objective)) else self.objectives
         goals = goals.complete("LoadPlan") if isinstance(goals, Objectives) else goals
         become("objectives", tuple(objective_of(goal) if isinstance(goal, str) else goal for goal in goals))
         for name in ("tags", "exclude_tags", "urls"):
