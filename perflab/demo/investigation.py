@@ -151,6 +151,6 @@ def _cause(found: pd.DataFrame, left: pd.DataFrame) -> str:
     row = (worst if len(worst) else claimed).iloc[0]
     return (
         f"the cause: an N+1 on {row['route']} ({row['evidence']}), {row['calls_per_unit']:.0f} calls per request of "
-        f"{shortened(row['child'], 150)}; {len(claimed)} such patterns with lazy loading, {len(remaining)} with eager loading. "
+        f"{shortened(row['child'], 150)}; N+1 patterns: {len(claimed)} with lazy loading, {len(remaining)} with eager loading. "
         f"{row['suggestion']}"
     )
