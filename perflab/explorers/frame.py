@@ -132,6 +132,7 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         super().__init__([heading, *self._rows.values(), self._stage, self._code, below])
         self.add_class("perflab-explorer")
         for trait, control in controls.items():
+            control.layout.max_width = "100%"  # on a narrow page
             traitlets.link((state, trait), (control, "value"))
         state.observe(lambda change: self.redraw(), names=list(state.trait_names()))
         self.redraw()

@@ -199,7 +199,7 @@ def panels(heights: list[float]) -> list[Axes]:
 def _margins(figure: Figure, height: float) -> None:
     """Set fixed margins for title and labels, in inches: a layout engine draws everything twice."""
     figure.subplots_adjust(
-        left=0.8 / _WIDTH, right=1 - 0.15 / _WIDTH, top=1 - 0.62 / height, bottom=0.52 / height, hspace=0.12
+        left=0.8 / _WIDTH, right=1 - 0.3 / _WIDTH, top=1 - 0.62 / height, bottom=0.52 / height, hspace=0.12
     )
 
 

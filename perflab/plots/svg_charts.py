@@ -25,6 +25,7 @@ WIDTH = 900
 _LEFT, _RIGHT, _HEADER, _BOTTOM = 58.0, 12.0, 26.0, 36.0
 _FONT = 'font-family="system-ui,-apple-system,\'Segoe UI\',Helvetica,Arial,sans-serif" font-size="12"'
 _ROOM = 1.08
+_LONGEST_NAME = 32
 Floats = npt.NDArray[Any]
 
 
@@ -233,9 +234,9 @@ def _frame(chart: Chart, place: _Placed, width: float, *, last: bool) -> Iterato
     right = width - _RIGHT
     yield f'<text x="{_LEFT}" y="{place.top - 8:.0f}" font-weight="600" {ink}>{_text(place.pane.label)}</text>'
     x = right
-    for series in reversed([s for s in place.pane.series if s.label]):
-        name = _text(series.label[:32])
-        x -= 7 * min(len(series.label), 32) + 32
+    for series in reversed(_named(place.pane, right - _LEFT)):
+        name = _text(series.label[:_LONGEST_NAME])
+        x -= _room(series)
         if series.marker:
             yield _shape(series, x + 7, place.top - 12)
         else:
@@ -258,6 +259,22 @@ def _frame(chart: Chart, place: _Placed, width: float, *, last: bool) -> Iterato
     if last:
         middle = (_LEFT + right) / 2
         yield f'<text x="{middle:.0f}" y="{place.bottom + 31:.1f}" text-anchor="middle" {ink}>{_text(chart.x_label)}</text>'
+
+
+def _named(pane: Pane, width: float) -> list[Series]:
+    """The series whose names fit beside the pane's label; the pointer names them all."""
+    found, left = [], width - 7 * len(pane.label) - 8
+    for series in (s for s in pane.series if s.label):
+        left -= _room(series)
+        if left < 0:
+            break
+        found.append(series)
+    return found
+
+
+def _room(series: Series) -> float:
+    """The width of a name and its mark."""
+    return 7 * min(len(series.label), _LONGEST_NAME) + 32
 
 
 def _line(chart: Chart, place: _Placed, series: Series, width: float) -> Iterator[str]:

@@ -61,6 +61,17 @@ def test_what_can_be_pointed_at_lies_where_it_is_drawn(width: int) -> None:
     assert svg(made, width).count("<circle") == 2
 
 
+@pytest.mark.parametrize(("width", "names"), [(900, 4), (390, 1), (320, 1)])
+def test_names_that_do_not_fit_beside_the_label_are_left_to_the_pointer(width: int, names: int) -> None:
+    lines = [Series(f"eager generator {i}", [0.0, 1.0], [1.0, 2.0], palette.BLUE) for i in range(4)]
+    pane = Pane("CPU, cores", lines)
+    made = Chart("t", [pane], (0.0, 1.0), "Time, s")
+    written = [e for e in ET.fromstring(svg(made, width)).iter() if (e.text or "").startswith("eager generator")]
+    assert len(written) == names
+    assert all(float(e.attrib["x"]) > 58 + 6 * len(pane.label) for e in written)
+    assert len(pointed(made, width)["panes"][0]["series"]) == 4
+
+
 def test_shares_of_a_pane_become_values() -> None:
     low, high = values_of(chart(Series("a", [1.0], [50.0], palette.BLUE)), 0, 0.0, 1.0)
     assert low == 0.0 and high == pytest.approx(54.0)
