@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from perflab.data.tables import Measurements
 from perflab.errors import LoadTestError
+from perflab.loadtest.alone import alone
 from perflab.loadtest.drive import Live, OtherPlan, drive, expected_s, listening
 from perflab.loadtest.looks import Looks
 from perflab.loadtest.plan import LoadPlan
@@ -30,6 +31,8 @@ class BackgroundRun(Generic[T]):
     """
 
     def __init__(self, work: Callable[[Live], T], total_s: float, label: str, *, progress: bool | Listener) -> None:
+        with alone():
+            pass  # refused here, in the cell, and not by a thread that nobody looks at
         self.label = label
         self._stop = threading.Event()
         self._found: list[T] = []
@@ -41,7 +44,7 @@ class BackgroundRun(Generic[T]):
 
     def _work(self, work: Callable[[Live], T], shown: AbstractContextManager[Listener]) -> None:
         try:
-            with shown as listener:
+            with alone(), shown as listener:
                 self._found.append(work(Live(listener, stop=self._stop)))
                 if self._stop.is_set():
                     listener.finish("stopped")
@@ -99,7 +102,7 @@ def start_run(
     Raises
     ------
     LoadTestError
-        The locustfile is not valid Python.
+        The locustfile is not valid Python, or another run is in progress in this process.
     ValueError
         There is no such locustfile.
 

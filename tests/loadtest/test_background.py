@@ -33,6 +33,8 @@ def test_a_run_in_the_background_can_be_stopped(tmp_path: Path) -> None:
     wait_for(lambda: sum(p.stat().st_size for p in tmp_path.glob(".*/generator/*.bin")) > 2_000)
     with pytest.raises(lab.LoadTestError, match="another run is in progress"):
         lab.run(plan(1), target(), store=tmp_path, progress=False)
+    with pytest.raises(lab.LoadTestError, match="another run is in progress"):
+        lab.start_run(plan(1), target(), store=tmp_path, progress=False)
     began = time.monotonic()
     going.stop()
     one = going.result(30)
