@@ -117,11 +117,16 @@ class ServerStatements:
         with self._held:
             self._after = self._source.counts(self._connection)
             state = self._source.state(self._connection)
-        if self._state and state[1] != self._state[1]:
+        if self._state is None:
+            return
+        evicted = state[0] - self._state[0]
+        # MariaDB knows when it was reset to the second only: one in the second of its first statement shows in the counts.
+        fewer = any((self._after.get(key, (None, 0))[1] or 0) < (kept[1] or 0) for key, kept in self._before.items())
+        if state[1] != self._state[1] or (fewer and evicted <= 0):
             self._before = {}
             self._notes.append(RESET())
-        elif self._state and state[0] > self._state[0]:
-            self._notes.append(EVICTED(entries=state[0] - self._state[0]))
+        elif evicted > 0:
+            self._notes.append(EVICTED(entries=evicted))
 
 
 def without_password(dsn: str) -> str:
