@@ -36,8 +36,10 @@ def reading_options(parser: argparse.ArgumentParser, *kinds: str, endpoint: bool
         group.add_argument(
             "--log-line-prefix", metavar="PREFIX", help="PostgreSQL's log_line_prefix, if it cannot be detected"
         )
+    if "queries" in kinds or "profiles" in kinds:
+        units = "structured logs: the unit of durations that name none (ns, us, ms, s); perf script: the event to read"
+        group.add_argument("--unit", help=units)
     if "profiles" in kinds:
-        group.add_argument("--unit", help="perf script: the event to read")
         group.add_argument("--sample-type", metavar="TYPE", help="pprof: the sample type to read")
 
 

@@ -365,6 +365,8 @@ def test_every_remedy_written_for_the_shell_is_an_option_of_a_command() -> None:
             if words[0] == "perflab":
                 assert words[1] in subcommands, f"{path}:{node.lineno}: {remedy.shell()}"
                 known = set(subcommands[words[1]]._option_string_actions)
+            elif path.name in ("_queries.py", "_postgresql.py", "structured_log.py"):
+                known = set(subcommands["queries"]._option_string_actions)  # what is said of a query log
             else:
                 known = everywhere
             options = {word for word in words if word.startswith("--")}
@@ -453,3 +455,11 @@ def test_a_command_imports_no_more_than_it_needs(arguments: list[str], absent: t
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "loaded:"
+
+
+def test_a_durations_unit_is_named_to_the_command_that_asks_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    path = TINY.parents[2] / "samples" / "structured_log" / "pino.jsonl"
+    assert main(["queries", str(path)]) == 0
+    assert "--unit ms" in capsys.readouterr().out
+    assert main(["queries", str(path), "--unit", "ms"]) == 0
+    assert "--unit" not in capsys.readouterr().out
