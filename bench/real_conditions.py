@@ -1,7 +1,7 @@
 """Real load with a known truth: a mix that moves by design, and three fixes of the shop against each other.
 
     python bench/real_conditions.py mix     twelve runs: one endpoint ten times faster, and so asked more often (3 minutes)
-    python bench/real_conditions.py arms    four arms in six rounds: which fix gave what (4 minutes)
+    python bench/real_conditions.py arms    four arms in six rounds: which fix gave what (7 minutes)
 
 Each writes its part of bench/real_conditions.md, and exits with 1 where a verdict is not the truth.
 """
@@ -102,7 +102,7 @@ def arms(folder: Path) -> Rows:
     """Each fix is about an endpoint of its own: there it is to rank first. What it does to others is not known by
     construction (it frees the server's CPU for them), so nothing is asked of them."""
     (folder / "locustfile.py").write_text(SHOPPERS)
-    plan = lab.LoadPlan(folder / "locustfile.py", stages=[lab.Stage("6s", users=8)])
+    plan = lab.LoadPlan(folder / "locustfile.py", stages=[lab.Stage("14s", users=8)])
     targets = [shop("as it is", restart=False), *(replace(shop(fix, fix), restart=False) for fix in FIXES)]
     runs = run_arms(plan, targets, rounds=6, metric="mean", seed=5, store=folder / "runs", progress=False)
     rows: Rows = []

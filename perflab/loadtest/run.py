@@ -212,7 +212,8 @@ def interleaved(
                 try:
                     if done and live.stop.wait(washout_s):
                         return experiment, number, driven, short
-                    slot = Slot(experiment, number + len(rounds) * (target.arm in ran), order, registered.at)
+                    pair = number + len(rounds) * (target.arm in ran)
+                    slot = Slot(experiment, pair, order, registered.at, arms[0].arm)
                     ran.add(target.arm)
                     found = drive(plan, target, store, slot, this, seed, services)
                 except KeyboardInterrupt:

@@ -16,8 +16,9 @@ class Slot:
     pair: int | None = None
     order: int | None = None
     looks: tuple[int, ...] = ()
+    baseline: str | None = None
 
     @property
     def environment(self) -> dict[str, Any]:
         """What a run's environment holds of its experiment."""
-        return sequential.environment(self.looks)
+        return sequential.environment(self.looks) | ({"baseline": self.baseline} if self.baseline else {})

@@ -16,6 +16,7 @@ from perflab.notes import PYTHON, Note, notes_of, written
 from perflab.results import Result, Shown
 from perflab.stats import doubts, families
 from perflab.stats.change import Change
+from perflab.stats.coded_requests import mappings
 from perflab.stats.compare import compare
 from perflab.stats.estimates import whose
 from perflab.units import format_p
@@ -87,7 +88,7 @@ def compare_arms(
         The runs of all arms, or those of each; preferably from rounds in which every arm runs once, in random order. The
         runs of a round have the same ``pair``.
     baseline : str, optional
-        The arm that the others are compared with; by default the first.
+        The arm that the others are compared with; by default the first that `run_arms` was given, or the first of ``runs``.
     metric, endpoint, tolerance, warmup, order, allow : optional
         As in `compare`, with ``endpoint`` as its primary.
 
@@ -109,9 +110,10 @@ def compare_arms(
     """
     held = runs if isinstance(runs, Measurements) else sum(runs[1:], runs[0])
     arms = list(dict.fromkeys(held.runs["arm"].dropna()))
+    recorded = _recorded(held.runs) if isinstance(runs, Measurements) else None
     if len(arms) < 2:
         raise ValueError(f"runs must hold two or more arms; got {len(arms)}")
-    first = arms[0] if baseline is None else baseline
+    first = baseline if baseline is not None else recorded if recorded and recorded in arms else arms[0]
     if first not in arms:
         raise one_of("baseline", first, arms)
     arms.sort(key=lambda name: name != first)
@@ -130,6 +132,12 @@ def compare_arms(
     return ArmsCompared(
         pd.DataFrame(rows), metric, endpoint, first, _ranked(found, metric), tuple(c for _, _, c in found), warnings
     )
+
+
+def _recorded(runs: pd.DataFrame) -> str | None:
+    """The baseline that the experiments of these runs were made with, if it is one. Loaded runs are in order of time."""
+    found = {each.get("baseline") for each in mappings(runs, "environment")}
+    return found.pop() if len(found) == 1 else None
 
 
 def _row(old: str, new: str, change: Change, p_adjusted: float) -> dict[str, object]:

@@ -37,6 +37,23 @@ def test_arms_without_a_difference_have_no_order() -> None:
     assert isinstance(found.table, pd.DataFrame) and found.sentence in repr(found)
 
 
+def test_stored_runs_are_compared_with_the_baseline_of_their_experiment() -> None:
+    made = rounds({"index": 60, "before": 100, "cache": 80}, runs=4)
+    kept = lab.Measurements.of(
+        runs=made.runs.assign(environment=[{"baseline": "before"}] * len(made.runs)), requests=made.requests
+    )
+    assert compare_arms(kept).baseline == "before"
+    assert compare_arms(kept, baseline="cache").baseline == "cache"
+    assert compare_arms([kept.where(arm=name) for name in ("cache", "index", "before")]).baseline == "cache"
+    # The experiment's own baseline is not among these, or two experiments differ: the first arm.
+    assert compare_arms(kept.where(arm=["index", "cache"])).baseline == "index"
+    two = [{"baseline": name} for name in ("before", "cache")] * (len(made.runs) // 2)
+    assert (
+        compare_arms(lab.Measurements.of(runs=made.runs.assign(environment=two), requests=made.requests)).baseline
+        == "index"
+    )
+
+
 def test_one_arm_is_no_comparison() -> None:
     alone = rounds({"a": 100})
     with pytest.raises(ValueError, match="two or more arms"):
