@@ -13,9 +13,8 @@ from . import reports as reports
 from . import stats as stats
 from . import web as web
 from .browsing.lighthouse_runs import run_lighthouse
-from .browsing.page_plan import PagePlan
 from .browsing.page_recovery import recover
-from .browsing.page_runs import run_pages
+from .browsing.page_runs import PagePlan, run_pages
 from .caching.forecasting import what_if_cache
 from .caching.miss_ratios import miss_ratio_curve
 from .data.store import load

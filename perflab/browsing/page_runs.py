@@ -9,14 +9,14 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing, nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from perflab import provenance
 from perflab.browsing import chromium, kept_visits, page_reasons, visiting
-from perflab.browsing.page_plan import PagePlan
+from perflab.browsing.page_settings import PageSettings
 from perflab.browsing.visiting import Visit, visit
 from perflab.data import store
 from perflab.data.tables import Measurements
@@ -35,6 +35,49 @@ from perflab.progress import Listener
 _POLL_S, _PATIENCE_S = 0.1, 3.0
 GENERATOR = "generator"
 """The browser's processes in ``resources``."""
+
+
+@dataclass(frozen=True, repr=False)
+class PagePlan(PageSettings):
+    """The pages that a browser visits: each visit is a fresh context, with an empty cache and no cookies.
+
+    Parameters
+    ----------
+    pages : str, sequence of str, or mapping of str to steps
+        The paths of the pages; a mapping gives each the steps that a visit takes once the page has loaded: ``("click",
+        "#buy")``, ``("fill", "#search", "boots")`` (typed key by key), ``("press", "Enter")``, ``("wait", "500ms")``,
+        ``("wait", "#result")``, ``("scroll", "800")`` (pixels). Selectors are CSS, or Playwright's.
+    visits : int
+        How many times a run visits each page. The value of the run is the median of its visits.
+    network : str or mapping, optional
+        "3g", "slow 4g", "fast 4g", "cable", or ``{"latency_ms": 40, "download_kbit_per_s": 10_000}`` (and
+        ``upload_kbit_per_s``); unthrottled if not given.
+    cpu : float
+        How many times slower the processor is made: 4 is Lighthouse's mobile.
+    viewport : (int, int)
+        Width and height in CSS pixels.
+    mobile : bool
+        Emulate a touch screen with two device pixels for each CSS pixel.
+    headers : mapping
+        Sent with every request (a login), also to other hosts. Values are not stored.
+    timeout : str or float
+        How long a page may take to load, and a step to be possible.
+
+    >>> plan = PagePlan({"/": [], "/offers": [("click", "#more")]}, visits=5, network="fast 4g", cpu=4)
+    >>> print(plan)
+    2 pages, 5 visits each, fast 4g, CPU 4 times slower
+    """
+
+    @property
+    def metric(self) -> str:
+        """What its runs are compared by."""
+        return "lcp"
+
+    def drive(
+        self, target: Target, place: str | Path, at: Slot, live: Live, seed: int | None, services: Services | None
+    ) -> Driven:
+        """Make one run and store it, for `run_pairs`."""
+        return drive_pages(self, target, place, at, live, seed, services)
 
 
 def run_pages(

@@ -15,7 +15,17 @@ from urllib.parse import urlsplit
 
 from perflab.browsing import page_reasons
 from perflab.browsing.cdp_exchanges import Exchanges
-from perflab.browsing.page_plan import CLICK, FILL, INTERACTIONS, PRESS, SCROLL, PagePlan, Step, address, is_pause
+from perflab.browsing.page_settings import (
+    CLICK,
+    FILL,
+    INTERACTIONS,
+    PRESS,
+    SCROLL,
+    PageSettings,
+    Step,
+    address,
+    is_pause,
+)
 from perflab.metrics import Metric
 from perflab.notes import Kind
 from perflab.provenance import hidden
@@ -49,7 +59,7 @@ class _Failed(Exception):
     """The visit can't go on; its problem is noted."""
 
 
-def visit(browser: Any, plan: PagePlan, host: str, page: str, number: int, stop: threading.Event) -> Visit:
+def visit(browser: Any, plan: PageSettings, host: str, page: str, number: int, stop: threading.Event) -> Visit:
     """Visit a page once."""
     found = Visit(page, number, datetime.now(UTC))
     context = browser.new_context(
@@ -70,14 +80,14 @@ def visit(browser: Any, plan: PagePlan, host: str, page: str, number: int, stop:
     return found
 
 
-def longest_s(plan: PagePlan, page: str) -> float:
+def longest_s(plan: PageSettings, page: str) -> float:
     """How long a visit can take, if the page responds at all."""
     limit_s, steps = plan.timeout_ms / 1e3, plan.steps[page]
     pauses = sum(parse_duration(step[1]) / 1e3 for step in steps if is_pause(step))
     return limit_s * (1 + len(steps)) + 2 * min(_LONGEST_WAIT_S, limit_s) + pauses + GRACE_S
 
 
-def _visited(tab: Any, context: Any, plan: PagePlan, url: str, found: Visit, stop: threading.Event) -> None:
+def _visited(tab: Any, context: Any, plan: PageSettings, url: str, found: Visit, stop: threading.Event) -> None:
     tab.set_default_timeout(plan.timeout_ms)
     exchanges, errors = Exchanges(), list[str]()
     crashed = threading.Event()
@@ -112,7 +122,7 @@ def _visited(tab: Any, context: Any, plan: PagePlan, url: str, found: Visit, sto
 def _collected(
     tab: Any,
     exchanges: Exchanges,
-    plan: PagePlan,
+    plan: PageSettings,
     url: str,
     found: Visit,
     stop: threading.Event,
@@ -160,7 +170,7 @@ def _origin(tab: Any) -> float | None:
     return None
 
 
-def _throttle(session: Any, plan: PagePlan) -> None:
+def _throttle(session: Any, plan: PageSettings) -> None:
     if plan.conditions is not None:
         latency, download, upload = plan.conditions
         session.send(
@@ -177,7 +187,7 @@ def _throttle(session: Any, plan: PagePlan) -> None:
         session.send("Emulation.setCPUThrottlingRate", {"rate": plan.cpu})
 
 
-def _loaded(tab: Any, plan: PagePlan, url: str, found: Visit) -> str:
+def _loaded(tab: Any, plan: PageSettings, url: str, found: Visit) -> str:
     """Load the page, and return the address that answered: its own, or one that it redirects to."""
     from playwright.sync_api import TimeoutError as TimedOut
 
@@ -215,7 +225,7 @@ def _site(host: str) -> str:
     return name if name.replace(".", "").isdigit() else ".".join(name.split(".")[-2:])
 
 
-def _quiet(tab: Any, exchanges: Exchanges, found: Visit, plan: PagePlan, stop: threading.Event) -> None:
+def _quiet(tab: Any, exchanges: Exchanges, found: Visit, plan: PageSettings, stop: threading.Event) -> None:
     """Wait until nothing has been exchanged for a while."""
     limit_s = min(_LONGEST_WAIT_S, plan.timeout_ms / 1e3)
     end = time.monotonic() + limit_s
@@ -228,7 +238,7 @@ def _quiet(tab: Any, exchanges: Exchanges, found: Visit, plan: PagePlan, stop: t
         tab.wait_for_timeout(_POLL_MS)
 
 
-def _step(tab: Any, plan: PagePlan, step: Step, place: int, found: Visit) -> None:
+def _step(tab: Any, plan: PageSettings, step: Step, place: int, found: Visit) -> None:
     from playwright.sync_api import Error
 
     facts: dict[str, Any] = {"number": place, "step": " ".join(_words(step))}

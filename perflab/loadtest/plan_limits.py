@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from perflab.errors import one_of
 from perflab.loadtest.abort import can_be_watched
+from perflab.loadtest.plan_settings import Settings
 from perflab.loadtest.records import secret_of
 from perflab.loadtest.stages import Stage, is_number
 from perflab.units import format_ms
 
-if TYPE_CHECKING:
-    from perflab.loadtest.plan import LoadPlan
-
 ARRIVALS = ("constant", "poisson")
 
 
-def must_be_possible(plan: LoadPlan) -> None:
+def must_be_possible(plan: Settings) -> None:
     """Raise a ValueError that names the first parameter which no run could follow."""
     stages = plan.all_stages
     if not stages or not all(isinstance(stage, Stage) for stage in stages):
@@ -54,7 +51,7 @@ def must_be_possible(plan: LoadPlan) -> None:
         )
 
 
-def _workers_must_be_possible(plan: LoadPlan) -> None:
+def _workers_must_be_possible(plan: Settings) -> None:
     for name, value in (("workers", plan.workers), ("remote_workers", plan.remote_workers)):
         least = int(name == "workers" and not plan.remote_workers)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from perflab import provenance
-
-if TYPE_CHECKING:
-    from perflab.loadtest.plan import LoadPlan
+from perflab.loadtest.plan_settings import Settings
 
 
-def record_of(plan: LoadPlan, path: Path, files: Sequence[Path]) -> dict[str, Any]:
+def record_of(plan: Settings, path: Path, files: Sequence[Path]) -> dict[str, Any]:
     """The plan as stored with each run; two runs of one plan have equal records."""
     return {
         "sentence": str(plan),
@@ -46,7 +44,7 @@ def record_of(plan: LoadPlan, path: Path, files: Sequence[Path]) -> dict[str, An
     }
 
 
-def _what_is_rare(plan: LoadPlan) -> dict[str, Any]:
+def _what_is_rare(plan: Settings) -> dict[str, Any]:
     """The rare settings, only where given, so that records of other plans equal those of earlier versions."""
     urls = [
         {**url.settings(), "headers": provenance.headers_of(url.headers), "body": len(url.body or "")}

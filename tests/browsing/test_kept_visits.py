@@ -13,7 +13,7 @@ import pytest
 import perflab as lab
 from perflab.browsing import kept_visits, page_reasons
 from perflab.browsing.kept_visits import LINES
-from perflab.browsing.page_plan import PagePlan
+from perflab.browsing.page_runs import PagePlan
 from perflab.browsing.visiting import Visit, _seen, metrics_of
 from perflab.data.store import Draft
 from perflab.loadtest import reasons, recovery

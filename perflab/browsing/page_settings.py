@@ -1,24 +1,17 @@
-"""`PagePlan`: which pages a browser visits, what it does there, and over which network; data, not code."""
+"""The settings of a `PagePlan`: which pages a browser visits, what it does there, and over which network; data, not code."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urljoin
 
 from perflab import provenance
 from perflab.errors import one_of
 from perflab.units import format_ms, format_number, parse_duration
 from perflab.web.stripped import shown_page
-
-if TYPE_CHECKING:
-    from perflab.loadtest.drive import Driven, Live
-    from perflab.loadtest.serving import Services
-    from perflab.loadtest.slot import Slot
-    from perflab.loadtest.target import Target
 
 CLICK, FILL, PRESS, WAIT, SCROLL = STEPS = ("click", "fill", "press", "wait", "scroll")
 _WORDS = {CLICK: 2, FILL: 3, PRESS: 2, WAIT: 2, SCROLL: 2}
@@ -33,35 +26,8 @@ Step = tuple[str, ...]
 
 
 @dataclass(frozen=True, repr=False)
-class PagePlan:
-    """The pages that a browser visits: each visit is a fresh context, with an empty cache and no cookies.
-
-    Parameters
-    ----------
-    pages : str, sequence of str, or mapping of str to steps
-        The paths of the pages; a mapping gives each the steps that a visit takes once the page has loaded: ``("click",
-        "#buy")``, ``("fill", "#search", "boots")`` (typed key by key), ``("press", "Enter")``, ``("wait", "500ms")``,
-        ``("wait", "#result")``, ``("scroll", "800")`` (pixels). Selectors are CSS, or Playwright's.
-    visits : int
-        How many times a run visits each page. The value of the run is the median of its visits.
-    network : str or mapping, optional
-        "3g", "slow 4g", "fast 4g", "cable", or ``{"latency_ms": 40, "download_kbit_per_s": 10_000}`` (and
-        ``upload_kbit_per_s``); unthrottled if not given.
-    cpu : float
-        How many times slower the processor is made: 4 is Lighthouse's mobile.
-    viewport : (int, int)
-        Width and height in CSS pixels.
-    mobile : bool
-        Emulate a touch screen with two device pixels for each CSS pixel.
-    headers : mapping
-        Sent with every request (a login), also to other hosts. Values are not stored.
-    timeout : str or float
-        How long a page may take to load, and a step to be possible.
-
-    >>> plan = PagePlan({"/": [], "/offers": [("click", "#more")]}, visits=5, network="fast 4g", cpu=4)
-    >>> print(plan)
-    2 pages, 5 visits each, fast 4g, CPU 4 times slower
-    """
+class PageSettings:
+    """The parameters of `PagePlan`, checked, with what follows from them."""
 
     pages: str | Sequence[str] | Mapping[str, Sequence[Sequence[str]]]
     visits: int = 5
@@ -90,19 +56,6 @@ class PagePlan:
         object.__setattr__(self, "viewport", tuple(self.viewport))
         object.__setattr__(self, "headers", MappingProxyType({str(k): str(v) for k, v in self.headers.items()}))
         _ = self.conditions
-
-    @property
-    def metric(self) -> str:
-        """What its runs are compared by."""
-        return "lcp"
-
-    def drive(
-        self, target: Target, place: str | Path, at: Slot, live: Live, seed: int | None, services: Services | None
-    ) -> Driven:
-        """Make one run and store it, for `run_pairs`."""
-        from perflab.browsing.page_runs import drive_pages
-
-        return drive_pages(self, target, place, at, live, seed, services)
 
     @property
     def timeout_ms(self) -> float:
