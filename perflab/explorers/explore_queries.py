@@ -15,10 +15,12 @@ import traitlets
 
 from perflab.explorers.code import call
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
-from perflab.plots.query_plots import plot_scaling, plot_waterfall
+from perflab.plots.query_plots import draw_scaling, plot_waterfall
 from perflab.queries.claims import LEVELS
+from perflab.queries.clocks import clock_of
 from perflab.queries.layout import laid_out
-from perflab.queries.n_plus_one import FOR_PEOPLE, find_n_plus_one
+from perflab.queries.n_plus_one import FOR_PEOPLE, findings_of
+from perflab.queries.patterns import found_by, searched
 from perflab.queries.summaries import summarize_queries
 from perflab.units import format_fraction, format_ms, format_number
 
@@ -56,10 +58,12 @@ class _Log:
 
     def __init__(self, queries: pd.DataFrame, source: str) -> None:
         self.queries, self.source = queries, source
-        self.found = find_n_plus_one(self.queries)
+        self.search = searched(queries)
+        found, clock = found_by(self.search), clock_of(queries)
+        self.found = findings_of(found, "pattern", clock)
         present = set(self.found["evidence"])
         self.levels = [level for level in LEVELS if level in present]
-        self.by_unit = find_n_plus_one(self.queries, by="unit")
+        self.by_unit = findings_of(found, "unit", clock)
         self.summary = lru_cache(maxsize=8)(self._summary)
 
     @property
@@ -190,7 +194,7 @@ def _waterfall(log: _Log) -> Callable[[QueriesState], View]:
 def _scaling(log: _Log) -> Callable[[QueriesState], View]:
     def view(now: QueriesState) -> View:
         number = int(log.chosen(now)["number"])
-        ax = plot_scaling(log.queries, log.found.iloc[number])
+        ax = draw_scaling(log.search, log.found.iloc[number])
         return View(call("plot_scaling", log.source, str(number)), figure=of_axes(ax))
 
     return view

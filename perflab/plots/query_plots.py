@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from perflab.data.tables import Measurements
 from perflab.plots.drawing import GREY, STYLES, axes, counted, plain, titled
 from perflab.plots.page_plots import draw_exchanges
-from perflab.queries.n_plus_one import find_n_plus_one
-from perflab.queries.patterns import growth_of
+from perflab.queries.n_plus_one import findings_of
+from perflab.queries.patterns import Search, found_by, growth_of, searched
 from perflab.queries.shape import shape
 from perflab.queries.statements import statements
 from perflab.units import format_ms, format_number
@@ -157,8 +157,7 @@ def plot_scaling(
     queries : DataFrame or Measurements
         The queries table, or Measurements that hold one.
     pattern : int or Series
-        The row of ``find_n_plus_one(queries)`` to draw (0: the worst), or that row itself, which avoids searching a long
-        log again.
+        The row of ``find_n_plus_one(queries)`` to draw (0: the worst), or that row itself.
     threshold, dialect : int, str
         As for `find_n_plus_one`.
     ax : Axes
@@ -179,8 +178,14 @@ def plot_scaling(
     >>> lab.plots.plot_scaling(lab.load("datasets/shop_recorded").where(arm="n+1")).get_ylabel()
     'Calls of the child per unit of work'
     """
-    row = pattern if isinstance(pattern, pd.Series) else _found(queries, pattern, threshold, dialect)
-    grown = growth_of(queries, row, threshold, dialect=dialect)
+    search = searched(queries, threshold, dialect)
+    row = pattern if isinstance(pattern, pd.Series) else _row(findings_of(found_by(search), "pattern", ""), pattern)
+    return draw_scaling(search, row, ax)
+
+
+def draw_scaling(search: Search, row: pd.Series[Any], ax: Axes | None = None) -> Axes:
+    """`plot_scaling` of a log that was searched before."""
+    grown = growth_of(search, row)
     if grown is None or not len(grown.sizes):
         raise ValueError("the parent's size is unknown for this pattern, so calls cannot be drawn against its rows")
     ax = axes(ax)
@@ -198,8 +203,7 @@ def plot_scaling(
     return ax
 
 
-def _found(queries: pd.DataFrame | Measurements, pattern: int, threshold: int, dialect: str | None) -> pd.Series[Any]:
-    found = find_n_plus_one(queries, threshold, dialect=dialect)
+def _row(found: pd.DataFrame, pattern: int) -> pd.Series[Any]:
     if isinstance(pattern, bool) or not isinstance(pattern, int) or not 0 <= pattern < len(found):
         raise ValueError(f"pattern must be a row of find_n_plus_one, 0 to {len(found) - 1}; got {pattern!r}")
     return found.iloc[pattern]

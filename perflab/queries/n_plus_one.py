@@ -18,7 +18,7 @@ from perflab.queries import claims, large_logs
 from perflab.queries.clocks import clock_of, timed
 from perflab.queries.patterns import PATTERN_COLUMNS as PATTERN_COLUMNS
 from perflab.queries.patterns import Found, found_in
-from perflab.results import count, findings
+from perflab.results import Findings, count, findings
 from perflab.units import format_ms
 
 FOR_PEOPLE = (
@@ -100,10 +100,13 @@ def find_n_plus_one(
     """
     if by not in ("pattern", "unit"):
         raise one_of("by", by, ("pattern", "unit"))
-    if isinstance(threshold, bool) or not isinstance(threshold, int) or threshold < 2:
-        raise ValueError(f"threshold must be a whole number of at least 2; got {threshold!r}")
     found = _in_parts(queries, threshold, dialect, executor) or found_in(queries, threshold, dialect)
-    patterns, sentence = found.patterns, _sentence(found, clock_of(queries))
+    return findings_of(found, by, clock_of(queries))
+
+
+def findings_of(found: Found, by: str, clock: str) -> Findings:
+    """What was found, as `find_n_plus_one` returns it."""
+    patterns, sentence = found.patterns, _sentence(found, clock)
     if by == "unit":
         order = np.lexsort((-found.by_unit["time_ms"].to_numpy(), found.by_unit["_rank"].to_numpy()))
         return findings(found.by_unit.iloc[order].drop(columns="_rank"), sentence, found.notes)

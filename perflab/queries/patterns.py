@@ -40,16 +40,31 @@ class Found(NamedTuple):
     notes: tuple[Note, ...]
 
 
+class Search(NamedTuple):
+    """A log's groups, the repeated ones with their parent and the number of their pattern, and the patterns."""
+
+    groups: Groups
+    occurrences: pd.DataFrame
+    patterns: pd.DataFrame
+
+
 def found_in(queries: pd.DataFrame | Measurements, threshold: int, dialect: str | None) -> Found:
     """The patterns, with hidden columns by which those of several parts of a log are merged."""
+    return found_by(searched(queries, threshold, dialect))
+
+
+def found_by(search: Search) -> Found:
+    """What a search found."""
+    prepared = search.groups.prepared
+    by_unit = _by_unit(*search)
+    return Found(len(prepared.frame), len(prepared.working_units()), search.patterns, by_unit, prepared.units.notes)
+
+
+def searched(queries: pd.DataFrame | Measurements, threshold: int = 5, dialect: str | None = None) -> Search:
+    """statements -> groups -> parents -> patterns."""
+    if isinstance(threshold, bool) or not isinstance(threshold, int) or threshold < 2:
+        raise ValueError(f"threshold must be a whole number of at least 2; got {threshold!r}")
     prepared = statements(queries, dialect=dialect, stores=True)
-    groups, occurrences, patterns = _found(prepared, threshold)
-    by_unit = _by_unit(groups, occurrences, patterns)
-    return Found(len(prepared.frame), len(prepared.working_units()), patterns, by_unit, prepared.units.notes)
-
-
-def _found(prepared: Statements, threshold: int) -> tuple[Groups, pd.DataFrame, pd.DataFrame]:
-    """statements -> groups -> parents -> patterns: the groups, the repeated ones with their parent and pattern, the patterns."""
     groups = grouped(prepared, threshold)
     single = single_rows(groups)
     moving = moving_keys(groups, single)
@@ -58,11 +73,11 @@ def _found(prepared: Statements, threshold: int) -> tuple[Groups, pd.DataFrame, 
     whole = _Whole(_unit_time(prepared), len(prepared.working_units()))
     rows = [_row(groups, part, moving, whole) for part in parts]
     if not rows:
-        return groups, occurrences, _no_patterns()
+        return Search(groups, occurrences, _no_patterns())
     patterns = pd.DataFrame(rows)
     for column in ("parent", "route", "suggestion", "example_unit", "source"):
         patterns[column] = patterns[column].astype("str")
-    return groups, occurrences, patterns
+    return Search(groups, occurrences, patterns)
 
 
 def _numbered(groups: Groups, occurrences: pd.DataFrame) -> pd.DataFrame:
@@ -258,11 +273,9 @@ def _source(groups: Groups, members: Ints) -> str | None:
     return site if isinstance(site, str) and site else None
 
 
-def growth_of(
-    queries: pd.DataFrame | Measurements, pattern: pd.Series[object], threshold: int, *, dialect: str | None = None
-) -> Growth | None:
+def growth_of(search: Search, pattern: pd.Series[object]) -> Growth | None:
     """The growth of a row of `find_n_plus_one`; None where it has no parent."""
-    groups, occurrences, patterns = _found(statements(queries, dialect=dialect, stores=True), threshold)
+    groups, occurrences, patterns = search
     columns = ["parent", "child", "route", "evidence", "source", "units", "calls"]
     wanted = [pattern[c] if isinstance(pattern[c], (str, int, np.integer)) else None for c in columns]
     same = [
