@@ -74,6 +74,7 @@ _UNITS: Mapping[str, tuple[tuple[float, float, str], ...]] = MappingProxyType(
         "_cores": ((math.inf, 1.0, "cores"),),
         "_bytes_per_s": ((1e3, 1.0, "B/s"), (1e6, 1e3, "kB/s"), (math.inf, 1e6, "MB/s")),
         "_per_s": ((math.inf, 1.0, "/s"),),
+        "_s": ((1e4, 1.0, "s"), (6e5, 60.0, "min"), (math.inf, 3600.0, "h")),
     }
 )
 """By suffix of a column: the largest value must be below the first number; divide by the second, in this unit."""
@@ -108,7 +109,7 @@ def _column(name: str, values: Any, ours: bool) -> tuple[str, list[str]]:
     suffix = next((s for s in _UNITS if name.endswith(s)), "")
     found = [float(v) for v in values if _is_number(v)] if suffix else []
     if not found:
-        usual = {"_ms": "ms", "_bytes": "B", "_fraction": "%", "_per_s": "/s"}.get(suffix, "")
+        usual = {"_ms": "ms", "_bytes": "B", "_fraction": "%", "_per_s": "/s", "_s": "s"}.get(suffix, "")
         return heading(name, usual), [_cell(name, value) for value in values]
     largest = max((abs(n) for n in found if math.isfinite(n)), default=0.0)
     largest = largest if largest else 1.0

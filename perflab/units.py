@@ -166,6 +166,7 @@ _BY_SUFFIX: tuple[tuple[str, Callable[[float], str]], ...] = (
     ("_cores", lambda value: f"{format_number(_round(value))} {'core' if value == 1 else 'cores'}"),
     ("_fraction", format_fraction),
     ("_per_s", format_rate),
+    ("_s", lambda value: format_ms(1e3 * value)),
     ("p_value", format_p),
     ("p_adjusted", format_p),
 )

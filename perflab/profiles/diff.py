@@ -103,7 +103,7 @@ def diff_profiles(
     Returns
     -------
     Findings
-        function, file, (line,) unit, before, after, change, before_fraction, after_fraction, fraction_change; for repeated
+        function, file, (line,) unit, before, after, change, before_fraction, after_fraction, change_fraction; for repeated
         profiles also change_low, change_high, p_value, p_adjusted and verdict ("improved", "regressed", "new", "gone",
         "moved", "equivalent", "inconclusive"; missing if not tested). "moved" marks a new function and one with less cost (or
         one that is gone and one with more) whose changes nearly cancel, as after a rename. Numbers are means over runs.
@@ -140,7 +140,7 @@ def diff_profiles(
     if min(len(old.runs), len(new.runs)) > 1:
         shares = (parse_fraction(least, parameter="least"), parse_fraction(tolerance, parameter="tolerance"))
         table = table.assign(**_tested(old, new, value, *shares, confidence, pairs))
-    key = "change" if value == "absolute" else "fraction_change"
+    key = "change" if value == "absolute" else "change_fraction"
     order = np.argsort(-np.abs(table[key].to_numpy(dtype="float64")), kind="stable")
     table = table.iloc[order].reset_index(drop=True)
     if "verdict" in table.columns:
@@ -285,7 +285,7 @@ def _means(frames: pd.DataFrame, old: Side, new: Side, unit: str) -> pd.DataFram
     shares = old.fractions.mean(axis=0), new.fractions.mean(axis=0)
     return frames.assign(
         unit=unit, before=before, after=after, change=after - before,
-        before_fraction=shares[0], after_fraction=shares[1], fraction_change=shares[1] - shares[0],
+        before_fraction=shares[0], after_fraction=shares[1], change_fraction=shares[1] - shares[0],
     )  # fmt: skip
 
 

@@ -198,7 +198,7 @@ def test_two_profiles_are_normalised_for_their_duration(stacks: lab.Measurements
 
     plain = lab.diff_profiles(stacks, longer)
     assert plain.change.abs().max() == 60
-    assert plain.fraction_change.abs().max() == pytest.approx(0)
+    assert plain.change_fraction.abs().max() == pytest.approx(0)
     by_second = lab.diff_profiles(lasting(stacks, 10_000), lasting(longer, 20_000))
     assert set(by_second.unit) == {"samples/second"}
     assert by_second.change.abs().max() == pytest.approx(0)
