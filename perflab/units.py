@@ -193,6 +193,6 @@ def format_value(name: str, value: object) -> str:
     if name == "line":
         return f"{number:.0f}"  # a position, not an amount
     for suffix, write in _BY_SUFFIX:
-        if name.endswith(suffix):
+        if name.endswith(suffix) or suffix == f"_{name}" == "_fraction":
             return write(number)
     return format_number(number)

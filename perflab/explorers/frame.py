@@ -326,7 +326,8 @@ def _picture(figure: Figure) -> str:
     axis = [ax.get_ylabel() for ax in figure.axes]
     alt = next((t for t in (*titles, *axis) if t), "figure").replace(r"\$", "$")
     data = base64.b64encode(png(figure)).decode()
-    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{data}" style="width:100%;max-width:1200px">'
+    image = f'<img alt="{escape(alt)}" src="data:image/png;base64,{data}" style="width:100%;min-width:38em;max-width:1200px">'
+    return f'<div style="overflow-x:auto">{image}</div>'  # on a phone its text would be too small to read
 
 
 def row(parts: Sequence[widgets.Widget]) -> widgets.HBox:
