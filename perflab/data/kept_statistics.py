@@ -7,6 +7,7 @@ of one is never read, and a store that cannot be written to is only slower.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -24,7 +25,8 @@ from perflab.data.stored_runs import StoredRun
 from perflab.progress import Progress
 
 FILE = ".statistics.parquet"
-_VERSION = b"1"
+_VERSION = f"1 {sys.modules['perflab'].__version__} ".encode()
+"""Another version of perflab may compute something else."""
 _OF = ("run.json", "requests.parquet", "resources.parquet")
 _READ = 1 << 20
 SHOWN_FROM_ROWS = 5_000_000

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from perflab.data.joining import STORED, UNREADABLE, first_line, footer, some_co
 from perflab.data.schemas import conform, empty
 from perflab.errors import StoreError
 
-Step = Callable[[str, pd.DataFrame, pd.DataFrame], pd.DataFrame]
-"""A change to a table (by name) of some runs, given their rows of ``runs``."""
+Step = Callable[[str, pd.DataFrame, pd.DataFrame, Callable[[], pd.DataFrame]], pd.DataFrame]
+"""A change to a table (by name) of some runs, given their rows of ``runs``, and what returns their requests before it."""
 _FOR_STATISTICS = ("endpoint", "start", "latency_ms", "ok", "size_bytes")
 _TEXTS = ("endpoint", "user")
 
@@ -45,8 +46,9 @@ class StoredRun:
         if table not in frames:
             raise _gone(self, table)
         found = frames[table]
-        for step in self.steps:
-            found = step(table, found, self.row)
+        for done, step in enumerate(self.steps):
+            before = replace(self, steps=self.steps[:done])
+            found = step(table, found, self.row, partial(before.table, "requests"))
         return found
 
     def requests(self, *columns: str) -> pd.DataFrame:

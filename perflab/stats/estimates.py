@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import lru_cache
@@ -144,6 +144,11 @@ def endpoints_of(held: Measurements) -> list[str]:
 def without_warmup(measured: Measurements, warmup: float) -> pd.DataFrame:
     """The requests that started after the first ``warmup`` share of their run."""
     return measured.requests[coded(measured).age >= warmup] if warmup else measured.requests
+
+
+def after_warmup(held: Measurements, warmup: float) -> Iterator[pd.DataFrame]:
+    """The same, where there are any, of all runs at once, or of a lazily opened store run by run."""
+    return (kept for one in held.pieces() if one.length("requests") and len(kept := without_warmup(one, warmup)))
 
 
 def by_run(
