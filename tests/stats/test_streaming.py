@@ -118,6 +118,9 @@ FUNCTIONS: dict[str, Callable[[lab.Measurements], Any]] = {
     "compare_anytime": lambda m: lab.stats.compare_anytime(*_arms(m), metric="mean"),
     "compare_arms": lambda m: lab.stats.compare_arms(m, metric="p90"),
     "latency_band": lambda m: lab.summarize(lab.data.latency_band(m, "20ms", "60ms")),
+    "a band that some runs have nothing in": lambda m: lab.summarize(
+        lab.data.latency_band(m, float(lab.summarize(m)["max_ms"].quantile(0.9))), warmup=0
+    ),
     "a band of a window of both": lambda m: lab.data.summarize_errors(
         lab.data.latency_band(lab.data.time_window(_arms(m)[1] + _arms(m)[0], 2, 25), "10ms")
     ),
@@ -334,8 +337,13 @@ def test_statistics_that_are_of_no_use_are_computed_again(
             raise PermissionError(13, "read-only")
 
         monkeypatch.setattr(kept_statistics, "replace_bytes", refused)
+        monkeypatch.setattr(kept_statistics, "_NOT_WRITTEN", {})
     pd.testing.assert_frame_equal(lab.summarize(lab.load(tmp_path, lazy=True)), first, check_exact=True)
-    assert bool(kept_statistics.kept(tmp_path / run.name)) == (fault == "another version")
+    assert (tmp_path / run.name / kept_statistics.FILE).exists() == (fault == "another version")
+    assert kept_statistics.kept(tmp_path / run.name)  # of a read-only store for this process
+    rows = pd.read_parquet(tmp_path / run.name / "requests.parquet")
+    rows.iloc[:-1].to_parquet(tmp_path / run.name / "requests.parquet")
+    assert not kept_statistics.kept(tmp_path / run.name)
     kept_statistics._digest.cache_clear()
 
 
@@ -481,13 +489,13 @@ def test_files_are_read_by_processes(tmp_path: Path, pool: ProcessPoolExecutor) 
     assert [run.parent for run in kept] == [tmp_path / "store"] * 3
 
 
-def _killed(run: Any, *, victim: str) -> dict[str, Any]:
+def _killed(run: Any, *, victim: str) -> dict[str, dict[str, Any]]:
     import os
     import signal
 
     if run.name == victim:
         os.kill(os.getpid(), signal.SIGKILL)
-    return {"count": part_of(run).counts}
+    return {"killed": {"count": part_of(run).counts}}
 
 
 def test_a_killed_worker_is_an_error_and_leaves_nothing_half_kept(store: Path, tmp_path: Path) -> None:
@@ -502,14 +510,14 @@ def test_a_killed_worker_is_an_error_and_leaves_nothing_half_kept(store: Path, t
     assert not list((tmp_path / "runs").glob("*/*.tmp"))
 
 
-def _killed_once(run: Any, *, marker: Path) -> dict[str, Any]:
+def _killed_once(run: Any, *, marker: Path) -> dict[str, dict[str, Any]]:
     import os
     import signal
 
     if not marker.exists():
         marker.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return {"count": part_of(run).counts}
+    return {"": {"count": part_of(run).counts}}
 
 
 def test_a_cluster_of_dask_gives_the_same_and_retries_a_killed_worker(store: Path, tmp_path: Path) -> None:
@@ -525,6 +533,23 @@ def test_a_cluster_of_dask_gives_the_same_and_retries_a_killed_worker(store: Pat
         counts = kept_statistics.computed(runs, "", killed, client.get_executor())
     pd.testing.assert_frame_equal(lab.summarize(eager), found, check_exact=True)
     assert [one["count"][0] for one in counts] == lazy.count("requests").to_list()
+
+
+def test_a_comparison_reads_a_run_once_for_all_that_it_usually_needs(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(store, tmp_path / "runs", ignore=shutil.ignore_patterns(".statistics.parquet"))
+    held, read, reads = lab.load(tmp_path / "runs", lazy=True), StoredRun.requests, list[str]()
+
+    def counted(run: StoredRun, *columns: str) -> pd.DataFrame:
+        reads.append(run.name)
+        return read(run, *columns)
+
+    monkeypatch.setattr(StoredRun, "requests", counted)
+    lab.summarize(held)
+    assert sorted(reads) == sorted(held.runs["run"])
+    lab.summarize(held)
+    assert len(reads) == len(held.runs)
 
 
 def test_steps_keep_nothing(both: tuple[lab.Measurements, lab.Measurements]) -> None:
