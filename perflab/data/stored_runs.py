@@ -108,6 +108,7 @@ class StoredTables(Mapping[str, pd.DataFrame]):
         executor: Executor | None = None,
     ) -> None:
         self.runs, self.stored, self.names, self.executor = runs, dict(stored), names, executor
+        self._counts: dict[str, pd.Series[Any]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "executor": None}
@@ -147,10 +148,13 @@ class StoredTables(Mapping[str, pd.DataFrame]):
 
     def row_counts(self, table: str) -> pd.Series[Any]:
         """How many rows a table has in each run, as a rule without reading it."""
-        counted = {
-            name: len(run.table(table)) if run.steps else run.rows.get(table, 0) for name, run in self.stored.items()
-        }
-        return pd.Series(counted, dtype="int64")
+        if table not in self._counts:
+            counted = {
+                name: len(run.table(table)) if run.steps else run.rows.get(table, 0)
+                for name, run in self.stored.items()
+            }
+            self._counts[table] = pd.Series(counted, dtype="int64")
+        return self._counts[table]
 
     def only(self, names: Iterable[str]) -> StoredTables:
         """The tables of these runs."""

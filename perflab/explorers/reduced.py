@@ -16,7 +16,7 @@ from perflab.data.tables import Measurements, columns_of
 _FOR_STATISTICS = ("run", "endpoint", "start", "latency_ms", "ok", "due", "pair", "arm")
 
 MOST_ROWS = 20_000_000
-"""Requests that are held in memory to be explored: they take some 2 GB."""
+"""Rows of a table that are held in memory to be explored: requests take some 2 GB."""
 _CODED = ("run", "endpoint")
 _TOGETHER = 10
 _SELECTED = ("run", "endpoint", "start", "latency_ms", "ok")
@@ -24,9 +24,9 @@ ROW = "row"
 """The column that says which row of the table a request is."""
 
 
-def fits(measurements: Measurements, table: str = "requests") -> bool:
-    """Whether a table is in memory, or may be."""
-    return not measurements.lazy or table not in measurements.tables or measurements.length(table) <= MOST_ROWS
+def fits(measurements: Measurements, *tables: str) -> bool:
+    """Whether these tables, or all, are in memory or may be."""
+    return not measurements.lazy or all(measurements.length(t) <= MOST_ROWS for t in tables or measurements.tables)
 
 
 def in_memory(measurements: Measurements) -> Measurements:
@@ -34,15 +34,17 @@ def in_memory(measurements: Measurements) -> Measurements:
     if not measurements.lazy:
         return measurements
     if not fits(measurements):
-        rows = measurements.length("requests")
-        raise ValueError(f"Choose fewer runs: these have {rows:,} requests, of which {MOST_ROWS:,} fit in memory.")
+        table = max(measurements.tables, key=measurements.length)
+        found = f"{measurements.length(table):,} rows of {table}"
+        raise ValueError(f"Choose fewer runs: these have {found}, and {MOST_ROWS:,} fit in memory.")
     return replace(measurements, tables=MappingProxyType(dict(measurements.tables)))
 
 
 def latest_that_fit(measurements: Measurements) -> tuple[str, ...]:
-    """The names of the runs that started last and whose requests fit in memory together; of one at least."""
+    """The names of the runs that started last and whose tables fit in memory together; of one at least."""
     latest = measurements.runs.sort_values("start", ascending=False, kind="stable")["run"]
-    total = measurements.count("requests").reindex(latest, fill_value=0).cumsum()
+    counts = {table: measurements.count(table) for table in measurements.tables if table != "runs"}
+    total = pd.DataFrame(counts).max(axis="columns").reindex(latest, fill_value=0).cumsum()
     fit = {*total.index[total <= MOST_ROWS], total.index[0]}
     return tuple(str(run) for run in measurements.runs["run"] if run in fit)
 

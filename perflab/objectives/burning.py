@@ -129,7 +129,7 @@ def error_budget(
     length = span / _WINDOWS if window is None else parse_duration(window, parameter="window")
     if not length > 0 or span / length > _MOST_WINDOWS:
         raise ValueError(f"window must be a duration of which there are at most {_MOST_WINDOWS:,}; got {window!r}")
-    counts = [np.zeros((2, int((span if length else 0.0) / length) + 2)) for _ in judged]
+    counts = [np.zeros((2, int(span / length) + 2)) for _ in judged]
     for kept in whole or after_warmup(held, cut):
         at = _milliseconds(kept)
         for total, begun, (goal, endpoint) in zip(counts, first[1:], judged, strict=True):

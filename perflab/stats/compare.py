@@ -23,7 +23,7 @@ from perflab.stats.change import Change as Change
 from perflab.stats.change import overall
 from perflab.stats.corrections import corrected_p
 from perflab.stats.design import design, with_covariates, without_copies
-from perflab.stats.estimates import Requests, Streamed, Usual, by_run, evidence_of, streamed, usual_metrics
+from perflab.stats.estimates import Requests, Streamed, by_run, evidence_of, streamed
 from perflab.stats.experiment_checks import (
     against_reference,
     broken_run,
@@ -37,10 +37,10 @@ from perflab.stats.experiment_checks import (
     regressed_endpoints,
     with_failures,
 )
+from perflab.stats.first_reading import usual_of
 from perflab.stats.judging import Judged, judge
-from perflab.stats.mix import AS_OFFERED, Mix, checked_weights, counts_of, mix_of, on_one_mix
+from perflab.stats.mix import AS_OFFERED, Mix, checked_weights, mix_of, on_one_mix
 from perflab.stats.modes import between_modes
-from perflab.stats.pooled import bins_of
 from perflab.stats.rows import (
     ERRORS,
     Asked,
@@ -166,9 +166,8 @@ def compare(
     if adjust not in ("family", "explore"):
         raise one_of("adjust", adjust, ("family", "explore"))
     pages = visits.of_pages(metrics)
-    usual = _usual([side for side in (baseline, candidate) if isinstance(side, Measurements)], metrics, warmup)
-    first, second = (evidence_of(side, metrics[0], executor, usual) for side in (baseline, candidate))
-    sides = (first, second)
+    usual = usual_of((baseline, candidate), [*metrics, ERRORS], warmup)
+    sides = (evidence_of(baseline, metrics[0], executor, usual), evidence_of(candidate, metrics[0], executor, usual))
     found = design(*sides, order=order, allow=(allow,) if isinstance(allow, str) else tuple(allow))
     requests = (streamed(sides[0]), streamed(sides[1]))
     found = without_copies(found, requests)
@@ -216,13 +215,6 @@ def _metrics(metric: str | Sequence[str]) -> tuple[Metric, ...]:
         if not one.decided and not one.is_maximum:
             raise ValueError(f"metric must be one that can be compared; got {one.name!r}")
     return metrics
-
-
-def _usual(sides: Sequence[Measurements], metrics: Sequence[Metric], warmup: float | str | None) -> Usual:
-    """What will be computed of each run of lazily opened stores, so that it is read once."""
-    share = declared(sides, warmup) if any(side.lazy for side in sides) else 0.0
-    own = usual_metrics([*metrics, ERRORS], share)
-    return (*own, (counts_of, (share,)), (bins_of, (AGGREGATED, share))) if own else ()
 
 
 def _margin(given: float | str, parameter: str) -> float:

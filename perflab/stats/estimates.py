@@ -206,7 +206,8 @@ def usual_metrics(metrics: Sequence[Metric], warmup: float) -> Usual:
     """What `by_run` will compute of each stored run."""
     if any(metric.kind == RESOURCE or metric.table == VITALS for metric in metrics):
         return ()
-    return ((metrics_of, (_with_usual(tuple(metric.name for metric in metrics)), float(warmup), ())),)
+    names = tuple(dict.fromkeys(metric.name for metric in metrics))
+    return ((metrics_of, (_with_usual(names), float(warmup), ())),)
 
 
 def metrics_of(

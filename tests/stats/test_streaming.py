@@ -192,7 +192,7 @@ def test_a_lazy_store_gives_the_same(both: tuple[lab.Measurements, lab.Measureme
 @pytest.mark.parametrize("arms", [("shop", "eager"), ("shop",)])
 def test_accounts_are_the_same(tmp_path: Path, arms: tuple[str, ...]) -> None:
     shutil.copytree("datasets/shop_fixes", tmp_path / "runs")
-    held = [lab.load(tmp_path / "runs", lazy=lazy) for lazy in (False, True)]
+    held = [lab.load(tmp_path / "runs", lazy=lazy, pair=[1, 2, 3]) for lazy in (False, True)]
     eager, lazy = (lab.account(*(one.where(arm=arm) for arm in arms)) for one in held)
     for table in ("table", "values", "calls"):
         pd.testing.assert_frame_equal(getattr(eager, table), getattr(lazy, table), check_exact=True)
