@@ -21,7 +21,8 @@ from perflab.data.schemas import conform, empty
 from perflab.errors import StoreError
 
 Step = Callable[[str, pd.DataFrame, pd.DataFrame, Callable[[], pd.DataFrame]], pd.DataFrame]
-"""A change to a table (by name) of some runs, given their rows of ``runs``, and what returns their requests before it."""
+"""A change to a table (by name) of some runs, given their rows of ``runs`` and a function that returns their requests as they
+were before it."""
 _FOR_STATISTICS = ("endpoint", "start", "latency_ms", "ok", "size_bytes")
 _TEXTS = ("endpoint", "user")
 

@@ -109,8 +109,11 @@ def requests_of(arm: Arm, endpoint: str) -> pd.DataFrame:
 
 
 def pieces_of(arm: Arm, endpoint: str) -> Callable[[], Iterable[tuple[pd.DataFrame, Floats]]]:
-    """What returns the arm's requests to the endpoint with their seconds since the start: those of all runs together, or of a
-    lazily opened store run by run, read anew each time; ValueError lists the known endpoints if there are none."""
+    """A function that returns the arm's requests to the endpoint with their seconds since the start.
+
+    All runs are one piece; those of a lazily opened store are read one by one, anew at each call. ValueError lists the known
+    endpoints if there are no requests.
+    """
     if arm.data.lazy:
         _check_endpoint(arm, endpoint)
         return lambda: (

@@ -150,7 +150,7 @@ def without_warmup(measured: Measurements, warmup: float) -> pd.DataFrame:
 
 
 def after_warmup(held: Measurements, warmup: float) -> Iterator[pd.DataFrame]:
-    """The same, where there are any, of all runs at once, or of a lazily opened store run by run."""
+    """The requests after the warm-up, of all runs at once, or of a lazily opened store of each run that has any."""
     return (kept for one in held.pieces() if one.length("requests") and len(kept := without_warmup(one, warmup)))
 
 

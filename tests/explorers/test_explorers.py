@@ -413,15 +413,12 @@ def test_of_more_runs_than_fit_in_memory_those_selected_are_loaded(monkeypatch: 
     monkeypatch.setattr("perflab.explorers.reduced.MOST_ROWS", int(counts.iloc[-2:].sum()))
     whole, large = (lab.explore(*(held.where(arm=a) for a in ("n+1", "eager"))).explorers for held in (eager, lazy))
     assert list(whole) == list(large) == ["Comparison", "Runs", "Objectives"]
-    for name, views in (("Comparison", COMPARISONS[:3]), ("Objectives", ("One limit", "Every endpoint"))):
-        for view in views:
-            whole[name].state.view = large[name].state.view = view
-            assert whole[name].sentences == large[name].sentences and titles(whole[name]) == titles(large[name])
+    for name in ("Comparison", "Objectives"):
+        assert whole[name].sentences == large[name].sentences and titles(whole[name]) == titles(large[name])
     explorer = large["Runs"]
     assert set(explorer.state.runs) == set(counts.index[-2:])
-    for view in VIEWS:
-        explorer.state.view = view
-        assert explorer.code
+    explorer.state.view = "Heatmap"
+    assert explorer.figures
     explorer.state.view, explorer.state.marked = "Over time", (2.0, 5.0, None, None)
     assert "requests in 2 to 5 s" in explorer.sentences[-1] and len(explorer.tables[-1])
     explorer.state.runs = tuple(counts.index[:2])

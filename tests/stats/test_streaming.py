@@ -206,7 +206,6 @@ PLOTS: dict[str, Callable[..., Any]] = {
     "plot_attainable": lambda m, **of: lab.plots.plot_attainable(_arms(m)[0], **of),
     "plot_heatmap": lambda m, **of: lab.plots.plot_heatmap(_arms(m)[0], **of),
     "plot_timeline": lambda m, **of: lab.plot_timeline(m, **of),
-    "plot_timeline of a rate": lambda m, **of: lab.plot_timeline(m, metric="throughput_per_s", **of),
     "plot_pairs": lambda m, **of: lab.plot_pairs(*_arms(m), **of),
     "plot_resources": lambda m, **of: lab.plots.plot_resources(m),
 }
