@@ -151,13 +151,11 @@ def one(folder: Path, name: str, runs: int) -> None:
 def measure(folder: Path) -> None:
     raw = folder / "raw.jsonl"
     done = {(r["what"], r["runs"]) for r in map(json.loads, raw.read_text().splitlines())} if raw.exists() else set()
-    for size in SIZES:
-        for name in ("summarize", "compare", "compare kept", "DuckDB"):
-            if (name, size) not in done:
-                _measured(folder, raw, name, size)
-    for name in ("history", "history kept"):
-        if (name, HISTORY) not in done:
-            _measured(folder, raw, name, HISTORY)
+    wanted = [("history", HISTORY), ("history kept", HISTORY)]
+    wanted += [(name, size) for size in SIZES for name in ("summarize", "compare", "compare kept", "DuckDB")]
+    for name, size in wanted:
+        if (name, size) not in done:
+            _measured(folder, raw, name, size)
 
 
 def _measured(folder: Path, raw: Path, name: str, runs: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 from perflab.caching import cache_headers, cache_notes
 from perflab.caching.accesses import checked_share, truth
 from perflab.caching.forecast import Forecast
+from perflab.data.run_blocks import blocks_of
 from perflab.data.selection import without_recorded
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import MissingTableError
@@ -159,30 +160,41 @@ def _interval(low: float, high: float) -> str:
 
 
 def _of_requests(x: Measurements | pd.DataFrame) -> tuple[list[dict[str, Any]], Any]:
-    requests = without_recorded(x).requests if isinstance(x, Measurements) else x
+    tables = (one.requests for one in without_recorded(x).pieces()) if isinstance(x, Measurements) else (x,)
+    rows, batches = [], []
+    for run, outcomes in (own for table in tables for own in _by_run(_known(table))):
+        for endpoint, part in outcomes.groupby("endpoint", observed=True, sort=False):
+            hits = part["cached"].to_numpy(dtype="float64")
+            rows.append({"run": run, "endpoint": str(endpoint), **_share(*_stretches(hits))})
+        batches.append(np.column_stack(_stretches(outcomes["cached"].to_numpy(dtype="float64"))))
+    if not rows:
+        raise MissingTableError(cache_notes.NO_OUTCOMES())
+    return rows, np.concatenate(batches)
+
+
+def _known(requests: pd.DataFrame) -> pd.DataFrame:
+    """run, endpoint, cached and start of the responses that say whether they were hits."""
     if "cached" not in requests and "headers" in requests:
         requests = requests.assign(cached=[_outcome(headers) for headers in requests["headers"]])
     if "cached" in requests:
         requests = requests.assign(cached=_booleans(requests["cached"]))
-    known = requests[requests["cached"].notna()] if "cached" in requests else requests.iloc[:0]
-    if not len(known):
-        raise MissingTableError(cache_notes.NO_OUTCOMES())
+    if "cached" not in requests:
+        return pd.DataFrame(columns=["run", "endpoint", "cached"])
+    known = requests[requests["cached"].notna()]
     if "run" not in known:
         known = known.assign(run="run")
     if "endpoint" not in known:
         known = known.assign(endpoint=AGGREGATED)
     known = known.assign(cached=known["cached"].astype(bool))
-    if "start" in known:
-        known = known.sort_values("start", kind="stable")
-    rows = []
-    for (run, endpoint), part in known.groupby(["run", "endpoint"], observed=True, sort=False):
-        hits = part["cached"].to_numpy(dtype="float64")
-        rows.append({"run": str(run), "endpoint": str(endpoint), **_share(*_stretches(hits))})
-    each = [
-        np.column_stack(_stretches(p["cached"].to_numpy(dtype="float64")))
-        for _, p in known.groupby("run", observed=True)
-    ]
-    return rows, np.concatenate(each)
+    return known[["run", "endpoint", "cached", *(c for c in ("start",) if c in known)]]
+
+
+def _by_run(known: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The responses of each run in the order of time."""
+    blocks = blocks_of(known["run"])
+    for run, rows in zip(blocks.names, blocks, strict=True):
+        own = known.iloc[rows]
+        yield str(run), own.sort_values("start", kind="stable") if "start" in own else own
 
 
 def _stretches(hits: Any) -> tuple[Any, Any]:

@@ -1,12 +1,13 @@
 """Statistics of a stored run, kept beside it in ``.statistics.parquet``: named arrays under the key of what was computed.
 
 The file holds a digest of the run's own files and counts for nothing when they changed. It is replaced as a whole, so half
-of one is never read, and a store that cannot be written to is only slower.
+of one is never read. Those of a store that cannot be written to are kept in memory.
 """
 
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -24,7 +25,8 @@ from perflab.data.stored_runs import StoredRun
 from perflab.progress import Progress
 
 FILE = ".statistics.parquet"
-_VERSION = b"1"
+_VERSION = f"1 {sys.modules['perflab'].__version__} ".encode()
+"""Another version of perflab may compute something else."""
 _OF = ("run.json", "requests.parquet", "resources.parquet")
 _READ = 1 << 20
 SHOWN_FROM_ROWS = 5_000_000
@@ -34,12 +36,15 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def computed(
-    runs: Sequence[StoredRun], key: str, compute: Callable[[StoredRun], Arrays], executor: Executor | None = None
+    runs: Sequence[StoredRun],
+    key: str,
+    compute: Callable[[StoredRun], Mapping[str, Arrays]],
+    executor: Executor | None = None,
 ) -> list[Arrays]:
-    """What ``compute`` makes of each run, in order: as kept under the key, else computed, by the executor, and kept.
+    """The statistics of each run under the key, in order: as kept, else computed, by the executor, and kept.
 
-    A run that was changed by steps, or an empty key, keeps nothing. Each result is kept as it arrives, so after an
-    interruption the next call goes on from there.
+    ``compute`` makes them of a run, by key; it may make others at once, which are kept too. A run that was changed by steps, or
+    an empty key, keeps nothing. Each result is kept as it arrives, so after an interruption the next call goes on from there.
     """
     found: dict[str, Arrays] = {}
     for run in runs:
@@ -49,9 +54,9 @@ def computed(
     rows = sum(run.rows.get("requests", 0) for run in left)
     with Progress(len(left), "statistics of runs", shown=rows >= SHOWN_FROM_ROWS and len(left) > 1) as progress:
         for done, (run, arrays) in enumerate(zip(left, mapped(compute, left, executor, kept=_KEPT), strict=True), 1):
-            found[run.name] = arrays
+            found[run.name] = arrays[key]
             if key and not run.steps:
-                keep(run.folder, {key: arrays})
+                keep(run.folder, arrays)
             progress.update(done, label=run.name)
     return [found[run.name] for run in runs]
 
@@ -59,6 +64,8 @@ def computed(
 def kept(folder: Path) -> dict[str, Arrays]:
     """The statistics kept beside a run, by key; none where its files are not those that they were computed from."""
     try:
+        if folder in _NOT_WRITTEN and _NOT_WRITTEN[folder][0] == _stamps(folder):
+            return _NOT_WRITTEN[folder][1]
         stamp = (folder / FILE).stat()
         known, entries = _read(folder / FILE, stamp.st_mtime_ns, stamp.st_size)
         stamps = _stamps(folder)
@@ -74,7 +81,8 @@ def keep(folder: Path, entries: Mapping[str, Arrays]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = [(key, name, values) for key, own in {**kept(folder), **entries}.items() for name, values in own.items()]
+    every = {**kept(folder), **entries}
+    rows = [(key, name, values) for key, own in every.items() for name, values in own.items()]
     texts = [values.tolist() if values.dtype.kind in "OUT" else None for _, _, values in rows]
     table = pa.table(
         {
@@ -86,9 +94,11 @@ def keep(folder: Path, entries: Mapping[str, Arrays]) -> None:
     )
     with suppress(OSError):
         stamps, data = _stamps(folder), pa.BufferOutputStream()
+        _NOT_WRITTEN[folder] = stamps, every
         known = {"content": _digest(folder, stamps), "stamps": _text(stamps)}
         pq.write_table(table.replace_schema_metadata(known), data, compression="zstd")
         replace_bytes(folder / FILE, data.getvalue())
+        del _NOT_WRITTEN[folder]
 
 
 def _lists(rows: Iterable[npt.NDArray[Any] | None]) -> Any:
@@ -120,6 +130,8 @@ def _read(file: Path, modified: int, size: int) -> tuple[dict[bytes, bytes], dic
 
 
 Stamps = tuple[tuple[str, int, int], ...]
+_NOT_WRITTEN: dict[Path, tuple[Stamps, dict[str, Arrays]]] = {}
+"""The statistics of runs in folders that cannot be written to, for this process."""
 
 
 def _stamps(folder: Path) -> Stamps:

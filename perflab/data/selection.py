@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable
 from functools import partial
-from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -61,7 +60,9 @@ def time_window(measurements: Measurements, begin: str | float = 0, end: str | f
     return measurements.changed(partial(_window, low, high))
 
 
-def _window(low: float, high: float, table: str, frame: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+def _window(
+    low: float, high: float, table: str, frame: pd.DataFrame, runs: pd.DataFrame, requests: Callable[[], pd.DataFrame]
+) -> pd.DataFrame:
     instants = _INSTANTS.get(table)
     if instants is None or len(frame) == 0:
         return frame
@@ -83,7 +84,7 @@ def latency_band(measurements: Measurements, low: str | float = 0, high: str | f
     Returns
     -------
     Measurements with the same runs. Of the tables with request ids (statements, components, spans) the rows of these requests
-    are kept, if the requests have ids too; other tables are unchanged.
+    are kept, in runs whose requests have ids too; other tables are unchanged.
 
     Raises
     ------
@@ -101,16 +102,32 @@ def latency_band(measurements: Measurements, low: str | float = 0, high: str | f
     most = np.inf if high is None else parse_duration(high, parameter="high", bare="ms")
     if least > most:
         raise ValueError(f"low must not be above high; got {low!r} and {high!r}")
-    latency = measurements.requests["latency_ms"]
-    requests = measurements.requests[(latency >= least) & (latency <= most)].reset_index(drop=True)
-    kept = {**measurements.tables, "requests": requests}
-    if "request" in requests.columns:
-        chosen = pd.MultiIndex.from_frame(requests[["run", "request"]].dropna().astype("str"))
-        for table, frame in measurements.tables.items():
-            if table != "requests" and {"run", "request"} <= set(frame.columns):
-                own = pd.MultiIndex.from_frame(frame[["run", "request"]].astype("str"))
-                kept[table] = frame[own.isin(chosen)].reset_index(drop=True)
-    return Measurements(MappingProxyType(kept), measurements.meta, measurements.warnings)
+    if "requests" not in measurements.tables:
+        _ = measurements.requests  # the error lists the tables that there are
+    return measurements.changed(partial(_band, least, most))
+
+
+def _band(
+    low: float, high: float, table: str, frame: pd.DataFrame, runs: pd.DataFrame, requests: Callable[[], pd.DataFrame]
+) -> pd.DataFrame:
+    keys = ["run", "request"]
+    if table == "requests":
+        return frame[frame["latency_ms"].between(low, high)].reset_index(drop=True)
+    if not set(keys) <= set(frame.columns) or "request" not in (made := requests()).columns:
+        return frame
+    made = made.dropna(subset="request")
+    chosen = pd.MultiIndex.from_frame(made.loc[made["latency_ms"].between(low, high), keys].astype("str"))
+    own = pd.MultiIndex.from_frame(frame[keys].astype("str"))
+    # A run is left as it is where its requests, or its rows of this table, have no ids.
+    joined = set(made["run"].unique()) & set(frame.loc[frame["request"].notna(), "run"].unique())
+    return frame[own.isin(chosen) | ~frame["run"].isin(joined).to_numpy()].reset_index(drop=True)
+
+
+def count_by_endpoint(measurements: Measurements) -> pd.Series[int]:
+    """The number of requests to each endpoint, most frequent first."""
+    found = [held.requests["endpoint"].astype("str").value_counts(sort=False) for held in measurements.pieces()]
+    counts = (pd.concat(found) if found else pd.Series(dtype="int64")).groupby(level=0, sort=False).sum()
+    return counts.sort_values(ascending=False, kind="stable")
 
 
 def slowest_requests(
@@ -140,7 +157,7 @@ def slowest_requests(
     True
     """
     slowest = []
-    for held in _each(measurements):
+    for held in measurements.pieces():
         requests = held.requests
         if endpoint != AGGREGATED:
             requests = requests[requests["endpoint"] == endpoint]
@@ -200,7 +217,7 @@ def summarize_errors(measurements: Measurements, endpoint: str = AGGREGATED) -> 
     0
     """
     failures, sums = [], []
-    for held in _each(measurements):
+    for held in measurements.pieces():
         requests = held.requests
         if endpoint != AGGREGATED:
             requests = requests[requests["endpoint"] == endpoint]
@@ -218,11 +235,6 @@ def summarize_errors(measurements: Measurements, endpoint: str = AGGREGATED) -> 
     table = table.merge(totals, on=["arm", "endpoint"], how="left")
     table.insert(len(keys) + 1, "share_fraction", table["count"] / table["total"])
     return table.drop(columns="total").sort_values("count", ascending=False, kind="stable").reset_index(drop=True)
-
-
-def _each(measurements: Measurements) -> Iterable[Measurements]:
-    """All runs at once, or those of a lazily opened store one by one."""
-    return measurements.each() if measurements.lazy else (measurements,)
 
 
 def _together(requests: list[pd.DataFrame]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from perflab.data.joining import STORED, UNREADABLE, first_line, footer, some_co
 from perflab.data.schemas import conform, empty
 from perflab.errors import StoreError
 
-Step = Callable[[str, pd.DataFrame, pd.DataFrame], pd.DataFrame]
-"""A change to a table (by name) of some runs, given their rows of ``runs``."""
+Step = Callable[[str, pd.DataFrame, pd.DataFrame, Callable[[], pd.DataFrame]], pd.DataFrame]
+"""A change to a table (by name) of some runs, given their rows of ``runs`` and a function that returns their requests as they
+were before it."""
 _FOR_STATISTICS = ("endpoint", "start", "latency_ms", "ok", "size_bytes")
 _TEXTS = ("endpoint", "user")
 
@@ -45,8 +47,9 @@ class StoredRun:
         if table not in frames:
             raise _gone(self, table)
         found = frames[table]
-        for step in self.steps:
-            found = step(table, found, self.row)
+        for done, step in enumerate(self.steps):
+            before = replace(self, steps=self.steps[:done])
+            found = step(table, found, self.row, partial(before.table, "requests"))
         return found
 
     def requests(self, *columns: str) -> pd.DataFrame:
@@ -106,6 +109,7 @@ class StoredTables(Mapping[str, pd.DataFrame]):
         executor: Executor | None = None,
     ) -> None:
         self.runs, self.stored, self.names, self.executor = runs, dict(stored), names, executor
+        self._counts: dict[str, pd.Series[Any]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "executor": None}
@@ -145,10 +149,13 @@ class StoredTables(Mapping[str, pd.DataFrame]):
 
     def row_counts(self, table: str) -> pd.Series[Any]:
         """How many rows a table has in each run, as a rule without reading it."""
-        counted = {
-            name: len(run.table(table)) if run.steps else run.rows.get(table, 0) for name, run in self.stored.items()
-        }
-        return pd.Series(counted, dtype="int64")
+        if table not in self._counts:
+            counted = {
+                name: len(run.table(table)) if run.steps else run.rows.get(table, 0)
+                for name, run in self.stored.items()
+            }
+            self._counts[table] = pd.Series(counted, dtype="int64")
+        return self._counts[table]
 
     def only(self, names: Iterable[str]) -> StoredTables:
         """The tables of these runs."""

@@ -179,6 +179,10 @@ class Measurements(Result):
         for run in self.runs["run"]:
             yield self.where(run=run) if len(self.runs) > 1 else self
 
+    def pieces(self) -> Iterable[Measurements]:
+        """All runs at once, or those of a store that was opened lazily one by one."""
+        return self.each() if self.lazy else (self,)
+
     def count(self, table: str) -> pd.Series[Any]:
         """How many rows of a table each run has, for the runs that have any; MissingTableError as for the table."""
         if isinstance(self.tables, StoredTables) and table in self.tables:
@@ -187,10 +191,17 @@ class Measurements(Result):
         return getattr(self, table)["run"].value_counts()
 
     def changed(self, step: Step) -> Measurements:
-        """The same runs with each table changed: ``step(name of the table, table, rows of runs)``; lazy tables when read."""
+        """The same runs with each table changed, lazy tables when they are read.
+
+        ``step`` takes the name of the table, the table, the rows of ``runs``, and a function that returns the requests of these
+        runs as they were before the step.
+        """
         if isinstance(self.tables, StoredTables):
             return replace(self, tables=self.tables.changed(step))
-        found = {name: frame if name == "runs" else step(name, frame, self.runs) for name, frame in self.tables.items()}
+        found = {
+            name: frame if name == "runs" else step(name, frame, self.runs, lambda: self.requests)
+            for name, frame in self.tables.items()
+        }
         return replace(self, tables=MappingProxyType(found))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -246,9 +257,7 @@ class Measurements(Result):
             counts = self.count("requests")
             overview = overview.assign(requests=overview["run"].map(counts).fillna(0).astype("int64"))
         if "checks" in self.tables:
-            passed = pd.concat(
-                [one.checks.groupby("run")["ok"].mean() for one in (self.each() if self.lazy else (self,))]
-            )
+            passed = pd.concat([one.checks.groupby("run")["ok"].mean() for one in self.pieces()])
             overview = overview.assign(checks_passed_fraction=overview["run"].map(passed))
         if "reasons" in overview and not overview["reasons"].map(len).any():
             overview = overview.drop(columns="reasons")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 import ipywidgets as widgets
@@ -26,6 +24,7 @@ from perflab.explorers.explore_queries import explore_queries
 from perflab.explorers.explore_runs import explore_runs
 from perflab.explorers.explore_traces import explore_traces
 from perflab.explorers.frame import Explorer, view_buttons
+from perflab.explorers.reduced import fits, in_memory
 from perflab.explorers.static_export import Keeping
 from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.target import Target
@@ -47,8 +46,6 @@ _INSTEAD = {
     ("tuple", "list"): "give its parts one by one: lab.explore(*parts)",
 }
 """What to pass instead of a result without evidence."""
-_MOST_ROWS = 20_000_000
-"""Requests of a lazily opened store that are still loaded: they take some 2 GB."""
 _TABLES = {"vitals": "visit", "requests": "latency_ms", "queries": "sql", "profile": "self", "spans": "span"}
 
 
@@ -135,6 +132,8 @@ def explore(*evidence: Any) -> Any:
     makers = _makers(given, goals[0] if goals else None) | _of_changes(changes)
     if not makers:
         held = ", ".join(dict.fromkeys(t for m, _ in given for t in m.tables if m.length(t))) or "nothing"
+        if any(_has(m, t) for m, _ in given for t in ("queries", "profile", "calls", "spans")):
+            raise ValueError("evidence must fit in memory to be explored: select runs, such as .where(run=[...])")
         raise ValueError(f"evidence must hold requests, queries, spans or a profile to explore; it holds {held}")
     return next(iter(makers.values()))() if len(makers) == 1 else Explorers(makers)
 
@@ -160,7 +159,7 @@ def _named(thing: object, expression: str, position: int, of: int) -> Given:
     """An object as Measurements, and its name in the notebook."""
     name = name_of(thing, f"measurements_{position}" if of > 1 else "measurements", expression)
     if isinstance(thing, Measurements):
-        return _in_memory(thing), name
+        return (in_memory(thing) if fits(thing) else thing), name
     if isinstance(thing, pd.DataFrame):
         for table, column in _TABLES.items():
             if column in thing.columns:
@@ -204,21 +203,18 @@ def _name_of_goals(thing: object) -> str:
     return name_of(thing, repr([str(one) for one in many]))
 
 
-def _in_memory(held: Measurements) -> Measurements:
-    """Measurements with all tables in memory, as every turn of a control uses them; ValueError where they are too large."""
-    if not held.lazy:
-        return held
-    rows = held.length("requests") if "requests" in held.tables else 0
-    if rows > _MOST_ROWS:
-        raise ValueError(
-            f"evidence must fit in memory to be explored; it has {rows:,} requests. Select runs, such as .where(run=[...])"
-        )
-    return replace(held, tables=MappingProxyType(dict(held.tables)))
+def _has(held: Measurements, table: str) -> bool:
+    return table in held.tables and held.length(table) > 0
+
+
+def _opens(held: Measurements, table: str) -> bool:
+    """Whether the table has rows, and of a lazily opened store no more than fit in memory."""
+    return _has(held, table) and fits(held, table)
 
 
 def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], Explorer]]:
     makers: dict[str, Callable[[], Explorer]] = {}
-    requests = [(m, name) for m, name in given if len(m.tables.get("requests", ()))]
+    requests = [(m, name) for m, name in given if _has(m, "requests")]
     if requests:
         together = sum((m for m, _ in requests[1:]), start=requests[0][0])
         makers["Runs"] = lambda: explore_runs(together, name=sum_of([name for _, name in requests]))
@@ -228,23 +224,23 @@ def _makers(given: list[Given], goals: Goals | None) -> dict[str, Callable[[], E
     if arms:
         makers["Objectives"] = lambda: explore_objectives(arms, goals)
     # Each arm separately: the slope of calls against rows of two programs together belongs to neither.
-    logs = _arms([(m, name) for m, name in given if len(m.tables.get("queries", ()))])
+    logs = _arms([(m, name) for m, name in given if _opens(m, "queries")])
     for label, log in logs.items():
         makers["Queries" if len(logs) == 1 else f"Queries: {label}"] = _of_log(*log)
-    profiled = [(m, _table([name], "")) for m, name in given if {"profile", "calls"} & set(m.tables)]
+    profiled = [(m, _table([name], "")) for m, name in given if _opens(m, "profile") or _opens(m, "calls")]
     profiles = _arms(profiled)
     if profiles:
         makers["Profiles"] = lambda: explore_profiles(profiles)
-    accounted = _arms([(m, name) for m, name in given if len(m.tables.get("components", ()))])
+    accounted = _arms([(m, name) for m, name in given if _has(m, "components")])
     if accounted:
         makers["Account"] = lambda: explore_account(accounted)
-    traced = _arms([(m, name) for m, name in given if len(m.tables.get("spans", ()))])
+    traced = _arms([(m, name) for m, name in given if _opens(m, "spans")])
     for label, of_arm in traced.items():
         makers["Traces" if len(traced) == 1 else f"Traces: {label}"] = _of_spans(*of_arm)
     keyed = _arms([(m, name) for m, name in given if _has_keys(m)])
     for label, of_keys in keyed.items():
         makers["Caches" if len(keyed) == 1 else f"Caches: {label}"] = _of_cache(*of_keys)
-    visited = _arms([(m, name) for m, name in given if len(m.tables.get("vitals", ()))])
+    visited = _arms([(m, name) for m, name in given if _opens(m, "vitals")])
     if visited:
         makers["Pages"] = lambda: explore_pages(visited)
     if goals is not None and arms:
@@ -261,11 +257,12 @@ def _of_log(measured: Measurements, name: str) -> Callable[[], Explorer]:
 
 def _has_keys(measured: Measurements) -> bool:
     """Whether it may show what a cache would answer: statements with their values, or the addresses of requests."""
-    tables = measured.tables
-    addresses = "url" in tables.get("requests", pd.DataFrame()) or {"request", "attributes"} <= set(
-        tables.get("spans", pd.DataFrame())
-    )
-    return len(tables.get("queries", ())) > 0 or ("requests" in tables and addresses)
+    if _opens(measured, "queries"):
+        return True
+    if not _opens(measured, "requests"):
+        return False
+    tables = next(iter(measured.pieces())).tables
+    return "url" in tables["requests"] or {"request", "attributes"} <= set(tables.get("spans", pd.DataFrame()))
 
 
 def _of_cache(measured: Measurements, name: str) -> Callable[[], Explorer]:

@@ -12,6 +12,7 @@ import traitlets
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.explorers.frame import Explorer, Panel, View, of_axes, view_buttons
 from perflab.plots.account_plots import plot_account
+from perflab.stats.estimates import endpoints_of
 from perflab.traces.account_result import Account
 from perflab.traces.accounts import account
 
@@ -31,7 +32,7 @@ class AccountState(traitlets.HasTraits):
 def explore_account(arms: Mapping[str, tuple[Measurements, str]]) -> Explorer:
     """The account explorer for one arm, or the first two; each with the code for it."""
     chosen = list(arms.values())[:2]
-    found = [set(m.requests["endpoint"].unique()) for m, _ in chosen]
+    found = [set(endpoints_of(m)) for m, _ in chosen]
     endpoints = [AGGREGATED, *sorted(set.intersection(*found))]
     names = ", ".join(name for _, name in chosen)
 

@@ -22,6 +22,7 @@ from perflab.plots.decisions import plot_power
 from perflab.plots.latency import plot_ecdf
 from perflab.plots.pairs import plot_pairs
 from perflab.stats.compare import Change, compare
+from perflab.stats.estimates import endpoints_of
 from perflab.stats.planning import RunPlan, plan_runs, power_paired, smallest_effect
 from perflab.stats.shift import quantile_shift
 from perflab.units import format_fraction
@@ -81,7 +82,7 @@ class _Sides:
 
     @property
     def endpoints(self) -> list[str]:
-        found = {str(e) for m, _ in self.arms.values() for e in m.requests["endpoint"].unique()}
+        found = {endpoint for m, _ in self.arms.values() for endpoint in endpoints_of(m)}
         return [AGGREGATED, *sorted(found)]
 
     def of(self, now: ComparisonState) -> tuple[Measurements, Measurements]:

@@ -13,6 +13,7 @@ import ipywidgets as widgets
 import pandas as pd
 import traitlets
 
+from perflab.data.selection import count_by_endpoint
 from perflab.data.tables import Measurements
 from perflab.errors import PerflabError
 from perflab.explorers.code import call, name_of
@@ -247,14 +248,13 @@ def forecast(plan: LoadPlan, measured: Measurements) -> pd.DataFrame | None:
         offered.append(_load(made["stages"]) * share)
     share = load_of(plan.all_stages) / max(math.fsum(offered), 1e-9)
     needed = Metric.of("p95").rows_needed
-    counts = measured.requests["endpoint"].astype("str").value_counts().sort_values(ascending=False, kind="stable")
     rows = [
         {
             "endpoint": endpoint,
             "requests": round(number * share),
             "enough for p95": "yes" if number * share >= needed else f"no, {needed:,} needed",
         }
-        for endpoint, number in counts.items()
+        for endpoint, number in count_by_endpoint(measured).items()
     ]
     return pd.DataFrame(rows)
 

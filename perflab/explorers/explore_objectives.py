@@ -18,6 +18,7 @@ from perflab.objectives.checking import check
 from perflab.objectives.limits import attainable
 from perflab.objectives.objective import Objective
 from perflab.plots.attainable_plots import plot_attainable
+from perflab.stats.estimates import endpoints_of
 from perflab.units import format_fraction
 
 Goals = tuple[Any, str]
@@ -97,7 +98,7 @@ class _Limit:
 
 
 def _controls(arms: Mapping[str, tuple[Measurements, str]], views: tuple[str, ...]) -> dict[str, widgets.Widget]:
-    endpoints = {str(e) for m, _ in arms.values() for e in m.requests["endpoint"].unique()}
+    endpoints = {endpoint for m, _ in arms.values() for endpoint in endpoints_of(m)}
     return {
         "arm": widgets.Dropdown(options=list(arms), description="Arm"),
         "endpoint": widgets.Dropdown(options=[AGGREGATED, *sorted(endpoints)], description="Endpoint"),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cache, lru_cache, partial
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -26,7 +26,7 @@ from perflab.data.selection import latency_band, slowest_requests, summarize_err
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.explorers.code import call, literal, method, name_of
 from perflab.explorers.frame import Explorer, Panel, Selected, View, of_axes, view_buttons
-from perflab.explorers.reduced import ROW, with_categories, without_listed
+from perflab.explorers.reduced import ROW, in_memory, latest_that_fit, with_categories, without_listed
 from perflab.metrics import Metric, quantile
 from perflab.notes import YOU, Kind, count
 from perflab.plots.drawing import metric_of
@@ -36,7 +36,7 @@ from perflab.plots.over_time import plot_resources, plot_timeline
 from perflab.plots.svg_charts import Chart
 from perflab.plots.timeline_chart import timeline_chart
 from perflab.queries.summaries import summarize_queries
-from perflab.stats.estimates import summarize
+from perflab.stats.estimates import endpoints_of, summarize
 from perflab.traces.accounts import account
 from perflab.units import format_ms
 
@@ -78,11 +78,11 @@ def explore_runs(measurements: Measurements, *, name: str | None = None) -> Expl
 
     ``name`` is the name of the measurements in the displayed code; by default it is looked up in the notebook.
     """
-    light = with_categories(measurements)
+    light = measurements if measurements.lazy else with_categories(measurements)
     names = tuple(str(run) for run in light.runs["run"])
     longest = max(1.0, float(light.runs["duration_ms"].max()) / 1e3)
-    state = RunsState(runs=names, window=(0.0, longest))
-    control = _controls(light, names, longest)
+    state = RunsState(runs=latest_that_fit(light) if light.lazy else names, window=(0.0, longest))
+    control = _controls(light, names, state.runs, longest)
     selection = _Selection(light, name or name_of(measurements, "runs"), names, longest)
     rows = [["endpoint", "metric", "percentile"], ["runs", "window"], ["view", "zoomed"]]
     state.observe(lambda change: _zoom(state, longest), names="zoomed")
@@ -116,8 +116,9 @@ class _Selection:
 
     def __init__(self, light: Measurements, called: str, names: tuple[str, ...], longest: float) -> None:
         self._light, self._called, self._names, self.longest = light, called, names, longest
-        self._thin = cache(partial(without_listed, light))
-        self.part = lru_cache(maxsize=4)(self._selected)
+        self._held = lru_cache(maxsize=1)(self._loaded)
+        self._thin = lru_cache(maxsize=1)(lambda *runs: without_listed(self._held(*runs)))
+        self.part = lru_cache(maxsize=1 if light.lazy else 4)(self._selected)
         self._mark = lru_cache(maxsize=4)(self._marked)
 
     def of(self, now: RunsState) -> tuple[Measurements, str]:
@@ -128,17 +129,25 @@ class _Selection:
         """The requests selected in the chart without the columns that only lists show, and their code."""
         return self._mark(tuple(now.runs), tuple(now.marked))
 
-    def slowest(self, requests: pd.DataFrame, count: int) -> Measurements:
+    def slowest(self, now: RunsState, requests: pd.DataFrame, count: int) -> Measurements:
         """The slowest of requests that were selected in the chart (and those as slow), with all columns."""
         latency = requests["latency_ms"].to_numpy(dtype="float64")
         rows = requests[ROW].to_numpy()
         if len(rows) > count:
             rows = rows[latency >= np.partition(latency, -count)[-count]]
-        tables = {**self._light.tables, "requests": self._light.requests.take(rows)}
-        return Measurements(MappingProxyType(tables), self._light.meta, ())
+        held = self._held(*self._to_load(tuple(now.runs)))
+        tables = {**held.tables, "requests": held.requests.take(rows)}
+        return Measurements(MappingProxyType(tables), held.meta, ())
+
+    def _to_load(self, runs: tuple[str, ...]) -> tuple[str, ...]:
+        """The runs to be held in memory: of a lazily opened store those that are selected."""
+        return runs if self._light.lazy else ()
+
+    def _loaded(self, *runs: str) -> Measurements:
+        return with_categories(in_memory(self._light.where(run=list(runs)))) if runs else self._light
 
     def _marked(self, runs: tuple[str, ...], part: tuple[Any, ...]) -> tuple[Measurements, str]:
-        chosen, source = self._of_runs(self._thin(), runs)
+        chosen, source = self._of_runs(self._thin(*self._to_load(runs)), runs)
         begin, end, low, high = part
         chosen = time_window(chosen, begin, end)
         source = f"lab.data.time_window({source}, {literal(begin)}, {literal(end)})"
@@ -148,7 +157,7 @@ class _Selection:
         return chosen, source
 
     def _selected(self, runs: tuple[str, ...], window: tuple[float, float]) -> tuple[Measurements, str]:
-        chosen, source = self._of_runs(self._light, runs)
+        chosen, source = self._of_runs(self._held(*self._to_load(runs)), runs)
         begin, end = window
         if begin > 0 or end < self.longest:
             chosen = time_window(chosen, begin, end)
@@ -163,8 +172,11 @@ class _Selection:
         return measured.where(run=list(runs)), method(self._called, f"where(run={list(runs)!r})")
 
 
-def _controls(light: Measurements, names: tuple[str, ...], longest: float) -> dict[str, widgets.Widget]:
-    endpoints = [AGGREGATED, *sorted(light.requests["endpoint"].cat.categories)]
+def _controls(
+    light: Measurements, names: tuple[str, ...], shown: tuple[str, ...], longest: float
+) -> dict[str, widgets.Widget]:
+    found = endpoints_of(light) if light.lazy else light.requests["endpoint"].cat.categories
+    endpoints = [AGGREGATED, *sorted(found)]
     arms = light.runs["arm"].fillna("")
     labels = [f"{run} ({arm})" if arm and arm not in run else run for run, arm in zip(names, arms, strict=True)]
     return {
@@ -172,7 +184,7 @@ def _controls(light: Measurements, names: tuple[str, ...], longest: float) -> di
         "metric": widgets.Dropdown(options=METRICS, description="Metric", tooltip="What is drawn over time"),
         "percentile": percentile_slider(),
         "runs": widgets.SelectMultiple(
-            options=list(zip(labels, names, strict=True)), value=names, description="Runs",
+            options=list(zip(labels, names, strict=True)), value=shown, description="Runs",
             rows=min(6, max(3, len(names))), layout=widgets.Layout(width="30em"),
         ),
         "window": widgets.FloatRangeSlider(
@@ -242,9 +254,9 @@ def _over_time(light: Measurements, selection: _Selection) -> tuple[Panel, ...]:
     panels = [Panel(chart, (*SELECTION, "endpoint", "percentile", "metric", "marked", "zoomed"), _select)]
     part = ("runs", "endpoint", "marked")
     panels.append(Panel(_marked_requests(selection), part))
-    if len(light.tables.get("queries", ())):
+    if "queries" in light.tables and light.length("queries"):
         panels.append(Panel(_marked_statements(selection), part))
-    if len(light.tables.get("components", ())):
+    if "components" in light.tables and light.length("components"):
         panels.append(Panel(_marked_account(selection), (*part, "percentile")))
     return tuple(panels)
 
@@ -257,7 +269,7 @@ def _marked_requests(selection: _Selection) -> Callable[[RunsState], View]:
         takes = {"queries": "part.queries"} if _joined(chosen) else {}
         requests = chosen.requests
         own = requests if now.endpoint == AGGREGATED else requests[requests["endpoint"] == now.endpoint]
-        slowest = selection.slowest(own, _LISTED)
+        slowest = selection.slowest(now, own, _LISTED)
         table = slowest_requests(slowest, count=_LISTED, queries=chosen.queries if takes else None)
         said = f"{count(len(own), 'request')} in {_part(now)}"
         if len(own):

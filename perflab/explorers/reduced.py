@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -14,11 +15,38 @@ from perflab.data.tables import Measurements, columns_of
 
 _FOR_STATISTICS = ("run", "endpoint", "start", "latency_ms", "ok", "due", "pair", "arm")
 
+MOST_ROWS = 20_000_000
+"""Rows of a table that are held in memory to be explored: requests take some 2 GB."""
 _CODED = ("run", "endpoint")
 _TOGETHER = 10
 _SELECTED = ("run", "endpoint", "start", "latency_ms", "ok")
 ROW = "row"
 """The column that says which row of the table a request is."""
+
+
+def fits(measurements: Measurements, *tables: str) -> bool:
+    """Whether these tables, or all, are in memory or may be."""
+    return not measurements.lazy or all(measurements.length(t) <= MOST_ROWS for t in tables or measurements.tables)
+
+
+def in_memory(measurements: Measurements) -> Measurements:
+    """The same with all tables in memory, as every turn of a control uses them; ValueError where they are too large."""
+    if not measurements.lazy:
+        return measurements
+    if not fits(measurements):
+        table = max(measurements.tables, key=measurements.length)
+        found = f"{measurements.length(table):,} rows of {table}"
+        raise ValueError(f"Choose fewer runs: these have {found}, and {MOST_ROWS:,} fit in memory.")
+    return replace(measurements, tables=MappingProxyType(dict(measurements.tables)))
+
+
+def latest_that_fit(measurements: Measurements) -> tuple[str, ...]:
+    """The names of the runs that started last and whose tables fit in memory together; of one at least."""
+    latest = measurements.runs.sort_values("start", ascending=False, kind="stable")["run"]
+    counts = {table: measurements.count(table) for table in measurements.tables if table != "runs"}
+    total = pd.DataFrame(counts).max(axis="columns").reindex(latest, fill_value=0).cumsum()
+    fit = {*total.index[total <= MOST_ROWS], total.index[0]}
+    return tuple(str(run) for run in measurements.runs["run"] if run in fit)
 
 
 def with_categories(measurements: Measurements) -> Measurements:
@@ -52,7 +80,9 @@ def _categories(texts: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def for_statistics(measurements: Measurements) -> Measurements:
-    """The same with only the columns that a verdict needs."""
+    """The same with only the columns that a verdict needs; a lazily opened store as it is."""
+    if measurements.lazy:
+        return measurements
     kept = [c for c in _FOR_STATISTICS if c in measurements.requests.columns]
     return with_categories(_with_requests(measurements, columns_of(measurements.requests, kept)))
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from perflab import provenance
 from perflab.data import store as kept
+from perflab.data.selection import count_by_endpoint
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import StoreError
 from perflab.gates import gate_notes
@@ -29,7 +30,7 @@ from perflab.results import Result, Shown
 from perflab.stats import replications
 from perflab.stats.design import LEAST_HISTORY
 from perflab.stats.distributions import t_ppf
-from perflab.stats.estimates import by_run, mappings
+from perflab.stats.estimates import by_run, endpoints_of, mappings
 from perflab.units import format_fraction, format_ms
 
 FOLDER = "baseline"
@@ -134,8 +135,8 @@ class StoredBaseline(Result):
 
     def coverage(self, measured: Measurements) -> tuple[float, Note | None, bool]:
         """The share of a run's requests to endpoints of the baseline, a note where it is not all, and whether it suffices."""
-        known = set(self.runs.requests["endpoint"].unique())
-        counts = measured.requests["endpoint"].value_counts()
+        known = set(endpoints_of(self.runs))
+        counts = count_by_endpoint(measured)
         new = [str(name) for name in counts.index if name not in known]
         share = float(counts[counts.index.isin(known)].sum() / max(1, counts.sum()))
         if share < _FEW_COVERED:

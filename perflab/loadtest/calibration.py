@@ -278,7 +278,7 @@ def _relabelled(
     held: Measurements, values: pd.DataFrame, endpoint: str, warmup: float, share: float | None, count: int,
     random: np.random.Generator,
 ) -> list[tuple[str, float, int, str]]:  # fmt: skip
-    parts = held.each() if held.lazy else (held,)
+    parts = held.pieces()
     by_name = {run: values for one in parts for run, values in _latencies(one, endpoint, warmup)}
     candidate = relabelling.labels(len(values), count, random)
     alarms = relabelling.naive_alarms([by_name[r] for r in values["run"]], candidate, 0.5 if share is None else share)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from perflab.data.selection import count_by_endpoint
 from perflab.data.tables import Measurements
 from perflab.formats._routes import fold, path_of
 from perflab.loadtest.capacity import Capacity
@@ -119,7 +120,8 @@ def compare_mix(measured: Measurements, production: Traffic | str | Path | Itera
     >>> lab.loadtest.compare_mix(lab.load("runs"), "access.log")                   # doctest: +SKIP
     """
     traffic = production if isinstance(production, Traffic) else read_traffic(production)
-    ran = measured.requests["endpoint"].astype("str").map(_plain).value_counts()
+    counts = count_by_endpoint(measured)
+    ran = counts.groupby(counts.index.map(_plain), sort=False).sum()
     sent = set(ran.index.str.partition(" ").get_level_values(0) if len(ran) else ())
     table = traffic.table.assign(plain=traffic.table["endpoint"].map(_plain))
     table = table.assign(method=table["endpoint"].str.partition(" ")[0])

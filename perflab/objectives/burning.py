@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from perflab.objectives.checking import objectives_of
 from perflab.objectives.objective import Objective, Objectives
 from perflab.results import Result, Shown
 from perflab.stats import intervals, replications
-from perflab.stats.estimates import Floats, requests_of, without_warmup
+from perflab.stats.estimates import Floats, after_warmup, requests_of
 from perflab.units import format_fraction, format_ms, format_short, parse_duration
 
 _WINDOWS = 12
@@ -113,28 +113,57 @@ def error_budget(
     given = [goals] if isinstance(goals, (Objectives, Objective, str)) else list(goals)
     wanted, held = objectives_of(given), requests_of(measured)
     cut = replications.warmup_of(held.runs, warmup)
-    kept, data = without_warmup(held, cut), Evidence(held, cut)
-    at = kept["start"].astype("datetime64[us, UTC]").astype("int64").to_numpy() / 1e3
-    span = float(at.max() - at.min()) if len(at) else 0.0
+    data = Evidence(held, cut)
+    judged, notes = [], list[object]()
+    for goal in wanted:
+        names = [goal.endpoint] if goal.endpoint == AGGREGATED else data.named(goal.endpoint)
+        if _budget(goal) is None or len(names) != 1:
+            notes.append(cautions.NO_BUDGET(objective=str(goal)))
+        else:
+            judged.append((goal, names[0]))
+    # The times of all requests, and of each objective's, from which its windows count.
+    whole = None if held.lazy else list(after_warmup(held, cut))
+    ends = np.array([_ends(kept, judged) for kept in whole or after_warmup(held, cut)]).reshape(-1, 2, 1 + len(judged))
+    first, last = ends[:, 0].min(axis=0, initial=math.inf), ends[:, 1].max(axis=0, initial=-math.inf)
+    span = max(float(last[0] - first[0]), 0.0)
     length = span / _WINDOWS if window is None else parse_duration(window, parameter="window")
     if not length > 0 or span / length > _MOST_WINDOWS:
         raise ValueError(f"window must be a duration of which there are at most {_MOST_WINDOWS:,}; got {window!r}")
-    rows, windows, notes = [], [], list[object]()
-    for goal in wanted:
-        budget = _budget(goal)
-        names = [goal.endpoint] if goal.endpoint == AGGREGATED else data.named(goal.endpoint)
-        if budget is None or len(names) != 1:
-            notes.append(cautions.NO_BUDGET(objective=str(goal)))
-            continue
-        chosen = np.ones(len(kept), dtype=bool) if names[0] == AGGREGATED else (kept["endpoint"] == names[0]).to_numpy()
-        if goal.only_ok:
-            chosen &= kept["ok"].to_numpy(dtype=bool)
-        bad = _bad(goal, kept)[chosen]
-        each = _windows(at[chosen], bad, length, budget)
-        rows.append(_row(goal, names[0], bad, each, budget))
+    counts = [np.zeros((2, int(span / length) + 2)) for _ in judged]
+    for kept in whole or after_warmup(held, cut):
+        at = _milliseconds(kept)
+        for total, begun, (goal, endpoint) in zip(counts, first[1:], judged, strict=True):
+            chosen = _chosen(kept, goal, endpoint)
+            place = ((at[chosen] - begun) // length).astype("int64")
+            for own, weights in zip(total, (None, _bad(goal, kept)[chosen]), strict=True):
+                own += np.bincount(place, weights=weights, minlength=len(own))
+    rows, windows = [], []
+    for (goal, endpoint), begun, (total, bad) in zip(judged, first[1:], counts, strict=True):
+        budget = _budget(goal) or math.nan
+        each = _windows(begun, total, bad, length, budget)
+        rows.append(_row(goal, endpoint, int(total.sum()), int(bad.sum()), each, budget))
         windows.append(each.assign(objective=str(goal)))
     joined = pd.concat(windows, ignore_index=True) if windows else pd.DataFrame(columns=["objective", "start"])
     return ErrorBudget(pd.DataFrame(rows, columns=list(_COLUMNS)), joined, length, notes_of(notes))
+
+
+def _milliseconds(requests: pd.DataFrame) -> Floats:
+    at: Floats = requests["start"].astype("datetime64[us, UTC]").astype("int64").to_numpy() / 1e3
+    return at
+
+
+def _chosen(requests: pd.DataFrame, goal: Objective, endpoint: str) -> Flags:
+    """The requests that an objective is about."""
+    own = np.ones(len(requests), bool) if endpoint == AGGREGATED else (requests["endpoint"] == endpoint).to_numpy(bool)
+    return own & requests["ok"].to_numpy(dtype=bool) if goal.only_ok else own
+
+
+def _ends(requests: pd.DataFrame, judged: Sequence[tuple[Objective, str]]) -> tuple[Floats, Floats]:
+    """The first and last time of all requests, and of those of each objective."""
+    at = _milliseconds(requests)
+    each = [at, *(at[_chosen(requests, goal, endpoint)] for goal, endpoint in judged)]
+    ends = [(own.min(initial=math.inf), own.max(initial=-math.inf)) for own in each]
+    return np.array([low for low, _ in ends]), np.array([high for _, high in ends])
 
 
 def _budget(goal: Objective) -> float | None:
@@ -156,15 +185,12 @@ def _bad(goal: Objective, requests: pd.DataFrame) -> Flags:
     return slow
 
 
-def _windows(at: Floats, bad: Flags, length: float, budget: float) -> pd.DataFrame:
+def _windows(first: float, requests: Floats, bad: Floats, length: float, budget: float) -> pd.DataFrame:
     """Requests, bad ones and burn of each window, in order of time; those without requests are left out."""
-    if not len(at):
+    some = np.flatnonzero(requests)
+    if not len(some):
         return pd.DataFrame(columns=["start", "requests", "bad", "burn", "burn_low", "used_fraction"])
-    first = at.min()
-    place = ((at - first) // length).astype("int64")
-    total, failed = np.bincount(place), np.bincount(place, weights=bad)
-    some = np.flatnonzero(total)
-    total, failed = total[some], failed[some]
+    total, failed = requests[some].astype("int64"), bad[some]
     low = [intervals.share(np.array([f]), np.array([float(n)]))[1] for f, n in zip(failed, total, strict=True)]
     return pd.DataFrame(
         {
@@ -178,10 +204,12 @@ def _windows(at: Floats, bad: Flags, length: float, budget: float) -> pd.DataFra
     )
 
 
-def _row(goal: Objective, endpoint: str, bad: Flags, windows: pd.DataFrame, budget: float) -> dict[str, object]:
-    allowed = budget * len(bad)
-    row: dict[str, object] = {"objective": str(goal), "endpoint": endpoint, "requests": len(bad), "bad": int(bad.sum())}
-    row |= {"allowed": allowed, "used_fraction": bad.sum() / allowed if allowed else math.nan}
+def _row(
+    goal: Objective, endpoint: str, requests: int, bad: int, windows: pd.DataFrame, budget: float
+) -> dict[str, object]:
+    allowed = budget * requests
+    row: dict[str, object] = {"objective": str(goal), "endpoint": endpoint, "requests": requests, "bad": bad}
+    row |= {"allowed": allowed, "used_fraction": bad / allowed if allowed else math.nan}
     if not len(windows):
         return row | {"worst_burn": math.nan, "worst_burn_low": math.nan, "worst_at": pd.NaT, "exhausted_at": pd.NaT}
     # By the lower end: of few requests a single bad one burns fast, and proves little.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from perflab.data.run_blocks import blocks_of
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import FormatError
 from perflab.formats import prometheus_json, prometheus_text, reading
@@ -19,7 +20,7 @@ from perflab.notes import DATA, DESIGN, PYTHON, Kind, Note, written
 from perflab.objectives.instruments import Instruments, instruments_of
 from perflab.results import Result, Shown
 from perflab.stats import replications
-from perflab.stats.estimates import Floats, requests_of, without_warmup
+from perflab.stats.estimates import Floats, after_warmup, requests_of
 from perflab.units import format_fraction, format_ms, parse_duration
 
 TWO_CLOCKS = Kind(
@@ -126,7 +127,6 @@ def compare_shares(
     at = parse_duration(limit, parameter="limit", bare="ms")
     held = requests_of(measured)
     cut = replications.warmup_of(held.runs, warmup)
-    kept = without_warmup(held, cut)
     metrics = production if isinstance(production, Measurements) else _read(Path(production))
     meters = instruments_of(metrics)
     if meters is None:
@@ -140,30 +140,35 @@ def compare_shares(
     if labels is None:
         routes = ", ".join(meters.timed.listed)
         raise ValueError(f"endpoint must be one of the histogram's endpoints ({routes}); got {endpoint!r}")
-    since = kept["start"].min() if metrics is measured and cut else None
+    since = min(kept["start"].min() for kept in after_warmup(held, cut)) if metrics is measured and cut else None
     slow, total, mean_ms, are_counts = _histogram(metrics.metrics, meters, labels, at, since)
-    if endpoint != AGGREGATED:
-        kept = kept[(kept["endpoint"] == endpoint).to_numpy()]
-    latency = _since_sent(kept)
-    if len(latency) and not total > 0 and not _has_all(metrics.metrics):
+    sums = np.array([(len(own), (own > at).sum(), own.sum()) for own in _by_run(held, cut, endpoint)]).reshape(-1, 3)
+    found, over, spent = sums.sum(axis=0)
+    if found and not total > 0 and not _has_all(metrics.metrics):
         raise ValueError(
             f'production must have the bucket le="+Inf" or {meters.histogram}_count too, which count all requests'
         )
-    if not len(latency) or not total > 0:
-        held_there = f"{len(latency):,} requests in the runs, {total:,.0f} in the metrics"
+    if not found or not total > 0:
+        held_there = f"{found:,.0f} requests in the runs, {total:,.0f} in the metrics"
         raise ValueError(f"endpoint {endpoint!r} must have requests in the runs and in the metrics; found {held_there}")
-    ran, here = float((latency > at).mean()), slow / total
-    overhead = max(0.0, float(latency.mean()) - mean_ms)
-    unsure = float((np.abs(latency - at) <= overhead).mean())
-    low, high = _difference(ran, len(latency), here, total)
+    ran, here = float(over / found), slow / total
+    overhead = max(0.0, float(spent / found) - mean_ms)
+    unsure = float(sum((np.abs(own - at) <= overhead).sum() for own in _by_run(held, cut, endpoint)) / found)
+    low, high = _difference(ran, int(found), here, total)
     notes = [SHARES_ONLY()]
     if not are_counts:
         notes.append(COUNTS_UNKNOWN())
     if overhead == overhead:
         notes.append(TWO_CLOCKS(overhead_ms=overhead, unsure=format_fraction(unsure)))
-    return SharesCompared(
-        at, endpoint, here, ran, round(total), len(latency), low, high, overhead, unsure, tuple(notes)
-    )
+    return SharesCompared(at, endpoint, here, ran, round(total), int(found), low, high, overhead, unsure, tuple(notes))
+
+
+def _by_run(held: Measurements, cut: float, endpoint: str) -> Iterator[Floats]:
+    """The latencies of each run."""
+    for kept in after_warmup(held, cut):
+        own = kept if endpoint == AGGREGATED else kept[(kept["endpoint"] == endpoint).to_numpy()]
+        sent = _since_sent(own)
+        yield from (sent[rows] for rows in blocks_of(own["run"]))
 
 
 def _since_sent(requests: pd.DataFrame) -> Floats:

@@ -7,7 +7,7 @@ matplotlib; the colours are those of `palette`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -102,12 +102,32 @@ def _runs_where(measurements: Measurements, chosen: pd.Series[Any]) -> Measureme
 
 def requests_of(arm: Arm, endpoint: str) -> pd.DataFrame:
     """The arm's requests to the endpoint; ValueError lists the known endpoints if there are none."""
-    requests = arm.data.requests
-    if endpoint != AGGREGATED:
-        requests = requests[requests["endpoint"] == endpoint]
+    requests = _to(endpoint, arm.data.requests)
     if len(requests) == 0:
         raise _unknown(arm, endpoint)
     return requests
+
+
+def pieces_of(arm: Arm, endpoint: str) -> Callable[[], Iterable[tuple[pd.DataFrame, Floats]]]:
+    """A function that returns the arm's requests to the endpoint with their seconds since the start.
+
+    All runs are one piece; those of a lazily opened store are read one by one, anew at each call. ValueError lists the known
+    endpoints if there are no requests.
+    """
+    if arm.data.lazy:
+        _check_endpoint(arm, endpoint)
+        return lambda: (
+            (requests, seconds_since_start(requests, "start", one.runs))
+            for one in arm.data.each()
+            if len(requests := _to(endpoint, one.requests))
+        )
+    requests = requests_of(arm, endpoint)
+    whole = [(requests, seconds_since_start(requests, "start", arm.data.runs))]
+    return lambda: whole
+
+
+def _to(endpoint: str, requests: pd.DataFrame) -> pd.DataFrame:
+    return requests if endpoint == AGGREGATED else requests[requests["endpoint"] == endpoint]
 
 
 def _unknown(arm: Arm, endpoint: str) -> ValueError:
@@ -142,7 +162,7 @@ class _RunByRun(Mapping[str, Floats]):
 
     def __getitem__(self, run: str) -> Floats:
         arm, endpoint, warmup = self._of
-        one = replace(arm, data=arm.data.where(run=run))
+        one = replace(arm, data=next(iter(arm.data.where(run=run).each())))
         found: Floats = without_warmup(one, endpoint, warmup)["latency_ms"].to_numpy()
         return found
 
@@ -287,8 +307,7 @@ def without_warmup(arm: Arm, endpoint: str, warmup: str | float) -> pd.DataFrame
     """The requests to an endpoint after the warm-up: a fraction of each run, as in `compare`, or a duration."""
     requests = requests_of(arm, endpoint)
     if isinstance(warmup, (int, float)) or str(warmup).strip().endswith("%"):
-        kept = after_warmup(arm.data, parse_fraction(warmup, parameter="warmup"))
-        kept = kept if endpoint == AGGREGATED else kept[kept["endpoint"] == endpoint]
+        kept = _to(endpoint, after_warmup(arm.data, parse_fraction(warmup, parameter="warmup")))
     else:
         length = parse_duration(warmup, parameter="warmup") / 1e3
         kept = requests[seconds_since_start(requests, "start", arm.data.runs) >= length]

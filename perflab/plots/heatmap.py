@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.ticker import FuncFormatter
@@ -15,15 +16,14 @@ from perflab.plots.drawing import (
     arms_of,
     axes,
     finding,
+    latencies_of,
     log_axis,
     metric_of,
+    pieces_of,
     quantiles,
     read_as,
-    requests_of,
-    seconds_since_start,
     titled,
     usual_warmup,
-    without_warmup,
 )
 from perflab.plots.palette import BLUE
 from perflab.units import format_fraction, format_number
@@ -76,13 +76,15 @@ def plot_heatmap(
         raise ValueError(
             f"measurements must hold one arm (use .where(arm=...)); got {', '.join(a.label for a in arms)}"
         )
-    requests = requests_of(arms[0], endpoint)
-    seconds = seconds_since_start(requests, "start", measurements.runs)
-    latency = np.maximum(requests["latency_ms"].to_numpy(), LOWEST_MS)
-    low, high = latency.min(), max(latency.max(), latency.min() * 1.01)
-    x = np.linspace(0, max(seconds.max(), 1e-3), bins[0] + 1)
+    pieces = pieces_of(arms[0], endpoint)
+    ends = np.array([(own.min(), own.max(), at.max()) for own, at in map(_latencies, pieces())])
+    low, last = ends[:, 0].min(), ends[:, 2].max()
+    high = max(ends[:, 1].max(), low * 1.01)
+    x = np.linspace(0, max(last, 1e-3), bins[0] + 1)
     y = np.geomspace(low * (1 - 1e-9), high * (1 + 1e-9), bins[1] + 1)
-    counts = counted_requests(seconds, latency, x, y)
+    counts = np.zeros(bins)
+    for own, at in map(_latencies, pieces()):
+        counts += counted_requests(at, own, x, y)
     ax = axes(ax)
     most = max(2.0, counts.max())
     mesh = ax.pcolormesh(x, y, np.ma.masked_equal(counts.T, 0), cmap=_BLUES, norm=LogNorm(1, most), rasterized=True)
@@ -91,12 +93,16 @@ def plot_heatmap(
     numbers = FuncFormatter(lambda count, _: format_number(count))
     ax.get_figure().colorbar(mesh, ax=ax, label="Requests (log scale)", pad=0.01, format=numbers)  # type: ignore[union-attr]
     warmup = usual_warmup(arms, None)
-    each = without_warmup(arms[0], endpoint, warmup).groupby("run", observed=True)["latency_ms"]
-    mark = metric.typical(np.array([quantiles(v, q) for _, v in each]))
+    mark = metric.typical(np.array([quantiles(v, q) for v in latencies_of(arms[0], endpoint, warmup).values()]))
     ax.axhline(max(mark, LOWEST_MS), color=STYLES[0][0], linewidth=1.2, linestyle=(0, (4, 2)))
     how = f"blank: no request; line: {metric.label} after the warm-up ({format_fraction(float(warmup))})"
     titled(ax, finding(metric, endpoint, arms, [mark]), read_as(arms, 0, how))
     return ax
+
+
+def _latencies(piece: tuple[pd.DataFrame, Floats]) -> tuple[Floats, Floats]:
+    """The latencies as drawn, and their times."""
+    return np.maximum(piece[0]["latency_ms"].to_numpy(), LOWEST_MS), piece[1]
 
 
 def counted_requests(seconds: Floats, latency: Floats, x: Floats, y: Floats) -> Floats:

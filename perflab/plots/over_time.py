@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from perflab.data.run_blocks import Blocks, blocks_of, grouping_order
+from perflab.data.run_blocks import Blocks, Codes, blocks_of, grouping_order
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import one_of
 from perflab.metrics import RATE, SHARE, Metric
@@ -24,9 +24,9 @@ from perflab.plots.drawing import (
     metric_axis,
     metric_of,
     panels,
+    pieces_of,
     plain,
     read_as,
-    requests_of,
     seconds_since_start,
     tidy,
     titled,
@@ -88,15 +88,18 @@ def plot_timeline(
     """
     kind = Metric.of(metric) if metric else metric_of(percentile)[0]
     arms = arms_of(measurements)
-    requests = [requests_of(arm, endpoint) for arm in arms]
-    seconds = [seconds_since_start(r, "start", arm.data.runs) for arm, r in zip(arms, requests, strict=True)]
-    edges = slices(seconds, [arm.runs for arm in arms], enough(kind.share))
-    with_load = [a for a in arms if "load" in a.data.tables and len(a.data.load)] if ax is None else []
-    with_cpu = [a for a in arms if "resources" in a.data.tables and len(a.data.resources)] if ax is None else []
+    pieces = [pieces_of(arm, endpoint) for arm in arms]
+    extents = [np.array([(at.min(), at.max(), len(at)) for _, at in of_arm()]).T for of_arm in pieces]
+    first, last = min(float(e[0].min()) for e in extents), max(float(e[1].max()) for e in extents)
+    counts = [int(e[2].sum()) for e in extents]
+    rows = min(count / arm.runs for count, arm in zip(counts, arms, strict=True))
+    edges = edges_of(first, last, rows, enough(kind.share))
+    with_load = [a for a in arms if "load" in a.data.tables and a.data.length("load")] if ax is None else []
+    with_cpu = [a for a in arms if "resources" in a.data.tables and a.data.length("resources")] if ax is None else []
     column = [axes(ax)] if ax is not None else panels([3.2] + [0.9] * bool(with_load) + [1.1] * bool(with_cpu))
     main, below = column[0], column[1:]
-    for arm, frame, at in zip(arms, requests, seconds, strict=True):
-        _upper_panel(main, arm, frame, at, edges, kind)
+    for arm, of_arm, count in zip(arms, pieces, counts, strict=True):
+        _upper_panel(main, arm, of_arm(), count, edges, kind)
     _metric_axis(main, kind)
     main.legend(
         frameon=False,
@@ -278,24 +281,41 @@ def _processes(arms: Sequence[Arm], table: str) -> list[str]:
     return list(dict.fromkeys(p for t in tables for p in (t["process"].unique() if "process" in t else [""])))
 
 
-def _dots(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats) -> None:
-    """Draw single requests: an even sample, and the slowest; failed ones as crosses."""
-    latency = np.maximum(frame["latency_ms"].to_numpy(), LOWEST_MS)
+def _dots_of(frame: pd.DataFrame, at: Floats, begin: int, evenly: Codes) -> Floats:
+    """Of the requests from place ``begin`` on, those of an even sample and the slowest: place, seconds, latency, success."""
+    latency = frame["latency_ms"].to_numpy(dtype="float64")
+    sampled = evenly[(evenly >= begin) & (evenly < begin + len(latency))] - begin
     few = min(_SLOWEST_POINTS, len(latency))
-    slowest = np.argpartition(latency, -few)[-few:]
-    evenly = np.linspace(0, len(latency) - 1, min(len(latency), _SCATTER_POINTS)).astype(int)
-    shown = np.unique(np.concatenate([evenly, slowest]))
-    ok = frame["ok"].to_numpy(dtype=bool)[shown]
-    at, latency = at[shown], latency[shown]
+    limit = np.partition(latency, -few)[-few]
+    above = np.flatnonzero(latency > limit)
+    slowest = np.concatenate([above, np.flatnonzero(latency == limit)[: few - len(above)]])
+    shown = np.union1d(sampled, slowest)
+    return np.array([begin + shown, at[shown], latency[shown], frame["ok"].to_numpy(dtype=bool)[shown]])
+
+
+def _dots(ax: Axes, arm: Arm, found: Sequence[Floats], evenly: Codes) -> None:
+    """Draw single requests: an even sample, and the slowest of all (of equal ones the first); failed ones as crosses."""
+    place, at, latency, succeeded = np.concatenate(found, axis=1)
+    shown = np.isin(place, evenly)
+    shown[np.lexsort([place, -latency])[:_SLOWEST_POINTS]] = True
+    at, latency, ok = at[shown], np.maximum(latency[shown], LOWEST_MS), succeeded[shown] > 0
     ax.plot(at[ok], latency[ok], ".", color=arm.colour, markersize=2.2, alpha=0.25, zorder=1, rasterized=True)
     ax.plot(at[~ok], latency[~ok], "x", color=arm.colour, markersize=5, alpha=0.8, zorder=3, rasterized=True)
 
 
-def _upper_panel(ax: Axes, arm: Arm, frame: pd.DataFrame, at: Floats, edges: Floats, metric: Metric) -> None:
+def _upper_panel(
+    ax: Axes, arm: Arm, pieces: Iterable[tuple[pd.DataFrame, Floats]], count: int, edges: Floats, metric: Metric
+) -> None:
     """Draw the metric in each slice of time as a line, and single requests behind it if it is a latency."""
+    evenly, seen = np.linspace(0, count - 1, min(count, _SCATTER_POINTS)).astype("intp"), 0
+    dots, values = [], []
+    for frame, at in pieces:
+        values.append(in_slices(frame, blocks_of(frame["run"]), at, edges, [metric])[0])
+        dots.append(_dots_of(frame, at, seen, evenly))
+        seen += len(frame)
     if metric.is_latency:
-        _dots(ax, arm, frame, at)
-    by_slice = pd.DataFrame(in_slices(frame, blocks_of(frame["run"]), at, edges, [metric])[0])
+        _dots(ax, arm, dots, evenly)
+    by_slice = pd.DataFrame(np.concatenate(values))
     middle = edges[:-1] + np.diff(edges) / 2
     ax.plot(
         middle, by_slice.median(), color=arm.colour, linestyle=arm.dashes, linewidth=2.2, label=arm.label, zorder=4,

@@ -74,14 +74,15 @@ def _typical(metric: Metric) -> Callable[[pd.Series[Any]], float]:
 
 def resources(measured: Measurements) -> pd.DataFrame:
     """By arm and process: mean and highest CPU, highest memory, bytes read and written; medians over runs."""
-    grouped = measured.resources.groupby(["run", "process"], sort=False)
+    samples = measured.resources
+    grouped = samples.groupby(["run", "process"], sort=False)
     columns = {
         "cpu_mean_cores": grouped["cpu_cores"].mean(),
         "cpu_max_cores": grouped["cpu_cores"].max(),
         "memory_max_bytes": grouped["rss_bytes"].max(),
     }
     for column in ("read_bytes", "written_bytes"):
-        if column in measured.resources.columns:
+        if column in samples.columns:
             columns[column] = grouped[column].sum(min_count=1)  # samples hold what the interval added
     by_run = pd.DataFrame(columns).reset_index()
     by_run["arm"] = by_run["run"].map(arms(measured))

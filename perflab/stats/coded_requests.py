@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -23,6 +23,10 @@ from perflab.stats import visits
 
 BINS = 100
 """Bins of each run's time, for the warm-up."""
+
+
+Usual = Sequence[tuple[Callable[..., Arrays], tuple[Any, ...]]]
+"""What is computed along with the facts of a run that is read for the first time: functions and their arguments."""
 
 
 class Piece(NamedTuple):
@@ -117,7 +121,10 @@ class Requests:
 def _divisor(latency: Floats, scale: float) -> int:
     for values in (latency[:100], latency):
         scaled = values * scale
-        if not (np.abs(scaled - np.rint(scaled)) <= 1e-9 * np.maximum(scaled, 1.0)).all() or scaled.max() > 2**52:
+        if (
+            not (np.abs(scaled - np.rint(scaled)) <= 1e-9 * np.maximum(scaled, 1.0)).all()
+            or scaled.max(initial=0.0) > 2**52
+        ):
             return -1
     return int(np.gcd.reduce(np.rint(scaled).astype("int64")))
 
@@ -146,9 +153,9 @@ class Streamed:
 
         The samples of resources are read only if asked for.
         """
-        task = partial(_of_run, change=self.change, compute=compute, arguments=arguments, resources=resources)
         changed = getattr(self.change, "__name__", "") if self.change else "as read"
-        key = f"{compute.__name__}{arguments!r} {changed}" if keep and changed else ""
+        key = _key(compute, arguments, changed) if keep and changed else ""
+        task = partial(_of_run, change=self.change, wanted={key: (compute, arguments)}, resources=resources)
         found = computed(self.stored, key, task, self.executor)
         return [Piece(np.array([i]), own, one) for i, (own, one) in enumerate(zip(self.own, found, strict=True))]
 
@@ -195,14 +202,18 @@ class Streamed:
         return sums, counts
 
 
+def _key(compute: Callable[..., Arrays], arguments: tuple[Any, ...] = (), changed: str = "as read") -> str:
+    return f"{compute.__name__}{arguments!r} {changed}"
+
+
 def _of_run(
     run: StoredRun,
     change: Callable[[Requests], Requests] | None,
-    compute: Callable[..., Arrays],
-    arguments: tuple[Any, ...] = (),
+    wanted: Mapping[str, tuple[Callable[..., Arrays], tuple[Any, ...]]],
     resources: bool = False,
-) -> Arrays:
-    return compute(part_of(run, change, resources=resources), *arguments)
+) -> dict[str, Arrays]:
+    part = part_of(run, change, resources=resources)
+    return {key: compute(part, *arguments) for key, (compute, arguments) in wanted.items()}
 
 
 def part_of(
@@ -233,14 +244,18 @@ def facts_of(part: Requests) -> Arrays:
     }
 
 
-def streamed(measured: Measurements) -> Requests | Streamed:
-    """The requests as arrays; of a lazily opened store to be read run by run."""
+def streamed(measured: Measurements, usual: Usual = ()) -> Requests | Streamed:
+    """The requests as arrays; of a lazily opened store to be read run by run.
+
+    Most of the time is spent on reading: ``usual`` is what the caller will need of runs that are read for the first time now.
+    """
     if not isinstance(measured.tables, StoredTables):
         return coded(measured)
     tables = measured.tables
     held = [run for run in tables.stored.values() if run.steps or run.rows.get("requests")]
-    task = partial(_of_run, change=None, compute=facts_of)
-    found = computed(held, f"{facts_of.__name__}() as read", task, tables.executor)
+    facts = _key(facts_of)
+    wanted = {facts: (facts_of, ()), **{_key(*one): one for one in usual if not any(run.steps for run in held)}}
+    found = computed(held, facts, partial(_of_run, change=None, wanted=wanted), tables.executor)
     some = [i for i, facts in enumerate(found) if len(facts["count"]) and facts["count"][0]]
     endpoints = list(dict.fromkeys(str(name) for i in some for name in found[i]["endpoints"]))
     places = {name: code for code, name in enumerate(endpoints)}

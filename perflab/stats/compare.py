@@ -37,6 +37,7 @@ from perflab.stats.experiment_checks import (
     regressed_endpoints,
     with_failures,
 )
+from perflab.stats.first_reading import usual_of
 from perflab.stats.judging import Judged, judge
 from perflab.stats.mix import AS_OFFERED, Mix, checked_weights, mix_of, on_one_mix
 from perflab.stats.modes import between_modes
@@ -165,7 +166,8 @@ def compare(
     if adjust not in ("family", "explore"):
         raise one_of("adjust", adjust, ("family", "explore"))
     pages = visits.of_pages(metrics)
-    sides = (evidence_of(baseline, metrics[0], executor), evidence_of(candidate, metrics[0], executor))
+    usual = usual_of((baseline, candidate), [*metrics, ERRORS], warmup)
+    sides = (evidence_of(baseline, metrics[0], executor, usual), evidence_of(candidate, metrics[0], executor, usual))
     found = design(*sides, order=order, allow=(allow,) if isinstance(allow, str) else tuple(allow))
     requests = (streamed(sides[0]), streamed(sides[1]))
     found = without_copies(found, requests)

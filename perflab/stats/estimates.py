@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import lru_cache
@@ -27,6 +27,7 @@ from perflab.stats import doubts, tails, visits
 from perflab.stats.coded_requests import Codes as Codes
 from perflab.stats.coded_requests import Requests as Requests
 from perflab.stats.coded_requests import Streamed as Streamed
+from perflab.stats.coded_requests import Usual as Usual
 from perflab.stats.coded_requests import coded as coded
 from perflab.stats.coded_requests import knows_failures as knows_failures
 from perflab.stats.coded_requests import mappings as mappings
@@ -106,7 +107,9 @@ def harrell_davis_weights(count: int, q: float) -> tuple[int, Floats]:
     return low, weights
 
 
-def requests_of(measured: Measurements | pd.DataFrame, executor: Executor | None = None) -> Measurements:
+def requests_of(
+    measured: Measurements | pd.DataFrame, executor: Executor | None = None, usual: Usual = ()
+) -> Measurements:
     """Measurements of a requests table, or the given ones; ComparisonError if they hold no requests.
 
     Recording breakdowns costs time: runs that did are left out where there are others. The runs of a lazily opened store are
@@ -119,7 +122,7 @@ def requests_of(measured: Measurements | pd.DataFrame, executor: Executor | None
         if executor is not None:
             held = replace(held, tables=held.tables.using(executor))
         count = int(held.count("requests").sum())
-        named = AGGREGATED in streamed(held).endpoints
+        named = AGGREGATED in streamed(held, usual).endpoints
     else:
         count, named = len(held.requests), (held.requests["endpoint"] == AGGREGATED).any()
     if named:
@@ -130,10 +133,10 @@ def requests_of(measured: Measurements | pd.DataFrame, executor: Executor | None
 
 
 def evidence_of(
-    measured: Measurements | pd.DataFrame, metric: Metric, executor: Executor | None = None
+    measured: Measurements | pd.DataFrame, metric: Metric, executor: Executor | None = None, usual: Usual = ()
 ) -> Measurements:
     """The requests, or for a metric of pages its visits as requests."""
-    return visits.as_requests(measured) if metric.table == VITALS else requests_of(measured, executor)
+    return visits.as_requests(measured) if metric.table == VITALS else requests_of(measured, executor, usual)
 
 
 def endpoints_of(held: Measurements) -> list[str]:
@@ -144,6 +147,11 @@ def endpoints_of(held: Measurements) -> list[str]:
 def without_warmup(measured: Measurements, warmup: float) -> pd.DataFrame:
     """The requests that started after the first ``warmup`` share of their run."""
     return measured.requests[coded(measured).age >= warmup] if warmup else measured.requests
+
+
+def after_warmup(held: Measurements, warmup: float) -> Iterator[pd.DataFrame]:
+    """The requests after the warm-up, of all runs at once, or of a lazily opened store of each run that has any."""
+    return (kept for one in held.pieces() if one.length("requests") and len(kept := without_warmup(one, warmup)))
 
 
 def by_run(
@@ -159,9 +167,7 @@ def by_run(
     """
     requests = streamed(measured) if isinstance(measured, Measurements) else measured
     wanted = tuple(Metric.of(metric).name for metric in metrics)
-    # Of stored runs all that a summary needs is computed at once, and kept.
-    kept = (*_SUMMARIZED, _SIZE)
-    computed = kept if isinstance(requests, Streamed) and set(wanted) <= set(kept) else wanted
+    computed = _with_usual(wanted) if isinstance(requests, Streamed) else wanted
     cuts = tuple(sorted((name, float(share)) for name, share in (longer or {}).items()))
     sampled = any(Metric.of(name).kind == RESOURCE for name in computed)
     pieces = requests.each(metrics_of, computed, float(warmup), cuts, resources=sampled)
@@ -188,6 +194,20 @@ def by_run(
             },
         }
     )
+
+
+def _with_usual(wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """The metrics to compute of a stored run: all that a summary needs at once, if these are among them."""
+    kept = (*_SUMMARIZED, _SIZE)
+    return kept if set(wanted) <= set(kept) else wanted
+
+
+def usual_metrics(metrics: Sequence[Metric], warmup: float) -> Usual:
+    """What `by_run` will compute of each stored run."""
+    if any(metric.kind == RESOURCE or metric.table == VITALS for metric in metrics):
+        return ()
+    names = tuple(dict.fromkeys(metric.name for metric in metrics))
+    return ((metrics_of, (_with_usual(names), float(warmup), ())),)
 
 
 def metrics_of(
@@ -327,9 +347,12 @@ def summarize(
     """
     if VITALS in (measured.tables if isinstance(measured, Measurements) else ()) and "requests" not in measured.tables:
         return visits.summary_of(by_run(visits.as_requests(measured), VITAL_NAMES))
-    held = requests_of(measured, executor)
+    metrics = [Metric.of(name) for name in (*_SUMMARIZED, _SIZE)]
+    lazy = isinstance(measured, Measurements) and measured.lazy
+    usual = usual_metrics(metrics, warmup_of(measured.runs, warmup)) if lazy else ()
+    held = requests_of(measured, executor, usual)
     share = warmup_of(held.runs, warmup)
-    table = by_run(held, (*_SUMMARIZED, _SIZE), warmup=share)
+    table = by_run(held, metrics, warmup=share)
     summarized = (*_SUMMARIZED, _SIZE) if (table[_SIZE] > 0).any() else _SUMMARIZED
     errors = (table["error_fraction"] * table["count"]).round()
     table["errors"] = errors.astype("Int64" if errors.isna().any() else "int64")

@@ -7,7 +7,7 @@ may improve although the only endpoint that changed became slower (Simpson's par
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +56,7 @@ def mix_of(
     names = list(dict.fromkeys(name for side in requests for name in side.endpoints))
     if len(names) < 2 or design.kind not in ("pairs", "few pairs", "unpaired", "history"):
         return None
-    counts = [_counts(side, runs, names, warmup) for side, runs in zip(requests, design.sides, strict=True)]
+    counts = [counts_by_run(side, runs, names, warmup) for side, runs in zip(requests, design.sides, strict=True)]
     if any((c.sum(0) == 0).any() for c in counts):
         return None
     first, second = (c / c.sum(0) for c in counts)
@@ -81,7 +81,7 @@ def mix_of(
 def mix_of_history(requests: Requests | Streamed, warmup: float) -> Mix | None:
     """One mix for a history whose runs differ in mix by more than counting gives, and by several points."""
     names = list(requests.endpoints)
-    counts = _counts(requests, requests.runs, names, warmup)
+    counts = counts_by_run(requests, requests.runs, names, warmup)
     if len(names) < 2 or (counts.sum(0) == 0).any():
         return None
     share = counts / counts.sum(0)
@@ -127,7 +127,7 @@ def checked_weights(
     return mix
 
 
-def _counts(side: Requests | Streamed, runs: tuple[str, ...], names: list[str], warmup: float) -> Floats:
+def counts_by_run(side: Requests | Streamed, runs: Sequence[str], names: Sequence[str], warmup: float) -> Floats:
     """Requests of each endpoint in each run after the warm-up: endpoints x runs."""
     found = np.zeros((len(side.runs), len(side.endpoints)))
     for piece in side.each(counts_of, warmup):
@@ -149,7 +149,7 @@ def on_one_mix(
     whole = table[table["endpoint"] == AGGREGATED]
     mixed = whole.copy()
     moving = tuple(m for m in metrics if m.kind in (QUANTILE, SHARE, SLOW) or m.is_latency)
-    pieces = requests.each(mixed_of, tuple(m.name for m in moving), _Weights(mix), cut) if moving else []
+    pieces = requests.each(mixed_of, tuple(m.name for m in moving), Weights(mix), cut) if moving else []
     for metric in moving:
         values = {requests.runs[c]: v for p in pieces for c, v in zip(p.run, p.found[metric.name], strict=True)}
         mixed[metric.name] = [values[run] for run in whole["run"]]
@@ -158,7 +158,7 @@ def on_one_mix(
 
 
 @dataclass(frozen=True)
-class _Weights:
+class Weights:
     """A mix as an argument: its text is all of it."""
 
     mix: Mix
@@ -167,7 +167,7 @@ class _Weights:
         return repr((dict(self.mix.stratum), self.mix.share.tolist(), bool(self.mix.moved)))
 
 
-def mixed_of(requests: Requests, metrics: tuple[str, ...], weights: _Weights, cut: float) -> Arrays:
+def mixed_of(requests: Requests, metrics: tuple[str, ...], weights: Weights, cut: float) -> Arrays:
     """Metrics of all requests of each run on a common mix."""
     groups = weighted(requests, weights.mix, cut)
     return {name: np.array([_value(Metric.of(name), groups.get(run)) for run in requests.runs]) for name in metrics}

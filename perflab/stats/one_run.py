@@ -22,7 +22,7 @@ from perflab.metrics import MEAN, RATE, SHARE, Floats, Metric, quantile
 from perflab.notes import PYTHON, Note, notes_of, written
 from perflab.results import Result, Shown
 from perflab.stats import doubts, estimates
-from perflab.stats.estimates import Codes, Requests, coded, requests_of
+from perflab.stats.estimates import Codes, Requests, requests_of, streamed
 from perflab.stats.intervals import design_effect
 from perflab.stats.warmup import declared
 from perflab.units import format_ms, format_value
@@ -152,10 +152,15 @@ def within(
         raise ValueError(f"confidence must be between 0 and 1; got {confidence!r}")
     held = requests_of(run)
     share = declared([held], warmup)
-    requests = coded(held)
+    requests = streamed(held)
     table = estimates.by_run(requests, [metric], warmup=share)
-    rows = [_row(requests, r.run, r.endpoint, int(r.count_), wanted, share, confidence, float(r.value))
-            for r in table.rename(columns={metric: "value", "count": "count_"}).itertuples()]  # fmt: skip
+    named = table.rename(columns={metric: "value", "count": "count_"})
+    rows = [
+        _row(one, r.run, r.endpoint, int(r.count_), wanted, share, confidence, float(r.value))
+        for run, own in named.groupby("run", sort=False)
+        for one in [requests.only(str(run))]
+        for r in own.itertuples()
+    ]
     return Within(pd.DataFrame(rows), metric, confidence, notes_of((doubts.THIS_RUN(), *held.warnings)))
 
 

@@ -11,8 +11,10 @@ from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
+import pandas as pd
 
 from perflab.data.kept_statistics import Arrays, computed
+from perflab.data.run_blocks import blocks_of, grouping_order, in_us
 from perflab.data.stored_runs import StoredRun
 from perflab.data.tables import Measurements
 from perflab.metrics import Floats
@@ -77,20 +79,31 @@ def cycles(measured: Measurements) -> dict[str, float]:
     requests = measured.requests
     if "user" not in requests.columns or ("due" in requests.columns and requests["due"].notna().any()):
         return {}
-    known = requests.loc[requests["user"].notna(), ["run", "user", "start"]].sort_values("start", kind="stable")
-    gaps = known.groupby(["run", "user"], sort=False)["start"].diff().dt.total_seconds() * 1e3
-    found = gaps.groupby(known["run"]).median()
-    return {str(run): float(gap) for run, gap in found.items() if gap == gap and gap > 0}
+    user, users = pd.factorize(requests["user"])
+    start = in_us(requests["start"])
+    blocks, found = blocks_of(requests["run"]), {}
+    for run, rows in zip(blocks.names, blocks, strict=True):
+        own, at = user[rows], start[rows]
+        if (np.diff(at) < 0).any():
+            order = np.argsort(at, kind="stable")
+            own, at = own[order], at[order]
+        order = grouping_order(own + 1, len(users) + 1)  # 0 is no user
+        own, at = own[order], at[order]
+        gaps = np.diff(at)[(own[1:] == own[:-1]) & (own[1:] >= 0)]
+        cycle = float(np.median(gaps)) / 1e3 if len(gaps) else 0.0
+        if cycle > 0:
+            found[str(run)] = cycle
+    return found
 
 
-def cycle_of(run: StoredRun) -> Arrays:
+def cycle_of(run: StoredRun) -> dict[str, Arrays]:
     """Of one stored run: whether any request has a due time; the cycle of its users, and what is missing then, if known."""
     requests = run.requests("user", "due")
     due = "due" in requests.columns and bool(requests["due"].notna().any())
     held = Measurements(MappingProxyType({"runs": run.row, "requests": requests}))
     found = np.array([] if due else [*cycles(held).values()])
     missing = [missing_of(coded(held), float(cycle))["missing"][0] for cycle in found]
-    return {"due": np.array([due]), "cycle": found, "missing": np.array(missing)}
+    return {cycle_of.__name__: {"due": np.array([due]), "cycle": found, "missing": np.array(missing)}}
 
 
 def warnings_of(

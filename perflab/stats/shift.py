@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from scipy import special
 
+from perflab.data.kept_statistics import Arrays
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
 from perflab.metrics import Floats, Metric, quantile
@@ -17,8 +18,8 @@ from perflab.notes import PYTHON, Note, notes_of, written
 from perflab.results import Result, Shown
 from perflab.stats import doubts, families, tests
 from perflab.stats.design import Design, design, without_copies
-from perflab.stats.estimates import Requests, coded, requests_of, whose
-from perflab.stats.mix import mix_of, one_mix, weighted, weighted_quantile
+from perflab.stats.estimates import Requests, Streamed, requests_of, streamed, whose
+from perflab.stats.mix import Mix, Weights, counts_by_run, mix_of, mixed_of, one_mix
 from perflab.stats.one_run import of_one
 from perflab.stats.rows import arms_of
 from perflab.stats.tests import Effect
@@ -133,28 +134,24 @@ def quantile_shift(
     """
     sides = (requests_of(baseline), requests_of(candidate))
     found = design(*sides, order=order, allow=(allow,) if isinstance(allow, str) else tuple(allow))
-    requests = (coded(sides[0]), coded(sides[1]))
+    requests = (streamed(sides[0]), streamed(sides[1]))
     found = without_copies(found, requests)
     if found.obstacle or found.kind not in ("pairs", "few pairs", "unpaired"):
         raise ComparisonError(found.obstacle or doubts.ONE_EACH(doubts.INTERLEAVE))
     share = declared(sides, warmup)
-    chosen = [_latencies(side, runs, endpoint, share) for side, runs in zip(requests, found.sides, strict=True)]
+    fewest = min(_fewest(side, runs, endpoint, share) for side, runs in zip(requests, found.sides, strict=True))
     many = min(map(len, (found.baseline, found.candidate))) >= (LEAST_PAIRS if found.paired else LEAST_RUNS)
-    fewest = min(len(run) for side in chosen for run in side)
-    levels = np.array([q / 100 for q in (GRID if many else FEW) if fewest >= Metric.of(f"p{q:g}").rows_needed])
+    metrics = [m for m in (Metric.of(f"p{q:g}") for q in (GRID if many else FEW)) if fewest >= m.rows_needed]
+    levels = np.array([m.share for m in metrics], dtype="float64")
     if not len(levels):
         raise ComparisonError(
             doubts.TOO_FEW(metric="p50", needed=Metric.of("p50").rows_needed, found=fewest, length="")
         )
     mix = mix_of(requests, found, share) if endpoint == AGGREGATED else None
-    if mix is not None and len(mix.share):
-        groups = [weighted(side, mix, share) for side in requests]
-        numbers = [
-            np.array([[weighted_quantile(g[run][0], g[run][2], q) for run in runs] for q in levels])
-            for g, runs in zip(groups, found.sides, strict=True)
-        ]
-    else:
-        numbers = [np.array([quantile(run, levels.tolist()) for run in side]).T for side in chosen]
+    numbers = [
+        _quantiles(side, runs, endpoint, share, metrics, mix if mix is not None and len(mix.share) else None)
+        for side, runs in zip(requests, found.sides, strict=True)
+    ]
     if min(float(n.min()) for n in numbers) <= 0:
         raise ComparisonError(doubts.NO_RATIO(metric="a quantile"))
     effect, width, how = _band(np.log(numbers[0]), np.log(numbers[1]), found)
@@ -182,13 +179,43 @@ def quantile_shift(
     return Shift(table, endpoint, arms_of(sides), f"{found.counted}, {how}", notes_of(notes))
 
 
-def _latencies(requests: Requests, runs: tuple[str, ...], endpoint: str, share: float) -> list[Floats]:
+def _fewest(requests: Requests | Streamed, runs: Sequence[str], endpoint: str, share: float) -> int:
+    """The fewest requests that a run has after the warm-up."""
     if endpoint != AGGREGATED and endpoint not in requests.endpoints:
         raise one_of("endpoint", endpoint, (AGGREGATED, *sorted(requests.endpoints)))
     missing = [run for run in runs if run not in requests.runs]
     if missing:
         raise ComparisonError(f"run {missing[0]} has no requests")
-    return [of_one(requests, run, endpoint, share).latency for run in runs]
+    counts = counts_by_run(requests, runs, requests.endpoints, share)
+    return int((counts.sum(0) if endpoint == AGGREGATED else counts[requests.endpoints.index(endpoint)]).min())
+
+
+def _quantiles(
+    requests: Requests | Streamed,
+    runs: Sequence[str],
+    endpoint: str,
+    share: float,
+    metrics: Sequence[Metric],
+    mix: Mix | None,
+) -> Floats:
+    """Quantiles of each run, all requests on a common mix if there is one: quantiles x runs."""
+    names = tuple(metric.name for metric in metrics)
+    if mix is not None:
+        pieces = requests.each(mixed_of, names, Weights(mix), share)
+    else:
+        pieces = requests.each(quantiles_of, names, endpoint, share)
+    values = {requests.runs[code]: (piece, i) for piece in pieces for i, code in enumerate(piece.run.tolist())}
+    return np.array([[piece.found[name][i] for piece, i in map(values.__getitem__, runs)] for name in names])
+
+
+def quantiles_of(requests: Requests, names: Sequence[str], endpoint: str, share: float) -> Arrays:
+    """Quantiles of each run after the warm-up, by their names; NaN where it has no request to the endpoint."""
+    shares = [Metric.of(name).share or 0.0 for name in names]
+    found = np.full((len(names), len(requests.runs)), math.nan)
+    for place, run in enumerate(requests.runs if endpoint in (AGGREGATED, *requests.endpoints) else ()):
+        latency = of_one(requests, run, endpoint, share).latency
+        found[:, place] = quantile(latency, shares) if len(latency) else math.nan
+    return dict(zip(names, found, strict=True))
 
 
 def _band(before: Floats, after: Floats, found: Design) -> tuple[Effect, Floats, str]:

@@ -109,7 +109,7 @@ def growth(
         raise ValueError("growth needs measurements with requests or resources; these have neither")
     rows = [
         row
-        for held in (measured.each() if measured.lazy else (measured,))
+        for held in measured.pieces()
         for run in held.runs.itertuples()
         for row in (*_latency(held, run, wanted, endpoint, share), *_resources(held, run, process, share))
     ]

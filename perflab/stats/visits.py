@@ -58,7 +58,7 @@ def as_requests(measured: Measurements | pd.DataFrame) -> Measurements:
             **{name: wide[name].to_numpy(dtype="float64") for name in wide.columns if name not in ("run", "start")},
         }
     )
-    others = {name: frame for name, frame in held.tables.items() if name not in ("requests", VITALS)}
+    others = {name: held.tables[name] for name in ("runs", "resources", "load", "checks") if name in held.tables}
     return Measurements(MappingProxyType({**others, "requests": rows}), held.meta, held.warnings)
 
 

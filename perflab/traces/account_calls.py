@@ -7,11 +7,12 @@ full, so these rows explain a component and need not add up to it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
+from perflab.data.run_blocks import blocks_of
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.metrics import Metric
 from perflab.notes import Note, Remedy
@@ -32,11 +33,26 @@ _NOT_CALLS = ("server", "gc", "lock", "pool")
 
 def calls_of(measured: Measurements, parts: Parts, runs: Sequence[str], metric: Metric) -> pd.DataFrame:
     """component, call, calls and ms for each request at the metric, the mean over the runs; empty without spans."""
-    spans = measured.tables.get("spans")
-    if spans is None or "request" not in spans.columns or not len(spans):
-        return pd.DataFrame(columns=list(_COLUMNS))
-    spans = spans[~spans["kind"].isin(_NOT_CALLS) & spans["run"].isin(list(runs))]
     weights = _weights(parts, runs, metric)
+    found = [_calls_of_one(spans, weights) for spans in _spans_by_run(measured, runs) if "request" in spans.columns]
+    if not found:
+        return pd.DataFrame(columns=list(_COLUMNS))
+    table = pd.concat(found).groupby(["component", "call"], as_index=False)[["calls", "ms"]].sum()
+    return table.assign(calls=table["calls"] / len(runs), ms=table["ms"] / len(runs))
+
+
+def _spans_by_run(measured: Measurements, runs: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """The spans of each of these runs; those of a lazily opened store are read one run at a time."""
+    held = measured.where(run=list(runs)) if measured.lazy else measured
+    for spans in (one.spans for one in held.pieces()) if "spans" in measured.tables else ():
+        blocks = blocks_of(spans["run"])
+        wanted = (name in runs for name in blocks.names)
+        yield from (spans.iloc[rows] for rows, chosen in zip(blocks, wanted, strict=True) if chosen)
+
+
+def _calls_of_one(spans: pd.DataFrame, weights: pd.Series) -> pd.DataFrame:
+    """component, call, calls and ms in one run."""
+    spans = spans[~spans["kind"].isin(_NOT_CALLS)]
     weight = weights.reindex(pd.MultiIndex.from_frame(spans[["run", "request"]].astype(str))).to_numpy()
     chosen = spans.assign(weight=np.nan_to_num(weight))
     chosen = chosen[chosen["weight"] > 0]
@@ -48,8 +64,7 @@ def calls_of(measured: Measurements, parts: Parts, runs: Sequence[str], metric: 
         # Connecting, fetching rows and reading a body belong to a call that is counted already.
         calls=np.where(chosen["name"].str.startswith("("), 0.0, chosen["weight"]),
     )
-    table = found.groupby(["component", "call"], as_index=False)[["calls", "ms"]].sum()
-    return table.assign(calls=table["calls"] / len(runs), ms=table["ms"] / len(runs))
+    return found.groupby(["component", "call"], as_index=False)[["calls", "ms"]].sum()
 
 
 def _weights(parts: Parts, runs: Sequence[str], metric: Metric) -> pd.Series:
@@ -100,16 +115,17 @@ def counted(calls: pd.DataFrame, component: str) -> tuple[float, float]:
 
 def waits(measured: Measurements, runs: Sequence[str], endpoint: str) -> tuple[Note, ...]:
     """A note where calls of these requests run one after another and could overlap."""
-    spans = measured.tables.get("spans")
-    if spans is None or not len(spans):
+    some, left = [], _ENOUGH
+    for spans in _spans_by_run(measured, runs):
+        if endpoint != AGGREGATED and "route" in spans.columns:
+            spans = spans[spans["route"] == endpoint]
+        traces = spans.loc[spans["parent"].isna(), "trace"].head(left)
+        some.append(spans[spans["trace"].isin(traces)])
+        if not (left := left - len(traces)):
+            break
+    if not sum(map(len, some)):
         return ()
-    own = spans["run"].isin(list(runs))
-    if endpoint != AGGREGATED and "route" in spans.columns:
-        own &= spans["route"] == endpoint
-    chosen = spans[own & spans["trace"].isin(spans.loc[own & spans["parent"].isna(), "trace"].head(_ENOUGH))]
-    if not len(chosen):
-        return ()
-    found = find_sequential(chosen)
+    found = find_sequential(pd.concat(some, ignore_index=True))
     claimed = found[found["evidence"].isin(CLAIMS)]
     if not len(claimed):
         return ()

@@ -34,7 +34,6 @@ from perflab.units import parse_fraction
 _LARGE_REST = 0.15
 _ODD = 0.01
 _CALLS, _ODD_REST = ("database", "downstream"), 0.5
-_NONE = pd.DataFrame({"run": []})
 
 
 def account(
@@ -290,7 +289,8 @@ def _unrecorded(
     found = []
     for side in given:
         recorded = set(recorded_runs(side))
-        profiled = {str(run) for name in ("profile", "calls") for run in side.tables.get(name, _NONE)["run"].unique()}
+        held = [name for name in ("profile", "calls") if name in side.tables]
+        profiled = {str(run) for name in held for run in side.count(name).index}
         others = [run for run in side.runs["run"] if run not in recorded | profiled]
         if not others:
             return None

@@ -72,6 +72,9 @@ def test_runs_of_an_object_store_are_those_of_a_folder(
         pd.testing.assert_frame_equal(
             found.drop(columns="run"), lab.summarize(here).drop(columns="run"), check_exact=True
         )
+    for use in (lambda m: lab.stats.within(m).table, lambda m: lab.summarize(lab.data.latency_band(m, "30ms"))):
+        one, other = (use(held).drop(columns="run") for held in (there, here))
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
     assert lab.load(placed[1]).runs["arm"].item() == "bb"
     assert len(local) == 2 and "s3://bench" in str(placed[0])
 

@@ -405,3 +405,23 @@ def test_explorers_are_made_when_they_are_looked_at(experiment: tuple[lab.Measur
 def test_a_table_is_evidence_too(make_requests: Callable[..., pd.DataFrame]) -> None:
     shown = lab.explore(make_requests())
     assert list(shown.explorers) == ["Runs", "Objectives"]
+
+
+def test_of_more_runs_than_fit_in_memory_those_selected_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    eager, lazy = (lab.load("datasets/shop_runs", lazy=lazy) for lazy in (False, True))
+    counts = eager.count("requests").reindex(eager.runs.sort_values("start")["run"])
+    monkeypatch.setattr("perflab.explorers.reduced.MOST_ROWS", int(counts.iloc[-2:].sum()))
+    whole, large = (lab.explore(*(held.where(arm=a) for a in ("n+1", "eager"))).explorers for held in (eager, lazy))
+    assert list(whole) == list(large) == ["Comparison", "Runs", "Objectives"]
+    for name in ("Comparison", "Objectives"):
+        assert whole[name].sentences == large[name].sentences and titles(whole[name]) == titles(large[name])
+    explorer = large["Runs"]
+    assert set(explorer.state.runs) == set(counts.index[-2:])
+    explorer.state.view = "Heatmap"
+    assert explorer.figures
+    explorer.state.view, explorer.state.marked = "Over time", (2.0, 5.0, None, None)
+    assert "requests in 2 to 5 s" in explorer.sentences[-1] and len(explorer.tables[-1])
+    explorer.state.runs = tuple(counts.index[:2])
+    assert set(explorer.tables[-1]["run"]) <= set(counts.index[:2])
+    explorer.state.runs = tuple(counts.index)
+    assert explorer.sentences[0].startswith("Choose fewer runs")

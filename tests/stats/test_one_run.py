@@ -11,6 +11,7 @@ from scipy.signal import lfilter
 import perflab as lab
 from perflab.metrics import Metric
 from perflab.stats import one_run
+from perflab.stats.estimates import coded
 
 
 @pytest.mark.parametrize("q", [0.5, 0.9, 0.95])
@@ -122,7 +123,7 @@ def test_bad_arguments_of_within() -> None:
 
 def test_draws_of_a_quantile_are_quantiles_of_drawn_blocks() -> None:
     frame = arm([100.0], count=1200, seed=7)
-    requests = one_run.coded(lab.Measurements.of(requests=frame))
+    requests = coded(lab.Measurements.of(requests=frame))
     ordered = one_run.of_one(requests, "run0", "GET /", 0.0)
     drawn = one_run.draws(ordered, Metric.of("p90"), seed=0)
     weights = np.random.default_rng(0).multinomial(30, np.full(30, 1 / 30), size=one_run.DRAWS)
