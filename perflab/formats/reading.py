@@ -21,16 +21,13 @@ from perflab.data.tables import Measurements
 from perflab.errors import FormatError
 from perflab.formats import Tables, _unread
 from perflab.formats import _caveats as caveats
-from perflab.formats._log_joining import ingest_log, overlaps, span_of
+from perflab.formats._log_joining import SHOWN_FROM_BYTES, ingest_log, overlaps, span_of
 from perflab.formats._run_span import RunSpan
 from perflab.notes import Note
 from perflab.progress import Progress
 from perflab.provenance import without_credentials
 
 Reader = Callable[[Path], Mapping[str, pd.DataFrame]]
-
-SHOWN_FROM_BYTES = 64 * 1024 * 1024
-"""Files of this size and more show how far they have been read."""
 
 
 def read(
