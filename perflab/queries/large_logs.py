@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from perflab.data.executing import mapped
-from perflab.data.joining import frame_of
+from perflab.data.joining import frame_of_run
 from perflab.data.stored_runs import StoredRun, StoredTables
 from perflab.notes import Note
 from perflab.progress import Progress
@@ -27,7 +27,7 @@ from perflab.queries import comments
 from perflab.queries.patterns import Found, found_in
 
 PART_ROWS = 500_000
-_BATCH = 1 << 20
+_BATCH = 1 << 18
 _SESSION = ("session", "database", "user", "application")
 _KEY = ["parent", "child", "route", "source", "_same", "_holder"]
 Hashes = npt.NDArray[np.uint64]
@@ -57,7 +57,7 @@ def find_in_parts(tables: StoredTables, threshold: int, dialect: str | None, exe
 def _of_part(part: _Part, threshold: int, dialect: str | None) -> Found:
     import pyarrow.parquet as pq
 
-    frame = frame_of("queries", {part.run: pq.read_table(part.file)})
+    frame = frame_of_run("queries", part.run, pq.read_table(part.file))
     return found_in(frame, threshold, dialect)
 
 
