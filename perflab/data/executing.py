@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import BrokenExecutor, Executor, Future
@@ -9,6 +10,8 @@ from typing import TypeVar
 
 from perflab.errors import StoreError
 
+AHEAD = 2 * (os.cpu_count() or 1)
+"""The most items that workers have, or whose results wait to be used, where an item is a big part of something."""
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-_SMALL = 16 << 20
+_SMALL = 64 << 20
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from contextlib import closing
@@ -16,7 +15,7 @@ import pandas as pd
 from perflab import formats
 from perflab.data import store
 from perflab.data.accounting import Accounting
-from perflab.data.executing import mapped
+from perflab.data.executing import AHEAD, mapped
 from perflab.data.schemas import SCHEMAS
 from perflab.formats import _log_notes as log_notes
 from perflab.formats import _log_pieces
@@ -27,8 +26,6 @@ from perflab.progress import Progress
 
 SHOWN_FROM_BYTES = 64 << 20
 """Files of this size and more show how far they have been read."""
-_AHEAD = 2 * (os.cpu_count() or 1)
-"""The most pieces of a log that workers have, or that wait here to be written: not the whole log."""
 _ADDED = frozenset({"source", "count", "untimed", "first"})
 """Notes that have only these facts are counts, which add up over the pieces of a file."""
 _OVERLAP = 0.1
@@ -81,7 +78,7 @@ def ingest_log(
     try:
         with (
             Progress(sizes[-1], f"reading {run}", shown=sizes[-1] >= SHOWN_FROM_BYTES) as progress,
-            closing(cast("Any", mapped(_read_piece, cut, executor, ahead=_AHEAD))) as read,
+            closing(cast("Any", mapped(_read_piece, cut, executor, ahead=AHEAD))) as read,
         ):
             for piece, tables in read:
                 if set(tables) - {"queries"}:

@@ -7,6 +7,7 @@ bind records of a statement that a session was about to execute at the cut: thei
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -17,8 +18,9 @@ from perflab.data.accounting import Accounting, count_marker
 from perflab.errors import FormatError
 from perflab.formats import Tables, _blocks, named, postgresql_stderr, tables_of
 from perflab.formats import _log_notes as log_notes
+from perflab.notes import Note
 
-PIECE_BYTES = 128 << 20
+PIECE_BYTES = 64 << 20
 _READ = 4 << 20
 _FIRST_BYTES, _WINDOWS = 1 << 20, 64
 
@@ -88,9 +90,9 @@ def pieces(number: int, path: Path, format: str, options: Mapping[str, object]) 
 
 
 def _position(stream: IO[bytes]) -> int:
-    """How much of a compressed file has been read."""
-    raw = getattr(stream, "fileobj", stream)
-    return int(raw.tell())
+    """How much of a compressed file has been read; 0 of one in an envelope, which does not say."""
+    raw = getattr(stream, "fileobj", None)
+    return int(raw.tell()) if raw else 0
 
 
 def read_piece(piece: Piece) -> tuple[Piece, Tables]:
@@ -108,7 +110,10 @@ def read_piece(piece: Piece) -> tuple[Piece, Tables]:
         else:
             with piece.path.open("rb") as file:
                 file.seek(piece.start)
-                place.write_bytes(file.read(piece.stop - piece.start))
+                data = file.read(piece.stop - piece.start)
+            if len(data) < piece.stop - piece.start:
+                raise FormatError(f"{piece.path}: became shorter while it was read; read the rotated file instead")
+            place.write_bytes(data)
         return known, _read(piece, place)
 
 
@@ -116,8 +121,15 @@ def _read(piece: Piece, place: Path) -> Tables:
     try:
         return tables_of(named(piece.format).read(place, **piece.options))
     except FormatError as problem:
-        if getattr(problem.args[0], "code", "") != log_notes.NOTHING_TIMED.code:
-            raise
+        note = problem.args[0]
+        if not isinstance(note, Note):
+            if place == piece.path:
+                raise
+            raise FormatError(f"{piece.path}, in what ends at byte {piece.done:,}: {problem}") from problem
+        if "path" in note.facts:
+            problem = FormatError(replace(note, facts={**note.facts, "path": piece.path}))
+        if note.code != log_notes.NOTHING_TIMED.code:
+            raise problem from None
         with sources.open_bytes(place) as stream:
             lines = count_marker(iter(lambda: stream.read(_READ), b""), b"\n")
         return Tables(accounting=Accounting(total=lines, known=lines), meta={"nothing": problem})

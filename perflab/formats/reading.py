@@ -105,7 +105,10 @@ def ingest(
     run : str, optional
         Keeps the parts of one query log (rotated, compressed) as one run, in the order of time, with this text as its
         ``source``. A log of any size is read in pieces.
-    arm, format, executor, **options
+    executor : concurrent.futures.Executor, optional
+        What reads several files, or the pieces of one log, at once: a ``ProcessPoolExecutor``, or dask's
+        ``Client.get_executor()``.
+    arm, format, **options
         As for `read`.
 
     Returns

@@ -102,7 +102,7 @@ def find_n_plus_one(
         raise one_of("by", by, ("pattern", "unit"))
     if isinstance(threshold, bool) or not isinstance(threshold, int) or threshold < 2:
         raise ValueError(f"threshold must be a whole number of at least 2; got {threshold!r}")
-    found = _in_parts(queries, threshold, dialect, executor) or found_in(queries, threshold, dialect)
+    found = _in_parts(queries, threshold, dialect, executor, by) or found_in(queries, threshold, dialect)
     patterns, sentence = found.patterns, _sentence(found, clock_of(queries))
     if by == "unit":
         order = np.lexsort((-found.by_unit["time_ms"].to_numpy(), found.by_unit["_rank"].to_numpy()))
@@ -115,7 +115,7 @@ def find_n_plus_one(
 
 
 def _in_parts(
-    queries: pd.DataFrame | Measurements, threshold: int, dialect: str | None, executor: Executor | None
+    queries: pd.DataFrame | Measurements, threshold: int, dialect: str | None, executor: Executor | None, by: str
 ) -> Found | None:
     """The patterns of a lazily opened store, part by part; None of a log that is analysed as a whole."""
     if not isinstance(queries, Measurements) or not isinstance(queries.tables, StoredTables):
@@ -124,7 +124,7 @@ def _in_parts(
     whole = "queries" not in tables or "spans" in tables or any(run.steps for run in tables.stored.values())
     if whole or queries.length("queries") <= large_logs.PART_ROWS:
         return None
-    return large_logs.find_in_parts(tables, threshold, dialect, executor)
+    return large_logs.find_in_parts(tables, threshold, dialect, executor, units=by == "unit")
 
 
 def _sentence(found: Found, clock: str) -> str:
