@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from perflab.errors import StoreError
 
-AHEAD = 2 * (os.cpu_count() or 1)
+AHEAD = 1 + (os.cpu_count() or 1)
 """The most items that workers have, or whose results wait to be used, where an item is a big part of something."""
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")

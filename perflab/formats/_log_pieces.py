@@ -1,7 +1,7 @@
 """Query logs larger than memory: a log as pieces of whole records, each of which its reader reads like a file of its own.
 
-Cut are the formats whose records show where they begin. What belongs to one statement stays together but for the parse and
-bind records of a statement that a session was about to execute at the cut: their time is lost, once for each session.
+Cut are the formats whose records show where they begin. What belongs to one statement stays together, but for the parse and
+bind records of a statement that a session was about to execute at the cut, which `Tables.owed` has.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ _ENDS: Mapping[str, Callable[[bytes], int]] = MappingProxyType(
         "query_recorder": _behind_line,
     }
 )
+POSTGRESQL = frozenset(name for name in _ENDS if name.startswith("postgresql_"))
+"""Formats whose statements have a time that was cut, to milliseconds or to seconds."""
 
 
 def pieces(number: int, path: Path, format: str, options: Mapping[str, object]) -> Iterator[Piece]:

@@ -44,9 +44,12 @@ def find_in_parts(
     tables: StoredTables, threshold: int, dialect: str | None, executor: Executor | None, *, units: bool = True
 ) -> Found:
     """The patterns of all stored runs, in the memory of some parts of their logs; without ``units`` no occurrences by unit."""
+    import pyarrow as pa
+
     total = int(tables.row_counts("queries").sum())
     with TemporaryDirectory(prefix="perflab-parts-") as folder:
         files = [(run.name, file) for run in tables.stored.values() for file in _parted(run, Path(folder))]
+        pa.default_memory_pool().release_unused()
         parts = (_Part(run, file.read_bytes()) for run, file in files)
         found = []
         with Progress(len(files), "N+1 by parts of the log", shown=total >= 4 * PART_ROWS) as progress:
