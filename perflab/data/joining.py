@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from perflab.data import listed_texts
 from perflab.data.schemas import SCHEMAS, conform, empty
 from perflab.errors import PerflabError, StoreError
 from perflab.notes import DATA, Kind, Note
@@ -55,9 +56,15 @@ def tables_of(
     return {table: frame for table, frame in frames.items() if len(frame) or not damaged}, [*damaged.values()]
 
 
-def frame_of(table: str, parts: Mapping[str, Any]) -> pd.DataFrame:
-    """Arrow tables of runs as one table."""
-    return _joined(table, {run: part.replace_schema_metadata(None) for run, part in parts.items()})
+def frame_of_run(table: str, run: str, part: Any) -> pd.DataFrame:
+    """An Arrow table of one run, with lists of texts as Arrow has them."""
+    lists = {
+        name: found
+        for name in AS_JSON & set(part.column_names)
+        if (found := listed_texts.from_json(part[name])) is not None
+    }
+    frame = _joined(table, {run: part.drop_columns([*lists]).replace_schema_metadata(None)})
+    return frame.assign(**lists)
 
 
 def _of_one_kind(table: str, parts: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Note]]:

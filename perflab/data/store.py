@@ -30,6 +30,7 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from perflab.data import listed_texts
 from perflab.data.joining import AS_JSON, DAMAGED, UNREADABLE, first_line, tables_of
 from perflab.data.places import RemotePath, each, place_of
 from perflab.data.schemas import SCHEMAS, conform
@@ -126,6 +127,9 @@ class Draft:
         conformed = conform(table, frame.assign(run=self.run)).drop(columns="run")
         for column in AS_JSON & set(conformed.columns):
             values = conformed[column].array
+            if (texts := listed_texts.as_json(values)) is not None:
+                conformed[column] = texts
+                continue
             # One value after another of an Arrow array costs as much as the text that is made of it.
             listed = values.__arrow_array__().to_pylist() if hasattr(values, "__arrow_array__") else list(values)
             conformed[column] = [_json(value) for value in listed]

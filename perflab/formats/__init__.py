@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, cast
 
 import pandas as pd
@@ -122,10 +123,12 @@ class Tables(dict[str, pd.DataFrame]):
     ``warnings``: each says what was skipped or is unknown, and what to do. ``meta``: tool, version, settings;
     ``generator`` names the tool that drove the load. ``done``: for a part of a file, the bytes of it read by now.
     ``accounting``: where every line of the file went; of a file in parts, the last part has it. `reading` makes warnings of it.
-    ``afresh``: this part replaces those before it (what they were taken for was wrong).
+    ``afresh``: this part replaces those before it (what they were taken for was wrong). ``owed``: of a piece of a log, by session
+    how many durations, and milliseconds of them, belong to its next statement, which the piece no longer has.
     """
 
     afresh = False
+    owed: Mapping[str, tuple[int, float]] = MappingProxyType({})
 
     def __init__(
         self,

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
-_SMALL = 16 << 20
+_SMALL = 64 << 20
 
 
-@lru_cache(maxsize=2)
+@cache
 def _database(process: int, ordered: bool) -> Any:
     """An empty database in memory to compute with; to make one costs more than to read a small log.
 
-    It is for this process only: a forked child must not share its parent's. ``ordered`` keeps the order of rows; without,
-    big results take less memory.
+    It is for this process only: a forked child must not share its parent's, nor close it (as a cache that evicts would), for
+    its threads are not there. ``ordered`` keeps the order of rows; without, big results take less memory.
     """
     import duckdb
 

@@ -98,14 +98,14 @@ def _tables(path: Path, held: list[Any], tally: Tally, timezone: str | None, met
     """The queries of the found records; the list gives its only table away, to free it early."""
     found = held.pop()
     _give_back()
-    codes, kind, ms, order = _ordered(found)
+    codes, kind, ms, order, sessions = _ordered(found)
     tally.known += found.num_rows - len(kind)
     if not len(kind):
         raise FormatError(notes.NOTHING_TIMED(path=path))
     plans = np.flatnonzero(kind == "x")
     rest = np.flatnonzero(kind != "x") if len(plans) else np.arange(len(kind))
-    chosen, took, left = _folded(codes[rest], kind[rest], ms[rest])
-    chosen = rest[chosen]
+    chosen, took, alone = _folded(codes[rest], kind[rest], ms[rest])
+    chosen, alone, left = rest[chosen], rest[alone], len(alone)
     inner = found["inner"].combine_chunks().to_numpy(zero_copy_only=False)[order]
     if inner[chosen].any():
         chosen, took = _without_fetches(chosen, took, inner, codes, found["sql"].take(order))
@@ -139,16 +139,27 @@ def _tables(path: Path, held: list[Any], tally: Tally, timezone: str | None, met
     tally.rows += len(frame)
     tally.known += left_out + left + unread
     tally.continued += len(kind) - count - left - unread
-    return Tables(
+    tables = Tables(
         {"queries": frame},
         warnings=[*zones, *warnings, *tally.notes(path.name), *_queries.doubts(frame, path.name)],
         meta={"tool": "postgresql", **meta},
         accounting=tally.account(),
     )
+    tables.owed = _owed(codes[alone], kind[alone], ms[alone], sessions)
+    return tables
 
 
-def _ordered(found: Any) -> tuple[Any, Any, Any, Any]:
-    """Session codes, kinds and durations of what is about statements, in the order of sessions and lines, and that order."""
+def _owed(codes: Any, kind: Any, ms: Any, sessions: Any) -> dict[str, tuple[int, float]]:
+    """By session the parse and bind records, of those that belong to no statement, and their milliseconds."""
+    of_next = np.isin(kind, ("p", "b"))
+    frame = pd.DataFrame({"session": sessions[codes[of_next]], "ms": np.nan_to_num(ms[of_next])})
+    summed = frame.groupby("session")["ms"].agg(["size", "sum"])
+    return dict(zip(summed.index, zip(summed["size"].tolist(), summed["sum"].tolist(), strict=True), strict=True))
+
+
+def _ordered(found: Any) -> tuple[Any, Any, Any, Any, Any]:
+    """Session codes, kinds and durations of what is about statements, in the order of sessions and lines, that order, and the
+    sessions that the codes stand for."""
     session = found["session"].combine_chunks().dictionary_encode()
     found_first = session.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype("int64")
     names = np.array([*session.dictionary.to_pylist(), ""], dtype=object)
@@ -162,7 +173,7 @@ def _ordered(found: Any) -> tuple[Any, Any, Any, Any]:
         order, kind = order[about], kind[about]
     ms = found["ms"].combine_chunks().fill_null(float("nan")).to_numpy(zero_copy_only=False).astype("float64")[order]
     ms[~((ms >= 0) & (ms < _LONGEST_MS))] = np.nan  # a damaged number
-    return codes[order], kind, ms, order
+    return codes[order], kind, ms, order, np.sort(names)
 
 
 @dataclass(frozen=True)
@@ -294,14 +305,14 @@ def _give_back() -> None:
     pa.default_memory_pool().release_unused()
 
 
-def _folded(codes: Any, kind: Any, ms: Any) -> tuple[Any, Any, int]:
-    """Which records are statements, their durations with the parse and bind before them, and what is left over.
+def _folded(codes: Any, kind: Any, ms: Any) -> tuple[Any, Any, Any]:
+    """Which records are statements, their durations with the parse and bind before them, and which are left over.
 
     All in the order of sessions and lines.
     """
     text = np.isin(kind, ("s", "e", "q"))
     if not text.any():
-        return np.flatnonzero(text), ms[text], len(kind)
+        return np.flatnonzero(text), ms[text], np.arange(len(kind))
     alone = (kind == "q") & (np.append(codes[1:] == codes[:-1], False)) & (np.append(kind[1:] == "d", False))
     ms = ms.copy()
     owned = np.append(False, alone[:-1])  # a bare duration right after its text
@@ -314,5 +325,5 @@ def _folded(codes: Any, kind: Any, ms: Any) -> tuple[Any, Any, int]:
     same[belongs] = codes[belongs] == codes[chosen[following[belongs]]]
     same &= kind != "f"  # a function called past the parser is part of no statement
     total = np.bincount(following[same], weights=np.nan_to_num(ms[same]), minlength=len(chosen))
-    left = int(np.sum(~text & ~owned & ~same))
+    left = np.flatnonzero(~text & ~owned & ~same)
     return chosen, np.where(np.isnan(ms[chosen]) & (total == 0), np.nan, total), left

@@ -16,7 +16,7 @@ import numpy as np
 from perflab.data import sources
 from perflab.data.accounting import Tally
 from perflab.errors import FormatError
-from perflab.formats import Tables, _line_prefix, _log_records, _postgresql
+from perflab.formats import Tables, _line_prefix, _log_heads, _log_records, _postgresql
 from perflab.formats import _log_notes as notes
 from perflab.formats._line_prefix import LEVELS, STATE
 from perflab.notes import Remedy
@@ -151,7 +151,7 @@ def _batch(chunk: bytes, head: str, tally: Tally, first: int) -> Any:
     timed = pc.sum(pc.and_(pc.equal(level, "LOG"), pc.starts_with(begins, "duration"))).as_py() or 0
     tally.mark(_DURATION, _durations(chunk, timed), 0)
     context = np.append(pc.equal(level, "CONTEXT").to_numpy(zero_copy_only=False)[1:], False)
-    bodies = _bodies(chunk, starts, ends, lengths, brief, wanted)
+    bodies = _bodies(chunk, starts, ends, lengths, brief, lines, wanted)
     place = np.searchsorted(wanted, statements)
     with_detail = np.append(detailed, False)[statements + 1]
     columns = {
@@ -161,19 +161,17 @@ def _batch(chunk: bytes, head: str, tally: Tally, first: int) -> Any:
         "context": pa.array(
             ["function" if inside else None for inside in context[statements].tolist()], type=pa.large_string()
         ),
-        **_fields(found.take(pa.array(statements))),
+        **_fields(found, statements),
     }
     nothing = pa.nulls(len(statements), pa.large_string())
     schema = _log_records.schema()
     return pa.RecordBatch.from_arrays([columns.get(name, nothing) for name in schema.names], schema=schema)
 
 
-def _bodies(chunk: bytes, starts: Any, ends: Any, lengths: Any, brief: Any, wanted: Any) -> Any:
-    """The messages of the wanted records: without heads and line ends, continuation lines without the server's tab.
-
-    Bytes are marked and copied once.
-    """
+def _bodies(chunk: bytes, starts: Any, ends: Any, lengths: Any, brief: Any, lines: Any, wanted: Any) -> Any:
+    """The messages of the wanted records: without heads and line ends, continuation lines without the server's tab."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     data = np.frombuffer(chunk, dtype=np.uint8)
     begin = starts[wanted] + lengths[wanted]
@@ -182,21 +180,17 @@ def _bodies(chunk: bytes, starts: Any, ends: Any, lengths: Any, brief: Any, want
     for _ in range(3):  # no character may be cut in two
         inside = (data[np.minimum(end, len(chunk) - 1)] & 0xC0 == 0x80) & (end < len(chunk))
         end = end - inside
-    edges = np.zeros(len(chunk) + 1, dtype=np.int8)
-    edges[begin] = 1
-    edges[end[end > begin]] -= 1
-    keep = np.cumsum(edges[:-1], dtype=np.int8).view(np.bool_)
-    breaks = np.flatnonzero(data == 10)
-    after = np.minimum(breaks + 1, len(chunk) - 1)
-    keep[after[data[after] == 9]] = False
-    last = end - 1
-    keep[last[data[last] == 10]] = False
-    if 13 in data:
-        returns = np.flatnonzero(data == 13)
-        keep[returns[data[np.minimum(returns + 1, len(chunk) - 1)] == 10]] = False
-    sizes = np.add.reduceat(keep.view(np.uint8), begin, dtype=np.int64) if len(begin) else np.zeros(0, dtype=np.int64)
-    offsets = np.append(0, np.cumsum(sizes))
-    return pa.LargeStringArray.from_buffers(len(wanted), pa.py_buffer(offsets), pa.py_buffer(data[keep]))
+    ended = (data[end - 1] == 10) & (end > begin)
+    end = end - ended
+    end = end - (ended & (data[end - 1] == 13) & (end > begin))
+    bodies = _log_heads.ranges(chunk, begin, np.maximum(end, begin)).view(pa.large_string())
+    several = np.flatnonzero(lines[wanted] > 1)
+    if not len(several):
+        return bodies
+    joined = pc.replace_substring(bodies.take(pa.array(several)), "\r\n", "\n")
+    place = np.arange(len(bodies))
+    place[several] = len(bodies) + np.arange(len(several))
+    return pa.concat_arrays([bodies, pc.replace_substring(joined, "\n\t", "\n")]).take(pa.array(place))
 
 
 def _split(chunk: bytes, head: str, tally: Tally) -> tuple[Any, Any, Any, Any]:
@@ -207,10 +201,10 @@ def _split(chunk: bytes, head: str, tally: Tally) -> tuple[Any, Any, Any, Any]:
     ends = np.flatnonzero(data == 10)
     following = ends[ends + 1 < len(chunk)] + 1
     starts = np.concatenate([[0], following[data[following] != 9]]).astype("int64")
-    lines = _slices(chunk, starts)
-    found = _heads(lines, head, _SHORT)
-    if len(again := np.flatnonzero(_cut_short(found, lines))):  # what follows the prefix may be beyond those bytes
-        longer = _heads(lines.take(pa.array(again)), head, _HEAD)
+    found = _log_heads.heads(chunk, starts, head, _SHORT)
+    lengths = np.diff(np.append(starts, len(chunk)))
+    if len(again := np.flatnonzero(_cut_short(found, lengths))):  # what follows the prefix may be beyond those bytes
+        longer = _log_heads.matched(_log_heads.cut(chunk, starts, _HEAD).take(pa.array(again)), head)
         place = np.arange(len(found))
         place[again] = len(found) + np.arange(len(again))
         found = pa.concat_arrays([found, longer]).take(pa.array(place))
@@ -228,44 +222,29 @@ def _split(chunk: bytes, head: str, tally: Tally) -> tuple[Any, Any, Any, Any]:
     first = int(np.searchsorted(ends, starts[foreign[0]])) + 1 if begins == 0 and len(foreign) else 1
     tally.skip(tally.total + first, total - int(counts.sum()), "no log_line_prefix")
     tally.total += total
-    return starts[right], stops, found.take(pa.array(right)), counts
+    return starts[right], stops, found if len(right) == len(found) else found.take(pa.array(right)), counts
 
 
-def _cut_short(found: Any, lines: Any) -> Any:
+def _cut_short(found: Any, lengths: Any) -> Any:
     """Which lines may be records of statements whose head is longer than the bytes in which it was looked for."""
     import pyarrow.compute as pc
 
     unsure = pc.and_(pc.equal(pc.struct_field(found, "level"), "LOG"), pc.equal(pc.struct_field(found, "begins"), ""))
-    long = pc.greater(pc.binary_length(lines), _SHORT)
-    return pc.and_(pc.or_(found.is_null(), pc.fill_null(unsure, False)), long).to_numpy(zero_copy_only=False)
+    unsure = pc.or_(found.is_null(), pc.fill_null(unsure, False))
+    return unsure.to_numpy(zero_copy_only=False) & (lengths > _SHORT)
 
 
-def _heads(lines: Any, head: str, size: int) -> Any:
-    """The parts of the heads in the first bytes of lines; RE2 is several times faster on short texts."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    return pc.extract_regex(pc.binary_slice(lines.view(pa.large_binary()), 0, size).view(pa.large_string()), head)
-
-
-def _slices(chunk: bytes, starts: Any) -> Any:
-    """Texts that begin at these places, each until the next one; no copy."""
-    import pyarrow as pa
-
-    offsets = np.append(starts, len(chunk)).astype("int64")
-    return pa.LargeStringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(chunk))
-
-
-def _fields(found: Any) -> dict[str, Any]:
-    """The columns that the prefix has; what it left empty is missing."""
+def _fields(found: Any, statements: Any) -> dict[str, Any]:
+    """The columns that the prefix has, of these records; what it left empty is missing."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     names = [found.type.field(n).name for n in range(found.type.num_fields)]
-    columns = {n: pc.struct_field(found, n) for n in names}
+    wanted = ("epoch", "logged", "user", "database", "application", "session")
+    columns = {n: pc.struct_field(found, n).take(pa.array(statements)) for n in wanted if n in names}
     if "epoch" in columns:
         columns["logged"] = pa.array([_of_epoch(text) for text in columns["epoch"].to_pylist()], type=pa.large_string())
-    known = {n: columns[n] for n in ("logged", "user", "database", "application", "session") if n in columns}
+    known = {n: columns[n] for n in wanted[1:] if n in columns}
     missing = pa.scalar(None, type=pa.large_string())
     return {n: pc.if_else(pc.equal(values, ""), missing, values) for n, values in known.items()}
 

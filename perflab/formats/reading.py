@@ -21,16 +21,13 @@ from perflab.data.tables import Measurements
 from perflab.errors import FormatError
 from perflab.formats import Tables, _unread
 from perflab.formats import _caveats as caveats
-from perflab.formats._log_joining import ingest_log, overlaps, span_of
+from perflab.formats._log_joining import SHOWN_FROM_BYTES, ingest_log, overlaps, span_of
 from perflab.formats._run_span import RunSpan
 from perflab.notes import Note
 from perflab.progress import Progress
 from perflab.provenance import without_credentials
 
 Reader = Callable[[Path], Mapping[str, pd.DataFrame]]
-
-SHOWN_FROM_BYTES = 64 * 1024 * 1024
-"""Files of this size and more show how far they have been read."""
 
 
 def read(
@@ -108,7 +105,10 @@ def ingest(
     run : str, optional
         Keeps the parts of one query log (rotated, compressed) as one run, in the order of time, with this text as its
         ``source``. A log of any size is read in pieces.
-    arm, format, executor, **options
+    executor : concurrent.futures.Executor, optional
+        What reads several files, or the pieces of one log, at once: a ``ProcessPoolExecutor``, or dask's
+        ``Client.get_executor()``.
+    arm, format, **options
         As for `read`.
 
     Returns

@@ -36,7 +36,8 @@ _GET = 21.0
 class Groups:
     """``table`` has a row for each group: unit, fp, site (code of the call site), first, second and last (places of those
     statements), calls, time_ms, rows, distinct (different values; both NaN where not known), between (writes and control
-    statements between the second and the last), written (of those, writes to its own tables), route, low, repeated.
+    statements between the second and the last), written (of those, writes to its own tables), route, path (its code), low,
+    repeated.
     ``order`` holds the places of the statements by group, ``starts`` where each group starts in it, ``arrays`` the columns,
     ``question`` a code of what each statement of a repeated group asks (-1 where not known), ``asked`` the answers of
     `keys_asked` so far.
@@ -85,12 +86,18 @@ def grouped(prepared: Statements, threshold: int) -> Groups:
             "between": counted[last] - counted[second],
             "written": _written(prepared, fp, second, last, repeated),
             "route": frame["route"].to_numpy(dtype=object)[first],
+            "path": pd.factorize(frame["route"])[0][first],
             "low": prepared.units.low[unit],
             "repeated": repeated,
         }
     )  # fmt: skip
     arrays = {name: table[name].to_numpy() for name in table.columns}
     return Groups(prepared, table, np.argsort(member, kind="stable"), np.append(0, np.cumsum(calls)), arrays, question)
+
+
+def different(units: Ints) -> Ints:
+    """The different ones of some groups' units, which are in order in the table of groups."""
+    return units[np.append(True, units[1:] != units[:-1])] if len(units) else units
 
 
 def _sites(prepared: Statements) -> Ints:

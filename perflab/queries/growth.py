@@ -84,13 +84,13 @@ def _asked(groups: Groups, parent: int, members: Ints) -> Ints:
 
     Where routes are not known, other pages may run the parent too, so the child must have run.
     """
-    fp, unit, site, route = (groups.column(c) for c in ("fp", "unit", "site", "route"))
+    fp, unit, site, path = (groups.column(c) for c in ("fp", "unit", "site", "path"))
     one = members[0]
     child = (fp == fp[one]) & (site == site[one])
-    asked = np.flatnonzero((fp == parent) & (route == route[one]))
+    asked = np.flatnonzero((fp == parent) & (path == path[one]))
     other = np.setdiff1d(np.flatnonzero(groups.column("repeated") & child), members, assume_unique=True)
     asked = asked[~np.isin(unit[asked], unit[other])]
-    return asked if route[one] else asked[_calls(groups, members)[unit[asked]] > 0]
+    return asked if groups.column("route")[one] else asked[_calls(groups, members)[unit[asked]] > 0]
 
 
 def _calls(groups: Groups, members: Ints) -> Floats:

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from perflab.data.executing import mapped
-from perflab.data.joining import frame_of
+from perflab.data.executing import AHEAD, mapped
+from perflab.data.joining import frame_of_run
 from perflab.data.stored_runs import StoredRun, StoredTables
 from perflab.notes import Note
 from perflab.progress import Progress
@@ -27,41 +27,49 @@ from perflab.queries import comments
 from perflab.queries.patterns import Found, found_in
 
 PART_ROWS = 500_000
-_BATCH = 1 << 20
+_BATCH = 1 << 18
 _SESSION = ("session", "database", "user", "application")
 _KEY = ["parent", "child", "route", "source", "_same", "_holder"]
 Hashes = npt.NDArray[np.uint64]
 
 
 class _Part(NamedTuple):
-    """A file with a part of the statements of a run."""
+    """A part of the statements of a run, as a Parquet file: a worker on another machine has none of this one's files."""
 
     run: str
-    file: Path
+    data: bytes
 
 
-def find_in_parts(tables: StoredTables, threshold: int, dialect: str | None, executor: Executor | None) -> Found:
-    """The patterns of all stored runs, in the memory of some parts of their logs."""
+def find_in_parts(
+    tables: StoredTables, threshold: int, dialect: str | None, executor: Executor | None, *, units: bool = True
+) -> Found:
+    """The patterns of all stored runs, in the memory of some parts of their logs; without ``units`` no occurrences by unit."""
+    import pyarrow as pa
+
     total = int(tables.row_counts("queries").sum())
     with TemporaryDirectory(prefix="perflab-parts-") as folder:
-        parts = [part for run in tables.stored.values() for part in _parted(run, Path(folder))]
+        files = [(run.name, file) for run in tables.stored.values() for file in _parted(run, Path(folder))]
+        pa.default_memory_pool().release_unused()
+        parts = (_Part(run, file.read_bytes()) for run, file in files)
         found = []
-        with Progress(len(parts), "N+1 by parts of the log", shown=total >= 4 * PART_ROWS) as progress:
-            work = partial(_of_part, threshold=threshold, dialect=dialect)
-            for done, one in enumerate(mapped(work, parts, executor), 1):
+        with Progress(len(files), "N+1 by parts of the log", shown=total >= 4 * PART_ROWS) as progress:
+            work = partial(_of_part, threshold=threshold, dialect=dialect, units=units)
+            for done, one in enumerate(mapped(work, parts, executor, ahead=AHEAD), 1):
                 found.append(one)
                 progress.update(done)
     return merged(found)
 
 
-def _of_part(part: _Part, threshold: int, dialect: str | None) -> Found:
+def _of_part(part: _Part, threshold: int, dialect: str | None, units: bool) -> Found:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    frame = frame_of("queries", {part.run: pq.read_table(part.file)})
-    return found_in(frame, threshold, dialect)
+    frame = frame_of_run("queries", part.run, pq.read_table(pa.BufferReader(part.data)))
+    found = found_in(frame, threshold, dialect)
+    return found if units else found._replace(by_unit=found.by_unit.iloc[:0])
 
 
-def _parted(run: StoredRun, folder: Path) -> Iterator[_Part]:
+def _parted(run: StoredRun, folder: Path) -> Iterator[Path]:
     """The statements of a run in files of about `PART_ROWS`, each with all that belongs to its units of work."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -87,7 +95,7 @@ def _parted(run: StoredRun, folder: Path) -> Iterator[_Part]:
     finally:
         for writer in writers.values():
             writer.close()
-    yield from (_Part(run.name, place / f"{code}.parquet") for code in sorted(writers))
+    yield from (place / f"{code}.parquet" for code in sorted(writers))
 
 
 def _held(log: Any) -> set[str]:

@@ -100,7 +100,7 @@ def find_n_plus_one(
     """
     if by not in ("pattern", "unit"):
         raise one_of("by", by, ("pattern", "unit"))
-    found = _in_parts(queries, threshold, dialect, executor) or found_in(queries, threshold, dialect)
+    found = _in_parts(queries, threshold, dialect, executor, by) or found_in(queries, threshold, dialect)
     return findings_of(found, by, clock_of(queries))
 
 
@@ -118,7 +118,7 @@ def findings_of(found: Found, by: str, clock: str) -> Findings:
 
 
 def _in_parts(
-    queries: pd.DataFrame | Measurements, threshold: int, dialect: str | None, executor: Executor | None
+    queries: pd.DataFrame | Measurements, threshold: int, dialect: str | None, executor: Executor | None, by: str
 ) -> Found | None:
     """The patterns of a lazily opened store, part by part; None of a log that is analysed as a whole."""
     if not isinstance(queries, Measurements) or not isinstance(queries.tables, StoredTables):
@@ -127,7 +127,7 @@ def _in_parts(
     whole = "queries" not in tables or "spans" in tables or any(run.steps for run in tables.stored.values())
     if whole or queries.length("queries") <= large_logs.PART_ROWS:
         return None
-    return large_logs.find_in_parts(tables, threshold, dialect, executor)
+    return large_logs.find_in_parts(tables, threshold, dialect, executor, units=by == "unit")
 
 
 def _sentence(found: Found, clock: str) -> str:

@@ -11,7 +11,17 @@ import pandas as pd
 from perflab.data.tables import Measurements
 from perflab.notes import Note
 from perflab.queries import claims, suggestions
-from perflab.queries.groups import LEAST_DISTINCT, Groups, Ints, grouped, keys_asked, moving_keys, single_rows, varying
+from perflab.queries.groups import (
+    LEAST_DISTINCT,
+    Groups,
+    Ints,
+    different,
+    grouped,
+    keys_asked,
+    moving_keys,
+    single_rows,
+    varying,
+)
 from perflab.queries.growth import LIMIT, Growth, growth
 from perflab.queries.nouns import own_key
 from perflab.queries.parents import calls_after, with_parents
@@ -225,7 +235,7 @@ def _own_value(groups: Groups, members: Ints, parents: Ints) -> bool:
     selected = sum(not mine.isdisjoint(unit[-1]) for mine, unit in zip(held, asked, strict=True)) * 2 > len(asked)
     if selected and below.single_row:
         return False
-    same = np.logical_and.reduce([groups.column(c) == groups.column(c)[members[0]] for c in ("fp", "site", "route")])
+    same = np.logical_and.reduce([groups.column(c) == groups.column(c)[members[0]] for c in ("fp", "site", "path")])
     others = np.setdiff1d(np.flatnonzero(same & groups.column("repeated")), members)
     others = others[np.isfinite(distinct[others])]
     return not len(others) or bool(np.median(distinct[others] / groups.column("calls")[others]) >= LEAST_DISTINCT)
@@ -238,19 +248,20 @@ def _few(groups: Groups, members: Ints, facts: claims.Facts) -> int:
 
 def _cold(groups: Groups, members: Ints, level: str) -> str:
     """A word where only the first units of a route have the pattern, as before a cache of the process is filled."""
-    unit, route = groups.column("unit"), groups.column("route")
-    units = np.unique(unit[route == route[members[0]]])
+    if level not in claims.CLAIMS:
+        return ""
+    unit, path = groups.column("unit"), groups.column("path")
+    units = different(unit[path == path[members[0]]])
     mine = np.searchsorted(units, unit[members])
     early = len(units) >= _MANY_UNITS and len(mine) * 4 < len(units) and int(mine.max()) * 2 < len(units)
-    early &= level in claims.CLAIMS
     return f" Only {len(mine)} of {len(units)} units have it, all among the first: a cold cache." if early else ""
 
 
 def _everywhere(groups: Groups, parent: int, child: int, total: int) -> bool:
     """Whether the parent runs in most units, most of which have no such child: a preamble (who is logged in?), no list."""
     unit, fp = groups.column("unit"), groups.column("fp")
-    asked = np.unique(unit[fp == parent])
-    both = int(np.isin(np.unique(unit[fp == child]), asked).sum())
+    asked = different(unit[fp == parent])
+    both = int(np.isin(different(unit[fp == child]), asked).sum())
     return total >= _MANY_UNITS and len(asked) * 2 > total and both * 2 < len(asked)
 
 

@@ -80,6 +80,7 @@ def _all_bound(frame: pd.DataFrame, texts: Ints, values: Ints, dialect: str) -> 
 def _value_codes(parameters: pd.Series[Any]) -> Ints:
     """A code for each statement's parameters (a list, a mapping or a text), equal where they are; -1 where there are none."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     kind = getattr(parameters.dtype, "pyarrow_dtype", None)
     if kind is None or not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
@@ -87,17 +88,19 @@ def _value_codes(parameters: pd.Series[Any]) -> Ints:
     lists = (
         pa.chunked_array(pa.array(parameters.array)).combine_chunks() if len(parameters) else pa.array([], type=kind)
     )
-    lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-    ends = np.cumsum(lengths)
-    codes = (
-        lists.flatten().dictionary_encode(null_encoding="encode").indices.to_numpy(zero_copy_only=False).astype("int32")
-    )
-    known = lists.is_valid().to_numpy(zero_copy_only=False)
-    rows = zip((ends - lengths).tolist(), ends.tolist(), known.tolist(), strict=True)
-    return _codes([codes[begin:end].tobytes() if valid else None for begin, end, valid in rows])
+    kind = pa.large_string()
+    texts = lists.flatten().cast(kind)
+    size = pc.binary_length(texts).cast(kind)
+    marked = pc.binary_join_element_wise(size, texts, pa.scalar(":", kind))  # no two lists are joined to one text
+    ends = np.append(0, np.cumsum(pc.fill_null(lists.value_lengths(), 0).to_numpy(zero_copy_only=False)))
+    parts = pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pc.fill_null(marked, pa.scalar("null", kind)))
+    joined = pc.binary_join(parts, pa.scalar(" ", kind))
+    codes = pc.if_else(lists.is_valid(), joined, None).dictionary_encode().indices
+    found: Ints = pc.fill_null(codes, -1).to_numpy(zero_copy_only=False).astype("int64")
+    return found
 
 
-def _codes(values: list[str | None] | list[bytes | None]) -> Ints:
+def _codes(values: list[str | None]) -> Ints:
     codes: Ints = pd.factorize(np.array(values, dtype=object))[0].astype("int64")
     return codes
 
