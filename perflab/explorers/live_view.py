@@ -170,8 +170,13 @@ class LiveView:
         chart = self._chart()
         return (
             f'<div class="perflab-progress tex2jax_ignore mathjax_ignore">{self._sentence(ended=True)}'
-            f"{picture(chart) if chart.panes else ''}{self._listed()}</div>"
+            f"{picture(chart) if self.measured else ''}{self._listed()}</div>"
         )
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is a latency or a run to show."""
+        return bool(self._runs) or any(self._known(name) for name in ("recent_p95_ms", "lcp_ms"))
 
     def __enter__(self) -> Self:
         return self
@@ -219,10 +224,15 @@ class LiveView:
         took = time.monotonic() - self._began
         share = min(1.0, self._done / self.total)
         facts = ", ".join(filter(None, (self._write(name, value) for name, value in self._facts.items())))
-        words = f"{self.label}: " + (f"{share:.0%} after {clock(took)}" if math.isfinite(self.total) else clock(took))
-        if not ended and math.isfinite(self.total):
-            words += f", about {clock(max(0.0, self.total - self._done))} left"
-        words += (f" ({facts})" if facts else "") + (f"; {self._outcome}" if self._outcome else "")
+        complete = ended and not self._outcome
+        if complete or not math.isfinite(self.total):
+            words = f"{self.label}: {'took ' if ended else ''}{clock(took)}"
+        else:
+            words = f"{self.label}: {100 * share:.0f} % after {clock(took)}"
+            words += "" if ended else f", about {clock(max(0.0, self.total - self._done))} left"
+        # What ended has a result with all of its requests; these are the last values before the end.
+        words += f" ({'last update: ' if complete else ''}{facts})" if facts else ""
+        words += f"; {self._outcome}" if self._outcome else ""
         how = "" if ended or self._stop is not None else f'<div style="opacity:.8;font-size:90%">{INTERRUPT}</div>'
         return f'<div class="perflab-sentence" style="line-height:1.45">{escape(words)}{how}</div>'
 

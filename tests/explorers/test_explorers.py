@@ -160,6 +160,13 @@ def test_tables_sort_and_filter(both: lab.Measurements) -> None:
         (["beta", "Alpha", "10x"], [2, 1, 0]),
         ([pd.Timestamp("2026-02-01"), pd.Timestamp("2026-01-01"), pd.NaT], [1, 0, 2]),
         ([True, False, True], [1, 0, 2]),
+        (["1.2 s", "950 ms", "~80 µs"], [2, 1, 0]),
+        (["1.2 MB", "900 kB", "–"], [1, 0, 2]),
+        (["1.2 to 1.5 s", "900 ms to 1.1 s", "950 to 990 ms"], [1, 2, 0]),
+        (["0.2", "< 0.03", "1.5e-05"], [2, 1, 0]),
+        (["20261130-0900-b", "20261130-0900-a", "20261201-0900-a"], [1, 0, 2]),
+        (["eager", None, "Base"], [2, 0, 1]),
+        (["2026-11-30 09:00", "2026-11-24 18:00", "–"], [1, 0, 2]),
     ],
 )
 def test_each_kind_of_column_sorts_by_its_values(values: list[Any], rising: list[int]) -> None:

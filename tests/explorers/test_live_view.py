@@ -104,6 +104,7 @@ def test_only_quantities_that_the_work_reports_have_a_pane() -> None:
     live = view()
     assert live._surface.points == {} and "<img" not in live.static  # nothing is known yet
     live.update(1, visits=1)
+    assert "<img" not in live.static  # no axes without a value
     live.update(2, visits=3, lcp_ms=156.0)
     assert list(panes(live)) == ["Visits", "LCP, ms (median so far)"]
     live = view()
@@ -127,6 +128,14 @@ def test_how_it_ended_is_written_in_the_sentence(raised: type[BaseException], wo
     with pytest.raises(raised), live:
         raise raised
     assert f"; {words}" in live.static
+
+
+def test_what_is_complete_has_no_share_and_calls_its_values_the_last_ones() -> None:
+    live = view()
+    with live:
+        live.update(52, **FACTS)
+        assert ": 87 % after 0:00, about 0:08 left (users 4" in live._words.value
+    assert ": took 0:00 (last update: users 4" in live.static and "%" not in live.static.split("(")[0]
 
 
 def test_a_load_that_ends_at_a_click_on_stop_was_stopped_however_often_it_was_clicked() -> None:
