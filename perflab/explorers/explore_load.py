@@ -68,6 +68,7 @@ class LoadExplorer(Explorer):
         self._own: Measurements | None = None
         """What a variable in the notebook was made for."""
         self._going: BackgroundRun[Any] | None = None
+        self._follower: threading.Thread | None = None
         self._live = widgets.VBox()
         self._start = widgets.Button(description="Start", icon="play", tooltip="Make this load now")
         self._start.on_click(lambda _: self.start())
@@ -120,7 +121,8 @@ class LoadExplorer(Explorer):
             return
         self._live.children = (view.box,)
         self._going, self._start.layout.display = going, "none"
-        threading.Thread(target=self._follow, args=(going, view), name="perflab-driving", daemon=True).start()
+        self._follower = threading.Thread(target=self._follow, args=(going, view), name="perflab-driving", daemon=True)
+        self._follower.start()
 
     def stop(self) -> None:
         """Stop the load; what was captured is kept."""
@@ -128,8 +130,11 @@ class LoadExplorer(Explorer):
             self._going.stop()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for the end of the load; return whether it has ended."""
-        return self._going is None or self._going.wait(timeout_s)
+        """Wait for the end of the load, when ``measured`` has its runs; return whether it has ended."""
+        if self._follower is None:
+            return True
+        self._follower.join(timeout_s)
+        return not self._follower.is_alive()
 
     def _follow(self, going: BackgroundRun[Any], view: LiveView) -> None:
         """Wait for the end, keep the picture in the notebook, and add the runs."""

@@ -6,6 +6,7 @@ the work is over the widget gives way to a picture, which needs neither kernel n
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -45,6 +46,7 @@ _PANES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...], bool], ...] = (
 )  # fmt: skip
 """A label, the lines (name, fact, colour, dashes), and whether the axis is logarithmic; shown if the work reports the fact."""
 INTERRUPT = "To stop, interrupt the kernel (■ in the toolbar, or I twice in command mode); what was captured is kept."
+RECOVER = "If its kernel ended before the run did, lab.recover(store) makes a run of what was captured."
 
 
 @dataclass
@@ -120,7 +122,8 @@ class LiveView:
         if own:
             from IPython.display import display
 
-            self._handle = display(self.box, display_id=True)
+            bundle = {**self.box._repr_mimebundle_(), "text/html": self._unfinished()}
+            self._handle = display(bundle, raw=True, display_id=True)
 
     def update(self, done: float, *, label: str | None = None, **facts: object) -> None:
         """Note how much is done and the facts so far, and draw them if the last picture is a second old."""
@@ -187,6 +190,10 @@ class LiveView:
         if kind is not None:
             stopped = kind is KeyboardInterrupt or self._button.disabled
             self._outcome = "stopped" if stopped else f"failed: {kind.__name__}"
+        with contextlib.suppress(Exception):  # as in `_draw`: the result counts
+            self._leave_picture()
+
+    def _leave_picture(self) -> None:
         self._button.layout.display = "none"
         self._draw(ended=True)
         if self._handle is not None:
@@ -195,6 +202,11 @@ class LiveView:
             self._handle.update(HTML(self.static))
             for widget in (self._button, self._words, self._surface, self.box):
                 widget.close()
+
+    def _unfinished(self) -> str:
+        """What a notebook shows that was saved in the middle, and whose kernel is gone."""
+        words = f"{self.label}: in progress when this notebook was saved. {RECOVER}"
+        return f'<div class="perflab-progress tex2jax_ignore mathjax_ignore">{escape(words)}</div>'
 
     def _clicked(self, _: Any) -> None:
         self._button.disabled, self._button.description = True, "Stopping …"
@@ -217,7 +229,8 @@ class LiveView:
                 drawn = (svg(chart, width), pointed(chart, width)) if chart.panes else ("", {})
                 self._surface.show(drawn[0] + self._listed(), drawn[1])
             except Exception as problem:  # noqa: BLE001 - a picture that cannot be drawn must not end the load
-                self._words.value = escape(f"{self.label}: cannot be drawn: {problem}")
+                with contextlib.suppress(Exception):  # nor one that cannot be sent, to a browser that is gone
+                    self._words.value = escape(f"{self.label}: cannot be drawn: {problem}")
             self._every_s = max(_EVERY_S, (time.thread_time() - used) / _SHARE)
 
     def _sentence(self, *, ended: bool) -> str:

@@ -147,9 +147,12 @@ def _below(measured: Measurements, arms: Sequence[Arm], edges: Floats, x: list[f
             for rank, (process, values) in enumerate(processes[:_MAX_PROCESSES]):
                 name = f"{arm.label} {process}".strip() if len(arms) > 1 else process
                 colour = arm.colour if len(arms) > 1 or process else single
-                texts = [format_value(column, v) for v in values.tolist()]
+                # Slices may be shorter than the time between samples; those without one are no gap.
+                known = np.flatnonzero(~np.isnan(values))
+                texts = [format_value(column, v) for v in values[known].tolist()]
                 dashes = _DASHES[rank] if process else _DASHES[place % len(_DASHES)]
-                lines.append(Series(name, x, values.tolist(), colour, dashes, texts=texts))
+                at = [x[i] for i in known.tolist()]
+                lines.append(Series(name, at, values[known].tolist(), colour, dashes, texts=texts))
         if lines:
             found.append(Pane(label, lines, 58.0, write=format_short))
     return found

@@ -59,9 +59,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def done(explorer: LoadExplorer) -> None:
     """Wait until the explorer has taken up what was made."""
-    for thread in threading.enumerate():
-        if thread.name == "perflab-driving":
-            thread.join(10)
+    assert explorer.wait(10)
 
 
 def test_the_controls_become_stages_and_the_call() -> None:

@@ -187,6 +187,14 @@ def test_throughput_and_failures_over_time(both: lab.Measurements) -> None:
     assert explorer.sentences[0].startswith("error rate of all requests: eager")
 
 
+def test_samples_that_are_rarer_than_the_slices_make_a_line(make_measurements: Make) -> None:
+    many = make_measurements(pairs=1, count=12_000, endpoints={"GET /orders": 20.0}, resources=False)
+    requests, *_, users = explore_runs(many)._shown[0].chart.panes
+    assert len(requests.series[0].x) > 40
+    for line in users.series:
+        assert len(line.x) == len(line.y) == len(line.texts) == 30 and np.isfinite(line.y).all()
+
+
 def test_without_runs_the_panel_says_what_to_do(both: lab.Measurements) -> None:
     explorer = explore_runs(both)
     explorer.state.runs = ()

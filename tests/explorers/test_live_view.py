@@ -161,6 +161,23 @@ def test_what_cannot_be_drawn_does_not_end_the_load(monkeypatch: pytest.MonkeyPa
     assert "no &lt;channel&gt;" in live._words.value
 
 
+def test_a_browser_that_is_gone_does_not_end_the_load() -> None:
+    live = view()
+
+    def gone(*_: object, **__: object) -> None:
+        raise OSError("Socket operation on non-socket")
+
+    with live:
+        live.update(1, **FACTS)
+        for each in (live._words, live._surface, live._button, live.box):
+            each.observe(gone)
+        live._handle = type("Handle", (), {"update": gone})()
+        live._drawn = -math.inf
+        live.update(2, **FACTS)
+        live.notify("a note")
+    assert "a note" in live.static
+
+
 def test_drawing_is_cheap() -> None:
     """Every second a picture: it must take a fraction of it."""
     live = view()

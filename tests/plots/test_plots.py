@@ -234,6 +234,11 @@ def test_east_asian_names_get_a_font_of_this_machine_that_has_them(monkeypatch: 
     assert all(f == rcParams["font.family"] for t, f in families.items() if t.isascii())
 
 
+def test_what_no_font_has_is_replaced_and_nothing_else() -> None:
+    assert drawing.plain("GET /🚀ü→Ω") == "GET /�ü→Ω"  # the warning of matplotlib would be an error
+    assert drawing.plain("GET /商品、") in ("GET /商品、", "GET /���")
+
+
 @pytest.mark.parametrize("plot", [lab.plot_ecdf, lab.plots.plot_histogram, lab.plots.plot_heatmap, lab.plot_timeline])
 def test_latencies_of_zero_are_drawn(plot: Callable[..., Axes], make_requests: Callable[..., pd.DataFrame]) -> None:
     requests = make_requests(count=200, seconds=10).assign(latency_ms=0.0)  # a warning would be an error
