@@ -98,6 +98,7 @@ class LiveView:
         own: bool = True,
     ) -> None:
         self.total, self.label, self._write, self._stop = max(total, 1e-9), label, write, stop
+        self._whole = label
         self._began, self._drawn, self._done = time.monotonic(), -math.inf, 0.0
         self._every_s = _EVERY_S
         self._facts: dict[str, object] = {}
@@ -200,12 +201,15 @@ class LiveView:
             from IPython.display import HTML
 
             self._handle.update(HTML(self.static))
-            for widget in (self._button, self._words, self._surface, self.box):
+            # A tab that was opened in the meantime does not know the handle: there the widget becomes the picture.
+            self._words.value, self.box.children = self.static, (self._words,)
+            self.box.remove_class("perflab-running")
+            for widget in (self._button, self._surface):
                 widget.close()
 
     def _unfinished(self) -> str:
         """What a notebook shows that was saved in the middle, and whose kernel is gone."""
-        words = f"{self.label}: in progress when this notebook was saved. {RECOVER}"
+        words = f"{self.label}: in progress when this output was written. {RECOVER}"
         return f'<div class="perflab-progress tex2jax_ignore mathjax_ignore">{escape(words)}</div>'
 
     def _clicked(self, _: Any) -> None:
@@ -239,7 +243,7 @@ class LiveView:
         facts = ", ".join(filter(None, (self._write(name, value) for name, value in self._facts.items())))
         complete = ended and not self._outcome
         if complete or not math.isfinite(self.total):
-            words = f"{self.label}: {'took ' if ended else ''}{clock(took)}"
+            words = f"{self._whole if complete else self.label}: {'took ' if ended else ''}{clock(took)}"
         else:
             words = f"{self.label}: {100 * share:.0f} % after {clock(took)}"
             words += "" if ended else f", about {clock(max(0.0, self.total - self._done))} left"

@@ -66,8 +66,7 @@ def timeline_chart(
     by_run, paces = in_slices(requests, blocks, at, edges, [metric, rate])
     lines = [_line(arm, metric, middle, by_run[own], n) for n, (arm, own) in enumerate(zip(arms, rows, strict=True))]
     cells = _counted(at, requests["latency_ms"].to_numpy(), span) if metric.is_latency else None
-    label = f"{metric.axis_label} (log scale)" if metric.is_latency else metric.axis_label
-    panes = [Pane(label, lines, 190.0, log=metric.is_latency, banded=metric.is_latency, cells=cells)]
+    panes = [Pane(metric.axis_label, lines, 190.0, log=metric.is_latency, banded=metric.is_latency, cells=cells)]
     if metric.kind != rate.kind:
         pace = [_line(arm, rate, middle, paces[own], n) for n, (arm, own) in enumerate(zip(arms, rows, strict=True))]
         panes.append(Pane("Throughput, /s", pace))
