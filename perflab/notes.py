@@ -42,7 +42,7 @@ class Remedy:
     def python(self) -> str:
         """The call as written in a notebook cell."""
         inside = [self.given or "..."] if self.given or not self.call.startswith((".", "Stage")) else []
-        inside += [f"{name}={_literal(value)}" for name, value in self.arguments.items()]
+        inside += [f"{name}={literal(value)}" for name, value in self.arguments.items()]
         return f"{self.call}({', '.join(inside)})"
 
     def shell(self) -> str:
@@ -99,7 +99,8 @@ def _word(text: str) -> str:
     return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
-def _literal(value: object) -> str:
+def literal(value: object) -> str:
+    """A value as Python source, in double quotes where possible."""
     if value is ...:
         return "..."
     return '"' + value + '"' if isinstance(value, str) and '"' not in value and "\\" not in value else repr(value)

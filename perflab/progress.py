@@ -232,8 +232,14 @@ def display(
 
 
 def clock(seconds: float) -> str:
-    """``1:05``, minutes and seconds."""
-    return f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
+    """Minutes and seconds, from an hour on with hours.
+
+    >>> clock(65), clock(119.7), clock(3725)
+    ('1:05', '2:00', '1:02:05')
+    """
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
 def in_notebook() -> bool:

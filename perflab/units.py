@@ -177,7 +177,11 @@ def format_value(name: str, value: object) -> str:
 
     >>> format_value("p95_ms", 182.4), format_value("errors", 3204), format_value("line", 3204)
     ('182 ms', '3,204', '3204')
+    >>> format_value("reasons", ["interrupted", "too short"]), format_value("reasons", [])
+    ('interrupted; too short', '–')
     """
+    if isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
+        return "; ".join(value) or "–"
     if value is None or type(value).__name__ == "NAType" or value != value:
         return "–"
     if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):

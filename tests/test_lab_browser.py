@@ -275,7 +275,7 @@ CASES = [
     Case(COMPARISON, "Effect", "Warm-up", "ArrowRight", "after the first 15 %", KEY),
     Case(COMPARISON, "What if", "Pairs", "ArrowRight", "11 new pairs detect a change", KEY),
     Case(COMPARISON, "What if", "Effect size", "ArrowRight", "new pairs detect a change of 11 %", KEY),
-    Case(COMPARISON, "What if", "Power", "ArrowRight", "the smallest change they detect with power 85%", KEY),
+    Case(COMPARISON, "What if", "Power", "ArrowRight", "the smallest change they detect with power 85 %", KEY),
     Case(OBJECTIVES, "One limit", "Metric", "p90", "p90 of all requests < .*p90 of all requests < "),
     Case(OBJECTIVES, "One limit", "Endpoint", "GET /orders", "p90 of GET /orders < "),
     Case(OBJECTIVES, "One limit", "Arm", "eager", "p90 of GET /orders < [0-9]+ ms: holds"),

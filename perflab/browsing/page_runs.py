@@ -25,7 +25,7 @@ from perflab.loadtest import reasons, recovery
 from perflab.loadtest.alone import alone
 from perflab.loadtest.drive import Driven, Live, listening
 from perflab.loadtest.resources import Sampler, children
-from perflab.loadtest.run import loaded
+from perflab.loadtest.run import loaded, loading
 from perflab.loadtest.serving import Service, Services
 from perflab.loadtest.slot import Slot
 from perflab.loadtest.target import Target
@@ -136,7 +136,7 @@ def run_pages(
     with listening(progress, plan.expected_s, f"{target.arm}: {plan}") as listener:
         driven = drive_pages(plan, target, store, Slot(), Live(listener))
         if driven.interrupted:
-            raise KeyboardInterrupt(f"stopped; the visits so far are kept: {driven.folder}")
+            raise KeyboardInterrupt(f"stopped; the visits so far are kept: {loading(driven.folder)}")
     return loaded([driven])
 
 

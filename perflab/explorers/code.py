@@ -26,8 +26,11 @@ _PLAIN = (
 )  # fmt: skip
 
 
-def name_of(thing: object, otherwise: str, expression: str = "") -> str:
-    """The user's name for an object in the notebook, or the expression for it, or ``otherwise``, which becomes its name."""
+def name_of(thing: object, otherwise: str, expression: str = "", *, replaced: object = None) -> str:
+    """The user's name for an object in the notebook, or the expression for it, or ``otherwise``, which becomes its name.
+
+    ``replaced`` is an earlier object that was named here, and gives up its name.
+    """
     shell = _shell()
     if shell is None:
         return otherwise
@@ -36,7 +39,7 @@ def name_of(thing: object, otherwise: str, expression: str = "") -> str:
     if name := next(found, expression):
         return name
     name, number = otherwise, 2
-    while name in names:
+    while name in names and (replaced is None or names[name] is not replaced):
         name, number = f"{otherwise}_{number}", number + 1
     names[name] = thing
     return name
@@ -96,8 +99,12 @@ def method(source: str, call: str) -> str:
 
 
 def literal(value: object) -> str:
-    """A value as Python source: numbers without trailing zeros, texts quoted."""
-    return f"{value:g}" if isinstance(value, float) else repr(value)
+    """A value as Python source: numbers without trailing zeros or the last digits of binary fractions, texts quoted.
+
+    >>> literal(0.1 + 0.2), literal(4523.123), literal(30.0)
+    ('0.3', '4523.123', '30')
+    """
+    return f"{value:.12g}" if isinstance(value, float) else repr(value)
 
 
 def call(function: str, *positional: str, **named: object) -> str:

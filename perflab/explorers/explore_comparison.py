@@ -225,8 +225,9 @@ def _more_pairs(sides: _Sides) -> Any:
         sd = plan.pilot.sd_pairs_upper
         seen, least = power_paired(now.pairs, plan.effect, sd), smallest_effect(now.pairs, sd, plan.power)
         said = (
-            f"{now.pairs} new pairs detect a change of {format_fraction(plan.effect)} with power {seen:.0%}; the smallest "
-            f"change they detect with power {plan.power:.0%} is {format_fraction(least)}"
+            f"{now.pairs} new pairs detect a change of {format_fraction(plan.effect)} with power "
+            f"{format_fraction(round(seen, 2))}; the smallest change they detect with power "
+            f"{format_fraction(plan.power)} is {format_fraction(least)}"
         )
         return View(code, said, notes=[plan.sentence, *plan.notes])
 

@@ -66,7 +66,10 @@ class LoadExplorer(Explorer):
     def __init__(self, plan: Named, targets: Sequence[Named], pilot: Named | None) -> None:
         self._plan, self._targets = plan, targets
         self._pilot, self.measured = pilot, (None if pilot is None else pilot.value)
+        self._own: Measurements | None = None
+        """What a variable in the notebook was made for."""
         self._going: BackgroundRun[Any] | None = None
+        self._follower: threading.Thread | None = None
         self._live = widgets.VBox()
         self._start = widgets.Button(description="Start", icon="play", tooltip="Make this load now")
         self._start.on_click(lambda _: self.start())
@@ -92,6 +95,7 @@ class LoadExplorer(Explorer):
         super().__init__(
             title, state, offered, {VIEWS[0]: panels}, rows=[[n for n in offered if n != "effect"], ["effect"]]
         )
+        state.observe(lambda _: self._said.set_trait("value", ""), names=list(_PLAN))
         head, *rest = list(self.children)
         self.children = (head, *rest[:2], widgets.HBox([self._start, self._said]), self._live, *rest[2:])
 
@@ -108,7 +112,6 @@ class LoadExplorer(Explorer):
             view = LiveView(
                 total, f"{' and '.join(t.arm for t in targets)}: {plan}", write=fact_text, stop=self.stop, own=False
             )
-            self._live.children = (view.box,)
             going: BackgroundRun[Any] = (
                 start_pairs(plan, *targets, pairs=pairs, progress=view)
                 if len(targets) > 1
@@ -117,8 +120,10 @@ class LoadExplorer(Explorer):
         except (PerflabError, ValueError) as problem:
             self._said.value = _plain(problem)
             return
+        self._live.children = (view.box,)
         self._going, self._start.layout.display = going, "none"
-        threading.Thread(target=self._follow, args=(going, view), name="perflab-driving", daemon=True).start()
+        self._follower = threading.Thread(target=self._follow, args=(going, view), name="perflab-driving", daemon=True)
+        self._follower.start()
 
     def stop(self) -> None:
         """Stop the load; what was captured is kept."""
@@ -126,8 +131,11 @@ class LoadExplorer(Explorer):
             self._going.stop()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for the end of the load; return whether it has ended."""
-        return self._going is None or self._going.wait(timeout_s)
+        """Wait for the end of the load, when ``measured`` has its runs; return whether it has ended."""
+        if self._follower is None:
+            return True
+        self._follower.join(timeout_s)
+        return not self._follower.is_alive()
 
     def _follow(self, going: BackgroundRun[Any], view: LiveView) -> None:
         """Wait for the end, keep the picture in the notebook, and add the runs."""
@@ -140,9 +148,13 @@ class LoadExplorer(Explorer):
         else:
             runs: Measurements = made[0] + made[1] if isinstance(made, tuple) else made
             self.measured = runs if self.measured is None else self.measured + runs
-            self._pilot = Named(self.measured, name_of(self.measured, "measured"))
-            self._said.value = f"{count(len(runs.runs), 'run')} kept, in the variable <code>{self._pilot.code}</code>"
-        self.keeping.keep(view.static)
+            self._pilot = Named(self.measured, name_of(self.measured, "measured", replaced=self._own))
+            self._own = self.measured
+            said = f"{count(len(runs.runs), 'run')} kept, in the variable <code>{self._pilot.code}</code>"
+            more = len(self.measured.runs) > len(runs.runs)
+            self._said.value = said + (f", which has {len(self.measured.runs)} runs now" if more else "")
+        if not view.measured or self.keeping.keep(view.static):
+            self._live.children = ()  # the picture below takes its place
         self._start.layout.display = None
         self.state.runs += 1
 
@@ -173,7 +185,11 @@ class LoadExplorer(Explorer):
         if expected is None:
             arrivals = plan.expected_arrivals
             known = "" if arrivals is None else f"About {format_number(arrivals)} arrivals per run. "
-            return View(self._call(), said, notes=[f"{known}Requests per endpoint are known after a first run."])
+            return View(
+                self._call(),
+                said,
+                notes=[f"{known}Requests per endpoint are known after a first run with {now.model}."],
+            )
         return View(self._call(), f"{said}; expected per run:", table=expected)
 
     def _power(self, now: LoadState) -> View:
@@ -217,7 +233,7 @@ def stages_of(text: str, model: str) -> list[Stage]:
     found = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         words = part.split()
-        ramp = words[-1] == "ramp"
+        ramp = words[-1].lower() == "ramp"
         if len(words) != 2 + ramp:
             raise ValueError(
                 f'a stage is how long, how much, and "ramp" to go there gradually ("1m 50 ramp"); got {part!r}'
@@ -237,15 +253,23 @@ def stages_of(text: str, model: str) -> list[Stage]:
 
 
 def forecast(plan: LoadPlan, measured: Measurements) -> pd.DataFrame | None:
-    """The requests that each endpoint will get in a run, in proportion to the load of the runs so far, and those p95 needs."""
-    offered = []
+    """The requests that each endpoint will get in a run, in proportion to the load of the runs so far, and those p95 needs.
+
+    Users and arrivals are different amounts: only runs with the plan's kind of load count. None without one.
+    """
+    offered, alike = [], []
     for run in measured.runs.to_dict("records"):
         made = run.get("plan")
         if not isinstance(made, dict) or not made.get("stages"):
             return None
+        if _is_open(made["stages"][0]) != (plan.all_stages[0].rate is not None):
+            continue
+        alike.append(run["run"])
         # One that was stopped had a part of its load.
         share = min(1.0, run["duration_ms"] / 1e3 / sum(stage["duration_s"] for stage in made["stages"]))
         offered.append(_load(made["stages"]) * share)
+    if not alike:
+        return None
     share = load_of(plan.all_stages) / max(math.fsum(offered), 1e-9)
     needed = Metric.of("p95").rows_needed
     rows = [
@@ -254,7 +278,7 @@ def forecast(plan: LoadPlan, measured: Measurements) -> pd.DataFrame | None:
             "requests": round(number * share),
             "enough for p95": "yes" if number * share >= needed else f"no, {needed:,} needed",
         }
-        for endpoint, number in count_by_endpoint(measured).items()
+        for endpoint, number in count_by_endpoint(measured.where(run=alike)).items()
     ]
     return pd.DataFrame(rows)
 
@@ -266,6 +290,10 @@ def load_of(stages: Sequence[Stage]) -> float:
     500.0
     """
     return _load([{"duration_s": s.duration_s, "users": s.users, "rate": s.rate, "ramp": s.ramp} for s in stages])
+
+
+def _is_open(stage: Any) -> bool:
+    return stage.get("users") is None
 
 
 def _load(stages: Sequence[Any]) -> float:

@@ -38,10 +38,11 @@ _LINE = 80
 
 _COPY = (
     '<button class="jupyter-button perflab-copy" title="Copy the code for this view, to paste it as a cell" '
-    "onclick=\"navigator.clipboard.writeText(this.closest('.perflab-explorer')"
-    ".querySelector('.perflab-code textarea').value)\">Copy code</button>"
+    "onclick=\"const area = this.closest('.perflab-explorer').querySelector('.perflab-code textarea'); area.select(); "
+    "navigator.clipboard ? navigator.clipboard.writeText(area.value) : document.execCommand('copy')\">Copy code</button>"
 )
-"""The only script here: it is constant, and reads the text area next to it."""
+"""The only script here: it is constant, and reads the text area next to it. Browsers have no clipboard for scripts where
+JupyterLab is on another machine without HTTPS; there the selected text is copied, as by a key."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ the work is over the widget gives way to a picture, which needs neither kernel n
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -45,6 +46,7 @@ _PANES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...], bool], ...] = (
 )  # fmt: skip
 """A label, the lines (name, fact, colour, dashes), and whether the axis is logarithmic; shown if the work reports the fact."""
 INTERRUPT = "To stop, interrupt the kernel (■ in the toolbar, or I twice in command mode); what was captured is kept."
+RECOVER = "If its kernel ended before the run did, lab.recover(store) makes a run of what was captured."
 
 
 @dataclass
@@ -96,6 +98,7 @@ class LiveView:
         own: bool = True,
     ) -> None:
         self.total, self.label, self._write, self._stop = max(total, 1e-9), label, write, stop
+        self._whole = label
         self._began, self._drawn, self._done = time.monotonic(), -math.inf, 0.0
         self._every_s = _EVERY_S
         self._facts: dict[str, object] = {}
@@ -120,7 +123,8 @@ class LiveView:
         if own:
             from IPython.display import display
 
-            self._handle = display(self.box, display_id=True)
+            bundle = {**self.box._repr_mimebundle_(), "text/html": self._unfinished()}
+            self._handle = display(bundle, raw=True, display_id=True)
 
     def update(self, done: float, *, label: str | None = None, **facts: object) -> None:
         """Note how much is done and the facts so far, and draw them if the last picture is a second old."""
@@ -170,8 +174,13 @@ class LiveView:
         chart = self._chart()
         return (
             f'<div class="perflab-progress tex2jax_ignore mathjax_ignore">{self._sentence(ended=True)}'
-            f"{picture(chart) if chart.panes else ''}{self._listed()}</div>"
+            f"{picture(chart) if self.measured else ''}{self._listed()}</div>"
         )
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is a latency or a run to show."""
+        return bool(self._runs) or any(self._known(name) for name in ("recent_p95_ms", "lcp_ms"))
 
     def __enter__(self) -> Self:
         return self
@@ -182,14 +191,26 @@ class LiveView:
         if kind is not None:
             stopped = kind is KeyboardInterrupt or self._button.disabled
             self._outcome = "stopped" if stopped else f"failed: {kind.__name__}"
+        with contextlib.suppress(Exception):  # as in `_draw`: the result counts
+            self._leave_picture()
+
+    def _leave_picture(self) -> None:
         self._button.layout.display = "none"
         self._draw(ended=True)
         if self._handle is not None:
             from IPython.display import HTML
 
             self._handle.update(HTML(self.static))
-            for widget in (self._button, self._words, self._surface, self.box):
+            # A tab that was opened in the meantime does not know the handle: there the widget becomes the picture.
+            self._words.value, self.box.children = self.static, (self._words,)
+            self.box.remove_class("perflab-running")
+            for widget in (self._button, self._surface):
                 widget.close()
+
+    def _unfinished(self) -> str:
+        """What a notebook shows that was saved in the middle, and whose kernel is gone."""
+        words = f"{self.label}: in progress when this output was written. {RECOVER}"
+        return f'<div class="perflab-progress tex2jax_ignore mathjax_ignore">{escape(words)}</div>'
 
     def _clicked(self, _: Any) -> None:
         self._button.disabled, self._button.description = True, "Stopping …"
@@ -212,17 +233,23 @@ class LiveView:
                 drawn = (svg(chart, width), pointed(chart, width)) if chart.panes else ("", {})
                 self._surface.show(drawn[0] + self._listed(), drawn[1])
             except Exception as problem:  # noqa: BLE001 - a picture that cannot be drawn must not end the load
-                self._words.value = escape(f"{self.label}: cannot be drawn: {problem}")
+                with contextlib.suppress(Exception):  # nor one that cannot be sent, to a browser that is gone
+                    self._words.value = escape(f"{self.label}: cannot be drawn: {problem}")
             self._every_s = max(_EVERY_S, (time.thread_time() - used) / _SHARE)
 
     def _sentence(self, *, ended: bool) -> str:
         took = time.monotonic() - self._began
         share = min(1.0, self._done / self.total)
         facts = ", ".join(filter(None, (self._write(name, value) for name, value in self._facts.items())))
-        words = f"{self.label}: " + (f"{share:.0%} after {clock(took)}" if math.isfinite(self.total) else clock(took))
-        if not ended and math.isfinite(self.total):
-            words += f", about {clock(max(0.0, self.total - self._done))} left"
-        words += (f" ({facts})" if facts else "") + (f"; {self._outcome}" if self._outcome else "")
+        complete = ended and not self._outcome
+        if complete or not math.isfinite(self.total):
+            words = f"{self._whole if complete else self.label}: {'took ' if ended else ''}{clock(took)}"
+        else:
+            words = f"{self.label}: {100 * share:.0f} % after {clock(took)}"
+            words += "" if ended else f", about {clock(max(0.0, self.total - self._done))} left"
+        # What ended has a result with all of its requests; these are the last values before the end.
+        words += f" ({'last update: ' if complete else ''}{facts})" if facts else ""
+        words += f"; {self._outcome}" if self._outcome else ""
         how = "" if ended or self._stop is not None else f'<div style="opacity:.8;font-size:90%">{INTERRUPT}</div>'
         return f'<div class="perflab-sentence" style="line-height:1.45">{escape(words)}{how}</div>'
 

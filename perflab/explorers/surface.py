@@ -6,6 +6,7 @@ no network for anything.
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,10 @@ _CSS = """
 .perflab-sortable[aria-sort="ascending"]::after { content: " ▲"; font-size: 80%; }
 .perflab-sortable[aria-sort="descending"]::after { content: " ▼"; font-size: 80%; }
 """
-_NUMBER = re.compile(r"[<>≥≤~ ]*([-+−]?[\d,]*\.?\d+)")
+_UNITS = {"µs": 1e-3, "ms": 1.0, "s": 1e3, "min": 6e4, "h": 3.6e6, "B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9}
+_AMOUNT = r"[-+−]?[\d,]*\.?\d+(?:e[-+]?\d+)?"
+_NUMBER = re.compile(rf"[<>≥≤~ ]*({_AMOUNT})(?: to {_AMOUNT})?(?![\w.:,-])(?: ({'|'.join(_UNITS)})(?![\w/]))?")
+"""A number, or an interval, and its unit; not the digits that a name or a date begins with."""
 
 
 class Surface(anywidget.AnyWidget):
@@ -76,11 +80,14 @@ def arranged(table: pd.DataFrame, order: list[Any], only: str) -> pd.DataFrame:
 
 
 def _sortable(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Numbers where all texts begin with one ("12 ms"), else the texts without regard to case."""
-    texts = values.astype("str")
-    matches = [_NUMBER.match(text) for text in texts]
+    """Numbers where all texts begin with one ("950 ms" before "1.2 s"), else the texts without regard to case."""
+    texts = values.astype("object")
     missing = values.isna() | (texts == "–")
+    texts = texts.where(~missing, "").astype("str")
+    matches = [_NUMBER.match(text) for text in texts]
     if all(match or gone for match, gone in zip(matches, missing, strict=True)) and not missing.all():
-        found = [float(m[1].replace(",", "").replace("−", "-")) if m else float("nan") for m in matches]
+        found = [
+            float(m[1].replace(",", "").replace("−", "-")) * _UNITS.get(m[2], 1.0) if m else math.nan for m in matches
+        ]
         return pd.Series(found, index=values.index)
-    return texts.str.casefold()
+    return texts.str.casefold().where(~missing)

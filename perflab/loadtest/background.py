@@ -15,7 +15,17 @@ from perflab.loadtest.alone import alone
 from perflab.loadtest.drive import Live, OtherPlan, drive, expected_s, listening
 from perflab.loadtest.looks import Looks
 from perflab.loadtest.plan import LoadPlan
-from perflab.loadtest.run import check_pairs, interleaved, loaded, metric_of, noted, pairs_of, pause_s, rounds_done
+from perflab.loadtest.run import (
+    check_pairs,
+    interleaved,
+    left,
+    loaded,
+    metric_of,
+    noted,
+    pairs_of,
+    pause_s,
+    rounds_done,
+)
 from perflab.loadtest.shortness import checked
 from perflab.loadtest.slot import Slot
 from perflab.loadtest.target import Target
@@ -73,7 +83,7 @@ class BackgroundRun(Generic[T]):
         if not self.wait(timeout_s):
             raise TimeoutError(f"{self.label}: still running")
         if isinstance(self._error, KeyboardInterrupt):
-            raise LoadTestError(f"stopped: {self._error}") from None
+            raise LoadTestError(str(self._error) or "stopped") from None
         if self._error is not None:
             raise self._error
         return self._found[0]
@@ -172,11 +182,11 @@ def start_pairs(
 
     def work(watch: Live) -> tuple[Measurements, Measurements]:
         arms = (baseline, candidate)
-        _, interrupted, driven, short = interleaved(
+        experiment, interrupted, driven, short = interleaved(
             plan, arms, rounds, drawn, store, watch, registered, on_short, pause
         )
         if not all(driven.values()):
-            raise KeyboardInterrupt("one arm has no run yet; load what the store holds with load()")
+            raise KeyboardInterrupt(f"stopped before both arms had a run; {left(store, experiment, driven.values())}")
         before, after = (noted(loaded(driven[target.arm]), short) for target in (baseline, candidate))
         done = rounds_done(rounds, len(driven[baseline.arm]))
         return (before, after) if interrupted else registered.noted(done, before, after)

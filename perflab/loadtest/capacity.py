@@ -14,7 +14,7 @@ from perflab.data.tables import AGGREGATED, Measurements
 from perflab.loadtest import milestones, reasons
 from perflab.loadtest.drive import expected_s, listening
 from perflab.loadtest.plan import LoadPlan
-from perflab.loadtest.run import run
+from perflab.loadtest.run import loading, run
 from perflab.loadtest.stages import Stage
 from perflab.loadtest.target import Target
 from perflab.notes import DESIGN, PYTHON, TARGET, Kind, Note, Remedy, written
@@ -165,7 +165,10 @@ def find_capacity(
         for _ in range(_TRIES):
             changed = replace(plan, stages=[Stage(length, rate=rate)])
             part = Part(listener, len(rows) * expected_s(changed), f"step {len(rows) + 1}: {format_rate(rate)}")
-            measured = run(changed, target, store=store, progress=part)
+            try:
+                measured = run(changed, target, store=store, progress=part)
+            except KeyboardInterrupt as stop:
+                raise KeyboardInterrupt(_left(stop, rows, store)) from None
             rows.append(_step(measured, rate, length, goals))
             milestones.run_finished(listener, measured, part.label, "p95", _WARMUP)
             if rows[-1]["holds"]:
@@ -181,6 +184,15 @@ def find_capacity(
         usable["concurrency"].to_numpy("float64"), usable["throughput_per_s"].to_numpy("float64")
     )
     return Capacity(low, high, table, goals, model, problem, stopped)
+
+
+def _left(stop: KeyboardInterrupt, rows: Sequence[dict[str, Any]], store: str | Path) -> str:
+    """What an interrupted search leaves: the runs of its finished steps."""
+    if not rows:
+        return str(stop)
+    finished = ", ".join(f"{format_rate(row['rate'])} {row['verdict']}" for row in rows)
+    kept = loading(store, run=[row["run"] for row in rows])
+    return f"stopped in step {len(rows) + 1}; the steps before ({finished}) are kept: {kept}"
 
 
 def _search(holds: Any, start: float, factor: float, limit: float, closeness: float) -> tuple[float, float, str]:

@@ -51,7 +51,7 @@ def keep(plan: LoadPlan, target: Target, draft: store.Draft, at: Slot, ended: En
     folder, generator = draft.folder, draft.folder / GENERATOR
     found = capture.processes(generator)
     if not sum(p.count for p in found):
-        raise KeyboardInterrupt("interrupted before the first request; nothing was kept")
+        raise KeyboardInterrupt("stopped before the first request; nothing was kept")
     start_s, stop_s = capture.span(found)
     ending = {"ended": _reason(ended, (stop_s - start_s) * 1e3), "restarted": ended.restarted}
     judging = {**judging_of(plan), **ending, "exit_code": ended.exit_code}

@@ -12,6 +12,8 @@ from perflab.loadtest.stages import Stage, is_number
 from perflab.units import format_ms
 
 ARRIVALS = ("constant", "poisson")
+_MOST = 1_000_000
+"""Users, or arrivals per second: more are a slip ("1e9"), and take the generator's memory before they make a request."""
 
 
 def must_be_possible(plan: Settings) -> None:
@@ -25,6 +27,8 @@ def must_be_possible(plan: Settings) -> None:
         )
     if max(stage.amount for stage in stages) == 0:
         raise ValueError("LoadPlan: every stage has 0 users or rate 0, so no request would be made")
+    if (most := max(stage.amount for stage in stages)) > _MOST:
+        raise ValueError(f"LoadPlan: a stage has at most {_MOST:,} users or arrivals per second; got {most!r}")
     if plan.arrivals not in ARRIVALS:
         raise one_of("LoadPlan: arrivals", plan.arrivals, ARRIVALS)
     for goal in plan.goals:

@@ -11,7 +11,7 @@ from perflab.data.tables import Measurements
 from perflab.loadtest.drive import Live, OtherPlan, expected_s, listening
 from perflab.loadtest.looks import Looks
 from perflab.loadtest.plan import LoadPlan
-from perflab.loadtest.run import interleaved, loaded, noted, pause_s, recorded_again
+from perflab.loadtest.run import interleaved, left, loaded, noted, pause_s, recorded_again
 from perflab.loadtest.shortness import checked
 from perflab.loadtest.target import Target
 from perflab.progress import Listener
@@ -82,8 +82,7 @@ def run_arms(
         )
         if interrupted:
             raise KeyboardInterrupt(
-                f"stopped in round {interrupted} of {rounds}; what was captured is kept: "
-                f'load("{store}", experiment="{experiment}").where(valid=True)'
+                f"stopped in round {interrupted} of {rounds}; {left(store, experiment, driven.values())}"
             )
     return noted(loaded([run for name in names for run in driven[name]]), short)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from perflab.data import store as kept
@@ -21,7 +22,7 @@ from perflab.loadtest.serving import Services
 from perflab.loadtest.shortness import checked, too_short
 from perflab.loadtest.slot import Slot
 from perflab.loadtest.target import Target
-from perflab.notes import Note
+from perflab.notes import Note, Remedy, literal
 from perflab.progress import Listener
 from perflab.units import parse_duration
 
@@ -78,7 +79,7 @@ def run(
     with listening(progress, expected_s(plan), f"{target.arm}: {plan}") as listener:
         driven = drive(plan, target, store, Slot(), Live(listener))
         if driven.interrupted:
-            raise KeyboardInterrupt(f"stopped; what was captured is kept: {driven.folder}")
+            raise KeyboardInterrupt(f"stopped; what was captured is kept: {loading(driven.folder)}")
     return loaded([driven])
 
 
@@ -160,11 +161,28 @@ def run_pairs(
         )
         if interrupted:
             raise KeyboardInterrupt(
-                f"stopped in pair {interrupted} of {pairs}; what was captured is kept: "
-                f'load("{store}", experiment="{experiment}").where(valid=True)'
+                f"stopped in pair {interrupted} of {pairs}; {left(store, experiment, driven.values())}"
             )
     before, after = (noted(loaded(driven[target.arm]), short) for target in (baseline, candidate))
     return registered.noted(rounds_done(rounds, len(driven[baseline.arm])), before, after)
+
+
+def loading(place: str | Path, **only: object) -> str:
+    """The call that loads what was kept, to paste as a cell.
+
+    >>> loading(Path("runs"), experiment="20261124-014500-5a6c")
+    'lab.load("runs", experiment="20261124-014500-5a6c")'
+    """
+    return Remedy("lab.load", only, given=literal(str(place))).python()
+
+
+def left(store: str | Path, experiment: str, driven: Iterable[Sequence[Driven]]) -> str:
+    """What an interrupted experiment leaves: nothing, a part of a run, or whole runs, and the call that loads them."""
+    runs = list(chain.from_iterable(driven))
+    if not runs:
+        return "nothing was kept"
+    whole = "" if all(run.interrupted for run in runs) else ".where(valid=True)"
+    return f"what was captured is kept: {loading(store, experiment=experiment)}{whole}"
 
 
 def check_pairs(pairs: int, baseline: Target, candidate: Target) -> None:
@@ -224,7 +242,7 @@ def interleaved(
                 done += 1
                 one = loaded([found])
                 if done == 1 and (short := _short(plan, one, registered.metric)):
-                    _report_short(short, live, on_short, f'load("{store}", experiment="{experiment}")')
+                    _report_short(short, live, on_short, loading(store, experiment=experiment))
                 if not target.record_requests:
                     name = f"round {number} of {len(rounds)}, {target.arm}"
                     warmup = plan.warmup_fraction if isinstance(plan, LoadPlan) else 0.0

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
-from unicodedata import east_asian_width
+from unicodedata import category, east_asian_width
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,7 +20,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.spines import Spine
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -185,10 +186,30 @@ def by_run(frame: pd.DataFrame, column: str) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def plain(text: object, longest: int = 60) -> str:
-    """Foreign text for matplotlib: one line, truncated, without mathtext, and never an ignored label."""
+    """Foreign text for matplotlib: one line, truncated, without mathtext, and never an ignored label.
+
+    What no font has (emoji) is "�": matplotlib would draw a box, and warn in the reader's cell.
+    """
     flat = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    if not flat.isascii():
+        families, later = tuple(plt.rcParams["font.family"]), bool(_east_asian_fonts())
+        flat = "".join(c if _has_glyph(c, families) or (later and _is_east_asian(c)) else "�" for c in flat)
     cut = flat if len(flat) <= longest else flat[: longest - 1] + "…"
     return (" " if cut.startswith("_") else "") + cut.replace("$", r"\$")
+
+
+def _is_east_asian(character: str) -> bool:
+    return east_asian_width(character) in "WF" and category(character) != "So"
+
+
+def _east_asian_fonts() -> list[str]:
+    return sorted({font.name for font in fontManager.ttflist if _EAST_ASIAN.search(font.name)})[:3]
+
+
+@lru_cache(maxsize=4096)
+def _has_glyph(character: str, families: tuple[str, ...]) -> bool:
+    fonts = (get_font(findfont(FontProperties(family=[family]))) for family in families)
+    return any(font.get_char_index(ord(character)) for font in fonts)
 
 
 def axes(ax: Axes | None, *, height: float = 4.2) -> Axes:
@@ -267,10 +288,10 @@ def titled(ax: Axes, finding: str, detail: str, *, left: float = 0.0) -> None:
 
 def _legible(ax: Axes) -> None:
     """Use this machine's fonts for Chinese, Japanese and Korean, which matplotlib's own font lacks."""
-    wide = [t for t in ax.findobj(Text) if any(east_asian_width(c) in "WF" for c in t.get_text())]
-    if wide and (known := sorted({f.name for f in fontManager.ttflist if _EAST_ASIAN.search(f.name)})):
+    wide = [t for t in ax.findobj(Text) if any(map(_is_east_asian, t.get_text()))]
+    if wide and (known := _east_asian_fonts()):
         for text in wide:
-            text.set_fontfamily([*text.get_fontfamily(), *known[:3]])
+            text.set_fontfamily([*text.get_fontfamily(), *known])
             if text in (*ax.get_xticklabels(), *ax.get_yticklabels()):
                 ax.tick_params(labelfontfamily=text.get_fontfamily())
 

@@ -232,7 +232,8 @@ def _frame(chart: Chart, place: _Placed, width: float, *, last: bool) -> Iterato
     """The pane's label, the names of its lines, its grid and its ticks."""
     ink = f'fill="{INK}" class="perflab-ink"'
     right = width - _RIGHT
-    yield f'<text x="{_LEFT}" y="{place.top - 8:.0f}" font-weight="600" {ink}>{_text(place.pane.label)}</text>'
+    label = _text(_written(place.pane))
+    yield f'<text x="{_LEFT}" y="{place.top - 8:.0f}" font-weight="600" {ink}>{label}</text>'
     x = right
     for series in reversed(_named(place.pane, right - _LEFT)):
         name = _text(series.label[:_LONGEST_NAME])
@@ -261,9 +262,13 @@ def _frame(chart: Chart, place: _Placed, width: float, *, last: bool) -> Iterato
         yield f'<text x="{middle:.0f}" y="{place.bottom + 31:.1f}" text-anchor="middle" {ink}>{_text(chart.x_label)}</text>'
 
 
+def _written(pane: Pane) -> str:
+    return f"{pane.label} (log scale)" if pane.log else pane.label
+
+
 def _named(pane: Pane, width: float) -> list[Series]:
     """The series whose names fit beside the pane's label; the pointer names them all."""
-    found, left = [], width - 7 * len(pane.label) - 8
+    found, left = [], width - 7 * len(_written(pane)) - 8
     for series in (s for s in pane.series if s.label):
         left -= _room(series)
         if left < 0:

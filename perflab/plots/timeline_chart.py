@@ -66,8 +66,7 @@ def timeline_chart(
     by_run, paces = in_slices(requests, blocks, at, edges, [metric, rate])
     lines = [_line(arm, metric, middle, by_run[own], n) for n, (arm, own) in enumerate(zip(arms, rows, strict=True))]
     cells = _counted(at, requests["latency_ms"].to_numpy(), span) if metric.is_latency else None
-    label = f"{metric.axis_label} (log scale)" if metric.is_latency else metric.axis_label
-    panes = [Pane(label, lines, 190.0, log=metric.is_latency, banded=metric.is_latency, cells=cells)]
+    panes = [Pane(metric.axis_label, lines, 190.0, log=metric.is_latency, banded=metric.is_latency, cells=cells)]
     if metric.kind != rate.kind:
         pace = [_line(arm, rate, middle, paces[own], n) for n, (arm, own) in enumerate(zip(arms, rows, strict=True))]
         panes.append(Pane("Throughput, /s", pace))
@@ -147,9 +146,12 @@ def _below(measured: Measurements, arms: Sequence[Arm], edges: Floats, x: list[f
             for rank, (process, values) in enumerate(processes[:_MAX_PROCESSES]):
                 name = f"{arm.label} {process}".strip() if len(arms) > 1 else process
                 colour = arm.colour if len(arms) > 1 or process else single
-                texts = [format_value(column, v) for v in values.tolist()]
+                # Slices may be shorter than the time between samples; those without one are no gap.
+                known = np.flatnonzero(~np.isnan(values))
+                texts = [format_value(column, v) for v in values[known].tolist()]
                 dashes = _DASHES[rank] if process else _DASHES[place % len(_DASHES)]
-                lines.append(Series(name, x, values.tolist(), colour, dashes, texts=texts))
+                at = [x[i] for i in known.tolist()]
+                lines.append(Series(name, at, values[known].tolist(), colour, dashes, texts=texts))
         if lines:
             found.append(Pane(label, lines, 58.0, write=format_short))
     return found

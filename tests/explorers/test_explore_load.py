@@ -6,12 +6,13 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import perflab as lab
-from perflab.explorers import explore_load
+from perflab.explorers import code, explore_load
 from perflab.explorers.explore_load import LoadExplorer, forecast, stages_of
 
 PLAN = lab.LoadPlan("users.py", stages=[lab.Stage("30s", users=20)])
@@ -58,9 +59,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def done(explorer: LoadExplorer) -> None:
     """Wait until the explorer has taken up what was made."""
-    for thread in threading.enumerate():
-        if thread.name == "perflab-driving":
-            thread.join(10)
+    assert explorer.wait(10)
 
 
 def test_the_controls_become_stages_and_the_call() -> None:
@@ -83,7 +82,8 @@ def test_the_controls_become_stages_and_the_call() -> None:
     ("stages", "words"),
     [("", "one stage or more"), ("30s", "how long, how much"), ("30s many", "a number of users"), ("x 3", "duration"),
      ("30s 2.5", "whole numbers"), ("0s 3", "longer than zero"), ("30s 0", "no request"), ("30s -1", "0 or more"),
-     ("30s 3 up", "how long, how much"), ("30s nan", "whole numbers"), ("30s inf", "whole numbers")],
+     ("30s 3 up", "how long, how much"), ("30s nan", "whole numbers"), ("30s inf", "whole numbers"),
+     ("30s 1000000000", "at most 1,000,000 users")],
 )  # fmt: skip
 def test_stages_that_are_no_stages_say_so(stages: str, words: str, started: list[Any]) -> None:
     explorer = lab.explore(PLAN, OLD)
@@ -145,6 +145,30 @@ def test_earlier_runs_make_the_forecast(make_measurements: Callable[..., Any]) -
         assert row["requests"] == round(2 * per_run[row["endpoint"]])
 
 
+def test_users_are_not_forecast_from_arrivals(make_measurements: Callable[..., Any]) -> None:
+    pilot = make_measurements(pairs=1, arms={"n+1": 1.0})
+    explorer = lab.explore(PLAN, OLD, pilot)
+    assert len(explorer.tables) == 1
+    explorer.state.model = "arrivals per second"
+    assert not explorer.tables and "after a first run with arrivals per second" in str(explorer._shown[0].notes[0])
+    both = make_measurements(pairs=1)
+    arrivals = {"stages": [{"duration_s": 30.0, "users": None, "rate": 7.0, "ramp": False}]}
+    both.runs.at[both.runs.index[both.runs["arm"] == "eager"][0], "plan"] = arrivals
+    for stage, arm in ((lab.Stage("30s", users=20), "n+1"), (lab.Stage("30s", rate=7), "eager")):
+        found = forecast(replace(PLAN, stages=[stage]), both)
+        assert found is not None and found["requests"].sum() == len(both.where(arm=arm).requests)
+
+
+def test_a_refused_start_leaves_no_live_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise lab.LoadTestError("another run is in progress")
+
+    monkeypatch.setattr(explore_load, "start_run", refused)
+    explorer = lab.explore(PLAN, OLD)
+    explorer.start()
+    assert explorer._said.value == "another run is in progress" and explorer._live.children == ()
+
+
 def test_evidence_for_driving_must_be_complete() -> None:
     for given, words in (((PLAN,), "0 of Target"), ((OLD,), "0 of LoadPlan"), ((PLAN, OLD, OLD), "different arms")):
         with pytest.raises(ValueError, match=words):
@@ -155,3 +179,19 @@ def test_the_text_of_stages_is_read_as_it_is_written() -> None:
     for stages in ([lab.Stage("30s", users=20)], [lab.Stage("1m30s", users=1), lab.Stage(5, users=9, ramp=True)]):
         again = stages_of(explore_load.written(stages), "users")
         assert [(s.duration_s, s.amount, s.ramp) for s in again] == [(s.duration_s, s.amount, s.ramp) for s in stages]
+
+
+def test_later_runs_join_the_variable_of_the_first(
+    started: list[Any], make_measurements: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = SimpleNamespace(user_ns={"lab": lab, "measured_2": "mine"})
+    monkeypatch.setattr(code, "_shell", lambda: shell)
+    explorer = lab.explore(PLAN, OLD)
+    for seed in (1, 2, 3):
+        started[0] = make_measurements(pairs=1, arms={f"n+{seed}": 1.0}, seed=seed)
+        explorer.start()
+        explorer.stop()
+        done(explorer)
+    assert shell.user_ns["measured"] is explorer.measured and len(explorer.measured.runs) == 3
+    assert shell.user_ns["measured_2"] == "mine" and "measured_3" not in shell.user_ns
+    assert explorer._said.value == "1 run kept, in the variable <code>measured</code>, which has 3 runs now"

@@ -160,6 +160,13 @@ def test_tables_sort_and_filter(both: lab.Measurements) -> None:
         (["beta", "Alpha", "10x"], [2, 1, 0]),
         ([pd.Timestamp("2026-02-01"), pd.Timestamp("2026-01-01"), pd.NaT], [1, 0, 2]),
         ([True, False, True], [1, 0, 2]),
+        (["1.2 s", "950 ms", "~80 µs"], [2, 1, 0]),
+        (["1.2 MB", "900 kB", "–"], [1, 0, 2]),
+        (["1.2 to 1.5 s", "900 ms to 1.1 s", "950 to 990 ms"], [1, 2, 0]),
+        (["0.2", "< 0.03", "1.5e-05"], [2, 1, 0]),
+        (["20261130-0900-b", "20261130-0900-a", "20261201-0900-a"], [1, 0, 2]),
+        (["eager", None, "Base"], [2, 0, 1]),
+        (["2026-11-30 09:00", "2026-11-24 18:00", "–"], [1, 0, 2]),
     ],
 )
 def test_each_kind_of_column_sorts_by_its_values(values: list[Any], rising: list[int]) -> None:
@@ -178,6 +185,14 @@ def test_throughput_and_failures_over_time(both: lab.Measurements) -> None:
     assert np.isclose(np.mean(line), expected, rtol=0.1)
     explorer.state.metric = "error_fraction"
     assert explorer.sentences[0].startswith("error rate of all requests: eager")
+
+
+def test_samples_that_are_rarer_than_the_slices_make_a_line(make_measurements: Make) -> None:
+    many = make_measurements(pairs=1, count=12_000, endpoints={"GET /orders": 20.0}, resources=False)
+    requests, *_, users = explore_runs(many)._shown[0].chart.panes
+    assert len(requests.series[0].x) > 40
+    for line in users.series:
+        assert len(line.x) == len(line.y) == len(line.texts) == 30 and np.isfinite(line.y).all()
 
 
 def test_without_runs_the_panel_says_what_to_do(both: lab.Measurements) -> None:

@@ -104,6 +104,7 @@ def test_only_quantities_that_the_work_reports_have_a_pane() -> None:
     live = view()
     assert live._surface.points == {} and "<img" not in live.static  # nothing is known yet
     live.update(1, visits=1)
+    assert "<img" not in live.static  # no axes without a value
     live.update(2, visits=3, lcp_ms=156.0)
     assert list(panes(live)) == ["Visits", "LCP, ms (median so far)"]
     live = view()
@@ -129,6 +130,14 @@ def test_how_it_ended_is_written_in_the_sentence(raised: type[BaseException], wo
     assert f"; {words}" in live.static
 
 
+def test_what_is_complete_has_no_share_and_calls_its_values_the_last_ones() -> None:
+    live = view()
+    with live:
+        live.update(52, **FACTS)
+        assert ": 87 % after 0:00, about 0:08 left (users 4" in live._words.value
+    assert ": took 0:00 (last update: users 4" in live.static and "%" not in live.static.split("(")[0]
+
+
 def test_a_load_that_ends_at_a_click_on_stop_was_stopped_however_often_it_was_clicked() -> None:
     asked: list[int] = []
     live = view(stop=lambda: asked.append(1))
@@ -150,6 +159,23 @@ def test_what_cannot_be_drawn_does_not_end_the_load(monkeypatch: pytest.MonkeyPa
     live.update(1, **FACTS)
     live.event(progress.RUN, "run", arm="a", metric="p95", value=1.0, valid=True)
     assert "no &lt;channel&gt;" in live._words.value
+
+
+def test_a_browser_that_is_gone_does_not_end_the_load() -> None:
+    live = view()
+
+    def gone(*_: object, **__: object) -> None:
+        raise OSError("Socket operation on non-socket")
+
+    with live:
+        live.update(1, **FACTS)
+        for each in (live._words, live._surface, live._button, live.box):
+            each.observe(gone)
+        live._handle = type("Handle", (), {"update": gone})()
+        live._drawn = -math.inf
+        live.update(2, **FACTS)
+        live.notify("a note")
+    assert "a note" in live.static
 
 
 def test_drawing_is_cheap() -> None:

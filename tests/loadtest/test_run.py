@@ -18,8 +18,9 @@ import pytest
 from driving import SERVERS, USERS, assert_clean, free_port, mine, open_plan, own, plan, target, wait_for
 
 import perflab as lab
+from perflab.loadtest.drive import Driven
 from perflab.loadtest.records import RECORD
-from perflab.loadtest.run import draw_order
+from perflab.loadtest.run import draw_order, left
 from perflab.loadtest.worker import work
 from perflab.notes import codes
 
@@ -298,6 +299,16 @@ def test_an_interruption_stops_everything_and_keeps_the_run(tmp_path: Path) -> N
     assert kept.runs.reason_codes[0] == ["interrupted"]
     assert len(kept.requests) > 20
     assert_clean(tmp_path / "runs")
+
+
+def test_an_interrupted_experiment_says_how_to_load_what_there_is() -> None:
+    whole, part = Driven(Path("runs/a"), interrupted=False), Driven(Path("runs/b"), interrupted=True)
+    for driven, said in (
+        ([[], []], "nothing was kept"),
+        ([[part], []], 'what was captured is kept: lab.load("my runs", experiment="e1")'),
+        ([[whole], [part]], 'what was captured is kept: lab.load("my runs", experiment="e1").where(valid=True)'),
+    ):
+        assert left("my runs", "e1", driven) == said
 
 
 @pytest.mark.parametrize("after", [0.05, 0.4, 0.9])

@@ -225,13 +225,19 @@ def test_east_asian_names_get_a_font_of_this_machine_that_has_them(monkeypatch: 
         runs=runs.runs,
         requests=runs.requests.assign(endpoint=runs.requests["endpoint"].replace("GET /orders", "GET /商品")),
     )
-    here = [FontEntry(name="Noto Sans CJK JP"), FontEntry(name="Some Serif")]
+    own = [font for font in drawing.fontManager.ttflist if font.name.startswith("DejaVu")]
+    here = [*own, FontEntry(name="Noto Sans CJK JP"), FontEntry(name="Some Serif")]
     monkeypatch.setattr("perflab.plots.drawing.fontManager.ttflist", here)
     ax = lab.plot_ecdf(named, endpoint="GET /商品")
     assert ax.get_title(loc="left").startswith("p95 of GET /商品")
     families = {t.get_text(): t.get_fontfamily() for t in ax.findobj(Text)}
     assert [f for t, f in families.items() if "商品" in t] == [[*rcParams["font.family"], "Noto Sans CJK JP"]]
     assert all(f == rcParams["font.family"] for t, f in families.items() if t.isascii())
+
+
+def test_what_no_font_has_is_replaced_and_nothing_else() -> None:
+    assert drawing.plain("GET /🚀ü→Ω") == "GET /�ü→Ω"  # the warning of matplotlib would be an error
+    assert drawing.plain("GET /商品、") in ("GET /商品、", "GET /���")
 
 
 @pytest.mark.parametrize("plot", [lab.plot_ecdf, lab.plots.plot_histogram, lab.plots.plot_heatmap, lab.plot_timeline])
