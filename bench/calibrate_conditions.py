@@ -182,6 +182,9 @@ CONDITIONS = frozenset(
         "tests-disagree",
         "no-common-endpoint",
         "endpoint-in-one-arm",
+        "lone-endpoints",
+        "other-load",
+        "changed-during",
         "endpoint-regressed",
         "coordinated-omission",
     ]

@@ -10,6 +10,12 @@ MEETS = Kind("interval-meets-limit", TARGET, "the whole interval meets the limit
 SOME_BREAK = Kind("some-runs-break", TARGET, "{odd:raw} of {runs:run} broke it")
 SOME_MEET = Kind("some-runs-meet", TARGET, "{odd:raw} of {runs:run} met it")
 REFUTED = Kind("one-refutes", TARGET, "one of {requests} requests is enough to refute it")
+TAIL_FAILS = Kind(
+    "tail-fails",
+    TARGET,
+    "{failed_fraction} of the requests failed, and a failure meets no limit on {metric:raw}, however fast. Fix the failures, "
+    "and add an objective for the error rate",
+)
 NOT_PROVABLE = Kind(
     "not-provable", DESIGN,
     "no request broke it, which proves nothing about the next one. State a quantile, such as p99.9, to have it tested",

@@ -54,7 +54,7 @@ def measure(goal: Objective, data: Evidence, endpoint: str, reduced: Found) -> d
         return _shares(
             goal, _floats(p.failed for p in parts.values()), _floats(p.requests for p in parts.values()), len(parts)
         )
-    return _latencies(goal, list(parts.values()))
+    return _unless_failed(goal, _latencies(goal, list(parts.values())), list(parts.values()))
 
 
 def _floats(values: Iterable[float]) -> Floats:
@@ -90,6 +90,17 @@ def _latencies(goal: Objective, values: list[Reduced]) -> dict[str, Any]:
     if share is None:
         return _judged(goal, intervals.mean_within(only.latency), 1, THIS_RUN, each)
     return _judged(goal, intervals.quantile_within(only.latency, share, rank=float(each[0])), 1, THIS_RUN, each)
+
+
+def _unless_failed(goal: Objective, row: dict[str, Any], values: list[Reduced]) -> dict[str, Any]:
+    """The row, inconclusive where it holds only because requests that failed were fast: as many as the quantile excludes."""
+    failed = sum(one.failed for one in values) / max(1, sum(one.requests for one in values))
+    if row.get("verdict") != "holds" or goal.operator not in ("<", "<=") or not failed:
+        return row
+    if failed < 1 - (goal.share if goal.share is not None else 0.5):
+        return row
+    reason = cautions.TAIL_FAILS(metric=goal.measure.label, failed_fraction=failed)
+    return row | {"verdict": "inconclusive", "reason": reason, "low": math.nan, "high": math.nan, "interval": "–"}
 
 
 def value_of(goal: Objective, part: Part) -> float:

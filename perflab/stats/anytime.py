@@ -14,7 +14,7 @@ from perflab.errors import ComparisonError, one_of
 from perflab.metrics import Floats, Metric
 from perflab.notes import PYTHON, Note, Remedy, written
 from perflab.results import Result, Shown
-from perflab.stats import circumstances, doubts, sequential
+from perflab.stats import doubts, sequential
 from perflab.stats.change import Change
 from perflab.stats.compare import compare
 from perflab.stats.design import ONE_EXPERIMENT
@@ -42,17 +42,19 @@ class Anytime(Result):
     tolerance: float
     reason: Note | None = None
     warnings: tuple[Note, ...] = ()
+    remarks: tuple[Note, ...] = ()
 
     @property
     def sentence(self) -> str:
         """The answer in one line."""
         what = f"{Metric.of(self.metric).label} of {whose(self.endpoint)}"
         if self.table.empty or self.reason:
-            return f"{what}: {self.verdict}: {self.reason or ''}"
+            return "; ".join([f"{what}: {self.verdict}: {self.reason or ''}", *map(str, self.remarks)])
         last = self.table.iloc[-1]
         change = Metric.of(self.metric).format_change(last["change"])
         p = format_p(float(last["p_value"]))
-        return f"{what} after {last['pairs']} pairs: {change} ({self._limits(last)}): {self.verdict}; p {p}"
+        words = f"{what} after {last['pairs']} pairs: {change} ({self._limits(last)}): {self.verdict}; p {p}"
+        return "; ".join([words, *map(str, self.remarks)])
 
     def _limits(self, row: pd.Series) -> str:
         if not math.isfinite(row["change_high"]):
@@ -167,11 +169,12 @@ def compare_anytime(
         for one in sequential.anytime(differences, alpha=_ALPHA)
     ]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
-    obstacle = _obstacle(change, metric, endpoint) or _failing(change, endpoint, table) or _changed(table)
+    obstacle = _obstacle(change, metric, endpoint) or _changed(table)
     if obstacle:
         table = table.assign(verdict="inconclusive")
     verdict = "inconclusive" if table.empty else str(table["verdict"].iloc[-1])
-    return Anytime(verdict, table, metric, endpoint, change.tolerance, obstacle, change.warnings)
+    remarks = change.find(endpoint, metric).remarks
+    return Anytime(verdict, table, metric, endpoint, change.tolerance, obstacle, change.warnings, remarks)
 
 
 def _differences(values: pd.DataFrame, metric: str, endpoint: str, arms: tuple[str, str]) -> Floats:
@@ -205,19 +208,10 @@ def _verdict(one: sequential.Anytime, margin: float, better: int) -> str:
 
 
 def _obstacle(change: Change, metric: str, endpoint: str) -> Note | None:
-    """What rules out a verdict, according to `compare`."""
+    """What rules out a verdict according to `compare`, which the pairs themselves do not show: failures, load, a broken run."""
     row = change.find(endpoint, metric)
-    return None if row.possible else row.reasons[0]
-
-
-def _failing(change: Change, endpoint: str, table: pd.DataFrame) -> Note | None:
-    """Why faster is not better here: more requests fail."""
-    good = not table.empty and table["verdict"].iloc[-1] in ("improved", "equivalent")
-    errors = change.find(endpoint, ERRORS.name)
-    if good and errors.verdict == "regressed":
-        before, after = map(ERRORS.format, errors.typical)
-        return circumstances.FAILING_FAST(before=before, after=after)
-    return None
+    capped = row.verdict == "inconclusive" and row.reason_code != doubts.WIDE.code
+    return row.reasons[0] if capped or not row.possible else None
 
 
 def _changed(table: pd.DataFrame) -> Note | None:

@@ -64,15 +64,16 @@ FAILURES_DECIDE = reason(
 TAIL_FAILS = reason(
     "tail-fails",
     TARGET,
-    "{failed:raw} of the requests of the {arm:raw} fail, as many as {metric:raw} excludes: compare error_fraction too",
+    "in {among} of {runs:run} of the {arm:raw} at least as many requests fail as {metric:raw} excludes ({failed:raw} of all): "
+    "compare error_fraction too",
 )
 ALL_FAILED = reason(
-    "all-failed", TARGET, "all requests of the {arm:raw} failed, so its latencies mean nothing", _FAILURES
+    "all-failed", TARGET, "all requests of the {arm:raw} failed, so their latencies mean nothing", _FAILURES
 )
 BROKEN_RUN = reason(
     "broken-run",
     TARGET,
-    "run {run:raw} is {times:raw} times a typical run of the {arm:raw} (without it: {without:raw})",
+    "run {run:raw} {size:raw} (without {them:raw}: {without:raw})",
     "finding out what happened in that run, and new runs",
 )
 LOAD_DIFFERS = reason(
@@ -81,6 +82,30 @@ LOAD_DIFFERS = reason(
     "{verdict:raw} as measured, but the load differed: {baseline_per_s} in the baseline, {candidate_per_s} in the candidate, "
     "which alone could explain it",
     "the same load in both arms",
+)
+OTHER_LOAD = Kind(
+    "other-load",
+    DESIGN,
+    "run {run:raw} had a different load: {run_per_s} against {usual_per_s} in a typical run of the {arm:raw}. Find out why, and "
+    "repeat it",
+)
+HISTORY_MOVED = Kind(
+    "history-moved",
+    DATA,
+    "the earlier runs contain a change ({change:raw} from run {run:raw} on), which widens the interval. Compare with the runs "
+    "after it",
+)
+EFFECT_MOVED = reason(
+    "changed-during",
+    TARGET,
+    "the effect was not the same throughout: about {first:raw} in the first pair, {last:raw} in the last",
+    "a new experiment while nothing else changes (state that builds up over the runs, another deployment)",
+)
+DRIFTING = reason(
+    "drifting",
+    DESIGN,
+    "the runs drift by {drift:raw} from the first to the last, which counts as noise where runs are not paired",
+    "pairs, which cancel it: {remedy}",
 )
 SKEWED_ORDER = reason(
     "order-confounded",
@@ -109,7 +134,7 @@ ONE_MIX = Kind(
     "all requests are on one common mix, because the mix moved ({endpoint:raw}: {before_fraction} to {after_fraction} of the "
     "requests)",
 )
-GIVEN_MIX = Kind("given-mix", DESIGN, "on the given mix; as offered: {offered:raw}")
+GIVEN_MIX = Kind("given-mix", DESIGN, "on the given mix{without:raw}; as offered: {offered:raw}")
 COVARIATE_MOVED = Kind(
     "covariate-moved",
     DESIGN,
@@ -147,6 +172,12 @@ MACHINE_BUSY = Kind(
     MACHINE,
     "{what:raw} {baseline_cores} in runs of the baseline, {candidate_cores} in those of the candidate, so the change may "
     "come from that",
+)
+LONE_ENDPOINTS = reason(
+    "lone-endpoints",
+    DATA,
+    "{verdict:raw} without {endpoints}, which get {lone_fraction} of the requests of one arm and none of the other",
+    "the same endpoints in both arms, or declaring those that decide: {remedy}",
 )
 ONE_ARM_ONLY = Kind(
     "endpoint-in-one-arm",

@@ -16,9 +16,8 @@ from perflab.metrics import Floats, Metric
 from perflab.notes import count, listed
 from perflab.results import Findings, findings
 from perflab.stats import doubts, replications
-from perflab.stats.divisive import P_VALUE, p_value, steps_in
+from perflab.stats.divisive import LEAST_CHANGE, P_VALUE, p_value, steps_in
 from perflab.stats.estimates import by_run, requests_of, streamed, whose
-from perflab.stats.history import LEAST_CHANGE
 from perflab.stats.mix import AS_OFFERED, mix_of_history, on_one_mix, one_mix
 from perflab.units import format_fraction, parse_fraction
 

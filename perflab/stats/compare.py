@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
 from functools import partial
 
 import pandas as pd
@@ -26,21 +25,22 @@ from perflab.stats.design import design, with_covariates, without_copies
 from perflab.stats.estimates import Requests, Streamed, by_run, evidence_of, streamed
 from perflab.stats.experiment_checks import (
     against_reference,
-    broken_run,
     covariate_notes,
     disagreement,
     few_requests,
     infinitely_slow,
-    load_note,
     machine_notes,
+    mixed_total,
     order_notes,
     regressed_endpoints,
+    under_load,
     with_failures,
 )
 from perflab.stats.first_reading import usual_of
 from perflab.stats.judging import Judged, judge
-from perflab.stats.mix import AS_OFFERED, Mix, checked_weights, mix_of, on_one_mix
+from perflab.stats.mix import AS_OFFERED, Mix, checked_weights, mix_of, mixes, on_one_mix
 from perflab.stats.modes import between_modes
+from perflab.stats.odd_runs import broken_run, moving, odd_notes
 from perflab.stats.rows import (
     ERRORS,
     Asked,
@@ -48,7 +48,6 @@ from perflab.stats.rows import (
     Row,
     arms_of,
     both_ways,
-    capped,
     failing_fast,
     failing_runs,
     row_of,
@@ -241,7 +240,9 @@ def _decided(requests: Both, asked: Asked) -> tuple[dict[Key, Row], pd.DataFrame
     if not all(len(t) for t in both):
         raise ComparisonError("no request is left after the warm-up")
     judged = _judged(both, requests, wanted, asked)
-    shown = {key: one for key, one in judged.items() if one.metric in asked.metrics}
+    shown = {
+        k: one for k, one in judged.items() if one.metric in asked.metrics and (k[1] != AS_OFFERED or mixes(one.metric))
+    }
     corrected = corrected_p(shown, asked)
     rows = {key: row_of(one, *corrected[key], asked) for key, one in shown.items()}
     if any(side.any_failed for side in requests):
@@ -249,8 +250,8 @@ def _decided(requests: Both, asked: Asked) -> tuple[dict[Key, Row], pd.DataFrame
     rows = {key: broken_run(row) for key, row in rows.items()}
     for metric in asked.metrics:
         key = (metric.name, AGGREGATED)
-        if key in rows and mix is not None and (metric.name, AS_OFFERED) in rows:  # a resource has one value a run
-            rows[key] = _mixed(rows[key], rows[metric.name, AS_OFFERED], mix)
+        if key in rows and mix is not None and metric.has_endpoints:
+            rows[key] = mixed_total(rows[key], rows.get((metric.name, AS_OFFERED)), mix)
     everything = list(rows.values())
     rows = {k: regressed_endpoints(row, everything) if k[1] == AGGREGATED else row for k, row in rows.items()}
     return rows, pd.concat([t.assign(side=i) for i, t in enumerate(both)], ignore_index=True)
@@ -295,19 +296,6 @@ def _failing(
     return {k: with_failures(row, others.get(k, row.judged), judged[ERRORS.name, k[1]]) for k, row in rows.items()}
 
 
-def _mixed(row: Row, offered: Row, mix: Mix) -> Row:
-    """A total on the common mix, with a remark on what moved and its value as offered."""
-    if not len(mix.share):
-        return capped(row, circumstances.NO_COMMON())
-    if not mix.moved:
-        return replace(row, remarks=(circumstances.GIVEN_MIX(offered=size_words(offered)), *row.remarks))
-    endpoint, (before, after) = next(iter(mix.moved.items()))
-    note = circumstances.MIX_MOVED(
-        endpoint=endpoint, before_fraction=before, after_fraction=after, offered=size_words(offered)
-    )
-    return replace(row, remarks=(note, *row.remarks))
-
-
 def _under_conditions(
     rows: dict[Key, Row],
     values: pd.DataFrame,
@@ -316,14 +304,14 @@ def _under_conditions(
     asked: Asked,
 ) -> tuple[dict[Key, Row], tuple[Note, ...]]:
     """The rows, capped where the conditions of the runs could explain them, and notes on those conditions."""
-    rows = {k: replace(capped(r, n), failing=True) if (n := load_note(r, requests)) else r for k, r in rows.items()}
+    rows = {k: under_load(row, requests) for k, row in rows.items()}
     notes: list[Note] = []
     for key in asked.deciding:
         if key[1] == AGGREGATED:
             notes += _in_one_arm(values)
-        row = rows[key]
+        row = moving(rows[key])
         fewest = int(values.loc[values["endpoint"] == key[1], "count"].min())
-        notes += [*few_requests(row, fewest), *disagreement(row), *order_notes(row)]
+        notes += [*few_requests(row, fewest), *disagreement(row), *order_notes(row), *odd_notes(row, requests)]
         rows[key] = between_modes(row, requests, asked.trim.of(key[1]))
     notes += visits.left_out(values, asked.metrics)
     return rows, (*notes, *machine_notes(sides, asked.design), *covariate_notes(asked.design))

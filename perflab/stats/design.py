@@ -68,7 +68,8 @@ class Design:
         if self.paired:
             return count(len(self.baseline), "pair")
         if self.kind == "history":
-            return f"one run against {len(self.baseline)} earlier ones"
+            earlier = not self.timed or self.slots[1].min() > self.slots[0].max()
+            return f"one run against {len(self.baseline)} {'earlier' if earlier else 'other'} ones"
         return f"{len(self.baseline)} and {len(self.candidate)} runs"
 
     @property
@@ -172,8 +173,9 @@ Places = tuple[list[int], list[int]]
 
 
 def _pairs(baseline: pd.DataFrame, candidate: pd.DataFrame) -> tuple[Places | None, list[Note]]:
-    if not all("pair" in runs.columns and runs["pair"].notna().any() for runs in (baseline, candidate)):
-        return None, []
+    numbered = ["pair" in runs.columns and runs["pair"].notna().any() for runs in (baseline, candidate)]
+    if not all(numbered):
+        return None, [doubts.NO_PAIR()] if any(numbered) and min(len(baseline), len(candidate)) > 1 else []
     sides = [_keyed(runs, arm) for runs, arm in zip((baseline, candidate), ARMS, strict=True)]
     shared = [key for key in sides[0] if key in sides[1]]
     lost = len(baseline) + len(candidate) - 2 * len(shared)
@@ -199,6 +201,8 @@ def _keyed(runs: pd.DataFrame, arm: str) -> dict[tuple[str, int], int]:
             if len(names) > 1:
                 remedy = Remedy(".where", {"arm": ...})
                 raise ComparisonError(doubts.SEVERAL_ARMS(remedy, arm=arm, pair=key[1], arms=names))
+            if len(set(experiments)) < 2:
+                raise ComparisonError(doubts.PAIR_TWICE(arm=arm, pair=key[1]))
             raise ComparisonError(doubts.SEVERAL_EXPERIMENTS(ONE_EXPERIMENT, arm=arm, pair=key[1]))
         found[key] = place
     return found

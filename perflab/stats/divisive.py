@@ -16,6 +16,7 @@ from perflab.stats import ranks
 from perflab.stats.distributions import t_sf
 
 P_VALUE = 0.0001
+LEAST_CHANGE = 0.03
 LEAST_SDS = 1.0
 LEAST_SEGMENT = 3
 LEAST_RUNS = 10
@@ -57,7 +58,7 @@ def steps_in(scaled: Floats, least: float, *, relative: bool, level: float = P_V
         left = residues(scaled, segments(found, len(scaled)))
         demand = Demand(least, relative, _widened(left, max(1.0, _FORGIVEN / max(1, len(scaled)))), level)
     found = _kept(scaled, _candidates(scaled, demand), demand)
-    drift = _drift(scaled, found) if found else None
+    drift = _drift(scaled, found) if found else _trend(scaled, demand)
     return Steps((), demand, drift) if drift is not None else Steps(tuple(found), demand)
 
 
@@ -196,6 +197,23 @@ def _drift(scaled: Floats, places: list[int]) -> float | None:
         for r, cost in ((left, 2), (steps, 1 + 2 * len(places)))
     )
     return slope if line < stepped else None
+
+
+def _trend(scaled: Floats, demand: Demand) -> float | None:
+    """The slope a run of a history without steps, where it is certain at the level of a step and as large as one."""
+    count = len(scaled)
+    if count < LEAST_RUNS:
+        return None
+    at = np.arange(count) - (count - 1) / 2
+    slope = float(at @ scaled / (at @ at))
+    left = scaled - scaled.mean() - slope * at
+    sd = math.sqrt(float(left @ left) / (count - 2))
+    # Nothing is forgiven for chance: the autocorrelation of a short history looks like a drift.
+    error, size = _widened(scaled, 0.0) * sd / math.sqrt(float(at @ at)), abs(slope) * (count - 1)
+    floor = math.log1p(demand.least) if demand.relative else demand.least * abs(float(scaled.mean()))
+    if not error or size < max(floor, LEAST_SDS * sd) or 2 * t_sf(abs(slope) / error, count - 2) >= demand.level:
+        return None
+    return slope
 
 
 def residues(scaled: Floats, segment: npt.NDArray[np.intp]) -> Floats:

@@ -7,8 +7,15 @@ from __future__ import annotations
 
 from perflab.notes import DATA, DESIGN, TARGET, YOU, Kind, Note, Remedy
 
-INTERLEAVE = Remedy("run_pairs", {"pairs": 8}, given="plan, baseline, candidate")
 _ADVICE: dict[str, Kind] = {}
+
+
+def pairs_of(count: int) -> Remedy:
+    """The call that runs so many pairs."""
+    return Remedy("run_pairs", {"pairs": count}, given="plan, baseline, candidate")
+
+
+INTERLEAVE = pairs_of(8)
 
 
 def declaring(endpoint: object) -> Remedy:
@@ -96,6 +103,11 @@ SEVERAL_EXPERIMENTS = Kind(
     "several-experiments",
     DATA,
     "the {arm:raw} has several runs of pair {pair}, of more than one experiment. Load one: {remedy}",
+)
+PAIR_TWICE = Kind(
+    "pair-twice",
+    DATA,
+    "the {arm:raw} has several runs of pair {pair}: give one experiment, in which each pair has one run of each arm",
 )
 MIXED_EXPERIMENTS = Kind("several-experiments", DATA, "the runs come from more than one experiment. Load one: {remedy}")
 MIXED_LOOKS = Kind(
@@ -293,6 +305,12 @@ SMALL_PILOT = Kind(
     DESIGN,
     "a pilot of {runs} runs gives a rough standard deviation; the plan allows for {factor:raw} times what was measured. More "
     "runs make it cheaper",
+)
+BROKEN_PILOT = Kind(
+    "broken-run",
+    TARGET,
+    "run {run:raw} is {times:raw} times a typical run of the pilot; the others differ by {sd_fraction}. Find out what happened "
+    "there, and plan from runs without it",
 )
 TOO_NOISY = Kind(
     "too-noisy", TARGET, "even {most} pairs are not enough: measure on a quieter system, or look for a larger effect"

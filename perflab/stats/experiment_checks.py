@@ -15,12 +15,12 @@ import pandas as pd
 from scipy import special
 
 from perflab.metrics import QUANTILE, Floats, Metric
-from perflab.notes import Note
+from perflab.notes import Note, listed
 from perflab.stats import circumstances, doubts, tests
 from perflab.stats.coded_requests import Requests, Streamed
 from perflab.stats.design import ARMS, Design
 from perflab.stats.judging import Judged
-from perflab.stats.mix import AS_OFFERED
+from perflab.stats.mix import AS_OFFERED, Mix
 from perflab.stats.rows import DIRECTIONS, ERRORS, Row, capped, size_words
 from perflab.stats.tests import Effect
 from perflab.stats.verdicts import decide
@@ -31,9 +31,12 @@ if TYPE_CHECKING:
 _SKEWED, _TREND, _RARE = 0.15, 0.05, 0.05
 _CARRIED = 0.015
 _LOAD, _LEVEL = 0.02, 0.01
+_OTHER_LOAD = 0.1
+"""Where the load differs by more than this, more runs do not settle what is undecided."""
 _BUSY_CORES = 0.1
-_BROKEN_SDS, _BROKEN = 6.0, 1.3
 _ALIKE, _LEANS = 0.05, 0.2
+_LONE = 0.05
+"""A total without more than this share of the requests of an arm decides nothing good."""
 
 
 # Order
@@ -55,7 +58,7 @@ def _skewed_pairs(row: Row, design: Design) -> Note | None:
     rare = 2 * float(special.bdtr(min(leads, count - leads), count, 0.5)) <= _RARE
     if abs(leads / count - 0.5) < 0.25 or leads in (0, count):
         return None
-    fit = _fitted(row.judged.scaled[1] - row.judged.scaled[0], np.column_stack([np.ones(count), second]))
+    fit = fitted(row.judged.scaled[1] - row.judged.scaled[0], np.column_stack([np.ones(count), second]))
     # A single pair in the other order can hardly show a position effect: then report the order alone.
     if fit is None or not (rare or fit[1][1] < _TREND):
         return None
@@ -75,7 +78,7 @@ def _skewed_runs(row: Row, design: Design) -> Note | None:
         return None
     slots = np.concatenate(design.slots)
     arm = np.repeat([0.0, 1.0], [len(design.baseline), len(design.candidate)])
-    fit = _fitted(np.concatenate(row.judged.scaled), np.column_stack([np.ones(len(arm)), arm, slots - slots.mean()]))
+    fit = fitted(np.concatenate(row.judged.scaled), np.column_stack([np.ones(len(arm)), arm, slots - slots.mean()]))
     if fit is None or fit[1][2] >= _TREND:
         return None
     return circumstances.SKEWED_RUNS(
@@ -98,7 +101,7 @@ def _carried(row: Row, design: Design) -> Note | None:
     own, before = arm[1:], arm[:-1]
     if own.std() == 0 or before.std() == 0 or abs(np.corrcoef(own, before)[0, 1]) > 0.9:
         return None
-    fit = _fitted(values[order][1:], np.column_stack([np.ones(len(own)), own, before]))
+    fit = fitted(values[order][1:], np.column_stack([np.ones(len(own)), own, before]))
     if fit is None or fit[1][2] >= _CARRIED:
         return None
     return circumstances.CARRY_OVER(
@@ -108,7 +111,7 @@ def _carried(row: Row, design: Design) -> Note | None:
     )
 
 
-def _fitted(values: Floats, columns: Floats) -> tuple[Floats, Floats] | None:
+def fitted(values: Floats, columns: Floats) -> tuple[Floats, Floats] | None:
     """Least squares: the coefficients and their p-values against zero; None where they are not identifiable."""
     degrees = len(values) - columns.shape[1]
     if degrees < 3 or np.linalg.matrix_rank(columns) < columns.shape[1]:
@@ -124,19 +127,33 @@ def _fitted(values: Floats, columns: Floats) -> tuple[Floats, Floats] | None:
 # Load and machine
 
 
+def under_load(row: Row, requests: tuple[Requests | Streamed, Requests | Streamed]) -> Row:
+    """The row, undecided where the load of the arms differed; as fast under more load is no less "not worse"."""
+    note = load_note(row, requests)
+    if note is None:
+        return row
+    return replace(
+        capped(row, note), failing=row.failing or note.facts["candidate_per_s"] < note.facts["baseline_per_s"]
+    )
+
+
 def load_note(row: Row, requests: tuple[Requests | Streamed, Requests | Streamed]) -> Note | None:
     """A note on the load, where the arm with less of it is the faster one and the load could explain that."""
     design, effect = row.asked.design, row.judged.effect
     if not row.metric.is_latency or effect is None or design.obstacle or design.capped:
         return None
-    rates = [_rates(side, runs) for side, runs in zip(requests, design.sides, strict=True)]
+    rates = [rates_of(side, runs) for side, runs in zip(requests, design.sides, strict=True)]
     if not all(np.isfinite(r).all() and (r > 0).all() for r in rates):
         return None
     load = effect_of(np.log(rates[0]), np.log(rates[1]), design)
     if load is None or abs(float(load.difference)) < math.log1p(_LOAD) or not float(load.p_value) < _LEVEL:
         return None
     less = float(load.difference) < 0
-    explained = ("improved", "equivalent") if less else ("regressed", "equivalent")
+    explained: tuple[str, ...] = ("improved", "equivalent") if less else ("regressed", "equivalent")
+    # Users who wait for a slower answer ask less: such a load is a consequence.
+    caused = (float(effect.difference) < 0) != less and 2 * abs(float(effect.difference)) > abs(float(load.difference))
+    if row.reason_code == doubts.WIDE.code and abs(float(load.difference)) > _OTHER_LOAD and not caused:
+        explained = (row.verdict,)
     if row.verdict not in explained or (row.verdict in DIRECTIONS and (float(effect.difference) < 0) != less):
         return None
     return circumstances.LOAD_DIFFERS(
@@ -144,7 +161,8 @@ def load_note(row: Row, requests: tuple[Requests | Streamed, Requests | Streamed
     )
 
 
-def _rates(side: Requests | Streamed, runs: tuple[str, ...]) -> Floats:
+def rates_of(side: Requests | Streamed, runs: tuple[str, ...]) -> Floats:
+    """Requests per second of each run."""
     # Until the last start: a late response does not lower the load.
     seconds = side.seconds if side.sending is None else side.sending
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -202,39 +220,6 @@ def covariate_notes(design: Design) -> list[Note]:
     return found
 
 
-# A broken run
-
-
-def broken_run(row: Row) -> Row:
-    """The row; where one outlying run hides what the others show, with that run named in place of advice on more runs."""
-    design, scaled = row.asked.design, row.judged.scaled
-    if row.reason_code != doubts.WIDE.code or design.kind not in ("pairs", "unpaired"):
-        return row
-    off = [side - np.median(side) for side in scaled]
-    strange = (
-        [np.abs(scaled[1] - scaled[0] - np.median(scaled[1] - scaled[0]))] * 2 if design.paired else map(np.abs, off)
-    )
-    worst, place, arm = 0.0, 0, 0
-    for side, distance in enumerate(strange):
-        limit = _BROKEN_SDS * 1.4826 * float(np.median(distance))
-        own = np.where((distance > limit) & (np.abs(off[side]) > math.log(_BROKEN)), np.abs(off[side]), 0.0)
-        if own.max(initial=0.0) > worst:
-            worst, place, arm = float(own.max()), int(own.argmax()), side
-    if not worst or not row.metric.relative:
-        return row
-    left = [np.delete(s, place) if design.paired or side == arm else s for side, s in enumerate(scaled)]
-    if min(map(len, left)) < 3:
-        return row
-    effect = tests.paired(*left) if design.paired else tests.welch(*left)
-    word = str(decide(effect, row.judged.margin, effect.p_value, row.metric.better, row.asked.level.alpha))
-    change = row.metric.format_change(row.metric.unscaled(float(effect.difference)))
-    times = f"{math.exp(float(off[arm][place])):.2g}"
-    note = circumstances.BROKEN_RUN(
-        run=design.sides[arm][place], times=times, arm=ARMS[arm], without=f"{change}, {word}"
-    )
-    return capped(row, note)
-
-
 # Failures as infinitely slow requests
 
 
@@ -248,8 +233,8 @@ def with_failures(row: Row, slow: Judged, errors: Judged) -> Row:
     if not row.metric.is_latency or row.judged.effect is None:
         return row
     shares = [ERRORS.typical(values) for values in errors.values]
-    if any((values == 1).all() for values in errors.values):
-        return capped(row, circumstances.ALL_FAILED(arm=ARMS[int(not (errors.values[0] == 1).all())]))
+    if failed := [arm for arm, values in zip(ARMS, errors.values, strict=True) if (values == 1).all()]:
+        return capped(replace(row, failing=True), circumstances.ALL_FAILED(arm=" and the ".join(failed)))
     if (
         row.reason_code == circumstances.FAILING_FAST.code
         or row.metric.kind != QUANTILE
@@ -259,7 +244,16 @@ def with_failures(row: Row, slow: Judged, errors: Judged) -> Row:
     endless = [bool((~np.isfinite(values)).any()) for values in slow.values]
     if any(endless):
         arm = int(not endless[0]) if sum(endless) == 1 else int(shares[1] > shares[0])
-        note = circumstances.TAIL_FAILS(metric=row.metric.label, arm=ARMS[arm], failed=ERRORS.format(shares[arm]))
+        ended = ~np.isfinite(slow.values[arm])
+        note = circumstances.TAIL_FAILS(
+            metric=row.metric.label,
+            arm=ARMS[arm],
+            failed=ERRORS.format(shares[arm]),
+            among=int(ended.sum()),
+            runs=len(ended),
+        )
+        if all(endless) and row.verdict == "equivalent":
+            return capped(replace(row, failing=True), note)
         row = replace(row, remarks=(*row.remarks, note), failing=row.failing or endless[1])
         word = "inconclusive" if all(endless) else ("improved" if endless[0] else "regressed")
     elif slow.effect is None:
@@ -288,6 +282,35 @@ def _leans(slow: Judged, row: Row) -> bool:
     if slow.effect is None or row.judged.effect is None or not float(slow.effect.p_value) < _LEANS:
         return False
     return float(slow.effect.difference) * float(row.judged.effect.difference) > 0
+
+
+def mixed_total(row: Row, offered: Row | None, mix: Mix) -> Row:
+    """A total on the common mix, with a remark on what moved and its value as offered."""
+    if not len(mix.share):
+        return capped(row, circumstances.NO_COMMON())
+    if offered is None:  # the mix does not weigh on a throughput
+        return row
+    if not mix.moved:
+        without = f" (which leaves out {listed(mix.lone, 3)})" if mix.lone else ""
+        given = circumstances.GIVEN_MIX(offered=size_words(offered), without=without)
+        return replace(row, remarks=(given, *row.remarks))
+    endpoint, (before, after) = next(iter(mix.moved.items()))
+    note = circumstances.MIX_MOVED(
+        endpoint=endpoint, before_fraction=before, after_fraction=after, offered=size_words(offered)
+    )
+    row = replace(row, remarks=(note, *row.remarks))
+    lone, tail = sum(mix.lone.values()), 1 - row.metric.share if row.metric.share is not None else _LONE
+    if lone <= min(tail, _LONE):
+        return row
+    row = replace(row, failing=True)
+    if row.verdict not in ("improved", "equivalent"):
+        return row
+    return capped(
+        row,
+        circumstances.LONE_ENDPOINTS(
+            doubts.declaring(...), lone_fraction=lone, endpoints=list(mix.lone), verdict=row.verdict
+        ),
+    )
 
 
 def regressed_endpoints(row: Row, rows: list[Row]) -> Row:

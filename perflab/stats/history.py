@@ -17,13 +17,12 @@ from perflab.metrics import Floats, Metric
 from perflab.notes import PYTHON, Note, Remedy, count, notes_of, written
 from perflab.results import Result, Shown
 from perflab.stats import doubts, replications
-from perflab.stats.divisive import LEAST_RUNS, P_VALUE, Demand, p_value, residues, segments, steps_in
+from perflab.stats.divisive import LEAST_CHANGE, LEAST_RUNS, P_VALUE, Demand, p_value, residues, segments, steps_in
 from perflab.stats.estimates import evidence_of, of_endpoint, whose
 from perflab.stats.mix import on_a_mix
 from perflab.stats.planning import MOST, pairs_for
 from perflab.units import format_fraction, format_p, format_value, parse_fraction
 
-LEAST_CHANGE = 0.03
 _ALIKE = 0.2
 COLUMNS = ("run", "start", "before", "after", "change", "p_value")
 
@@ -35,7 +34,7 @@ class ChangePoints(Result):
     ``table`` has a row for each change: run and start of the first run after it, before and after (typical values of
     the segments on both sides), change (relative), p_value, and last_before (the run before it). ``values`` is the
     history: run, start, value, segment. ``pairs`` is how many pairs would confirm each change. ``drift`` is the change a
-    run where a line fits better than steps, else NaN.
+    run where a line fits better than steps, else NaN. ``minimum`` is the smallest change that was looked for.
     """
 
     table: pd.DataFrame
@@ -46,11 +45,15 @@ class ChangePoints(Result):
     pairs: tuple[int, ...]
     warnings: tuple[Note, ...] = ()
     drift: float = math.nan
+    minimum: float = LEAST_CHANGE
 
     @property
     def sentence(self) -> str:
         """The answer in one line."""
-        what = self.metric if not self.endpoint else f"{self.metric} of {whose(self.endpoint, Metric.of(self.metric))}"
+        what = self.metric
+        if self.endpoint:
+            metric = Metric.of(self.metric)
+            what = f"{metric.label} of {whose(self.endpoint, metric)}"
         runs = count(len(self.values), "run")
         if self.drift == self.drift:
             size = format_fraction(abs(self.drift)) if (self.values["value"] > 0).all() else f"{abs(self.drift):.3g}"
@@ -78,7 +81,7 @@ class ChangePoints(Result):
         ]
         return (
             *confirm,
-            doubts.CHANGES_DECIDED(level=f"{P_VALUE:g}", least_fraction=LEAST_CHANGE),
+            doubts.CHANGES_DECIDED(level=f"{P_VALUE:g}", least_fraction=self.minimum),
             *self.warnings,
         )
 
@@ -178,6 +181,7 @@ def change_points(
         pairs,
         notes_of(warnings + _doubts(scaled, segment, demand.widened)),
         math.nan if drift is None else (math.expm1(drift) if relative else drift),
+        least,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -35,12 +35,14 @@ class Mix:
     """One mix for both arms: the ``share`` of each stratum, and the stratum of each endpoint that both arms have.
 
     Endpoints that every run has are strata of their own; the others that both arms have form one stratum. ``moved`` maps
-    each endpoint whose share moved to its shares in baseline and candidate, the largest move first.
+    each endpoint whose share moved to its shares in baseline and candidate, the largest move first; ``lone`` the endpoints
+    that only one arm has to the shares of its requests (of the arm with more of them), or those without a given weight.
     """
 
     stratum: Mapping[str, int]
     share: Floats
     moved: Mapping[str, tuple[float, float]]
+    lone: Mapping[str, float] = field(default_factory=dict)
 
 
 def mix_of(
@@ -50,10 +52,11 @@ def mix_of(
     weights: Mapping[str, float] | None = None,
 ) -> Mix | None:
     """The given mix, or a common one where the mixes of the arms differ; None where they do not, or cannot be tested."""
+    names = list(dict.fromkeys(name for side in requests for name in side.endpoints))
     if weights is not None:
         share = np.array(list(weights.values()), dtype="float64")
-        return Mix({name: place for place, name in enumerate(weights)}, share / share.sum(), {})
-    names = list(dict.fromkeys(name for side in requests for name in side.endpoints))
+        without = {name: math.nan for name in names if name not in weights}
+        return Mix({name: place for place, name in enumerate(weights)}, share / share.sum(), {}, without)
     if len(names) < 2 or design.kind not in ("pairs", "few pairs", "unpaired", "history"):
         return None
     counts = [counts_by_run(side, runs, names, warmup) for side, runs in zip(requests, design.sides, strict=True)]
@@ -107,7 +110,10 @@ def _common(
     stratum |= {names[place]: len(own) for place in np.flatnonzero(rest)}
     both = (shares[0] + shares[1]) / 2
     share = np.array([*both[own], *([both[rest].sum()] if rest.any() else [])])
-    return Mix(stratum, share / share.sum() if len(share) else share, moved)
+    absent = [~(c > 0).any(1) for c in counts]
+    arm = int(shares[1][absent[0]].sum() > shares[0][absent[1]].sum())
+    lone = {names[place]: float(shares[arm][place]) for place in np.flatnonzero(absent[1 - arm])}
+    return Mix(stratum, share / share.sum() if len(share) else share, moved, lone)
 
 
 def checked_weights(
@@ -142,13 +148,18 @@ def counts_of(side: Requests, warmup: float) -> Arrays:
     return {"count": np.bincount(side.run[kept] * size + side.endpoint[kept], minlength=len(side.runs) * size)}
 
 
+def mixes(metric: Metric) -> bool:
+    """Whether the mix of endpoints weighs on this metric of all requests: not on their number, nor on resources."""
+    return metric.kind in (QUANTILE, SHARE, SLOW) or metric.is_latency
+
+
 def on_one_mix(
     table: pd.DataFrame, requests: Requests | Streamed, mix: Mix, metrics: tuple[Metric, ...], cut: float
 ) -> pd.DataFrame:
     """A `by_run` table with the total on the common mix, and the total as offered as a separate row."""
     whole = table[table["endpoint"] == AGGREGATED]
     mixed = whole.copy()
-    moving = tuple(m for m in metrics if m.kind in (QUANTILE, SHARE, SLOW) or m.is_latency)
+    moving = tuple(filter(mixes, metrics))
     pieces = requests.each(mixed_of, tuple(m.name for m in moving), Weights(mix), cut) if moving else []
     for metric in moving:
         values = {requests.runs[c]: v for p in pieces for c, v in zip(p.run, p.found[metric.name], strict=True)}

@@ -12,6 +12,7 @@ from perflab.stats.pooled import Pooled, PooledRuns, pooled
 from perflab.stats.rows import DIRECTIONS, Row
 
 _MIXED = (circumstances.MIX_MOVED.code, circumstances.GIVEN_MIX.code)
+_UNDECIDED = (doubts.WIDE.code, circumstances.BROKEN_RUN.code)
 _APART, _EMPTY, _ERRORS = 2.0, 0.1, 3.0
 """Three standard errors of a run's quantile span a factor of two, and the middle half holds under a tenth of the requests."""
 
@@ -23,11 +24,11 @@ def between_modes(row: Row, requests: tuple[Requests | Streamed, Requests | Stre
         return row
     if row.metric.kind != QUANTILE or share is None or row.judged.effect is None or row.asked.design.obstacle:
         return row
-    sides = [pooled(side, runs, row.endpoint, cut) for side, runs in zip(requests, row.asked.design.sides, strict=True)]
-    found = [
-        _valley(values, values.count / max(len(runs), 1), share)
-        for values, runs in zip(sides, row.asked.design.sides, strict=True)
-    ]
+    # Runs on either side of a valley look broken; a broken run must not look like a mode.
+    broken = {note.facts["run"] for note in row.reasons if note.code == circumstances.BROKEN_RUN.code}
+    kept = [tuple(run for run in runs if run not in broken) for runs in row.asked.design.sides]
+    sides = [pooled(side, runs, row.endpoint, cut) for side, runs in zip(requests, kept, strict=True)]
+    found = [_valley(values, values.count / max(len(runs), 1), share) for values, runs in zip(sides, kept, strict=True)]
     limits = [each for each in found if each is not None]
     if not limits:
         return row
@@ -38,7 +39,7 @@ def between_modes(row: Row, requests: tuple[Requests | Streamed, Requests | Stre
         circumstances.by_share(limit), metric=row.metric.label, fast_ms=fast, slow_ms=slow, limit_ms=limit,
         baseline_fraction=slower[0], candidate_fraction=slower[1],
     )  # fmt: skip
-    if row.verdict in DIRECTIONS or row.reason_code != doubts.WIDE.code:
+    if row.verdict in DIRECTIONS or row.reason_code not in _UNDECIDED:
         return replace(row, remarks=(*row.remarks, note))
     return replace(row, reasons=(note,))
 

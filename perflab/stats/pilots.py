@@ -12,7 +12,7 @@ import pandas as pd
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError
 from perflab.metrics import Floats, Metric
-from perflab.notes import Note
+from perflab.notes import Note, count
 from perflab.stats import doubts, intervals, replications
 from perflab.stats.distributions import chi2_ppf, t_cdf
 from perflab.stats.estimates import evidence_of, of_endpoint, streamed, without_warmup
@@ -21,6 +21,7 @@ from perflab.stats.mix import on_a_mix
 LEAST_RUNS = 3
 SURE = 0.8
 _LONGEST_GAP_S = 900.0
+_FEWEST, _FAR = 5, math.log(1.3)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def read(
     runs = pd.concat([side.runs for side in sides], ignore_index=True)
     cut = replications.warmup_of(runs, warmup)
     values, notes = _values(sides, wanted, endpoint, cut)
-    warnings += notes
+    warnings += notes + _outlying(values)
     sd, sd_degrees = _spread([np.log(v["value"].to_numpy()) for _, v in values.groupby("side")])
     sd_pairs, degrees = _pairs(values) if len(sides) == 2 else _neighbours(np.log(values["value"].to_numpy()))
     within, effect = _within(sides, wanted, endpoint, cut)
@@ -113,11 +114,25 @@ def _values(sides: list[Measurements], metric: Metric, endpoint: str, warmup: fl
     values = pd.concat(parts, ignore_index=True).sort_values("start", kind="stable", na_position="last")
     if len(values) < LEAST_RUNS or (len(sides) == 2 and values["side"].value_counts().min() < 2):
         raise ComparisonError(
-            f"a pilot needs {LEAST_RUNS} runs or more of an arm, or two pairs; got {len(values)} runs"
+            f"a pilot needs {LEAST_RUNS} runs or more of an arm, or two pairs; got {count(len(values), 'run')}"
         )
     if not (np.isfinite(values["value"]) & (values["value"] > 0)).all():
         raise ComparisonError(doubts.NO_RATIO(metric=metric.label))
     return values, notes
+
+
+def _outlying(values: pd.DataFrame) -> list[Note]:
+    """A note on the run that makes most of the variance, if one lies far off the others."""
+    for _, own in values.groupby("side"):
+        logs = np.log(own["value"].to_numpy(dtype="float64"))
+        off = logs - np.median(logs)
+        place = int(np.abs(off).argmax())
+        others = np.delete(logs, place)
+        if len(logs) >= _FEWEST and abs(off[place]) > max(_FAR, 6 * 1.4826 * float(np.median(np.abs(off)))):
+            times = f"{math.exp(float(off[place])):.2g}"
+            run = str(own["run"].iloc[place])
+            return [doubts.BROKEN_PILOT(run=run, times=times, sd_fraction=float(others.std(ddof=1)))]
+    return []
 
 
 def _spread(sides: list[Floats]) -> tuple[float, int]:

@@ -62,9 +62,12 @@ class RunPlan(Result):
     def sentence(self) -> str:
         """The answer in one line."""
         what = f"{self.pilot.metric} of {whose(self.pilot.endpoint, Metric.of(self.pilot.metric))}"
+        size = f"To detect a {format_fraction(self.effect)} decrease of {what} with power {self.power:g}: "
+        if self.pairs >= MOST:
+            return f"{size}more than {self.pairs:,} pairs ({2 * self.pairs:,} runs, {_minutes(self.minutes)})"
         return (
-            f"To detect a {format_fraction(self.effect)} decrease of {what} with power {self.power:g}: {self.pairs} pairs "
-            f"({2 * self.pairs} runs, {_minutes(self.minutes)}); unpaired, {self.runs} runs of each arm"
+            f"{size}{self.pairs:,} pairs ({2 * self.pairs:,} runs, {_minutes(self.minutes)}); unpaired, {self.runs:,} runs of "
+            "each arm"
         )
 
     @property

@@ -11,7 +11,7 @@ import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.metrics import Metric, format_margin
-from perflab.notes import Note, Remedy, count
+from perflab.notes import Note, count
 from perflab.stats import circumstances, doubts, ranks, tests
 from perflab.stats.design import ARMS, Design
 from perflab.stats.judging import Judged
@@ -210,7 +210,7 @@ def _verdict(one: Judged, p_adjusted: float, asked: Asked) -> tuple[str, Note | 
         return word, _undecided(one, effect, p_adjusted, asked)
     if one.undirected:
         return "inconclusive", one.undirected
-    low, high = effect.interval(0.95)
+    low, high = effect.interval(1 - asked.level.alpha)
     sure = low > one.margin or high < -one.margin
     near = one.metric.format_size(one.metric.unscaled(float(low if low > 0 else high)))
     how = one.metric.comparative(float(effect.difference))
@@ -222,14 +222,17 @@ def _undecided(one: Judged, effect: tests.Effect, p_adjusted: float, asked: Aske
     """Why a row is undecided, and how many runs would settle it if the effect is as large as measured (power .8)."""
     if asked.design.kind == "history":
         return doubts.LIKE_HISTORY(doubts.INTERLEAVE)
+    if not asked.level.alpha and asked.level.note:
+        return asked.level.note
+    # Neither a direction nor equivalence is within reach of such a clock.
+    if one.undirected and one.undirected.facts["tick_ms"] > one.margin * min(map(np.mean, one.values)):
+        return one.undirected
     if float(effect.p_value) < asked.level.alpha <= p_adjusted:
         return doubts.ALONE(doubts.declaring(one.endpoint))
     runs = min(len(asked.design.baseline), len(asked.design.candidate))
     needed = max(runs + 1, runs_to_decide(effect, one.margin, runs))
     words = count(needed, "pair") if asked.design.paired else f"{count(needed, 'run')} of each arm"
-    return doubts.WIDE(
-        Remedy("run_pairs", {"pairs": needed}, given="plan, baseline, candidate"), runs=words, count=needed
-    )
+    return doubts.WIDE(doubts.pairs_of(needed), runs=words, count=needed)
 
 
 def failing_fast(row: Row, errors: Judged) -> Row:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -12,14 +12,22 @@ import pandas as pd
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import one_of
 from perflab.metrics import Metric
-from perflab.notes import PYTHON, Note, notes_of, written
+from perflab.notes import PYTHON, Note, listed, notes_of, written
 from perflab.results import Result, Shown
-from perflab.stats import doubts, families
+from perflab.stats import circumstances, doubts, families
 from perflab.stats.change import Change
 from perflab.stats.coded_requests import mappings
 from perflab.stats.compare import compare
-from perflab.stats.estimates import whose
-from perflab.units import format_p
+from perflab.stats.estimates import endpoints_of, evidence_of, whose
+
+_UNDECIDED = (
+    doubts.WIDE.code,
+    doubts.ALONE.code,
+    doubts.TICK.code,
+    circumstances.BROKEN_RUN.code,
+    circumstances.TWO_MODES.code,
+    circumstances.EFFECT_MOVED.code,
+)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -28,7 +36,8 @@ class ArmsCompared(Result):
 
     ``table`` has a row for each arm against the baseline, then one for each pair of the others: arm, against, baseline
     and candidate (values of ``against`` and of ``arm``), change, change_low, change_high, p_value, p_adjusted, verdict,
-    reason. ``ranking`` is the arms from best to worst as measured; ``changes`` the comparison behind each row.
+    reason. ``ranking`` is the arms from best to worst as measured, last those that cannot be ranked; ``changes`` the
+    comparison behind each row.
     """
 
     table: pd.DataFrame
@@ -41,27 +50,35 @@ class ArmsCompared(Result):
 
     @property
     def sentence(self) -> str:
-        """The arms in order, and which neighbours differ for certain."""
-        parts = [self.ranking[0]]
-        for better, worse in zip(self.ranking, self.ranking[1:], strict=False):
+        """The arms in order, which neighbours differ for certain, and which cannot be ranked."""
+        without = _unranked(self.table, self.changes)
+        ranked = [arm for arm in self.ranking if arm not in without]
+        parts = ranked[:1]
+        for better, worse in zip(ranked, ranked[1:], strict=False):
             parts.append(f"{'<' if self._differ(better, worse) else '≈'} {worse}")
         what = f"{Metric.of(self.metric).label} of {whose(self.endpoint, Metric.of(self.metric))}"
-        return f"{what}, best first: {' '.join(parts)} (< certain, ≈ not; Holm over {len(self.table)} comparisons)"
+        family = f"(< certain, ≈ not; Holm over {len(self.table)} comparisons)"
+        order = f"{what}, best first: {' '.join(parts)} {family}" if len(ranked) > 1 else f"{what}: no ranking"
+        why = {reason: listed(a for a, r in without.items() if r == reason) for reason in without.values()}
+        return "; ".join([order, *(f"not ranked: {arms} ({reason})" for reason, arms in why.items())])
 
-    def _differ(self, one: str, other: str) -> bool:
-        rows = self.table[self.table["arm"].isin([one, other]) & self.table["against"].isin([one, other])]
-        return bool(rows["verdict"].isin(["improved", "regressed"]).any())
+    def _differ(self, better: str, worse: str) -> bool:
+        found = zip(self.table["arm"], self.table["against"], self.table["verdict"], strict=True)
+        return bool({(better, worse, "improved"), (worse, better, "regressed")} & set(found))
 
     def show(self, surface: str = PYTHON) -> Shown:
         """The sentence, the comparisons and the notes for a surface."""
-        metric = Metric.of(self.metric)
+        metric, corrected = Metric.of(self.metric), self.table["p_adjusted"].to_list()
         shown = pd.DataFrame(
             {
                 "arm": self.table["arm"],
                 "against": self.table["against"],
                 "change": list(map(metric.format_change, self.table["change"])),
                 "95 % interval": list(map(metric.interval, self.table["change_low"], self.table["change_high"])),
-                "p": list(map(format_p, self.table["p_adjusted"])),
+                "p": [
+                    replace(change.find(), p_adjusted=p).p_text
+                    for change, p in zip(self.changes, corrected, strict=True)
+                ],
                 "verdict": self.table["verdict"],
                 "reason": self.table["reason"],
             }
@@ -116,6 +133,8 @@ def compare_arms(
     first = baseline if baseline is not None else recorded if recorded and recorded in arms else arms[0]
     if first not in arms:
         raise one_of("baseline", first, arms)
+    if endpoint != AGGREGATED and endpoint not in (known := endpoints_of(evidence_of(held, Metric.of(metric)))):
+        raise one_of("endpoint", endpoint, (AGGREGATED, *sorted(known)))
     arms.sort(key=lambda name: name != first)
     primary = () if endpoint == AGGREGATED else endpoint
     found = [
@@ -128,10 +147,11 @@ def compare_arms(
     adjusted = np.full(len(p_values), np.nan)
     adjusted[known] = families.holm(p_values[known])
     rows = [_row(old, new, change, float(p)) for (old, new, change), p in zip(found, adjusted, strict=True)]
-    warnings = notes_of(note for _, _, change in found for note in change.warnings)
-    return ArmsCompared(
-        pd.DataFrame(rows), metric, endpoint, first, _ranked(found, metric), tuple(c for _, _, c in found), warnings
-    )
+    # Of two arms only, "the run before" is not the one that ran before.
+    skipped = (circumstances.CARRY_OVER.code,) if len(arms) > 2 else ()
+    warnings = notes_of(note for _, _, change in found for note in change.warnings if note.code not in skipped)
+    table, changes = pd.DataFrame(rows), tuple(change for _, _, change in found)
+    return ArmsCompared(table, metric, endpoint, first, _ranked(first, table, changes, metric), changes, warnings)
 
 
 def _recorded(runs: pd.DataFrame) -> str | None:
@@ -160,11 +180,20 @@ def _row(old: str, new: str, change: Change, p_adjusted: float) -> dict[str, obj
     }
 
 
-def _ranked(found: Sequence[tuple[str, str, Change]], metric: str) -> tuple[str, ...]:
-    """The arms by their typical value, best first."""
-    values: dict[str, float] = {}
-    for old, new, change in found:
-        before, after = change.find().typical
-        values.setdefault(old, before)
-        values.setdefault(new, after)
-    return tuple(sorted(values, key=lambda arm: -Metric.of(metric).better * values[arm]))
+def _unranked(table: pd.DataFrame, changes: Sequence[Change]) -> dict[str, str]:
+    """The arms whose comparison with the baseline shows no order, and why: they fail, their load or order differs ..."""
+    compared = zip(table["arm"], table["against"], changes, strict=True)
+    rows = {arm: change.find() for arm, against, change in compared if against == table["against"].iloc[0]}
+    return {
+        arm: str(row.reasons[0])
+        for arm, row in rows.items()
+        if row.verdict == "inconclusive" and row.reason_code not in _UNDECIDED
+    }
+
+
+def _ranked(baseline: str, table: pd.DataFrame, changes: Sequence[Change], metric: str) -> tuple[str, ...]:
+    """The arms from best to worst by their change from the baseline; last those that cannot be ranked."""
+    own, without = table[table["against"] == baseline], _unranked(table, changes)
+    found = {baseline: 0.0, **dict(zip(own["arm"], own["change"], strict=True))}
+    scores = {arm: -Metric.of(metric).better * change for arm, change in found.items()}
+    return tuple(sorted(scores, key=lambda arm: (arm in without, scores[arm])))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,12 +17,13 @@ from perflab.errors import ComparisonError, one_of
 from perflab.metrics import Floats, Metric, quantile
 from perflab.notes import PYTHON, Note, notes_of, written
 from perflab.results import Result, Shown
-from perflab.stats import doubts, families, tests
+from perflab.stats import circumstances, doubts, families, tests
+from perflab.stats.compare import compare
 from perflab.stats.design import Design, design, without_copies
 from perflab.stats.estimates import Requests, Streamed, requests_of, streamed, whose
 from perflab.stats.mix import Mix, Weights, counts_by_run, mix_of, mixed_of, one_mix
 from perflab.stats.one_run import of_one
-from perflab.stats.rows import arms_of
+from perflab.stats.rows import ERRORS, arms_of
 from perflab.stats.tests import Effect
 from perflab.stats.warmup import declared
 
@@ -45,6 +47,7 @@ class Shift(Result):
     arms: tuple[str, str]
     method: str
     warnings: tuple[Note, ...] = field(default=())
+    capped: Note | None = None
 
     @property
     def improved(self) -> tuple[float, ...]:
@@ -65,6 +68,8 @@ class Shift(Result):
             for found, word in ((self.improved, "improved"), (self.regressed, "regressed"))
             if found
         ]
+        if self.capped and not parts:
+            return f"latencies of {what}: inconclusive; {self.capped}"
         if not parts:
             return f"latencies of {what}: no quantile is certain to have moved ({self.method})"
         rest = "" if len(self.improved) + len(self.regressed) == len(self.table) else "; the others are not certain"
@@ -174,9 +179,26 @@ def quantile_shift(
         *((one_mix(mix),) if mix is not None else ()),
         doubts.CUT(share_fraction=share),
     )
-    if found.capped:
+    capped = found.capped or _capped(sides, endpoint, {"warmup": warmup, "order": order, "allow": allow})
+    if capped and capped.code == circumstances.MORE_FAIL.code:
+        table.loc[table["band_high"] < 0, ["band_low", "band_high"]] = math.nan  # failing fast is not an improvement
+    elif capped:
         table[["band_low", "band_high"]] = math.nan
-    return Shift(table, endpoint, arms_of(sides), f"{found.counted}, {how}", notes_of(notes))
+    notes = (*notes, capped) if capped and not found.capped else notes
+    return Shift(table, endpoint, arms_of(sides), f"{found.counted}, {how}", notes_of(notes), capped)
+
+
+def _capped(sides: tuple[Measurements, Measurements], endpoint: str, how: Mapping[str, Any]) -> Note | None:
+    """Why quantiles show no direction although `compare` of the median has a design: failures, or another load."""
+    primary = () if endpoint == AGGREGATED else endpoint
+    change = compare(*sides, metric=["p50", ERRORS.name], primary=primary, **how)
+    row, errors = change.find(endpoint, "p50"), change.find(endpoint, ERRORS.name)
+    if row.reason_code in (circumstances.ALL_FAILED.code, circumstances.LOAD_DIFFERS.code):
+        return row.reasons[0]
+    if errors.verdict == "regressed":
+        before, after = map(ERRORS.format, errors.typical)
+        return circumstances.MORE_FAIL(before=before, after=after)
+    return None
 
 
 def _fewest(requests: Requests | Streamed, runs: Sequence[str], endpoint: str, share: float) -> int:

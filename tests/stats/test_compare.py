@@ -406,7 +406,7 @@ def test_the_maximum_is_not_tested() -> None:
 def test_two_experiments_in_one_arm_are_refused() -> None:
     before, after = both(BEFORE, AFTER)
     again = before.assign(run=before["run"] + "again", start=before["start"] + pd.Timedelta(days=1))
-    with pytest.raises(lab.ComparisonError, match="more than one experiment"):
+    with pytest.raises(lab.ComparisonError, match="several runs of pair 0"):
         lab.compare(pd.concat([before, again]), after)
 
 
