@@ -22,7 +22,7 @@ from perflab.loadtest.serving import Services
 from perflab.loadtest.shortness import checked, too_short
 from perflab.loadtest.slot import Slot
 from perflab.loadtest.target import Target
-from perflab.notes import Note, Remedy, literal
+from perflab.notes import Note, literal
 from perflab.progress import Listener
 from perflab.units import parse_duration
 
@@ -173,7 +173,8 @@ def loading(place: str | Path, **only: object) -> str:
     >>> loading(Path("runs"), experiment="20261124-014500-5a6c")
     'lab.load("runs", experiment="20261124-014500-5a6c")'
     """
-    return Remedy("lab.load", only, given=literal(str(place))).python()
+    named = "".join(f", {name}={literal(value)}" for name, value in only.items())
+    return f"lab.load({literal(str(place))}{named})"
 
 
 def left(store: str | Path, experiment: str, driven: Iterable[Sequence[Driven]]) -> str:
