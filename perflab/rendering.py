@@ -95,7 +95,6 @@ def heading(name: str, unit: str = "") -> str:
     """
     if name in _WORDS:
         return _WORDS[name]
-    name = "share_fraction" if name == "fraction" else name
     suffix = next((s for s in _UNITS if name.endswith(s)), "") if unit else ""
     words = name.removesuffix(suffix).replace("_", " ").strip() or name
     words = words if re.match(r"p\d", words) else words[:1].upper() + words[1:]
@@ -107,7 +106,7 @@ def _column(name: str, values: Any, ours: bool) -> tuple[str, list[str]]:
     """The heading of a column and its cells."""
     if not ours:
         return name, [_cell(name, value) for value in values]
-    suffix = next((s for s in _UNITS if name.endswith(s) or s == f"_{name}" == "_fraction"), "")
+    suffix = next((s for s in _UNITS if name.endswith(s)), "")
     found = [float(v) for v in values if _is_number(v)] if suffix else []
     if not found:
         usual = {"_ms": "ms", "_bytes": "B", "_fraction": "%", "_per_s": "/s", "_s": "s"}.get(suffix, "")

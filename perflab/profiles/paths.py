@@ -56,7 +56,7 @@ def hot_paths(
     Returns
     -------
     Findings
-        fraction, weight, unit, depth, function, file, line (of the last function) and path, heaviest first.
+        share_fraction, weight, unit, depth, function, file, line (of the last function) and path, heaviest first.
 
     Raises
     ------
@@ -85,13 +85,15 @@ def hot_paths(
     names = rows.frames["function"].to_list()
     found = pd.DataFrame(
         {
-            "fraction": carried[chosen] / (whole or np.nan), "weight": carried[chosen], "unit": rows.unit,
+            "share_fraction": carried[chosen] / (whole or np.nan), "weight": carried[chosen], "unit": rows.unit,
             "depth": tree.depth[chosen],
             **{name: rows.frames[name].take(tree.frame[chosen]).array for name in FRAME},
             "path": pd.array([_written(tree, int(node), names, kinds, packages) for node in chosen], dtype="str"),
         }
     )  # fmt: skip
-    return findings(found, f"{count(len(found), 'path')} with {format_fraction(found['fraction'].sum())} of the whole")
+    return findings(
+        found, f"{count(len(found), 'path')} with {format_fraction(found['share_fraction'].sum())} of the whole"
+    )
 
 
 def _written(tree: Tree, node: int, names: list[str], kinds: list[str], packages: list[str]) -> str:
@@ -172,7 +174,7 @@ def callers_of(profile: Profile, function: str, *, file: str | None = None, unit
     Returns
     -------
     Findings
-        caller, file, line, total, fraction, calls, unit, heaviest first. The caller of a root is "(root)".
+        caller, file, line, total, share_fraction, calls, unit, heaviest first. The caller of a root is "(root)".
 
     Raises
     ------
@@ -222,9 +224,11 @@ def _callers_in_graph(table: pd.DataFrame, function: str, file: str | None) -> F
 def _callers(frames: pd.DataFrame, total: Floats, calls: object, unit: str) -> Findings:
     frame = frames.rename(columns={"function": "caller"}).reset_index(drop=True)
     whole = total.sum() or np.nan
-    frame = frame.assign(total=total, fraction=total / whole, calls=calls, unit=unit)
+    frame = frame.assign(total=total, share_fraction=total / whole, calls=calls, unit=unit)
     frame = frame.sort_values("total", ascending=False, kind="stable")
     first = (
-        "no caller" if frame.empty else f"{frame['caller'].iloc[0]} has {format_fraction(frame['fraction'].iloc[0])}"
+        "no caller"
+        if frame.empty
+        else f"{frame['caller'].iloc[0]} has {format_fraction(frame['share_fraction'].iloc[0])}"
     )
     return findings(frame, f"{count(len(frame), 'caller')}; {first}" if len(frame) else first)
