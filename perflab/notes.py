@@ -189,6 +189,16 @@ def written(given: Iterable[object], surface: str = PYTHON) -> tuple[str, ...]:
     return tuple(g.written(surface) if isinstance(g, Note) else str(g) for g in given)
 
 
+def joined(*parts: Note | str, by: str = "; ") -> Note:
+    """A sentence of texts and notes that is written for a surface as a whole.
+
+    >>> str(joined("p95 of all requests: inconclusive", plain("too few requests")))
+    'p95 of all requests: inconclusive; too few requests'
+    """
+    facts = {f"part{n}": part for n, part in enumerate(filter(None, parts))}
+    return Note("", DATA, facts, template=by.join(f"{{{name}:raw}}" for name in facts))
+
+
 def listed(names: Iterable[object], most: int = _MAX_LISTED) -> str:
     """``a, b, c and 4 more``.
 

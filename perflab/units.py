@@ -144,14 +144,16 @@ def format_rate(value: float) -> str:
     return f"{format_number(_round(value))}/s"
 
 
-def format_p(value: float) -> str:
-    """A p-value: two significant digits, and never "0".
+def format_p(value: float, least: float = 0.0) -> str:
+    """A p-value: two significant digits, never "0", and never below the ``least`` that the data can show.
 
-    >>> format_p(0.00037), format_p(0.04512), format_p(1e-9)
-    ('0.00037', '0.045', '< 0.0001')
+    >>> format_p(0.00037), format_p(0.04512), format_p(1e-9), format_p(0.002, least=1 / 32)
+    ('0.00037', '0.045', '< 0.0001', '< 0.031')
     """
     if value is None or type(value).__name__ == "NAType" or value != value:
         return "–"
+    if value < least and least > 1e-4:
+        return f"< {least:.2g}"
     return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
 
 
@@ -197,6 +199,6 @@ def format_value(name: str, value: object) -> str:
     if name == "line":
         return f"{number:.0f}"  # a position, not an amount
     for suffix, write in _BY_SUFFIX:
-        if name.endswith(suffix) or suffix == f"_{name}" == "_fraction":
+        if name.endswith(suffix):
             return write(number)
     return format_number(number)

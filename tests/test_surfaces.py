@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import pytest
 
 import perflab as lab
+from perflab.gates.cases import cases_of
+from perflab.gates.gating import Gate, judged
 from perflab.metrics import Metric
-from perflab.notes import SHELL
+from perflab.notes import SHELL, Remedy
+from perflab.stats import compare_anytime, compare_arms, doubts
 
 ENDPOINT = "GET /orders"
 P95 = Metric.of("p95")
@@ -139,3 +145,41 @@ def test_views_that_differ_on_purpose_say_so(arms: tuple[lab.Measurements, lab.M
     assert [str(goal) for goal in goals] == [
         "p95 (linear quantile) of all requests < 200 ms", "maximum latency of all requests < 1 s",
     ]  # fmt: skip
+
+
+ADVISED = doubts.ARMS(Remedy("compare", {"metric": "over_65ms"}), arms=2)
+"""A reason with advice, of any kind."""
+
+
+def advised(change: lab.Change) -> lab.Change:
+    """The same comparison, inconclusive for a reason with advice."""
+    rows = [replace(row, verdict="inconclusive", reasons=(ADVISED,), failing=True) for row in change.rows]
+    return replace(change, verdict="inconclusive", rows=tuple(rows))
+
+
+def results_with_advice(change: lab.Change, arms: tuple[lab.Measurements, lab.Measurements]) -> Iterator[Any]:
+    said = advised(change)
+    yield said
+    yield replace(said, primaries=tuple(row.endpoint for row in said.rows))
+    both = compare_arms(arms[0] + arms[1], endpoint=ENDPOINT)
+    yield replace(both, changes=(said,), table=both.table.assign(verdict="inconclusive", p_adjusted=1.0))
+    yield replace(compare_anytime(*arms, endpoint=ENDPOINT), reason=ADVISED)
+    yield replace(lab.quantile_shift(*arms, endpoint=ENDPOINT), capped=ADVISED, table=pd.DataFrame(
+        {"quantile": [0.5], "band_low": -1.0, "band_high": 1.0, "baseline_ms": 1.0, "candidate_ms": 1.0, "change": 0.0,
+         "low": -1.0, "high": 1.0}))  # fmt: skip
+    goal = lab.check(arms[0], f"{ENDPOINT} p95 < 1 s")
+    yield replace(goal, reasons=(ADVISED,), table=goal.table.assign(verdict="inconclusive", measured=np.nan))
+    verdict, reasons = judged(said, ())
+    yield Gate(verdict, tuple(reasons), (said,), None, None)
+
+
+def test_advice_within_an_answer_is_written_for_its_surface(
+    arms: tuple[lab.Measurements, lab.Measurements], change: lab.Change
+) -> None:
+    python, shell = 'compare(..., metric="over_65ms")', "--metric over_65ms"
+    assert ADVISED.remedy and (ADVISED.remedy.python(), ADVISED.remedy.shell()) == (python, shell)
+    for result in results_with_advice(change, arms):
+        assert python in result.show().sentence == result.sentence, type(result)
+        assert shell in result.show(SHELL).sentence, type(result)
+        assert python not in result.show(SHELL).text(), type(result)
+        assert all(python not in case.text for case in cases_of(result, SHELL)), type(result)

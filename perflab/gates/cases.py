@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from perflab.gates.gating import FAILS, INCONCLUSIVE, PASSES, Gate
 from perflab.metrics import Metric
-from perflab.notes import PYTHON, YOU, Note
+from perflab.notes import PYTHON, YOU, Note, joined
 from perflab.objectives.cautions import NOT_UNDERSTOOD
 from perflab.objectives.checking import Checked
 from perflab.stats.change import Change
@@ -60,9 +59,9 @@ def cases_of(result: object, surface: str = PYTHON) -> tuple[Case, ...]:
     if isinstance(result, Change):
         names = result.primaries or (result.endpoint,)
         deciding = [row for row in result.rows if row.endpoint in names and row.metric.name == result.metric]
-        return tuple(_of_row(result, row, row in deciding) for row in result.rows)
+        return tuple(_of_row(result, row, row in deciding, surface) for row in result.rows)
     if isinstance(result, ArmsCompared):
-        return tuple(_of_arms(result, row) for row in result.table.itertuples())
+        return _of_arms(result, surface)
     return _of_checked(result, surface) if isinstance(result, Checked) else ()
 
 
@@ -80,17 +79,17 @@ def _of_gate(gate: Gate, surface: str) -> tuple[Case, ...]:
     if (change := gate.change) is not None:
         failing = [row for row in gate.gated if row.verdict == "regressed" and gate.verdict == FAILS]
         for row in change.rows:
-            case = _of_row(change, row, row in failing)
+            case = _of_row(change, row, row in failing, surface)
             # The gate itself is the case that can be inconclusive; its rows then say why.
             safe = row.verdict == INCONCLUSIVE and row.not_worse
             found.append(Case(case.group, case.name, PASSES, case.text, decides=False) if safe else case)
     return (*found, *checked)
 
 
-def _of_row(change: Change, row: Row, decides: bool) -> Case:
+def _of_row(change: Change, row: Row, decides: bool, surface: str) -> Case:
     outcome = _OF_VERDICTS.get(row.verdict, INCONCLUSIVE)
     group = f"{change.arms[1]} against {change.arms[0]}"
-    text = change.sentence_of(row.endpoint, row.metric.name)
+    text = change.answer_of(row.endpoint, row.metric.name).written(surface)
     return Case(
         group,
         f"{row.metric.label} of {whose(row.endpoint, row.metric)}",
@@ -100,13 +99,16 @@ def _of_row(change: Change, row: Row, decides: bool) -> Case:
     )
 
 
-def _of_arms(compared: ArmsCompared, row: Any) -> Case:
+def _of_arms(compared: ArmsCompared, surface: str) -> tuple[Case, ...]:
     """Several arms have no one verdict: the rows inform, corrected for all comparisons."""
-    metric = Metric.of(compared.metric)
-    outcome = _OF_VERDICTS.get(row.verdict, INCONCLUSIVE)
+    metric, found = Metric.of(compared.metric), []
     name = f"{metric.label} of {whose(compared.endpoint, metric)}"
-    text = f"{name} {metric.moved(row.change)}: {row.verdict}; {row.reason}"
-    return Case(f"{row.arm} against {row.against}", name, WARNS if outcome == FAILS else outcome, text, decides=False)
+    for row, reason in zip(compared.table.itertuples(), compared.reasons, strict=True):
+        outcome = _OF_VERDICTS.get(str(row.verdict), INCONCLUSIVE)
+        text = joined(f"{name} {metric.moved(row.change)}: {row.verdict}", reason).written(surface)
+        outcome = WARNS if outcome == FAILS else outcome
+        found.append(Case(f"{row.arm} against {row.against}", name, outcome, text, decides=False))
+    return tuple(found)
 
 
 def _of_checked(checked: Checked, surface: str) -> tuple[Case, ...]:
@@ -116,7 +118,7 @@ def _of_checked(checked: Checked, surface: str) -> tuple[Case, ...]:
             "objectives",
             str(r.objective),
             _OF_VERDICTS.get(str(r.verdict), INCONCLUSIVE),
-            checked.said(at, surface),
+            checked.answer_of(at).written(surface),
             waivable=checked.reasons[at].about != YOU,
         )
         for at, r in rows

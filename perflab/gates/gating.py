@@ -200,12 +200,12 @@ def decided(
     if len(changes) > 1:
         first = judged(changes[0], primaries)[1][0]
         if verdict == FAILS:
-            reasons = [first, gate_notes.CONFIRMED(sentence=str(reasons[0])), *reasons[1:]]
+            reasons = [first, gate_notes.CONFIRMED(sentence=reasons[0]), *reasons[1:]]
         else:
             verdict = INCONCLUSIVE
-            reasons = [gate_notes.NOT_CONFIRMED(first=str(first), sentence=changes[-1].sentence)]
+            reasons = [gate_notes.NOT_CONFIRMED(first=first, sentence=changes[-1].answer)]
     if checked is not None:
-        said = gate_notes.OBJECTIVES(sentence=checked.sentence)
+        said = gate_notes.OBJECTIVES(sentence=checked.answer)
         worse = {"fails": FAILS, "inconclusive": INCONCLUSIVE}.get(checked.verdict, PASSES)
         order = (FAILS, INCONCLUSIVE, PASSES)
         leads = order.index(worse) < order.index(verdict)
@@ -223,18 +223,18 @@ def judged(change: Change, primaries: tuple[str, ...]) -> tuple[str, list[Note]]
     beside = [gate_notes.NOT_GATED(primary=listed(primaries), endpoints=elsewhere)] if elsewhere else []
     if gated:
         gated.sort(key=lambda row: row not in deciding)
-        said = [gate_notes.REGRESSED(sentence=change.sentence_of(r.endpoint, r.metric.name)) for r in gated]
+        said = [gate_notes.REGRESSED(sentence=change.answer_of(r.endpoint, r.metric.name)) for r in gated]
         return FAILS, [*said, *beside]
     open_ones = [row for row in deciding if row.verdict == INCONCLUSIVE and not row.not_worse]
     if open_ones:
         row = open_ones[0]
-        return INCONCLUSIVE, [gate_notes.UNDECIDED(sentence=change.sentence_of(row.endpoint, row.metric.name)), *beside]
+        return INCONCLUSIVE, [gate_notes.UNDECIDED(sentence=change.answer_of(row.endpoint, row.metric.name)), *beside]
     own = change.find()
     if own.verdict == INCONCLUSIVE:
         what = f"{own.metric.label} of {whose(own.endpoint, own.metric)}"
         worst = own.metric.format_size(max(0.0, own.worst))
         return PASSES, [gate_notes.NOT_WORSE(what=what, worst=worst, margin=own.asked.margin(own.metric)), *beside]
-    return PASSES, [gate_notes.DECIDED(sentence=change.sentence), *beside]
+    return PASSES, [gate_notes.DECIDED(sentence=change.answer), *beside]
 
 
 def _one_run(

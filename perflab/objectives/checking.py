@@ -12,7 +12,7 @@ import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.metrics import COUNT, VITALS
-from perflab.notes import PYTHON, Note, Remedy, notes_of, written
+from perflab.notes import PYTHON, Note, Remedy, joined, notes_of, written
 from perflab.objectives import cautions
 from perflab.objectives.cautions import DECIDED, DECIDED_WHOLE
 from perflab.objectives.cells import Evidence
@@ -50,7 +50,7 @@ class Checked(Result):
     @property
     def sentence(self) -> str:
         """The answer in one line."""
-        return self._sentence(PYTHON)
+        return str(self.answer)
 
     @property
     def notes(self) -> tuple[Note, ...]:
@@ -69,30 +69,35 @@ class Checked(Result):
         }
         table = self.table[["objective", "verdict"]].assign(**columns)
         shown = table if len(table) else None
-        return Shown(self._sentence(surface), shown, written(self.notes, surface), ours=True)
+        return Shown(self.answer.written(surface), shown, written(self.notes, surface), ours=True)
 
-    def _sentence(self, surface: str) -> str:
+    @property
+    def answer(self) -> Note:
+        """The answer as a note, whose advice is written for the surface that shows it."""
         if len(self.table) == 1 and not self.unread:
             row = self.table.iloc[0]
-            return f"{row['objective']}: {row['verdict']}: {self.said(0, surface)}"
+            return joined(f"{row['objective']}: {row['verdict']}", self.answer_of(0), by=": ")
         counts = {word: int((self.table["verdict"] == word).sum()) for word in VERDICTS}
         counts["inconclusive"] += self.unread
         parts = [f"{n} {_verb(word, n)}" for word, n in counts.items() if n]
         worst = self.table.index[self.table["verdict"] == "fails"]
-        first = f": {self.table['objective'][worst[0]]}, but {self.said(int(worst[0]), surface)}" if len(worst) else ""
         unread = f" ({count(self.unread, 'line')} not understood)" if self.unread else ""
-        return f"Of {count(len(self.table) + self.unread, 'objective')}, {', '.join(parts)}{unread}{first}"
+        whole = f"Of {count(len(self.table) + self.unread, 'objective')}, {', '.join(parts)}{unread}"
+        if not len(worst):
+            return joined(whole)
+        first = int(worst[0])
+        return joined(whole, joined(f"{self.table['objective'][first]}, but", self.answer_of(first), by=" "), by=": ")
 
-    def said(self, position: int, surface: str = PYTHON) -> str:
+    def answer_of(self, position: int) -> Note:
         """What was measured for the objective in a row of the table, or why it is inconclusive."""
-        row, goal, reason = self.table.iloc[position], self.goals[position], self.reasons[position].written(surface)
+        row, goal, reason = self.table.iloc[position], self.goals[position], self.reasons[position]
         if row["measured"] != row["measured"]:
             return reason
         what = f"measured {goal.written(row['measured'])}"
         if row["low"] != row["low"]:
-            return f"{what}; {reason}"
+            return joined(what, reason)
         how = f"{row['runs']} runs" if row["interval"] == OVER_RUNS else THIS_RUN
-        return f"{what} (95 % interval {goal.written(row['low'])} to {goal.written(row['high'])}; {how})"
+        return joined(f"{what} (95 % interval {goal.written(row['low'])} to {goal.written(row['high'])}; {how})")
 
 
 def _verb(word: str, number: int) -> str:

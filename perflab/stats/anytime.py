@@ -12,7 +12,7 @@ import pandas as pd
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
 from perflab.metrics import Floats, Metric
-from perflab.notes import PYTHON, Note, Remedy, written
+from perflab.notes import PYTHON, Note, Remedy, joined, written
 from perflab.results import Result, Shown
 from perflab.stats import doubts, sequential
 from perflab.stats.change import Change
@@ -47,14 +47,18 @@ class Anytime(Result):
     @property
     def sentence(self) -> str:
         """The answer in one line."""
+        return str(self.answer)
+
+    @property
+    def answer(self) -> Note:
+        """The answer as a note, whose advice is written for the surface that shows it."""
         what = f"{Metric.of(self.metric).label} of {whose(self.endpoint)}"
         if self.table.empty or self.reason:
-            return "; ".join([f"{what}: {self.verdict}: {self.reason or ''}", *map(str, self.remarks)])
+            return joined(joined(f"{what}: {self.verdict}", self.reason or "", by=": "), *self.remarks)
         last = self.table.iloc[-1]
         change = Metric.of(self.metric).format_change(last["change"])
-        p = format_p(float(last["p_value"]))
-        words = f"{what} after {last['pairs']} pairs: {change} ({self._limits(last)}): {self.verdict}; p {p}"
-        return "; ".join([words, *map(str, self.remarks)])
+        words = f"{what} after {last['pairs']} pairs: {change} ({self._limits(last)}): {self.verdict}; p {_p(last)}"
+        return joined(words, *self.remarks)
 
     def _limits(self, row: pd.Series) -> str:
         if not math.isfinite(row["change_high"]):
@@ -75,11 +79,16 @@ class Anytime(Result):
                 "pairs": table["pairs"],
                 "change": list(map(Metric.of(self.metric).format_change, table["change"])),
                 "limits": [self._limits(row) for _, row in table.iterrows()],
-                "p": list(map(format_p, table["p_value"])),
+                "p": [_p(row) for _, row in table.iterrows()],
                 "verdict": table["verdict"],
             }
         )
-        return Shown(self.sentence, shown, written(self.notes, surface), ours=True)
+        return Shown(self.answer.written(surface), shown, written(self.notes, surface), ours=True)
+
+
+def _p(row: pd.Series) -> str:
+    """p as text, never below what so many pairs can show without assuming a distribution."""
+    return format_p(float(row["p_value"]), 2.0 ** (1 - int(row["pairs"])))
 
 
 def compare_anytime(

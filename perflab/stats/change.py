@@ -11,7 +11,7 @@ import pandas as pd
 
 from perflab.errors import one_of
 from perflab.metrics import Metric
-from perflab.notes import PYTHON, Note, written
+from perflab.notes import PYTHON, Note, joined, written
 from perflab.rendering import shortened
 from perflab.results import Result, Shown, count
 from perflab.stats import doubts, visits
@@ -22,7 +22,7 @@ from perflab.stats.sequential import Level
 from perflab.stats.warmup import Warmup
 from perflab.units import format_fraction, format_p
 
-_MAX_REASON = 120
+MAX_REASON = 120
 
 
 @runtime_checkable
@@ -146,12 +146,18 @@ class Change(Result):
     @property
     def sentence(self) -> str:
         """The answer in one line."""
-        own = self.sentence_of()
+        return str(self.answer)
+
+    @property
+    def answer(self) -> Note:
+        """The answer as a note, whose advice is written for the surface that shows it."""
+        own = self.answer_of()
         if len(self.primaries) < 2:
             return own
         named = ", ".join(f"{name} {self.find(name).verdict}" for name in self.primaries)
         label = Metric.of(self.metric).label
-        return f"{label} of {len(self.primaries)} declared endpoints: {self.verdict} ({named}). {own}"
+        whole = f"{label} of {len(self.primaries)} declared endpoints: {self.verdict} ({named})"
+        return joined(whole, own, by=". ")
 
     def find(self, endpoint: str | None = None, metric: str | None = None) -> Row:
         """The typed row of an endpoint and metric, by default the deciding ones; ValueError lists the known ones."""
@@ -170,10 +176,14 @@ class Change(Result):
 
     def sentence_of(self, endpoint: str | None = None, metric: str | None = None) -> str:
         """One row in one line, for a reader without statistics."""
+        return str(self.answer_of(endpoint, metric))
+
+    def answer_of(self, endpoint: str | None = None, metric: str | None = None) -> Note:
+        """One row as a note, whose advice is written for the surface that shows it."""
         row = self.find(endpoint, metric)
         what = f"{row.metric.label} of {whose(row.endpoint, row.metric)}"
         if row.change != row.change:
-            return f"{what}: {row.verdict}: {row.reason}"
+            return joined(f"{what}: {row.verdict}", row.why, by=": ")
         interval = row.metric.interval(*row.limits, plain=True, confidence=row.confidence)
         if self.design.kind == "one against one":
             interval += " for these two runs only"
@@ -182,8 +192,8 @@ class Change(Result):
             p = f"p {row.p_text if '<' in row.p_text else f'= {row.p_text}'}"
             p += f" ({self.design.counted} can show no less)" if row.p_adjusted < row.least_p else ""
             near = [n for n in row.reasons if n.code == doubts.SIZE_UNCERTAIN.code]
-            return "; ".join([f"{words}: {row.verdict}", self.design.counted, p, *map(str, (*near, *row.remarks))])
-        return f"{words}: {row.verdict}; {self.design.counted}; {row.reason}"
+            return joined(f"{words}: {row.verdict}", self.design.counted, p, *near, *row.remarks)
+        return joined(f"{words}: {row.verdict}", self.design.counted, row.why)
 
     @property
     def notes(self) -> tuple[Note, ...]:
@@ -204,12 +214,14 @@ class Change(Result):
         """The sentence, the table and the notes for a surface."""
         advice = self.advice
         notes = [doubts.WOULD_CHANGE(advice=n.written(surface)) if n == advice else n for n in self.notes]
-        shown = pd.DataFrame([self._shown(row) for row in self.rows])
+        shown = pd.DataFrame([self._shown(row, surface) for row in self.rows])
         return Shown(
-            self.sentence, shown.drop(columns="Metric") if len(self.metrics) == 1 else shown, written(notes, surface)
+            self.answer.written(surface),
+            shown.drop(columns="Metric") if len(self.metrics) == 1 else shown,
+            written(notes, surface),
         )
 
-    def _shown(self, row: Row) -> dict[str, str]:
+    def _shown(self, row: Row, surface: str) -> dict[str, str]:
         return {
             "Endpoint": row.endpoint,
             "Metric": row.metric.label,
@@ -219,7 +231,7 @@ class Change(Result):
             "Change": row.metric.format_change(row.change),
             f"{row.confidence * 100:.3g} % interval": row.metric.interval(*row.limits),
             "p": row.p_text,
-            "Reason": shortened(row.reason, _MAX_REASON),
+            "Reason": shortened(row.why.written(surface), MAX_REASON),
         }
 
     def explain(self, endpoint: str | Accounted | None = None, metric: str | None = None) -> Explanation:

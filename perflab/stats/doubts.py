@@ -253,6 +253,12 @@ BEYOND_LOOKS = Kind(
     "{pairs} pairs are more than the experiment registered: the {alpha:raw} for false alarms was spent at its last look. Run "
     "a new experiment, or use compare_anytime",
 )
+LOOKS_NEED_PAIRS = Kind(
+    "looks-need-pairs",
+    DESIGN,
+    "the registered looks are of pairs, and these runs are not compared in pairs: p has to be below 0.05, as for a single look. "
+    "Read again and again it raises more false alarms than 5 %",
+)
 ANYTIME = Kind(
     "decided-by",
     DESIGN,

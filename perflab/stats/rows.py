@@ -11,7 +11,7 @@ import pandas as pd
 
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.metrics import Metric, format_margin
-from perflab.notes import Note, count
+from perflab.notes import Note, count, joined
 from perflab.stats import circumstances, doubts, ranks, tests
 from perflab.stats.design import ARMS, Design
 from perflab.stats.judging import Judged
@@ -79,9 +79,14 @@ class Row:
         return self.judged.metric
 
     @property
+    def why(self) -> Note:
+        """The reasons as one note."""
+        return joined(*self.reasons, *self.remarks)
+
+    @property
     def reason(self) -> str:
         """The reasons as one text."""
-        return "; ".join(map(str, (*self.reasons, *self.remarks)))
+        return str(self.why)
 
     @property
     def reason_code(self) -> str:
@@ -147,8 +152,7 @@ class Row:
     @property
     def p_text(self) -> str:
         """The corrected p as text, never below what the runs can show."""
-        least = self.least_p
-        return f"< {least:.2g}" if least > 1e-4 and self.p_adjusted < least else format_p(self.p_adjusted)
+        return format_p(self.p_adjusted, self.least_p)
 
     @property
     def possible(self) -> bool:

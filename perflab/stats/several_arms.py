@@ -13,12 +13,14 @@ from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import one_of
 from perflab.metrics import Metric
 from perflab.notes import PYTHON, Note, listed, notes_of, written
+from perflab.rendering import shortened
 from perflab.results import Result, Shown
 from perflab.stats import circumstances, doubts, families
-from perflab.stats.change import Change
+from perflab.stats.change import MAX_REASON, Change
 from perflab.stats.coded_requests import mappings
 from perflab.stats.compare import compare
 from perflab.stats.estimates import endpoints_of, evidence_of, whose
+from perflab.stats.rows import Row
 
 _UNDECIDED = (
     doubts.WIDE.code,
@@ -51,6 +53,9 @@ class ArmsCompared(Result):
     @property
     def sentence(self) -> str:
         """The arms in order, which neighbours differ for certain, and which cannot be ranked."""
+        return self._sentence(PYTHON)
+
+    def _sentence(self, surface: str) -> str:
         without = _unranked(self.table, self.changes)
         ranked = [arm for arm in self.ranking if arm not in without]
         parts = ranked[:1]
@@ -59,8 +64,15 @@ class ArmsCompared(Result):
         what = f"{Metric.of(self.metric).label} of {whose(self.endpoint, Metric.of(self.metric))}"
         family = f"(< certain, ≈ not; Holm over {len(self.table)} comparisons)"
         order = f"{what}, best first: {' '.join(parts)} {family}" if len(ranked) > 1 else f"{what}: no ranking"
-        why = {reason: listed(a for a, r in without.items() if r == reason) for reason in without.values()}
+        told = {arm: note.written(surface) for arm, note in without.items()}
+        why = {reason: listed(a for a, r in told.items() if r == reason) for reason in told.values()}
         return "; ".join([order, *(f"not ranked: {arms} ({reason})" for reason, arms in why.items())])
+
+    @property
+    def reasons(self) -> tuple[Note, ...]:
+        """The reason for each row of the table, whose advice is written for the surface that shows it."""
+        corrected = zip(self.changes, self.table["p_adjusted"], strict=True)
+        return tuple(_reason(change.find(), p, change.level.alpha) for change, p in corrected)
 
     def _differ(self, better: str, worse: str) -> bool:
         found = zip(self.table["arm"], self.table["against"], self.table["verdict"], strict=True)
@@ -80,10 +92,10 @@ class ArmsCompared(Result):
                     for change, p in zip(self.changes, corrected, strict=True)
                 ],
                 "verdict": self.table["verdict"],
-                "reason": self.table["reason"],
+                "reason": [shortened(text, MAX_REASON) for text in written(self.reasons, surface)],
             }
         )
-        return Shown(self.sentence, shown, written(self.warnings, surface), ours=True)
+        return Shown(self._sentence(surface), shown, written(self.warnings, surface), ours=True)
 
 
 def compare_arms(
@@ -162,9 +174,7 @@ def _recorded(runs: pd.DataFrame) -> str | None:
 
 def _row(old: str, new: str, change: Change, p_adjusted: float) -> dict[str, object]:
     row = change.find()
-    verdict, reason = row.verdict, row.reason
-    if verdict in ("improved", "regressed") and not p_adjusted < change.level.alpha:
-        verdict, reason = "inconclusive", str(doubts.ALONE())
+    alone = _alone(row, p_adjusted, change.level.alpha)
     return {
         "arm": new,
         "against": old,
@@ -175,17 +185,26 @@ def _row(old: str, new: str, change: Change, p_adjusted: float) -> dict[str, obj
         "change_high": row.limits[1],
         "p_value": row.p_value,
         "p_adjusted": p_adjusted,
-        "verdict": verdict,
-        "reason": reason,
+        "verdict": "inconclusive" if alone else row.verdict,
+        "reason": str(_reason(row, p_adjusted, change.level.alpha)),
     }
 
 
-def _unranked(table: pd.DataFrame, changes: Sequence[Change]) -> dict[str, str]:
+def _alone(row: Row, p_adjusted: float, alpha: float) -> bool:
+    """Whether a direction holds for this comparison by itself only."""
+    return row.verdict in ("improved", "regressed") and not p_adjusted < alpha
+
+
+def _reason(row: Row, p_adjusted: float, alpha: float) -> Note:
+    return doubts.ALONE() if _alone(row, p_adjusted, alpha) else row.why
+
+
+def _unranked(table: pd.DataFrame, changes: Sequence[Change]) -> dict[str, Note]:
     """The arms whose comparison with the baseline shows no order, and why: they fail, their load or order differs ..."""
     compared = zip(table["arm"], table["against"], changes, strict=True)
     rows = {arm: change.find() for arm, against, change in compared if against == table["against"].iloc[0]}
     return {
-        arm: str(row.reasons[0])
+        arm: row.reasons[0]
         for arm, row in rows.items()
         if row.verdict == "inconclusive" and row.reason_code not in _UNDECIDED
     }

@@ -62,6 +62,9 @@ class Shift(Result):
     @property
     def sentence(self) -> str:
         """Where the distribution moved, in one line."""
+        return self._sentence(PYTHON)
+
+    def _sentence(self, surface: str) -> str:
         what = whose(self.endpoint)
         parts = [
             f"{_ranges(found, list(self.table['quantile']))} {word}"
@@ -69,7 +72,7 @@ class Shift(Result):
             if found
         ]
         if self.capped and not parts:
-            return f"latencies of {what}: inconclusive; {self.capped}"
+            return f"latencies of {what}: inconclusive; {self.capped.written(surface)}"
         if not parts:
             return f"latencies of {what}: no quantile is certain to have moved ({self.method})"
         rest = "" if len(self.improved) + len(self.regressed) == len(self.table) else "; the others are not certain"
@@ -89,7 +92,7 @@ class Shift(Result):
             }
             for row in self.table.itertuples()
         ]
-        return Shown(self.sentence, pd.DataFrame(rows), written(self.warnings, surface))
+        return Shown(self._sentence(surface), pd.DataFrame(rows), written(self.warnings, surface))
 
 
 def quantile_shift(
