@@ -89,6 +89,19 @@ OTHER_LOAD = Kind(
     "run {run:raw} had a different load: {run_per_s} against {usual_per_s} in a typical run of the {arm:raw}. Find out why, and "
     "repeat it",
 )
+OFFERED_DIFFERS = reason(
+    "offered-differs",
+    DESIGN,
+    "{verdict:raw} as measured, but both arms served what they were offered: {baseline_per_s} in the baseline, "
+    "{candidate_per_s} in the candidate. The change is one of the plan",
+    "the same plan for both arms, with more load than they can serve",
+)
+AS_OFFERED_ONLY = Kind(
+    "served-as-offered",
+    DESIGN,
+    "both arms served all that was offered ({offered_per_s}), so this says nothing of what they can serve: offer more, or use "
+    "find_capacity",
+)
 HISTORY_MOVED = Kind(
     "history-moved",
     DATA,

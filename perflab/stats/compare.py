@@ -25,6 +25,7 @@ from perflab.stats.design import design, with_covariates, without_copies
 from perflab.stats.estimates import Requests, Streamed, by_run, evidence_of, streamed
 from perflab.stats.experiment_checks import (
     against_reference,
+    as_offered,
     covariate_notes,
     disagreement,
     few_requests,
@@ -304,7 +305,7 @@ def _under_conditions(
     asked: Asked,
 ) -> tuple[dict[Key, Row], tuple[Note, ...]]:
     """The rows, capped where the conditions of the runs could explain them, and notes on those conditions."""
-    rows = {k: under_load(row, requests) for k, row in rows.items()}
+    rows = {k: as_offered(under_load(row, requests), sides) for k, row in rows.items()}
     notes: list[Note] = []
     for key in asked.deciding:
         if key[1] == AGGREGATED:

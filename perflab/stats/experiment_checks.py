@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from perflab.metrics import QUANTILE, Floats, Metric
+from perflab.data.tables import AGGREGATED
+from perflab.metrics import QUANTILE, RATE, Floats, Metric
 from perflab.notes import Note, listed
 from perflab.stats import circumstances, doubts, tests
 from perflab.stats.coded_requests import Requests, Streamed
@@ -159,6 +160,32 @@ def load_note(row: Row, requests: tuple[Requests | Streamed, Requests | Streamed
     return circumstances.LOAD_DIFFERS(
         verdict=row.verdict, baseline_per_s=float(rates[0].mean()), candidate_per_s=float(rates[1].mean())
     )
+
+
+def as_offered(row: Row, sides: tuple[Measurements, Measurements]) -> Row:
+    """A throughput that is the plan's in both arms is no property of the target's: said, and no direction."""
+    columns, design = ("offered_per_s", "achieved_per_s"), row.asked.design
+    if (
+        row.metric.kind != RATE
+        or row.endpoint != AGGREGATED
+        or not all(c in side.runs.columns for side in sides for c in columns)
+    ):
+        return row
+    used = [
+        side.runs.set_index("run").reindex(list(runs))[list(columns)].to_numpy("float64")
+        for side, runs in zip(sides, design.sides, strict=True)
+    ]
+    if not all(
+        len(u) and np.isfinite(u).all() and (u[:, 0] > 0).all() and (u[:, 1] > (1 - _LOAD) * u[:, 0]).all()
+        for u in used
+    ):
+        return row
+    before, after = (float(u[:, 0].mean()) for u in used)
+    if row.verdict not in DIRECTIONS:
+        return replace(row, remarks=(*row.remarks, circumstances.AS_OFFERED_ONLY(offered_per_s=min(before, after))))
+    if abs(math.log(after / before)) < math.log1p(_LOAD):
+        return row
+    return capped(row, circumstances.OFFERED_DIFFERS(verdict=row.verdict, baseline_per_s=before, candidate_per_s=after))
 
 
 def rates_of(side: Requests | Streamed, runs: tuple[str, ...]) -> Floats:

@@ -166,11 +166,15 @@ def registered(*runs: pd.DataFrame) -> tuple[int, ...]:
 
     ComparisonError for runs with different registrations.
     """
-    environments = [e for table in runs if "environment" in table.columns for e in table["environment"]]
-    found = {tuple(e.get("looks") or ()) for e in environments if isinstance(e, Mapping)}
+    found = _looks(*runs)
     if len(found) > 1:
         raise ComparisonError(doubts.MIXED_LOOKS(ONE_EXPERIMENT, looks=sorted(found)))
     return checked_looks(found.pop()) if found and found != {()} else ()
+
+
+def _looks(*runs: pd.DataFrame) -> set[tuple[int, ...]]:
+    environments = [e for table in runs if "environment" in table.columns for e in table["environment"]]
+    return {tuple(e.get("looks") or ()) for e in environments if isinstance(e, Mapping)}
 
 
 def level(baseline: pd.DataFrame, candidate: pd.DataFrame, design: Design) -> Level:
@@ -178,6 +182,8 @@ def level(baseline: pd.DataFrame, candidate: pd.DataFrame, design: Design) -> Le
 
     An experiment that could have stopped earlier has already spent part of its 5 %.
     """
+    if design.kind == "unpaired" and any(_looks(baseline, candidate)):
+        return Level(note=doubts.LOOKS_NEED_PAIRS())
     looks, pairs = registered(baseline, candidate) if design.paired else (), len(design.baseline)
     if not looks or not pairs:
         return Level()

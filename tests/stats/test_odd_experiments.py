@@ -278,3 +278,55 @@ def test_a_plan_names_a_broken_run_and_says_where_even_the_most_pairs_are_too_fe
     assert [n.facts["run"] for n in plan.warnings if n.code == "broken-run"] == ["run8"]
     assert not [n for n in lab.plan_runs(arm(LEVEL), effect=0.1).warnings if n.code == "broken-run"]
     assert "more than 2,000 pairs" in lab.plan_runs(arm(steady(100, 6, 0.05)), effect=0.001).sentence
+
+
+def test_looks_that_were_registered_for_pairs_are_said_of_runs_without() -> None:
+    sides = [
+        measured(arm(levels, name=n, seed=s, first=f, turn=t, paired=False), environment=[{"looks": [4, 8]}] * 8)
+        for levels, n, s, f, t in ((LEVEL, "b", 1, 0.0, 40.0), (FASTER, "c", 2, 40.0, -40.0))
+    ]
+    change = lab.compare(*sides)
+    assert change.design.kind == "unpaired" and change.verdict == "improved"
+    assert "looks-need-pairs" in [note.code for note in change.notes]
+    change = lab.compare(
+        *(measured(f, environment=[{"looks": [4, 8]}] * 8, pair=list(range(8))) for f in both(LEVEL, FASTER))
+    )
+    assert "looks-need-pairs" not in [note.code for note in change.notes]
+
+
+def offered(arms: Arms, rates: tuple[float, float], served: float = 1.0) -> tuple[lab.Measurements, lab.Measurements]:
+    """Arms whose plans offered these rates, of which each run served a part."""
+    before, after = (measured(f, offered_per_s=r, achieved_per_s=r * served) for f, r in zip(arms, rates, strict=True))
+    return before, after
+
+
+@pytest.mark.parametrize(
+    ("rates", "served", "verdict", "code"),
+    [
+        ((10.0, 10.0), 1.0, "equivalent", "served-as-offered"),
+        ((10.0, 10.0), 0.9, "equivalent", ""),
+        ((10.0, 12.0), 1.0, "inconclusive", "offered-differs"),
+        ((10.0, 12.0), 0.9, "improved", ""),
+        ((10.0, 10.1), 1.0, "improved", ""),
+        ((np.nan, np.nan), 1.0, "improved", ""),
+        ((0.0, 0.0), 1.0, "improved", ""),
+    ],
+)  # fmt: skip
+def test_a_throughput_that_is_the_plans_is_not_the_targets(
+    rates: tuple[float, float], served: float, verdict: str, code: str
+) -> None:
+    more = 300 if verdict == "equivalent" else 360
+    arms = arm(LEVEL, name="b", seed=1, turn=40.0), arm(LEVEL, name="c", seed=2, first=40.0, turn=-40.0, count=more)
+    change = lab.compare(*offered(arms, rates, served), metric="throughput_per_s")
+    row = change.find()
+    assert (row.verdict, *(n.code for n in (*row.reasons, *row.remarks) if "offered" in n.code)) == (
+        verdict, *filter(None, [code]))  # fmt: skip
+    assert not code or str(next(n for n in (*row.reasons, *row.remarks) if n.code == code)) in change.sentence
+    assert lab.compare(*offered(arms, rates, served)).find().reason_code not in ("offered-differs", "served-as-offered")
+
+
+def test_an_always_valid_p_is_not_below_what_so_many_pairs_can_show() -> None:
+    held = compare_anytime(*both(LEVEL, FASTER))
+    assert held.table["p_value"].iloc[-1] < 1 / 128 and "p < 0.0078" in held.sentence
+    shown = held.show().table
+    assert shown is not None and shown["p"].iloc[-1] == "< 0.0078"
