@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import importlib.util
+import json
 import os
 import signal
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -151,14 +155,49 @@ def test_one_part_and_processes_change_nothing(store: Path, monkeypatch: pytest.
     ],
 )
 def test_pieces_hold_every_statement(tmp_path: Path, name: str, end: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_log_pieces, "PIECE_BYTES", len(bz2.decompress((RECORDED / name).read_bytes())) // 4)
-    monkeypatch.setattr(_log_pieces, "_READ", 50_000)
-    assert len(list(_log_pieces.pieces(0, RECORDED / name, formats.of_file(RECORDED / name), {}))) in (4, 5)
-    whole = lab.read(RECORDED / name)
-    lab.ingest(RECORDED / name, tmp_path, run="log")
-    kept = lab.load(tmp_path)
+    data, log = bz2.decompress((RECORDED / name).read_bytes()), tmp_path / name.removesuffix(".bz2")
+    log.write_bytes(data[: data.index(end, len(data) // 4) + 1])
+    monkeypatch.setattr(_log_pieces, "PIECE_BYTES", log.stat().st_size // 4)
+    monkeypatch.setattr(_log_pieces, "_READ", 10_000)
+    assert len(list(_log_pieces.pieces(0, log, formats.of_file(log), {}))) in (4, 5)
+    whole = lab.read(log)
+    lab.ingest(log, tmp_path / "store", run="log")
+    kept = lab.load(tmp_path / "store")
     assert sorted(kept.queries["sql"]) == sorted(whole.queries["sql"])
-    assert kept.runs["duration_ms"].item() == pytest.approx(whole.runs["duration_ms"].item())
+    assert kept.runs["duration_ms"].item() == pytest.approx(whole.runs["duration_ms"].item(), abs=0.002)  # µs
+
+
+GIVEN = """
+import json, resource, sys
+import perflab as lab
+
+*names, store = sys.argv[1:]
+lab.ingest(names, store, run="log")
+held = lab.load(store, lazy=True)
+found = lab.find_n_plus_one(held)
+sure = found[found["evidence"].isin(["confirmed", "likely"])]
+counts = [held.length("queries"), int(sure["calls"].sum()), int(sure["units"].sum())]
+print(json.dumps([counts, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3]))
+"""
+
+
+def test_a_log_of_200_mb_is_its_pieces_in_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = importlib.util.spec_from_file_location("scale_of_logs", "bench/scale_of_logs.py")
+    assert spec and spec.loader
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    monkeypatch.setattr(bench, "FILES", 3)
+    bench.write(tmp_path, 200e6)
+    done = subprocess.run(
+        [sys.executable, "-c", GIVEN, *map(str, bench.files(tmp_path)), str(tmp_path / "store")],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    counts, most_mb = json.loads(done.stdout.splitlines()[-1])
+    copies = np.sum(json.loads((tmp_path / "log" / "written.json").read_text())["copies"], axis=0)
+    pieces = bench.one_by_one(tmp_path)
+    assert counts == sum(n * np.array(pieces[name]) for n, name in zip(copies, bench.LOGS, strict=True)).tolist()
+    assert counts[0] > 400_000
+    assert most_mb < 1_000
 
 
 def test_files_that_are_no_log_are_refused_and_leave_nothing(tmp_path: Path, log: list[Path]) -> None:
