@@ -154,6 +154,13 @@ COVARIATE_MOVED = Kind(
     "{name:raw} differs between the arms ({baseline:raw} and {candidate:raw}): adjusting for it removes what the change does "
     "through it",
 )
+AT_CEILING = reason(
+    "at-ceiling",
+    DATA,
+    "{metric:raw} of both arms is the largest latency that was measured ({limit_ms}, of many requests): a timeout, or a limit of "
+    "the measurement. What lies beyond it is unknown",
+    "a higher limit",
+)
 TWO_MODES = reason(
     "two-modes",
     DATA,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from perflab.metrics import QUANTILE
@@ -28,6 +29,13 @@ def between_modes(row: Row, requests: tuple[Requests | Streamed, Requests | Stre
     broken = {note.facts["run"] for note in row.reasons if note.code == circumstances.BROKEN_RUN.code}
     kept = [tuple(run for run in runs if run not in broken) for runs in row.asked.design.sides]
     sides = [pooled(side, runs, row.endpoint, cut) for side, runs in zip(requests, kept, strict=True)]
+    if (
+        row.verdict not in DIRECTIONS
+        and row.reason_code != doubts.TICK.code
+        and (limit := _ceiling(sides, share)) is not None
+    ):
+        note = circumstances.AT_CEILING(metric=row.metric.label, limit_ms=limit)
+        return replace(row, verdict="inconclusive", reasons=(note,), failing=True)
     found = [_valley(values, values.count / max(len(runs), 1), share) for values, runs in zip(sides, kept, strict=True)]
     limits = [each for each in found if each is not None]
     if not limits:
@@ -42,6 +50,14 @@ def between_modes(row: Row, requests: tuple[Requests | Streamed, Requests | Stre
     if row.verdict in DIRECTIONS or row.reason_code not in _UNDECIDED:
         return replace(row, remarks=(*row.remarks, note))
     return replace(row, reasons=(note,))
+
+
+def _ceiling(sides: Sequence[Pooled | PooledRuns], share: float) -> float | None:
+    """The largest latency of both arms, where it is their quantile too and far from the others: a limit of the measurement."""
+    first, second = (values.ceiling(share) for values in sides)
+    if first != second or not all(_APART * values.quantiles([share / 2])[0] < first for values in sides):
+        return None
+    return first
 
 
 def _valley(values: Pooled | PooledRuns, each: float, share: float) -> tuple[float, float] | None:

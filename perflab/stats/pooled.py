@@ -6,6 +6,7 @@ number, 256 to a factor of two), the next collects those of the bins that the ra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
@@ -46,6 +47,10 @@ class Pooled:
     def above(self, limit: float) -> float:
         """The share above a limit."""
         return float((self.values > limit).mean())
+
+    def ceiling(self, share: float) -> float:
+        """The largest value, if this quantile is that value; NaN otherwise."""
+        return _ceiling(self.values, (1 - share) * self.count)
 
 
 class PooledRuns:
@@ -104,6 +109,12 @@ class PooledRuns:
         """The share above a limit."""
         return self.inside(limit, float("inf"), ends=False) / self.count
 
+    def ceiling(self, share: float) -> float:
+        """The largest value, if this quantile is that value; NaN otherwise."""
+        least = (1 - share) * self.count
+        last = np.diff(self._ends, prepend=0)[-1:]
+        return _ceiling(self._inside_bin(int(self._bins[-1])), least) if (last >= least).any() else math.nan
+
 
 def pooled(side: Requests | Streamed, runs: Sequence[str], endpoint: str, cut: float) -> Pooled | PooledRuns:
     """The latencies of some runs to an endpoint, after the warm-up."""
@@ -119,6 +130,11 @@ def _kept(side: Requests, endpoint: str, cut: float) -> npt.NDArray[np.bool_]:
     if endpoint != AGGREGATED:
         kept &= side.endpoint == (side.endpoints.index(endpoint) if endpoint in side.endpoints else -1)
     return kept
+
+
+def _ceiling(values: Floats, least: float) -> float:
+    top = float(values.max(initial=-math.inf))
+    return top if math.isfinite(top) and int((values == top).sum()) >= least else math.nan
 
 
 def _inside(values: Floats, low: float, high: float, ends: bool) -> int:

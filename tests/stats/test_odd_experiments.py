@@ -330,3 +330,21 @@ def test_an_always_valid_p_is_not_below_what_so_many_pairs_can_show() -> None:
     assert held.table["p_value"].iloc[-1] < 1 / 128 and "p < 0.0078" in held.sentence
     shown = held.show().table
     assert shown is not None and shown["p"].iloc[-1] == "< 0.0078"
+
+
+@pytest.mark.parametrize(
+    ("limit", "shift", "verdict", "code"),
+    [
+        (300.0, 1.0, "inconclusive", "at-ceiling"),
+        (300.0, 1.2, "inconclusive", "at-ceiling"),
+        (5_000.0, 1.0, "equivalent", ""),
+        (150.0, 1.0, "equivalent", ""),
+        (300.0, 0.2, "improved", ""),
+    ],
+)  # fmt: skip
+def test_a_quantile_at_a_ceiling_is_unknown(limit: float, shift: float, verdict: str, code: str) -> None:
+    """Latencies that a tool, or the buckets of a histogram, cut off, of requests that are said to have succeeded."""
+    arms = both(LEVEL, [v * shift for v in LEVEL[::-1]], shape=0.2 if limit < 200 else 0.8)
+    change = lab.compare(*(f.assign(latency_ms=np.minimum(f["latency_ms"], limit)) for f in arms))
+    assert (change.verdict, why(change) == "at-ceiling") == (verdict, bool(code))
+    assert not code or not change.not_worse

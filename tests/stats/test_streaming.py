@@ -461,6 +461,9 @@ def test_quantiles_of_pooled_runs_are_exact(both: tuple[lab.Measurements, lab.Me
     for ends in (True, False):
         assert one.inside(low, high, ends=ends) == other.inside(low, high, ends=ends)
     assert one.above(high) == other.above(high)
+    for share in (0.5, 1 - 0.9 / one.count):  # one request at least is the slowest
+        np.testing.assert_equal(one.ceiling(share), other.ceiling(share))
+    assert other.ceiling(1 - 0.9 / other.count) == other.quantiles([1.0])[0]
     assert other.apart((0.05, 0.95), 2.0) and not other.apart((0.5, 0.5001), 2.0)
 
 
