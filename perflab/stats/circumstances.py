@@ -187,6 +187,12 @@ CARRY_OVER = Kind(
     'carry-over: a run after one of "{arm:raw}" differs by {carried:raw}; corrected for that, the change is {corrected:raw}. '
     "Restore the state between runs (restart, reload, wait)",
 )
+CARRIED = Kind(
+    "carry-over",
+    TARGET,
+    'carry-over: a run after one of "{arm:raw}" differs by {carried:raw} from one after another arm. Restore the state between '
+    "runs (restart, reload, wait)",
+)
 MACHINE_BUSY = Kind(
     "machine-busy",
     MACHINE,

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from perflab.data.tables import Measurements
 
 _SKEWED, _TREND, _RARE = 0.15, 0.05, 0.05
-_CARRIED = 0.015
+CARRIED = 0.015
+"""A carry-over is reported where p is below this."""
 _LOAD, _LEVEL = 0.02, 0.01
 _OTHER_LOAD = 0.1
 """Where the load differs by more than this, more runs do not settle what is undecided."""
@@ -103,7 +104,7 @@ def _carried(row: Row, design: Design) -> Note | None:
     if own.std() == 0 or before.std() == 0 or abs(np.corrcoef(own, before)[0, 1]) > 0.9:
         return None
     fit = fitted(values[order][1:], np.column_stack([np.ones(len(own)), own, before]))
-    if fit is None or fit[1][2] >= _CARRIED:
+    if fit is None or fit[1][2] >= CARRIED:
         return None
     return circumstances.CARRY_OVER(
         arm=row.asked.arms[1],

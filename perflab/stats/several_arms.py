@@ -20,6 +20,7 @@ from perflab.stats.change import MAX_REASON, Change
 from perflab.stats.coded_requests import mappings
 from perflab.stats.compare import compare
 from perflab.stats.estimates import endpoints_of, evidence_of, whose
+from perflab.stats.experiment_checks import CARRIED, fitted
 from perflab.stats.rows import Row
 
 _UNDECIDED = (
@@ -159,11 +160,31 @@ def compare_arms(
     adjusted = np.full(len(p_values), np.nan)
     adjusted[known] = families.holm(p_values[known])
     rows = [_row(old, new, change, float(p)) for (old, new, change), p in zip(found, adjusted, strict=True)]
+    table, changes = pd.DataFrame(rows), tuple(change for _, _, change in found)
     # Of two arms only, "the run before" is not the one that ran before.
     skipped = (circumstances.CARRY_OVER.code,) if len(arms) > 2 else ()
-    warnings = notes_of(note for _, _, change in found for note in change.warnings if note.code not in skipped)
-    table, changes = pd.DataFrame(rows), tuple(change for _, _, change in found)
+    warnings = notes_of(note for change in changes for note in change.warnings if note.code not in skipped)
+    if len(arms) > 2:
+        warnings = (*warnings, *_carried(changes, arms))
     return ArmsCompared(table, metric, endpoint, first, _ranked(first, table, changes, metric), changes, warnings)
+
+
+def _carried(changes: Sequence[Change], arms: Sequence[str]) -> list[Note]:
+    """A note on the arm after which runs differ most, where that is more than chance."""
+    metric, values = Metric.of(changes[0].metric), pd.concat([change.values for change in changes])
+    values = values[(values["endpoint"] == changes[0].endpoint) & (values["metric"] == metric.name)]
+    values = values.drop_duplicates("run").sort_values("start", kind="stable")
+    scaled = metric.scaled(values["value"].to_numpy("float64"))
+    if values["start"].isna().any() or not np.isfinite(scaled).all():
+        return []
+    ran = values["arm"].to_numpy()
+    own = np.column_stack([np.ones(len(ran)), *(ran == arm for arm in arms[1:])])[1:]
+    found = [(arm, fitted(scaled[1:], np.column_stack([own, ran[:-1] == arm]).astype("float64"))) for arm in arms]
+    likely = [(float(fit[1][-1]), arm, float(fit[0][-1])) for arm, fit in found if fit]
+    if not likely or min(likely)[0] * len(arms) >= CARRIED:
+        return []
+    _, arm, size = min(likely)
+    return [circumstances.CARRIED(arm=arm, carried=metric.format_change(metric.unscaled(size)))]
 
 
 def _recorded(runs: pd.DataFrame) -> str | None:

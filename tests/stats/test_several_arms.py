@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 from made_runs import arm, measured, steady
 
 import perflab as lab
+from perflab.loadtest.rounds import balanced_orders
 from perflab.stats.several_arms import compare_arms
 
 
@@ -60,3 +62,27 @@ def test_one_arm_is_no_comparison() -> None:
         compare_arms(alone)
     with pytest.raises(ValueError, match="baseline must be one of 'a', 'b'"):
         compare_arms(rounds({"a": 100, "b": 90}, runs=3), baseline="x")
+
+
+def carried(after: str, by: float, sd: float = 0.02, seed: int = 5) -> lab.Measurements:
+    """Twelve rounds of three arms in a balanced order; a run after one of an arm is slower."""
+    random, frames, before = np.random.default_rng(seed), [], ""
+    for number, order in enumerate(balanced_orders(3, 12, seed)):
+        for place, which in enumerate(order):
+            name = "abc"[which]
+            level = 100 * (1 + by if before == after else 1.0) * np.exp(sd * random.standard_normal())
+            made = arm([level], name=f"{name}{number}-", seed=number, first=300.0 * number + 80 * place)
+            frames.append(measured(made.assign(pair=number), arm=name, pair=number))
+            before = name
+    return sum(frames[1:], frames[0])
+
+
+@pytest.mark.parametrize(("after", "by"), [("b", 0.15), ("c", -0.1), ("a", 0.0)])
+def test_carry_over_from_one_arm_to_the_next_is_found_with_its_size(after: str, by: float) -> None:
+    notes = [note for note in compare_arms(carried(after, by)).warnings if note.code == "carry-over"]
+    if not by:
+        assert not notes
+        return
+    (note,) = notes
+    assert note.facts["arm"] == after
+    assert float(note.facts["carried"].removesuffix(" %").replace("+", "")) / 100 == pytest.approx(by, abs=0.04)
