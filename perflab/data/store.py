@@ -53,7 +53,7 @@ NEWER = Kind(
     "perflab",
 )
 SCHEMA_VERSION = 1
-_RECORD, _LOCK = "run.json", ".lock"
+RECORD, _LOCK = "run.json", ".lock"
 
 
 class Draft:
@@ -146,7 +146,7 @@ class Draft:
                 option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS,
                 default=_kept,
             )
-            with (self.folder / _RECORD).open("wb") as file:
+            with (self.folder / RECORD).open("wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -157,17 +157,17 @@ class Draft:
         self.release()
         return place
 
-    def sent(self, place: Path) -> Any:
+    def sent(self, place: Path, *, record: bool = True) -> Any:
         """The place of a kept run in its store. For an object store it is uploaded, ``run.json`` last, and removed here.
 
-        StoreError if that fails: the run is then complete in the folder of this machine.
+        Without ``record`` all but ``run.json`` is. StoreError if that fails: the run is complete in the folder of this machine.
         """
         if self.remote is None:
             return place
         found = self.remote / self.run
         try:
-            files = (f for f in place.rglob("*") if f.is_file())
-            for file in sorted(files, key=lambda f: (f == place / _RECORD, f)):
+            files = (f for f in place.rglob("*") if f.is_file() and (record or f != place / RECORD))
+            for file in sorted(files, key=lambda f: (f == place / RECORD, f)):
                 found.at(file.relative_to(place)).upload(file)
         except OSError as problem:
             raise StoreError(f"{found}: the upload failed ({problem}); the run is complete in {place}") from problem
@@ -208,7 +208,7 @@ def _locked(folder: Path) -> int | None:
 
 def holds_runs(path: Path) -> bool:
     """Whether the folder is a run, or contains runs."""
-    return (path / _RECORD).is_file() or any(True for _ in path.glob(f"*/{_RECORD}"))
+    return (path / RECORD).is_file() or any(True for _ in path.glob(f"*/{RECORD}"))
 
 
 def load(path: str | Path = "runs", *, lazy: bool | None = None, **only: object) -> Measurements:
@@ -242,7 +242,7 @@ def load(path: str | Path = "runs", *, lazy: bool | None = None, **only: object)
     """
     place: Any = place_of(path)
     place = place.listed() if isinstance(place, RemotePath) else place
-    folders = [place] if (place / _RECORD).is_file() else sorted(f.parent for f in place.glob(f"*/{_RECORD}"))
+    folders = [place] if (place / RECORD).is_file() else sorted(f.parent for f in place.glob(f"*/{RECORD}"))
     folders = [f for f in folders if not f.name.startswith(".")]
     if not folders:
         found = "none" if place.is_dir() else "no such folder"
@@ -305,7 +305,7 @@ def _records(folders: Sequence[Path]) -> tuple[dict[str, dict[str, Any]], list[N
                 _conform_rows([record])
             except UNREADABLE as problem:
                 del found[run]
-                left_out.append(DAMAGED(run=run, problem=f"{_RECORD}: {first_line(problem)}"))
+                left_out.append(DAMAGED(run=run, problem=f"{RECORD}: {first_line(problem)}"))
     return found, left_out
 
 
@@ -317,13 +317,13 @@ def _record_or_note(folder: Path) -> dict[str, Any] | Note:
     try:
         return _record(folder)
     except UNREADABLE as problem:
-        return DAMAGED(run=folder.name, problem=f"{_RECORD}: {first_line(problem)}")
+        return DAMAGED(run=folder.name, problem=f"{RECORD}: {first_line(problem)}")
 
 
 def _record(folder: Path) -> dict[str, Any] | Note:
-    if not (folder / _RECORD).is_file():
+    if not (folder / RECORD).is_file():
         raise OSError("not a file")
-    record = orjson.loads((folder / _RECORD).read_bytes())
+    record = orjson.loads((folder / RECORD).read_bytes())
     if not isinstance(record, dict):
         raise ValueError(f"expected an object, found {type(record).__name__}")
     version = record.get("schema_version")
