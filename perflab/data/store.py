@@ -339,7 +339,8 @@ def _record(folder: Path) -> dict[str, Any] | Note:
     expected = record.get("tables") or (["requests"] if "locust" in record else [])
     if missing := [name for name in expected if not (folder / f"{name}.parquet").is_file()]:
         raise ValueError(f"its tables {', '.join(map(str, missing))} are missing")
-    return {**record, "run": folder.name, "folder": folder, "plan": _plan(record.get("plan"))}
+    there = folder if folder.is_absolute() else folder.absolute()  # tables may be read from another working directory
+    return {**record, "run": folder.name, "folder": there, "plan": _plan(record.get("plan"))}
 
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
