@@ -17,12 +17,13 @@ from perflab import formats
 from perflab.data import batches, sources, store
 from perflab.data.batches import Batch, Written
 from perflab.data.executing import mapped
+from perflab.data.places import RemotePath, place_of
 from perflab.data.schemas import conform
 from perflab.data.tables import Measurements
 from perflab.errors import FormatError
 from perflab.formats import Tables, _unread
 from perflab.formats import _caveats as caveats
-from perflab.formats._log_joining import SHOWN_FROM_BYTES, ingest_log, overlaps, span_of
+from perflab.formats._log_joining import SHOWN_FROM_BYTES, filled, ingest_log, names_of, overlaps, span_of
 from perflab.formats._run_span import RunSpan
 from perflab.notes import Note
 from perflab.progress import Progress
@@ -46,7 +47,8 @@ def read(
     ----------
     path : str, Path, or an iterable of them
         A file, a folder, a glob pattern, or several of them. Each file is a run, named by its stem. A folder is either a
-        run or a store of perflab's own, or all the files in it. Compressed files (.gz, .zst, .bz2) are read as they are.
+        run or a store of perflab's own (also by its address), or all the files in it. Compressed files (gzip, zstd, bzip2, xz,
+        lz4) are read as they are.
     run : str, optional
         The name of the run, for one file, or for the parts of one query log that was rotated.
     arm : str, optional
@@ -76,7 +78,7 @@ def read(
     """
     found, notes = _results(path)
     if run is not None and len(found) != 1:
-        parts = [(f, str(n), None, format, options) for n, f in enumerate(found)]
+        parts = [(f, str(n), None, format, options) for n, f in enumerate(filled(found))]
         return _one_log(_all_read(parts, executor), run, arm)
     names = [run] if run is not None else _names(found)
     starts = _starts(options.pop("started", None), len(found))
@@ -294,7 +296,8 @@ def _one_log(parts: list[Measurements], run: str, arm: str | None) -> Measuremen
     queries = pd.concat([part.queries.assign(run=run) for part in parts], ignore_index=True)
     queries = queries.sort_values("start", kind="stable", ignore_index=True)
     warnings = dict.fromkeys(warning for part in parts for warning in part.warnings)
-    warnings |= dict.fromkeys(overlaps(span_of(part.queries, Path(str(part.meta["source"])).name) for part in parts))
+    names = names_of([Path(str(part.meta["source"])) for part in parts])
+    warnings |= dict.fromkeys(overlaps(map(span_of, (part.queries for part in parts), names)))
     meta = {**parts[0].meta, "source": ", ".join(str(part.meta["source"]) for part in parts)}
     return _described(Measurements.of(meta=meta, warnings=warnings, queries=queries), arm, {})
 
@@ -355,6 +358,12 @@ def files(path: str | Path | Iterable[str | Path]) -> list[Path]:
         if not several:
             raise ValueError("path must name at least one file; got an empty list")
         return _once(several)
+    if isinstance(path, str) and "://" in path and not path.startswith("http"):
+        there: Any = place_of(path)
+        there = there.listed() if isinstance(there, RemotePath) else there
+        if store.holds_runs(there):
+            return [there]
+        raise FormatError(f"{without_credentials(path)}: expected files here, or a store of runs; found no runs")
     place = Path(path)
     if place.is_dir():
         if store.holds_runs(place):
