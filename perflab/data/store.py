@@ -221,7 +221,7 @@ def load(path: str | Path = "runs", *, lazy: bool | None = None, **only: object)
         ``"s3://bucket/runs"``, or one run's folder.
     lazy : bool, optional
         Open tables only when they are needed, run by run, so that memory depends on a run and not on the store. By default
-        stores of 256 MB and more are opened that way.
+        stores of 64 MB and more are opened that way.
     **only : object
         Select runs with these values in the ``runs`` table, e.g. ``arm="eager"``, ``experiment="..."``.
 
@@ -284,8 +284,8 @@ def _counted(records: Mapping[str, Mapping[str, Any]], rows: dict[str, dict[str,
     return [note for note in each(place, counted, records.items()) if note]
 
 
-LAZY_FROM_BYTES = 256 << 20
-"""Tables of this size take some 3 GB in memory."""
+LAZY_FROM_BYTES = 64 << 20
+"""To compare tables of this size takes some 1.5 GB if all are in memory, and then it takes longer, too."""
 _COLUMNS = (*SCHEMAS["runs"].required, *SCHEMAS["runs"].optional)
 
 

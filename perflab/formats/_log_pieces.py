@@ -66,6 +66,8 @@ _ENDS: Mapping[str, Callable[[bytes], int]] = MappingProxyType(
         "query_recorder": _behind_line,
     }
 )
+CUT = frozenset(_ENDS)
+"""Formats that are read in pieces."""
 POSTGRESQL = frozenset(name for name in _ENDS if name.startswith("postgresql_"))
 """Formats whose statements have a time that was cut, to milliseconds or to seconds."""
 
@@ -127,8 +129,7 @@ def _read(piece: Piece, place: Path) -> Tables:
         if not isinstance(note, Note):
             if place == piece.path:
                 raise
-            text = str(problem).replace(str(place), piece.path.name)
-            raise FormatError(f"{piece.path}, in what ends at byte {piece.done:,}: {text}") from problem
+            raise FormatError(f"{piece.path}, in what ends at byte {piece.done:,}: {problem}") from problem
         if "path" in note.facts:
             problem = FormatError(replace(note, facts={**note.facts, "path": piece.path}))
         if note.code != log_notes.NOTHING_TIMED.code:
