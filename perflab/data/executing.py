@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import BrokenExecutor, Executor, Future
@@ -38,7 +39,10 @@ def mapped(
     done = 0
     try:
         for item in items:
-            waiting.append(executor.submit(work, item))
+            with warnings.catch_warnings():
+                # dask's advice to load the data with dask: a part of a log goes to one worker, once.
+                warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+                waiting.append(executor.submit(work, item))
             if len(waiting) == ahead:
                 yield waiting.popleft().result()
                 done += 1

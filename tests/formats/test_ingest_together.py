@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import chdir
 from functools import partial
@@ -54,6 +55,7 @@ class _Again(Executor):
 
     def submit(self, work: Any, /, *given: Any, **_: Any) -> Future[Any]:
         found: Future[Any] = Future()
+        warnings.warn("Sending large graph of size 40.00 MiB.", UserWarning, stacklevel=2)  # an error in tests
         with chdir("/"):
             work(*given)
             found.set_result(work(*given))
