@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self
 
 from perflab.data.places import RemotePath, place_of
 from perflab.data.store import RECORD, Draft
+from perflab.data.store_notes import INGEST
 from perflab.errors import StoreError
 
 
@@ -35,7 +36,7 @@ class Batch:
         if isinstance(self.store, RemotePath):
             return
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        self.at = self.store.absolute() / f".{stamp}-ingest-{secrets.token_hex(2)}"
+        self.at = self.store.absolute() / f".{stamp}{INGEST}{secrets.token_hex(2)}"
         try:
             self.at.mkdir(parents=True)
         except OSError as problem:

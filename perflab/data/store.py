@@ -34,24 +34,13 @@ from perflab.data import listed_texts
 from perflab.data.joining import AS_JSON, DAMAGED, UNREADABLE, first_line, tables_of
 from perflab.data.places import RemotePath, each, place_of
 from perflab.data.schemas import SCHEMAS, conform
+from perflab.data.store_notes import NEWER, unfinished
 from perflab.data.stored_runs import opened, rows_of, size_of
 from perflab.data.tables import Measurements
 from perflab.errors import StoreError
-from perflab.notes import DATA, Kind, Note, Remedy, notes_of
+from perflab.notes import Note, notes_of
 from perflab.units import parse_duration, parse_fraction
 
-UNFINISHED = Kind(
-    "unfinished-runs",
-    DATA,
-    "{place:raw}: left out {unfinished:unfinished run}; {remedy} makes a run of what one captured, or delete {place:raw}/.2* "
-    "once no run is in progress",
-)
-NEWER = Kind(
-    "newer-run",
-    DATA,
-    "{run:raw}: left out, because a newer perflab wrote it (schema_version {found:raw}; this one reads {known:raw}): upgrade "
-    "perflab",
-)
 SCHEMA_VERSION = 1
 RECORD, _LOCK = "run.json", ".lock"
 
@@ -259,11 +248,8 @@ def load(path: str | Path = "runs", *, lazy: bool | None = None, **only: object)
     kept = [run for run in wanted if run not in {note.facts["run"] for note in damaged}]
     if not kept and left_out:
         raise StoreError("; ".join(map(str, left_out[:3])) + (f" and {len(left_out) - 3} more" if left_out[3:] else ""))
-    unfinished = [] if place in folders else [f for f in place.glob(".*-*-*") if f.is_dir()]
+    left_out += [] if place in folders else unfinished(place)
     notes = [_of_run(run, note) for run in kept for note in records[run].get("warnings") or ()]
-    if unfinished:
-        remedy = Remedy("recover", given=f'"{unfinished[0]}"')
-        left_out.append(UNFINISHED(remedy, place=str(place), unfinished=len(unfinished)))
     held = Measurements.of(
         meta={"store": str(place)}, warnings=notes + left_out, runs=runs[runs["run"].isin(kept)], **tables
     )

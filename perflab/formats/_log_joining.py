@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from perflab import formats
-from perflab.data import sources, store
+from perflab.data import batches, sources
 from perflab.data.accounting import Accounting
+from perflab.data.batches import Batch, Written
 from perflab.data.executing import AHEAD, mapped
 from perflab.data.schemas import SCHEMAS
 from perflab.errors import FormatError
@@ -90,8 +91,22 @@ def ingest_log(
             f"run= joins the parts of one query log, but the files are of {len(kinds)} formats: {', '.join(kinds)}"
         )
     ordered = sorted(files, key=lambda file: _log_pieces.first_start(file, used, options))
+    with Batch(place) as batch:
+        kept: list[Path] = batch.keep([_written(ordered, run, batch.at, arm, used, options, executor)])
+        return kept[0]
+
+
+def _written(
+    ordered: list[Path],
+    run: str,
+    at: Any,
+    arm: str | None,
+    used: str,
+    options: dict[str, Any],
+    executor: Executor | None,
+) -> Written:
     sizes = [0, *accumulate(file.stat().st_size for file in ordered)]
-    draft = store.Draft(place, arm or run)
+    draft = batches.draft(at, arm or run)
     log = _Log(_Sessions(used in _log_pieces.POSTGRESQL), names_of(ordered))
     cut = (piece for n, file in enumerate(ordered) for piece in _log_pieces.pieces(n, file, used, options))
     try:
@@ -116,8 +131,7 @@ def ingest_log(
     except BaseException:
         draft.drop()
         raise
-    place_there: Path = draft.sent(kept)
-    return place_there
+    return batches.written(draft, kept)
 
 
 @dataclass

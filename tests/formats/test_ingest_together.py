@@ -17,6 +17,7 @@ import pytest
 import perflab as lab
 from perflab.data import batches
 from perflab.data.executing import mapped
+from perflab.data.store import Draft
 from perflab.errors import FormatError, StoreError
 from perflab.formats import reading
 
@@ -125,6 +126,18 @@ def test_who_is_still_writing_when_others_failed_keeps_nothing(files: list[Path]
         with pytest.raises(StoreError):
             step()
     assert not list((tmp_path / "runs").iterdir())
+
+
+def test_what_a_killed_ingest_left_is_named(files: list[Path], tmp_path: Path) -> None:
+    """And it is no run to recover."""
+    lab.ingest(files[0], tmp_path / "runs")
+    held = batches.Batch(tmp_path / "runs")  # never left
+    reading._ingest_one(files[1], held.at, None, None, {})
+    Draft(tmp_path / "runs", "ingest").release()
+    loaded = lab.load(tmp_path / "runs")
+    assert len(loaded.runs) == 1
+    assert [note.code for note in loaded.warnings] == ["unfinished-ingest", "unfinished-runs"]
+    assert held.at.name in str(loaded.warnings[0])
 
 
 @pytest.mark.parametrize("given", ["a pattern and a file", "a link", "a relative path"])
