@@ -356,15 +356,15 @@ def test_parts_are_read_whatever_compressed_them(tmp_path: Path, program: str) -
 
 @pytest.mark.usefixtures("small_pieces")
 def test_a_log_with_times_for_some_statements_is_kept_and_loads(tmp_path: Path) -> None:
-    untimed = "".join(f"LOG:  duration: 0.5 ms  statement: SELECT {n}\n" for n in range(200))
+    untimed = "".join(f"LOG:  duration: 0.5 ms  statement: SELECT {n}\n" for n in range(60))
     (tmp_path / "a.log").write_text(untimed)
-    (tmp_path / "b.log").write_text(_lines(0, 200))
+    (tmp_path / "b.log").write_text(_lines(0, 60))
     for files in ([tmp_path / "a.log", tmp_path / "b.log"], [tmp_path / "b.log"]):
         place = tmp_path / f"store{len(files)}"
         lab.ingest(files, place, run="log")
         kept = lab.load(place)
-        assert len(kept.queries) == 200 * len(files)
-        assert kept.runs["duration_ms"].item() == pytest.approx(199_000.5)
+        assert len(kept.queries) == 60 * len(files)
+        assert kept.runs["duration_ms"].item() == pytest.approx(59_000.5)
         assert kept.runs["start"].item() == pd.Timestamp("2026-03-01 10:00:00", tz="UTC") - pd.Timedelta("0.5ms")
 
 
@@ -418,12 +418,11 @@ def test_statements_are_summed_up_some_at_a_time(store: Path, tmp_path: Path, mo
     assert found.attrs["sentence"] == expected.attrs["sentence"]
 
 
-@pytest.mark.parametrize("run", [[], ["--run", "log"]])
 def test_the_command_reads_large_logs_in_pieces(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], run: list[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = _rotated(tmp_path, "rental.stderr.log.bz2", b"\n2026-11-25 01:")
-    given = ["queries", *map(str, files), *run, "--json"]
+    given = ["queries", *map(str, files), "--run", "log", "--json"]
     small = main(given), json.loads(capsys.readouterr().out)
     read = []
     monkeypatch.setattr("perflab.formats.reading._read_one", read.append)
