@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import perflab as lab
@@ -11,6 +12,10 @@ from perflab.cli.decide import read_sides, sides_options
 from perflab.cli.inspect_files import options_of, reading_options
 from perflab.cli.inspect_files import read as read_files
 from perflab.cli.output import EXIT_CODES, say, table, wrote
+
+_ONE_LOG = "the files are parts of one query log (rotated, compressed): keep them together under this name"
+_UNPACKED = 10
+"""How much larger a compressed log is, about."""
 
 
 def add(commands: Any) -> None:
@@ -32,10 +37,12 @@ def add(commands: Any) -> None:
         "put result files of another tool into a store of runs, as an arm",
         "perflab ingest before/*.csv --arm before",
         "perflab ingest results/*.jtl --arm eager --store runs --timezone Europe/Berlin",
+        "perflab ingest postgresql.log* --run postgresql --store logs",
     )
     ingest.add_argument("path", nargs="+", help="files, folders or patterns; each file becomes a run")
     ingest.add_argument("--arm", help="the side of a later comparison that these runs are")
     ingest.add_argument("--store", default="runs", help="where the runs are kept (%(default)s)")
+    ingest.add_argument("--run", metavar="NAME", help=_ONE_LOG)
     reading_options(ingest, "requests", "queries", "profiles")
     queries = command(
         commands,
@@ -43,6 +50,7 @@ def add(commands: Any) -> None:
         _queries,
         "N+1 queries and where the time goes, from a query log (exit code 1 if an N+1 was found)",
         "perflab queries queries.jsonl",
+        "perflab queries postgresql.log* --run postgresql",
         "perflab queries runs/20261124-014503-now-7f3a",
         "perflab queries postgresql.log --log-line-prefix '%m [%p] '",
     )
@@ -53,6 +61,7 @@ def add(commands: Any) -> None:
         "--threshold", type=int, default=5, help="calls in a unit of work from which on a pattern counts (%(default)s)"
     )
     queries.add_argument("--top", type=int, default=10, help="statements to list (%(default)s)")
+    queries.add_argument("--run", metavar="NAME", help=_ONE_LOG)
     reading_options(queries, "queries")
     report = command(
         commands,
@@ -82,17 +91,36 @@ def _read(given: argparse.Namespace) -> int:
 
 
 def _ingest(given: argparse.Namespace) -> int:
-    for folder in lab.ingest(given.path, given.store, arm=given.arm, **options_of(given)):
+    for folder in lab.ingest(given.path, given.store, arm=given.arm, run=given.run, **options_of(given)):
         wrote(folder)
     return 0
 
 
 def _queries(given: argparse.Namespace) -> int:
-    log = read_files(given, given.path)
-    found = lab.find_n_plus_one(log.queries, threshold=given.threshold)
-    top = lab.summarize_queries(log.queries).head(given.top)
+    with TemporaryDirectory(prefix="perflab-queries-") as folder:
+        log = _log(given, folder)
+        found = lab.find_n_plus_one(log if log.lazy else log.queries, threshold=given.threshold)
+        top = lab.summarize_queries(log if log.lazy else log.queries).head(given.top)
     say(found, table("Where the time goes:", top, log.warnings))
     return 1 if found["evidence"].isin(["confirmed", "likely"]).any() else 0
+
+
+def _log(given: argparse.Namespace, folder: str) -> lab.Measurements:
+    """The logs; those that are too large to be in memory at once, by way of a store in this folder."""
+    from perflab.data.sources import is_plain
+    from perflab.formats import of_file
+    from perflab.formats._log_joining import filled
+    from perflab.formats._log_pieces import CUT, PIECE_BYTES
+    from perflab.formats.reading import files
+
+    named = files(given.path)
+    logs = [file for file in named if file.is_file()]
+    large = sum(file.stat().st_size * (1 if is_plain(file) else _UNPACKED) for file in logs) >= PIECE_BYTES
+    if len(logs) < len(named) or not large or not {given.format or of_file(file) for file in filled(logs)} <= CUT:
+        return read_files(given, given.path, run=given.run)
+    for part, run in [(logs, given.run)] if given.run else [([file], file.name) for file in logs]:
+        lab.ingest(part, folder, run=run, **options_of(given))
+    return lab.load(folder, lazy=True)
 
 
 def _report(given: argparse.Namespace) -> int:
@@ -116,7 +144,7 @@ def _evidence(arms: list[lab.Measurements], given: argparse.Namespace) -> tuple[
     else:
         result = lab.compare(arms[0], arms[1], **how, primary=given.primary or ())
     evidence.append(result)
-    evidence += [lab.find_n_plus_one(arm.queries) for arm in arms if "queries" in arm.tables]
+    evidence += [lab.find_n_plus_one(arm if arm.lazy else arm.queries) for arm in arms if "queries" in arm.tables]
     evidence.append(lab.plot_ecdf(*arms))
     if len(arms) > 2:
         return evidence, 0

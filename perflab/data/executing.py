@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import BrokenExecutor, Executor, Future
@@ -14,6 +16,12 @@ AHEAD = 1 + (os.cpu_count() or 1)
 """The most items that workers have, or whose results wait to be used, where an item is a big part of something."""
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
+
+
+def _of_lost_workers() -> tuple[type[BaseException], ...]:
+    """What executors raise for a worker process that exited; dask's, which has tried several times by then, if it is in use."""
+    scheduler = sys.modules.get("distributed.scheduler")
+    return (BrokenExecutor, *([scheduler.KilledWorker] if scheduler else []))
 
 
 def mapped(
@@ -31,14 +39,17 @@ def mapped(
     done = 0
     try:
         for item in items:
-            waiting.append(executor.submit(work, item))
+            with warnings.catch_warnings():
+                # dask's advice to load the data with dask: a part of a log goes to one worker, once.
+                warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+                waiting.append(executor.submit(work, item))
             if len(waiting) == ahead:
                 yield waiting.popleft().result()
                 done += 1
         while waiting:
             yield waiting.popleft().result()
             done += 1
-    except BrokenExecutor as problem:
+    except _of_lost_workers() as problem:
         total = f" of {len(items)}" if isinstance(items, Sized) else ""
         raise StoreError(
             f"a worker process exited, often for want of memory, when {done}{total} were done{kept}: call again with a new "

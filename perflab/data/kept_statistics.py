@@ -33,6 +33,8 @@ SHOWN_FROM_ROWS = 5_000_000
 _KEPT = "; what was computed is kept"
 Arrays = dict[str, npt.NDArray[Any]]
 """Numbers (read back as floats) or texts by name."""
+Stamps = tuple[tuple[str, int, int], ...]
+"""Files, when they were written (ns), and their sizes."""
 
 
 def computed(
@@ -51,12 +53,14 @@ def computed(
         if key and not run.steps and (known := kept(run.folder).get(key)) is not None:
             found[run.name] = known
     left = [run for run in runs if run.name not in found]
+    before = [_stamps(run.folder) for run in left]
     rows = sum(run.rows.get("requests", 0) for run in left)
     with Progress(len(left), "statistics of runs", shown=rows >= SHOWN_FROM_ROWS and len(left) > 1) as progress:
-        for done, (run, arrays) in enumerate(zip(left, mapped(compute, left, executor, kept=_KEPT), strict=True), 1):
+        results = mapped(compute, left, executor, kept=_KEPT)
+        for done, (run, stamps, arrays) in enumerate(zip(left, before, results, strict=True), 1):
             found[run.name] = arrays[key]
             if key and not run.steps:
-                keep(run.folder, arrays)
+                keep(run.folder, arrays, stamps)
             progress.update(done, label=run.name)
     return [found[run.name] for run in runs]
 
@@ -76,8 +80,11 @@ def kept(folder: Path) -> dict[str, Arrays]:
         return {}
 
 
-def keep(folder: Path, entries: Mapping[str, Arrays]) -> None:
-    """Add statistics to those kept beside a run."""
+def keep(folder: Path, entries: Mapping[str, Arrays], stamps: Stamps) -> None:
+    """Add statistics to those kept beside a run; ``stamps`` are of its files before they were read for it.
+
+    Where the files have changed since, nothing is kept: nobody knows which of them the statistics are of.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -90,15 +97,24 @@ def keep(folder: Path, entries: Mapping[str, Arrays]) -> None:
             "name": [name for _, name, _ in rows],
             "numbers": _lists([v if t is None else None for (_, _, v), t in zip(rows, texts, strict=True)]),
             "texts": pa.array(texts, pa.list_(pa.string())),
-        }
+        },
+        schema=_schema(),
     )
     with suppress(OSError):
-        stamps, data = _stamps(folder), pa.BufferOutputStream()
+        known, data = {"content": _digest(folder, stamps), "stamps": _text(stamps)}, pa.BufferOutputStream()
+        if _stamps(folder) != stamps:
+            return
         _NOT_WRITTEN[folder] = stamps, every
-        known = {"content": _digest(folder, stamps), "stamps": _text(stamps)}
-        pq.write_table(table.replace_schema_metadata(known), data, compression="zstd")
+        pq.write_table(table.replace_schema_metadata(known), data, compression="zstd", write_page_checksum=True)
         replace_bytes(folder / FILE, data.getvalue())
-        del _NOT_WRITTEN[folder]
+        _NOT_WRITTEN.pop(folder, None)  # another thread may have kept something of the same run
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    kinds = {"key": pa.string(), "name": pa.string(), "numbers": pa.list_(pa.float64()), "texts": pa.list_(pa.string())}
+    return pa.schema(list(kinds.items()))
 
 
 def _lists(rows: Iterable[npt.NDArray[Any] | None]) -> Any:
@@ -119,7 +135,9 @@ def _read(file: Path, modified: int, size: int) -> tuple[dict[bytes, bytes], dic
     import pyarrow.parquet as pq
 
     with file.open("rb") as source:
-        table = pq.ParquetFile(source).read()
+        table = pq.ParquetFile(source, page_checksum_verification=True).read()
+    if not table.schema.equals(_schema()):
+        raise ValueError(f"found other columns: {table.schema.names}")
     found: dict[str, Arrays] = {}
     numbers, texts = (table[name].combine_chunks() for name in ("numbers", "texts"))
     for place, (key, name) in enumerate(zip(table["key"].to_pylist(), table["name"].to_pylist(), strict=True)):
@@ -129,7 +147,6 @@ def _read(file: Path, modified: int, size: int) -> tuple[dict[bytes, bytes], dic
     return dict(table.schema.metadata or {}), found
 
 
-Stamps = tuple[tuple[str, int, int], ...]
 _NOT_WRITTEN: dict[Path, tuple[Stamps, dict[str, Arrays]]] = {}
 """The statistics of runs in folders that cannot be written to, for this process."""
 
@@ -138,7 +155,7 @@ def _stamps(folder: Path) -> Stamps:
     """When the files of a run that statistics are computed from were written, and their sizes."""
     found = []
     for name in _OF:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             stat = (folder / name).stat()
             found.append((name, stat.st_mtime_ns, stat.st_size))
     return tuple(found)

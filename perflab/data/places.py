@@ -6,9 +6,13 @@ that stores need; what is in it is listed once, which takes a request for each t
 
 from __future__ import annotations
 
+import errno
+import re
 import secrets
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -36,6 +40,11 @@ class RemotePath:
     path: PurePosixPath
     scheme: str
     listing: dict[str, _Stat] = field(default_factory=dict)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A worker of one run has no use for the list of all the others.
+        own = {name: stat for name, stat in self.listing.items() if name.startswith(f"{self.path}/")}
+        return RemotePath, (self.filesystem, self.path, self.scheme, own)
 
     def __truediv__(self, name: str) -> RemotePath:
         return RemotePath(self.filesystem, self.path / name, self.scheme, self.listing)
@@ -70,6 +79,11 @@ class RemotePath:
 
     def is_absolute(self) -> bool:
         return True
+
+    def resolve(self) -> RemotePath:
+        return self
+
+    absolute = resolve
 
     def listed(self) -> RemotePath:
         """The same place, with all objects below it listed."""
@@ -129,10 +143,14 @@ class RemotePath:
 
 
 Place = Path | RemotePath
+_ADDRESS = re.compile(r"[a-z][a-z0-9+]+:/(?!/)")
+"""How `Path` writes an address: with one slash."""
 
 
 def place_of(path: str | Path | RemotePath) -> Any:
     """A folder, or for an address like "s3://bucket/runs" a `RemotePath`; StoreError where no filesystem knows it."""
+    if isinstance(path, Path) and _ADDRESS.match(str(path)):
+        path = str(path).replace(":/", "://", 1)
     if not isinstance(path, str) or "://" not in path:
         return path if isinstance(path, RemotePath) else Path(path)
     from pyarrow import ArrowException
@@ -158,6 +176,19 @@ def replace_bytes(file: Any, data: bytes) -> None:
         written.replace(file)
     finally:
         written.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch(prefix: str) -> Iterator[Path]:
+    """A folder for parts of something, gone at the end; StoreError where it has no room."""
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder:
+        try:
+            yield Path(folder)
+        except OSError as problem:
+            if problem.errno != errno.ENOSPC:
+                raise
+            text = f"{tempfile.gettempdir()}: no space is left for the parts of a log; set TMPDIR to a folder with more"
+            raise StoreError(text) from problem
 
 
 def each(place: Any, function: Callable[[_In], _Out], items: Iterable[_In]) -> list[_Out]:

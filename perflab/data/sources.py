@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import lzma
 import stat
 import zlib
 from collections.abc import Iterator
@@ -23,12 +24,15 @@ _BUFFER = 1 << 20
 _ALWAYS_UNPACKED, _EXPANSION, _LOOKED_AT = 256 << 20, 100, 1 << 20
 _DEEPEST = 3
 """The most envelopes around one line: a container's around syslog's around the log."""
-_MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bz2"))
+_MAGIC = (
+    (b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bz2"), (b"\xfd7zXZ\0", "xz"), (b"\x04\x22\x4d\x18", "lz4"),
+)  # fmt: skip
+_LONGEST_MAGIC = max(len(magic) for magic, _ in _MAGIC)
 
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """The decompressed bytes of a file (gzip, zstd and bzip2 by their first bytes), without a collector's envelope.
+    """The decompressed bytes of a file (gzip, zstd, bzip2, xz and lz4 by their first bytes), without a collector's envelope.
 
     Errors during reading (a truncated archive, no such file) become a `FormatError` that names the file.
     """
@@ -82,12 +86,12 @@ def _decompressed(path: Path) -> Iterator[IO[bytes]]:
             if _explodes(str(path), found.st_mtime, found.st_size):
                 raise _too_large(str(path), _ALWAYS_UNPACKED)
             yield cast("IO[bytes]", _Decompressed(stream, path, raw))
-    except (OSError, EOFError, zlib.error) as problem:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as problem:
         if system := getattr(problem, "strerror", None):
             raise FormatError(f"{path}: cannot be read: {system}") from problem
         raise FormatError(  # an error of the archive, not the system: truncated or damaged
-            f"{path}: cannot be read: {problem}; decompress what is left of it (gzip -dc, zstd -dc, bzip2 -dc) into a file and "
-            "read that"
+            f"{path}: cannot be read: {problem}; decompress what is left of it (gzip -dc, zstd -dc, bzip2 -dc, xz -dc) into a "
+            "file and read that"
         ) from problem
 
 
@@ -143,11 +147,13 @@ def _unpacked(raw: IO[bytes]) -> Any:
 
     import pyarrow as pa
 
-    start = raw.read(4)
+    start = raw.read(_LONGEST_MAGIC)
     raw.seek(0)
     name = next((name for magic, name in _MAGIC if start.startswith(magic)), None)
     if name is None:
         return nullcontext(raw)
+    if name == "xz":
+        return lzma.open(raw)
     return gzip.open(raw) if name == "gzip" else pa.CompressedInputStream(raw, name)
 
 
@@ -195,7 +201,7 @@ def lines(path: Path) -> Iterator[str]:
 def is_plain(path: Path) -> bool:
     """Whether others can read the file by its name: not compressed, no byte-order mark, no envelope."""
     with open_bytes(path) as _, path.open("rb") as raw:
-        start = raw.read(4)
+        start = raw.read(_LONGEST_MAGIC)
     return _envelope_of(path) is None and not start.startswith(
         (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf", *(magic for magic, _ in _MAGIC))
     )

@@ -34,26 +34,15 @@ from perflab.data import listed_texts
 from perflab.data.joining import AS_JSON, DAMAGED, UNREADABLE, first_line, tables_of
 from perflab.data.places import RemotePath, each, place_of
 from perflab.data.schemas import SCHEMAS, conform
+from perflab.data.store_notes import NEWER, unfinished
 from perflab.data.stored_runs import opened, rows_of, size_of
 from perflab.data.tables import Measurements
 from perflab.errors import StoreError
-from perflab.notes import DATA, Kind, Note, Remedy, notes_of
+from perflab.notes import Note, notes_of
 from perflab.units import parse_duration, parse_fraction
 
-UNFINISHED = Kind(
-    "unfinished-runs",
-    DATA,
-    "{place:raw}: left out {unfinished:unfinished run}; {remedy} makes a run of what one captured, or delete {place:raw}/.2* "
-    "once no run is in progress",
-)
-NEWER = Kind(
-    "newer-run",
-    DATA,
-    "{run:raw}: left out, because a newer perflab wrote it (schema_version {found:raw}; this one reads {known:raw}): upgrade "
-    "perflab",
-)
 SCHEMA_VERSION = 1
-_RECORD, _LOCK = "run.json", ".lock"
+RECORD, _LOCK = "run.json", ".lock"
 
 
 class Draft:
@@ -146,7 +135,7 @@ class Draft:
                 option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS,
                 default=_kept,
             )
-            with (self.folder / _RECORD).open("wb") as file:
+            with (self.folder / RECORD).open("wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -157,17 +146,17 @@ class Draft:
         self.release()
         return place
 
-    def sent(self, place: Path) -> Any:
+    def sent(self, place: Path, *, record: bool = True) -> Any:
         """The place of a kept run in its store. For an object store it is uploaded, ``run.json`` last, and removed here.
 
-        StoreError if that fails: the run is then complete in the folder of this machine.
+        Without ``record`` all but ``run.json`` is. StoreError if that fails: the run is complete in the folder of this machine.
         """
         if self.remote is None:
             return place
         found = self.remote / self.run
         try:
-            files = (f for f in place.rglob("*") if f.is_file())
-            for file in sorted(files, key=lambda f: (f == place / _RECORD, f)):
+            files = (f for f in place.rglob("*") if f.is_file() and (record or f != place / RECORD))
+            for file in sorted(files, key=lambda f: (f == place / RECORD, f)):
                 found.at(file.relative_to(place)).upload(file)
         except OSError as problem:
             raise StoreError(f"{found}: the upload failed ({problem}); the run is complete in {place}") from problem
@@ -208,7 +197,7 @@ def _locked(folder: Path) -> int | None:
 
 def holds_runs(path: Path) -> bool:
     """Whether the folder is a run, or contains runs."""
-    return (path / _RECORD).is_file() or any(True for _ in path.glob(f"*/{_RECORD}"))
+    return (path / RECORD).is_file() or any(True for _ in path.glob(f"*/{RECORD}"))
 
 
 def load(path: str | Path = "runs", *, lazy: bool | None = None, **only: object) -> Measurements:
@@ -221,7 +210,7 @@ def load(path: str | Path = "runs", *, lazy: bool | None = None, **only: object)
         ``"s3://bucket/runs"``, or one run's folder.
     lazy : bool, optional
         Open tables only when they are needed, run by run, so that memory depends on a run and not on the store. By default
-        stores of 256 MB and more are opened that way.
+        stores of 64 MB and more are opened that way.
     **only : object
         Select runs with these values in the ``runs`` table, e.g. ``arm="eager"``, ``experiment="..."``.
 
@@ -242,7 +231,7 @@ def load(path: str | Path = "runs", *, lazy: bool | None = None, **only: object)
     """
     place: Any = place_of(path)
     place = place.listed() if isinstance(place, RemotePath) else place
-    folders = [place] if (place / _RECORD).is_file() else sorted(f.parent for f in place.glob(f"*/{_RECORD}"))
+    folders = [place] if (place / RECORD).is_file() else sorted(f.parent for f in place.glob(f"*/{RECORD}"))
     folders = [f for f in folders if not f.name.startswith(".")]
     if not folders:
         found = "none" if place.is_dir() else "no such folder"
@@ -259,11 +248,8 @@ def load(path: str | Path = "runs", *, lazy: bool | None = None, **only: object)
     kept = [run for run in wanted if run not in {note.facts["run"] for note in damaged}]
     if not kept and left_out:
         raise StoreError("; ".join(map(str, left_out[:3])) + (f" and {len(left_out) - 3} more" if left_out[3:] else ""))
-    unfinished = [] if place in folders else [f for f in place.glob(".*-*-*") if f.is_dir()]
+    left_out += [] if place in folders else unfinished(place)
     notes = [_of_run(run, note) for run in kept for note in records[run].get("warnings") or ()]
-    if unfinished:
-        remedy = Remedy("recover", given=f'"{unfinished[0]}"')
-        left_out.append(UNFINISHED(remedy, place=str(place), unfinished=len(unfinished)))
     held = Measurements.of(
         meta={"store": str(place)}, warnings=notes + left_out, runs=runs[runs["run"].isin(kept)], **tables
     )
@@ -284,8 +270,8 @@ def _counted(records: Mapping[str, Mapping[str, Any]], rows: dict[str, dict[str,
     return [note for note in each(place, counted, records.items()) if note]
 
 
-LAZY_FROM_BYTES = 256 << 20
-"""Tables of this size take some 3 GB in memory."""
+LAZY_FROM_BYTES = 64 << 20
+"""To compare tables of this size takes some 1.5 GB if all are in memory, and then it takes longer, too."""
 _COLUMNS = (*SCHEMAS["runs"].required, *SCHEMAS["runs"].optional)
 
 
@@ -305,7 +291,7 @@ def _records(folders: Sequence[Path]) -> tuple[dict[str, dict[str, Any]], list[N
                 _conform_rows([record])
             except UNREADABLE as problem:
                 del found[run]
-                left_out.append(DAMAGED(run=run, problem=f"{_RECORD}: {first_line(problem)}"))
+                left_out.append(DAMAGED(run=run, problem=f"{RECORD}: {first_line(problem)}"))
     return found, left_out
 
 
@@ -317,13 +303,13 @@ def _record_or_note(folder: Path) -> dict[str, Any] | Note:
     try:
         return _record(folder)
     except UNREADABLE as problem:
-        return DAMAGED(run=folder.name, problem=f"{_RECORD}: {first_line(problem)}")
+        return DAMAGED(run=folder.name, problem=f"{RECORD}: {first_line(problem)}")
 
 
 def _record(folder: Path) -> dict[str, Any] | Note:
-    if not (folder / _RECORD).is_file():
+    if not (folder / RECORD).is_file():
         raise OSError("not a file")
-    record = orjson.loads((folder / _RECORD).read_bytes())
+    record = orjson.loads((folder / RECORD).read_bytes())
     if not isinstance(record, dict):
         raise ValueError(f"expected an object, found {type(record).__name__}")
     version = record.get("schema_version")
@@ -339,7 +325,8 @@ def _record(folder: Path) -> dict[str, Any] | Note:
     expected = record.get("tables") or (["requests"] if "locust" in record else [])
     if missing := [name for name in expected if not (folder / f"{name}.parquet").is_file()]:
         raise ValueError(f"its tables {', '.join(map(str, missing))} are missing")
-    return {**record, "run": folder.name, "folder": folder, "plan": _plan(record.get("plan"))}
+    there = folder if folder.is_absolute() else folder.absolute()  # tables may be read from another working directory
+    return {**record, "run": folder.name, "folder": there, "plan": _plan(record.get("plan"))}
 
 
 _TYPES: Mapping[str, tuple[type, ...]] = {

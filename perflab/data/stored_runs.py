@@ -6,7 +6,7 @@ run by run (`Measurements.each`) needs the memory of one run, however many there
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from perflab.data.joining import STORED, UNREADABLE, first_line, footer, some_columns, tables_of
+from perflab.data.joining import STORED, UNREADABLE, first_line, footer, frame_of_run, some_columns, tables_of
 from perflab.data.schemas import conform, empty
 from perflab.errors import StoreError
 
@@ -25,6 +25,7 @@ Step = Callable[[str, pd.DataFrame, pd.DataFrame, Callable[[], pd.DataFrame]], p
 were before it."""
 _FOR_STATISTICS = ("endpoint", "start", "latency_ms", "ok", "size_bytes")
 _TEXTS = ("endpoint", "user")
+_BATCH = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,23 @@ class StoredRun:
             return conform("requests", found.assign(run=name), coded=("run", *_TEXTS))
         except UNREADABLE as problem:
             raise _damaged(self.name, f"requests.parquet: {first_line(problem)}") from problem
+
+    def batches(self, table: str, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        """Columns of a table, as far as it has them, a quarter of a million rows at a time; all at once after steps."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self.steps or table not in self.rows:
+            yield self.table(table)
+            return
+        try:
+            with (self.folder / f"{table}.parquet").open("rb") as source:
+                file = pq.ParquetFile(source)
+                held = [column for column in columns if column in file.schema_arrow.names]
+                for batch in file.iter_batches(_BATCH, columns=held):
+                    yield frame_of_run(table, self.name, pa.Table.from_batches([batch]))
+        except UNREADABLE as problem:
+            raise _damaged(self.name, f"{table}.parquet: {first_line(problem)}") from problem
 
 
 def _damaged(run: str, problem: object) -> StoreError:

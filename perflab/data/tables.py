@@ -187,7 +187,7 @@ class Measurements(Result):
         """How many rows of a table each run has, for the runs that have any; MissingTableError as for the table."""
         if isinstance(self.tables, StoredTables) and table in self.tables:
             counts = self.tables.row_counts(table)
-            return counts[counts > 0]
+            return counts[counts > 0].rename("count").rename_axis("run")
         return getattr(self, table)["run"].value_counts()
 
     def changed(self, step: Step) -> Measurements:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -14,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from perflab import formats
-from perflab.data import store
+from perflab.data import batches, sources
 from perflab.data.accounting import Accounting
+from perflab.data.batches import Batch, Written
 from perflab.data.executing import AHEAD, mapped
 from perflab.data.schemas import SCHEMAS
 from perflab.errors import FormatError
@@ -31,6 +33,7 @@ SHOWN_FROM_BYTES = 64 << 20
 _ADDED = frozenset({"source", "count", "untimed", "first"})
 """Notes that have only these facts are counts, which add up over the pieces of a file."""
 _SECOND_US, _MILLISECOND_US = 1_000_000, 1_000
+_LOOKED_AT = 4096
 _OVERLAP = 0.1
 """The share of the shorter log: the next log of a rotation begins with statements that started before the last one ended."""
 Span = tuple[pd.Timestamp, pd.Timestamp, str]
@@ -64,12 +67,23 @@ def overlaps(spans: Iterable[Span]) -> tuple[Note, ...]:
     return (log_notes.OVERLAP(names=" and ".join(dict.fromkeys(twice))),) if twice else ()
 
 
+def names_of(files: Sequence[Path]) -> list[str]:
+    """The names of files, with their folders where two have the same: each server calls its log alike."""
+    times = Counter(file.name for file in files)
+    return [file.name if times[file.name] == 1 else f"{file.absolute().parent.name}/{file.name}" for file in files]
+
+
+def filled(files: list[Path]) -> list[Path]:
+    """The parts of a log without those that hold nothing: a server has only just opened them, or a night was quiet."""
+    return [file for file in files if sources.head(file, _LOOKED_AT).strip()] or files
+
+
 def ingest_log(
     files: list[Path], run: str, place: str | Path, arm: str | None, format: str | None, options: dict[str, Any],
     executor: Executor | None,
 ) -> Path:  # fmt: skip
     """The parts of one query log as one run, piece by piece; those that a server has only just opened are empty."""
-    files = [file for file in files if file.stat().st_size] or files
+    files = filled(files)
     kinds = dict.fromkeys(format or formats.of_file(file) for file in files)
     used = next(iter(kinds))
     if len(kinds) > 1:
@@ -77,9 +91,23 @@ def ingest_log(
             f"run= joins the parts of one query log, but the files are of {len(kinds)} formats: {', '.join(kinds)}"
         )
     ordered = sorted(files, key=lambda file: _log_pieces.first_start(file, used, options))
+    with Batch(place) as batch:
+        kept: list[Path] = batch.keep([_written(ordered, run, batch.at, arm, used, options, executor)])
+        return kept[0]
+
+
+def _written(
+    ordered: list[Path],
+    run: str,
+    at: Any,
+    arm: str | None,
+    used: str,
+    options: dict[str, Any],
+    executor: Executor | None,
+) -> Written:
     sizes = [0, *accumulate(file.stat().st_size for file in ordered)]
-    draft = store.Draft(place, arm or run)
-    log = _Log(_Sessions(used in _log_pieces.POSTGRESQL))
+    draft = batches.draft(at, arm or run)
+    log = _Log(_Sessions(used in _log_pieces.POSTGRESQL), names_of(ordered))
     cut = (piece for n, file in enumerate(ordered) for piece in _log_pieces.pieces(n, file, used, options))
     try:
         with (
@@ -97,14 +125,13 @@ def ingest_log(
         kept = draft.keep(
             {
                 "arm": arm, "start": log.span.start, "duration_ms": log.span.duration_ms, "valid": True,
-                "warnings": log.notes(ordered), "source": run, "format": used,
+                "warnings": log.notes(), "source": run, "format": used,
             }
         )  # fmt: skip
     except BaseException:
         draft.drop()
         raise
-    place_there: Path = draft.sent(kept)
-    return place_there
+    return batches.written(draft, kept)
 
 
 @dataclass
@@ -150,6 +177,7 @@ class _Log:
     """What the pieces of a log add up to; by number of the file, the spans, the accounts and the notes."""
 
     sessions: _Sessions
+    names: list[str]
     span: RunSpan = field(default_factory=RunSpan)
     spans: dict[int, Span] = field(default_factory=dict)
     accounts: dict[int, Accounting] = field(default_factory=dict)
@@ -168,15 +196,15 @@ class _Log:
         queries = tables.get("queries")
         if queries is not None:
             self.rows += len(queries)
-            self.spans[piece.number] = span_of(queries, piece.path.name, self.spans.get(piece.number))
+            self.spans[piece.number] = span_of(queries, self.names[piece.number], self.spans.get(piece.number))
             queries = self.sessions.settled(queries, self.noted)
             self.span.see("queries", queries)
         self.sessions.owe(piece.number, tables)
         return queries
 
-    def notes(self, files: list[Path]) -> list[Note]:
+    def notes(self) -> list[Note]:
         """The notes on lines first, then those of the readers."""
-        lines = [note for n, account in self.accounts.items() for note in account.notes(files[n].name)]
+        lines = [note for n, account in self.accounts.items() for note in account.notes(self.names[n])]
         return [*dict.fromkeys([*lines, *self.noted.values(), *overlaps(self.spans.values())])]
 
     def _note(self, number: int, note: Note, lines: int) -> None:

@@ -29,7 +29,8 @@ DURATIONS_ALONE = Kind(
 OVERLAP = Kind(
     "logs-overlap",
     DATA,
-    "{names:raw} overlap in time: a statement that several of them hold counts several times. Leave out copies.",
+    "{names:raw} overlap in time: a statement that several of them hold counts several times. Leave out copies, and read the "
+    "log of each server as a run of its own.",
 )
 UNREAD_PLANS = Kind(
     "plans-unread",

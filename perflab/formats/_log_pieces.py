@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import IO, NamedTuple
 
 from perflab.data import sources
 from perflab.data.accounting import Accounting, count_marker
+from perflab.data.places import scratch
 from perflab.errors import FormatError
 from perflab.formats import Tables, _blocks, named, postgresql_stderr, tables_of
 from perflab.formats import _log_notes as log_notes
@@ -66,6 +66,8 @@ _ENDS: Mapping[str, Callable[[bytes], int]] = MappingProxyType(
         "query_recorder": _behind_line,
     }
 )
+CUT = frozenset(_ENDS)
+"""Formats that are read in pieces."""
 POSTGRESQL = frozenset(name for name in _ENDS if name.startswith("postgresql_"))
 """Formats whose statements have a time that was cut, to milliseconds or to seconds."""
 
@@ -105,8 +107,8 @@ def read_piece(piece: Piece) -> tuple[Piece, Tables]:
     known = piece._replace(data=None)
     if piece.data is None and piece.stop < 0:
         return known, _read(piece, piece.path)
-    with TemporaryDirectory(prefix="perflab-log-") as folder:
-        place = Path(folder) / piece.path.name
+    with scratch("perflab-log-") as folder:
+        place = folder / piece.path.name
         if piece.data is not None:
             place.write_bytes(piece.data)
         else:
@@ -157,12 +159,12 @@ def _cut(stream: IO[bytes], end: Callable[[bytes], int], size: int) -> Iterator[
 
 def first_start(path: Path, format: str, options: Mapping[str, object]) -> int:
     """When the first statements of a log started, in microseconds; 0 where it has no times, or no statements for long."""
-    with TemporaryDirectory(prefix="perflab-log-") as folder:
-        part = Path(folder) / path.name
+    with scratch("perflab-log-") as folder:
+        part = folder / path.name
         for data in (sources.head(path, _FIRST_BYTES), *sources.windows(path, _WINDOWS, _FIRST_BYTES)):
             end = _ENDS[format](data) if format in _ENDS else 0
             part.write_bytes(data[: end or len(data)])
-            found = _read(Piece(0, part, format, options), part).get("queries")
+            found = _read(Piece(0, path, format, options, done=len(data)), part).get("queries")
             if found is not None:
                 known = found["start"].dropna().astype("datetime64[us, UTC]").astype("int64")
                 return int(known.min()) if len(known) else 0

@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import pandas as pd
 
+_UNKNOWN_BEFORE = pd.Timestamp("1971-01-01", tz="UTC")
+_LONGEST_MS = 1e12
+"""A clock that was wrong at first."""
+
 
 class RunSpan:
-    """From the start of the first to the end of the last request or statement."""
+    """From the start of the first to the end of the last request or statement, of those with known times if there are any."""
 
     def __init__(self) -> None:
-        self._first: pd.Timestamp | None = None
-        self._last: pd.Timestamp | None = None
+        self._spans: dict[bool, tuple[pd.Timestamp, pd.Timestamp]] = {}
 
     def see(self, table: str, frame: pd.DataFrame) -> None:
         took = {"requests": "latency_ms", "queries": "duration_ms"}.get(table)
-        if took is None or frame.empty:
+        if took is None:
             return
-        ends = frame["start"] + pd.to_timedelta(frame[took], unit="ms")
-        begin, end = frame["start"].min(), ends.max()
-        self._first = begin if self._first is None else min(self._first, begin)
-        self._last = end if self._last is None else max(self._last, end)
+        timed = (frame["start"] >= _UNKNOWN_BEFORE).to_numpy()
+        for known in (True, False):
+            rows = frame[(timed if known else ~timed) & frame["start"].notna().to_numpy()]
+            if len(rows):
+                begin, end = rows["start"].min(), (rows["start"] + pd.to_timedelta(rows[took], unit="ms")).max()
+                first, last = self._spans.get(known, (begin, end))
+                self._spans[known] = min(first, begin), max(last, end)
 
     @property
     def start(self) -> str | None:
         """None where the tool writes no absolute times."""
-        return None if self._first is None or self._first.year < 1971 else self._first.isoformat()
+        return self._spans[True][0].isoformat() if True in self._spans else None
 
     @property
     def duration_ms(self) -> float:
-        if self._first is None or self._last is None:
+        first, last = self._spans.get(True) or self._spans.get(False) or (None, None)
+        if first is None or last is None:
             return 0.0
-        return float((self._last - self._first).total_seconds() * 1e3)
+        length = float((last - first).total_seconds() * 1e3)
+        return length if length < _LONGEST_MS else 0.0

@@ -14,14 +14,16 @@ import numpy as np
 import pandas as pd
 
 from perflab import formats
-from perflab.data import sources, store
+from perflab.data import batches, sources, store
+from perflab.data.batches import Batch, Written
 from perflab.data.executing import mapped
+from perflab.data.places import RemotePath, place_of
 from perflab.data.schemas import conform
 from perflab.data.tables import Measurements
 from perflab.errors import FormatError
 from perflab.formats import Tables, _unread
 from perflab.formats import _caveats as caveats
-from perflab.formats._log_joining import SHOWN_FROM_BYTES, ingest_log, overlaps, span_of
+from perflab.formats._log_joining import SHOWN_FROM_BYTES, filled, ingest_log, names_of, overlaps, span_of
 from perflab.formats._run_span import RunSpan
 from perflab.notes import Note
 from perflab.progress import Progress
@@ -45,7 +47,8 @@ def read(
     ----------
     path : str, Path, or an iterable of them
         A file, a folder, a glob pattern, or several of them. Each file is a run, named by its stem. A folder is either a
-        run or a store of perflab's own, or all the files in it. Compressed files (.gz, .zst, .bz2) are read as they are.
+        run or a store of perflab's own (also by its address), or all the files in it. Compressed files (gzip, zstd, bzip2, xz,
+        lz4) are read as they are.
     run : str, optional
         The name of the run, for one file, or for the parts of one query log that was rotated.
     arm : str, optional
@@ -75,12 +78,12 @@ def read(
     """
     found, notes = _results(path)
     if run is not None and len(found) != 1:
-        parts = [(f, str(n), None, format, options) for n, f in enumerate(found)]
-        return _one_log(list(mapped(_read_given, parts, executor)), run, arm)
+        parts = [(f, str(n), None, format, options) for n, f in enumerate(filled(found))]
+        return _one_log(_all_read(parts, executor), run, arm)
     names = [run] if run is not None else _names(found)
     starts = _starts(options.pop("started", None), len(found))
     given = [(f, n, arm, format, options | s) for f, n, s in zip(found, names, starts, strict=True)]
-    read = _joined(list(mapped(_read_given, given, executor)))
+    read = _joined(_all_read(given, executor))
     return replace(read, warnings=(*read.warnings, *notes)) if notes else read
 
 
@@ -117,7 +120,7 @@ def ingest(
 
     Raises
     ------
-    FormatError : as `read`; a file at fault leaves no run behind. StoreError : the store can't be written.
+    FormatError : as `read`. StoreError : the store can't be written, or a worker was lost. None of the files is kept then.
 
     >>> import tempfile, perflab as lab
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -134,17 +137,35 @@ def ingest(
             raise ValueError("format must be the name of one where run= joins the parts of a log; got a function")
         if unknown := sorted(set(options) - formats.OPTIONS):
             raise ValueError(f"options must be among {', '.join(sorted(formats.OPTIONS))}; got {', '.join(unknown)}")
-        return [ingest_log(found, run, store, arm, format, options, executor)]
+        return [ingest_log(_for(executor, found), run, store, arm, format, options, executor)]
     starts = _starts(options.pop("started", None), len(found))
-    given = [(f, store, arm, format, options | s) for f, s in zip(found, starts, strict=True)]
-    return list(mapped(_ingest_given, given, executor))
+    with Batch(store) as batch:
+        given = [(f, batch.at, arm, format, options | s) for f, s in zip(_for(executor, found), starts, strict=True)]
+        return batch.keep(list(mapped(_ingest_given, given, executor)))
 
 
-def _read_given(given: tuple[Path, str, str | None, str | Reader | None, dict[str, Any]]) -> Measurements:
+_Given = tuple[Path, str, str | None, str | Reader | None, dict[str, Any]]
+
+
+def _for(executor: Executor | None, files: list[Path]) -> list[Path]:
+    """The files for whoever reads them: workers have another working directory, or had one when they were started."""
+    return files if executor is None else [file.absolute() for file in files]
+
+
+def _all_read(given: Sequence[_Given], executor: Executor | None) -> list[Measurements]:
+    files = [one[0] for one in given]
+    theirs: list[_Given] = [(file, *one[1:]) for file, one in zip(_for(executor, files), given, strict=True)]
+    return [
+        replace(one, meta=MappingProxyType({**one.meta, "source": str(file)})) if "source" in one.meta else one
+        for file, one in zip(files, mapped(_read_given, theirs, executor), strict=True)
+    ]
+
+
+def _read_given(given: _Given) -> Measurements:
     return _read_one(*given)
 
 
-def _ingest_given(given: tuple[Path, str | Path, str | None, str | Reader | None, dict[str, Any]]) -> Path:
+def _ingest_given(given: tuple[Path, str | Path, str | None, str | Reader | None, dict[str, Any]]) -> Written:
     return _ingest_one(*given)
 
 
@@ -224,15 +245,15 @@ def _shown(path: Path, parts: Iterator[Tables]) -> Iterator[Tables]:
 
 def _ingest_one(
     path: Path, place: str | Path, arm: str | None, format: str | Reader | None, options: dict[str, Any]
-) -> Path:
+) -> Written:
     used, parts = _parts(path, format, options)
-    draft = store.Draft(place, arm or path.name.split(".")[0])
+    draft = batches.draft(place, arm or path.name.split(".")[0])
     try:
         last, span = Tables(), RunSpan()
         for last in parts:
             if last.afresh:
                 draft.drop()
-                draft, span = store.Draft(place, arm or path.name.split(".")[0]), RunSpan()
+                draft, span = batches.draft(place, arm or path.name.split(".")[0]), RunSpan()
             for table, frame in last.items():
                 draft.append(table, frame)
                 span.see(table, frame)
@@ -251,8 +272,7 @@ def _ingest_one(
     except BaseException:
         draft.drop()
         raise
-    place_there: Path = draft.sent(kept)
-    return place_there
+    return batches.written(draft, kept)
 
 
 def _environment(meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -276,7 +296,8 @@ def _one_log(parts: list[Measurements], run: str, arm: str | None) -> Measuremen
     queries = pd.concat([part.queries.assign(run=run) for part in parts], ignore_index=True)
     queries = queries.sort_values("start", kind="stable", ignore_index=True)
     warnings = dict.fromkeys(warning for part in parts for warning in part.warnings)
-    warnings |= dict.fromkeys(overlaps(span_of(part.queries, Path(str(part.meta["source"])).name) for part in parts))
+    names = names_of([Path(str(part.meta["source"])) for part in parts])
+    warnings |= dict.fromkeys(overlaps(map(span_of, (part.queries for part in parts), names)))
     meta = {**parts[0].meta, "source": ", ".join(str(part.meta["source"]) for part in parts)}
     return _described(Measurements.of(meta=meta, warnings=warnings, queries=queries), arm, {})
 
@@ -336,7 +357,13 @@ def files(path: str | Path | Iterable[str | Path]) -> list[Path]:
         several = [file for part in path for file in files(part)]
         if not several:
             raise ValueError("path must name at least one file; got an empty list")
-        return several
+        return _once(several)
+    if isinstance(path, str) and "://" in path and not path.startswith("http"):
+        there: Any = place_of(path)
+        there = there.listed() if isinstance(there, RemotePath) else there
+        if store.holds_runs(there):
+            return [there]
+        raise FormatError(f"{without_credentials(path)}: expected files here, or a store of runs; found no runs")
     place = Path(path)
     if place.is_dir():
         if store.holds_runs(place):
@@ -351,7 +378,15 @@ def files(path: str | Path | Iterable[str | Path]) -> list[Path]:
     if not found:
         shown = without_credentials(str(path))
         raise FormatError(f"{shown}: expected a file, a folder or a pattern that matches files; found nothing")
-    return found
+    return _once(found)
+
+
+def _once(files: list[Path]) -> list[Path]:
+    """The files without those that were named before, as by a pattern and by a link: a run that counts twice is no evidence."""
+    found: dict[Path, Path] = {}
+    for file in files:
+        found.setdefault(file.resolve(), file)
+    return [*found.values()]
 
 
 def _names(files: list[Path]) -> list[str]:

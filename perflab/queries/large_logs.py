@@ -11,7 +11,6 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ import pandas as pd
 
 from perflab.data.executing import AHEAD, mapped
 from perflab.data.joining import frame_of_run
+from perflab.data.places import scratch
 from perflab.data.stored_runs import StoredRun, StoredTables
 from perflab.notes import Note
 from perflab.progress import Progress
@@ -47,8 +47,8 @@ def find_in_parts(
     import pyarrow as pa
 
     total = int(tables.row_counts("queries").sum())
-    with TemporaryDirectory(prefix="perflab-parts-") as folder:
-        files = [(run.name, file) for run in tables.stored.values() for file in _parted(run, Path(folder))]
+    with scratch("perflab-parts-") as folder:
+        files = [(run.name, file) for run in tables.stored.values() for file in _parted(run, folder)]
         pa.default_memory_pool().release_unused()
         parts = (_Part(run, file.read_bytes()) for run, file in files)
         found = []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from perflab.data.stored_runs import StoredTables
 from perflab.data.tables import Measurements
 from perflab.queries.clocks import clock_of, timed
 from perflab.queries.statements import fingerprints_of, queries_of
@@ -38,14 +41,7 @@ def summarize_queries(queries: pd.DataFrame | Measurements, *, dialect: str | No
     >>> lab.summarize_queries(queries)[["fingerprint", "calls", "total_ms"]].values.tolist()
     [['select ?', 2, 4.0]]
     """
-    table = queries_of(queries)
-    prints = fingerprints_of(table, dialect).fillna("(no statement)").array
-    took = pd.DataFrame({"fingerprint": prints, "duration_ms": table["duration_ms"].to_numpy(dtype="float64")})
-    took["rows"] = (
-        table["rows"].astype("Int64").where(lambda r: r >= 0).array
-        if "rows" in table
-        else pd.array([pd.NA] * len(took), dtype="Int64")
-    )
+    took, names = _by_fingerprint(queries, dialect)
     groups = took.groupby("fingerprint", sort=False)
     time = groups["duration_ms"]
     summary = pd.DataFrame(
@@ -55,10 +51,38 @@ def summarize_queries(queries: pd.DataFrame | Measurements, *, dialect: str | No
     whole = float(summary["total_ms"].sum())
     summary["time_fraction"] = summary["total_ms"] / whole if whole else 0.0
     shown = summary.sort_values("total_ms", ascending=False, kind="stable").rename_axis("fingerprint").reset_index()
-    shown["fingerprint"] = shown["fingerprint"].astype("str")
+    shown["fingerprint"] = pd.Series(names, dtype="str").iloc[shown["fingerprint"]].array
     clock = clock_of(queries)
     time = timed(format_ms(whole), clock) if clock else f"{format_ms(whole)} in the database"
     return findings(shown, f"{count(len(took), 'statement')} of {count(len(shown), 'kind')}, {time}")
+
+
+def _by_fingerprint(queries: pd.DataFrame | Measurements, dialect: str | None) -> tuple[pd.DataFrame, list[str]]:
+    """The code of each statement's fingerprint, its duration and its rows; and the fingerprints by their code.
+
+    Of a lazily opened store the statements are read some at a time: what is kept of each is 21 bytes.
+    """
+    names: dict[str, int] = {}
+    parts = []
+    for table in _pieces(queries):
+        found, own = pd.factorize(fingerprints_of(table, dialect).fillna("(no statement)"))
+        codes = np.array([names.setdefault(str(name), len(names)) for name in own], dtype="int32")
+        rows = table["rows"].astype("Int64").where(lambda r: r >= 0).array if "rows" in table else None
+        part = {"fingerprint": codes[found], "duration_ms": table["duration_ms"].to_numpy(dtype="float64")}
+        parts.append(
+            pd.DataFrame(part | {"rows": pd.array([pd.NA] * len(table), dtype="Int64") if rows is None else rows})
+        )
+    return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True), [*names]
+
+
+def _pieces(queries: pd.DataFrame | Measurements) -> Iterator[pd.DataFrame]:
+    tables = queries.tables if isinstance(queries, Measurements) else None
+    if not isinstance(tables, StoredTables) or not any(run.rows.get("queries") for run in tables.stored.values()):
+        yield queries_of(queries)
+        return
+    for run in tables.stored.values():
+        if run.rows.get("queries"):
+            yield from run.batches("queries", ("start", "sql", "duration_ms", "rows", "dialect"))
 
 
 def _quantiles(took: pd.DataFrame) -> dict[str, pd.Series[float]]:

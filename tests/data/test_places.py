@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,34 @@ def test_an_interrupted_upload_is_no_run_and_loses_nothing(
     shutil.rmtree(place.parent)
 
 
+def test_files_of_one_call_become_runs_together(bucket: str, tmp_path: Path) -> None:
+    address = bucket.format("batch")
+    (tmp_path / "bad.txt").write_text("of no tool\n")
+    with pytest.raises(lab.FormatError):
+        lab.ingest(["datasets/shop_queries.jsonl", tmp_path / "bad.txt"], address)
+    with pytest.raises(StoreError, match="found none"):
+        lab.load(address)
+    with ProcessPoolExecutor(1) as pool:
+        (place,) = lab.ingest("datasets/shop_queries.jsonl", address, executor=pool)
+    assert lab.load(address).runs["run"].to_list() == [place.name]
+    assert lab.read(address).runs["run"].to_list() == [place.name]
+    with pytest.raises(lab.FormatError, match="found no runs"):
+        lab.read(bucket.format("nothing"))
+
+
+def test_what_is_sent_to_a_worker_does_not_grow_with_the_store(bucket: str, keep: Callable[..., Any]) -> None:
+    address, sizes = bucket.format("sent"), []
+    for _ in range(2):
+        for arm in ("a", "b", "c"):
+            keep(address, arm)
+        held = lab.load(address, lazy=True)
+        sent = pickle.dumps(next(iter(held.tables.stored.values())))  # type: ignore[attr-defined]
+        run = pickle.loads(sent)  # noqa: S301 - as a worker does
+        sizes.append(len(run.folder.listing))
+        assert len(run.requests()) == 400
+    assert sizes[0] == sizes[1] == 4
+
+
 def test_several_machines_write_at_once(bucket: str, keep: Callable[..., Any]) -> None:
     address = bucket.format("together")
     with ThreadPoolExecutor(4) as pool:
@@ -124,8 +153,9 @@ def test_damage_and_absence_are_reported(bucket: str, keep: Callable[..., Any]) 
     (bad / "requests.parquet").write_bytes(b"PAR1")
     held = lab.load(address, lazy=True)
     assert held.runs["arm"].to_list() == ["good"] and [note.code for note in held.warnings] == ["damaged-run"]
-    with pytest.raises(StoreError, match="expected a folder or an address"):
-        lab.load("nothing://bench/runs")
+    for nowhere in ("nothing://bench/runs", Path("nothing://bench/runs")):
+        with pytest.raises(StoreError, match="expected a folder or an address"):
+            lab.load(nowhere)
 
 
 def test_addresses_and_folders() -> None:

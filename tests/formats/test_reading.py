@@ -39,8 +39,10 @@ def test_a_file_several_a_pattern_and_a_folder(folder: Path) -> None:
     assert lab.read(folder / "a.jtl", run="mine").requests["run"].unique().tolist() == ["mine"]
     with pytest.raises(ValueError, match="run= names one run, but 3 files"):
         lab.read(folder, run="mine")
+    assert lab.read([folder / "a.jtl", folder / "a.jtl"]).runs["run"].to_list() == ["a"]
+    one = next(Path("datasets/shop_runs").glob("2*"))
     with pytest.raises(ValueError, match="more than one run of the same name"):
-        lab.read([folder / "a.jtl", folder / "a.jtl"])
+        lab.read(["datasets/shop_runs", one])
     with pytest.raises(lab.FormatError, match="found nothing"):
         lab.read(folder / "*.csv")
 

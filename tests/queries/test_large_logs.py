@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import importlib.util
 import json
+import lzma
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import perflab as lab
 from perflab import formats
+from perflab.cli import main
+from perflab.data import stored_runs
 from perflab.data.accounting import Accounting
 from perflab.errors import FormatError, StoreError
 from perflab.formats import _log_joining, _log_pieces
@@ -353,3 +359,123 @@ def test_a_compressed_log_that_was_cut_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"b\.log\.gz"):
         lab.ingest(files, tmp_path / "store", run="log")
     assert not list((tmp_path / "store").glob("*"))
+
+
+EMPTY = {"plain": b"", "compressed": gzip.compress(b""), "a line end": b"\r\n"}
+
+
+@pytest.mark.parametrize("how", ["ingest", "read"])
+@pytest.mark.parametrize("empty", EMPTY)
+def test_a_part_that_holds_nothing_is_passed_over(tmp_path: Path, empty: str, how: str) -> None:
+    (tmp_path / "a.log").write_bytes(EMPTY[empty])
+    (tmp_path / "b.log").write_text(_lines(0, 9))
+    files = sorted(tmp_path.glob("*.log"))
+    held = (
+        lab.read(files, run="log") if how == "read" else lab.load(lab.ingest(files, tmp_path / "store", run="log")[0])
+    )
+    assert len(held.queries) == 9 and not held.warnings
+    with pytest.raises(FormatError, match=r"a\.log: expected results, found an empty file"):
+        lab.read(files[:1], run="log")
+
+
+@pytest.mark.parametrize("program", ["xz", "lz4", "zstd", "bz2", "gzip"])
+def test_parts_are_read_whatever_compressed_them(tmp_path: Path, program: str) -> None:
+    pack = {"xz": lzma.compress, "bz2": bz2.compress, "gzip": gzip.compress}.get(
+        program, lambda data: pa.compress(data, program, asbytes=True)
+    )
+    log = _lines(0, 40).encode()
+    (tmp_path / "a.log").write_bytes(pack(log))
+    assert len(lab.read(tmp_path / "a.log").queries) == 40
+    lab.ingest(tmp_path / "a.log", tmp_path / "store", run="log")
+    assert len(lab.load(tmp_path / "store").queries) == 40
+    (tmp_path / "a.log").write_bytes(pack(log)[:-30])
+    with pytest.raises(FormatError, match=r"a\.log: cannot be read"):
+        lab.read(tmp_path / "a.log")
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_log_with_times_for_some_statements_is_kept_and_loads(tmp_path: Path) -> None:
+    untimed = "".join(f"LOG:  duration: 0.5 ms  statement: SELECT {n}\n" for n in range(60))
+    (tmp_path / "a.log").write_text(untimed)
+    (tmp_path / "b.log").write_text(_lines(0, 60))
+    for files in ([tmp_path / "a.log", tmp_path / "b.log"], [tmp_path / "b.log"]):
+        place = tmp_path / f"store{len(files)}"
+        lab.ingest(files, place, run="log")
+        kept = lab.load(place)
+        assert len(kept.queries) == 60 * len(files)
+        assert kept.runs["duration_ms"].item() == pytest.approx(59_000.5)
+        assert kept.runs["start"].item() == pd.Timestamp("2026-03-01 10:00:00", tz="UTC") - pd.Timedelta("0.5ms")
+
+
+def test_logs_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    for server in ("db1", "db2"):
+        (tmp_path / server).mkdir()
+        (tmp_path / server / "postgresql.log").write_text(_lines(0, 20))
+    files = sorted(tmp_path.glob("*/postgresql.log"))
+    lab.ingest(files, tmp_path / "store", run="log")
+    for held in (lab.read(files, run="log"), lab.load(tmp_path / "store")):
+        (note,) = held.warnings
+        assert "db1/postgresql.log and db2/postgresql.log overlap" in str(note)
+
+
+def test_a_full_disk_of_parts_is_named(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(large_logs, "PART_ROWS", 1000)
+    monkeypatch.setattr("pyarrow.parquet.ParquetWriter", full)
+    with pytest.raises(StoreError, match="set TMPDIR"):
+        lab.find_n_plus_one(lab.load(store, lazy=True))
+    monkeypatch.setattr(Path, "write_bytes", full)
+    piece = _log_pieces.Piece(0, tmp_path / "a.log", "postgresql_stderr", {}, data=b"x")
+    with pytest.raises(StoreError, match="set TMPDIR"):
+        _log_pieces.read_piece(piece)
+
+
+def test_an_error_in_a_piece_names_the_log(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text("".join(f"{n} duration: 0.5 ms  statement: SELECT {n}\n" for n in range(9)))
+    with pytest.raises(FormatError) as problem:
+        lab.ingest(tmp_path / "a.log", tmp_path / "store", run="log", format="postgresql_stderr")
+    assert str(problem.value).startswith(str(tmp_path / "a.log"))
+
+
+def test_statements_are_summed_up_some_at_a_time(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of runs with other columns and dialects, too."""
+    shutil.copytree(store, tmp_path / "store")
+    for name in ("music.jsonl.bz2", "zoo.slow.log.bz2"):
+        lab.ingest(RECORDED / name, tmp_path / "store", run=name)
+    lab.ingest("datasets/shop_queries.jsonl", tmp_path / "store")
+    whole, lazy = (lab.load(tmp_path / "store", lazy=lazy) for lazy in (False, True))
+    expected, short = lab.summarize_queries(whole), lab.data.time_window(lazy, 1, 9)
+    monkeypatch.setattr(stored_runs, "_BATCH", 700)
+    pd.testing.assert_frame_equal(
+        lab.summarize_queries(short), lab.summarize_queries(lab.data.time_window(whole, 1, 9))
+    )
+    monkeypatch.setattr(stored_runs.StoredRun, "table", None)  # no table as a whole
+    found = lab.summarize_queries(lazy)
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    assert found.attrs["sentence"] == expected.attrs["sentence"]
+
+
+def test_the_command_reads_large_logs_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = _rotated(tmp_path, "rental.stderr.log.bz2", b"\n2026-11-25 01:")
+    given = ["queries", *map(str, files), "--run", "log", "--json"]
+    small = main(given), json.loads(capsys.readouterr().out)
+    read = []
+    monkeypatch.setattr("perflab.formats.reading._read_one", read.append)
+    monkeypatch.setattr(_log_pieces, "PIECE_BYTES", 300_000)
+    monkeypatch.setattr(_log_pieces, "_READ", 70_000)
+    code, large = main(given), json.loads(capsys.readouterr().out)
+    assert not read and code == small[0]
+    exact = ("parent", "child", "units", "calls", "evidence", "fingerprint")
+    for one, other in zip(small[1]["results"], large["results"], strict=True):
+        assert one["sentence"] == other["sentence"]
+        mine, theirs = ([str([row.get(name) for name in exact]) for row in each["rows"]] for each in (one, other))
+        assert sorted(mine) == sorted(theirs)
+
+
+def test_the_command_ingests_the_parts_of_a_log_as_one_run(tmp_path: Path, log: list[Path]) -> None:
+    assert main(["ingest", *map(str, log), "--run", "log", "--store", str(tmp_path)]) == 0
+    assert len(lab.load(tmp_path).runs) == 1

@@ -249,10 +249,12 @@ WHOLE = {
     "assert_no_n_plus_one", "assign_units", "compare_queries", "critical_path", "find_connections", "find_consecutive",
     "find_duplicate_modules", "find_duplicates", "find_large_modules", "find_multiplying_joins", "find_n_plus_one",
     "find_sequential", "find_slow", "find_write_loops", "miss_ratio_curve", "plot_miss_ratio", "plot_scaling", "plot_trace",
-    "plot_waterfall", "summarize_queries", "summarize_units", "what_if", "what_if_cache",
+    "plot_waterfall", "summarize_units", "what_if", "what_if_cache",
 }  # fmt: skip
 """Functions of a log, traces, bundles or accesses: they read that table of all runs (or parts of it, see the document)."""
-ELSEWHERE = {"explore", "monitoring_rules", "account", "check_cache", "record", "explain", "ingest", "read", "load"}
+ELSEWHERE = {
+    "explore", "monitoring_rules", "account", "check_cache", "record", "explain", "ingest", "read", "load", "summarize_queries"
+}  # fmt: skip
 """Functions whose streaming other tests check, or that read no table of runs."""
 
 
