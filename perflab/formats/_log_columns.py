@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -34,6 +35,7 @@ def not_before(start: Any, codes: Any) -> Any:
     return pd.Series(start).groupby(rank).cummax().to_numpy()
 
 
+_OFFSET = re.compile(r"(?P<sign>[+-])(?P<hours>\d\d)(?::?(?P<minutes>\d\d))?")
 _ZONES = {"UTC": "UTC", "GMT": "UTC", "Z": "UTC", "": "UTC"}
 
 
@@ -49,7 +51,11 @@ def instants(logged: Any, timezone: str | None) -> tuple[Any, list[Note]]:
     codes = zones.indices.to_numpy(zero_copy_only=False)
     for code, name in enumerate(zones.dictionary.to_pylist()):
         zone = _zone(name if timezone is None else timezone)
-        if zone is None:
+        if timezone is None and (offset := _OFFSET.fullmatch(name)):
+            # As the zone database abbreviates zones without a name, such as America/Sao_Paulo: east of UTC is positive.
+            east = 60 * int(offset["hours"]) + int(offset["minutes"] or 0)
+            micros[codes == code] -= (east if offset["sign"] == "+" else -east) * 60_000_000
+        elif zone is None:
             doubts.append(notes.UNKNOWN_ZONE(_queries.ZONE, zone=repr(name)))
         elif zone != "UTC":
             mine = codes == code

@@ -372,3 +372,26 @@ def test_no_value_of_a_statement_is_in_a_message(name: str, tmp_path: Path) -> N
         except lab.PerflabError as problem:
             said = str(problem)
         assert "PLANTED" not in said
+
+
+@pytest.mark.parametrize(
+    ("zone", "hour"),
+    [("-03", "13:00"), ("+03", "07:00"), ("+0545", "04:15"), ("-0330", "13:30"), ("+05:30", "04:30"), ("+00", "10:00"), ("CET", "09:00")],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["stderr", "csvlog", "jsonlog"])
+def test_zones_that_are_offsets_are_no_guess(tmp_path: Path, zone: str, hour: str, kind: str) -> None:
+    """A server in São Paulo or Istanbul writes "-03" or "+03" for its zone."""
+    at = [f"2026-02-03 10:00:{n:02d}.120 {zone}" for n in range(3)]
+    message = "duration: 0 ms  statement: SELECT 1"
+    rows = {
+        "stderr": [f"{t} [7] app@shop LOG:  {message}" for t in at],
+        "csvlog": [f'{t},"u","d",7,"[local]",6b.50,{n},"SELECT",{t},3/4,0,LOG,00000,"{message}",,,,,,,,,"app","client backend",,0'
+                   for n, t in enumerate(at, 1)],
+        "jsonlog": [f'{{"timestamp":"{t}","pid":7,"session_id":"6b.50","line_num":{n},"error_severity":"LOG","message":"{message}"}}'
+                    for n, t in enumerate(at, 1)],
+    }[kind]  # fmt: skip
+    log = tmp_path / f"log.{kind}"
+    log.write_text("\n".join(rows) + "\n")
+    held = lab.read(log)
+    assert held.queries["start"].dt.strftime("%H:%M").to_list() == [hour] * 3
+    assert not held.warnings
