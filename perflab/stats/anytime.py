@@ -57,7 +57,9 @@ class Anytime(Result):
             return joined(joined(f"{what}: {self.verdict}", self.reason or "", by=": "), *self.remarks)
         last = self.table.iloc[-1]
         change = Metric.of(self.metric).format_change(last["change"])
-        words = f"{what} after {last['pairs']} pairs: {change} ({self._limits(last)}): {self.verdict}; p {_p(last)}"
+        p = _p(last)
+        p = p if "<" in p else f"= {p}"
+        words = f"{what} after {last['pairs']} pairs: {change} ({self._limits(last)}): {self.verdict}; p {p}"
         return joined(words, *self.remarks)
 
     def _limits(self, row: pd.Series) -> str:

@@ -92,8 +92,8 @@ OTHER_LOAD = Kind(
 OFFERED_DIFFERS = reason(
     "offered-differs",
     DESIGN,
-    "{verdict:raw} as measured, but both arms served what they were offered: {baseline_per_s} in the baseline, "
-    "{candidate_per_s} in the candidate. The change is one of the plan",
+    "{verdict:raw} as measured, but the plans offered {baseline_per_s} to the baseline and {candidate_per_s} to the candidate, "
+    "and {arm:raw} served all of it: the change may come from the plans",
     "the same plan for both arms, with more load than they can serve",
 )
 AS_OFFERED_ONLY = Kind(

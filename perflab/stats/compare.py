@@ -305,7 +305,7 @@ def _under_conditions(
     asked: Asked,
 ) -> tuple[dict[Key, Row], tuple[Note, ...]]:
     """The rows, capped where the conditions of the runs could explain them, and notes on those conditions."""
-    rows = {k: as_offered(under_load(row, requests), sides) for k, row in rows.items()}
+    rows = {k: as_offered(under_load(row, requests), sides, requests) for k, row in rows.items()}
     notes: list[Note] = []
     for key in asked.deciding:
         if key[1] == AGGREGATED:

@@ -325,11 +325,47 @@ def test_a_throughput_that_is_the_plans_is_not_the_targets(
     assert lab.compare(*offered(arms, rates, served)).find().reason_code not in ("offered-differs", "served-as-offered")
 
 
+@pytest.mark.parametrize(
+    ("counts", "rates", "achieved", "verdict", "code"),
+    [
+        ((300, 450), (10, 20), (10, 15), "inconclusive", "offered-differs"),  # what the baseline can serve is unknown
+        ((450, 300), (20, 10), (15, 10), "inconclusive", "offered-differs"),
+        ((210, 300), (10, 10), (7, 10), "improved", ""),
+        ((210, 300), (12, 10), (7, 10), "improved", ""),
+        ((300, 210), (10, 12), (10, 7), "regressed", ""),
+        ((300, 300), (10, 10), (9.8, 9.9), "equivalent", "served-as-offered"),  # arrivals at random times
+        ((300, 360), (10, 12), (9.8, 11.7), "inconclusive", "offered-differs"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("primary", ["", "GET /"])
+def test_the_arm_with_less_throughput_has_to_be_at_its_limit(
+    counts: tuple[int, int],
+    rates: tuple[float, float],
+    achieved: tuple[float, float],
+    verdict: str,
+    code: str,
+    primary: str,
+) -> None:
+    arms = (
+        arm(LEVEL, name="b", seed=1, turn=40.0, count=counts[0]),
+        arm(LEVEL, name="c", seed=2, first=40.0, turn=-40.0, count=counts[1]),
+    )
+    chance = np.tile([-0.6, 0.6], 4)
+    before, after = (
+        measured(f, offered_per_s=float(r), achieved_per_s=(a + chance).tolist())
+        for f, r, a in zip(arms, rates, achieved, strict=True)
+    )
+    row = lab.compare(before, after, metric="throughput_per_s", primary=primary or ()).find()
+    assert (row.verdict, *(n.code for n in (*row.reasons, *row.remarks) if "offered" in n.code)) == (
+        verdict, *filter(None, [code]))  # fmt: skip
+
+
 def test_an_always_valid_p_is_not_below_what_so_many_pairs_can_show() -> None:
     held = compare_anytime(*both(LEVEL, FASTER))
     assert held.table["p_value"].iloc[-1] < 1 / 128 and "p < 0.0078" in held.sentence
     shown = held.show().table
     assert shown is not None and shown["p"].iloc[-1] == "< 0.0078"
+    assert "; p = " in compare_anytime(*both(LEVEL, LEVEL[::-1])).sentence
 
 
 @pytest.mark.parametrize(
