@@ -157,9 +157,9 @@ COVARIATE_MOVED = Kind(
 AT_CEILING = reason(
     "at-ceiling",
     DATA,
-    "{metric:raw} of both arms is the largest latency that was measured ({limit_ms}, of many requests): a timeout, or a limit of "
-    "the measurement. What lies beyond it is unknown",
-    "a higher limit",
+    "{metric:raw} of {arm:raw} is the largest latency that was measured ({limit_ms}, of many requests), as at a timeout or a "
+    "limit of the measurement: what lies beyond it is unknown",
+    "a higher limit, or the share of requests that reach it: {remedy}",
 )
 TWO_MODES = reason(
     "two-modes",

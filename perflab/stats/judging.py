@@ -19,6 +19,8 @@ from perflab.stats.tests import Effect, Floats
 from perflab.stats.warmup import Warmup
 
 Both = tuple[Requests | Streamed, Requests | Streamed]
+_COARSE = 10
+"""Steps of the coarsest clock that fixed latencies may come from."""
 
 
 @dataclass(frozen=True)
@@ -155,9 +157,20 @@ def _tick(requests: Both) -> float:
     """The resolution of the latencies in ms where a tool rounds them to 0.01 ms or worse, else 0 (fine enough)."""
     for digits, steps in enumerate(zip(*(side.ticks.tolist() for side in requests), strict=True)):
         if min(steps) >= 0:
-            # A clock of 10 ms writes whole milliseconds too: the tick is the greatest common divisor.
-            return float(np.gcd.reduce(steps)) / 10.0**digits
+            # A clock of 10 ms writes whole milliseconds too: the tick is the greatest common divisor. That of fixed
+            # latencies (a sleep of 200 ms) is no clock's.
+            tick = np.gcd.reduce(steps)
+            return float(np.gcd(tick, _COARSE) if all(map(_fixed, requests)) else tick) / 10.0**digits
     return 0.0
+
+
+def _fixed(side: Requests | Streamed) -> bool:
+    """Whether in each run all requests to an endpoint took equally long."""
+    sums, counts = side.binned
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = sums / counts
+    spread = np.where(counts > 0, mean, -math.inf).max(-1) - np.where(counts > 0, mean, math.inf).min(-1)
+    return bool((spread < 1e-9).all())
 
 
 def _ticked(values: tuple[Floats, Floats], tick: float) -> Note | None:

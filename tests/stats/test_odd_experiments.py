@@ -369,18 +369,50 @@ def test_an_always_valid_p_is_not_below_what_so_many_pairs_can_show() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "shift", "verdict", "code"),
+    ("limits", "shift", "verdict", "code"),
     [
-        (300.0, 1.0, "inconclusive", "at-ceiling"),
-        (300.0, 1.2, "inconclusive", "at-ceiling"),
-        (5_000.0, 1.0, "equivalent", ""),
-        (150.0, 1.0, "equivalent", ""),
-        (300.0, 0.2, "improved", ""),
+        ((300.0, 300.0), 1.0, "inconclusive", "at-ceiling"),
+        ((300.0, 300.0), 1.2, "inconclusive", "at-ceiling"),
+        ((5_000.0, 5_000.0), 1.0, "equivalent", ""),
+        ((150.0, 150.0), 1.0, "equivalent", ""),
+        ((300.0, 300.0), 0.2, "improved", ""),
+        ((300.0, 330.0), 1.0, "inconclusive", "at-ceiling"),  # only the limit changed
+        ((300.0, 5_000.0), 1.5, "inconclusive", "at-ceiling"),  # the baseline's may be any above 300 ms
+        ((5_000.0, 300.0), 1.4, "inconclusive", "at-ceiling"),
+        ((5_000.0, 400.0), 2.0, "regressed", ""),  # the candidate's is 400 ms or more
     ],
 )  # fmt: skip
-def test_a_quantile_at_a_ceiling_is_unknown(limit: float, shift: float, verdict: str, code: str) -> None:
+def test_a_quantile_at_a_ceiling_is_unknown(limits: tuple[float, float], shift: float, verdict: str, code: str) -> None:
     """Latencies that a tool, or the buckets of a histogram, cut off, of requests that are said to have succeeded."""
-    arms = both(LEVEL, [v * shift for v in LEVEL[::-1]], shape=0.2 if limit < 200 else 0.8)
-    change = lab.compare(*(f.assign(latency_ms=np.minimum(f["latency_ms"], limit)) for f in arms))
+    arms = both(LEVEL, [v * shift for v in LEVEL[::-1]], shape=0.2 if limits[0] < 200 else 0.8)
+    cut = (f.assign(latency_ms=np.minimum(f["latency_ms"], limit)) for f, limit in zip(arms, limits, strict=True))
+    change = lab.compare(*cut)
     assert (change.verdict, why(change) == "at-ceiling") == (verdict, bool(code))
     assert not code or not change.not_worse
+    assert not code or lab.compare(*arms, metric=str(change.find().reasons[0].remedy.arguments["metric"])).rows
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        ({"GET /": (200,)}, {"GET /": (200,)}, "equivalent"),
+        ({"GET /": (200,)}, {"GET /": (220,)}, "regressed"),
+        ({"GET /": (200,)}, {"GET /": (210,)}, "inconclusive"),  # a tick of a clock of 10 ms
+        ({"GET /": (200,)}, {"GET /": (100,)}, "improved"),
+        ({"GET /": (2, 200)}, {"GET /": (2, 200)}, "equivalent"),  # hits and misses of a cache
+        ({"GET /": (2, 200)}, {"GET /": (2, 150)}, "improved"),
+        ({"GET /": (200,), "GET /a": (100,)}, {"GET /": (200,), "GET /a": (100,)}, "equivalent"),
+        ({"GET /": (200.123,), "GET /a": (20.456,)}, {"GET /": (200.123,), "GET /a": (20.456,)}, "equivalent"),
+    ],
+)
+def test_fixed_latencies_are_no_clock_no_ceiling_and_no_copies(
+    before: dict[str, tuple[float, ...]], after: dict[str, tuple[float, ...]], verdict: str
+) -> None:
+    """A handler that sleeps, a cache: as few different latencies as a coarse clock, a timeout or a copied run has."""
+    arms = []
+    for held, f in zip((before, after), both(dict.fromkeys(before, LEVEL), dict.fromkeys(before, LEVEL)), strict=True):
+        random = np.random.default_rng(len(arms))
+        share = random.random(len(f)) < 0.2
+        fast, slow = [f["endpoint"].map({e: v[i] for e, v in held.items()}) for i in (0, -1)]
+        arms.append(f.assign(latency_ms=np.where(share, slow, fast).astype(float)))
+    assert lab.compare(*arms).verdict == verdict
