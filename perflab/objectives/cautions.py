@@ -104,5 +104,5 @@ K6_CONNECT = Kind(
     "k6-connect", DATA, "k6's http_req_duration excludes the time to connect; perflab's latency includes it"
 )
 K6_WARMUP = Kind(
-    "k6-warmup", DATA, "k6 counts the whole test; check() leaves the warm-up out (warmup=0 counts everything)"
+    "k6-warmup", DATA, "k6 counts the whole test; a check leaves the warm-up out ({remedy} counts everything)"
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from perflab.notes import DATA, DESIGN, MACHINE, TARGET, Kind, Remedy
+from perflab.notes import DATA, DESIGN, MACHINE, TARGET, Kind, Note, Remedy
 from perflab.stats.doubts import reason
 
 OPEN_MODEL = Remedy("Stage", {"rate": ...})
+AN_OPEN_MODEL = Note("open-model", DESIGN, remedy=OPEN_MODEL, template="{remedy}")
 
 
 def by_share(limit_ms: float) -> Remedy:
@@ -65,7 +66,7 @@ TAIL_FAILS = reason(
     "tail-fails",
     TARGET,
     "in {among} of {runs:run} of the {arm:raw} at least as many requests fail as {metric:raw} excludes ({failed:raw} of all): "
-    "compare error_fraction too",
+    "compare that share too: {remedy}",
 )
 ALL_FAILED = reason(
     "all-failed", TARGET, "all requests of the {arm:raw} failed, so their latencies mean nothing", _FAILURES
@@ -99,8 +100,8 @@ OFFERED_DIFFERS = reason(
 AS_OFFERED_ONLY = Kind(
     "served-as-offered",
     DESIGN,
-    "both arms served all that was offered ({offered_per_s}), so this says nothing of what they can serve: offer more, or use "
-    "find_capacity",
+    "both arms served all that was offered ({offered_per_s}), so this says nothing of what they can serve: offer more, "
+    "until they fall behind",
 )
 HISTORY_MOVED = Kind(
     "history-moved",
@@ -222,7 +223,7 @@ OMISSION = Kind(
     DESIGN,
     "coordinated omission: users waited through stalls longer than their usual {cycle_ms} between requests, so requests are "
     "missing in {runs} of {of} runs (most in {worst:raw}: {missing_fraction}) and the quantile may be too low. Declare the "
-    "pace if it was fixed ({remedy}), or use an open model (Stage(rate=...))",
+    "pace if it was fixed ({remedy}), or use an open model: {open:raw}",
 )
 OMISSION_DECLARED = Kind(
     "coordinated-omission",

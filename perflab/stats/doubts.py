@@ -78,7 +78,7 @@ COPIES = reason(
     "some runs of the {arm:raw} contain the same requests ({named:raw}): a copy of a run is not a repetition",
     "leaving the copies out",
 )
-IGNORED = Kind("order-ignored", YOU, 'accepted because of order="ignore": {problem:raw}')
+IGNORED = Kind("order-ignored", YOU, "the order is accepted as it is: {problem:raw}")
 ALLOWED = Kind("allowed", YOU, "compared anyway: {problem:raw}")
 HISTORY = Kind(
     "against-history",

@@ -16,7 +16,7 @@ from scipy import special
 
 from perflab.data.tables import AGGREGATED
 from perflab.metrics import QUANTILE, RATE, Floats, Metric
-from perflab.notes import Note, listed
+from perflab.notes import Note, Remedy, listed
 from perflab.stats import circumstances, doubts, tests
 from perflab.stats.coded_requests import Requests, Streamed
 from perflab.stats.design import ARMS, Design
@@ -289,6 +289,7 @@ def with_failures(row: Row, slow: Judged, errors: Judged) -> Row:
         arm = int(not endless[0]) if sum(endless) == 1 else int(shares[1] > shares[0])
         ended = ~np.isfinite(slow.values[arm])
         note = circumstances.TAIL_FAILS(
+            Remedy("compare", {"metric": ERRORS.name}),
             metric=row.metric.label,
             arm=ARMS[arm],
             failed=ERRORS.format(shares[arm]),

@@ -27,13 +27,10 @@ def between_modes(row: Row, requests: tuple[Requests | Streamed, Requests | Stre
         return row
     if row.metric.kind != QUANTILE or share is None or row.judged.effect is None or row.asked.design.obstacle:
         return row
-    # Runs on either side of a valley look broken; a broken run must not look like a mode.
-    broken = {note.facts["run"] for note in row.reasons if note.code == circumstances.BROKEN_RUN.code}
-    kept = [tuple(run for run in runs if run not in broken) for runs in row.asked.design.sides]
-    sides = [pooled(side, runs, row.endpoint, cut) for side, runs in zip(requests, kept, strict=True)]
-    limited = _below_ceiling(row, requests, kept, sides, cut)
-    if limited is not row:
+    if (limited := below_ceiling(row, requests, cut)) is not row:
         return limited
+    kept = _kept(row)
+    sides = [pooled(side, runs, row.endpoint, cut) for side, runs in zip(requests, kept, strict=True)]
     found = [_valley(values, values.count / max(len(runs), 1), share) for values, runs in zip(sides, kept, strict=True)]
     modes = [each for each in found if each is not None]
     if not modes:
@@ -50,17 +47,23 @@ def between_modes(row: Row, requests: tuple[Requests | Streamed, Requests | Stre
     return replace(row, reasons=(note,))
 
 
-def _below_ceiling(
-    row: Row,
-    requests: Sequence[Requests | Streamed],
-    kept: Sequence[Sequence[str]],
-    sides: Sequence[Pooled | PooledRuns],
-    cut: float,
-) -> Row:
+def _kept(row: Row) -> list[tuple[str, ...]]:
+    """The runs of both arms that are not broken: on either side of a valley runs look so, and must not look like a mode."""
+    broken = {note.facts["run"] for note in row.reasons if note.code == circumstances.BROKEN_RUN.code}
+    return [tuple(run for run in runs if run not in broken) for runs in row.asked.design.sides]
+
+
+def below_ceiling(row: Row, requests: tuple[Requests | Streamed, Requests | Streamed], cut: float) -> Row:
     """The row, undecided where a quantile is a limit of the measurement: a direction needs that of the faster arm only."""
     share, effect = row.metric.share, row.judged.effect
-    if share is None or effect is None or row.reason_code in (doubts.TICK.code, doubts.TOO_FEW.code):
+    if row.metric.kind != QUANTILE or share is None or effect is None or row.asked.design.obstacle:
         return row
+    # Runs that a limit cuts off agree exactly.
+    alike = any(len(v) > 1 and (v == v.max()).sum() > 1 for v in row.judged.values)
+    if not alike or row.reason_code in (doubts.TICK.code, doubts.TOO_FEW.code):
+        return row
+    kept = _kept(row)
+    sides = [pooled(side, runs, row.endpoint, cut) for side, runs in zip(requests, kept, strict=True)]
     tops = [_ceiling(values, share) for values in sides]
     arms = [arm for arm, top in enumerate(tops) if top and _cut_off(requests[arm], kept[arm], row.endpoint, cut)]
     faster = int(float(effect.difference) < 0)
