@@ -23,6 +23,8 @@ from perflab.stats.rows import ERRORS
 from perflab.units import format_p
 
 _ALPHA = 0.05
+_SAME = 1e-12
+"""Differences (of logarithms) within this are the same but for rounding."""
 _COLUMNS = ("pairs", "change", "change_low", "change_high", "p_value", "verdict")
 
 
@@ -180,7 +182,8 @@ def compare_anytime(
         for one in sequential.anytime(differences, alpha=_ALPHA)
     ]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
-    obstacle = _obstacle(change, metric, endpoint) or _changed(table)
+    alike = len(differences) > 1 and differences[0] and np.ptp(differences) < _SAME
+    obstacle = _obstacle(change, metric, endpoint) or (doubts.NO_VARIANCE() if alike else _changed(table))
     if obstacle:
         table = table.assign(verdict="inconclusive")
     verdict = "inconclusive" if table.empty else str(table["verdict"].iloc[-1])

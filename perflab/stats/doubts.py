@@ -153,7 +153,7 @@ NO_RATIO = reason("no-ratio", DATA, "{metric:raw} is zero or unknown in some run
 NO_VARIANCE = reason(
     "no-variance",
     DATA,
-    "the runs of each arm agree to the last digit, as copies do, so nothing shows how much runs differ",
+    "the runs of an arm agree to the last digit, as copies do, so nothing shows how much runs differ",
     "runs that were really repeated",
 )
 TICK = reason(

@@ -416,3 +416,13 @@ def test_fixed_latencies_are_no_clock_no_ceiling_and_no_copies(
         fast, slow = [f["endpoint"].map({e: v[i] for e, v in held.items()}) for i in (0, -1)]
         arms.append(f.assign(latency_ms=np.where(share, slow, fast).astype(float)))
     assert lab.compare(*arms).verdict == verdict
+
+
+def test_fixed_latencies_have_no_variance_to_decide_by() -> None:
+    """Always the same is exactly that, and not a logarithm's rounding below it; pairs that all agree give no p of 1."""
+    before, after = (f.assign(latency_ms=level) for f, level in zip(both(LEVEL, LEVEL), (200.0, 220.0), strict=True))
+    verdicts = [lab.check(before, f"p95 {limit} ms").verdict for limit in ("< 200", "<= 200", "< 201", "< 199")]
+    assert verdicts == ["fails", "holds", "holds", "fails"]
+    watched = compare_anytime(before, after)
+    assert watched.verdict == "inconclusive" and watched.reason is not None and watched.reason.code == "no-variance"
+    assert compare_anytime(before, before.assign(run="c" + before["run"].str[1:])).verdict == "equivalent"
