@@ -426,3 +426,28 @@ def test_fixed_latencies_have_no_variance_to_decide_by() -> None:
     watched = compare_anytime(before, after)
     assert watched.verdict == "inconclusive" and watched.reason is not None and watched.reason.code == "no-variance"
     assert compare_anytime(before, before.assign(run="c" + before["run"].str[1:])).verdict == "equivalent"
+
+
+@pytest.mark.parametrize(
+    ("limit", "goal", "verdict"),
+    [
+        (300.0, "p95 < 350 ms", "inconclusive"),
+        (300.0, "p95 < 250 ms", "fails"),
+        (300.0, "p50 < 250 ms", "holds"),
+        (5_000.0, "p95 < 6 s", "holds"),
+    ],
+)
+@pytest.mark.parametrize("runs", [1, 6])
+def test_a_limit_of_the_measurement_meets_no_objective(limit: float, goal: str, verdict: str, runs: int) -> None:
+    requests = arm([100.0] * runs, shape=0.8)
+    cut = requests.assign(latency_ms=np.minimum(requests["latency_ms"], limit))
+    assert lab.check(cut, goal).verdict == verdict
+
+
+@pytest.mark.parametrize("values", [(200,), (2, 200), (1, 2, 3), (10, 20, 30), (1, 2, 200, 201)])
+def test_fixed_latencies_and_a_coarse_clock_meet_objectives(values: tuple[int, ...]) -> None:
+    requests = arm([100.0] * 6)
+    drawn = np.random.default_rng(1).choice([values[0]] * 4 + list(values), len(requests)).astype(float)
+    constant = requests.assign(endpoint="GET /slow", latency_ms=240.0)
+    assert lab.check(requests.assign(latency_ms=drawn), "p95 < 250 ms").verdict == "holds"
+    assert lab.check(pd.concat([requests, constant.iloc[::4]]), "p95 < 250 ms").verdict == "holds"
