@@ -78,6 +78,8 @@ _COMMANDS: Mapping[str, str] = {
 """The command equivalent to a call; "" where the call's arguments are options of other commands."""
 _PYTHON_ONLY = frozenset({("run", "profile"), ("run_pairs", "account"), ("read", "event"), ("read", "images")})
 """Arguments for which the command has no option."""
+_REPEATED = frozenset({"allow", "primary"})
+"""Options that are given once for each value."""
 _OPTIONS: Mapping[tuple[str, str], str] = {(".where", "valid"): "--only-valid"}
 
 
@@ -88,6 +90,8 @@ def _option(call: str, name: str, value: object) -> str:
     option = f"--{name.replace('_', '-')}"
     if value is True or value is ...:
         return option
+    if name in _REPEATED and isinstance(value, (list, tuple)):
+        return " ".join(f"{option} {_word(str(each))}" for each in value)
     text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
     return f"{option} {_word(text)}"
 

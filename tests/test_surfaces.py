@@ -18,8 +18,9 @@ import perflab as lab
 from perflab.gates.cases import cases_of
 from perflab.gates.gating import Gate, judged
 from perflab.metrics import Metric
-from perflab.notes import SHELL, Remedy
-from perflab.stats import compare_anytime, compare_arms, doubts
+from perflab.notes import SHELL, Kind, Remedy
+from perflab.objectives import cautions
+from perflab.stats import circumstances, compare_anytime, compare_arms, doubts
 
 ENDPOINT = "GET /orders"
 P95 = Metric.of("p95")
@@ -149,6 +150,18 @@ def test_views_that_differ_on_purpose_say_so(arms: tuple[lab.Measurements, lab.M
 
 ADVISED = doubts.ARMS(Remedy("compare", {"metric": "over_65ms"}), arms=2)
 """A reason with advice, of any kind."""
+
+
+def test_no_template_of_a_verdict_holds_a_call() -> None:
+    """Advice is a remedy, which is written for each surface."""
+    kinds = [
+        kind for module in (doubts, circumstances, cautions) for kind in vars(module).values() if isinstance(kind, Kind)
+    ]
+    kinds += doubts._ADVICE.values()
+    both_ways = {cautions.PAGE_NOT_ASKED}
+    calls = re.compile(r"\w+\(|\w=(?!\w* )|`|--\w")
+    assert len(kinds) > 100
+    assert [k.template for k in kinds if k not in both_ways and calls.search(re.sub(r"{[^}]*}", "", k.template))] == []
 
 
 def advised(change: lab.Change) -> lab.Change:

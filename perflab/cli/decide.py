@@ -10,7 +10,7 @@ from typing import Any
 
 import perflab as lab
 from perflab.cli.common import command, fraction
-from perflab.cli.inspect_files import measured, read, reading_options, source_options
+from perflab.cli.inspect_files import measured, only_valid, read, reading_options, source_options
 from perflab.cli.output import decided, integration_options, say
 
 
@@ -33,7 +33,7 @@ def add(commands: Any) -> None:
         choices=("auto", "ignore"),
         help="ignore: reach a verdict even if one arm ran after the other",
     )
-    compare.add_argument("--only-valid", action="store_true", help="leave out invalid runs, such as interrupted ones")
+    only_valid(compare)
     compare.add_argument("--warmup", help="share of each run to leave out; the plan's, or 10%%")
     integration_options(compare)
     reading_options(compare, "requests")
@@ -127,6 +127,8 @@ def _compare_arms(arms: Sequence[lab.Measurements], given: argparse.Namespace) -
     """Print the order of several arms; there is no one verdict, so the exit code is that of an answer."""
     if len(given.primary or ()) > 1:
         raise ValueError("several arms are compared on one endpoint: give --primary once")
+    if given.pacing:
+        raise ValueError("--pacing is for two arms: compare them two by two")
     endpoint = {"endpoint": given.primary[0]} if given.primary else {}
     found = lab.stats.compare_arms(
         arms,

@@ -60,13 +60,21 @@ def source_options(parser: argparse.ArgumentParser, *, arms: bool = False) -> No
     many: dict[str, Any] = {"action": "append", "help": "with --store: only this arm; twice: before, then after"}
     parser.add_argument("--arm", **(many if arms else {"help": "with --store: only this arm"}))
     parser.add_argument("--experiment", help="with --store: only this experiment")
+    only_valid(parser)
+
+
+def only_valid(parser: argparse.ArgumentParser) -> None:
+    """The option that leaves out runs which are not valid."""
+    parser.add_argument("--only-valid", action="store_true", help="leave out invalid runs, such as interrupted ones")
 
 
 def measured(given: argparse.Namespace, name: str) -> lab.Measurements:
     """What the files or the store hold; ``name`` is the command's."""
     if given.store:
         only = {column: value for column in ("arm", "experiment") if (value := getattr(given, column))}
-        return lab.load(given.store, **only)
-    if not given.path:
+        held = lab.load(given.store, **only)
+    elif not given.path:
         raise ValueError(f"{name} needs files to read, or --store")
-    return read(given, given.path)
+    else:
+        held = read(given, given.path)
+    return held.where(valid=True) if getattr(given, "only_valid", False) else held

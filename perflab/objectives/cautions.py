@@ -16,6 +16,12 @@ TAIL_FAILS = Kind(
     "{failed_fraction} of the requests failed, and a failure meets no limit on {metric:raw}, however fast. Fix the failures, "
     "and add an objective for the error rate",
 )
+AT_CEILING = Kind(
+    "at-ceiling",
+    DATA,
+    "{metric:raw} is the largest latency that was measured ({limit_ms}, of many requests), as at a timeout or a limit of the "
+    "measurement: what lies beyond it is unknown. State the share of requests that may be slower than a lower limit",
+)
 NOT_PROVABLE = Kind(
     "not-provable", DESIGN,
     "no request broke it, which proves nothing about the next one. State a quantile, such as p99.9, to have it tested",
@@ -104,5 +110,5 @@ K6_CONNECT = Kind(
     "k6-connect", DATA, "k6's http_req_duration excludes the time to connect; perflab's latency includes it"
 )
 K6_WARMUP = Kind(
-    "k6-warmup", DATA, "k6 counts the whole test; check() leaves the warm-up out (warmup=0 counts everything)"
+    "k6-warmup", DATA, "k6 counts the whole test; a check leaves the warm-up out ({remedy} counts everything)"
 )

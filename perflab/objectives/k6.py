@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from perflab.data.tables import AGGREGATED
+from perflab.notes import Remedy
 from perflab.objectives.cautions import K6_CONNECT, K6_WARMUP
 from perflab.objectives.objective import Objective, Objectives, collected
 from perflab.units import parse_duration
@@ -52,7 +53,8 @@ def from_thresholds(thresholds: Mapping[str, Any], *, source: str = "") -> Objec
             except (_NotUnderstood, ValueError) as problem:
                 lost.append((str(key)[:200], _text(one)[:200], str(problem)))
     latencies = any(o.unit == "ms" for o in found)
-    explained = [K6_CONNECT(), K6_WARMUP()] if latencies else [K6_WARMUP()] if found else []
+    warmup = K6_WARMUP(Remedy("check", {"warmup": 0}))
+    explained = [K6_CONNECT(), warmup] if latencies else [warmup] if found else []
     return collected(found, lost, source, explained)
 
 

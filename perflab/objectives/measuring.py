@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,8 @@ def measure(goal: Objective, data: Evidence, endpoint: str, reduced: Found) -> d
         return _shares(
             goal, _floats(p.failed for p in parts.values()), _floats(p.requests for p in parts.values()), len(parts)
         )
-    return _unless_failed(goal, _latencies(goal, list(parts.values())), list(parts.values()))
+    row = _unless_failed(goal, _latencies(goal, list(parts.values())), list(parts.values()))
+    return _unless_cut_off(goal, row, list(parts.values()), data, endpoint)
 
 
 def _floats(values: Iterable[float]) -> Floats:
@@ -101,6 +103,39 @@ def _unless_failed(goal: Objective, row: dict[str, Any], values: list[Reduced]) 
         return row
     reason = cautions.TAIL_FAILS(metric=goal.measure.label, failed_fraction=failed)
     return row | {"verdict": "inconclusive", "reason": reason, "low": math.nan, "high": math.nan, "interval": "–"}
+
+
+def _unless_cut_off(
+    goal: Objective, row: dict[str, Any], values: list[Reduced], data: Evidence, endpoint: str
+) -> dict[str, Any]:
+    """The row, inconclusive where it holds only because a timeout or the last bucket of a histogram cuts latencies off."""
+    each = [one.value for one in values]
+    top, only = max(each), values[0].part
+    if row.get("verdict") != "holds" or goal.operator not in ("<", "<=") or goal.share is None:
+        return row
+    # Runs that a limit cuts off agree exactly.
+    if 2 * each.count(top) <= len(each) or (only is not None and float(only.latency.max()) > top):
+        return row
+    names = data.endpoints if endpoint == AGGREGATED else [endpoint]
+    asked = [(endpoint, partial(_far, top=top)), *((name, partial(cut_off, top=top)) for name in names)]
+    far, *cut = data.reduced([(name, goal.only_ok, False, how) for name, how in asked])
+    if 2 * sum(one.value for one in far.values()) <= len(each) or not any(
+        one.value for own in cut for one in own.values()
+    ):
+        return row
+    reason = cautions.AT_CEILING(metric=goal.measure.label, limit_ms=top)
+    return row | {"verdict": "inconclusive", "reason": reason}
+
+
+def _far(part: Part, top: float) -> float:
+    """Whether this is the largest latency, and far from the others."""
+    return float(part.latency.max() == top > 2 * np.median(part.latency))
+
+
+def cut_off(part: Part, top: float) -> float:
+    """Whether latencies end there, unlike fixed ones (one or two values) and unlike the ticks of a clock."""
+    steps = np.diff(np.unique(part.latency))
+    return float(part.latency.max() == top and len(steps) > 1 and steps[-1] > 1.5 * steps.min())
 
 
 def value_of(goal: Objective, part: Part) -> float:

@@ -23,6 +23,8 @@ from perflab.stats.rows import ERRORS
 from perflab.units import format_p
 
 _ALPHA = 0.05
+_SAME = 1e-12
+"""Differences (of logarithms) within this are the same but for rounding."""
 _COLUMNS = ("pairs", "change", "change_low", "change_high", "p_value", "verdict")
 
 
@@ -57,7 +59,9 @@ class Anytime(Result):
             return joined(joined(f"{what}: {self.verdict}", self.reason or "", by=": "), *self.remarks)
         last = self.table.iloc[-1]
         change = Metric.of(self.metric).format_change(last["change"])
-        words = f"{what} after {last['pairs']} pairs: {change} ({self._limits(last)}): {self.verdict}; p {_p(last)}"
+        p = _p(last)
+        p = p if "<" in p else f"= {p}"
+        words = f"{what} after {last['pairs']} pairs: {change} ({self._limits(last)}): {self.verdict}; p {p}"
         return joined(words, *self.remarks)
 
     def _limits(self, row: pd.Series) -> str:
@@ -178,7 +182,8 @@ def compare_anytime(
         for one in sequential.anytime(differences, alpha=_ALPHA)
     ]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
-    obstacle = _obstacle(change, metric, endpoint) or _changed(table)
+    alike = len(differences) > 1 and differences[0] and np.ptp(differences) < _SAME
+    obstacle = _obstacle(change, metric, endpoint) or (doubts.NO_VARIANCE() if alike else _changed(table))
     if obstacle:
         table = table.assign(verdict="inconclusive")
     verdict = "inconclusive" if table.empty else str(table["verdict"].iloc[-1])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from perflab.notes import DATA, DESIGN, MACHINE, TARGET, Kind, Remedy
+from perflab.notes import DATA, DESIGN, MACHINE, TARGET, Kind, Note, Remedy
 from perflab.stats.doubts import reason
 
 OPEN_MODEL = Remedy("Stage", {"rate": ...})
+AN_OPEN_MODEL = Note("open-model", DESIGN, remedy=OPEN_MODEL, template="{remedy}")
 
 
 def by_share(limit_ms: float) -> Remedy:
@@ -65,7 +66,7 @@ TAIL_FAILS = reason(
     "tail-fails",
     TARGET,
     "in {among} of {runs:run} of the {arm:raw} at least as many requests fail as {metric:raw} excludes ({failed:raw} of all): "
-    "compare error_fraction too",
+    "compare that share too: {remedy}",
 )
 ALL_FAILED = reason(
     "all-failed", TARGET, "all requests of the {arm:raw} failed, so their latencies mean nothing", _FAILURES
@@ -92,15 +93,15 @@ OTHER_LOAD = Kind(
 OFFERED_DIFFERS = reason(
     "offered-differs",
     DESIGN,
-    "{verdict:raw} as measured, but both arms served what they were offered: {baseline_per_s} in the baseline, "
-    "{candidate_per_s} in the candidate. The change is one of the plan",
+    "{verdict:raw} as measured, but the plans offered {baseline_per_s} to the baseline and {candidate_per_s} to the candidate, "
+    "and {arm:raw} served all of it: the change may come from the plans",
     "the same plan for both arms, with more load than they can serve",
 )
 AS_OFFERED_ONLY = Kind(
     "served-as-offered",
     DESIGN,
-    "both arms served all that was offered ({offered_per_s}), so this says nothing of what they can serve: offer more, or use "
-    "find_capacity",
+    "both arms served all that was offered ({offered_per_s}), so this says nothing of what they can serve: offer more, "
+    "until they fall behind",
 )
 HISTORY_MOVED = Kind(
     "history-moved",
@@ -157,9 +158,9 @@ COVARIATE_MOVED = Kind(
 AT_CEILING = reason(
     "at-ceiling",
     DATA,
-    "{metric:raw} of both arms is the largest latency that was measured ({limit_ms}, of many requests): a timeout, or a limit of "
-    "the measurement. What lies beyond it is unknown",
-    "a higher limit",
+    "{metric:raw} of {arm:raw} is the largest latency that was measured ({limit_ms}, of many requests), as at a timeout or a "
+    "limit of the measurement: what lies beyond it is unknown",
+    "a higher limit, or the share of requests that reach it: {remedy}",
 )
 TWO_MODES = reason(
     "two-modes",
@@ -222,7 +223,7 @@ OMISSION = Kind(
     DESIGN,
     "coordinated omission: users waited through stalls longer than their usual {cycle_ms} between requests, so requests are "
     "missing in {runs} of {of} runs (most in {worst:raw}: {missing_fraction}) and the quantile may be too low. Declare the "
-    "pace if it was fixed ({remedy}), or use an open model (Stage(rate=...))",
+    "pace if it was fixed ({remedy}), or use an open model: {open:raw}",
 )
 OMISSION_DECLARED = Kind(
     "coordinated-omission",

@@ -40,7 +40,7 @@ from perflab.stats.experiment_checks import (
 from perflab.stats.first_reading import usual_of
 from perflab.stats.judging import Judged, judge
 from perflab.stats.mix import AS_OFFERED, Mix, checked_weights, mix_of, mixes, on_one_mix
-from perflab.stats.modes import between_modes
+from perflab.stats.modes import below_ceiling, between_modes
 from perflab.stats.odd_runs import broken_run, moving, odd_notes
 from perflab.stats.rows import (
     ERRORS,
@@ -305,7 +305,7 @@ def _under_conditions(
     asked: Asked,
 ) -> tuple[dict[Key, Row], tuple[Note, ...]]:
     """The rows, capped where the conditions of the runs could explain them, and notes on those conditions."""
-    rows = {k: as_offered(under_load(row, requests), sides) for k, row in rows.items()}
+    rows = {k: as_offered(under_load(row, requests), sides, requests) for k, row in rows.items()}
     notes: list[Note] = []
     for key in asked.deciding:
         if key[1] == AGGREGATED:
@@ -314,6 +314,8 @@ def _under_conditions(
         fewest = int(values.loc[values["endpoint"] == key[1], "count"].min())
         notes += [*few_requests(row, fewest), *disagreement(row), *order_notes(row), *odd_notes(row, requests)]
         rows[key] = between_modes(row, requests, asked.trim.of(key[1]))
+    others = {key: row for key, row in rows.items() if key not in asked.deciding and key[1] != AS_OFFERED}
+    rows |= {key: below_ceiling(row, requests, asked.trim.of(key[1])) for key, row in others.items()}
     notes += visits.left_out(values, asked.metrics)
     return rows, (*notes, *machine_notes(sides, asked.design), *covariate_notes(asked.design))
 

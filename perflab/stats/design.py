@@ -14,7 +14,7 @@ from perflab.data.tables import Measurements
 from perflab.errors import ComparisonError, one_of
 from perflab.notes import Note, Remedy, count, listed
 from perflab.stats import circumstances, doubts
-from perflab.stats.coded_requests import Requests, Streamed
+from perflab.stats.coded_requests import Codes, Requests, Streamed
 from perflab.stats.confounders import check_both
 from perflab.stats.covariates import LEAST_DEGREES, Covariates, covariates
 from perflab.stats.tests import Floats
@@ -285,21 +285,27 @@ def _copies(found: Design, requests: tuple[Requests | Streamed, Requests | Strea
     return found_copies
 
 
-def _sequence(side: Requests, run: str) -> tuple[Floats, Floats]:
-    """The start (as a share of the run) and latency of each request of a run, in a fixed order."""
+def _sequence(side: Requests, run: str) -> tuple[Floats, Floats, Codes]:
+    """The start (as a share of the run), latency and endpoint of each request of a run, in a fixed order."""
     rows = np.flatnonzero(side.run == side.runs.index(run))
     order = rows[np.lexsort([side.latency[rows], side.age[rows]])]
-    return side.age[order], side.latency[order]
+    return side.age[order], side.latency[order], side.endpoint[order]
 
 
-def _same(first: tuple[Floats, Floats], second: tuple[Floats, Floats], *, named: bool) -> bool:
+def _same(first: tuple[Floats, Floats, Codes], second: tuple[Floats, Floats, Codes], *, named: bool) -> bool:
     if not np.array_equal(first[1], second[1]):
         return False
     # A coarse clock can write the same few latencies into every run: then name and start times must agree too.
-    return _bits(first[1]) >= _BITS or (named and np.array_equal(first[0], second[0]))
+    return _bits(*first[1:]) >= _BITS or (named and np.array_equal(first[0], second[0]))
 
 
-def _bits(latency: Floats) -> float:
-    """How unlikely it is that another run has these latencies in this order: minus log2 of the probability."""
-    shares = np.unique(latency, return_counts=True)[1] / len(latency)
-    return -len(latency) * math.log2(float((shares**2).sum()))
+def _bits(latency: Floats, endpoint: Codes) -> float:
+    """How unlikely it is that another run has these latencies in this order: minus log2 of the probability.
+
+    Within each endpoint: the order of the endpoints is the plan's.
+    """
+    found = 0.0
+    for own in (latency[endpoint == code] for code in np.unique(endpoint)):
+        shares = np.unique(own, return_counts=True)[1] / len(own)
+        found -= len(own) * math.log2(float((shares**2).sum()))
+    return found

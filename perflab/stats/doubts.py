@@ -78,7 +78,7 @@ COPIES = reason(
     "some runs of the {arm:raw} contain the same requests ({named:raw}): a copy of a run is not a repetition",
     "leaving the copies out",
 )
-IGNORED = Kind("order-ignored", YOU, 'accepted because of order="ignore": {problem:raw}')
+IGNORED = Kind("order-ignored", YOU, "the order is accepted as it is: {problem:raw}")
 ALLOWED = Kind("allowed", YOU, "compared anyway: {problem:raw}")
 HISTORY = Kind(
     "against-history",
@@ -153,7 +153,7 @@ NO_RATIO = reason("no-ratio", DATA, "{metric:raw} is zero or unknown in some run
 NO_VARIANCE = reason(
     "no-variance",
     DATA,
-    "the runs of an arm agree to the last digit, so they are copies and not repetitions",
+    "the runs of an arm agree to the last digit, as copies do, so nothing shows how much runs differ",
     "runs that were really repeated",
 )
 TICK = reason(

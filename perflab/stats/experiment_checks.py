@@ -16,7 +16,7 @@ from scipy import special
 
 from perflab.data.tables import AGGREGATED
 from perflab.metrics import QUANTILE, RATE, Floats, Metric
-from perflab.notes import Note, listed
+from perflab.notes import Note, Remedy, listed
 from perflab.stats import circumstances, doubts, tests
 from perflab.stats.coded_requests import Requests, Streamed
 from perflab.stats.design import ARMS, Design
@@ -163,30 +163,45 @@ def load_note(row: Row, requests: tuple[Requests | Streamed, Requests | Streamed
     )
 
 
-def as_offered(row: Row, sides: tuple[Measurements, Measurements]) -> Row:
-    """A throughput that is the plan's in both arms is no property of the target's: said, and no direction."""
-    columns, design = ("offered_per_s", "achieved_per_s"), row.asked.design
-    if (
-        row.metric.kind != RATE
-        or row.endpoint != AGGREGATED
-        or not all(c in side.runs.columns for side in sides for c in columns)
-    ):
+def as_offered(
+    row: Row, sides: tuple[Measurements, Measurements], requests: tuple[Requests | Streamed, Requests | Streamed]
+) -> Row:
+    """A throughput that the plans bound is no property of the target's: said, and no direction.
+
+    The arm with less of it decides: where it served all that it was offered, more offered to the other explains the change.
+    """
+    columns, design, effect = ["offered_per_s", "achieved_per_s"], row.asked.design, row.judged.effect
+    if row.metric.kind != RATE or not all(c in side.runs.columns for side in sides for c in columns):
         return row
     used = [
-        side.runs.set_index("run").reindex(list(runs))[list(columns)].to_numpy("float64")
+        side.runs.set_index("run").reindex(list(runs))[columns].to_numpy("float64")
         for side, runs in zip(sides, design.sides, strict=True)
     ]
-    if not all(
-        len(u) and np.isfinite(u).all() and (u[:, 0] > 0).all() and (u[:, 1] > (1 - _LOAD) * u[:, 0]).all()
-        for u in used
-    ):
+    if not all(len(u) and np.isfinite(u).all() and (u[:, 0] > 0).all() for u in used):
         return row
+    # Arrivals at random times are as many as planned but for chance.
+    counted = [
+        int(side.counts[np.isin(side.runs, runs)].sum()) for side, runs in zip(requests, design.sides, strict=True)
+    ]
+    short = [_LOAD + 1 / math.sqrt(max(n, 1)) for n in counted]
+    served = [float(u[:, 1].sum()) > (1 - s) * float(u[:, 0].sum()) for u, s in zip(used, short, strict=True)]
     before, after = (float(u[:, 0].mean()) for u in used)
-    if row.verdict not in DIRECTIONS:
-        return replace(row, remarks=(*row.remarks, circumstances.AS_OFFERED_ONLY(offered_per_s=min(before, after))))
-    if abs(math.log(after / before)) < math.log1p(_LOAD):
+    more = math.log(after / before)
+    if row.verdict not in DIRECTIONS or effect is None:
+        if not all(served) or (row.metric.name, row.endpoint) not in {
+            *row.asked.deciding,
+            (row.metric.name, AGGREGATED),
+        }:
+            return row
+        offered = [before, after] if abs(more) > math.log1p(_LOAD) else min(before, after)
+        return replace(row, remarks=(*row.remarks, circumstances.AS_OFFERED_ONLY(offered_per_s=offered)))
+    change = float(effect.difference)
+    if not served[int(change < 0)] or more * math.copysign(1, change) < abs(change) / 2:
         return row
-    return capped(row, circumstances.OFFERED_DIFFERS(verdict=row.verdict, baseline_per_s=before, candidate_per_s=after))
+    arm = "both arms" if all(served) else f"the {ARMS[int(change < 0)]}"
+    return capped(
+        row, circumstances.OFFERED_DIFFERS(verdict=row.verdict, arm=arm, baseline_per_s=before, candidate_per_s=after)
+    )
 
 
 def rates_of(side: Requests | Streamed, runs: tuple[str, ...]) -> Floats:
@@ -274,6 +289,7 @@ def with_failures(row: Row, slow: Judged, errors: Judged) -> Row:
         arm = int(not endless[0]) if sum(endless) == 1 else int(shares[1] > shares[0])
         ended = ~np.isfinite(slow.values[arm])
         note = circumstances.TAIL_FAILS(
+            Remedy("compare", {"metric": ERRORS.name}),
             metric=row.metric.label,
             arm=ARMS[arm],
             failed=ERRORS.format(shares[arm]),

@@ -22,6 +22,8 @@ def over_runs(values: Floats, *, confidence: float = 0.95, relative: bool = True
     >>> [round(v, 1) for v in over_runs(np.array([90.0, 100.0, 110.0]))]
     [99.7, 77.7, 127.9]
     """
+    if (values == values[0]).all():  # and not what is left of it after a logarithm
+        return float(values[0]), float(values[0]), float(values[0])
     positive = relative and bool((values > 0).all())
     numbers = np.log(values) if positive else values
     middle, count = float(numbers.mean()), len(numbers)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from perflab.data.kept_statistics import Arrays
 from perflab.data.tables import AGGREGATED
 from perflab.metrics import MEAN, QUANTILE, RATE, SHARE, SLOW, VITAL, Metric
 from perflab.notes import Note
@@ -19,6 +20,8 @@ from perflab.stats.tests import Effect, Floats
 from perflab.stats.warmup import Warmup
 
 Both = tuple[Requests | Streamed, Requests | Streamed]
+_COARSE = 10
+"""Steps of the coarsest clock that fixed latencies may come from."""
 
 
 @dataclass(frozen=True)
@@ -155,9 +158,25 @@ def _tick(requests: Both) -> float:
     """The resolution of the latencies in ms where a tool rounds them to 0.01 ms or worse, else 0 (fine enough)."""
     for digits, steps in enumerate(zip(*(side.ticks.tolist() for side in requests), strict=True)):
         if min(steps) >= 0:
-            # A clock of 10 ms writes whole milliseconds too: the tick is the greatest common divisor.
-            return float(np.gcd.reduce(steps)) / 10.0**digits
+            # A clock of 10 ms writes whole milliseconds too: the tick is the greatest common divisor. That of a few fixed
+            # latencies (a sleep of 200 ms, hits and misses of a cache) is no clock's.
+            tick = int(np.gcd.reduce(steps))
+            coarse = math.gcd(tick, _COARSE)
+            return (tick if tick == coarse or _neighbours(requests, tick / 10.0**digits) else coarse) / 10.0**digits
     return 0.0
+
+
+def _neighbours(requests: Both, tick: float) -> bool:
+    """Whether a run has requests to an endpoint that differ by one tick, as any clock of that tick shows."""
+    return any(piece.found["near"][0] for side in requests for piece in side.each(neighbours_of, tick, keep=False))
+
+
+def neighbours_of(part: Requests, tick: float) -> Arrays:
+    """Whether latencies of a run and an endpoint differ by one tick."""
+    order = np.lexsort([part.latency, part.endpoint, part.run])
+    run, endpoint, latency = part.run[order], part.endpoint[order], part.latency[order]
+    near = np.abs(np.diff(latency) - tick) < tick / 4
+    return {"near": np.array([(near & (np.diff(run) == 0) & (np.diff(endpoint) == 0)).any()])}
 
 
 def _ticked(values: tuple[Floats, Floats], tick: float) -> Note | None:

@@ -6,9 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from perflab.data.tables import AGGREGATED
 from perflab.metrics import QUANTILE
 from perflab.stats import circumstances, doubts
 from perflab.stats.coded_requests import Requests, Streamed
+from perflab.stats.design import ARMS
 from perflab.stats.pooled import Pooled, PooledRuns, pooled
 from perflab.stats.rows import DIRECTIONS, Row
 
@@ -25,22 +27,15 @@ def between_modes(row: Row, requests: tuple[Requests | Streamed, Requests | Stre
         return row
     if row.metric.kind != QUANTILE or share is None or row.judged.effect is None or row.asked.design.obstacle:
         return row
-    # Runs on either side of a valley look broken; a broken run must not look like a mode.
-    broken = {note.facts["run"] for note in row.reasons if note.code == circumstances.BROKEN_RUN.code}
-    kept = [tuple(run for run in runs if run not in broken) for runs in row.asked.design.sides]
+    if (limited := below_ceiling(row, requests, cut)) is not row:
+        return limited
+    kept = _kept(row)
     sides = [pooled(side, runs, row.endpoint, cut) for side, runs in zip(requests, kept, strict=True)]
-    if (
-        row.verdict not in DIRECTIONS
-        and row.reason_code != doubts.TICK.code
-        and (limit := _ceiling(sides, share)) is not None
-    ):
-        note = circumstances.AT_CEILING(metric=row.metric.label, limit_ms=limit)
-        return replace(row, verdict="inconclusive", reasons=(note,), failing=True)
     found = [_valley(values, values.count / max(len(runs), 1), share) for values, runs in zip(sides, kept, strict=True)]
-    limits = [each for each in found if each is not None]
-    if not limits:
+    modes = [each for each in found if each is not None]
+    if not modes:
         return row
-    fast, slow = min(low for low, _ in limits), max(high for _, high in limits)
+    fast, slow = min(low for low, _ in modes), max(high for _, high in modes)
     limit = float(f"{math.sqrt(fast * slow):.2g}")
     slower = [values.above(limit) for values in sides]
     note = circumstances.TWO_MODES(
@@ -52,12 +47,52 @@ def between_modes(row: Row, requests: tuple[Requests | Streamed, Requests | Stre
     return replace(row, reasons=(note,))
 
 
-def _ceiling(sides: Sequence[Pooled | PooledRuns], share: float) -> float | None:
-    """The largest latency of both arms, where it is their quantile too and far from the others: a limit of the measurement."""
-    first, second = (values.ceiling(share) for values in sides)
-    if first != second or not all(_APART * values.quantiles([share / 2])[0] < first for values in sides):
-        return None
-    return first
+def _kept(row: Row) -> list[tuple[str, ...]]:
+    """The runs of both arms that are not broken: on either side of a valley runs look so, and must not look like a mode."""
+    broken = {note.facts["run"] for note in row.reasons if note.code == circumstances.BROKEN_RUN.code}
+    return [tuple(run for run in runs if run not in broken) for runs in row.asked.design.sides]
+
+
+def below_ceiling(row: Row, requests: tuple[Requests | Streamed, Requests | Streamed], cut: float) -> Row:
+    """The row, undecided where a quantile is a limit of the measurement: a direction needs that of the faster arm only."""
+    share, effect = row.metric.share, row.judged.effect
+    if row.metric.kind != QUANTILE or share is None or effect is None or row.asked.design.obstacle:
+        return row
+    # Runs that a limit cuts off agree exactly.
+    alike = any(len(v) > 1 and (v == v.max()).sum() > 1 for v in row.judged.values)
+    if not alike or row.reason_code in (doubts.TICK.code, doubts.TOO_FEW.code):
+        return row
+    kept = _kept(row)
+    sides = [pooled(side, runs, row.endpoint, cut) for side, runs in zip(requests, kept, strict=True)]
+    tops = [_ceiling(values, share) for values in sides]
+    arms = [arm for arm, top in enumerate(tops) if top and _cut_off(requests[arm], kept[arm], row.endpoint, cut)]
+    faster = int(float(effect.difference) < 0)
+    if not arms or (row.verdict in DIRECTIONS and (faster not in arms or tops[0] == tops[1])):
+        return row
+    limits = sorted({top for arm in arms if (top := tops[arm])})
+    note = circumstances.AT_CEILING(
+        circumstances.by_share(float(f"{0.99 * limits[0]:.3g}")),
+        metric=row.metric.label,
+        arm="both arms" if len(arms) > 1 else f"the {ARMS[arms[0]]}",
+        limit_ms=limits,
+    )
+    if row.verdict == "inconclusive" and row.reason_code not in (*_UNDECIDED, doubts.NO_VARIANCE.code):
+        return replace(row, remarks=(*row.remarks, note), failing=True)
+    return replace(row, verdict="inconclusive", reasons=(note,), failing=True)
+
+
+def _ceiling(values: Pooled | PooledRuns, share: float) -> float | None:
+    """The largest latency, where it is the quantile too and far from the others."""
+    top = values.ceiling(share)
+    return top if _APART * values.quantiles([share / 2])[0] < top else None
+
+
+def _cut_off(side: Requests | Streamed, runs: Sequence[str], endpoint: str, cut: float) -> bool:
+    """Whether the slowest requests look cut off by a limit: those of a fixed latency, or of two, do not."""
+    own = [pooled(side, runs, each, cut) for each in (side.endpoints if endpoint == AGGREGATED else (endpoint,))]
+    spans = [(values, values.quantiles([0.0, 1.0])) for values in own if values.count]
+    limit = max(high for _, (_, high) in spans)
+    return any(values.inside(low, high, ends=False) for values, (low, high) in spans if high == limit)
 
 
 def _valley(values: Pooled | PooledRuns, each: float, share: float) -> tuple[float, float] | None:

@@ -118,4 +118,5 @@ def warnings_of(
     facts = {"runs": count, "of": len(exposed), "worst": worst, "missing_fraction": exposed[worst]}
     if declared is not None:
         return (circumstances.OMISSION_DECLARED(pacing_ms=declared, **facts),)
-    return (circumstances.OMISSION(Remedy("compare", {"pacing": ...}), cycle_ms=cycle[worst], **facts),)
+    declare = Remedy("compare", {"pacing": ...}, given="before, after")
+    return (circumstances.OMISSION(declare, open=circumstances.AN_OPEN_MODEL, cycle_ms=cycle[worst], **facts),)

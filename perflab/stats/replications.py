@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from perflab.errors import ComparisonError, one_of
-from perflab.notes import Kind, Note, Remedy, listed
+from perflab.notes import Kind, Note, Remedy, joined, listed
 from perflab.stats import doubts
 from perflab.stats.estimates import mappings as mappings
 from perflab.stats.estimates import warmup_of as warmup_of
@@ -38,7 +38,7 @@ def allowed(problems: Mapping[str, Note], allow: Collection[str], refusal: Kind,
     if refused:
         names = tuple(refused)
         remedy = Remedy(call, {"allow": names[0] if len(names) == 1 else names}) if call else None
-        raise ComparisonError(refusal(remedy, problems="; ".join(map(str, refused.values())), codes=names))
+        raise ComparisonError(refusal(remedy, problems=joined(*refused.values()), codes=names))
     return [doubts.ALLOWED(problem=problem) for problem in problems.values()]
 
 

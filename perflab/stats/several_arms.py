@@ -12,7 +12,7 @@ import pandas as pd
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import one_of
 from perflab.metrics import Metric
-from perflab.notes import PYTHON, Note, listed, notes_of, written
+from perflab.notes import PYTHON, Note, count, listed, notes_of, written
 from perflab.rendering import shortened
 from perflab.results import Result, Shown
 from perflab.stats import circumstances, doubts, families
@@ -63,7 +63,7 @@ class ArmsCompared(Result):
         for better, worse in zip(ranked, ranked[1:], strict=False):
             parts.append(f"{'<' if self._differ(better, worse) else '≈'} {worse}")
         what = f"{Metric.of(self.metric).label} of {whose(self.endpoint, Metric.of(self.metric))}"
-        family = f"(< certain, ≈ not; Holm over {len(self.table)} comparisons)"
+        family = f"(< certain, ≈ not; Holm over {count(len(self.table), 'comparison')})"
         order = f"{what}, best first: {' '.join(parts)} {family}" if len(ranked) > 1 else f"{what}: no ranking"
         told = {arm: note.written(surface) for arm, note in without.items()}
         why = {reason: listed(a for a, r in told.items() if r == reason) for reason in told.values()}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -384,6 +386,7 @@ def test_every_remedy_written_for_the_shell_is_an_option_of_a_command() -> None:
         (Remedy("read", {"transactions": True}), "--transactions"),
         (Remedy("read", {"log_line_prefix": ...}), "--log-line-prefix"),
         (Remedy("compare", {"allow": "plan"}), "--allow plan"),
+        (Remedy("check", {"allow": ("invalid", "plan")}), "--allow invalid --allow plan"),
         (Remedy("run_pairs", {"pairs": 8}, given="plan, before, after"), "perflab pairs ... --pairs 8"),
         (
             Remedy("load", {"experiment": "e-1"}, given='"runs"'),
@@ -410,6 +413,27 @@ def test_an_error_that_holds_a_note_is_written_for_the_shell(
     assert main(["compare", *SHOP, "n+1", "eager"]) == 3
     said = f"perflab: the runs of {NAME} have different plans; --allow plan compares anyway\n"
     assert capsys.readouterr().err == said
+
+
+def test_what_a_refusal_advises_runs_when_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two interrupted runs of several arms, refused for two reasons: each command has the options that it names."""
+    shutil.copytree("datasets/shop_runs", tmp_path / "store")
+    for facts in sorted((tmp_path / "store").glob("*/run.json"))[:2]:
+        found = json.loads(facts.read_text(encoding="utf-8"))
+        found |= {
+            "valid": False,
+            "reasons": [{"code": "interrupted", "about": "you", "facts": {}, "text": "interrupted"}],
+        }
+        facts.write_text(json.dumps(found), encoding="utf-8")
+    source = ["--store", str(tmp_path / "store")]
+    for command in (["check", *source, "--objective", "p95 < 1 s"], ["change-points", *source]):
+        assert main(command) == 3
+        said = capsys.readouterr().err
+        assert (
+            "--only-valid" in said and "--allow invalid --allow arms" in said and "(" not in said.split("To do so")[1]
+        )
+        assert main([*command, "--allow", "invalid", "--allow", "arms"]) != 3
+        assert main([*command, "--only-valid", "--allow", "arms"]) != 3
 
 
 def test_results_whose_times_are_local_or_relative_can_be_read_from_the_shell(

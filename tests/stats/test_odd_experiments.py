@@ -325,26 +325,129 @@ def test_a_throughput_that_is_the_plans_is_not_the_targets(
     assert lab.compare(*offered(arms, rates, served)).find().reason_code not in ("offered-differs", "served-as-offered")
 
 
+@pytest.mark.parametrize(
+    ("counts", "rates", "achieved", "verdict", "code"),
+    [
+        ((300, 450), (10, 20), (10, 15), "inconclusive", "offered-differs"),  # what the baseline can serve is unknown
+        ((450, 300), (20, 10), (15, 10), "inconclusive", "offered-differs"),
+        ((210, 300), (10, 10), (7, 10), "improved", ""),
+        ((210, 300), (12, 10), (7, 10), "improved", ""),
+        ((300, 210), (10, 12), (10, 7), "regressed", ""),
+        ((300, 300), (10, 10), (9.8, 9.9), "equivalent", "served-as-offered"),  # arrivals at random times
+        ((300, 360), (10, 12), (9.8, 11.7), "inconclusive", "offered-differs"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("primary", ["", "GET /"])
+def test_the_arm_with_less_throughput_has_to_be_at_its_limit(
+    counts: tuple[int, int],
+    rates: tuple[float, float],
+    achieved: tuple[float, float],
+    verdict: str,
+    code: str,
+    primary: str,
+) -> None:
+    arms = (
+        arm(LEVEL, name="b", seed=1, turn=40.0, count=counts[0]),
+        arm(LEVEL, name="c", seed=2, first=40.0, turn=-40.0, count=counts[1]),
+    )
+    chance = np.tile([-0.6, 0.6], 4)
+    before, after = (
+        measured(f, offered_per_s=float(r), achieved_per_s=(a + chance).tolist())
+        for f, r, a in zip(arms, rates, achieved, strict=True)
+    )
+    row = lab.compare(before, after, metric="throughput_per_s", primary=primary or ()).find()
+    assert (row.verdict, *(n.code for n in (*row.reasons, *row.remarks) if "offered" in n.code)) == (
+        verdict, *filter(None, [code]))  # fmt: skip
+
+
 def test_an_always_valid_p_is_not_below_what_so_many_pairs_can_show() -> None:
     held = compare_anytime(*both(LEVEL, FASTER))
     assert held.table["p_value"].iloc[-1] < 1 / 128 and "p < 0.0078" in held.sentence
     shown = held.show().table
     assert shown is not None and shown["p"].iloc[-1] == "< 0.0078"
+    assert "; p = " in compare_anytime(*both(LEVEL, LEVEL[::-1])).sentence
 
 
 @pytest.mark.parametrize(
-    ("limit", "shift", "verdict", "code"),
+    ("limits", "shift", "verdict", "code"),
     [
-        (300.0, 1.0, "inconclusive", "at-ceiling"),
-        (300.0, 1.2, "inconclusive", "at-ceiling"),
-        (5_000.0, 1.0, "equivalent", ""),
-        (150.0, 1.0, "equivalent", ""),
-        (300.0, 0.2, "improved", ""),
+        ((300.0, 300.0), 1.0, "inconclusive", "at-ceiling"),
+        ((300.0, 300.0), 1.2, "inconclusive", "at-ceiling"),
+        ((5_000.0, 5_000.0), 1.0, "equivalent", ""),
+        ((150.0, 150.0), 1.0, "equivalent", ""),
+        ((300.0, 300.0), 0.2, "improved", ""),
+        ((300.0, 330.0), 1.0, "inconclusive", "at-ceiling"),  # only the limit changed
+        ((300.0, 5_000.0), 1.5, "inconclusive", "at-ceiling"),  # the baseline's may be any above 300 ms
+        ((5_000.0, 300.0), 1.4, "inconclusive", "at-ceiling"),
+        ((5_000.0, 400.0), 2.0, "regressed", ""),  # the candidate's is 400 ms or more
     ],
 )  # fmt: skip
-def test_a_quantile_at_a_ceiling_is_unknown(limit: float, shift: float, verdict: str, code: str) -> None:
+def test_a_quantile_at_a_ceiling_is_unknown(limits: tuple[float, float], shift: float, verdict: str, code: str) -> None:
     """Latencies that a tool, or the buckets of a histogram, cut off, of requests that are said to have succeeded."""
-    arms = both(LEVEL, [v * shift for v in LEVEL[::-1]], shape=0.2 if limit < 200 else 0.8)
-    change = lab.compare(*(f.assign(latency_ms=np.minimum(f["latency_ms"], limit)) for f in arms))
+    arms = both(LEVEL, [v * shift for v in LEVEL[::-1]], shape=0.2 if limits[0] < 200 else 0.8)
+    cut = (f.assign(latency_ms=np.minimum(f["latency_ms"], limit)) for f, limit in zip(arms, limits, strict=True))
+    change = lab.compare(*cut)
     assert (change.verdict, why(change) == "at-ceiling") == (verdict, bool(code))
     assert not code or not change.not_worse
+    assert not code or lab.compare(*arms, metric=str(change.find().reasons[0].remedy.arguments["metric"])).rows
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        ({"GET /": (200,)}, {"GET /": (200,)}, "equivalent"),
+        ({"GET /": (200,)}, {"GET /": (220,)}, "regressed"),
+        ({"GET /": (200,)}, {"GET /": (210,)}, "inconclusive"),  # a tick of a clock of 10 ms
+        ({"GET /": (200,)}, {"GET /": (100,)}, "improved"),
+        ({"GET /": (2, 200)}, {"GET /": (2, 200)}, "equivalent"),  # hits and misses of a cache
+        ({"GET /": (2, 200)}, {"GET /": (2, 150)}, "improved"),
+        ({"GET /": (200,), "GET /a": (100,)}, {"GET /": (200,), "GET /a": (100,)}, "equivalent"),
+        ({"GET /": (200.123,), "GET /a": (20.456,)}, {"GET /": (200.123,), "GET /a": (20.456,)}, "equivalent"),
+    ],
+)
+def test_fixed_latencies_are_no_clock_no_ceiling_and_no_copies(
+    before: dict[str, tuple[float, ...]], after: dict[str, tuple[float, ...]], verdict: str
+) -> None:
+    """A handler that sleeps, a cache: as few different latencies as a coarse clock, a timeout or a copied run has."""
+    arms = []
+    for held, f in zip((before, after), both(dict.fromkeys(before, LEVEL), dict.fromkeys(before, LEVEL)), strict=True):
+        random = np.random.default_rng(len(arms))
+        share = random.random(len(f)) < 0.2
+        fast, slow = [f["endpoint"].map({e: v[i] for e, v in held.items()}) for i in (0, -1)]
+        arms.append(f.assign(latency_ms=np.where(share, slow, fast).astype(float)))
+    assert lab.compare(*arms).verdict == verdict
+
+
+def test_fixed_latencies_have_no_variance_to_decide_by() -> None:
+    """Always the same is exactly that, and not a logarithm's rounding below it; pairs that all agree give no p of 1."""
+    before, after = (f.assign(latency_ms=level) for f, level in zip(both(LEVEL, LEVEL), (200.0, 220.0), strict=True))
+    verdicts = [lab.check(before, f"p95 {limit} ms").verdict for limit in ("< 200", "<= 200", "< 201", "< 199")]
+    assert verdicts == ["fails", "holds", "holds", "fails"]
+    watched = compare_anytime(before, after)
+    assert watched.verdict == "inconclusive" and watched.reason is not None and watched.reason.code == "no-variance"
+    assert compare_anytime(before, before.assign(run="c" + before["run"].str[1:])).verdict == "equivalent"
+
+
+@pytest.mark.parametrize(
+    ("limit", "goal", "verdict"),
+    [
+        (300.0, "p95 < 350 ms", "inconclusive"),
+        (300.0, "p95 < 250 ms", "fails"),
+        (300.0, "p50 < 250 ms", "holds"),
+        (5_000.0, "p95 < 6 s", "holds"),
+    ],
+)
+@pytest.mark.parametrize("runs", [1, 6])
+def test_a_limit_of_the_measurement_meets_no_objective(limit: float, goal: str, verdict: str, runs: int) -> None:
+    requests = arm([100.0] * runs, shape=0.8)
+    cut = requests.assign(latency_ms=np.minimum(requests["latency_ms"], limit))
+    assert lab.check(cut, goal).verdict == verdict
+
+
+@pytest.mark.parametrize("values", [(200,), (2, 200), (1, 2, 3), (10, 20, 30), (1, 2, 200, 201)])
+def test_fixed_latencies_and_a_coarse_clock_meet_objectives(values: tuple[int, ...]) -> None:
+    requests = arm([100.0] * 6)
+    drawn = np.random.default_rng(1).choice([values[0]] * 4 + list(values), len(requests)).astype(float)
+    constant = requests.assign(endpoint="GET /slow", latency_ms=240.0)
+    assert lab.check(requests.assign(latency_ms=drawn), "p95 < 250 ms").verdict == "holds"
+    assert lab.check(pd.concat([requests, constant.iloc[::4]]), "p95 < 250 ms").verdict == "holds"
