@@ -46,7 +46,6 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     ),
     (r"PERFILE2|2ELIFREP", "perf's recording", "what perf script prints"),
     (r"# (Overhead|To display the perf\.data header)", "perf's report", "what perf script prints"),
-    (r"(?s:.{0,20})memray\x00", "memray's recording", "memray stats --json"),
     (r"MOJ", "Austin's binary format", "its text (mojo2austin, or austin without --binary)"),
     (r"FLR\x00", "a Java flight recording", "collapsed stacks (asprof -o collapsed, jfrconv)"),
     (

@@ -315,7 +315,6 @@ def test_a_tool_that_knows_its_url_names_the_endpoint(path: str) -> None:
         (b"Summary:\n  Count:        200\n  Total:        181.57 ms\n", "--format json"),
         (b"PERFILE2h\x00\x00\x00\x00\x00", "perf script"),
         (b"# To display the perf.data header info, please use\n# Overhead  Command\n", "perf script"),
-        (b'\x04"M\x18@@\xc0Z7\x00\x00\xfa\x04memray\x00\r\x00', "memray stats"),
         (b"MOJ\x03\x02mode\x00wall\x00", "mojo2austin"),
         (
             b'<?xml version="1.0" standalone="no"?><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG"><svg version="1.1">',
@@ -336,3 +335,12 @@ def test_what_is_not_read_says_what_to_save_instead(head: bytes, instead: str, t
     with pytest.raises(lab.FormatError, match="no known format") as refused:
         lab.read(tmp_path / "x")
     assert instead in str(refused.value)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_memrays_recording_says_what_reads_it(compressed: bool, tmp_path: Path) -> None:
+    recording = b"memray\x00\r\x00\x00\x00" + bytes(range(256)) * 8
+    lz4 = pyarrow.compress(recording, codec="lz4", asbytes=True)  # as memray writes it, without --no-compress
+    (tmp_path / "app.bin").write_bytes(lz4 if compressed else recording)
+    with pytest.raises(lab.FormatError, match=r"memray's own format.*memray stats --json app\.bin"):
+        lab.read(tmp_path / "app.bin")
