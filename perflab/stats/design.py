@@ -70,6 +70,8 @@ class Design:
         if self.kind == "history":
             earlier = not self.timed or self.slots[1].min() > self.slots[0].max()
             return f"one run against {len(self.baseline)} {'earlier' if earlier else 'other'} ones"
+        if len(self.baseline) == len(self.candidate) == 1:
+            return "one run each"
         return f"{len(self.baseline)} and {len(self.candidate)} runs"
 
     @property
