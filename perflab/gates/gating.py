@@ -16,7 +16,7 @@ from perflab.loadtest.plan import LoadPlan
 from perflab.loadtest.run import run, run_pairs
 from perflab.loadtest.target import Target
 from perflab.metrics import Metric
-from perflab.notes import PYTHON, Note, listed, notes_of, written
+from perflab.notes import PYTHON, Note, joined, listed, notes_of, written
 from perflab.objectives.checking import Checked, check, stated
 from perflab.objectives.objective import Objective, Objectives
 from perflab.progress import Listener
@@ -71,7 +71,13 @@ class Gate(Result):
     @property
     def sentence(self) -> str:
         """The answer in one line."""
-        return self._sentence(PYTHON)
+        return str(self.answer)
+
+    @property
+    def answer(self) -> Note:
+        """The answer as a note, whose advice is written for the surface that shows it."""
+        word = "is inconclusive" if self.verdict == INCONCLUSIVE else self.verdict
+        return joined(f"The gate {word}", self.reasons[0], by=": ")
 
     @property
     def notes(self) -> tuple[Note, ...]:
@@ -86,17 +92,12 @@ class Gate(Result):
 
     def show(self, surface: str = PYTHON) -> Shown:
         """The sentence, the comparison and the notes for a surface."""
+        sentence = self.answer.written(surface)
         compared = self.change.show(surface) if self.change is not None else None
         notes = written(self.notes, surface)
         if compared is None:
-            return Shown(self._sentence(surface), None, notes)
-        return Shown(
-            self._sentence(surface), compared.table, (*notes, *compared.notes), compared.doubtful, compared.ours
-        )
-
-    def _sentence(self, surface: str) -> str:
-        word = "is inconclusive" if self.verdict == INCONCLUSIVE else self.verdict
-        return f"The gate {word}: {self.reasons[0].written(surface)}"
+            return Shown(sentence, None, notes)
+        return Shown(sentence, compared.table, (*notes, *compared.notes), compared.doubtful, compared.ours)
 
 
 def gate(

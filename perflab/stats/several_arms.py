@@ -12,7 +12,7 @@ import pandas as pd
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import one_of
 from perflab.metrics import Metric
-from perflab.notes import PYTHON, Note, count, listed, notes_of, written
+from perflab.notes import PYTHON, Note, count, joined, listed, notes_of, written
 from perflab.rendering import shortened
 from perflab.results import Result, Shown
 from perflab.stats import circumstances, doubts, families
@@ -54,9 +54,11 @@ class ArmsCompared(Result):
     @property
     def sentence(self) -> str:
         """The arms in order, which neighbours differ for certain, and which cannot be ranked."""
-        return self._sentence(PYTHON)
+        return str(self.answer)
 
-    def _sentence(self, surface: str) -> str:
+    @property
+    def answer(self) -> Note:
+        """The answer as a note, whose advice is written for the surface that shows it."""
         without = _unranked(self.table, self.changes)
         ranked = [arm for arm in self.ranking if arm not in without]
         parts = ranked[:1]
@@ -65,9 +67,8 @@ class ArmsCompared(Result):
         what = f"{Metric.of(self.metric).label} of {whose(self.endpoint, Metric.of(self.metric))}"
         family = f"(< certain, ≈ not; Holm over {count(len(self.table), 'comparison')})"
         order = f"{what}, best first: {' '.join(parts)} {family}" if len(ranked) > 1 else f"{what}: no ranking"
-        told = {arm: note.written(surface) for arm, note in without.items()}
-        why = {reason: listed(a for a, r in told.items() if r == reason) for reason in told.values()}
-        return "; ".join([order, *(f"not ranked: {arms} ({reason})" for reason, arms in why.items())])
+        why = {reason: listed(a for a, r in without.items() if r == reason) for reason in without.values()}
+        return joined(order, *(joined(f"not ranked: {arms} (", reason, ")", by="") for reason, arms in why.items()))
 
     @property
     def reasons(self) -> tuple[Note, ...]:
@@ -96,7 +97,7 @@ class ArmsCompared(Result):
                 "reason": [shortened(text, MAX_REASON) for text in written(self.reasons, surface)],
             }
         )
-        return Shown(self._sentence(surface), shown, written(self.warnings, surface), ours=True)
+        return Shown(self.answer.written(surface), shown, written(self.warnings, surface), ours=True)
 
 
 def compare_arms(

@@ -15,7 +15,7 @@ from perflab.data.kept_statistics import Arrays
 from perflab.data.tables import AGGREGATED, Measurements
 from perflab.errors import ComparisonError, one_of
 from perflab.metrics import Floats, Metric, quantile
-from perflab.notes import PYTHON, Note, notes_of, written
+from perflab.notes import PYTHON, Note, joined, notes_of, written
 from perflab.results import Result, Shown
 from perflab.stats import circumstances, doubts, families, tests
 from perflab.stats.compare import compare
@@ -62,9 +62,11 @@ class Shift(Result):
     @property
     def sentence(self) -> str:
         """Where the distribution moved, in one line."""
-        return self._sentence(PYTHON)
+        return str(self.answer)
 
-    def _sentence(self, surface: str) -> str:
+    @property
+    def answer(self) -> Note:
+        """The answer as a note, whose advice is written for the surface that shows it."""
         what = whose(self.endpoint)
         parts = [
             f"{_ranges(found, list(self.table['quantile']))} {word}"
@@ -72,11 +74,12 @@ class Shift(Result):
             if found
         ]
         if self.capped and not parts:
-            return f"latencies of {what}: inconclusive; {self.capped.written(surface)}"
+            return joined(f"latencies of {what}: inconclusive", self.capped)
         if not parts:
-            return f"latencies of {what}: no quantile is certain to have moved ({self.method})"
+            return joined(f"latencies of {what}: no quantile is certain to have moved ({self.method})")
         rest = "" if len(self.improved) + len(self.regressed) == len(self.table) else "; the others are not certain"
-        return f"latencies of {what}: {', '.join(parts)}{rest} (95 % certain of all quantiles at once; {self.method})"
+        words = f"latencies of {what}: {', '.join(parts)}{rest}"
+        return joined(f"{words} (95 % certain of all quantiles at once; {self.method})")
 
     def show(self, surface: str = PYTHON) -> Shown:
         """The sentence, the quantiles and the notes for a surface."""
@@ -92,7 +95,7 @@ class Shift(Result):
             }
             for row in self.table.itertuples()
         ]
-        return Shown(self._sentence(surface), pd.DataFrame(rows), written(self.warnings, surface))
+        return Shown(self.answer.written(surface), pd.DataFrame(rows), written(self.warnings, surface))
 
 
 def quantile_shift(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import shutil
 import weakref
 from collections.abc import Callable, Iterator
@@ -561,3 +562,28 @@ def test_steps_keep_nothing(both: tuple[lab.Measurements, lab.Measurements]) -> 
     pd.testing.assert_frame_equal(by_run(eager, ["p50"]), by_run(lazy, ["p50"]), check_exact=True)
     assert replace(lazy).lazy
     assert eager.length("requests") == lazy.length("requests") == int(lazy.count("requests").sum())
+
+
+def test_the_measured_goals_of_scale() -> None:
+    """The table of bench/scale.py and bench/scale_of_logs.py: memory, linear time, a history at once, counts that are equal."""
+    text = Path("bench/scale.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip().replace(",", "") for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line[:1] == "|"
+    ]
+    runs = {
+        (what, int(count)): [float(v) for v in rest]
+        for what, count, *rest in (r for r in rows if len(r) == 6)
+        if count.isdigit()
+    }
+    for what in ("`summarize`", "`compare`"):
+        assert all(runs[what, count][3] < 1_000 for count in (50, 100, 200))
+        assert runs[what, 200][2] < 1.15 * runs[what, 50][2]
+    assert runs["the same from kept statistics", 500][0] < 3
+    log = {row[0]: row[1:] for row in rows if len(row) == 9}
+    both, pieces = log["both"], log["its recorded pieces one by one"]
+    assert both[:3] == pieces[:3] and int(both[0]) > 20_000_000
+    assert float(both[7]) < 2_000
+    same = re.search(r"the same speed is ([\d,]+)/s here", text)
+    assert same and float(both[5]) > float(same[1].replace(",", ""))
